@@ -4,23 +4,28 @@
 #   make test       the quick suite, in three minutes: the laws, the contract, the main runs; no server but slapd
 #   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
 #   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
-#   make test-pythons  the quick suite on every other Python from 3.11 to 3.13 that is here
+#   make test-pythons  the quick suite on every other Python from 3.11 to 3.14 that can be had
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
+#   make fleet-campaign  hundreds of jobs in a fleet whose machines die; FLEET_FLAGS="--jobs 200 --kills 20 --seed 1"
 #   make mutants    faults put into the program, and which no test notices; MUTANTS=200 MUTANTS_SEED=… MUTANTS_GROUPS=…
 #   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="unique_values undo" for some of them
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
+#   make bench-check  a short bench that fails where the program has become slower; half a minute, also in CI
+#   make bench-rivals  the same beside python-ldap, bonsai and ldap3, at 10,000 users; BENCH_FLAGS="--sizes 100000" for more
 #   make image      the container image cec-connector, from deploy/Dockerfile
 #   make image-test that image at work, and every file in deploy/ as the program reads it that it is for
 #   make sbom       what the image's Python packages are, in CycloneDX: dist/cec-connector.cdx.json
+#   make release    wheel, source archive, image, SBOM and checksums in dist/, from the last commit, tried out
 #   make docs       docs/ as a site with search, in dist/docs; broken links are errors
+#   make pictures   those of README and docs, from the demo: docs/pictures
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-rest test-all test-pythons lint docs lock fuzz crash soak mutants worlds bench image image-test sbom
+.PHONY: demo test test-rest test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals image image-test sbom release pictures
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -35,11 +40,12 @@ SOAK_SEED ?=
 MUTANTS ?= 200
 MUTANTS_SEED ?=
 MUTANTS_GROUPS ?=
+FLEET_FLAGS ?=
 WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
-BROAD := slow or browser or ds389 or kamailio or kerberos or monitoring or postgresql or samba or wild
+BROAD := slow or browser or ds389 or kamailio or kerberos or monitoring or postgresql or samba or temporal or wild
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-annotate $(LOCK)
 
@@ -47,13 +53,14 @@ demo:
 	@scripts/setup run
 	@$(BIN)/cec-connector demo
 
+# three at a time, for on two cores one of them often waits for a server or a process
 test:
 	@scripts/ensure-servers slapd & scripts/setup dev && wait
-	$(PYTEST) -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
+	$(PYTEST) -n 3 -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
 
 test-rest:
 	@scripts/setup dev
-	@scripts/ensure-servers slapd 389ds postgresql samba monitoring wild chromium
+	@scripts/ensure-servers slapd openssh 389ds postgresql samba monitoring wild chromium
 	@scripts/ensure-kamailio
 	@scripts/ensure-kerberos
 	$(PYTEST) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
@@ -61,7 +68,7 @@ test-rest:
 test-pythons:
 	@scripts/test-other-pythons -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
 
-test-all: lint test test-rest
+test-all: lint test test-rest bench-check
 	@if scripts/ensure-engine; then $(MAKE) image-test; else [ "$${CI:-}" != true ]; fi
 	@$(MAKE) test-pythons
 
@@ -76,6 +83,11 @@ docs:
 	@scripts/setup dev
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/docs.txt
 	$(BIN)/python -m mkdocs build
+
+pictures:
+	@scripts/setup dev
+	@scripts/ensure-servers chromium
+	$(BIN)/python -m tests.support.pictures
 
 image:
 	@scripts/ensure-engine
@@ -94,6 +106,12 @@ sbom:
 	@scripts/ensure-deploy-tools
 	@scripts/list-packages dist/cec-connector.cdx.json
 
+release:
+	@scripts/setup dev
+	@scripts/ensure-deploy-tools
+	@scripts/ensure-engine
+	$(BIN)/python scripts/release.py
+
 mutants:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd
@@ -110,6 +128,15 @@ bench:
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q connector  # as whatever is installed is
 	$(BIN)/python -m tests.benchmarks.run $(BENCH_FLAGS)
 
+bench-check:
+	@scripts/setup dev
+	@scripts/ensure-servers slapd
+	$(BIN)/python -m tests.benchmarks.check
+
+bench-rivals:
+	@scripts/ensure-rivals
+	@$(MAKE) bench BENCH_FLAGS="--rivals .tools/rivals/bin/python --sizes 10000 --works read,find,apply $(BENCH_FLAGS)"
+
 crash:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd
@@ -119,6 +146,11 @@ soak:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd monitoring postgresql
 	$(BIN)/python -m tests.support.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+fleet-campaign:
+	@scripts/setup dev
+	@scripts/ensure-servers slapd monitoring postgresql
+	$(BIN)/python -m tests.support.fleet_campaign $(FLEET_FLAGS)
 
 fuzz:
 	@scripts/setup dev
@@ -130,16 +162,19 @@ fuzz:
 lock:
 	@scripts/setup run
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/lock.txt
-	$(COMPILE) pyproject.toml --extra postgresql --extra otel requirements/build.in requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra postgresql --extra otel --extra fleet requirements/build.in requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/dev.txt -o requirements/postgresql.txt
 	$(COMPILE) pyproject.toml --extra docs -c requirements/dev.txt -o requirements/docs.txt
 	$(COMPILE) pyproject.toml --extra otel -c requirements/dev.txt -o requirements/otel.txt
+	$(COMPILE) pyproject.toml --extra fleet -c requirements/dev.txt -o requirements/fleet.txt
 	$(COMPILE) pyproject.toml --extra gssapi -c requirements/dev.txt -o requirements/gssapi.txt
 	$(COMPILE) requirements/gssapi-build.in -o requirements/gssapi-build.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/scim-servers.in -c requirements/dev.txt -o requirements/scim-servers.txt
 	$(COMPILE) requirements/wild.in -o requirements/wild.txt
+	$(COMPILE) requirements/rivals-build.in -o requirements/rivals-build.txt
+	$(COMPILE) requirements/rivals.in -c requirements/dev.txt -o requirements/rivals.txt
 	$(COMPILE) requirements/deploy.in -o requirements/deploy.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt

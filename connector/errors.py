@@ -6,16 +6,22 @@
     ├── FileError             a file that people write is wrong: job, mapping, pins, plan      exit 78
     ├── UsageError            the command line asks for something that cannot be               exit 64
     ├── RefusedError          a plan may not be applied: spent, tampered with, foreign         exit  3
+    │   ├── UnapprovedError   people who have to sign a plan have not, or not rightly         exit  3
     │   ├── DeclinedError     somebody was asked, and did not say yes                          exit  3
-    │   └── OnHoldError       a job applies nothing until somebody releases it                 exit  3
+    │   ├── OnHoldError       a job applies nothing until somebody releases it                 exit  3
+    │   └── UnsettledError    what is to be forgotten is still needed                          exit  3
     ├── BusyError             another run holds this directory                                 exit 75
+    │   └── OpenRunError      a run of the job is open in the fleet                            exit 75
     ├── StateError            the state cannot be opened, read or written                      exit  1
     ├── OutputError           a report or a plan could not be written out                      exit  1
     │   └── UnreadError       nobody reads the plan that is about to be written                exit  1
     └── IncompleteRead        the source or the directory was not read whole                   exit  1
         ├── UnreachableError  no connection, a time-out, a connection cut
+        │   └── TemporalUnreachableError  Temporal does not answer, or not now
+        │       └── NoWorkerError  Temporal answers, but no worker of the fleet
         ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
         ├── DeniedError       credentials or rights refused
+        │   ├── TemporalDeniedError  Temporal refuses the fleet's API key, certificate or rights
         │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
         ├── MalformedError    an answer that is not what its protocol or page says
         └── TruncatedError    a size, time or administrative limit, a pager that stands still
@@ -56,6 +62,10 @@ class RefusedError(ConnectorError):
     """A saved plan may not be applied: spent, tampered with, or made for something else."""
 
 
+class UnapprovedError(RefusedError):
+    """People who have to sign have not, or a signature is not good."""
+
+
 class DeclinedError(RefusedError):
     """Somebody at a terminal was asked, and did not say yes."""
 
@@ -64,8 +74,16 @@ class OnHoldError(RefusedError):
     """The job applies nothing until somebody releases it."""
 
 
+class UnsettledError(RefusedError):
+    """What is to be forgotten is still needed: something has to be settled first."""
+
+
 class BusyError(ConnectorError):
     """Another run holds this directory."""
+
+
+class OpenRunError(BusyError):
+    """A run of this job is open in the fleet: no second one begins."""
 
 
 class StateError(ConnectorError):
@@ -92,12 +110,24 @@ class UnreachableError(IncompleteRead):
         self.sent = sent
 
 
+class TemporalUnreachableError(UnreachableError):
+    """Temporal, which the jobs of a fleet are run by, does not answer, or cannot do what is asked now."""
+
+
+class NoWorkerError(TemporalUnreachableError):
+    """Temporal answers, but no worker of the fleet does."""
+
+
 class UntrustedError(IncompleteRead):
     """TLS could not establish whom we talk to."""
 
 
 class DeniedError(IncompleteRead):
     """Credentials or rights were refused."""
+
+
+class TemporalDeniedError(DeniedError):
+    """Temporal refuses the fleet's API key, its client certificate or its rights."""
 
 
 class RefusedBindError(DeniedError):

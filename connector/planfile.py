@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
-from connector.reports import document, document_reader
+from connector.reports import document
 
 T = TypeVar("T")
 _BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
@@ -26,19 +26,36 @@ def load(path: Path) -> Plan:
     A secret comes back without values: its `fingerprint` says that it is set, and what it is. Raises FileError where
     the file cannot be read or is no plan document, RefusedError where it was edited after it was written.
     """
-    return _read(path, document_reader.parse)
+    return load_octets(path)[0]
+
+
+def load_octets(path: Path) -> tuple[Plan, bytes]:
+    """The same with the octets of the document, which people may have signed."""
+    from connector.reports import document_reader  # noqa: PLC0415  # seldom needed
+
+    octets = octets_of(path)
+    return _parsed(path, octets, document_reader.parse), octets
 
 
 def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same with the outcomes; None: it was not applied. Such a plan is to be shown, not to be applied."""
-    return _read(path, document_reader.parse_report)
+    from connector.reports import document_reader  # noqa: PLC0415  # seldom needed
+
+    return _parsed(path, octets_of(path), document_reader.parse_report)
 
 
-def _read(path: Path, parse: Callable[[bytes], T]) -> T:
+def octets_of(path: Path, what: str = "the plan", most: int = -1) -> bytes:
+    """The octets of a file, `most` of them. Raises FileError."""
     try:
-        octets = path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as fault:
-        raise FileError(f"the plan cannot be read: {fault.strerror}", where=str(path)) from fault
+        raise FileError(f"{what} cannot be read: {fault.strerror}", where=str(path)) from fault
+
+
+def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
+    from connector.reports import document_reader  # noqa: PLC0415  # seldom needed
+
     try:
         return parse(octets)
     except document_reader.DocumentError as fault:
@@ -51,6 +68,19 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T:
 def save(path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> None:
     """Write the plan document. Raises OutputError."""
     write_out(path, document.render(plan, outcomes))
+
+
+def document_of(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> bytes:
+    """The octets of the file that `save` writes."""
+    return b"".join(_encoded(document.render(plan, outcomes)))
+
+
+def sha256_of(plan: Plan) -> str:
+    """The SHA-256 of the file that `save` writes of a plan, in hexadecimal digits."""
+    found = hashlib.sha256()
+    for octets in _encoded(document.render(plan)):
+        found.update(octets)
+    return found.hexdigest()
 
 
 def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:
@@ -77,13 +107,19 @@ def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:
 
 
 def _pour(chunks: Iterable[str], stream: BinaryIO) -> None:
-    # a stray half of a surrogate pair, which UTF-8 cannot carry, must not be what a finished run ends with
-    stream.writelines(chunk.encode("utf-8", "backslashreplace") for chunk in chunks)
+    stream.writelines(_encoded(chunks))
     stream.flush()
+
+
+def _encoded(chunks: Iterable[str]) -> Iterator[bytes]:
+    # a stray half of a surrogate pair, which UTF-8 cannot carry, must not be what a finished run ends with
+    return (chunk.encode("utf-8", "backslashreplace") for chunk in chunks)
 
 
 def _replace(target: Path, chunks: Iterable[str], mode: int) -> None:
     """Write beside the target, then take its place; whatever happens before that, nothing is left behind."""
+    import tempfile  # noqa: PLC0415  # loads compression, which no plan needs
+
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb", _BUFFER) as stream:

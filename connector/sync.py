@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.engine import Applied, apply
 from connector.apply.recovery import Settled, settle, settle_late, settle_secrets, supersede
 from connector.directories.port import Reader
-from connector.errors import FileError, IncompleteRead, OnHoldError, StateError, UsageError
+from connector.errors import FileError, IncompleteRead, UsageError
 from connector.model import (
     NOTICED,
-    ON_HOLD,
     AgentRef,
     Change,
     Description,
-    Drawn,
     Ending,
     LastGood,
     Outcome,
     Plan,
     Result,
 )
-from connector.reconcile.comparison import drawn, since
+from connector.planfile import sha256_of
 from connector.reconcile.matching.selection import EVERYBODY, Selection, selected
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
-from connector.reconcile.undoing import undo
+from connector.run.approval import Signed, approved, lifted, octets_to_hold, refused_unapproved
 from connector.run.context import ApplyContext, ApplyUndoContext, Context, PlanContext, UndoContext
-from connector.run.lookup import Lookup
+from connector.run.holding import holding
+from connector.run.kept_plans import Before, compared, keep
+from connector.run.lookup import Lookup, run
+from connector.run.permission import held_back, permit, same_source
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
+
+if TYPE_CHECKING:
+    from connector.apply.engine import Applied
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
 
@@ -85,10 +88,13 @@ class Work(Struct, frozen=True):
     reviewed: bool = False
 
     def written(self, applied: Applied) -> dict[str, Change]:
-        """By user the changes that are confirmed, but for what was there already."""
+        """By user the changes that are confirmed, or what went first of them, but for what was there already."""
+        from connector.reconcile.undoing import folded
+
         confirmed = {outcome.user.id for outcome in applied.outcomes if outcome.result is Result.WRITTEN}
         changes = (change for change in self.changes if change.user.id in confirmed)
-        return {change.user.id: _less(change, applied.found) for change in changes}
+        firsts = {change.user.id: change for change in folded(applied.firsts)}
+        return firsts | {change.user.id: _less(change, applied.found) for change in changes}
 
 
 def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
@@ -105,20 +111,16 @@ def dry_run(
     only: Collection[str] = (),
     *,
     save: bool = False,
-    before: Drawn | None = None,
+    before: Before | None = None,
     by: str = "",
 ) -> Run:
     """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`.
 
     `before`: what the plan is compared with. `by`: who has it drawn, as the state keeps it for the next one.
     """
-    plan = make_plan(context, only).plan
-    if not only:
-        with suppress(StateError):  # the plan itself is whole
-            context.state.drawn.note(context.job, drawn(plan), by)
-    plan = replace(plan, since=since(before, plan)) if before is not None else plan
+    plan = compared(context, make_plan(context, only).plan, before, by, some=bool(only))
     if save:
-        context.state.keep(plan, context.reader.describe().identity)
+        context.state.keep(plan, context.reader.describe().identity, file=sha256_of(plan))
     return _shown(context, plan, show)
 
 
@@ -130,30 +132,32 @@ def apply_run(
     accept: str | None = None,
     reviewed: Plan | None = None,
     asked: bool = False,
+    signed: Signed | None = None,
     stop: Stop | None = None,
+    before: Before | None = None,
+    by: str = "",
 ) -> Run:
     """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
 
     `accept` is the digest of a refused plan that is accepted; `reviewed` a plan of which no more than it says is
-    written: one that was saved, or one that somebody has just been `asked` about.
+    written: one that was saved, perhaps `signed`, or one that somebody has just been `asked` about. `before` and `by`:
+    as of a dry run.
     """
-    description = context.directory.describe()
-    with context.state.lease(description.identity, context.job):
-        context.observer.opens(
-            description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
-        )
-        _permit(context, description.identity, None if asked else reviewed)
-        _same_source(context)
+    identity = context.directory.describe().identity
+    saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
+    with holding(context) as (description, ended):
+        permit(context, description.identity, None if asked else saved, octets_to_hold(context, signed))
+        same_source(context)
         settled = settle(context, description)
         planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None and not asked)
         context.state.memory(description.identity, context.job).note_excluded(planned.excluded)
         settled = settle_secrets(context, description, settled, planned.confirmed, planned.denied)
         if reviewed is None:
-            work = Work(planned.plan, planned.plan.changes)
+            plan = compared(context, planned.plan, before, by, some=bool(only))
+            plan = refused_unapproved(context, plan, description.identity)
+            work = Work(plan, plan.changes)
         elif any(fresh_refusals(reviewed, planned.plan, some=bool(only))) and accept != planned.plan.digest:
-            run = _shown(context, planned.plan, show)
-            context.state.attempts.refused(planned.plan)
-            return run
+            return ended(_refused(context, _shown(context, planned.plan, show), some=bool(only)))
         else:
             work = _held_to(context, reviewed, planned.plan, planned.only)
         found = _found(context, planned.plan, description, some=bool(only))
@@ -172,15 +176,18 @@ def apply_run(
             if not only:
                 memory.forget_refused({change.user.id for change in planned.plan.changes})
             if planned.stale is not None:
-                memory.note_stale(planned.stale | planned.lapsed, clock.now())
+                memory.note_stale(planned.stale | planned.lapsed, clock.now(), planned.left_to_others)
             if run.tried and not only and not run.aside:
                 context.state.renew(context.job, context.sealer)
-        return run
+        return ended(run)
 
 
-def dry_undo(context: UndoContext, show: Show) -> Run:
-    """Show what would take a run back."""
-    return _shown(context, make_undo(context), show)
+def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
+    """Show what would take a run back. `save`: the plan is for `undo --plan`."""
+    plan = make_undo(context)
+    if save:
+        context.state.keep(plan, context.wrote_to, undoes=context.run, file=sha256_of(plan))
+    return _shown(context, plan, show)
 
 
 def apply_undo(
@@ -190,30 +197,33 @@ def apply_undo(
     stop: Stop | None = None,
     *,
     reviewed: Plan | None = None,
+    asked: bool = False,
+    signed: Signed | None = None,
 ) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
-    An undo that takes nothing back leaves the job as it was. `reviewed`: no more than this plan says is written.
+    An undo that takes nothing back leaves the job as it was. `reviewed`, `asked` and `signed`: as of an apply.
     """
-    description = context.directory.describe()
-    with context.state.lease(description.identity, context.job):
-        context.observer.opens(
-            description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
-        )
+    identity = context.directory.describe().identity
+    saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
+    with holding(context) as (description, ended):
+        if saved and not asked:
+            octets = octets_to_hold(context, signed)
+            context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
         settled = settle(context, description)
         fresh = make_undo(context)
         if reviewed and any(fresh_refusals(reviewed, fresh)) and accept != fresh.digest:
-            return _shown(context, fresh, show)
-        plan = reviewed or fresh
+            return ended(_shown(context, fresh, show))
+        plan = reviewed or refused_unapproved(context, fresh, description.identity)
         held = context.state.held(context.job)
-        if plan.changes and (not plan.refusals or accept == plan.digest):
+        if plan.changes and plan.is_permitted(lifted(plan, accept)):
             context.state.hold(context.job, f"its run {context.run} was taken back")
         work = _held_to(context, reviewed, fresh) if reviewed else Work(plan, plan.changes)
         work = replace(work, settled=settled, kind="undo", undoes=context.run)
         run = _carry_out(context, work, show, accept, stop or Stop())
         if held is None and run.remembered and not run.touched:
             context.state.let_go(context.job)
-        return run
+        return ended(run)
 
 
 # ---------------------------------------------------------------- one tail
@@ -226,36 +236,10 @@ def _shown(context: Context, plan: Plan, show: Show) -> Run:
     return Run(plan, refused=bool(plan.refusals))
 
 
-def _permit(context: ApplyContext, directory: str, reviewed: Plan | None) -> None:
-    """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
-    held = context.state.held(context.job)
-    if held is not None:
-        since, why = held
-        raise OnHoldError(f"this job is on hold since {since}: {why}", where=context.job)
-    if reviewed is not None:
-        context.state.permit(reviewed, context.job, directory)
-
-
-def _same_source(context: ApplyContext) -> None:
-    """Raises OnHoldError for a job whose agents came from elsewhere before: then all of its users would be stale."""
-    why = _moved(context)
-    if why:
-        context.state.hold(context.job, why)
-        raise OnHoldError(f"this job is on hold: {why}", where=context.job)
-
-
-def _moved(context: PlanContext) -> str:
-    """That the agents of the job came from elsewhere before; empty where they did not."""
-    before, now = context.state.source(context.job), context.source.identity
-    return "" if before in (None, now) else f"its source was {before} and is now {now}"
-
-
-def _held(context: PlanContext) -> Iterator[tuple[str, str]]:
-    """That an apply would be refused, for whoever reads a plan."""
-    held, moved = context.state.held(context.job), _moved(context)
-    if held or moved:
-        why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
-        yield ON_HOLD, f"{why}; applies are refused. To allow them, run: cec-connector release JOB"
+def _refused(context: Context, run: Run, *, some: bool) -> Run:
+    """A refused plan was shown: an attempt, which can be compared with."""
+    keep(context, context.state.attempts.refused(run.plan), run.plan, some=some)
+    return run
 
 
 def _found(context: ApplyContext, plan: Plan, description: Description, *, some: bool) -> LastGood:
@@ -278,10 +262,17 @@ def _held_to(context: Context, reviewed: Plan, fresh: Plan, only: Selection = EV
 
 def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
     """Show, permit or refuse, apply, show what became of it."""
+    from connector.apply.engine import apply
+
+    accept = lifted(work.plan, accept)
+    if work.changes and work.plan.is_permitted(accept):
+        unsent = Ending.unsent(len(work.changes), [outcome for _, outcome in work.left])
+        stop.standing = lambda: unsent
     run = _shown(context, work.plan, show)
-    if run.refused and accept != work.plan.digest:
-        context.state.attempts.refused(work.plan)
-        return run
+    some = work.some or work.kind != "apply"
+    if not work.plan.is_permitted(accept):
+        return _refused(context, run, some=some)
+    keep(context, work.plan.id, work.plan, some=some)
     context.observer.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = context.directory.describe()
     stop.wait_for_the_end()
@@ -309,7 +300,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
                     own = work.written(applied)
-                    supersede(context, description, work.settled, work.plan.id, own)
+                    supersede(context, description, work.settled, own)
                     settle_late(context, description, work.settled.unwritten, own)
             run = replace(run, remembered=not (journal.broken or applied.cut))
     finally:
@@ -346,32 +337,46 @@ def make_plan(
     context.observer.stage("read source")
     tenant = context.source.read()
     agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents] if only else []
-    named = selected(only, agents, "--only")
+    named = selected(only, agents, "--only", tenant.others if only else ())
     context.observer.stage("describe directory", agents=tenant.size)
     brief = context.brief()
-    brief = replace(brief, about=(*brief.about, *_held(context)))
+    brief = replace(brief, about=(*brief.about, *held_back(context)))
     memory = context.state.memory(brief.description.identity, context.job)
+    directory = Lookup(
+        context.reader, context.read, context.observer, memory.users(), beyond=context.beyond, names=context.names
+    )
+    recorder = context.recorder
+    brief = recorder.begins(tenant, brief, only) if recorder else brief
     planner = Planner(brief, tenant, context.pins, context.exclude)
-    directory = Lookup(context.reader, context.read, context.observer, memory.users(), context.beyond)
-    planned = directory.run(planner.plan(named, untold, whole=whole))
-    if directory.at_least > memory.users():
+    planning = planner.plan(named, untold, whole=whole)
+    planned = run(planning, recorder.answering(directory.answer)) if recorder else directory.run(planning)
+    if directory.at_least > memory.users() and context.remembers:
         memory.note_users(directory.at_least)
-    return replace(planned, plan=_with_noticed(context.reader, planned.plan))
+    plan = _with_noticed(context.reader, planned.plan)
+    if recorder is not None:
+        recorder.ends(plan)
+    return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
 
 
 def make_undo(context: UndoContext) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
+    from connector.reconcile.undoing import undo
+
     brief = context.brief()
     if brief.description.identity != context.wrote_to:
         raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
     _, steps = context.state.steps(context.run, context.job, context.sealer)
     context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
+    about = [*brief.about, ("takes back", f"run {context.run}")]
+    earlier = context.state.history.taken_back(context.run)
+    about += [("done before", f"run {earlier} took it back, as far as it could")] if earlier else []
     undoing = undo(
-        replace(brief, about=(*brief.about, ("takes back", f"run {context.run}"))),
+        replace(brief, about=tuple(about)),
         [(step.change, step.outcome, step.server, step.run) for step in steps],
         context.state.history.released(context.run, context.sealer),
         context.state.history.written_since(context.run),
         context.exclude,
         unshown=[(step.change, step.lost) for step in steps if step.lost],
     )
-    return Lookup(context.reader, context.read, context.observer, beyond=context.beyond).run(undoing)
+    asking = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
+    return asking.run(undoing)

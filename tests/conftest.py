@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import browser, ds389, kamailio, monitoring, pgbouncer, postgres, samba
+from tests.support import browser, ds389, kamailio, monitoring, pgbouncer, postgres, samba, ssh_keys, temporal
 from tests.support.directory_fixtures import DirectoryFixture, DomainFixture, LdapFixture, LdifFixture, MemoryFixture
 from tests.support.ds389 import Ds389
 from tests.support.pgbouncer import Pooler, pooling
@@ -21,6 +22,7 @@ from tests.support.postgres import Postgres
 from tests.support.samba import Samba
 from tests.support.scim_servers import ScimServer
 from tests.support.slapd import Slapd
+from tests.support.temporal import Temporal
 from tests.support.wild import servers as wild
 from tests.support.worlds import close_states
 
@@ -34,13 +36,16 @@ _numbers = count()
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A server that cannot be had is a named skip for a newcomer and an error in CI."""
+    gc.unfreeze()  # else Python 3.14 finds no holder of what was made after the program froze, and Hypothesis warns
     for marker, missing, packages in (
         ("slapd", _without_slapd, "slapd ldap-utils"),
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
         ("pgbouncer", pgbouncer.missing, "pgbouncer"),
+        ("temporal", temporal.missing, "or scripts/setup dev"),
         ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
         ("browser", browser.missing, "or scripts/ensure-servers chromium"),
+        ("openssh", ssh_keys.missing, "openssh-client"),
         ("kamailio", kamailio.missing, "kamailio kamailio-ldap-modules sipsak"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("wild", wild.missing, "ldap-utils, and scripts/ensure-servers wild"),
@@ -81,6 +86,13 @@ def postgresql() -> Iterator[Postgres]:
 def pooler(postgresql: Postgres) -> Iterator[Pooler]:
     """A PgBouncer before it that pools transactions."""
     with pooling(postgresql, "transaction") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Temporal]:
+    """One Temporal server for all tests that do not harm it; each has a namespace of its own in it."""
+    with Temporal.start(tmp_path_factory.mktemp("temporal")) as started:
         yield started
 
 

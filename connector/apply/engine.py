@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from enum import Enum, auto
 from itertools import chain, repeat
 from types import MappingProxyType
 from typing import Final
@@ -51,7 +51,7 @@ class Applied(Struct, frozen=True):
 
     `cut`: the run was told to end at once. `ended`: what was tried, each change with its outcome. `turns`: of the users
     that were refused before, whose turn it was. `touched`: something was written, or may have been. `found`: by user id
-    the attributes that went first, and were there already.
+    the attributes that went first, and were there already. `firsts`: what was written first of changes.
     """
 
     outcomes: list[Outcome]
@@ -61,6 +61,7 @@ class Applied(Struct, frozen=True):
     touched: bool = False
     cut: bool = False
     found: Collection[tuple[str, str]] = frozenset()
+    firsts: Sequence[Change] = ()
 
 
 def apply(
@@ -120,7 +121,7 @@ def apply(
     outcomes = (replace(each, differs=apart.get(user, each.differs)) for user, each in ledger.outcomes.items())
     told = sorted(outcomes, key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
-    return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found)
+    return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found, firsts=ledger.began)
 
 
 class _Brake:
@@ -161,9 +162,9 @@ class _Brake:
 class _Then(Enum):
     """What comes after a piece: the next one at once; or, where all was shown so far; or after all is read back."""
 
-    GO_ON = 1
-    IF_SHOWN = 2
-    WAIT = 3
+    GO_ON = auto()
+    IF_SHOWN = auto()
+    WAIT = auto()
 
 
 class _Piece(Struct, frozen=True):
@@ -330,7 +331,7 @@ class _Engine(Struct):
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
         self.brake.heard(outcome)
         half = self.ledger.half(change.user.id, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
-        if half and not outcome.why.endswith(half):
+        if not outcome.why.endswith(half):
             outcome = replace(outcome, why=outcome.why + half)
         self.ledger.settle(change, outcome)
 

@@ -93,7 +93,8 @@ class Ledger:
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
     parts that went first and are confirmed. Object classes and steps that went first are noted, and told together with
-    the rest. `found`: by user, attributes that went first and were there already.
+    the rest. `began`: those of them that were written. `found`: by user, attributes that went first and were there
+    already.
     `touched`: something was written, or may have been, be it a part that went first.
     `left_open`: writes of this run that were open when it was interrupted. They stay so unless they are written.
     """
@@ -109,6 +110,7 @@ class Ledger:
         self._untold: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.firsts: dict[str, tuple[Part, ...]] = {}
+        self.began: list[Change] = []
         self.found: set[tuple[str, str]] = set()
         self.lost: str | None = None
         self.touched = False
@@ -211,6 +213,8 @@ class Ledger:
             self.firsts[change.user.id] = (*self.firsts.get(change.user.id, ()), change.part)
             if outcome.result is Result.UNCHANGED:
                 self.found.update((change.user.id, each.name) for each in change.attributes)
+            else:
+                self.began.append(change)
         firsts = self._untold.pop(change.user.id, None)
         if firsts is not None:
             change = replace(change, attributes=(*firsts.attributes, *change.attributes))

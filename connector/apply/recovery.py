@@ -16,7 +16,7 @@ from connector.reconcile.diff.standing import aftermath, as_known, testimony
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.questions import Slot
 from connector.run.context import Context
-from connector.state.journal_rows import Step, among, without
+from connector.state.journal_rows import Step, among, part_of, without
 
 _Found = tuple[Step, Outcome]
 _OF_ANOTHER_KEY: Final = "not confirmed; noted with another key, so its result stays unknown"
@@ -101,7 +101,7 @@ def settle(context: Context, description: Description) -> Settled:
         else:
             left.append(step)
     context.state.note_servers(fewer)
-    _settle(context, description, _once(context, description, found))
+    _settle(context, description, _once(context, description, found), users)
     unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
     return Settled(left, unwritten, description.server)
 
@@ -133,24 +133,23 @@ def settle_late(
         if user and told and all(told):
             why = "not confirmed at first; the values are there after all"
             found.append((step, Outcome(user.ref, Result.WRITTEN, why)))
-    _settle(context, description, found)
+    _settle(context, description, found, now)
 
 
-def supersede(
-    context: Context, description: Description, settled: Settled, run: str, own: Mapping[str, Change]
-) -> None:
+def supersede(context: Context, description: Description, settled: Settled, own: Mapping[str, Change]) -> None:
     """Settle writes of which nothing tells, where this run has written all of the same attributes.
 
     Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them has
     written them, which was killed. What the run itself had left open, and has written now, has its outcome already.
     """
     overtaken = _overtaken(context, description)
-    again = {(run, user, change.digest) for user, change in own.items()}
+    steps = context.state.open_steps(description.identity, context.job, context.sealer) if settled.left else ()
+    still = {(step.run, step.change.user.id, step.change.digest, part_of(step.change)) for step in steps}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
     for step in settled.left:
         known = written if settled.elsewhere(step) else written | settled.compared
-        open_ = (step.run, step.change.user.id, step.change.digest) not in again
+        open_ = (step.run, step.change.user.id, step.change.digest, part_of(step.change)) in still
         if open_ and (overtaken(step) or all((user, name) in known for user, name, _ in _slots(step))):
             found.append((step, _superseded(step)))
     _settle(context, description, found)
@@ -216,13 +215,17 @@ def settle_secrets(
             found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
         else:
             left.append(step)
-    if found:
-        _settle(context, description, _once(context, description, found))
+    _settle(context, description, _once(context, description, found))
     return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
 
 
-def _settle(context: Context, description: Description, found: Sequence[_Found]) -> None:
+def _settle(
+    context: Context,
+    description: Description,
+    found: Sequence[_Found],
+    now: Mapping[str, User] = MappingProxyType({}),
+) -> None:
     if found:
-        context.state.settle(description, found)
+        context.state.settle(description, found, now)
     for step, outcome in found:
         context.observer.outcome(step.change, outcome, step.run)

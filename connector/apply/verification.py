@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Difference, Holds, Outcome, Question, Result, User
@@ -46,18 +48,17 @@ class Verifier:
         """The outcome as far as the answer tells it; None where the user is to be read back."""
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:
-            return outcome if shown is None else Outcome(outcome.user, outcome.result, outcome.why)
-        if outcome.why:
-            self._notes[change.user.id] = outcome.why
+            return replace(outcome, shown=None)
+        self._notes[change.user.id] = outcome.why
         self._shown += shown is not None
-        asks = shown is None or any(_questions(change, shown))
+        asks = any(_questions(change, shown))
         if shown is not None and self._sample:
             self._sample -= 1
             asks = False  # it is read anew
-        elif asks or _lost(change, shown, self._description, {}):
+        elif _lost(change, shown, self._description, {}):
             self._hidden += 1
         else:
-            return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+            return Outcome(change.user, Result.WRITTEN, outcome.why)
         self._unconfirmed.append((change, shown if asks else None))
         return None
 
@@ -113,7 +114,7 @@ class Verifier:
         """*Written* where the user shows all that was written, else *failed*."""
         lost = _lost(change, user, self._description, answers)
         if not lost:
-            return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+            return Outcome(change.user, Result.WRITTEN, self._notes[change.user.id])
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
@@ -141,7 +142,7 @@ def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
 def _questions(change: Change, user: User | None) -> Iterator[Question]:
     for each in change.attributes:
         if user is not None and each.secret and each.new and each.name not in user.values:
-            yield Question(change.user, each.name, each.new[0])
+            yield Question(change.user, each.name, next(iter(each.new)))
 
 
 def _lost(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from enum import IntEnum
 from io import StringIO
 from typing import Final, TypeVar
@@ -40,10 +39,16 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
     errors.FileError: "Fix the file and line above, then rerun. Nothing was written.",
     errors.UsageError: "Nothing was written.",
     errors.RefusedError: "Nothing was written. Save a new plan with `plan --save FILE`, and have it reviewed.",
+    errors.UnapprovedError: "Nothing was written. Have the file signed, and name each signature with `--approval`:",
     errors.DeclinedError: "Nothing was written.",
+    errors.UnsettledError: "Nothing was taken out.",
     errors.OnHoldError: "Nothing was written. To allow applies again, run:",
     errors.BusyError: (
         "Wait for that run to end, then rerun. If it hangs, end its process on that host: its lease ends with it."
+    ),
+    errors.OpenRunError: (
+        "Wait for that run to end. If its plan waits, approve or reject that. To end the run, cancel its workflow in "
+        "Temporal, then rerun."
     ),
     errors.StateError: (
         "Nothing is written without a state. Of a file, check its permissions and the free space of its disk. "
@@ -55,9 +60,19 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
         "The read is incomplete, so nothing is planned. Check the address, and that it answers from this "
         "machine. Check firewall and proxy. For a slow server, raise `timeout` in the job."
     ),
+    errors.TemporalUnreachableError: (
+        "Check `address`, `tls` and `namespace` in the fleet file, and that Temporal answers from this machine. "
+        "Check firewall and proxy. Then rerun."
+    ),
+    errors.NoWorkerError: (
+        "Check that a worker runs with the same `namespace` and `task_queue`. Read its log, then rerun."
+    ),
     errors.UntrustedError: (
         "Set `ca_file` to the authority that signed the server's certificate. Use the host name that the "
         "certificate carries. Verification cannot be switched off."
+    ),
+    errors.TemporalDeniedError: (
+        "Check `api_key` and `tls` in the fleet file, and what they may do in this namespace. Then rerun."
     ),
     errors.DeniedError: "Check the account or key of the job, its secret, and its rights.",
     errors.MalformedError: (
@@ -103,7 +118,7 @@ def tell(fault: BaseException) -> int:
     if isinstance(fault, click.ClickException):
         shown = StringIO()
         fault.show(shown)
-        click.echo(visible_lines(shown.getvalue()), nl=False, err=True)
+        click.echo(fit(visible_lines(shown.getvalue()), sys.stderr), nl=False, err=True)
         return Exit.USAGE
     if isinstance(fault, BrokenPipeError):
         return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
@@ -113,6 +128,8 @@ def tell(fault: BaseException) -> int:
         said = visible_lines(str(fault)) if isinstance(fault, errors.FileError) else visible(str(fault))
         click.echo(fit(f"cec-connector: {said}\n{_of(fault, _ADVICE)}", sys.stderr) + commands, err=True)
         return _of(fault, _CODES)
+    import traceback
+
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))
     click.echo(

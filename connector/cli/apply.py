@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from connector.cli.approvals import approval_option, said_how, signed_plan
 from connector.cli.asking import ask, asks
 from connector.cli.observers import observers
 from connector.cli.running import (
@@ -23,8 +25,10 @@ from connector.cli.running import (
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError
 from connector.model import Plan
-from connector.planfile import load
+from connector.run.approval import Signed, approved, lifted
 from connector.run.composition import apply_context, plan_context
+from connector.run.job_state import attempted
+from connector.state.attempts import Attempt
 from connector.sync import apply_run, dry_run
 
 
@@ -40,6 +44,7 @@ from connector.sync import apply_run, dry_run
     metavar="PLAN.json",
     help="Write no more than this reviewed plan of `plan --save`.",
 )
+@approval_option
 @yes_option
 @click.pass_obj
 def command(
@@ -50,6 +55,7 @@ def command(
     accept: str | None,
     *,
     saved: Path | None,
+    signatures: tuple[Path, ...],
     yes: bool,
 ) -> int:
     """Plan JOB and write the plan to the directory, unless a limit refuses it.
@@ -58,34 +64,58 @@ def command(
     """
     options = [f"--only={name}" for name in only] + ([f"--plan={saved}"] if saved else [])
     show = Shower(["apply", str(job), *options], reports, accept=accept)
-    reviewed = load(saved) if saved else None
+    show.goes_on = True
+    reviewed, signed = signed_plan(saved, signatures)
+    if reviewed and signatures:
+        show.accept = reviewed.digest
     asked = asks(yes=yes)
-    if asked:
-        reviewed = _asked_about(log_level, job, only, show, saved=reviewed, accept=accept, everybody=bool(reports))
-    run_id = reviewed.id if reviewed else None
-    with (
-        stopped_by_signals() as stop,
-        apply_context(
+    save = () if saved else ("plan", str(job), "--save", "PLAN.json")
+    with said_how(saved or "PLAN.json", save), stopped_by_signals() as stop:
+        show.stop = stop
+        if asked:
+            reviewed = _asked_about(
+                log_level, job, only, show, saved=reviewed, signed=signed, accept=accept, everybody=bool(reports)
+            )
+        run_id = reviewed.id if reviewed else None
+        with apply_context(
             job,
             lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop),
             run_id if saved else None,
             everybody=bool(reports),
-        ) as context,
-    ):
-        show.stop, show.writes = stop, True
-        show.keep_off(context.files | ({saved.resolve()} if saved else set()))
-        try:
-            run = apply_run(context, show, only, accept=accept, reviewed=reviewed, asked=asked and not saved, stop=stop)
-        except OnHoldError as fault:
-            fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
-            raise
-        code = exit_code(run)
-        say_untold(run, job)
-        if saved and run.aside and run.outcomes is not None and run.tried:
-            again = shlex.join(["cec-connector", "plan", str(job), "--save", str(saved)])
-            say([f"\nThe reviewed plan is spent. To plan the users that were left out, run:\n    {again}\n"])
-        context.observer.finished(run.plan, code)
+        ) as context:
+            show.writes = True
+            show.keep_off(context.files | {each.resolve() for each in (saved, *signatures) if each})
+            told = asked and not saved
+            try:
+                run = apply_run(
+                    context, show, only, accept=accept, reviewed=reviewed, asked=told, signed=signed, stop=stop
+                )
+            except OnHoldError as fault:
+                fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
+                raise
+            code = exit_code(run)
+            say_untold(run, job)
+            if saved and run.aside and run.outcomes is not None and run.tried:
+                names = [*(reviewed.only if reviewed else ()), *only]
+                say([_next_plan(job, saved, names, done=not run.ending.in_part)])
+            context.observer.finished(run.plan, code)
     return code
+
+
+def _next_plan(job: Path, saved: Path, only: Sequence[str], *, done: bool) -> str:
+    """Which plan comes after a reviewed one that left users out: the same for a pilot that failed, else everybody's."""
+    words = ["cec-connector", "plan", str(job)]
+    if only and not done:
+        said = "The reviewed plan is spent. To plan the same agents again"
+        words += [f"--only={name}" for name in dict.fromkeys(only)] + ["--save", str(saved)]
+    elif only:
+        everybody = saved.with_name("everybody.json" if saved.name == "plan.json" else "plan.json")
+        said = "The reviewed plan is spent; it was for some agents alone. To plan for everybody"
+        words += ["--save", str(everybody)]
+    else:
+        said = "The reviewed plan is spent. To plan the users that were left out"
+        words += ["--save", str(saved)]
+    return f"\n{said}, run:\n    {shlex.join(words)}\n"
 
 
 def _asked_about(
@@ -95,19 +125,21 @@ def _asked_about(
     show: Shower,
     *,
     saved: Plan | None,
+    signed: Signed | None,
     accept: str | None,
     everybody: bool,
 ) -> Plan:
     """The plan that somebody was shown, and said yes to. Nothing is held meanwhile. Raises DeclinedError."""
-    with plan_context(job, lambda begun: observers(begun, log_level), everybody=everybody) as context:
+    attempt = Attempt(plan=saved.id if saved else None)
+    with plan_context(job, lambda begun: observers(begun, log_level), everybody=everybody, attempt=attempt) as context:
         show.keep_off(context.files)
-        if saved is None:
-            plan = dry_run(context, show, only).plan
-        elif context.state.held(context.job) is None:
-            plan = saved
-            show(plan, None)
-        else:
+        if saved is not None and context.state.held(context.job) is not None:
             return saved  # its apply will be refused
+        plan = saved or dry_run(context, show, only).plan
+        found = approved(context, plan, signed, accept, context.reader.describe().identity)
+        show(found, None)
         context.observer.finished(plan, None)
-    ask(plan, accept)
+    with attempted(job, context.plan_id, attempt):
+        begins = None if saved else show.stop  # an earlier run may have written a part of a saved plan
+        ask(found, lifted(found, accept), begins)
     return plan

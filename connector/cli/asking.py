@@ -11,7 +11,8 @@ from typing import Final
 
 from connector.cli.running import say
 from connector.errors import DeclinedError
-from connector.model import ON_HOLD, Plan
+from connector.model import ON_HOLD, Ending, Plan
+from connector.runtime.stopping import Stop
 
 SECONDS: Final = 300.0
 """How long an answer is waited for."""
@@ -22,18 +23,29 @@ def asks(*, yes: bool) -> bool:
     return not yes and bool(sys.stdin) and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def ask(plan: Plan, accept: str | None) -> None:
+def ask(plan: Plan, accept: str | None, stop: Stop | None = None) -> None:
     """Ask whether a plan that was shown is to be written. Raises DeclinedError where the answer is anything but yes.
 
-    Nobody is asked about a plan without changes, or one that will be refused.
+    Nobody is asked about a plan without changes, or one that will be refused. `stop` learns that none is written yet.
     """
-    if not plan.changes or (plan.refusals and accept != plan.digest) or ON_HOLD in dict(plan.about):
+    if not plan.changes or not plan.is_permitted(accept) or ON_HOLD in dict(plan.about):
         return
     count = len(plan.changes)
+    if stop is not None:
+        stop.standing = lambda: Ending.unsent(count)
+    confirm(f"Apply {count:,} change{'' if count == 1 else 's'}?")
+
+
+def confirm(question: str) -> None:
+    """Ask at the terminal. Raises DeclinedError where the answer is anything but yes."""
     with suppress(termios.error):
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)  # what was typed before the question answers nothing
-    say([f"Apply {count:,} change{'' if count == 1 else 's'}? [y/N] "])
-    answer = _answer()
+    say([f"{question} [y/N] "])
+    try:
+        answer = _answer()
+    except KeyboardInterrupt:
+        say(["\n"])
+        raise
     if answer is None:
         say(["\n"])
         raise DeclinedError(f"no answer within {SECONDS / 60:g} minutes")

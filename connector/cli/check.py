@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from connector.cli.observers import OPEN, observers
-from connector.cli.running import job_argument
+from connector.cli.running import job_argument, say_text
 from connector.cli.signals import stopped_by_signals
 from connector.errors import TruncatedError, UsageError
 from connector.net.secret_stores import open_to_others
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
-    from connector.model import Description, Tenant
-    from connector.reconcile.checks.schema_checks import Survey
+    from connector.model import Change, Description, Tenant
     from connector.reconcile.mapping import Mapping
     from connector.run.context import PlanContext
+
+
+_INVALID: Final = 3
+"""So many invalid records are told; a plan lists all."""
+_PLACES: Final = {"source": "read from", "directory": "directory at"}
+"""Other words for what has a line of its own here."""
 
 
 @click.command
@@ -33,50 +39,103 @@ if TYPE_CHECKING:
 @click.option(
     "--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the findings of --probe as a dialect file."
 )
+@click.option("--acl", is_flag=True, help="Print the rights that the mapping needs, as a file for this server.")
 @click.pass_obj
-def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None) -> int:
+def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None, acl: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
     from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.diff.differences import Differ
+    from connector.reports.wording import attribute
     from connector.run.composition import plan_context
     from connector.run.job_state import try_state
-    from connector.settings.job import load
+    from connector.run.to_arrange import index_notes
 
     if save is not None and not probe:
         raise UsageError("needs --probe, whose findings it saves", where="--save")
+    if acl:
+        return _tell_rights(job, log_level)
     with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
-        click.echo(f"job        {visible(context.job)}: the job and mapping files are valid")
-        for path in open_to_others(load(job).job):
-            click.echo(f"  note: {visible(str(path))}: {OPEN}; run `chmod o-r,g-r` on it")
+        _tell_job(context.job, job)
         tenant = context.source.read()
-        unassigned = sum(agent.account_code is None for agent in tenant.agents)
-        invalid = f", {len(tenant.invalid)} invalid records" if tenant.invalid else ""
-        click.echo(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
+        _tell_source(tenant)
         description = context.reader.describe()
         differ = Differ(tenant, context.mapping, description)
         for place, what in context.about(description):
             if place != "state":  # a check opens no state
-                click.echo(f"  {place}: {visible(what)}")
+                say_text(f"  {_PLACES.get(place, place)}: {visible(what)}")
         survey = Survey(differ.attributes, differ.schema_checks)
         try:
-            for user in context.reader.scan():
-                survey.add(user)
+            survey.take(context.reader.scan())
         except TruncatedError:  # of a server that cannot be read whole, a probe may say why
             if probe:
                 _probe(job, save, context.files)
             raise
         identity = visible(description.identity)
-        click.echo(f"directory  {survey.users} users within base and filter ({identity})")
-        for why in (*(problem.why for problem in differ.problems), *differ.cautions):
-            click.echo(f"  note: {visible(why)}")
-        _tell(context.reader.describe(), survey)  # once more: reading may have told more
+        say_text(f"directory  {survey.users} users within base and filter ({identity})")
+        described = context.reader.describe()  # once more: reading may have told more
+        for info in described.attributes.values():
+            say_text(f"  {visible(info.name)}: {attribute(info)}")
+        barred = (
+            f"{count:,} of the users cannot take {name}: {why}"
+            for name, found in survey.barred().items()
+            for why, count in found.items()
+        )
+        problems = (problem.why for problem in differ.problems)
+        notes = (*problems, *differ.cautions, *barred, *described.cautions, *index_notes(context))
+        _note(notes, [*(rule.directory for rule in context.mapping.match), *differ.attributes])
+        _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_remembered(job, context.mapping, description)
         _tell_listed(context, tenant, description)
         try_state(job)
         if not probe:
-            click.echo("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
+            say_text("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
             return 0
         _probe(job, save, context.files)
+    return 0
+
+
+def _tell_job(name: str, job: Path) -> None:
+    from connector.settings.job import load
+
+    say_text(f"job        {visible(name)}: the job and mapping files are valid")
+    paths = list(map(str, open_to_others(load(job).job)))
+    _note((f"{path}: {OPEN}; run `chmod o-r,g-r` on it" for path in paths), paths)
+
+
+def _note(notes: Iterable[str], names: Collection[str]) -> None:
+    """Say each note; what holds for several of the names, once."""
+    known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    each = re.compile(rf"(?<![\w;-])(?:{known})(?![\w;-])") if known else re.compile("(?!)")
+    alike: dict[str, tuple[str, list[str]]] = {}
+    for note in dict.fromkeys(notes):
+        found = set(each.findall(note))
+        if len(found) == 1:
+            alike.setdefault(each.sub("\0", note), (note, []))[1].extend(found)
+        else:
+            alike[note] = (note, [])
+    for note, about in alike.values():
+        more = f". The same holds for {', '.join(about[1:])}" if len(about) > 1 else ""
+        say_text(f"  note: {visible(note + more)}")
+
+
+def _tell_source(tenant: Tenant) -> None:
+    own = (agent for number, agent in enumerate(tenant.agents) if number not in tenant.others)
+    unassigned = sum(agent.account_code is None for agent in own)
+    invalid = f", {len(tenant.invalid)} invalid records" if tenant.invalid else ""
+    invalid += f"; {tenant.beside} more are not this job's" if tenant.beside else ""
+    say_text(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
+    for each in tenant.invalid[:_INVALID]:
+        say_text(f"  record {each.record} is invalid: {visible(each.why)}")
+
+
+def _tell_rights(job: Path, log_level: str | None) -> int:
+    """Print what the job's account needs, which may not be able to read anything yet."""
+    from connector.run.composition import plan_context
+    from connector.run.to_arrange import access_rules
+
+    with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
+        for rule in access_rules(context):
+            click.echo(rule, nl=False)  # as the server is to get it, however wide
     return 0
 
 
@@ -86,11 +145,11 @@ def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> N
 
     others = other_jobs(job, mapping, description)
     for place, what in others.told if others else ():
-        click.echo(f"{visible(place)}: {visible(what)}")
+        say_text(f"{visible(place)}: {visible(what)}")
     if held := hold_on(job):
         since, why = held
         release = shlex.join(["cec-connector", "release", str(job)])
-        click.echo(f"on hold    since {since}: {visible(why)}; applies are refused. To allow them, run: {release}")
+        say_text(f"on hold    since {since}: {visible(why)}; applies are refused. To allow them, run:\n    {release}")
 
 
 def _tell_listed(context: PlanContext, tenant: Tenant, description: Description) -> None:
@@ -108,20 +167,19 @@ def _tell_listed(context: PlanContext, tenant: Tenant, description: Description)
     )
     for problem in problems:
         who = ", ".join([*([str(problem.agent)] if problem.agent else []), *problem.users])
-        click.echo(f"  {problem.kind}: {visible(problem.why)}: {visible(who)}")
+        say_text(f"  {problem.kind}: {visible(problem.why)}: {visible(who)}")
 
 
-def _tell(description: Description, survey: Survey) -> None:
-    """Say what the directory's attributes may hold, who could not take a value of them, and what is assumed."""
-    from connector.reports.wording import attribute
+def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) -> None:
+    """Name the attributes that the account may not write, as far as the server tells."""
+    from connector.run.to_arrange import missing_rights
 
-    barred = survey.barred()
-    for name, info in description.attributes.items():
-        click.echo(f"  {visible(info.name)}: {attribute(info)}")
-        for why, count in barred.get(name, {}).items():
-            click.echo(f"    {count} of the users cannot take it: {visible(why)}")
-    for caution in description.cautions:
-        click.echo(f"  note: {visible(caution)}")
+    lacking = list(missing_rights(context, changes))
+    for names, denied, asked in lacking:
+        users = f"any of {asked:,} users asked" if denied == asked else f"{denied:,} of {asked:,} users asked"
+        say_text(f"  rights: the account may not write {', '.join(map(visible, names))} of {users}")
+    if lacking:
+        say_text(f"    To print the rights to grant, run: {shlex.join(['cec-connector', 'check', str(job), '--acl'])}")
 
 
 def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
@@ -132,10 +190,10 @@ def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
     with stopped_by_signals() as stop, probe(job) as trial:
         if save is not None and Path(os.path.realpath(save)) in set(files) - trial.replaceable:
             raise UsageError("this is one of the job's own files. Name another file", where=str(save))
-        trial.run(lambda what, seen: click.echo(f"probe      {visible(what)}: {visible(seen)}"), stop)
+        trial.run(lambda what, seen: say_text(f"probe      {visible(what)}: {visible(seen)}"), stop)
         if stop.why:
-            click.echo(f"probe      {stop.why}; the probe is incomplete, so nothing is saved")
+            say_text(f"probe      {stop.why}; the probe is incomplete, so nothing is saved")
             raise KeyboardInterrupt
         if save is not None:
             dialect.save(save, trial.dialect)
-            click.echo(f"Saved. In the job, add under `directory`: `dialect: {visible(str(save))}`.")
+            say_text(f"Saved. In the job, add under `directory`: `dialect: {visible(str(save))}`.")

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import click
 
 from connector.cli.advice import Exit
+from connector.cli.running import say_text
 from connector.errors import UsageError
+
+_END: Final = """\
+Nothing is left to write. The problems in the report need a person.
+
+The reviewer's page of the plan: {page}
+Next, write a job for your own directory. Have the addresses of tenant and directory, and their logins, at hand:
+    {command} init"""
 
 
 @click.command
@@ -26,6 +38,7 @@ def command(folder: Path | None) -> int:
         raise UsageError("the folder is not empty. Name an empty or a new folder", where=str(folder))
     folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "plan.html"
     with Simulator(sample.last_month()) as tenant:
         files = {
             "job.yaml": sample.JOB.format(url=tenant.url),
@@ -39,19 +52,27 @@ def command(folder: Path | None) -> int:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         job = folder / "job.yaml"
-        click.echo(f"Files: {folder}. Simulated tenant: {tenant.url}.")
-        click.echo("A month ago, the first apply:\n")
+        say_text(f"Files: {folder}. Simulated tenant: {tenant.url}.\nA month ago, the first apply:\n")
         code = _run("apply", job, shown=_last_line)
         tenant.document = sample.today()
-        click.echo("Today the tenant has changed. A dry run shows the changes and writes nothing:\n")
-        code = code or _run("plan", job)
-        click.echo("After the review, apply them:\n")
+        say_text("Today the tenant has changed. A dry run shows the changes and writes nothing:\n")
+        code = code or _run("plan", job, f"--report={page}")
+        say_text("After the review, apply them:\n")
         code = code or _run("apply", job, shown=_last_line)
-        click.echo("A second plan finds nothing left to write:\n")
+        say_text("A second plan finds nothing left to write:\n")
         code = code or _run("plan", job, "--fail-on-changes", shown=lambda report: report.partition("\nProblems:")[0])
     if code == Exit.DONE:
-        click.echo("Nothing is left to write. The problems in the report need a person.")
+        say_text(_END.format(page=page, command=_own_command()))
     return code
+
+
+def _own_command() -> str:
+    """What starts this program as it was started now; its short name where the shell finds this very program by it."""
+    own, name = sys.argv[0], "cec-connector"
+    if not own or Path(own).name == "__main__.py":
+        return shlex.join([sys.executable, "-m", "connector"])
+    found = shutil.which(name)
+    return name if found and os.path.realpath(found) == os.path.realpath(own) else shlex.quote(own)
 
 
 def _last_line(report: str) -> str:
@@ -63,9 +84,9 @@ def _run(name: str, job: Path, *options: str, shown: Callable[[str], str] = str)
     from connector.cli.main import cli
 
     arguments = [name, str(job), *options]
-    click.echo(f"$ cec-connector {shlex.join(arguments)}")
+    say_text(f"$ cec-connector {shlex.join(arguments)}")
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         code = cli.main(["--log-level", "error", *arguments], standalone_mode=False)
-    click.echo(shown(output.getvalue()).rstrip() + "\n")
+    say_text(shown(output.getvalue()).rstrip() + "\n")
     return int(code)

@@ -29,6 +29,7 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
 
     with plan_context(job, lambda begun: observers(begun, log_level)) as context:
         explained = explain(context, agent)
+        context.observer.stage("show")
         if as_json:
             say([explanation.as_document(context.job, explained)], fitted=False)
         else:

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from connector.cli.advice import Exit
-from connector.errors import FileError, OutputError, UsageError
+from connector.cli.init_dialogue import KEPT, Dialogue, is_reference
+from connector.cli.running import say_text
+from connector.errors import (
+    ConnectorError,
+    DeniedError,
+    FileError,
+    OutputError,
+    UnreachableError,
+    UntrustedError,
+    UsageError,
+)
+from connector.reports.visible import visible
 
 if TYPE_CHECKING:
-    from connector.init.drafts import Answers, Reference
     from connector.init.fit import Fit, Server
+    from connector.init.match_search import Found
 
-_KEPT = "env:NAME|file:PATH"
+_LISTED = 40
+"""So many attributes that were searched in vain are named; those in use come first."""
 _path = click.Path(path_type=Path)
 
-
-def _is_reference(value: str) -> bool:
-    return re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", value) is not None
+_MOST: Final = 3
+"""So many invalid records are told."""
 
 
 def _reference(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Never repeats the value: somebody may have written the secret itself."""
-    if value is None or _is_reference(value):
+    if value is None or is_reference(value):
         return value
     raise click.BadParameter("give the place of the secret, env:NAME or file:PATH, not the secret itself")
 
 
 def _secret_option(name: str, whose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(name, metavar=_KEPT, callback=_reference, help=f"Place of {whose}: env:NAME or file:PATH.")
+    return click.option(name, metavar=KEPT, callback=_reference, help=f"Place of {whose}: env:NAME or file:PATH.")
 
 
 @click.command
@@ -56,7 +66,7 @@ def _secret_option(name: str, whose: str) -> Callable[[Callable[..., Any]], Call
 @_secret_option("--token", "the SCIM server's bearer token")
 @click.option("--ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the directory.")
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on ldap:// connections.")
-@click.option("--base", metavar="DN", help="Base DN of the users.")
+@click.option("--base", multiple=True, metavar="DN", help="Base DN of the users (repeatable).")
 @click.option("--filter", "filter_", metavar="FILTER", help="Filter of the users. Default: by the kind of server.")
 @click.option("--job", type=_path, default="job.yaml", show_default=True, help="Job file to write.")
 @click.option("--mapping", type=_path, help="Mapping file to write. Default: mapping.yaml beside the job.")
@@ -67,93 +77,74 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     At a terminal the command asks for missing options. It writes nothing to the directory. A secret is given by its
     place: env:NAME for an environment variable, file:PATH for a file.
     """
-    from msgspec.structs import replace
+    from connector.cli.logs import configure
 
-    from connector.init.drafts import job_text
-    from connector.init.fit import fit, meet
-
+    start_tls = given.pop("start_tls")
+    said = {f"--{name.rstrip('_').replace('_', '-')}": _texts(value) for name, value in given.items()}
+    files = {"--job": _texts(str(job) != "job.yaml" and job), "--mapping": _texts(mapping)}
+    dialogue = Dialogue({**said, **files}, job, start_tls=start_tls)
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
-            raise UsageError("the file exists. Name another, or replace it with --force", where=str(path))
+            click.echo(f"To replace the files, run:\n  {visible(dialogue.command())} --force", err=True)
+            raise UsageError("the file exists. Name another by --job and --mapping, or add --force", where=str(path))
+    configure(None)
     try:
-        answers = _answers(given, job)
-        server = meet(answers, job)
-        if answers.ldap and not answers.base:
-            likely = " ".join(server.contexts[:1]) or None
-            answers = replace(answers, base=_ask("--base", "base DN of the users", None, default=likely))
-        fitted = fit(answers, job, server, mapping)
+        fitted, server = _fitted(dialogue, job, mapping)
     except FileError as fault:
+        _show_command(dialogue, "To go on from here, run")
         if not fault.where.startswith(f"{job}:"):
             raise
         raise UsageError(fault.what, where="init") from None  # there is no such file yet, so its lines say nothing
+    except ConnectorError:
+        _show_command(dialogue, "To go on from here, run")
+        raise
+    from connector.init.drafts import job_text
+
     _write(mapping, fitted.text)
     _write(job, job_text(fitted.answers, os.path.relpath(mapping, job.parent)))
     for line in _told(fitted, server, job, mapping):
-        click.echo(line)
+        say_text(line)
+    _show_command(dialogue, "The same without questions")
     return Exit.DONE
 
 
-# ---------------------------------------------------------------- asking
+def _fitted(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
+    """Look at the directory and the tenant, and ask again for what keeps that from working."""
+    from connector.init.fit import fit, meet, read
 
-
-def _ask(option: str, question: str, given: str | None, default: str | None = None) -> str:
-    """What was given, or what somebody answers; without a terminal a usage error that names the option."""
-    if given:
-        return given
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        likely = f" (the directory has {default})" if default else ""
-        raise UsageError(
-            f"{option} is missing: {question}{likely}. Add it, or run the command in a terminal", where="init"
-        )
-    return str(click.prompt(question[0].upper() + question[1:], default=default, err=True))
-
-
-def _ask_where(option: str, what: str, given: str | None, job: Path) -> Reference:
-    """The same for the place of a secret."""
-    from connector.init.drafts import Reference
-
-    said = _ask(option, f"place of {what} ({_KEPT})", given)
-    while not _is_reference(said):
-        click.echo("Enter env:NAME or file:PATH, not the secret itself.", err=True)
-        said = _ask(option, f"place of {what} ({_KEPT})", None)
-    kind, _, place = said.partition(":")
-    return Reference(kind, place if kind == "env" else _named(Path(place), job))
-
-
-def _answers(given: dict[str, Any], job: Path) -> Answers:
-    from connector.init.drafts import Answers
-
-    source = _ask("--source", "https:// address of the CEC tenant, or a JSON file of agents", given["source"])
-    directories = given["directory"] or (
-        _ask("--directory", "ldaps:// or (SCIM) https:// address of the directory, or an LDIF file", None),
+    login = ("--token",) if dialogue.answers().scim else ("--bind-dn", "--password")
+    server = dialogue.patiently(
+        lambda answers: meet(answers, job),
+        {UntrustedError: ("--ca-file",), DeniedError: login, UnreachableError: ("--directory",)},
     )
-    plain = Answers(source, tuple(directories))
-    tenant, server, local = plain.cec, plain.ldap, plain.local
-    if not server and (len(directories) > 1 or ("://" in directories[0] and not plain.scim)):
-        what = "must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
-        raise UsageError(what, where="--directory")
-    bound = server and not local
-    ca_files = [given[name] and _named(given[name], job) for name in ("source_ca_file", "ca_file")]
-    return Answers(
-        source=source if tenant else _named(Path(source), job),
-        directories=plain.directories if server or plain.scim else (_named(Path(directories[0]), job),),
-        app_key=_ask_where("--app-key", "the app key", given["app_key"], job) if tenant else None,
-        app_secret=_ask_where("--app-secret", "the app secret", given["app_secret"], job) if tenant else None,
-        source_ca=ca_files[0],
-        bind_dn=_ask("--bind-dn", "the bind DN", given["bind_dn"]) if bound else None,
-        password=_ask_where("--password", "its password", given["password"], job) if bound else None,
-        token=_ask_where("--token", "the bearer token", given["token"], job) if plain.scim else None,
-        ca_file=ca_files[1],
-        start_tls=given["start_tls"],
-        base=given["base"] or "",
-        filter=given["filter_"] or "",
+    if dialogue.answers().ldap:
+        dialogue.ask("--base", " ".join(server.contexts[:1]) or None)
+    tenant = dialogue.patiently(
+        lambda answers: read(answers, job),
+        {
+            UntrustedError: ("--source-ca-file",),
+            DeniedError: ("--app-key", "--app-secret"),
+            UnreachableError: ("--source",),
+        },
     )
+    within = ("--base", "--filter") if dialogue.answers().ldap else ("--filter",)
+    fitted = dialogue.patiently(
+        lambda answers: fit(answers, job, server, mapping, tenant),
+        {UsageError: within, UntrustedError: ("--ca-file",), DeniedError: login},
+    )
+    return fitted, server
 
 
-def _named(path: Path, job: Path) -> str:
-    """A path as the job file is to name it: from its own folder."""
-    return str(path) if path.is_absolute() else os.path.relpath(path, job.parent)
+def _texts(value: object) -> list[str]:
+    several = value if isinstance(value, tuple) else (value,)
+    return [str(each) for each in several if each]
+
+
+def _show_command(dialogue: Dialogue, what: str) -> None:
+    """The answers of somebody at a terminal, so that they need not be given twice."""
+    if dialogue.asked:
+        click.echo(f"{what}:\n  {visible(dialogue.command())}", err=True)
 
 
 def _write(path: Path, text: str) -> None:
@@ -167,32 +158,55 @@ def _write(path: Path, text: str) -> None:
 
 
 def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str]:
-    from connector.reports.visible import visible
-
     answers, chosen = fitted.answers, fitted.chosen
     yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"
-    yield f"base       {visible(answers.base) or '(all of it)'}"
+    yield f"base       {visible(' or '.join(answers.base)) or '(all of it)'}"
     yield f"filter     {visible(answers.filter) or '(none)'}"
     yield f"mapping    {chosen.name}"
     for misfit in fitted.misfits:
         yield f"           not {visible(misfit)}"
     for name, why in chosen.taken.items():
         yield f"           without {name}: {visible(why)}"
+    for name, why in chosen.stays.items():
+        yield f"           with {name}: {visible(why)}"
     yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} with an account"
+    for record in fitted.invalid[:_MOST]:
+        yield f"           record {record.record} is invalid: {visible(record.why)}"
+    if len(fitted.invalid) > _MOST:
+        yield f"           … and {len(fitted.invalid) - _MOST:,} more invalid records"
     yield "\nMatch rules, and how many of these agents each matches alone"
     order = {(rule.agent.text, rule.directory): place for place, rule in enumerate(chosen.rules, start=1)}
     telling = [each for each in chosen.tried if each.matched or each.several]
     for each in sorted(telling, key=lambda each: -each.matched):
         place = order.get((each.rule.agent.text, each.rule.directory))
-        note = f"   rule {place}" if place else "   not proposed: a seat can be reassigned"
-        note = note if place or not each.proposed else ""
+        note = f"   rule {place}" if place else f"   not proposed: {each.barred}" if each.barred else ""
         several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
         yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
-    yield f"  {'none':>5}  by each of {len(chosen.tried) - len(telling)} other rules"
+    yield from _in_vain(fitted.found)
+    if answers.ldap and fitted.found.others.indexed is None:
+        yield "The server does not show this account which attributes have an index."
     if chosen.rules:
-        yield f"With the rules of the mapping, {fitted.together:,} of {chosen.agents:,} agents match."
+        yield f"With the rules of the mapping, {fitted.found.together:,} of {chosen.agents:,} agents match."
     else:
         yield "No rule matches an agent. The mapping has its ready rules: change them by hand."
     yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Check them, then run:"
     for command_ in ("check", "plan"):
         yield f"  {shlex.join(['cec-connector', command_, str(job)])}"
+
+
+def _in_vain(found: Found) -> Iterator[str]:
+    """The attributes without a match, first those with an index, and those that could not be searched."""
+    told = found.others.indexed is not None
+    slow = [name for name in found.none if found.others.slow(name)]
+    quick = [name for name in found.none if name not in slow]
+    untried = " that were not searched: no time was left, there are too many, or the server refused"
+    listed = (
+        ("none", quick, " with an equality index" if told else ""),
+        ("none", slow, " without an equality index"),
+        ("?", found.untried, untried),
+    )
+    for what, names, which in listed:
+        if names:
+            more = [f"and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
+            line = f"  {what:>5}  in {len(names)} attributes{which}: {', '.join([*names[:_LISTED], *more])}"
+            yield textwrap.fill(line, 120, subsequent_indent=" " * 9)

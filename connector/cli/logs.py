@@ -6,40 +6,18 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from connector.cli.terminal import fit, has_colour
 from connector.errors import OutputError, UsageError
 from connector.reports.document import as_json
 from connector.reports.visible import cleaned
+from connector.runtime.log import Event, log
 
-
-@contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let what is imported in here take a module for not installed, unless it is loaded already.
-
-    structlog loads all of rich for tracebacks in colour, which are half of its cost, and which JSON does not have.
-    """
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # None there means "not found" (Python Reference 5.3.1)
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-# whoever imports this module does so before an adapter loads structlog
-with nullcontext() if sys.stderr.isatty() else _without("rich"):
-    import structlog
-    from structlog.typing import EventDict
-
-logger: Final = structlog.get_logger
-contextvars: Final = structlog.contextvars
 _TOLD: Final = {"outcome", "finished"}
 """Events that the report of a run tells as well."""
 _LONGEST_LINE: Final = 1 << 20
@@ -117,53 +95,50 @@ def is_quiet(level: str | None) -> bool:
 
 def configure(level: str | None) -> None:
     """Let whatever is logged go to its place: as JSON but at a terminal, where without a level only warnings come."""
-    forms: tuple[Any, ...]
+    form: Callable[[Event], str] = json_line
     output: Any = _files[0] if _files else sys.stderr
     if is_quiet(level):
-        output, forms = _Warnings(), (_plain,)
+        output, form = _Warnings(), _plain
     elif sys.stderr.isatty() and not _files:
-        forms = (_visible, structlog.dev.ConsoleRenderer(colors=has_colour(sys.stderr)))
-    else:
-        forms = (Json(),)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *forms,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level or ("warning" if is_quiet(level) else "info")),
-        logger_factory=structlog.WriteLoggerFactory(output),
-    )
+        form = _for_terminals()
+    lock = Lock()
+
+    def take(event: Event) -> None:
+        if line := form(event):
+            with lock:
+                output.write(f"{line}\n")
+                output.flush()
+
+    log.configure(take, level or ("warning" if is_quiet(level) else "info"))
 
 
-def _visible(logger: Any, name: str, event_dict: EventDict) -> EventDict:  # structlog's
-    """What came from outside, in a form that no terminal obeys, whoever reads the log with whatever."""
-    event: EventDict = cleaned(event_dict)
-    return event
+def _for_terminals() -> Callable[[Event], str]:
+    from structlog.dev import ConsoleRenderer
+
+    render = ConsoleRenderer(colors=has_colour(sys.stderr))
+    return lambda event: render(None, "", cleaned(event))
 
 
-def _plain(logger: Any, name: str, event_dict: EventDict) -> str:
-    """`Warning: notice not sent (way: mail, reason: …)`."""
-    if event_dict["event"] in _TOLD:
-        raise structlog.DropEvent
-    event = _visible(logger, name, event_dict)
+def _plain(event: Event) -> str:
+    """`Warning: notice not sent (way: mail, reason: …)`; nothing of what the report tells."""
+    if event["event"] in _TOLD:
+        return ""
+    event = cleaned(event)
     unsaid = {"event", "level", "timestamp", "run", "job", "digest"}
     details = ", ".join(f"{key}: {value}" for key, value in event.items() if key not in unsaid)
     return f"Warning: {event['event']}" + (f" ({details})" if details else "")
 
 
-class Json(structlog.processors.JSONRenderer):
-    """The same text, made visible, in less time where an event is of plain texts and whole numbers.
+def json_line(event: Event) -> str:
+    """An event as JSON, in a form that no terminal obeys, whoever reads the log with whatever.
 
-    Nearly all are, and there is one for every user. JSON escapes controls, so a line without escapes needs no cleaning.
+    Nearly all are of plain texts and whole numbers, and there is one for every user: these take less time. JSON escapes
+    controls, so a line without escapes needs no cleaning.
     """
-
-    def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str | bytes:
-        try:
-            text = as_json(event_dict)
-        except (TypeError, ValueError):  # values that JSON does not know, or half a surrogate pair
-            text = "\\"
-        if "\\" not in text and text.isascii() and text.isprintable():
-            return text
-        return super().__call__(logger, name, _visible(logger, name, event_dict))
+    try:
+        text = as_json(event)
+    except (TypeError, ValueError):  # values that JSON does not know, or half a surrogate pair
+        text = "\\"
+    if "\\" not in text and text.isascii() and text.isprintable():
+        return text
+    return json.dumps(cleaned(event), default=repr)

@@ -7,14 +7,18 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Collection, Iterable, Mapping
 from io import StringIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import click
 
 from connector import __version__
 from connector.reports.visible import visible_lines
 
+_NARROWEST, _WIDEST = 30, 80
+"""Columns that help takes at least, and at most."""
 COMMANDS = {
     "init": "Write a job and a mapping file that fit a tenant and a directory.",
     "demo": "Run plan, apply and an empty second plan on sample data.",
@@ -23,39 +27,54 @@ COMMANDS = {
     "apply": "Plan and write to the directory; with --plan, no more than a reviewed plan.",
     "show": "Show a saved plan or a report again, in any format.",
     "diff": "Compare two saved plans or reports.",
+    "what-if": "Compare the plans of a job with its mapping and with another.",
     "explain": "Show step by step how one agent or user is matched and planned.",
     "serve": "Run jobs on their schedules, with health and metrics over HTTP.",
     "runs": "List the runs of a job, newest first.",
     "undo": "Show the changes that undo a run; with --apply, write them.",
     "release": "Allow applies again for a job on hold.",
+    "fleet": "Run many jobs on Temporal, a durable engine (extra `fleet`).",
     "audit": "Manage the audit of a job.",
     "state": "Manage the state of a job.",
-    "schema": "Print the JSON Schema of the job or the mapping file.",
+    "schema": "Print the JSON Schema of the job, mapping or fleet file.",
 }
 
 
 class Commands(click.Group):
-    """A group whose help needs no command's module."""
+    """A group whose help needs no command's module.
+
+    `listed`: its commands, each with what help says of it; `unlisted`: those that help does not name. Each is the
+    `command` of a module of its name, after `prefix`.
+    """
+
+    def __init__(
+        self, *args: Any, listed: Mapping[str, str], prefix: str, unlisted: Collection[str] = (), **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self._listed, self._prefix, self._unlisted = listed, prefix, unlisted
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._listed)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS and cmd_name != "worker":  # what `serve` starts, with nothing in it for people
+        if cmd_name not in self._listed and cmd_name not in self._unlisted:
             return None
         gc.disable()
-        command: click.Command = importlib.import_module(f"connector.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"{self._prefix}{cmd_name.replace('-', '_')}").command
         gc.freeze()  # what has been imported stays: the collector need not walk through it ever again
         gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self._listed.items()))
 
 
 @click.command(
     cls=Commands,
+    listed=COMMANDS,
+    prefix="connector.cli.",
+    unlisted={"worker"},  # what `serve` starts, with nothing in it for people
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
     "64 usage · 75 another run · 78 invalid file.",
@@ -80,6 +99,23 @@ def cli(ctx: click.Context, log_level: str | None, log_file: Path | None) -> Non
         from connector.cli.logs import log_to_file
 
         log_to_file(log_file)
+
+
+class Help(click.HelpFormatter):
+    """Help in as many columns as the terminal has, 80 at most. Click itself takes 50 at least."""
+
+    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+        from connector.cli.terminal import columns
+
+        there = min(columns(sys.stdout) or _WIDEST, max_width or _WIDEST)
+        super().__init__(indent_increment, width or max(there - 2, _NARROWEST))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write terms with what they mean; where it is narrow a long term has a line of its own."""
+        super().write_dl(list(rows), col_max if self.width > 2 * col_max else self.width // 4, col_spacing)
+
+
+click.Context.formatter_class = Help
 
 
 class Visible(TextIOWrapper):
@@ -143,17 +179,21 @@ def main() -> None:
     sys.stderr = sys.stderr or StringIO()
     try:
         code = cli.main(standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
-        from connector.cli.signals import at_once
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        from connector.cli.signals import at_once, tell_stopped
 
-        code = 1
-        if not at_once(lambda: click.echo("interrupted", err=True), _flush):
+        code, account = 1, str(stopped)
+        if not at_once(lambda: tell_stopped(account), _flush, sys.stderr.flush):
             os._exit(code)  # an output that nobody reads would hold the end up
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
         from connector.cli.advice import tell
 
         code = tell(fault)
     _flush()
+    engine = sys.modules.get("connector.fleet.client")
+    if engine is not None and engine.begun.is_set():
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 0)
     gc.freeze()  # Python looks for cycles once more before it ends; of a million values, for nothing
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -6,25 +6,29 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
 
-from connector.cli.advice import code_of
-from connector.cli.logs import configure, contextvars, is_quiet, logger
+from connector.cli.advice import Exit, code_of, code_of_ending
+from connector.cli.logs import configure, is_quiet
 from connector.errors import ConnectorError, FileError
-from connector.model import Change, Outcome, Plan, Result
+from connector.model import Change, Ending, Fingerprint, Outcome, Plan, Result, UserRef
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer, Observers
-from connector.observers.run_summary import Kind, RunSummary, SummaryObserver
+from connector.observers.run_summary import Kind, RunSummary, SummaryObserver, impersonal
 from connector.run.composition import Begun
+from connector.runtime.log import log
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Audit
+from connector.state.telling import Telling
 
 if TYPE_CHECKING:
     from connector.observers.audit import AuditObserver
 
+_SHORT: Final = 16
+"""Hexadecimal digits of a hash: two users of a million are hardly the same."""
 OPEN: Final = "other users of this machine can read this secret file"
 
 
@@ -32,33 +36,47 @@ class LogObserver(Observer):
     """Stages and outcomes as structured events.
 
     Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
+    An event of level info names nobody: a user is a short keyed hash there. `hashed`: so are they at every level, and
+    words that could name somebody are left out.
     """
 
-    def __init__(self, job: str, run: str) -> None:
-        contextvars.clear_contextvars()
-        contextvars.bind_contextvars(job=job, run=run)
-        self._log: Any = logger().bind()  # once, and not again for every user
+    def __init__(self, job: str, run: str, *, hashed: bool = False) -> None:
+        self._hashed = hashed
+        self._fingerprint: Fingerprint | None = None
+        log.about = {"job": job, "run": run}
+
+    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+        self._fingerprint = fingerprint
 
     def stage(self, name: str, **details: object) -> None:
-        self._log.info(name, **details)
+        log.info(name, **details)
 
     def planned(self, plan: Plan) -> None:
-        contextvars.bind_contextvars(digest=plan.digest)
-        self._log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **asdict(plan.summary))
+        log.about["digest"] = plan.digest
+        log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **asdict(plan.summary))
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        log = self._log.info if outcome.result is Result.WRITTEN else self._log.warning
-        earlier = {"run": run} if run else {}
-        why = {"why": outcome.why} if outcome.why else {}
-        attributes = [each.name for each in change.attributes]
-        log("outcome", user=change.user.name, result=outcome.result.value, attributes=attributes, **why, **earlier)
+        fine = outcome.result is Result.WRITTEN
+        say = log.info if fine else log.warning
+        about: dict[str, object] = {"person": self._person(change.user)}
+        if not fine and not self._hashed:
+            about |= {"user": change.user.name} | ({"why": outcome.why} if outcome.why else {})
+        if run:
+            about["run"] = run
+        say("outcome", result=outcome.result.value, attributes=[each.name for each in change.attributes], **about)
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
         if fault is None:
-            self._log.info("finished", exit_code=None if exit_code is None else int(exit_code))
+            log.info("finished", exit_code=None if exit_code is None else int(exit_code))
         else:
-            reason = str(fault) if isinstance(fault, ConnectorError) else None  # else it could repeat a secret
-            self._log.error("finished", fault=type(fault).__name__, reason=reason)
+            reason = None  # of any other kind it could repeat a secret
+            if isinstance(fault, ConnectorError):
+                reason = impersonal(fault) if self._hashed else str(fault)
+            log.error("finished", fault=type(fault).__name__, reason=reason)
+
+    def _person(self, user: UserRef) -> str | None:
+        """The same for a user in each run of the job, and without its key nobody's."""
+        return self._fingerprint(user, "", user.id).partition(":")[2][:_SHORT] if self._fingerprint else None
 
 
 def observers(
@@ -78,9 +96,13 @@ def observers(
     settings = begun.job.job
     run = run or begun.plan_id
     configure(level)
-    told: list[Observer] = [] if is_quiet(level) else [LogObserver(begun.job.name, run)]
+    told: list[Observer] = (
+        []
+        if is_quiet(level)
+        else [LogObserver(begun.job.name, run, hashed=settings.log is not None and settings.log.people == "hashed")]
+    )
     for path in open_to_others(settings):
-        logger().warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
+        log.warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
     if sys.stderr.isatty():
         from connector.cli.progress import ProgressObserver
 
@@ -98,7 +120,11 @@ def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObser
     from connector.observers.audit import AuditObserver
 
     bound = job.job.directory.bind_dn if job.job.directory.type == "ldap" else None
-    return AuditObserver(settings, job=job.name, run=run, bound=bound, stop=stop.end)
+    return AuditObserver(settings, job=job.name, run=run, bound=bound, stop=stop.end, code=_code)
+
+
+def _code(ending: Ending | None) -> int:
+    return Exit.REFUSED if ending is None else code_of_ending(ending)
 
 
 def _takers(job: LoadedJob, take: Callable[[RunSummary], None] | None) -> Iterator[Callable[[RunSummary], None]]:

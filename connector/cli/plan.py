@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -9,9 +11,12 @@ import click
 from connector.cli.observers import observers
 from connector.cli.running import Shower, exit_code, job_argument, json_option, only_option, report_option
 from connector.errors import UsageError
-from connector.planfile import load
-from connector.reconcile.comparison import drawn
+from connector.model import Drawn
 from connector.run.composition import plan_context
+from connector.run.context import PlanContext
+from connector.run.job_state import run_named
+from connector.state.drawn import KEPT
+from connector.state.history import LAST
 from connector.sync import dry_run
 
 
@@ -21,7 +26,20 @@ from connector.sync import dry_run
 @report_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
 @click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
-@click.option("--since", metavar="last|FILE", help="Mark changes and problems that are new since that plan.")
+@click.option("--since", metavar="last|RUN|FILE", help="Mark changes and problems that are new since that plan.")
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write all that this plan is made from to a new folder: personal data, but no secrets.",
+)
+@click.option(
+    "--from",
+    "drawn",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Draw the plan of a snapshot again; ask no server and no state.",
+)
 @json_option
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
@@ -33,6 +51,8 @@ def command(
     save: Path | None,
     *,
     since: str | None,
+    snapshot: Path | None,
+    drawn: Path | None,
     whole: bool,
     as_json: bool,
     fail_on_changes: bool,
@@ -40,14 +60,60 @@ def command(
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     if since is not None and only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
-    before = drawn(load(Path(since))) if since not in (None, "last") else None
+    if drawn is not None:
+        _alone({"--only": only, "--save": save, "--since": since, "--snapshot": snapshot})
+    earlier = _earlier(job, since)
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save, whole=whole, as_json=as_json)
+    if drawn is not None:
+        from connector.cli.snapshots import drawn_from
+
+        return exit_code(drawn_from(drawn, job, show, log_level), fail_on_changes=fail_on_changes)
+    if snapshot is not None:
+        from connector.cli.snapshots import recorded
     everybody = whole or as_json or bool(reports or save)
-    with plan_context(job, lambda begun: observers(begun, log_level, "plan"), everybody=everybody) as context:
+    observer = partial(observers, level=log_level, kind="plan")
+    with recorded(job, observer, snapshot) if snapshot else plan_context(job, observer, everybody=everybody) as context:
         show.keep_off(context.files)
-        last = context.state.drawn.last(context.job) if since == "last" else before
-        run = dry_run(context, show, only, save=save is not None, before=last)
+        found = earlier(context)
+        before = None if found is None else lambda: found
+        run = dry_run(context, show, only, save=save is not None, before=before)
         code = exit_code(run, fail_on_changes=fail_on_changes)
         context.observer.finished(run.plan, code)
     return code
+
+
+def _alone(others: Mapping[str, object]) -> None:
+    """Raises UsageError for an option beside `--from`: a snapshot is drawn as it was."""
+    for name in [name for name, value in others.items() if value]:
+        raise UsageError(f"`--from` draws the plan of a snapshot, as it was then. Leave out `{name}`")
+
+
+def _earlier(job: Path, since: str | None) -> Callable[[PlanContext], Drawn | None]:
+    """Where the plan is found that `--since` names: `last`, a file that is there or has a dot or slash, else a run.
+
+    Raises UsageError where no run has this name, FileError where the file is no plan.
+    """
+    if since is None:
+        return lambda _: None
+    if since == LAST:
+        return lambda context: context.state.drawn.last(context.job)
+    if Path(since).is_file() or {".", "/"} & set(since):
+        from connector.planfile import load
+        from connector.reconcile.comparison import drawn
+
+        before = drawn(load(Path(since)))
+        return lambda _: before
+    run = run_named(job, since)
+    return lambda context: _of_run(context, run)
+
+
+def _of_run(context: PlanContext, run: str) -> Drawn:
+    found = context.state.drawn.of_run(context.job, context.state.history.named(context.job, run))
+    if found is None:
+        why = (
+            f"no plan of this run is kept. Only the newest {KEPT} plans of applies are, if they had changes and no "
+            "`--only`. Name the JSON report of the run instead"
+        )
+        raise UsageError(why, where=f"--since {run}")
+    return found

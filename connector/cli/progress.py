@@ -51,7 +51,10 @@ class ProgressObserver(Observer):
     def __init__(self) -> None:
         console = Console(stderr=True)
         bar = [_Bar()] if console.width >= _NARROW else []
-        self._progress = Progress("{task.description}", *bar, _Numbers(), console=console, transient=True)
+        # warnings make the bar move; results are for standard output, wherever that goes
+        self._progress = Progress(
+            "{task.description}", *bar, _Numbers(), console=console, transient=True, redirect_stdout=False
+        )
         self._task = self._progress.add_task("", total=None, writes=False, asked=0)
         self._writes = False
 
@@ -67,9 +70,9 @@ class ProgressObserver(Observer):
 
     def _begin(self, name: str, details: dict[str, object]) -> None:
         """Begin to count anew; from `apply` on, changes that are done."""
-        self._writes = name == "apply"
         asked = sum(each.requests for each in counters.counted().values())
         total = next((int(str(details[key])) for key in _TOTALS if details.get(key)), None)
+        self._writes = name == "apply" and total is not None
         self._progress.reset(self._task, writes=self._writes, asked=asked)
         self._progress.tasks[0].total = total  # `reset` keeps an old one in place of None
 

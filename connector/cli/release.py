@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli.running import job_argument
+from connector.cli.approvals import approval_option, said_how, sign_command, signed
+from connector.cli.running import job_argument, say_text
+from connector.errors import UnapprovedError, UsageError
+
+if TYPE_CHECKING:
+    from connector.model import Approval
+    from connector.settings.job import LoadedJob
 
 
 @click.command
 @job_argument
-def command(job: Path) -> int:
-    """Allow applies of JOB again, after an undo or a changed source."""
-    from connector.run.job_state import release
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save what the approvers have to sign.")
+@approval_option
+def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> int:
+    """Allow applies of JOB again, after an undo or a changed source.
 
-    said = "Released." if release(job) else "The job was not on hold."
-    click.echo(f"{said} The next apply may write, also from a changed source.")
+    Where JOB has approvers, they sign what --save writes.
+    """
+    from connector.run.job_state import release, release_request
+
+    if save is not None:
+        if signatures:
+            raise UsageError("is written before it is signed. Leave out --approval", where="--save")
+        _save(job, save, release_request(job))
+        return 0
+
+    def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
+        return _approved(loaded, text, signatures)
+
+    with said_how("release.txt", ("release", str(job), "--save", "release.txt")):
+        said = "Released." if release(job, approve) else "The job was not on hold."
+    whence = "from the source that was signed" if signatures else "also from a changed source"
+    say_text(f"{said} The next apply may write, {whence}.")
     return 0
+
+
+def _save(job: Path, file: Path, text: str) -> None:
+    from connector.planfile import write_out
+    from connector.run.job_state import files_of
+    from connector.settings.job import load
+
+    if file.resolve() in {each.resolve() for each in files_of(load(job))}:
+        raise UsageError("this is one of the job's own files. Name another file", where=str(file))
+    write_out(file, [text])
+    again = shlex.join(["cec-connector", "release", str(job), f"--approval={file}.sig"])
+    say_text(f"Saved. To sign it, and then to release the job, run:\n    {sign_command(file)}\n    {again}")
+
+
+def _approved(job: LoadedJob, text: str, signatures: Sequence[Path]) -> Sequence[Approval]:
+    """Who has approved this release. Raises UnapprovedError, FileError, UsageError."""
+    from connector.run.approval import approvals
+    from connector.run.composition import approvers_of
+
+    approvers = approvers_of(job)
+    found = approvals(approvers, signed(text.encode(), signatures))
+    if approvers and not found:
+        raise UnapprovedError(f"{approvers.needed} people have to sign this release", where=job.name)
+    return found

@@ -16,7 +16,7 @@ import click
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.terminal import columns, show
 from connector.errors import OutputError, UnreadError, UsageError
-from connector.model import Ending, Outcome, Plan
+from connector.model import ON_HOLD, Ending, Outcome, Plan
 from connector.runtime.stopping import Stop
 from connector.sync import Run
 
@@ -62,7 +62,8 @@ class Shower:
     `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
     the account of the run. `whole`: all changes are listed on standard output.
     `as_json`, or the report `-`: standard output gets the plan document alone.
-    `writes`: the plan is about to be written, so somebody has to see it whole.
+    `writes`: the plan is about to be written, so somebody has to see it whole. `goes_on`: the plan that is shown is to
+    be written, or asked about, unless it is refused.
     """
 
     def __init__(
@@ -82,10 +83,10 @@ class Shower:
         self._command = shlex.join(["cec-connector", *arguments])
         self._reports = [(path, renderer(path.suffix, self._command)) for path in files]
         self._save = save
-        self._accept = accept
+        self.accept = accept
         self._whole = whole
-        self.writes = False
-        self._seen: Plan | None = None
+        self.writes = self.goes_on = False
+        self._seen: tuple[str, str] | None = None
         self.stop = Stop()
 
     def keep_off(self, files: Collection[Path]) -> None:
@@ -99,10 +100,11 @@ class Shower:
         from connector.reports import document, text
         from connector.reports.text import NARROW
 
-        if outcomes is None and plan is self._seen:
+        shown = (plan.id, plan.digest)
+        if outcomes is None and shown == self._seen:
             return
         if outcomes is None:
-            self._seen = plan
+            self._seen = shown
         if self._as_json:
             lines = document.render(plan, outcomes)
         elif outcomes is None:
@@ -110,8 +112,9 @@ class Shower:
                 plan,
                 whole=self._whole,
                 command=self._command,
-                accepted=self._accept == plan.digest,
+                accepted=self.accept == plan.digest,
                 narrow=(columns(sys.stdout) or NARROW) < NARROW,
+                goes_on=self.goes_on and plan.is_permitted(self.accept) and ON_HOLD not in dict(plan.about),
             )
         else:
             standing = self.stop.standing
@@ -126,8 +129,8 @@ class Shower:
                 write_out(path, render(plan, outcomes))
             if self._save is not None and outcomes is None:
                 save(self._save, plan)
-        if outcomes is None and self._accept not in (None, plan.digest):
-            say([f"The accepted digest {self._accept} is not that of this plan. Review this plan.\n"])
+        if outcomes is None and self.accept not in (None, plan.digest):
+            say([f"The accepted digest {self.accept} is not that of this plan. Review this plan.\n"])
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked.")
@@ -143,6 +146,11 @@ def say(lines: Iterable[str], *, fitted: bool = True) -> None:
         sys.stdout.flush()
     except OSError as fault:
         raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
+
+
+def say_text(text: str) -> None:
+    """Print text and a line break to standard output, fitted to a terminal. Raises OutputError."""
+    say(f"{line}\n" for line in text.split("\n"))
 
 
 def say_json(lines: Iterable[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
-from connector.cli.running import job_argument, on_hold
+from connector.cli.running import job_argument, on_hold, say, say_text
+from connector.cli.terminal import fit
 
 
 @click.command
@@ -27,13 +29,15 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.format(json.encode([to_builtins(each) for each in runs]), indent=1).decode())
     elif not runs:
-        click.echo("No apply has run yet.")
+        say_text("No apply has run yet.")
     for each in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in each.outcomes.items()) or "nothing to write"
         counts = visible(each.why) if each.why else counts
         what = f"undo of {each.undoes}" if each.undoes else each.kind
         what += f" of plan {each.plan}" if each.plan else ""
         served = f" on {visible(each.server)}" if each.server else ""
-        click.echo(f"{each.id}  {each.started}  {what}{served}, {each.result or 'interrupted'}: {counts}")
-    click.echo(visible_lines(on_hold(job, hold_on(job))), nl=False, err=as_json)
+        counts += f"; approved by {', '.join(visible(str(who)) for who in each.approvals)}" if each.approvals else ""
+        say_text(f"{each.id}  {each.started}  {what}{served}, {each.result or 'interrupted'}: {counts}")
+    held = visible_lines(on_hold(job, hold_on(job)))
+    click.echo(fit(held, sys.stderr), nl=False, err=True) if as_json else say([held])
     return 0

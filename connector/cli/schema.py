@@ -7,21 +7,26 @@ from typing import Any, Literal
 
 import click
 
+Kind = Literal["job", "mapping", "fleet"]
+
 
 @click.command
-@click.argument("which", type=click.Choice(["job", "mapping"]))
-def command(which: Literal["job", "mapping"]) -> int:
-    """Print the JSON Schema of the job file or the mapping file."""
+@click.argument("which", type=click.Choice(["job", "mapping", "fleet"]))
+def command(which: Kind) -> int:
+    """Print the JSON Schema of the job file, the mapping file or the fleet file."""
     click.echo(json.dumps(schema(which), indent=2))
     return 0
 
 
-def schema(kind: Literal["job", "mapping"]) -> dict[str, Any]:
+def schema(kind: Kind) -> dict[str, Any]:
     """The schema of one kind of file, in the dialect of 2020-12 (https://json-schema.org/draft/2020-12/schema)."""
+    from pydantic import BaseModel
     from pydantic.json_schema import GenerateJsonSchema
 
     from connector.reconcile.checks.limits import Limit
-    from connector.settings.job import Job, as_written
+    from connector.settings.fleet import FleetFile
+    from connector.settings.job import Job
+    from connector.settings.limits import as_written
     from connector.settings.mapping_file import MappingShape
 
     class Generator(GenerateJsonSchema):
@@ -30,6 +35,6 @@ def schema(kind: Literal["job", "mapping"]) -> dict[str, Any]:
         def encode_default(self, dft: Any) -> Any:
             return as_written(dft) if isinstance(dft, Limit) else super().encode_default(dft)
 
-    model, title = (Job, "cec-connector job") if kind == "job" else (MappingShape, "cec-connector mapping")
-    shape = model.model_json_schema(mode="validation", schema_generator=Generator)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": title}
+    models: dict[Kind, type[BaseModel]] = {"job": Job, "mapping": MappingShape, "fleet": FleetFile}
+    shape = models[kind].model_json_schema(mode="validation", schema_generator=Generator)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": f"cec-connector {kind}"}

@@ -20,9 +20,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
         raise click.BadParameter(str(fault)) from None
 
 
-@click.command
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
+listen_option = click.option(
     "--listen",
     metavar="HOST:PORT",
     default="127.0.0.1:9467",
@@ -30,6 +28,11 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     callback=_address,
     help="Address of /healthz, /readyz and /metrics.",
 )
+
+
+@click.command
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@listen_option
 @click.pass_obj
 def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> int:
     """Run each JOB on its `serve` schedule until SIGTERM; SIGHUP reads the files again.
@@ -38,9 +41,8 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     """
     import gc
 
-    import structlog
-
     from connector.cli.logs import configure, files, is_quiet
+    from connector.runtime.log import log
     from connector.scheduler.notification_queue import NotificationQueue
     from connector.scheduler.service import Service
     from connector.scheduler.web import Web
@@ -51,6 +53,6 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     options = [f"--log-level={log_level}"] if log_level else []
     options += [f"--log-file={path}" for path in files()]
     with NotificationQueue() as queue, Service(jobs, options, queue.told) as service, Web(listen, service) as web:
-        structlog.get_logger().info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
+        log.info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
         service.run()
     return 0

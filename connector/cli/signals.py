@@ -1,7 +1,9 @@
 """SIGTERM, SIGINT and SIGHUP: a run ends in good order; the second one ends it at once, in a bound whatever hangs.
 
 The bound is kept by a thread that hears of signals from the interpreter's own handler (`signal.set_wakeup_fd`): so it
-does even while the main thread waits in a library for a database, a name or a disk that does not answer.
+does even while the main thread waits in a library for a database, a name or a disk that does not answer. It also wakes
+the main thread. A signal that comes just before a call that waits does not end that call, and its handler would wait
+as long.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from typing import Final
 import click
 
 from connector.cli.advice import Exit, code_of_ending
+from connector.errors import OutputError
 from connector.runtime.stopping import Stop
 
 SECONDS: Final = 8.0
 """How long a run has that was told to end at once, before its process is ended."""
 _MOMENT: Final = 0.5
 """Seconds that are waited for an output that may be full, or for an account of the writes."""
+_WAKE: Final = 0.1
+"""Seconds between two wakings of the main thread, after a signal and until the bound."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENDED: Final = (
     f"cec-connector: no answer within {SECONDS:g} seconds after the request to stop; the process was ended. "
@@ -49,7 +54,7 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
         with _bounded(stop):
             yield stop
     except KeyboardInterrupt:  # of which click itself would write to standard error, however full
-        raise click.Abort from None
+        raise click.Abort("" if once else _account(stop)) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -60,6 +65,7 @@ def _bounded(stop: Stop) -> Iterator[None]:
     heard, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    signal.signal(signal.SIGURG, lambda number, frame: None)  # for good: one may be under way at the end
     threading.Thread(target=_observer, args=(heard, stop), name="signals", daemon=True).start()
     try:
         yield
@@ -74,18 +80,38 @@ def _observer(heard: int, stop: Stop) -> None:
     deadline: float | None = None
     while True:
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        if select.select([heard], [], [], left)[0]:
+        if select.select([heard], [], [], left if left is None else min(left, _WAKE))[0]:
             octets = os.read(heard, 64)
             if not octets:
                 os.close(heard)
                 return
-            asked += sum(octet in _SIGNALS for octet in octets)
-            if deadline is None or asked == 2:
+            signals = sum(octet in _SIGNALS for octet in octets)
+            asked += signals
+            if signals and (deadline is None or asked == 2):
                 deadline = time.monotonic() + SECONDS
+        elif left:
+            _wake()
         elif asked > 1 or stop.why is None:
             _end(stop)
         else:
             deadline = None  # it writes, and ends in good order
+
+
+def _wake() -> None:
+    """Let the main thread run what handlers are due."""
+    if (main := threading.main_thread().ident) is not None:
+        signal.pthread_kill(main, signal.SIGURG)
+
+
+def _account(stop: Stop) -> str:
+    """The last line of a run that was ended at once; empty where it is out already, or not known."""
+    from connector.reports.wording import last_line
+
+    if stop.told:
+        return ""
+    if stop.standing is not None:
+        return last_line(stop.standing())
+    return "Stopped: nothing was written. Rerun the same command." if stop.is_early else ""
 
 
 def _end(stop: Stop) -> None:
@@ -107,6 +133,14 @@ def _end(stop: Stop) -> None:
             at_once(lambda: _write(2, _ENDED), lambda: _write(1, line))
     finally:
         os._exit(code)
+
+
+def tell_stopped(account: str) -> None:
+    """Say that the command was stopped: the last line of its run, or, where nobody knows more, that alone."""
+    from connector.cli.running import say
+
+    with suppress(OutputError):  # whoever read it has gone
+        say([f"{account}\n"]) if account else click.echo("interrupted", err=True)
 
 
 def at_once(*works: Callable[[], object]) -> bool:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli.running import job_argument
+from connector.cli.advice import Exit
+from connector.cli.running import job_argument, say, say_text, yes_option
+from connector.errors import OnHoldError
 from connector.reports.visible import visible
+
+if TYPE_CHECKING:
+    from connector.state.forgetting import Person
+    from connector.state.inspection import Contents
+    from connector.state.pruning import Old
+
+_LEAST, _DIGITS = 2, 5
+"""Days, for a server of a directory may lag by one; and digits of them, for the calendar begins in the year 1."""
 
 
 @click.group
@@ -15,16 +29,190 @@ def command() -> None:
     """Manage the state of a job."""
 
 
-@command.command
+@command.command(short_help="Show what the state holds of a job.")
+@job_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(job: Path, *, as_json: bool) -> int:
+    """Show what the state holds of JOB: runs, writes, plans, ownership, and since when."""
+    from msgspec import json, to_builtins
+
+    from connector.run.state_care import contents
+
+    found = contents(job)
+    if as_json:
+        click.echo(json.format(json.encode(to_builtins(found)), indent=1).decode())
+    elif found is None:
+        say_text("This job has no state yet. Its first apply makes one.")
+    else:
+        say(f"{name:<10}{visible(text)}\n" for name, text in _lines(found))
+    return 0
+
+
+def _lines(found: Contents) -> Iterator[tuple[str, str]]:
+    free = f", of which {_size(found.free)} are free for later runs" if found.free else ""
+    yield "state", f"{found.state}, format {found.format}, {_size(found.octets)}{free}"
+    yield "job", found.job
+    for directory in found.directories:
+        yield "writes to", directory
+    since = f", the oldest of {found.oldest}, the newest of {found.newest}" if found.oldest else ""
+    pruned = f"; those until {found.pruned} were pruned" if found.pruned else ""
+    yield "runs", f"{found.runs:,}{since}{pruned}"
+    yield "attempts", f"{found.attempts:,} that wrote nothing"
+    yield "journal", f"{found.writes:,} writes, {found.open_writes:,} of them with unknown outcome"
+    yield "plans", f"{found.saved_plans:,} saved for review; digests of {found.earlier_plans:,} to compare with"
+    if found.documents:
+        yield "documents", f"{found.documents:,} plans and reports of a fleet's runs"
+    yield "ownership", f"values of {found.users:,} users"
+    notes = (found.stale, "stale"), (found.lapsed, "gone"), (found.refused, "refused"), (found.excluded, "excluded")
+    yield "users", ", ".join(f"{count:,} {what}" for count, what in notes)
+    yield "on hold", f"since {found.held}" if found.held else "no"
+
+
+def _size(octets: int) -> str:
+    return f"{octets / 1e6:,.1f} MB"
+
+
+@command.command(short_help="Check that the state can be read.")
+@job_argument
+def check(job: Path) -> int:
+    """Check the state of JOB: SQLite's own check, references, every row, and the key. Exit code 1 if one is wrong."""
+    from connector.run.state_care import faults
+
+    found = faults(job)
+    if not found:
+        say_text("The state is sound.")
+        return Exit.DONE
+    say(f"{visible(fault)}.\n" for fault in found)
+    say_text("\nThe state or its key is damaged. Restore both from a backup, then rerun.")
+    return Exit.FAILED
+
+
+@command.command(short_help="Copy a SQLite state to a new file.")
+@job_argument
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(job: Path, file: Path) -> int:
+    """Copy the state of JOB to FILE, while runs go on. FILE must not exist. The key is not in the copy.
+
+    A state in PostgreSQL is copied by pg_dump.
+    """
+    from connector.run.state_care import back_up
+
+    key = back_up(job, file)
+    say_text(f"Copied the state to {visible(str(file))}.")
+    if key:
+        say_text(f"The key is not in it. Keep a copy of {visible(str(key))} elsewhere.")
+    return Exit.DONE
+
+
+def _age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+    days = value.removesuffix("d")
+    if not (
+        value.endswith("d") and days.isdecimal() and days.isascii() and len(days) <= _DIGITS and int(days) >= _LEAST
+    ):
+        raise click.BadParameter(f"must be a number of days, at least {_LEAST}d, as in 400d")
+    return timedelta(days=int(days))
+
+
+@command.command(short_help="Take old runs out of the state.")
+@job_argument
+@click.option("--older", callback=_age, required=True, metavar="AGE", help="Runs that ended so long ago, as in 400d.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be taken out.")
+@yes_option
+def prune(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
+    """Take runs of JOB, their journals and plans out of the state. What the job owns, and holds, stay.
+
+    Runs that can no longer be undone then are named. At a terminal, it asks first.
+    """
+    from connector.cli.asking import asks, confirm
+    from connector.run import state_care
+
+    old = state_care.old_runs(job, older)
+    say(f"{visible(line)}\n" for line in _old(old))
+    anything = bool(old.runs or old.attempts or old.plans)
+    if anything and dry_run:
+        again = shlex.join(["cec-connector", "state", "prune", str(job), "--older", f"{older.days}d"])
+        say([f"\nNothing was taken out. To do so, run:\n    {visible(again)}\n"])
+    elif anything:
+        if asks(yes=yes):
+            confirm("Take them out?")
+        say_text(f"\nTook out {state_care.prune(job, old):,} runs.")
+    return Exit.DONE
+
+
+def _old(old: Old) -> Iterator[str]:
+    counts = f"{len(old.runs):,} runs, {old.attempts:,} attempts, {old.plans:,} unused saved plans"
+    yield f"Older than {old.before}: {counts}."
+    undoable = [run for run in old.runs if run.wrote]
+    if undoable:
+        yield f"These {len(undoable):,} can no longer be undone once they are taken out:"
+    yield from (f"  {run.id}  {run.started}  {run.kind}: {run.wrote:,} writes" for run in undoable)
+    for run, why in old.stay:
+        yield f"Run {run.id} of {run.started} and later ones stay: {why}."
+
+
+@command.command(short_help="Take a person out of the state.")
+@job_argument
+@click.argument("user")
+@click.option("--dry-run", is_flag=True, help="Only say what that would mean.")
+@yes_option
+def forget(job: Path, user: str, *, dry_run: bool, yes: bool) -> int:
+    """Take USER (an id, or a name such as a DN) out of what the state holds of JOB: ids, names and values.
+
+    The directory and the audit are not changed. At a terminal, it asks first.
+    """
+    from connector.cli.asking import asks, confirm
+    from connector.run import state_care
+
+    person = state_care.person(job, user)
+    say(f"{visible(line)}\n" for line in _person(person))
+    if dry_run:
+        again = shlex.join(["cec-connector", "state", "forget", str(job), user])
+        say([f"\nNothing was taken out. To do so, run:\n    {visible(again)}\n"])
+        return Exit.DONE
+    if asked := asks(yes=yes):
+        confirm("Forget this user?")
+    gone = state_care.forget(job, person, agreed=asked or yes)
+    say_text(f"\nForgot the user: {gone.writes:,} writes. Withdrew {len(gone.plans):,} saved plans.")
+    return Exit.DONE
+
+
+def _person(person: Person) -> Iterator[str]:
+    yield f"user {', '.join(person.names)}, id {person.id}" if person.names else f"user {person.id}"
+    yield f"{person.writes:,} writes in {person.runs:,} runs are known. Once forgotten, no undo takes them back."
+    if person.owned:
+        yield f"Values that this job wrote stay in the directory: {', '.join(person.owned)}."
+        yield "Once forgotten they count as somebody else's: when the agent leaves, no plan names or clears them."
+        yield "To have them cleared first, remove the agent from the source and apply with `stale: clear`."
+    yield "If an agent still matches the user, the next plan or apply that changes the user records it again."
+    if person.rivals:
+        yield f"Other jobs of this directory may then write over these values: {', '.join(person.rivals)}."
+        yield "To hand the user over in order, remove the agent from the source and apply. Then forget the user."
+    if person.plans:
+        yield f"Saved plans that may name the user are withdrawn: {', '.join(person.plans)}. Make and review new ones."
+    if person.documents:
+        yield f"Plans and reports of a fleet's runs that name the user are deleted: {', '.join(person.documents)}."
+    if person.excluded:
+        entries = ", ".join(person.excluded)
+        yield f"The exclude list names the user ({entries}). Its id stays, or a renamed user would be written."
+    if person.others:
+        yield f"Other jobs wrote to the user too: {', '.join(person.others)}. Forget it in each of them."
+    yield "Not changed: audit, logs, reports, plan files, and backups of the state."
+
+
+@command.command(short_help="Rename a job in the state.")
 @job_argument
 @click.argument("new")
 def rename(job: Path, new: str) -> int:
-    """Rename JOB to NEW in the state: its runs, ownership, holds and schedule.
+    """Rename JOB to NEW in the state: its runs, ownership and schedule. A job on hold is refused.
 
     JOB is the job file under its old name; NEW is its new name or path. Rename the file before or after.
     """
     from connector.run.job_state import rename as renamed
 
-    old, name, users = renamed(job, new)
-    click.echo(f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users.")
+    try:
+        old, name, users = renamed(job, new)
+    except OnHoldError as fault:
+        fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
+        raise
+    say_text(f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users.")
     return 0

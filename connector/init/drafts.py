@@ -43,7 +43,7 @@ class Answers(Struct, frozen=True):
     token: Reference | None = None
     ca_file: str | None = None
     start_tls: bool = False
-    base: str = ""
+    base: tuple[str, ...] = ()
     filter: str = ""
 
     @property
@@ -63,7 +63,7 @@ class Answers(Struct, frozen=True):
         """Whether the server is reached by a socket of this machine, which says who binds."""
         return all(url.lower().startswith("ldapi:") for url in self.directories)
 
-    def to(self, path: Path, base: str, filter_: str) -> jobs.LoadedJob:
+    def to(self, path: Path, base: tuple[str, ...], filter_: str) -> jobs.LoadedJob:
         """The job that this would be, in a file of that name, with this base and filter. Raises FileError."""
         answered = replace(self, base=base, filter=filter_)
         return jobs.shaped(parse(job_text(answered, "openldap-h350"), path))
@@ -100,7 +100,8 @@ def _source(answers: Answers) -> dict[str, object]:
 
 
 def _directory(answers: Answers) -> dict[str, object]:
-    within: dict[str, object] = {"base": answers.base or None, "filter": answers.filter or None}
+    base = answers.base if len(answers.base) > 1 else next(iter(answers.base), None)
+    within: dict[str, object] = {"base": base, "filter": answers.filter or None}
     if answers.scim:
         proof = {"token": answers.token, "ca_file": answers.ca_file}
         return {"type": "scim", "url": answers.directories[0], **proof, **within}
@@ -135,11 +136,15 @@ def _scalar(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+OWN: Final = "own schema"
+"""What a mapping is called that is no ready one, but made from the directory's own schema."""
+
+
 class Chosen(Struct, frozen=True):
-    """A ready mapping by its name, and what is to be changed in it.
+    """A mapping by its name, and what is to be changed in it.
 
     `rules` stand in place of its own, if there are any; `tried` were tried on so many `agents`; `taken` attributes are
-    left out, each for its reason.
+    left out, each for its reason; of `stays` some users keep another value. `besides`: lines for `attributes`.
     """
 
     name: str
@@ -148,6 +153,8 @@ class Chosen(Struct, frozen=True):
     tried: Sequence[Tried]
     rules: Sequence[MatchRule]
     taken: AbstractMapping[str, str]
+    stays: AbstractMapping[str, str] = {}
+    besides: Sequence[str] = ()
 
     @property
     def mapping(self) -> Mapping:
@@ -159,13 +166,16 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
     head, _, rest = ready.partition("\nmatch:\n")
     _, _, tail = rest.partition("\n\n")
     counts = {(each.rule.agent.text, each.rule.directory): each for each in chosen.tried}
-    lines = [f"# Written by `cec-connector init`, from the ready mapping {chosen.name}:", "#", head, "match:"]
+    written = f"from the ready mapping {chosen.name}" if chosen.name != OWN else "from this directory's schema"
+    lines = [f"# Written by `cec-connector init`, {written}:", "#", head, "match:"]
     lines.append(f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone")
     for rule in chosen.mapping.match:
         found = counts.get((rule.agent.text, rule.directory))
         line = f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"
         lines.append(f"{line}  # {found.matched}" if found else line)
-    return "\n".join([*lines, "", *(_left_out(line, chosen.taken) for line in tail.splitlines()), ""])
+    attributes = [_left_out(line, chosen.taken) for line in tail.splitlines()]
+    place = attributes.index("attributes:") + 1
+    return "\n".join([*lines, "", *attributes[:place], *chosen.besides, *attributes[place:], ""])
 
 
 def _left_out(line: str, taken: AbstractMapping[str, str]) -> str:

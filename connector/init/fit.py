@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -13,18 +14,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import FileError, UsageError
-from connector.init.drafts import Answers, Chosen, mapping_text
-from connector.init.rules import ATTRIBUTES, SCIM_ATTRIBUTES, Sample, Tried, best, candidates, keys, some
-from connector.model import Tenant, User, View
+from connector.init.drafts import OWN, Answers, Chosen, mapping_text
+from connector.init.match_search import Found, search
+from connector.init.places import places
+from connector.init.rules import Sample, keys, some
+from connector.init.skeleton import skeleton, stays, unused, why_not
+from connector.model import Invalid, Tenant, View
+from connector.reconcile import equality
+from connector.reconcile.checks.schema_checks import classes_of
 from connector.reconcile.diff.differences import Differ
-from connector.reconcile.mapping import Mapping, MatchRule
+from connector.reconcile.mapping import Mapping
 from connector.run.adapters import password_of, reader_of, source_of
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.textfile import read_text
 from connector.settings.yamlfile import parse
 
 AGENTS: Final = 200
-"""So many agents are tried, and so many users show what the directory's values look like."""
+"""So many agents are tried."""
 
 _PEOPLE: Final = "(objectClass=inetOrgPerson)"
 _FILTERS: Final[dict[str, tuple[str, ...]]] = {
@@ -32,6 +38,8 @@ _FILTERS: Final[dict[str, tuple[str, ...]]] = {
         "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
     )
 }
+_NOBODY: Final = re.compile(r"group|organization|domain|container|country|locality|role|device|alias|subentry|view")
+"""Classes of entries that are no users have such a word in their names."""
 _MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
     "Active Directory": ("active-directory",),
     "389-DS": ("389ds", "inetorgperson"),
@@ -41,6 +49,8 @@ _MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
 """Ready mappings by the kind of directory, the fullest first."""
 _STOCK: Final = frozenset({"active-directory", "inetorgperson", "scim-enterprise"})
 """Those of them that write to attributes which may well be in use for something else."""
+_REPLACED: Final = _STOCK | {"ldif"}
+"""Those of them that a mapping onto the directory's own attributes is better than."""
 
 
 class Server(Struct, frozen=True):
@@ -53,8 +63,8 @@ class Server(Struct, frozen=True):
 class Fit(Struct, frozen=True):
     """A job that fits: its base and filter in `answers`, the mapping file's text, and how that came about.
 
-    `misfits`: the ready mappings that were not chosen, each with why. `agents`: of the tenant. `together`: how many of
-    the agents that were tried have exactly one user by the rules that were chosen.
+    `misfits`: the ready mappings that were not chosen, each with why. `agents`: of the tenant; `invalid`: of its
+    records those that cannot be read. `found`: by what users were looked for.
     """
 
     answers: Answers
@@ -62,7 +72,8 @@ class Fit(Struct, frozen=True):
     chosen: Chosen
     misfits: tuple[str, ...]
     agents: int
-    together: int
+    found: Found
+    invalid: Sequence[Invalid] = ()
 
 
 def meet(answers: Answers, path: Path) -> Server:
@@ -72,7 +83,7 @@ def meet(answers: Answers, path: Path) -> Server:
     from connector.directories.ldap.connection import connect
     from connector.directories.ldap.inspection import Inspection
 
-    job = answers.to(path, answers.base or "dc=unknown", answers.filter or _PEOPLE)
+    job = answers.to(path, answers.base or ("dc=unknown",), answers.filter or _PEOPLE)
     settings = job.job.directory
     assert settings.type == "ldap"
     with closing(connect(settings, password_of(job))) as wire:
@@ -83,20 +94,53 @@ def meet(answers: Answers, path: Path) -> Server:
         return Server(inspection.dialect.kind, tuple(users))
 
 
-def fit(answers: Answers, path: Path, server: Server, mapping_path: Path) -> Fit:
+def read(answers: Answers, path: Path) -> Tenant:
+    """The tenant, without passwords. Raises FileError, or one of the kinds of IncompleteRead."""
+    job = answers.to(path, answers.base, answers.filter or _PEOPLE)
+    return source_of(job, Mapping((), ())).read()
+
+
+def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant: Tenant) -> Fit:
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
     answers = replace(answers, filter=_filter(answers, path, server))
     job = answers.to(path, answers.base, answers.filter)
     name, ready, misfits = _ready(job, server)
-    tenant = source_of(job, replace(ready, attributes=())).read()
     sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
-    each, rules, together = _rules(job, sampled)
-    chosen = Chosen(name, ready, len(sampled.agents), each, rules, {})
+    found = search(job, sampled)
+    chosen = Chosen(name, ready, len(sampled.agents), found.tried, found.rules, {})
+    fitted = Fit(answers, read_text(Path(ready.where)), chosen, misfits, tenant.size, found, tenant.invalid)
     if name in _STOCK:
         chosen = replace(chosen, taken=_taken(job, sampled, chosen.mapping))
-    text = mapping_text(read_text(Path(ready.where)), chosen)
+        fitted = replace(fitted, chosen=chosen)
+    if name in _REPLACED:
+        fitted = _own(job, tenant, sampled, fitted)
+    text = mapping_text(fitted.text, fitted.chosen)
     mappings.shaped(parse(text, mapping_path))
-    return Fit(answers, text, chosen, misfits, tenant.size, together)
+    return replace(fitted, text=text)
+
+
+def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fit:
+    """A mapping from the directory's own schema; where that has no place for a softphone the stock one, and why."""
+    description, rules = stock.found.description, stock.found.rules
+    if not description.types:
+        return stock
+    own = places(job, tenant, sampled, description, rules)
+    fault = own.fault(microsoft=description.hides)
+    if own.suffice(microsoft=description.hides):
+        misfits = (*stock.misfits, f"{stock.chosen.name}: this schema has attributes for it")
+        text = skeleton(own, misfits, (rules or stock.chosen.ready.match)[0].directory)
+        chosen = replace(stock.chosen, name=OWN, ready=mappings.shaped(parse(text, job.path)))
+        taken = _taken(job, sampled, chosen.mapping)
+        if len(taken) < len(chosen.ready.attributes):
+            taken |= {place.info.name: why_not(place, own) for place in own.best if not place.free}
+            kept = {place.info.name: stays(place, own) for place in own.best if place.free and place.holders}
+            return replace(stock, text=text, chosen=replace(chosen, taken=taken, stays=kept), misfits=misfits)
+        fault = "; ".join(f"{name}: {why}" for name, why in taken.items())
+    if not fault:
+        return stock
+    besides = (f"  # not mapped onto this directory's own schema, since {fault}", *unused(own))
+    misfits = (*stock.misfits, f"{OWN}: {fault}")
+    return replace(stock, chosen=replace(stock.chosen, besides=besides), misfits=misfits)
 
 
 def _of_kind(table: dict[str, tuple[str, ...]], kind: str) -> tuple[str, ...]:
@@ -112,9 +156,31 @@ def _filter(answers: Answers, path: Path, server: Server) -> str:
         with closing(reader_of(answers.to(path, answers.base, filter_), View(()))) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
-    where = answers.base or ", ".join(answers.directories)
+    own = "" if answers.filter or not answers.ldap else _commonest_class(answers, path)
+    if own:
+        return f"(objectClass={own})"
+    where = " or ".join(answers.base) or ", ".join(answers.directories)
     why = f"no users within {where} by {' or '.join(tries) or 'no filter'}, or this account may not see them"
     raise UsageError(f"{why}. Give --filter", where="--base, --filter")
+
+
+def _commonest_class(answers: Answers, path: Path) -> str:
+    """The structural class that most of the first entries have, but for containers and groups; empty if there is none.
+
+    Of a class and those that it inherits from, only itself counts. 389-DS does not tell structural classes apart: there
+    it is any class.
+    """
+    with closing(reader_of(answers.to(path, answers.base, "(objectClass=*)"), View(()))) as reader:
+        known = reader.describe().classes
+        entries = [classes_of(entry) & known.keys() for entry in islice(reader.scan(), AGENTS)]
+    counts = Counter(
+        name
+        for names in entries
+        for name in sorted(names - {"top"})
+        if not any(name in known[other].above for other in names - {name}) and not _NOBODY.search(name)
+    )
+    ranked = sorted(counts, key=lambda name: (known[name].kind != "structural", -counts[name], name))
+    return known[ranked[0]].spelling if ranked else ""
 
 
 def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str, ...]]:
@@ -129,7 +195,7 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
                 Differ(Tenant([]), mapping, description)
         except FileError as fault:
             why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])  # where in a file that is ours
-            misfits.append(f"{name}: {why}")
+            misfits.append(f"{name}: {why.removesuffix(', or remove this line')}")
             continue
         if description.closed or name == names[-1]:  # without a schema nobody can say, so the plainest is the safest
             return name, mapping, tuple(misfits)
@@ -137,32 +203,21 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
     raise UsageError(f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind)
 
 
-def _rules(job: jobs.LoadedJob, sampled: Tenant) -> tuple[list[Tried], list[MatchRule], int]:
-    """The candidates, each by itself; those to take; and how many agents these find together."""
-    attributes = SCIM_ATTRIBUTES if job.job.directory.type == "scim" else ATTRIBUTES
-    with closing(reader_of(job, View(attributes))) as reader:
-        description = reader.describe()
-        known = [name for name in attributes if description.attributes[name].known]
-        looks = list(islice(reader.scan(), AGENTS))
-        rules = list(candidates(known, sampled.agents, looks))
-        users: dict[str, User] = {user.id: user for user in reader.find(keys(rules, sampled))}
-    sample = Sample(sampled, list(users.values()), description)
-    each = [Tried(rule, *sample.try_([rule]), proposed="workNo" not in rule.agent.fields) for rule in rules]
-    rules = best(each, sample)
-    return each, rules, sample.try_(rules)[0] if rules else 0
-
-
 def _taken(job: jobs.LoadedJob, sampled: Tenant, mapping: Mapping) -> dict[str, str]:
     """Attributes that hold something else for users of the sample, by name, each with for how many."""
     with closing(reader_of(job, mapping.view())) as reader:
         users = list(reader.find(keys(mapping.match, sampled)))
-        verdicts = Sample(sampled, users, reader.describe()).verdicts(mapping)
+        description = reader.describe()
+        verdicts = Sample(sampled, users, description).verdicts(mapping)
+    drafts = [claim.draft for claim in verdicts.matched if claim.draft]
+    for draft in drafts:
+        draft.bind(mapping.groups, replaced=False)
     replaced = Counter(
         each.name
-        for claim in verdicts.matched
-        for each in (claim.draft.planned if claim.draft else ())
-        if each.old and each.pattern is None
-    )  # fmt: skip
+        for draft in drafts
+        for each in draft.planned
+        if equality.minus(description.equality(each.name), each.old, each.new)
+    )
     return {
         name: f"{count} of {len(verdicts.matched)} matched users hold another value" for name, count in replaced.items()
     }

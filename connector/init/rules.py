@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Agent, Description, Held, Key, Tenant, User
+from connector.model import Agent, Description, Equality, Key, Tenant, User
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import Mapping, MatchRule
@@ -32,19 +33,22 @@ SCIM_ATTRIBUTES: Final = (
 )
 """Where directories keep what people log in with, or are known by."""
 DOMAINS: Final = 3
+WIDTHS: Final = 2
+_ZEROS: Final = re.compile(r"0[0-9]{0,63}")
+"""A number with zeros before it."""
 MOST_RULES: Final = 3
 
 
 class Tried(Struct, frozen=True):
     """A rule by itself: how many agents have exactly one user by it, and how many several users or a rival.
 
-    `proposed` False: it finds people by a seat, which can be given to somebody else.
+    `barred`: why it is not proposed; empty where it is.
     """
 
     rule: MatchRule
     matched: int
     several: int
-    proposed: bool
+    barred: str = ""
 
 
 class Sample(Struct, frozen=True):
@@ -74,19 +78,44 @@ def some(agents: Sequence[Agent], most: int) -> list[Agent]:
     return having[::step]
 
 
-def candidates(attributes: Collection[str], agents: Sequence[Agent], users: Sequence[User]) -> Iterator[MatchRule]:
-    """Rules worth trying, the plainest first: the account, the account with a domain of the users', the seat."""
-    address = any("@" in (agent.account_code or "") for agent in agents)
-    local = "{accountCode|before:'@'}" if address else "{accountCode}"
-    texts = dict.fromkeys(["{accountCode}", local])
+def candidates(
+    attributes: Collection[str], agents: Sequence[Agent], users: Sequence[User], description: Description
+) -> Iterator[MatchRule]:
+    """Rules worth trying, the plainest first: the account in the spellings that the users' values suggest, the seat.
+
+    A rule that gives these agents the values of one before it is left out.
+    """
+    tenant = Tenant(list(agents))
+    codes = [agent.account_code for agent in agents if agent.account_code]
     for attribute in attributes:
-        domains = _domains(held for user in users for held in user.values.get(attribute, ()))
-        for text in (*texts, *(f"{local}@{domain}" for domain in domains), "{workNo}"):
-            yield MatchRule(Template.parse(text), attribute)
+        held = [value for user in users for value in user.values.get(attribute, ()) if isinstance(value, str)]
+        exact = description.attributes[attribute].equality is Equality.CASE_EXACT
+        seen = set()
+        for text in (*_forms(codes, held, exact=exact), "{workNo}"):
+            rule = MatchRule(Template.parse(text), attribute)
+            values = tuple(value for _, value in keys([rule], tenant))
+            if values not in seen:
+                seen.add(values)
+                yield rule
 
 
-def _domains(values: Iterator[Held]) -> list[str]:
-    counted = Counter(value.rpartition("@")[2].lower() for value in values if isinstance(value, str) and "@" in value)
+def _forms(codes: Sequence[str], held: Sequence[str], *, exact: bool) -> list[str]:
+    """The account, without its domain, with zeros before it or without them, in one case, with the users' domains."""
+    local = "accountCode|before:'@'" if any("@" in code for code in codes) else "accountCode"
+    spelt = [local]
+    zeros = Counter(len(number) for number in (value.partition("@")[0] for value in held) if _ZEROS.fullmatch(number))
+    if any(code.partition("@")[0].isdigit() for code in codes):
+        spelt += [f"{local}|pad:{width}" for width, _ in zeros.most_common(WIDTHS)]
+    if any(_ZEROS.fullmatch(code.partition("@")[0]) for code in codes):
+        spelt.append(f"{local}|unpad")
+    if exact:
+        spelt += [f"{local}|lower", f"{local}|upper"]
+    plain = [f"{{{each}}}" for each in ("accountCode", *spelt)]
+    return [*dict.fromkeys(plain), *(f"{{{each}}}@{domain}" for domain in _domains(held) for each in spelt)]
+
+
+def _domains(values: Sequence[str]) -> list[str]:
+    counted = Counter(value.rpartition("@")[2].lower() for value in values if "@" in value)
     plain = [domain for domain, _ in counted.most_common() if domain.replace(".", "").replace("-", "").isalnum()]
     return plain[:DOMAINS]
 
@@ -108,7 +137,7 @@ def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     """
     rules: list[MatchRule] = []
     score = 0
-    useful = [one.rule for one in each if one.proposed and one.matched]
+    useful = [one.rule for one in each if one.matched and not one.barred]
     while useful and len(rules) < MOST_RULES:
         scores = [matched - several for matched, several in (sample.try_([*rules, rule]) for rule in useful)]
         highest = max(scores)

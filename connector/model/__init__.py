@@ -33,30 +33,37 @@ from connector.model.directory import (
 )
 from connector.model.ending import NOT_SENT as NOT_SENT, Ending as Ending
 from connector.model.form import Form as Form
-from connector.model.plan import (
-    ANOTHER_KEY as ANOTHER_KEY,
-    NEW_STATE as NEW_STATE,
-    NOTICED as NOTICED,
-    ON_HOLD as ON_HOLD,
-    Difference as Difference,
-    Drawn as Drawn,
+from connector.model.memory import (
     LastGood as LastGood,
     Memory as Memory,
     Moment as Moment,
-    Near as Near,
-    Noted as Noted,
     Others as Others,
-    Outcome as Outcome,
     Owned as Owned,
     Past as Past,
+    Refused as Refused,
+    Unsettled as Unsettled,
+)
+from connector.model.outcome import (
+    Difference as Difference,
+    Noted as Noted,
+    Outcome as Outcome,
+    Result as Result,
+)
+from connector.model.plan import (
+    ANOTHER_KEY as ANOTHER_KEY,
+    APPROVAL_NAMESPACE as APPROVAL_NAMESPACE,
+    APPROVED as APPROVED,
+    NEW_STATE as NEW_STATE,
+    NOTICED as NOTICED,
+    ON_HOLD as ON_HOLD,
+    Approval as Approval,
+    Drawn as Drawn,
+    Near as Near,
     Plan as Plan,
     Problem as Problem,
     Refusal as Refusal,
-    Refused as Refused,
-    Result as Result,
     Since as Since,
     Summary as Summary,
-    Unsettled as Unsettled,
 )
 from connector.model.secret import Held as Held, Secret as Secret, Value as Value, text_of as text_of
 from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant

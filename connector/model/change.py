@@ -72,6 +72,7 @@ class Change(Struct, frozen=True, gc=False):
     `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
     a plan is whole; an apply may write it in parts. `disabled`: the user was read as disabled (`User.disabled`), and
     the change is for no other one. Each run that writes makes it anew, so neither plan document nor journal has it.
+    `inactive`: the account is disabled (`User.inactive`); for the reader of a plan, and in no digest.
     """
 
     user: UserRef
@@ -82,6 +83,12 @@ class Change(Struct, frozen=True, gc=False):
     after: frozenset[str] = frozenset()
     part: Part = Part.REST
     disabled: bool = False
+    inactive: bool = False
+
+    @property
+    def startles(self) -> bool:
+        """Whether an agent's values are written to an account that is disabled; leavers' accounts should be."""
+        return self.inactive and self.agent is not None
 
 
 class Kind(Struct, frozen=True):
@@ -120,6 +127,8 @@ class Kind(Struct, frozen=True):
         some = ", each with some of these" if self.merged > 1 else ""
         said = [f"{users} {'without an agent' if by == 'no agent' else f'by {by}'}{some}"]
         said += [f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms]
+        disabled = sum(change.startles for change in self.changes)
+        said += [f"Disabled accounts among them: {disabled:,}"] if disabled else []
         return ". ".join(said) + "."
 
 

@@ -43,13 +43,14 @@ class User(Struct, frozen=True, gc=False):
 
     `values` holds what the directory returned of the attributes that were asked for, under the names they were asked
     by; an attribute without a value is not in it. `disabled`: it is below the base, and the filter leaves it out since
-    it is disabled.
+    it is disabled. `inactive`: its account is disabled, as far as it shows that, whatever the filter.
     """
 
     id: str
     name: str
     values: Mapping[str, tuple[Held, ...]]
     disabled: bool = False
+    inactive: bool = False
 
     @property
     def ref(self) -> UserRef:
@@ -173,7 +174,7 @@ class ContentRule(Struct, frozen=True):
 
 
 class ClassInfo(Struct, frozen=True):
-    """What the directory says of one object class; names, numbers and attributes in lower case.
+    """What the directory says of one object class; names, numbers and attributes in lower case, but for `spelling`.
 
     `above`: itself and all that it inherits from. `must`, `may`: what it requires and allows, itself or by inheritance;
     `anything`: it allows whatever there is.
@@ -187,6 +188,7 @@ class ClassInfo(Struct, frozen=True):
     anything: bool = False
     obsolete: bool = False
     rule: ContentRule | None = None
+    spelling: str = ""
 
 
 class Description(Struct, frozen=True):
@@ -205,7 +207,7 @@ class Description(Struct, frozen=True):
     `by_value`: a single value that is not shown can be taken out by saying it, if it is there.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `server`: which of several servers of the directory answers; empty where there is but one.
-    `base`: the DN below which users are, `one_level` only just below; empty: everywhere.
+    `bases`: the DNs below which users are, `one_level` only just below; none: everywhere.
     `sees_past`: a look past base and filter reaches every place where a user may have gone and kept its id.
     `chosen_id`: the attribute that the job takes for users' ids, where the directory has none of its own.
     `unidentified`: why a user may show no id, and what to do; empty where there is no more to say than of any.
@@ -230,7 +232,7 @@ class Description(Struct, frozen=True):
     by_value: bool = False
     hides: bool = False
     server: str = ""
-    base: str = ""
+    bases: tuple[str, ...] = ()
     sees_past: bool = True
     one_level: bool = False
     chosen_id: AttributeInfo | None = None

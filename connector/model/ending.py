@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from connector.model.plan import Outcome, Result
+from connector.model.outcome import Outcome, Result
 
 NOT_SENT: Final = "not sent"
 """With these words the reason begins of a change that was not sent since the run was stopped."""
@@ -55,6 +56,12 @@ class Ending(Struct, frozen=True):
             touched=touched or any(outcome.touched for outcome in outcomes),
             untold=untold,
         )
+
+    @classmethod
+    def unsent(cls, changes: int, left: Iterable[Outcome] = ()) -> Self:
+        """An apply that was ended at once before any of its changes was sent. `left`: outcomes that it had before."""
+        settled = cls.of(left, cut=True)
+        return replace(settled, not_sent=settled.not_sent + changes, stopped=True)
 
     @property
     def users(self) -> int:

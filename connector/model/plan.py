@@ -1,17 +1,14 @@
-"""What is to be done, what became of it, and what is remembered of it."""
+"""What is to be done, and what a reviewer is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Annotated, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
-from connector.model.change import AgentRef, AttributeChange, Change, Kind, Look
-from connector.model.directory import User, UserRef
-from connector.model.secret import Held
+from connector.model.change import AgentRef, Change, Kind, Look
 
 ANOTHER_KEY: Final = "another key"
 """Under this word a plan's `about` says that the key is not that of earlier runs."""
@@ -19,6 +16,10 @@ NEW_STATE: Final = "history"
 """Under this word a plan's `about` says that the state knows no earlier run."""
 ON_HOLD: Final = "on hold"
 """Under this word a plan's `about` says that an apply of its job would be refused."""
+APPROVED: Final = "approved by"
+"""Under these words a plan's `about` says who has approved it, while it is applied."""
+APPROVAL_NAMESPACE: Final = "cec-connector/plan"
+"""What `ssh-keygen -Y sign -n` is given. It keeps signatures of commits and mails from being approvals."""
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read or written."""
 
@@ -109,6 +110,29 @@ class Since(Struct, frozen=True, forbid_unknown_fields=True):
     gone_problems: int
     same_problems: int
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """How many there are of each, by its name here."""
+        return {
+            name: each if isinstance(each, int) else len(each)
+            for name, each in asdict(self).items()
+            if name not in ("plan", "created")
+        }
+
+
+class Approval(Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody's signature that was found good: `who`, the fingerprint of the `key`, and the time when it was judged.
+
+    A signature itself says no time.
+    """
+
+    who: str
+    key: str
+    time: str
+
+    def __str__(self) -> str:
+        return f"{self.who} ({self.key}, judged {self.time})"
+
 
 class Plan(Struct, frozen=True):
     """What would be done, whole, as a value.
@@ -117,6 +141,9 @@ class Plan(Struct, frozen=True):
     `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
     they partition, and users that are `worth_a_look`, are made of the changes (`reconcile/overview`).
     `people`: by a user's name in the plan, the name of the person, as far as it was read. `since`: what is new in it.
+    `lost`: how many users lose a value that this job did not write; by what is remembered of earlier runs.
+    `only`: whom it was limited to; empty: everybody. In no digest, as it decides nothing.
+    `approvals`: of people whose signatures were found good, never what a saved plan says of them.
     """
 
     id: str
@@ -133,225 +160,10 @@ class Plan(Struct, frozen=True):
     worth_a_look: tuple[Look, ...] = ()
     people: Mapping[str, str] = {}
     since: Since | None = None
-
-
-class Result(StrEnum):
-    """What became of a change."""
-
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"
-    CONFLICT = "conflict"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-class Difference(Struct, frozen=True):
-    """How one attribute is not as a change expects: `wanted` by that change, held `now`, and wanted now (`then`).
-
-    `wanted` None: the change left it alone. `now` None: it is not known. `then` None: the same, or nothing.
-    `reviewed`: somebody has seen the change.
-    """
-
-    name: str
-    wanted: AttributeChange | None
-    now: tuple[Held, ...] | None = None
-    then: AttributeChange | None = None
-    reviewed: bool = False
-
-
-class Outcome(Struct, frozen=True, gc=False):
-    """What became of one user's change; `why` for all but *written*.
-
-    `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
-    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `may_stand`: so
-    does it where the server has answered, and some of the values may be there; that is no reason to stop. `lost`: of
-    one that *failed*, the attributes that the server took and does not show as written; the others are as written.
-    `aside`: of one that was *skipped*, that it was left out on purpose. `unnoted`: of one that was *written*, that the
-    journal does not know, so that the next run settles it. `differs`: of a *conflict*, how. It has values, so only
-    reports have it: logs, audit and journal do not.
-    """
-
-    user: UserRef
-    result: Result
-    why: str = ""
-    shown: User | None = None
-    unknown: bool = False
-    may_stand: bool = False
-    lost: tuple[str, ...] = ()
-    aside: bool = False
-    unnoted: bool = False
-    differs: tuple[Difference, ...] = ()
-
-    @property
-    def open(self) -> bool:
-        """Whether only reading tells what is there now."""
-        return self.unknown or self.may_stand
-
-    @property
-    def touched(self) -> bool:
-        """Whether something was written, or may have been."""
-        return self.result is Result.WRITTEN or self.open or bool(self.lost)
-
-
-class Noted(Struct, frozen=True, gc=False):
-    """An outcome as the journal of a run has it: when it was noted, and who wrote, where that is known (JSON).
-
-    `number`: of the outcomes of its run; 0 where nobody keeps an account of them.
-    """
-
-    run: str
-    change: Change
-    outcome: Outcome
-    number: int = 0
-    time: str = ""
-    directory: str = ""
-    who: str | None = None
-
-
-class Owned(Struct, frozen=True, array_like=True, gc=False):
-    """What a job wrote last to one attribute of one user.
-
-    `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
-    the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's. `pattern`: which
-    values of the attribute were the job's (`owns`).
-    """
-
-    run: str
-    values: tuple[str, ...] = ()
-    fingerprint: str | None = None
-    times: int = 1
-    restored: bool = False
-    pattern: str | None = None
-
-
-class Others(Struct, frozen=True):
-    """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user.
-
-    `attributes`: by name which of its values are that job's (`owns` of its mapping); None: all.
-    """
-
-    job: str
-    user: UserRef
-    attributes: Mapping[str, str | None]
-    claims: bool = True
-
-
-Past = tuple[str, str, AttributeChange]
-"""A run, the server that it wrote to, and what it set out to change of one attribute of a user."""
-
-
-class Unsettled(Struct, frozen=True):
-    """A write of a `run` of which nobody knows whether `server`, for which it was meant, carried it out."""
-
-    run: str
-    server: str
-    user: UserRef
-    attributes: tuple[str, ...]
-
-
-class Refused(Struct, frozen=True):
-    """What the directory did not let a job write to one user: which attributes, in how many `runs` running, and why.
-
-    `turn`: the greater, the later it was tried last.
-    """
-
-    attributes: frozenset[str]
-    runs: int
-    turn: int
-    why: str = ""
-
-
-class LastGood(Struct, frozen=True):
-    """How many agents the last good apply read, how many of them had a user, and how many an account."""
-
-    agents: int
-    matched: int
-    assigned: int
-
-    @classmethod
-    def of(cls, summary: Summary) -> LastGood:
-        return cls(summary.agents, summary.matched, summary.agents - summary.unassigned)
-
-    def expected(self, now: LastGood) -> int:
-        """How many should have a user by now: as many as before, but for agents with an account that are gone.
-
-        A seat without an account never had a user. One that lost its account is not gone.
-        """
-        return self.matched - max(0, min(self.agents - now.agents, self.assigned - now.assigned))
-
-
-class Moment(Struct, frozen=True):
-    """A time (UTC), as the clock had it.
-
-    `boot`: the boot of the machine in which it was read, empty where nothing tells; `up`: seconds since then, which
-    nobody can set. `sure` False: the clock had jumped just before.
-    """
-
-    time: datetime
-    boot: str = ""
-    up: int = 0
-    sure: bool = True
-
-
-class Memory(Protocol):
-    """What earlier runs left behind about one directory, as far as making a plan needs it."""
-
-    def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
-        """By user id what this job is known to have written last to these users."""
-
-    def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
-        """By user id the agent for whom this job wrote these users last, where it is known."""
-
-    def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
-        """By user id what runs of any job set out to change there."""
-
-    def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
-        """The fingerprint of the secret that was last written there, if any."""
-
-    def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
-
-        What it may have written, for the outcome is not known, counts as written.
-        """
-
-    def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
-        """By user id the attributes whose last write by this job the directory took, and did not show.
-
-        With the values of that write; none, where they are secrets, or were not there any more.
-        """
-
-    def unsettled(self) -> Iterator[Unsettled]:
-        """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""
-
-    def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        """What any job wrote last, or may have written, at servers that this one may not have heard of yet."""
-
-    def others(self) -> Iterator[Others]:
-        """Every user that holds something another job of this state wrote last."""
-
-    def rewritten(self) -> Mapping[tuple[str, str], Owned]:
-        """What this job wrote there more than once running, by user id and attribute."""
-
-    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
-        """Users that nobody claimed in the last apply, by id: for how long by then, and in how many runs."""
-
-    def lapsed(self) -> frozenset[str]:
-        """Users of this job, by id, that the last apply found nowhere, and said so."""
-
-    def looked(self) -> Moment | None:
-        """When an apply last looked for who is stale."""
-
-    def refused(self) -> Mapping[str, Refused]:
-        """By user id, what earlier runs of this job were refused."""
-
-    def excluded(self) -> Mapping[str, frozenset[str]]:
-        """By entry of the exclude list, the ids of the users that it has named."""
-
-    def last_good(self) -> LastGood | None:
-        """What the last good apply of this job found; None: there was none."""
-
-    def new(self) -> bool:
-        """Whether earlier applies of this job to this directory would be known, and none is."""
-
-    def blank(self) -> bool:
-        """Whether it would be known what was written to this directory, and nothing is, but for some agents alone."""
+    lost: int = 0
+    only: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+
+    def is_permitted(self, accept: str | None) -> bool:
+        """Whether nothing refuses it, or its refusals are lifted by the digest that somebody accepts."""
+        return not self.refusals or accept == self.digest

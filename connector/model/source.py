@@ -26,14 +26,25 @@ class Invalid(Struct, frozen=True):
 
 
 class Tenant(Struct, frozen=True):
-    """Everything that the source knows, read whole. `notes`: faults of the tenant's own fields, one line each."""
+    """Everything that the source knows, read whole. `notes`: faults of the tenant's own fields, one line each.
+
+    `others`: numbers of agents that are not this job's; `others_invalid`: records that cannot be read, and are not.
+    """
 
     agents: list[Agent]
     invalid: list[Invalid] = []
     sip_service_ip: str | None = None
     sip_service_port: str | None = None
     notes: list[str] = []
+    others: frozenset[int] = frozenset()
+    others_invalid: list[Invalid] = []
 
     @property
     def size(self) -> int:
-        return len(self.agents) + len(self.invalid)
+        """How many records are this job's."""
+        return len(self.agents) - len(self.others) + len(self.invalid)
+
+    @property
+    def beside(self) -> int:
+        """How many are not."""
+        return len(self.others) + len(self.others_invalid)

@@ -6,9 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
-log = structlog.get_logger(__name__)
+from connector.runtime.log import log
 
 Fetch = Callable[[], tuple[str, float]]
 """Asks for a new token: the token, and the seconds that it lasts."""

@@ -9,7 +9,6 @@ import base64
 import json
 import re
 from collections.abc import Collection, Iterator
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -84,6 +83,8 @@ def looks_like(body: bytes) -> str:
 
 def phrase(status: int) -> str:
     """A status with its name, such as `404 Not Found` (RFC 9110 §15)."""
+    from http import HTTPStatus  # noqa: PLC0415  # seldom needed
+
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

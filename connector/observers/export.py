@@ -9,16 +9,13 @@ import time
 from typing import Final
 from urllib.parse import quote
 
-import structlog
-
 from connector.errors import ConnectorError, IncompleteRead
 from connector.net import tls
 from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
 from connector.planfile import write_out
+from connector.runtime.log import log
 from connector.settings.operations import Metrics as Settings
-
-log = structlog.get_logger(__name__)
 
 SECONDS: Final = 10.0
 LARGEST: Final = 16 << 20

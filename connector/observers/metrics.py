@@ -9,6 +9,7 @@ they are read back first, so that counters count on and what this run has not fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
@@ -115,3 +116,21 @@ class Metrics:
 
     def render(self) -> str:
         return generate_latest(self.registry).decode()
+
+
+class FleetMetrics:
+    """How the jobs of a fleet stand; every worker has the same numbers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._jobs = Gauge(f"{_PREFIX}fleet_jobs", "Jobs of the fleet, by state.", ("state",), registry=registry)
+        self._stopped = Gauge(f"{_PREFIX}fleet_stopped", "Whether the brake stops applies.", registry=registry)
+        self._waiting = Gauge(f"{_PREFIX}fleet_waiting", "Steps that wait to begin.", registry=registry)
+        self._under_way = Gauge(f"{_PREFIX}fleet_under_way", "Steps under way.", registry=registry)
+
+    def tell(self, jobs: Mapping[str, int], *, stopped: bool, waiting: int, under_way: int) -> None:
+        """Set them all."""
+        for state, count in jobs.items():
+            self._jobs.labels(state).set(count)
+        self._stopped.set(stopped)
+        self._waiting.set(waiting)
+        self._under_way.set(under_way)

@@ -11,7 +11,9 @@ from typing import Any, Final
 from msgspec import Struct, to_builtins
 
 from connector.observers.run_summary import RunSummary
+from connector.reconcile.checks.limits import APPROVAL
 from connector.reports.visible import cleaned, visible
+from connector.reports.wording import numbers_since
 from connector.settings.operations import Occasion
 
 SCHEMA: Final = "cec-connector/notice/1"
@@ -88,11 +90,13 @@ def _lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[str]:
     if summary.changes:
         lines.append(f"Users that the plan would change: {summary.changes:,}.")
     if summary.since:
-        lines.append("Since the plan before: " + ", ".join(f"{n:,} {what}" for what, n in summary.since.items()) + ".")
+        lines.append(f"Since the plan before: {numbers_since(summary.since)}.")
     if summary.outcomes:
         lines.append("Outcomes: " + ", ".join(f"{n:,} {what}" for what, n in summary.outcomes.items()))
     if waiting is not None:
+        unapproved = any(each.limit == APPROVAL for each in summary.refusals)
         accept = ["--accept", summary.digest] if summary.refusals else []
+        accept = ["--approval", f"{waiting}.sig"] if unapproved else accept
         lines.append("The plan waits for a review. To apply it, run:")
         lines.append("  " + shlex.join(["cec-connector", "apply", str(job), "--plan", str(waiting), *accept]))
     if summary.run:

@@ -9,9 +9,8 @@ import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
-import structlog
 from msgspec import Struct
 
 from connector.errors import ConnectorError, UnreachableError
@@ -19,14 +18,29 @@ from connector.net.retry import seconds_to_wait
 from connector.net.secret_stores import resolve
 from connector.observers.notices import Notice, notice, occasions
 from connector.observers.run_summary import RunSummary
+from connector.runtime.log import log
 from connector.settings.job import LoadedJob
-
-log = structlog.get_logger(__name__)
+from connector.settings.operations import Notify
 
 SINGLE_RUN: Final = 3
 """Attempts before a process that is about to end gives up."""
 LONGEST: Final = 300.0
 """Seconds that a wait between two attempts lasts at most."""
+
+
+class Notifying(Protocol):
+    """What names receivers: a job, or a fleet."""
+
+    @property
+    def name(self) -> str:
+        """How the log calls it."""
+
+    @property
+    def notify(self) -> Notify | None:
+        """Whom it names, and on what occasions."""
+
+    def where(self, *keys: str | int) -> str:
+        """`path:line` of a key of its file."""
 
 
 class Target(Struct, frozen=True):
@@ -38,14 +52,14 @@ class Target(Struct, frozen=True):
 
 def wanted(job: LoadedJob, summary: RunSummary, waiting: Path | None = None) -> Notice | None:
     """The message that the job wants sent about this run, if any."""
-    settings = job.job.notify
+    settings = job.notify
     found = tuple(each for each in occasions(summary) if settings is not None and each in settings.when)
     return notice(summary, found, job.path.absolute(), waiting) if found else None
 
 
-def targets(job: LoadedJob) -> Iterator[Target]:
+def targets(job: Notifying) -> Iterator[Target]:
     """Whom the job names."""
-    settings = job.job.notify
+    settings = job.notify
     if settings is not None and settings.webhook is not None:
         yield Target("webhook", settings.webhook.url)
     if settings is not None and settings.mail is not None:
@@ -71,7 +85,7 @@ def tell(job: LoadedJob, summary: RunSummary) -> None:
 
 
 def deliver(
-    job: LoadedJob, target: Target, told: Notice, attempts: int, leaving: threading.Event | None = None
+    job: Notifying, target: Target, told: Notice, attempts: int, leaving: threading.Event | None = None
 ) -> bool:
     """Send a message, as often as that takes, `attempts` at most; whether it was taken. Never raises.
 
@@ -91,8 +105,8 @@ def deliver(
     return True
 
 
-def _send(job: LoadedJob, target: Target, told: Notice) -> None:
-    settings = job.job.notify
+def _send(job: Notifying, target: Target, told: Notice) -> None:
+    settings = job.notify
     assert settings
     if target.way == "webhook":
         from connector.observers.webhook import post  # noqa: PLC0415  # loads httpx: only who notifies a webhook needs it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connector.model import Change, Fingerprint, Outcome, Plan
+from connector.model import Change, Ending, Fingerprint, Outcome, Plan
 from connector.state.telling import Telling
 
 
@@ -23,6 +23,9 @@ class Observer:
         Whoever cannot keep the account that it owes, by what `telling` says is still owed, raises OutputError: then
         nothing is written.
         """
+
+    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+        """A run that held a directory lets it go right after this; without an ending its plan was refused."""
 
     def planned(self, plan: Plan) -> None:
         """The plan that this run goes by."""
@@ -47,6 +50,10 @@ class Observers(Observer):
     def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         for observer in self._observers:
             observer.opens(directory, fingerprint, telling)
+
+    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+        for observer in self._observers:
+            observer.closes(plan, ending, fault)
 
     def planned(self, plan: Plan) -> None:
         for observer in self._observers:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -21,8 +20,7 @@ from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
 from connector import __version__
 from connector.observers.run_summary import RunSummary
-
-log = structlog.get_logger(__name__)
+from connector.runtime.log import log
 
 SECONDS: Final = 3.0
 """So long the end of the process waits for a collector."""

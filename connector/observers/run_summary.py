@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from connector.errors import ConnectorError
-from connector.model import Change, Outcome, Plan, Refusal, Since
+from connector.errors import ConnectorError, UsageError
+from connector.model import Change, Outcome, Plan, Refusal
 from connector.net import counters
 from connector.net.counters import RequestCounts
 from connector.observers.observer import Observer
@@ -25,6 +25,8 @@ ENDINGS: Final = {
 
 _DN: Final = re.compile(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
 """A DN of two parts or more."""
+_OF_PEOPLE: Final = {"--only", "AGENT", "USER"}
+"""Where the command line names agents and users; what is wrong there repeats the name, or one near it."""
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
@@ -33,8 +35,8 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     `cause`: the same for whoever may ask (`impersonal`).
 
     `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `since`: how many
-    changes are new, gone, changed and the same since an earlier plan, empty where there was none. `course`: each stage
-    as it came, with its begin and end, in seconds since the run began.
+    changes and problems are new, gone, changed and the same since an earlier plan, by the plan document's names; empty
+    where there was none. `course`: each stage as it came, with its begin and end, in seconds since the run began.
     """
 
     job: str
@@ -118,12 +120,8 @@ def _planned(plan: Plan) -> dict[str, Any]:
         "counts": asdict(plan.summary),
         "problems": dict(Counter(problem.kind for problem in plan.problems)),
         "refusals": list(plan.refusals),
-        "since": _since(plan.since) if plan.since and plan.since.plan else {},
+        "since": plan.since.numbers if plan.since and plan.since.plan else {},
     }
-
-
-def _since(found: Since) -> dict[str, int]:
-    return {"new": len(found.new), "gone": found.gone, "changed": len(found.changed), "same": found.same}
 
 
 def _said(fault: BaseException | None) -> str:
@@ -137,5 +135,7 @@ def impersonal(fault: BaseException | None) -> str:
     """The fault without a name of a person: its place only where that is a file or an address, and no DN."""
     if not isinstance(fault, ConnectorError):
         return _said(fault)
+    if isinstance(fault, UsageError) and fault.where in _OF_PEOPLE:
+        return f"{fault.where}: a name that is given there cannot be used"
     named = "://" in fault.where or fault.where.startswith("/")
     return _DN.sub("(an entry)", f"{fault.where}: {fault.what}" if named else fault.what)

@@ -1,43 +1,53 @@
 """Where an audit is kept: a file, a syslog receiver. What was told to one is safe once `secure` says so."""
 
 import errno
+import fcntl
 import json
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
-import structlog
 from msgspec import Struct
 
 from connector.errors import OutputError
+from connector.observers.chain_links import Place, digest_of, place_of, record_of
 from connector.observers.syslog import Syslog
-
-log = structlog.get_logger(__name__)
+from connector.runtime.log import log
+from connector.state.telling import Link
 
 Record = dict[str, Any]
 Number = tuple[str, int]
 """A run, and the number of an outcome in it."""
 _PIPE: Final = "this is a pipe or a socket, which could block a run. Name a regular file"
+_BLOCK: Final = 1 << 16
+_PATIENCE: Final = 30
+"""So many seconds a lock is waited for, which others have while they add their lines."""
+_HALVES: Final = 8
+"""So many lines that are no records are accounted for at most."""
 _TAIL: Final = 1 << 28
 """So many octets of a file at most are looked through for what it was told last."""
 
 
 class Line(Struct, frozen=True):
-    """One record as it is told. `text` is JSON, in ASCII."""
+    """One record as it is told. `text` is JSON, in ASCII; `digest` its SHA-256."""
 
     event: str
     severity: int
     text: str
+    digest: str
     number: Number | None = None
 
     @classmethod
     def of(cls, record: Record, severity: int) -> Self:
         number = (str(record["run"]), int(record["number"])) if "number" in record else None
-        return cls(str(record["event"]), severity, _text(record), number)
+        text = _text(record)
+        return cls(str(record["event"]), severity, text, digest_of(text.encode("ascii")), number)
 
     @property
     def late(self) -> str:
@@ -46,10 +56,9 @@ class Line(Struct, frozen=True):
 
     @property
     def short(self) -> str:
-        """The text without values, and marked so."""
-        return _text(
-            {key: value for key, value in json.loads(self.text).items() if key != "attributes"} | {"cut": True}
-        )
+        """The text without values, marked so, with the digest of the whole."""
+        kept = {key: value for key, value in json.loads(self.text).items() if key != "attributes"}
+        return _text(kept | {"cut": True, "whole": f"sha256:{self.digest}"})
 
 
 def _text(record: Record) -> str:
@@ -59,6 +68,7 @@ def _text(record: Record) -> str:
 class File:
     """Lines at the end of a file, for its owner alone. What was told is safe once the disk has it.
 
+    Other jobs may add to it: none of them sees half of what another is adding, where the file system has locks.
     `safe`: the numbers of what has become safe, until somebody takes them. All methods but `close` raise OSError.
     """
 
@@ -79,7 +89,7 @@ class File:
         if stat.S_ISFIFO(mode):
             os.close(self._handle)
             raise OutputError(f"the audit cannot be kept: {_PIPE}", where=self.where)
-        self._regular = stat.S_ISREG(mode)
+        self._regular = self._locks = stat.S_ISREG(mode)
         if self._regular:
             with suppress(OSError):  # it may be for writing alone
                 reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -90,9 +100,9 @@ class File:
 
     def tell(self, lines: Sequence[Line]) -> None:
         """Take lines, in this order; where it fails, those before may have been taken."""
-        if self._ends_within_a_line():
-            self.add(b"\n")
-        self.add(b"".join(line.text.encode("ascii") + b"\n" for line in lines))
+        with self._alone():
+            begin = b"\n" if self._is_torn() else b""
+            self.add(begin + b"".join(line.text.encode("ascii") + b"\n" for line in lines))
         self._told += [line.number for line in lines if line.number is not None]
 
     def add(self, octets: bytes) -> None:
@@ -100,12 +110,106 @@ class File:
         if os.write(self._handle, octets) != len(octets):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _ends_within_a_line(self) -> bool:
+    def ends_within_a_line(self) -> bool:
         """Whether a disk that was full, or a program that died, has left half a line at the end."""
+        with self._alone():
+            return self._is_torn()
+
+    def _is_torn(self) -> bool:
         if self._reader is None:
             return False
         size = os.fstat(self._reader).st_size
         return size > 0 and os.pread(self._reader, 1, size - 1) not in (b"\n", b"")
+
+    def last(self, job: str, safe: Link) -> Link | None:
+        """The last record that it is seen to have of the chain which goes on from `safe`, under whatever name.
+
+        Where that one is no record: the last of this job.
+        """
+        with self._alone():
+            return self._last(job, safe)
+
+    def _last(self, job: str, safe: Link) -> Link | None:
+        after: list[tuple[Place, str]] = []
+        seen = False
+        for line in self._backwards():
+            place = self._place(line)
+            if place is None:
+                continue
+            digest = digest_of(line)
+            if not safe.seq and place.job == job:
+                return Link(place.seq, digest, ended=False)
+            if safe.seq and digest == safe.digest:
+                seen = True
+                break
+            if safe.seq and place.seq > safe.seq:
+                after.append((place, digest))
+        last = safe if seen else None
+        follow = {f"sha256:{safe.digest}": safe.seq}
+        for place, digest in reversed(after):
+            if place.prev is not None and follow.get(place.prev) == place.seq - 1:
+                follow[f"sha256:{digest}"] = place.seq
+                last = Link(place.seq, digest, ended=False)
+        return last
+
+    def _place(self, line: bytes) -> Place | None:
+        """The place of a record of any job; None: it is none of a chain."""
+        record = record_of(line) if b'"chain":' in line else None
+        with suppress(ValueError):
+            return place_of(record, self.kind) if record is not None else None
+        return None
+
+    def halves(self) -> list[str]:
+        """The digests of the lines at its end that are no records: halves, which the next record accounts for."""
+        found: list[str] = []
+        with self._alone():
+            for line in islice(self._backwards(), _HALVES):
+                if record_of(line) is not None:
+                    break
+                found.insert(0, f"sha256:{digest_of(line)}")
+        return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other job adds to the file."""
+        self._lock()
+        try:
+            yield
+        finally:
+            if self._locks:
+                fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+    def _lock(self) -> None:
+        end = time.monotonic() + _PATIENCE
+        while self._locks:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise OSError(errno.EBUSY, "another program keeps it locked") from None
+                time.sleep(0.005)  # flock(2) has no time-out
+            except OSError as fault:  # jobs that share it may see each other's halves then
+                self._locks = False
+                log.warning("audit file cannot be locked", where=self.where, reason=fault.strerror)
+            else:
+                return
+
+    def _backwards(self) -> Iterator[bytes]:
+        """Its lines from the end, without their newlines, as far as it is looked through."""
+        if self._reader is None:
+            return
+        place = os.fstat(self._reader).st_size
+        least, rest, at_end = max(0, place - _TAIL), b"", True
+        while place > least:
+            start = max(least, place - _BLOCK)
+            rest, *lines = (os.pread(self._reader, place - start, start) + rest).split(b"\n")
+            if at_end and lines and not lines[-1]:
+                lines.pop()  # nothing comes after the last newline
+            at_end = False
+            yield from reversed(lines)
+            place = start
+        if place == 0 and (rest or not at_end):
+            yield rest
 
     def holds(self, runs: Collection[str]) -> set[Number]:
         """Which outcomes of these runs it is seen to have been told."""
@@ -120,12 +224,13 @@ class File:
             file.seek(max(0, os.fstat(self._reader).st_size - _TAIL))
             yield from file
 
-    def secure(self) -> None:
-        """Make sure of what was told, as far as it can be."""
+    def secure(self) -> bool:
+        """Make sure of what was told, as far as it can be; whether all of it is safe."""
         if self._regular:
             os.fsync(self._handle)
         self.safe.extend(self._told)
         self._told.clear()
+        return True
 
     def close(self) -> None:
         """Let go of it. Never raises."""
@@ -136,11 +241,8 @@ class File:
 
 
 def _numbers(line: bytes) -> Iterator[Number]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return
-    if isinstance(record, dict) and isinstance(record.get("run"), str) and isinstance(record.get("number"), int):
+    record = record_of(line) or {}
+    if isinstance(record.get("run"), str) and isinstance(record.get("number"), int):
         yield record["run"], record["number"]
 
 
@@ -202,7 +304,16 @@ class Receiver:
     def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # nobody can ask a receiver what it holds
         return set()
 
-    def secure(self) -> None:
+    def last(self, job: str, safe: Link) -> Link | None:  # noqa: ARG002  # nor what its last record is
+        return None
+
+    def ends_within_a_line(self) -> bool:
+        return False
+
+    def halves(self) -> list[str]:
+        return []
+
+    def secure(self) -> bool:
         if self._certain and self._closes:
             with self._whole():
                 self._closes = self._ended()
@@ -211,6 +322,7 @@ class Receiver:
                 else:  # nothing that comes after may be marked, for a mark covers what was before
                     log.warning("audit receiver does not close", where=self.where)
         self._unread.clear()
+        return self._certain and self._closes
 
     def _ended(self) -> bool:
         """Whether the receiver is known to have read all."""

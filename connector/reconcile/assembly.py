@@ -23,7 +23,10 @@ def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], waiting: Ma
     """The change that a settled draft has become, with its digest. `waiting`: by user id, whom its change waits for."""
     digest = digest_of(draft.user, draft.agent, draft.rule, attributes)
     after = waiting.get(draft.user.id, _NOBODY)
-    return Change(draft.user, draft.agent, draft.rule, attributes, digest, after, disabled=draft.disabled)
+    return Change(
+        draft.user, draft.agent, draft.rule, attributes, digest, after,
+        disabled=draft.disabled, inactive=draft.inactive,
+    )  # fmt: skip
 
 
 def assembled(
@@ -41,17 +44,19 @@ def assembled(
 
     `beside`, `taken`: as in `forms.formed`.
     """
+    given, lost = formed(changes, brief, beside=beside, taken=taken)
     plan = Plan(
         id=brief.plan_id,
         digest="",
         job=brief.job,
         created=brief.now.time.isoformat(timespec="seconds"),
         summary=summary,
-        changes=tuple(formed(changes, brief, beside=beside, taken=taken)),
+        changes=tuple(given),
         problems=tuple(sorted(problems, key=_order)),
         refusals=tuple(refusals),
         cautions=tuple(cautions),
         about=brief.about,
+        lost=lost,
     )
     return overviewed(replace(plan, digest=digest_of_plan(plan)))
 

@@ -35,7 +35,7 @@ class Comparison(Struct, frozen=True):
 def compare(old: Plan, new: Plan) -> Comparison:
     """What is new in a plan, and what is gone. Hints count as nothing: they are in no digest."""
     return Comparison(
-        _compared(old.changes, new.changes, lambda change: change.user.id, lambda change: change.digest),
+        _compared(old.changes, new.changes, lambda change: readable(change.user.id), lambda change: change.digest),
         _compared(old.problems, new.problems, _about, _content),
     )
 
@@ -72,14 +72,18 @@ def _brief(key: tuple[Any, ...]) -> str:
 
 
 def _about(problem: Problem) -> tuple[Any, ...]:
-    """What stays as long as it is the same problem; without an agent that is its record or its users."""
+    """What stays as long as it is the same problem; without an agent that is its record or its users.
+
+    Texts as a plan document has them: a plan is compared with one that was read from there.
+    """
+    kind, attribute = readable(problem.kind), readable(problem.attribute or "")
     if problem.agent is not None:
-        return problem.kind, problem.agent, problem.attribute
-    return problem.kind, problem.attribute, problem.record, frozenset(problem.users)
+        return kind, attribute, problem.agent.work_no, readable(problem.agent.account_code or "")
+    return kind, attribute, problem.record, frozenset(map(readable, problem.users))
 
 
 def _content(problem: Problem) -> tuple[Any, ...]:
-    return problem.why, problem.rule, frozenset(problem.users)
+    return readable(problem.why), problem.rule, frozenset(map(readable, problem.users))
 
 
 def _compared(

@@ -90,7 +90,7 @@ def digest_of(user: UserRef, agent: AgentRef | None, rule: int | None, attribute
 
 
 def digest_of_plan(plan: Plan) -> str:
-    """`sha256:` and 64 hexadecimal digits, over everything in the plan but its id, its time and its digest.
+    """`sha256:` and 64 hexadecimal digits, over everything in the plan but its id, its time, its digest and hints.
 
     Each change is in it by the change's own `digest`, which is taken as it stands.
     """
@@ -202,6 +202,6 @@ def fingerprinter(key: Secret) -> Fingerprint:
         value = equality.plain(secret)
         body = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
         message = b"\x00".join([user.id.encode(), attribute.lower().encode(), body])
-        return "hmac-sha256:" + hmac.new(octets, message, "sha256").hexdigest()
+        return "hmac-sha256:" + hmac.digest(octets, message, "sha256").hex()
 
     return fingerprint

@@ -62,14 +62,17 @@ def rdn(text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CA
 _above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
 
 
-def covers(name: str, base: tuple[Rdn, ...], *, one_level: bool = False) -> bool:
-    """Whether a DN is below the base, or is it, or is `one_level` below; a text that is no DN is the name of nobody."""
+def covers(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
+    """Whether a DN is below a base, or is it, or is `one_level` below; a text that is no DN is the name of nobody."""
     try:
         found = rdns(name)
     except ValueError:
         return False
-    depth = len(found) - len(base)
-    return depth >= 0 and found[depth:] == base and (depth == 1 or not one_level)
+    for base in bases:
+        depth = len(found) - len(base)
+        if depth >= 0 and found[depth:] == base and (depth == 1 or not one_level):
+            return True
+    return False
 
 
 def tidied(name: str) -> str:
@@ -79,10 +82,16 @@ def tidied(name: str) -> str:
 
 def _tidied(part: str) -> str:
     kind, equals, raw = part.partition("=")
-    value = raw.lstrip(" ")
-    bare = value.rstrip(" ")
-    # a space that is escaped is a part of the value
-    return kind.strip() + equals + (bare + " " if bare.endswith("\\") and bare != value else bare)
+    return kind.strip() + equals + _bare(raw.lstrip(" "))
+
+
+def _bare(raw: str) -> str:
+    """A value without the spaces at its end; one that is escaped is a part of it."""
+    bare = raw.rstrip(" ")
+    if not bare.endswith("\\"):
+        return bare
+    escapes = len(bare) - len(bare.rstrip("\\"))
+    return raw[: len(bare) + escapes % 2]
 
 
 def naming(name: str) -> frozenset[str]:
@@ -134,9 +143,7 @@ def type_of(written: str) -> str:
 
 def unescape(raw: str) -> str:
     """A value of a DN as it is meant (RFC 4514 §2.4); white space that is not escaped is no part of its ends."""
-    body = raw.rstrip(" ")
-    if body.endswith("\\") and body != raw:
-        body += " "
+    body = _bare(raw)
     if len(body) > 1 and body[0] == body[-1] == '"':
         body = body[1:-1]
     if "\\" not in body:

@@ -90,10 +90,10 @@ def distinct(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
 
 def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple[Held, ...]:
     """Those of `some` that are not among `others`."""
-    if some == others:
-        return ()
     if not some or not others:
         return tuple(some)
+    if some == others:
+        return ()
     without = {key(rule, plain(value)) for value in others}
     return tuple(value for value in some if key(rule, plain(value)) not in without)
 

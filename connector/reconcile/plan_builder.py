@@ -57,7 +57,7 @@ class PlanResult(Struct, frozen=True):
     empty one where it is to be gone and is. `denied`: likewise, of what was compared and is not there.
     `only`: whom the command line named, users by their ids.
     `excluded`: by entry of the exclude list, the ids of the users that it names. `lapsed`: ids of users of ours that
-    are nowhere.
+    are nowhere. `left_to_others`: ids of users of ours that only agents of other jobs claim.
     """
 
     plan: Plan
@@ -68,6 +68,7 @@ class PlanResult(Struct, frozen=True):
     only: Selection = EVERYBODY
     excluded: Mapping[str, frozenset[str]] = {}
     lapsed: frozenset[str] = frozenset()
+    left_to_others: frozenset[str] = frozenset()
 
 
 class PlanBuilder:
@@ -76,6 +77,9 @@ class PlanBuilder:
     `claimers`: of a user that is to be cleared, the agents that would claim it.
     `unique`: who holds single-holder values. `unseen`: what users were asked about that they do not show.
     """
+
+    unique: UniqueValues
+    unseen: Unseen
 
     def __init__(
         self,
@@ -98,8 +102,6 @@ class PlanBuilder:
         self._stale: list[stale_users.Unclaimed] = []
         self._problems = list(differ.problems)
         self._cautions = [*brief.description.cautions, *differ.cautions]
-        self.unique = UniqueValues((), brief.mapping, brief.description)
-        self.unseen = Unseen(brief, ())
 
     def build(
         self,
@@ -117,7 +119,7 @@ class PlanBuilder:
         `untold`: writes of an interrupted run of which it is not known whether they happened. `refused`: for what else
         the plan is refused.
         """
-        unsure = verdicts.unsure or bool(self._tenant.invalid) or bool(verdicts.unproven)
+        unsure = verdicts.unsure or bool(self._tenant.invalid or self._tenant.others_invalid) or bool(verdicts.unproven)
         if verdicts.unproven:
             self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
         left_out = self._take(verdicts, only)
@@ -139,7 +141,7 @@ class PlanBuilder:
         plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
-        matched = [claim.user.id for claim in verdicts.matched if claim.user.identified]
+        matched = [claim.id for claim in verdicts.matched if not verdicts.unidentified or claim.user.identified]
         return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, matched)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
@@ -311,7 +313,7 @@ class PlanBuilder:
         owned = len(ours.union(each.user.id for each in self._stale))
         holding = (self._differ.holds_most(self._tenant.agents[each.agent], each.draft) for each in verdicts.matched)
         lost = sum(holding) if changes and memory.blank() else None  # what nobody can see counts as held
-        whole = Whole(summary.matched, owned, memory.last_good(), lost)
+        whole = Whole(summary.matched, owned, memory.last_good(), lost, self._tenant.beside)
         refused = (*refused, *refusals(brief.limits, summary, whole, changes, some=some))
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions,

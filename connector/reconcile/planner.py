@@ -39,11 +39,13 @@ class Planner:
     """A tenant, the job's rules and lists, and a directory. Raises FileError where its schema forbids the mapping."""
 
     def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList) -> None:
+        if tenant.beside:
+            brief = replace(brief, about=(*brief.about, ("not this job's", f"{tenant.beside} agents of the source")))
         self.brief = brief
         self.tenant = tenant
         self.pins = pins
         self.exclude = exclude.remembering(brief.memory.excluded())
-        self.differ = Differ(tenant, brief.mapping, brief.description)
+        self.differ = Differ(tenant, brief.mapping, brief.description, brief.on_secret)
         self.naming = Naming(brief.description)
         self.roster = Roster(tenant, brief.mapping, pins, brief.description)
         self.claims = Claims(self.roster, self.differ)
@@ -91,8 +93,18 @@ class Planner:
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
         plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
-        plan = yield from with_people(plan, brief)
-        return replace(planned, plan=plan, only=only, excluded=excluded, lapsed=lapsed)
+        plan = yield from with_people(plan, brief, self.claims.users())
+        left = self._left_to_others()
+        return replace(planned, plan=plan, only=only, excluded=excluded, lapsed=lapsed, left_to_others=left)
+
+    def _left_to_others(self) -> frozenset[str]:
+        """The ids of users of ours that only agents of other jobs claim, so that these jobs may have them."""
+        if not self.tenant.others:
+            return frozenset()
+        theirs = {claim.id for number in self.tenant.others for claim in self.claims.of(number)}
+        own = (number for number in range(len(self.tenant.agents)) if number not in self.tenant.others)
+        theirs -= {claim.id for number in own for claim in self.claims.of(number)}
+        return frozenset(ref.id for ref, _ in self.brief.memory.owned() if ref.id in theirs)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""
@@ -100,7 +112,8 @@ class Planner:
         @cache
         def seeking() -> Roster:
             having = (claim.agent for claim in verdicts.matched)
-            return self.roster.only({*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested, *having})
+            without = {*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested}
+            return self.roster.only(without.union(having, self.tenant.others))
 
         def found(user: User) -> list[AgentRef]:
             sought = seeking().finds(user, [])
@@ -110,11 +123,11 @@ class Planner:
 
         return found
 
+    def nobodys(self, verdicts: Verdicts) -> Callable[[UserRef], bool]:
+        """A test whether no agent claims a user, be it by its name alone."""
+        return lambda user: user.id not in verdicts.claimed and user.name not in verdicts.unidentified
+
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale_users.Unclaimed]]:
         adopting = self.brief.mapping.adopting
         adopted: Iterable[User] = (yield from ask(Scan(adopting))) if adopting else ()
-
-        def nobodys(user: UserRef) -> bool:
-            return user.id not in verdicts.claimed and user.name not in verdicts.unidentified
-
-        return stale_users.unclaimed(self.brief.memory, nobodys, adopted, self.differ.adopted)
+        return stale_users.unclaimed(self.brief.memory, self.nobodys(verdicts), adopted, self.differ.adopted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -26,17 +26,31 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.checks.limits import Limits
+from connector.reconcile.diff.secret_answers import OnSecret, at_once
 from connector.reconcile.mapping import Mapping
 
+NAMES_SECONDS: Final = 5
+"""So long names of people are waited for that nobody has asked for."""
 Answer = TypeVar("Answer")
 T = TypeVar("T")
+
+
+class Show(Struct, frozen=True):
+    """The names of people in reports: the attributes that have them, in the order in which they are tried.
+
+    `asked`: the job says so itself. `everybody`: a report will name all users of the changes.
+    """
+
+    attributes: tuple[str, ...] = ()
+    asked: bool = False
+    everybody: bool = False
 
 
 class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
 
-    `now`: when planning began. `about`: what it is made from, for the reader of the plan. `show`: attributes with the
-    names of people, in the order in which they are tried. `everybody`: a report will name all users of the changes.
+    `now`: when planning began. `about`: what it is made from, for the reader of the plan.
+    `on_secret`: gets the answers that depend on secrets.
     """
 
     mapping: Mapping
@@ -48,8 +62,8 @@ class Brief(Struct, frozen=True, kw_only=True):
     plan_id: str
     now: Moment
     about: tuple[tuple[str, str], ...] = ()
-    show: tuple[str, ...] = ()
-    everybody: bool = False
+    show: Show = Show()
+    on_secret: OnSecret = at_once
 
 
 class Query(Struct, Generic[Answer], frozen=True):
@@ -122,6 +136,13 @@ class Find(Query[User], frozen=True):
 
     keys: Iterable[Key]
     outside: bool = False
+
+
+class Named(Query[User], frozen=True):
+    """Users by id or name, past base and filter too, with the names of people; after so many `seconds` no more."""
+
+    keys: Iterable[Key]
+    seconds: float | None = None
 
 
 class Scan(Query[User], frozen=True):

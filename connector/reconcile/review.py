@@ -62,7 +62,7 @@ def hold_to(
             left.append((change, Outcome(user, Result.WRITTEN, "before this run was interrupted")))
         elif only and not only.holds(change.agent, change.user):
             aside.add(user.id)
-            left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)", aside=True)))
+            left.append((change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True)))
         elif planned is None:
             left.append((change, _settled(change, now.get(user.id), brief)))
         elif as_reviewed:
@@ -71,10 +71,13 @@ def hold_to(
             left.append((change, _conflict(change, planned, now.get(user.id), brief, since.get(user.id, frozenset()))))
     for change in fresh_changes.values():
         aside.add(change.user.id)
-        left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed", aside=True)))
+        why = LEFT_OUT[1] if reviewed.only else "new since the plan was reviewed"
+        left.append((change, Outcome(change.user, Result.SKIPPED, why, aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
 
 
+LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
+"""Why a change is not made that somebody wanted to leave out: for this run, or for its plan."""
 _SINCE: Final = "a later run wrote these attributes after this plan was begun. Not written. Make a new plan"
 
 

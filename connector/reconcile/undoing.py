@@ -90,7 +90,8 @@ def undo(
         emptied = begun.get(user.id, ())
         late = dict[str, str]()  # why an attribute that is as it was before the run may not be so everywhere
         if user.id in elsewhere:
-            done = set(since.get(user.id, ())).difference(emptied)
+            half = {each.name for each in change.attributes if each.old}.intersection(emptied)
+            done = set(since.get(user.id, ())) - half  # what was emptied alone, and had no value before, is done
             why = _LATE.format(wrote=elsewhere[user.id], asked=server)
             late = {each.name: why for each in change.attributes if each.name not in done}
         draft = _back_for(change, user, brief, writers, begun=emptied, stays=stays.get(user.id, {}), late=late)
@@ -247,10 +248,12 @@ def _back_for(
             kept[each.name] = answer
         elif answer is not None:
             back.append(answer)
-    groups = [group for group in brief.mapping.groups if any(each.name in group for each in back)] if stays else []
+    groups = [group for group in brief.mapping.groups if any(each.name in group for each in back)]
     kept |= {name: stays[name] for group in groups for name in group if name in stays}
     held = (Problem("undo", why, change.agent, (user.name,), attribute=name) for name, why in kept.items())
-    return Draft(user.ref, change.agent, change.rule, tuple(back), tuple(held), disabled=user.disabled)
+    return Draft(
+        user.ref, change.agent, change.rule, tuple(back), tuple(held), disabled=user.disabled, inactive=user.inactive
+    )
 
 
 def _back(
@@ -309,12 +312,12 @@ def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tup
     going = {each.name for each in back if not each.new and len(user.values.get(each.name, ())) <= len(each.old)}
     left = (user.values.keys() | kept | {each.name for each in back}) - going - {OBJECT_CLASS}
     gone: list[str] = []
-    for name in [str(name) for each in classes for name in each.new if name not in each.old]:
+    for name in [str(name) for each in classes for name in each.new]:
         low = name.lower()
         others = held - {low} - {each.lower() for each in gone}
         allowed = {each: info.classes for each, info in description.attributes.items() if low in info.classes}
         if low in held and allowed and all(allowed[each] & others for each in left & allowed.keys()):
             gone.append(name)
-    put = [str(name) for each in classes for name in each.old if name not in each.new]
+    put = [str(name) for each in classes for name in each.old]
     come = [name for name in put if name.lower() not in held]
     return (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),) if gone or come else ()

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from connector.errors import UsageError
-from connector.model import Outcome, Plan
+if TYPE_CHECKING:
+    from connector.model import Outcome, Plan
 
 SUFFIXES: Final = {".json": "document", ".csv": "csv", ".md": "markdown", ".html": "html", ".ldif": "ldif"}
 """The formats of report files: suffix, and the module here that renders it."""
 _WITH_COMMAND: Final = frozenset({"markdown", "html"})
 """Formats that tell their reader how to accept a refused plan."""
-Renderer = Callable[[Plan, Sequence[Outcome] | None], Iterator[str]]
+Renderer: TypeAlias = "Callable[[Plan, Sequence[Outcome] | None], Iterator[str]]"
 """A report's format: the plan in, its text out, piece by piece. Without outcomes the plan has not been applied."""
 
 
@@ -29,10 +29,12 @@ def renderer(suffix: str, command: str = "") -> Renderer:
     """
     name = SUFFIXES.get(suffix.lower())
     if name is None:
+        from connector.errors import UsageError  # noqa: PLC0415  # help needs neither a report nor its faults
+
         known = ", ".join(SUFFIXES)
         raise UsageError(f"no report format has the suffix {suffix!r}: name the file with one of {known}")
     module = import_module(f"connector.reports.{name}")
     if name == "document":
-        return cast(Renderer, module.Twice())
+        return cast("Renderer", module.Twice())
     told = partial(module.render, command=command) if command and name in _WITH_COMMAND else module.render
-    return cast(Renderer, told)
+    return cast("Renderer", told)

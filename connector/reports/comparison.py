@@ -9,7 +9,7 @@ from connector.model import AttributeChange, Change, Plan, Problem
 from connector.reconcile.comparison import Compared, Comparison
 from connector.reconcile.digests import UNKEYED, is_secret, readable, secret_fingerprint
 from connector.reports import text, wording as say
-from connector.reports.document import as_json, change_object, problem_object
+from connector.reports.document import as_json, change_object, problem_object, refusal_object
 from connector.reports.visible import visible
 
 SCHEMA: Final = "cec-connector/diff/1"
@@ -23,7 +23,9 @@ def render(old: Plan, new: Plan, found: Comparison) -> Iterator[str]:
     for name, plan in (("old", old), ("new", new)):
         yield f"{name}  {visible(plan.job)}, plan {visible(plan.id)}, created {visible(plan.created)}\n"
         yield f"     {visible(plan.digest)}\n"
-    yield f"\nChanges: {numbers(found.changes)}.\nProblems: {numbers(found.problems)}.\n"
+        for refusal in plan.refusals:
+            yield f"     refused: {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + "\n"
+    yield f"\nChanges: {_numbers(found.changes)}.\nProblems: {_numbers(found.problems)}.\n"
     for title, changes, people in (("New", found.changes.new, new), ("Gone", found.changes.gone, old)):
         yield from _section(f"{title} changes", changes, lambda change, plan=people: _change(plan, change))
     yield from _section("Changed changes", found.changes.changed, lambda pair: _changed(new, *pair))
@@ -36,16 +38,18 @@ def document(old: Plan, new: Plan, found: Comparison) -> Iterator[str]:
     """The same as JSON, whole: changes and problems as the plan document has them, one a line."""
     yield f'{{"schema": {as_json(SCHEMA)}'
     for name, plan in (("old", old), ("new", new)):
-        said = {"id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created}
+        said = {
+            "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created,
+            "refusals": [refusal_object(refusal) for refusal in plan.refusals],
+        }  # fmt: skip
         yield f',\n "{name}": {as_json(said)}'
     yield from _document("changes", found.changes, change_object)
     yield from _document("problems", found.problems, problem_object)
     yield "}\n"
 
 
-def numbers(found: Compared[Any]) -> str:
-    """`3 new, 1 gone, 0 changed, 40 the same`."""
-    return f"{len(found.new):,} new, {len(found.gone):,} gone, {len(found.changed):,} changed, {found.same:,} the same"
+def _numbers(found: Compared[Any]) -> str:
+    return say.numbers(len(found.new), len(found.gone), len(found.changed), found.same)
 
 
 def _document(name: str, found: Compared[Any], as_object: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Final
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports.visible import visible
-from connector.reports.wording import OUTSIDE, Marks, almost, by_user, outcome_text, sides, since
+from connector.reports.wording import OUTSIDE, Marks, almost, by_user, losses, outcome_text, sides, since
 
 COLUMNS: Final = (
     "kind",
@@ -74,6 +74,8 @@ def inert(text: str) -> str:
 def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
     yield from ({"kind": f"refused: {refusal.limit}", "why": refusal.why} for refusal in plan.refusals)
     yield from ({"kind": "note", "why": caution} for caution in plan.cautions)
+    if plan.lost:
+        yield {"kind": "lost", "users": str(plan.lost), "why": losses(plan)}
     if plan.since is not None:
         yield {"kind": "since", "why": since(plan)}
     for kind in plan.kinds:

@@ -58,14 +58,17 @@ def held(values: Iterable[str | Octets]) -> tuple[Value, ...]:
 
 
 class Twice:
-    """The document of a run, before and after it; its changes, which are the most of it, are rendered once if few."""
+    """The document of a run, before and after it; its changes, which are the most of it, are rendered once if few.
+
+    The plan may have other hints by then, and has the same changes.
+    """
 
     def __init__(self) -> None:
-        self._plan: Plan | None = None
+        self._changes: Sequence[Change] | None = None
         self._lines: list[str] = []
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
-        return _rendered(plan, outcomes, self._lines if plan is self._plan else self._kept(plan))
+        return _rendered(plan, outcomes, self._lines if plan.changes is self._changes else self._kept(plan))
 
     def _kept(self, plan: Plan) -> Iterator[str]:
         lines: list[str] = []
@@ -78,7 +81,7 @@ class Twice:
                 lines.clear()
             yield line
         if room > 0:
-            self._plan, self._lines = plan, lines
+            self._changes, self._lines = plan.changes, lines
 
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
@@ -95,20 +98,26 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
     yield "{" + ",\n ".join(f"{as_json(key)}: {as_json(value)}" for key, value in head.items())
     if plan.about:
         yield f',\n "about": {as_json({readable(place): readable(what) for place, what in plan.about})}'
+    if plan.only:
+        yield f',\n "only": [{", ".join(as_json(readable(name)) for name in plan.only)}]'
     counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
     yield f',\n "summary": {as_json(counts)}'
     yield from _list("changes", changes)
     yield from _list("problems", map(as_json, map(problem_object, plan.problems)))
-    yield from _list("refusals", map(as_json, map(_refusal, plan.refusals)))
+    yield from _list("refusals", map(as_json, map(refusal_object, plan.refusals)))
     if plan.cautions:
         yield from _list("cautions", map(as_json, map(readable, plan.cautions)))
     yield from _list("kinds", map(as_json, map(_kind, plan.kinds)))
     yield from _list("worth_a_look", map(as_json, map(_look, plan.worth_a_look)))
+    if plan.lost:
+        yield f',\n "lost": {plan.lost}'
     if plan.people:
         people = {readable(user): readable(person) for user, person in plan.people.items()}
         yield f',\n "people": {as_json(people)}'
     if plan.since is not None:
         yield f',\n "since": {as_json(asdict(plan.since))}'
+    if plan.approvals:
+        yield from _list("approvals", (as_json({**asdict(each), "who": readable(each.who)}) for each in plan.approvals))
     if outcomes is not None:
         yield from _list("outcomes", map(as_json, map(_outcome, outcomes)))
     yield "}\n"
@@ -152,7 +161,7 @@ def change_object(change: Change) -> Object:
     forms = [each.form for each in change.attributes]
     if any(forms):
         said["forms"] = forms
-    if change.disabled:
+    if change.inactive:
         said["disabled"] = True
     return said
 
@@ -214,7 +223,8 @@ def _look(look: Look) -> Object:
     return {"user": _user(look.user), "why": readable(look.why)}
 
 
-def _refusal(refusal: Refusal) -> Object:
+def refusal_object(refusal: Refusal) -> Object:
+    """As the document has it."""
     return {
         "limit": readable(refusal.limit),
         "allowed": refusal.allowed,

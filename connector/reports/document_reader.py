@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from connector.model import (
     AgentRef,
+    Approval,
     AttributeChange,
     Change,
     Difference,
@@ -33,6 +34,7 @@ from connector.model import (
     Summary,
     UserRef,
 )
+from connector.model.nesting import too_deep
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.reconcile.overview import overviewed
 from connector.reports.document import SCHEMA, Octets, held
@@ -56,7 +58,7 @@ class TamperedError(ValueError):
 
 
 def parse(octets: bytes) -> Plan:
-    """The plan of a document. Its outcomes, if any, are checked and left out; its kinds are made anew.
+    """The plan of a document. Its outcomes and approvals, if any, are left out; its kinds are made anew.
 
     A secret comes back without values: `fingerprint` says that it is set. Raises DocumentError and TamperedError.
     """
@@ -66,7 +68,7 @@ def parse(octets: bytes) -> Plan:
 def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same for a reader: with the outcomes, None where it was not applied, and with the order of the changes."""
     document, plan = _read(octets)
-    plan = overviewed(replace(plan, changes=_ordered(plan.changes)))
+    plan = overviewed(replace(plan, changes=_ordered(plan.changes), approvals=document.approvals))
     if document.outcomes is UNSET:
         return plan, None
     wanted = {(change.user.id, each.name): each for change in plan.changes for each in change.attributes}
@@ -97,6 +99,8 @@ def _read(octets: bytes) -> tuple[_Document[msgspec.Raw], Plan]:
         octets.decode()
     except UnicodeDecodeError as fault:
         raise DocumentError("it is not UTF-8", octets.count(b"\n", 0, fault.start) + 1) from None
+    if too_deep(octets):
+        raise DocumentError("it is nested too deeply")
     try:
         schema = msgspec.json.decode(octets, type=_Named).schema
         if schema != SCHEMA:
@@ -105,8 +109,6 @@ def _read(octets: bytes) -> tuple[_Document[msgspec.Raw], Plan]:
         plan = _plan(octets, document)
     except msgspec.ValidationError as fault:
         raise DocumentError(visible(str(fault))) from None
-    except RecursionError:
-        raise DocumentError("it is nested too deeply") from None
     except msgspec.DecodeError as fault:
         raise DocumentError(visible(str(fault)), _line(octets, str(fault))) from None
     _verify(plan)
@@ -192,7 +194,7 @@ class _Change(_Strict, frozen=True):
         if len(forms) != len(self.attributes):
             raise DocumentError(f"the change of {visible(self.user.name)} has not one of forms for each attribute")
         attributes = tuple(each.value(form) for each, form in zip(self.attributes, forms, strict=True))
-        return Change(self.user, agent, self.rule, attributes, self.digest, disabled=self.disabled)
+        return Change(self.user, agent, self.rule, attributes, self.digest, inactive=self.disabled)
 
 
 class _Problem(_Strict, frozen=True):
@@ -289,6 +291,9 @@ class _Document(_Strict, Generic[C], frozen=True):
     kinds: list[_Kind] = []
     people: dict[str, str] = {}
     since: Since | None = None
+    lost: Count = 0
+    only: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
     worth_a_look: list[_Look] = msgspec.field(name="worth_a_look", default=[])
 
     def value(self, changes: tuple[Change, ...]) -> Plan:
@@ -305,6 +310,8 @@ class _Document(_Strict, Generic[C], frozen=True):
             tuple(self.about.items()),
             people=self.people,
             since=self.since,
+            lost=self.lost,
+            only=self.only,
         )
 
 

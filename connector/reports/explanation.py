@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from connector.model import NAME, Held, Secret
 from connector.reconcile.diff import patterns
 from connector.reconcile.digests import readable
-from connector.reconcile.explain.explanation import AttributeTrace, Explanation, Rendered, RuleTrace
+from connector.reconcile.explain.explanation import AttributeTrace, Explained, Explanation, Rendered, RuleTrace
 from connector.reports import document
 from connector.reports.text import difference, problem_lines
 from connector.reports.visible import visible
-from connector.reports.wording import NONE, shown, sides, who
+from connector.reports.wording import NONE, person, shown, sides, who
 
 SCHEMA: Final = "cec-connector/explain/1"
 Object = dict[str, Any]
 
 
-def render(explanations: Sequence[Explanation]) -> Iterator[str]:
+def render(explained: Explained) -> Iterator[str]:
     """Line by line, for a reader."""
-    for number, each in enumerate(explanations):
+    people = explained.people
+    for number, each in enumerate(explained.explanations):
         yield "\n" if number else ""
         yield f"{who(each.agent) if each.agent else 'user'}: {each.verdict}\n  {visible(each.why)}\n"
         if each.user is not None:
-            yield f"  user {visible(each.user.name)}, id {visible(each.user.id)}\n"
+            yield f"  user {person(people, each.user.name)}, id {visible(each.user.id)}\n"
         if each.rules:
             yield "\nLook-ups\n"
         for rule in each.rules:
-            yield from _rule(rule)
+            yield from _rule(rule, people)
         if each.user is not None and (each.attributes or each.change):
-            yield f"\nAttributes of {visible(each.user.name)}\n"
+            yield f"\nAttributes of {person(people, each.user.name)}\n"
         for attribute in each.attributes:
             yield from _attribute(attribute)
         yield from _further(each)
         if each.problems:
             yield "\nNotes of the plan\n"
         for problem in each.problems:
-            yield from problem_lines(problem)
+            yield from problem_lines(problem, people)
 
 
-def _rule(trace: RuleTrace) -> Iterator[str]:
+def _rule(trace: RuleTrace, people: Mapping[str, str]) -> Iterator[str]:
     if trace.rule:
         yield f"  rule {trace.rule}: {visible(trace.rendered.template)} in {visible(trace.attribute)}\n"
     else:
@@ -55,7 +56,7 @@ def _rule(trace: RuleTrace) -> Iterator[str]:
         ("outside of base and filter: ", trace.outside),
     ):
         for name in names:
-            yield f"        {told}{visible(name)}\n"
+            yield f"        {told}{person(people, name)}\n"
 
 
 def _attribute(trace: AttributeTrace) -> Iterator[str]:
@@ -68,7 +69,8 @@ def _attribute(trace: AttributeTrace) -> Iterator[str]:
             yield f"      {visible(made.template)}\n"
         yield from _steps(made)
         yield f"      wanted {NONE if made.value is None else _compared(made)}\n"
-    yield f"      held   {', '.join(map(shown, trace.held)) or NONE}\n"
+    none = "(none shown)" if any(isinstance(made.value, Secret) for made in trace.rendered) else NONE
+    yield f"      held   {', '.join(map(shown, trace.held)) or none}\n"
     change = f": {difference(sides(trace.change))}" if trace.change is not None else ""
     why = f": {visible(trace.why)}" if trace.why else ""
     yield f"      {trace.outcome}{change}{why}\n"
@@ -88,9 +90,15 @@ def _further(explained: Explanation) -> Iterator[str]:
 # ---------------------------------------------------------------- for programs
 
 
-def as_document(job: str, explanations: Sequence[Explanation]) -> str:
+def as_document(job: str, explained: Explained) -> str:
     """The same as JSON; docs/explain.md says it field by field."""
-    said = {"schema": SCHEMA, "job": readable(job), "agents": [_object(each) for each in explanations]}
+    said: Object = {
+        "schema": SCHEMA,
+        "job": readable(job),
+        "agents": [_object(each) for each in explained.explanations],
+    }
+    if explained.people:
+        said["people"] = {readable(user): readable(name) for user, name in explained.people.items()}
     return document.as_json(said) + "\n"
 
 

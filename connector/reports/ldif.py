@@ -14,7 +14,7 @@ from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Valu
 from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
 from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
-from connector.reports.wording import by_rule, by_user, outcome_text, person, who
+from connector.reports.wording import Marks, by_rule, by_user, losses, outcome_text, person, since, who
 
 OBJECT_CLASS: Final = "objectclass"
 _DESCRIPTION: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)
@@ -27,6 +27,10 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield f"# Plan {visible(plan.id)}, created {visible(plan.created)}\n"
     yield f"# Digest {visible(plan.digest)}\n"
     yield "# Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes.\n"
+    if plan.since is not None:
+        yield f"# {since(plan)}\n"
+    if plan.lost:
+        yield f"# {losses(plan)}\n"
     for refusal in plan.refusals:
         yield f"# REFUSED: {visible(refusal.limit)}: {visible(refusal.why)}\n"
     for caution in plan.cautions:
@@ -36,9 +40,11 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     for look in plan.worth_a_look:
         yield f"# Worth a look: {person(plan.people, look.user.name)}: {visible(look.why)}\n"
     yield "version: 1\n"
-    results = by_user(outcomes)
+    results, marks = by_user(outcomes), Marks(plan)
+    earlier = f" since plan {visible(plan.since.plan)}" if plan.since and plan.since.plan else ""
     for change in in_order(plan.changes):
-        yield from _record(change, results.get(change.user.id), plan.people)
+        mark = marks.change(change)
+        yield from _record(change, results.get(change.user.id), plan.people, mark and f"{mark}{earlier}")
 
 
 def in_order(changes: Sequence[Change]) -> Iterator[Change]:
@@ -64,9 +70,11 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
                 yield change
 
 
-def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str]) -> Iterator[str]:
+def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str], mark: str) -> Iterator[str]:
     reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
     yield f"\n# {person(people, change.user.name)}: {reason}\n"
+    if mark:
+        yield f"# {mark}\n"
     if outcome is not None:
         yield f"# {outcome_text(outcome)}\n"
     for each in change.attributes:

@@ -13,6 +13,7 @@ from typing import Final
 
 from connector.model import AttributeChange, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
+from connector.reconcile.overview.affected import NAMED, concerned
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
@@ -36,7 +37,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield f"{prose(say.since(plan))}\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, then accepted\n\n"
-        rows = ([code(r.limit), say.figures(r), prose(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
+        rows = ([code(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r))] for r in plan.refusals)
         yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
         if outcomes is None:
             accept = code(say.accepting(plan, command))
@@ -56,7 +57,8 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{problem_kinds.explain(kind)}\n\n"
         facts = (
-            [_marked(prose(say.subject(p)), marks.problem(p)), _users(plan, p.users), _why(plan, p)] for p in problems
+            [_marked(prose(say.about(some)), marks.problem(some[0])), _alike(plan, some), _why(plan, some[0])]
+            for some in problem_kinds.alike(problems, marks.problem)
         )
         yield from _table(("About", "Users", "Why"), facts)
 
@@ -87,6 +89,14 @@ def _marked(said: str, mark: str) -> str:
     return f"{said} **{mark}**" if mark else said
 
 
+def _alike(plan: Plan, problems: Sequence[Problem]) -> str:
+    """The users of problems that are alike; of several each with its agent, which stands nowhere else."""
+    if len(problems) == 1:
+        return _users(plan, problems[0].users)
+    each = ((_users(plan, p.users), prose(say.who(p.agent)) if p.agent is not None else "") for p in problems)
+    return "; ".join(" ← ".join(filter(None, pair)) for pair in each)
+
+
 def _users(plan: Plan, names: Iterable[str]) -> str:
     return " ".join(_user(plan, name) for name in names)
 
@@ -110,8 +120,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 
 def _first(names: Sequence[str]) -> str:
-    more = [f"… and {len(names) - say.EXAMPLES} more"] if len(names) > say.EXAMPLES else []
-    return " ".join([*map(code, names[: say.EXAMPLES]), *more])
+    more = [f"… and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return " ".join([*map(code, names[:NAMED]), *more])
 
 
 def _summary(plan: Plan) -> Iterator[str]:

@@ -7,6 +7,8 @@ from typing import Final
 
 from connector.model import LISTED, NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
 from connector.reconcile import problem_kinds
+from connector.reconcile.overview.affected import NAMED, concerned
+from connector.reconcile.review import LEFT_OUT
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
@@ -29,6 +31,7 @@ def render(
     command: str = "",
     accepted: bool = False,
     narrow: bool = False,
+    goes_on: bool = False,
 ) -> Iterator[str]:
     """Line by line.
 
@@ -36,7 +39,7 @@ def render(
 
     `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
     plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is told how to.
-    `narrow`: there are fewer than `NARROW` columns.
+    `narrow`: there are fewer than `NARROW` columns. `goes_on`: this is not the end, for the plan is to be written.
     """
     yield from _header(plan, outcomes)
     yield from _summary(plan, narrow=narrow)
@@ -46,10 +49,13 @@ def render(
     yield from _worth_a_look(plan, outcomes)
     yield from _changes(plan, outcomes, whole=whole)
     yield from _problems(plan)
-    if outcomes is None:
-        yield f"Nothing was written.{_attention(plan)}\n"
-    else:
+    if outcomes is not None:
         yield from ending(plan, outcomes)
+    elif plan.refusals and not accepted:
+        yield f"Refused. Nothing was written.{_attention(plan)} To apply anyway, run:\n"
+        yield f"    {say.accepting(plan, command)}\n"
+    elif not goes_on:
+        yield f"Nothing was written.{_attention(plan)}\n"
 
 
 def ending(plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None) -> Iterator[str]:
@@ -107,11 +113,11 @@ def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
 
 
 def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
-    names = say.concerned(plan, refusal)
-    for name in names[: say.EXAMPLES]:
+    names = concerned(plan, refusal)
+    for name in names[:NAMED]:
         yield f"      {_cut(say.person(plan.people, name))}\n"
-    if len(names) > say.EXAMPLES:
-        yield f"      … and {len(names) - say.EXAMPLES:,} more\n"
+    if len(names) > NAMED:
+        yield f"      … and {len(names) - NAMED:,} more\n"
 
 
 def _cautions(plan: Plan) -> Iterator[str]:
@@ -126,7 +132,7 @@ def _kinds(plan: Plan) -> Iterator[str]:
         return
     yield f"Kinds of changes ({say.count(len(plan.changes), 'user')}), the riskiest first\n"
     for kind in plan.kinds:
-        yield f"{kind.users:>7,}  {kind.form}\n         {_cut(visible(kind.sentence))}\n"
+        yield f"{kind.users:>7,}  {kind.form}\n         {visible(kind.sentence)}\n"
         if len(plan.changes) > LISTED:
             yield from (f"           {_cut(say.person(plan.people, name))}\n" for name in kind.examples)
             if kind.users > len(kind.examples):
@@ -184,16 +190,32 @@ def _problems(plan: Plan) -> Iterator[str]:
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {problem_kinds.explain(kind)}\n"
-        for problem in problems[:MOST]:
-            yield from problem_lines(problem, plan.people, marks.problem(problem))
-        yield from _more(len(problems) - MOST)
+        lines = problem_kinds.alike(problems, marks.problem)
+        for alike in lines[:MOST]:
+            yield from _alike(alike, plan.people, marks.problem(alike[0]))
+        yield from _more(sum(map(len, lines[MOST:])))
         yield "\n"
+
+
+def _alike(problems: Sequence[Problem], people: Mapping[str, str], mark: str) -> Iterator[str]:
+    """One line for what holds for all of them, and the first of those whom it holds for."""
+    if len(problems) == 1:
+        yield from problem_lines(problems[0], people, mark)
+        return
+    marked = f"[{mark}] " if mark else ""
+    yield f"  - {marked}{_cut(say.about(problems))}: {visible(problems[0].why)}\n"
+    for each in problems[:NAMED]:
+        who = [", ".join(_cut(say.person(people, user)) for user in each.users)] if each.users else []
+        who += [_cut(say.who(each.agent))] if each.agent is not None else []
+        yield f"      {'  ← '.join(who)}\n"
+    yield from _more(len(problems) - NAMED, "    ")
 
 
 def problem_lines(problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = "") -> Iterator[str]:
     """A problem with the users that it names, those that are near, and those that are out of reach."""
-    about = " ".join(part for part in (f"[{mark}]" if mark else "", say.subject(problem)) if part)
-    yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
+    marked = f"[{mark}] " if mark else ""
+    about = f"{_cut(say.subject(problem))}: " if say.subject(problem) else ""
+    yield f"  - {marked}{about}{visible(problem.why)}\n"
     for user in problem.users:
         yield f"      {_cut(say.person(people, user))}\n"
     for near in problem.near:
@@ -207,8 +229,11 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
     if not outcomes:
         return
     yield f"{result}: {len(outcomes):,}\n"
+    for why in LEFT_OUT:
+        count = sum(each.why == why for each in outcomes)
+        yield f"  {count:,} {why}\n" if count else ""
     # what was written says something only where there is more to say
-    told = [each for each in outcomes if each.why or result is not Result.WRITTEN]
+    told = [each for each in outcomes if (each.why or result is not Result.WRITTEN) and each.why not in LEFT_OUT]
     most = len(told) if result in (Result.CONFLICT, Result.FAILED) else MOST
     for outcome in told[:most]:
         yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
@@ -216,9 +241,9 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield from _more(len(told) - most)
 
 
-def _more(left: int) -> Iterator[str]:
+def _more(left: int, indent: str = "") -> Iterator[str]:
     if left > 0:
-        yield f"  … and {left:,} more: use --report FILE for all\n"
+        yield f"{indent}  … and {left:,} more: use --report FILE for all\n"
 
 
 def _cut(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.model import (
     ANOTHER_KEY,
@@ -31,22 +32,22 @@ from connector.model import (
     Refusal,
     Secret,
 )
-from connector.reconcile.checks.limits import EXCLUDE, LOST_STATE, OF_THE_SOURCE
+from connector.reconcile.checks.limits import APPROVAL, EXCLUDE, LOST_STATE, OF_THE_SOURCE
 from connector.reconcile.digests import is_secret, secret_fingerprint
+from connector.reconcile.review import LEFT_OUT
 from connector.reports.visible import visible
 
 NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
 HIDDEN_CLEARED: Final = "(secret) cleared"
 NOT_READABLE: Final = "(not readable)"
-EXAMPLES: Final = 10
-"""How many of the users concerned are named under a refusal."""
 LONGEST, MOST = 60, 5
 """Characters of a value, and values of an attribute, that are shown of a conflict."""
 OUTSIDE: Final = "exists, outside base or filter"
 """What is said of a user who is there and who is out of the job's reach."""
 _NEW: Final = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
 AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+_SINCE: Final = ("new", "gone", "changed", "same")
 USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
 COUNTS: Final[dict[str, str]] = {
     "agents": "records of the source",
@@ -101,35 +102,21 @@ def sides(each: AttributeChange) -> Sides:
     return Sides(gone if each.seen else [NOT_READABLE], come, kept)
 
 
-def effects(change: Change) -> frozenset[str]:
-    """Under which limits a change counts: `clear`, `update`, `secret`, and `attributes.` with each of its names."""
-    kinds = {f"attributes.{each.name}" for each in change.attributes}
-    for each in change.attributes:
-        secret = is_secret(each)
-        put = each.new if change.agent is not None else [value for value in each.new if value not in each.old]
-        if secret_fingerprint(each) if secret else put:
-            kinds.update({"update", "secret"} if secret else {"update"})
-        elif each.old or secret:
-            kinds.add("clear")
-    return frozenset(kinds)
-
-
-def concerned(plan: Plan, refusal: Refusal) -> list[str]:
-    """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
-    if refusal.limit in OF_THE_SOURCE:
-        return list(dict.fromkeys(name for each in plan.problems if each.kind == "stale" for name in each.users))
-    return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
-
-
 def accepting(plan: Plan, command: str) -> str:
     """The command line that lifts the refusals of this very plan; by default that of an apply of its job."""
-    return f"{command or f'cec-connector apply {shlex.quote(visible(plan.job))}'} --accept {visible(plan.digest)}"
+    command = command or f"cec-connector apply {shlex.quote(visible(plan.job))}"
+    if APPROVAL not in dict(plan.about):
+        return f"{command} --accept {visible(plan.digest)}"
+    return f"{command}{'' if '--plan=' in command else ' --plan=PLAN.json'} --approval=PLAN.json.sig"
 
 
 def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
-    """The outcomes of users that are not in the plan: something is to be done with them since it was made."""
+    """The outcomes of users that are not in the plan: something is to be done with them since it was made.
+
+    Without those that were left out on purpose, of whom there may be as many as agents.
+    """
     planned = {change.user.id for change in plan.changes} if outcomes else set()
-    return [outcome for outcome in outcomes or () if outcome.user.id not in planned]
+    return [each for each in outcomes or () if each.user.id not in planned and each.why not in LEFT_OUT]
 
 
 # ---------------------------------------------------------------- words
@@ -163,6 +150,15 @@ def subject(problem: Problem) -> str:
     return ", ".join(parts)
 
 
+def about(problems: Sequence[Problem]) -> str:
+    """Whom or what problems are about that are alike: of several their number, and what they have in common."""
+    first = problems[0]
+    if len(problems) == 1:
+        return subject(first)
+    users = count(len(problems), "user") if first.users else count(len(problems), "agent")
+    return ", ".join(filter(None, [users, subject(replace(first, agent=None))]))
+
+
 def almost(near: Near) -> str:
     """How a user almost matches: `uid Ann: differs in case`."""
     return f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
@@ -174,6 +170,8 @@ def figures(refusal: Refusal) -> str:
         return ""
     if refusal.limit == EXCLUDE:
         return count(refusal.planned, "line without a match", "lines without a match")
+    if refusal.limit == APPROVAL:
+        return f"{count(refusal.planned, 'user')} without approval"
     what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 
@@ -220,22 +218,34 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
     said = [_what_happens(plan, outcomes)]
+    said += [losses(plan)] if plan.lost and outcomes is None else []
     said += [_NEW] if NEW_STATE in about else []
     said += ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
     said += ["The job is on hold: applies are refused until it is released."] if ON_HOLD in about else []
     return " ".join(said)
 
 
+def losses(plan: Plan) -> str:
+    """How many users lose values that this job did not write."""
+    lost = plan.lost
+    return f"{count(lost, 'user')} {'loses' if lost == 1 else 'lose'} values that this job did not write."
+
+
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
         return f"{ended(Ending.of(outcomes))}." if outcomes else "Nothing was written: no changes."
+    changing = {change.user.name for change in plan.changes}
+    denied = {name for each in plan.problems if each.kind == "rights" for name in each.users} - changing
     if not plan.changes:
         refused = "Refused" if plan.refusals else "Nothing would be written"
+        if denied:
+            return f"{refused}: {count(len(denied), 'user')} would be changed, but the account may not write there."
         return f"{refused}: no user would be changed."
     changed = count(len(plan.changes), "user")
+    more = f" {count(len(denied), 'more user')} would be, but the account may not write there." if denied else ""
     if plan.refusals:
-        return f"Refused: {changed} would be changed. Nothing is written until the plan is accepted."
-    return f"{changed} would be changed."
+        return f"Refused: {changed} would be changed. Nothing is written until the plan is accepted.{more}"
+    return f"{changed} would be changed.{more}"
 
 
 def since(plan: Plan) -> str:
@@ -245,12 +255,17 @@ def since(plan: Plan) -> str:
         return ""
     if not found.plan:
         return "No earlier plan of this job is known here: everything is new."
-    changes = _numbers(len(found.new), found.gone, len(found.changed), found.same)
-    problems = _numbers(len(found.new_problems), found.gone_problems, len(found.changed_problems), found.same_problems)
-    return f"Since plan {visible(found.plan)} of {visible(found.created)}: changes {changes}; problems {problems}."
+    return f"Since plan {visible(found.plan)} of {visible(found.created)}: {numbers_since(found.numbers)}."
 
 
-def _numbers(new: int, gone: int, changed: int, same: int) -> str:
+def numbers_since(found: Mapping[str, int]) -> str:
+    """How much is new (`Since.numbers`): of the changes, then of the problems."""
+    changes, problems = (numbers(*(found[name + of] for name in _SINCE)) for of in ("", "_problems"))
+    return f"changes {changes}; problems {problems}"
+
+
+def numbers(new: int, gone: int, changed: int, same: int) -> str:
+    """`3 new, 1 gone, 0 changed, 40 the same`."""
     return f"{new:,} new, {gone:,} gone, {changed:,} changed, {same:,} the same"
 
 
@@ -260,17 +275,17 @@ class Marks:
     def __init__(self, plan: Plan) -> None:
         found = plan.since
         self._users: dict[str, str] = {}
-        self._problems: dict[Problem, str] = {}
+        self._problems: dict[int, str] = {}
         for mark in ("new", "changed") if found else ():
             self._users |= dict.fromkeys(getattr(found, mark), mark)
             for number in getattr(found, f"{mark}_problems"):
-                self._problems[plan.problems[number]] = mark
+                self._problems[id(plan.problems[number])] = mark  # two of them may be equal
 
     def change(self, change: Change) -> str:
         return self._users.get(change.user.id, "")
 
     def problem(self, problem: Problem) -> str:
-        return self._problems.get(problem, "")
+        return self._problems.get(id(problem), "")
 
 
 def by_user(outcomes: Sequence[Outcome] | None) -> dict[str, Outcome]:

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from connector.directories.port import Directory, Reader
-from connector.directories.scim.protocol import Transport
 from connector.errors import FileError
 from connector.model import Secret, View
 from connector.net.secret_stores import resolve
 from connector.reconcile.mapping import Mapping
 from connector.settings import job as jobs
 from connector.settings.scim import ScimDirectory as ScimSettings
+from connector.sources.part import PartOfSource
 from connector.sources.port import Source
+
+if TYPE_CHECKING:
+    from connector.directories.scim.protocol import Transport
 
 
 def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
+    source, agents = _whole_source_of(job, mapping), job.job.source.agents
+    return PartOfSource(source, agents) if agents.only or agents.besides else source
+
+
+def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     settings = job.job.source
     passwords = mapping.passwords  # what nothing is to be made of is not kept in memory either
     if settings.type == "file":
@@ -38,15 +47,18 @@ def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
         return _adapters(job, view)[0]()
 
 
-def past_reader_of(job: jobs.LoadedJob, view: View) -> Reader:
-    """A reader of the same directory past the job's base and filter. Raises FileError with the job's line."""
+def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> Reader:
+    """A reader of the same directory past the job's base and filter. Raises FileError with the job's line.
+
+    `unread`: a server's schema is not read, as far as it need not be.
+    """
     wider = job.past()
     if wider.job.directory.type != "ldap":
         return reader_of(wider, view)
     from connector.directories.ldap.adapter import LdapReader
 
     with _located(job):
-        return LdapReader(wider.job.directory, password_of(job), view, past=True)
+        return LdapReader(wider.job.directory, password_of(job), view, past=True, unread=unread)
 
 
 def directory_of(job: jobs.LoadedJob, view: View) -> Directory:

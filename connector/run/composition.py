@@ -18,19 +18,24 @@ from connector.errors import FileError, UsageError
 from connector.model import OBJECT_CLASS, Secret, View
 from connector.net import counters
 from connector.observers.observer import Observer
-from connector.reconcile.checks.limits import Limit, Limits, Pace
+from connector.reconcile.checks.limits import APPROVAL, Limit, Limits, Pace
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
+from connector.reconcile.questions import NAMES_SECONDS, Show
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
 from connector.run.context import ApplyContext, ApplyUndoContext, Common, PlanContext, UndoContext
-from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of
-from connector.settings import job as jobs, mapping_file as mappings, people_lists
-from connector.settings.textfile import noted
+from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of, state_to_look_at
+from connector.settings import job as jobs, mapping_file as mappings
+from connector.settings.attribute_names import shows_secret, without_core
+from connector.settings.textfile import is_elsewhere, noted
+from connector.sources.port import Source
+from connector.state.attempts import Attempt
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
 
 if TYPE_CHECKING:
+    from connector.approval.approvers import Approvers
     from connector.directories.port import Reader
     from connector.directories.scim.probe import Probe
 
@@ -43,10 +48,15 @@ class Begun(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A job whose files are in order, with the text of each."""
+    """A job whose files are in order, what they say, and the text of each."""
 
     job: jobs.LoadedJob
     texts: dict[Path, str]
+    mapping: Mapping
+    limits: Limits
+    show: Show
+    pins: tuple[Pin, ...]
+    exclude: ExcludeList
 
 
 MakeObserver = Callable[[Begun], Observer]
@@ -55,19 +65,40 @@ MakeObserver = Callable[[Begun], Observer]
 
 @contextmanager
 def plan_context(
-    path: Path, make_observer: MakeObserver, *, remember: bool = True, everybody: bool = False
+    path: Path,
+    make_observer: MakeObserver,
+    *,
+    remember: bool = True,
+    everybody: bool = False,
+    attempt: Attempt | None = None,
 ) -> Iterator[PlanContext]:
     """The context of a dry run of the job in `path`; without `remember` its state is left alone.
 
-    `everybody`: a report will name all users of the changes.
+    `everybody`: a report will name all users of the changes. `attempt`: the plan is drawn to be applied.
 
     Raises FileError, StateError.
     """
     opening = state_for_a_plan if remember else lambda _: open_state(None)
-    with _opened(path, opening, make_observer, writes=False, everybody=everybody) as (stack, job, mapping, common):
+    with _opened(path, opening, make_observer, attempt, writes=False, everybody=everybody) as opened:
+        stack, job, mapping, common = opened
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
         source, pins = source_of(job, mapping), _pins(job.job)
         yield PlanContext(**asdict(common), reader=reader, source=source, pins=pins)
+
+
+@contextmanager
+def what_if_context(
+    path: Path, make_observer: MakeObserver, mapping: Mapping, source: Source, spare: Path
+) -> Iterator[PlanContext]:
+    """The context of a plan with this mapping in place of the job's, which leaves nothing, not even in the state.
+
+    `source` has the agents. `spare`: a folder for what a first plan would make. Raises FileError, StateError.
+    """
+    opening = partial(state_to_look_at, spare=spare)
+    opened = _opened(path, opening, make_observer, writes=False, everybody=True, mapping=mapping, make_key=False)
+    with opened as (stack, job, _, common):
+        reader = stack.enter_context(closing(reader_of(job, mapping.view())))
+        yield PlanContext(**asdict(common), reader=reader, source=source, pins=_pins(job.job), remembers=False)
 
 
 @contextmanager
@@ -99,10 +130,8 @@ def apply_context(
     path: Path, make_observer: MakeObserver, plan: str | None = None, *, everybody: bool = False
 ) -> Iterator[ApplyContext]:
     """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
-    with (
-        _opened(path, state_of, make_observer, everybody=everybody) as (stack, job, mapping, common),
-        common.state.attempts.of(job.name, common.plan_id, "apply", plan=plan, undoes=None),
-    ):
+    attempt = Attempt(plan=plan)
+    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
         source, pins = source_of(job, mapping), _pins(job.job)
         yield ApplyContext(**asdict(common), reader=directory, directory=directory, source=source, pins=pins)
@@ -110,10 +139,11 @@ def apply_context(
 
 @contextmanager
 def undo_context(
-    path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False
+    path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False, attempt: Attempt | None = None
 ) -> Iterator[UndoContext]:
-    """The context of an undo that is only shown. Raises FileError, StateError, UsageError."""
-    with _opened(path, state_of, make_observer, writes=False, everybody=everybody) as (stack, job, mapping, common):
+    """The context of an undo that is only shown, or shown first. Raises FileError, StateError, UsageError."""
+    with _opened(path, state_of, make_observer, attempt, writes=False, everybody=everybody) as opened:
+        stack, job, mapping, common = opened
         wrote_to, view = _written(run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
         yield UndoContext(**asdict(common), reader=reader, run=run, wrote_to=wrote_to)
@@ -124,10 +154,8 @@ def apply_undo_context(
     path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False
 ) -> Iterator[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
-    with (
-        _opened(path, state_of, make_observer, everybody=everybody) as (stack, job, mapping, common),
-        common.state.attempts.of(job.name, common.plan_id, "undo", plan=None, undoes=run),
-    ):
+    attempt = Attempt("undo", undoes=run)
+    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (stack, job, mapping, common):
         wrote_to, view = _written(run, mapping, common)
         directory = stack.enter_context(closing(directory_of(job, view)))
         yield ApplyUndoContext(**asdict(common), reader=directory, directory=directory, run=run, wrote_to=wrote_to)
@@ -139,11 +167,10 @@ def accept(path: Path) -> Accepted:
         job = jobs.load(path)
         set_apart(job)
         mapping = mappings.load(job.job.mapping, path)
-        _by_attribute(job, mapping)
-        _shown(job, mapping)
-        _pins(job.job)
-        _exclude_list(job.job)
-    return Accepted(job, texts)
+        limits, show = _limits(job, mapping), _shown(job, mapping)
+        pins, exclude = _pins(job.job), _exclude_list(job.job)
+        approvers_of(job)
+    return Accepted(job, texts, mapping, limits, show, pins, exclude)
 
 
 @contextmanager
@@ -151,11 +178,17 @@ def _opened(
     path: Path,
     opening: Callable[[jobs.LoadedJob], Store],
     make_observer: MakeObserver,
+    attempt: Attempt | None = None,
     *,
     writes: bool = True,
     everybody: bool = False,
+    mapping: Mapping | None = None,
+    make_key: bool = True,
 ) -> Iterator[tuple[ExitStack, jobs.LoadedJob, Mapping, Common]]:
-    """The job, its mapping, and what every run has at hand; its observer is told of an end by an error too."""
+    """The job, its mapping, and what every run has at hand; its observer is told of an end by an error too.
+
+    `mapping`: one in place of the job's.
+    """
     job = jobs.load(path)
     set_apart(job)
     settings = job.job
@@ -164,9 +197,13 @@ def _opened(
     observer = make_observer(Begun(job, plan_id))
     try:
         with ExitStack() as stack:
-            mapping = mappings.load(settings.mapping, path)
             state = stack.enter_context(closing(opening(job)))
-            key = key_of(job, state, needed=writes)
+            if attempt is not None:
+                stack.enter_context(state.attempts.of(job.name, plan_id, attempt))
+            mapping = mapping or mappings.load(settings.mapping, path)
+            key = key_of(job, state, needed=writes, make=make_key)
+            show = _shown(job, mapping, everybody=everybody)
+            approvers = approvers_of(job)
             common = Common(
                 job=job.name,
                 mapping=mapping,
@@ -177,12 +214,13 @@ def _opened(
                 sealer=Sealer(key),
                 pace=Pace(tuple(settings.ramp), settings.max_failures, settings.directory.settle_time),
                 exclude=_exclude_list(settings),
+                approvers=approvers,
                 observer=observer,
-                places=_places(settings),
+                places=(*_places(settings), *([(APPROVAL, approvers.rule)] if approvers else ())),
                 files=frozenset(Path(os.path.realpath(file)) for file in (*files_of(job), Path(mapping.where))),
                 beyond=_beyond(stack, job, mapping),
-                show=_shown(job, mapping),
-                everybody=everybody,
+                names=_names(stack, job, show),
+                show=show,
                 plan_id=plan_id,
             )
             yield stack, job, mapping, common
@@ -216,27 +254,62 @@ def _limits(job: jobs.LoadedJob, mapping: Mapping) -> Limits:
 
 def _beyond(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> Callable[[], Reader]:
     unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
-    view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique, *_shown(job, mapping)))))
+    view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
     return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))
 
 
-def _shown(job: jobs.LoadedJob, mapping: Mapping) -> tuple[str, ...]:
-    """The attributes with the names of people. Raises FileError for one that the mapping writes."""
-    written = {rule.name.lower() for rule in mapping.attributes}
-    shown = job.job.directory.show
-    mapped = next((name for name in shown if name.lower() in written), None)
-    if mapped is not None:
-        why = f"directory.show: the mapping writes {mapped}. Name another attribute"
+def _names(stack: ExitStack, job: jobs.LoadedJob, show: Show) -> Callable[[], Reader]:
+    """A reader of its own, so that a server that stumbles over a name does not fail what the plan needs."""
+    hurried = job if show.asked else job.hurried(NAMES_SECONDS)
+    directory = job.job.directory
+    known = not show.asked and (directory.type != "ldap" or directory.id is None)
+    return cache(lambda: stack.enter_context(closing(past_reader_of(hurried, View(show.attributes), unread=known))))
+
+
+def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) -> Show:
+    """The attributes with the names of people. Raises FileError where the job names one that the mapping writes.
+
+    Of those that hold where a job names none, it is left out.
+    """
+    settings = job.job.directory
+    written = {without_core(rule.name) for rule in mapping.attributes}
+    secret = [rule.name for rule in mapping.attributes if rule.secret]
+    mapped = [
+        name
+        for name in settings.show
+        if without_core(name) in written or any(shows_secret(name, each) for each in secret)
+    ]
+    asked = "show" in settings.model_fields_set
+    if mapped and asked:
+        why = f"directory.show: the mapping writes {mapped[0]}. Name another attribute"
         raise FileError(why, where=job.where("directory", "show"))
-    return tuple(shown)
+    return Show(tuple(name for name in settings.show if name not in mapped), asked, everybody)
 
 
 def _pins(settings: jobs.Job) -> tuple[Pin, ...]:
-    return people_lists.load_pins(settings.pins) if settings.pins else ()
+    if settings.pins is None:
+        return ()
+    from connector.settings import people_lists
+
+    return people_lists.load_pins(settings.pins)
 
 
 def _exclude_list(settings: jobs.Job) -> ExcludeList:
-    return people_lists.load_exclude_list(settings.exclude) if settings.exclude else ExcludeList()
+    if settings.exclude is None:
+        return ExcludeList()
+    from connector.settings import people_lists
+
+    return people_lists.load_exclude_list(settings.exclude)
+
+
+def approvers_of(job: jobs.LoadedJob) -> Approvers | None:
+    """Who has to approve. Imported only where a job says so: cryptography is a tenth of a start. Raises FileError."""
+    settings = job.job.approvers
+    if settings is None or is_elsewhere():
+        return None
+    from connector.settings.approver_files import load
+
+    return load(job, settings)
 
 
 def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
@@ -258,4 +331,4 @@ def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
     if directory.type == "scim":
         return ("source", source), ("directory", directory.url), ("filter", directory.filter or "none: all users")
     where = ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
-    return ("source", source), ("directory", where), ("base", directory.base), ("filter", directory.filter)
+    return ("source", source), ("directory", where), ("base", "; ".join(directory.base)), ("filter", directory.filter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from msgspec import Struct, field
@@ -14,17 +15,22 @@ from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
-from connector.reconcile.questions import Brief
+from connector.reconcile.questions import Brief, Show
 from connector.runtime import clock
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
 from connector.state.store import Store
 
+if TYPE_CHECKING:
+    from connector.approval.approvers import Approvers
+    from connector.run.snapshot.recorder import Recorder
+
 
 class Common(Struct, frozen=True, kw_only=True):
     """What every run has at hand beside its directory. `plan_id`: of the plan that will be drawn; it names the run.
 
-    `beyond` opens a reader of the same directory past base and filter, once. `show`, `everybody`: as `Brief` has them.
+    `beyond` opens a reader of the same directory past base and filter, once, and `names` one of people's names, which
+    no other question needs. `show`: as `Brief` has it. `approvers`: who has to approve what is written; None: nobody.
     """
 
     job: str
@@ -40,8 +46,9 @@ class Common(Struct, frozen=True, kw_only=True):
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
     beyond: Callable[[], Reader] | None = None
-    show: tuple[str, ...] = ()
-    everybody: bool = False
+    names: Callable[[], Reader] | None = None
+    show: Show = Show()
+    approvers: Approvers | None = None
     plan_id: str = field(default_factory=lambda: str(uuid4()))
 
 
@@ -57,7 +64,7 @@ class Context(Common, frozen=True, kw_only=True):
             mapping=self.mapping, limits=self.limits, description=description,
             memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
             job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
-            show=self.show, everybody=self.everybody,
+            show=self.show,
         )  # fmt: skip
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
@@ -86,10 +93,15 @@ class Context(Common, frozen=True, kw_only=True):
 
 
 class PlanContext(Context, frozen=True, kw_only=True):
-    """What a dry run has at hand; nothing in it can write to the directory."""
+    """What a dry run has at hand; nothing in it can write to the directory.
+
+    `recorder` takes a snapshot of the plan. `remembers`: the size of the directory is kept for the next plan.
+    """
 
     source: Source
     pins: tuple[Pin, ...]
+    recorder: Recorder | None = None
+    remembers: bool = True
 
 
 class ApplyContext(PlanContext, frozen=True, kw_only=True):

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from connector.errors import FileError, StateError, UsageError
-from connector.model import Description, Fingerprint, Secret
+from connector.errors import ConnectorError, FileError, StateError, UsageError
+from connector.model import Approval, Description, Fingerprint, Secret
 from connector.net.secret_stores import resolve
-from connector.reconcile.digests import fingerprinter
+from connector.reconcile.digests import fingerprinter, readable
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.stale.other_jobs import OtherJobs
-from connector.settings import job as jobs
+from connector.reports.visible import visible
+from connector.run.adapters import source_of
+from connector.settings import job as jobs, mapping_file as mappings
 from connector.state import keyfile
+from connector.state.attempts import Attempt
 from connector.state.history import RunRecord
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
-from connector.state.telling import Telling
+from connector.state.telling import Link, Telling
 from connector.state.ticks import Tick
 
 
 def last_tick(job: jobs.LoadedJob) -> Tick | None:
     """The last run of the job's schedule. Raises StateError."""
-    with _kept(job) as state:
+    with kept_state(job) as state:
         return state.ticks(job.name).last() if state else None
 
 
 def history(path: Path, run: str | None = None) -> list[RunRecord]:
     """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
     job = jobs.load(path)
-    with _kept(job) as state:
+    with kept_state(job) as state:
         runs = state.history.runs(job.name) if state else []
         named = state.history.named(job.name, run) if state and run is not None else run
         if run is not None and not state:
@@ -47,14 +49,14 @@ def run_named(path: Path, run: str) -> str:
     Without a state yet, what was written: whoever needs one says what is wrong with it.
     """
     job = jobs.load(path)
-    with _kept(job) as state:
+    with kept_state(job) as state:
         return state.history.named(job.name, run) if state else run
 
 
 def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:
     """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
     job = jobs.load(path)
-    with _kept(job) as state:
+    with kept_state(job) as state:
         memory = state.memory(description.identity, job.name) if state else None
         return OtherJobs(memory, mapping, description, lambda _: True) if memory else None
 
@@ -62,12 +64,14 @@ def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJ
 def hold_on(path: Path) -> tuple[str, str] | None:
     """Since when the job in `path` is on hold, and why. Raises StateError."""
     job = jobs.load(path)
-    with _kept(job) as state:
+    with kept_state(job) as state:
         return state.held(job.name) if state else None
 
 
 def try_state(path: Path) -> None:
     """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
+    import tempfile  # noqa: PLC0415  # only `check` needs it
+
     job = jobs.load(path)
     if job.state_path is not None:
         where = Path(os.path.realpath(job.state_path)).parent
@@ -77,7 +81,7 @@ def try_state(path: Path) -> None:
         except OSError as fault:
             what = f"the state cannot be written: no file can be created in its folder {where} ({fault.strerror})"
             raise StateError(what, where=str(job.state_path)) from None
-    with _kept(job) as state:
+    with kept_state(job) as state:
         if state:
             state.try_writing()
 
@@ -86,12 +90,12 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
     """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
 
     `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
-    StateError, UsageError, BusyError.
+    StateError, UsageError, OnHoldError, BusyError.
     """
     renamed = Path(new)
     old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
     job = jobs.load(renamed if not path.exists() and renamed.exists() else path)
-    with _kept(job) as state:
+    with kept_state(job) as state:
         if state is None:
             raise UsageError("this job has no state yet: nothing to rename", where=str(path))
         return old, name, state.rename(old, name)
@@ -107,21 +111,76 @@ def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Finge
     set_apart(job)
     if job.job.audit is None:
         raise UsageError("this job has no `audit` section. Add one", where=str(path))
-    with _kept(job) as state, state.leases(job.name) if state else nullcontext():
+    with kept_state(job) as state, state.leases(job.name) if state else nullcontext():
         key = key_of(job, state, needed=False) if state else None
         fingerprint = fingerprinter(key or Secret(secrets.token_hex(32)))
         yield job, state.telling.of(job.name, Sealer(key)) if state else None, fingerprint
 
 
-def release(path: Path) -> bool:
-    """Let the job in `path` apply again; whether it was on hold."""
+def link_of(path: Path, sink: str) -> tuple[str, Link]:
+    """The name of the job in `path`, and the last record of its audit that is known to be safe with this kind of sink.
+
+    Raises FileError, StateError.
+    """
     job = jobs.load(path)
-    with _kept(job) as state:
-        return state.release(job.name) if state else False
+    with kept_state(job) as state:
+        link = state.telling.of(job.name, Sealer(None)).link(sink) if state else Link()
+    return readable(job.name), link
 
 
 @contextmanager
-def _kept(job: jobs.LoadedJob) -> Iterator[Store | None]:
+def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
+    """Note an attempt of the job in `path` that ends here by a fault. Its state is not open meanwhile."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ConnectorError):  # also where the job's file has gone meanwhile
+            job = jobs.load(path)
+            with closing(state_of(job)) as state, state.attempts.of(job.name, id_, attempt):
+                raise
+        raise
+
+
+def release_request(path: Path) -> str:
+    """What people sign who approve the release of the job in `path`; see `_request`. Raises FileError, StateError."""
+    job = jobs.load(path)
+    with kept_state(job) as state:
+        return _request(job, state, _source(job))
+
+
+def release(path: Path, approve: Callable[[jobs.LoadedJob, str], Sequence[Approval]]) -> bool:
+    """Let the job in `path` apply again; whether it was on hold.
+
+    `approve` is handed the text that people sign, empty where nobody has to, and may raise UnapprovedError.
+    """
+    job = jobs.load(path)
+    with kept_state(job) as state:
+        held = state.held(job.name) if state else None
+        source = _source(job) if job.job.approvers else ""
+        approvals = approve(job, _request(job, state, source) if source else "")
+        return state.release(job.name, approvals, seen=held, source=source) if state else False
+
+
+def _source(job: jobs.LoadedJob) -> str:
+    """Where the agents of the next apply come from."""
+    return source_of(job, mappings.load(job.job.mapping, job.path)).identity
+
+
+def _request(job: jobs.LoadedJob, state: Store | None, source: str) -> str:
+    """The job, its hold, its last run, its source so far, and the `source` that the next apply may write from.
+
+    The hold has its time, and off hold the last run its id: no signature is good for another release.
+    """
+    held, before = (state.held(job.name), state.source(job.name)) if state else (None, None)
+    last = state.history.last(job.name) if state else None
+    hold = [f"on hold since: {held[0]}", f"why: {held[1]}"] if held else ["on hold: no"]
+    sources = [f"source of the last apply: {before or 'not known'}", f"source of the next apply: {source}"]
+    lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}", *sources]
+    return "".join(f"{visible(line)}\n" for line in ("cec-connector release", *lines))
+
+
+@contextmanager
+def kept_state(job: jobs.LoadedJob) -> Iterator[Store | None]:
     """The state of a job; None where there is none yet. Raises StateError where that cannot be told."""
     there = True
     try:
@@ -153,11 +212,18 @@ def state_for_a_plan(job: jobs.LoadedJob) -> Store:
         return open_state(None)
 
 
-def key_of(job: jobs.LoadedJob, state: Store, *, needed: bool) -> Secret | None:
-    """The key of fingerprints and seals; None where none can be kept, and none is `needed`."""
+def state_to_look_at(job: jobs.LoadedJob, spare: Path) -> Store:
+    """The state of a job that is only read; where there is none yet, a new one in the `spare` folder."""
+    if job.state_path is None or os.path.lexists(job.state_path):
+        return state_of(job)
+    return open_state(f"sqlite:///{spare.absolute() / 'state.db'}")
+
+
+def key_of(job: jobs.LoadedJob, state: Store, *, needed: bool, make: bool = True) -> Secret | None:
+    """The key of fingerprints and seals; None where none can be kept or is to be made, and none is `needed`."""
     if job.job.key:
         return resolve(job.job.key, "the key of fingerprints", job.where("key"))
-    return keyfile.key_of(job.state_path, needed=needed) if state.kept and job.state_path else None
+    return keyfile.key_of(job.state_path, needed=needed, make=make) if state.kept and job.state_path else None
 
 
 def set_apart(job: jobs.LoadedJob) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.errors import FileError, IncompleteRead, TruncatedError
+from connector.errors import ConnectorError, FileError, IncompleteRead, TruncatedError
 from connector.model import Key, User
 from connector.observers.observer import Observer
 from connector.reconcile import questions as asked
@@ -30,11 +30,27 @@ NEAR_SECONDS = 10
 """So long near misses are looked up where the directory has no index for it."""
 
 
+def run(planning: Planning[T], answer: Callable[[Query[Any]], Iterable[Any]]) -> T:
+    """Answer a planner's questions until it has come to its result. Raises what answering raises."""
+    try:
+        query = next(planning)
+        while True:
+            try:
+                answers = answer(query)
+            except ConnectorError as fault:  # of a reader that asks as soon as it is called
+                query = planning.throw(fault)
+            else:
+                query = planning.send(answers)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 class Lookup:
     """One run's questions to a directory; what one of them shows of its size serves the next.
 
     `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
-    directory past base and filter, and is opened by the first question that needs it.
+    directory past base and filter, and `names` the names of people there; each is opened by the first question for it.
     """
 
     def __init__(
@@ -43,29 +59,21 @@ class Lookup:
         read: Read,
         observer: Observer,
         at_least: int = 0,
+        *,
         beyond: Callable[[], Reader] | None = None,
+        names: Callable[[], Reader] | None = None,
     ) -> None:
         self._reader = reader
         self._read = read
         self._observer = observer
         self._beyond = beyond
+        self._names = names
         self.at_least = at_least
         self._whole = False
 
     def run(self, planning: Planning[T]) -> T:
         """Answer a planner's questions until it has come to its result. Raises what reading raises."""
-        try:
-            query = next(planning)
-            while True:
-                try:
-                    answers = self.answer(query)
-                except IncompleteRead as fault:  # of a reader that asks as soon as it is called
-                    query = planning.throw(fault)
-                else:
-                    query = planning.send(answers)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return run(planning, self.answer)
 
     def answer(self, query: Query[Any]) -> Iterable[Any]:
         answers: Iterable[Any]
@@ -75,7 +83,9 @@ class Lookup:
             case asked.Prove(attribute, shown):
                 answers = (self._proof(attribute, shown),)
             case asked.Find(keys, outside):
-                answers = self._past(keys) if outside else self._reader.find(keys)
+                answers = _find(self._beyond, keys) if outside else self._reader.find(keys)
+            case asked.Named(keys, seconds):
+                answers = _find(self._names, keys) if seconds is None else self._in_time(keys, seconds)
             case asked.FindNear(keys, count, left_out):
                 self._observer.stage("near misses", keys=count, agents_left_out=left_out)
                 answers = self._near(keys)
@@ -92,8 +102,8 @@ class Lookup:
                 raise TypeError(query)
         return answers
 
-    def _past(self, keys: Iterable[Key]) -> Iterable[User]:
-        return self._beyond().find(keys) if self._beyond is not None else ()
+    def _in_time(self, keys: Iterable[Key], seconds: float) -> Iterator[User]:
+        return _InTime(seconds).found(lambda drawn: _find(self._names, drawn), keys)
 
     def _users(
         self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
@@ -182,21 +192,33 @@ class Lookup:
             if next(users, None) is not None:
                 yield (f"searched among the first {NEAR_USERS} users (`read: scan`)")
             return
-        ends = monotonic() + NEAR_SECONDS
-        late = False
-
-        def in_time() -> Iterator[Key]:
-            nonlocal late
-            for key in keys:
-                late = monotonic() >= ends
-                if late:
-                    return
-                yield key
-
-        for user in self._reader.find(in_time()):
-            yield user
-            late = late or monotonic() >= ends  # where look-ups cannot be trusted, find reads everybody
-            if late:
-                break
-        if late:
+        asking = _InTime(NEAR_SECONDS)
+        yield from asking.found(self._reader.find, keys)
+        if asking.late:
             yield (f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index")
+
+
+def _find(opened: Callable[[], Reader] | None, keys: Iterable[Key]) -> Iterable[User]:
+    return opened().find(keys) if opened is not None else ()
+
+
+class _InTime:
+    """A look-up that ends after so many seconds; `late`: it was not whole by then."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = monotonic() + seconds
+        self.late = False
+
+    def found(self, find: Callable[[Iterable[Key]], Iterable[User]], keys: Iterable[Key]) -> Iterator[User]:
+        for user in find(self._in_time(keys)):
+            yield user
+            self.late = self.late or monotonic() >= self._ends  # where look-ups are not trusted, find reads everybody
+            if self.late:
+                return
+
+    def _in_time(self, keys: Iterable[Key]) -> Iterator[Key]:
+        for key in keys:
+            self.late = monotonic() >= self._ends
+            if self.late:
+                return
+            yield key

@@ -21,7 +21,7 @@ class Stop:
         self.why: str | None = None
         self.failed = ""
         self.standing: Callable[[], Ending] | None = None
-        """From the first write on: what is known now of the changes."""
+        """From when they are known: what is known now of the changes."""
         self.told = False
         """Whether the last line of the run is out."""
         self._writing = self._over = False
@@ -46,6 +46,11 @@ class Stop:
     def wait_for_the_end(self) -> None:
         """From now on a stop waits for what is in flight, and for the account of it."""
         self._writing = True
+
+    @property
+    def is_early(self) -> bool:
+        """Whether nothing can have been written yet."""
+        return not self._writing
 
     def nothing_more(self) -> None:
         """All is written that will be: from now on nothing is interrupted."""

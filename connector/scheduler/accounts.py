@@ -68,10 +68,14 @@ class _Refused(Struct, frozen=True):
 
 
 class RefusedAccounts:
-    """The accounts that were refused last, with what was seen of them then. `clock`: seconds, steady."""
+    """The accounts that were refused last, with what was seen of them then.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    `clock`: seconds, steady. `by`: the command that keeps them, which forgets them at SIGHUP if it is `serve`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, by: str = "serve") -> None:
         self._clock = clock
+        self._by = by
         self._refused: dict[Account, _Refused] = {}
 
     def add(self, account: Account, mark: Mark) -> str:
@@ -79,9 +83,10 @@ class RefusedAccounts:
         until = (datetime.now(UTC) + timedelta(seconds=WAITING)).isoformat(timespec="seconds")
         names = " or ".join(map(str, account.files))
         change = f"{names} changes" if names else "the secret is changed"
-        again = "" if names else " and `serve` restarted"
+        again = "" if names else f" and `{self._by}` restarted"
+        reread = " SIGHUP," if self._by == "serve" else ""
         why = (
-            f"the server refused the account {account.who}. Its runs wait for {change}{again}, SIGHUP, or "
+            f"the server refused the account {account.who}. Its runs wait for {change}{again},{reread} or "
             f"{until}. Each further attempt could lock the account"
         )
         self._refused[account] = _Refused(mark, self._clock() + WAITING, why)

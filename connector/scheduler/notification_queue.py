@@ -8,18 +8,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from pathlib import Path
 from typing import Final, Self
-
-import structlog
 
 from connector.observers.notices import Notice
 from connector.observers.notify import Target, deliver, targets, wanted
 from connector.observers.run_summary import RunSummary
-from connector.scheduler.scheduled_job import Scheduled
-from connector.scheduler.worker_protocol import Result
+from connector.runtime.log import log
 from connector.settings.job import LoadedJob
-
-log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 10
 """With bounds of the waits that double, a receiver may be away for four minutes on the average."""
@@ -51,16 +47,15 @@ class NotificationQueue:
         for receiver in self._receivers.values():
             receiver.thread.join(max(until - time.monotonic(), 0.0))
 
-    def told(self, job: Scheduled, summary: RunSummary, result: Result) -> None:
+    def told(self, job: LoadedJob, summary: RunSummary, waiting: Path | None) -> None:
         """Tell of a run that has ended, if there is something new to tell; returns at once."""
-        loaded = job.accepted.job
-        notice = wanted(loaded, summary, result.waiting)
-        for target in targets(loaded):
+        notice = wanted(job, summary, waiting)
+        for target in targets(job):
             receiver = self._receivers.get(target)
             if receiver is None:
                 receiver = self._receivers[target] = _Receiver(target, self._leaving)
             if notice is not None:
-                receiver.offer(loaded, notice)
+                receiver.offer(job, notice)
             elif summary.ending != "busy":
                 receiver.forget(job.name)
 

@@ -63,10 +63,13 @@ class Cron(Struct, frozen=True):
         return latest
 
     def _ticks(self, since: datetime) -> Iterator[datetime]:
-        """All ticks after this time. cronsim is started at noon of a day before, when no clock is ever changed."""
-        zone = ZoneInfo(self.zone)
-        noon = datetime.combine(since.astimezone(zone).date() - timedelta(days=1), time(12), zone)
-        for tick in CronSim(self.expression, noon):
+        """All ticks after this time. Where clocks were changed a short while ago, cronsim is started before that.
+
+        At noon of the day before: no clock is ever changed at noon.
+        """
+        wall = since.astimezone(ZoneInfo(self.zone))
+        noon = datetime.combine(wall.date() - timedelta(days=1), time(12), wall.tzinfo)
+        for tick in CronSim(self.expression, wall if wall.utcoffset() == noon.utcoffset() else noon):
             if tick.astimezone(UTC) > since:
                 yield tick.astimezone(UTC)
 

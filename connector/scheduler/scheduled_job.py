@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from connector.errors import FileError, StateError
 from connector.observers.run_summary import Kind
 from connector.run.composition import Accepted, accept
 from connector.run.job_state import last_tick
+from connector.runtime.log import log
 from connector.scheduler.accounts import Account, Mark
 from connector.scheduler.schedule import (
     BELIEVED,
@@ -35,8 +34,6 @@ from connector.scheduler.state_poll import Question
 from connector.scheduler.worker_process import Worker
 from connector.scheduler.worker_protocol import RunRequest
 from connector.settings.operations import Serve
-
-log = structlog.get_logger(__name__)
 
 AGAIN: Final = 30.0
 """Seconds after which a job is tried again whose state does not tell, or whose process could not begin."""

@@ -15,20 +15,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
-import structlog
 from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
+from connector.runtime.log import log
 from connector.scheduler.accounts import LOOK, RefusedAccounts
 from connector.scheduler.causes import cause
 from connector.scheduler.schedule import Due
 from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
 from connector.scheduler.worker_process import Worker
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
-
-log = structlog.get_logger(__name__)
+from connector.settings.job import LoadedJob
 
 LONGEST_WAIT: Final = 20.0
 """Seconds after which the clock is looked at again at the latest: it may have been set."""
@@ -36,8 +35,8 @@ STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
 _REFUSED: Final = "the directory refused its account. Runs wait for a new secret, SIGHUP, or a day. See the log"
 
-Told = Callable[[Scheduled, RunSummary, Result], None]
-"""Is told of every run that has ended."""
+Told = Callable[[LoadedJob, RunSummary, Path | None], None]
+"""Is told of every run that has ended, with the file of its plan if that waits."""
 
 
 class Service:
@@ -152,7 +151,7 @@ class Service:
         try:
             job.worker = worker = Worker(job.request(tick, now), self._options)
         except OSError as fault:
-            log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400  # the reason says it all
+            log.error("run could not be started", job=job.name, reason=fault.strerror)
             job.not_before = time.monotonic() + AGAIN
             job.cause = f"Its process could not be started: {fault.strerror}"
             return
@@ -201,7 +200,7 @@ class Service:
         if summary.exit_code in REPEATED and not result.refused and not self._stopping:
             self._waits(job, utc() + timedelta(seconds=job.failed()))
         if not result.stopped:
-            self._told(job, summary, result)
+            self._told(job.accepted.job, summary, result.waiting)
 
     # ------------------------------------------------------------ signals
 
@@ -227,7 +226,7 @@ class Service:
             try:
                 job.reread(utc())
             except FileError as fault:
-                log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))  # noqa: TRY400  # the same
+                log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))
             else:
                 log.info("files read again", job=job.name)
 

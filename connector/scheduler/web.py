@@ -4,15 +4,27 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from msgspec import Struct
 
 from connector.errors import UsageError
-from connector.scheduler.service import Service
 
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(Protocol):
+    """What is asked, from other threads."""
+
+    def ill(self) -> list[str]:
+        """Why the process does not do its work; empty: it does."""
+
+    def unready(self) -> list[str]:
+        """What waits, or is too old, each with a sentence."""
+
+    def metrics(self) -> str:
+        """Its metrics in Prometheus' text format."""
 
 
 class Address(Struct, frozen=True):
@@ -36,7 +48,7 @@ class Address(Struct, frozen=True):
 class Web:
     """Answers while it is open. Raises UsageError where the address cannot be had."""
 
-    def __init__(self, address: Address, health: Service) -> None:
+    def __init__(self, address: Address, health: Health) -> None:
         try:
             self._server = _Server(address, health)
         except OSError as fault:
@@ -56,7 +68,7 @@ class Web:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: Address, health: Service) -> None:
+    def __init__(self, address: Address, health: Health) -> None:
         if ":" in address.host:
             self.address_family = AF_INET6
         super().__init__((address.host, address.port), _Request)

@@ -17,14 +17,19 @@ import msgspec
 from connector.scheduler.worker_protocol import Result, RunRequest
 
 
+def command_line(options: Sequence[str]) -> list[str]:
+    """What starts the process of a run, which reads its request from standard input. `options` are the program's."""
+    warnings = [f"-W{option}" for option in sys.warnoptions]
+    return [sys.executable, "-P", *warnings, "-m", "connector", *options, "worker"]  # -P: not from where we started
+
+
 class Worker:
     """A run under way; `output` becomes readable as it speaks, and at its end. Raises OSError if it cannot begin."""
 
     def __init__(self, request: RunRequest, options: Sequence[str]) -> None:
         self.request = request
-        warnings = [f"-W{option}" for option in sys.warnoptions]
         self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-P", *warnings, "-m", "connector", *options, "worker"],  # -P: not from where we started
+            command_line(options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -96,8 +96,18 @@ def why_not_matched(name: str) -> str | None:
     return why if why == _PASSWORD else None
 
 
+def without_core(name: str) -> str:
+    """The name in small letters, of an attribute of SCIM's core schema without the name of that schema."""
+    schema = _CORE.match(name)
+    return (name[schema.end() :] if schema else name).lower()
+
+
+def shows_secret(name: str, secret: str) -> bool:
+    """Whether the values of an attribute may be those of one that a mapping calls secret, or have a part of them."""
+    return _bare(name) == _bare(secret)
+
+
 def _bare(name: str) -> str:
     """The attribute itself; one of another SCIM schema than the core keeps that schema, and so is none of ours."""
-    schema = _CORE.match(name)
-    name = name[schema.end() :] if schema else name
-    return name.lower() if name.lower().startswith("urn:") else re.split(r"[;.\[]", name, maxsplit=1)[0].lower()
+    name = without_core(name)
+    return name if name.startswith("urn:") else re.split(r"[;.\[]", name, maxsplit=1)[0]

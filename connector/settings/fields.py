@@ -6,15 +6,17 @@ builds by itself has no context, and its paths stay as they are.
 """
 
 import re
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
+from connector.reconcile.dn import covers, rdns
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 from connector.settings.shape import Choice, Strict, matching, misfit
-from connector.settings.textfile import NOT_REGULAR, why_no_file
+from connector.settings.textfile import NOT_REGULAR, is_elsewhere, why_no_file
 
 CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105  # a message
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -50,7 +52,7 @@ def _resolved(value: object, info: ValidationInfo) -> Path:
 
 
 def _there(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is None:
+    if folder_of(info) is None or is_elsewhere():
         return path
     if why := why_no_file(path):
         raise misfit(why)
@@ -58,7 +60,7 @@ def _there(path: Path, info: ValidationInfo) -> Path:
 
 
 def _regular(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is not None and not path.is_file():
+    if folder_of(info) is not None and not is_elsewhere() and not path.is_file():
         raise misfit(f"{path} {NOT_REGULAR}")
     return path
 
@@ -239,7 +241,7 @@ def _shown(name: str) -> str:
 
 Shown = Annotated[
     list[Annotated[Text, AfterValidator(_shown)]],
-    Field(description="Attributes with the names of people, for reports: the first with a value counts."),
+    Field(description="Attributes with the names of people, for reports: the first with a value counts. []: none."),
 ]
 AttributeName = Annotated[
     str,
@@ -250,10 +252,44 @@ AttributeName = Annotated[
 
 _DN: Final = r"\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)\s*=\s*[^,\s](?s:.*)"
 _NO_DN: Final = "must be a distinguished name, such as ou=people,dc=example,dc=org"
-Dn = Annotated[str, matching(_DN, _NO_DN)]
 """Looks like a distinguished name (RFC 4514 §3); the directory is the judge of the rest."""
-DnOrAll = Annotated[str, matching(f"({_DN})?", _NO_DN)]
-"""The same, or empty."""
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str | list):
+        raise misfit("must be a distinguished name, or a list of them")
+    return [value] if isinstance(value, str) else value
+
+
+def _apart(bases: list[str], info: ValidationInfo) -> list[str]:
+    """Judged by the `scope` before it: one level below an entry is not below what is under that."""
+    onelevel = info.data.get("scope") == "onelevel"
+    for one, other in permutations(bases, 2):
+        try:
+            below = rdns(one) == rdns(other) if onelevel else covers(one, rdns(other))
+        except ValueError:  # the directory says what is wrong with it
+            continue
+        if below:
+            raise misfit(f"{one or 'the whole'} is not to be below {other or 'the whole'}: name the upper one alone")
+    return bases
+
+
+def _names(bases: list[str]) -> list[str]:
+    if not all(re.fullmatch(_DN, base) for base in bases):
+        raise misfit(_NO_DN)
+    return bases
+
+
+_BASES: Final = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+)
+_List = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
+Bases = Annotated[_List, AfterValidator(_names), AfterValidator(_apart), _BASES]
+"""Base DNs, none below another; one alone may be written without brackets."""
+BasesOrAll = Annotated[
+    _List, AfterValidator(lambda bases: bases if bases == [""] else _names(bases)), AfterValidator(_apart), _BASES
+]
+"""The same, or one that is empty."""
 
 
 def _state(url: str, info: ValidationInfo) -> str:

@@ -13,27 +13,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
-    InstanceOf,
-    PlainSerializer,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
+from connector.settings.approvers import Approvers
 from connector.settings.fields import (
     AttributeName,
-    Bytes,
+    Bases,
+    BasesOrAll,
     CaFile,
-    Dn,
-    DnOrAll,
-    ExistingFile,
-    Headers,
-    HttpUrl,
     KeyFile,
     LdapUrl,
     ReadBy,
@@ -44,60 +37,18 @@ from connector.settings.fields import (
     Shown,
     StateUrl,
     Text,
-    UrlPath,
     folder_of,
 )
+from connector.settings.limits import UserLimit
 from connector.settings.mapping_file import locate
-from connector.settings.operations import Audit, Metrics, Notify, Serve
+from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
 from connector.settings.shape import Strict, check, misfit
+from connector.settings.source import CecSource, FileSource
 from connector.settings.textfile import wrong
 from connector.settings.yamlfile import Document, read
 
-LIMIT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
 _SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
-
-
-def as_written(limit: Limit) -> str | int:
-    """A limit as a file says it: `20%` or a number."""
-    return str(limit) if limit.percent else limit.number
-
-
-UserLimit = Annotated[
-    InstanceOf[Limit],
-    BeforeValidator(Limit.parse),
-    PlainSerializer(as_written),
-    WithJsonSchema(LIMIT_SCHEMA),
-]
-
-
-class CecSource(Strict):
-    """The agent query of a CEC tenant, over HTTPS."""
-
-    type: Annotated[Literal["cec"], Field(description="The agent query of a CEC tenant.")]
-    allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
-    url: Annotated[HttpUrl, Field(description="https://host[:port] of the tenant's API.")]
-    app_key: Annotated[SecretRef, Field(description="Place of the app key.")]
-    app_secret: Annotated[SecretRef, Field(description="Place of the app secret.")]
-    path: Annotated[UrlPath, Field(description="Path of the agent query.")] = (
-        "/apiaccess/CC-Mangemant/v1/queryAgentInfo"  # spelt as on the vendor's page
-    )
-    token_path: Annotated[UrlPath, Field(description="Path of the token query.")] = (
-        "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
-    )
-    headers: Headers = Field(description="Further headers, such as X-TenantSpaceID.", default_factory=dict, repr=False)
-    ca_file: CaFile = None
-    timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
-    max_bytes: Annotated[Bytes, Field(description="Largest answer to accept, in bytes.")] = 1 << 30
-    retries: Annotated[int, Field(ge=0, le=20, description="Retries of a failed call.")] = 4
-
-
-class FileSource(Strict):
-    """A file of the API's own JSON shape."""
-
-    type: Annotated[Literal["file"], Field(description="A file in the format of the agent query.")]
-    path: Annotated[ExistingFile, Field(description="Path of the JSON file.")]
-    max_bytes: Annotated[Bytes, Field(description="Largest file to accept, in bytes.")] = 1 << 30
 
 
 class LdapDirectory(Strict):
@@ -122,12 +73,14 @@ class LdapDirectory(Strict):
         RegularFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
     ] = None
     key_file: KeyFile = None
-    base: Annotated[Dn, Field(description="Base DN of the users. Entries outside are not read or written.")]
-    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
     scope: Annotated[
         Literal["subtree", "onelevel"], Field(description="sub: all entries below base. one: its direct children.")
     ] = "subtree"
-    show: Shown = []  # noqa: RUF012  # pydantic copies defaults
+    base: Annotated[
+        Bases, Field(description="Base DN of the users, or a list. Entries outside are not read or written.")
+    ]
+    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
+    show: Shown = ["displayName", "cn"]  # noqa: RUF012  # pydantic copies it for each model
     read: ReadBy = "auto"
     id: Annotated[
         AttributeName | None,
@@ -174,9 +127,11 @@ class LdifDirectory(Strict):
 
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
-    base: Annotated[DnOrAll, Field(description="Base DN of the users; empty: all entries.")] = ""
+    base: BasesOrAll = Field(
+        description="Base DN of the users, or a list; empty: all entries.", default_factory=lambda: [""]
+    )
     filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Shown = []  # noqa: RUF012  # pydantic copies defaults
+    show: Shown = ["displayName", "cn"]  # noqa: RUF012  # pydantic copies it for each model
 
 
 class Limits(Strict):
@@ -253,6 +208,8 @@ class Job(Strict):
     max_failures: Annotated[int, Field(ge=1, description="Failed writes that end an apply.")] = 8
     pins: Annotated[RegularFile | None, Field(description="CSV file that ties agents to users by hand.")] = None
     exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users to exclude.")] = None
+    log: Annotated[Log | None, Field(description="What the log says of people.")] = None
+    approvers: Annotated[Approvers | None, Field(description="Who has to approve plans, by SSH signature.")] = None
     audit: Annotated[Audit | None, Field(description="Audit: a record of each write.")] = None
     metrics: Annotated[Metrics | None, Field(description="Metrics of single runs.")] = None
     notify: Annotated[Notify | None, Field(description="Notices of runs that need attention.")] = None
@@ -282,6 +239,11 @@ class LoadedJob(Struct, frozen=True):
         return self.document.where(*keys)
 
     @property
+    def notify(self) -> Notify | None:
+        """Who is told when a run needs somebody."""
+        return self.job.notify
+
+    @property
     def state_path(self) -> Path | None:
         """The SQLite file that `state` names; None where it is kept in a database server."""
         named = self.job.state
@@ -291,13 +253,26 @@ class LoadedJob(Struct, frozen=True):
         """The same job past the filter, for telling who is there; an LDAP reader goes past the base itself (`past`)."""
         directory = self.job.directory
         if directory.type == "scim":
-            everybody: dict[str, str | None] = {"filter": None}
+            everybody: dict[str, str | list[str] | None] = {"filter": None}
         elif directory.type == "ldap":
             everybody = {"filter": "(objectClass=*)", "scope": "subtree"}
         else:
-            everybody = {"filter": "(objectClass=*)", "base": ""}
-        wider = self.job.model_copy(update={"directory": directory.model_copy(update=everybody)})
-        return replace(self, job=wider)
+            everybody = {"filter": "(objectClass=*)", "base": [""]}
+        return self._with(everybody)
+
+    def hurried(self, seconds: float) -> "LoadedJob":
+        """The same job, waiting no longer than this for an answer, for what is not worth a wait."""
+        directory = self.job.directory
+        if directory.type == "ldif":
+            return self
+        waits = {"timeout": min(directory.timeout, seconds)}
+        if directory.type == "scim":
+            waits["budget"] = min(directory.budget, seconds)
+        return self._with(waits)
+
+    def _with(self, said: Mapping[str, object]) -> "LoadedJob":
+        directory = self.job.directory.model_copy(update=said)
+        return replace(self, job=self.job.model_copy(update={"directory": directory}))
 
 
 def load(path: Path) -> LoadedJob:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 import connector
 from connector.errors import FileError
+from connector.model.spelling import meant
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
 from connector.reconcile.diff.transforms import TemplateError
@@ -224,7 +225,8 @@ def locate(named: str, folder: Path) -> tuple[Path, bool]:
     ready = {path.stem: path for path in home.glob("*.yaml")}
     if named not in ready:
         names = ", ".join(sorted(ready))
-        raise FileError(f"no ready mapping is called {named!r}; there are {names} (the path of a file ends in .yaml)")
+        near = meant(named, ready)
+        raise FileError(f"no ready mapping is called {named!r}{near}; there are {names} (a path ends in .yaml)")
     return ready[named], True
 
 

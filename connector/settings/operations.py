@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -76,6 +75,15 @@ class Audit(Choice):
     )
 
 
+class Log(Strict):
+    """What the log says of people."""
+
+    people: Annotated[
+        Literal["named", "hashed"],
+        Field(description="named: warnings name users. hashed: no event names anybody."),
+    ] = "named"
+
+
 def _collected(path: Path) -> Path:
     if path.suffix != ".prom":
         raise misfit("must end in .prom: node-exporter collects no other file")
@@ -108,6 +116,8 @@ Duration = Annotated[int, BeforeValidator(_seconds), WithJsonSchema({"type": "st
 
 
 def _zone(name: str) -> str:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  # for jobs with a time zone only
+
     try:
         ZoneInfo(name)
     except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError

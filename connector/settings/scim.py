@@ -80,7 +80,7 @@ class ScimDirectory(Strict):
         SecretRef | None, Field(description="Place of a bearer token (RFC 6750).", validate_default=True)
     ] = None
     filter: Annotated[Text | None, Field(description="Filter of the users (RFC 7644 §3.4.2.2).")] = None
-    show: Shown = []  # noqa: RUF012  # pydantic copies defaults
+    show: Shown = ["displayName", "name.formatted"]  # noqa: RUF012  # pydantic copies it for each model
     read: ReadBy = "auto"
     urn: Annotated[Urn, Field(description="URN of the extension on the server.")] = EXTENSION
     dialect: Annotated[RegularFile | None, Field(description="Dialect file that `check --probe --save` wrote.")] = None

@@ -6,7 +6,6 @@ repeats what the file says only where it is a choice of words (`type: ldpa`); ev
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, Self, TypeVar, get_args
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from connector.model.spelling import meant
 from connector.settings.textfile import Fault
 from connector.settings.yamlfile import Document, Loc
 
@@ -165,12 +165,14 @@ def _discreet(owners: list[type[BaseModel]]) -> bool:
 
 
 def _unknown(key: str, owners: list[type[BaseModel]]) -> str:
-    known = [name for owner in owners for name in owner.model_fields]
+    known = [field.alias or name for owner in owners for name, field in owner.model_fields.items()]
     if _discreet(owners):
         return f"a key that is not known here; there are {', '.join(known)}"
     for owner in owners:
         if name := getattr(owner, "renamed", {}).get(key):
             return f"this key has another name now; write {name}"
+    import difflib  # noqa: PLC0415  # seldom needed
+
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; there are {', '.join(known)}"
 
@@ -190,8 +192,6 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _none_of(given: Any, choices: str) -> str:
-    return (
-        f"{given!r} is none of {choices}"
-        if isinstance(given, str) and len(given) <= 40
-        else f"must be one of {choices}"
-    )
+    if not isinstance(given, str) or len(given) > 40:
+        return f"must be one of {choices}"
+    return f"{given!r} is none of {choices}{meant(given, choices.split(', '))}"

@@ -13,12 +13,14 @@ from typing import Final
 from msgspec import Struct
 
 from connector.errors import FileError
+from connector.model.spelling import meant
 
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
 _given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
+_elsewhere: ContextVar[bool] = ContextVar("elsewhere", default=False)
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -66,6 +68,21 @@ def given(texts: Mapping[Path, str]) -> Iterator[None]:
         _given.reset(token)
 
 
+@contextmanager
+def elsewhere() -> Iterator[None]:
+    """Meanwhile files that a job only names need not be there: it came from another machine, and is not run."""
+    token = _elsewhere.set(True)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
+def is_elsewhere() -> bool:
+    """Whether files that a job only names need not be there."""
+    return _elsewhere.get()
+
+
 def read_text(path: Path, limit: int = MAX_BYTES, *, regular: bool = False) -> str:
     """The text of a file that people write: UTF-8, with or without a byte order mark, at most `limit` bytes.
 
@@ -103,8 +120,9 @@ def _read(path: Path, limit: int, flags: int) -> str:
 def why_no_file(path: Path) -> str | None:
     """Why there is no file to read at that path; None where there is one (or a device, or a pipe)."""
     try:
-        if path.is_dir():
-            return f"{path} is a folder"
-        return None if path.exists() else f"there is no file {path}"
+        return f"{path} is a folder" if stat.S_ISDIR(path.stat().st_mode) else None
+    except (FileNotFoundError, NotADirectoryError):
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        return f"there is no file {path}{meant(path.name, beside)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"

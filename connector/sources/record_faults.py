@@ -23,7 +23,6 @@ STAND_IN: Final = "\ufffe"
 SEPARATORS: Final = "\u2028\u2029"
 _DIGITS: Final = re.compile(DIGITS)
 _UNWELCOME: Final = re.compile(f"[\x00-\x1f\x7f-\x9f{SEPARATORS}\ud800-\udfff{STAND_IN}]")
-_UNREADABLE: Final = "the record has a number that is too large, or is nested too deeply"
 _KINDS: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "a number",
@@ -37,18 +36,16 @@ _KINDS: Final[dict[type, str]] = {
 
 def examine(raw: Raw, number: int) -> Agent | Invalid:
     """A record, `number` from 1: an `Agent` if it can be tolerated, else an `Invalid` with every reason."""
+    octets = bytes(raw)
     try:
-        fields = msgspec.json.decode(raw)
+        fields = msgspec.json.decode(octets)
     except NOT_JSON:
-        return Invalid(number, _UNREADABLE)
+        return Invalid(number, "the record has a number that is too large")
     if not isinstance(fields, dict):
         return Invalid(number, f"the record is {_KINDS[type(fields)]}, not an object")
     why: list[str] = []
-    if bytes(raw).count(b":") > len(fields):
-        try:
-            said = [name for name, _ in json.loads(bytes(raw), object_pairs_hook=list, parse_int=str)]
-        except RecursionError:
-            return Invalid(number, _UNREADABLE)
+    if octets.count(b":") > len(fields):
+        said = [name for name, _ in json.loads(octets, object_pairs_hook=list, parse_int=str)]
         why += [f"{name} occurs twice" for name in FIELDS if said.count(name) > 1]
     work_no = _work_no(fields, why)
     account_code = _text(fields, "accountCode", why)

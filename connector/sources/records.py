@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from connector.errors import MalformedError
 from connector.model import Agent, Invalid, Secret, Tenant
+from connector.model.nesting import too_deep
 from connector.net.quoting import looks_like
 from connector.sources import record_faults
 from connector.sources.envelopes import Envelope, value
@@ -40,6 +41,11 @@ UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 ESCAPED: Final = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
 """The same characters and the C0 ones, as escapes."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+LEVELS: Final = 512
+"""What is read of arrays and objects in each other, on every Python: unknown members may hold some."""
+_SHAPE: Final = '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
+"""The least that an answer has, for somebody who wrote the file by hand."""
+_TOO_DEEP: Final = "not an answer of the agent query: nested too deeply"
 PLACE: Final = re.compile(r" \(byte (\d+)\)$")
 SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 ESCAPE: Final = re.compile(
@@ -256,12 +262,10 @@ def _invalid_utf8(text: bytes) -> int | None:
 def _parsed(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
     try:
         return _taken(text, where)
-    except RecursionError:
-        fault = "not an answer of the agent query: nested too deeply"
     except msgspec.ValidationError as error:
-        fault = f"not an answer of the agent query: {error}"
-    except msgspec.DecodeError as error:
-        fault = _not_json(text, str(error))
+        fault = f"not an answer of the agent query, {_SHAPE}: {error}"
+    except (msgspec.DecodeError, RecursionError) as error:
+        fault = _TOO_DEEP if too_deep(text, LEVELS) else _not_json(text, str(error))
     raise MalformedError(fault, where=where)
 
 
@@ -272,6 +276,9 @@ def _taken(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
     if whole is not None and text.count(b":") == whole.colons() + sum(said.values()):
         return whole
     answer = whole if whole is not None and _named_once(text, said) else _one_by_one.decode(text)
+    objects = sum(not isinstance(each, Raw) or bytes(each).lstrip()[:1] == b"{" for each in answer.agents or ())
+    if too_deep(text, LEVELS, ordinary=objects):
+        raise MalformedError(_TOO_DEEP, where=where)
     _said_once(text, where)
     return answer
 
@@ -310,6 +317,7 @@ def _not_json(text: bytes, reason: str) -> str:
 def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collection[str]) -> None:
     said = answer.describe(hide)
     if answer.agents is None:
-        raise MalformedError(f"an error in place of agents: {said}" if said else "no `agents` in it", where=where)
+        why = f"an error in place of agents: {said}" if said else f"no `agents` in it. An answer is {_SHAPE}"
+        raise MalformedError(why, where=where)
     if not answer.success:
         raise MalformedError(f"agents together with an error, so perhaps incomplete: {said}", where=where)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from msgspec import Struct
+
 from connector.errors import BusyError, ConnectorError, RefusedError, StateError, UsageError
 from connector.model import Plan
 from connector.runtime.clock import stamp
@@ -19,7 +21,7 @@ KEPT: Final = 500
 """So many attempts of a job are kept: `serve` may fail every few minutes for weeks."""
 NEXT: Final = (
     "(select coalesce(max(number), 0) + 1 from "
-    "(select number from runs union all select number from attempts) as numbered)"
+    "(select number from runs union all select number from attempts union all select number from releases) as numbered)"
 )
 """The number of the next run or attempt, which orders them."""
 _INSERT: Final = (
@@ -32,18 +34,27 @@ _FORGET: Final = (
 )
 
 
+class Attempt(Struct, frozen=True):
+    """What somebody sets out to do: to apply, perhaps a saved `plan`, or to undo a run."""
+
+    kind: str = "apply"
+    plan: str | None = None
+    undoes: str | None = None
+
+
 class Attempts:
     """Keeps the attempt of this process. `begun`: it has become a run, which has a record of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._row: tuple[str | None, ...] = ()
+        self._attempt: Attempt | None = None
+        self._job = self._id = self._started = ""
         self.begun = False
 
     @contextmanager
-    def of(self, job: str, id_: str, kind: str, *, plan: str | None, undoes: str | None) -> Iterator[None]:
-        """An attempt, until it ends; of a saved `plan`, or one that `undoes` a run. It may end in any exception."""
-        self._row = (job, id_, kind, plan, undoes, stamp())
+    def of(self, job: str, id_: str, attempt: Attempt) -> Iterator[None]:
+        """An attempt, until it ends. It may end in any exception."""
+        self._attempt, self._job, self._id, self._started = attempt, job, id_, stamp()
         try:
             yield
         except (BusyError, UsageError):
@@ -53,17 +64,24 @@ class Attempts:
                 self._note("refused" if isinstance(fault, RefusedError) else "failed", _said(fault))
             raise
 
-    def refused(self, plan: Plan) -> None:
-        """Its plan is refused, and nobody has accepted that. Raises StateError."""
+    def refused(self, plan: Plan) -> str:
+        """Its plan is refused, and nobody has accepted that. Raises StateError.
+
+        The id of the attempt is that of the plan that was shown, but for a saved one, which is not spent.
+        """
+        if self._attempt and not self._attempt.plan:
+            self._id = plan.id
         self._note("refused", "; ".join(f"{each.limit}: {each.why}" for each in plan.refusals), plan.digest)
+        return self._id
 
     def _note(self, result: str, why: str, digest: str = "") -> None:
-        if self.begun or not self._row:
+        if self.begun or not self._attempt:
             return
-        job = str(self._row[0])
+        made = self._attempt
+        row = (self._job, self._id, made.kind, made.plan, made.undoes, self._started, stamp(), digest, result, why)
         with self._database.writing() as transaction:
-            transaction.execute(_INSERT, (*self._row, stamp(), digest, result, why))
-            transaction.execute(_FORGET, (job, job, KEPT))
+            transaction.execute(_INSERT, row)
+            transaction.execute(_FORGET, (self._job, self._job, KEPT))
 
 
 def _said(fault: BaseException) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from connector.errors import StateError
 
-Row = Sequence[str | int | None]
+Row = Sequence[str | int | bytes | None]
 _ESCAPE: Final = "\ufdd0"
 """A code point that is reserved for a program's own use (Unicode 23.7), and that both databases take."""
 _ASKED: Final = 500
@@ -36,7 +37,7 @@ class Transaction:
         """One statement for every row."""
         self._cursor.executemany(self._translated(sql), map(storable, rows))
 
-    def put(self, table: str, **row: str | int) -> None:
+    def put(self, table: str, **row: str | int | bytes) -> None:
         """A row, in place of the one whose first column is the same."""
         columns, places = ", ".join(row), ", ".join("?" * len(row))
         news = ", ".join(f"{name} = excluded.{name}" for name in row)
@@ -74,6 +75,15 @@ class Database(Protocol):
 
         Raises BusyError where another process holds it; the message says who, as far as that process could leave word.
         """
+
+    def size(self) -> tuple[int, int]:
+        """Its octets, and those of them that hold nothing and are used again."""
+
+    def faults(self) -> list[str]:
+        """What the database's own check finds; nothing where it has none."""
+
+    def back_up(self, path: Path) -> None:
+        """Write a whole copy to a new file, while others go on. Raises UsageError where that is not ours to do."""
 
     def close(self) -> None:
         """Let go of it. Never raises."""

@@ -9,6 +9,8 @@ from typing import Final
 from msgspec import Struct, json
 
 from connector.errors import UsageError
+from connector.model import Approval, Part
+from connector.state import approvals
 from connector.state.database import Database, sound
 from connector.state.journal_rows import STEPS, names_of, step
 from connector.state.sealing import Sealer
@@ -30,6 +32,10 @@ _WROTE: Final = (
     "select id from runs where job = ? and kind = 'apply' and exists (select 1 from journal where run = runs.id "
     "and (outcome is null or outcome = 'written' or lost is not null)) order by number desc"
 )
+_TOOK_BACK: Final = (
+    "select id from runs where undoes = ? "
+    "and exists (select 1 from journal where run = runs.id and outcome = 'written') order by number desc"
+)
 _IDS: Final = (
     "select id from (select id, number, job from runs union all select id, number, job from attempts where job = ?) "
     "as named where job = ? order by number desc"
@@ -45,7 +51,7 @@ class RunRecord(Struct, frozen=True):
     """A run that was begun: when, what it came to (done, part, stopped; None: it was interrupted), and its counts.
 
     Or an attempt that came to none: `result` is refused or failed, `why` says why, and `plan` is the saved plan that it
-    was to go by.
+    was to go by. Or a release of the job, with `why` it was on hold. `approvals`: who had approved it.
     """
 
     id: str
@@ -61,6 +67,7 @@ class RunRecord(Struct, frozen=True):
     server: str = ""
     why: str = ""
     plan: str | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 class History:
@@ -70,23 +77,42 @@ class History:
         self._database = database
 
     def runs(self, job: str) -> list[RunRecord]:
-        """The runs of a job, and the attempts that came to none, newest first."""
+        """The runs of a job, the attempts that came to none, and its approved releases, newest first."""
         query = (
-            "select id, kind, started, ended, digest, result, undoes, summary, server, '' as why, '' as plan, number "
+            "select id, kind, started, ended, digest, result, undoes, summary, server, '' as why, null as plan, number "
             "from runs where job = ? union all "
             "select id, kind, started, ended, digest, result, undoes, '{}', '', why, plan, number "
-            "from attempts where job = ? order by number desc"
+            "from attempts where job = ? union all "
+            "select id, 'release', time, time, '', 'done', null, '{}', '', why, null, number "
+            "from releases where job = ? order by number desc"
         )
+        found = approvals.of_job(self._database, job)
         with sound(self._database, "a run's summary"):
             return [
                 RunRecord(
                     id_, job, *(kind, started, ended, digest, result), _summary(counts), self._counts(id_),
-                    undoes, server, why, plan or None,
+                    undoes, server, why, plan, tuple(found[id_]),
                 )
                 for id_, kind, started, ended, digest, result, undoes, counts, server, why, plan, _ in (
-                    self._database.rows(query, job, job)
+                    self._database.rows(query, job, job, job)
                 )
             ]  # fmt: skip
+
+    def spent(self, job: str, plan: str) -> RunRecord | None:
+        """The run that has applied a saved plan to its end, so that no other may; None: there is none."""
+        query = (
+            "select kind, started, ended, digest, result, summary from runs "
+            "where job = ? and id = ? and result in ('done', 'part')"
+        )
+        with sound(self._database, "a run's summary"):
+            for kind, started, ended, digest, result, counts in self._database.rows(query, job, plan):
+                return RunRecord(plan, job, kind, started, ended, digest, result, _summary(counts), self._counts(plan))
+        return None
+
+    def last(self, job: str) -> str | None:
+        """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
+        found = self._database.rows("select id from runs where job = ? order by number desc limit 1", job)
+        return next((id_ for (id_,) in found), None)
 
     def named(self, job: str, written: str) -> str:
         """The id of a run or attempt: by the id, by a beginning that no other id of this job has, or by `last`.
@@ -100,12 +126,18 @@ class History:
             ids = [id_ for (id_,) in self._database.rows(_IDS, job, job)]
             found = [written] if written in ids else [id_ for id_ in ids if written and id_.startswith(written)]
             unknown = f"this job has no run {written!r}"
+            until = pruned_until(self._database, job)
+            unknown += f"; those until {until} were pruned" if until else ""
         if len(found) == 1:
             return str(found[0])
         several = f"the ids of {len(found)} runs begin with {written!r}: {', '.join(found[:FEW])}"
         more = ", …" if len(found) > FEW else ""
         why = f"{several}{more}. Write more of the id" if found else f"{unknown}. {TO_LIST}"
         raise UsageError(why, where="RUN")
+
+    def taken_back(self, run: str) -> str:
+        """The newest undo of this run that wrote; empty where there is none."""
+        return next((id_ for (id_,) in self._database.rows(_TOOK_BACK, run)), "")
 
     def _counts(self, run: str) -> dict[str, int]:
         return dict(self._database.rows(_COUNTS, run))
@@ -120,16 +152,25 @@ class History:
         return frozenset(user_id for (user_id,) in self._database.rows(query, run))
 
     def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
-        """By user id the attributes of what went first in this run, or an undo of it, where the rest is not written."""
-        firsts_alone = (
-            " as ahead where outcome = 'written' and part <> '' "
-            "and (run = ? or run in (select id from runs where undoes = ?)) "
-            "and not exists (select 1 from journal as rest where rest.run = ahead.run and "
-            "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = '')"
+        """By user id the attributes of what went first in this run, where the rest is not written.
+
+        Also what an undo of it emptied alone. What a later undo of it has put back is not among them.
+        """
+        undos = dict(self._database.rows("select id, number from runs where undoes = ?", run))
+        firsts = (
+            " as ahead where outcome = 'written' and (run in (select id from runs where undoes = ?) "
+            "or run = ? and part <> '' and not exists (select 1 from journal as rest where rest.run = ahead.run and "
+            "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = ''))"
         )
-        rows = self._database.rows(STEPS + firsts_alone, run, run)
-        firsts = (step(row, sealer, self._database.where).change for row in rows)
-        return _by_user((first.user.id, each.name) for first in firsts for each in first.attributes)
+        alone, back = dict[tuple[str, str], int](), dict[tuple[str, str], int]()  # by user and attribute, the last undo
+        for each in (step(row, sealer, self._database.where) for row in self._database.rows(STEPS + firsts, run, run)):
+            number, change = undos.get(each.run, 0), each.change
+            for one in change.attributes:
+                fills = one.new or one.fingerprint or change.part is Part.REST
+                last = back if fills and number else alone
+                key = change.user.id, one.name
+                last[key] = max(last.get(key, 0), number)
+        return _by_user(key for key, number in alone.items() if number > back.get(key, -1))
 
     def written_since(self, run: str) -> dict[str, frozenset[str]]:
         """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
@@ -162,6 +203,12 @@ class History:
         """A user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
         for user, run, attributes in self._database.rows(query, *values):
             yield from ((user, run, name) for name in names_of(attributes, run, self._database.where))
+
+
+def pruned_until(database: Database, job: str) -> str | None:
+    """When the newest run of a job that was pruned ended."""
+    ((until,),) = database.rows("select max(until) from pruned where job = ? and until <> ''", job)
+    return str(until) if until else None
 
 
 def _by_user(found: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:

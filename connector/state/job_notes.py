@@ -38,32 +38,40 @@ class JobNotes:
         transaction.executemany(insert, [(self._directory, self._job, *row) for row in rows])
 
     def _forget(self, transaction: Transaction, table: str, users: Iterable[str]) -> None:
-        rows = [(self._directory, self._job, user) for user in sorted(users)]
+        rows = [(self._directory, self._job, user) for user in users]
         delete = f"delete from {table} where directory = ? and job = ? and user_id = ?"  # noqa: S608  # names are literals of this class; values are bound
         transaction.executemany(delete, rows)
 
     # ------------------------------------------------------------ whom no agent claims
 
     def stale(self) -> Mapping[str, tuple[timedelta, int]]:
+        return {user_id: waited for user_id, waited in self._let_go().items() if waited[1]}
+
+    def _let_go(self) -> dict[str, tuple[timedelta, int]]:
+        """Also users in no run stale, whom an agent of another job claims."""
         found = self._noted("stale", "user_id, waited, runs")
         with sound(self._database, _STALE):
             return {user_id: (timedelta(seconds=waited), runs) for user_id, waited, runs in found}
 
     def note_claimed(self, users: Collection[str]) -> None:
         """These users are claimed, and stale no longer."""
-        again = self.stale().keys() & users
+        again = self._let_go().keys() & users
         if again:
             with self._database.writing() as transaction:
                 self._forget(transaction, "stale", again)
 
-    def note_stale(self, users: Collection[str], when: Moment) -> None:
-        """Count one more run, and the time that has passed, for these users; all others are stale no longer."""
+    def note_stale(self, users: Collection[str], when: Moment, others: Collection[str] = ()) -> None:
+        """Count one more run, and the time that has passed, for these users; all others are stale no longer.
+
+        `others`: users whom an agent of another job claims. They are not stale, and may pass to that job.
+        """
         known = self.stale()
         since = passed(self.looked(), when)
         rows = []
         for user in users:
             waited, runs = known.get(user, (None, 0))
             rows.append((user, 0 if waited is None else int((waited + since.time).total_seconds()), runs + 1))
+        rows += [(user, 0, 0) for user in others if user not in users]
         read = (when.time.isoformat(), when.boot, when.up, int(not since.jump))
         with self._database.writing() as transaction:
             self._note(transaction, "stale", "user_id, waited, runs", rows)
@@ -82,7 +90,7 @@ class JobNotes:
         """That these users are nowhere has been said. What is known of them stays, for they may be shown again."""
         if self.lapsed() != users:
             with self._database.writing() as transaction:
-                self._note(transaction, "lapsed", "user_id", [(user,) for user in sorted(users)])
+                self._note(transaction, "lapsed", "user_id", [(user,) for user in users])
 
     # ------------------------------------------------------------ who is left alone
 
@@ -97,7 +105,7 @@ class JobNotes:
         known = self.excluded()
         kept = {entry: ids | known.get(entry, frozenset()) for entry, ids in named.items()}
         if {entry: ids for entry, ids in kept.items() if ids} != known:
-            rows = [(entry, id_) for entry, ids in sorted(kept.items()) for id_ in sorted(ids)]
+            rows = [(entry, id_) for entry, ids in kept.items() for id_ in ids]
             with self._database.writing() as transaction:
                 self._note(transaction, "excluded", "entry, user_id", rows)
 
@@ -128,7 +136,7 @@ class JobNotes:
             elif before and user in turns:
                 kept[user] = before
         rows = [
-            (user, json.encode(sorted(each.attributes)).decode(), each.runs, turn, each.why)
+            (user, json.encode(each.attributes).decode(), each.runs, turn, each.why)
             for turn, (user, each) in enumerate(sorted(kept.items(), key=lambda row: row[1].turn), last + 1)
         ]
         if rows or gone:

@@ -1,20 +1,21 @@
 """The journal of one apply: intents are durable before they are carried out, outcomes soon after that."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import json
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import AttributeChange, Change, Description, Noted, Outcome, Result, UserRef
+from connector.model import OBJECT_CLASS, AttributeChange, Change, Description, Noted, Outcome, Result, User, UserRef
 from connector.reconcile import equality
 from connector.reports.document import held
 from connector.runtime.clock import stamp
-from connector.state.database import Database, Transaction, storable
-from connector.state.journal_rows import KeptChange, Step, beside, kept_change, note_servers, part_of
+from connector.state.database import Database, Transaction, rows_of_users, storable
+from connector.state.journal_rows import KeptChange, Step, beside, kept_change, note_servers, part_of, past_of
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 from connector.state.telling import Telling
@@ -47,31 +48,35 @@ class RunJournal:
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
         self.broken = False
-        stands = "select user_id, digest, part from journal where run = ? and (outcome = 'written' or lost is not null)"
-        self._stands = {(user, digest, part) for user, digest, part in database.rows(stands, run)}
-        open_ = "select user_id, digest, part, server from journal where run = ? and outcome is null"
-        self._left_open = {(user, digest, part): server for user, digest, part, server in database.rows(open_, run)}
+        before = (
+            "select user_id, digest, part, outcome, server from journal "
+            "where run = ? and (outcome is null or outcome = 'written' or lost is not null)"
+        )
+        self._before = {(user, digest, part): (came, at) for user, digest, part, came, at in database.rows(before, run)}
+        """What this run wrote before it was interrupted, or may have written: what came of it, and at which servers."""
 
     def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
 
         What it returns tells the audit, and is still to be called.
 
-        What may have been written stays open; what is in both is about to be written again, and is open too.
+        What may have been written stays open; what is in both is about to be written again, and is open too. What this
+        run has written before it was interrupted stays so, unless it is written again: another server may have been
+        asked then.
         """
         known = [(change, outcome) for change, outcome in settled if not outcome.open]
+        known = [each for each in known if _took(each[1]) or not self._was_written(each[0])]
         with self._writing() as transaction:
             noted = self._account.settle(transaction, self._run, known)
             note_servers(transaction, self._gone_on(known))
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
-            transaction.executemany(_INTENT, (self._row(change) for change in intended))
+            transaction.executemany(_INTENT, (self._row(each) for each in intended if not self._was_written(each)))
         return lambda: self._account.tell(noted)
 
     def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
-        """What was open at another server too, and is written at this one: whoever asks this one is told by it."""
+        """What another server has or may have, and is written at this one: whoever asks this one is told by it."""
         for change, outcome in known:
-            key = (change.user.id, change.digest, part_of(change))
-            if outcome.result is Result.WRITTEN and key in self._left_open:
+            if outcome.result is Result.WRITTEN and _key(change) in self._before:
                 yield Step(self._run, change, outcome.result, server=self._server)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
@@ -81,17 +86,20 @@ class RunJournal:
         So does what it may have written, which is open and has no number yet, and of what was taken, that it was not
         shown.
         """
-        stays = self._stands | self._left_open.keys()
         fresh = [
             (change, outcome)
             for change, outcome in left
-            if outcome.result is not Result.WRITTEN and (change.user.id, change.digest, part_of(change)) not in stays
+            if outcome.result is not Result.WRITTEN and _key(change) not in self._before
         ]
         if fresh:
             with self._writing() as transaction:
                 noted = self._account.note(transaction, self._run, fresh)
                 transaction.executemany(_LEFT, (self._row(each.change, each) for each in noted))
             self._account.tell(noted)
+
+    def _was_written(self, change: Change) -> bool:
+        came, _ = self._before.get(_key(change), (None, ""))
+        return bool(came == Result.WRITTEN.value)
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:
@@ -109,10 +117,16 @@ class RunJournal:
         noted = json.encode([kept_change(user, each, self._sealer) for each in change.attributes]).decode()
         key = (self._run, user.id, user.name, change.digest, part_of(change))
         if known is None:
-            servers = beside(self._left_open.get((user.id, change.digest, part_of(change)), ""), self._server)
+            came, at = self._before.get(_key(change), (None, ""))
+            servers = beside("" if came else at, self._server)
             return (*key, ref, change.rule, noted, None, None, servers, None, stamp())
         outcome = (known.outcome.result.value, known.outcome.why)
         return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, known.time or None)
+
+
+def _key(change: Change) -> tuple[str, str, str]:
+    """What tells a write from the others of its run."""
+    return change.user.id, change.digest, part_of(change)
 
 
 def _took(outcome: Outcome) -> bool:
@@ -136,10 +150,18 @@ class Ours:
         ((self._job, kind),) = found or [(None, "apply")]
         self._takes_back = kind == "undo"
 
-    def take(self, transaction: Transaction, written: Iterable[Change], *, late: bool = False) -> None:
+    def take(
+        self,
+        transaction: Transaction,
+        written: Iterable[Change],
+        *,
+        late: bool = False,
+        now: Mapping[str, User] = MappingProxyType({}),
+    ) -> None:
         """Values that are set are this job's; those that an undo puts back, of the job that had written them.
 
-        `late`: other runs may have begun since. What they wrote is not taken from them.
+        `late`: other runs may have begun since. What they wrote is not taken from them, nor are values that stand:
+        `now` has the users as they are by then.
         """
         where, newer = self._description, frozenset[str]()
         if late:
@@ -147,23 +169,67 @@ class Ours:
             newer = frozenset(id_ for (id_,) in self._database.rows(since, self._run))
         ownership, left = Ownership(self._database, where.identity), iter(written)
         while some := list(islice(left, _AT_ONCE)):
-            taken = [self._taken(change.user, each) for change in some for each in change.attributes]
+            gone = self._taken_away(newer, [change.user.id for change in some]) if newer else {}
+            taken = [
+                self._taken(change.user, each, now)
+                for change in some
+                for each in change.attributes
+                if not gone
+                or not (marks := self._marks(each))
+                or not marks <= gone.get((change.user.id, each.name.lower()), set())
+            ]
             ownership.note(transaction, self._run, taken, where.equality, newer)
 
-    def _taken(self, user: UserRef, each: AttributeChange) -> Taken:
-        """Whose these values are: nobody's, where there are none; put back, where they were nobody's before."""
+    def _taken_away(self, newer: Collection[str], users: Sequence[str]) -> dict[tuple[str, str], set[str]]:
+        """By user and attribute what was there, as `_marks`, before one of these runs emptied it: nobody owns it since.
+
+        Of a secret the journal tells by what was written there last.
+        """
+        query = (
+            "select user_id, run, attributes from journal join runs on runs.id = journal.run "
+            "where directory = ? and outcome = 'written' and user_id in ({users}) order by number, part desc"
+        )
+        last: dict[tuple[str, str], set[str]] = {}
+        gone: dict[tuple[str, str], set[str]] = {}
+        for user, run, attributes in rows_of_users(self._database, query, users, self._description.identity):
+            for each in past_of(attributes, run, self._database.where) if run != self._run else ():
+                slot = (user, each.name.lower())
+                if marks := self._marks(each):
+                    last[slot] = marks
+                    gone.pop(slot, None)
+                elif run in newer:
+                    gone[slot] = last.get(slot, set()) | self._marks(replace(each, new=each.old))
+        return gone
+
+    def _marks(self, each: AttributeChange) -> set[str]:
+        """What is known of the values that a change sets: their digests, or the fingerprint of a secret."""
+        if each.secret:
+            return {each.fingerprint} - {""}
+        rule = self._description.equality(each.name)
+        return {equality.digest(rule, value) for value in each.new}
+
+    def _taken(self, user: UserRef, each: AttributeChange, now: Mapping[str, User]) -> Taken:
+        """Whose these values are: nobody's, where there are none; put back, where they were nobody's before.
+
+        An object class that stays is needed by other attributes, and is not kept as ours when another one goes.
+        """
+        shown = user.id in now and not each.secret and each.name != OBJECT_CLASS
+        there = now[user.id].values.get(each.name, ()) if shown else ()
         if not (each.new or each.fingerprint):
-            return Taken(user, each, None)
+            return Taken(user, each, None, there=there)
         if not self._takes_back:
-            return Taken(user, each, self._job)
+            return Taken(user, each, self._job, there=there)
         writer = self._had_written(user, each)
-        return Taken(user, each, writer or self._job, restored=writer is None)
+        return Taken(user, each, writer or self._job, restored=writer is None, there=there)
 
     def _had_written(self, user: UserRef, each: AttributeChange) -> str | None:
         """The job whose apply once wrote these very values there, the last if several did."""
         query = (
-            "select runs.job, journal.attributes from journal join runs on runs.id = journal.run "
-            "where user_id = ? and outcome = 'written' and directory = ? and kind = 'apply' order by number desc"
+            "select job, attributes from ("
+            "select job, attributes, number from journal join runs on runs.id = journal.run "
+            "where user_id = ? and outcome = 'written' and directory = ? and kind = 'apply' "
+            "union all select job, attributes, number from kept_writes where user_id = ? and directory = ?"
+            ") as wrote order by number desc"
         )
         rule = self._description.equality(each.name)
 
@@ -175,7 +241,7 @@ class Ours:
         return next(
             (
                 job
-                for job, attributes in self._database.rows(query, user.id, self._description.identity)
+                for job, attributes in self._database.rows(query, *[user.id, self._description.identity] * 2)
                 for noted in json.decode(attributes, type=list[KeptChange])
                 if says(noted)
             ),

@@ -128,6 +128,15 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     )
 
 
+def check_row(row: Sequence[Any], sealer: Sealer, where: str) -> None:
+    """Raises StateError for a row that is damaged, or has a sealed value that its own key does not open."""
+    found = step(row, sealer, where)
+    for each in _decoded(row[7], found.run, where):
+        if each.sealed and each.key == sealer.check and sealer.open(found.change.user, each.name, each.sealed) is None:
+            what = f"the state is damaged: a sealed password in the journal of run {found.run} cannot be opened"
+            raise StateError(what, where=where)
+
+
 def agent_of(agent: str, run: str, where: str) -> AgentRef:
     """The agent of a row. Raises StateError where it is damaged."""
     try:

@@ -29,8 +29,8 @@ def beside(state: Path) -> Path:
     return real.with_name(f"{real.name}.key")
 
 
-def key_of(state: Path, *, needed: bool) -> Secret | None:
-    """The key of this state, made where there is none; None where it cannot be made and is not `needed`.
+def key_of(state: Path, *, needed: bool, make: bool = True) -> Secret | None:
+    """The key of this state, made where there is none; None where it cannot or is not to be made, nor is `needed`.
 
     Raises StateError, and FileError for a file that is none, or open to others.
     """
@@ -41,6 +41,8 @@ def key_of(state: Path, *, needed: bool) -> Secret | None:
         key = b""
     except OSError as fault:
         raise StateError(f"the key of the state cannot be read: {fault.strerror}", where=str(path)) from None
+    if not (key or make):
+        return None
     try:
         return Secret(key or _read(path, os.O_RDWR | os.O_CREAT))
     except OSError as fault:

@@ -86,7 +86,7 @@ class Leases:
     def _begun(self) -> Db:
         db = self._db = self._connect()
         db.execute(_BEGIN, prepare=False)
-        self._fence = _signed(secrets.token_bytes(8))
+        self._fence, _ = _numbers(secrets.token_hex())
         db.execute("select pg_advisory_xact_lock(%s)", (self._fence,))
         return db
 

@@ -100,7 +100,7 @@ class DirectoryMemory(JobNotes):
         return found
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        maybe = self._maybe_ours()
+        maybe, unshown = self._maybe_ours(), self._unshown()
         for row in self._ownership.of_job(self._job):
             attributes: Mapping[str, Owned] = row.attributes
             if OBJECT_CLASS in attributes:
@@ -109,8 +109,10 @@ class DirectoryMemory(JobNotes):
             if row.user.id in maybe:
                 attributes = _with(attributes, maybe.pop(row.user.id)[1])
             if attributes:
+                unshown.pop(row.user.id, None)
                 yield row.user, attributes
         yield from maybe.values()
+        yield from ((user, {}) for id_, (user, _) in unshown.items() if id_ not in maybe)
 
     def _maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
         """By user id what applies of this job set out to write, of which nobody knows whether they did."""
@@ -163,15 +165,29 @@ class DirectoryMemory(JobNotes):
             yield run, job, server, UserRef(id_, name), attributes
 
     def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+        return {id_: values for id_, (_, values) in self._unshown().items()}
+
+    def _unshown(self) -> dict[str, tuple[UserRef, Mapping[str, tuple[Held, ...]]]]:
+        """By user id the user, and what `unshown` says of it. What another job has written since is no more ours."""
         query = (
-            "select user_id, run, attributes, lost, outcome from journal join runs on runs.id = journal.run "
-            "where user_id in (select user_id from journal where lost is not null) "
-            "and outcome in ('written', 'failed', 'conflict') and directory = ? and job = ? order by number"
+            "select user_id, user_name, job, run, attributes, lost, outcome from journal "
+            "join runs on runs.id = journal.run where user_id in (select user_id from journal where lost is not null) "
+            "and outcome in ('written', 'failed', 'conflict') and directory = ? order by number"
         )
-        found: dict[str, dict[str, tuple[Held, ...]]] = {}
-        for user, run, attributes, lost, outcome in self._database.rows(query, self._directory, self._job):
-            values = found.setdefault(user, {})
+        found: dict[str, tuple[UserRef, dict[str, tuple[Held, ...]]]] = {}
+        owns: dict[tuple[str, str], str | None] = {}
+        for user, dn, job, run, attributes, lost, outcome in self._database.rows(query, self._directory):
             names = names_of(attributes, run, self._database.where)
+            if job != self._job:
+                if outcome == "written" or lost:
+                    _, values = found.get(user, (None, {}))
+                    theirs = {name.lower(): pattern for name, pattern in names.items()}
+                    for name in [each for each in values if each.lower() in theirs]:
+                        if not apart(theirs[name.lower()], owns[user, name]):
+                            del values[name]
+                continue
+            owns |= {(user, name): pattern for name, pattern in names.items()}
+            _, values = found.setdefault(user, (UserRef(user, dn), {}))
             if outcome == "conflict":  # nothing was written; what was believed of them does not hold
                 values.update({name: () for name in names if name in values})
                 continue
@@ -179,7 +195,7 @@ class DirectoryMemory(JobNotes):
                 values.pop(name, None)
             put = {each.name: each.new for each in past_of(attributes, run, self._database.where) if not each.secret}
             values.update({name: put.get(name, ()) for name in lost_of(lost, run, self._database.where)})
-        return {user: values for user, values in found.items() if values}
+        return {user: each for user, each in found.items() if each[1]}
 
     def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         here = self._description
@@ -283,7 +299,9 @@ class DirectoryMemory(JobNotes):
             "select 1 from runs where directory = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
             "and exists (select 1 from journal where journal.run = runs.id) limit 1"
         )
-        return self._database.kept and not self._database.rows(query, self._directory)
+        pruned = "select 1 from pruned where directory = ? and whole = 1"
+        found = self._database.rows(query, self._directory) or self._database.rows(pruned, self._directory)
+        return self._database.kept and not found
 
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""

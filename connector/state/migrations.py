@@ -16,7 +16,10 @@ journal      what a run set out to write. `part`: what went first, or empty (`mo
 told         of each run and sink of the audit (file, syslog), the number up to which it was told for certain
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same
-plans        plans that were saved for a reviewer
+plans        plans that were `saved` for a reviewer, and the ids and names of `users` (JSON) in each; `undoes`: the run
+             that such a plan takes back; `file`: the SHA-256 of the saved document, null if an older version did
+approvals    of runs and releases, who has approved them, by which key, and when that was judged
+releases     holds that were ended by people who had to approve it; `number` orders them among the runs
 holders      in PostgreSQL, who took each lease last, for messages: a session's own name has room for 63 octets alone
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
@@ -29,6 +32,14 @@ refused      users whom the directory did not let a job write: the `attributes` 
 sources      where each job's agents come from, as its last apply read them
 directories  how many users a directory has been seen to have
 drawn        of each job's last full plan the digests of changes and problems (JSON); `drawn_by` is empty for people
+kept_writes  what a run that was pruned wrote, as far as it is its job's still, or an undo of another run would put it
+             back: so that it is its job's again. `number`: of that run; `attributes` (JSON) as in the journal
+pruned       of each job and directory, `until` when its oldest runs were pruned; whether they had written and were
+             `whole`, not of some agents alone
+run_plans    the same of the plans of its newest runs and attempts that had changes; `number` orders them
+documents    a fleet's plan that waits (`kind` plan), one a job, and reports of its applies: JSON, compressed by zlib
+chains       of each job and sink of its audit, the last record that is safe there: its number in the chain (`seq`) and
+             its digest. `under_way`: a session with that sink has begun, and not ended in order
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
 """
 
@@ -119,6 +130,42 @@ MIGRATIONS: Final = (
     create table drawn (
         job text not null, drawn_by text not null, plan text not null, primary key (job, drawn_by)
     )
+    """,
+    "create table run_plans (run text primary key, job text not null, plan text not null, number integer not null)",
+    """
+    alter table plans add column saved text;
+    alter table plans add column users text;
+    create table kept_writes (
+        directory text not null, job text not null, user_id text not null, number integer not null,
+        attributes text not null, primary key (directory, user_id, job, number)
+    );
+    create table pruned (
+        directory text not null, job text not null, until text not null, whole integer not null,
+        primary key (directory, job)
+    )
+    """,
+    """
+    create table chains (
+        job text not null, sink text not null, seq bigint not null, digest text not null, under_way integer not null,
+        primary key (job, sink)
+    )
+    """,
+    """
+    alter table plans add column undoes text;
+    create table approvals (
+        run text not null, who text not null, fingerprint text not null, time text not null, primary key (run, who)
+    );
+    create table releases (
+        id text primary key, job text not null, time text not null, why text not null, number integer not null
+    )
+    """,
+    "alter table plans add column file text",
+    """
+    create table documents (
+        id text primary key, job text not null, kind text not null, digest text not null, created text not null,
+        octets bytea not null
+    );
+    create unique index documents_waiting on documents (job) where kind = 'plan'
     """,
 )
 

@@ -9,11 +9,13 @@ each has its own values.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, AttributeChange, Equality, Owned, UserRef
+from connector.model import OBJECT_CLASS, AttributeChange, Equality, Held, Owned, UserRef, Value
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
 from connector.state.database import Database, Transaction, rows_of_users, sound
@@ -24,6 +26,8 @@ _KEEP: Final = """
     on conflict (directory, user_id, job)
     do update set user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times
 """
+_SHARED: Final = 100
+"""So many values are digested once if many users get them: object classes, an address."""
 _FORGET: Final = "delete from ownership where directory = ? and job = ? and user_id = ?"
 Attributes = dict[str, Owned]
 _decode = json.Decoder(Attributes).decode
@@ -38,12 +42,16 @@ class Row(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True, gc=False):
-    """An attribute of a user as a run has left it, and whose it is now; None: nobody's."""
+    """An attribute of a user as a run has left it, and whose it is now; None: nobody's.
+
+    `there`: the values that are there, where that is settled late. Another server may have told of them since.
+    """
 
     user: UserRef
     change: AttributeChange
     job: str | None
     restored: bool = False
+    there: tuple[Held, ...] = ()
 
 
 class Ownership:
@@ -85,6 +93,7 @@ class Ownership:
         for row in self.of(list(users)):
             known[row.user.id][row.job] = {spelt.get(name.lower(), name): each for name, each in row.attributes.items()}
         touched: dict[tuple[str, str], None] = {}
+        digest = lru_cache(_SHARED)(equality.digest)
         for each in taken:
             name, id_ = each.change.name, each.user.id
             jobs = known[id_]
@@ -92,11 +101,17 @@ class Ownership:
             held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)] if jobs else ()
             if newer and any(jobs[job][name].run in newer for job in held):
                 continue
+            there = {equality.digest(rules[name], equality.plain(value)) for value in each.there}
             for job in held:
                 before = jobs[job].pop(name)
                 touched[job, id_] = None
-            if each.job is not None and (now := _owned(run, each, before, rules[name])):
-                jobs.setdefault(each.job, {})[name] = now
+                if stays := tuple(value for value in before.values if value in there):
+                    jobs[job][name] = replace(before, values=stays)
+            if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
+                ours = jobs.setdefault(each.job, {})
+                also = ours[name].values if name in ours else ()
+                more = tuple([value for value in also if value not in now.values])
+                ours[name] = replace(now, values=(*now.values, *more)) if more else now
                 touched[each.job, id_] = None
         self.keep(transaction, (Row(job, users[id_], known[id_][job]) for job, id_ in touched))
 
@@ -127,7 +142,9 @@ def _meet(job: str, owned: Owned, taken: Taken) -> bool:
     return job == taken.job or not apart(owned.pattern, taken.change.pattern)
 
 
-def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owned | None:
+def _owned(
+    run: str, taken: Taken, before: Owned | None, rule: Equality, digest: Callable[[Equality, Value], str]
+) -> Owned | None:
     """What is ours of an attribute that a run has written; None: nothing.
 
     A value that was there before, and that no job had written, is not ours for being kept.
@@ -136,7 +153,7 @@ def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owne
     if change.secret:
         values: tuple[str, ...] = ()
     else:
-        digests = [equality.digest(rule, value) for value in change.new]
+        digests = [digest(rule, equality.plain(value)) for value in change.new]
         if change.old:
             known = before.values if before and before.restored == taken.restored else ()
             put = equality.minus(rule, change.new, change.old)

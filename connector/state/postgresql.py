@@ -7,13 +7,15 @@ settings and locks are those of a transaction.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
-from connector.errors import FileError, StateError
+from connector.errors import FileError, StateError, UsageError
 from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
@@ -139,6 +141,17 @@ class PostgreSQL:
                     here, process = socket.gethostname(), os.getpid()
                     transaction.put("holders", name=name, job=job, host=here, process=process, since=stamp("seconds"))
             yield
+
+    def size(self) -> tuple[int, int]:
+        ((octets,),) = self.rows("select pg_database_size(current_database())")
+        return int(octets), 0
+
+    def faults(self) -> list[str]:
+        return []
+
+    def back_up(self, path: Path) -> None:
+        command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", self.where])
+        raise UsageError(f"this state is in PostgreSQL, whose own tool makes copies. Run: {command}", where=self.where)
 
     def close(self) -> None:
         with suppress(psycopg.Error):

@@ -20,6 +20,11 @@ _NONCE = 12
 """Octets, as NIST SP 800-38D §8.2 recommends; random ones, of which a key may see 2³²."""
 
 
+def key_name(job: str) -> str:
+    """What the table meta calls the key of a job."""
+    return f"key of {job}"
+
+
 class Sealer:
     """AES-256-GCM (NIST SP 800-38D) under a key derived from `key`; each value is bound to its user and attribute.
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from connector.errors import BusyError, StateError
+from connector.errors import BusyError, OutputError, StateError, UsageError
 from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """The second where the library's own message quotes a name in a file that is damaged."""
+
+_PIECE: Final = 2_000
+"""Pages of a state that are copied at once: 32 MB."""
+_AGAIN: Final = 3
+"""So often the copy of a state is begun piece by piece."""
 
 
 class Sqlite:
@@ -45,6 +49,8 @@ class Sqlite:
             self.rows("pragma synchronous = extra")
             # in a new file; a batch then touches a quarter as many as of the usual size (SQLite, pragma page_size)
             self.rows("pragma page_size = 16384")
+            # what is deleted is overwritten, for it may be about people (SQLite, pragma secure_delete)
+            self.rows("pragma secure_delete = on")
             # a rollback journal that is written over, and removed at the end, takes less time than one that is made and
             # removed for each transaction (SQLite, pragma journal_mode); another mode was somebody's choice
             if self.rows("pragma journal_mode") == [("delete",)]:
@@ -129,6 +135,8 @@ class Sqlite:
             except OSError as fault:
                 raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
             self._rests_on[path] = _itself(os.fstat(handle))
+            import socket  # noqa: PLC0415  # seldom needed
+
             who = f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {stamp('seconds')}"
             with suppress(OSError):  # it is for messages alone; that it cannot be left is no matter
                 os.ftruncate(handle, 0)
@@ -138,6 +146,49 @@ class Sqlite:
             self._rests_on.pop(path, None)
             os.close(handle)
 
+    def size(self) -> tuple[int, int]:
+        page, all_, free = (self.rows(f"pragma {each}")[0][0] for each in ("page_size", "page_count", "freelist_count"))
+        return page * all_, page * free
+
+    def faults(self) -> list[str]:
+        return [said for (said,) in self.rows("pragma integrity_check") if said != "ok"]
+
+    def back_up(self, path: Path) -> None:
+        new = path.with_name(f".{path.name}.new")  # a name of its own, so that nobody takes a part for the whole
+        try:
+            if path.exists():
+                raise UsageError("this file exists. Name a new one", where=str(path))
+            new.unlink(missing_ok=True)
+            new.touch(mode=0o600, exist_ok=False)
+            try:
+                with closing(sqlite3.connect(new)) as copy:
+                    self._copy(copy)
+                os.link(new, path)  # unlike a renamed file, it never takes the place of another one
+                _sync(path.parent)
+            finally:
+                new.unlink(missing_ok=True)
+        except FileExistsError:
+            raise UsageError("this file exists. Name a new one", where=str(path)) from None
+        except OSError as fault:
+            raise OutputError(f"cannot be written: {_said(fault)}", where=str(path)) from None
+        except sqlite3.Error as fault:
+            raise StateError(f"the state cannot be copied: {_said(fault)}", where=self.where) from None
+
+    def _copy(self, copy: sqlite3.Connection) -> None:
+        """Copy piece by piece, so that others may write; a write begins it anew. After some of these, all at once."""
+        begun = 0
+
+        def progress(_status: int, left: int, all_: int) -> None:
+            nonlocal begun
+            begun += left >= all_ - _PIECE
+            if begun > _AGAIN:
+                raise _BeginsAnewError
+
+        try:
+            self._db.backup(copy, pages=_PIECE, progress=progress)
+        except _BeginsAnewError:
+            self._db.backup(copy)
+
     def close(self) -> None:
         with suppress(StateError):
             if self._keeps_rollbacks:
@@ -146,6 +197,18 @@ class Sqlite:
                 self.rows("pragma journal_mode = delete")
         with suppress(sqlite3.Error):
             self._db.close()
+
+
+class _BeginsAnewError(Exception):
+    """The copy of a state was begun too often."""
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _left_by(handle: int) -> str:

@@ -6,34 +6,39 @@ elsewhere (`keyfile.py`); here is only what it is known by, for each job.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import json
 from msgspec.structs import astuple, replace
 
-from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Change, Description, LastGood, Noted, Outcome, Plan, Result
-from connector.reconcile.digests import HINTS, readable
+from connector.errors import OnHoldError, RefusedError, StateError, UsageError
+from connector.model import Approval, Change, Description, LastGood, Noted, Outcome, Plan, Result, User
 from connector.runtime.clock import stamp
+from connector.state import approvals, saved_plans
 from connector.state.attempts import NEXT, Attempts
 from connector.state.database import Database
+from connector.state.documents import Documents
 from connector.state.drawn import DrawnPlans
+from connector.state.forgetting import Forgetting
 from connector.state.history import TO_LIST, History
+from connector.state.inspection import Contents, contents, faults
 from connector.state.journal import Ours, RunJournal
 from connector.state.journal_rows import STEPS, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
-from connector.state.sealing import Sealer
+from connector.state.pruning import Pruning
+from connector.state.sealing import Sealer, key_name
 from connector.state.sqlite import Sqlite
 from connector.state.telling import Telling
 from connector.state.ticks import Ticks
 
 _OF_JOBS: Final = (
-    "runs", "attempts", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule", "sources", "refused",
+    "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
+    "sources", "refused", "kept_writes", "pruned", "chains",
 )  # fmt: skip
 """The tables that know things by a job's name."""
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
@@ -60,6 +65,7 @@ class Store:
         self.telling = Telling(database)
         self.attempts = Attempts(database)
         self.drawn = DrawnPlans(database)
+        self.documents = Documents(database)
         try:
             migrate(database)
         except BaseException:
@@ -72,14 +78,14 @@ class Store:
 
     def knows(self, job: str, sealer: Sealer) -> bool:
         """Whether what this job has left behind is of this key, or it has left nothing."""
-        found = self._database.rows("select value from meta where name = ?", _key_of(job))
+        found = self._database.rows("select value from meta where name = ?", key_name(job))
         return found in ([], [(sealer.check,)])
 
     def renew(self, job: str, sealer: Sealer) -> None:
         """Note that a run of this job has told every secret anew by this key."""
         if not self.knows(job, sealer):
             with self._database.writing() as transaction:
-                transaction.put("meta", name=_key_of(job), value=sealer.check)
+                transaction.put("meta", name=key_name(job), value=sealer.check)
 
     def memory(self, directory: str, job: str, description: Description | None = None) -> DirectoryMemory:
         """What earlier runs left behind about one directory; with its description, what may be ours counts as ours."""
@@ -109,38 +115,52 @@ class Store:
             transaction.execute("insert into meta (name, value) values (?, '')", (_TRIAL,))
             raise _TakenBackError
 
+    def contents(self, job: str) -> Contents:
+        """What it holds of a job."""
+        return contents(self._database, job)
+
+    def faults(self, job: str, sealer: Sealer) -> list[str]:
+        """What is wrong with it, as far as this job needs it."""
+        return list(faults(self._database, job, sealer))
+
+    def back_up(self, path: Path) -> None:
+        """Write a whole copy to a new file, while others go on. Raises UsageError, OutputError."""
+        self._database.back_up(path)
+
+    def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
+        """Taking out runs of a job that ended before a time. `audited`: it has an audit, which may lack writes."""
+        return Pruning(self._database, job, before, audited=audited)
+
+    def forgetting(self, job: str, *, audited: bool) -> Forgetting:
+        """Taking a person out of what is known of a job; `audited` as above."""
+        return Forgetting(self._database, job, audited=audited)
+
     def ticks(self, job: str) -> Ticks:
         return Ticks(self._database, job)
 
     def close(self) -> None:
+        self.telling.let_go()
         self._database.close()
 
     # ------------------------------------------------------------ saved plans
 
-    def keep(self, plan: Plan, directory: str) -> None:
-        """Note that this plan is saved for a reviewer, so that it is known again."""
+    def keep(self, plan: Plan, directory: str, undoes: str | None = None, file: str | None = None) -> None:
+        """Note that this plan is saved for a reviewer, so that it is known again. `undoes`: the run it takes back.
+
+        `file`: the SHA-256 of its document, in hexadecimal digits; without it no approval is good for the plan.
+        """
         if not self.kept:
             raise StateError("a saved plan needs a state, and no state can be kept here", where="--save")
-        row = (plan.id, plan.job, directory, plan.digest, _seal(plan))
-        with self._database.writing() as transaction:
-            transaction.execute("insert into plans (id, job, directory, digest, seal) values (?, ?, ?, ?, ?)", row)
+        saved_plans.keep(self._database, plan, directory, undoes=undoes, file=file)
 
-    def permit(self, plan: Plan, job: str, directory: str) -> None:
-        """Raises RefusedError for a plan that was not saved by this job, for this directory, or is spent or changed."""
-        found = self._database.rows("select job, directory, seal from plans where id = ?", plan.id)
-        if not found:
-            raise RefusedError("this plan is foreign: it is not in the state of this job", where=plan.id)
-        ((its_job, its_directory, seal),) = found
-        if its_job != job or its_directory != directory:
-            why = f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
-            raise RefusedError(why, where=plan.id)
-        if seal != _seal(plan):
-            raise RefusedError("this plan was changed after it was saved", where=plan.id)
-        for (back,) in self._database.rows("select id from runs where undoes = ?", plan.id):
-            raise RefusedError(f"this plan is spent: it was applied, then undone by run {back}", where=plan.id)
-        spent = "select ended from runs where id = ? and result in ('done', 'part')"
-        for (ended,) in self._database.rows(spent, plan.id):
-            raise RefusedError(f"this plan is spent: it was applied, until {ended}", where=plan.id)
+    def permit(
+        self, plan: Plan, job: str, directory: str, undoes: str | None = None, octets: bytes | None = None
+    ) -> None:
+        """Raises RefusedError for a plan that was not saved by this job, for this directory, or is spent or changed.
+
+        Also for one that is not to take back the run that it `undoes`, and for one whose file has not these `octets`.
+        """
+        saved_plans.permit(self._database, plan, job, directory, undoes=undoes, octets=octets)
 
     # ------------------------------------------------------------ holds
 
@@ -160,12 +180,24 @@ class Store:
             transaction.execute("delete from holds where job = ?", (job,))
         return was_held
 
-    def release(self, job: str) -> bool:
-        """Let the job apply again, from whatever source it has now; whether it was on hold."""
-        was_held = self.let_go(job)
+    def release(
+        self, job: str, approved: Sequence[Approval] = (), *, seen: tuple[str, str] | None = None, source: str = ""
+    ) -> bool:
+        """Let the job apply again, from whatever source it has now; whether it was on hold.
+
+        `seen`: the hold, or none, whose end people have `approved`, for this `source` alone. Raises RefusedError where
+        it is another hold by now.
+        """
         with self._database.writing() as transaction:
+            held = self.held(job)
+            if approved and held != seen:
+                raise RefusedError("the hold has changed meanwhile. Look at it again", where=job)
+            transaction.execute("delete from holds where job = ?", (job,))
             transaction.execute("delete from sources where job = ?", (job,))
-        return was_held
+            if approved:
+                transaction.put("sources", job=job, source=source)
+                approvals.note_release(transaction, job, held[1] if held else "not on hold", approved)
+        return held is not None
 
     def source(self, job: str) -> str | None:
         """Where the agents of the job's last apply came from; None: there was none since its release."""
@@ -181,20 +213,24 @@ class Store:
     def rename(self, job: str, new: str) -> int:
         """Give all that is known of a job to another name; to how many users it wrote.
 
-        Raises UsageError where there is nothing to move, or the new name has something of its own; BusyError while a
-        run of a directory that it wrote to is under way.
+        Raises UsageError where there is nothing to move, or the new name has something of its own; OnHoldError for a
+        job on hold, whose old name would be free of it; BusyError while a run of a directory that it wrote to is under
+        way.
         """
         with self.leases(job):
             if not self._known(job):
                 raise UsageError(f"the state knows no job {job!r}", where="JOB")
             if self._known(new):
                 raise UsageError(f"the state already has a job {new!r}. Choose another name", where="NEW")
+            if held := self.held(job):
+                raise OnHoldError(f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename", where=job)
             ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
             with self._database.writing() as transaction:
-                transaction.execute("update meta set name = ? where name = ?", (_key_of(new), _key_of(job)))
+                transaction.execute("update meta set name = ? where name = ?", (key_name(new), key_name(job)))
                 transaction.execute("delete from plans where job = ?", (job,))  # they say the old name
+                transaction.execute("delete from documents where kind = 'plan' and job in (?, ?)", (job, new))
                 transaction.execute("delete from drawn where job = ?", (new,))  # a plan alone makes no job known
-                for table in (*_OF_JOBS, "drawn"):
+                for table in (*_OF_JOBS, "drawn", "run_plans", "documents"):
                     transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
         return int(users)
 
@@ -233,8 +269,9 @@ class Store:
                 "server = excluded.server, who = excluded.who, ended = null, result = null",
                 row,
             )
-            key = (_key_of(plan.job), sealer.check)
+            key = (key_name(plan.job), sealer.check)
             transaction.execute("insert into meta (name, value) values (?, ?) on conflict (name) do nothing", key)
+            approvals.note(transaction, plan.id, plan.approvals)
         self.attempts.begun = True
         journal = RunJournal(self._database, plan.id, description, sealer, self.telling)
         yield journal
@@ -279,8 +316,16 @@ class Store:
             with self._database.writing() as transaction:
                 note_servers(transaction, steps)
 
-    def settle(self, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
-        """Keep what was found out about such writes. Of several servers the one that shows a write has it."""
+    def settle(
+        self,
+        description: Description,
+        found: Sequence[tuple[Step, Outcome]],
+        now: Mapping[str, User] = MappingProxyType({}),
+    ) -> None:
+        """Keep what was found out about such writes. Of several servers the one that shows a write has it.
+
+        `now`: by id their users as they were read since.
+        """
         of_runs: dict[str, list[tuple[Change, Outcome]]] = {}
         for each, outcome in found:
             of_runs.setdefault(each.run, []).append((each.change, outcome))
@@ -293,23 +338,9 @@ class Store:
                 noted += self.telling.settle(transaction, run, outcomes)
                 written = [change for change, outcome in outcomes if outcome.result is Result.WRITTEN]
                 if written:
-                    Ours(self._database, description, run).take(transaction, written, late=True)
+                    Ours(self._database, description, run).take(transaction, written, late=True, now=now)
         self.telling.tell(noted)
 
 
 class _TakenBackError(Exception):
     """The end of a transaction of which nothing is to be kept."""
-
-
-def _key_of(job: str) -> str:
-    return f"key of {job}"
-
-
-def _seal(plan: Plan) -> str:
-    """Over all that a reviewer reads in a saved plan: the digest, and what is not in it."""
-    about = [(readable(place), readable(what)) for place, what in plan.about]  # as its document spells it
-    near = sorted([*map(readable, astuple(each))] for problem in plan.problems for each in problem.near)
-    outside = sorted(readable(name) for problem in plan.problems for name in problem.outside)
-    hints = sorted(readable(problem.why) for problem in plan.problems if problem.kind in HINTS)
-    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near, *outside, *hints])
-    return hashlib.sha256(body).hexdigest()

@@ -3,21 +3,30 @@
 Numbers count within a run, upwards, and are noted in the transaction of their outcomes. A mark never says more than
 what is safe with its sink, so that it may say less; what lies between is told again, by the same number. A run tells
 what runs on its own directory left: the others may be under way, or have other sinks.
+
+Of each sink the state also has the job's `Link`: the last record of its chain that is safe there. How the two come
+about, and which is ahead after a kill, is told in `observers/chain.py`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Self
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from typing import Final, Self
 
 from msgspec import Struct
 
-from connector.errors import StateError
+from connector.errors import BusyError, StateError
 from connector.model import Change, Noted, Outcome
 from connector.runtime.clock import stamp
-from connector.state.database import Database, Transaction
+from connector.state.database import Database, Row, Transaction
 from connector.state.journal_rows import OUTCOMES, note_outcomes, step
 from connector.state.sealing import Sealer
 
 Teller = Callable[[Sequence[Noted]], None]
+_BEGUN: Final = (
+    "insert into chains (job, sink, seq, digest, under_way) values (?, ?, 0, '', 1) "
+    "on conflict (job, sink) do update set under_way = 1"
+)
+_LINKED: Final = "update chains set seq = ?, digest = ?, under_way = ? where job = ? and sink = ?"
 
 
 class Owed(Struct, frozen=True):
@@ -36,10 +45,22 @@ class Owed(Struct, frozen=True):
     outcomes: Sequence[Noted]
 
 
+class Link(Struct, frozen=True):
+    """The last record of a job's chain that is safe with a sink, by its number and its digest (hexadecimal).
+
+    `ended`: the session that told it ended in order, so that the sink has no record after it.
+    """
+
+    seq: int = 0
+    digest: str = ""
+    ended: bool = True
+
+
 class Telling:
     """The account of one state's journal. Until a job's audit has begun, nothing is numbered and nothing is owed.
 
-    `lost`: the journal could not be written. All of its methods raise StateError.
+    `lost`: the journal could not be written. `begun`: by sink, the link as this session found it. All of its methods
+    raise StateError.
     """
 
     def __init__(self, database: Database) -> None:
@@ -54,6 +75,9 @@ class Telling:
         self._directory = ""
         self._who = ""
         self._sealer = Sealer(None)
+        self._links: dict[str, Link] = {}
+        self._lease = ExitStack()
+        self.begun: dict[str, Link] = {}
         self.lost = False
 
     def of(self, job: str, sealer: Sealer) -> Self:
@@ -72,8 +96,19 @@ class Telling:
 
         `directory`: the one that is held; empty: all that the job wrote to are, and nothing is forgotten. `who`: who
         writes, as JSON. `secure` makes what was told safe, and marks it. A sink that the job has no more is owed
-        nothing of this directory: named again, it is told from then on.
+        nothing of this directory: named again, it is told from then on. One process at a time adds to a job's chain.
+        Raises BusyError.
         """
+        self.let_go()
+        try:
+            self._lease.enter_context(self._database.lease(f"the audit of {self._job}", self._job))
+        except BusyError as fault:
+            why = "another run adds to the audit of this job. Rerun later"
+            raise BusyError(why, where=fault.where) from None
+        self.begun, self._links = {sink: self.link(sink) for sink in sinks}, {}
+        if any(link.ended for link in self.begun.values()):  # else the last session was interrupted, too
+            with self._database.writing() as transaction:
+                transaction.executemany(_BEGUN, [(self._job, sink) for sink in sinks])
         self._directory, self._sinks, self._who = directory, tuple(sinks), who
         self._teller, self._secure = teller, secure
         if not directory:
@@ -144,16 +179,43 @@ class Telling:
         """What has numbers up to this one is safe with a sink; the next transaction notes that."""
         self._marks[sink, run] = max(number, self._marks.get((sink, run), 0))
 
+    def link(self, sink: str) -> Link:
+        """The last record of this job's chain that is known to be safe with a sink."""
+        query = "select seq, digest, under_way from chains where job = ? and sink = ?"
+        found = self._database.rows(query, self._job, sink)
+        return next((Link(seq, digest, not under_way) for seq, digest, under_way in found), Link())
+
+    def linked(self, sink: str, link: Link) -> None:
+        """A record of the chain is safe with a sink, and more may come; the next transaction notes that."""
+        self._links[sink] = Link(link.seq, link.digest, ended=False)
+
+    def end(self, links: Mapping[str, Link]) -> None:
+        """Note how the chains have ended, and let others add to the job's. A sink without a link was told nothing."""
+        with closing(self._lease):
+            self._links = self.begun | {sink: link for sink, link in links.items() if sink in self.begun}
+            self.begun = {}
+            self.flush()
+
+    def let_go(self) -> None:
+        """Let others add to the job's chain, which has not ended."""
+        self._lease.close()
+
     def keep(self, transaction: Transaction) -> None:
-        """Note the marks that have come up."""
+        """Note the marks and links that have come up."""
+        if self._links:
+            rows: list[Row] = [
+                (each.seq, each.digest, int(not each.ended), self._job, sink) for sink, each in self._links.items()
+            ]
+            transaction.executemany(_LINKED, rows)
+            self._links = {}
         if self._marks:
             rows = [(number, run, sink, number) for (sink, run), number in self._marks.items()]
             transaction.executemany("update told set number = ? where run = ? and sink = ? and number < ?", rows)
             self._marks = {}
 
     def flush(self) -> None:
-        """Note the marks now."""
-        if self._marks:
+        """Note them now."""
+        if self._marks or self._links:
             with self._database.writing() as transaction:
                 self.keep(transaction)
 

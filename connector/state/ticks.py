@@ -36,6 +36,12 @@ class Ticks:
             return Tick(_time(tick), bool(ended), _time(good) if good else None)
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the job's turn without a tick. Raises BusyError while another process has it."""
+        with self._database.lease(f"the schedule of {self._job}"):
+            yield
+
+    @contextmanager
     def turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
         """Hold the job's turn, until the end or death of this process, and note the tick; False: it was run already.
 

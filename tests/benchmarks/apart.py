@@ -1,4 +1,4 @@
-"""What is measured without a server: starting, parsing a tenant, and a plan against an LDIF file."""
+"""What is measured without a server: parsing a tenant, and a plan against an LDIF file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,6 @@ from tests.support.jobs import job_file, ldif_directory
 
 def _nothing() -> float:
     return 0.0
-
-
-def start(folder: Path, rounds: int) -> Iterator[Figure]:
-    """`--help` against a Python that does nothing."""
-    entrants = [
-        Entrant("empty Python", [sys.executable, "-c", ""]),
-        Entrant("--help", [sys.executable, "-m", "connector", "--help"]),
-    ]
-    contest = Contest(entrants, 5 * rounds, folder, _nothing)
-    yield Figure.of(contest, "cec-connector --help", 0, ("--help", "empty Python"), Target(6.0))
 
 
 def parse(folder: Path, count: int, rounds: int) -> Iterator[Figure]:

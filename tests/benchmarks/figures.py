@@ -39,8 +39,11 @@ class Figure:
         return fast and (self.target.memory is None or self.cost.memory <= self.target.memory)
 
     @classmethod
-    def of(cls, contest: Contest, work: str, users: int, pair: tuple[str, str], target: Target | None = None) -> Figure:
-        """The first of the pair against the second."""
+    def of(
+        cls, contest: Contest, work: str, users: int, pair: tuple[str, str], target: Target | None = None,
+        by: str = "wall",
+    ) -> Figure:  # fmt: skip
+        """The first of the pair against the second, by wall time or by processor time (`cpu`)."""
         name, against = pair
         cost, unit = contest.median(name), contest.median(against)
-        return cls(work, users, name, against, contest.ratio(name, against), cost, unit, target)
+        return cls(work, users, name, against, contest.ratio(name, against, by), cost, unit, target)

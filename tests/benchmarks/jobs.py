@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from tests.support.jobs import file_source, job_file, ldap_directory
 from tests.support.slapd import PEOPLE, SYNC
 
 HERE = Path(__file__).parent
-PYTHON_LDAP = find_spec("ldap") is not None
 
 ONE_RULE = """\
 match:
@@ -92,8 +89,8 @@ def wanted(server: Server, attributes: tuple[str, ...], **more: object) -> str:
 
 
 def script(
-    file: str, action: str, told: str, expected: tuple[int, int], *, rounds: int | None = None,
-    name: str = "", prepare: Callable[[], None] = lambda: None,
+    file: str, action: str, told: str, expected: tuple[int, int], *, name: str = "",
+    python: str | Path = sys.executable,
 ) -> Entrant:  # fmt: skip
     """One of the scripts here, which has to say these two numbers on its standard output."""
 
@@ -102,5 +99,5 @@ def script(
         if said != expected:
             raise RuntimeError(f"{file} {action} counted {said}, and {expected} is right")
 
-    command: list[str | Path] = [sys.executable, HERE / file, action, told]
-    return Entrant(name or file, command, check=check, env=PASSWORD, rounds=rounds, prepare=prepare)
+    command: list[str | Path] = [python, HERE / file, action, told]
+    return Entrant(name or file, command, check=check, env=PASSWORD)

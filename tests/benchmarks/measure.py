@@ -29,14 +29,13 @@ class Entrant:
     """A command of a contest.
 
     `prepare` runs before it and `check` after it, both outside of what is measured; `check` raises where the work was
-    not done. `rounds`: the most that it takes part in, for slow ones.
+    not done.
     """
 
     name: str
     command: Sequence[str | Path]
     prepare: Callable[[], None] = lambda: None
     check: Callable[[Path], None] = lambda out: None
-    rounds: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     keep: bool = True
     """Whether its standard output is kept for `check`, in a file; else it goes to the null device."""
@@ -44,7 +43,7 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One entrant's wall against another's: the median of the rounds' ratios, and the least and greatest of them."""
+    """One entrant's cost against another's: the median of the rounds' ratios, and the least and greatest of them."""
 
     median: float
     low: float
@@ -59,19 +58,18 @@ class Contest:
         self.samples: dict[str, list[Sample]] = {entrant.name: [] for entrant in entrants}
         for number in range(rounds):
             for entrant in entrants:
-                if entrant.rounds is None or number < entrant.rounds:
-                    print(f"    round {number + 1} of {rounds}: {entrant.name:<40}", end="\r", file=sys.stderr)
-                    self.samples[entrant.name].append(run(entrant, folder, spent))
+                print(f"    round {number + 1} of {rounds}: {entrant.name:<40}", end="\r", file=sys.stderr)
+                self.samples[entrant.name].append(run(entrant, folder, spent))
         print(" " * 70, end="\r", file=sys.stderr)
 
     def add(self, name: str, walls: Sequence[float]) -> None:
         """A part of an entrant's runs, of which no more than the wall is known."""
         self.samples[name] = [Sample(wall, 0.0, 0.0, 0) for wall in walls]
 
-    def ratio(self, one: str, other: str) -> Ratio:
-        """Of walls, round by round, as many as both took part in."""
-        pairs = zip(self.samples[one], self.samples[other], strict=False)
-        ratios = [a.wall / b.wall for a, b in pairs]
+    def ratio(self, one: str, other: str, of: str = "wall") -> Ratio:
+        """Of walls, or of processor times (`cpu`), round by round."""
+        pairs = zip(self.samples[one], self.samples[other], strict=True)
+        ratios = [getattr(a, of) / getattr(b, of) for a, b in pairs]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios), len(ratios))
 
     def median(self, name: str) -> Sample:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ def _parts(wanted: dict[str, Any]) -> tuple[Settings, Secret, View]:
     return Settings.model_validate(wanted["directory"]), password, View(tuple(wanted["attributes"]))
 
 
+def _times(wanted: dict[str, Any]) -> range:
+    return range(int(wanted.get("times", 1)))
+
+
 def _counted(users: Iterable[User]) -> None:
     entries = values = 0
     for user in users:
@@ -36,9 +41,9 @@ def _counted(users: Iterable[User]) -> None:
 
 
 def scan(wanted: dict[str, Any]) -> None:
-    """Read all users."""
+    """Read all users, as often as is wanted."""
     reader = LdapReader(*_parts(wanted))
-    _counted(reader.scan())
+    _counted(chain.from_iterable(reader.scan() for _ in _times(wanted)))
     reader.close()
 
 
@@ -51,9 +56,10 @@ def dump(wanted: dict[str, Any]) -> None:
 
 
 def find(wanted: dict[str, Any]) -> None:
-    """Look users up by the keys in a file, one a line."""
+    """Look users up by the keys in a file, one a line, as often as is wanted."""
     reader = LdapReader(*_parts(wanted))
-    _counted(reader.find(("uid", line) for line in Path(wanted["keys"]).read_text().splitlines()))
+    keys = [("uid", line) for line in Path(wanted["keys"]).read_text().splitlines()]
+    _counted(chain.from_iterable(reader.find(iter(keys)) for _ in _times(wanted)))
     reader.close()
 
 

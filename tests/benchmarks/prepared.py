@@ -17,6 +17,7 @@ from connector.directories.ldap import ber, requests
 from connector.directories.ldap.requests import Edit, Modification, Scope, Search
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD
 
+NUMBER = "SIPIdentityUserName"
 KEYS, SEARCHES, WRITES = 64, 4, 256
 """Keys of one search, and how many searches and how many writes are in flight."""
 
@@ -26,10 +27,12 @@ def prepare_requests(folder: Path, plan: Path, port: int, attributes: tuple[str,
     changes = json.loads(plan.read_bytes())["changes"]
     accounts = [change["agent"]["accountCode"] for change in changes]
     seats = [str(change["agent"]["workNo"]) for change in changes]
+    numbers = [each["new"][0] for change in changes for each in change["attributes"] if each["name"] == NUMBER]
     stages = {
         "bind": (1, [_bind()]),
         "find": (SEARCHES, _searches("uid", accounts, attributes)),
-        "hold": (SEARCHES, _searches("cecWorkNo", seats, attributes)),
+        "hold-seats": (SEARCHES, _searches("cecWorkNo", seats, attributes)),
+        "hold-numbers": (SEARCHES, _searches(NUMBER, numbers, attributes)),
         "write": (WRITES, map(_modify, changes)),
     }
     listed = []

@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.benchmarks import rivals
 from tests.benchmarks.figures import MB, Figure, Target
 from tests.benchmarks.jobs import (
     ONE_RULE,
     ONE_RULE_ATTRIBUTES,
-    PYTHON_LDAP,
     READY_ATTRIBUTES,
     Workplace,
     script,
@@ -32,8 +32,10 @@ LOOKED_UP, FEW = 10_000, 1_000
 class Field:
     """A loaded server of a size, with everybody in sync, and a folder to work in."""
 
-    def __init__(self, folder: Path, server: Server, users: int, rounds: int) -> None:
+    def __init__(self, folder: Path, server: Server, users: int, rounds: int, rivals: Path | None = None) -> None:
         self.folder, self.server, self.users, self.rounds = folder, server, users, rounds
+        self.rivals = rivals
+        """The Python that has them, where they take part."""
 
     def agents(self, name: str, count: int, moved: int = 0) -> Path:
         """A file of so many agents, spread among the users."""
@@ -56,20 +58,17 @@ def read(field: Field) -> Iterator[Figure]:
     _same(field)
     told = wanted(server, SIX)
     counted = (users, (len(SIX) + CLASSES) * users)
-    slow = max(1, field.rounds // 2) if users <= 100_000 else 1
     entrants = [
         field.ldapsearch(*SIX),
         script("our_ldap.py", "scan", told, counted, name="our reader"),
-        script("plain_ldap3.py", "scan", told, counted, rounds=slow, name="plain ldap3"),
+        script("our_ldap.py", "scan", wanted(server, SIX, times=0), (0, 0), name="its start, and nobody read"),
+        *rivals.entrants(field.rivals, "scan", told, counted),
     ]
-    if PYTHON_LDAP:
-        entrants.append(script("plain_python_ldap.py", "scan", told, counted, rounds=slow, name="python-ldap"))
     contest = field.contest(entrants)
     held = users == 100_000
     yield Figure.of(contest, "read", users, ("our reader", "ldapsearch"), Target(1.1) if held else None)
-    yield Figure.of(contest, "read", users, ("our reader", "plain ldap3"), Target(1 / 5) if held else None)
-    for entrant in entrants[2:]:
-        yield Figure.of(contest, "read", users, (entrant.name, "ldapsearch"))
+    yield Figure.of(contest, "read", users, ("its start, and nobody read", "ldapsearch"))
+    yield from rivals.figures(contest, "read", users, "ldapsearch", ("our reader",), Target(1 / 5) if held else None)
 
 
 def tls(field: Field) -> Iterator[Figure]:
@@ -99,7 +98,7 @@ def plan(field: Field) -> Iterator[Figure]:
         few.plan("plan of 1,000", agents=some, matched=some, unchanged=some, update=0),
     ]
     contest = field.contest(entrants)
-    targets = {100_000: Target(1.4, 120 * MB), 1_000_000: Target(2.0, 3 << 29)}
+    targets = {100_000: Target(1.0, 110 * MB), 1_000_000: Target(1.0, 550 * MB)}
     yield Figure.of(contest, "plan, in sync", users, ("plan", "ldapsearch"), targets.get(users))
     target = Target(0.05, 100 * MB) if users == 1_000_000 else None
     yield Figure.of(contest, "plan of 1,000 agents", users, ("plan of 1,000", "ldapsearch"), target)
@@ -141,17 +140,15 @@ def find(field: Field) -> Iterator[Figure]:
         script("our_ldap.py", "find", told, counted, name="our reader"),
         one.plan("plan", **said),
         two.plan("plan, two rules", **said),
-        script("plain_ldap3.py", "find", told, counted, rounds=1, name="plain ldap3"),
+        *rivals.entrants(field.rivals, "find", told, counted),
     ]
-    if PYTHON_LDAP:
-        entrants.append(script("plain_python_ldap.py", "find", told, counted, rounds=1, name="python-ldap"))
     contest = field.contest(entrants)
     target = Target(0.5) if users == 100_000 else None
     work = f"look up {count:,} agents"
     yield Figure.of(contest, work, users, ("our reader", "ldapsearch -f"), target)
     yield Figure.of(contest, work, users, ("plan", "ldapsearch -f"), target)
-    for entrant in entrants[3:]:
-        yield Figure.of(contest, work, users, (entrant.name, "ldapsearch -f"))
+    yield Figure.of(contest, work, users, ("plan, two rules", "ldapsearch -f"))
+    yield from rivals.figures(contest, work, users, "ldapsearch -f", ("our reader", "plan"))
 
 
 def _same(field: Field) -> None:

@@ -114,7 +114,7 @@ class _Contest(Contest):
         self, entrants: list[Entrant], rounds: int, folder: Path, server: ScimServer, before: list[dict[str, Any]]
     ) -> None:
         self._server, self._before, self._after = server, before, ""
-        timed = [Entrant(each.name, each.command, self._restore, self._check, each.rounds) for each in entrants]
+        timed = [Entrant(each.name, each.command, self._restore, self._check) for each in entrants]
         self._said: list[tuple[float, float]] = []
         super().__init__(timed, rounds, folder, lambda: 0.0)
         for place, each in enumerate(entrants):

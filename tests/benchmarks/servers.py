@@ -26,7 +26,7 @@ class Server(Slapd):
         for old, new in (
             ("maxsize 1073741824", f"maxsize {16 << 30}"),
             ("dbnosync\n", "" if durable else "dbnosync\n"),
-            ("entryUUID,cecAccountCode eq", "entryUUID,cecAccountCode,cecWorkNo eq"),
+            ("entryUUID,cecAccountCode eq", "entryUUID,cecAccountCode,cecWorkNo,SIPIdentityUserName eq"),
         ):
             if old not in text:
                 raise RuntimeError(f"tests/support/slapd.py no longer says {old!r}")

@@ -7,12 +7,15 @@ every run the directory is put back to what it was, and the first run of each is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from tests.benchmarks import rivals
 from tests.benchmarks.figures import Figure, Target
-from tests.benchmarks.jobs import PYTHON_LDAP, READY_ATTRIBUTES, Workplace, script, wanted
+from tests.benchmarks.jobs import READY_ATTRIBUTES, Workplace, script, wanted
 from tests.benchmarks.measure import Entrant, run
 from tests.benchmarks.people import spread, write_agents, write_users
 from tests.benchmarks.prepared import KEYS, prepare_requests
@@ -22,9 +25,32 @@ from tests.benchmarks.servers import PASSWORD, Server
 CHANGES = 10_000
 
 
-def apply(folder: Path, users: int, rounds: int, *, durable: bool, count: int = CHANGES) -> Iterator[Figure]:
-    """Whole applies, and the writing alone, against `ldapmodify`."""
+def apply(
+    folder: Path, users: int, rounds: int, *, durable: bool, count: int = CHANGES, python: Path | None = None
+) -> Iterator[Figure]:
+    """Whole applies, and the writing alone, against `ldapmodify`; `python` has the rivals, where they take part."""
     count = min(count, users)
+    with loaded(folder, users, count, durable=durable) as (server, agents):
+        field = Field(folder, server, users, rounds)
+        changes = Changes(field, agents, count)
+        entrants = [changes.ldapmodify(), changes.apply(), *changes.others(), *changes.rivals(python)]
+        contest = field.contest(entrants)
+        contest.add("apply, from permission on", changes.applying)
+    work = f"apply {count:,} changes, " + ("with fsync" if durable else "no fsync")
+    target = Target(1.0 if durable else 0.75) if count == CHANGES else None
+    whole = target and Target(0.85 if durable else 1.0)
+    yield Figure.of(contest, work, users, ("apply", "ldapmodify"), whole)
+    yield Figure.of(contest, work, users, ("apply, from permission on", "ldapmodify"), target)
+    yield Figure.of(contest, work, users, ("our writer", "ldapmodify"))
+    yield Figure.of(contest, work, users, ("its requests, made beforehand", "ldapmodify"))
+    yield Figure.of(contest, work, users, ("its start, and these requests", "ldapmodify"))
+    third = Target(1 / 3) if target and not durable else None
+    yield from rivals.figures(contest, work, users, "ldapmodify", ("our writer", "apply"), third)
+
+
+@contextmanager
+def loaded(folder: Path, users: int, count: int, *, durable: bool) -> Iterator[tuple[Server, Path]]:
+    """A server that can go back, in which so many users lack their agents' fields; and the file of these agents."""
     numbers = spread(count, users)
     ldif, agents = folder / "users.ldif", folder / "agents.json"
     write_users(ldif, users, bare=frozenset(numbers))
@@ -32,68 +58,61 @@ def apply(folder: Path, users: int, rounds: int, *, durable: bool, count: int = 
     with Server.loaded(folder / "slapd", ldif, durable=durable) as server:
         ldif.unlink()
         server.save()
-        field = Field(folder, server, users, rounds)
-        applying: list[float] = []
-        entrants = _entrants(field, agents, count, applying, slow=not durable)
-        contest = field.contest(entrants)
-        contest.add("apply, from permission on", applying)
-    work = f"apply {count:,} changes, " + ("with fsync" if durable else "no fsync")
-    target = Target(1.0 if durable else 0.75) if count == CHANGES else None
-    yield Figure.of(contest, work, users, ("apply", "ldapmodify"), target)
-    yield Figure.of(contest, work, users, ("apply, from permission on", "ldapmodify"), target)
-    yield Figure.of(contest, work, users, ("our writer", "ldapmodify"))
-    yield Figure.of(contest, work, users, ("its requests, made beforehand", "ldapmodify"))
-    yield Figure.of(contest, work, users, ("its start, and these requests", "ldapmodify"))
-    for entrant in entrants[5:]:
-        yield Figure.of(contest, work, users, (entrant.name, "ldapmodify"))
-    if not durable:
-        third = Target(1 / 3) if target else None
-        yield Figure.of(contest, work, users, ("our writer", "plain ldap3"), third)
-        yield Figure.of(contest, work, users, ("apply", "plain ldap3"), third)
+        yield server, agents
 
 
-def _entrants(field: Field, agents: Path, count: int, applying: list[float], *, slow: bool) -> list[Entrant]:
-    server = field.server
-    place = Workplace(field.folder / "apply", server, agents)
-    plan, changes = field.folder / "plan.json", field.folder / "changes.ldif"
-    run(Entrant("plan", place.program("plan", plan, changes), env=PASSWORD), field.folder)
-    same = _Same(server)
+class Changes:
+    """The changes of one plan, and the commands that make them. Each finds the same directory, and leaves the same."""
 
-    def prepare() -> None:
-        place.forget()
-        server.restore()
+    def __init__(self, field: Field, agents: Path, count: int) -> None:
+        self._field, self._count = field, count
+        self._place = Workplace(field.folder / "apply", field.server, agents)
+        self._plan, self._ldif = field.folder / "plan.json", field.folder / "changes.ldif"
+        plan = Entrant("plan", self._place.program("plan", self._plan, self._ldif), env=PASSWORD)
+        run(plan, field.folder)
+        self._same = _Same(field.server)
+        self._told = wanted(field.server, READY_ATTRIBUTES[:-1], plan=self._plan)
+        self.applying: list[float] = []
+        """Of each apply the seconds from permission on."""
 
-    def applied(out: Path) -> None:
-        place.expect(agents=count, matched=count, update=count)
-        same("apply")
-        applying.append(_applying(field.folder / "err"))
+    def ldapmodify(self) -> Entrant:
+        """OpenLDAP's own tool, with the plan's LDIF report."""
+        return self._making(Entrant("ldapmodify", ["ldapmodify", *self._field.server.login(), "-f", str(self._ldif)]))
 
-    told = wanted(server, READY_ATTRIBUTES[:-1], plan=plan)
-    command = ["ldapmodify", *server.login(), "-f", str(changes)]
+    def apply(self) -> Entrant:
+        """The whole program."""
 
-    def writer(file: str, name: str, rounds: int | None = None) -> Entrant:
-        entrant = script(file, "write", told, (count, count), rounds=rounds, prepare=prepare)
-        return Entrant(name, entrant.command, prepare, _both(entrant.check, lambda out: same(name)), rounds, PASSWORD)
+        def check(out: Path) -> None:
+            self._place.expect(agents=self._count, matched=self._count, update=self._count)
+            self.applying.append(_applying(self._field.folder / "err"))
 
-    asked = prepare_requests(field.folder, plan, server.port, READY_ATTRIBUTES)
-    searches = 2 * -(-count // KEYS)
+        return self._making(Entrant("apply", self._place.program("apply"), check=check, env=PASSWORD))
 
-    def replaying(action: str, name: str) -> Entrant:
-        replay = script("bare_ldap.py", action, str(asked), (1 + searches + count,) * 2)
-        return Entrant(name, replay.command, prepare, _both(replay.check, lambda out: same(name)))
+    def others(self) -> list[Entrant]:
+        """Our writer alone, and the least that a client of this server can take."""
+        count = self._count
+        asked = str(prepare_requests(self._field.folder, self._plan, self._field.server.port, READY_ATTRIBUTES))
+        answers = (1 + 3 * -(-count // KEYS) + count,) * 2
+        return [
+            self._making(script("our_ldap.py", "write", self._told, (count, count), name="our writer")),
+            self._making(script("bare_ldap.py", "replay", asked, answers, name="its requests, made beforehand")),
+            self._making(script("bare_ldap.py", "started", asked, answers, name="its start, and these requests")),
+        ]
 
-    entrants = [
-        Entrant("ldapmodify", command, prepare, lambda out: same("ldapmodify")),
-        Entrant("apply", place.program("apply"), prepare, applied, env=PASSWORD),
-        writer("our_ldap.py", "our writer"),
-        replaying("replay", "its requests, made beforehand"),
-        replaying("started", "its start, and these requests"),
-    ]
-    if slow:
-        entrants.append(writer("plain_ldap3.py", "plain ldap3", 2))
-    if slow and PYTHON_LDAP:
-        entrants.append(writer("plain_python_ldap.py", "python-ldap", 2))
-    return entrants
+    def rivals(self, python: Path | None) -> list[Entrant]:
+        """Theirs, by that Python."""
+        return [self._making(each) for each in rivals.entrants(python, "write", self._told, (self._count, self._count))]
+
+    def _making(self, entrant: Entrant) -> Entrant:
+        def prepare() -> None:
+            self._place.forget()
+            self._field.server.restore()
+
+        def check(out: Path) -> None:
+            entrant.check(out)
+            self._same(entrant.name)
+
+        return replace(entrant, prepare=prepare, check=check)
 
 
 def _applying(log: Path) -> float:
@@ -102,14 +121,6 @@ def _applying(log: Path) -> float:
     (begun,) = (event["timestamp"] for event in events if event["event"] == "apply")
     (ended,) = (event["timestamp"] for event in events if event["event"] == "show" and "outcomes" in event)
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
-
-
-def _both(one: Callable[[Path], None], other: Callable[[Path], None]) -> Callable[[Path], None]:
-    def check(out: Path) -> None:
-        one(out)
-        other(out)
-
-    return check
 
 
 class _Same:

@@ -8,11 +8,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from connector.errors import BusyError, StateError
 from connector.state.database import Database
+from connector.state.leases import Leases
 from tests.support.postgres import Postgres
 from tests.support.serving import PATIENCE, until
 from tests.support.states import database
@@ -105,6 +109,39 @@ def test_a_lease_within_another_ends_alone(postgresql: Postgres, name: str, two:
     with other.lease("the schedule of hr"):
         pass
     assert postgresql.run(name, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+
+
+def test_the_last_lease_leaves_no_transaction_open_for_a_pooler_to_clear_away(postgresql: Postgres, name: str) -> None:
+    """A pooler closes a session whose client leaves it within a transaction, and has to open another."""
+    left: list[TransactionStatus] = []
+
+    class Noted(psycopg.Connection[Any]):
+        def close(self) -> None:
+            left.append(self.info.transaction_status)
+            super().close()
+
+    leases = Leases(lambda: Noted.connect(postgresql.url(name), autocommit=True), "here")
+    with leases.lease("the schedule of hr", "hr"), leases.lease(HERE, "hr"):
+        pass
+    assert left == [TransactionStatus.IDLE]
+
+
+def test_a_lease_that_could_not_be_taken_can_be_had_once_the_server_answers(postgresql: Postgres, name: str) -> None:
+    made: list[psycopg.Connection[Any]] = []
+
+    def connect() -> psycopg.Connection[Any]:
+        db = psycopg.connect(postgresql.url(name), autocommit=True)
+        if not made:
+            postgresql.run(name, f"select pg_terminate_backend({db.info.backend_pid}, 10000)")
+        made.append(db)
+        return db
+
+    leases = Leases(connect, "here")
+    with pytest.raises(StateError, match="the lease cannot be taken"):
+        leases.lease(HERE, "hr").__enter__()
+    with leases.lease(HERE, "hr"):
+        pass
+    assert [db.closed for db in made] == [True, True]
 
 
 def test_who_holds_a_lease_is_named_as_it_noted_unless_that_was_another_process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -11,10 +12,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,10 @@ from msgspec.structs import replace
 from connector.errors import BusyError, OnHoldError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import (
     AgentRef,
+    Approval,
     AttributeChange,
     Change,
+    Drawn,
     Equality,
     LastGood,
     Moment,
@@ -38,22 +40,26 @@ from connector.model import (
     Secret,
     UserRef,
 )
+from connector.reconcile.comparison import since
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.equality import digest
 from connector.reconcile.order.steps import parted
-from connector.state.database import restored, storable
+from connector.state.attempts import Attempt
+from connector.state.database import Transaction, restored, storable
+from connector.state.drawn import KEPT
 from connector.state.journal_rows import Step
 from connector.state.migrations import MIGRATIONS
 from connector.state.sealing import Sealer
+from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
-from tests.support.postgres import Postgres
 from tests.support.states import (
     DAYS,
     HERE,
     NOW,
     SEALER,
     THERE,
+    KeptState,
     apply,
     at,
     change,
@@ -66,50 +72,6 @@ from tests.support.states import (
     sets_secret,
     user,
 )
-
-_numbers = count()
-
-
-class KeptState:
-    """Where a state is kept, and how a test looks at it or spoils it behind the program's back."""
-
-    def __init__(self, url: str, execute: Callable[[str], Sequence[tuple[object, ...]]]) -> None:
-        self.url = url
-        self.execute = execute
-
-    def open(self) -> Store:
-        return open_state(self.url)
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgresql", marks=pytest.mark.postgresql),
-        pytest.param("pooler", marks=[pytest.mark.postgresql, pytest.mark.pgbouncer]),
-    ]
-)
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptState:
-    if request.param == "sqlite":
-        path = tmp_path / "state.db"
-
-        def execute(sql: str) -> Sequence[tuple[object, ...]]:
-            with closing(sqlite3.connect(path, isolation_level=None)) as db:
-                return db.execute(sql).fetchall()
-
-        return KeptState(f"sqlite:///{path}", execute)
-    server: Postgres = request.getfixturevalue("postgresql")
-    name = f"state{next(_numbers)}"
-    url = server.create(name)
-    if request.param == "pooler":
-        url = request.getfixturevalue("pooler").url(name)
-    return KeptState(url, lambda sql: server.run(name, sql))
-
-
-@pytest.fixture
-def state(kept: KeptState) -> Iterator[Store]:
-    with closing(kept.open()) as opened:
-        yield opened
-
 
 # ---------------------------------------------------------------- opening
 
@@ -207,6 +169,39 @@ def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Sto
     assert run.outcomes == {"conflict": 2, "unknown": 2, "written": 2}
 
 
+def test_of_the_newest_runs_with_changes_the_plans_are_kept_for_comparisons(state: Store) -> None:
+    def of(number: int) -> Drawn:
+        return Drawn(f"run-{number}", NOW, [(f"id-{number}", "d")], [("about", "what")])
+
+    for number in range(KEPT + 2):
+        state.drawn.note_run("hr", f"run-{number}", of(number))
+    state.drawn.note_run("it", "run-99", of(99))
+    state.drawn.note_run("hr", "run-2", of(2))  # it went on
+    kept = [state.drawn.of_run("hr", f"run-{number}") for number in range(KEPT + 2)]
+    assert kept == [None, None, *map(of, range(2, KEPT + 2))]
+    assert (state.drawn.of_run("hr", "run-99"), state.drawn.of_run("it", "run-99")) == (None, of(99))
+
+
+def test_what_a_job_has_written_since_is_left_of_no_earlier_plan(state: Store) -> None:
+    one, two, three, four, five, six = writes = [change(n, sets("mail", "a@example.org")) for n in range(1, 7)]
+    drawn = Drawn("drawn", NOW, [(each.user.id, each.digest) for each in writes], [("about", "what")])
+    state.drawn.note("hr", drawn, "serve")
+    assert state.drawn.left("hr", "serve") == drawn
+    apply(state, one, id_="written")
+    apply(state, two, id_="unchanged", result=Result.UNCHANGED)
+    apply(state, three, id_="conflict", result=Result.CONFLICT)
+    apply(state, replace(four, digest=f"sha256:{99:064}"), id_="other")
+    apply(state, replace(five, part=Part.RELEASE), id_="begun")
+    apply(state, six, id_="other job", job="it")
+    assert [user_id for user_id, _ in state.drawn.left("hr", "serve").changes] == [
+        each.user.id for each in (three, four, five, six)
+    ]
+    later = replace(drawn, created="2099-01-01T00:00:00+00:00")
+    state.drawn.note("hr", later, "serve")
+    assert state.drawn.left("hr", "serve") == later
+    assert state.drawn.left("hr", "") == Drawn()
+
+
 def test_every_migration_is_taken_once_and_nothing_is_kept_of_one_that_fails(
     kept: KeptState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,10 +279,15 @@ def test_a_run_is_named_by_its_id_by_a_beginning_of_it_or_as_the_last_that_wrote
     for id_, job in (("ab-1", "hr"), ("ab-2", "hr"), ("ac-3", "it")):
         apply(state, change(1, sets("mail", f"{id_}@example.org")), id_=id_, job=job)
     apply(state, id_="ad-4")
+    apply(state, id_="ab-12")
     assert [state.history.named("hr", written) for written in ("ab-1", "ad", "last")] == ["ab-1", "ad-4", "ab-2"]
-    for written in ("ab-", "ac", "", "ab_1", "b-1", "ab-1x"):
-        with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"the ids of 3 runs begin with 'ab-': ab-12, ab-2, ab-1\. Write more"):
+        state.history.named("hr", "ab-")
+    for written in ("ac", "", "ab_1", "b-1", "ab-1x"):
+        with pytest.raises(UsageError, match=f"no run {written!r}"):
             state.history.named("hr", written)
+    with pytest.raises(UsageError, match="no apply of this job has written anything"):
+        state.history.named("nobody", "last")
     interrupt(state, change(2, sets("mail", "x")), id_="ae-5")
     assert state.history.named("hr", "last") == "ae-5", "what may have been written was"
     apply(state, change(1, sets("mail", "y")), id_="af-6", kind="undo")
@@ -300,7 +300,7 @@ def test_attempts_are_listed_among_the_runs_and_the_oldest_of_many_are_forgotten
     monkeypatch.setattr("connector.state.attempts.KEPT", 2)
 
     def attempt(id_: str, fault: BaseException, job: str = "hr") -> None:
-        with pytest.raises(type(fault)), state.attempts.of(job, id_, "apply", plan=None, undoes=None):
+        with pytest.raises(type(fault)), state.attempts.of(job, id_, Attempt()):
             raise fault
 
     attempt("a-0", UnreachableError("no answer"))
@@ -318,7 +318,7 @@ def test_attempts_are_listed_among_the_runs_and_the_oldest_of_many_are_forgotten
     assert state.history.named("hr", "a-4") == "a-4"
     with pytest.raises(UsageError, match="2 runs begin with 'a-'"):
         state.history.named("hr", "a-")
-    with state.attempts.of("hr", "a-7", "apply", plan=None, undoes=None):
+    with state.attempts.of("hr", "a-7", Attempt()):
         apply(state, id_="run-7")
         state.attempts.refused(plan())  # it has become a run
     attempt("a-8", KeyError("canary"))
@@ -326,6 +326,10 @@ def test_attempts_are_listed_among_the_runs_and_the_oldest_of_many_are_forgotten
     state.attempts.begun = False
     attempt("a-9", KeyError("canary"))
     assert state.history.runs("hr")[0].why == "unexpected KeyError", "its message may hold a value"
+    with pytest.raises(OnHoldError), state.attempts.of("hr", "a-10", Attempt(plan="saved")):
+        raise OnHoldError("on hold")
+    plans = {run.id: run.plan for run in state.history.runs("hr")}
+    assert (plans["a-10"], plans["run-7"]) == ("saved", None)
 
 
 def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, kept: KeptState) -> None:
@@ -470,6 +474,29 @@ def test_a_secret_comes_back_by_its_fingerprint_and_its_old_value_from_its_seal(
     assert (each.secret, each.new, each.fingerprint) == (True, (), "hmac-sha256:1")
     assert [value.reveal() for value in each.old if isinstance(value, Secret)] == [value.reveal() for value in old]
     assert "canary" not in repr(kept.execute("select * from journal"))
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_secret_that_is_to_go_comes_back_as_one_seen_or_not(state: Store, seen: bool) -> None:
+    apply(state, change(1, AttributeChange("SIPIdentityPassword", (), (), secret=True, seen=seen)))
+    ((each,),) = (step.change.attributes for step in state.steps("run-1", "hr", SEALER)[1])
+    assert (each.secret, each.seen, each.fingerprint) == (True, seen, "")
+
+
+def test_of_what_was_refused_as_changed_it_is_known_what_it_saw_or_could_not_see(state: Store) -> None:
+    unseen = replace(sets_secret("print-1"), seen=False)
+    apply(state, change(1, sets("mail", "b", old=("a",)), sets("title", "t"), unseen), result=Result.CONFLICT)
+    past = state.memory(HERE, "hr").past([user(1).id])[user(1).id]
+    assert [(each.name, each.new, each.seen, each.fingerprint) for _, _, each in past] == [
+        ("mail", ("a",), True, UNKEYED), ("SIPIdentityPassword", (), False, UNKEYED),
+    ]  # fmt: skip
+
+
+def test_steps_of_one_change_are_writes_of_their_own(state: Store) -> None:
+    steps = (sets("mail", "a"), AttributeChange("mail", ("a",), ()), sets("title", "t"))
+    interrupt(state, *(replace(change(1, each), part=Part.STEP) for each in steps))
+    found = [step.change.attributes[0] for step in state.open_steps(HERE, "hr", SEALER)]
+    assert sorted((each.name, each.new) for each in found) == [("mail", ()), ("mail", ("a",)), ("title", ("t",))]
 
 
 def test_a_secret_that_was_written_with_another_key_was_not_seen(state: Store) -> None:
@@ -622,6 +649,7 @@ def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state
         with pytest.raises(StateError):
             journal.note(outcomes([one]), [odd])
         assert journal.broken
+        assert state.telling.lost, "what the audit is told then is not in the journal"
     assert owned(state) == {}
     assert state.history.runs("hr")[0].outcomes == {"unknown": 1}
 
@@ -640,6 +668,7 @@ def test_ten_thousand_changes_come_back_in_the_order_of_their_users(state: Store
         ("update journal set attributes = 'x'", "steps"),
         ("update journal set attributes = '[{}]'", "steps"),
         ("update journal set agent = '{'", "steps"),
+        ("""update journal set agent = '["x", 5]'""", "steps"),
         ("update journal set outcome = 'eaten'", "steps"),
         ("update runs set summary = '{'", "runs"),
         ("update runs set summary = '[]'", "runs"),
@@ -740,6 +769,14 @@ def test_other_jobs_keep_off_what_a_run_of_which_nobody_knows_set_out_to_write(s
     assert list(state.memory(HERE, "it").others()) == [Others("hr", user(1), {"mail": None})]
     assert list(state.memory(HERE, "hr").others()) == []
     assert list(state.memory(THERE, "it").others()) == []
+
+
+def test_what_may_be_ours_counts_beside_what_is_ours_however_its_attribute_is_spelt(state: Store) -> None:
+    a, b = "a@example.org", "b@example.org"
+    apply(state, change(1, sets("mail", a)), change(2, sets("MAIL", a)))
+    interrupt(state, change(1, sets("MAIL", a, b, old=(a,))), change(2, sets("mail", a, b, old=(a,))), id_="run-2")
+    found = [attributes for _, attributes in state.memory(HERE, "hr", at(HERE)).owned()]
+    assert [[(name, len(each.values)) for name, each in one.items()] for one in found] == [[("mail", 2)], [("MAIL", 2)]]
 
 
 def test_what_may_have_been_written_stays_open_where_the_run_goes_on_without_it(state: Store) -> None:
@@ -877,6 +914,59 @@ def test_the_last_good_run_of_this_job_on_this_directory_says_how_many_agents_th
     assert memory.last_good() == LastGood(91, 85, 89)
 
 
+def test_no_transaction_is_begun_where_there_is_nothing_to_note() -> None:
+    """A transaction waits for other writers, and each run looks after all of this."""
+
+    class Counted(Sqlite):
+        transactions = 0
+
+        @contextmanager
+        def writing(self) -> Iterator[Transaction]:
+            self.transactions += 1
+            with super().writing() as transaction:
+                yield transaction
+
+    database = Counted(None)
+    with closing(Store(database)) as state:
+        memory = state.memory(HERE, "hr")
+        memory.note_stale([user(1).id], DAYS[1])
+        state.renew("hr", SEALER)
+        database.transactions = 0
+        memory.note_claimed([user(2).id])
+        memory.note_lapsed(frozenset())
+        memory.note_excluded({"an entry": frozenset()})
+        memory.note_refused([*outcomes([change(1)]), *outcomes([change(2)], Result.SKIPPED)], [user(2).id])
+        memory.forget_refused([user(1).id])
+        memory.take_over([user(1).id], {"mail": None})
+        state.renew("hr", SEALER)
+        state.note_servers([])
+        state.telling.flush()
+        assert database.transactions == 0
+        for _ in range(2):  # one notes that a session has begun; the other finds that it was interrupted
+            state.telling.begin(HERE, ["file"], "{}", lambda noted: None, lambda: None)
+        assert database.transactions == 1
+        with state.run(plan(), at(HERE), SEALER) as journal:
+            database.transactions = 0
+            journal.leave(outcomes([change(1)]))
+            assert database.transactions == 0
+
+
+# ---------------------------------------------------------------- plans to compare with
+
+
+def test_the_last_plan_is_kept_for_each_job_and_for_whoever_has_it_drawn(state: Store) -> None:
+    first, second, other, served = (
+        Drawn(name, NOW, [("id-1", name)], [("about", "said")]) for name in ("first", "second", "other", "served")
+    )
+    assert state.drawn.last("hr") == Drawn()
+    for drawn, job, by in ((first, "hr", ""), (second, "hr", ""), (other, "it", ""), (served, "hr", "serve")):
+        state.drawn.note(job, drawn, by)
+    assert [each.plan for each in (state.drawn.last("hr"), state.drawn.last("it"))] == ["second", "other"]
+    kept = state.drawn.last("hr", "serve")
+    assert replace(kept, changes=[*map(tuple, kept.changes)], problems=[*map(tuple, kept.problems)]) == served
+    assert state.drawn.last("it", "serve") == Drawn()
+
+
 # ---------------------------------------------------------------- saved plans and holds
 
 
@@ -907,6 +997,18 @@ def test_a_saved_plan_that_was_changed_is_refused(state: Store, changed: Plan) -
     state.keep(SAVED, HERE)
     with pytest.raises(RefusedError, match="changed"):
         state.permit(changed, "hr", HERE)
+
+
+def test_a_saved_plan_is_known_by_its_file_where_that_counts(state: Store) -> None:
+    older = replace(SAVED, id="of an older version")
+    state.keep(SAVED, HERE, file=hashlib.sha256(b"file").hexdigest())
+    state.keep(older, HERE)
+    for each, octets in ((SAVED, None), (SAVED, b"file"), (older, None)):
+        state.permit(each, "hr", HERE, octets=octets)
+    with pytest.raises(RefusedError, match="this file was changed after it was saved"):
+        state.permit(SAVED, "hr", HERE, octets=b"file\n")
+    with pytest.raises(RefusedError, match=r"an older version saved this plan.*Make a new plan"):
+        state.permit(older, "hr", HERE, octets=b"file")
 
 
 @pytest.mark.parametrize("ended", ["done", "part"])
@@ -949,6 +1051,38 @@ def test_a_job_is_on_hold_until_it_is_released(state: Store) -> None:
     assert state.held("it") is None
     assert state.release("hr")
     assert state.held("hr") is None
+
+
+def test_approvals_are_kept_with_their_run_and_their_release(state: Store) -> None:
+    anna, boris = (Approval(who, f"SHA256:{who}", "2026-11-28T10:00:00+00:00") for who in ("anna", "boris"))
+    interrupted = replace(plan(), approvals=(anna,))
+    state.run(interrupted, at(HERE), SEALER).__enter__()
+    again = replace(interrupted, approvals=(replace(anna, time="2026-11-28T11:00:00+00:00"), boris))
+    with state.run(again, at(HERE), SEALER) as journal:
+        journal.result = "done"
+    state.hold("hr", "why")
+    held = state.held("hr")
+    with pytest.raises(RefusedError, match="the hold has changed meanwhile"):
+        state.release("hr", [boris], seen=("earlier", "why"))
+    assert state.held("hr") == held
+    assert state.release("hr", [boris], seen=held, source="the new one")
+    assert (state.held("hr"), state.source("hr"), state.history.last("hr")) == (None, "the new one", "run-1")
+    apply(state, id_="run-2")
+    assert state.rename("hr", "staff") == 0
+    last, release, first = state.history.runs("staff")
+    assert (last.id, release.kind, release.why, first.id) == ("run-2", "release", "why", "run-1")
+    assert (last.approvals, release.approvals, first.approvals) == ((), (boris,), again.approvals)
+    assert state.history.runs("hr") == []
+
+
+def test_a_saved_undo_is_for_the_run_that_it_takes_back(state: Store) -> None:
+    for id_, undoes in (("undo-1", "run-1"), ("plan-1", None)):
+        saved = plan(id_=id_)
+        state.keep(saved, HERE, undoes)
+        state.permit(saved, "hr", HERE, undoes)
+        for other in {"run-1", "run-2", None} - {undoes}:
+            with pytest.raises(RefusedError, match="Use that command, or make a new plan"):
+                state.permit(saved, "hr", HERE, other)
 
 
 # ---------------------------------------------------------------- what was interrupted
@@ -1056,8 +1190,9 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
         UserRef(f"id{text}", f"uid={text}"), AgentRef(1, text), 1, (sets("mail", text, old=(text + "x",)),), "sha256:1"
     )
     directory = f"file:{text}"
-    drawn = replace(plan(odd, id_="run", job=f"job{text}"), about=(("base", text),))
-    state.keep(drawn, directory)
+    drawn = replace(plan(odd, id_="run", job=f"job{text}"), about=(("base", text),), people={text: text}, only=(text,))
+    drawn = replace(drawn, since=since(Drawn(), drawn))
+    state.keep(drawn, directory, file="0" * 64)
     state.permit(drawn, drawn.job, directory)
     interrupt_outcome = Outcome(odd.user, Result.FAILED, f"the server said {text}")
     with state.run(drawn, at(directory), SEALER) as journal:
@@ -1263,6 +1398,13 @@ def test_a_file_that_goes_away_just_as_it_is_written_to_is_an_error_of_the_state
             state.hold("hr", "x")
 
 
+def test_a_new_file_has_large_pages_of_which_a_batch_touches_few(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_state(f"sqlite:///{path}").close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("pragma page_size").fetchall() == [(16384,)]
+
+
 def test_closing_a_state_waits_for_nobody(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     state = open_state(f"sqlite:///{path}")
@@ -1359,10 +1501,10 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
     for job, number in (("hr", 1), ("it", 2)):
         apply(state, change(number, sets("mail", "a@example.org")), id_=f"run of {job}", job=job)
         state.memory(HERE, job).note_stale([user(number).id], DAYS[1])
-        state.hold(job, f"{job} waits")
         state.note_source(job, f"source of {job}")
         with state.ticks(job).turn(now, now):
             pass
+    state.hold("it", "it waits")
     saved = plan(id_="saved", job="hr")
     state.keep(saved, HERE)
     hr, it, nothing = (_known(state, job) for job in ("hr", "it", "nobody"))
@@ -1371,7 +1513,7 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
         {"id-00001": {"mail"}},
         {"id-00001": (timedelta(0), 1)},
         DAYS[1],
-        "hr waits",
+        None,
         "source of hr",
         now,
     ]
@@ -1402,6 +1544,11 @@ def test_two_jobs_are_never_mixed_and_one_that_is_not_known_has_no_name_to_chang
     with pytest.raises(UsageError, match="already has a job 'it'"):
         state.rename("hr", "it")
     assert [_known(state, job) for job in ("hr", "it")] == before
+    if what == "hold":
+        with pytest.raises(OnHoldError, match="Release it, then rename"):
+            state.rename("hr", "staff")
+        assert _known(state, "hr") == before[0]
+        return
     assert state.rename("hr", "staff") == 0
     assert _known(state, "staff") == before[0]
 
@@ -1499,6 +1646,16 @@ def test_each_outcome_has_a_number_that_counts_on_in_its_run(kept: KeptState) ->
             journal.leave(outcomes(changes, Result.UNCHANGED))  # what was written stays so, and is told as that
             journal.result = "done"
         assert [(each.number, each.change.user.id) for each in told] == [(3, "id-00002"), (4, "id-00003")]
+
+
+def test_what_was_never_going_to_be_written_is_told_once_it_is_noted(kept: KeptState) -> None:
+    left = change(1, sets("mail", "a@example.org"))
+    with closing(kept.open()) as state:
+        told = account(state, "file")
+        with state.run(plan(left), at(HERE), SEALER) as journal:
+            journal.leave(outcomes([left], Result.SKIPPED))
+        assert [(each.number, each.outcome.result) for each in told] == [(1, Result.SKIPPED)]
+        assert owed_to(state, "file") == [("run-1", 1, left.user.id)]
 
 
 def test_a_mark_says_how_far_a_sink_was_told_and_never_goes_back(kept: KeptState) -> None:

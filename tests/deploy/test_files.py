@@ -7,17 +7,15 @@ import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from ruamel.yaml import YAML
 
 from connector.cli.advice import Exit
 from connector.scheduler.schedule import Cron
 from connector.settings import job as jobs
 from tests.benchmarks.memory import APPLY
-from tests.support.deploy_tools import DEPLOY, TOOLS, call
+from tests.support.deploy_tools import DEPLOY, TOOLS, call, documents, pod_of, template_of
 from tests.support.program import program
 
 pytestmark = pytest.mark.image
@@ -33,25 +31,6 @@ def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     rendered = tmp_path_factory.mktemp("kubernetes") / f"{request.param}.yaml"
     rendered.write_text(call(TOOLS / "kubectl", "kustomize", DEPLOY / "kubernetes" / "overlays" / request.param))
     return rendered
-
-
-def template_of(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The template of the one pod that there is."""
-    specs = [document.get("spec", {}) for document in found]
-    (template,) = [
-        inner["template"] for spec in specs if "template" in (inner := spec.get("jobTemplate", {}).get("spec", spec))
-    ]
-    made: dict[str, Any] = template
-    return made
-
-
-def pod_of(found: list[dict[str, Any]]) -> dict[str, Any]:
-    spec: dict[str, Any] = template_of(found)["spec"]
-    return spec
-
-
-def documents(path: Path) -> list[dict[str, Any]]:
-    return list(YAML(typ="safe").load_all(path))
 
 
 def test_kubernetes_takes_every_overlay(overlay: Path) -> None:
@@ -205,7 +184,10 @@ def test_systemd_takes_the_units_and_they_try_again_what_may_go_better() -> None
     assert set(map(int, codes.partition("=")[2].split())) == DETERMINISTIC
 
 
-@pytest.mark.parametrize("path", ["Dockerfile", "trial/directory.Dockerfile", "trial/registrar.Dockerfile"])
+@pytest.mark.parametrize(
+    "path",
+    ["Dockerfile", "trial/directory.Dockerfile", "trial/registrar.Dockerfile"],
+)
 def test_the_dockerfiles_have_no_faults(path: str) -> None:
     assert call(TOOLS / "hadolint", "--no-color", DEPLOY / path) == ""
 

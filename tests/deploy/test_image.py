@@ -16,27 +16,14 @@ from typing import Any
 import pytest
 
 from connector import __version__
-from tests.support.deploy_tools import DEPLOY, ENGINE, PROJECT, call, engine
+from tests.support.deploy_tools import DEPLOY, ENGINE, HARDENED, IMAGE, NOBODY, PROJECT, call, engine
+from tests.support.fleet import Fleet
 from tests.support.jobs import changed, file, job_file, ldap_directory
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd, free_port, person
+from tests.support.temporal import Temporal
 
-pytestmark = [pytest.mark.image, pytest.mark.slapd]
-
-IMAGE = "cec-connector"
-NO_SHELL = [f"--volume=/dev/null:/usr/bin/{shell}:ro" for shell in ("bash", "dash")]
-HARDENED = [
-    "--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", *NO_SHELL,
-]  # fmt: skip
-NOBODY = 10001
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image() -> None:
-    """Built as docs/container.md says it."""
-    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
-    arguments = ["--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={revision.stdout.strip()}"]
-    engine("build", *arguments, "-f", DEPLOY / "Dockerfile", "-t", IMAGE, PROJECT)
+pytestmark = [pytest.mark.image, pytest.mark.slapd, pytest.mark.usefixtures("image")]
 
 
 class MountedJob:
@@ -249,6 +236,19 @@ def test_the_health_check_leaves_a_single_run_alone() -> None:
 def _ill(name: str) -> bool:
     ran = subprocess.run([ENGINE, "healthcheck", "run", name], capture_output=True, check=False)
     return ran.returncode != 0
+
+
+@pytest.mark.temporal
+def test_an_image_with_the_extra_fleet_makes_schedules_in_temporal(tmp_path: Path, temporal_server: Temporal) -> None:
+    extras = ("--build-arg", "EXTRAS=postgresql fleet")
+    engine("build", *extras, "-f", DEPLOY / "Dockerfile", "-t", "cec-connector-fleet", PROJECT)
+    fleet = Fleet(tmp_path, temporal_server)
+    fleet.job("acme", serve={"every": "1h"})
+    tmp_path.chmod(0o755)
+    mounted = f"--volume={tmp_path}:/etc/cec-connector:ro"
+    said = engine("run", "--rm", *HARDENED, mounted, "cec-connector-fleet", "fleet", "schedule", ".", "--apply")
+    assert "Made 1 change of 1." in said
+    assert fleet.ids() == {"cec-connector/acme"}
 
 
 def test_the_trial_of_compose_works_on_its_own_directory_and_registers_a_phone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -282,3 +283,10 @@ def test_all_values_of_an_attribute_come_however_many_answers_that_takes(limited
         assert set(many.values["otherIpPhone"]) == expected
         assert proxy.cut["entries"] >= before + 2
         reader.close()
+
+
+def test_attributes_without_an_index_are_told_by_the_schema(domain: Samba) -> None:
+    with contextlib.closing(LdapReader(settings(domain), PASSWORD, VIEW)) as reader:
+        (note,) = reader.index_notes(["sAMAccountName", "ipPhone"])
+    assert note.startswith("no equality index for ipPhone: ")
+    assert note.endswith("set bit 1 of searchFlags in its schema entry")

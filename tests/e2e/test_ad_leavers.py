@@ -20,7 +20,7 @@ from tests.support.ad_job import (
     people,
     told,
 )
-from tests.support.jobs import ldap_directory
+from tests.support.jobs import configure, ldap_directory
 from tests.support.samba import PEOPLE, SUFFIX, SYNC, Samba
 
 pytestmark = pytest.mark.samba
@@ -50,6 +50,20 @@ def move(server: Samba) -> str:
     base = f"OU=services,{SUFFIX}"
     server.modify(f"dn: {named(1)}\nchangetype: modrdn\nnewrdn: CN=agent001\ndeleteoldrdn: 1\nnewsuperior: {base}\n")
     return named(1, base)
+
+
+@pytest.mark.parametrize("read", ["find", "scan"])
+def test_a_disabled_user_that_the_filter_does_not_leave_out_is_worth_a_look(
+    server: Samba, tmp_path: Path, read: str
+) -> None:
+    look = AdJob(tmp_path / "look", server.url, agents=2)
+    configure(look.folder / "job.yaml", directory={"filter": "(objectClass=user)", "read": read})
+    before = look.run("plan")
+    disable(server)
+    report = look.run("plan")
+    assert {each["user"]["name"]: each["why"] for each in report["worth_a_look"]} == {named(1): "a disabled account"}
+    assert report["digest"] == before["digest"]
+    assert {became for became, _ in outcomes(look.run("apply")).values()} == {"written"}
 
 
 @pytest.mark.parametrize("leave", [disable, move])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,3 +146,9 @@ def test_values_that_cannot_be_read_do_not_pile_up(server: Samba, tmp_path: Path
     job.agents([agent(2)], "192.0.2.12")
     job.run("apply")
     assert held(server, 7, "ipPhone", "otherIpPhone") == [], "what was shown is ours, as is what was written since"
+
+
+def test_the_rights_are_printed_as_commands_one_a_line(job: AdJob) -> None:
+    printed = job.program("check", "job.yaml", "--acl").out.splitlines()
+    assert len(printed) >= 2
+    assert [line for line in printed if not re.match(r'dsacls ".*:(RP|WP);', line)] == []

@@ -92,7 +92,7 @@ class Site:
             ca_file=server.ca,
             bind_dn=SYNC,
             password=SecretRef(env="UNUSED"),
-            base=PEOPLE,
+            base=[PEOPLE],
             filter="(objectClass=*)",
         )
 

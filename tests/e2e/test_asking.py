@@ -49,17 +49,21 @@ def test_yes_writes_the_plan_that_was_shown(job: Job, answer: str) -> None:
     job.run("plan", "--fail-on-changes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yess\n", "\x04", "sure\n"])
-def test_anything_but_yes_writes_nothing_and_is_no_run(job: Job, answer: str) -> None:
+def test_anything_but_yes_writes_nothing_and_is_a_refused_attempt(job: Job, answer: str) -> None:
     before = job.read("people.ldif")
     with session(job.folder, "apply", "job.yaml") as apply:
         code, said = answered(apply, answer)
     assert code == 3
     assert "cec-connector: not applied, since the answer was not yes\nNothing was written.\n" in said
     assert job.read("people.ldif") == before
-    assert job.run("runs") == "No apply has run yet.\n"
+    (attempt,) = json.loads(job.run("runs", "--json"))
+    assert (attempt["result"], attempt["why"]) == ("refused", "not applied, since the answer was not yes")
+    assert attempt["id"] == plain(apply.seen).partition("plan    ")[2].partition(",")[0], "the plan that was shown"
 
 
+@pytest.mark.slow
 def test_five_minutes_of_silence_are_a_no(job: Job) -> None:
     before = job.read("people.ldif")
     start = "import connector.cli.asking as asking; import connector.cli.main as main; asking.SECONDS = {}; main.main()"
@@ -69,8 +73,46 @@ def test_five_minutes_of_silence_are_a_no(job: Job) -> None:
         assert apply.end() == 3
         assert "no answer within" in plain(apply.seen)
     assert job.read("people.ldif") == before
+    (attempt,) = json.loads(job.run("runs", "--json"))
+    assert (attempt["result"], attempt["why"].partition(" within")[0]) == ("refused", "no answer")
 
 
+def test_a_no_is_a_no_also_where_it_cannot_be_noted(job: Job) -> None:
+    with session(job.folder, "apply", "job.yaml") as apply:
+        apply.wait_for("Apply 4 changes? [y/N] ")
+        job.write("job.yaml", "source: [\n")
+        assert answered(apply, "n\n") == (
+            3,
+            "n\ncec-connector: not applied, since the answer was not yes\nNothing was written.\n",
+        )
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_the_question_is_a_failed_attempt(job: Job) -> None:
+    with session(job.folder, "apply", "job.yaml") as apply:
+        code, _ = answered(apply, "\x03")
+    assert code == 1
+    (attempt,) = json.loads(job.run("runs", "--json"))
+    assert (attempt["result"], attempt["why"]) == ("failed", "stopped by a signal")
+
+
+@pytest.mark.slow
+def test_what_fails_or_is_refused_before_a_question_is_an_attempt(job: Job) -> None:
+    agents = job.read("agents.json")
+    job.write("agents.json", "{")
+    assert at_a_terminal(job.folder, "apply", "job.yaml")[0] == 1
+    (attempt,) = json.loads(job.run("runs", "--json"))
+    assert (attempt["result"], "agents.json" in attempt["why"]) == ("failed", True)
+    job.write("agents.json", agents)
+    job.configure(limits={"update": 1})
+    code, seen = at_a_terminal(job.folder, "apply", "job.yaml", width=200)
+    shown = plain(seen).partition("plan    ")[2].partition(",")[0]
+    attempt = json.loads(job.run("runs", "--json"))[0]
+    assert (code, attempt["result"], attempt["id"]) == (3, "refused", shown)
+    assert "4 the same" in job.run("plan", "--since", shown[:13], code=3)
+
+
+@pytest.mark.slow
 def test_what_was_typed_before_the_question_is_no_answer(job: Job) -> None:
     with session(job.folder, "apply", "job.yaml") as apply:
         apply.type("y\ny\n")
@@ -79,6 +121,7 @@ def test_what_was_typed_before_the_question_is_no_answer(job: Job) -> None:
     assert "1001" not in job.read("people.ldif")
 
 
+@pytest.mark.slow
 def test_with_yes_or_without_a_terminal_nobody_is_asked(job: Job) -> None:
     code, seen = at_a_terminal(job.folder, "apply", "job.yaml", "--yes")
     assert (code, "[y/N]" in seen) == (0, False), seen
@@ -96,6 +139,7 @@ def test_with_yes_or_without_a_terminal_nobody_is_asked(job: Job) -> None:
     assert b"[y/N]" not in to_its_end(ours)
 
 
+@pytest.mark.slow
 def test_nothing_is_held_while_somebody_thinks(job: Job) -> None:
     with session(job.folder, "apply", "job.yaml") as apply:
         apply.wait_for("Apply 4 changes? [y/N] ")
@@ -105,6 +149,7 @@ def test_nothing_is_held_while_somebody_thinks(job: Job) -> None:
     assert "Done: 0 of 4 users written, 4 already as planned." in said
 
 
+@pytest.mark.slow
 def test_what_changed_since_the_question_is_told_and_not_written(job: Job) -> None:
     with session(job.folder, "apply", "job.yaml", width=120) as apply:
         apply.wait_for("Apply 4 changes? [y/N] ")
@@ -120,6 +165,7 @@ def test_what_changed_since_the_question_is_told_and_not_written(job: Job) -> No
     assert ("1002" in people, "1300" in people, "1003" in people) == (False, False, False)
 
 
+@pytest.mark.slow
 def test_whoever_came_since_the_question_waits_for_the_next_plan(job: Job) -> None:
     job.agents([agent(1)])
     with session(job.folder, "apply", "job.yaml") as apply:
@@ -131,6 +177,7 @@ def test_whoever_came_since_the_question_waits_for_the_next_plan(job: Job) -> No
     assert "1002" not in job.read("people.ldif")
 
 
+@pytest.mark.slow
 def test_a_tenant_that_lost_its_agents_since_the_question_is_refused(job: Job) -> None:
     job.run("apply")
     job.agents([agent(n, workNo=1100 + n) for n in (1, 2, 3, 4)])
@@ -143,6 +190,7 @@ def test_a_tenant_that_lost_its_agents_since_the_question_is_refused(job: Job) -
     assert "1101" not in job.read("people.ldif")
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_refused_empty_or_on_hold_is_no_question(job: Job) -> None:
     job.configure(limits={"update": 1})
     code, seen = at_a_terminal(job.folder, "apply", "job.yaml", width=200)
@@ -153,20 +201,26 @@ def test_a_plan_that_is_refused_empty_or_on_hold_is_no_question(job: Job) -> Non
     code, seen = at_a_terminal(job.folder, "apply", "job.yaml")
     assert (code, "[y/N]" in seen) == (0, False), seen
     assert "Done: nothing to write." in seen
+    assert " 0 of " not in plain(seen), "there is no progress of nothing"
     job.run("undo", "last", "--apply")
     code, seen = at_a_terminal(job.folder, "apply", "job.yaml")
     assert (code, "[y/N]" in seen) == (3, False), seen
     assert "release" in seen
 
 
+@pytest.mark.slow
 def test_a_saved_plan_is_asked_about_and_a_no_spends_nothing(job: Job) -> None:
     job.run("plan", "--save", "plan.json")
     for answer, expected in (("n\n", 3), ("y\n", 0)):
         with session(job.folder, "apply", "job.yaml", "--plan", "plan.json") as apply:
             assert answered(apply, answer)[0] == expected
+    id_ = json.loads(job.read("plan.json"))["id"]
+    done, declined = json.loads(job.run("runs", "--json"))
+    assert (declined["result"], declined["plan"], done["id"], done["result"]) == ("refused", id_, id_, "done")
     assert "employeeNumber: 1004" in job.read("people.ldif")
 
 
+@pytest.mark.slow
 def test_a_question_about_some_agents_says_nothing_of_others(job: Job) -> None:
     with session(job.folder, "apply", "job.yaml", "--only", "user2") as apply:
         code, said = answered(apply, "y\n", 1)
@@ -176,6 +230,7 @@ def test_a_question_about_some_agents_says_nothing_of_others(job: Job) -> None:
     assert ("1002" in people, "1001" in people) == (True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 3)])
 def test_an_undo_asks_too(job: Job, answer: str, code: int) -> None:
     before = job.read("people.ldif")
@@ -184,9 +239,13 @@ def test_an_undo_asks_too(job: Job, answer: str, code: int) -> None:
     with session(job.folder, "undo", "job.yaml", "last", "--apply") as undo:
         assert answered(undo, answer)[0] == code
     assert job.read("people.ldif") == (before if code == 0 else after)
+    newest, wrote = json.loads(job.run("runs", "--json"))
+    assert (newest["kind"], newest["undoes"]) == ("undo", wrote["id"])
+    assert newest["result"] == ("done" if code == 0 else "refused")
     assert (job.program("apply", "job.yaml").code == 3) is (code == 0), "on hold only if something was taken back"
 
 
+@pytest.mark.slow
 def test_an_undo_writes_no_more_than_was_asked_about(job: Job) -> None:
     job.run("apply")
     with session(job.folder, "undo", "job.yaml", "last", "--apply", width=120) as undo:
@@ -200,6 +259,7 @@ def test_an_undo_writes_no_more_than_was_asked_about(job: Job) -> None:
     assert "[y/N]" not in seen
 
 
+@pytest.mark.slow
 @pytest.mark.slapd
 def test_hidden_passwords_are_the_same_before_and_after_the_question(tmp_path: Path) -> None:
     with Slapd.start(tmp_path / "s", [person(uid) for uid in UIDS]) as server:
@@ -212,6 +272,7 @@ def test_hidden_passwords_are_the_same_before_and_after_the_question(tmp_path: P
         assert "canary" not in apply.seen
 
 
+@pytest.mark.slow
 @pytest.mark.slapd
 def test_an_apply_that_was_killed_is_asked_about_again_and_done(tmp_path: Path) -> None:
     """What it wrote and could not note is settled under the lease, after the answer; nothing of it is a conflict."""

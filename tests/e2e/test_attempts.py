@@ -79,6 +79,18 @@ def test_a_failed_attempt_spends_no_plan_whatever_failed(job: Job) -> None:
     assert "this plan is spent" in spent["why"]
 
 
+def test_a_wrong_mapping_is_a_failed_attempt_and_a_wrong_job_none(job: Job) -> None:
+    right, settings = job.read("mapping.yaml"), job.read("job.yaml")
+    job.write("mapping.yaml", right + "no_such_key: 1\n")
+    job.run("plan", code=78)
+    job.run("apply", code=78)
+    job.write("job.yaml", settings + "no_such_key: 1\n")
+    job.run("apply", code=78)
+    job.write("job.yaml", settings)
+    (failed,) = runs(job)
+    assert (failed["result"], "mapping.yaml" in failed["why"], "no_such_key" in failed["why"]) == ("failed", True, True)
+
+
 def test_a_refused_undo_and_applies_of_a_job_on_hold_are_listed(job: Job) -> None:
     job.configure(limits={"clear": 0})
     job.run("apply")
@@ -100,7 +112,10 @@ def test_attempts_move_with_the_name_of_their_job(job: Job) -> None:
     (job.folder / "job.yaml").rename(job.folder / "hr.yaml")
     job.run("state", code=64)
     assert job.program("state", "rename", "job.yaml", "hr.yaml").code == 0
-    assert [each["result"] for each in json.loads(job.program("runs", "hr.yaml", "--json").out)] == ["refused"]
+    (attempt,) = json.loads(job.program("runs", "hr.yaml", "--json").out)
+    assert attempt["result"] == "refused"
+    since = job.program("plan", "hr.yaml", "--since", attempt["id"])
+    assert (since.code, "changes 0 new, 0 gone, 0 changed, 4 the same" in since.out) == (3, True), since.said
 
 
 def test_runs_and_attempts_are_listed_in_the_order_in_which_they_began(job: Job) -> None:

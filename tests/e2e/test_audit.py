@@ -232,6 +232,7 @@ def dripping(first: bytes) -> Iterator[int]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_receiver_that_drips_is_waited_for_in_all_as_long_as_one_that_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

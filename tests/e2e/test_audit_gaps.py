@@ -89,6 +89,8 @@ def test_what_a_full_disk_kept_from_the_audit_is_told_once_there_is_room(tmp_pat
         subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
         job.run("apply")
         kept = (disk / "audit.jsonl").read_bytes()
+        verified = job.program("audit", "verify", "--job", "job.yaml", "disk/audit.jsonl")
+        assert verified.code == 0, verified.said
     assert job.read("people.ldif").count("employeeNumber") == USERS
     found = writes(kept)
     assert numbers(found) == dict.fromkeys(owed(job), 1)
@@ -209,6 +211,7 @@ def kept(folder: Path) -> list[dict[str, Any]]:
     return [record for record in found if record["event"] == "write"]
 
 
+@pytest.mark.slow
 def test_what_a_receiver_had_not_read_when_it_was_killed_is_sent_again(tmp_path: Path) -> None:
     """Its system had taken it all; it read slowly, and died."""
     port = free_port()
@@ -229,6 +232,8 @@ def test_what_a_receiver_had_not_read_when_it_was_killed_is_sent_again(tmp_path:
         number = (record["run"], record["number"])
         assert number not in seen or record["late"], "a repeat that does not say so"
         seen.add(number)
+    ended = job.program("audit", "verify", "--job", "job.yaml", "--syslog", "kept")
+    assert (ended.code, "unchanged" in ended.out) == (0, True), ended.said
 
 
 def test_a_receiver_that_closes_after_our_end_has_read_all(tmp_path: Path) -> None:
@@ -270,6 +275,7 @@ def test_rsyslog_keeps_every_number_once_and_what_it_had_not_read_when_it_was_ki
         assert len(owed(job)) == 2 * USERS
 
 
+@pytest.mark.slow
 def test_serve_tells_what_an_earlier_run_could_not_before_anything_else(tmp_path: Path) -> None:
     job = job_of(tmp_path, 4, file="audit.jsonl")
     job.run("apply")

@@ -131,7 +131,9 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
     with fixture.login, fixture.proxy:
         fixture.run("check", "--probe", "--save", "dialect.json")
         fixture.run("plan", *REPORTS)
-        fixture.run("plan", "--save", "plan.json")
+        fixture.run("plan", "--save", "plan.json", "--snapshot", "snapshot")
+        fixture.run("plan", "--from", "snapshot")
+        fixture.run("what-if", "--mapping", "scim-extension")
         fixture.run("show", "plan.json", job="")
         fixture.run("diff", "plan.json", "plan.json", job="")
         fixture.run("apply", "--plan", "plan.json", *REPORTS)
@@ -151,8 +153,9 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
         assert fixture.stored() == NEW
     assert fixture.ran == COMMANDS.keys() - {
         "demo",
+        "fleet",
         "state",
-    }  # which has a directory of its own, and is looked through with LDAP
+    }  # which has a directory of its own, and those that are looked through with LDAP
 
 
 def repeating(asked: Asked) -> str:

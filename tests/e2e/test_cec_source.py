@@ -22,7 +22,6 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from structlog.testing import capture_logs
 
 from connector.demo.simulator import TOKEN_PATH, Request, Simulator
 from connector.errors import (
@@ -37,11 +36,12 @@ from connector.errors import (
 )
 from connector.model import Secret
 from connector.net.inflate import PIECE, TooLongError, inflated
-from connector.settings.job import CecSource as CecSourceSettings
+from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.cec.client import CecSource
 from connector.sources.file import FileSource
 from tests.support import faulty_cec as faults
 from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
+from tests.support.logs import logged
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"
 TENANT = {
@@ -94,7 +94,7 @@ def failure(of: CecSource, kind: type[ConnectorError]) -> str:
 
 
 def test_the_whole_tenant_is_read_with_one_token_and_one_query() -> None:
-    with tenant() as cec, capture_logs() as logs:
+    with tenant() as cec, logged() as logs:
         read = source(cec.url, headers={"X-TenantSpaceID": "space-1"}).read()
     assert [agent.account_code for agent in read.agents] == ["sample.1", "sample.2"]
     assert [agent.sip_pwd for agent in read.agents] == [Secret(CANARY), Secret('q"\\/é')]
@@ -244,7 +244,7 @@ def test_an_app_key_that_no_header_can_carry_is_an_error_of_the_job() -> None:
 @pytest.mark.parametrize("answers", ["Mangemant", "Management"])
 @pytest.mark.parametrize("asked", [QUERY, OTHER])
 def test_either_spelling_of_the_path_is_found_and_the_log_says_which_answered(asked: str, answers: Any) -> None:
-    with tenant(spelling=answers) as cec, capture_logs() as logs:
+    with tenant(spelling=answers) as cec, logged() as logs:
         assert source(cec.url, path=asked).read().size == 2
     right = f"/apiaccess/CC-{answers}/v1/queryAgentInfo"
     assert [path for method, path in cec.requests if method == "GET"] == list(dict.fromkeys([asked, right]))
@@ -349,7 +349,7 @@ def test_a_retry_after_that_says_nothing_falls_back_to_a_random_wait(said: str) 
 def test_a_fault_that_does_not_pass_ends_after_the_tries_of_the_job(code: int) -> None:
     naps: list[float] = []
     text = json.dumps({"resultCode": "X", "resultMessage": "overload"}).encode()
-    with tenant(query=for_ever(status(code, text))) as cec, capture_logs() as logs:
+    with tenant(query=for_ever(status(code, text))) as cec, logged() as logs:
         said = failure(source(cec.url, naps, retries=3), IncompleteRead)
         assert cec.count("GET") == 4
     assert f"answered with {code}" in said
@@ -415,6 +415,7 @@ def test_a_body_that_never_ends_is_given_up_after_ten_time_outs_and_not_asked_fo
     assert "did not end within 50 s (10 times source.timeout)" in said
 
 
+@pytest.mark.slow
 def test_a_body_without_a_length_that_is_cut_for_its_time_is_not_taken_for_whole() -> None:
     def whole_and_on(request: Request) -> None:
         head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -426,6 +427,7 @@ def test_a_body_without_a_length_that_is_cut_for_its_time_is_not_taken_for_whole
     assert "did not end within 2 s (10 times source.timeout)" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["query", "token"])
 def test_headers_that_trickle_in_are_given_up_after_ten_time_outs_and_not_asked_for_again(path: str) -> None:
     with tenant(**{path: for_ever(faults.trickle_head)}) as cec:
@@ -436,6 +438,7 @@ def test_headers_that_trickle_in_are_given_up_after_ten_time_outs_and_not_asked_
     assert "did not end within 2 s (10 times source.timeout)" in said
 
 
+@pytest.mark.slow
 def test_a_name_that_is_looked_up_for_too_long_leaves_no_exchange_without_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -473,6 +476,7 @@ def test_a_handshake_that_trickles_in_is_given_up_after_the_time_out() -> None:
     assert "no connection within 0.2 s" in said
 
 
+@pytest.mark.slow
 def test_an_answer_that_takes_many_waits_and_less_than_ten_time_outs_is_read() -> None:
     def slowly(request: Request) -> None:
         request.close_connection = True
@@ -654,7 +658,7 @@ ANSWERS: dict[str, Fault] = {
 
 @pytest.fixture
 def logs() -> Iterator[list[Any]]:
-    with capture_logs() as captured:
+    with logged() as captured:
         yield captured
 
 

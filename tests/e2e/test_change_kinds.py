@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ def forms(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def test_the_form_of_a_change_says_whose_value_it_replaces(job: Job) -> None:
     assert {form for *_, form in forms(job.plan())} == {"first value", "secret set"}
+    assert "did not write" not in job.run("plan").partition("\n\n")[2].partition("\n")[0], "nobody loses any"
     job.run("apply", "--report", "report.json")
     people = job.read("people.ldif").replace("employeeNumber: 1002", "employeeNumber: 9")
     with_others = people.replace("uid: user3\n", "uid: user3\nSIPIdentitySIPURI: tel:+493012345\n")
@@ -61,6 +64,39 @@ def test_the_form_of_a_change_says_whose_value_it_replaces(job: Job) -> None:
         ("replaces ours", 2),
     ]
     assert document["digest"] == job.plan(code=3)["digest"]
+    said = job.run("plan", "--report", "report.html", "--report", "report.md", code=3)
+    for text in (said, job.read("report.html"), job.read("report.md")):
+        assert "1 user loses values that this job did not write." in text
+
+
+def test_every_report_counts_users_that_lose_values_of_others(job: Job) -> None:
+    """Replaced for one, emptied for lack of a value for another, and adopted on a user whom no agent claims."""
+    mapping = job.read("mapping.yaml").replace('"{workNo}", unique: true', '"{workNo}", unique: true, adopt: true')
+    mapping = mapping.replace('cecAccountCode: "{accountCode}"', 'description: {value: "{sipAccount}", owns: "*"}')
+    job.write("mapping.yaml", mapping + "stale: clear\nwhen_absent: clear\n")
+    held = {1: "employeeNumber: 1", 2: "description: theirs", 6: "employeeNumber: 6"}
+    people = job.read("people.ldif")
+    for number, line in held.items():
+        people = people.replace(f"uid: user{number}\n", f"uid: user{number}\n{line}\n")
+    job.write("people.ldif", people)
+    job.agents([agent(1), agent(2, sipAccount=None, sipPwd=None), *(agent(number) for number in (3, 4, 5))])
+    sentence = "3 users lose values that this job did not write."
+    job.configure(limits={"clear": 10, "update": "100%", "secret": "100%"})
+    names = [f"report.{suffix}" for suffix in ("json", "csv", "md", "html", "ldif")]
+    said = job.run("plan", *(word for name in names for word in ("--report", name)))
+    document = json.loads(job.read("report.json"))
+    assert document["lost"] == 3
+    for text in (said, *map(job.read, names[1:])):
+        assert sentence in text
+    assert {(uid, name): form for uid, name, form in forms(document) if "did not write" in form or "empt" in form} == {
+        (("user1", "employeeNumber")): "replaces a value we did not write",
+        (("user2", "description")): "emptied",
+        (("user6", "employeeNumber")): "emptied",
+    }
+    job.run("apply")
+    job.agents([agent(number) for number in (2, 3, 4, 5)])
+    document = job.plan(code=3)
+    assert "lost" not in document, "what this job wrote is not lost"
 
 
 def test_a_user_that_now_stands_for_another_agent_says_so(job: Job) -> None:
@@ -108,7 +144,13 @@ def test_the_four_that_are_not_routine_are_all_that_is_worth_a_look(tmp_path: Pa
         f"uid=user901,ou=contractors,{BASE}": "the only user in its container",
         f"uid=svc-dialer902,{BASE}": "looks like a service account; cecAccountCode: a value of another shape",
     }
+    four = [each["user"]["name"] for each in document["worth_a_look"]]
+    job.run("plan", "--report", "report.html")
+    (listed,) = re.findall(r"<h2[^>]*>Worth a look \(4\)</h2>(.*?)</section>", job.read("report.html"), re.DOTALL)
+    assert [name for name in re.findall(r"uid=[^<&\s]+", listed) if name in four] == four
+    assert listed.count("<tr") == 4 + 1, "and the head of the table"
     shown = job.run("plan")
-    assert shown.count("\n~ ") == 4
+    assert re.findall(r"^~ (\S+)", shown, re.MULTILINE) == four
+    assert "Worth a look (4 users)\n" in shown
     assert len(shown.splitlines()) < 100
     assert job.run("plan", "--all").count("\n~ ") == 504

@@ -13,9 +13,10 @@ import pytest
 from tests.support.ldap_job import LdapJob
 from tests.support.ldif_job import BASE, Job
 from tests.support.postgres import Postgres
+from tests.support.program import program
 from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import CEC, ScimServer, people
-from tests.support.slapd import Slapd, person
+from tests.support.slapd import SYNC_PASSWORD, Slapd, person
 
 
 @pytest.fixture
@@ -130,6 +131,29 @@ object_classes: [cecAgent, SipIdentty]
         f"3: match rule 2: {unknown} attribute mial (did you mean mail?)",
         f"9: object_classes: {unknown} class SipIdentty (did you mean sipidentity?)",
     ]
+
+
+@pytest.mark.slapd
+def test_what_holds_for_several_attributes_is_told_once_with_what_to_do(tmp_path: Path) -> None:
+    mapping = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes:
+  employeeNumber: "{workNo}"
+  SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}", owns: "sip:*"}
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+"""
+    people = [person("anna", classes=("SIPIdentity",)), person("ben"), person("cora")]
+    with Slapd.start(tmp_path / "s", people) as server:
+        job = LdapJob(tmp_path / "job", server.url, "anna", mapping=mapping)
+        found = program("check", "job.yaml", folder=job.folder, env={"LDAP_PASSWORD": SYNC_PASSWORD})
+    assert found.code == 0, found.said
+    (line,) = [line for line in found.out.splitlines() if "of the users cannot take" in line]
+    assert line == (
+        "  note: 2 of the users cannot take SIPIdentityUserName: no object class of the entry allows "
+        "SIPIdentityUserName. Add SIPIdentity under `object_classes` of the mapping. The same holds for "
+        "SIPIdentitySIPURI, SIPIdentityPassword"
+    )
 
 
 FAX = "facsimiletelephonenumbr;x-a, or not with these options (did you mean facsimileTelephoneNumber?)"

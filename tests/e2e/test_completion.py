@@ -8,24 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 from connector.cli.main import cli
 from tests.support.pages import ROOT
-from tests.support.program import WARNINGS, environment, program
-
-
-def commands(group: click.Group, *before: str) -> list[tuple[str, ...]]:
-    """Every command that there is, by its words."""
-    context = click.Context(group)
-    found = [before]
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        here = (*before, name)
-        found += commands(command, *here) if isinstance(command, click.Group) else [here]
-    return found
+from tests.support.program import WARNINGS, commands, environment, program
 
 
 @pytest.mark.parametrize("words", [*commands(cli), ("worker",)], ids=" ".join)
@@ -54,7 +41,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
         ("cec-connector ex", ["explain"]),
         ("cec-connector plan --re", ["--report"]),
         ("cec-connector --log-level de", ["debug"]),
-        ("cec-connector audit ", ["catch-up"]),
+        ("cec-connector audit ", ["catch-up", "verify"]),
         ("cec-connector schema m", ["mapping"]),
         ("cec-connector work", []),
     ],

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 WORLDS = 3
 """The first is undisturbed."""
+LATE = (65, 70, 76, 72, 68, 74, 78, 66, 71, 73)
+"""About here the first write has been sent, and not all have been answered."""
 
 
 @pytest.mark.parametrize("acl", ["seen", "compared"])
@@ -36,7 +38,9 @@ def test_killed_anywhere_it_is_made_good_at_another_server(tmp_path: Path, acl: 
 
 
 def test_whoever_left_after_a_kill_is_cleared_on_both_servers(tmp_path: Path) -> None:
+    """How many octets come at once is the machine's business, so that the last kills are tried until one has come."""
     dice = random.Random("left")
-    with replicas(tmp_path / "servers", "seen", 3, dice) as worlds:
-        unanswered = [leave(world, ("wire", last)) for world, last in zip(worlds, (26, 59, 65), strict=True)]
-    assert any(unanswered), "no kill came between a write and the note of its answer"
+    with replicas(tmp_path / "servers", "seen", 2 + len(LATE), dice) as worlds:
+        early = [leave(next(worlds), ("wire", last)) for last in (26, 45)]
+        late = (leave(world, ("wire", last)) for world, last in zip(worlds, LATE, strict=True))
+        assert any(early) or any(late), "no kill came between a write and the note of its answer"

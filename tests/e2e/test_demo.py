@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.jobs import configure
-from tests.support.program import program
+from tests.support.program import environment as program_environment, program
 
 KINDS = {
     "contested", "ambiguous", "reassigned", "shared", "exclude", "invalid", "value", "stale", "unmatched",
@@ -21,21 +26,54 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "Done: 51 of 51 users written." in ended.out
     assert "Nothing is left to write." in ended.out
     assert {kind for kind in KINDS if f"Problems: {kind} (" in ended.out} == KINDS
-    shown = ended.out.partition("A dry run")[2]
+    shown = ended.out.partition("A dry run")[2].partition("After the review")[0]
     for kind in ("unmatched", "ambiguous", "contested", "invalid", "stale"):
         counted = re.search(rf" {kind} +(\d+)", shown)
         listed = re.search(rf"^Problems: {kind} \((\d+)\)\n  .*\n((?:  .*\n)+)", shown, re.MULTILINE)
         assert counted
         assert listed
         assert int(counted[1]) == int(listed[1]) == listed[2].count("  - "), kind
+    total = sum(map(int, re.findall(r"^Problems: \w+ \((\d+)\)$", shown, re.MULTILINE)))
+    assert f"Nothing was written. {total} problems to check." in shown
+    summary = {name: int(number) for name, number in re.findall(r"(\w+) +(\d+)(?= |$)", shown, re.MULTILINE)}
+    held = int(shown.partition(" matched user")[0].rpartition("\n")[2])
+    assert summary["matched"] == summary["unchanged"] + summary["update"] + held
+    assert summary["Agents"] == sum(
+        summary[name] for name in ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+    )
     assert "accountCode external-8, workNo 1171, pin: it is pinned to 'uid=nobody" in shown
-    assert "almost: uid=user195,ou=people,dc=example,dc=org (uid user195: differs in one edit)" in ended.out
+    assert (
+        "almost: uid=user195,ou=people,dc=example,dc=org (Sample User 195) (uid user195: differs in one edit)"
+        in ended.out
+    )
     assert "sample-password" not in ended.said
+    page = tmp_path / "demo" / "plan.html"
+    assert f"The reviewer's page of the plan: {page}\n" in ended.out
+    assert ended.out.endswith(f"\n    {sys.executable} -m connector init\n")
+    html = page.read_text(encoding="utf-8")
+    assert "51 users would be changed." in html
+    assert "sample-password" not in html
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo"]
     # the folder is a job like any other, as long as there is a tenant at its address
     configure(tmp_path / "demo" / "job.yaml", source={"retries": 0})
     again = program("plan", tmp_path / "demo" / "job.yaml", folder=tmp_path)
     assert again.code == 1
     assert "127.0.0.1" in again.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("found", [True, False])
+def test_the_end_of_the_demo_names_a_command_that_runs(tmp_path: Path, *, found: bool) -> None:
+    """As `make demo` starts it, from an environment that is not the shell's, and as one starts it who has it there."""
+    own = shutil.which("cec-connector", path=Path(sys.executable).parent)
+    assert own
+    environment = program_environment({"PATH": f"{Path(own).parent if found else ''}:/usr/bin:/bin"})
+    command = ["cec-connector" if found else own, "demo", "--folder", str(tmp_path / "demo")]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
+    last = shown.stdout.splitlines()[-1].strip()
+    assert last == f"{'cec-connector' if found else own} init"
+    again = subprocess.run(["sh", "-c", f"{last} --help"], env=environment, capture_output=True, text=True, check=True)
+    assert "job" in again.stdout
 
 
 def test_the_seats_of_the_demo_end_where_they_belong(tmp_path: Path) -> None:

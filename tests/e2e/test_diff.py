@@ -42,7 +42,9 @@ def test_each_difference_is_named_by_its_user(job: Job) -> None:
     assert "Changes: 1 new, 1 gone, 1 changed, 1 the same.\nProblems: 1 new, 1 gone, 0 changed, 2 the same.\n" in said
     titles = ("New", "Gone", "Changed")
     new, gone, changed = (said.partition(f"{each} changes (1)\n")[2].partition("\n\n")[0] for each in titles)
-    assert new.startswith("~ uid=user4,ou=people,dc=example,dc=org  ← accountCode user4, workNo 1004, rule 1\n")
+    assert new.startswith(
+        "~ uid=user4,ou=people,dc=example,dc=org (User 4)  ← accountCode user4, workNo 1004, rule 1\n"
+    )
     assert "    employeeNumber: (none) → 1004\n" in new
     assert gone.startswith("~ uid=user3,")
     prints = [
@@ -55,7 +57,7 @@ def test_each_difference_is_named_by_its_user(job: Job) -> None:
     was, now = (f"(secret) set, fingerprint {each}" for each in prints)
     password = f"    SIPIdentityPassword: was {was}, now {now}"
     assert changed.split("\n") == [
-        "~ uid=user2,ou=people,dc=example,dc=org",
+        "~ uid=user2,ou=people,dc=example,dc=org (User 2)",
         "    agent: was accountCode user2, workNo 1002, rule 1, now accountCode user2, workNo 1200, rule 1",
         "    employeeNumber: was (none) → 1002, now (none) → 1200",
         password,
@@ -70,7 +72,7 @@ def test_json_has_the_changes_and_problems_of_the_documents(job: Job) -> None:
     old, new = (json.loads(job.read(name)) for name in ("old.json", "new.json"))
     assert said["schema"] == "cec-connector/diff/1"
     for name, plan in (("old", old), ("new", new)):
-        assert said[name] == {key: plan[key] for key in ("id", "digest", "job", "created")}
+        assert said[name] == {key: plan[key] for key in ("id", "digest", "job", "created", "refusals")}
     changes = said["changes"]
     assert (users(changes["new"]), users(changes["gone"]), changes["same"]) == (["uid=user4"], ["uid=user3"], 1)
     assert changes["changed"] == [

@@ -1,4 +1,4 @@
-"""Users whom the filter leaves out since they are disabled, on each kind of directory.
+"""Disabled users on each kind of directory, whether the filter leaves them out or not.
 
 The same everywhere: a user is disabled, its agent is gone, and our values are cleared or kept. Samba is in
 `test_ad_leavers.py`.
@@ -19,6 +19,7 @@ from connector.model import AttributeChange, Change, Result, Secret, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory
 from tests.support.ds389 import Ds389
+from tests.support.jobs import configure
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_server import SYNC, SYNC_PASSWORD, LdapServer
 from tests.support.ldif_job import BASE, MAPPING, Job, agent
@@ -115,7 +116,71 @@ def test_who_is_enabled_again_before_the_write_is_judged_anew(server: LdapServer
     assert held(server, "u1", "employeeNumber") == ["1001"]
 
 
+# ---------------------------------------------------------------- within the filter
+
+
+def looks(document: dict[str, Any]) -> dict[str, str]:
+    return {each["user"]["name"]: each["why"] for each in document["worth_a_look"]}
+
+
+@pytest.mark.parametrize("read", ["find", "scan"])
+def test_a_disabled_user_that_the_filter_does_not_leave_out_is_worth_a_look(
+    kind: str, server: LdapServer, tmp_path: Path, read: str
+) -> None:
+    attribute, value, _ = MARKS[kind]
+    job = LdapJob(tmp_path / "job", server.url, "u0", "u1", "u2", mapping=CLEARING, limits=LIMITS)
+    configure(job.folder / "job.yaml", directory={"read": read})
+    _, before = job.run("plan")
+    assert before["worth_a_look"] == []
+    server.modify(f"dn: uid=u1,{PEOPLE}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n")
+    ended, planned = job.run("plan", "--save", "plan.json")
+    assert looks(planned) == {f"uid=u1,{PEOPLE}": "a disabled account"}
+    assert "    ! a disabled account\n" in ended.out
+    assert [each["user"]["name"] for each in planned["changes"] if "disabled" in each] == [f"uid=u1,{PEOPLE}"]
+    assert planned["digest"] == before["digest"]
+    assert job.run("apply", "--plan", "plan.json")[0].code == 0
+    assert held(server, "u1", "employeeNumber") == ["1001"], "it is within the filter"
+
+
+@pytest.mark.slapd
+def test_an_account_that_is_locked_for_a_time_is_not_disabled(tmp_path: Path) -> None:
+    with Slapd.start(tmp_path / "server", [person("u0")], overlays=POLICY) as slapd:
+        locked = "pwdAccountLockedTime"
+        slapd.modify(f"dn: uid=u0,{PEOPLE}\nchangetype: modify\nreplace: {locked}\n{locked}: 20260101000000Z\n")
+        _, planned = LdapJob(tmp_path / "job", slapd.url, "u0", mapping=CLEARING, limits=LIMITS).run("plan")
+        assert len(planned["changes"]) == 1
+        assert planned["worth_a_look"] == []
+
+
 # ---------------------------------------------------------------- a file
+
+
+@pytest.mark.parametrize(
+    ("mark", "disabled"),
+    [
+        ("userAccountControl: 514", True),
+        ("userAccountControl: 66050", True),
+        ("userAccountControl: 512", False),
+        ("nsAccountLock: TRUE", True),
+        ("nsAccountLock: false", False),
+        ("pwdAccountLockedTime: 000001010000Z", True),
+        ("pwdAccountLockedTime: 20260101000000Z", False),
+    ],
+)
+def test_of_a_file_every_servers_mark_is_known(tmp_path: Path, mark: str, disabled: bool) -> None:
+    job = Job(tmp_path, users=3)
+    place = f"dn: uid=user2,{BASE}\n"
+    job.write("people.ldif", job.read("people.ldif").replace(place, f"{place}{mark}\n"))
+    reports = [f"report.{suffix}" for suffix in ("json", "csv", "md", "html", "ldif")]
+    shown = job.run("plan", *(word for name in reports for word in ("--report", name)))
+    expected = {f"uid=user2,{BASE}": "a disabled account"} if disabled else {}
+    assert looks(json.loads(job.read("report.json"))) == expected
+    for text in (shown, *map(job.read, reports)):
+        assert ("a disabled account" in text) is disabled
+    told = [name for name in reports if "Disabled accounts among them" in job.read(name)]
+    assert told == (reports if disabled else [])
+    assert job.program("show", "report.json", "--report", "again.json").code == 0
+    assert looks(json.loads(job.read("again.json"))) == expected
 
 
 def test_in_a_file(tmp_path: Path) -> None:
@@ -168,6 +233,18 @@ def test_on_scim(tmp_path: Path) -> None:
         assert server.stored("agent002")["active"] is False
 
 
+@pytest.mark.slow
+def test_on_scim_a_user_that_is_not_active_is_worth_a_look(tmp_path: Path) -> None:
+    with ScimServer.start(tmp_path / "server", people(3)) as server:
+        job = ScimJob(tmp_path / "job", server, agents=3)
+        before = job.run("plan")
+        active(server, now=False)
+        planned = job.run("plan")
+        assert looks(planned) == {"agent002": "a disabled account"}
+        assert planned["digest"] == before["digest"]
+        assert job.outcomes(job.run("apply"))["agent002"] == "written"
+
+
 # ---------------------------------------------------------------- who may be written, by the adapter alone
 
 
@@ -186,7 +263,7 @@ def test_a_change_is_for_a_disabled_user_or_for_an_enabled_one(
     """Whoever is enabled meanwhile is its agent's again, and no agent was asked."""
     attribute, value, filter_ = MARKS[kind]
     settings = LdapDirectory(
-        type="ldap", urls=[server.url], bind_dn=SYNC, password=SecretRef(env="UNUSED"), base=PEOPLE, filter=filter_,
+        type="ldap", urls=[server.url], bind_dn=SYNC, password=SecretRef(env="UNUSED"), base=[PEOPLE], filter=filter_,
         allow_plaintext=True,
     )  # fmt: skip
     view = View(("uid", "employeeNumber"), disabled=clears)

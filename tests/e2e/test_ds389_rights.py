@@ -59,7 +59,7 @@ def rule(text: str) -> str:
 
 def opened(server: Ds389, url: str) -> LdapDirectory:
     settings = Settings(
-        type="ldap", urls=[url], bind_dn=SYNC, password=SecretRef(env="UNUSED"), ca_file=server.ca, base=PEOPLE,
+        type="ldap", urls=[url], bind_dn=SYNC, password=SecretRef(env="UNUSED"), ca_file=server.ca, base=[PEOPLE],
         filter="(objectClass=inetOrgPerson)", allow_plaintext=True,
     )  # fmt: skip
     return LdapDirectory(settings, Secret(SYNC_PASSWORD), View(ATTRIBUTES, frozenset({"SIPIdentityPassword"})))

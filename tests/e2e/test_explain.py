@@ -172,6 +172,7 @@ def test_a_secret_is_never_shown_neither_whole_nor_in_steps(job: Job) -> None:
     assert secret["key"] is None
     assert secret["outcome"] == "set"
     assert "sipPwd is (secret), first:9 → (secret)" in job.text("Ann")
+    assert job.text("Ann").count("      held   (none shown)\n") == 1, "nobody can tell that there is none"
 
 
 def test_what_an_agent_lacks_is_kept_and_the_default_stands_in(job: Job) -> None:

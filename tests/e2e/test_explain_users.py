@@ -81,7 +81,7 @@ def test_a_user_that_nobody_looks_for_is_told_what_is_wanted_and_who_is_near(job
     )
     said = job.run("explain", f"uid=user5,{BASE}")
     assert said.startswith("user: untouched\n")
-    assert f"  user uid=user5,{BASE}, id " in said
+    assert f"  user uid=user5,{BASE} (User 5), id " in said
 
 
 def test_a_user_outside_of_base_and_filter_is_told_so_and_one_that_is_nowhere_is_a_usage_error(job: Job) -> None:

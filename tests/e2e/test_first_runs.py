@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +15,6 @@ from tests.support import samba
 from tests.support.ds389 import Ds389
 from tests.support.ldap_server import LdapServer, authority
 from tests.support.pages import Page
-from tests.support.program import program
 from tests.support.recommended import access, rules_of_openldap
 from tests.support.samba import Samba
 from tests.support.scim_servers import CEC, EACH_KIND, Kind, ScimServer, people
@@ -56,8 +54,6 @@ def through(page: Page, *, identity_stays: bool) -> None:
     """From a job that is there to a directory in step, with an undo of the first user on the way."""
     for name in ("check", "pilot", "pilot-apply"):
         page.follow(name)
-    (run,) = json.loads(program("runs", "job.yaml", "--json", folder=page.folder).out)
-    page.places["job.yaml RUN"] = f"job.yaml {run['id']}"
     assert ("held back with" in page.follow("undo")) is identity_stays
     for name in ("plan", "apply"):
         page.follow(name)

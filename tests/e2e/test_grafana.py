@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
+from connector.observers.metrics import FleetMetrics
 from tests.support.ldif_job import Job
 from tests.support.monitoring import promtool
 
@@ -26,7 +28,14 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     job.configure(metrics={"textfile": "cec.prom"})
     job.run("apply")
     found = set(re.findall(r"^# TYPE cec_connector_(\w+)", job.read("cec.prom"), re.MULTILINE))
-    return found | OF_SERVE
+    return found | OF_SERVE | of_fleet()
+
+
+def of_fleet() -> set[str]:
+    """The metrics that a worker of a fleet adds."""
+    registry = CollectorRegistry()
+    FleetMetrics(registry)
+    return {metric.name.removeprefix("cec_connector_") for metric in registry.collect()}
 
 
 def expressions(value: Any) -> list[str]:

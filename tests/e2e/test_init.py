@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connector.demo.simulator import Simulator
+from tests.support.ldif_job import person as ldif_person
 from tests.support.pages import Page
 from tests.support.program import WARNINGS, Ended, program
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person, server_context
@@ -68,6 +71,26 @@ def planned(folder: Path) -> dict[str, int]:
     run(folder, "plan", "job.yaml", "--report", "report.json")
     summary: dict[str, int] = json.loads((folder / "report.json").read_text())["summary"]
     return summary
+
+
+def test_a_record_that_cannot_be_read_is_named_by_init_and_check_with_what_is_wrong(tmp_path: Path) -> None:
+    agents = [{"accountCode": "user0"}, *({"workNo": 1000 + n, "accountCode": f"user{n}"} for n in range(1, 6))]
+    (tmp_path / "agents.json").write_text(json.dumps({"agents": agents}))
+    (tmp_path / "people.ldif").write_text("version: 1\n\n" + "".join(map(ldif_person, range(1, 6))))
+    (tmp_path / "list.json").write_text(json.dumps(agents))
+    where = ("--directory", "people.ldif", "--base", PEOPLE)
+    refused = run(tmp_path, "init", "--source", "list.json", *where, code=1).err
+    assert 'list.json: not an answer of the agent query, {"agents": [{"workNo": 1001, ' in refused
+    source = ("--source", "agents.json", *where)
+    told = [run(tmp_path, *command).out for command in (("init", *source), ("check", "job.yaml"))]
+    for out in told:
+        assert re.search(r"^ +record 1 is invalid: .*workNo", out, re.MULTILINE), out
+    text = (tmp_path / "mapping.yaml").read_text()
+    assert "when_absent: keep  # a field that the agent lacks leaves the value; clear: empties it\n" in text
+    keys = [line.split()[0] for line in told[1].splitlines()]
+    assert (keys.count("source"), keys.count("directory")) == (1, 2)
+    assert "\n  read from: " in told[1]
+    assert "\n  directory at: " in told[1]
 
 
 @pytest.fixture
@@ -129,6 +152,7 @@ def test_a_server_without_our_schema_gets_stock_attributes_and_none_that_are_tak
     with Slapd.start(tmp_path / "plain", ["\n".join(people(number="55"))], stock=True) as server:
         out = run(folder, "init", "--source", "agents.json", *login(server), "--base", PEOPLE).out
         assert "not openldap-h350: the directory's schema has no attribute cecAccountCode" in out
+        assert "remove this line" not in out
         assert "mapping    inetorgperson" in out
         assert "without employeeNumber: 30 of 30 matched users hold another value" in out
         text = written(folder)
@@ -159,7 +183,9 @@ def test_a_tenant_over_https_and_secrets_in_files(folder: Path, server: Slapd) -
     with Simulator(document, ssl_context=server_context()) as tenant:
         arguments = ["--source", tenant.url, "--app-key", "file:key", "--app-secret", "file:secret"]
         arguments += ["--source-ca-file", str(server.ca), *login(server)[:-1], "file:ldap", "--base", PEOPLE]
-        run(folder, "init", *arguments)
+        ended = run(folder, "init", *arguments)
+        assert ended.out.startswith("directory  OpenLDAP"), "the log goes elsewhere"
+        assert "agent query answered" in ended.err
         text = written(folder)
         assert "app_secret: {file: secret}" in text
         assert "password: {file: ldap}" in text
@@ -206,12 +232,39 @@ def test_nothing_is_overwritten_unless_that_is_said(folder: Path) -> None:
     for name in ("job.yaml", "mapping.yaml"):
         (folder / name).write_text("mine\n")
         said = run(folder, "init", "--source", "agents.json", "--directory", "people.ldif", code=64).err
-        assert f"{name}: the file exists. Name another, or replace it with --force" in said
+        assert f"{name}: the file exists. Name another by --job and --mapping, or add --force" in said
+        (line,) = [line for line in said.splitlines() if line.startswith("  cec-connector init ")]
+        assert line.endswith("init --source agents.json --directory people.ldif --force")
         assert (folder / name).read_text() == "mine\n"
         (folder / name).unlink()
     (folder / "job.yaml").write_text("mine\n")
-    run(folder, "init", "--source", "agents.json", "--directory", "people.ldif", "--force")
+    run(folder, *shlex.split(line)[1:])
     assert planned(folder)["matched"] == 30
+
+
+def test_the_command_line_of_a_refusal_names_the_same_files(folder: Path) -> None:
+    (folder / "people.ldif").write_text("version: 1\n\n" + "\n".join(people()))
+    (folder / "our map.yaml").write_text("mine\n")
+    given = ["--source", "agents.json", "--directory", "people.ldif", "--job", "hr.yaml", "--mapping", "our map.yaml"]
+    said = run(folder, "init", *given, code=64).err
+    assert f"  {shlex.join(['cec-connector', 'init', *given, '--force'])}\n" in said
+    run(folder, "init", *given, "--force")
+    assert "mapping: our map.yaml" in (folder / "hr.yaml").read_text()
+
+
+@pytest.mark.slapd
+def test_several_bases_go_into_the_job(folder: Path, server: Slapd) -> None:
+    north = f"ou=north,{SUFFIX}"
+    server.add(f"dn: {north}\nobjectClass: organizationalUnit\nou: north\n")
+    given = ["--source", "agents.json", *login(server), "--base", PEOPLE, "--base"]
+    out = run(folder, "init", *given, north).out
+    assert f"base       {PEOPLE} or {north}\n" in out
+    assert f'  base: ["{PEOPLE}", "{north}"]\n' in (folder / "job.yaml").read_text()
+    assert planned(folder)["matched"] == 30
+    said = run(folder, "init", *given, SUFFIX, "--force", code=64).err
+    assert f"{PEOPLE} is not to be below {SUFFIX}: name the upper one alone" in said
+    said = run(folder, "init", *given, "dc=example,dc=net", "--force", code=64).err
+    assert f"dc=example,dc=net is in no naming context, and {PEOPLE} in {SUFFIX}" in said
 
 
 @pytest.mark.slapd
@@ -267,13 +320,63 @@ def test_a_server_that_cannot_be_reached_is_told_and_nothing_is_written(folder: 
 
 @pytest.mark.slapd
 def test_at_a_terminal_it_asks_and_proposes(folder: Path, server: Slapd) -> None:
-    typed = ["agents.json", server.ldaps_url, SYNC, SYNC_PASSWORD, "env:LDAP_PASSWORD", ""]
+    typed = ["agents.json", server.ldaps_url, SYNC, SYNC_PASSWORD, "env:NOT_SET", "env:LDAP_PASSWORD", ""]
+    said = at_terminal(folder, typed, "--ca-file", str(server.ca))
+    assert "Base DN of the users [dc=example,dc=org]:" in said
+    assert "Enter env:NAME or file:PATH" in said
+    assert "The environment variable NOT_SET is not set." in said
+    written(folder)
+    assert f"base: {SUFFIX}" in (folder / "job.yaml").read_text()
+    assert planned(folder)["matched"] == 30
+
+
+@pytest.mark.slapd
+def test_at_a_terminal_it_asks_once_more_for_what_does_not_work_and_keeps_the_rest(folder: Path, server: Slapd) -> None:
+    """An authority that is not known, a wrong password, and a base with nobody within."""
+    server.add(f"dn: ou=empty,{SUFFIX}\nobjectClass: organizationalUnit\nou: empty\n")
+    (folder / "wrong").write_text("not the password")
+    (folder / "right").write_text(SYNC_PASSWORD)
+    shutil.copy(server.ca, folder / "ldap-ca.pem")
+    first = ["agents.json", server.ldaps_url, SYNC, "file:wrong"]
+    then = ["nowhere.pem", "ldap-ca.pem", "", "right", "file:right", f"ou=empty,{SUFFIX}", PEOPLE, ""]
+    said = at_terminal(folder, [*first, *then])
+    assert "is not trusted" in said
+    assert "There is no file nowhere.pem." in said
+    assert "Did you mean file:right?" in said
+    assert f"The bind DN [{SYNC}]:" in said
+    assert "no users within ou=empty" in said
+    (line,) = [line for line in said.splitlines() if line.strip().startswith("cec-connector init ")]
+    written(folder)
+    for name in ("job.yaml", "mapping.yaml"):
+        (folder / name).rename(folder / f"{name}.typed")
+    run(folder, *shlex.split(line)[1:])
+    for name in ("job.yaml", "mapping.yaml"):
+        assert (folder / name).read_text() == (folder / f"{name}.typed").read_text(), "the command line does the same"
+
+
+@pytest.mark.slapd
+def test_at_a_terminal_several_bases_stay_until_another_is_given(folder: Path, server: Slapd) -> None:
+    bases = [f"ou=empty{number},{SUFFIX}" for number in (1, 2)]
+    server.add("\n".join(f"dn: {base}\nobjectClass: organizationalUnit\n" for base in bases))
+    given = ["--source", "agents.json", *login(server), *(word for base in bases for word in ("--base", base))]
+    said = at_terminal(folder, ["", "", PEOPLE, ""], *given)
+    assert said.count(f"Base DN of the users [{' and '.join(bases)}]:") == 2
+    assert f"base: {PEOPLE}" in (folder / "job.yaml").read_text()
+
+
+def test_answers_are_not_lost_where_it_cannot_go_on(folder: Path) -> None:
+    said = at_terminal(folder, ["nothing.json", "agents.json", "ftp://ldap.example.org"], code=64)
+    assert "There is no file nothing.json." in said
+    assert "To go on from here, run:\r\n  cec-connector init --source agents.json --directory ftp://" in said
+
+
+def at_terminal(folder: Path, typed: list[str], *options: str, code: int = 0) -> str:
+    """What comes to a terminal at which somebody types these lines."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        os.environ |= ENV | {"TERM": "xterm"}
-        command = [sys.executable, *WARNINGS, "-m", "connector", "init", "--ca-file", str(server.ca)]
-        os.execv(sys.executable, command)
+        os.environ |= ENV | {"TERM": "xterm", "COLUMNS": "400"}
+        os.execv(sys.executable, [sys.executable, *WARNINGS, "-m", "connector", "init", *options])
     os.write(terminal, "".join(f"{line}\n" for line in typed).encode())
     seen = b""
     try:
@@ -284,9 +387,5 @@ def test_at_a_terminal_it_asks_and_proposes(folder: Path, server: Slapd) -> None
     os.close(terminal)
     _, status = os.waitpid(child, 0)
     said = seen.decode()
-    assert os.waitstatus_to_exitcode(status) == 0, said
-    assert "Base DN of the users [dc=example,dc=org]:" in said
-    assert "Enter env:NAME or file:PATH" in said
-    written(folder)
-    assert f"base: {SUFFIX}" in (folder / "job.yaml").read_text()
-    assert planned(folder)["matched"] == 30
+    assert os.waitstatus_to_exitcode(status) == code, said
+    return said

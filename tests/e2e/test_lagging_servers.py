@@ -21,6 +21,8 @@ from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import EACH_KIND, ScimServer, people
 from tests.support.slapd import Slapd, person
 
+pytestmark = pytest.mark.slow
+
 MAPPING = """\
 match: [{agent: "{accountCode}", directory: uid}]
 attributes: {employeeNumber: "{workNo}"}

@@ -22,6 +22,7 @@ from tests.support import ldap_answers
 from tests.support.faulty_cec import drip
 from tests.support.ldap_answers import SEARCH
 
+pytestmark = pytest.mark.slow
 Answer = Callable[[Frame], Iterable[bytes]]
 
 

@@ -81,11 +81,10 @@ def test_plan_apply_plan_edit_plan_apply(world: World) -> None:
 
 
 def test_reports_show_the_names_of_people_beside_their_dns(world: World) -> None:
-    world.job(directory={"show": ["displayName", "cn"]})
     planned = world.plan()
     assert planned["people"] == {f"uid=agent{n:03},{PEOPLE}": f"Person agent{n:03}" for n in range(1, 21)}
     assert planned["digest"] == world.plan("--all")["digest"]
-    world.job(directory={"show": None})
+    world.job(directory={"show": []})
     assert "people" not in world.plan()
 
 
@@ -413,14 +412,18 @@ def test_a_server_that_goes_away_leaves_a_run_in_part_that_the_next_one_finishes
 def through(world: World, octets: int, command: str, *options: str) -> tuple[Ended, int]:
     """One command through a proxy that cuts its connection after so many octets; how many passed."""
     with Proxy(world.server.port, octets=octets) as proxy:
-        world.job(directory={"urls": [f"ldap://127.0.0.1:{proxy.port}"], "allow_plaintext": True})
+        # names of people are read over another connection, and the octets would be counted over both
+        to_proxy = {"urls": [f"ldap://127.0.0.1:{proxy.port}"], "allow_plaintext": True, "show": []}
+        world.job(directory=to_proxy)
         ended = world.try_(command, *options)
     world.job()
     return ended, proxy.passed
 
 
 @pytest.mark.slapd
-@pytest.mark.parametrize("cut", [-300, -30, 30, 100, 300, 400, 3000, 6000])
+@pytest.mark.parametrize(
+    "cut", [-30, 100, 400, 3000, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (-300, 30, 300, 6000))]
+)
 def test_a_connection_cut_at_any_moment_is_told_and_the_next_run_finishes(openldap: World, cut: int) -> None:
     """The server's answers are cut off around the end of planning: before it, while writing, while reading back."""
     whole, planning = through(openldap, 1 << 40, "plan")

@@ -245,7 +245,7 @@ def answered_a_bind(answer: Callable[[int], bytes]) -> IncompleteRead:
             allow_plaintext=True,
             bind_dn="cn=a",
             password=SecretRef(env="PASSWORD"),
-            base="dc=example,dc=org",
+            base=["dc=example,dc=org"],
             timeout=30,
         )
         reader = LdapReader(settings, Secret("canary-7261"), View(("cn",)))

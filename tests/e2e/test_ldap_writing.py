@@ -35,7 +35,7 @@ VIEW = View(("uid", "employeeNumber"))
 def settings(proxy: LdapProxy, window: int, **other: Any) -> Settings:
     return Settings(
         type="ldap", urls=[proxy.url], allow_plaintext=True, bind_dn=SYNC, password=SecretRef(env="LDAP_PASSWORD"),
-        base=PEOPLE, filter="(objectClass=inetOrgPerson)", window=window, **other,
+        base=[PEOPLE], filter="(objectClass=inetOrgPerson)", window=window, **other,
     )  # fmt: skip
 
 
@@ -112,7 +112,8 @@ def apply(
 ) -> tuple[Ended, dict[str, dict[str, Any]]]:
     """Apply; what became of each user, by uid."""
     folder.mkdir()
-    directory = ldap_directory(proxy.url, bind_dn=SYNC, filter=filter_)
+    # names of people are read over another connection, and a proxy serves one at a time
+    directory = ldap_directory(proxy.url, bind_dn=SYNC, filter=filter_, show=[])
     (folder / "job.yaml").write_text(job_file(directory, ramp=[], max_failures=1000))
     (folder / "mapping.yaml").write_text(MAPPING)
     agents = [

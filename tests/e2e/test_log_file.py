@@ -57,7 +57,7 @@ def test_a_file_takes_the_log_and_keeps_what_it_has(job: Job) -> None:
     both = logged(job.folder / "run.log")
     assert both[: len(first)] == first
     assert [each["event"] for each in both].count("finished") == 2
-    assert [each["user"] for each in both if each["event"] == "outcome"]
+    assert [each["person"] for each in both if each["event"] == "outcome"]
     assert "canary" not in job.read("run.log")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.ldif_job import Job, agent, person
 
+pytestmark = pytest.mark.slow
+
 NEW = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
 
 

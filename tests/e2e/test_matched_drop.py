@@ -54,7 +54,8 @@ def outside(document: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def accepting(job: Job, said: str) -> str:
-    (command,) = [line for line in said.splitlines() if "--accept" in line]
+    command, at_the_end = [line.strip() for line in said.splitlines() if "--accept" in line]
+    assert command == at_the_end
     return job.run(*shlex.split(command)[1:2], *shlex.split(command)[3:])
 
 

@@ -124,6 +124,7 @@ def test_of_many_unmatched_agents_the_first_are_looked_for_and_the_report_says_s
     assert "near misses" in job.run("plan", "job.yaml").out
 
 
+@pytest.mark.slow
 def test_near_misses_are_sealed_in_a_saved_plan_and_are_no_part_of_its_digest(job: Job) -> None:
     planned = job.plan("--save", "plan.json")
     text = (job.folder / "plan.json").read_text()

@@ -279,16 +279,59 @@ def test_receivers_that_drip_cost_no_more_than_their_bound(job: Job) -> None:
         assert time.monotonic() - began < 60, "in turn they would take more, and without a bound for ever"
 
 
+def since(body: dict[str, Any]) -> list[int]:
+    """How many changes are new, gone, changed and the same; the text says the same."""
+    found = {name: body["since"][name] for name in ("new", "gone", "changed", "same")}
+    said = ", ".join(f"{number} {name if name != 'same' else 'the same'}" for name, number in found.items())
+    assert f"Since the plan before: changes {said}; problems " in body["text"]
+    return list(found.values())
+
+
 def test_serve_says_what_is_new_since_its_own_last_plan(job: Job) -> None:
     job.run("plan")  # which is not its own
     with hook() as receiver:
         told(job, receiver.url, serve={"every": "1s", "mode": "dry-run"})
         with serving(job.folder, "job.yaml") as served:
             first = receiver.next()
-            job.agents([agent(1), agent(2, workNo=1200)])
+            job.agents([agent(1), agent(2, workNo=1200), agent(8, accountCode="nobody")])
             second = receiver.next()
+            assert served.stop() == 0
+        with serving(job.folder, "job.yaml") as served:  # which has told nobody yet
+            third = receiver.next()
             assert served.stop() == 0
     assert (first["changes"], first["since"]) == (3, {})
     assert "Since" not in first["text"]
-    assert second["since"] == {"new": 0, "gone": 1, "changed": 1, "same": 1}
-    assert "Since the plan before: 0 new, 1 gone, 1 changed, 1 same.\n" in second["text"]
+    assert since(second) == [0, 1, 1, 1]
+    assert second["text"].count("; problems 1 new, 0 gone, 0 changed, 0 the same.\n") == 1
+    assert second["since"]["new_problems"] == 1
+    assert (since(third), third["digest"]) == ([0, 0, 0, 2], second["digest"])
+    assert third["since"]["same_problems"] == 1
+
+
+def test_serve_that_applies_says_what_is_new_since_what_it_left(job: Job) -> None:
+    def once() -> None:
+        job.sql("delete from schedule") if (job.folder / "state.db").exists() else None
+        with serving(job.folder, "job.yaml") as served:
+            served.next("run ended")
+            assert served.stop() == 0
+
+    with hook() as receiver:
+        told(job, receiver.url, serve={"every": "1h", "mode": "apply"}, limits={"update": 2})
+        once()
+        first = receiver.next()
+        job.agents([agent(1), agent(2), agent(3, sipAccount="8003"), agent(8, accountCode="nobody")])
+        once()
+        refused = receiver.next()
+        job.agents([agent(1), agent(2)])
+        once()
+        assert receiver.empty(), "all was written"
+        job.configure(limits={"update": 0})
+        job.agents([agent(1), agent(2, sipAccount="8002"), agent(3)])
+        once()
+        applied = receiver.next()
+        once()
+        same = receiver.next()
+    assert (first["occasions"], first["since"]) == (["refused"], {})
+    assert (since(refused), refused["since"]["new_problems"]) == ([0, 0, 1, 2], 1)
+    assert since(applied) == [2, 0, 0, 0], "what was written is neither gone nor the same"
+    assert (since(same), same["digest"]) == ([0, 0, 0, 2], applied["digest"])

@@ -84,7 +84,8 @@ def test_users_whose_classes_or_values_do_not_fit_are_told_and_the_rest_is_writt
         assert "employeeNumber: 1001\n" in entry(found.server, "agent001")
         assert "description: CEC 7003\n" in entry(found.server, "agent003")
         said = found.run("check").out
-        assert "  description: text, several values, compared as caseIgnore\n    2 of the users cannot take it" in said
+        assert "  description: text, several values, compared as caseIgnore\n" in said
+        assert "  note: 2 of the users cannot take description: the content rule of inetorgperson precludes" in said
         assert "checked in advance: schema; not checked (the server does not tell): write rights, uniqueness" in said
 
 

@@ -89,7 +89,7 @@ class Site:
             allow_plaintext=True,
             bind_dn=SYNC,
             password=SecretRef(env="UNUSED"),
-            base=PEOPLE,
+            base=[PEOPLE],
             filter="(objectClass=*)",
         )
 

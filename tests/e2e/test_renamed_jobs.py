@@ -52,6 +52,17 @@ def test_a_name_that_is_taken_or_one_that_nobody_had_is_a_mistake_of_the_command
     assert "'other'" in unknown.err
 
 
+def test_a_job_on_hold_is_released_before_it_is_renamed(job: Job) -> None:
+    job.run("undo", "last", "--apply", "--yes")
+    held = job.program("state", "rename", "job.yaml", "parked")
+    assert held.code == 3
+    assert "this job is on hold since" in held.err
+    assert "cec-connector release job.yaml" in held.err
+    assert "on hold" in job.run("apply", code=3)
+    job.run("release")
+    assert job.program("state", "rename", "job.yaml", "parked").code == 0
+
+
 def test_without_a_state_there_is_nothing_to_rename(tmp_path: Path) -> None:
     job = Job(tmp_path)
     ended = job.program("state", "rename", "job.yaml", "staff")

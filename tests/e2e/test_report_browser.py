@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Change, Form, Plan, Problem, Secret, Summary
+from connector.model import AgentRef, AttributeChange, Difference, Form, Outcome, Plan, Problem, Result
 from connector.reports import html
+from tests.benchmarks import page as measured
 from tests.support.browser import browsing, printed
-from tests.support.report_samples import drawn, hostile, outcomes, sample, user
+from tests.support.report_samples import drawn, hostile, many, outcomes, sample, user
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-def _change(number: int) -> Change:
-    values = {"objectClass": "cecAgent", "cecAccountCode": f"agent{number}", "cecWorkNo": f"{number}"}
-    values |= {"SIPIdentityUserName": f"70{number}", "SIPIdentityRegistrarAddress": "sip.example.org"}
-    attributes = [
-        AttributeChange(name, (), (value,), form=None if name == "objectClass" else Form.FIRST)
-        for name, value in values.items()
-    ]
-    secret = AttributeChange(
-        "SIPIdentityPassword", (), (Secret("x"),), secret=True, seen=False, fingerprint="f", form=Form.SECRET
-    )
-    return Change(user(number), AgentRef(number, f"agent{number}"), 2 if number % 7 == 0 else 1, (*attributes, secret))
-
-
-def _plan(users: int) -> Plan:
-    changes = tuple(_change(number) for number in range(1, users + 1))
-    third = changes[2]
-    problem = Problem("value", "too long", third.agent, (third.user.name,), 1, "mail")
-    summary = Summary(agents=users, matched=users, update=users, secret=users)
-    people = {change.user.name: f"Person {number}" for number, change in enumerate(changes, 1)}
-    return drawn(Plan("run-1", "", "hr.yaml", "2030-01-31T12:00:00Z", summary, changes, (problem,), people=people))
 
 
 def _saved(folder: Path, plan: Plan, *, applied: bool = False) -> str:
@@ -44,7 +29,7 @@ def _saved(folder: Path, plan: Plan, *, applied: bool = False) -> str:
 
 
 def test_a_reviewer_copies_searches_filters_opens_and_sorts(tmp_path: Path) -> None:
-    plan = _plan(44)
+    plan = many(44)
     with browsing() as context:
         page = context.new_page()
         page.goto(_saved(tmp_path, plan))
@@ -57,27 +42,148 @@ def test_a_reviewer_copies_searches_filters_opens_and_sorts(tmp_path: Path) -> N
         shown.get_by_text("1 of 44 users").wait_for()
         assert rows.count() == 1
         page.click("#reset")
-        for name, value, users in (("rule", "1", 6), ("problem", "0", 1), ("attribute", "0", 44), ("kind", "0", 6)):
+        for name, value, users in (
+            ("rule", "1", 6), ("problem", "0", 1), ("attribute", "0", 44), ("attribute", "5", 36), ("kind", "0", 6),
+        ):  # fmt: skip
             page.select_option(f"#{name}", value)
             assert shown.inner_text() == f"{users} of 44 users", name
+            assert rows.count() == users
             page.click("#reset")
         page.select_option("#sort", "3")
         assert "rule 1" in rows.first.inner_text()
         page.select_option("#rule", "1")
-        page.locator("summary").first.click()
-        assert page.locator("details[open] li").count() == 6
+        assert rows.count() == 6
+        page.get_by_text("Show 38 users of kind 2").click()
+        assert rows.count() == 38
+        assert "rule 1, kind 2" in rows.first.inner_text()
         page.evaluate("location.hash = '#u3'")
         page.locator("#u3").wait_for(state="visible")
         assert rows.count() == 44
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_nothing_and_hostile_values_stay_text(tmp_path: Path, dark: bool) -> None:
+def test_the_keyboard_reaches_everything(tmp_path: Path) -> None:
+    with browsing() as context:
+        page = context.new_page()
+        page.goto(_saved(tmp_path, many(44)))
+        shown = page.locator("#shown")
+
+        def tab_to(what: str) -> None:
+            for _ in range(30):
+                page.keyboard.press("Tab")
+                if page.locator(f"{what}:focus-visible").count():
+                    return
+            raise AssertionError(what)
+
+        tab_to("#copy")
+        page.keyboard.press("Space")
+        page.get_by_text("Copied.").wait_for()
+        tab_to("a[href='#r1']")
+        page.keyboard.press("Enter")
+        shown.get_by_text("6 of 44 users").wait_for()
+        tab_to("#changes tr a")  # from where the link led to
+        page.keyboard.press("Enter")
+        assert page.evaluate("location.hash") == "#u1"
+        page.focus("#copy")
+        tab_to("#search")
+        page.keyboard.type("agent14")
+        shown.get_by_text("1 of 44 users").wait_for()
+        for name, key in (("kind", "2"), ("attribute", "c"), ("rule", "r"), ("problem", "v"), ("sort", "u")):
+            tab_to(f"#{name}")
+            page.keyboard.press(key)
+            assert page.locator(f"#{name}").input_value() not in {"", "0" if name == "sort" else ""}, name
+        tab_to("#reset")
+        page.keyboard.press("Enter")
+        shown.get_by_text("44 of 44 users").wait_for()
+
+
+def test_without_its_script_the_page_has_every_row_and_each_kind_leads_to_its_own(tmp_path: Path) -> None:
+    with browsing(script=False) as context:
+        page = context.new_page()
+        page.goto(_saved(tmp_path, many(44)))
+        assert page.locator("#changes tbody tr:visible").count() == 44
+        assert not page.locator("#tools, #copy").locator("visible=true").count()
+        page.get_by_text("Show 38 users of kind 2").click()
+        group = page.locator("section:target")
+        assert group.locator("h3").inner_text() == "Kind 2: secret set (38)"
+        assert group.locator("tbody tr").count() == 38
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_it_fits_a_narrow_window_and_a_wide_one(tmp_path: Path, width: int) -> None:
+    with browsing() as context:
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(_saved(tmp_path, many(44)) + "#u30")
+        assert page.evaluate(
+            "(({x, y}) => document.elementFromPoint(x + 5, y + 5).closest('tr').id)"
+            "(document.getElementById('u30').getBoundingClientRect())"
+        ) == "u30", "not behind the tools"  # fmt: skip
+        for plan in (many(44), sample(), hostile()):
+            page.goto(_saved(tmp_path, plan, applied=True))
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            height = page.evaluate("document.documentElement.scrollHeight")
+            page.evaluate("document.styleSheets[0].insertRule('* { content-visibility: visible !important }')")
+            assert page.evaluate("document.documentElement.scrollHeight") == height, "no blank space for a few rows"
+
+
+def test_what_is_written_right_to_left_keeps_its_place(tmp_path: Path) -> None:
+    first, *_ = sample().changes
+    attribute = AttributeChange("employeeType", ("אחת", "שתיים"), ("שלוש", "ארבע ארבע"), form=Form.OURS)
+    change = replace(first, user=user(1, "uid=עדה,dc=example"), agent=AgentRef(1, "עדה"), attributes=(attribute,))
+    plan = drawn(replace(sample(), changes=(change,), people={change.user.name: "עדה לב"}))
+    differs = (Difference(attribute.name, attribute, ("חמש",), reviewed=True),)
+    path = tmp_path / "plan.html"
+    path.write_text("".join(html.render(plan, [Outcome(change.user, Result.CONFLICT, differs=differs)])), "utf-8")
+    with browsing() as context:
+        page = context.new_page()
+        page.set_viewport_size({"width": 1400, "height": 900})
+        page.goto(path.as_uri())
+        cells = page.locator("#u1 td")
+        for place, texts in (
+            (1, ["עדה לב", "uid=", "עדה", "dc="]),
+            (2, ["accountCode", "עדה", "workNo"]),
+            (4, ["אחת", "|", "שתיים", "→", "שלוש", "|", "ארבע ארבע"]),
+        ):
+            is_in_order(cells.nth(place), texts)
+        outcome = page.locator("td", has_text="reviewed").first
+        is_in_order(outcome, ["reviewed", "אחת", "שתיים", "→", "שלוש", "ארבע ארבע", "now", "חמש", "Not written"])
+
+
+PLACES = """(element, texts) => {
+  const found = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  let node = walker.nextNode(), from = 0;
+  for (const text of texts) {
+    for (;; node = walker.nextNode(), from = 0) {
+      const at = node.data.indexOf(text, from);
+      if (at < 0) continue;
+      const range = document.createRange();
+      range.setStart(node, at);
+      range.setEnd(node, from = at + text.length);
+      const {left, right, bottom} = range.getBoundingClientRect();
+      found.push([bottom, left, right]);
+      break;
+    }
+  }
+  return found;
+}"""
+"""Where texts are on the screen, each looked for behind the one before."""
+
+
+def is_in_order(element: Locator, texts: list[str]) -> None:
+    """Each text is below the one before, or to the right of it."""
+    places = element.evaluate(PLACES, texts)
+    for (above, _, right), (bottom, left, _) in pairwise(places):
+        assert bottom > above + 8 or left >= right - 1, (texts, places)
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1400), (True, 1400), (False, 400)])
+def test_axe_finds_nothing_and_hostile_values_stay_text(tmp_path: Path, dark: bool, width: int) -> None:
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415  # only where it is here
 
     with browsing(dark) as context:
         page = context.new_page()
-        for plan, applied in ((_plan(44), False), (sample(), True), (hostile(), True)):
+        page.set_viewport_size({"width": width, "height": 900})
+        for plan, applied in ((many(44), False), (sample(), True), (hostile(), True)):
             page.goto(_saved(tmp_path, plan, applied=applied))
             violations = Axe().run(page).response["violations"]
             assert [each["id"] for each in violations if each["impact"] in {"serious", "critical"}] == []
@@ -86,28 +192,74 @@ def test_axe_finds_nothing_and_hostile_values_stay_text(tmp_path: Path, dark: bo
 
 @pytest.mark.parametrize(("users", "most"), [(44, 3), (2940, 60)])
 def test_it_prints_on_few_sheets_each_with_digest_and_number(tmp_path: Path, users: int, most: int) -> None:
-    plan = _plan(users)
+    plan = many(users)
     with browsing() as context:
         page = context.new_page()
         page.goto(_saved(tmp_path, plan))
         page.fill("#search", "nobody at all")
+        page.locator("#shown").get_by_text(f"0 of {users:,} users").wait_for()
         sheets = printed(page, tmp_path / "plan.pdf")
     assert len(sheets) <= most
     for number, sheet in enumerate(sheets, 1):
         assert plan.digest in sheet
-        *_, last, _foot = [line.strip() for line in sheet.splitlines() if line.strip()]
-        assert f"Page {number} of {len(sheets)}" in _foot
-        assert not re.match(r"(Changes|Kinds of changes|Worth a look|Problems) \(|Agents$|Users$", last)
+        assert f"Page {number} of {len(sheets)}" in sheet.rstrip().splitlines()[-1]
     assert len(re.findall(r"^\s*\d+ · Person", "".join(sheets), re.MULTILINE)) == users, "also those filtered out"
     assert "Signature" in sheets[-1]
+    assert "Show " not in "".join(sheets), "nobody follows a link on paper"
 
 
-def test_fifty_thousand_changes_are_on_the_screen_within_two_seconds(tmp_path: Path) -> None:
+def test_on_paper_an_outcome_stands_apart_from_the_name(tmp_path: Path) -> None:
     with browsing() as context:
         page = context.new_page()
-        page.goto(_saved(tmp_path, _plan(50_000)))
-        painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        assert painted < 2000
+        page.goto(_saved(tmp_path, sample(), applied=True))
+        text = "".join(printed(page, tmp_path / "plan.pdf"))
+    assert "uid=agent1,ou=people,dc=example,dc=org · conflict: employeeNumber changed" in text
+    assert "dc=org · written · accountCode agent2" in text
+
+
+def test_no_heading_is_alone_at_the_foot_of_a_sheet(tmp_path: Path) -> None:
+    """On paper of many heights, so that every heading comes to a foot."""
+    plan = many(44)
+    problems = tuple(Problem(f"kind {n % 9}", "because", plan.changes[n].agent) for n in range(40))
+    plan = drawn(replace(sample(), changes=plan.changes, problems=problems, people=plan.people))
+    with browsing() as context:
+        page = context.new_page()
+        page.goto(_saved(tmp_path, plan, applied=True))
+        headings = page.locator("h1, h2, h3, .lead, thead tr").all_inner_texts()
+        alone = {re.sub(r"\s+", " ", each).strip().lower() for each in headings} - {""}
+        assert {"signatures", "problems (40)", "kind 1: secret set (6)", "about users why"} <= alone
+        for height in range(100, 290, 7):
+            for sheet in printed(page, tmp_path / "plan.pdf", height=f"{height}mm"):
+                *_, last, _foot = [re.sub(r"\s+", " ", line).strip() for line in sheet.splitlines() if line.strip()]
+                assert last.lower() not in alone, height
+
+
+def test_a_sorted_page_prints_every_row_whole(tmp_path: Path) -> None:
+    """No heading says what a row leaves out: rows of all kinds are mixed."""
+    with browsing() as context:
+        page = context.new_page()
+        page.goto(_saved(tmp_path, many(44)))
+        page.select_option("#sort", "1")
+        text = "".join(printed(page, tmp_path / "plan.pdf"))
+    assert "Kind 1: " not in text
+    assert "In each row also" not in text
+    assert text.count("SIPIdentityPassword (secret) set") >= 44
+
+
+def test_fifty_thousand_changes_open_as_fast_as_plain_tables_that_say_the_same(tmp_path: Path) -> None:
+    """Bounds that hold on a busy machine: the time to the end is that of the processor, against plain tables."""
+    ours, theirs = zip(*measured.contest(tmp_path, 50_000, 2), strict=True)
+    assert sum(each.cpu for each in ours) / sum(each.cpu for each in theirs) < measured.RATIO
+    assert min(each.cpu for each in ours) < 2
+    assert min(each.painted for each in ours) < 2
+
+
+def test_a_user_of_fifty_thousand_is_found(tmp_path: Path) -> None:
+    with browsing() as context:
+        page = context.new_page()
+        page.goto(_saved(tmp_path, many(50_000)) + "#u41234")
+        assert page.locator("#u41234").is_visible()
+        assert 0 <= page.evaluate("document.getElementById('u41234').getBoundingClientRect().top") < 900
         page.fill("#search", "agent41234")
         page.locator("#shown").get_by_text("1 of 50,000 users").wait_for()
-        assert page.locator("#u41234").is_visible()
+        assert page.locator("#changes tbody tr:visible").count() == 1

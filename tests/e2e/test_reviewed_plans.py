@@ -136,6 +136,36 @@ def test_a_plan_that_was_edited_is_refused(job: Job, old: str, new: str) -> None
     assert {each["result"] for each in json.loads(job.run("runs", "--json"))} <= {"refused"}
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"people": {f"uid=user1,{BASE}": "Somebody Else"}},
+        {"lost": 0},
+        {"only": []},
+        {"since": None},
+        {"forms": ["first value"]},
+        {"disabled": False},
+    ],
+    ids=str,
+)
+def test_what_a_reviewer_reads_beside_the_digests_is_as_it_was_saved(job: Job, edit: dict[str, Any]) -> None:
+    """A document that was laid out anew is still the same plan; one that reads otherwise is not."""
+    people = job.read("people.ldif").replace("cn: User 1\n", "cn: User 1\nemployeeNumber: 77\nnsAccountLock: true\n")
+    job.write("people.ldif", people)
+    job.configure(limits={"update": "100%"})
+    saved(job, *(["--only", "account:user1"] if "only" in edit else ["--since", "last"]))
+    document = json.loads(job.read("plan.json"))
+    job.write("anew.json", json.dumps(document, indent=3))
+    (name, value), change = next(iter(edit.items())), document["changes"][0]
+    of = change if name in {"forms", "disabled"} else document
+    assert of[name] != value, f"{name} says something to the reviewer"
+    of[name] = value * len(change["attributes"]) if name == "forms" else value
+    job.write("plan.json", json.dumps(document))
+    said = job.run("apply", "--plan", "plan.json", code=3)
+    assert "this plan was changed after it was saved" in said
+    job.run("apply", "--plan", "anew.json")
+
+
 def test_another_id_does_not_make_a_spent_plan_good_again(job: Job) -> None:
     plan = saved(job)
     outcomes(job)
@@ -199,14 +229,46 @@ def test_a_plan_restricted_to_one_agent_is_applied_with_and_without_saying_so_ag
     assert outcomes(job) == {"user3": "written", "user1": "skipped", "user4": "skipped"}
 
 
-def test_a_reviewed_plan_that_is_spent_on_a_few_says_how_the_others_get_one(job: Job) -> None:
-    saved(job)
-    said = job.run("apply", "--plan", "plan.json", "--only", "user2")
+SPENT = "The reviewed plan is spent"
+
+
+def test_a_pilot_that_is_done_leads_to_a_plan_for_everybody(job: Job) -> None:
+    saved(job, "--only", "user2")
+    assert json.loads(job.read("plan.json"))["only"] == ["user2"]
+    said = job.run("apply", "--plan", "plan.json", "--report", "report.md", "--report", "report.html")
     assert said.startswith("job: what apply would do")
-    spent = "The reviewed plan is spent. To plan the users that were left out, run:"
-    assert f"{spent}\n    cec-connector plan job.yaml --save plan.json\n" in said
+    assert "skipped: 3\n  3 left out: not in this plan\nDone: 1 of 4 users written, 3 left out.\n" in said
+    assert "Nothing was written" not in said
+    assert not any("uid=user4" in job.read(f"report.{end}") for end in ("md", "html"))
+    then = f"{SPENT}; it was for some agents alone. To plan for everybody, run:\n    cec-connector plan job.yaml"
+    assert f"{then} --save everybody.json\n" in said
     saved(job)
-    assert spent not in job.run("apply", "--plan", "plan.json")
+    assert SPENT not in job.run("apply", "--plan", "plan.json")
+
+
+def test_a_pilot_of_a_plan_for_everybody_leads_to_another_file(job: Job) -> None:
+    saved(job)
+    (job.folder / "plan.json").rename(job.folder / "pilot.json")
+    said = job.run("apply", "--plan", "pilot.json", "--only", "user2")
+    assert "  3 left out (--only)\n" in said
+    assert "\n    cec-connector plan job.yaml --save plan.json\n" in said
+
+
+def test_a_pilot_that_failed_is_planned_again(job: Job) -> None:
+    saved(job, "--only", "user2", "--only", "user3")
+    job.agents([agent(1), agent(2), agent(3, workNo=1009), agent(4)])
+    said = job.run("apply", "--plan", "plan.json", code=4)
+    again = "cec-connector plan job.yaml --only=user2 --only=user3 --save plan.json"
+    assert f"{SPENT}. To plan the same agents again, run:\n    {again}\n" in said
+
+
+def test_nothing_was_written_is_said_where_that_is_the_end(job: Job) -> None:
+    job.configure(limits={"update": 1})
+    refused = job.run("apply", code=3)
+    assert "Nothing was written." in refused
+    job.configure(limits={"update": "100%"})
+    assert "Nothing was written." in job.run("plan")
+    assert "Nothing was written." not in job.run("apply")
 
 
 def test_a_seat_is_only_given_when_the_letting_go_was_reviewed_as_it_is_now(job: Job) -> None:

@@ -70,7 +70,10 @@ stale: clear
 """
 
 
-@pytest.mark.parametrize("since", ["nothing", "another value", "no right to read"])
+@pytest.mark.parametrize(
+    "since",
+    ["nothing", *(pytest.param(since, marks=pytest.mark.slow) for since in ("another value", "no right to read"))],
+)
 def test_a_cleared_password_comes_back_where_a_comparison_finds_none(tmp_path: Path, since: str) -> None:
     """slapd never says that a password is not there: it shows none, as it does where one is hidden."""
     (tmp_path / "job").mkdir()

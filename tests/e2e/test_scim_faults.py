@@ -455,6 +455,7 @@ def test_a_user_that_has_been_read_for_the_plan_costs_one_request(tmp_path: Path
     """But for the first few of a run, by which the server is known, and a sample of each step that is read again."""
     with ScimServer.start(tmp_path / "server", people(60)) as server:
         job = ScimJob(tmp_path / "job", server, agents=60)
+        job.configure(directory={"show": []})  # a name for a report is one request more
         server.forget()
         job.run("apply")
         asked = Counter(each.method for each in server.log())
@@ -588,7 +589,7 @@ def test_an_access_token_that_runs_out_within_a_run_is_renewed(world: World) -> 
     with HttpServer(tokens) as login, HttpProxy(world.server.root, let_in) as proxy:
         job = world.job(proxy)
         oauth = {"token_url": f"{login.url}/token", "client_id": "connector", "client_secret": env("SCIM_TOKEN")}
-        job.configure(directory={"token": None, "oauth": oauth})
+        job.configure(directory={"token": None, "oauth": oauth, "show": []})  # names log in by themselves
         job.run("apply")
     assert len(job.written()) == 16
     assert len(login.seen) == 2

@@ -112,6 +112,7 @@ def test_plan_apply_plan_edit_plan_apply(world: World) -> None:
     assert world.plan("--fail-on-changes")["changes"] == []
 
 
+@pytest.mark.slow
 def test_a_password_that_changed_is_written_for_that_agent_alone(world: World) -> None:
     world.run("apply")
     agents = [agent(number) for number in range(1, 21)]
@@ -155,6 +156,7 @@ def test_a_run_is_taken_back(world: World) -> None:
     assert world.server.stored("agent003")[CEC]["sipAccount"] == "theirs"
 
 
+@pytest.mark.slow
 def test_seats_that_were_swapped_end_swapped_and_a_held_one_is_named(world: World) -> None:
     world.run("apply")
     agents = [agent(number) for number in range(1, 21)]
@@ -182,6 +184,7 @@ stale: clear
 """
 
 
+@pytest.mark.slow
 def test_a_stale_user_that_was_renamed_is_cleared_all_the_same(world: World) -> None:
     (world.folder / "stale.yaml").write_text(STALE)
     world.job(mapping="stale.yaml", limits={"clear": 100, "agents_drop": "100%"})
@@ -204,6 +207,7 @@ def test_check_says_what_is_there(world: World) -> None:
     assert world.server.writes() == []
 
 
+@pytest.mark.slow
 def test_only_users_within_the_filter_are_there(world: World) -> None:
     id_ = world.server.stored("agent002")["id"]
     world.server.patch(id_, {"op": "replace", "path": "active", "value": False})
@@ -330,6 +334,7 @@ def test_a_stock_server_without_the_extension(full: World) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_an_extension_under_another_urn(full: World) -> None:
     assert "no schema" in full.plan()["cautions"][0]
     full.job(directory={"urn": "urn:example:cec:1.0:User"})

@@ -18,7 +18,6 @@ from urllib.parse import parse_qs
 
 import pytest
 import trustme
-from structlog.testing import capture_logs
 
 from connector.directories.scim.protocol import ImpatientError, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
@@ -37,6 +36,7 @@ from connector.model import Secret
 from connector.settings.scim import ScimDirectory
 from tests.support import faulty_cec as faults
 from tests.support.http_server import Act, HttpServer, said
+from tests.support.logs import logged
 
 TOKEN, SECRET, CANARY = "token-5b1c88", "secret-61f0aa", "canary-87e2d9"
 GET = Request("GET", "/Users", repeatable=True)
@@ -361,6 +361,7 @@ def test_before_a_write_goes_out_again_its_maker_looks_whether_it_still_should(
     assert clock.naps == [9]
 
 
+@pytest.mark.slow
 def test_a_pause_that_the_server_asks_for_holds_for_every_thread() -> None:
     stamps: list[float] = []
     refused, waiting = threading.Event(), threading.Event()
@@ -805,7 +806,7 @@ def test_no_fault_shows_a_secret(act: Act, request_: Request, capfd: pytest.Capt
     with (
         HttpServer(otherwise=act) as server,
         transport(server.url, Clock(), max_bytes=2000) as scim,
-        capture_logs() as logs,
+        logged() as logs,
         pytest.raises(IncompleteRead) as caught,
     ):
         scim.send(request_)

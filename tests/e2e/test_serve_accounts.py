@@ -102,6 +102,7 @@ def test_after_a_day_a_refused_account_is_tried_again() -> None:
     accounts, account = RefusedAccounts(lambda: now[0]), Account("cn=sync")
     accounts.add(account, account.mark())
     now[0] = WAITING - 1
-    assert "restarted" in accounts.why(account)
+    assert "`serve` restarted, SIGHUP, or" in accounts.why(account)
+    assert "`fleet worker` restarted, or" in RefusedAccounts(by="fleet worker").add(account, account.mark())
     now[0] = WAITING
     assert accounts.why(account) == ""

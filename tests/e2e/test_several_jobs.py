@@ -184,3 +184,26 @@ def test_a_pilot_takes_nothing_over_but_what_it_writes(job: Job) -> None:
     assert job.plan()["summary"]["stale"] == 2, "what the pilot was not about stays with the first job"
     assert job.program("apply", "copy.yaml").code == 0
     assert job.plan()["summary"]["stale"] == 2, "a run that writes nothing takes nothing over"
+
+
+@pytest.mark.slow
+def test_forgetting_a_user_lets_no_other_job_write_unless_somebody_says_so(job: Job) -> None:
+    number = job.read("mapping.yaml").replace('employeeNumber: "{workNo}"', 'employeeNumber: {value: "9{workNo}", {}}')
+    job.run("apply")
+    job.write("other-mapping.yaml", number.replace("{}", "take_over: true"))
+    job.write("copy.yaml", changed(job.read("copy.yaml"), mapping="other-mapping.yaml"))
+    assert job.program("apply", "copy.yaml").code == 0
+    forget = ("state", "forget", "copy.yaml", "uid=user2,ou=people,dc=example,dc=org")
+    told = job.program(*forget)
+    assert told.code == 3, told.said
+    assert "Other jobs of this directory may then write over these values: job." in told.out
+    assert "Nothing was taken out" in told.err
+    assert "another job (copy) writes this attribute" in job.run("plan")
+    assert "--yes" in told.err
+    assert job.program(*forget, "--yes").code == 0
+    assert len(job.plan()["changes"]) == 1
+    job.write("copy.json", json.dumps(json.loads(job.read("copy.json")) | {"agents": [agent(1)]}))
+    job.write("copy.yaml", changed(job.read("copy.yaml"), limits={"agents_drop": "100%"}))
+    assert job.program("apply", "copy.yaml").code == 0
+    passed = job.program(*forget[:-1], "uid=user3,ou=people,dc=example,dc=org")
+    assert (passed.code, "write over" in passed.out) == (0, False), passed.said

@@ -52,7 +52,9 @@ def test_a_report_of_an_apply_shows_what_became_of_each_change(job: Job) -> None
     same(job, "one", "other")
     assert said.endswith(applied[applied.index("written: 3") :])
     assert "employeeNumber: reviewed (none) → 1002, now (none) → 1200. Not written." in said
-    assert "~ uid=user1,ou=people,dc=example,dc=org  ← accountCode user1, workNo 1001, rule 1  [written]" in said
+    assert (
+        "~ uid=user1,ou=people,dc=example,dc=org (User 1)  ← accountCode user1, workNo 1001, rule 1  [written]" in said
+    )
 
 
 def test_values_that_move_keep_their_order_in_ldif(job: Job) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.ldif_job import Job, agent
 
-REPORTS = [f"--report=new{suffix}" for suffix in (".csv", ".html", ".json", ".md")]
+REPORTS = [f"--report=new{suffix}" for suffix in (".csv", ".html", ".json", ".ldif", ".md")]
 NUMBERS = "changes 1 new, 1 gone, 1 changed, 1 the same; problems 1 new, 1 gone, 0 changed, 1 the same."
 
 
@@ -40,9 +40,11 @@ def test_every_report_marks_what_is_new_since_the_last_full_plan(job: Job) -> No
     old, new = json.loads(job.read("old.json")), document(job)
     since = f"Since plan {old['id']} of {old['created']}: {NUMBERS}"
     assert since in said
-    assert "uid=user4,ou=people,dc=example,dc=org  ← accountCode user4, workNo 1004, rule 1  [new]\n" in said
-    assert "uid=user2,ou=people,dc=example,dc=org  ← accountCode user2, workNo 1200, rule 1  [changed]\n" in said
-    assert "uid=user1,ou=people,dc=example,dc=org  ← accountCode user1, workNo 1001, rule 1\n" in said
+    assert "uid=user4,ou=people,dc=example,dc=org (User 4)  ← accountCode user4, workNo 1004, rule 1  [new]\n" in said
+    assert (
+        "uid=user2,ou=people,dc=example,dc=org (User 2)  ← accountCode user2, workNo 1200, rule 1  [changed]\n" in said
+    )
+    assert "uid=user1,ou=people,dc=example,dc=org (User 1)  ← accountCode user1, workNo 1001, rule 1\n" in said
     assert "  - [new] accountCode come, workNo 1010" in said
     assert "  - accountCode nobody, workNo 1008" in said
     ids = {change["user"]["name"].partition(",")[0]: change["user"]["id"] for change in new["changes"]}
@@ -63,6 +65,11 @@ def test_every_report_marks_what_is_new_since_the_last_full_plan(job: Job) -> No
     assert job.read("new.md").count(" **new** |") == len([row for row in rows if row["since"] == "new"])
     assert job.read("new.html").count(" <strong>new</strong>") == 2
     assert since in job.read("new.html")
+    records = {text.partition(",")[0]: text.splitlines()[1] for text in job.read("new.ldif").split("\n\n# ")[1:]}
+    assert records["uid=user4"] == f"# new since plan {old['id']}"
+    assert records["uid=user2"] == f"# changed since plan {old['id']}"
+    assert records["uid=user1"].startswith("# SIPIdentityPassword: ")
+    assert f"# {since}\n" in job.read("new.ldif")
 
 
 def test_a_comparison_is_in_no_digest_and_comes_back_from_the_document(job: Job) -> None:
@@ -93,6 +100,73 @@ def test_the_same_agents_in_another_order_are_nothing_new(job: Job) -> None:
     said = job.run("plan", "--since", "last")
     assert "changes 0 new, 0 gone, 0 changed" in said
     assert "; problems 0 new, 0 gone, " in said
+
+
+def test_a_run_is_compared_by_what_its_plan_had(job: Job) -> None:
+    job.run("apply", "--report", "old.json")
+    other_agents(job)
+    job.run("plan")
+    run = json.loads(job.read("old.json"))["id"]
+    for named in (run, run[:13]):
+        said = job.run("plan", "--since", named, "--report", "new.json")
+        assert f"Since plan {run} of " in said
+    found = json.loads(job.program("diff", "old.json", "new.json", "--json").out)
+    compared = {f"{name}{of}": number(found[part][name]) for part, of in PARTS for name in NAMES}
+    assert {name: number(each) for name, each in document(job)["since"].items() if name in compared} == compared
+
+
+PARTS = (("changes", ""), ("problems", "_problems"))
+NAMES = ("new", "gone", "changed", "same")
+
+
+def number(found: Any) -> int:
+    return found if isinstance(found, int) else len(found)
+
+
+def test_a_refused_attempt_and_a_reviewed_plan_are_runs_too(job: Job) -> None:
+    job.configure(limits={"update": 1})
+    job.run("apply", code=3)
+    (attempt,) = json.loads(job.run("runs", "--json"))
+    said = job.run("plan", "--since", attempt["id"], "--save", "plan.json", code=3)
+    assert "changes 0 new, 0 gone, 0 changed, 3 the same" in said
+    plan = json.loads(job.read("plan.json"))
+    job.run("apply", "--plan", "plan.json", "--accept", plan["digest"])
+    said = job.run("plan", "--since", plan["id"])
+    assert f"Since plan {plan['id']} of {plan['created']}: changes 0 new, 3 gone, " in said
+
+
+def test_a_run_that_is_unknown_or_has_no_plan_is_named_with_what_to_do(job: Job) -> None:
+    assert "this job has no run 'lost'. To list its runs, run: " in job.run("plan", "--since", "lost", code=64)
+    job.run("apply", "--only", "account:user1")
+    job.run("apply")
+    job.run("undo", "last", "--apply")
+    job.run("release")
+    undone, _, some = (each["id"] for each in json.loads(job.run("runs", "--json")))
+    for run in (undone, some):
+        said = job.run("plan", "--since", run, code=64)
+        assert f"--since {run}: no plan of this run is kept." in said
+        assert "Name the JSON report of the run instead" in said
+    for number, id_ in enumerate(("xa", "xb"), 98):
+        job.sql(f"insert into attempts values ('{id_}', 'job', 'apply', '', null, '', '', '', 'failed', '', {number})")
+    assert "the ids of 2 runs begin with 'x': xb, xa. Write more" in job.run("plan", "--since", "x", code=64)
+
+
+def test_a_file_that_is_there_wins_over_a_run_of_its_name(job: Job) -> None:
+    job.run("apply", "--report", "old.json")
+    run = json.loads(job.read("old.json"))["id"]
+    job.run("plan", "--save", "plan.json")
+    job.write(run, job.read("plan.json"))
+    assert f"Since plan {json.loads(job.read('plan.json'))['id']} of " in job.run("plan", "--since", run)
+    (job.folder / run).unlink()
+    assert f"Since plan {run} of " in job.run("plan", "--since", run)
+    assert "the plan cannot be read" in job.run("plan", "--since", f"./{run}", code=78)
+
+
+def test_the_last_full_plan_may_be_that_of_an_apply(job: Job) -> None:
+    job.run("plan")
+    job.run("apply", "--report", "old.json")
+    other_agents(job)
+    assert f"Since plan {json.loads(job.read('old.json'))['id']} of " in job.run("plan", "--since", "last")
 
 
 def test_a_large_plan_lists_what_is_new_on_standard_output(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -229,6 +230,12 @@ def test_two_jobs_of_one_state_may_have_a_key_each(job: Job) -> None:
                 assert (done.code, ANOTHER in done.out) == (0, False)
 
 
+def held_back(said: str, why: str) -> int:
+    """How many users are named below the one line that says why."""
+    ((_, _, named),) = [line.partition(why) for line in said.split("\n  - ") if why in line]
+    return len(re.findall(r"^ +uid=", named, re.MULTILINE))
+
+
 def test_an_undo_says_what_it_cannot_put_back_and_takes_the_rest_back(job: Job) -> None:
     job.run("apply")
     job.agents([agent(number, sipPwd=f"canary-new-{number}", workNo=1100 + number) for number in (1, 2, 3, 4)])
@@ -238,7 +245,7 @@ def test_an_undo_says_what_it_cannot_put_back_and_takes_the_rest_back(job: Job) 
     for options in ((), ("--apply",)):
         said = job.run("undo", run, *options)
         assert ANOTHER in said
-        assert said.count(f"{SECRET}: that run had another key") == 4
+        assert held_back(said, f"{SECRET}: that run had another key") == 4
     assert job.read("people.ldif") == people.replace("employeeNumber: 11", "employeeNumber: 10")
 
 
@@ -249,7 +256,7 @@ def test_passwords_that_were_cleared_under_another_key_are_not_put_back(job: Job
     back, people = last_run(job), job.read("people.ldif")
     key_file(job).unlink()
     said = job.run("undo", back, "--apply")
-    assert said.count("or is sealed with another key") == 4
+    assert held_back(said, "or is sealed with another key") == 4
     assert job.read("people.ldif").count("employeeNumber: 100") == 4
     assert SECRET not in job.read("people.ldif")
     assert "employeeNumber" not in people

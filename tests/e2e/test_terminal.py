@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import pty
 import re
 import shlex
 import subprocess
@@ -15,11 +17,12 @@ import pytest
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import Job, agent
 from tests.support.plain_job import PASSWORD, UIDS, Plain, Stalled
-from tests.support.program import LONGEST, WARNINGS
+from tests.support.program import LONGEST, WARNINGS, environment, to_its_end
 from tests.support.slapd import Slapd, person
 from tests.support.terminal import at_a_terminal, plain, session
 
 
+@pytest.mark.slow
 def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path) -> None:
     job = Job(tmp_path, users=300)
     code, seen = at_a_terminal(tmp_path, "apply", "job.yaml", "--yes")
@@ -38,6 +41,23 @@ def test_the_log_at_a_terminal_tells_the_exit_code_as_a_number(tmp_path: Path) -
     code, seen = at_a_terminal(tmp_path, "--log-level", "info", "plan", "job.yaml")
     assert code == 0, seen
     assert re.search(r"exit_code=0\b", re.sub(r"\x1b\[[0-9;]*m", "", seen)), seen
+
+
+@pytest.mark.slow
+def test_results_go_to_standard_output_also_where_progress_is_at_a_terminal(tmp_path: Path) -> None:
+    Job(tmp_path, users=2)
+    for line in ("check job.yaml", "plan job.yaml", "explain job.yaml user1", "apply job.yaml", "runs job.yaml"):
+        ours, theirs = pty.openpty()
+        start = [sys.executable, *WARNINGS, "-m", "connector", *line.split()]
+        done = subprocess.run(
+            start, cwd=tmp_path, env=environment({"TERM": "xterm"}), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=theirs, timeout=LONGEST, check=False,
+        )  # fmt: skip
+        os.close(theirs)
+        said = plain(to_its_end(ours).decode())
+        assert done.returncode == 0, said
+        assert done.stdout.strip(), line
+        assert "user1" not in said, line
 
 
 def test_an_error_at_a_terminal_leaves_no_bar_behind(tmp_path: Path) -> None:
@@ -85,6 +105,7 @@ def piped(job: Job, command: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_is_no_error_and_changes_no_exit_code(tmp_path: Path) -> None:
     job = Job(tmp_path, users=1500)  # more than a pipe holds
     for command, expected in (
@@ -109,6 +130,7 @@ def test_an_apply_whose_plan_nobody_reads_to_its_end_writes_nothing_and_says_so(
     assert job.read("people.ldif") == before
 
 
+@pytest.mark.slow
 @pytest.mark.slapd
 def test_progress_says_how_much_there_is_to_write_and_how_fast_it_goes(tmp_path: Path) -> None:
     let = threading.Event()
@@ -134,6 +156,7 @@ def test_progress_says_how_much_there_is_to_write_and_how_fast_it_goes(tmp_path:
     assert re.search(r"look-up +for 40, ", plain(apply.seen))
 
 
+@pytest.mark.slow
 def test_forty_columns_can_be_read(tmp_path: Path) -> None:
     """No word is broken, and nothing is said that eighty columns do not say."""
     job = Job(tmp_path, users=3)

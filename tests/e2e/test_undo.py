@@ -54,7 +54,7 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert "on hold" in said
     assert "To allow applies again, run:\n    cec-connector release job.yaml" in said
     assert "refused. To allow them, run: cec-connector release JOB" in job.run("plan", "--fail-on-changes", code=2)
-    assert "refused. To allow them, run: cec-connector release job.yaml" in job.run("check")
+    assert "refused. To allow them, run:\n    cec-connector release job.yaml\n" in job.run("check")
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
@@ -178,6 +178,30 @@ def test_limits_hold_for_an_undo_too(job: Job) -> None:
     assert "1001" not in job.read("people.ldif")
 
 
+def test_a_refused_undo_of_many_ends_with_the_command_and_says_alike_problems_once(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=30)
+    job.configure(limits={"update": "100%"})
+    job.run("apply")
+    job.write("people.ldif", job.read("people.ldif").replace("SIPIdentitySIPURI: sip:7", "SIPIdentitySIPURI: sip:8"))
+    before, run = job.read("people.ldif"), last_run(job)
+    for options in ((), ("--apply",)):
+        said = job.program("undo", "job.yaml", "last", *options)
+        assert said.code == 3, said.said
+        head, end = said.out.split("Refused. Nothing was written. 60 problems to check. To apply anyway, run:\n    ")
+        assert end.startswith(f"cec-connector undo job.yaml {run} --apply --accept sha256:")
+        assert len(end.splitlines()) == 1
+        refused = head.partition("REFUSED\n")[2].partition("… and ")[0].splitlines()
+        listed = [line for line in refused if "uid=" in line]
+        assert len(listed) == 10
+        assert all("(User " in line for line in listed), listed
+        assert head.count("changed since that run; kept") == 1
+        assert head.count("held back with SIPIdentitySIPURI") == 1
+        assert head.count("  - 30 users, ") == 2
+    assert job.read("people.ldif") == before
+    assert job.program(*end.split()[1:]).code == 0
+    assert "\nemployeeNumber" not in job.read("people.ldif")
+
+
 def test_what_an_undo_puts_back_is_ours_only_if_it_was_before(job: Job) -> None:
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: clear\n")
     job.write("people.ldif", job.read("people.ldif").replace("uid: user4\n", "uid: user4\nemployeeNumber: 55\n"))
@@ -248,8 +272,12 @@ def test_a_run_of_another_job_or_directory_is_not_taken_back(job: Job) -> None:
 def test_a_second_undo_finds_nothing_left(job: Job) -> None:
     job.run("apply")
     run = last_run(job)
-    job.run("undo", run, "--apply")
-    assert "no user would be changed" in job.run("undo", run)
+    assert "done before" not in job.run("undo", run, "--apply")
+    said = job.run("undo", run)
+    assert "no user would be changed" in said
+    assert f"done before run {last_run(job)} took it back, as far as it could" in said
+    job.run("undo", run, "--apply")  # which had nothing to write
+    assert f"done before run {last_run(job)}" not in job.run("undo", run)
 
 
 def test_who_is_on_the_exclusion_list_stays_as_the_run_left_it(job: Job) -> None:

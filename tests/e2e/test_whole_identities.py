@@ -86,6 +86,7 @@ def test_who_cannot_get_a_number_keeps_the_whole_identity_that_there_is(world: W
     assert [identity(world, number) for number in (1, 2)] == [whole(1, 7001), whole(2, 7002)]
 
 
+@pytest.mark.slow
 def test_a_number_does_not_change_beside_a_password_that_the_source_no_longer_tells(world: World) -> None:
     world.run("apply")
     changed = agent(1, sipAccount="7099")

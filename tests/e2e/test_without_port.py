@@ -68,6 +68,7 @@ def test_numbers_move_by_active_directory(tmp_path: Path) -> None:
         assert apply(*MOVED, port=True)[1] == ["7001", f"sip:7001@{HOST}", f"sip:7001@{HOST}:5060"]
 
 
+@pytest.mark.slow
 def test_numbers_move_by_scim_enterprise(tmp_path: Path) -> None:
     users = [user(n) for n in (1, 2, 3)]
     with (

@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 
 from connector.model import AgentRef, AttributeChange, Change, Form, Plan, Secret, Summary
 from connector.reconcile.overview.change_kinds import MOST
-from connector.reports import csv as spreadsheet, document, html, ldif, markdown, text
+from connector.reports import csv as spreadsheet, document, html, ldif, markdown, text, wording as say
 from tests.support.report_samples import CANARY, drawn, user
 
 NAMES = ("mail", "employeeNumber", "cecAccountCode", "SIPIdentityUserName")
@@ -101,11 +101,14 @@ def _of_html(plan: Plan) -> tuple[Numbers, int]:
     rows = re.findall(r"<h3>\d+\. [^<]+: (\d+)</h3>\n<p>([^<]+)</p>", page)
     looks = re.search(r"Worth a look \((\d+)\)", page)
     changed = Counter(each.name for change in plan.changes for each in change.attributes)
-    counts = re.findall(r"<td><bdi><code>(\w+)</code></bdi></td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>", page)
+    counts = re.findall(r"<td><code>(\w+)</code></td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>", page)
     assert {name: sum(map(int, numbers)) for name, *numbers in counts} == changed
     assert len(re.findall(r'<tr id="u', page)) == len(plan.changes)
-    for number, kind in enumerate(plan.kinds):
-        assert len(re.findall(f'data-kind="{number}"', page)) == kind.users
+    for number, (kind, group) in enumerate(zip(plan.kinds, page.split('<section class="group"')[1:], strict=True), 1):
+        assert group.startswith(f' id="r{number}">')
+        assert len(re.findall(r'<tr id="u', group)) == kind.users
+        assert set(re.findall(r'<tbody data-kind="(\d+)"', group)) == {f"{number - 1}"}
+        assert ">Show " + say.count(kind.users, "user") + f" of kind {number}<" in page
     return [(markup.unescape(sentence), int(users)) for users, sentence in rows], int(looks[1]) if looks else 0
 
 

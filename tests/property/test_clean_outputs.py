@@ -90,6 +90,7 @@ def everything(folder: Path, env: dict[str, str] | None = None) -> str:
     return heard + seen
 
 
+@pytest.mark.slow
 @slowly
 @given(st.data())
 def test_what_a_file_and_a_source_say_is_only_read(
@@ -121,6 +122,7 @@ def test_what_a_file_and_a_source_say_is_only_read(
         clean_log(ended.err)
 
 
+@pytest.mark.slow
 @slowly
 @given(evil, evil, evil, st.sampled_from([10, 1, 4, 53, 32, 80]))
 def test_what_an_ldap_server_says_in_its_answers_is_only_read(
@@ -138,6 +140,7 @@ def test_what_an_ldap_server_says_in_its_answers_is_only_read(
         everything(folder, env={"LDAP_PASSWORD": "secret"})
 
 
+@pytest.mark.slow
 @slowly
 @given(evil, evil)
 def test_what_an_ldap_server_names_and_refers_to_is_only_read(

@@ -41,6 +41,7 @@ def fate(store: MemoryStore, id_: str, name: str) -> None:
         store.put(id_, dn_, {**values, **marks})
 
 
+@pytest.mark.slow
 @law
 @given(busy_worlds(hidden=False), st.data())
 def test_past_the_filter_our_values_of_disabled_users_alone_are_cleared(world: World, data: st.DataObject) -> None:

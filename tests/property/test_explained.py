@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -10,8 +11,10 @@ from msgspec.structs import replace
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain
-from connector.model import ID, Agent, AgentRef, Invalid, Key, Tenant, User
+from connector.model import ID, Agent, AgentRef, AttributeInfo, Equality, Invalid, Key, Tenant, User, View
 from connector.reconcile.diff.templates import Template
+from connector.reconcile.diff.unseen import PROBES
+from connector.reconcile.equality import alike
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
 from connector.reconcile.matching.people import Pin
@@ -36,7 +39,7 @@ def world(*accounts: str, users: Iterable[str] = (), away: Iterable[str] = ()) -
 
 def explained(of: World, name: str, beyond: Reader | None = None) -> list[Explanation]:
     with of.context() as context:
-        return explain(replace(context, beyond=None if beyond is None else lambda: beyond), name)
+        return list(explain(replace(context, beyond=None if beyond is None else lambda: beyond), name).explanations)
 
 
 def one(of: World, name: str, beyond: Reader | None = None) -> Explanation:
@@ -58,6 +61,24 @@ def test_who_holds_the_value_past_base_and_filter_is_named_where_nobody_within_d
     assert rule.outside == (), "without a look past them"
 
 
+class All(MemoryDirectory):
+    """Answers each look-up with everybody, as a directory may that is read whole for it."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        return self.scan()
+
+
+def test_of_those_past_base_and_filter_each_is_named_that_holds_the_value_in_their_order() -> None:
+    of = world("ann", away=["bob", "ann"])
+    for place in "dcba":
+        of.store.put(place, f"uid=ann,ou={place}", {"objectClass": ["inetOrgPerson"], "uid": ["ann"], "cn": ["ann"]})
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, MatchRule(Template.parse("{sipAccount}"), "mail")))
+    for beyond in (All(of.store, of.mapping.view()), everywhere(of)):
+        number, mail = one(of, "ann", beyond).rules
+        assert number.outside == (*(f"uid=ann,ou={place}" for place in "abcd"), f"uid=ann,{AWAY}")
+        assert mail.outside == (), "a rule that gives no value looks for nobody"
+
+
 def test_where_nobody_may_look_past_base_and_filter_all_else_is_explained() -> None:
     of = world("ann", away=["ann"])
     closed = Closed(of.store, of.mapping.view())
@@ -66,6 +87,10 @@ def test_where_nobody_may_look_past_base_and_filter_all_else_is_explained() -> N
 
 def test_whom_another_agent_claims_is_near_nobody() -> None:
     """However many of those who are nearest are claimed."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for taken, left in ((12, 5), (20, 0)):  # so many rounds are tried, and no more
+        of = world("ann", *(f"ann{letter}" for letter in letters[:taken]), users=[f"ann{each}" for each in letters])
+        assert len(one(of, "ann").problems[0].near) == left
     crowd = [f"ann{letter}" for letter in "abcdefghij"]
     of = world("ann", *crowd[:7], users=crowd)
     (problem,) = one(of, "ann").problems
@@ -119,8 +144,9 @@ def as_planned(of: World) -> dict[str, Explanation]:
         explained_ = one(of, str(agent.work_no))
         ref = explained_.agent
         assert explained_.change == next((each for each in drawn.changes if each.agent == ref), None)
-        assert {each.why for each in explained_.problems if each.agent == ref} == {
-            each.why for each in drawn.problems if each.agent == ref
+        assert explained_.change is None or explained_.change.user == explained_.user
+        assert {each for each in explained_.problems if each.agent == ref} == {
+            each for each in drawn.problems if each.agent == ref
         }
         found[agent.account_code or ""] = explained_
     return found
@@ -151,6 +177,7 @@ def test_a_value_that_is_nobodys_any_more_comes_free_in_an_explanation_as_in_the
     found = as_planned(left_behind())
     assert found["ann"].change is not None
     assert found["ann"].change.after == {"id-cid"}
+    assert found["ann"].problems == (), "what becomes of cid and dan is no problem of ann's"
     assert found["bob"].change is not None
     assert found["bob"].change.after == {"id-dan"}
 
@@ -178,6 +205,45 @@ def test_it_stays_where_this_very_agent_may_be_somebody_else() -> None:
     assert any(each.kind == "reassigned" for each in found["ann"].problems)
 
 
+@pytest.mark.parametrize(
+    "others", [[Agent(9, "dup", None), Agent(10, "dup", None)], [Agent(9, "eve")]], ids=["doubles", "has a user"]
+)
+def test_agents_whom_no_rule_can_leave_without_a_user_keep_nothing_from_coming_free(others: list[Agent]) -> None:
+    """Two records of one account have no user; an agent that lacks the value of a rule may have one."""
+    of = left_behind()
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, MatchRule(Template.parse("{sipAccount}"), "mail")))
+    of.store.put("id-eve", f"uid=eve,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["eve"], "cn": ["eve"]})
+    for name, box in (("ann", "7"), ("eve", "8"), ("cid", "9")):
+        of.store.entries[f"id-{name}"].values["mail"] = [box.encode()]
+    of.tenant = Tenant([*(replace(agent, sip_account="7") for agent in of.tenant.agents[:1]), *others])
+    found = as_planned(of)
+    assert found["ann"].change is not None
+    assert found["ann"].change.after == {"id-cid"}
+
+
+def test_a_sample_of_users_tells_whether_an_attribute_is_hidden_as_in_the_plan() -> None:
+    """The first of those that have an account; one whose user holds nothing there shows that some do not hide it."""
+    without, count = 25, 30
+    of = world(*(f"u{n}" for n in range(count)), users=[f"u{n}" for n in range(without, count)])
+    of.mapping = replace(of.mapping, attributes=of.mapping.attributes[:2])
+    of.tenant = Tenant([*(Agent(1000 + n) for n in range(3 * PROBES)), *of.tenant.agents])
+    last = f"u{count - 1}"
+    of.store.hidden, of.store.mute = frozenset({"cecworkno"}), {f"id-{last}"}
+    (told,) = (each for each in one(of, last).problems if each.attribute == "cecWorkNo")
+    with of.context() as context:
+        assert told in make_plan(context).plan.problems
+    assert told.users == (f"uid={last},{BASE}",)
+
+
+def test_an_ambiguous_agent_is_told_as_the_plan_has_it() -> None:
+    of = world("ann", users=["anna", "anne", "annx"])
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, MatchRule(Template.parse("{accountCode}@x"), "mail")))
+    for name in ("anna", "anne"):
+        of.store.entries[f"id-{name}"].values["mail"] = [b"ann@x"]
+    found = as_planned(of)["ann"]
+    assert (found.verdict, [each.near for each in found.problems]) == ("ambiguous", [()])
+
+
 def test_an_agent_who_was_looked_for_whole_and_has_no_user_keeps_nothing_from_coming_free() -> None:
     of = left_behind()
     of.tenant = Tenant([*of.tenant.agents, Agent(9, "stranger"), Agent(10)])
@@ -201,14 +267,106 @@ def test_of_an_agent_whose_user_is_in_step_there_is_nothing_to_change() -> None:
     assert (set_.outcome, set_.change and set_.change.new) == ("set", ("7",))
 
 
+class Blind(MemoryDirectory):
+    """Finds nobody by one attribute."""
+
+    def __init__(self, store: MemoryStore, view: View, attribute: str, *, comparable: bool = True) -> None:
+        self._attribute, self._comparable = attribute, comparable
+        super().__init__(store, view, base=BASE, filter=FILTER)
+
+    def info(self, name: str) -> AttributeInfo:
+        found = super().info(name)
+        return found if self._comparable or name != self._attribute else replace(found, comparable=False)
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        return super().find([key for key in keys if key[0] != self._attribute])
+
+
+def test_where_look_ups_cannot_be_trusted_everybody_is_read_for_an_explanation_too() -> None:
+    of = world("ann", users=["ann", "bob"])
+    mail = MatchRule(Template.parse("{accountCode}@example.org"), "mail")
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, mail))
+    of.store.entries["id-bob"].values["mail"] = [b"ann@example.org"]
+    of.connect = lambda view: Blind(of.store, view, "uid")
+    found = as_planned(of)["ann"]
+    assert found.user is not None
+    assert (found.user.id, found.why) == ("id-ann", "rule 1 found the user; no other agent claims it")
+
+
+class Loose(MemoryDirectory):
+    """Compares as servers may that prepare values as RFC 4518 says."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        asked = list(keys)
+        found = {user.id: user for user in super().find(asked)}
+        for user in self.scan():
+            held = ((value, each) for name, value in asked for each in user.values.get(name, ()))
+            if any(alike(Equality.CASE_IGNORE, [value], [each]) for value, each in held):
+                found[user.id] = user
+        yield from found.values()
+
+
+def test_what_only_the_directory_takes_for_the_same_matches_in_an_explanation_too() -> None:
+    """Whoever looks for something alike is looked for by each of its rules before it counts as a rival."""
+    of = world("strasse", "Stra\u00dfe", users=["stra\u00dfe", "other"])
+    number = MatchRule(Template.parse("{workNo}"), "employeeNumber")
+    of.mapping = replace(of.mapping, match=(number, *of.mapping.match))
+    of.connect = lambda view: Loose(of.store, view, base=BASE, filter=FILTER)
+    assert {each.verdict for each in as_planned(of).values()} == {"contested"}
+    of.store.entries["id-other"].values["employeenumber"] = [b"1"]
+    found = as_planned(of)
+    assert {name: each.user and each.user.id for name, each in found.items()} == {
+        "strasse": "id-stra\u00dfe", "Stra\u00dfe": "id-other",
+    }  # fmt: skip
+
+
+def test_users_who_change_seats_are_explained_as_planned() -> None:
+    of = world("ann", "bob", users=["ann", "bob"])
+    with of.context() as context:
+        apply_run(context, lambda plan, outcomes: None)
+    of.tenant = Tenant([Agent(1, "ann"), Agent(0, "bob")])
+    found = as_planned(of)
+    assert {name: each.change and set(each.change.after) for name, each in found.items()} == {
+        "ann": {"id-bob"}, "bob": {"id-ann"},
+    }  # fmt: skip
+
+
+class Noting(MemoryDirectory):
+    """Notes what users are looked up by."""
+
+    def __init__(self, store: MemoryStore, view: View, asked: list[list[Key]]) -> None:
+        super().__init__(store, view, base=BASE, filter=FILTER)
+        self.noted = asked
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        self.noted.append(list(keys))
+        return super().find(self.noted[-1])
+
+
+@pytest.mark.parametrize(("left", "name"), [(False, "ann"), (False, "1"), (True, "ann"), (True, "user:id-cid")])
+def test_each_key_is_looked_up_once_to_decide_and_once_to_tell(left: bool, name: str) -> None:
+    """No more is looked up than decides; no look-up is without a key, and nobody is looked up who was found."""
+    of = left_behind() if left else world("ann", users=["ann", "bob"])
+    of.tenant = Tenant([*of.tenant.agents, Agent(1)])
+    asked: list[list[Key]] = []
+    of.connect = lambda view: Noting(of.store, view, asked)
+    explained(of, name)
+    assert all(asked)
+    keys = Counter(key for some in asked for key in some)
+    assert all(count <= 2 for count in keys.values())
+    assert (ID, "id-ann") not in keys
+
+
 def test_a_user_is_found_by_an_attribute_that_nobody_can_search_by() -> None:
     of = world("ann", "bob", users=["ann", "bob"])
     of.mapping = replace(of.mapping, match=(MatchRule(Template.parse("{accountCode}"), "facsimileTelephoneNumber"),))
     of.store.entries["id-bob"].values["facsimiletelephonenumber"] = [b"ann"]
+    of.connect = lambda view: Blind(of.store, view, "facsimileTelephoneNumber", comparable=False)
     found = one(of, "ann")
     assert found.verdict == "matched"
     assert found.user is not None
     assert found.user.id == "id-bob"
+    assert [(each.outcome, each.found) for each in found.rules] == [("found", (f"uid=bob,{BASE}",))]
     assert one(of, "bob").verdict == "unmatched"
 
 
@@ -235,6 +393,22 @@ def test_a_chain_of_users_who_wait_for_each_other_is_followed_to_its_end() -> No
     found = as_planned(of)
     after = {name: set(each.change.after) for name, each in found.items() if each.change is not None}
     assert after == {"ann": {"id-bob"}, "bob": {"id-cid"}, "cid": {"id-dan"}, "dan": set()}
+
+
+class Endless(MemoryDirectory):
+    """A directory that nobody reads whole for one agent."""
+
+    def scan(self, holding: Iterable[str] = ()) -> Iterator[User]:
+        raise AssertionError(holding)
+
+
+def test_one_agent_is_looked_up_with_whoever_holds_its_value_also_where_a_plan_reads_everybody() -> None:
+    of = seated(world("ann", "bob", users=["ann", "bob"]), bob="0")
+    of.connect = lambda view: Endless(of.store, view, base=BASE, filter=FILTER)
+    with of.context() as context:
+        (found,) = explain(replace(context, read="scan"), "ann").explanations
+    assert found.change is not None
+    assert found.change.after == {"id-bob"}
 
 
 def test_who_else_is_to_get_a_value_is_told_whoever_is_explained() -> None:

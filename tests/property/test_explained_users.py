@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.directories.common.scope import Entry
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain
-from connector.model import Agent, Invalid, Tenant, User
+from connector.model import UNIDENTIFIED, Agent, Invalid, Key, Tenant, User
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule, Stale
@@ -48,7 +49,9 @@ def left(*stay: str, stale: Stale = "clear") -> World:
 
 def told(of: World, name: str, beyond: Reader | None = None) -> list[Explanation]:
     with of.context() as context:
-        return explain(replace(context, beyond=None if beyond is None else lambda: beyond), f"user:{name}")
+        return list(
+            explain(replace(context, beyond=None if beyond is None else lambda: beyond), f"user:{name}").explanations
+        )
 
 
 def one(of: World, name: str, beyond: Reader | None = None) -> Explanation:
@@ -90,6 +93,57 @@ def test_why_a_user_of_ours_keeps_its_values_is_told() -> None:
     assert one(spared, "id-bob").why.endswith("cleared")
 
 
+def test_a_user_of_ours_that_was_renamed_is_found_by_its_new_name_with_the_lines_about_it_alone() -> None:
+    for stale in ("clear", "report"):
+        of = left("ann", stale=stale)
+        _, held = of.store.snapshot()["id-cid"]
+        of.store.put("id-cid", f"uid=carl,{BASE}", {**held, "cecWorkNo": ["77"]})
+        (found,) = told(of, f"uid=carl,{BASE}")
+        assert (found.verdict, found.why.startswith(OURS)) == ("stale", True)
+        assert any(each.users == (f"uid=carl,{BASE}",) for each in found.problems) is (stale == "clear"), (
+            "changed since"
+        )
+        assert all({f"uid=cid,{BASE}", f"uid=carl,{BASE}"} & {*each.users} for each in found.problems)
+
+
+class Endless(MemoryDirectory):
+    """A directory that nobody reads whole for one user."""
+
+    def scan(self, holding: Iterable[str] = ()) -> Iterator[User]:
+        raise AssertionError(holding)
+
+
+class All(MemoryDirectory):
+    """Answers each look-up with everybody, as a directory may that is read whole for it."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        return self.scan()
+
+
+def test_a_user_of_ours_that_is_there_needs_no_other_to_be_seen() -> None:
+    of = left("ann")
+    of.connect = lambda view: Endless(of.store, view, base=BASE)
+    assert one(of, "id-cid").verdict == "stale"
+
+
+def test_of_those_that_a_look_up_answers_with_the_one_that_is_named_is_explained() -> None:
+    of = left("ann")
+    of.connect = lambda view: All(of.store, view, base=BASE)
+    assert [each.user and each.user.id for each in told(of, "id-cid")] == ["id-cid"]
+
+
+def test_whoever_hides_its_id_by_now_and_is_claimed_is_not_stale() -> None:
+    of = left("ann", "cid")
+    entry = of.store.entries.pop("id-cid")
+    of.store.put(f"{UNIDENTIFIED}{entry.name}", entry.name, of_values(entry))
+    (found,) = told(of, entry.name)
+    assert (found.agent and found.agent.account_code, found.verdict) == ("cid", "matched")
+
+
+def of_values(entry: Entry) -> dict[str, list[bytes]]:
+    return {name: list(values) for name, values in entry.values.items()}
+
+
 def test_a_user_of_ours_that_is_gone_is_told_where_somebody_else_can_be_seen() -> None:
     of = left("ann")
     of.store.remove("id-cid")
@@ -111,7 +165,8 @@ def test_a_user_of_ours_that_was_moved_away_is_told_with_where_it_is() -> None:
 def test_a_user_that_holds_nothing_of_ours_is_untouched_and_nobody_who_is_near_is_left_out() -> None:
     of = world("ann", "bobb", "bob1", users=["ann", "bob", "dan"])
     why = "no agent looks for uid 'bob'; almost: bobb (workNo 1) (uid: differs in a cut end)"
-    assert (one(of, "id-bob").verdict, one(of, "id-bob").why) == ("untouched", why)
+    bob = one(of, "id-bob")
+    assert (bob.verdict, bob.why, bob.user and bob.user.id) == ("untouched", why, "id-bob")
     assert one(of, "id-dan").why == "no agent looks for uid 'dan'"
 
 
@@ -126,6 +181,12 @@ def test_what_a_user_does_not_show_is_told_with_what_it_shows() -> None:
     assert one(of, "id-bob").why == "no agent looks for uid 'bob'; it shows no mail"
     of.store.put("id-x", f"cn=x,{BASE}", {"objectClass": ["inetOrgPerson"], "cn": ["x"]})
     assert one(of, "id-x").why == "it shows no uid and no mail"
+
+
+def test_of_a_user_whose_values_are_no_text_that_is_told() -> None:
+    of = world("ann", "bob", users=["ann", "bob"])
+    of.store.entries["id-bob"].values["uid"] = [b"\xff", b"\xfe"]
+    assert one(of, "id-bob").why == "no agent looks for uid (no text)"
 
 
 def test_whose_agents_have_other_users_is_nobodys() -> None:

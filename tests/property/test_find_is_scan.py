@@ -264,7 +264,7 @@ def test_an_agent_is_explained_as_it_is_planned_whatever_look_ups_find(world: Wo
     said: dict[str, int] = {}
     for agent in world.tenant.agents:
         with world.context() as context:
-            (explained,) = explain(context, str(agent.work_no))
+            (explained,) = explain(context, str(agent.work_no)).explanations
         assert explained.change == changes.get(explained.agent)
         said[explained.verdict] = said.get(explained.verdict, 0) + 1
     for verdict in ("matched", "unmatched", "ambiguous", "contested"):

@@ -261,8 +261,8 @@ def test_each_record_that_cannot_be_read_is_explained_by_all_that_is_known_of_it
     of = world("1")
     of.tenant = Tenant(of.tenant.agents, [Invalid(3, "accountCode is a list", 1012), Invalid(4, "no", None, "u0")])
     with of.context() as context:
-        (one,) = explain(context, "1012")
-        first, second = explain(context, "u0")
+        (one,) = explain(context, "1012").explanations
+        first, second = explain(context, "u0").explanations
     assert (one.verdict, one.why) == ("invalid", "record 3: accountCode is a list")
     assert (first.verdict, second.verdict, second.why) == ("matched", "invalid", "record 4: no")
 

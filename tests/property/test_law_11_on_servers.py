@@ -179,6 +179,7 @@ def begun(ground: Ground, data: st.DataObject) -> Fixture:
     return fixture
 
 
+@pytest.mark.slow
 def test_11_an_identity_is_whole_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 8))
     @given(st.data())

@@ -130,6 +130,7 @@ def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject)
     get_on(Fixture(MemoryGround(), how, pace), data)
 
 
+@pytest.mark.slow
 def test_12_all_others_are_written_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 6))
     @given(ways, paces, st.data())
@@ -179,6 +180,7 @@ WAYS = {
 """Refusals that are no word on how the others are to be written."""
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=CHECKS, max_examples=60, deadline=None)
 @given(st.sampled_from([*WAYS, "lists"]), paces, st.data())
 def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(

@@ -48,6 +48,7 @@ def told_once(audit: Audited) -> None:
         if record["event"] == "write"
     }
     assert {number: said[number] for number in known} == known
+    assert not audit.faults(), "the chain is broken"
 
 
 def mortal_of(world: World, data: st.DataObject) -> Mortal:
@@ -91,6 +92,19 @@ def test_a_receiver_and_a_file_are_told_all_whatever_was_broken_off(
         told_once(audit)
         received = audit.received()
         assert not [number for number in audit.known() if number not in received], "the receiver lacks it"
+        assert not audit.faults("syslog"), "the receiver's chain is broken"
+
+
+@pytest.mark.parametrize("second", [20, 21, 22])
+def test_a_receiver_is_told_the_same_again_after_each_of_two_deaths(second: int) -> None:
+    mortal = Mortal(small(1))
+    mortal.world.tenant = Tenant([Agent(0, "u0")])
+    with audited(mortal, stream=True) as audit:
+        for moment in (26, second):
+            with suppress(DeathError):
+                audit.apply(moment)
+        audit.apply()
+        assert not audit.faults("syslog")
 
 
 @law

@@ -12,6 +12,8 @@ from connector.errors import RefusedError
 from connector.model import Agent, Secret, Tenant, Value
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.runtime.clock import stamp
+from connector.state.sealing import Sealer
 from connector.sync import Run
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal
@@ -172,6 +174,51 @@ def test_an_undo_that_died_is_made_good_by_the_next(
     made_good(mortal, undisturbed)
 
 
+def prune(mortal: Mortal, last: int) -> None:
+    """Take out all that nothing needs any more, perhaps not to the end."""
+    mortal.fate.begin(last)
+    pruning = mortal.world.state.pruning("law", stamp(), audited=False)
+    try:
+        list(pruning.take_out(pruning.old()))
+    except DeathError:
+        mortal.said.append("died")
+
+
+@pytest.mark.slow
+@law
+@given(busy_worlds(), st.data(), deaths)
+def test_pruning_that_died_between_runs_that_died_changes_nothing_that_they_write_own_or_take_back(
+    world: World, data: st.DataObject, prunings: list[int]
+) -> None:
+    first = data.draw(st.booleans())
+    mortal, undisturbed = Mortal(world, classes_first=first), Mortal(world, classes_first=first)
+    for last in prunings:
+        mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
+        undisturbed.apply()
+        try:
+            mortal.apply(last=data.draw(st.integers(1, 60)))
+        except DeathError:
+            prune(mortal, data.draw(st.integers(1, 12)))
+        mortal.apply()
+        prune(mortal, last)
+        assert _same(mortal, undisturbed)
+    assert mortal.apply().plan.changes == ()
+    assert mortal.world.state.faults("law", Sealer(world.key)) == []
+    mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
+    runs = mortal.apply().plan.id, undisturbed.apply().plan.id
+    prune(mortal, 10_000)
+    assert [id_ for (id_,) in mortal.database.rows("select id from runs")] == [runs[0]]
+    mortal.undo(runs[0]), undisturbed.undo(runs[1])
+    assert _same(mortal, undisturbed)
+
+
+def _same(mortal: Mortal, undisturbed: Mortal) -> bool:
+    here, there = mortal.world.store.snapshot(), undisturbed.world.store.snapshot()
+    same = {id_: _sets(entry) for id_, entry in here.items()} == {id_: _sets(entry) for id_, entry in there.items()}
+    return same and mortal.owned() == undisturbed.owned()
+
+
+@pytest.mark.slow
 @law
 @given(busy_worlds(), st.integers(1, 40))
 def test_what_one_job_left_open_is_not_settled_by_another(world: World, last: int) -> None:
@@ -187,6 +234,7 @@ def test_what_one_job_left_open_is_not_settled_by_another(world: World, last: in
         assert mortal.journal(None) == left
 
 
+@pytest.mark.slow
 @law
 @given(busy_worlds(), st.integers(1, 40))
 def test_a_plan_that_was_taken_back_is_not_applied_again(world: World, last: int) -> None:

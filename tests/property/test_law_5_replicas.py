@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from connector.errors import RefusedError
@@ -128,6 +129,7 @@ def resumed(replicas: Replicas, plan: Plan, last: int | None = None) -> Run:
         return Run(plan, refused=False)
 
 
+@pytest.mark.slow
 @law
 @given(busy_worlds(), st.data(), deaths)
 def test_a_reviewed_apply_that_died_goes_on_at_another_server(
@@ -144,6 +146,7 @@ def test_a_reviewed_apply_that_died_goes_on_at_another_server(
     made_good(replicas, undisturbed)
 
 
+@pytest.mark.slow
 @law
 @given(busy_worlds(hidden=False), st.data(), deaths, deaths)
 def test_an_undo_at_another_server_takes_back_all_or_names_it(

@@ -65,7 +65,7 @@ IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), str(memory.__file__))
 """Whoever encodes, compares, measures or seals a password has its octets in hand, and calls nobody but libraries."""
 DOORS = ("EntryReader.read", "Sealer.seal")
 """What these are called with holds none yet."""
-SHARES = 4
+SHARES = 10
 
 
 class FaultError(RuntimeError):
@@ -172,7 +172,10 @@ FORMATS: dict[str, Callable[[BaseException], str]] = {
 }
 
 
-@pytest.mark.parametrize("share", [0, *(pytest.param(share, marks=pytest.mark.slow) for share in range(1, SHARES))])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python 3.14 also traces the end of a
+# generator that is left where another function breaks: what is raised there goes nowhere
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(SHARES))
 def test_wherever_the_program_breaks_no_traceback_shows_a_password(share: int) -> None:
     places = everywhere()[share::SHARES]
     broke = 0

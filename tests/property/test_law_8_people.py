@@ -56,12 +56,14 @@ def test_only_the_agents_own_users_are_written_whatever_becomes_of_people(data: 
     come_and_go(People(data, HouseStaff(MemoryFixture())), data)
 
 
+@pytest.mark.slow
 @law
 @given(st.data())
 def test_an_undo_leaves_what_somebody_has_put_back(data: st.DataObject) -> None:
     put_back(People(data, HouseStaff(MemoryFixture())), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("happens", [come_and_go, put_back])
 def test_it_is_so_on_a_file_or_a_server(
     served: DirectoryFixture | ScimServer, staff: Staff, happens: Callable[[People, st.DataObject], None]

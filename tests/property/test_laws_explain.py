@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
@@ -21,7 +22,7 @@ def explanations(world: World) -> tuple[Plan, list[Explanation]]:
     with world.context() as context:
         plan = make_plan(context).plan
         names = {name for agent in world.tenant.agents for name in (agent.account_code, str(agent.work_no)) if name}
-        return plan, [explained for name in sorted(names) for explained in explain(context, name)]
+        return plan, [explained for name in sorted(names) for explained in explain(context, name).explanations]
 
 
 def bare(problem: Problem) -> Problem:
@@ -101,6 +102,7 @@ def knotted(draw: st.DrawFn) -> Tenant:
     return Tenant([Agent(seat, account, draw(lines)) for seat, account in zip(seats, accounts, strict=False)])
 
 
+@pytest.mark.slow
 @law
 @given(busy_worlds(), knotted(), knotted())
 def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_more(
@@ -115,6 +117,7 @@ def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_mor
         agree(plan, each)
 
 
+@pytest.mark.slow
 @law
 @given(busy_worlds(), st.data())
 def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world: World, data: st.DataObject) -> None:
@@ -127,6 +130,7 @@ def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world:
         agree(plan, each)
 
 
+@pytest.mark.slow
 @settings(law, max_examples=50)
 @given(worlds(), st.data())
 def test_also_where_attributes_may_not_be_read(world: World, data: st.DataObject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ def plan(world: World) -> Plan:
         return make_plan(context).plan
 
 
+@pytest.mark.slow
 @law
 @given(worlds())
 def test_whoever_is_near_is_within_reach_and_is_nobodys(world: World) -> None:
@@ -31,6 +33,7 @@ def test_whoever_is_near_is_within_reach_and_is_nobodys(world: World) -> None:
             assert near.user not in changed
 
 
+@pytest.mark.slow
 @law
 @given(worlds())
 def test_a_plan_has_the_same_digest_without_its_hints(world: World) -> None:

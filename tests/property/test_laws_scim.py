@@ -146,6 +146,7 @@ def test_3_a_run_that_is_cut_off_while_it_reads_writes_nothing(
         assert server.writes() == []
 
 
+@pytest.mark.slow
 @law
 @given(st.data(), st.integers(1, 99))
 def test_7_a_bad_record_is_one_line_and_changes_nothing_else(
@@ -212,6 +213,7 @@ class Rival:
         return meddle
 
 
+@pytest.mark.slow
 @settings(law, max_examples=12)
 @given(st.lists(st.sampled_from(["nothing", "nothing", *EDITS]), min_size=5, max_size=15), st.data())
 def test_4_what_is_written_is_what_the_plan_showed_to_whom_was_as_the_plan_showed(

@@ -144,7 +144,7 @@ def job_of(server: LdapServer) -> tuple[Settings, Secret]:
         ca_file=server.ca,
         bind_dn=samba.SYNC if domain else SYNC,
         password=SecretRef(env="UNUSED"),
-        base=samba.PEOPLE if domain else PEOPLE,
+        base=[samba.PEOPLE if domain else PEOPLE],
         filter=FILTER,
     )
     return settings, Secret(samba.SYNC_PASSWORD if domain else SYNC_PASSWORD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.model import Agent, Change, Description, Outcome, Plan, Result, Tenant, View
+from connector.model import Agent, Change, Description, Outcome, Part, Plan, Result, Secret, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.state.store import open_state
@@ -20,7 +20,7 @@ from connector.sync import apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
-from tests.support.replicas import Replicas, ours, puts
+from tests.support.replicas import SERVERS, Replicas, ours, puts
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
 
@@ -149,6 +149,13 @@ def seats(replicas: Replicas) -> dict[str, object]:
     return {id_: entry[1]["employeeNumber"][0] for id_, entry in held if "employeeNumber" in entry[1]}
 
 
+def dies_second(told: list[str]) -> None:
+    """A run dies before its second write."""
+    told.append("a write")
+    if len(told) == 2:
+        raise DeathError
+
+
 def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> None:
     """Two users swap seats. The undo dies when one of them has none; the other server knows nothing of all that."""
     replicas = seated(Agent(1, "u0"), Agent(2, "u1"))
@@ -157,14 +164,7 @@ def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> Non
     replicas.world.tenant = Tenant([Agent(2, "u0"), Agent(1, "u1")])
     plan = replicas.save()
     replicas.apply(plan)
-    told: list[str] = []
-
-    def dies() -> None:
-        told.append("a write")
-        if len(told) == 2:
-            raise DeathError
-
-    replicas.meddle = dies
+    replicas.meddle = partial(dies_second, [])
     with pytest.raises(DeathError):
         replicas.undo(plan.id)
     replicas.meddle = lambda: None
@@ -175,6 +175,23 @@ def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> Non
     assert set(emptied) <= {name for problem in problems for name in problem.users}
     replicas.until_quiet(lambda: replicas.undo(plan.id))
     assert seats(replicas) == {"id-0": "1", "id-1": "2"}
+
+
+def test_what_one_undo_has_let_go_alone_and_the_next_put_back_elsewhere_is_done() -> None:
+    """Else it counts as not shown yet for good, and so do the attributes that go back with it."""
+    replicas = swapped()
+    plan, before = replicas.save(), seats(replicas)
+    replicas.serve("two")
+    replicas.apply(plan)
+    replicas.meddle = partial(dies_second, [])
+    replicas.perhaps(partial(replicas.undo, plan.id))
+    replicas.meddle = lambda: None
+    replicas.converge()
+    assert len(seats(replicas)) == 1, "one user has let go, and has no seat"
+    replicas.serve("one")
+    replicas.undo(plan.id)
+    assert seats(replicas) == before
+    assert replicas.undo(plan.id).plan.problems == ()
 
 
 def hours_ago(replicas: Replicas, hours: int) -> None:
@@ -382,3 +399,123 @@ def test_a_line_about_a_plan_that_went_on_names_the_other_server_alone() -> None
         shown = dry_run(context, lambda plan, outcomes: None).plan
     (line,) = (problem.why for problem in shown.problems if problem.kind == "unsettled")
     assert "at one without an answer. two does" in line
+
+
+def swapped() -> Replicas:
+    """Two users that have a seat each, on both servers, and are to swap them."""
+    replicas = seated(Agent(1, "u0"), Agent(2, "u1"))
+    replicas.apply()
+    replicas.converge()
+    replicas.world.tenant = Tenant([Agent(2, "u0"), Agent(1, "u1")])
+    return replicas
+
+
+def test_a_value_that_arrives_after_a_run_was_killed_there_stays_the_one_of_the_run_that_wrote_it() -> None:
+    """The killed run was to take away the value of before."""
+    replicas = swapped()
+    replicas.serve("two")
+    replicas.apply()
+    replicas.serve("one")
+    replicas.meddle = dies
+    replicas.perhaps(replicas.apply)
+    assert replicas.journal(None)
+    replicas.meddle = lambda: None
+    was = ours(replicas)
+    assert len(was) == 2
+    replicas.until_quiet(replicas.apply)
+    assert (ours(replicas), replicas.journal(None)) == (was, {})
+
+
+def test_what_arrives_right_before_a_plan_that_goes_on_writes_it_again_is_taken_back() -> None:
+    """The run was killed at `one`, after its first write. At `two` the next one finds that done already."""
+    for last in count(10):
+        replicas = swapped()
+        plan, before = replicas.save(), replicas.journal("written")
+        replicas.perhaps(partial(replicas.apply, plan, last))
+        if first := replicas.journal("written") - before:
+            break
+    replicas.serve("two")
+    replicas.meddle = replicas.converge
+    replicas.perhaps(partial(replicas.apply, plan))
+    replicas.meddle = lambda: None
+    assert first <= replicas.journal("written")
+    replicas.until_quiet(lambda: replicas.undo(plan.id))
+    assert seats(replicas) == {"id-0": "1", "id-1": "2"}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        AttributeRule("cecWorkNo", Template.parse("{workNo}")),
+        AttributeRule("SIPIdentityPassword", Template.parse("{sipPwd}"), owns="*", secret=True),
+    ],
+    ids=lambda rule: rule.name,
+)
+def test_a_write_that_never_happened_is_not_ours_for_a_value_that_was_taken_away_elsewhere_since(
+    rule: AttributeRule,
+) -> None:
+    """The value that `two` shows is that of an earlier run, and a later one has taken it away at `one`."""
+    match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    mapping = Mapping(match, (rule,), ("cecAgent", "SIPIdentity"), "clear")
+    store = MemoryStore({"id-0": (f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"]})})
+    replicas = Replicas(World(Tenant([Agent(1, "u0", sip_pwd=Secret("canary"))]), store, mapping))
+    replicas.apply()
+    replicas.serve("two")
+    replicas.meddle = dies
+    with pytest.raises(DeathError):
+        replicas.apply()
+    replicas.meddle = lambda: None
+    replicas.converge()
+    replicas.world.tenant = Tenant([Agent(9, "nobody")])
+    replicas.serve("one")
+    replicas.apply()
+    replicas.serve("two")
+    for last in count(1):  # settled, and killed before it takes the value away there, too
+        replicas.perhaps(partial(replicas.apply, last=last))
+        if not replicas.journal(None):
+            break
+    assert replicas.said[-1] == "died"
+    replicas.until_quiet(replicas.apply)
+    assert [each.kind for each in replicas.apply().plan.problems] == ["unmatched"]
+    assert (ours(replicas), replicas.journal(None)) == ([], {})
+
+
+def releases_alone(replicas: Replicas, apply: Callable[[], object]) -> str:
+    """Somebody changes one user right before its write, so that the seat of the other is released alone; its id."""
+    told: list[str] = []
+
+    def meddle() -> None:
+        told.append("a write")
+        if len(told) == 2:
+            (other,) = (id_ for id_, seat in seats(replicas).items() if seat in {"1", "2"})
+            entry = replicas.world.store.snapshot()[other]
+            replicas.world.store.put(other, entry[0], {**entry[1], "employeeNumber": ["9"]})
+
+    replicas.meddle = meddle
+    apply()
+    replicas.meddle = lambda: None
+    (released,) = {"id-0", "id-1"} - seats(replicas).keys()
+    return released
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_seat_that_a_plan_went_on_to_release_alone_is_known_to_be_released(server: str) -> None:
+    replicas = swapped()
+    plan, before = replicas.save(), seats(replicas)
+    replicas.meddle = dies
+    replicas.perhaps(partial(replicas.apply, plan))
+    replicas.serve(server)
+    released = releases_alone(replicas, partial(replicas.apply, plan))
+    (step,) = (each for each in replicas.steps(plan.id) if each.change.part is Part.RELEASE)
+    assert step.outcome is Result.WRITTEN
+    replicas.until_quiet(lambda: replicas.undo(plan.id))
+    assert seats(replicas)[released] == before[released]
+
+
+def test_a_seat_that_one_run_released_alone_proves_no_write_of_the_killed_run_before() -> None:
+    replicas = swapped()
+    replicas.meddle = dies
+    replicas.perhaps(replicas.apply)
+    killed = replicas.world.state.history.runs(replicas.world.job)[0].id
+    releases_alone(replicas, replicas.apply)
+    assert [step.outcome for step in replicas.steps(killed)] == [Result.SKIPPED]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Agent, Problem
 from connector.reconcile.mapping import Stale
+from connector.runtime.clock import stamp
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.grounds import Ground, MemoryGround, ground_of
 from tests.support.scim_servers import ScimServer
@@ -77,7 +78,7 @@ def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
         world.apply(job)
     for _ in range(data.draw(st.integers(3, 9))):
         job = data.draw(st.sampled_from(sorted(world.jobs.values(), key=lambda job: job.name)))
-        step = data.draw(st.sampled_from(["apply", "leave", "write", "undo"]))
+        step = data.draw(st.sampled_from(["apply", "leave", "write", "undo", "prune"]))
         if step == "apply":
             world.apply(job)
         elif step == "leave":
@@ -86,10 +87,19 @@ def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
         elif step == "write":
             user, (name, put) = data.draw(writes)
             world.put(user, name, put)
+        elif step == "prune":
+            prune(world, job, data)
         elif runs := [run.id for run in world.state.history.runs(job.name) if run.kind == "apply"]:
             world.undo(job, data.draw(st.sampled_from(runs)))
     assert not world.ledger.broken
     event(f"{len(world.jobs)} jobs, {'some' if world.ledger.owner else 'nothing'} written")
+
+
+def prune(world: Shared, job: Job, data: st.DataObject) -> None:
+    """Take out runs of the job; as of any run, all that ended before it are old."""
+    ends = [run.started for run in world.state.history.runs(job.name)]
+    pruning = world.state.pruning(job.name, data.draw(st.sampled_from([stamp(), *ends])), audited=False)
+    event(f"{len([run.id for run in pruning.take_out(pruning.old())])} runs pruned")
 
 
 def find_their_own(world: Shared, data: st.DataObject) -> None:
@@ -99,6 +109,8 @@ def find_their_own(world: Shared, data: st.DataObject) -> None:
         if data.draw(st.booleans()):
             job.agents = data.draw(agents())
         world.apply(job)
+        if data.draw(st.booleans()):
+            prune(world, job, data)
     for job in world.jobs.values():
         claimed = job.claimed()
         stale = {id_ for (id_, _), (owner, _) in world.ledger.owner.items() if owner == job.name and id_ not in claimed}
@@ -125,6 +137,7 @@ def test_nobody_else_s_value_is_taken_from_whom_no_agent_claims_nor_undone(
     keep_to_what_is_theirs(begun(MemoryGround(), jobs), data)
 
 
+@pytest.mark.slow
 @few
 @given(jobs=several(), data=st.data())
 def test_nobody_else_s_value_is_taken_on_a_file_or_a_server(
@@ -133,12 +146,14 @@ def test_nobody_else_s_value_is_taken_on_a_file_or_a_server(
     keep_to_what_is_theirs(begun(ground, jobs), data)
 
 
+@pytest.mark.slow
 @law
 @given(several(take_over=False), st.data())
 def test_each_job_finds_its_own_stale_users_and_no_other_s(jobs: dict[str, Job], data: st.DataObject) -> None:
     find_their_own(begun(MemoryGround(), jobs), data)
 
 
+@pytest.mark.slow
 @few
 @given(jobs=several(take_over=False), data=st.data())
 def test_each_job_finds_its_own_stale_users_on_a_file_or_a_server(

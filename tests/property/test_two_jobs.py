@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.runtime.clock import stamp
 from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
@@ -94,6 +95,25 @@ def test_a_job_that_is_to_take_it_over_writes_it_all_the_same_and_has_it_from_th
     apply(it)
     assert changed(plan(hr)) == {}
     assert [problem.why for problem in plan(hr).problems] == ["another job (it) writes this attribute"] * 3
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_an_undo_returns_a_value_to_the_job_that_wrote_it_also_where_that_run_was_pruned(pruned: bool) -> None:
+    hr, it = jobs([SEAT, TITLE], [replace(SEAT, take_over=True)])
+    hr.tenant = Tenant([Agent(n + 10, f"u{n}") for n in range(3)])
+    apply(hr)
+    taken = apply(it).plan.id
+    if pruned:
+        apply(hr)  # the last run stays
+        pruning = hr.state.pruning("hr", stamp(), audited=False)
+        assert len(list(pruning.take_out(pruning.old()))) == 2
+    with it.back(taken) as context:
+        assert len(apply_undo(context, quiet).plan.changes) == 3
+    it.state.release("it")
+    assert [hr.store.snapshot()[f"id-{n}"][1]["employeeNumber"] for n in range(3)] == [("10",), ("11",), ("12",)]
+    hr.mapping = replace(hr.mapping, stale="clear")
+    hr.tenant = Tenant(hr.tenant.agents[1:])
+    assert changed(plan(hr)) == {"id-0": ["employeeNumber", "title"]}, "the seat is its own again"
 
 
 def test_what_its_owner_claims_no_longer_passes_to_the_job_that_does_user_by_user() -> None:

@@ -203,7 +203,7 @@ def test_each_value_of_a_list_is_held_by_one_user_at_a_time() -> None:
     told = lines(plan(of), "reassigned")
     assert [name for _, name, _ in told] == [ADDRESS]
     with of.context() as context:
-        (explained,) = explain(context, "u0")
+        (explained,) = explain(context, "u0").explanations
     assert {each.name: each.outcome for each in explained.attributes}[ADDRESS] == "refused"
 
 
@@ -248,7 +248,7 @@ def test_an_attribute_that_nobody_may_read_holds_everybodys_group_and_is_told_on
     assert told[:1] == together(NUMBER, ADDRESS, PASSWORD, holder=REGISTRAR)
     assert [kind for kind, _, _ in told] == ["together", "unreadable"]
     with of.context() as context:
-        (explained,) = explain(context, "u1")
+        (explained,) = explain(context, "u1").explanations
     assert {each.name: each.why for each in explained.attributes if each.name == NUMBER} == {
         NUMBER: f"held back with {REGISTRAR}"
     }
@@ -424,7 +424,7 @@ def test_groups_of_ones_own_and_attributes_that_stand_alone() -> None:
 def test_one_agents_explanation_says_what_holds_an_attribute_back() -> None:
     of = tenant(world(person(0), person(1)), "1", "1")
     with of.context() as context:
-        (explained,) = explain(context, "u0")
+        (explained,) = explain(context, "u0").explanations
     told = {each.name: (each.outcome, each.why) for each in explained.attributes}
     assert told[PASSWORD] == ("refused", WITH_NUMBER)
 

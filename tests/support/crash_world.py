@@ -26,7 +26,7 @@ from connector.reconcile.digests import fingerprinter
 from connector.state.journal_rows import Step
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from tests.support.audit_lines import records as records_of
+from tests.support.audit_lines import chain_faults, records as records_of
 from tests.support.jobs import Part, file, job_file, ldap_directory
 from tests.support.program import WARNINGS
 from tests.support.scim_servers import TOKEN
@@ -222,6 +222,10 @@ class World(ABC):
         assert {number: results.get(number) for number in known} == known, f"not told\n{self.said}"
         assert max(told.values()) == 1, f"told twice: {told}\n{self.said}"
         assert octets.endswith(b"\n")
+        with closing(open_state(self._state)) as state:
+            link = state.telling.of("job", Sealer(None)).link("file")
+        assert link.ended, self.said
+        assert not chain_faults(octets, job="job", link=link), self.said
 
     def fingerprint(self) -> Fingerprint:
         """What the state knows secrets by."""

@@ -155,7 +155,7 @@ class LdifFixture(Standard):
         path.write_text("version: 1\n\n# the example company\n\n")
 
     def open(self, view: View, *, base: str | None = None, where: str = PEOPLE) -> Directory:
-        settings = LdifSettings(type="ldif", path=self.path, base=self.base if base is None else base, filter=where)
+        settings = LdifSettings(type="ldif", path=self.path, base=[self.base if base is None else base], filter=where)
         return LdifDirectory(settings, view)
 
     def put(self, dn: str, values: Values) -> None:
@@ -209,7 +209,7 @@ class LdapFixture(Standard):
             bind_dn=self.SYNC,
             password=SecretRef(env="LDAP_PASSWORD"),
             ca_file=self.server.ca,
-            base=self.base if base is None else base,
+            base=[self.base if base is None else base],
             filter=where,
         )
         self._opened.append(LdapDirectory(settings, Secret(self.PASSWORD), view))

@@ -110,15 +110,20 @@ def _hashed(password: str) -> str:
 
 
 class Ds389(LdapServer):
-    """One ns-slapd. `configuration` is what `cn=config` says besides, `plugins` is LDIF for the rest of it."""
+    """One ns-slapd. `configuration` is what `cn=config` says besides, `extra` is LDIF for the rest of it.
 
-    def __init__(self, folder: Path, *, configuration: Mapping[str, str] | None = None, extra: str = "") -> None:
+    `stock`: it does not have the schema of `deploy/schema/389ds`.
+    """
+
+    def __init__(
+        self, folder: Path, *, configuration: Mapping[str, str] | None = None, extra: str = "", stock: bool = False
+    ) -> None:
         self.folder = folder
         for name in _FOLDERS:
             (folder / name).mkdir(parents=True)
         (folder / "slapd-collations.conf").write_text("")  # the package's own only its group can read
         (folder / "schema" / "99user.ldif").write_text("dn: cn=schema\n")  # what is added while it runs goes there
-        for path in SCHEMA.glob("60*.ldif"):
+        for path in () if stock else SCHEMA.glob("60*.ldif"):
             shutil.copy(path, folder / "schema")
         for name, octets in _certificates().items():
             (folder / "cert" / name).write_bytes(octets)
@@ -138,9 +143,10 @@ class Ds389(LdapServer):
         limits: Mapping[str, str] = UNLIMITED,
         configuration: Mapping[str, str] | None = None,
         extra: str = "",
+        stock: bool = False,
     ) -> Self:
         """Start, and create the tree with these LDIF records below it."""
-        server = cls(folder, configuration=configuration, extra=extra).begin()
+        server = cls(folder, configuration=configuration, extra=extra, stock=stock).begin()
         try:
             server.add(_TREE.format(rights=_lines(("aci", one) for one in rights), limits=_lines(limits.items())))
             server.add("\n".join(entries))

@@ -17,7 +17,9 @@ class LdapJob:
     def __init__(self, folder: Path, url: str, *uids: str, mapping: str, **more: Any) -> None:
         folder.mkdir()
         self.folder = folder
-        (folder / "job.yaml").write_text(job_file(ldap_directory(url, bind_dn=SYNC), **more))
+        # names of people are read over another connection, and a proxy serves one at a time
+        directory = ldap_directory(url, bind_dn=SYNC, show=[])
+        (folder / "job.yaml").write_text(job_file(directory, **more))
         (folder / "mapping.yaml").write_text(mapping)
         agents = [{"workNo": 1000 + place, "accountCode": uid} for place, uid in enumerate(uids)]
         (folder / "agents.json").write_text(json.dumps({"agents": agents}))

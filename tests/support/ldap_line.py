@@ -12,7 +12,7 @@ from typing import Any
 from ldap3.protocol import rfc4511
 from msgspec import Struct
 from pyasn1.codec.ber import decoder
-from pyasn1.error import SubstrateUnderrunError
+from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
 
 from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
@@ -95,10 +95,13 @@ class Line(socket.socket):
             return
         while self._octets:
             try:
-                message, self._octets = decoder.decode(self._octets, asn1Spec=rfc4511.LDAPMessage())
+                message, rest = decoder.decode(self._octets, asn1Spec=rfc4511.LDAPMessage())
+                asked = _asked(message)
             except SubstrateUnderrunError:
                 return
-            asked = _asked(message)
+            except PyAsn1Error:
+                asked, rest = _search_for_what_is_not(self._octets)
+            self._octets = rest
             if asked.kind == "searchRequest":
                 self._search(asked)
             elif asked.kind == "abandonRequest":
@@ -152,6 +155,23 @@ def _asked(message: Any) -> Asked:
         for each in (message["controls"] if message["controls"].isValue else ())
     }
     return Asked(int(message["messageID"]), kind, name, edits, controls, attributes)
+
+
+def _search_for_what_is_not(octets: bytes) -> tuple[Asked, bytes]:
+    """A search whose filter has a `not`, which ldap3 cannot read; and the octets behind it."""
+    at, end = ber.element(octets, 0, len(octets), ber.SEQUENCE)
+    number, at = ber.element(octets, at, end, ber.INTEGER)
+    start, stop = ber.content(octets, at + 1, end)
+    parts = []
+    while start < stop:
+        begun, start = ber.content(octets, start + 1, stop)
+        parts.append(octets[begun:start])
+    (base, *_, listed), names = parts, []
+    at = 0
+    while at < len(listed):
+        begun, at = ber.element(listed, at, len(listed), ber.OCTETS)
+        names.append(listed[begun:at].decode())
+    return Asked(octets[number], "searchRequest", base.decode(), [], {}, names), octets[end:]
 
 
 def asked_of(operation: bytes, controls: Iterable[bytes] = ()) -> Asked:

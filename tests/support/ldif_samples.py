@@ -14,7 +14,7 @@ ANNA = UserRef("uid=anna,dc=example", "uid=anna,dc=example")
 
 
 def directory(path: Path, view: View = VIEW, *, base: str = "", where: str = "(uid=*)") -> LdifDirectory:
-    return LdifDirectory(Settings(type="ldif", path=path, base=base, filter=where), view)
+    return LdifDirectory(Settings(type="ldif", path=path, base=[base], filter=where), view)
 
 
 def number(new: str, *, old: tuple[str, ...] = (), user: UserRef = ANNA) -> Change:

@@ -95,7 +95,7 @@ class MemoryDirectory(EntryReader):
         self._unveiled = False
         super().__init__(view, store.schema)
         self._base = base
-        self._scope = Scope(base, filter, store.schema)
+        self._scope = Scope([base], filter, store.schema)
 
     def describe(self) -> Description:
         """All that the schema says."""
@@ -103,7 +103,7 @@ class MemoryDirectory(EntryReader):
         identity = f"memory:{id(self.store):x}"
         return Description(
             "memory", identity, infos,
-            classes=self.schema.classes, base=self._base,
+            classes=self.schema.classes, bases=(self._base,) if self._base else (),
         )  # fmt: skip
 
     def size(self) -> int | None:

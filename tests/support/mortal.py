@@ -6,6 +6,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
 from connector.reconcile.checks.limits import Pace
 from connector.reports import document, document_reader
-from connector.state.database import Transaction
+from connector.state.database import Database, Transaction
 from connector.state.journal_rows import Step
 from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
@@ -53,11 +54,14 @@ class Fate:
 
 
 class MortalDatabase:
-    """A state in memory, whose every transaction has a moment before it, one before its commit, and one after."""
+    """A state, in memory unless another is named.
 
-    def __init__(self, fate: Fate) -> None:
+    Every transaction has a moment before it, one before its commit, and one after.
+    """
+
+    def __init__(self, fate: Fate, database: Database | None = None) -> None:
         self._fate = fate
-        self._database = closed_with_the_test(Sqlite(None))
+        self._database = database or closed_with_the_test(Sqlite(None))
         self.where, self.kept = self._database.where, True
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
@@ -82,6 +86,15 @@ class MortalDatabase:
 
     def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
         return self._database.lease(name, job)
+
+    def size(self) -> tuple[int, int]:
+        return self._database.size()
+
+    def faults(self) -> list[str]:
+        return self._database.faults()
+
+    def back_up(self, path: Path) -> None:
+        self._database.back_up(path)
 
     def close(self) -> None:
         self._database.close()

@@ -16,13 +16,17 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from connector.model import Ending, Plan
 from connector.observers import audit, sinks
+from connector.observers.chain_check import Finding
 from connector.observers.sinks import File
 from connector.run.context import ApplyContext, ApplyUndoContext
 from connector.runtime.stopping import Stop
 from connector.settings.operations import Audit
+from connector.state.sealing import Sealer
+from connector.state.telling import Telling
 from connector.sync import Run, apply_run, apply_undo
-from tests.support.audit_lines import records
+from tests.support.audit_lines import chain_faults, records
 from tests.support.mortal import DeathError, Fate, Mortal
 
 Number = tuple[str, int]
@@ -59,6 +63,14 @@ class Wire:
 
     def close(self) -> None:
         self._sent = []
+
+
+class Dying(audit.AuditObserver):
+    """One that says nothing any more after its death."""
+
+    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+        if not isinstance(fault, DeathError):
+            super().closes(plan, ending, fault)
 
 
 class Audited:
@@ -99,7 +111,8 @@ class Audited:
     @contextmanager
     def _watched(self, context: Kind) -> Iterator[Kind]:
         settings = Audit(file=self.path, syslog=self._url, allow_plaintext=self._url is not None)
-        observer = audit.AuditObserver(settings, job="law", run=context.plan_id, bound=None, stop=Stop().end)
+        stop = Stop().end
+        observer = Dying(settings, job=context.job, run=context.plan_id, bound=None, stop=stop, code=lambda _: 0)
         self._durable = self.path.stat().st_size if self.path.exists() else 0
         try:
             with (
@@ -107,12 +120,7 @@ class Audited:
                 patch.object(audit, "_AT_MOST", 3),
                 patch.object(sinks, "Syslog", lambda *_: Wire(self._mortal.fate, self.got)),
             ):
-                try:
-                    yield replace(context, observer=observer)
-                except KeyboardInterrupt as fault:
-                    observer.finished(None, None, fault)
-                    raise
-                observer.finished(None, None, KeyboardInterrupt())
+                yield replace(context, observer=observer)
         except DeathError:
             if self._torn is not None and self.path.exists():
                 size = self.path.stat().st_size
@@ -137,10 +145,11 @@ class Audited:
                 super().add(octets[half:])
                 fate.reach()
 
-            def secure(self) -> None:
+            def secure(self) -> bool:
                 fate.reach()
-                super().secure()
+                safe = super().secure()
                 owner._durable = owner.path.stat().st_size
+                return safe
 
         self._opened.append(Mortally(path))
         return self._opened[-1]
@@ -155,6 +164,15 @@ class Audited:
             for record in records(path.read_bytes())
             if record["event"] == "write"
         )
+
+    def faults(self, sink: str = "file") -> list[Finding]:
+        """What is wrong with the job's chain, by what the state knows."""
+        files = ["".join(f"<85>1 - {message}\n" for message in self.got).encode()]
+        if sink == "file":
+            files = [path.read_bytes() for path in (*self.rotated, self.path) if path.exists()]
+        job = self._mortal.world.job
+        link = Telling(self._mortal.database).of(job, Sealer(None)).link(sink)
+        return chain_faults(*files, job=job, link=link, sink=sink)
 
     def received(self) -> Counter[Number]:
         """How often the receiver has each number; a repeat is marked as late."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import click
+
 from tests.support.warm import Warm
 
 WARNINGS = ["-Werror", "-Wignore:tagMap:DeprecationWarning", "-Wignore:typeMap:DeprecationWarning"]
@@ -84,6 +86,18 @@ def started(
             yield process
         finally:
             process.kill()
+
+
+def commands(group: click.Group, *before: str) -> list[tuple[str, ...]]:
+    """Every command that there is, by its words."""
+    context = click.Context(group)
+    found = [before]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        here = (*before, name)
+        found += commands(command, *here) if isinstance(command, click.Group) else [here]
+    return found
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:

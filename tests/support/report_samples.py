@@ -163,6 +163,30 @@ def hostile() -> Plan:
     return drawn(Plan(*(HOSTILE[4],) * 4, Summary(), changes, problems, refusals, HOSTILE))
 
 
+def many(users: int) -> Plan:
+    """A first plan that gives every user a SIP identity: two kinds of changes, by two rules; one problem."""
+    changes = tuple(map(_first, range(1, users + 1)))
+    third = changes[2]
+    problem = Problem("value", "too long", third.agent, (third.user.name,), 1, "mail")
+    summary = Summary(agents=users, matched=users, update=users, secret=users)
+    people = {change.user.name: f"Person {number}" for number, change in enumerate(changes, 1)}
+    return drawn(Plan("run-1", "", "hr.yaml", "2030-01-31T12:00:00Z", summary, changes, (problem,), people=people))
+
+
+def _first(number: int) -> Change:
+    values = {} if number % 5 == 0 else {"objectClass": "cecAgent"}
+    values |= {"cecAccountCode": f"agent{number}", "cecWorkNo": f"{number}"}
+    values |= {"SIPIdentityUserName": f"70{number}", "SIPIdentityRegistrarAddress": "sip.example.org"}
+    attributes = [
+        AttributeChange(name, (), (value,), form=None if name == "objectClass" else Form.FIRST)
+        for name, value in values.items()
+    ]
+    secret = AttributeChange(
+        "SIPIdentityPassword", (), (Secret(CANARY),), secret=True, seen=False, fingerprint="f", form=Form.SECRET
+    )
+    return Change(user(number), AgentRef(number, f"agent{number}"), 2 if number % 7 == 0 else 1, (*attributes, secret))
+
+
 # ---------------------------------------------------------------- any plan
 
 text = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), max_size=12))

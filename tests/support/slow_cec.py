@@ -35,6 +35,11 @@ class SlowCec(Simulator):
     def let(self) -> None:
         self._let.set()
 
+    def hold(self) -> None:
+        """Keep whoever asks from now on."""
+        self._let.clear()
+        self._asked.clear()
+
     def __exit__(self, *error: object) -> None:
         self.let()
         super().__exit__(*error)

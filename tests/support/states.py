@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +40,17 @@ def database(url: str) -> Database:
     """The one at this address, with the tables of a state. Whoever opens it closes it."""
     open_state(url).close()
     return Sqlite(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:///") else PostgreSQL(url)
+
+
+class KeptState:
+    """Where a state is kept, and how a test looks at it or spoils it behind the program's back."""
+
+    def __init__(self, url: str, execute: Callable[[str], Sequence[tuple[object, ...]]]) -> None:
+        self.url = url
+        self.execute = execute
+
+    def open(self) -> Store:
+        return open_state(self.url)
 
 
 def at(directory: str) -> Description:

@@ -78,10 +78,10 @@ def _text(file: Any) -> str:
 
 
 def load() -> None:
-    """Import all of the program. First what asks whether it is at a terminal, as it does by itself."""
+    """Import all of the program but for the fleet's engine. First what asks whether it is at a terminal."""
     names = [module.name for module in pkgutil.walk_packages([str(PROJECT / "connector")], "connector.")]
     for name in ("connector.cli.observers", *names):
-        if not name.endswith("__main__"):
+        if not name.endswith("__main__") and not name.startswith("connector.fleet."):
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # so that what is forked off shares the memory

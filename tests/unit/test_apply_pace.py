@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pytest
 from msgspec.structs import replace
 
 from connector.apply.engine import Applied, apply
 from connector.errors import StateError
-from connector.model import AttributeChange, Change, Description, Outcome, Result, Secret, User, UserRef, View
+from connector.model import AttributeChange, Change, Description, Outcome, Refused, Result, Secret, User, UserRef, View
 from connector.observers.observer import Observers
 from connector.reconcile.checks.limits import Pace
 from connector.runtime.stopping import Settling, Stop
@@ -109,11 +109,13 @@ def applied(
     most: int = 100,
     left: Sequence[tuple[Change, Outcome]] = (),
     stop: Stop | None = None,
+    refused: Mapping[str, Refused] | None = None,
 ) -> tuple[Applied, Hearing, Noting]:
     """An apply, of which each user is told once, and that is noted as it is told."""
     hearing, noting = Hearing(), Noting()
     done = apply(
-        changes, directory, directory.describe(), noting, hearing, pace=Pace(ramp, most), left=left, stop=stop
+        changes, directory, directory.describe(), noting, hearing, pace=Pace(ramp, most), left=left, stop=stop,
+        refused=refused or {},
     )  # fmt: skip
     told = [outcome.user.id for outcome in hearing.told]
     assert len(told) == len(set(told))
@@ -132,6 +134,39 @@ def by_result(done: Applied) -> dict[str, list[str]]:
 
 def ids(*numbers: int) -> list[str]:
     return [f"id{number}" for number in numbers]
+
+
+# ---------------------------------------------------------------- who was refused before
+
+BEFORE = {f"id{n}": Refused(frozenset({SEAT}), 1, n, NO) for n in range(5)}
+
+
+def test_whoever_was_refused_before_goes_last_a_few_at_a_time_while_nobody_is_refused_again() -> None:
+    directory = Strange(people(6), {})
+    done, _, _ = applied(directory, [seat(n) for n in range(6)], ramp=(1,), most=2, refused=BEFORE)
+    assert directory.floods == [ids(5), ids(0, 1), ids(2, 3), ids(4)]
+    assert (by_result(done), done.turns, done.stopped) == ({"written": ids(*range(6))}, frozenset(ids(*range(5))), None)
+
+
+@pytest.mark.parametrize("again", [(0,), (1,), (0, 1)])
+def test_once_one_is_refused_again_the_others_wait_for_the_next_run_and_nothing_is_stopped(
+    again: tuple[int, ...],
+) -> None:
+    """Their refusals are no failures that end it, be one more the last that may be."""
+    directory = Strange(people(6), dict.fromkeys(ids(5, *again), Result.FAILED), batch=1)
+    done, _, _ = applied(directory, [seat(n) for n in range(6)], most=2, refused=BEFORE)
+    assert [user for flood in directory.floods for user in flood] == ids(5, 0, 1)
+    assert (done.turns, done.stopped) == (frozenset(ids(0, 1)), None)
+    waiting = [outcome for outcome in done.outcomes if outcome.result is Result.SKIPPED]
+    assert [outcome.user.id for outcome in waiting] == ids(2, 3, 4)
+    assert all("Each run tries at most 2 of them (max_failures)" in outcome.why for outcome in waiting)
+
+
+def test_where_writing_has_ended_whoever_was_refused_before_is_not_sent_for_the_same_reason() -> None:
+    directory = Strange(people(6), {"id5": Result.FAILED})
+    done, _, _ = applied(directory, [seat(0), seat(5)], most=1, refused=BEFORE)
+    assert (directory.floods, done.turns) == ([ids(5)], frozenset())
+    assert done.outcomes[0].why == "not sent: 1 writes failed (max_failures)"
 
 
 # ---------------------------------------------------------------- the ramp

@@ -302,11 +302,13 @@ class Strict(MemoryDirectory):
     """Object classes have to be there first. One user gets none; of another, the attribute is another's by then."""
 
     refused = raced = ""
+    calls = 0
 
     def describe(self) -> Description:
         return replace(super().describe(), classes_first=True)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        self.calls += 1
         for change in changes:
             adds = {each.name for each in change.attributes}
             held = self.store.snapshot()[change.user.id][1]["objectClass"]
@@ -369,8 +371,24 @@ def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
     directory.refused = "id0"
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(2)]
-    done = apply(changes, directory, replace(directory.describe(), batch=1), Noting(), Observers())
+    described = replace(directory.describe(), batch=1)
+    done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 8))
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [(Result.FAILED, "no"), (Result.WRITTEN, "")]
+    assert directory.calls == 3, "twice for one user, and once for the other"
+
+
+def test_of_object_classes_that_were_there_already_it_is_known() -> None:
+    class Had(Strict):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            for change in changes:
+                result = Result.UNCHANGED if change.part is Part.CLASSES else Result.WRITTEN
+                yield Outcome(change.user, result, "it was there")
+
+    directory = Had(people("0"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
+    attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
+    planned = Change(UserRef("id0", "uid=u0,dc=example"), None, 1, attributes, "d")
+    done = apply([planned], directory, directory.describe(), Noting(), Observers())
+    assert done.found == {("id0", "objectClass")}
 
 
 def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_written() -> None:

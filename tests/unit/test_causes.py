@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.errors import ConnectorError, DeniedError, FileError, StateError, UnreachableError
+from connector.errors import ConnectorError, DeniedError, FileError, StateError, UnreachableError, UsageError
 from connector.model import Refusal
 from connector.observers.run_summary import RunSummary, impersonal
 from connector.scheduler.causes import cause
@@ -28,6 +28,8 @@ def summary(**more: object) -> RunSummary:
         (DeniedError("hides its id", where="ann@example.org"), "hides its id"),
         (DeniedError(f"the user {DN} hides its id; show it"), "the user (an entry) hides its id; show it"),
         (StateError("cannot be read"), "cannot be read"),
+        (UsageError("the source has no 'ann'", where="--only"), "--only: a name that is given there cannot be used"),
+        (UsageError("name a run", where="RUN"), "name a run"),
         (KeyError(DN), "KeyError"),
         (None, ""),
     ],

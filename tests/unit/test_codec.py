@@ -395,6 +395,24 @@ def test_a_message_that_is_too_short_is_malformed_though_it_begins_like_the_one_
             Framer().feed(before + octets + behind)
 
 
+@pytest.mark.parametrize("octets", [PLAIN, DONE])
+def test_a_message_that_is_nearly_that_before_is_framed_as_if_it_came_alone(octets: bytes) -> None:
+    def framed(stream: bytes) -> list[tuple[int, int, bytes, bytes]] | None:
+        try:
+            found = Framer().feed(stream)
+        except MalformedError:
+            return None
+        return [(each.id, each.tag, stream[each.start : each.stop], stream[each.stop : each.end]) for each in found]
+
+    first = framed(octets)
+    assert first
+    for place in range(len(octets)):
+        for other in {octets[place] ^ 1, octets[place] - 1 & 0xFF, 0x80, 0x82}:
+            changed = octets[:place] + bytes((other,)) + octets[place + 1 :]
+            alone = framed(changed + octets)
+            assert framed(octets + changed + octets) == (None if alone is None else first + alone)
+
+
 def test_a_message_that_claims_to_be_endless_is_refused_before_it_is_received() -> None:
     with pytest.raises(MalformedError, match="33554433 octets"):
         Framer().feed(b"\x30\x84" + (framing.MAX_MESSAGE + 1).to_bytes(4, "big"))

@@ -59,6 +59,15 @@ def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> No
     assert matched == {0: "a", 1: "b"}
 
 
+def test_a_doubt_that_was_told_is_forgotten_and_one_that_comes_twice_is_told_once() -> None:
+    tenant, description = Tenant([Agent(1, "ann")]), Description("test", "test", INFOS)
+    claims = Claims(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description))
+    for _ in range(2):
+        claims.add(user("a", uid="ann"))
+    assert [(doubt.agent, doubt.user.id) for doubt in claims.doubts()] == [(0, "a")]
+    assert claims.doubts() == []
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_nobody_is_found_by_what_another_is_looked_up_by(order: tuple[int, int]) -> None:
     """A holds the line of bob besides its own name; so that it is found says nothing of its name, if both are asked."""

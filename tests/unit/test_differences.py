@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.errors import FileError
-from connector.model import Agent, AttributeInfo, Description, Equality, Held, Owned, Secret, Syntax, Tenant, User
+from connector.model import (
+    Agent,
+    AgentRef,
+    AttributeInfo,
+    Description,
+    Equality,
+    Held,
+    Owned,
+    Secret,
+    Syntax,
+    Tenant,
+    User,
+)
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.equality import digest
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.reconcile.stale.stale_users import CHANGED, Unclaimed
+from connector.reconcile.stale.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
 
 PRINT: Final = fingerprinter(Secret("key"))
 INFOS: Final = {
@@ -126,6 +139,34 @@ def test_attribute_by_attribute_it_is_told_what_a_template_makes_and_what_is_pla
     assert [made for _, made, _ in found.one_by_one(NOBODY, held)] == [(None,), (None,), (None,)]
 
 
+AGENTS: Final = st.builds(
+    Agent, st.just(1), st.just("ann"), st.sampled_from([None, "1", "a", "A b"]), st.sampled_from([None, Secret("new")])
+)
+HELD: Final = st.lists(
+    st.sampled_from(["1", "a", "A b", "a  B", "", "sip:1", "sip:a", "SIP:1", "tel:1", b"1", b"\xff", Secret("new")]),
+    max_size=3, unique_by=repr,
+).map(tuple)  # fmt: skip
+
+
+@given(
+    agent=AGENTS,
+    values=st.dictionaries(st.sampled_from(list(RULES)), HELD),
+    names=st.lists(st.sampled_from(list(RULES)), unique=True),
+    clear=st.booleans(),
+)
+def test_a_user_is_in_step_if_each_attribute_is_by_itself(
+    agent: Agent, values: dict[str, tuple[Held, ...]], names: list[str], *, clear: bool
+) -> None:
+    rules = [replace(RULES[name], when_absent="clear" if clear else "keep") for name in names]
+    of = Differ(Tenant([]), Mapping((), tuple(rules)), Description("t", "t", INFOS))
+    held = User("id", "cn=x", {name: found for name, found in values.items() if found})
+    whole, apart = of.draft(agent, held, 1), [draft for _, _, draft in of.one_by_one(agent, held) if draft]
+    assert (whole is None) == (not apart)
+    if whole is not None:
+        assert whole.planned == tuple(each for draft in apart for each in draft.planned)
+        assert whole.held == tuple(problem for draft in apart for problem in draft.held)
+
+
 def test_a_first_value_beside_those_of_others_is_planned_as_one_that_is_shown() -> None:
     draft = differ("uri").draft(ANN, user("uri", "tel:1"), 1)
     assert draft is not None
@@ -134,6 +175,24 @@ def test_a_first_value_beside_those_of_others_is_planned_as_one_that_is_shown() 
         other = differ("uri").draft(ANN, user("uri", *held), 1)
         assert other is not None
         assert other.shows == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("aliases", "dn", "names"),
+    [
+        ((), "MAIL=2,dc=example", True),
+        (("rfc822mailbox",), "rfc822Mailbox=2+cn=a,dc=example", True),
+        (("rfc822mailbox",), "cn=a,mail=2", False),
+    ],
+)
+def test_an_attribute_that_names_the_user_is_not_written_by_whatever_name(
+    aliases: tuple[str, ...], dn: str, names: bool
+) -> None:
+    infos = {**INFOS, "mail": AttributeInfo("mail", aliases=frozenset(aliases))}
+    of = Differ(Tenant([]), Mapping((), (RULES["mail"],)), Description("test", "test", infos))
+    draft = of.draft(ANN, User("id-1", dn, {"mail": ("2",)}), 1)
+    assert draft is not None
+    assert (bool(draft.held), bool(draft.planned)) == (names, not names)
 
 
 def ours(*values: str, secret: str = "") -> Owned:
@@ -170,6 +229,46 @@ def test_of_a_user_whom_nobody_claims_goes_what_this_job_wrote_or_adopts(
     assert draft.agent is None
 
 
+GONE: Final = (("sip:1",), (), False)
+"""A value of ours that the directory took, taken out without being seen."""
+
+
+@pytest.mark.parametrize(
+    ("held", "unshown", "change", "planned", "why"),
+    [
+        ((), ("sip:1",), {"readable": None}, GONE, None),
+        ((), ("sip:1",), {"hides": True}, GONE, None),
+        ((), ("sip:1",), {}, None, None),
+        ((), ("sip:1",), {"readable": None, "by_value": False}, None, UNSHOWN_LEAVER),
+        ((), ("sip:1",), {"readable": None, "comparable": False}, None, UNSHOWN_LEAVER),
+        ((), (), {"readable": None}, None, UNSHOWN_LEAVER),
+        (("sip:1", "tel:1"), ("sip:1",), {"readable": None}, (("sip:1",), (), True), None),
+        (("sip:1", "sip:2"), ("sip:1",), {}, (("sip:1", "sip:2"), ("sip:2",), True), CHANGED),
+        (("sip:2",), ("sip:1",), {}, None, CHANGED),
+        (("sip:2",), (), {}, None, None),
+    ],
+)
+def test_of_a_leaver_goes_what_the_directory_took_and_did_not_show(
+    held: tuple[str, ...], unshown: tuple[str, ...], change: dict[str, Any], planned: Planned | None, why: str | None
+) -> None:
+    """By its value where it is not shown still, if the server takes that; what is shown by now is known again."""
+    of_server = {name: change[name] for name in ("hides", "by_value") if name in change}
+    of_attribute = {name: value for name, value in change.items() if name not in of_server}
+    infos = {**INFOS, "uri": replace(INFOS["uri"], **of_attribute)}
+    description = Description("test", "test", infos, **{"by_value": True, **of_server})
+    of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), description)
+    found = Unclaimed(user("uri").ref, unshown={"uri": unshown})
+    draft = of.clearing(user("uri", *held), found, PRINT)
+    assert [(each.old, each.new, each.seen) for each in draft.planned] == ([planned] if planned else [])
+    assert [problem.why for problem in draft.held] == ([why] if why else [])
+
+
+def test_what_a_leaver_may_hide_is_cleared_unseen_only_where_it_is_a_secret() -> None:
+    infos = {**INFOS, "uri": replace(INFOS["uri"], readable=None)}
+    of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), Description("test", "test", infos))
+    assert of.clearing(user("uri"), Unclaimed(user("uri").ref, {"uri": ours("sip:1")}), PRINT).planned == ()
+
+
 @pytest.mark.parametrize(("held", "expected"), [(("tel:1",), set()), (("sip:1", "tel:1"), {"uri"}), ((), set())])
 def test_what_is_adopted_is_what_an_attribute_holds_of_ours(held: tuple[Held, ...], expected: set[str]) -> None:
     assert differ("uri", adopt=True).adopted(user("uri", *held)) == expected
@@ -196,6 +295,7 @@ def test_names_that_a_server_parses_are_held_to_its_schema_where_that_is_known(
         assert draft is not None
         assert bool(draft.planned) is fits
         assert bool(draft.held) is not fits
+        assert all(each.agent == AgentRef(1, "ann") for each in draft.held)
 
 
 def test_a_mapping_that_the_schema_forbids_is_refused_with_all_that_is_wrong() -> None:

@@ -202,11 +202,32 @@ def test_the_attributes_that_name_an_entry() -> None:
         ('cn="a, b" ; ou=x', 'cn="a, b",ou=x'),
         ("cn=a\\, b + uid = 7,ou=x", "cn=a\\, b+uid=7,ou=x"),
         ("cn=a=b,ou=x", "cn=a=b,ou=x"),
+        ("cn=a\\\\ ,ou=x", "cn=a\\\\,ou=x"),
+        ("cn=a\\\\\\ ,ou=x", "cn=a\\\\\\ ,ou=x"),
     ],
 )
 def test_a_tidied_name_is_the_same_name_without_spaces_around_its_signs(spelt: str, tidy: str) -> None:
     assert dn.tidied(spelt) == tidy
     assert dn.rdns(dn.tidied(spelt)) == dn.rdns(spelt)
+
+
+@pytest.mark.parametrize(
+    ("spelt", "value"),
+    [
+        ("a  ", "a"),
+        ("a\\ ", "a "),
+        ("a\\  ", "a "),
+        ("a\\\\  ", "a\\"),
+        ("a\\", "a\\"),
+        ("a\\2C\\c3\\A9 \\+", "a,\u00e9 +"),
+        ("a\\ff\u00e9", "a\udcff\u00e9"),
+        ('"a, b" ', "a, b"),
+        ('"a', '"a'),
+        ('"', '"'),
+    ],
+)
+def test_a_value_is_what_is_meant_by_its_escapes_and_quotes(spelt: str, value: str) -> None:
+    assert dn.unescape(spelt) == value
 
 
 def test_a_text_that_is_no_name_is_below_nothing() -> None:

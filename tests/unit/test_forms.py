@@ -56,7 +56,7 @@ def wrote(*values: str, secret: str = "") -> Owned:
 
 def form(
     each: AttributeChange, owned: Owned | None = None, *, last: AgentRef | None = None, now: AgentRef | None = None,
-    beside: Places = (), taken: Places = (),
+    beside: Places = (), taken: Places = (), loses: bool = False,
 ) -> Form | None:  # fmt: skip
     """The form of one change where this job wrote that last, for that agent."""
     memory = SimpleNamespace(
@@ -67,9 +67,10 @@ def form(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    (change,) = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
+    (change,), lost = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
     (found,) = change.attributes
     assert replace(found, form=None) == each
+    assert lost == (loses or found.form is Form.FOREIGN)
     return found.form
 
 
@@ -85,15 +86,15 @@ def form(
         (mail("b", "a"), wrote("c"), Form.FOREIGN),
         (mail("b", "a"), wrote("B", "c"), Form.OURS),
         (mail("b c", "a"), wrote("b"), Form.FOREIGN),
-        (mail("b", ""), None, Form.EMPTIED),
-        (mail("b c", "B"), None, Form.EMPTIED),
+        (mail("b c", "c a"), wrote("b"), Form.OURS),
         (mail("b", "b a"), None, Form.BESIDE),
         (mail("b", "b a"), wrote("b"), Form.FIRST),
         (word("", "x"), None, Form.SECRET),
         (word("y", "x"), None, Form.FOREIGN),
         (word("y", "x"), wrote(secret="y"), Form.SECRET),
         (word("y", "x"), wrote(secret="z"), Form.FOREIGN),
-        (word("y", ""), wrote(secret="y"), Form.EMPTIED),
+        (replace(word("y", "x"), old=(Secret("y"), Secret("z"))), wrote(secret="y"), Form.FOREIGN),
+        (replace(word("y", "x"), old=(Secret("y"), Secret("x"))), wrote(secret="y"), Form.FOREIGN),
         (AttributeChange(OBJECT_CLASS, (), ("a",)), None, None),
     ],
 )
@@ -103,9 +104,32 @@ def test_what_a_change_replaces_decides_its_form(
     assert form(each, owned) is expected
 
 
+@pytest.mark.parametrize(
+    ("each", "owned", "loses"),
+    [
+        (mail("b", ""), None, True),
+        (mail("b", ""), wrote("c"), True),
+        (mail("b c", "B"), None, True),
+        (mail("b", ""), wrote("b"), False),
+        (mail("b c", "B"), wrote("c"), False),
+        (mail("b", "", seen=False), None, False),
+        (word("y", ""), wrote(secret="y"), False),
+        (word("y", ""), wrote(secret="z"), True),
+        (replace(word("", ""), seen=False), wrote(secret="y"), False),
+        (replace(word("", ""), seen=False), None, True),
+        (replace(word("", ""), seen=False, absent=True), None, False),
+    ],
+)
+def test_what_is_emptied_is_lost_where_this_job_did_not_write_it(
+    each: AttributeChange, owned: Owned | None, loses: bool
+) -> None:
+    assert form(each, owned, loses=loses) is Form.EMPTIED
+
+
 def test_a_value_that_another_user_holds_is_taken_over_whatever_goes_for_it() -> None:
     place = {(ANN.id, "mail")}
     assert form(mail("b", "a"), wrote("b"), taken=place) is Form.TAKEN_OVER
+    assert form(mail("b", "a"), wrote("c"), taken=place, loses=True) is Form.TAKEN_OVER
     assert form(mail("b", ""), wrote("b"), taken=place) is Form.EMPTIED
     assert form(mail("b", "a"), wrote("b"), taken={("id-2", "mail"), (ANN.id, "uid")}) is Form.OURS
 
@@ -123,6 +147,7 @@ def test_a_first_value_of_ours_joins_those_of_others_where_the_user_shows_some()
         (AgentRef(1, "ann"), AgentRef(2, "ann"), False),
         (AgentRef(1, "ann"), AgentRef(1, "bob"), True),
         (AgentRef(1, None), AgentRef(1, "bob"), False),
+        (AgentRef(1, "ann"), AgentRef(1, None), False),
         (AgentRef(1, "ann"), AgentRef(2, None), True),
         (None, AgentRef(1, "bob"), False),
         (AgentRef(1, "ann"), None, False),

@@ -69,7 +69,7 @@ def test_an_id_that_is_none_is_an_error(server: Dialect, octets: bytes) -> None:
 
 @pytest.mark.parametrize(("server", "text"), [(OPENLDAP, "\u017d"), (ACTIVE_DIRECTORY, "anna"), (DS389, "\udc80")])
 def test_nobody_is_looked_for_by_what_is_no_id(server: Dialect, text: str) -> None:
-    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base="dc=example,dc=org"))
+    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
     assert list(lookups([(ID, text)], realm, server, ("1.1",))) == []
     assert Modifier(server, realm.filter, known_schema().info, lambda _: Rules()).is_user(text) == Or(())
 
@@ -80,7 +80,7 @@ def test_a_guid_is_compared_as_the_octets_it_is() -> None:
 
 
 def test_a_server_that_compares_text_as_it_comes_is_asked_for_both_forms_of_a_letter() -> None:
-    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base="dc=example,dc=org"))
+    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
 
     def asked(server: Dialect, value: str) -> list[str]:
         (search,) = lookups([("cn", value)], realm, server, ("1.1",))

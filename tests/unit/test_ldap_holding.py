@@ -151,6 +151,30 @@ def test_whether_comparing_tells_other_values_apart_is_tried_once(server: Open) 
     assert [asked.edits[0][1] for asked in line.came] == ["Seat", "Seat", NOBODYS]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_where_a_value_that_nobody_has_compares_as_another_that_tells_nothing(server: Open, number: int) -> None:
+    codes = {"Seat": 5, "Desk": 6, NOBODYS: 5}
+    answers, _ = told(server, codes, None, *seats(*["7"] * number), *seats("7", attribute="Desk"))
+    assert answers == [*[Holds.UNKNOWN] * number, Holds.SAME]
+
+
+@pytest.mark.parametrize("code", [5, 18, 50])
+@pytest.mark.parametrize(("found", "answer"), [(True, Holds.ABSENT), (False, Holds.UNKNOWN)])
+def test_where_comparing_tells_nothing_whoever_has_no_value_is_searched_for(
+    server: Open, code: int, found: bool, answer: Holds
+) -> None:
+    """A search by an attribute that one may not search by finds nobody."""
+
+    def opened(script: Callable[[Line], object], **entries: Attributes) -> Line:
+        line = server(script, **entries)
+        line.judges = lambda asked: 0 if found or asked.attributes == ["Seat"] else 32
+        return line
+
+    answers, line = told(opened, {"Seat": code, NOBODYS: 5}, {}, *seats("7", "8"))
+    assert answers == [answer] * 2
+    assert [search.attributes for search in line.searches] == [["Seat"], ["1.1"]] * 2
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_a_secret_is_compared_and_never_searched_for(server: Open, code: int) -> None:
     answers, line = told(server, {"userPassword": code}, {}, question(1), question(2))

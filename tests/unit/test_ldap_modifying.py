@@ -155,9 +155,10 @@ def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted
     + [(code, Result.FAILED) for code in (1, 10, 12, 50, 51, 52, 53, 65, 80, 4711)],
 )
 def test_every_result_has_its_outcome(code: int, result: Result) -> None:
-    outcome = modifier().outcome(change(), Response(code))
+    """Whatever is not written says why, in the server's own words too."""
+    outcome = modifier().outcome(change(), Response(code, diagnostic="busy"))
     assert (outcome.user, outcome.result) == (USER, result)
-    assert bool(outcome.why) is (result is not Result.WRITTEN)
+    assert (": busy" in outcome.why) is (result is not Result.WRITTEN)
 
 
 def test_an_entry_that_was_renamed_is_not_written_under_its_old_name_which_may_be_anothers_by_now() -> None:
@@ -201,6 +202,15 @@ def test_a_denied_write_names_the_refused_attributes_where_the_server_does(diagn
 def test_one_attribute_that_is_denied_is_the_one() -> None:
     why = modifier().outcome(change(AttributeChange("mail", (), ("1",))), Response(50)).why
     assert why.endswith("the right to write mail of this entry")
+
+
+def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
+    advice = rights.Advice(rights.OPENLDAP, "cn=cec,o=x", ["ou=people,o=x"])
+    server = Modifier(SERVER, Present("uid"), known_schema().info, lambda name: Rules(), rights=advice)
+    planned = change(AttributeChange("mail", (), ("1",)), secret("userPassword", "a", "b"))
+    why = server.outcome(planned, Response(50)).why
+    assert 'attrs=mail by dn.exact="cn=cec,o=x" write' in why
+    assert 'attrs=userPassword by dn.exact="cn=cec,o=x" =wc' in why
 
 
 # ---------------------------------------------------------------- values, and what cannot be compared
@@ -296,7 +306,7 @@ def test_what_an_assertion_speaks_of_is_named() -> None:
         secret("mail", "a", "b"),
         AttributeChange("SIPIdentityPassword", (), (Secret("b"),), secret=True),
     )
-    assert list(modifier().asserted(planned)) == [ID, FILTER, "description", "SIPIdentityPassword"]
+    assert list(modifier().asserted(planned.attributes)) == [ID, FILTER, "description", "SIPIdentityPassword"]
 
 
 def test_who_is_to_be_cleared_as_disabled_is_asserted_to_be_so() -> None:
@@ -351,40 +361,40 @@ def test_a_control_that_the_server_is_unwilling_to_heed_says_so() -> None:
 def test_each_kind_of_server_has_its_way_to_write_a_right_down() -> None:
     account, base, names = "cn=cec,o=x", "ou=people,o=x", ["mail", "pin"]
 
-    def told(rule: rights.Rule | None, account: str = account) -> str:
-        return rights.Advice(rule, account, base).grant("write mail, pin", names, rights.Right.WRITE, ["pin"])
+    def told(rule: rights.Language | None, account: str = account) -> str:
+        return rights.Advice(rule, account, [base]).grant("write mail, pin", names, rights.Right.WRITE, ["pin"])
 
-    assert told(rights.openldap) == (
+    assert told(rights.OPENLDAP) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
         'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=mail by dn.exact="cn=cec,o=x" write by * break. '
         'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=pin by dn.exact="cn=cec,o=x" =wc by * break'
     )
-    assert told(rights.ds389) == (
+    assert told(rights.DS389) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
         'At ou=people,o=x, add aci: (targetattr="mail")(version 3.0; acl "cec-connector"; '
         'allow (write) userdn="ldap:///cn=cec,o=x";). '
         'At ou=people,o=x, add aci: (targetattr="pin")(version 3.0; acl "cec-connector"; '
         'allow (write, compare) userdn="ldap:///cn=cec,o=x";)'
     )
-    assert told(rights.active_directory, "EXAMPLE\\cec") == (
+    assert told(rights.ACTIVE_DIRECTORY, "EXAMPLE\\cec") == (
         "Grant EXAMPLE\\cec the right to write mail, pin. "
         'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;mail;user". '
         'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;pin;user"'
     )
     assert told(None) == "Grant cn=cec,o=x the right to write mail, pin"
     for nobody in ("", 'cn="cec",o=x'):
-        assert "olcAccess" not in told(rights.openldap, nobody), "no rule that cannot be right"
-    assert told(rights.openldap, "").startswith("Grant the job's account the right")
+        assert "olcAccess" not in told(rights.OPENLDAP, nobody), "no rule that cannot be right"
+    assert told(rights.OPENLDAP, "").startswith("Grant the job's account the right")
 
 
 def test_a_right_to_search_is_one_to_the_entries_too() -> None:
-    def told(rule: rights.Rule, *names: str) -> str:
-        advice = rights.Advice(rule, "cn=cec,o=x", "ou=people,o=x")
+    def told(rule: rights.Language, *names: str) -> str:
+        advice = rights.Advice(rule, "cn=cec,o=x", ["ou=people,o=x"])
         return advice.grant("search", names, rights.Right.READ).removeprefix("Grant cn=cec,o=x the right to search. ")
 
-    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(rights.openldap, "uid")
-    assert "attrs=entry by" in told(rights.openldap)
-    assert '(targetattr="uid || mail")' in told(rights.ds389, "uid", "mail")
-    assert '(targetattr="*")' in told(rights.ds389)
-    assert told(rights.active_directory, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
-    assert told(rights.active_directory) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'
+    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(rights.OPENLDAP, "uid")
+    assert "attrs=entry by" in told(rights.OPENLDAP)
+    assert '(targetattr="uid || mail")' in told(rights.DS389, "uid", "mail")
+    assert '(targetattr="*")' in told(rights.DS389)
+    assert told(rights.ACTIVE_DIRECTORY, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
+    assert told(rights.ACTIVE_DIRECTORY) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'

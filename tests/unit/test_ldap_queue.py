@@ -14,7 +14,7 @@ from connector.settings.job import LdapDirectory as Settings
 
 
 def realm(scope: Literal["subtree", "onelevel"]) -> Realm:
-    return Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base="ou=p,dc=example", scope=scope))
+    return Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["ou=p,dc=example"], scope=scope))
 
 
 PIECES = ["uid=a", "ou=p", "OU=P", "dc=example", ",", ",", ";", "+", "\\", '"', " ", "=", "#", "\\2c", "x", "\n"]

@@ -14,7 +14,7 @@ from connector.settings.job import LdapDirectory
 
 
 def context(*urls: str, **more: Any) -> ssl.SSLContext:
-    settings = LdapDirectory(type="ldap", urls=[*urls], base="dc=example,dc=org", allow_plaintext=True, **more)
+    settings = LdapDirectory(type="ldap", urls=[*urls], base=["dc=example,dc=org"], allow_plaintext=True, **more)
     made = tls_context(settings, map(Endpoint.of, settings.urls))
     assert made.verify_mode is ssl.VerifyMode.CERT_REQUIRED
     assert made.check_hostname

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import example, given, strategies as st
 from ldap3.protocol import rfc4511
 from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole
+from msgspec.structs import asdict
 from pyasn1.codec.ber import decoder
 
 from connector.directories.ldap import ber, requests, users
 from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.layouts import TRIAL, TRIALS, Layout
 from connector.directories.ldap.responses import Entry
 from connector.errors import MalformedError
 from connector.model import Secret
@@ -170,6 +173,62 @@ def test_an_attribute_that_is_there_twice_is_malformed_whatever_is_known(
             made.user(frame(octets))
 
 
+@pytest.mark.parametrize("form", [bytes, long])
+def test_an_entry_like_one_before_is_not_decoded_attribute_by_attribute(
+    form: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = ("objectClass", [b"inetOrgPerson", b"cecAgent"])
+
+    def message(number: int) -> Frame:
+        shown: Attributes = [classes, ("uid", [b"agent%d" % number]), ("cn", [b"Agent %d" % number])]
+        return frame(form(by_ldap3([*shown, ("SIPIdentityPassword", [b"made-up-%d" % number]), ("entryUUID", [UUID])])))
+
+    made = reader()
+    made.user(message(1))
+    monkeypatch.setattr(users, "attribute", lambda *told: pytest.fail("an attribute was decoded by itself"))
+    assert made.user(message(2)) == generally(message(2))
+    assert made.user(message(2)).values["uid"] == ("agent2",)
+
+
+def test_users_of_one_layout_stay_what_they_are_when_others_are_read() -> None:
+    made = reader()
+    frames = [frame(by_ldap3([("uid", [b"agent%d" % number]), ("entryUUID", [UUID])])) for number in range(5)]
+    assert [made.user(each) for each in frames] == [generally(each) for each in frames]
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The entries of which a layout is made."""
+    entries: list[bytes] = []
+    of = Layout.of
+
+    def noted(entry: bytes, *told: Any) -> Layout:
+        entries.append(entry)
+        return of(entry, *told)
+
+    monkeypatch.setattr(Layout, "of", noted)
+    return entries
+
+
+def test_layouts_that_are_of_use_let_more_of_them_be_learned(
+    learned: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "TRIALS", 1)
+    made = reader()
+    usual, rare = (frame(by_ldap3([("uid", [uid]), ("entryUUID", [UUID])])) for uid in (b"agent", b"a"))
+    for each, count in ((usual, 1), (rare, 1), *[(usual, 1)] * (TRIAL - 1), (rare, 1), (usual, 1), (rare, 2)):
+        made.user(each)
+        assert len(learned) == count
+
+
+def test_entries_of_which_none_is_like_another_are_not_learned_for_ever(learned: list[bytes]) -> None:
+    made = reader()
+    for number in range(2 * TRIALS):
+        shown: Attributes = [("uid", [b"x" * (number % 200)]), ("cn", [b"y" * (number // 200)]), ("entryUUID", [UUID])]
+        assert made.user(frame(by_ldap3(shown))) == generally(frame(by_ldap3(shown)))
+    assert len(learned) == TRIALS // TRIAL
+
+
 def test_octets_behind_the_attributes_of_an_entry_are_malformed() -> None:
     listed = ber.sequence((ber.sequence((ber.tlv(4, b"uid"), ber.tlv(ber.SET, ber.tlv(4, b"one")))),))
     for behind in (b"\x04\x00", b"?"):
@@ -200,6 +259,7 @@ def test_no_secret_is_remembered() -> None:
     made = reader()
     for values in ([b"canary-7261"], [b"canary-7261", b"canary-7262"]):
         found = made.user(frame(by_ldap3([("SIPIdentityPassword", values), ("entryUUID", [UUID])])))
+        made.user(frame(by_ldap3([("uid", [b"a"]), ("userPassword", [b"canary, unasked"]), ("entryUUID", [UUID])])))
         assert found.values["SIPIdentityPassword"] == tuple(Secret(value.decode()) for value in values)
     assert b"canary" not in repr(vars(made)).encode()
     held = list(remembered(vars(made)))
@@ -208,7 +268,7 @@ def test_no_secret_is_remembered() -> None:
 
 
 def remembered(held: object) -> Iterator[bytes]:
-    """All octets in containers within containers."""
+    """All octets in containers and layouts within containers."""
     if isinstance(held, bytes):
         yield held
     elif isinstance(held, Mapping):
@@ -217,10 +277,16 @@ def remembered(held: object) -> Iterator[bytes]:
     elif isinstance(held, list | tuple | set | frozenset):
         for each in held:
             yield from remembered(each)
+    elif isinstance(held, Layout):
+        yield from remembered(list(asdict(held).values()))
+
+
+LAYOUTS = 10 * 8
+"""Pieces of so many layouts: each has the octets around five values, its key, and the values of two attributes."""
 
 
 def test_what_a_server_can_make_us_remember_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MOST_HEADERS", "MOST_WHOLES", "MOST_SPELLINGS"):
+    for name in ("MOST_HEADERS", "MOST_WHOLES", "MOST_SPELLINGS", "MOST_LAYOUTS"):
         monkeypatch.setattr(users, name, 10)
     made = reader()
     for number in range(100):
@@ -230,13 +296,13 @@ def test_what_a_server_can_make_us_remember_is_bounded(monkeypatch: pytest.Monke
         attributes: Attributes = [
             (spelling, [b"x" * number]),
             ("mail", [b"%d" % number, b"b"]),
-            ("objectClass", [b"y" * 600, b"y" * 600]),
-            (f"x-{number}", [b""]),
+            ("objectClass", [b"y" * 600, b"y" * 600] if number % 4 else [b"y", b"z"]),
+            *([(f"x-{number}", [b""])] if number % 2 else []),
             ("entryUUID", [UUID]),
         ]
         found = made.user(frame(by_ldap3(attributes)))
         assert found.values["jpegPhoto"] == (b"x" * number,)
         assert found.values["mail"] == (str(number), "b")
         held = list(remembered(vars(made)))
-        assert len(held) <= 5 * 10
+        assert len(held) <= 5 * 10 + LAYOUTS
         assert max(map(len, held)) <= 1024

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import tracemalloc
+from collections.abc import Collection
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given, strategies as st
 
+from connector.directories.ldif.adapter import LdifReader
+from connector.directories.ldif.single_pass import Passage
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line
+from connector.settings.job import LdifDirectory as LdifSettings
 from tests.support.ldif_samples import directory, number, results
 
 # ---------------------------------------------------------------- lines
@@ -167,6 +172,33 @@ def test_a_misspelt_filter_matches_nobody_and_is_said(tmp_path: Path) -> None:
     assert any("departd" in caution for caution in reader.describe().cautions)
 
 
+def test_a_file_is_read_twice_only_if_the_filter_names_what_nobody_knows(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\ndeparted: no\n")
+    passes: list[str] = []
+
+    class Counted(LdifReader):
+        def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
+            passes.append("one")
+            return super().passage(file, attributes)
+
+    for where, times in (("(uid=*)", 1), ("(!(departed=yes))", 2)):
+        passes.clear()
+        settings = LdifSettings(type="ldif", path=path, base=[""], filter=where)
+        assert len(list(Counted(settings, View(("uid",))).scan())) == 1
+        assert len(passes) == times
+
+
+def test_a_file_with_another_hard_link_is_said_to_be_no_file_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\n")
+    reader = LdifReader(LdifSettings(type="ldif", path=path, base=[""]), View(("uid",)))
+    assert not any("hard link" in caution for caution in reader.describe().cautions)
+    (tmp_path / "other").hardlink_to(path)
+    assert any("hard link" in caution for caution in reader.describe().cautions)
+
+
+@pytest.mark.slow
 def test_a_large_file_streams(tmp_path: Path) -> None:
     path = tmp_path / "people.ldif"
     photo = line("jpegPhoto", bytes(range(256)) * 40)

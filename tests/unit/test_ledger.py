@@ -245,6 +245,14 @@ def test_a_write_that_this_run_had_left_open_stays_so_unless_it_is_written(
     assert first.why.endswith("the interrupted run may have written it. The next run settles it") is open_
 
 
+def test_of_a_write_that_is_open_by_itself_nothing_more_is_said() -> None:
+    ann = change("ann")
+    fixture = Fixture([("ann", ann.digest, Part.REST)])
+    unknown = Outcome(ann.user, Result.FAILED, "no answer", unknown=True)
+    fixture.ledger.leave([(ann, unknown)])
+    assert [found for _, _, found in fixture.observer.told] == [unknown]
+
+
 def test_a_run_touches_what_it_has_sent_and_what_it_has_written_noted_or_not() -> None:
     ann, bob, fixture = change("ann"), change("bob"), Fixture()
     ledger = fixture.ledger

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 import structlog
 from hypothesis import example, given, strategies as st
 
-from connector.cli.logs import Json
+from connector.cli.logs import json_line
 from connector.model import Secret
 from connector.reports.visible import cleaned
+from connector.runtime.log import LEVELS, log
+from tests.support.logs import logged
 
 facts = st.recursive(
     st.none()
@@ -27,4 +31,22 @@ facts = st.recursive(
 @example({"user": "uid=agent1,ou=people", "attributes": ["mail"]})
 @example({"user": "uid=Jörg", "all of ASCII": "".join(map(chr, range(128))), "half a pair": "\udcff"})
 def test_an_event_is_made_visible_and_spelt_as_structlog_spells_it(event: dict[str, Any]) -> None:
-    assert Json()(None, "info", event) == structlog.processors.JSONRenderer()(None, "info", cleaned(event))
+    assert json_line(event) == structlog.processors.JSONRenderer()(None, "info", cleaned(event))
+
+
+def test_an_event_carries_its_own_details_before_those_of_the_run() -> None:
+    with logged() as events:
+        log.about = {"run": "1", "job": "staff"}
+        log.info("outcome", job="other")
+    ((*first, (_, time)),) = (event.items() for event in events)
+    assert first == [("job", "other"), ("event", "outcome"), ("run", "1"), ("level", "info")]
+    assert datetime.fromisoformat(time).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("least", LEVELS)
+def test_events_below_the_level_are_not_taken(least: str) -> None:
+    with logged() as events:
+        log.configure(events.append, least)
+        for level in LEVELS:
+            getattr(log, level)("happened")
+    assert [event["level"] for event in events] == list(LEVELS[LEVELS.index(least) :])

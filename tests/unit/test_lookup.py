@@ -111,6 +111,7 @@ def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
         (0.0, ["scan", "find"], 1_000),
         (0.1, ["scan", "find"], 1_000),
         (0.19, ["scan", "find"], 1_000),
+        (0.2, ["scan", "find"], 2_500),
         (0.21, ["scan", "find"], 2_500),
         (0.3, ["scan", "find"], 2_500),
         (0.5, ["scan"], 9_000),
@@ -200,7 +201,10 @@ def test_more_than_two_fifths_of_the_users_are_read_with_all_others(wanted: int)
     assert told.how == (["find"] if wanted == 400 else ["scan"])
 
 
-@pytest.mark.parametrize(("wanted", "at_least", "how"), [(2000, 0, "find"), (2001, 0, "scan"), (4000, 10_000, "find")])
+@pytest.mark.parametrize(
+    ("wanted", "at_least", "how"),
+    [(2000, 0, "find"), (2001, 0, "scan"), (4000, 10_000, "find"), (4001, 10_000, "scan")],
+)
 def test_few_are_looked_up_where_the_size_is_not_known(wanted: int, at_least: int, how: str) -> None:
     told = Told()
     list(Lookup(Counted(100, None), "auto", told, at_least).answer(Search([("uid", "1")] * wanted, wanted)))
@@ -304,3 +308,4 @@ def test_where_users_are_not_looked_up_so_many_of_them_are_read(monkeypatch: pyt
     assert almost(large, "scan")[1] == "searched among the first 500 users (`read: scan`)"
     assert almost(small, "scan") == ([Near("uid=annn", "uid", "annn", "one edit")], "")
     assert (large.scanned, small.scanned) == (SAMPLE + 501, SAMPLE + 500)
+    assert (large.found, small.found) == (0, 0)

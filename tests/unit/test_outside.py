@@ -32,7 +32,7 @@ from connector.reconcile.stale.leavers import placed, told_outside
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
-DESCRIPTION = Description("memory", "here", {"uid": UID}, base="ou=people")
+DESCRIPTION = Description("memory", "here", {"uid": UID}, bases=("ou=people",))
 MAPPING = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (AttributeRule("cn", Template.parse("x")),))
 ROSTER = Roster(Tenant([Agent(1, "ANN"), Agent(2, "bob")]), MAPPING, (), DESCRIPTION)
 UNMATCHED = {
@@ -106,7 +106,7 @@ def test_one_level_below_the_base_is_the_base() -> None:
 
 
 def test_names_without_a_base_are_never_moved() -> None:
-    _, (found,) = asked([], [user("ann")], description=replace(DESCRIPTION, base=""))
+    _, (found,) = asked([], [user("ann")], description=replace(DESCRIPTION, bases=()))
     assert found.place is Place.FILTERED
 
 

@@ -1,4 +1,4 @@
-"""Examples of a part of a job, on the pages for those who operate it, are what a job may say."""
+"""Examples of a part of a job or fleet file, on the pages for those who operate it, are what such a file may say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.settings import job as jobs
+from connector.settings import fleet as fleets, job as jobs
 
 DOCS = Path(__file__).parents[2] / "docs"
 JOB = """\
@@ -30,3 +30,15 @@ def test_an_example_is_a_part_of_a_job(example: str, tmp_path: Path) -> None:
         (tmp_path / name).touch()
     said = jobs.load(path).job.model_fields_set
     assert set(re.findall(r"^(\w+):", example, re.MULTILINE)) <= said
+
+
+@pytest.mark.parametrize("name", ["fleet.md", "fleet-file.md"])
+def test_an_example_of_a_fleet_file_is_one(name: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / name).read_text("utf-8"), re.DOTALL)
+    examples = [block for block in blocks if re.search(r"^address:", block, re.MULTILINE)]
+    assert len(examples) == 2
+    for file in ("temporal-ca.pem", "worker.pem", "worker.key"):
+        (tmp_path / file).touch(mode=0o600)
+    for example in examples:
+        (tmp_path / fleets.NAME).write_text(example, encoding="utf-8")
+        assert fleets.find(tmp_path).settings.address in example

@@ -132,7 +132,8 @@ def commands() -> list[tuple[str, click.Command]]:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         if isinstance(command, click.Group):
-            found += [(f"{name} {part}", each) for part, each in command.commands.items()]
+            parts = [(part, command.get_command(context, part)) for part in command.list_commands(context)]
+            found += [(f"{name} {part}", each) for part, each in parts if each is not None]
         elif command is not None:
             found.append((name, command))
     return found

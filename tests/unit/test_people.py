@@ -181,7 +181,8 @@ def refused(exclude: ExcludeList, entries: Sequence[str], outside: Sequence[User
 
 def test_who_is_on_the_exclude_list_and_is_nowhere_may_be_somebody_who_is_written() -> None:
     exclude = ExcludeList(users=frozenset({"id-anna", "id-x", "id-y"}), lines={"id-x": 3})
-    assert refused(exclude, [], []) == []
+    with pytest.raises(StopIteration):
+        next(unprotected(exclude, LDAP, []))
     assert refused(exclude, ["id-anna"], [ANNA]) == []
     (refusal,) = refused(exclude, ["id-y", "id-x", "id-anna"], [ANNA])
     assert (refusal.limit, refusal.allowed, refusal.planned) == (EXCLUDE, 0, 2)

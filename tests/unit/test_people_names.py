@@ -2,34 +2,134 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import cast
 
 import pytest
+from hypothesis import example, given, strategies as st
+from msgspec.structs import replace
 
-from connector.errors import IncompleteRead
-from connector.model import NAME, Description, Memory, Moment, Plan
+from connector.directories.port import Reader
+from connector.errors import ConnectorError, FileError, IncompleteRead
+from connector.model import ID, NAME, UNIDENTIFIED, Description, Equality, Memory, Moment, Plan, User, UserRef
+from connector.observers.observer import Observer
+from connector.reconcile import equality
+from connector.reconcile.dn import rdns
 from connector.reconcile.mapping import Mapping
-from connector.reconcile.overview.person_names import with_people
-from connector.reconcile.questions import Brief, Find
+from connector.reconcile.overview.person_names import people_of, with_people
+from connector.reconcile.questions import NAMES_SECONDS, Brief, Named, Show
+from connector.run import lookup
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS
 
 BRIEF = Brief(
     mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("LDIF file", "file:people", {}),
     memory=cast("Memory", None), fingerprint=lambda *_: "", job="job", plan_id="id", now=Moment(datetime.now(UTC)),
-    show=("cn",),
+    show=Show(("cn",), asked=True),
 )  # fmt: skip
+UNASKED = replace(BRIEF, show=Show(("cn",)))
+ANN, BOB = UserRef("1", "uid=ann,dc=example"), UserRef("2", "uid=bob,dc=example")
 
 
-def test_names_that_cannot_be_read_are_said_to_be_missing() -> None:
-    planning = with_people(sample(), BRIEF)
+def failing(brief: Brief, fault: ConnectorError) -> Plan:
+    planning = with_people(sample(), brief)
     asked = next(planning)
-    assert isinstance(asked, Find)
+    assert isinstance(asked, Named)
     assert (NAME, "uid=nobdy,ou=people,dc=example,dc=org") in list(asked.keys)
     with pytest.raises(StopIteration) as ended:
-        planning.throw(IncompleteRead("the server is busy"))
+        planning.throw(fault)
     plan: Plan = ended.value.value
-    assert plan.about[-1] == ("names", "not shown: the server is busy")
     assert not plan.people
     assert plan.digest == sample().digest
+    return plan
+
+
+def asked_for(brief: Brief, users: list[UserRef], names: list[str], known: list[UserRef]) -> Named:
+    asked = next(people_of(users, names, brief, known))
+    assert isinstance(asked, Named)
+    return asked
+
+
+def test_names_that_cannot_be_read_are_said_to_be_missing_where_the_job_asks_for_them() -> None:
+    plan = failing(BRIEF, IncompleteRead("the server is busy"))
+    assert plan.about[-1] == ("names", "not shown: the server is busy")
+
+
+@pytest.mark.parametrize("fault", [IncompleteRead("the server is busy"), FileError("the certificate is gone")])
+def test_nothing_is_said_of_names_that_nobody_asked_for(fault: ConnectorError) -> None:
+    assert failing(UNASKED, fault) == sample()
+
+
+def test_those_that_came_before_a_fault_are_shown() -> None:
+    def users() -> Iterator[User]:
+        yield User(ANN.id, ANN.name, {"cn": ("Ann Bell",)})
+        raise IncompleteRead("the server is gone")
+
+    planning = people_of([ANN, BOB], [], UNASKED)
+    next(planning)
+    with pytest.raises(StopIteration) as ended:
+        planning.send(users())
+    assert ended.value.value == ({ANN.name: "Ann Bell"}, "the server is gone")
+
+
+WORDS = st.text("aA 7é\u00ad", min_size=1, max_size=4) | st.sampled_from(["Ann Bell", "ann  bell", "ANN BELL", "Anna"])
+
+
+@given(said=WORDS, first=WORDS, second=WORDS)
+@example(said="#610a", first="#610A", second="x")
+@example(said="Ann", first=r"\41nn", second="x")
+@example(said="Ann\u00ad", first="ann", second="x")
+@example(said="Ann", first="A\u00adnn", second="x")
+def test_a_name_that_the_dn_begins_with_is_not_told_however_it_is_spelt(said: str, first: str, second: str) -> None:
+    user = UserRef("1", f"cn={first}+uid={second},ou=Ann Bell,dc=example")
+    planning = people_of([user], [], BRIEF)
+    next(planning)
+    with pytest.raises(StopIteration) as ended:
+        planning.send([User(user.id, user.name, {"cn": (said,)})])
+    begins = {value for _, value in next(iter(rdns(user.name)))}
+    told = {} if equality.likeness(Equality.CASE_IGNORE, said) in begins else {user.name: said}
+    assert ended.value.value == (told, "")
+
+
+def test_users_are_read_by_id_as_far_as_it_is_known_and_shown() -> None:
+    hidden = UserRef(f"{UNIDENTIFIED}uid=cid,dc=example", "uid=cid,dc=example")
+    asked = asked_for(
+        UNASKED, [ANN, hidden], [ANN.name, BOB.name, "uid=dan,dc=example"], [BOB, UserRef("4", "uid=eve")]
+    )
+    assert list(asked.keys) == [(ID, "1"), (ID, "2"), (NAME, "uid=dan,dc=example")]
+    assert asked.seconds == NAMES_SECONDS
+
+
+def test_who_is_known_by_a_user_name_alone_is_searched_for_only_where_the_job_asks() -> None:
+    names = Description("SCIM 2.0 server", "scim:", {}, names=Equality.CASE_ALONE)
+    assert list(asked_for(replace(UNASKED, description=names), [ANN], ["dan"], []).keys) == [(ID, "1")]
+    asked = asked_for(replace(BRIEF, description=names), [ANN], ["dan"], [])
+    assert list(asked.keys) == [(ID, "1"), (NAME, "dan")]
+    assert asked.seconds is None
+
+
+def test_without_attributes_or_users_nothing_is_asked() -> None:
+    for planning in (people_of([ANN], [], replace(BRIEF, show=Show())), people_of([], [], BRIEF)):
+        with pytest.raises(StopIteration) as ended:
+            next(planning)
+        assert ended.value.value == ({}, "")
+
+
+def test_names_that_nobody_asked_for_are_read_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(lookup, "monotonic", lambda: now)
+
+    class Slow:
+        def find(self, keys: Iterator[tuple[str, str]]) -> Iterator[User]:
+            nonlocal now
+            for _, id_ in keys:
+                now += 2
+                yield User(id_, id_, {})
+
+    slow, nobody = cast("Reader", Slow()), cast("Observer", None)
+    asking = lookup.Lookup(slow, "auto", nobody, names=lambda: slow)
+    keys = [(ID, str(number)) for number in range(10)]
+    assert len(list(asking.answer(Named(keys, NAMES_SECONDS)))) == 3
+    assert len(list(asking.answer(Named(keys)))) == 10
+    assert list(lookup.Lookup(slow, "auto", nobody).answer(Named(keys, 1))) == []

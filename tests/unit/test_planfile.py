@@ -81,8 +81,11 @@ def test_changes_are_rendered_once_unless_they_are_more_than_may_be_kept(
     monkeypatch.setattr(documents, "KEPT", kept)
     monkeypatch.setattr(documents, "change_object", noting)
     plan, twice = sample(), Twice()
-    for results in (None, outcomes()):
-        assert len(json.loads("".join(twice(plan, results)))["changes"]) == len(plan.changes)
+    later = replace(plan, about=(*plan.about, ("noticed", "while it was written")))
+    for shown, results in ((plan, None), (later, outcomes())):
+        said = json.loads("".join(twice(shown, results)))
+        assert len(said["changes"]) == len(plan.changes)
+        assert ("noticed" in said.get("about", {})) is (shown is later)
     assert rendered == [*plan.changes] * times
 
 

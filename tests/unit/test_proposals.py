@@ -44,6 +44,11 @@ NAMES = [f"ann{letter}" for letter in "abcdefg"]
         ),
         ("{accountCode}", [f"{name}@old.org" for name in NAMES], NAMES, "domain", "{accountCode|before:'@'}"),
         ("{accountCode}", [*"1234567"], [f"000{n}" for n in "1234567"], "leading zeros", "{accountCode|pad:4}"),
+        ("{accountCode}", [f"000{n}" for n in "1234567"], [*"1234567"], "leading zeros", "{accountCode|unpad}"),
+        (
+            "{accountCode|pad:6}", [*"1234567"], [f"000000{n}" for n in "1234567"], "leading zeros",
+            "{accountCode|pad:7}",
+        ),
         ("x-{accountCode}@a.org", NAMES, [f"x-{name}@b.org" for name in NAMES], "domain", "x-{accountCode}@b.org"),
     ],
 )  # fmt: skip

@@ -74,6 +74,18 @@ def test_unknown_members_are_ignored_everywhere() -> None:
     assert tenant.invalid == []
 
 
+def test_what_is_nested_and_unknown_is_ignored_up_to_512_levels() -> None:
+    nested: list[Any] = []
+    for _ in range(508):
+        nested = [nested]
+    tenant = read(GOOD | {"x": nested}, GOOD | {"workNo": "x", "y": nested}, nested)
+    assert tenant.agents == read(GOOD).agents
+    assert [each.why for each in tenant.invalid] == [
+        "workNo is a string that is not a positive whole number",
+        "the record is a list, not an object",
+    ]
+
+
 @pytest.mark.parametrize("absent", [None, ""])
 @pytest.mark.parametrize(
     ("field", "name"), [("accountCode", "account_code"), ("sipAccount", "sip_account"), ("sipPwd", "sip_pwd")]
@@ -340,13 +352,20 @@ def test_one_record_that_says_a_member_twice_among_thousands_is_one_line() -> No
         (b'{"agents":[{"a":"x\x01y"}]}', "not JSON at byte 18"),
         (b'{"agents":[{"a":"\xff"}]}', "not UTF-8 at byte 17"),
         (b'\xef\xbb\xbf{"agents":[{"a":"\xff"}]}', "not UTF-8 at byte 20"),
-        (b"[]", "Expected `object`, got `array`"),
+        (
+            b"[]",
+            '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md): Expected `object`, got `array`',
+        ),
+        (b'{"agent": []}', 'no `agents` in it. An answer is {"agents": [{"workNo": 1001, '),
         (b'"text"', "Expected `object`, got `str`"),
         (b"null", "Expected `object`, got `null`"),
         (b'{"agents":{"workNo":1}}', "Expected `array | null`, got `object` - at `$.agents`"),
         (b'{"agents":"none"}', "Expected `array | null`, got `str` - at `$.agents`"),
         (b"[" * 100_000, "Expected `object`, got `array`"),
         (b'{"agents":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "nested too deeply"),
+        (b'{"agents":[' + b"[" * 100_000, "nested too deeply"),
+        (b'{"agents":[' + b"[" * 511 + b"]" * 511 + b"]}", "nested too deeply"),
+        (b'{"agents":[],"x":' + b"[" * 512 + b"]" * 512 + b"}", "nested too deeply"),
         (b"{}", "no `agents` in it"),
         (b'{"agents":null}', "no `agents` in it"),
     ],

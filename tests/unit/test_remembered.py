@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from connector.model import (
     Noted,
     Outcome,
     Owned,
+    Part,
     Refused,
     Result,
     Secret,
@@ -307,6 +309,21 @@ def test_a_conflict_leaves_nothing_known_of_what_was_not_shown(state: Store) -> 
     assert state.memory(HERE, "hr").unshown() == {}
 
 
+def test_users_of_what_was_not_shown_come_once_with_all_that_is_ours_or_may_be(state: Store) -> None:
+    """Also those to whom nothing else was written; an object class that came with it makes no difference."""
+    classes = sets("objectClass", "cecAgent")
+    lost = [change(1, MAIL), change(2, MAIL, TITLE), change(3, MAIL), change(4, MAIL, classes)]
+    with state.run(plan(*lost, id_="1"), at(HERE), SEALER) as journal:
+        journal.note([], lost)
+        journal.note([(each, Outcome(each.user, Result.FAILED, "not shown", lost=("mail",))) for each in lost], [])
+    interrupt(state, change(3, TITLE, digest="b"), id_="2")
+    found = list(state.memory(HERE, "hr", at(HERE)).owned())
+    assert sorted((ref.id, list(each)) for ref, each in found) == [
+        (user(1).id, []), (user(2).id, ["title"]), (user(3).id, ["title"]), (user(4).id, []),
+    ]  # fmt: skip
+    assert list(state.memory(HERE, "it", at(HERE)).owned()) == []
+
+
 def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) -> None:
     with closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state:
         write(state, change(1, MAIL), B, "1")
@@ -391,6 +408,24 @@ def test_what_may_have_been_written_counts_as_written_since_and_not_as_overtaken
     assert since(state) == ({}, {})
     interrupt(state, change(1, TITLE, digest="b"), id_="2")
     assert since(state) == ({user(1).id: frozenset({"title"})}, {})
+
+
+def test_what_went_first_alone_counts_until_a_later_undo_has_put_it_back(state: Store) -> None:
+    """A part may be all that an undo wrote of a user; a secret that was put back has no new value in the journal."""
+    first, emptied, secret = sets("mail", old=("a@example.org",)), sets("title", old=("agent",)), sets_secret("print")
+
+    def after(run: str, *each: AttributeChange, part: Part = Part.REST, **how: Any) -> set[str]:
+        apply(state, replace(change(1, *each, digest=run), part=part), id_=run, undoes="0", **how)
+        return {name for names in state.history.released("0", SEALER).values() for name in names}
+
+    everything = {"mail", "title", SECRET}
+    assert after("0", first, emptied, secret, part=Part.STEP) == everything
+    assert after("1", MAIL) == everything, "that was no undo"
+    assert after("2", MAIL, part=Part.STEP, kind="undo") == {"title", SECRET}
+    assert after("3", secret, part=Part.STEP, kind="undo") == {"title"}
+    assert after("4", emptied, kind="undo") == set(), "it was to be empty"
+    assert after("5", first, part=Part.RELEASE, kind="undo") == {"mail"}
+    assert after("6", MAIL, kind="undo", result=Result.FAILED) == {"mail"}
 
 
 def test_a_value_of_ours_stays_so_beside_a_new_one_and_one_of_others_does_not(state: Store) -> None:

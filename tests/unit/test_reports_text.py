@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.cli.advice import code_of_ending
-from connector.model import LISTED, AttributeChange, Ending, Outcome, Plan, Problem, Refusal, Result, Summary
+from connector.model import LISTED, AttributeChange, Ending, Form, Outcome, Plan, Problem, Refusal, Result, Summary
 from connector.reports import html, markdown, text
 from tests.support.report_samples import drawn, outcomes, sample, user
 
@@ -38,6 +38,12 @@ def test_a_value_that_comes_or_goes_is_shown_against_none() -> None:
     )
     shown = "".join(text.render(drawn(replace(sample(), changes=(change,)))))
     assert '    a: (none) → 1\n    b: 2 → (none)\n    c: (none) → ""\n' in shown
+
+
+def test_the_sentence_of_a_kind_is_whole_however_many_attributes_it_has() -> None:
+    attributes = tuple(AttributeChange(f"attribute{number:03}", (), ("1",), form=Form.FIRST) for number in range(60))
+    plan = drawn(replace(sample(), changes=(replace(sample().changes[0], attributes=attributes),)))
+    assert f"         {plan.kinds[0].sentence}\n" in "".join(text.render(plan))
 
 
 def test_values_that_stay_are_not_shown_as_changes() -> None:
@@ -71,7 +77,10 @@ def test_a_refused_plan_says_why_whom_and_the_command_that_accepts_it() -> None:
     assert "      uid=agent3,ou=people,dc=example,dc=org\n" in refused
     assert "uid=agent1" not in refused.partition("Kinds of changes")[0]
     assert f"    cec-connector apply jobs/people.yaml --accept {sample().digest}\n" in refused
-    assert "--accept" not in changes
+    assert changes.count("--accept") == 1
+    assert changes.endswith(
+        f" To apply anyway, run:\n    cec-connector apply jobs/people.yaml --accept {sample().digest}\n"
+    )
 
 
 def test_the_command_is_one_that_a_shell_takes_as_it_is_and_another_may_be_named() -> None:

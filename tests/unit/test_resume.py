@@ -166,6 +166,20 @@ def test_a_write_that_happened_is_settled_as_written_and_is_ours() -> None:
     assert job.changes() == 1, "it is changed as ours"
 
 
+def test_a_write_that_is_settled_by_the_next_run_is_not_gone_since_the_plan_before() -> None:
+    job = Job(SEATS, 3)
+    state, name = job.world.state, job.world.job
+    job.apply(then=killed)
+    assert len(state.drawn.last(name).changes) == 3
+    job.says(0, 50, 51)
+    with job.world.context() as context:
+        run = apply_run(context, lambda plan, outcomes: None, before=lambda: state.drawn.left(name, ""))
+    assert run.plan.since is not None
+    assert {each: run.plan.since.numbers[each] for each in ("new", "gone", "changed", "same")} == {
+        "new": 0, "gone": 0, "changed": 2, "same": 0,
+    }  # fmt: skip
+
+
 def test_a_write_that_did_not_happen_is_settled_as_skipped_and_done_again() -> None:
     job = Job(SEATS)
     first = job.apply(act=killed)
@@ -181,6 +195,32 @@ def test_where_nothing_is_open_nothing_is_settled() -> None:
     job.apply()
     job.apply()
     assert job.told == []
+
+
+class Hiding(Server):
+    """Users are shown only to whoever asks for disabled ones, too."""
+
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        return super().read(users, disabled=disabled) if disabled else iter(())
+
+
+class Losing(Server):
+    """Users who are asked for by id are not found."""
+
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        return iter(())
+
+
+@pytest.mark.parametrize(("server", "settled"), [(Hiding, [Result.WRITTEN]), (Losing, [])])
+def test_a_write_to_somebody_who_is_disabled_since_is_settled_and_to_somebody_who_is_gone_is_not(
+    server: type[Server], settled: list[Result]
+) -> None:
+    job = Job(SEATS)
+    job.apply(then=killed)
+    job.server = server
+    job.apply()
+    assert [result for _, result, _, _ in job.told] == settled
+    assert job.open() == (set() if settled else {"id-0"})
 
 
 # ---------------------------------------------------------------- late arrivals
@@ -307,6 +347,31 @@ def test_of_two_runs_that_may_have_set_a_secret_the_later_one_counts(shown: bool
     assert [job.outcomes(each) for each in (first, second)] == [{"failed": 1}, {"written": 1}]
 
 
+def test_a_plan_that_goes_on_and_writes_has_written_though_nothing_tells_of_its_first_attempt() -> None:
+    job = Job(PASSWORDS)
+    plan = job.save()
+    job.apply(act=killed, reviewed=plan)
+    run = job.apply(reviewed=plan)
+    assert (job.told, job.outcomes(run)) == ([], {"written": 1})
+
+
+def test_a_server_without_a_name_is_not_named() -> None:
+    job = Job(PASSWORDS)
+    job.apply(act=killed, server="")
+    job.apply(server="")
+    assert [why for _, _, why, _ in job.told] == [f"no answer; {OVERTAKEN}"]
+
+
+def test_of_several_secrets_all_have_to_be_there_for_a_write_to_have_happened() -> None:
+    rooms = AttributeRule(ROOM, Template.parse("{workNo}"), owns="*", secret=True)
+    job = Job(Mapping(LOOKS, (*PASSWORDS.attributes, rooms)), hidden=(PASSWORD, ROOM), compares=True)
+    job.apply(act=killed)
+    id_, (name, held) = next(iter(job.store.snapshot().items()))
+    job.store.put(id_, name, {**held, PASSWORD: ["first 0"]})
+    job.apply()
+    assert [(result, why) for _, result, why, _ in job.told] == [(Result.FAILED, f"no answer from a; {OVERTAKEN}")]
+
+
 def test_a_secret_that_a_later_run_has_not_set_is_the_earlier_ones() -> None:
     """The second run set out to write another one, and never sent it."""
     job = Job(PASSWORDS, compares=True)
@@ -414,6 +479,15 @@ def test_beside_a_hidden_secret_one_of_another_key_tells_nothing() -> None:
     assert job.outcomes(first) == {"unknown": 1}
 
 
+def test_of_somebody_who_is_gone_a_secret_of_another_key_tells_nothing() -> None:
+    job = Job(PASSWORDS)
+    job.apply(act=killed)
+    job.world.key = Secret("another key")
+    job.server = Losing
+    job.apply(act=killed)
+    assert (job.told, job.open()) == ([], {"id-0"})
+
+
 # ---------------------------------------------------------------- several servers of one directory
 
 
@@ -435,6 +509,18 @@ def test_a_value_that_another_server_was_to_have_is_not_taken_for_unwritten_here
     job.apply(server="b")
     assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
     assert job.seat() == ("0",)
+
+
+def test_a_value_that_an_earlier_run_had_put_there_tells_nothing_of_another_server() -> None:
+    job = Job(SEATS)
+    job.apply(server="b")
+    job.says(50)
+    job.apply(server="b")
+    job.says(0)
+    job.apply(act=killed, server="a")
+    job.arrives("0")
+    job.apply(server="b")
+    assert (job.told, job.open()) == ([], {"id-0"})
 
 
 def test_a_conflict_with_what_another_server_was_sent_leaves_the_value_ours() -> None:
@@ -517,6 +603,19 @@ def test_a_plan_that_goes_on_leaves_what_a_later_run_has_written(
     assert attribute not in job.store.snapshot()["id-0"][1], "it was ours, and is cleared from a leaver"
 
 
+def test_what_a_plan_that_goes_on_writes_is_late_at_the_server_that_did_not_answer_alone() -> None:
+    job = Job(SEATS)
+    plan = job.save()
+    job.apply(act=killed, reviewed=plan)
+    job.apply(server="b", reviewed=plan)
+    late = {
+        server: [user.id for user, _ in job.world.state.memory("one directory", job.world.job, here).late()]
+        for server in ("a", "b")
+        for here in [Description("one", "one directory", {}, server=server)]
+    }
+    assert late == {"a": ["id-0"], "b": []}
+
+
 def nobody_claims_what_was_sent_to(job: Job, *servers: str) -> Plan:
     """A plan that was killed at each server, with its agent gone since."""
     plan = job.save()
@@ -536,6 +635,23 @@ def test_a_write_that_two_servers_may_have_had_is_settled_once_both_were_asked()
     job.apply(server="a")
     assert [(result, run) for _, result, _, run in job.told] == [(Result.SKIPPED, plan.id)]
     assert job.open() == set()
+
+
+def test_a_write_that_one_of_two_servers_has_not_had_is_settled_by_a_new_one_there() -> None:
+    job = Job(SEATS)
+    plan = job.save()
+    for server in ("a", "b"):
+        job.apply(act=killed, server=server, reviewed=plan)
+    job.apply(server="b")
+    assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", plan.id)]
+    assert job.outcomes(Run(plan, refused=False)) == {"failed": 1}
+
+
+def test_a_secret_that_two_servers_may_have_had_and_nobody_sees_stays_open() -> None:
+    job = Job(PASSWORDS)
+    nobody_claims_what_was_sent_to(job, "a", "b")
+    job.apply(server="b")
+    assert (job.told, job.open()) == ([], {"id-0"})
 
 
 def test_a_write_that_comes_from_the_first_of_two_servers_is_ours() -> None:

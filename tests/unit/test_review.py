@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
@@ -14,6 +16,7 @@ from connector.model import (
     AttributeInfo,
     Change,
     Description,
+    Memory,
     Moment,
     Plan,
     Refusal,
@@ -31,10 +34,11 @@ from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.questions import Brief, Read
 from connector.reconcile.review import Held, fresh_refusals, hold_to
 from connector.reports.wording import difference
-from tests.support.worlds import NO_LIMITS, passing_state
+from tests.support.worlds import NO_LIMITS
 
 PRINT = fingerprinter(Secret("key"))
-INFOS = {"mail": AttributeInfo("mail"), "unseen": AttributeInfo("unseen", readable=None)}
+INFOS = {name: AttributeInfo(name) for name in ("mail", "shown")}
+INFOS["unseen"] = AttributeInfo("unseen", readable=None)
 
 
 def user(number: int) -> UserRef:
@@ -69,12 +73,13 @@ def held(
     only: Selection = EVERYBODY,
     mapping: Rules = Rules((), ()),  # noqa: B008  # a frozen value
     since: Mapping[str, frozenset[str]] | None = None,
+    remembered: str | None = None,
 ) -> tuple[Held, list[UserRef]]:
     """What came of it, and who was read."""
     brief = Brief(
         mapping=mapping, limits=NO_LIMITS, description=Description("test", "test", INFOS),
-        memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
-        now=Moment(datetime.now(UTC)),
+        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered)), fingerprint=PRINT,
+        job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
     planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, since=since or {}, only=only)
     query = next(planning)
@@ -215,6 +220,9 @@ def test_a_secret_that_cannot_be_read_is_known_by_what_is_remembered_or_not_at_a
         for print_, expected in ((cleared, Result.UNCHANGED), (set_, Result.CONFLICT)):
             result, _ = held(plan(secret(1, name, print_)), plan(), now)
             assert left(result)["id-1"][0] is expected
+    for name, expected in (("unseen", Result.UNCHANGED), ("shown", Result.CONFLICT)):  # one that would be seen is gone
+        result, _ = held(plan(secret(1, name, set_)), plan(), now, remembered=set_)
+        assert left(result)["id-1"][0] is expected
     shown = User("id-1", now.name, {"unseen": (Secret("new"),)})
     assert left(held(plan(secret(1, "unseen", set_)), plan(), shown)[0])["id-1"][0] is Result.UNCHANGED
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, strategies as st
 
-from connector.model import ID, Agent, AttributeInfo, Description, Held, Secret, Tenant, User
+from connector.model import ID, Agent, AttributeInfo, Description, Equality, Held, Secret, Tenant, User
+from connector.reconcile import equality
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import Mapping, MatchRule
 from connector.reconcile.matching.people import Pin
@@ -56,6 +58,33 @@ def test_what_is_equal_is_found_and_what_some_server_may_take_for_equal_is_a_dou
     assert pairs == (everybody if certain else [])
     assert doubts == ([] if certain else [Doubt(each, 1, user(uid=held), ("uid", sought)) for each, _ in everybody])
     assert of.seekers(user(uid=held)) == set(everybody)
+
+
+WORDS = st.sampled_from(["ann", "ANN", "a b", "A  B", "7", "007", "straße", "STRASSE", "a\u00adb", "ab", "", "\udcff"])
+RULES = st.sampled_from([Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.INTEGER, Equality.OCTETS])
+
+
+HELD = st.dictionaries(st.sampled_from(["uid", "mail"]), st.lists(WORDS, max_size=3))
+
+
+@given(st.lists(WORDS, max_size=4), HELD, RULES)
+def test_agents_find_a_user_as_if_each_value_were_compared_with_each(
+    accounts: list[str], values: dict[str, list[str]], rule: Equality
+) -> None:
+    infos = {name: AttributeInfo(name, equality=rule, single=False) for name in ("uid", "mail", "phone")}
+    agents = [Agent(number, account) for number, account in enumerate(accounts)]
+    of = Roster(Tenant(agents), Mapping(MATCH, ()), (), Description("t", "t", infos))
+    pairs, doubts = found(of, User("id-x", "uid=x", {name: tuple(held) for name, held in values.items()}))
+    alike = [
+        (number, place, equality.key(rule, account) == equality.key(rule, value))
+        for place, name in enumerate(("uid", "mail"), start=1)
+        for value in values.get(name, ())
+        for number, account in enumerate(accounts)
+        if equality.likeness(rule, account) == equality.likeness(rule, value)
+    ]
+    assert pairs == sorted((number, place) for number, place, equal in alike if equal)
+    unsure = sorted((number, place) for number, place, equal in alike if not equal)
+    assert sorted((doubt.agent, doubt.rule) for doubt in doubts) == unsure
 
 
 def test_one_key_may_be_certain_for_one_agent_and_in_doubt_for_another() -> None:

@@ -61,7 +61,7 @@ def clear(name: str, *old: str) -> AttributeChange:
         (user("2.5.6.6"), "car", (), ""),
         (user("person"), "cn", (), ""),
         (user("driver"), "car", (), ""),
-        (user("person"), "badge", (), "no object class of the entry allows badge. Add one"),
+        (user("person"), "badge", (), "no object class of the entry allows badge. Add badged"),
         (user("person", "badged"), "badge", (), ""),
         (user("person"), "badge", ("badged",), ""),
         (user("person", "extensibleObject"), "badge", (), ""),
@@ -175,14 +175,13 @@ def test_users_alike_are_judged_alike_and_others_are_not() -> None:
 def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() -> None:
     survey = Survey(("car", "badge", "own"), SchemaChecks((), DESCRIPTION))
     assert (survey.users, survey.barred()) == (0, {"car": {}, "badge": {}, "own": {}})
-    for each in (*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()):
-        survey.add(each)
+    survey.take((*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()))
     assert survey.users == 7, "also who does not show its classes"
-    no_class = "no object class of the entry allows {}. Add one under `object_classes` of the mapping"
+    no_class = "no object class of the entry allows {}. Add {} under `object_classes` of the mapping"
     assert survey.barred() == {
         "car": {},
-        "badge": {no_class.format("badge"): 3},
-        "own": {no_class.format("own"): 4, "the content rule of driver precludes own": 2},
+        "badge": {no_class.format("badge", "badged"): 3},
+        "own": {no_class.format("own", "one"): 4, "the content rule of driver precludes own": 2},
     }
 
 

@@ -371,6 +371,13 @@ def test_where_values_are_sent_in_arrays_several_stay_one_array(tmp_path: Path) 
     assert provider.stored("u1")["tags"] == ["b", "c"]
 
 
+def test_where_values_are_sent_in_arrays_null_stays_null(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"arrays": true, "clearing": "null"}')
+    provider = Provider(user(1, **{CEC: {"workNo": 7}}))
+    write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1, "7", ""))
+    assert provider.writes[0].body["Operations"] == [{"op": "replace", "path": SEAT, "value": None}]
+
+
 class Pathless(Provider):
     """It knows no operation with a path but `remove`. `wipes`: what stands beside in an extension is gone then."""
 
@@ -451,6 +458,21 @@ def test_without_a_path_an_extension_and_a_complex_value_are_sent_with_all_that_
     assert outcome.result is Result.WRITTEN, outcome.why
     assert provider.stored("u1")["name"] == {"familyName": "P", "givenName": "H"}
     assert provider.stored("u1")[CEC] == {"workNo": 8, "accountCode": "anna"}
+
+
+@pytest.mark.parametrize(("planned", "rest"), [
+    ((), []),
+    ((AttributeChange("nickName", (), ("x",)),), [{"op": "replace", "value": {"nickName": "x"}}]),
+])  # fmt: skip
+def test_without_a_path_what_is_only_emptied_is_named_and_is_in_no_value(
+    tmp_path: Path, planned: tuple[AttributeChange, ...], rest: list[Json]
+) -> None:
+    (tmp_path / "dialect.json").write_text('{"paths": false, "clearing": "remove"}')
+    provider = Pathless(user(1, **{CEC: {"workNo": 7}}))
+    changed = change(1, *planned, *seat(1, "7", "").attributes)
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), changed)
+    assert outcome.result is Result.WRITTEN, outcome.why
+    assert provider.writes[-1].body["Operations"] == [{"op": "remove", "path": SEAT}, *rest]
 
 
 def test_without_a_path_no_refusal_is_heard_as_a_wish_for_arrays(tmp_path: Path) -> None:
@@ -687,7 +709,8 @@ SHOWN = schemas(hidden=False)
 
 
 def test_where_there_is_no_patch_the_whole_user_is_put_as_it_was_but_for_the_change() -> None:
-    users = user(1), user(2, **{CEC: {"workNo": 7, "sipAccount": "1"}}), user(3, **{CEC: {"workNo": 7}})
+    """Without `null` and what is empty, which is no value (RFC 7643 §2.5)."""
+    users = user(1), user(2, **{CEC: {"workNo": 7, "sipAccount": "1"}}), user(3, nickName=None, **{CEC: {"workNo": 7}})
     provider = Provider(*users, patch=False, published=SHOWN)
     directory = opened(provider)
     list(directory.scan())  # lists may leave something out: each is read again

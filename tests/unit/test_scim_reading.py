@@ -16,6 +16,7 @@ from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.reading import Recollection
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
 from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
+from tests.support.logs import logged
 from tests.support.scim_provider import (
     ACCOUNT,
     CEC,
@@ -63,6 +64,12 @@ def test_pages_that_come_round_are_noticed_before_they_have_come_round_three_tim
     _, asked, told = by_cursor(lambda page: [f"u{page % pages}", f"v{page % pages}"])
     assert "stands still" in told
     assert asked <= 3 * pages
+
+
+def test_pages_that_come_round_are_noticed_where_every_other_one_is_empty() -> None:
+    _, asked, told = by_cursor(lambda page: [] if page % 2 else ["a"])
+    assert "stands still" in told
+    assert asked <= 3 * 2
 
 
 def test_pages_that_show_a_part_of_a_page_again_stand_still() -> None:
@@ -193,6 +200,20 @@ def test_a_list_that_is_shorter_than_it_says_is_read_once_and_told() -> None:
     with pytest.raises(TruncatedError, match="reports 5 users and shows 4"):
         list(Pager(ask, 3).by_index())
     assert len(asked) == len(set(asked))
+
+
+def test_a_number_of_users_holds_though_an_empty_page_behind_them_says_none() -> None:
+    whole = {"totalResults": 5, "Resources": [{"id": "a"}, {"id": "b"}]}  # it counts in whole pages
+    pages = iter([whole, whole, {"Resources": []}])
+    with pytest.raises(TruncatedError, match="reports 5 users and shows 2"):
+        list(Pager(lambda params: said(next(pages)), 2).by_index())
+
+
+@pytest.mark.parametrize("status", [403, 404, 422])
+def test_a_refusal_of_a_page_that_begins_with_a_user_who_was_shown_is_told(status: int) -> None:
+    answers = iter([said({"totalResults": 2, "Resources": [{"id": "a"}, {"id": "b"}]}), said({}, status)])
+    with pytest.raises(IncompleteRead, match=f"{status}"):
+        list(Pager(lambda params: next(answers), 2).by_index())
 
 
 def test_a_page_that_names_one_user_twice_is_no_page() -> None:
@@ -413,16 +434,16 @@ def test_a_search_without_proof_of_who_asks_is_an_error() -> None:
         list(opened(provider).find(iter([(NAME, "agent001")])))
 
 
-def test_an_account_that_may_not_search_reads_all_users_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_account_that_may_not_search_reads_all_users_and_says_so_once() -> None:
     provider = Provider(user(1), user(2))
     refusal = {"detail": "No right to search"}
     provider.meddle = lambda request: said(refusal, 403) if "filter" in dict(request.params) else None
     directory = opened(provider)
-    for _ in range(2):
-        assert {each.name for each in directory.find(iter([(NAME, "agent001")]))} == {"agent001", "agent002"}
-    told = capsys.readouterr().out
-    assert told.count("reading all users") == 1
-    assert "403 Forbidden: No right to search" in told
+    with logged() as events:
+        for _ in range(2):
+            assert {each.name for each in directory.find(iter([(NAME, "agent001")]))} == {"agent001", "agent002"}
+    assert [event["event"] for event in events] == ["look-ups are not reliable, reading all users"]
+    assert "403 Forbidden: No right to search" in str(events)
 
 
 def test_a_search_that_is_refused_after_its_first_page_is_an_error() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.common.server_text import SHOWN, told
-from connector.directories.scim.answers import said
+from connector.directories.scim.answers import lacking, said
 from connector.directories.scim.protocol import Answer
 from tests.support.scim_servers import CEC
 
@@ -159,3 +159,31 @@ def test_a_word_that_is_on_no_list_is_never_shown_whatever_stands_around_it(
     text = f"The value {form.format(word)} must not be used again by this user {some}"
     assert "zq" not in told(text, (), ("sipPassword",)).lower()
     assert word not in refused({"detail": text}, patch())
+
+
+@pytest.mark.parametrize(
+    ("header", "scope"),
+    [
+        ('Bearer error="insufficient_scope", scope="users.write users.read"', "users.write users.read"),
+        ("Bearer realm=x, Scope=scim:users:write", "scim:users:write"),
+        ('Bearer scope="https://graph.example/User.ReadWrite.All"', "https://graph.example/User.ReadWrite.All"),
+        ('Bearer realm="users"', ""),
+        ("Basic", ""),
+        (f'Bearer scope="{TOKEN}"', ""),
+        (f'Bearer scope="users {SECRET[1:6]}"', ""),
+    ],
+)
+def test_a_missing_right_is_named_with_the_scope_that_the_server_asks_for(header: str, scope: str) -> None:
+    """A scope that has a part of the token, or of what was sent, is not shown."""
+    where = "https://scim.example.org/Users/1"
+    answer = Answer(403, {"www-authenticate": header}, b"", where, sent=patch(), proofs=(TOKEN,))
+    asks = f". The server asks for the scope {scope}" if scope else ""
+    told_ = "; grant the job's account, and the scope of its token, the right to write title (PATCH /Users/{id})"
+    assert lacking(answer, "write title (PATCH /Users/{id})") == told_ + asks
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, ""), (404, ""), (401, ""), (500, ""), (403, "uniqueness")])
+def test_another_refusal_is_of_no_right(status: int, kind: str) -> None:
+    """Also a 403 that says it is about the value."""
+    body = json.dumps({"scimType": kind}).encode()
+    assert lacking(Answer(status, {}, body, "https://scim.example.org/Users/1"), "read users") == ""

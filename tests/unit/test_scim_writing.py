@@ -327,10 +327,11 @@ def test_a_write_that_the_server_was_too_busy_for_is_a_conflict_if_the_user_has_
     [
         ({}, True, True),
         ({"title": "x"}, True, False),
+        ({"title": None}, True, False),
         ({CEC: {"workNo": 9}}, False, False),
         ({"active": False}, False, False),
     ],
-    ids=["nothing", "something else", "this", "out of the filter"],
+    ids=["nothing", "something else", "something else that is gone", "this", "out of the filter"],
 )
 def test_a_write_that_has_to_wait_is_made_only_if_it_would_be_the_same_now(
     theirs: Json, *, patch: bool, put: bool
@@ -658,6 +659,31 @@ def test_a_part_that_is_the_servers_alone_may_change_and_no_other(read_only: boo
     assert (outcome.result, outcome.why) == (Result.WRITTEN, noted)
 
 
+def test_the_only_element_of_a_list_may_not_go_with_the_list() -> None:
+    provider = Provider(user(1, tags=["a"]))
+    provider.meddle = beside(setting(tags=None))(provider)
+    assert only(provider).why == f"{LOST}: tags"
+
+
+@pytest.mark.parametrize(
+    ("said_of_the_value", "emails", "why"),
+    [
+        ({"mutability": "readOnly"}, [], f"{LOST}: emails"),
+        ({"caseExact": False}, [{"type": "work", "value": "AGENT001@example.org"}], ""),
+        ({"caseExact": True}, [{"type": "work", "value": "AGENT001@example.org"}], NOTE.format(names="emails")),
+    ],
+)
+def test_elements_are_compared_as_their_values_are_and_may_not_go(
+    said_of_the_value: Json, emails: list[Json], why: str
+) -> None:
+    published = json.loads(json.dumps(schemas()))
+    (attribute,) = (each for each in published[0]["attributes"] if each["name"] == "emails")
+    attribute["subAttributes"][0] |= said_of_the_value
+    provider = Provider(user(1), published=published)
+    provider.meddle = beside(setting(emails=emails))(provider)
+    assert only(provider).why == why
+
+
 def test_a_name_that_was_made_of_what_was_written_over_may_go_with_it() -> None:
     provider = Provider(user(1, nickName="Annie", displayName="Annie"))
     provider.meddle = beside(setting(displayName=None))(provider)
@@ -724,6 +750,7 @@ def test_a_value_that_is_gone_is_not_derived_because_it_says_what_was_taken_away
         (SEVENTH, setting(**{CEC: {"workNo": 8, "accountCode": "anna", "x": "1"}}), f"{CEC.lower()}:x"),
         (SEVENTH, setting(**{"urn:example:note": "m"}), "urn:example:note"),
         (SEVENTH, setting(name={"formatted": "P", "givenName": "Example", "familyName": "Person 1"}), "name"),
+        (SEVENTH, setting(name=FULL["name"] | {"honorificPrefix": "Dr."}), "name"),
         (SEVENTH, setting(emails=[{"value": "other@example.org", "type": "work"}]), "emails"),
         (SEVENTH, setting(tags=["a", "b", "c"]), "tags"),
         (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}, {"type": "home", "value": "3"}]), "phonenumbers"),
@@ -731,12 +758,14 @@ def test_a_value_that_is_gone_is_not_derived_because_it_says_what_was_taken_away
         (SHOWN, setting(name={"givenName": "Example", "familyName": "Person 1"}, displayName="New"), "name"),
         (SEVENTH, setting(title="SAMPLE", tags=["b", "a"], emails=[{"type": "work", "value": "AGENT001@example.org"}]),
          ""),
-        (SEVENTH, setting(phoneNumbers=[{"type": "home", "value": "2"}, {"type": "work", "value": "1"}]), ""),
+        (SEVENTH, setting(phoneNumbers=[{"type": "HOME", "value": "2"}, {"type": "work", "value": "1"}]), ""),
         (SEVENTH, setting(stamp="moved", groups=[]), ""),
         (SEVENTH, setting(title="Sample", nickName=""), ""),
+        (SEVENTH, setting(title=["Sample"]), ""),
         (MIDDLE, setting(name={"middleName": "m", "givenName": "Example", "familyName": "Person 1"}), ""),
         (SEVENTH, setting(meta={"x": 1}, schemas=["urn:x"], emptied=[], gone={}), ""),
-        (SEVENTH, setting(**{CEC: {"WORKNO": 8, "ACCOUNTCODE": "anna", "sipAccount": ""}}), ""),
+        (SEVENTH, setting(schemas=[], SCHEMAS=["urn:x"]), ""),
+        (SEVENTH, setting(**{CEC: None, CEC.upper(): {"WORKNO": 8, "ACCOUNTCODE": "anna", "sipAccount": ""}}), ""),
         (PHONE, setting(phoneNumbers=[
             {"type": "home", "value": "2", "primary": True}, {"TYPE": "Work", "Value": "9"}, {"type": "fax"},
         ]), ""),
@@ -803,7 +832,11 @@ def test_a_list_that_comes_in_another_order_was_not_touched_by_a_refused_write(o
 
     provider.meddle = once(meddle)
     outcome = only(provider, TAGS, SEVENTH_FROM_NONE)
-    assert (outcome.result, outcome.why, outcome.may_stand) == (Result.FAILED, "refused: 403 Forbidden", False)
+    granting = (
+        "grant the job's account, and the scope of its token, the right to write tags, workNo (PATCH /Users/{id})"
+    )
+    assert (outcome.result, outcome.why) == (Result.FAILED, f"refused: 403 Forbidden; {granting}")
+    assert not outcome.may_stand
 
 
 @pytest.mark.parametrize(("title", "lost"), [("Other", False), ("", True)])

@@ -64,6 +64,13 @@ def test_an_account_may_be_called_as_a_kind_of_name_is() -> None:
         assert [each for each in agents if found.names_agent(each)] == [agent]
 
 
+def test_an_agent_of_another_job_is_no_agent_of_this_one() -> None:
+    assert selected(["ann"], AGENTS, "--only", others=[1, 2]).accounts == {"ann"}
+    for name in ("account:7", "seat:2"):
+        with pytest.raises(UsageError, match=r"7 \(workNo 2\) is not this job's: see source.only and source.except"):
+            selected([name], AGENTS, "--only", others=[1, 2])
+
+
 def test_nobody_named_is_everybody() -> None:
     assert not selected([], AGENTS, "--only")
     assert not EVERYBODY

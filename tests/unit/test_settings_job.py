@@ -12,13 +12,14 @@ from hypothesis import given, strategies as st
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
 from connector.settings.fields import SecretRef
-from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, LdifDirectory, LoadedJob, load
+from connector.settings.job import Job, LdapDirectory, LdifDirectory, LoadedJob, load
+from connector.settings.source import CecSource, FileSource
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket identifies the account"
 READY = (
     "389ds, active-directory, inetorgperson, ldif, openldap-h350, scim-enterprise, scim-extension "
-    "(the path of a file ends in .yaml)"
+    "(a path ends in .yaml)"
 )
 
 SOURCE = "source: {type: file, path: agents.json}\n"
@@ -156,7 +157,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + "directory: {path: x}\n" + MAPPING, ["2: directory.type: is missing; one of ldap, ldif, scim"]),
         (
             SOURCE + "directory:\n  path: x\n  type: ldpa\n" + MAPPING,
-            ["4: directory.type: 'ldpa' is none of ldap, ldif, scim"],
+            ["4: directory.type: 'ldpa' is none of ldap, ldif, scim (did you mean ldap?)"],
         ),
         (SOURCE + "directory: {type: [ldap]}\n" + MAPPING, ["2: directory.type: must be one of ldap, ldif, scim"]),
         ("source: {type: cek}\n" + DIRECTORY + MAPPING, ["1: source.type: 'cek' is none of cec, file"]),
@@ -196,11 +197,11 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + DIRECTORY + MAPPING + "exclude: [a]\n", ["4: exclude: must be the path of a file"]),
         (SOURCE + DIRECTORY + MAPPING + "exclude: ''\n", ["4: exclude: must be the path of a file"]),
         (SOURCE + DIRECTORY + MAPPING + "never: x.csv\n", ["4: never: this key has another name now; write exclude"]),
-        (SOURCE + DIRECTORY + "mapping: no.yaml\n", ["3: mapping: there is no file no.yaml"]),
+        (SOURCE + DIRECTORY + "mapping: no.yaml\n", ["3: mapping: there is no file no.yaml (did you mean own.yaml?)"]),
         (SOURCE + DIRECTORY + "mapping: ./no\n", ["3: mapping: there is no file no"]),
         (
             SOURCE + DIRECTORY + "mapping: openldap\n",
-            ["3: mapping: no ready mapping is called 'openldap'; there are " + READY],
+            ["3: mapping: no ready mapping is called 'openldap' (did you mean openldap-h350?); there are " + READY],
         ),
         # secrets
         (
@@ -483,7 +484,7 @@ def test_a_job_that_a_program_builds_keeps_its_paths(folder: Path) -> None:
     directory = LdifDirectory(type="ldif", path=Path("not/there.ldif"))
     assert directory.path == Path("not/there.ldif")
     with pytest.raises(ValueError, match="sends secrets in clear"):
-        LdapDirectory(type="ldap", urls=["ldap://x"], base="dc=x")
+        LdapDirectory(type="ldap", urls=["ldap://x"], base=["dc=x"])
 
 
 def refusal(path: Path) -> FileError | None:

@@ -183,7 +183,8 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
         (MATCH + "attributes:\n  a: 5\n", [f"4: attributes.a: {TEXT}"]),
         (MATCH + "attributes:\n  a:\n", [f"4: attributes.a: {TEXT}"]),
         (MATCH + 'attributes:\n  a: ""\n', ["4: attributes.a: an empty template"]),
-        (MATCH + 'attributes:\n  a: "{workno}"\n', [f"4: attributes.a: no field 'workno'; {FIELDS}"]),
+        (MATCH + 'attributes:\n  a: "{workno}"\n',
+         [f"4: attributes.a: no field 'workno' (did you mean workNo?); {FIELDS}"]),
         (MATCH + 'attributes:\n  a: "{workNo"\n', ["4: attributes.a: an unclosed brace at character 1"]),
         (MATCH + 'attributes:\n  a: {value: "{workNo|pad}"}\n',
          ["4: attributes.a.value: pad takes 1 argument(s), not 0"]),
@@ -391,8 +392,9 @@ def test_a_mapping_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileError) as ready:
         mappings.load("inetperson", job)
     assert str(ready.value) == (
-        f"{job}: no ready mapping is called 'inetperson'; there are 389ds, active-directory, inetorgperson, ldif, "
-        "openldap-h350, scim-enterprise, scim-extension (the path of a file ends in .yaml)"
+        f"{job}: no ready mapping is called 'inetperson' (did you mean inetorgperson?); there are 389ds, "
+        "active-directory, inetorgperson, ldif, "
+        "openldap-h350, scim-enterprise, scim-extension (a path ends in .yaml)"
     )
     with pytest.raises(FileError) as named:
         mappings.load("maps/own.yml", job)

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from connector.cli.schema import schema
-from connector.settings import job as jobs, mapping_file as mappings
+from connector.cli.schema import Kind, schema
+from connector.settings import fleet as fleets, job as jobs, mapping_file as mappings
 from connector.settings.fields import SecretRef
+from connector.settings.source import CecSource, FileSource
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,8 +26,8 @@ def parts(value: Any) -> Iterator[dict[str, Any]]:
         yield from parts(inner)
 
 
-@pytest.mark.parametrize("kind", ["job", "mapping"])
-def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Literal["job", "mapping"]) -> None:
+@pytest.mark.parametrize("kind", ["job", "mapping", "fleet"])
+def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Kind) -> None:
     whole = json.loads(json.dumps(schema(kind)))
     assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert whole["title"] == f"cec-connector {kind}"
@@ -40,8 +41,10 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Literal
 
 def test_the_schema_of_a_job_names_every_key() -> None:
     shapes = schema("job")["$defs"]
-    for model in (jobs.CecSource, jobs.FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, SecretRef):
-        assert set(shapes[model.__name__]["properties"]) == set(model.model_fields)
+    for model in (CecSource, FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, SecretRef):
+        assert set(shapes[model.__name__]["properties"]) == {
+            field.alias or name for name, field in model.model_fields.items()
+        }
     assert set(schema("job")["properties"]) == set(jobs.Job.model_fields)
     places = ("env", "file", "credential", "vault")
     assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
@@ -95,10 +98,23 @@ def test_every_whole_mapping_of_the_documentation_is_read(tmp_path: Path) -> Non
         mappings.load("own.yaml", tmp_path / "job.yaml")
 
 
+def test_every_whole_fleet_file_of_the_documentation_is_read(tmp_path: Path) -> None:
+    (tmp_path / "temporal-ca.pem").touch()
+    whole = examples("fleet-file.md")
+    assert len(whole) >= 2
+    for text in whole:
+        (tmp_path / "fleet.yaml").write_text(text)
+        fleets.load(tmp_path / "fleet.yaml")
+
+
 @pytest.mark.parametrize(
-    ("page", "kind"), [("job-file.md", "job"), ("mapping-file.md", "mapping")], ids=["job", "mapping"]
+    ("page", "kind"),
+    [("job-file.md", "job"), ("mapping-file.md", "mapping"), ("fleet-file.md", "fleet")],
+    ids=["job", "mapping", "fleet"],
 )
-def test_the_documentation_names_every_key(page: str, kind: Literal["job", "mapping"]) -> None:
+def test_the_documentation_names_every_key(page: str, kind: Kind) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")
     keys = {key for part in parts(schema(kind)) for key in part.get("properties", {}) if key != "type"}
+    if kind == "fleet":  # secrets and notices are those of a job, on its page
+        text += (ROOT / "docs" / "job-file.md").read_text("utf-8")
     assert {key for key in keys if not re.search(rf"`([a-z]+\.)?{re.escape(key)}`", text)} == set()

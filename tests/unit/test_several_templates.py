@@ -231,3 +231,15 @@ def test_what_a_list_may_not_say(tmp_path: Path, attribute: str, why: str) -> No
     assert why in str(caught.value)
     assert "5: attributes.a" not in str(caught.value)
     assert "4: attributes.a" in str(caught.value)
+
+
+def test_a_user_holds_what_is_wanted_of_an_attribute_where_some_template_makes_it() -> None:
+    of = differ()
+    assert of.holds_most(BARE, of.draft(BARE, user("SIP:ann"), 1))
+    assert not of.holds_most(BARE, of.draft(BARE, user("SIP:bob"), 1))
+
+
+def test_each_template_is_told_with_what_it_makes() -> None:
+    for agent, made in ((ANN, ("sip:7", "tel:7", "SIP:ann")), (BARE, (None, None, "SIP:ann"))):
+        ((_, fitted, _),) = differ().one_by_one(agent, user())
+        assert fitted == made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.model import (
@@ -20,7 +21,7 @@ from connector.model import (
 )
 from connector.reconcile.diff.standing import aftermath, as_known, stands
 from connector.reconcile.digests import UNKEYED, fingerprinter
-from connector.reconcile.equality import digest
+from connector.reconcile.equality import digest, key, plain
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}
@@ -74,6 +75,18 @@ def test_a_change_stands_where_all_that_it_sets_is_there_and_all_that_it_takes_a
     old: tuple[str, ...], new: tuple[str, ...], held: tuple[str, ...], *, expected: bool
 ) -> None:
     assert stands(AttributeChange("mail", old, new), held, SHOWN) is expected
+
+
+ALL: tuple[Held, ...] = ("a", "A", "b", "a  b", "A b", b"a", Secret("a"), Secret("B"))
+WORDS = st.lists(st.sampled_from(ALL), max_size=3).map(tuple[Held, ...])
+
+
+@given(WORDS, WORDS, WORDS)
+def test_a_change_stands_if_all_new_values_are_there_and_no_old_one_but_those(
+    old: tuple[Held, ...], new: tuple[Held, ...], held: tuple[Held, ...]
+) -> None:
+    before, after, now = ({key(Equality.CASE_IGNORE, plain(each)) for each in values} for values in (old, new, held))
+    assert stands(AttributeChange("mail", old, new), held, SHOWN) is (after <= now and not (before - after) & now)
 
 
 def test_all_of_a_write_happened_or_nothing_so_that_one_attribute_speaks_for_the_others() -> None:

@@ -42,7 +42,6 @@ def test_a_mapping_that_fits_has_no_faults() -> None:
     [
         (UNKNOWN, "has no attribute nosuch: load its schema, or remove this line"),
         (AttributeInfo("nosuch;lang-de", known=False), "no attribute nosuch;lang-de, or not with these options: load"),
-        (AttributeInfo("mail", single=False), "mail can hold several values here: set `owns`"),
         (
             AttributeInfo("entryUUID", writable=False),
             "entryUUID cannot be written: the directory maintains it. Remove this line",
@@ -53,6 +52,27 @@ def test_an_attribute_that_cannot_be_written_so_is_a_fault_of_its_line(info: Att
     (fault,) = found(described(info, closed=True), rule(info.name))
     assert fault.startswith("m.yaml:7: ")
     assert why in fault
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "advice"),
+    [
+        ("cec-seat:{workNo}", {}, 'here: add owns: "cec-seat:*", the values of this job'),
+        ("sip:{sipAccount}@{sipServiceIp|host} CEC", {}, 'add owns: "sip:*@* CEC", the'),
+        ("a{workNo}", {"more": (Template.parse("b{workNo}"),)}, 'add owns: ["a*", "b*"], the'),
+        (
+            "{workNo}",
+            {},
+            'mark the values of this job (value: "cec-workNo:{workNo}", owns: "cec-workNo:*"), or add owns: "*" if no',
+        ),
+        ("{workNo}{accountCode}", {}, 'owns: "cec-accountCode:*")'),
+        ("{sipPwd}", {"secret": True}, 'add owns: "*" if no other program keeps a value there, else write another'),
+    ],
+)
+def test_several_values_are_told_the_pattern_to_own(value: str, more: dict[str, Any], advice: str) -> None:
+    (fault,) = found(described(AttributeInfo("mail", single=False), closed=True), rule("mail", value, **more))
+    assert "mail can hold several values here: " in fault
+    assert advice in fault
 
 
 def test_a_schema_that_is_not_all_there_is_forbids_nothing_that_it_does_not_know() -> None:

@@ -90,6 +90,13 @@ def test_a_sample_is_asked_about_a_first_value_and_if_nobody_has_one_all_are_pla
     assert all(each.planned for each in drafts)
 
 
+def test_of_several_values_the_first_is_asked_about() -> None:
+    several = AttributeChange("seat", (), ("7", "8"))
+    drafts = [draft(n, several) for n in range(PROBES + 1)]
+    rounds, _ = judged(drafts, {"u0": OTHER})
+    assert {value for each in rounds for _, _, value in each} == {"7"}
+
+
 @pytest.mark.parametrize("place", [0, PROBES - 1])
 @pytest.mark.parametrize(("answer", "why"), [(OTHER, "has a"), (SAME, "has a"), (UNKNOWN, "shows no")])
 def test_if_one_of_the_sample_may_hide_a_value_everybody_is_asked(place: int, answer: Holds, why: str) -> None:
@@ -232,9 +239,12 @@ def test_a_value_that_is_shown_is_not_asked_about_though_others_hide_theirs() ->
 
 
 def test_what_may_not_be_read_of_anybody_stays() -> None:
-    drafts = [draft(n, MAIL, keeps=[kept("seat", "1")]) for n in range(2)]
+    """Also of those beyond the sample; and of whom nothing tells where some user shows one."""
+    drafts = [draft(n, MAIL, keeps=[kept("seat", "1")]) for n in range(PROBES + 2)]
     judged(drafts, lambda question: UNKNOWN)
     assert all(each.keeps for each in drafts)
+    judged(drafts[:2], {"u0": UNKNOWN}, shown=["seat"])
+    assert [bool(each.keeps) for each in drafts[:2]] == [True, False]
 
 
 # ---------------------------------------------------------------- values that a directory may take for the same

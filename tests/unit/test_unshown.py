@@ -167,6 +167,45 @@ def test_what_a_leaver_does_not_show_is_taken_out_by_saying_it() -> None:
     assert UNSEEN not in run.plan.cautions, "of secrets"
 
 
+@pytest.mark.parametrize("by_value", [True, False])
+def test_a_leaver_to_whom_nothing_else_was_written_is_stale_too(by_value: bool) -> None:
+    """Until the value was taken out; if that cannot be, each plan says so."""
+    case = Case(by_value=by_value)
+    case.world.mapping = replace(case.world.mapping, attributes=case.world.mapping.attributes[1:])
+    assert case.apply("1").plan.summary.stale == 0
+    run = left(case)
+    assert (run.plan.summary.stale, SHY in planned(run), stays(run)) == (1, by_value, not by_value)
+    (line,) = (each for each in run.plan.problems if each.kind == "stale" and each.attribute is None)
+    assert (line.users, line.why.partition(":")[0]) == ((f"uid=u0,{BASE}",), SHY)
+    assert case.held == (set() if by_value else {"1"})
+    case.world.tenant = Tenant([Agent(9, "nobody")])
+    with case.world.context() as context:
+        again = apply_run(context, lambda plan, outcomes: None)
+    assert again.plan.summary.stale == (not by_value)
+
+
+@pytest.mark.parametrize(("owns", "stale"), [("*", 0), ("8*", 1)])
+def test_what_another_job_has_written_since_is_no_leavers_value(owns: str, stale: int) -> None:
+    """But for values of a pattern of its own, which are beside ours."""
+    case = Case()
+    rules = (replace(case.world.mapping.attributes[1], owns="1*"),)
+    case.world.mapping = replace(case.world.mapping, attributes=rules)
+    case.apply("1")
+    other = World(Tenant([Agent(9, "u0", "8")]), case.store, case.world.mapping, state=case.world.state)
+    other.job, other.connect = "other", case.world.connect
+    other.mapping = replace(other.mapping, attributes=(replace(rules[0], owns=owns, take_over=True),))
+    case.store.put("id-0", f"uid=u0,{BASE}", ENTRY)  # somebody has taken ours away
+    with other.context() as context:
+        (outcome,) = apply_run(context, lambda plan, outcomes: None).outcomes or ()
+    assert outcome.lost == (SHY,)
+    case.world.tenant = Tenant([Agent(9, "nobody")])
+    case.world.mapping = replace(case.world.mapping, stale="clear")
+    with case.world.context() as context:
+        run = apply_run(context, lambda plan, outcomes: None)
+    assert (run.plan.summary.stale, SHY in planned(run)) == (stale, bool(stale))
+    assert case.held == {"8"}
+
+
 @pytest.mark.parametrize("odd", [{"by_value": False}, {"comparable": False}])
 def test_where_a_leavers_value_cannot_be_taken_out_a_line_says_so(odd: dict[str, bool]) -> None:
     case = Case(**odd)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.verification import Verifier
+from connector.apply.verification import Verifier, told_apart
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
 from connector.runtime.stopping import Settling, Stop
@@ -241,6 +241,8 @@ class Lagging(Showing):
 def late(lag: float, settle: float, **more: float) -> tuple[Lagging, dict[str, Outcome]]:
     directory = Lagging(people().store)
     directory.seen_at, directory.asked_to_stop_at = lag, more.get("stop", 1e9)
+    if directory.asked_to_stop_at == 0:
+        directory.stop.end("asked")
     batch = changes(NUMBER)
     verifier = Verifier(directory, directory.describe(), directory.settling(settle))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
@@ -273,11 +275,13 @@ def test_only_users_that_are_not_seen_yet_are_read_again() -> None:
     assert directory.was_read[COUNT:] == ["id3", "id3"]
 
 
-def test_nobody_waits_where_the_settle_time_is_none() -> None:
-    directory, found = late(0.3, 0)
+@pytest.mark.parametrize("stop", [0, 1e9])
+def test_nobody_waits_where_the_settle_time_is_none_stopped_or_not(stop: float) -> None:
+    directory, found = late(0.3, 0, stop=stop)
     assert directory.now == 0
     assert len(failed(found)) == COUNT
     assert len(directory.was_read) == COUNT
+    assert all(not outcome.may_stand for outcome in found.values())
 
 
 def test_what_an_answer_shows_as_it_was_is_read_where_there_is_time_to_settle() -> None:
@@ -368,3 +372,29 @@ def test_the_time_is_for_one_batch_altogether(renewed: bool, waited: float) -> N
     for _ in settling.looks():
         pass
     assert directory.now - begun == pytest.approx(waited)
+
+
+class Disabling(Showing):
+    """By the time that anybody reads them, all users are disabled."""
+
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        return super().read(users, disabled=disabled) if disabled else iter(())
+
+
+def test_users_that_are_disabled_right_after_their_write_are_read_back_and_told_apart_all_the_same() -> None:
+    directory = Disabling(people().store)
+    planned = changes(NUMBER)
+    written = [replace(each, shown=None) for each in directory.write(planned)]
+    assert failed(judged(directory, planned, written)) == []
+    others = changes(AttributeChange("employeeNumber", ("8",), ("9",)))
+    differs = told_apart(others, directory, directory.describe(), reviewed=True)
+    assert differs.keys() == {each.user.id for each in others}
+
+
+def test_somebody_who_was_not_asked_for_is_not_told_apart() -> None:
+    class Talking(Showing):
+        def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+            return super().read([*users, UserRef("id0", "uid=user0,dc=example")], disabled=disabled)
+
+    directory, planned = Talking(people().store), changes(AttributeChange("employeeNumber", ("8",), ("9",)))[1:2]
+    assert told_apart(planned, directory, directory.describe(), reviewed=True).keys() == {"id1"}

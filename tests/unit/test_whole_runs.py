@@ -10,12 +10,29 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.errors import OnHoldError, RefusedError, StateError, UnreachableError, UsageError
-from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, View
+from connector.model import (
+    NOTICED,
+    Agent,
+    AgentRef,
+    Change,
+    Description,
+    Invalid,
+    Objection,
+    Outcome,
+    Plan,
+    Problem,
+    Result,
+    Secret,
+    Tenant,
+    User,
+    View,
+)
 from connector.reconcile.checks.limits import Limit, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.run.lookup import FEW
 from connector.runtime.stopping import Stop
+from connector.state.attempts import Attempt
 from connector.state.history import RunRecord
 from connector.state.memory import DirectoryMemory
 from connector.state.sealing import Sealer
@@ -139,6 +156,38 @@ def test_a_plan_leaves_nothing_behind() -> None:
     assert len(plan(of).changes) == 4
     assert (runs(of), of.state.source(of.job), memory(of).last_good()) == ([], None, None)
     assert seats(of) == [()] * 4
+
+
+def test_a_record_that_cannot_be_read_is_a_line_of_the_plan() -> None:
+    of = world(1)
+    of.tenant = replace(of.tenant, invalid=[Invalid(7, "workNo is a list", 3, "x")])
+    assert plan(of).problems == (Problem("invalid", "workNo is a list", AgentRef(3, "x"), record=7),)
+
+
+def test_a_plan_of_some_says_how_many_others_would_change() -> None:
+    """Not of whom nothing can be written; what holds that back is told all the same."""
+    of = world(3)
+    of.mapping = replace(of.mapping, attributes=(AttributeRule("mail", Template.parse("{sipAccount}"), owns="*"),))
+    of.tenant = Tenant([Agent(n, f"u{n}", box) for n, box in enumerate(("a", "b", "\u00e9"))])
+    found = plan(of, "u0")
+    assert [each.user.id for each in found.changes] == ["id-0"]
+    assert any("changes of 1 other users are left out" in each for each in found.cautions)
+    assert plan(of).problems == found.problems != ()
+
+
+def test_a_directory_is_asked_what_it_has_against_changes_and_not_about_users_without_one() -> None:
+    of, asked = world(3), list[Change]()
+
+    class Asked(MemoryDirectory):
+        def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
+            asked.extend(changes)
+            return iter(())
+
+    of.connect = lambda view: Asked(of.store, view, base=BASE, filter=FILTER)
+    of.mapping = replace(of.mapping, attributes=(AttributeRule("mail", Template.parse("{sipAccount}"), owns="*"),))
+    of.tenant = Tenant([Agent(n, f"u{n}", box) for n, box in enumerate(("a", "\u00e9", None))])
+    assert len(plan(of).problems) == 1
+    assert [(each.user.id, len(each.attributes)) for each in asked] == [("id-0", 1)]
 
 
 def test_an_apply_notes_its_run_its_source_and_its_key() -> None:
@@ -596,7 +645,106 @@ def test_a_drop_of_users_is_not_in_the_way_of_some_agents_a_drop_of_agents_is(
     assert seats(of)[:2] == [("50",) if writes else ("0",), ("1",)]
 
 
+# ---------------------------------------------------------------- plans that later ones are compared with
+
+
+def drawn_by(of: World, by: str = "") -> str:
+    """The id of the plan that the next one is compared with."""
+    return of.state.drawn.last(of.job, by).plan
+
+
+def test_a_plan_of_all_agents_is_kept_for_whoever_drew_it() -> None:
+    of = world()
+    first = plan(of)
+    assert (drawn_by(of), drawn_by(of, "serve")) == (first.id, "")
+    plan(of, "u0")
+    assert drawn_by(of) == first.id, "one of some agents is not"
+    with of.context() as context:
+        served = dry_run(context, quiet, by="serve").plan
+    assert (drawn_by(of), drawn_by(of, "serve")) == (first.id, served.id)
+    with of.context() as context:
+        applied = apply_run(context, quiet, by="serve").plan
+    assert (drawn_by(of), drawn_by(of, "serve")) == (first.id, applied.id)
+
+
+def test_a_plan_is_compared_where_that_is_asked_for_also_if_it_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = world()
+    assert plan(of).since is None
+    before = of.state.drawn.last(of.job)
+
+    def fails(*_: object) -> None:
+        raise StateError("no space left")
+
+    monkeypatch.setattr(of.state.drawn, "note", fails)
+    of.tenant = tenant(range(1, 4))
+    with of.context() as context:
+        dry = dry_run(context, quiet, before=lambda: before).plan
+        applied = apply_run(context, quiet, before=lambda: before).plan
+    for each in (dry, applied):
+        assert each.since is not None
+        assert (each.since.plan, each.since.new, each.since.gone, each.since.same) == (before.plan, (), 1, 3)
+
+
+def test_the_plan_of_a_run_is_kept_where_it_changes_something_for_all() -> None:
+    of = world()
+    of.limits = replace(of.limits, update=NOBODY)
+    with of.state.attempts.of(of.job, "attempt", Attempt()):
+        refused = apply(of)
+    assert [(each.id, each.result) for each in runs(of)] == [(refused.plan.id, "refused")]
+    of.limits = replace(of.limits, update=Limit(100, percent=True))
+    some, whole = apply(of, "u0"), apply(of)
+    none, undone = apply(of), back(of, whole.plan.id)
+    found = [of.state.drawn.of_run(of.job, each.plan.id) for each in (refused, some, whole, none, undone)]
+    assert [len(each.changes) if each else None for each in found] == [4, None, 3, None, None]
+
+
+def test_a_reviewed_plan_that_is_refused_by_now_is_kept(tmp_path: Path) -> None:
+    of, saved = reviewed(tmp_path)
+    of.tenant = tenant(range(3), 50)
+    with of.state.attempts.of(of.job, "attempt", Attempt(plan=saved.id)):
+        refused = apply(of, reviewed=saved)
+    assert refused.refused
+    assert of.state.drawn.of_run(of.job, "attempt") is not None
+    accepted = apply(of, reviewed=saved, accept=refused.plan.digest)
+    assert accepted.outcomes is not None
+
+
+def test_before_and_after_the_writes_a_stop_knows_how_the_run_stands() -> None:
+    """Where there is something to write, and it may be."""
+    of, stop = world(), Stop()
+    stands: list[tuple[int, int]] = []
+
+    def note(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        if stop.standing is not None:
+            ending = stop.standing()
+            stands.append((ending.not_sent, ending.written))
+
+    apply(of, show=note, stop=stop)
+    assert stands == [(4, 0), (0, 4)]
+    stop.standing = None
+    apply(of, show=note, stop=stop)
+    assert stands[2:] == [(0, 0)], "once it is over"
+    of, stop = world(), Stop()
+    of.limits = replace(of.limits, update=NOBODY)
+    apply(of, show=note, stop=stop)
+    assert len(stands) == 3
+
+
 # ---------------------------------------------------------------- undo
+
+
+def test_an_undo_writes_no_more_than_was_reviewed() -> None:
+    of = world()
+    run = apply(of).plan.id
+    with of.back(run) as context:
+        shown = dry_undo(context, quiet).plan
+    of.store.put("id-0", f"uid=u0,{BASE}", values(0))
+    with of.back(run) as context:
+        undone = apply_undo(context, quiet, reviewed=replace(shown, changes=shown.changes[:2]), asked=True)
+    assert {outcome.user.id: outcome.result for outcome in undone.outcomes or ()} == {
+        "id-0": Result.UNCHANGED, "id-1": Result.WRITTEN, "id-2": Result.SKIPPED, "id-3": Result.SKIPPED,
+    }  # fmt: skip
+    assert seats(of) == [(), (), ("2",), ("3",)]
 
 
 def test_an_undo_holds_the_job_and_is_noted_as_the_undo_of_its_run() -> None:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from connector.directories.common.changing import value_of
+from connector.directories.common.disabled import MARKS
+from connector.directories.common.filter_matching import matcher
 from connector.directories.common.schema import Schema
 from connector.directories.common.scope import Entry
 from connector.model import (
@@ -39,7 +41,9 @@ class EntryReader(ABC):
         self.view = view = schema.widened(view)
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
         self._asked = [(name, schema.key(name), self.info(name)) for name in names]
-        self.keys = frozenset(attribute for _, attribute, _ in self._asked)
+        self._off = [(schema.key(mark.attribute), matcher(mark.says, schema)) for mark in MARKS]
+        marks = [attribute for attribute, _ in self._off]
+        self.keys = frozenset([*marks, *(attribute for _, attribute, _ in self._asked)])
 
     @abstractmethod
     def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
@@ -123,4 +127,6 @@ class EntryReader(ABC):
                 plain_values = [value_of(info, value) for value in stored]
                 secret = name in self.view.secrets
                 values[name] = tuple(Secret(value) if secret else value for value in plain_values)
-        return User(entry.id, entry.name, values, entry.disabled)
+        held = entry.values
+        inactive = any(attribute in held and says(held) is True for attribute, says in self._off)
+        return User(entry.id, entry.name, values, entry.disabled, inactive)

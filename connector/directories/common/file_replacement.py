@@ -96,7 +96,7 @@ class Replacement:
             self._dress(new.fileno())
         except BaseException:
             new.close()
-            self._new_path.unlink(missing_ok=True)
+            self._new_path.unlink()
             raise
         return new
 

@@ -143,6 +143,7 @@ class Schema:
             anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
             obsolete="OBSOLETE" in definition.fields and not self._lax,
             rule=self._rule(definition),
+            spelling=definition.name,
         )
 
     def _rule(self, structural: Definition) -> ContentRule | None:

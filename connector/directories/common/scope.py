@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from msgspec import Struct
@@ -46,11 +46,11 @@ def _escaped(value: str) -> str:
 class Scope:
     """Base and filter of a job: who is a user here. Raises FileError where one of them is wrong."""
 
-    def __init__(self, base: str, filter_text: str, schema: Schema) -> None:
+    def __init__(self, bases: Iterable[str], filter_text: str, schema: Schema) -> None:
         self._schema = schema
         self._recognised: Collection[str] = ()
         try:
-            self.base = rdns(base)
+            self.bases = [rdns(base) for base in bases]
         except ValueError as fault:
             raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
         try:
@@ -77,8 +77,10 @@ class Scope:
 
         `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
         """
-        base = self.base
-        if base and entry.rdns[-len(base) :] != base:
+        for base in self.bases:
+            if not base or entry.rdns[-len(base) :] == base:
+                break
+        else:
             return None
         if self._matches(entry.values) is True:
             return entry

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
 
 from connector.directories.common.disabled import left_out
-from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present
+from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present, attributes_of
 from connector.directories.common.scope import nobody_within
-from connector.directories.ldap import holding
+from connector.directories.ldap import access_file, dialect as dialects, holding, indexes
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker
@@ -29,6 +30,7 @@ from connector.errors import IncompleteRead, TruncatedError
 from connector.model import (
     ID,
     OBJECT_CLASS,
+    AttributeInfo,
     Change,
     Description,
     Holds,
@@ -59,15 +61,18 @@ class LdapReader:
 
     Every method raises one of the kinds of IncompleteRead, or FileError where the certificates that the job names are
     of no use; the constructor raises FileError for a base or a filter that is none. `past`: users are looked for
-    in the whole naming context that the base is in.
+    in the whole naming context that the base is in. `unread`: the server's schema is not read, which takes long.
     """
 
-    def __init__(self, settings: Settings, password: Secret | None, view: View, *, past: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, password: Secret | None, view: View, *, past: bool = False, unread: bool = False
+    ) -> None:
         self._settings = settings
         self._password = password
         self._view = view
         self._given = Realm.of(settings)
         self._past = past
+        self._unread = unread
         self._seen: bool | None = None
         """Whether a look-up or a scan has found anybody; None: none came to its end."""
 
@@ -79,8 +84,8 @@ class LdapReader:
     def _realm(self) -> Realm:
         if not self._past:
             return self._given
-        context = self._inspection.context or self._settings.base
-        return replace(self._given, base=context, rdns=rdns(context))
+        bases = [self._inspection.context] if self._inspection.context else self._settings.base
+        return replace(self._given, bases=bases, rdns=[rdns(base) for base in bases])
 
     @property
     def _page_size(self) -> int:
@@ -93,7 +98,7 @@ class LdapReader:
 
     @cached_property
     def _inspection(self) -> Inspection:
-        return Inspection(self._wire, self._settings.base, self._settings.id)
+        return Inspection(self._wire, self._settings.base, self._settings.id, unread=self._unread)
 
     @cached_property
     def _users(self) -> Users:
@@ -126,20 +131,23 @@ class LdapReader:
     def _nobody(self) -> str:
         """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
         settings = self._settings
-        if self._wire.count(self._realm.all(("1.1",)), 1):
+        if self._count(self._realm, 1):
             return ""
         realms = ((what, replace(self._realm, filter=everybody)) for what, everybody in _ALL)
-        counts = ((what, self._wire.count(realm.all(("1.1",)), _MANY)) for what, realm in realms)
+        counts = ((what, self._count(realm, _MANY)) for what, realm in realms)
         what, there = next(((what, found) for what, found in counts if found), ("entries", 0))
-        count = f"{there} or more" if there == _MANY else str(there)
+        count = f"{there} or more" if there >= _MANY else str(there)
         rights = "the account's rights to search by its attributes"
-        return nobody_within(f"{count} {what}", settings.base, settings.filter, rights)
+        return nobody_within(f"{count} {what}", " and ".join(settings.base), settings.filter, rights)
+
+    def _count(self, realm: Realm, most: int) -> int:
+        return sum(self._wire.count(search, most) for search in realm.all(("1.1",)))
 
     @cached_property
     def _description(self) -> Description:
         found = self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
         one_level = self._settings.scope == "onelevel"
-        found = replace(found, base=self._settings.base, one_level=one_level, by_value=True)
+        found = replace(found, bases=tuple(self._settings.base), one_level=one_level, by_value=True)
         return self._restrictions.described(found)
 
     @cached_property
@@ -150,7 +158,8 @@ class LdapReader:
         """The server's own estimate beside a page of one entry (RFC 2696 §3), where it is of a kind that gives one."""
         if not (self._page_size and self._inspection.dialect.estimates):
             return None
-        return self._wire.estimate(self._realm.all(("1.1",)))
+        sizes = [self._wire.estimate(search) for search in self._realm.all(("1.1",))]
+        return None if None in sizes else sum(filter(None, sizes))
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Equality terms, many to a search, and a few searches in flight."""
@@ -159,8 +168,9 @@ class LdapReader:
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         attributes = self._users.attributes
         shown = Or(tuple(map(Present, holding)))
-        search = self._realm.holding(shown, attributes) if holding else self._realm.all(attributes)
-        return self._whole(self._wire.paged(search, self._page_size, self._users.user), self._users, self._realm)
+        searches = self._realm.holding(shown, attributes) if holding else self._realm.all(attributes)
+        pages = (self._wire.paged(search, self._page_size, self._users.user) for search in searches)
+        return self._whole(chain.from_iterable(pages), self._users, self._realm)
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""
@@ -208,7 +218,7 @@ class LdapReader:
         """With all values of attributes that have too many for one answer; who goes while it is read is left out."""
         unfinished, own = shown.unfinished, realm is self._realm
         for user in found:
-            whole = self._completed(user, shown, realm) if user.id in unfinished else user
+            whole = self._completed(user, shown, realm) if unfinished and user.id in unfinished else user
             if whole is not None:
                 self._seen = self._seen or own
                 yield whole
@@ -225,8 +235,8 @@ class LdapReader:
         missing = shown.unfinished.pop(user.id)
         while missing:
             attributes = (*(f"{name};range={start}-*" for name, start in missing.items()), shown.id_attribute)
-            search = realm.holding(self._modifier.is_user(user.id), attributes)
-            found = [each for each in self._wire.searches([search], 1, shown.user) if each.id == user.id]
+            searches = realm.holding(self._modifier.is_user(user.id), attributes)
+            found = [each for each in self._wire.searches(searches, 1, shown.user) if each.id == user.id]
             if not found:
                 return None
             following = shown.unfinished.pop(user.id, {})
@@ -236,7 +246,7 @@ class LdapReader:
             for name in missing:
                 values[name] = (*values[name], *found[0].values.get(name, ()))
             missing = following
-        return User(user.id, user.name, values)
+        return replace(user, values=values)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
@@ -247,8 +257,45 @@ class LdapReader:
         return holding.told(self._wire, questions, window, is_user, key, asserted=asserted)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        questions = Preflight(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
-        return questions.of(changes)
+        return self._preflight.of(changes)
+
+    def missing_rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        """The rights to make these changes that the account lacks, where the server tells."""
+        return self._preflight.rights(changes)
+
+    @property
+    def _preflight(self) -> Preflight:
+        return Preflight(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
+
+    def index_notes(self, names: Iterable[str]) -> Iterator[str]:
+        """What is to be said of equality indexes for look-ups by id and by these attributes."""
+        return indexes.missing(self._wire, self._inspection, self._settings.base, names)
+
+    def indexed(self) -> list[AttributeInfo] | None:
+        """The attributes that have an equality index; None where the server does not show this account which."""
+        found = indexes.indexed(self._wire, self._inspection, self._settings.base)
+        types = self._inspection.schema.types
+        return None if found is None else [types[name] for name in sorted(found) if name in types]
+
+    def access_rules(self, written: Collection[str], sought: Iterable[str]) -> list[str]:
+        """What this account needs for a mapping, as a file that its server takes.
+
+        `written`: the mapping's attributes. `sought`: those that users are looked up by. Nothing where that is
+        not known: of an unknown kind of server, or without a bind DN.
+        """
+        inspection, view = self._inspection, self._view
+        dialect, secrets = inspection.dialect, sorted(view.secrets)
+        writes = [OBJECT_CLASS] if view.object_classes else []
+        writes += [name for name in written if name not in view.secrets]
+        named = [dialect.identity.attribute, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(self._given.filter))]
+        named += [dialect.mark] if dialect.mark else []
+        reads = dict[str, str]()
+        for name in named:
+            if name not in view.secrets:
+                reads.setdefault(name.lower(), name)
+        needed = list(self._wire.rights.needed([*reads.values()], writes, secrets, inspection.context))
+        ids = [dialect.identity.attribute] if dialect.kind == dialects.OPENLDAP.kind else []
+        return list(access_file.lines(self._wire, inspection, needed, dict.fromkeys([*sought, *ids])))
 
     def close(self) -> None:
         if "_wire" in vars(self):

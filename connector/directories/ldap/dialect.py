@@ -63,7 +63,7 @@ class Dialect(Struct, frozen=True):
     `mark`: the attribute that has another value after every change of an entry, and can be asserted.
     `disabled`: how it marks disabled users.
     `advice`: what to do about its limits, by the result code that tells of one.
-    `rule`: how it writes rights down.
+    `language`: how it writes rights down.
     `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
 
@@ -86,7 +86,7 @@ class Dialect(Struct, frozen=True):
     prepares: bool = True
     mark: str | None = None
     advice: Mapping[int, str] = results.NO_ADVICE
-    rule: rights.Rule | None = None
+    language: rights.Language | None = None
     terms: int = 64
     batches: int = 4
 
@@ -194,7 +194,7 @@ OPENLDAP: Final = Dialect(
     ENTRY_UUID,
     lambda answer: answer.code == results.CONSTRAINT_VIOLATION,
     disabled.PASSWORD_POLICY,
-    rule=rights.openldap,
+    language=rights.OPENLDAP,
     sticky=True,
     mark="entryCSN",
     advice={
@@ -210,7 +210,7 @@ DS389: Final = Dialect(
     NS_UNIQUE_ID,
     lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
     disabled.DS389,
-    rule=rights.ds389,
+    language=rights.DS389,
     lax=True,
     views=True,
     estimates=True,
@@ -227,7 +227,7 @@ DS389: Final = Dialect(
 )
 ACTIVE_DIRECTORY: Final = Dialect(
     "Active Directory", OBJECT_GUID, _second_value, disabled.ACTIVE_DIRECTORY,
-    rule=rights.active_directory, estimates=True, prepares=False, lengths=True, microsoft=True,
+    language=rights.ACTIVE_DIRECTORY, estimates=True, prepares=False, lengths=True, microsoft=True,
 )  # fmt: skip
 SAMBA: Final = replace(ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True)
 
@@ -257,4 +257,4 @@ def _kind(root: Root) -> Dialect:
     if _OPENLDAP in classes:
         return OPENLDAP
     product = " ".join([*vendor, *root.get("vendorversion", ())[:1]])
-    return replace(OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, rule=None)
+    return replace(OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, language=None)

@@ -32,8 +32,8 @@ class Frame(Struct, frozen=True, gc=False):
 class Framer:
     """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
 
-    The entries of a search follow one another with the same id and kind, so the octets that say these are compared with
-    those of the message before, and decoded only where they are others.
+    The entries of a search follow one another with the same id and kind, and many are as long as the one before. So the
+    octets that say these are compared with those of that message, and decoded only where they are others.
     """
 
     def __init__(self) -> None:
@@ -51,14 +51,23 @@ class Framer:
             return []
         data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
         frames, at, size = [], 0, len(data)
-        while (extent := _extent(data, at)) is not None and extent[1] <= size:
-            at, end = extent
-            start = at + len(self._lead)
-            if data[at:start] != self._lead:
-                start = self._learn(data, at, end)
-            start, stop = ber.content(data, start, end)
-            frames.append(Frame(self._id, self._tag, data, start, stop, end))
-            at = end
+        head, whole, behind = b"", size + 1, 0  # of the message before: octets up to the content, all, those after it
+        while True:
+            start = at + len(head)
+            if at + whole <= size and data[at:start] == head:
+                at += whole
+                frames.append(Frame(self._id, self._tag, data, start, at - behind, at))
+                continue
+            extent = _extent(data, at)
+            if extent is None or extent[1] > size:
+                break
+            first, (lead, at) = at, extent
+            start = lead + len(self._lead)
+            if data[lead:start] != self._lead:
+                start = self._learn(data, lead, at)
+            start, stop = ber.content(data, start, at)
+            frames.append(Frame(self._id, self._tag, data, start, stop, at))
+            head, whole, behind = data[first:start], at - first, at - stop
         rest = data[at:]
         self._pieces, self._held = [rest] if rest else [], len(rest)
         self._needed = 0 if extent is None else extent[1] - at

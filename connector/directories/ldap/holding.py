@@ -61,7 +61,8 @@ def told(
     )
     answers = {place: _ANSWERS.get(end.code, Holds.UNKNOWN) for place, end in wire.answers(comparisons, window)}
     others = [place for place, answer in answers.items() if answer is Holds.OTHER and _open(asked[place])]
-    if others and _undiscerning(wire, asked[others[0]].user.name):
+    one = next((asked[place].user for place in others), None)
+    if one and _undiscerning(wire, one.name, window):
         answers |= dict.fromkeys(others, Holds.UNKNOWN)
     searches = (
         ((place, name), search)
@@ -80,14 +81,14 @@ def _open(asked: Question) -> bool:
     return not isinstance(asked.value, Secret)
 
 
-def _undiscerning(wire: Wire, name: str) -> bool:
+def _undiscerning(wire: Wire, name: str, window: int) -> bool:
     """Whether an attribute that nobody has compares like another value: then compareFalse tells nothing of a value.
 
     Measured on ldaptor 21.2. RFC 4511 §4.10 wants noSuchAttribute or undefinedAttributeType, as OpenLDAP and 389-DS
     answer.
     """
-    operation = Operation(0, requests.compare(name, _NOBODYS, b"?"))
-    return any(answer.code == results.COMPARE_FALSE for _, answer in wire.answers([operation], 1))
+    operation = Operation(name, requests.compare(name, _NOBODYS, b"?"))
+    return results.COMPARE_FALSE in {answer.code for _, answer in wire.answers([operation], window)}
 
 
 def _searches(asked: Question, is_user: IsUser, *, untold: bool) -> Iterator[tuple[str, Search]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Final
 from urllib.parse import urlsplit
@@ -55,11 +55,15 @@ class Rules(Struct, frozen=True):
 class Inspection:
     """A server, looked at once. Raises one of the kinds of IncompleteRead, at first use."""
 
-    def __init__(self, wire: Wire, base: str, id_: str | None = None) -> None:
-        """`id_`: the attribute of users' ids that the job chooses; else it is the server's own."""
+    def __init__(self, wire: Wire, bases: Sequence[str], id_: str | None = None, *, unread: bool = False) -> None:
+        """`id_`: the attribute of users' ids that the job chooses; else it is the server's own.
+
+        `unread`: the schema is not read; attributes are as this program knows them.
+        """
         self._wire = wire
-        self._base = base
+        self._bases = bases
         self._id = id_
+        self._unread = unread
         self.rules: Callable[[str], Rules] = cache(self._rules)
         self.info: Callable[[str], AttributeInfo] = cache(self._info)
         self._unrooted = ""
@@ -96,7 +100,7 @@ class Inspection:
         """How this kind of server is spoken to, with the ids that it gives."""
         found = dialect.of(self.root)
         self._wire.advice, self._wire.sticky = found.advice, found.sticky
-        self._wire.rights = replace(self._wire.rights, rule=found.rule, base=self._base)
+        self._wire.rights = replace(self._wire.rights, language=found.language, bases=self._bases)
         if found.microsoft:
             self._wire.unpeopled = frozenset(map(rdns, active_directory.unpeopled(self.root)))
             self._refuse_a_global_catalog()
@@ -120,22 +124,27 @@ class Inspection:
 
         The topmost view shows what is below the entry that it is in.
         """
-        above = self._base
-        while self.dialect.views and b"nsview" in map(bytes.lower, self._shown(above, OBJECT_CLASS)):
-            above = _PARENT.sub("", above)
-        if above == self._base:
-            return
-        filters = self._shown(self._base, "nsViewFilter")
-        also = f", and include the view's own in `filter`: {filters[0].decode('utf-8', 'replace')}" if filters else ""
-        why = (
-            f"{self._base} is a view (nsView). The DNs of its users are not below it, so none can be written. Set "
-            f"`base` to {above}, or to the parent of the users{also}"
-        )
-        raise FileError(why, where="directory.base")
+        for base in self._bases if self.dialect.views else ():
+            above = base
+            while b"nsview" in map(bytes.lower, self._shown(above, OBJECT_CLASS)):
+                above = _PARENT.sub("", above)
+            if above == base:
+                continue
+            filters = self._shown(base, "nsViewFilter")
+            also = (
+                f", and include the view's own in `filter`: {filters[0].decode('utf-8', 'replace')}" if filters else ""
+            )
+            why = (
+                f"{base} is a view (nsView). The DNs of its users are not below it, so none can be written. Set "
+                f"`base` to {above}, or to the parent of the users{also}"
+            )
+            raise FileError(why, where="directory.base")
 
     @cached_property
     def _published(self) -> Schema | None:
-        """The schema as it is published; None where we may not see it."""
+        """The schema as it is published; None where we may not see it, or do not look."""
+        if self._unread:
+            return None
         try:
             found = self._schema_entries() if self.native.microsoft else self._subschema()
         except UnreachableError:
@@ -235,7 +244,7 @@ class Inspection:
         optional = [name for name in names if ";" in name]
         if self.dialect.microsoft:
             return infos | {name: replace(infos[name], known=False) for name in optional}
-        asked = [Operation(name, requests.compare(self._base, name, b"?")) for name in optional]
+        asked = [Operation(name, requests.compare(self._bases[0], name, b"?")) for name in optional]
         for name, answer in self._wire.answers(asked, len(asked)):
             if answer.code == results.UNDEFINED_ATTRIBUTE_TYPE:
                 infos[name] = replace(infos[name], known=False)
@@ -252,7 +261,7 @@ class Inspection:
 
     def _identity(self) -> tuple[str, list[str]]:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
-        context = self.context or self._base
+        context = self.context or self._bases[0]
         for identity in dict.fromkeys((self.native.identity, self.dialect.identity)):
             values = self._shown(context, identity.attribute)
             if values:
@@ -266,7 +275,7 @@ class Inspection:
         """That neither the values of these attributes nor their entries' marks can be asserted, where it is so."""
         blind = [info.name for info in infos if info.known and info.writable and not info.comparable]
         mark = self.dialect.mark
-        if not blind or (mark and self._shown(self._base, mark)):
+        if not blind or (mark and any(self._shown(base, mark) for base in self._bases)):
             return []
         names = f"{', '.join(blind)} {'has' if len(blind) == 1 else 'have'} no equality rule"
         shown = f"and entries show no {mark}" if mark else "and the server has no mark of an entry's last change"
@@ -283,11 +292,19 @@ class Inspection:
 
     @cached_property
     def context(self) -> str:
-        """The longest naming context that base is in; empty where the root DSE names none."""
+        """The longest naming context that all bases are in; empty where the root DSE names none. Raises FileError."""
+        first, *more = {self._context_of(base): base for base in self._bases}.items()
+        for context, base in more:
+            why = f"{base} is in {context or 'no naming context'}, and {first[1]} in {first[0] or 'none'}"
+            why += ". Give each a job of its own"
+            raise FileError(why, where="directory.base")
+        return first[0]
+
+    def _context_of(self, base: str) -> str:
         contexts = []
         for name in filter(None, self.root.get("namingcontexts", ())):
             with contextlib.suppress(ValueError):  # what is no DN is above nothing
-                contexts += [name] if covers(self._base, rdns(name)) else []
+                contexts += [name] if covers(base, rdns(name)) else []
         return max(contexts, key=len, default="")
 
     def _sees_past(self) -> bool:

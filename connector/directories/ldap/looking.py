@@ -24,7 +24,7 @@ from connector.model import AttributeChange, Change, Holds, Question, User, User
 
 
 class Sight(Struct, frozen=True, gc=False):
-    """What a look has found: `why` the user is not to be written; else the `mark` to assert (None: there is none).
+    """What a look has found: `why` the user is not to be written, if so; the `mark` to assert (None: there is none).
 
     `absent`: attributes that have no value, though that cannot be asserted.
     """
@@ -81,7 +81,7 @@ class Looker:
         alike = [change for change in changes if sights[change.user.id].why is None]
         # of an attribute that shows others' values it is seen that none of ours is among them
         asked = [
-            Question(change.user, each.name, each.new[0])
+            Question(change.user, each.name, next(iter(each.new)))
             for change in alike
             for each in _firsts(change)
             if each.name not in now[change.user.id].values
@@ -100,24 +100,23 @@ class Looker:
         None where the user is not as planned any more, or cannot be read: then somebody else may have written first.
         """
         with suppress(IncompleteRead):
-            now = self._now([change]).get(change.user.id)
-            if now is not None and self._modifier.differs(change, now) is None:
-                return [each.name for each in change.attributes if each.new and each.name not in now.values]
+            for now in self._now([change]).values():
+                if self._modifier.differs(change, now) is None:
+                    return [each.name for each in change.attributes if each.new and each.name not in now.values]
         return []
 
     def _relies_on_marks(self, change: Change) -> bool:
         """Whether it replaces values of which no filter says, or is known to say, that they are still there."""
-        blind = self._blind and any(each.name in self._blind and each.old and each.seen for each in change.attributes)
+        blind = any(each.name in self._blind and each.old and each.seen for each in change.attributes)
         return blind or not self.assertions.sure(change)
 
     def _now(self, changes: Sequence[Change]) -> dict[str, User]:
         return {user.id: user for user in self._read(change.user for change in changes)} if changes else {}
 
     def _sight(self, change: Change, now: User | None) -> Sight:
-        why = self._modifier.differs(change, now)
-        return Sight(why) if why or now is None else Sight(mark=self._modifier.mark_of(now))
+        return Sight(self._modifier.differs(change, now), self._modifier.mark_of(now) if now else None)
 
 
 def _firsts(change: Change) -> list[AttributeChange]:
     """The attributes of which no value is asserted to be there."""
-    return [each for each in judged(change) if each.new and not each.old]
+    return [each for each in judged(change.attributes) if each.new and not each.old]

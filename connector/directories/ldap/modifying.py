@@ -91,16 +91,16 @@ class Modifier(Struct, frozen=True, dict=True):
             believed.append(mark)
         return (requests.assertion(*believed),) if believed else ()
 
-    def asserted(self, change: Change) -> Iterator[str]:
-        """What an assertion for this change says something of: attributes, by name, beside `ID` and `FILTER`."""
+    def asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
+        """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
         yield from (ID, FILTER)
-        yield from (each.name for each in judged(change) if not (each.secret and each.old))
+        yield from (each.name for each in judged(attributes) if not (each.secret and each.old))
 
     def mark_of(self, user: User) -> bytes | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
-        name = self.dialect.mark
-        shown = user.values.get(name, ()) if name else ()
-        return requests.encode_filter(Equal(name, octets(shown[0]))) if name and shown else None
+        name = self.dialect.mark or ""
+        shown = user.values.get(name, ())
+        return next((requests.encode_filter(Equal(name, octets(mark))) for mark in shown), None)
 
     @cached_property
     def _encoded_filter(self) -> bytes:
@@ -130,10 +130,8 @@ class Modifier(Struct, frozen=True, dict=True):
         name = change.name
         known = change.seen or (change.old and not change.secret)
         if known and self.rules(name).equality:
-            removed, added = change.old, change.new
-            if removed and added:  # else nothing is in both, as in all of a first roll-out
-                rule = self.info(name).equality
-                removed, added = minus(rule, removed, added), minus(rule, added, removed)
+            rule = self.info(name).equality
+            removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
             if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
             edits = [Modification(Edit.DELETE, name, tuple(map(octets, removed)))] if removed else []
@@ -153,7 +151,7 @@ class Modifier(Struct, frozen=True, dict=True):
 
         Old secrets are left to the deletion of their values, since a filter may end up in the server's log.
         """
-        for attribute in judged(change):
+        for attribute in judged(change.attributes):
             name, rules = attribute.name, self.rules(attribute.name)
             if name in without:
                 continue
@@ -176,7 +174,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return ENABLED
         if not same_set(Equality.DN, (now.name,), (change.user.name,)):
             return f"the entry was renamed: {now.name}"
-        for attribute in judged(change):
+        for attribute in judged(change.attributes):
             held = now.values.get(attribute.name, ())
             if not same_set(self.info(attribute.name).equality, ours(attribute.pattern, held), attribute.old):
                 return f"{attribute.name} changed since the plan"
@@ -224,9 +222,9 @@ class Modifier(Struct, frozen=True, dict=True):
         )
 
 
-def judged(change: Change) -> Iterator[AttributeChange]:
-    """The attributes whose values have to be what the plan saw; object classes are added to whatever others are."""
-    return (each for each in change.attributes if each.seen and each.name.lower() != _CLASSES)
+def judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
+    """Those whose values have to be what the plan saw; object classes are added to whatever others are."""
+    return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
 
 
 @lru_cache(maxsize=1024)

@@ -49,14 +49,19 @@ class Preflight(Struct, frozen=True):
             return  # nor need anybody work the changes out
         wanted = list(changes)
         if wanted:
-            if told.rights == "allowed":
-                yield from self._allowed(wanted)
-            elif told.rights == "effective" and told.who:
-                yield from self._effective(wanted, told.who)
+            yield from self.rights(wanted)
             yield from self._held(wanted)
             yield from self._nobody(wanted)
 
     # ------------------------------------------------------------ rights
+
+    def rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        """The rights to make these changes that we lack, where the server tells."""
+        told = self.restrictions
+        if told.rights == "allowed":
+            yield from self._allowed(changes)
+        elif told.rights == "effective" and told.who:
+            yield from self._effective(changes, told.who)
 
     def _allowed(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).

@@ -50,7 +50,9 @@ class Assertions:
 
     def sure(self, change: Change) -> bool:
         """Whether all is proven that an assertion for this change says."""
-        return self.proven.issuperset(self._modifier.asserted(change))
+        proven = self.proven
+        others = [each for each in change.attributes if each.name not in proven]  # mostly the object classes alone
+        return proven.issuperset(self._modifier.asserted(others))
 
     def written(self, change: Change) -> None:
         """Take in that a change was written: its users hold values now, where nobody did before."""
@@ -64,7 +66,7 @@ class Assertions:
             if self.sure(change):
                 continue
             held = {each.name for each in change.attributes if each.old}
-            for name in filter(None, (*self._modifier.asserted(change), self._modifier.dialect.mark)):
+            for name in filter(None, (*self._modifier.asserted(change.attributes), self._modifier.dialect.mark)):
                 of_the_entry = name in held or name in (ID, FILTER, self._modifier.dialect.mark)
                 holder = change.user if of_the_entry else self._holders.get(name)
                 known = name in self.proven or name in self.refuted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -20,11 +21,11 @@ Told = Literal["", "effective", "allowed"]
 
 
 class Restrictions(Struct, frozen=True, dict=True):
-    """One server's, for users below `base`; `who` is the DN that we are bound as, where there is one."""
+    """One server's, for users below `bases`; `who` is the DN that we are bound as, where there is one."""
 
     wire: Wire
     inspection: Inspection
-    base: str
+    bases: Sequence[str]
     who: str | None
 
     @cached_property
@@ -33,7 +34,7 @@ class Restrictions(Struct, frozen=True, dict=True):
             return "allowed"
         if not (self.inspection.dialect.effective_rights and self.who):
             return ""
-        code = self.wire.code(requests.one(self.base), requests.effective_rights(self.who))
+        code = self.wire.code(requests.one(self.bases[0]), requests.effective_rights(self.who))
         return "effective" if code == results.SUCCESS else ""
 
     @cached_property
@@ -62,7 +63,7 @@ class Restrictions(Struct, frozen=True, dict=True):
     def unique(self, name: str) -> bool:
         """Whether no two of all the job's users may hold one value of the attribute, so that the plan sees to it."""
         key = self.inspection.schema.key(name)
-        return any(domain.alone(key) and domain.over(self.base) for domain in self.domains)
+        return any(domain.alone(key) and all(map(domain.over, self.bases)) for domain in self.domains)
 
     def described(self, description: Description) -> Description:
         domains, constrained, fault = self._configuration

@@ -1,6 +1,6 @@
-"""What a job may ask an LDAP server for: searches that never leave its base, scope and filter. Pure."""
+"""What a job may ask an LDAP server for: searches that never leave its bases, scope and filter. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 from unicodedata import normalize
 
@@ -16,10 +16,10 @@ from connector.settings.job import LdapDirectory
 
 
 class Realm(Struct, frozen=True):
-    """Base, scope and filter of a job: whoever is outside does not exist."""
+    """Bases, scope and filter of a job: whoever is outside does not exist."""
 
-    base: str
-    rdns: tuple[Rdn, ...]
+    bases: Sequence[str]
+    rdns: Sequence[tuple[Rdn, ...]]
     scope: Scope
     filter: Filter
 
@@ -27,28 +27,28 @@ class Realm(Struct, frozen=True):
     def of(cls, settings: LdapDirectory) -> Self:
         """Raises FileError where the base or the filter is none."""
         try:
-            base = rdns(settings.base)
+            bases = [rdns(base) for base in settings.base]
         except ValueError as fault:
             raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
         try:
-            return cls(settings.base, base, Scope[settings.scope.upper()], parse(settings.filter))
+            return cls(settings.base, bases, Scope[settings.scope.upper()], parse(settings.filter))
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
 
     def covers(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
-        return covers(name, self.rdns, one_level=self.scope is Scope.ONELEVEL)
+        return covers(name, *self.rdns, one_level=self.scope is Scope.ONELEVEL)
 
-    def all(self, attributes: tuple[str, ...]) -> Search:
-        return Search(self.base, self.scope, self.filter, attributes)
+    def all(self, attributes: tuple[str, ...]) -> list[Search]:
+        return [Search(base, self.scope, self.filter, attributes) for base in self.bases]
 
     def named(self, name: str, attributes: tuple[str, ...]) -> Search:
         """The user of this DN, which has to be covered."""
         return Search(name, Scope.BASE, self.filter, attributes)
 
-    def holding(self, term: Filter, attributes: tuple[str, ...]) -> Search:
+    def holding(self, term: Filter, attributes: tuple[str, ...]) -> list[Search]:
         """Everybody for whom this is true as well."""
-        return Search(self.base, self.scope, And((self.filter, term)), attributes)
+        return [Search(base, self.scope, And((self.filter, term)), attributes) for base in self.bases]
 
 
 def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]) -> Iterator[Search]:
@@ -65,9 +65,10 @@ def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tup
         terms = waiting.setdefault(attribute.lower(), [])
         terms += _terms(attribute, value, dialect)
         if len(terms) >= dialect.terms:
-            yield realm.holding(_any(terms), attributes)
+            yield from realm.holding(_any(terms), attributes)
             waiting[attribute.lower()] = []
-    yield from (realm.holding(_any(terms), attributes) for terms in waiting.values() if terms)
+    for terms in filter(None, waiting.values()):
+        yield from realm.holding(_any(terms), attributes)
 
 
 def _any(terms: list[Equal]) -> Filter:

@@ -12,23 +12,30 @@ that all tags and lengths are right, which attribute it is and how long its valu
 another, so neither the order of attributes nor a missing one matters. Of attributes with several values, which many
 users share (objectClass), the whole is remembered with what it shows. Whatever is not known goes to the general
 decoder, attribute by attribute; what a server can make us remember is bounded, and is never a secret.
+
+Before all that an entry is held to the layout of the last one of its length (`layouts.py`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
 
+from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.changing import text
+from connector.directories.common.disabled import Mark
+from connector.directories.common.filter_matching import matcher
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.layouts import LONGEST, MOST_LAYOUTS, TRIAL, TRIALS, Decode, Layout, Place
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
-from connector.model import ID, OBJECT_CLASS, UNIDENTIFIED, Held, Secret, User, Value, View
+from connector.model import ID, NAME, OBJECT_CLASS, UNIDENTIFIED, Held, Secret, User, Value, View
 
 MOST_SPELLINGS: Final = 1000
 MOST_HEADERS: Final = 10_000
@@ -39,7 +46,8 @@ _RANGE: Final = re.compile(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", r
 _AROUND: Final = 8
 """Octets of a header around the description: four tags, four lengths of one octet."""
 
-Decode = Callable[[bytes], Held]
+_OFF: Final = "@off"
+"""In the place of an attribute: whether the account is disabled."""
 
 
 class _Column(Struct, frozen=True):
@@ -56,6 +64,16 @@ def _secret(decode: Callable[[bytes], Value]) -> Decode:
     return lambda value: Secret(decode(value))
 
 
+def _says(mark: Mark) -> Callable[[bytes], str]:
+    """Whether a value says that its account is disabled, or an empty text; few values are said of many accounts.
+
+    The server's own schema may have no equality rule for the mark (389-DS).
+    """
+    schema = known_schema()
+    key, matches = schema.key(mark.attribute), matcher(mark.says, schema)
+    return lru_cache(MOST_SPELLINGS)(lambda octets: _OFF if matches({key: [octets]}) else "")
+
+
 class Users:
     """What a view wants of each entry.
 
@@ -69,7 +87,9 @@ class Users:
         identity = inspection.dialect.identity
         self.id_attribute = identity.attribute
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
-        self.attributes = (*names, self.id_attribute)
+        mark = inspection.dialect.disabled
+        marks = (mark.attribute,) if schema.info(mark.attribute).known else ()
+        self.attributes = (*dict.fromkeys([*names, *marks]), self.id_attribute)
         self._columns = {self._key(self.id_attribute): _Column(((ID, identity.show),))}
         for name in names:
             decode: Callable[[bytes], Value] = bytes if inspection.info(name).octets else text
@@ -78,6 +98,10 @@ class Users:
             before = self._columns.get(key, _NOT_ASKED)
             shown = (name, _secret(decode) if secret else decode)
             self._columns[key] = _Column((*before.names, shown), secret or before.secret)
+        for name in marks:
+            key = self._key(name)
+            before = self._columns.get(key, _NOT_ASKED)
+            self._columns[key] = _Column((*before.names, (_OFF, _says(mark))), before.secret)
         self._pieces: dict[str, int] = {}
         self._blank: list[str] = []
         self.unfinished: dict[str, dict[str, int]] = {}
@@ -86,6 +110,9 @@ class Users:
         self._headers: dict[bytes, tuple[int, str, Decode]] = {}
         """The octets before a value: how many the value has, under which name it is shown, and how."""
         self._wholes: dict[bytes, tuple[bytes, Mapping[str, tuple[Held, ...]]]] = {}
+        self._layouts: dict[tuple[int, bytes], Layout] = {}
+        """By the length of an entry, and the first octet that says how long its name is."""
+        self._trials = TRIALS
 
     def user(self, message: Frame) -> User:
         """The user in a search result entry.
@@ -93,6 +120,23 @@ class Users:
         One that does not show its id has its name in that place. Raises MalformedError for what is no entry or whose
         name is no text.
         """
+        data, start, stop = message.data, message.start, message.stop
+        key = stop - start, data[start + 1 : start + 2]
+        layout = self._layouts.get(key)
+        if layout is not None and (values := layout.read(data, start)) is not None:
+            self._trials += 1
+            return self._identified(values.pop(NAME)[0], values)
+        user = self._decoded(message)
+        if self._trials > 0 and stop - start <= LONGEST:
+            self._trials -= TRIAL
+            learned = self._layout(message)
+            if learned is not None:
+                _bounded(self._layouts, MOST_LAYOUTS)
+                self._layouts[key] = learned
+        return user
+
+    def _decoded(self, message: Frame) -> User:
+        """The user in an entry, attribute by attribute."""
         data, headers = message.data, self._headers
         start, at = ber.element(data, message.start, message.stop, ber.OCTETS)
         name = data[start:at]
@@ -117,14 +161,36 @@ class Users:
                 values[shown] = (data[start:at],)
         if at != stop:
             raise MalformedError("the attributes of an entry are longer or shorter than they say")
-        return self._identified(name, values)
-
-    def _identified(self, name: bytes, values: dict[str, tuple[Any, ...]]) -> User:
         try:
             dn = name.decode()
         except UnicodeDecodeError:
             said = name.decode("utf-8", "backslashreplace")
             raise MalformedError(f"the name of an entry is not UTF-8: {said}") from None
+        return self._identified(dn, values)
+
+    def _layout(self, message: Frame) -> Layout | None:
+        """The layout of an entry that has been decoded; None: others will hardly be like it."""
+        data, end = message.data, message.stop
+        start, at = ber.element(data, message.start, end, ber.OCTETS)
+        values: list[Place] = [(start, at, NAME, bytes.decode)]
+        shown: dict[str, tuple[Any, ...]] = {NAME: ()}
+        at, stop = ber.element(data, at, end, ber.SEQUENCE)
+        while at < stop:
+            description, octets, at = attribute(data, at, stop)
+            column = self._spellings.get(description) or self._column(description)
+            if not octets or not column.names:
+                return None
+            if len(octets) == 1 == len(column.names):
+                ((name, decode),) = column.names
+                values.append((at - len(octets[0]), at, name, bytes.decode if decode is text else decode))
+                shown[name] = ()
+            elif column.secret:
+                return None
+            else:
+                shown |= {name: tuple(map(decode, octets)) for name, decode in column.names}
+        return Layout.of(data[message.start : end], message.start, values, shown)
+
+    def _identified(self, dn: str, values: dict[str, tuple[Any, ...]]) -> User:
         if self._blank:  # an attribute without values is one that is not there
             for blank in self._blank:
                 if not values.get(blank, True):
@@ -133,12 +199,13 @@ class Users:
         pieces = self._pieces
         if pieces:
             self._pieces = {}
+        off = _OFF in values and any(values.pop(_OFF))
         id_ = values.pop(ID, None)
         if id_ is None:
-            return User(UNIDENTIFIED + dn, dn, values)
+            return User(UNIDENTIFIED + dn, dn, values, inactive=off)
         if pieces:
             self.unfinished[id_[0]] = pieces
-        return User(id_[0], dn, values)
+        return User(id_[0], dn, values, inactive=True) if off else User(id_[0], dn, values)
 
     def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]], kinds: list[bytes]) -> int:
         """Show an attribute whose header is not known, and remember it if it is likely to come again; its end.
@@ -205,7 +272,7 @@ def _show(kind: bytes, shown: Mapping[str, tuple[Held, ...]], values: dict[str, 
     values.update(shown)
 
 
-def _bounded(remembered: dict[bytes, Any], most: int) -> None:
+def _bounded(remembered: dict[Any, Any], most: int) -> None:
     """Forget all where there is no more room: what still comes is soon known again."""
     if len(remembered) >= most:
         remembered.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
@@ -26,9 +26,10 @@ from connector.directories.ldap.responses import (
 )
 from connector.directories.ldap.rights import Advice, Right
 from connector.directories.ldap.session import Flight, Operation, Session
-from connector.errors import IncompleteRead, TruncatedError, UnreachableError
+from connector.errors import IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.net import counters
 from connector.reconcile.dn import Rdn, rdns
+from connector.runtime.log import log
 
 T = TypeVar("T")
 
@@ -147,23 +148,27 @@ class Wire(Session):
                 self.flush()  # so that the server works while we decode
                 cookie = following
             for frame in frames:
-                if frame.tag == ENTRY:
-                    yield self.located(decode, frame)
-                else:
+                if frame.tag != ENTRY:
                     self._refer(search, frame)
+                    continue
+                try:  # as `located` does, without a call for each entry
+                    entry_ = decode(frame)
+                except MalformedError as fault:
+                    raise self.broken(fault.what) from None
+                yield entry_
             frames.clear()  # not held while the next page comes
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
         if self._ended(frames[-1], results.UNAVAILABLE_CRITICAL_EXTENSION):
-            _log().warning("not paged", why="the server lists paging and refuses it", url=self.where)
+            log.warning("not paged", why="the server lists paging and refuses it", url=self.where)
             return 0
         if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
             came = len(frames) - 1
             fewer = min(came - 1, size - 1) if came > 1 else size // 2  # 389-DS wants fewer than its limit
             if fewer >= _LEAST_PAGE:
                 why = "the server's size limit"
-                _log().warning("page made smaller", page_size=size, entries=fewer, why=why, url=self.where)
+                log.warning("page made smaller", page_size=size, entries=fewer, why=why, url=self.where)
                 self.most = fewer
                 return fewer
         return size
@@ -271,7 +276,7 @@ class Wire(Session):
     def _grant(self, base: str, names: list[str]) -> str:
         """What lets this account search below a base, by these attributes."""
         what = f"search and read {', '.join(names) or 'entries'} there"
-        told = replace(self.rights, base=base).grant(what, names, Right.READ)
+        told = replace(self.rights, bases=(base,)).grant(what, names, Right.READ)
         return told[0].lower() + told[1:]
 
     def _cookie(self, end: Response) -> tuple[int, bytes]:
@@ -286,10 +291,3 @@ def part_of(uri: str) -> tuple[Rdn, ...] | None:
         return rdns(unquote(urlsplit(uri).path.removeprefix("/"))) or None
     except ValueError:
         return None
-
-
-def _log() -> Any:
-    """structlog's, loaded when there is something to say: it takes a third of what all else here takes to load."""
-    import structlog  # noqa: PLC0415  # slow to load, and seldom needed here
-
-    return structlog.get_logger(__name__)

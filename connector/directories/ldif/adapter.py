@@ -8,9 +8,9 @@ counts as single-valued, so that a mapping of it never finds or removes more tha
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,8 +22,8 @@ from connector.directories.common.scope import Entry, Scope
 from connector.directories.ldif.format import Block, edited
 from connector.directories.ldif.single_pass import ENTRY_UUID, Passage, Passed
 from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
-from connector.model import Change, Description, Outcome, Result, View
-from connector.reconcile.checks.suitability import meant
+from connector.model import AttributeInfo, Change, Description, Outcome, Result, View
+from connector.model.spelling import meant
 from connector.reconcile.dn import Rdn, rdns
 from connector.settings.job import LdifDirectory as LdifSettings
 
@@ -46,7 +46,7 @@ class LdifReader(EntryReader):
     def __init__(self, settings: LdifSettings, view: View) -> None:
         super().__init__(view, known_schema())
         self.path = Path(os.path.realpath(settings.path))
-        self._base = settings.base
+        self._bases = tuple(filter(None, settings.base))
         self.scope = Scope(settings.base, settings.filter, self.schema)
         self._recognised: frozenset[str] | None = None
 
@@ -74,7 +74,7 @@ class LdifReader(EntryReader):
         cautions += [f"an apply would fail: {LINKED}"] if self._linked() else []
         return Description(
             "LDIF file", str(self.path), infos,
-            batch=_BATCH, base=self._base, cautions=tuple(cautions),
+            batch=_BATCH, bases=self._bases, cautions=tuple(cautions),
         )  # fmt: skip
 
     def _linked(self) -> bool:
@@ -110,6 +110,19 @@ class LdifReader(EntryReader):
 
         return Passage(self.path, file, key_of, lambda name: self.schema.info(name).equality)
 
+    def held(self, users: int) -> list[AttributeInfo]:
+        """What is known of the attributes that so many first users hold; the file is read no further."""
+        self.recognise()
+        names: dict[str, str] = {}
+        with self._open() as file:
+            passage = self.passage(file)
+            shown = (each for each in passage if each.entry and self.scope.shown(each.entry, disabled=False))
+            for each in islice(shown, users):
+                for attribute in each.record.attributes if each.record else ():
+                    name = attribute.name.decode()
+                    names.setdefault(self.schema.key(name), name)
+        return [self.info(name) for name in names.values()]
+
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         try:
@@ -139,6 +152,8 @@ class LdifDirectory(LdifReader):
 
     def describe(self) -> Description:
         """Raises FileError for a file that may not, or cannot, be replaced."""
+        import tempfile  # noqa: PLC0415  # only writing needs it
+
         if self._linked():
             raise FileError(LINKED, where=str(self.path))
         try:

@@ -23,7 +23,20 @@ from connector.directories.scim.reading import Recollection, Resources
 from connector.directories.scim.view import USER_NAME, Attributes
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError
-from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
+from connector.model import (
+    AttributeInfo,
+    Change,
+    Description,
+    Holds,
+    Key,
+    Objection,
+    Outcome,
+    Question,
+    Result,
+    User,
+    UserRef,
+    View,
+)
 from connector.reconcile.equality import whether_held
 from connector.reports.wording import count
 from connector.settings.scim import ScimDirectory as Settings
@@ -146,6 +159,11 @@ class ScimReader:
             cautions=tuple(cautions),
             paths=self._discovery.schemas.paths,
         )
+
+    def known(self, *, shown_texts: bool = False) -> list[AttributeInfo]:
+        """What the server's schemas say of users, extensions included; `shown_texts`: of texts that are shown."""
+        found = self._discovery.schemas.all_of(self._discovery.of_users)
+        return [self._attributes.at(each.path).info for each in found if each.text or not shown_texts]
 
     def size(self) -> int | None:
         """`totalResults` of a first page; whom the job's filter leaves out is among them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -11,14 +10,13 @@ from msgspec import Raw, Struct, field
 
 from connector.directories.scim.paths import Resource, inner, member, text_of
 from connector.directories.scim.protocol import Answer
-from connector.directories.scim.refusals import detail
+from connector.directories.scim.refusals import detail, scope
 from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
+from connector.model.nesting import too_deep
 from connector.net.quoting import looks_like, phrase
 
 GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-MAX_DEPTH: Final = 64
-"""Levels of lists and objects in an answer: it is walked through by functions that call themselves."""
 _SAID: Final = frozenset({
     "invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue",
     "invalidVers", "sensitive",  # RFC 7644 §3.12
@@ -26,10 +24,8 @@ _SAID: Final = frozenset({
 })  # fmt: skip
 _RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
 _ANYTHING: Final = msgspec.json.Decoder(Any)
-_ADVICE: Final = {
-    403: "; grant the job's account that right",
-    404: "; not found. Check `url`: the base address, such as https://host/scim/v2",
-}
+_NOT_FOUND: Final = "; not found. Check `url`: the base address, such as https://host/scim/v2"
+READING: Final = "read users (GET /Users, GET /Users/{id})"
 
 
 class Listing(Struct, frozen=True):
@@ -63,8 +59,8 @@ def listing(answer: Answer) -> Listing:
         raise failure(answer, "a list of users")
     try:
         found = _LISTING.decode(answer.content)
-    except NOT_JSON as fault:
-        raise MalformedError(f"a list of users was answered with {_seen(answer, fault)}", where=answer.where) from None
+    except NOT_JSON:
+        raise MalformedError(f"a list of users was answered with {_seen(answer)}", where=answer.where) from None
     if found.standard is None and found.entra is None and found.total is None:
         raise MalformedError("a list of users was answered with neither users nor their number", where=answer.where)
     return found
@@ -74,8 +70,8 @@ def resource(answer: Answer, raw: Raw | bytes | None = None) -> Resource:
     """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
     try:
         found: Resource = _decoded(_RESOURCE, answer.content if raw is None else bytes(raw))
-    except NOT_JSON as fault:
-        raise MalformedError(f"a user was answered with {_seen(answer, fault)}", where=answer.where) from None
+    except NOT_JSON:
+        raise MalformedError(f"a user was answered with {_seen(answer)}", where=answer.where) from None
     if not id_of(found):
         raise MalformedError("a user was answered that has no id", where=answer.where)
     return found
@@ -100,17 +96,10 @@ def document(answer: Answer) -> Any:
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], octets: bytes) -> Any:
-    """What JSON says. Raises one of NOT_JSON; RecursionError also beyond MAX_DEPTH, where the decoder may go on."""
-    found = decoder.decode(octets)
-    if octets.count(b"[") + octets.count(b"{") > MAX_DEPTH:
-        level = [found]
-        for _ in range(MAX_DEPTH):
-            within = chain.from_iterable(held.values() if isinstance(held, dict) else held for held in level)
-            level = [held for held in within if isinstance(held, dict | list)]
-            if not level:
-                return found
-        raise RecursionError
-    return found
+    """What JSON says. Raises one of NOT_JSON, also where it is nested so deeply that no function here could walk it."""
+    if too_deep(octets):
+        raise msgspec.DecodeError
+    return decoder.decode(octets)
 
 
 def said(answer: Answer) -> str:
@@ -121,17 +110,35 @@ def said(answer: Answer) -> str:
 
 def kind(answer: Answer) -> str:
     """Status and kind of a refusal: the same each time, and nobody's words."""
-    type_ = inner(document(answer), "scimType")
-    known = f", {type_}" if isinstance(type_, str) and type_ in _SAID else ""
-    return f"{phrase(answer.status)}{known}"
+    known = _type(answer)
+    return f"{phrase(answer.status)}, {known}" if known else phrase(answer.status)
 
 
-def failure(answer: Answer, what: str) -> IncompleteRead:
-    """The error that an answer is which is no yes; `what` was asked for."""
+def _type(answer: Answer) -> str:
+    """The kind of error that a refusal names, where it is one of the RFC's; else an empty text."""
+    found = inner(document(answer), "scimType")
+    return found if isinstance(found, str) and found in _SAID else ""
+
+
+def failure(answer: Answer, what: str, right: str = READING) -> IncompleteRead:
+    """The error that an answer is which is no yes; `what` was asked for, and `right` is what that takes."""
     error = DeniedError if answer.status in _REFUSED else IncompleteRead
-    return error(f"{what} was answered with {said(answer)}{_ADVICE.get(answer.status, '')}", where=answer.where)
+    advice = _NOT_FOUND if answer.status == HTTPStatus.NOT_FOUND else lacking(answer, right)
+    return error(f"{what} was answered with {said(answer)}{advice}", where=answer.where)
 
 
-def _seen(answer: Answer, fault: Exception) -> str:
-    hint = "JSON that is nested too deeply" if isinstance(fault, RecursionError) else looks_like(answer.content)
+def lacking(answer: Answer, right: str) -> str:
+    """What to grant where an answer says that a right is missing (403), such as `read users (GET /Users)`.
+
+    Some servers answer 403 to a value that they do not want, and name that kind of error.
+    """
+    if answer.status != HTTPStatus.FORBIDDEN or _type(answer):
+        return ""
+    wanted = scope(answer)
+    asks = f". The server asks for the scope {wanted}" if wanted else ""
+    return f"; grant the job's account, and the scope of its token, the right to {right}{asks}"
+
+
+def _seen(answer: Answer) -> str:
+    hint = "JSON that is nested too deeply" if too_deep(answer.content) else looks_like(answer.content)
     return f"{phrase(answer.status)} and {hint or 'a body that is not SCIM (RFC 7644 §3.4)'}"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from connector.directories.scim.answers import document, failure, good, kind
+from connector.directories.scim.answers import document, failure, good, kind, lacking
 from connector.directories.scim.paths import CORE, Json, inner, member
 from connector.directories.scim.protocol import ImpatientError, Request, Transport
 from connector.directories.scim.resource_schema import Schemas
@@ -65,7 +65,8 @@ class Discovery:
                 raise
             return None, f"what cannot be read ({fault.what})"
         if not good(answer):
-            return None, kind(answer)  # a caution is in the plan's digest, and is to be the same each time
+            # a caution is in the plan's digest, and is to be the same each time
+            return None, kind(answer) + lacking(answer, f"read it (GET {path})")
         found = document(answer)
         return (found, "") if isinstance(found, dict | list) else (None, "something that is no JSON")
 
@@ -83,7 +84,7 @@ class Discovery:
             params = ("cursor", cursor) if cursor else ("startIndex", str(len(found) + 1))
             answer = self._transport.send(Request("GET", path, (params,), repeatable=True))
             if not good(answer):
-                raise failure(answer, f"a further page of {path}")
+                raise failure(answer, f"a further page of {path}", f"read it (GET {path})")
             shown = len(found)
             page = document(answer)
             found |= {_mark(each): each for each in _resources(page if isinstance(page, dict) else None)}
@@ -129,9 +130,17 @@ class Discovery:
     @cached_property
     def extensions(self) -> tuple[str, ...]:
         """The schemas that every user has to have beside the core's."""
+        return tuple(str(inner(each, "schema")) for each in self._extensions if inner(each, "required") is True)
+
+    @property
+    def of_users(self) -> tuple[str, ...]:
+        """The core's schema, and those that a user may have beside it."""
+        return CORE, *(str(inner(each, "schema")) for each in self._extensions)
+
+    @property
+    def _extensions(self) -> list[Json]:
         listed = member(self._user_type, "schemaExtensions")
-        some = listed if isinstance(listed, list) else ()
-        return tuple(str(inner(each, "schema")) for each in some if inner(each, "required") is True)
+        return listed if isinstance(listed, list) else []
 
 
 def _resources(found: Json) -> Iterator[Json]:

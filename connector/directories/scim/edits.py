@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.common.changing import ForbiddenError, compared
-from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, something, text_of
+from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, text_of
 from connector.directories.scim.view import Attributes, Located
 from connector.model import AttributeChange, Change
 from connector.reconcile import folding
@@ -40,7 +40,7 @@ class Edit(Struct, frozen=True):
 
     def listed(self, resource: Resource) -> bool:
         held = self.path.held(resource)
-        at = member(held, self.path.sub) if self.path.sub and isinstance(held, dict) else held
+        at = member(held, self.path.sub) if isinstance(held, dict) else held
         return self.single and isinstance(at, list)
 
     def __repr__(self) -> str:
@@ -76,7 +76,8 @@ def _edit(resource: Resource, change: AttributeChange, located: Located, before:
         return None
     if located.info.single:
         found.refuse_several(change.name)
-        return Edit(path, _json(located, found.wanted[0]) if found.wanted else None, unseen=not change.seen)
+        value = next((_json(located, text) for text in found.wanted), None)
+        return Edit(path, value, unseen=not change.seen)
     left = _elements(before, located, found.removed, [_json(located, text) for text in found.added])
     return Edit(Path(path.attribute, path.schema), left or None)
 
@@ -111,8 +112,7 @@ def _json(located: Located, text: str) -> Json:
 
 def back(done: Iterable[Edit], before: Resource) -> list[Edit]:
     """What brings the attributes of these edits back to what they were before, each whole."""
-    was = [(Path(edit.path.attribute, edit.path.schema), edit.path.held(before)) for edit in done]
-    return [Edit(path, held if something(held) else None) for path, held in was]
+    return [Edit(Path(edit.path.attribute, edit.path.schema), edit.path.held(before)) for edit in done]
 
 
 def edited(resource: Resource, some: Iterable[Edit]) -> Resource:

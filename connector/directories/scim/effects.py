@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
+from enum import IntEnum, auto
 from typing import Final
 
 from msgspec import Struct
@@ -48,16 +48,15 @@ class Notes:
         self._counting = threading.Lock()
         self._users: Counter[str] = Counter()
 
-    def news(self, found: Effects | None) -> bool:
+    def news(self, found: Effects) -> bool:
         """Whether anything is lost, or has changed that no note names yet."""
-        return found is not None and (bool(found.lost) or not self._users.keys() >= set(found.changed))
+        return bool(found.lost) or not self._users.keys() >= set(found.changed)
 
-    def of(self, found: Effects | None) -> str:
+    def of(self, found: Effects) -> str:
         """The note of one user: of each attribute it is said of the first user alone."""
-        changed = found.changed if found else ()
         with self._counting:
-            fresh = [name for name in changed if name not in self._users]
-            self._users.update(changed)
+            fresh = [name for name in found.changed if name not in self._users]
+            self._users.update(found.changed)
         return NOTE.format(names=", ".join(fresh)) if fresh else ""
 
     def cautions(self) -> Iterator[str]:
@@ -67,9 +66,9 @@ class Notes:
 
 
 class _Fate(IntEnum):
-    SAME = 0
-    CHANGED = 1
-    LOST = 2
+    SAME = auto()
+    CHANGED = auto()
+    LOST = auto()
 
 
 def effects(before: Resource, after: Resource, some: Iterable[Edit], attributes: Attributes) -> Effects:
@@ -112,12 +111,9 @@ class _Comparison:
         written = {edit.path.sub.lower() for edit in edits}
         if written != {""}:
             return self._complex(path, was, now, _members(was).keys() - written - {_MADE})
-        kept = edits[0].value
-        if not isinstance(kept, list):
-            return _Fate.SAME
-        others = self._elements(path, was) & self._elements(path, kept)
-        ours = self._elements(path, kept) - self._elements(path, was)
-        return _of_elements(others, self._elements(path, now) - ours, may_come=True)
+        held = self._elements(path, was)
+        kept = {element for edit in edits for element in self._elements(path, edit.value)}
+        return _of_elements(held & kept, self._elements(path, now) - (kept - held), may_come=True)
 
     def fate(self, path: Path, was: Json, now: Json) -> _Fate:
         """What became of a value, or of all values, that nobody here has written."""
@@ -142,24 +138,20 @@ class _Comparison:
     def _complex(self, path: Path, was: Json, now: Json, names: Iterable[str]) -> _Fate:
         """What became of these sub-attributes of a complex value."""
         subs, then = _members(was), _members(now)
-        if subs and something(now) and not isinstance(now, dict):
-            return _Fate.LOST
         paths = ((name, Path(path.attribute, path.schema, sub=name)) for name in names)
         return max((self.fate(each, subs.get(name), then.get(name)) for name, each in paths), default=_Fate.SAME)
 
     def _elements(self, path: Path, held: Json) -> set[tuple[str, object]]:
         """Elements by what they are and what they say; servers may add to them."""
         some = held if isinstance(held, list) else [held] if something(held) else []
-        value = Path(path.attribute, path.schema, sub=VALUE)
         return {
-            (text_of(member(each, "type")).lower(), self._key(value, member(each, VALUE))) if isinstance(each, dict)
+            (text_of(member(each, "type")).lower(), self._key(path, member(each, VALUE))) if isinstance(each, dict)
             else ("", self._key(path, each))
             for each in some
         }  # fmt: skip
 
     def _key(self, path: Path, value: Json) -> object:
-        text = text_of(value)
-        return key(self._attributes.at(path).info.equality, text) if text else repr(value)
+        return key(self._attributes.at(path).info.equality, text_of(value))
 
 
 def _of_elements(was: set[tuple[str, object]], now: set[tuple[str, object]], *, may_come: bool) -> _Fate:
@@ -180,7 +172,7 @@ def _leaves(resource: Resource) -> Iterator[tuple[str, tuple[Path, Json]]]:
             some = [(Path(inner, name), held) for inner, held in value.items()]
         else:
             some = [] if name.lower() in _ITS_OWN else [(Path(name), value)]
-        yield from ((_name(path), (path, held)) for path, held in some if something(held))
+        yield from ((_name(path), (path, held)) for path, held in some)
 
 
 def _name(path: Path) -> str:

@@ -16,16 +16,13 @@ from typing import Final
 from urllib.parse import quote
 from uuid import uuid4
 
-import structlog
-
 from connector.directories.scim import filters
 from connector.directories.scim.answers import id_of
 from connector.directories.scim.paths import Resource, encoded
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.view import Attributes, Located
 from connector.model import ID, Equality, Key
-
-log = structlog.get_logger(__name__)
+from connector.runtime.log import log
 
 TERMS: Final = (25, 5, 1)
 """So many values are asked for at once; or fewer, where a server does not bear that (measured: 500 beyond 26)."""

@@ -26,8 +26,8 @@ PASSES: Final = 3
 
 EMPTY: Final = 1000
 """So many pages running may be empty and yet have one behind them, by cursor."""
-MOVED: Final = 1000
-"""So many users beyond twice their number may a pass show by index, since users come and go."""
+FEW: Final = 1000
+"""So many users are shown before it is looked for whether most of them were shown before."""
 
 _NO_COUNT: Final = (400, 500, 501)
 
@@ -40,7 +40,7 @@ class Page(Struct, frozen=True):
 
     users: dict[str, Resource]
     total: int | None
-    cursor: str
+    cursor: str | None
     where: str
 
 
@@ -61,11 +61,9 @@ class Pager:
         """
         answer = self._ask((*params, *self._count))
         if beyond and not good(answer):
-            return Page({}, None, "", answer.where)
+            return Page({}, None, None, answer.where)
         if self._count and answer.status in _NO_COUNT:
-            without = self._ask(params)
-            if good(without):
-                self._count, answer = (), without
+            self._count, answer = (), self._ask(params)
         return _decoded(listing(answer), answer)
 
     # ------------------------------------------------------------ by cursor
@@ -80,9 +78,9 @@ class Pager:
                 raise TruncatedError(f"the pager stands still after {len(shown.marks)} users", where=page.where)
             yield from page.users.values()
             shown.marks.extend(map(hash, page.users))
-            cursor = page.cursor
-            if not cursor:
+            if not page.cursor:
                 break
+            cursor = page.cursor
         users = _different(shown.marks)  # one that is shown twice may have moved, and another with it
         if page.total is not None and users < page.total:
             raise TruncatedError(f"the server reports {page.total} users and shows {users}", where=page.where)
@@ -136,7 +134,7 @@ class _Shown:
 
     def __init__(self) -> None:
         self.marks = array("q")
-        self._next_look = MOVED
+        self._next_look = FEW
 
     def repeats(self) -> bool:
         """Whether most of those who were shown had been before; looked for each time that they have doubled."""
@@ -197,17 +195,16 @@ class _Pass:
                 self.settled &= page.total == total
             total, self.where = page.total if page.total is not None else total, page.where
             fresh = {id_: user for id_, user in page.users.items() if id_ not in before}
-            if not fresh:
-                break
-            if circle.closes(fresh) or (total is not None and shown > 2 * total + MOVED):
+            shown += len(fresh)
+            if circle.closes(fresh) or (total is not None and shown > total):
                 self.settled = False
                 break
+            if not fresh:
+                break
             yield from fresh.items()
-            shown += len(fresh)
             before = fresh
         if self.settled and total is not None and shown < total:
             raise TruncatedError(f"the server reports {total} users and shows {shown}", where=self.where)
-        self.settled &= total is None or shown == total
 
     def _next(self, shown: int, before: dict[str, Resource], total: int | None) -> Page:
         """The page behind those `shown`, of which `before` is the last; at the end, one that has nothing new."""
@@ -217,7 +214,7 @@ class _Pass:
             if page.users and page.users.keys() <= before.keys() and self.settled and not end:
                 raise TruncatedError("the pager stands still: it answers the same page again", where=page.where)
             return page
-        page = self._ask(("startIndex", str(shown)), beyond=end)
+        page = self._ask(("startIndex", str(shown)))
         first, last = next(iter(page.users), None), next(reversed(before))
         if first == last:
             return page
@@ -232,4 +229,4 @@ def _decoded(found: Listing, answer: Answer) -> Page:
     users = {id_of(user): user for user in (resource(answer, raw) for raw in found.resources)}
     if len(users) < len(found.resources):
         raise IncompleteRead("a list names one user twice on one page", where=answer.where)
-    return Page(users, found.total, found.cursor or "", answer.where)
+    return Page(users, found.total, found.cursor, answer.where)

@@ -12,17 +12,18 @@ from urllib.parse import quote
 import msgspec
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import GONE, failure, good, id_of, listing, resource, said
+from connector.directories.scim.answers import GONE, failure, good, id_of, lacking, listing, resource, said
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource, key_of, member
 from connector.directories.scim.protocol import Answer, Request, Transport
+from connector.directories.scim.view import ACTIVE
 from connector.errors import MalformedError, TruncatedError
 
 _ODD: Final = (400, 500)
 """How some servers answer to an id that is none of theirs."""
 SAMPLE: Final = 25
-ACTIVE: Final = "active"
+SEARCHING: Final = "search for users (GET /Users?filter=…)"
 OCTETS: Final = 8 << 20
 """So much of it is kept; of more, that which was read last: users are many, and those that are written few."""
 
@@ -170,8 +171,9 @@ class Resources:
             answer = self._ask((("filter", text), *start))
             if not good(answer):
                 if found or answer.status == HTTPStatus.UNAUTHORIZED:
-                    raise failure(answer, "a search for users")
-                self.refusal = said(answer)  # also 403: some let an account read, and not search (measured)
+                    raise failure(answer, "a search for users", SEARCHING)
+                # also 403: some let an account read, and not search (measured)
+                self.refusal = said(answer) + lacking(answer, SEARCHING)
                 return None
             page = listing(answer)
             users = [resource(answer, raw) for raw in page.resources]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.directories.common.server_text import READ, told
+from connector.directories.common.server_text import LEFT_OUT, READ, told
 from connector.directories.scim import core_schema
 from connector.directories.scim.paths import CORE, ENTERPRISE, Json, member
 from connector.directories.scim.protocol import Answer
@@ -18,6 +18,7 @@ from connector.errors import NOT_JSON
 _KEYS: Final = ("detail", "message", "error_description", "title", "description", "error", "errors")
 """Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some put them one level down."""
 _TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_SCOPE: Final = re.compile(r"""\bscope=(?:"([^"]{1,200})"|([^\s",]{1,200}))""", re.IGNORECASE)
 _NO_VALUES: Final = frozenset({"schemas", "op", "path"})
 _MORE: Final = (
     "scimtype patchop resourcetype serviceproviderconfig listresponse startindex itemsperpage totalresults etag oauth "
@@ -29,6 +30,14 @@ _MORE: Final = (
 def detail(answer: Answer) -> str:
     """What the server says of its refusal, in one bounded line; empty where nothing of it can be shown."""
     return told(_words(answer), (*_values(answer.sent), *answer.proofs), (*_NAMES, *_paths(answer.sent)))
+
+
+def scope(answer: Answer) -> str:
+    """The scope that the server asks for (RFC 6750 §3.1); empty where it names none, or one that cannot be shown."""
+    found = _SCOPE.search(answer.headers.get("www-authenticate", ""))
+    named = (found[1] or found[2]) if found else ""
+    shown = told(named, (*_values(answer.sent), *answer.proofs), named.split())
+    return shown if LEFT_OUT not in shown else ""
 
 
 def _words(answer: Answer) -> str:

@@ -71,6 +71,12 @@ class Found(Struct, frozen=True):
             return False
         return all((each.mutability or "readWrite").lower() in _WRITABLE for each in (self.attribute, self.meant))
 
+    @property
+    def text(self) -> bool:
+        """Whether it is a text that answers and filters may have."""
+        kept = {(each.mutability or "").lower() for each in (self.attribute, self.meant)} & {"writeonly"}
+        return self.meant.type.lower() == "string" and self.readable is True and not kept
+
 
 class Schemas:
     """Schemas by URN, whatever the case of URNs and names. `unread`: how many could not be read."""
@@ -122,6 +128,14 @@ class Schemas:
             for urn, attributes in self._schemas.values()
             for attribute in attributes.values()
         )
+
+    def all_of(self, urns: Iterable[str]) -> Iterator[Found]:
+        """What users of these schemas have, each attribute or its sub-attributes (RFC 7643 §7)."""
+        for urn, attributes in (self._schemas.get(each.lower(), ("", {})) for each in urns):
+            for attribute in attributes.values():
+                subs = [each.name for each in attribute.sub_attributes or ()] if attribute.complex else [""]
+                paths = (Path(attribute.name, "" if urn == CORE else urn, sub=sub) for sub in subs)
+                yield from filter(None, map(self.find, paths))
 
     def find(self, path: Path, assumed: Mapping[str, Attribute] | None = None) -> Found | None:
         """What the path leads to: as it is published, else as it is `assumed` by names in lower case."""

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import GONE, failure, good, id_of, listing, resource, said
+from connector.directories.scim.answers import GONE, failure, good, id_of, lacking, listing, resource, said
 from connector.directories.scim.paths import CORE, Json, Resource
 from connector.directories.scim.protocol import Answer, Request, Transport
 from connector.directories.scim.resource_schema import Attribute, Schemas
@@ -66,7 +66,7 @@ class Scratch:
             refusals.append(answer)
             if answer.status not in _OTHER_FORM:
                 break
-        raise failure(refusals[0], "the user to create for the probe")
+        raise failure(refusals[0], "the user to create for the probe", "create users (POST /Users)")
 
     def _bodies(self, extensions: tuple[str, ...]) -> Iterator[Resource]:
         """The forms in which it is tried: as most servers take it, named by an address, and with the least."""
@@ -137,7 +137,7 @@ class Scratch:
                 return "no answer told its id, and a search by its name does not show it"
             answer = transport.send(Request("DELETE", self.address, repeatable=True))
             if not good(answer) and answer.status not in GONE:
-                return said(answer)
+                return said(answer) + lacking(answer, "delete users (DELETE /Users/{id})")
             for pause in PAUSES:
                 time.sleep(pause)
                 if not good(transport.send(Request("GET", self.address, repeatable=True))):

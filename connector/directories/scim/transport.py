@@ -12,7 +12,6 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -41,9 +40,8 @@ from connector.model import Secret, text_of
 from connector.net import http, tls
 from connector.net.quoting import phrase
 from connector.net.retry import retry_after, seconds_to_wait
+from connector.runtime.log import log
 from connector.settings.scim import ScimDirectory
-
-log = structlog.get_logger(__name__)
 
 TRIES: Final = 5
 """How often a request is sent at most where there is no answer, or one of a gateway in the server's place."""

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from connector.directories.scim import core_schema
 from connector.directories.scim.answers import id_of
-from connector.directories.scim.paths import CORE, ENTERPRISE, Json, Path, Resource
+from connector.directories.scim.paths import CORE, ENTERPRISE, Json, Path, Resource, member
 from connector.directories.scim.resource_schema import Attribute, Found, Schemas, info
 from connector.errors import FileError
 from connector.model import NAME, AttributeInfo, Equality, Held, Secret, User, View
 from connector.settings.scim import EXTENSION
 
 USER_NAME: Final = Path("userName")
+ACTIVE: Final = "active"
 _NUMBERS: Final = {"integer": int, "decimal": float}
 
 
@@ -100,7 +101,7 @@ class Attributes:
             held = tuple(path.values(resource))
             if held:
                 values[name] = tuple(map(Secret, held)) if secret else held
-        return User(id_of(resource), name_of(resource), values)
+        return User(id_of(resource), name_of(resource), values, inactive=member(resource, ACTIVE) is False)
 
 
 def name_of(resource: Resource) -> str:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from connector.directories.common.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing, filters
-from connector.directories.scim.answers import GONE, good, id_of, resource, said, version_of
+from connector.directories.scim.answers import GONE, good, id_of, lacking, resource, said, version_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.effects import Effects, Notes, effects, same
@@ -195,8 +195,7 @@ class Writer:
         are read again. `listed`: `before` was seen in a list, which may leave out what is shown of one user alone.
         """
         now = self._shown(change, answer)
-        found = None if now is None else self._effects(before, now, some)
-        if now is None or self.notes.news(found):
+        if now is None or self.notes.news(found := self._effects(before, now, some)):
             now = self._now(change)
             if now is None:  # it will be read back, and then it is said why it cannot be
                 return Outcome(change.user, Result.WRITTEN)
@@ -209,7 +208,7 @@ class Writer:
         self._wire.takes_lists(change.user.id, whether=not wrong)
         if wrong:
             return self._stored_as_lists(change, before, now, wrong)
-        if found and found.lost:
+        if found.lost:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         return Outcome(change.user, Result.WRITTEN, self.notes.of(found), shown=self._attributes.user(now))
@@ -253,7 +252,9 @@ class Writer:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
         if answer.status in GONE:
             return Outcome(change.user, Result.CONFLICT, "the user is gone")
-        why = f"refused: {said(answer)}"
+        names = ", ".join(dict.fromkeys(str(replace(edit.path, schema="")) for edit in some))
+        method = "PUT" if self._whole else "PATCH"
+        why = f"refused: {said(answer)}" + lacking(answer, f"write {names} ({method} /Users/{{id}})")
         if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
             why += "; it demands a version (If-Match), and shows none that it takes"
         broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR

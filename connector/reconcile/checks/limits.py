@@ -16,9 +16,11 @@ LOST_STATE: Final = "state"
 """The limit of users that are in step already, though the state knows no earlier run."""
 EXCLUDE: Final = "exclude"
 """The limit of lines of the exclude list that name nobody."""
+APPROVAL: Final = "approval"
+"""What an apply may change without approval, where a job has approvers. Only an apply refuses by it."""
 OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
 """Limits of what was read, whatever it would change."""
-LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, "update", "clear", "secret")
+LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, APPROVAL, "update", "clear", "secret")
 """What a refusal may be by, but for limits of single attributes."""
 
 
@@ -76,12 +78,14 @@ class Whole(Struct, frozen=True):
     """What percentages are of: matched users, users that hold something we wrote, what the last good run found.
 
     `holding`: of the matched users, how many hold most of what would be written; None: earlier applies tell of that.
+    `beside`: how many agents of the source are not the job's.
     """
 
     matched: int
     owned: int
     last: LastGood | None = None
     holding: int | None = None
+    beside: int = 0
 
 
 def refusals(
@@ -91,7 +95,7 @@ def refusals(
 
     `some`: the plan is for some agents alone.
     """
-    yield from _of_the_source(limits, summary, whole.last, some=some)
+    yield from _of_the_source(limits, summary, whole, some=some)
     most = limits.state.of(whole.matched)
     if whole.holding is not None and whole.holding > most:
         why = (
@@ -102,16 +106,19 @@ def refusals(
     yield from too_many(limits, summary, whole, changes)
 
 
-def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
+def _of_the_source(limits: Limits, summary: Summary, whole: Whole, *, some: bool) -> Iterator[Refusal]:
     if summary.agents == 0:
         why = "the source has no agents at all. Check the tenant and the app key"
+        if whole.beside:
+            why = f"none of the source's {whole.beside} agents is this job's. Check source.only and source.except"
         yield Refusal("agents", 1, 0, why)
         return
+    last, whose = whole.last, "this job" if whole.beside else "the source"
     if last is None:
         return
     allowed, drop = limits.agents_drop.of(last.agents), last.agents - summary.agents
     if drop > allowed:
-        why = f"the source has {summary.agents} agents; the last good run read {last.agents}. Check the tenant"
+        why = f"{whose} has {summary.agents} agents; the last good run read {last.agents}. Check the tenant"
         yield Refusal("agents_drop", allowed, drop, why)
     expected = last.expected(LastGood.of(summary))
     allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
@@ -124,13 +131,13 @@ def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, s
 
 def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
-    users = Counter(each.name for change in changes for each in change.attributes) if limits.attributes else {}
+    users = Counter(each.name for change in changes for each in change.attributes)
     for name, limit, planned, of, what in (
         ("update", limits.update, summary.update, whole.matched, "set an attribute"),
         ("clear", limits.clear, summary.clear, whole.owned, "empty an attribute"),
         ("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret"),
         *(
-            (f"attributes.{name}", limit, users.get(name, 0), whole.matched, f"change {name}")
+            (f"attributes.{name}", limit, users[name], whole.matched, f"change {name}")
             for name, limit in limits.attributes.items()
         ),
     ):

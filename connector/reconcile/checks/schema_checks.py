@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -27,8 +27,10 @@ from connector.model import (
 )
 
 _NO_RULE: Final = ContentRule()
-
-_MOST_SHAPES: Final = 10_000
+_FEW: Final = 3
+"""So many object classes are named at the most of those that allow an attribute."""
+_SPREAD: Final = 500
+"""Users of a survey that are kept at the most, evenly spread over all."""
 
 Refused = Mapping[str, str]
 """Attributes of a change that would be refused, each with the reason."""
@@ -46,7 +48,8 @@ class SchemaChecks:
         self._schema = description
         self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
         self._relying = any(item.must - {OBJECT_CLASS.lower()} for item in self._added)
-        self._entry = lru_cache(_MOST_SHAPES)(self._entry_of)
+        self._entry = cache(self._entry_of)
+        self._addable = cache(self._addable_of)
         self._known: dict[_Shape, Refused] = {}
         self.blind = False
 
@@ -65,8 +68,6 @@ class SchemaChecks:
         shape = (user.values.get(OBJECT_CLASS, ()), set_, others)
         known = self._known.get(shape)
         if known is None:
-            if len(self._known) == _MOST_SHAPES:
-                self._known.clear()
             known = self._known[shape] = self._refused(user, changes)
         return known
 
@@ -89,8 +90,10 @@ class SchemaChecks:
 
     def relied_on(self, user: User, changes: Collection[AttributeChange]) -> frozenset[str]:
         """Those of the changes without which a class that comes with them could not be added."""
-        names = classes_of(user) if self._relying else frozenset()
-        if not names:
+        if not self._relying:
+            return frozenset()
+        names = classes_of(user)
+        if not names:  # nobody knows which class would come
             return frozenset()
         entry = self._entry(names)
         lacking = {
@@ -123,13 +126,11 @@ class SchemaChecks:
             why = self._barred(entry, change, there)
             if why:
                 yield change.name, why
-            if emptied:
-                coming |= {item.name: item for item in self._coming(entry, change)}
+            coming |= {item.name: item for item in self._coming(entry, change)}
+        required = entry.required.union(*(item.must for item in coming.values()))
         for change in emptied:
-            for holder in [entry.required, *(item.must for item in coming.values())]:
-                if not holder.isdisjoint(self._spellings(change)):
-                    yield change.name, f"the entry must have {change.name}: one of its object classes requires it"
-                    break
+            if not required.isdisjoint(self._spellings(change)):
+                yield change.name, f"the entry must have {change.name}: one of its object classes requires it"
 
     def _barred(self, entry: _Entry, change: AttributeChange, there: Collection[str]) -> str:
         info = self._info(change)
@@ -141,8 +142,22 @@ class SchemaChecks:
             return ""
         coming = self._coming(entry, change)
         if not coming and not entry.unknown:
-            return f"no object class of the entry allows {change.name}. Add one under `object_classes` of the mapping"
+            what = self._addable(info.aliases)
+            return (
+                f"no object class of the entry allows {change.name}. Add {what} under `object_classes` of the mapping"
+            )
         return next(filter(None, (self._class_barred(entry, item, there) for item in coming)), "")
+
+    def _addable_of(self, aliases: frozenset[str]) -> str:
+        """The classes that would allow an attribute, where these are few."""
+        known = {each.spelling or each.name: each for each in self._schema.classes.values() if not each.obsolete}
+        names = sorted(
+            name
+            for name, each in known.items()
+            if each.kind == "auxiliary" and not aliases.isdisjoint(each.must | each.may)
+        )
+        few = 0 < len(names) <= _FEW
+        return ("one of " if len(names) > 1 else "") + ", ".join(names) if few else "one"
 
     def _allowed(self, entry: _Entry, info: AttributeInfo) -> bool:
         return info.operational or not info.known or entry.anything or not entry.allowed.isdisjoint(info.aliases)
@@ -237,7 +252,7 @@ class Survey:
     """Which users could take which attributes: users by their object classes, of which there are few sets.
 
     One user stands for all of its set. What a class requires besides may differ between these; a plan looks at each
-    user that it changes.
+    user that it changes. `spread`: some of all users, of whom more can be asked.
     """
 
     def __init__(self, attributes: Collection[str], schema_checks: SchemaChecks) -> None:
@@ -245,11 +260,19 @@ class Survey:
         self._schema_checks = schema_checks
         self._examples: dict[frozenset[str], User] = {}
         self._counts: Counter[frozenset[str]] = Counter()
+        self.spread: list[User] = []
 
-    def add(self, user: User) -> None:
-        classes = classes_of(user)
-        self._examples.setdefault(classes, user)
-        self._counts[classes] += 1
+    def take(self, users: Iterable[User]) -> None:
+        step = 1
+        for number, user in enumerate(users):
+            if number % step == 0:
+                self.spread.append(user)
+            if len(self.spread) > _SPREAD:
+                del self.spread[1::2]
+                step *= 2
+            classes = classes_of(user)
+            self._examples.setdefault(classes, user)
+            self._counts[classes] += 1
 
     @property
     def users(self) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from connector.model import Description, Equality, Syntax
+from connector.model.spelling import meant
+from connector.reconcile.diff import patterns
 from connector.reconcile.mapping import AttributeRule, Mapping
 
 _ID: Final = "name another attribute in the job, or remove this line"
-_NEAR: Final = 0.75
-"""Names that are less alike than this are two names, and no slip of the pen."""
 _FOLDERS: Final = {
     "OpenLDAP": "openldap/{}.ldif",
     "389": "389ds/60{}.ldif",
@@ -39,7 +38,7 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
             why = "computes it on reading, so no look-up finds it. Match by a stored attribute"
             yield f"{_at(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
         elif not info.known and description.closed:
-            near = meant(match.directory, _attributes(description))
+            near = meant(match.directory.partition(";")[0], _attributes(description))
             why = f"match rule {number}: the directory's schema has no attribute {match.directory}{near}"
             yield f"{_at(mapping, match.line)}: {why}"
     if not description.closed:
@@ -90,13 +89,6 @@ def _attributes(description: Description) -> Iterable[str]:
     return description.paths or (info.name for info in description.types.values())
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """The name that is nearest to one that nobody knows, as the end of a sentence."""
-    names = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.partition(";")[0].lower(), names, n=1, cutoff=_NEAR)
-    return f" (did you mean {names[near[0]]}?)" if near else ""
-
-
 def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
     """Attributes that the mapping names twice, by aliases, or both writes and matches by with different values."""
     infos = description.attributes
@@ -115,15 +107,28 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
                 yield f"{mapping.where}:{rule.line}: {why}"
 
 
+def _own(rule: AttributeRule) -> str:
+    """What to write for `owns`: the pattern of what the templates make; everything only where no mark is there."""
+    made = list(dict.fromkeys(map(patterns.of, rule.templates)))
+    if patterns.ALL not in made:
+        said = ", ".join(f'"{pattern}"' for pattern in made)
+        return f"add owns: {said if len(made) == 1 else f'[{said}]'}, the values of this job"
+    if rule.secret:
+        return 'add owns: "*" if no other program keeps a value there, else write another attribute'
+    mark = f"cec-{min(rule.value.fields, default='value')}:"
+    marked = f'value: "{mark}{rule.value.text}", owns: "{mark}*"'
+    return f'mark the values of this job ({marked}), or add owns: "*" if no other values are there'
+
+
 def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:
     info = description.attributes[rule.name]
     if not info.known and description.closed:
         options = ", or not with these options" if ";" in rule.name else ""
-        options += meant(rule.name, _attributes(description))
+        options += meant(rule.name.partition(";")[0], _attributes(description))
         load = _file(rule.name, description) or "its schema"
         why = f"the directory's schema has no attribute {rule.name}{options}: load {load}, or remove this line"
     elif not info.single and rule.owns is None:
-        why = f'{rule.name} can hold several values here: set `owns` to those of this job ("*" for all)'
+        why = f"{rule.name} can hold several values here: {_own(rule)}"
     elif rule.more and info.single:
         known = "can hold one value only here" if info.known else "may hold one value only: no schema says otherwise"
         why = f"{rule.name} {known}: give `value` one template, not a list"

@@ -28,7 +28,7 @@ class Draft(Struct, gc=False):
     and are written again with the others, where a server would lose them. `keeps`: values that stay and that do not
     go with planned ones. `shows`: planned attributes of which the user shows values, and none of ours. `groups`:
     attributes that fall together, from `bind` on; `replaced`: a write says the whole user, so that a secret that is not
-    seen is lost unless it is set. `disabled`: as of `Change`.
+    seen is lost unless it is set. `disabled`, `inactive`: as of `Change`.
     """
 
     user: UserRef
@@ -44,6 +44,7 @@ class Draft(Struct, gc=False):
     groups: Groups = ()
     replaced: bool = False
     disabled: bool = False
+    inactive: bool = False
 
     @property
     def differs(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from connector.model import Equality, Held, Value
 from connector.reconcile import equality
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.folding import text_of
 
 ALL = "*"
@@ -23,6 +24,11 @@ def joined(patterns: Iterable[str]) -> str:
     """Several patterns as one: the same text in whatever order they come. No pattern holds a line break."""
     several = sorted(set(patterns))
     return ALL if ALL in several else "\n".join(several)
+
+
+def of(template: Template) -> str:
+    """The pattern of whatever a template makes: its fields stand for anything. `*` where it is a field alone."""
+    return re.sub(r"\*+", ALL, "".join(piece if isinstance(piece, str) else ALL for piece in template.pieces))
 
 
 def parts(pattern: str) -> list[str]:

@@ -33,11 +33,11 @@ _MOST_NAMES: Final = 50
 
 def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
     """Whether the values that the change sets are there, and those that it takes away are gone."""
-    if held == each.new and not each.old:
-        return True
+    if not each.old and (held == each.new or all(value in held for value in each.new)):
+        return True  # as nearly always: nothing has to be compared
     rule = description.equality(each.name)
-    gone = equality.minus(rule, each.old, each.new) if each.old else ()
-    return not equality.minus(rule, each.new, held) and (not gone or equality.minus(rule, gone, held) == gone)
+    gone = equality.minus(rule, each.old, each.new)
+    return not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
 
 
 def secret_stands(each: AttributeChange, held: tuple[Held, ...], user: UserRef, fingerprint: Fingerprint) -> bool:
@@ -145,12 +145,12 @@ def testimony(change: Change, user: User, description: Description, fingerprint:
 
 def _told(each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint) -> bool | None:
     held = user.values.get(each.name, ())
+    if each.name == OBJECT_CLASS:
+        return stands(each, held, description) if held else None
     info = description.attributes.get(each.name)
-    shows = bool(held) or (info is not None and info.readable is True) or each.name == OBJECT_CLASS
-    if info is None and each.name != OBJECT_CLASS:
+    if info is None:
         return None  # the mapping no longer names it, so that it was not asked for
-    if each.name == OBJECT_CLASS and not held:
-        return None
+    shows = bool(held) or info.readable is True
     if each.secret:
         known = shows and each.fingerprint != UNKEYED
         return secret_stands(each, held, user.ref, fingerprint) if known else None

@@ -7,13 +7,14 @@ A transform's arguments follow it after colons; one that holds a colon, a bar or
 that comes out empty, has no value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Final, Self
 
 from msgspec import Struct
 
 from connector.model import Agent, Held, Secret, Tenant, text_of
+from connector.model.spelling import meant
 from connector.reconcile.diff.transforms import TRANSFORMS, Step, TemplateError
 
 AGENT_FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
@@ -83,17 +84,21 @@ class Template(Struct, frozen=True):
         made = zip(self.pieces, self.outline(agent, tenant), strict=True)
         return tuple(piece.field for piece, text in made if isinstance(piece, Piece) and text is None)
 
-    def bind(self, tenant: Tenant) -> Render:
-        """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
-        parts = [
-            piece.apply(_tenant_field(tenant, piece.field))
+    def within(self, tenant: Tenant) -> Self:
+        """The same with the tenant's fields filled in, as far as it has them."""
+        filled = (
+            piece.apply(_tenant_field(tenant, piece.field)) or piece
             if isinstance(piece, Piece) and piece.field in TENANT_FIELDS
             else piece
             for piece in self.pieces
-        ]
-        if not all(parts):
+        )
+        return type(self)(self.text, tuple(filled))
+
+    def bind(self, tenant: Tenant) -> Render:
+        """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
+        if self.missing(tenant):
             return lambda agent: None
-        there = [part for part in parts if part is not None]
+        there = self.within(tenant).pieces
         varying = [number for number, part in enumerate(there) if isinstance(part, Piece)]
         if not varying:
             constant = "".join(map(str, there))
@@ -130,7 +135,7 @@ def _framed(before: str, piece: str | Piece, behind: str) -> Render:
     return render
 
 
-def _joined(parts: list[str | Piece], *, secret: bool) -> Render:
+def _joined(parts: Sequence[str | Piece], *, secret: bool) -> Render:
     def render(agent: Agent) -> Held | None:
         words = [part if isinstance(part, str) else part.apply(_GETTERS[part.field](agent)) for part in parts]
         if not all(words):
@@ -230,7 +235,7 @@ def _piece(words: list[list[str]]) -> Piece:
     field = field.strip()
     known = AGENT_FIELDS + TENANT_FIELDS
     if rest or field not in known:
-        raise TemplateError(f"no field {':'.join([field, *rest])!r}; there are {', '.join(known)}")
+        raise TemplateError(f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}")
     return Piece(
         field, tuple((":".join((name.strip(), *rest)), _step(name.strip(), rest)) for name, *rest in transforms)
     )
@@ -239,7 +244,7 @@ def _piece(words: list[list[str]]) -> Piece:
 def _step(name: str, arguments: list[str]) -> Step:
     transform = TRANSFORMS.get(name)
     if transform is None:
-        raise TemplateError(f"no transform {name!r}; there are {', '.join(TRANSFORMS)}")
+        raise TemplateError(f"no transform {name!r}{meant(name, TRANSFORMS)}; there are {', '.join(TRANSFORMS)}")
     if len(arguments) != len(transform.takes):
         raise TemplateError(f"{name} takes {len(transform.takes)} argument(s), not {len(arguments)}")
     try:

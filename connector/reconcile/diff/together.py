@@ -92,7 +92,7 @@ class Together:
             fields = member.rule.lacks(agent, self._tenant)
             if not fields:
                 continue  # nothing stays but what the templates make
-            if held and not member.fits(held, agent, self._tenant):
+            if not member.fits(held, agent, self._tenant):
                 yield Kept(name, fields, frozenset(each for each in ours if changes[each].new))
             elif change is not None:
                 continue
@@ -133,7 +133,7 @@ def staying(
     was. Under `keep`, everything stays if nothing is made, as with one template.
     """
     keep, gone = rule.when_absent == "keep", equality.minus(compared, owned, new)
-    if not gone or (keep and not new):
+    if keep and not new:
         return owned
     outlines = []
     for template in rule.templates:

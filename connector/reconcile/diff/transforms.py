@@ -57,6 +57,7 @@ TRANSFORMS: Final[dict[str, Transform]] = {
     "nfc": Transform(partial(unicodedata.normalize, "NFC")),
     "host": Transform(_host),
     "pad": Transform(lambda value, width: value.rjust(width, "0"), (_count,)),
+    "unpad": Transform(lambda value: value.lstrip("0") or value[-1:]),
     "first": Transform(lambda value, count: value[:count], (_count,)),
     "last": Transform(lambda value, count: value[-count:], (_count,)),
     "replace": Transform(str.replace, (_some, str)),

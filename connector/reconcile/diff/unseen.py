@@ -45,7 +45,7 @@ def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
 def _respelt(drafts: Iterable[Draft], description: Description) -> Iterator[Question]:
     for draft in drafts:
         for each in draft.planned:
-            if each.old and each.new and not each.secret:
+            if each.old and not each.secret:
                 rule = description.equality(each.name)
                 if equality.alike(rule, each.old, each.new):
                     respelt = equality.minus(rule, each.new, each.old)
@@ -73,8 +73,6 @@ class Unseen:
         rules, infos = self._brief.mapping.attributes, self._brief.description.attributes
         secrets = any(rule.secret for rule in rules)
         hidden = {rule.name for rule in rules if infos[rule.name].readable is None and not rule.secret}
-        if not (hidden or secrets):
-            return
         answers = yield from self._ask(self._questions(hidden))
         silent = {name for name in hidden.difference(shown) if _told(answers, name) == {Holds.UNKNOWN}}
         doubtful = {name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}}

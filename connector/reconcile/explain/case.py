@@ -19,12 +19,13 @@ from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality
 from connector.reconcile.diff.unseen import PROBES
-from connector.reconcile.explain.explanation import Explanation, Lines, RuleTrace
+from connector.reconcile.explain.explanation import Explained, Explanation, Lines, RuleTrace
 from connector.reconcile.explain.trace import Tracer
 from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.matching.proof import confirmed, proved
+from connector.reconcile.overview.person_names import people_of
 from connector.reconcile.plan_builder import PlanBuilder
 from connector.reconcile.planner import Planner
 from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
@@ -101,7 +102,8 @@ class Case(Planner):
         while True:
             verdicts = yield from self._judge(concerned)
             unclaimed = self._unclaimed_of(holders - verdicts.claimed - {each.user.id for each in users})
-            unclaimed += [each for each in users if each.user.id not in verdicts.claimed]
+            nobodys = self.nobodys(verdicts)
+            unclaimed += [each for each in users if nobodys(each.user)]
             if unclaimed and self._unsure is None and self.brief.mapping.clears:
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
@@ -142,7 +144,7 @@ class Case(Planner):
     def _unclaimed_of(self, ids: Collection[str]) -> list[Unclaimed]:
         """Those of these users that hold something of ours, as the plan would find them, grace and all."""
         users = [self._users[id_] for id_ in ids if id_ in self._users]
-        if not users or self.brief.mapping.stale == "report":
+        if not users:
             return []
         found = stale_users.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
         return [replace(each, now=self._users.get(each.user.id)) for each in found]
@@ -164,6 +166,14 @@ class Case(Planner):
 
     # ------------------------------------------------------------ the explanation
 
+    def with_people(self, explanations: Sequence[Explanation]) -> Planning[Explained]:
+        """The explanations with the names of the people in them."""
+        users = [each.user for each in explanations if each.user is not None]
+        names = [name for each in explanations for name in each.users()]
+        known = (user.ref for user in self._users.values())
+        people, _ = yield from people_of(users, names, self.brief, known)
+        return Explained(tuple(explanations), people)
+
     def explain(self, number: int) -> Planning[Explanation]:
         verdicts, plan = yield from self._plan([number])
         agent = self.tenant.agents[number]
@@ -175,6 +185,9 @@ class Case(Planner):
                 told = (yield from self._nearly(number, problem, verdicts)) if kind == "unmatched" else problem
                 return Explanation(ref, kind, problem.why, rules, problems=(told,))
         claim = next((claim for claim in verdicts.matched if claim.agent == number), None)
+        if number in self.tenant.others:
+            why = "source.only and source.except leave it to other jobs; it still claims its users"
+            return Explanation(ref, "not this job's", why, rules)
         if claim is None:
             return Explanation(ref, "unassigned", "the seat has no account: no look-up", rules)
         lines, change = _lines(plan, ref, claim.user)
@@ -207,7 +220,7 @@ class Case(Planner):
         for rule, looked_for in self.roster.searches(number):
             if looked_for is not None:
                 keys.setdefault(rule, looked_for)
-                asked.setdefault(rule, []).extend((yield from ask(Find([looked_for]))))
+                asked.setdefault(rule, []).extend((yield from self._found([looked_for])))
         traces = []
         for trace in self._tracer.rules(number, asked):
             key = keys.get(trace.rule)

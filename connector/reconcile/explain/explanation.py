@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from msgspec import Struct
 
 from connector.model import AgentRef, AttributeChange, Change, Equality, Held, Problem, UserRef
 from connector.reconcile.diff.together import why_held_back
+from connector.reconcile.overview.person_names import named
 
 
 class Part(Struct, frozen=True):
@@ -74,7 +77,7 @@ class Lines(Struct, frozen=True):
         A line about everybody's groups may be about other users alone, where one of this user's own gives the reason.
         """
         about = [each.why for each in self.problems if each.attribute == attribute]
-        own = about and any(each.users for each in self.problems if each.attribute == attribute)
+        own = any(each.users for each in self.problems if each.attribute == attribute)
         about += why_held_back(attribute, (each for each in self.problems if each.users or not own))
         return "; ".join(about or [each.why for each in self.problems if each.kind == "exclude"])
 
@@ -93,3 +96,16 @@ class Explanation(Struct, frozen=True):
     attributes: tuple[AttributeTrace, ...] = ()
     change: Change | None = None
     problems: tuple[Problem, ...] = ()
+
+    def users(self) -> Iterator[str]:
+        """The names of all users in it, but of its own."""
+        for rule in self.rules:
+            yield from (*rule.found, *rule.unequal, *rule.outside)
+        yield from named(self.problems)
+
+
+class Explained(Struct, frozen=True):
+    """What was asked for, with the names of people by the users' names in it."""
+
+    explanations: tuple[Explanation, ...]
+    people: Mapping[str, str] = {}

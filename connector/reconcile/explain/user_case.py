@@ -30,13 +30,13 @@ class UserCase(Case):
         ours = stale_users.unclaimed(
             self.brief.memory, lambda ref: ref.id in ids or named(ref), found, self.differ.adopted
         )
-        witness = None if {each.user.id for each in ours} <= ids else (yield from self._witness())
+        witness = None if all(each.user.id in ids for each in ours) else (yield from self._witness())
         ours = yield from placed(ours, self.brief.description, witness)
         verdicts, plan = yield from self._plan(agents, ours)
-        claimed = verdicts.claimed | verdicts.unidentified if agents else set()
-        told = [self._stale(each, plan) for each in ours if each.user.id not in claimed]
-        nobodys = [user for user in found if not {user.id, user.name} & {*claimed, *(each.user.id for each in ours)}]
-        for user in nobodys:
+        nobodys = self.nobodys(verdicts)
+        told = [self._stale(each, plan) for each in ours if nobodys(each.user)]
+        of_ours = {each.user.id for each in ours}
+        for user in (user for user in found if nobodys(user.ref) and user.id not in of_ours):
             why = yield from self._unsought(user, agents)
             told.append(Explanation(None, "untouched", why, user=user.ref))
         if not found and not ours:
@@ -74,7 +74,11 @@ class UserCase(Case):
         if agents:
             return "the agents that look for it claim other users"
         names = dict.fromkeys(name for _, name in self.roster.attributes())
-        held = [f"{name} {value!r}" for name in names for value in user.values.get(name, ()) if isinstance(value, str)]
+        held = dict.fromkeys(
+            f"{name} {value!r}" if isinstance(value, str) else f"{name} (no text)"
+            for name in names
+            for value in user.values.get(name, ())
+        )
         missing = [name for name in names if not user.values.get(name)]
         why = f"no agent looks for {' or '.join(held)}" if held else ""
         why += ("; it" if why else "it") + f" shows no {' and no '.join(missing)}" if missing else ""

@@ -6,7 +6,6 @@ agent's search and never rank agents: two agents that claim one user are both co
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set as AbstractSet
 
 from msgspec import Struct
@@ -102,6 +101,10 @@ class Claims:
         """What an agent has claimed so far: nothing, one user, or several by one rule."""
         return _each(self._claims[agent])
 
+    def users(self) -> Iterator[UserRef]:
+        """Whoever is claimed; one that several agents claim comes as often."""
+        return (claim.user for claimed in self._claims for claim in _each(claimed))
+
     def add(self, user: User) -> None:
         """Let every agent whose key the user holds claim it."""
         if self._unshown:
@@ -155,7 +158,10 @@ class Claims:
         unassigned, unsure = 0, False
         for number in range(len(self._claims)) if of is None else of:
             agent, claim = tenant.agents[number], self._claims[number]
-            if number in doubles:
+            if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
+                lost = claim is None and agent.account_code is not None and number not in doubles
+                unsure |= lost and not self._roster.looked_for_whole(number)
+            elif number in doubles:
                 verdicts.contested[number] = _contested(agent, _each(claim), doubles[number])
             elif agent.account_code is None:
                 unassigned += 1
@@ -169,7 +175,7 @@ class Claims:
                 verdicts.contested[number] = _contested(agent, (claim,), why)
             else:
                 verdicts.matched.append(claim)
-        hidden = frozenset(id_.removeprefix(UNIDENTIFIED) for id_ in claimed if id_.startswith(UNIDENTIFIED))
+        hidden = frozenset([id_.removeprefix(UNIDENTIFIED) for id_ in claimed if id_.startswith(UNIDENTIFIED)])
         return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
     def _claimed(self) -> tuple[AbstractSet[str], Mapping[str, list[int]]]:
@@ -177,15 +183,16 @@ class Claims:
 
         The candidates of an ambiguous agent count as claimed.
         """
-        users = [claim.id for held in self._claims for claim in _each(held)]
-        claimed = set(users)
+        claimed: set[str] = set()
+        shared: set[str] = set()
+        for held in self._claims:
+            for claim in _each(held):
+                (shared if claim.id in claimed else claimed).add(claim.id)
         rivals: dict[str, list[int]] = {}
-        if len(claimed) < len(users):
-            shared = {user for user, count in Counter(users).items() if count > 1}
-            for held in self._claims:
-                for claim in _each(held):
-                    if claim.id in shared:
-                        rivals.setdefault(claim.id, []).append(claim.agent)
+        for held in self._claims if shared else ():
+            for claim in _each(held):
+                if claim.id in shared:
+                    rivals.setdefault(claim.id, []).append(claim.agent)
         return claimed, rivals
 
     def _unmatched(self, number: int, agent: Agent) -> Problem:

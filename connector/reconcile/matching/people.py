@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.model import ID, AgentRef, Equality, Key, Problem, Refusal, Tenant, User, UserRef
+from connector.model import ID, Agent, AgentRef, Equality, Invalid, Key, Problem, Refusal, Tenant, User, UserRef
 from connector.reconcile.checks.limits import EXCLUDE
 from connector.reconcile.equality import likenesses_of
 from connector.reconcile.matching.user_names import Naming
@@ -81,7 +81,7 @@ class ExcludeList(Struct, frozen=True):
         def spared(agent: AgentRef | None, user: UserRef) -> bool:
             if agent and agent.work_no in self.work_nos:
                 return True
-            if accounts and agent and agent.account_code and _LIKE(agent.account_code) in accounts:
+            if agent and agent.account_code and _LIKE(agent.account_code) in accounts:
                 return True
             return bool(self.users) and (user.id in known or listed(user))
 
@@ -98,8 +98,9 @@ def strangers(
     pins = list(pins)
     if not pins and exclude == ExcludeList():
         return  # for speed alone: nearly every job is without lists, and a tenant may be large
-    accounts = {agent.account_code for agent in tenant.agents} | {record.account_code for record in tenant.invalid}
-    seats = {agent.work_no for agent in tenant.agents} | {record.work_no for record in tenant.invalid}
+    records: list[Agent | Invalid] = [*tenant.agents, *tenant.invalid, *tenant.others_invalid]
+    accounts = {record.account_code for record in records}
+    seats = {record.work_no for record in records}
     alike = {_LIKE(account): account for account in accounts if account}
     for pin in pins:
         agent = AgentRef(pin.work_no, pin.account_code)

@@ -25,6 +25,7 @@ MANY: Final = 5
 """So many near misses that are alike become one proposal."""
 _END: Final = re.compile(r"\}(?!\})")
 """Where a field with its transforms ends."""
+_PADDED: Final = re.compile(r"(?:\|pad:\d+)+\}(?!\})")
 _LONE: Final = re.compile(r"\{[^{}]+\}")
 
 
@@ -50,7 +51,7 @@ def proposed(
         proposals.append(best)
         for number, near in best.found.items():
             lines[number] = replace(lines[number], near=tuple(each for each in lines[number].near if each != near))
-    return (replace(verdicts, unmatched=lines) if proposals else verdicts), proposals
+    return replace(verdicts, unmatched=lines), proposals
 
 
 def _best(lines: Mapping[int, Problem], tenant: Tenant, rules: Rules, description: Description) -> _Proposal | None:
@@ -92,7 +93,7 @@ def _tried(
 
 
 def _candidates(text: str, near: Iterable[Near]) -> Iterator[str]:
-    """The rule's own template with another domain, or none, in one case, or with zeros in front."""
+    """The rule's own template with another domain, or none, in one case, or with zeros in front or without them."""
     near = list(near)
     domains = sorted({each.value.rpartition("@")[2].lower() for each in near if "@" in each.value})
     widths = sorted({len(each.value) for each in near if each.value.isdigit()})
@@ -103,7 +104,8 @@ def _candidates(text: str, near: Iterable[Near]) -> Iterator[str]:
     locals_ += [f"{text[:-1]}|before:'@'}}"] if _LONE.fullmatch(text) else []
     for local in locals_:
         for end in ("", *(f"@{domain}" for domain in domains)):
-            for step in ("", "|lower", "|upper", "|strip", *(f"|pad:{width}" for width in widths)):
-                candidate = _END.sub(f"{step}}}", local) + end
+            bare = _PADDED.sub("}", local)  # padded anew, it need not be padded before
+            for step in ("", "|lower", "|upper", "|strip", "|unpad", *(f"|pad:{width}" for width in widths)):
+                candidate = _END.sub(f"{step}}}", bare if "pad" in step else local) + end
                 if candidate != text:
                     yield candidate

@@ -121,12 +121,12 @@ class Roster:
     def only(self, numbers: Collection[int]) -> Self:
         """The same for these agents alone, also after the keys are gone."""
         few = copy(self)
-        few._rules = []  # noqa: SLF001  # a roster's own
+        few._rules = []  # noqa: SLF001  # `few` is a copy of this very object
         for rule in self._rules:
             index = _Index(rule.rule, rule.attribute, rule.compared, rule.render)
             list(index.put((number, index.render(self.agents[number])) for number in numbers))
-            few._rules.append(index)  # noqa: SLF001  # a roster's own
-        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001  # the same
+            few._rules.append(index)  # noqa: SLF001  # `few` is a copy of this very object
+        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001  # `few` is a copy of this very object
         return few
 
     def tried(self, agent: Agent) -> Iterator[Key]:
@@ -174,7 +174,7 @@ class Roster:
                 number, plain = rule.first.get(key), True
                 if number is None:  # a value that is found among the keys is its own key
                     key = rule.key(value)
-                    number = rule.first.get(key)
+                    number = None if key == value else rule.first.get(key)
                     plain = number is None or rule.certain(value) == key
                 if number is not None:  # nearly every user is asked after twice or more, so without a call
                     if rule.odd or not plain:

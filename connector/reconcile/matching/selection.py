@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -48,8 +48,12 @@ class Selection(Struct, frozen=True):
 EVERYBODY: Final = Selection()
 
 
-def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str) -> Selection:
-    """Whom these names name, of the source's agents. Raises UsageError for a name that is nobody's, or two things."""
+def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str, others: Collection[int] = ()) -> Selection:
+    """Whom these names name, of the source's agents.
+
+    `others`: agents that are not this job's, by number. Raises UsageError for a name that is theirs, nobody's, or two
+    things.
+    """
     accounts, seats, users, bare = set[str](), set[int](), list[str](), dict[str, str]()
     names = tuple(dict.fromkeys(names))
     for name in names:
@@ -61,7 +65,11 @@ def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str) -> Se
         else:
             users.append(text)
             bare |= {text: unknown} if unknown else {}
-    return Selection(names, frozenset(accounts), frozenset(seats), tuple(users), bare=bare)
+    found = Selection(names, frozenset(accounts), frozenset(seats), tuple(users), bare=bare)
+    for number in sorted(others):
+        if found.names_agent(agents[number]):
+            raise UsageError(f"{agents[number]} is not this job's: see source.only and source.except", where=where)
+    return found
 
 
 def looked_up(selection: Selection, naming: Naming, where: str) -> Planning[Selection]:

@@ -22,6 +22,8 @@ WIDTH: Final = 8
 SHORTEST: Final = 3
 CUT: Final = 4
 """So many characters may be missing at the end of the shorter value; at most one where the directory's is longer."""
+_FIELD, _FEW = 20, 8
+"""Where directories cut account names: sAMAccountName, and user names of old Unix systems, which had no separators."""
 LONGEST: Final = 64
 """Characters of a value that is edited: of a shorter one everything is an edit away, a longer one is no account."""
 _LOOKS: Final = {"0": "o", "1": "li", "2": "z", "5": "s", "6": "b", "8": "b", "9": "g"}
@@ -69,6 +71,7 @@ def _edits(text: str) -> Iterator[Spelling]:
         yield from ((LOOK, other) for other in _looks(text, _LOOKS))
     shortest = max(SHORTEST, len(text) // 2 + 1, len(text) - CUT)
     yield from ((END, text[:length]) for length in range(len(text) - 1, shortest - 1, -1))
+    yield from ((END, text[:length]) for length in _cuts(text))
     yield from ((EDIT, text[:place] + text[place + 1 :]) for place in places)
     yield from ((EDIT, text[:place] + text[place + 1] + text[place] + text[place + 2 :]) for place in places[:-1])
     yield from ((EDIT, text[:place] + text[place] + text[place:]) for place in places[:-1])
@@ -77,6 +80,13 @@ def _edits(text: str) -> Iterator[Spelling]:
     yield from ((SPACES, text[:place] + " " + text[place:]) for place in places[1:])
     yield from ((EDIT, text[:place] + letter + text[place + 1 :]) for place in places for letter in _kin(text[place]))
     yield from ((EDIT, text[:place] + letter + text[place:]) for place in places for letter in _kin(text[place]))
+
+
+def _cuts(text: str) -> Iterator[int]:
+    """Lengths that a directory may have cut a longer value to; of eight characters, half a value must be left."""
+    yield _FIELD
+    if text.isalnum() and len(text) <= 2 * _FEW:
+        yield _FEW
 
 
 def _looks(text: str, looks: Mapping[str, str]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from connector.model import Change, Form, Kind
 
 MOST: Final = 12
 """Kinds of one plan. Beyond that, the least risky ones are merged."""
-_Alike = tuple[int | None, bool, tuple[tuple[str, Form], ...]]
-"""What changes of one kind share: the rule, whether there is no agent, the form of each attribute."""
+_Alike = tuple[int | None, tuple[tuple[str, Form], ...]]
+"""What changes of one kind share: the rule (None: there is no agent), and the form of each attribute."""
 RISKS: Final = {form: place for place, form in enumerate(Form)}
 """The place of each form in the order of risk; 0 is the riskiest."""
 
@@ -20,8 +20,8 @@ def kinds_of(changes: Iterable[Change]) -> list[Kind]:
     alike: dict[_Alike, list[Change]] = {}
     for change in changes:
         forms = tuple([(each.name, each.form) for each in change.attributes if each.form is not None])
-        alike.setdefault((change.rule, change.agent is None, forms), []).append(change)
-    kinds = [_kind(group) for group in alike.values()] if any(forms for _, _, forms in alike) else []
+        alike.setdefault((change.rule, forms), []).append(change)
+    kinds = [_kind(group) for group in alike.values()] if any(forms for _, forms in alike) else []
     for key_of in (_form_and_rule, _form):
         kinds = _merged(kinds, key_of)
     return sorted(kinds, key=_order)
@@ -47,7 +47,7 @@ def _merged(kinds: list[Kind], key_of: Callable[[Kind], Hashable]) -> list[Kind]
         groups: dict[Hashable, list[Kind]] = {}
         for kind in kinds:
             groups.setdefault(key_of(kind) if kind.form is form else id(kind), []).append(kind)
-        kinds = [group[0] if len(group) == 1 else _one(group) for group in groups.values()]
+        kinds = [_one(group) for group in groups.values()]
     return kinds
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, AgentRef, AttributeChange, Change, Form, Owned, UserRef
+from connector.model import OBJECT_CLASS, AgentRef, AttributeChange, Change, Form, Held, Owned, UserRef
 from connector.reconcile import equality
 from connector.reconcile.questions import Brief
 
@@ -17,17 +17,20 @@ _MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
 """Forms that matter less than that the user now stands for another agent."""
 
 
-def formed(changes: Iterable[Change], brief: Brief, *, beside: Places = (), taken: Places = ()) -> list[Change]:
-    """The changes, each attribute with its form; an object class has none.
+def formed(
+    changes: Iterable[Change], brief: Brief, *, beside: Places = (), taken: Places = ()
+) -> tuple[list[Change], int]:
+    """The changes, each attribute with its form, and how many users lose values that this job did not write.
 
+    An object class has no form. A secret that is not shown may be anybody's: it counts as lost only where it is
+    emptied, and this job wrote none there.
     `beside`: where the user shows values, and none of ours. `taken`: where another user still holds the new value.
     """
     found = list(changes)
     ids = [change.user.id for change in found]
-    known = brief.memory.confirmed(ids)
-    agents = brief.memory.agents(ids) if known else {}
-    forms = _Forms(brief, known, agents, beside, taken)
-    return [replace(change, attributes=tuple(forms.of(change))) for change in found]
+    forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), beside, taken)
+    changed = [replace(change, attributes=tuple(forms.of(change))) for change in found]
+    return changed, len(forms.losing)
 
 
 class _Forms:
@@ -45,6 +48,7 @@ class _Forms:
         self._agents = agents
         self._beside = beside
         self._taken = taken
+        self.losing: set[str] = set()
 
     def of(self, change: Change) -> Iterator[AttributeChange]:
         last = self._agents.get(change.user.id)
@@ -59,29 +63,36 @@ class _Forms:
     def _form(self, user: UserRef, each: AttributeChange) -> Form:
         rule = self._description.equality(each.name)
         comes = each.new if each.secret else equality.minus(rule, each.new, each.old)
+        owned = self._known.get(user.id, {}).get(each.name)
+        lost = (not each.seen or bool(each.old)) and self._lost(user, each, owned)
+        self.losing |= {user.id} if lost else set()
         if not comes:
             return Form.EMPTIED
         if (user.id, each.name) in self._taken:
             return Form.TAKEN_OVER
-        owned = self._known.get(user.id, {}).get(each.name)
-        foreign = bool(each.old) and not self._ours(user, owned, each)
-        if each.secret:
-            return Form.FOREIGN if foreign else Form.SECRET
-        if each.old:
-            gone = equality.minus(rule, each.old, each.new)
-            return (Form.FOREIGN if foreign else Form.OURS) if gone else Form.BESIDE if foreign else Form.FIRST
-        if (user.id, each.name) in self._beside:
-            return Form.BESIDE
-        return Form.OURS if not each.seen and not each.absent and owned else Form.FIRST
+        if lost or each.secret:
+            return Form.FOREIGN if lost else Form.SECRET
+        if not each.old:
+            unseen = not each.seen and not each.absent and owned
+            return Form.BESIDE if (user.id, each.name) in self._beside else Form.OURS if unseen else Form.FIRST
+        if equality.minus(rule, each.old, each.new):
+            return Form.OURS
+        return Form.FIRST if self._ours(user, owned, each, each.old) else Form.BESIDE
 
-    def _ours(self, user: UserRef, owned: Owned | None, each: AttributeChange) -> bool:
-        """Whether this job wrote all values that were seen; secrets by their fingerprints."""
-        if owned is None:
-            return False
+    def _lost(self, user: UserRef, each: AttributeChange, owned: Owned | None) -> bool:
+        """Whether a value goes that this job did not write; of what is not shown, `old` is what it wrote last."""
+        if not each.seen:
+            return each.secret and not each.new and not each.absent and owned is None
+        gone = each.old if each.secret else equality.minus(self._description.equality(each.name), each.old, each.new)
+        return not self._ours(user, owned, each, gone)
+
+    def _ours(self, user: UserRef, owned: Owned | None, each: AttributeChange, values: Iterable[Held]) -> bool:
+        """Whether this job wrote all these values of the attribute; secrets by their fingerprints."""
         if each.secret:
-            return all(self._fingerprint(user, each.name, value) == owned.fingerprint for value in each.old)
-        rule = self._description.equality(each.name)
-        return all(equality.digest(rule, value) in owned.values for value in each.old)
+            print_ = owned.fingerprint if owned else ""
+            return all(self._fingerprint(user, each.name, value) == print_ for value in values)
+        rule, known = self._description.equality(each.name), owned.values if owned else ()
+        return all(equality.digest(rule, value) in known for value in values)
 
 
 def _same(last: AgentRef, now: AgentRef) -> bool:

@@ -10,7 +10,6 @@ from typing import Final
 
 from connector.model import Change, Form, Kind, Look, UserRef
 from connector.reconcile import dn
-from connector.reconcile.digests import is_secret
 from connector.reconcile.overview.change_kinds import RISKS
 
 RARE: Final = {Form.TAKEN_OVER: 10, Form.OTHER_AGENT: 10, Form.FOREIGN: 5, Form.EMPTIED: 2, Form.BESIDE: 2}
@@ -27,6 +26,7 @@ _SERVICE: Final = re.compile(
 """Words in the name of an account that belongs to nobody."""
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _DIGIT: Final = re.compile(r"\d")
+_NINES: Final = str.maketrans("012345678", "9" * 9)
 
 
 def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
@@ -53,12 +53,12 @@ def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
 
 
 def _unlike(kind: Kind, total: int, of_rules: Counter[int | None]) -> Iterator[tuple[Change, str]]:
+    yield from _exceptions(kind, lambda change: change.startles, "a disabled account", most=FEW)
     if total < FEW:
         return
     for change in kind.changes:
         if of_rules[change.rule] == 1 and change.rule is not None:
             yield change, f"the only user by {f'rule {change.rule}' if change.rule else 'a pin'}"
-    yield from _exceptions(kind, lambda change: change.disabled, "a disabled account")
     yield from _exceptions(kind, _of_a_service, "looks like a service account")
     if kind.users >= FEW:
         yield from _alone(kind, _container, "the only user in its container")
@@ -66,10 +66,10 @@ def _unlike(kind: Kind, total: int, of_rules: Counter[int | None]) -> Iterator[t
             yield from _alone(kind, partial(_shape, name), f"{name}: a value of another shape")
 
 
-def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str) -> Iterator[tuple[Change, str]]:
-    """Those of a kind that something is true of, if they are few."""
+def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str, most: int = 1) -> Iterator[tuple[Change, str]]:
+    """Those of a kind that something is true of, if they are few: `most`, or one in so many."""
     found = [change for change in kind.changes if holds(change)]
-    if len(found) <= max(1, kind.users // _SHARE):
+    if len(found) <= max(most, kind.users // _SHARE):
         yield from ((change, why) for change in found)
 
 
@@ -84,13 +84,10 @@ def _alone(kind: Kind, key_of: Callable[[Change], str | None], why: str) -> Iter
 
 def _container(change: Change) -> str | None:
     """The DN above the entry; None for a name that is no DN."""
-    _, comma, above = change.user.name.partition(",")
+    above = change.user.name.partition(",")[2]
     if "\\" in change.user.name or '"' in change.user.name:
-        try:
-            above = ",".join(dn.rdn_texts(change.user.name)[1:])
-        except ValueError:
-            return None
-    return above.lower() if comma and "=" in above else None
+        above = ",".join(dn.rdn_texts(change.user.name)[1:])
+    return above.lower() if "=" in above else None
 
 
 def _of_a_service(change: Change) -> bool:
@@ -102,7 +99,8 @@ def _of_a_service(change: Change) -> bool:
 
 def _shape(name: str, change: Change) -> str | None:
     """The shape of the first new value: letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    each = next((each for each in change.attributes if each.name == name), None)
-    if each is None or is_secret(each) or not each.new or not isinstance(each.new[0], str):
+    first = next((value for each in change.attributes if each.name == name for value in each.new), None)
+    if not isinstance(first, str):
         return None
-    return _DIGIT.sub("9", _LETTERS.sub("a", each.new[0]))
+    words = _LETTERS.sub("a", first)
+    return words.translate(_NINES) if words.isascii() else _DIGIT.sub("9", words)

@@ -6,32 +6,60 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from connector.errors import IncompleteRead
-from connector.model import EXAMPLES, ID, LISTED, NAME, Held, Plan, Problem, Secret, UserRef
+from connector.errors import ConnectorError
+from connector.model import EXAMPLES, ID, LISTED, NAME, Equality, Held, Plan, Problem, Secret, UserRef
+from connector.reconcile import equality
+from connector.reconcile.dn import rdns
 from connector.reconcile.folding import text_of
-from connector.reconcile.questions import Brief, Find, Planning, ask
+from connector.reconcile.overview.affected import NAMED, concerned
+from connector.reconcile.questions import NAMES_SECONDS, Brief, Named, Planning, ask
 
 
-def with_people(plan: Plan, brief: Brief) -> Planning[Plan]:
-    """The plan with the first value that each user shows of `brief.show`, by the user's name in the plan.
+def with_people(plan: Plan, brief: Brief, known: Iterable[UserRef] = ()) -> Planning[Plan]:
+    """The plan with the names of its people, by the users' names in the plan. `known`: as in `people_of`.
 
-    Where they cannot be read, the plan says so and stays as it is.
+    Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
     """
-    if not brief.show:
-        return plan
-    changed = {user.id: user.name for user in _changed(plan, everybody=brief.everybody)}
-    written = frozenset(changed.values())
-    others = [name for name in dict.fromkeys(_named(plan.problems)) if name not in written]
-    keys = [(ID, id_) for id_ in changed] + [(NAME, name) for name in others]
+    users = list(_changed(plan, everybody=brief.show.everybody))
+    people, fault = yield from people_of(users, named(plan.problems), brief, known)
+    if fault and brief.show.asked:
+        plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
+    return replace(plan, people=people)
+
+
+def people_of(
+    users: Iterable[UserRef], names: Iterable[str], brief: Brief, known: Iterable[UserRef] = ()
+) -> Planning[tuple[dict[str, str], str]]:
+    """By their names, the names of these people, and why some could not be read; `known`: users whose ids are at hand.
+
+    It is the first value that each shows of the job's attributes. Who is known by a userName alone has to be searched
+    for: that is done only where the job asks.
+    """
+    show = [name for name in brief.show.attributes if not _is_mapped(name, brief)]
+    ids = {user.id: user.name for user in users if user.identified}
+    others = dict.fromkeys(names).keys() - set(ids.values())
+    ids |= {user.id: user.name for user in known if user.identified and user.name in others} if others else {}
+    keys = [(ID, id_) for id_ in ids]
+    if brief.show.asked or brief.description.names is Equality.DN:
+        keys += [(NAME, name) for name in sorted(others - set(ids.values()))]
     people: dict[str, str] = {}
     try:
-        for user in (yield from ask(Find(keys, outside=True))) if keys else ():
-            said = _said(user.values, brief.show)
-            if said is not None:
-                people[changed.get(user.id, user.name)] = said
-    except IncompleteRead as fault:
-        return replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
-    return replace(plan, people={name: people[name] for name in (*changed.values(), *others) if name in people})
+        seconds = None if brief.show.asked else NAMES_SECONDS
+        for user in (yield from ask(Named(keys, seconds))) if keys and show else ():
+            name, said = ids.get(user.id, user.name), _said(user.values, show)
+            if said is not None and not _is_in(said, name, brief):
+                people[name] = said
+    except ConnectorError as fault:
+        return _sorted(people), str(fault)
+    return _sorted(people), ""
+
+
+def named(problems: Iterable[Problem]) -> Iterator[str]:
+    """The users that these problems name."""
+    for problem in problems:
+        yield from problem.users
+        yield from (near.user for near in problem.near)
+        yield from problem.outside
 
 
 def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
@@ -41,16 +69,38 @@ def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
     else:
         yield from (change.user for kind in plan.kinds for change in kind.changes[:EXAMPLES])
         yield from (look.user for look in plan.worth_a_look)
+        refused = {name for refusal in plan.refusals for name in concerned(plan, refusal)[:NAMED]}
+        yield from (change.user for change in plan.changes if change.user.name in refused)
 
 
-def _named(problems: Iterable[Problem]) -> Iterator[str]:
-    for problem in problems:
-        yield from problem.users
-        yield from (near.user for near in problem.near)
-        yield from problem.outside
+def _is_mapped(name: str, brief: Brief) -> bool:
+    """Whether the mapping writes this attribute under another of its names."""
+    infos = (brief.description.attributes.get(rule.name) for rule in brief.mapping.attributes)
+    return any(name.lower() in info.aliases for info in infos if info is not None)
 
 
 def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | None:
     """The first value of the first of these attributes that has one."""
     shown = (value for name in show for value in values.get(name, ()) if not isinstance(value, Secret))
     return next((text_of(value) for value in shown if value), None)
+
+
+def _is_in(said: str, name: str, brief: Brief) -> bool:
+    """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
+    if brief.description.names is not Equality.DN:
+        return said == name
+    if said.isascii() and name.isascii() and "\\" not in name and _squeezed(said) not in _squeezed(name):
+        return False  # as nearly always; whatever is alike has these letters in a row
+    try:
+        first = next(iter(rdns(name)), frozenset())
+    except ValueError:
+        return False
+    return equality.likeness(Equality.CASE_IGNORE, said) in {value for _, value in first}
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.lower().split())
+
+
+def _sorted(people: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(people.items()))

@@ -47,8 +47,8 @@ def _placed(each: Unclaimed, within: User | None, past: Mapping[str, User], desc
     user = past.get(each.user.id)
     if user is None:
         return replace(each, place=Place.DELETED if past and description.sees_past else Place.UNKNOWN)
-    base = rdns(description.base) if description.base else ()
-    here = not base or covers(user.name, base, one_level=description.one_level)
+    bases = [rdns(base) for base in description.bases]
+    here = not bases or covers(user.name, *bases, one_level=description.one_level)
     return replace(each, place=Place.FILTERED if here else Place.MOVED, now=user)
 
 
@@ -98,21 +98,21 @@ def told_outside(
 
 def _seekers(
     found: Sequence[User], unmatched: Mapping[int, Problem], roster: Roster
-) -> dict[AgentRef, tuple[str, ...]]:
+) -> dict[AgentRef | None, tuple[str, ...]]:
     """The agents without a user that look for what one of these users holds, with the users' names."""
     few = roster.only(unmatched)
-    names: dict[AgentRef, set[str]] = {}
+    names: dict[AgentRef | None, set[str]] = {}
     for user in found:
         for number, _ in few.seekers(user):
-            agent = unmatched[number].agent
-            if agent is not None:
-                names.setdefault(agent, set()).add(user.name)
+            names.setdefault(unmatched[number].agent, set()).add(user.name)
     return {agent: tuple(sorted(users)) for agent, users in names.items()}
 
 
-def _told_of(problem: Problem, owners: Mapping[str, str], seekers: Mapping[AgentRef, tuple[str, ...]]) -> Problem:
-    if problem.kind == "unmatched" and problem.rule is None and problem.agent is not None:
+def _told_of(
+    problem: Problem, owners: Mapping[str, str], seekers: Mapping[AgentRef | None, tuple[str, ...]]
+) -> Problem:
+    if problem.kind == "unmatched" and problem.rule is None:
         return replace(problem, outside=seekers.get(problem.agent, ()))
-    if problem.kind == "stale" and problem.users and problem.users[0] in owners:
-        return replace(problem, outside=(owners[problem.users[0]],))
+    if problem.kind == "stale":
+        return replace(problem, outside=tuple(owners[user] for user in problem.users[:1] if user in owners))
     return problem

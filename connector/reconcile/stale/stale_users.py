@@ -70,7 +70,7 @@ class Unclaimed(Struct, frozen=True):
     @property
     def names(self) -> frozenset[str]:
         """The attributes that hold something of ours, as far as is known without reading the user."""
-        return self.adopted | self.owned.keys()
+        return self.adopted | self.owned.keys() | self.unshown.keys()
 
 
 def unclaimed(
@@ -84,8 +84,9 @@ def unclaimed(
     for ref, written in memory.owned():
         if nobodys(ref):
             owned = {name: each for name, each in written.items() if not each.restored}
-            if owned:
-                found[ref.id] = Unclaimed(ref, owned, unshown=unshown.get(ref.id, {}))
+            lost = unshown.get(ref.id, {})
+            if owned or lost:
+                found[ref.id] = Unclaimed(ref, owned, unshown=lost)
     for user in adopted:
         names = ours(user) if nobodys(user.ref) else frozenset()
         if names:
@@ -106,7 +107,7 @@ def judged(
 ) -> tuple[list[Unclaimed], list[Problem]]:
     """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user."""
     grace = mapping.stale if isinstance(mapping.stale, Grace) else None
-    seen = memory.stale() if grace and users else {}
+    seen = memory.stale()
     since = passed(memory.looked(), now).time
     due, problems = [], []
     for each in users:

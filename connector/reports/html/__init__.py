@@ -12,23 +12,25 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from connector.model import Outcome, Plan
+from connector.reconcile.overview.affected import NAMED, concerned
 from connector.reports import wording as say
 from connector.reports.html import overview
-from connector.reports.html.parts import Users, table, text, value
-from connector.reports.html.rows import NOT_WRITTEN, Rows
+from connector.reports.html.parts import Users, prose, table, text, value
+from connector.reports.html.rows import NOT_WRITTEN, Rows, groups
 from connector.reports.html.script import SCRIPT
 from connector.reports.html.style import STYLE, foot
 
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
     """The page, piece by piece. `command`: what `--accept` is appended to."""
-    users = Users(plan.people, (change.user.name for change in plan.changes))
-    rows = Rows(plan, outcomes, users)
+    grouped = groups(plan)
+    users = Users(plan.people, (change.user.name for _, changes in grouped for change in changes))
+    rows = Rows(plan, outcomes, users, grouped)
     yield from _head(plan, outcomes)
     yield "<main>\n"
     yield from _not_written(outcomes, users)
     yield from _refusals(plan, outcomes, command, users)
-    yield from (f'<p class="note">{text(caution)}</p>\n' for caution in plan.cautions)
+    yield from (f'<p class="note">{prose(caution)}</p>\n' for caution in plan.cautions)
     yield from overview.looks(plan, users)
     yield from overview.kinds(plan, users)
     yield from overview.counts(plan)
@@ -82,7 +84,7 @@ def _not_written(outcomes: Sequence[Outcome] | None, users: Users) -> Iterator[s
     found = [each for result in NOT_WRITTEN for each in outcomes or () if each.result is result]
     if found:
         yield f"<section>\n<h2>Conflicts and failures ({len(found):,})</h2>\n"
-        rows = ([users.linked(each.user.name), text(say.outcome_text(each))] for each in found)
+        rows = ([users.linked(each.user.name), prose(say.outcome_text(each))] for each in found)
         yield from table(("User", "Outcome"), rows)
         yield "</section>\n"
 
@@ -91,7 +93,7 @@ def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str, user
     if not plan.refusals:
         return
     yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", then accepted"}</h2>\n'
-    rows = ([text(r.limit), say.figures(r), text(r.why), _first(say.concerned(plan, r), users)] for r in plan.refusals)
+    rows = ([text(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r), users)] for r in plan.refusals)
     yield from table(("Limit", "Users", "Reason", "Affected users"), rows)
     if outcomes is None:
         yield f"<p>Blocked. To apply anyway, run: {value(say.accepting(plan, command))}</p>\n"
@@ -99,15 +101,15 @@ def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str, user
 
 
 def _first(names: Sequence[str], users: Users) -> str:
-    more = [f"… and {len(names) - say.EXAMPLES:,} more"] if len(names) > say.EXAMPLES else []
-    return "<br>".join([*map(users.linked, names[: say.EXAMPLES]), *more])
+    more = [f"… and {len(names) - NAMED:,} more"] if len(names) > NAMED else []
+    return "<br>".join([*map(users.linked, names[:NAMED]), *more])
 
 
 def _strays(plan: Plan, outcomes: Sequence[Outcome] | None, users: Users) -> Iterator[str]:
     found = say.strays(plan, outcomes)
     if found:
         yield f"<section>\n<h2>Not in this plan ({len(found):,})</h2>\n"
-        rows = ([users.named(each.user.name), text(say.outcome_text(each))] for each in found)
+        rows = ([users.named(each.user.name), prose(say.outcome_text(each))] for each in found)
         yield from table(("User", "Outcome"), rows)
         yield "</section>\n"
 

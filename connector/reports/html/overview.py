@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from connector.model import Change, Kind, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
-from connector.reports.html.parts import Users, chunked, marked, table, text, value
-from connector.reports.html.rows import attribute, same
+from connector.reports.html.parts import Users, marked, prose, table, text, value
+from connector.reports.html.rows import attributes, same
 
 
 def looks(plan: Plan, users: Users) -> Iterator[str]:
     """Who is worth a look, and why."""
     if plan.worth_a_look:
         yield f"<section>\n<h2>Worth a look ({len(plan.worth_a_look):,})</h2>\n"
-        rows = ([users.linked(look.user.name), text(look.why)] for look in plan.worth_a_look)
+        rows = ([users.linked(look.user.name), prose(look.why)] for look in plan.worth_a_look)
         yield from table(("User", "Why"), rows)
         yield "</section>\n"
 
 
 def kinds(plan: Plan, users: Users) -> Iterator[str]:
-    """Each kind with its count, its sentence, what is the same for all of it, examples, and all its users on demand."""
+    """Each kind with its count, its sentence, what is the same for all of it, examples, and a link to its rows."""
     if not plan.kinds:
         return
     yield f"<section>\n<h2>Kinds of changes ({len(plan.kinds):,})</h2>\n"
@@ -33,13 +33,12 @@ def kinds(plan: Plan, users: Users) -> Iterator[str]:
 def _kind(number: int, kind: Kind, users: Users) -> Iterator[str]:
     yield f'<div class="kind" id="k{number}">\n<h3>{number}. {text(kind.form.capitalize())}: {kind.users:,}</h3>\n'
     yield f"<p>{text(kind.sentence)}</p>\n"
-    alike = "; ".join(attribute(name, sides) for name, sides in same(kind).items())
-    yield f"<p>The same for all of them: {alike}</p>\n" if alike else ""
-    yield f"<p>Examples: {', '.join(map(users.linked, kind.examples))}</p>\n"
-    yield f"<details><summary>Users of kind {number} ({kind.users:,})</summary>\n"
-    for chunk in chunked(kind.changes):
-        yield '<ul class="chunk">' + "".join(f"<li>{users.listed(each.user.name)}</li>\n" for each in chunk) + "</ul>\n"
-    yield "</details>\n</div>\n"
+    alike = same(kind)
+    yield f"<p>The same for all of them: {attributes(alike)}</p>\n" if alike else ""
+    shown = "Examples" if kind.users > len(kind.examples) else "Users"
+    yield f"<p>{shown}: {', '.join(map(users.linked, kind.examples))}</p>\n"
+    yield f'<p class="screen"><a href="#r{number}">Show {say.count(kind.users, "user")} of kind {number}</a></p>\n'
+    yield "</div>\n"
 
 
 def counts(plan: Plan) -> Iterator[str]:
@@ -77,17 +76,26 @@ def problems(plan: Plan, users: Users) -> Iterator[str]:
     for number, (kind, found) in enumerate(problem_kinds.grouped(plan.problems).items()):
         yield f'<div class="group">\n<h3>{text(kind)} ({len(found):,})</h3>\n'
         yield f'<p class="lead">{text(problem_kinds.explain(kind))}</p>\n'
-        rows = (_problem(problem, users, marked(marks.problem(problem))) for problem in found)
+        alike = problem_kinds.alike(found, marks.problem)
+        rows = (_problem(some, users, marked(marks.problem(some[0]))) for some in alike)
         yield from table(("About", "Users", "Why"), rows, f' data-problem="{number}"')
         yield "</div>\n"
     yield "</section>\n"
 
 
-def _problem(problem: Problem, users: Users, mark: str) -> list[str]:
+def _problem(alike: Sequence[Problem], users: Users, mark: str) -> list[str]:
+    """A row of problems that are alike; of several each user with its agent, which stands nowhere else."""
+    problem = alike[0]
+    named = list(map(users.linked, problem.users))
+    if len(alike) > 1:
+        each = (
+            ([*map(users.linked, p.users)], [prose(say.who(p.agent))] if p.agent is not None else []) for p in alike
+        )
+        named = [" ← ".join([*some, *agent]) for some, agent in each]
     nearby = "".join(f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})" for near in problem.near)
     nearby += "".join(f"<br>{say.OUTSIDE}: {users.linked(user)}" for user in problem.outside)
     return [
-        text(say.subject(problem)) + mark,
-        "<br>".join(map(users.linked, problem.users)),
-        text(problem.why) + nearby,
+        prose(say.about(alike)) + mark,
+        "<br>".join(named),
+        prose(problem.why) + nearby,
     ]

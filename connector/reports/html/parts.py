@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import islice
@@ -12,6 +13,9 @@ from connector.reports.visible import visible
 CHUNK: Final = 200
 """Rows that a browser lays out together, once they come near the screen. It can do that for blocks, not for rows."""
 T = TypeVar("T")
+_LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]"
+_RIGHT_TO_LEFT: Final = re.compile(f"{_LETTER}(?:(?:{_LETTER}|[ .'-])*{_LETTER})?")
+"""Words of scripts such as Hebrew and Arabic, and what stands between two of them within one value."""
 
 
 def text(value: str) -> str:
@@ -24,9 +28,14 @@ def isolated(shown: str) -> str:
     return text(shown) if shown.isascii() else f"<bdi>{text(shown)}</bdi>"
 
 
+def prose(said: str) -> str:
+    """A sentence. Values written right to left keep their place in it; else `old → new` would read as its opposite."""
+    return text(said) if said.isascii() else _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", text(said))
+
+
 def value(shown: str) -> str:
-    """A value in a fixed pitch; `bdi` keeps one that is written right to left from reordering what surrounds it."""
-    return f"<bdi><code>{text(shown)}</code></bdi>"
+    """A value in a fixed pitch."""
+    return f"<code>{isolated(shown)}</code>"
 
 
 def chunked(items: Iterable[T]) -> Iterator[list[T]]:
@@ -39,16 +48,22 @@ def chunked(items: Iterable[T]) -> Iterator[list[T]]:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = "") -> Iterator[str]:
     """A table of cells. `attributes`: of each of its rows."""
     row = f"<tr{attributes}>"
-    yield from tables(columns, (row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n" for cells in rows))
+    yield from tables(columns, (row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in rows))
 
 
 def tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
     """Rows that are whole, in a table for each chunk. The columns of all are equally wide."""
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     for number, chunk in enumerate(chunked(rows)):
-        yield f'<div class="chunk{"" if number else " first"}"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
-        yield from chunk
-        yield "</tbody>\n</table></div>\n"
+        yield from chunk_of(columns, chunk, first=not number)
+
+
+def chunk_of(columns: Sequence[str], rows: Sequence[str], attributes: str = "", *, first: bool = True) -> Iterator[str]:
+    """One table. Columns are named above the `first` of several. `attributes`: what its rows have in common."""
+    classes = " ".join(["part", *["chunk"] * (len(rows) == CHUNK), *["first"] * first])
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    yield f'<div class="{classes}"><table>\n<thead><tr>{head}</tr></thead>\n<tbody{attributes}>'
+    yield from rows
+    yield "</tbody>\n</table></div>\n"
 
 
 class Users:
@@ -61,20 +76,13 @@ class Users:
     def named(self, name: str) -> str:
         """A user by name; the person's first."""
         said = self._people.get(name)
-        person = "" if said is None or said == name else f'<span class="name">{isolated(said)}</span> '
+        person = "" if said is None or said == name else f"<b>{isolated(said)} </b>"
         return person + value(name)
 
     def linked(self, name: str) -> str:
         """The same, as a link where the page has a row for the user."""
-        return self._link(name, self.named(name))
-
-    def listed(self, name: str) -> str:
-        """In a long list: the link alone, which leads to the rest."""
-        return self._link(name, isolated(name))
-
-    def _link(self, name: str, shown: str) -> str:
         number = self._numbers.get(name)
-        return shown if number is None else f'<a href="#u{number}">{shown}</a>'
+        return self.named(name) if number is None else f'<a href="#u{number}">{self.named(name)}</a>'
 
 
 def marked(mark: str) -> str:

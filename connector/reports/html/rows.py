@@ -1,50 +1,56 @@
-"""One row a user: name, agent, rule, and each attribute as old → new; and the tools to find one among thousands."""
+"""One row a user: name, agent, rule, and each attribute as old → new; and the tools to find one among thousands.
+
+A browser's time for 50,000 rows is that of its elements and texts. So a row has few of each: routine is plain text, and
+what rows of a chunk share is said once, above them.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
-from connector.reports.html.parts import T, Users, isolated, marked, tables, text
+from connector.reports.html.parts import T, Users, chunk_of, chunked, isolated, marked, prose, text
 
 NOT_WRITTEN = (Result.CONFLICT, Result.FAILED)
 """Results that come first, in this order."""
-SECRET = ([say.HIDDEN_SET], [say.HIDDEN_CLEARED])
+COLUMNS = ("Row", "User", "Agent", "Rule", "Old → new")
+_SECRET = ([say.HIDDEN_SET], [say.HIDDEN_CLEARED])
 """What is shown of a secret. A value that reads like it is shown in quotation marks."""
+Group = tuple[Kind | None, Sequence[Change]]
+
+
+def groups(plan: Plan) -> list[Group]:
+    """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind."""
+    places = {change.user.id: place for place, kind in enumerate(plan.kinds) for change in kind.changes}
+    found: list[list[Change]] = [[] for _ in (*plan.kinds, None)]
+    for change in plan.changes:
+        found[places.get(change.user.id, -1)].append(change)
+    return [(kind, changes) for kind, changes in zip((*plan.kinds, None), found, strict=True) if kind or changes]
 
 
 class Rows:
     """The rows of a plan, and what they can be filtered by: to each row the numbers of its choices."""
 
-    def __init__(self, plan: Plan, outcomes: Sequence[Outcome] | None, users: Users) -> None:
+    def __init__(self, plan: Plan, outcomes: Sequence[Outcome] | None, users: Users, grouped: Sequence[Group]) -> None:
         self._users = users
         self._results = say.by_user(outcomes)
         self._marks = say.Marks(plan)
-        self._changes = sorted(enumerate(plan.changes, 1), key=self._place)
-        self._same = [same(kind) for kind in plan.kinds]
-        self._kinds = {change.user.id: place for place, kind in enumerate(plan.kinds) for change in kind.changes}
+        self._groups = grouped
+        self._count = len(plan.changes)
         self._attributes = _numbered(sorted({each.name for change in plan.changes for each in change.attributes}))
         self._rules = _numbered(sorted({-1 if change.rule is None else change.rule for change in plan.changes}))
         self._problems = _numbered(problem_kinds.grouped(plan.problems))
         self._of: dict[str | AgentRef | None, set[int]] = {}
         for problem in plan.problems:
-            for name in problem.users:
-                self._of.setdefault(name, set()).add(self._problems[problem.kind])
-            self._of.setdefault(problem.agent, set()).add(self._problems[problem.kind])
+            for about in (*problem.users, problem.agent):
+                self._of.setdefault(about, set()).add(self._problems[problem.kind])
         self._of.pop(None, None)
-        self._forms = [kind.form for kind in plan.kinds]
-
-    def _place(self, numbered: tuple[int, Change]) -> int:
-        outcome = self._results.get(numbered[1].user.id)
-        result = None if outcome is None else outcome.result
-        return NOT_WRITTEN.index(result) if result in NOT_WRITTEN else len(NOT_WRITTEN)
 
     def tools(self) -> Iterator[str]:
         """What the script shows: search, filters, sorting."""
-        kinds = [f"{number}. {form}" for number, form in enumerate(self._forms, 1)]
+        kinds = [f"{number}. {kind.form}" for number, (kind, _) in enumerate(self._groups, 1) if kind is not None]
         rules = ["no agent" if rule < 0 else say.by_rule(rule) for rule in self._rules]
         yield '<div class="tools" id="tools" role="search" aria-label="Users and problems" hidden>\n'
         yield '<label>Search <input type="search" id="search" autocomplete="off"></label>\n'
@@ -52,47 +58,69 @@ class Rows:
         yield _choice("attribute", "Attribute", "all attributes", self._attributes)
         yield _choice("rule", "Rule", "all rules", rules)
         yield _choice("problem", "Problem", "with and without", self._problems)
-        yield '<label>Sort by <select id="sort"><option value="0">plan</option><option value="1">user</option>'
-        yield '<option value="2">agent</option><option value="3">rule and kind</option></select></label>\n'
-        yield '<button type="button" id="reset">Show all</button>\n<output id="shown"></output>\n</div>\n'
+        yield '<label>Sort by <select id="sort"><option value="0">kind</option><option value="1">user</option>'
+        yield '<option value="2">agent</option><option value="3">rule</option></select></label>\n'
+        yield '<button type="button" id="reset">Show all</button>\n'
+        yield f'<output id="shown">{say.count(self._count, "user")}</output>\n</div>\n'
 
     def render(self) -> Iterator[str]:
-        """The rows, in chunks; conflicts and failures first."""
-        yield f'<section class="rows" id="changes">\n<h2>Changes ({len(self._changes):,})</h2>\n'
-        rows = (self._row(number, change) for number, change in self._changes)
-        yield from tables(("Row", "User", "Agent", "Rule", "Old → new"), rows)
+        """The rows, kind by kind, in chunks; of each kind conflicts and failures first."""
+        yield f'<section class="rows" id="changes">\n<h2>Changes ({self._count:,})</h2>\n'
+        number = 0
+        for place, (kind, changes) in enumerate(self._groups):
+            yield f'<section class="group" id="r{place + 1}">\n'
+            alike = {} if kind is None else same(kind)
+            yield from () if kind is None else _heading(place + 1, kind, alike)
+            for part, chunk in enumerate(chunked(sorted(changes, key=self._place))):
+                shared = {"kind": f"{place}"} | self._choices(chunk[0])
+                rows = []
+                for change in chunk:
+                    number += 1
+                    rows.append(self._row(number, change, shared, alike, "" if kind is None else f", kind {place + 1}"))
+                yield from chunk_of(COLUMNS, rows, _data(shared), first=not part)
+            yield "</section>\n"
         yield "</section>\n"
 
-    def _row(self, number: int, change: Change) -> str:
-        kind = self._kinds.get(change.user.id)
-        alike = {} if kind is None else self._same[kind]
+    def _place(self, change: Change) -> int:
         outcome = self._results.get(change.user.id)
-        became = "" if outcome is None else f'<p class="{outcome.result.value}">{text(say.outcome_text(outcome))}</p>'
-        said, hidden = [], 0
+        result = None if outcome is None else outcome.result
+        return NOT_WRITTEN.index(result) if result in NOT_WRITTEN else len(NOT_WRITTEN)
+
+    def _row(self, number: int, change: Change, shared: dict[str, str], alike: dict[str, say.Sides], kind: str) -> str:
+        outcome = self._results.get(change.user.id)
+        became = "" if outcome is None else f'<p class="{outcome.result.value}">{prose(say.outcome_text(outcome))}</p>'
+        said: list[str] = []
+        routine: list[str] = []
         for each in change.attributes:
             sides = say.sides(each)
-            hides = alike.get(each.name) == sides
-            hidden += hides
-            said.append(f'<div class="same">{plain(each.name, sides)}</div>' if hides else _marked(each.name, sides))
-        if hidden and kind is not None:
-            said.append(f'<span class="paper">{hidden} more as all of kind {kind + 1}</span>')
-        place = "" if kind is None else f' <a href="#k{kind + 1}">kind {kind + 1}</a>'
-        place += marked(self._marks.change(change))
+            if alike.get(each.name) == sides:
+                routine.append(attribute(each.name, sides, plain=True))
+            else:
+                said.append(attribute(each.name, sides))
+        own = {name: found for name, found in self._choices(change).items() if shared.get(name) != found}
+        problems = self._of.get(change.user.name, set()) | self._of.get(change.agent, set())
+        own |= {"problem": " ".join(map(str, sorted(problems)))} if problems else {}
         return (
-            f'<tr id="u{number}"{self._choices(change, kind)}><td><a href="#u{number}">{number}</a></td>'
-            f"<td>{self._users.named(change.user.name)}{became}</td><td>{text(say.who(change.agent))}</td>"
-            f"<td>{say.by_rule(change.rule)}{place}</td><td>{''.join(said)}</td></tr>\n"
+            f'<tr id="u{number}"{_data(own)}><td><a href="#u{number}">{number}</a></td>'
+            f"<td>{self._users.named(change.user.name)}{became}</td><td>{prose(say.who(change.agent))}</td>"
+            f"<td>{say.by_rule(change.rule) or 'no rule'}{kind}{marked(self._marks.change(change))}</td>"
+            f"<td>{_lines(said)}{_routine(routine, after=bool(said))}</td></tr>"
         )
 
-    def _choices(self, change: Change, kind: int | None) -> str:
-        problems = self._of.get(change.user.name, set()) | self._of.get(change.agent, set())
-        chosen = {
-            "kind": [] if kind is None else [kind],
-            "attribute": [self._attributes[each.name] for each in change.attributes],
-            "rule": [self._rules[-1 if change.rule is None else change.rule]],
-            "problem": sorted(problems),
-        }
-        return "".join(f' data-{name}="{" ".join(map(str, found))}"' for name, found in chosen.items() if found)
+    def _choices(self, change: Change) -> dict[str, str]:
+        attributes = sorted({self._attributes[each.name] for each in change.attributes})
+        rule = self._rules[-1 if change.rule is None else change.rule]
+        return {"attribute": " ".join(map(str, attributes)), "rule": f"{rule}"}
+
+
+def _heading(number: int, kind: Kind, alike: dict[str, say.Sides]) -> Iterator[str]:
+    yield f'<h3><a href="#k{number}">Kind {number}: {text(kind.form)} ({kind.users:,})</a></h3>\n'
+    if alike:
+        yield f'<p class="paper lead">In each row also: {attributes(alike)}</p>\n'
+
+
+def _data(choices: dict[str, str]) -> str:
+    return "".join(f' data-{name}="{found}"' for name, found in choices.items())
 
 
 def _numbered(names: Iterable[T]) -> dict[T, int]:
@@ -118,23 +146,31 @@ def same(kind: Kind) -> dict[str, say.Sides]:
     return alike
 
 
-def _marked(name: str, sides: say.Sides) -> str:
-    return f"<div>{attribute(name, sides)}</div>"
+def attributes(found: dict[str, say.Sides]) -> str:
+    """Several in a sentence."""
+    return "; ".join(attribute(name, sides) for name, sides in found.items())
 
 
-def attribute(name: str, sides: say.Sides) -> str:
-    """`mail old → new`. Of values of which some stay, those that go and come."""
+def _lines(attributes: Iterable[str]) -> str:
+    return ";\n".join(attributes)
+
+
+def _routine(attributes: Sequence[str], *, after: bool) -> str:
+    """What paper leaves out of a row, as it stands above all rows of the kind."""
+    return f'<i class="same">{_lines([""] * after + [*attributes])}</i>' if attributes else ""
+
+
+def attribute(name: str, sides: say.Sides, *, plain: bool = False) -> str:
+    """`mail old → new`. Of values of which some stay, those that go and come.
+
+    Marked up where a value goes, unless `plain`: what only comes is routine, and of routine a page has most.
+    """
     gone, come = (" | ".join(map(isolated, values)) for values in (sides.old, sides.new))
+    label = text(name)
+    if gone and not plain:
+        label, gone, come = f"<b>{label}</b>", f"<del>{gone}</del>", f"<ins>{come}</ins>" if come else ""
     if sides.kept:
-        shown = [f"<del>- {gone}</del>"] if gone else []
-        shown += [f"<ins>+ {come}</ins>"] if come else []
-        return f"<b>{text(name)}</b> {', '.join(shown)}"
-    if sides.new in SECRET:
-        return f"<b>{text(name)}</b> <ins>{come}</ins>"
-    before = f"<del>{gone}</del>" if gone else f"<i>{say.NONE}</i>"
-    return f"<b>{text(name)}</b> {before} → {f'<ins>{come}</ins>' if come else say.NONE}"
-
-
-def plain(name: str, sides: say.Sides) -> str:
-    """The same without marks, for what is routine: of that a page has most."""
-    return re.sub(r"</?(b|i|ins|del)>", "", attribute(name, sides))
+        return f"{label} " + ", ".join([f"- {gone}"] * bool(gone) + [f"+ {come}"] * bool(come))
+    if sides.new in _SECRET:
+        return f"{label} {come}"
+    return f"{label} {gone or say.NONE} → {come or say.NONE}"

@@ -1,4 +1,7 @@
-"""The script of the page: copy, search, filter and sort. It asks nothing of anybody, and the page reads without it."""
+"""The script of the page: copy, search, filter and sort. It asks nothing of anybody, and the page reads without it.
+
+It looks at the rows only when somebody searches, filters or sorts: until then it costs nothing, however many there are.
+"""
 
 from __future__ import annotations
 
@@ -19,61 +22,77 @@ copy.addEventListener("click", async () => {
 const tools = the("tools");
 if (!tools) return;
 tools.hidden = false;
-const rows = [...document.querySelectorAll("#changes tbody tr")];
-const bodies = [...document.querySelectorAll("#changes tbody")];
-const problems = [...document.querySelectorAll("#problems tbody tr")];
-const filters = ["kind", "attribute", "rule", "problem"].map(the).filter(Boolean);
+const changes = the("changes"), problems = the("problems");
+const filters = ["kind", "attribute", "rule", "problem"].map(the);
 const search = the("search"), sort = the("sort"), shown = the("shown");
-const order = new Map(rows.map((row, place) => [row, place]));
-const said = new Map();
-const text = row => {
-  if (!said.has(row)) said.set(row, row.textContent.toLowerCase());
-  return said.get(row);
-};
-const has = (row, filter) => !filter.value || (row.dataset[filter.id] || "").split(" ").includes(filter.value);
-const chunks = selector => {
+const listed = parent => parent ? [...parent.querySelectorAll("tbody")].flatMap(body => [...body.rows].map(row => (
+  {row, body, chosen: {...body.dataset, ...row.dataset}, text: row.textContent.toLowerCase()}))) : [];
+let known = null;
+const all = () => known ??= {users: listed(changes), others: listed(problems)};
+const chosen = (each, by) => by.every(filter =>
+  !filter.value || (each.chosen[filter.id] || "").split(" ").includes(filter.value));
+const lay = parent => {
+  const sorted = sort.value !== "0";
   let first = true;
-  for (const chunk of document.querySelectorAll(selector)) {
-    const some = chunk.querySelector("tbody tr:not(.out)") !== null;
-    chunk.classList.toggle("out", !some);
-    chunk.classList.toggle("first", some && first);
-    first &&= !some;
+  for (const group of parent ? parent.querySelectorAll(".group") : []) {
+    if (!sorted || parent !== changes) first = true;
+    let some = false;
+    for (const part of group.querySelectorAll(".part")) {
+      const any = part.querySelector("tbody tr:not(.out)") !== null;
+      part.classList.toggle("out", !any);
+      part.classList.toggle("first", any && first);
+      first &&= !any;
+      some ||= any;
+    }
+    group.classList.toggle("out", !some);
   }
 };
 const show = () => {
   const words = search.value.toLowerCase().split(/\\s+/).filter(Boolean);
-  const found = (row, by) => by.every(each => has(row, each)) && words.every(word => text(row).includes(word));
-  let count = 0;
-  for (const row of rows) {
-    const some = found(row, filters);
-    row.classList.toggle("out", !some);
-    count += some;
-  }
-  const of = filters.filter(each => each.id === "problem");
-  for (const row of problems) row.classList.toggle("out", !found(row, of));
-  chunks("#changes .chunk");
-  for (const group of document.querySelectorAll("#problems .group"))
-    group.classList.toggle("out", group.querySelector("tbody tr:not(.out)") === null);
-  shown.textContent = `${count.toLocaleString("en")} of ${rows.length.toLocaleString("en")} users`;
+  const pick = (rows, by) => {
+    let count = 0;
+    for (const each of rows) {
+      const some = chosen(each, by) && words.every(word => each.text.includes(word));
+      each.row.classList.toggle("out", !some);
+      count += some;
+    }
+    return count;
+  };
+  const {users, others} = all(), count = pick(users, filters);
+  pick(others, filters.filter(each => each.id === "problem"));
+  lay(changes);
+  lay(problems);
+  shown.textContent = `${count.toLocaleString("en")} of ${users.length.toLocaleString("en")} users`;
 };
 const arrange = () => {
   const column = Number(sort.value), compare = new Intl.Collator("en", {numeric: true}).compare;
-  const keyed = rows.map(row => [column ? row.cells[column].textContent : "", order.get(row), row]);
-  keyed.sort((a, b) => compare(a[0], b[0]) || a[1] - b[1]);
-  const size = Math.max(...bodies.map(body => body.rows.length));
-  bodies.forEach((body, place) => {
-    body.replaceChildren(...keyed.slice(place * size, (place + 1) * size).map(each => each[2]));
-  });
-  chunks("#changes .chunk");
+  const {users} = all();
+  const keyed = users.map((each, place) => [column ? each.row.cells[column].textContent : "", place, each.row]);
+  if (column) keyed.sort((a, b) => compare(a[0], b[0]) || a[1] - b[1]);
+  const sizes = new Map();
+  for (const {body} of users) sizes.set(body, (sizes.get(body) || 0) + 1);
+  let from = 0;
+  for (const [body, size] of sizes) {
+    body.replaceChildren(...keyed.slice(from, from + size).map(each => each[2]));
+    from += size;
+  }
+  changes.classList.toggle("sorted", column > 0);
+  lay(changes);
 };
 const reset = () => {
   search.value = "";
   for (const each of filters) each.value = "";
   show();
 };
+const open = kind => {
+  if (sort.value !== "0") { sort.value = "0"; arrange(); }
+  reset();
+  the("kind").value = kind;
+  show();
+};
 const follow = () => {
   const target = location.hash && the(location.hash.slice(1));
-  if (!target || !target.classList.contains("out")) return;
+  if (!target || !target.closest(".out")) return;
   reset();
   target.scrollIntoView();
 };
@@ -82,8 +101,10 @@ search.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(s
 for (const each of filters) each.addEventListener("change", show);
 sort.addEventListener("change", arrange);
 the("reset").addEventListener("click", reset);
+for (const link of document.querySelectorAll(".kind a[href^='#r']"))
+  link.addEventListener("click", () => open(String(link.hash.slice(2) - 1)));
 addEventListener("hashchange", follow);
-shown.textContent = `${rows.length.toLocaleString("en")} users`;
-if (search.value || sort.value !== "0" || filters.some(each => each.value)) { arrange(); show(); }
+if (sort.value !== "0") arrange();
+if (search.value || filters.some(each => each.value)) show();
 })();
 """

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 STYLE: Final = """
+:root { scroll-padding-top: 9rem; }
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --line: #d8dee6; --page: #ffffff; --card: #f5f7fa;
   --bad: #a3161f; --bad-page: #fdf0f0; --old: #8a2430; --new: #14613a; --note: #fff8e1; --link: #0b4fa8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #a0abba; --line: #364152; --page: #151a21;
@@ -41,32 +42,46 @@ button, input, select { font: inherit; color: inherit; background: var(--card); 
 .cards b { display: block; font-size: 1.5rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .cards span { font-weight: 600; } .cards small { display: block; color: var(--soft); line-height: 1.3; }
 .zero b, .zero span { color: var(--soft); font-weight: 400; }
-.kind { padding: .4rem 0 .6rem; border-top: 1px solid var(--line); }
+.kind { padding: .4rem 0 .6rem; }
+.kind + .kind { border-top: 1px solid var(--line); }
 .kind h3 { margin-top: .2rem; }
-.kind ul { columns: 24rem; margin: .3rem 0 0; padding-left: 1.2rem; }
 .tools { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin-top: 2rem;
   padding: .6rem .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; }
 .tools label { display: flex; flex-direction: column; max-width: 14rem; font-size: .85rem; }
-.tools output { align-self: end; }
-.chunk { content-visibility: auto; contain-intrinsic-size: auto 6000px; }
-ul.chunk { contain-intrinsic-size: auto 3000px; }
+.tools button, .tools output { align-self: end; }
+.chunk { content-visibility: auto; contain-intrinsic-size: auto 8000px; }
+.rows .chunk { contain-intrinsic-size: auto 20000px; }
 table { width: 100%; border-collapse: collapse; table-layout: fixed; }
 th, td { padding: .3rem .6rem .3rem 0; text-align: left; vertical-align: top; border-top: 1px solid var(--line);
   overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 600; font-size: .85rem; border-top: 0; }
+th:first-child:nth-last-child(2) { width: 38%; }
+.refused th:nth-child(1), .refused th:nth-child(2) { width: 13%; } .refused th:nth-child(3) { width: 30%; }
+#problems th:nth-child(1) { width: 30%; } #problems th:nth-child(2) { width: 28%; }
 .rows th:nth-child(1) { width: 4rem; } .rows th:nth-child(2) { width: 28%; } .rows th:nth-child(3) { width: 15%; }
 .rows th:nth-child(4) { width: 6rem; }
-.rows .chunk:not(.first) th { padding: 0; font-size: 0; line-height: 0; }
-.rows tr { scroll-margin-top: 9rem; } :target { background: var(--note); }
+.part:not(.first) th { padding: 0; font-size: 0; line-height: 0; }
+tr:target { background: var(--note); }
 .numbers td:not(:first-child), .numbers th:not(:first-child) { text-align: right; font-variant-numeric: tabular-nums; }
 .numbers { max-width: 50rem; }
-.name { font-weight: 600; }
-.rows ins, .rows del { font: .9em/1.4 ui-monospace, monospace; white-space: pre-wrap; }
-i { font-style: normal; }
-.same { color: var(--soft); } .rows td:nth-child(4) a { display: block; }
+td b { font-weight: 600; }
+.rows td:last-child { font: .85em/1.5 ui-monospace, monospace; white-space: pre-wrap; }
+.same { color: var(--soft); font-style: normal; }
+.sorted h3, .sorted .lead { display: none; }
 ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-decoration: none; }
 .paper { display: none; }
 @media screen { .out { display: none; } }
+@media screen and (max-width: 50rem) {
+  :root { scroll-padding-top: 0; } body { padding: 1rem .8rem; }
+  dl div { display: block; margin-bottom: .3rem; }
+  .tools { position: static; }
+  .part:not(.numbers *) :is(thead, th) { display: none; }
+  .part:not(.numbers *) :is(table, tbody, tr, td) { display: block; }
+  .part:not(.numbers *) tr { padding: .4rem 0; border-top: 1px solid var(--line); }
+  .part:not(.numbers *) td { padding: .1rem 0; border: 0; }
+  .rows td:first-child { float: left; margin-right: .8rem; }
+  .numbers th:first-child { width: 40%; }
+}
 @media print {
   :root { --ink: #000; --soft: #444; --line: #999; --page: #fff; --card: #fff; --bad: #a3161f; --bad-page: #fff;
     --old: #6d1c26; --new: #0e4a2c; --note: #fff; --link: #000; color-scheme: light; }
@@ -75,24 +90,23 @@ ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-
   h1 { font-size: 13pt; } h2 { margin: 8pt 0 2pt; font-size: 10pt; } h3 { margin: 4pt 0 1pt; font-size: 8pt; }
   h1, h2, h3, caption, .lead { break-after: avoid; }
   p { margin: 1pt 0 2pt; }
-  .tools, details, button { display: none; }
+  .headline { font-size: 10pt; }
+  .tools, button, .screen { display: none; }
   .chunk { content-visibility: visible; }
   .cards { display: block; } .cards li { display: inline; padding: 0 8pt 0 0; border: 0; }
   .cards b, .cards small { display: inline; font-size: inherit; } .cards small { display: none; }
-  .kind, .refused, .note { padding: 1pt 0; margin-top: 3pt; break-inside: avoid; }
-  th, td { padding: .6pt 4pt .6pt 0; border-top: .3pt solid var(--line); }
+  .kind, .refused, .note { padding: 1pt 0; margin-top: 3pt; break-inside: avoid; } .refused { padding: 2pt 4pt; }
+  th, td { padding: .6pt 4pt .6pt 0; border-top: .3pt solid var(--line); } th { font-size: inherit; }
   tr { break-inside: avoid; }
-  thead { break-after: avoid; }
   table { font-size: 7pt; line-height: 1.15; } .rows, .rows table { font-size: 6.2pt; line-height: 1.08; }
   .rows code, .rows ins, .rows del { font: inherit; }
   .rows thead { display: none; } .rows table, .rows tbody { display: block; }
   .rows tr { display: block; padding: .2pt 0; border-top: .3pt solid var(--line); }
   .rows td { display: inline; padding: 0; border: 0; } .rows td:not(:last-child)::after { content: " \\b7  "; }
-  .rows td i { display: none; } .rows td p { display: inline; }
-  .rows td:nth-child(4) a { display: inline; }
-  .rows td div { display: inline; } .rows td div:not(:last-child)::after { content: "; "; }
-  .rows td .same { display: none; }
-  .paper { display: inline; }
+  .rows td:last-child { font: inherit; white-space: normal; } .rows td p { display: inline; }
+  .rows td p::before { content: " \\b7  "; }
+  .rows:not(.sorted) .same { display: none; }
+  .paper { display: block; }
   .sign { display: block; margin-top: 14pt; break-inside: avoid; }
   .sign td { height: 30pt; border: .5pt solid #000; padding: 2pt; }
   .sign th { border: .5pt solid #000; padding: 2pt; }

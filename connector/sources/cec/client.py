@@ -14,18 +14,16 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-import structlog
 
 from connector.errors import DeniedError, FileError, IncompleteRead
 from connector.model import Secret, Tenant, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
-from connector.settings.job import CecSource as CecSourceSettings
+from connector.runtime.log import log
+from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.cec import token
 from connector.sources.cec.exchange import REFUSED, Exchange
 from connector.sources.records import decode
-
-log = structlog.get_logger(__name__)
 
 SPELLINGS: Final = ("CC-Mangemant", "CC-Management")
 """How the vendor's pages spell one and the same part of the path."""

@@ -6,17 +6,14 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
-import structlog
-
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
 from connector.net import tls
 from connector.net.http import Answer, Channel, host_of_redirect
 from connector.net.quoting import looks_like, phrase
 from connector.net.retry import seconds_to_wait
-from connector.settings.job import CecSource as CecSourceSettings
+from connector.runtime.log import log
+from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.envelopes import envelope_in
-
-log = structlog.get_logger(__name__)
 
 REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 LONGEST: Final = 120.0

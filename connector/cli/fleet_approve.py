@@ -1,0 +1,57 @@
+"""`fleet approve` and `fleet reject`: what people say to a plan that waits."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import click
+
+from connector.cli.approvals import approval_option, said_how, signed
+from connector.cli.fleet import fleet_option
+from connector.cli.running import job_argument, say_text
+
+_digest_argument = click.argument("digest")
+
+
+@click.command
+@job_argument
+@_digest_argument
+@approval_option
+@fleet_option
+def command(job: Path, digest: str, signatures: tuple[Path, ...], named: Path | None) -> int:
+    """Let the waiting plan of JOB be applied. DIGEST is that of the plan, as `fleet status` and the plan show it.
+
+    Where JOB has approvers, they sign what `fleet plan --save` writes.
+    """
+    from connector.run.waiting import check_approval
+
+    with said_how("plan.json", ("fleet", "plan", str(job), "--save", "plan.json")):
+        pairs = signed(b"", signatures).signatures
+        check_approval(job, digest, pairs)
+    sent = {str(number): base64.b64encode(octets).decode() for number, (_, octets) in enumerate(pairs, 1)}
+    judge(job, digest, named, approved=True, signatures=sent)
+    say_text("Approved. The fleet applies it as soon as its limits allow.")
+    return 0
+
+
+def judge(job: Path, digest: str, named: Path | None, *, approved: bool, signatures: dict[str, str]) -> None:
+    """Tell the run of a job. Raises UsageError where it does not wait with this plan."""
+    from connector.fleet import asking
+    from connector.fleet.client import ask
+    from connector.fleet.values import Verdict
+    from connector.settings.fleet import find
+
+    verdict = Verdict(digest, approved, signatures)
+    ask(find(job.parent, named), lambda client: asking.judge(client, job.stem, verdict))
+
+
+@click.command
+@job_argument
+@_digest_argument
+@fleet_option
+def reject(job: Path, digest: str, named: Path | None) -> int:
+    """End the run of JOB whose plan waits. The next tick plans anew. DIGEST is that of the plan."""
+    judge(job, digest, named, approved=False, signatures={})
+    say_text("Rejected. Nothing of that plan is written.")
+    return 0

@@ -1,0 +1,106 @@
+"""`fleet status`: how all jobs stand."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.advice import Exit
+from connector.cli.fleet import fleet_option, folder_argument
+from connector.cli.running import say
+from connector.reports.visible import visible
+
+if TYPE_CHECKING:
+    from connector.fleet.values import FleetState, Told
+
+
+@click.command
+@folder_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@fleet_option
+def command(folder: Path, *, as_json: bool, named: Path | None) -> int:
+    """Show how the jobs in FOLDER stand: failing and refused ones first, then those that wait for approval.
+
+    The exit code is 1 while a job fails or applies have stopped, else 0.
+    """
+    from connector.fleet.asking import known
+    from connector.fleet.client import ask
+    from connector.fleet.jobs import names
+    from connector.settings.fleet import find
+
+    fleet = find(folder, named)
+    found = ask(fleet, known)
+    there = names(folder, fleet.path)
+    if as_json:
+        from msgspec import json
+
+        click.echo(json.format(json.encode(_document(found, there)), indent=1).decode())
+    else:
+        say(f"{line}\n" for line in _lines(found, there, folder))
+    return Exit.FAILED if found.braked or any(each.state == "failing" for each in _told(found, there)) else 0
+
+
+def _told(found: FleetState, there: list[str]) -> list[Told]:
+    from connector.fleet.values import STATES
+
+    named = [each for name, each in found.jobs.items() if name in there]
+    return sorted(named, key=lambda each: (STATES.index(each.state), each.job))
+
+
+def _document(found: FleetState, there: list[str]) -> dict[str, Any]:
+    jobs = [
+        {
+            "job": each.job, "state": each.state, "since": _time(each.since), "last": _time(each.at),
+            "last_good": _time(each.good), "exit_code": each.code, "digest": each.digest, "changes": each.changes,
+        }
+        for each in _told(found, there)
+    ]  # fmt: skip
+    return {
+        "form": "cec-connector/fleet/1",
+        "applies_stopped_since": _time(found.braked),
+        "waiting_to_begin": len(found.asked),
+        "under_way": sorted(ask.workflow.rpartition("/")[2] for ask, _ in found.held.values()),
+        "not_run_yet": [name for name in there if name not in found.jobs],
+        "jobs": jobs,
+    }
+
+
+def _time(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
+
+
+def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
+    from connector.fleet.values import STATES
+
+    told = _told(found, there)
+    if found.braked:
+        yield f"APPLIES HAVE STOPPED since {_time(found.braked)}: too many jobs turned bad, or the workflow that keeps"
+        yield "the limits was ended by hand. Find the cause by the jobs below and the logs of the workers."
+        yield "To let applies begin again, run:"
+        yield f"    cec-connector fleet resume {visible(shlex.quote(str(folder)))}"
+        yield ""
+    for state in STATES:
+        jobs = [each for each in told if each.state == state]
+        if not jobs:
+            continue
+        yield f"{state}: {len(jobs):,}"
+        if state == "in step":
+            continue
+        for each in jobs:
+            yield f"    {each.job}  since {_time(each.since)}{_about(each)}"
+    left = [name for name in there if name not in found.jobs]
+    if left:
+        yield f"not run yet: {len(left):,}"
+    yield f"under way: {len(found.held):,}, waiting to begin: {len(found.asked):,}"
+
+
+def _about(told: Told) -> str:
+    if told.state in ("waiting for approval", "refused", "rejected") and told.digest:
+        return f", {told.changes:,} change{'' if told.changes == 1 else 's'}, {told.digest}"
+    last = f", last good {_time(told.good)}" if told.good else ""
+    return f", exit code {told.code}{last}"

@@ -1,0 +1,64 @@
+"""`fleet worker`: takes work from the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from connector.cli.fleet import fleet_option, folder_argument
+from connector.cli.serve import listen_option
+
+if TYPE_CHECKING:
+    from connector.scheduler.web import Address
+    from connector.settings.fleet import LoadedFleet
+
+
+@click.command
+@folder_argument
+@click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Steps at a time.")
+@click.option(
+    "--finish",
+    type=click.IntRange(0, 86400),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for runs under way after SIGTERM, before another worker takes them over.",
+)
+@listen_option
+@fleet_option
+@click.pass_obj
+def command(
+    log_level: str | None, folder: Path, *, at_once: int, finish: int, listen: Address, named: Path | None
+) -> int:
+    """Run the jobs in FOLDER as the fleet says, until SIGTERM. Any number of workers share the work."""
+    import gc
+
+    from connector.cli.logs import configure, files, is_quiet
+    from connector.settings.fleet import find
+
+    gc.set_threshold(700, 10, 10)  # Python's own: what lives for months must not gather cycles as a run may
+    log_level = log_level or ("warning" if is_quiet(log_level) else None)
+    configure(log_level)
+    options = [f"--log-level={log_level}"] if log_level else []
+    options += [f"--log-file={path}" for path in files()]
+    asyncio.run(_work(find(folder, named), folder, options, listen, at_once=at_once, finish=finish))
+    return 0
+
+
+async def _work(
+    fleet: LoadedFleet, folder: Path, options: list[str], listen: Address, *, at_once: int, finish: float
+) -> None:
+    from connector.fleet.client import connect
+    from connector.fleet.jobs import names
+    from connector.fleet.worker import FleetWorker
+    from connector.runtime.log import log
+    from connector.scheduler.web import Web
+
+    names(folder, fleet.path)
+    worker = FleetWorker(await connect(fleet), fleet, folder, options, at_once=at_once, finish=finish)
+    with Web(listen, worker) as web:
+        log.info("working", address=str(web.address), folder=str(folder))
+        await worker.run()

@@ -1,0 +1,126 @@
+"""The workflow that keeps the limits of all jobs together. What `workflows.py` says of repeating holds for it, too."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from connector.fleet.limits import Gate
+    from connector.fleet.values import Ask, FleetState, Limits, Over, Told
+
+_CHECK: Final = 60.0
+"""Seconds between two looks for workflows that were ended by hand while they held a place."""
+_LONG: Final = 4_000
+"""Events after which the limits go on in a new history."""
+
+
+@workflow.defn(name="Fleet")
+class Fleet:
+    """The limits of all jobs together, and how each job stands."""
+
+    @workflow.init
+    def __init__(self, known: FleetState) -> None:
+        self._gate = Gate(known)
+        self._news = True
+        self._aside: list[asyncio.Task[None]] = []
+
+    @workflow.run
+    async def run(self, known: FleetState) -> None:  # noqa: ARG002  # `__init__` has it, before any signal
+        """Let steps in as the limits allow. It never ends, but goes on in a new history from time to time."""
+        while True:
+            self._news = False
+            now = workflow.now().timestamp()
+            for ask in self._gate.grant(now):
+                try:
+                    await workflow.get_external_workflow_handle(ask.workflow).signal("let_in", ask.token)
+                except FailureError:  # it has been ended by hand
+                    self._gate.over(Over(ask.token), now)
+                    self._news = True
+            self._aside = [each for each in self._aside if not each.done()]
+            if self._gate.asked and now - self._gate.checked >= _CHECK:
+                self._gate.checked = now
+                self._aside.append(asyncio.create_task(self._let_go()))
+            info = workflow.info()
+            long = info.get_current_history_length() > _LONG or info.is_continue_as_new_suggested()
+            if long and not self._aside:
+                workflow.continue_as_new(self._gate.known())
+            await self._wait()
+
+    async def _wait(self) -> None:
+        now = workflow.now().timestamp()
+        at = self._gate.look_at(now)
+        seconds = None if at is None else max(at - now, 0.01)
+        if self._gate.asked:
+            seconds = min(seconds or _CHECK, _CHECK)
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._news, timeout=seconds)
+
+    async def _sound(self) -> None:
+        """Have somebody told that applies stop, whatever becomes of that."""
+        with suppress(ActivityError):
+            await workflow.execute_local_activity(
+                "alarm", self._gate.endings, start_to_close_timeout=timedelta(seconds=60),
+                schedule_to_close_timeout=timedelta(seconds=300),
+            )  # fmt: skip
+        self._news = True
+
+    async def _let_go(self) -> None:
+        """Take back what is held by workflows that were ended by hand."""
+        held = sorted({ask.workflow for ask, _ in self._gate.held.values()})
+        gone: list[str] = []
+        with suppress(ActivityError):
+            gone = await workflow.execute_local_activity(
+                "ended", held, result_type=list[str], start_to_close_timeout=timedelta(seconds=30),
+                schedule_to_close_timeout=timedelta(seconds=60),
+            )  # fmt: skip
+        for token, (ask, _) in list(self._gate.held.items()):
+            if ask.workflow in gone:
+                self._gate.over(Over(token), workflow.now().timestamp())
+        self._news = True
+
+    @workflow.signal
+    def ask(self, ask: Ask) -> None:
+        """A step asks to begin."""
+        self._gate.ask(ask)
+        self._news = True
+
+    @workflow.signal
+    def over(self, over: Over) -> None:
+        """A step has ended."""
+        self._gate.over(over, workflow.now().timestamp())
+        self._news = True
+
+    @workflow.signal
+    def tell(self, told: Told) -> None:
+        """A job's run has come to this."""
+        if self._gate.tell(told, workflow.now().timestamp()):
+            self._aside.append(asyncio.create_task(self._sound()))
+        self._news = True
+
+    @workflow.signal
+    def resume(self) -> None:
+        """Applies may begin again."""
+        self._gate.resume()
+        self._news = True
+
+    @workflow.signal
+    def configure(self, limits: Limits) -> None:
+        """From now on these limits hold."""
+        self._gate.configure(limits)
+        self._news = True
+
+    @workflow.signal
+    def forget(self, jobs: list[str]) -> None:
+        """These jobs are no part of the fleet any more."""
+        self._gate.forget(set(jobs))
+
+    @workflow.query
+    def known(self) -> FleetState:
+        """All that is known."""
+        return self._gate.known()

@@ -1,0 +1,163 @@
+"""A worker: it takes workflows and steps from the engine until it is told to stop, and lets what runs end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Worker
+
+from connector.fleet.activities import Activities
+from connector.fleet.alarm import alarm
+from connector.fleet.keeper import Fleet
+from connector.fleet.values import FLEET, STATES, Brake, FleetState, Limits
+from connector.fleet.workflows import Job, Tick
+from connector.observers.metrics import FleetMetrics, Metrics
+from connector.observers.run_summary import RunSummary
+from connector.runtime.log import log
+from connector.scheduler.notification_queue import NotificationQueue
+from connector.scheduler.worker_protocol import Result
+from connector.settings.fleet import FleetFile, LoadedFleet
+from connector.settings.job import LoadedJob
+
+_KEEP: Final = 15.0
+"""Seconds between two looks at the workflow that keeps the limits."""
+SILENT: Final = 120.0
+"""Seconds without an answer of the engine after which a worker is not ready."""
+
+
+def limits_of(fleet: FleetFile) -> Limits:
+    """The limits that a fleet's file sets."""
+    limits = fleet.limits
+    brake = Brake(limits.brake.share / 100, limits.brake.least, limits.brake.window)
+    return Limits(limits.applies, limits.per_server, limits.source_rate, brake)
+
+
+class FleetWorker:
+    """One worker of a fleet. `at_once`: so many steps at a time.
+
+    `finish`: seconds that runs under way have when it is told to stop, before they are handed over.
+    """
+
+    def __init__(
+        self, client: Client, fleet: LoadedFleet, folder: Path, options: Sequence[str], *, at_once: int, finish: float
+    ) -> None:
+        self._client = client
+        self._task_queue = fleet.settings.task_queue
+        self._limits = limits_of(fleet.settings)
+        self._at_once = at_once
+        self._finish = finish
+        self._metrics = Metrics()
+        self._fleet_metrics = FleetMetrics(self._metrics.registry)
+        self._lock = threading.Lock()
+        self._notices = NotificationQueue()
+        self._activities = Activities(folder, options, client, told=self._told, alarm=partial(alarm, fleet))
+        self._answered = time.monotonic()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT. A second one ends runs under way, each in good order."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number, stop)
+        with self._notices:
+            async with self._worker():
+                keeper = asyncio.create_task(self._keep())
+                await stop.wait()
+                keeper.cancel()
+
+    def _worker(self) -> Worker:
+        does = self._activities
+        return Worker(
+            self._client,
+            task_queue=self._task_queue,
+            workflows=[Job, Tick, Fleet],
+            activities=[does.look, does.step, does.ended, does.alarm],
+            max_concurrent_activities=self._at_once,
+            graceful_shutdown_timeout=timedelta(seconds=self._finish),
+        )
+
+    def _signalled(self, number: int, stop: asyncio.Event) -> None:
+        log.info("stopping", why=signal.Signals(number).name, running=sorted(self._activities.running.values()))
+        if self._stopping:
+            self._activities.hand_over()
+        self._stopping = True
+        stop.set()
+
+    def _told(self, job: LoadedJob, summary: RunSummary, result: Result) -> None:
+        with self._lock:
+            self._metrics.take(summary)
+        if not result.stopped:
+            self._notices.told(job, summary, None)
+
+    async def _keep(self) -> None:
+        """See to it that the limits are kept, and look at how all jobs stand."""
+        told = False
+        while True:
+            try:
+                handle = await self._begun()
+                known = await handle.query(Fleet.known)
+                if not told and known.limits != self._limits:
+                    await handle.signal(Fleet.configure, self._limits)
+                told = True
+                self._answered = time.monotonic()
+                self._measure(known)
+            except (RPCError, TemporalError) as fault:
+                log.warning("engine does not answer", reason=type(fault).__name__)
+            await asyncio.sleep(_KEEP)
+
+    async def _begun(self) -> WorkflowHandle[Fleet, None]:
+        """The workflow of the limits. Where one was ended by hand, what it knew is lost: then applies stop at first."""
+        handle = self._client.get_workflow_handle_for(Fleet.run, FLEET)
+        braked = 0.0
+        try:
+            found = await handle.describe()
+        except RPCError as fault:
+            if fault.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        else:
+            if found.status is WorkflowExecutionStatus.RUNNING:
+                return handle
+            braked = time.time()
+            log.error("applies stop", reason="the workflow that keeps the limits was ended by hand")
+        await self._client.start_workflow(
+            Fleet.run, FleetState(self._limits, braked=braked), id=FLEET, task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )  # fmt: skip
+        return handle
+
+    def _measure(self, known: FleetState) -> None:
+        counts = Counter(each.state for each in known.jobs.values())
+        with self._lock:
+            self._fleet_metrics.tell(
+                {state: counts[state] for state in STATES},
+                stopped=bool(known.braked), waiting=len(known.asked), under_way=len(known.held),
+            )  # fmt: skip
+
+    # ------------------------------------------------------------ asked from other threads
+
+    def ill(self) -> list[str]:
+        """Nothing of its own can hold it up: the engine has the timetable."""
+        return []
+
+    def unready(self) -> list[str]:
+        """Why it takes no work."""
+        silent = time.monotonic() - self._answered
+        return [f"the engine has not answered for {silent:.0f} seconds"] if silent > SILENT else []
+
+    def metrics(self) -> str:
+        """As `serve`'s, for the jobs that this worker ran, and the numbers of the whole fleet."""
+        with self._lock:
+            return self._metrics.render()

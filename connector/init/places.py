@@ -1,0 +1,323 @@
+"""Places for an agent's fields in a schema that no ready mapping knows: by name, syntax, class, and what is empty."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set as AbstractSet
+from contextlib import closing
+from itertools import islice, takewhile
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.init.attributes import USERS, allowed
+from connector.init.fields import FIELDS, NEEDED, Field, named_for, unused_beside
+from connector.init.rules import Sample, keys
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeInfo,
+    ClassInfo,
+    Description,
+    Held,
+    Secret,
+    Tenant,
+    User,
+    View,
+)
+from connector.reconcile import equality
+from connector.reconcile.checks.schema_checks import SchemaChecks, Survey, classes_of
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.mapping import Mapping, MatchRule
+from connector.run.adapters import reader_of
+from connector.settings import job as jobs
+
+_HIDDEN: Final = "this account cannot see which values it holds"
+_IN_A_FILE: Final = "a file shows a password to everybody who can open it"
+_FEW: Final = 10
+"""Where at most one in so many users holds another value, an attribute is taken for a place all the same."""
+
+
+class Place(Struct, frozen=True):
+    """An attribute for a field.
+
+    `holders`: ids of the users that were looked at and hold another value. `owns`: as in the mapping. `stays`: these
+    users keep their values. `barred`: why it cannot be mapped, although nobody would lose a value.
+    """
+
+    field: Field
+    info: AttributeInfo
+    rank: int
+    holders: frozenset[str] = frozenset()
+    owns: str | None = None
+    stays: bool = False
+    barred: str = ""
+
+    @property
+    def free(self) -> bool:
+        return not self.barred and (self.stays or not self.holders)
+
+    @property
+    def rule(self) -> str:
+        """Its line of a mapping."""
+        template = Template.parse(self.field.template)
+        keys = [f'value: "{template.text}"']
+        keys += [] if self.owns is None else [f"owns: {json.dumps(self.owns)}"]
+        keys += ["unique: true"] if self.field.unique and self.info.comparable else []
+        keys += ["secret: true"] if template.secret else []
+        return f"{self.info.name}: " + (f'"{template.text}"' if len(keys) == 1 else f"{{{', '.join(keys)}}}")
+
+
+class Places(Struct, frozen=True):
+    """The places by field, the best first, the auxiliary classes that users need for them, and how many were seen.
+
+    `closed`: attributes for a field, each with how many users could not take it, and why. `unused`: for a field without
+    a place, attributes of the same class that hold nothing but ours.
+    """
+
+    found: dict[str, list[Place]]
+    classes: tuple[str, ...]
+    users: int
+    closed: dict[str, dict[str, tuple[int, str]]] = {}
+    unused: dict[str, list[Place]] = {}
+
+    @property
+    def best(self) -> list[Place]:
+        """Of each field the one that is mapped, or would be."""
+        return [several[0] for several in self.found.values()]
+
+    def suffice(self, *, microsoft: bool) -> bool:
+        """Whether a user's softphone can be told from what is written there, or could but for a few users' values."""
+        needed = self._needed(microsoft=microsoft)
+        few = any(_FEW * len(place.holders) <= self.users for place in needed)
+        return any(place.free for place in needed) or (few and any(place.free for place in self.best))
+
+    def fault(self, *, microsoft: bool) -> str:
+        """Why they do not; empty where the schema has no attribute for a softphone."""
+        needed = self._needed(microsoft=microsoft)
+        if needed:
+            names = ", ".join(sorted(place.info.name for place in needed))
+            return f"{self.hold(frozenset[str]().union(*(place.holders for place in needed)))} in {names}"
+        closed = {name: why for text in sorted(NEEDED) for name, why in self.closed.get(text, {}).items()}
+        if not closed:
+            return ""
+        count, why = max(closed.values())
+        return f"{count:,} of {self.users:,} users cannot take {', '.join(sorted(closed))}: {why}"
+
+    def hold(self, holders: frozenset[str]) -> str:
+        verb = "holds" if len(holders) == 1 else "hold"
+        return f"{len(holders):,} of {self.users:,} users {verb} another value"
+
+    def _needed(self, *, microsoft: bool) -> list[Place]:
+        """H.350 in Active Directory is this project's own, and its README says how to map it."""
+        found = [place for text in sorted(NEEDED) for place in self.found.get(text, ())]
+        return [place for place in found if not (microsoft and place.info.name.startswith("SIPIdentity"))]
+
+
+def places(
+    job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, description: Description, rules: Sequence[MatchRule]
+) -> Places:
+    """Where the fields may go, but for the attributes that users are matched by.
+
+    It reads the first users, and those that the rules find for the sampled agents.
+    """
+    file = job.job.directory.type == "ldif"
+    named = list(named_for(description, rules))
+    beside = unused_beside((info for field, info, _ in named if field.sip), description, rules)
+    names = [info.name for field, info, _ in named if not (file and field.secret)]
+    secrets = frozenset(info.name for field, info, _ in named if field.secret)
+    wanted = {name.lower() for name in names}
+    adding = [item.spelling for item in _auxiliary(description) if not wanted.isdisjoint(_allows(description, item))]
+    looked = dict.fromkeys([*names, *(info.name for info in beside), *(rule.directory for rule in rules)])
+    view = View(tuple(looked), secrets, tuple(adding))
+    with closing(reader_of(job, view)) as reader:
+        users = {user.id: user for user in islice(reader.scan(), USERS)}
+        users |= {user.id: user for user in reader.find(keys(rules, sampled))}
+        described = replace(reader.describe(), types=description.types)
+        return placed(list(users.values()), tenant, described, rules, file=file)
+
+
+def placed(
+    users: Sequence[User], tenant: Tenant, description: Description, rules: Sequence[MatchRule], *, file: bool = False
+) -> Places:
+    """The same from users that have been read. `file`: it shows everything, and no schema but its users' classes."""
+    named = list(named_for(description, rules))
+    names = tuple(info.name for _, info, _ in named)
+    classes = _classes(names, description, users)
+    survey = Survey(names, SchemaChecks([item.spelling for item in classes], description))
+    survey.take(users)
+    barred = survey.barred()
+    found: dict[str, list[Place]] = {}
+    closed: dict[str, dict[str, tuple[int, str]]] = {}
+    for field, info, rank in named:
+        why = barred[info.name]
+        if 2 * why.total() <= survey.users:
+            place = _place(field, description.attributes.get(info.name, info), rank, users, tenant)
+            hidden = _IN_A_FILE if file and field.secret else "" if field.secret or info.readable is True else _HIDDEN
+            place = replace(place, barred=hidden)
+            found.setdefault(field.template, []).append(place)
+        else:
+            closed.setdefault(field.template, {})[info.name] = (why.total(), why.most_common(1)[0][0])
+    for several in found.values():
+        several.sort(key=lambda place: (bool(place.barred), len(place.holders), place.rank, place.info.name.lower()))
+    _settle(found, len(users), _claimed(users, tenant, description, rules))
+    sip = (several[0].info for several in found.values() if several[0].field.sip)
+    beside = (info.name for info in unused_beside(sip, description, rules) if info.name not in names)
+    unused = _beside(found, [description.attributes[name] for name in beside], users, tenant)
+    names = tuple(some[0].info.name for some in found.values() if some[0].free)
+    taken = set(map(str.lower, names)) - _everywhere(description, users)
+    if file:
+        return Places(found, _shown_with(names, users), len(users), closed, unused)
+    used = tuple(item.spelling for item in classes if not taken.isdisjoint(_allows(description, item)))
+    return Places(found, used, len(users), closed, unused)
+
+
+def _place(field: Field, info: AttributeInfo, rank: int, users: Sequence[User], tenant: Tenant) -> Place:
+    """With `owns` narrowed to what is made for this tenant where that leaves others' values to them."""
+    template = Template.parse(field.template)
+    whole = None if info.single else patterns.of(template)
+    holders = _holders(field, info, whole, users, tenant)
+    if 0 < 2 * len(holders) <= len(users):
+        for narrow in _narrow(template, tenant):
+            if not _holders(field, info, narrow, users, tenant):
+                return Place(field, info, rank, holders, narrow, stays=True)
+    return Place(field, info, rank, holders, whole)
+
+
+def _narrow(template: Template, tenant: Tenant) -> Iterator[str]:
+    """Patterns of what is made for this tenant: with its own address, and then with what all values begin with."""
+    within = template.within(tenant)
+    pattern = patterns.of(within)
+    if pattern != patterns.ALL:
+        yield pattern
+    begin, star, end = pattern.partition(patterns.ALL)
+    made = {value for value in map(within.bind(tenant), tenant.agents) if isinstance(value, str)}
+    ends = zip(min(made), max(made), strict=False) if len(made) > 1 else ()
+    start = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
+    if star and start.startswith(begin) and start != begin and not {"*", "\n"} & set(start):
+        yield f"{start}*{end}"
+
+
+def _claimed(
+    users: Sequence[User], tenant: Tenant, description: Description, rules: Sequence[MatchRule]
+) -> AbstractSet[str]:
+    """The users that an agent matches; without a rule it may be anybody."""
+    if not rules:
+        return {user.id for user in users}
+    return Sample(tenant, users, description).verdicts(Mapping(tuple(rules), ())).claimed
+
+
+def _settle(found: dict[str, list[Place]], users: int, claimed: AbstractSet[str]) -> None:
+    """Settle who keeps another value: a few users whom no agent matches, and whoever gets nothing of the SIP identity.
+
+    All of that group is written for a user, or none, so that a user whose only value of one attribute is not ours keeps
+    those of the others. A phone with an old number and a new password does not ring: where the place of the number or
+    of the address is not free, nothing of the group is mapped.
+    """
+    group = [several for several in found.values() if several[0].field.sip]
+    keeping = [several[0] for several in group if several[0].stays and several[0].info.single]
+    kept = frozenset[str]().union(*(place.holders for place in keeping))
+    for several in found.values():
+        place = several[0]
+        few = _FEW * len(place.holders) <= users and claimed.isdisjoint(place.holders)
+        if place.owns != patterns.ALL and (few or (place.field.sip and place.holders <= kept)):
+            several[0] = replace(place, stays=True)
+    needed = [found[text][0] for text in NEEDED & found.keys()]
+    if not needed or not all(place.free for place in needed):
+        named = ", ".join(sorted(place.info.name for place in needed if not place.free))
+        why = f"without {named} no phone rings" if named else "no attribute holds a number"
+        for several in group:
+            several[:] = [replace(place, barred=place.barred or why) for place in several]
+
+
+def _classes(names: Sequence[str], description: Description, users: Sequence[User]) -> list[ClassInfo]:
+    """Auxiliary classes that allow what the classes of some users do not, each the one that allows most of the rest.
+
+    Of classes that allow as much, it is the one that most users have.
+    """
+    left = {name.lower() for name in names} - _everywhere(description, users)
+    had = Counter(name for user in users for name in classes_of(user))
+    known = list(_auxiliary(description))
+    chosen: list[ClassInfo] = []
+    while left:
+        counts = {item.name: len(left & _allows(description, item)) for item in known}
+        known.sort(key=lambda item: (-counts[item.name], -had[item.name], len(item.must), item.name))
+        if not known or not counts[known[0].name]:
+            break
+        left -= _allows(description, known[0])
+        chosen.append(known[0])
+    return chosen
+
+
+def _auxiliary(description: Description) -> Iterable[ClassInfo]:
+    """The classes that a user can be given, each once."""
+    unique = {item.name: item for item in description.classes.values()}
+    return (item for item in unique.values() if item.kind == "auxiliary" and not item.obsolete)
+
+
+def _shown_with(attributes: Iterable[str], users: Sequence[User]) -> tuple[str, ...]:
+    """The classes that come with these attributes: without them, other users are of the same classes."""
+    spelling = {str(value).lower(): str(value) for user in users for value in user.values.get(OBJECT_CLASS, ())}
+    shapes = {holds: set[frozenset[str]]() for holds in (True, False)}
+    for user in users:
+        shapes[any(name in user.values for name in attributes)].add(classes_of(user))
+    every = frozenset[str].intersection(*shapes[True]) if shapes[True] else frozenset[str]()
+    added = [every - bare for bare in shapes[False] if bare < every and every in shapes[True]]
+    return tuple(sorted(spelling[name] for name in min(added, key=lambda some: (len(some), sorted(some)), default=())))
+
+
+def _everywhere(description: Description, users: Iterable[User]) -> set[str]:
+    """The attributes that the classes of every user allow, by the schema's own names in lower case."""
+    examples = {classes_of(user): user for user in users}
+    shares = [{name.lower() for name in allowed(description, [user])} for shown, user in examples.items() if shown]
+    return set.intersection(*shares) if shares else set()
+
+
+def _allows(description: Description, item: ClassInfo) -> frozenset[str]:
+    """The attributes that a class allows, by the schema's own names in lower case."""
+    infos = (description.types.get(each) for each in item.must | item.may)
+    return frozenset(info.name.lower() for info in infos if info)
+
+
+def _beside(
+    found: dict[str, list[Place]], left: list[AttributeInfo], users: Sequence[User], tenant: Tenant
+) -> dict[str, list[Place]]:
+    """Those left beside the places of the SIP identity that hold nothing but ours, for fields without a place.
+
+    If one has the likeliest name alone, it becomes the field's place.
+    """
+    unused: dict[str, list[Place]] = {}
+    for field in FIELDS:
+        if field.sip or field.template in found:
+            continue
+        whole = patterns.of(Template.parse(field.template))
+        several = [
+            Place(field, info, field.rank_alone(info.name), owns=None if info.single else whole)
+            for info in left
+            if info.syntax in field.syntaxes
+            and info.readable is not False
+            and not _holders(field, info, patterns.ALL, users, tenant)
+        ]
+        several.sort(key=lambda place: (place.rank, place.info.name.lower()))
+        likeliest = [place for place in several if place.rank == several[0].rank < len(field.alone)]
+        if len(likeliest) == 1:
+            found[field.template] = likeliest
+            left.remove(likeliest[0].info)
+        elif several:
+            unused[field.template] = several
+    return unused
+
+
+def _holders(
+    field: Field, info: AttributeInfo, owns: str | None, users: Sequence[User], tenant: Tenant
+) -> frozenset[str]:
+    """Who holds a value that would count as ours and is no agent's; what a secret is cannot be told."""
+    render, key = Template.parse(field.template).bind(tenant), equality.keys_of(info.equality)
+    made = {key(value) for value in map(render, tenant.agents) if isinstance(value, str)}
+
+    def other(value: Held) -> bool:
+        return isinstance(value, Secret) or key(value) not in made
+
+    return frozenset(user.id for user in users if any(map(other, patterns.ours(owns, user.values.get(info.name, ())))))

@@ -1,0 +1,164 @@
+"""What is remembered of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec import Struct
+
+from connector.model.change import AgentRef, AttributeChange
+from connector.model.directory import UserRef
+from connector.model.plan import Summary
+from connector.model.secret import Held
+
+
+class Owned(Struct, frozen=True, array_like=True, gc=False):
+    """What a job wrote last to one attribute of one user.
+
+    `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
+    the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's. `pattern`: which
+    values of the attribute were the job's (`owns`).
+    """
+
+    run: str
+    values: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    times: int = 1
+    restored: bool = False
+    pattern: str | None = None
+
+
+class Others(Struct, frozen=True):
+    """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user.
+
+    `attributes`: by name which of its values are that job's (`owns` of its mapping); None: all.
+    """
+
+    job: str
+    user: UserRef
+    attributes: Mapping[str, str | None]
+    claims: bool = True
+
+
+Past = tuple[str, str, AttributeChange]
+"""A run, the server that it wrote to, and what it set out to change of one attribute of a user."""
+
+
+class Unsettled(Struct, frozen=True):
+    """A write of a `run` of which nobody knows whether `server`, for which it was meant, carried it out."""
+
+    run: str
+    server: str
+    user: UserRef
+    attributes: tuple[str, ...]
+
+
+class Refused(Struct, frozen=True):
+    """What the directory did not let a job write to one user: which attributes, in how many `runs` running, and why.
+
+    `turn`: the greater, the later it was tried last.
+    """
+
+    attributes: frozenset[str]
+    runs: int
+    turn: int
+    why: str = ""
+
+
+class LastGood(Struct, frozen=True):
+    """How many agents the last good apply read, how many of them had a user, and how many an account."""
+
+    agents: int
+    matched: int
+    assigned: int
+
+    @classmethod
+    def of(cls, summary: Summary) -> LastGood:
+        return cls(summary.agents, summary.matched, summary.agents - summary.unassigned)
+
+    def expected(self, now: LastGood) -> int:
+        """How many should have a user by now: as many as before, but for agents with an account that are gone.
+
+        A seat without an account never had a user. One that lost its account is not gone.
+        """
+        return self.matched - max(0, min(self.agents - now.agents, self.assigned - now.assigned))
+
+
+class Moment(Struct, frozen=True):
+    """A time (UTC), as the clock had it.
+
+    `boot`: the boot of the machine in which it was read, empty where nothing tells; `up`: seconds since then, which
+    nobody can set. `sure` False: the clock had jumped just before.
+    """
+
+    time: datetime
+    boot: str = ""
+    up: int = 0
+    sure: bool = True
+
+
+class Memory(Protocol):
+    """What earlier runs left behind about one directory, as far as making a plan needs it."""
+
+    def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
+        """By user id what this job is known to have written last to these users."""
+
+    def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
+        """By user id the agent for whom this job wrote these users last, where it is known."""
+
+    def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
+        """By user id what runs of any job set out to change there."""
+
+    def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
+        """The fingerprint of the secret that was last written there, if any."""
+
+    def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
+
+        What it may have written, for the outcome is not known, counts as written. A user of whom only `unshown` knows
+        comes without attributes.
+        """
+
+    def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+        """By user id the attributes whose last write by this job the directory took, and did not show.
+
+        With the values of that write; none, where they are secrets, or were not there any more.
+        """
+
+    def unsettled(self) -> Iterator[Unsettled]:
+        """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""
+
+    def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        """What any job wrote last, or may have written, at servers that this one may not have heard of yet."""
+
+    def others(self) -> Iterator[Others]:
+        """Every user that holds something another job of this state wrote last."""
+
+    def rewritten(self) -> Mapping[tuple[str, str], Owned]:
+        """What this job wrote there more than once running, by user id and attribute."""
+
+    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
+        """Users that nobody claimed in the last apply, by id: for how long by then, and in how many runs."""
+
+    def lapsed(self) -> frozenset[str]:
+        """Users of this job, by id, that the last apply found nowhere, and said so."""
+
+    def looked(self) -> Moment | None:
+        """When an apply last looked for who is stale."""
+
+    def refused(self) -> Mapping[str, Refused]:
+        """By user id, what earlier runs of this job were refused."""
+
+    def excluded(self) -> Mapping[str, frozenset[str]]:
+        """By entry of the exclude list, the ids of the users that it has named."""
+
+    def last_good(self) -> LastGood | None:
+        """What the last good apply of this job found; None: there was none."""
+
+    def new(self) -> bool:
+        """Whether earlier applies of this job to this directory would be known, and none is."""
+
+    def blank(self) -> bool:
+        """Whether it would be known what was written to this directory, and nothing is, but for some agents alone."""

@@ -1,0 +1,16 @@
+"""Names that somebody may have meant by one that is not known."""
+
+from collections.abc import Iterable
+from typing import Final
+
+_NEAR: Final = 0.75
+"""Names that are less alike than this are two names, and no slip of the pen."""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The nearest name, as the end of a sentence; nothing where none is near."""
+    import difflib  # noqa: PLC0415  # seldom needed
+
+    names = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=_NEAR)
+    return f" (did you mean {names[near[0]]}?)" if near else ""

@@ -1,0 +1,52 @@
+"""A directory that is held for writing, and the account of what is done meanwhile, from its begin to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from connector.model import Description, Ending, Plan
+from connector.run.context import ApplyContext, ApplyUndoContext
+
+
+class _Ended(Protocol):
+    """What a run came to."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def refused(self) -> bool: ...
+    @property
+    def ending(self) -> Ending: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=_Ended)
+
+
+@contextmanager
+def holding(
+    context: ApplyContext | ApplyUndoContext,
+) -> Iterator[tuple[Description, Callable[[AnyRun], AnyRun]]]:
+    """Hold the context's directory: what it is, and whom to give the run that ends well.
+
+    Observers are told of the begin after the lease was taken, and of the end before it is let go: the audit is a chain,
+    to which one run at a time may add. Raises BusyError, OutputError, StateError.
+    """
+    ended: list[_Ended] = []
+
+    def end(run: AnyRun) -> AnyRun:
+        ended.append(run)
+        return run
+
+    description = context.directory.describe()
+    with context.state.lease(description.identity, context.job):
+        try:
+            account = context.state.telling.of(context.job, context.sealer)
+            context.observer.opens(description.identity, context.fingerprint, account)
+            yield description, end
+        except BaseException as fault:
+            context.observer.closes(None, None, fault)
+            raise
+        for run in ended:
+            context.observer.closes(run.plan, None if run.refused else run.ending)

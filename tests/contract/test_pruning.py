@@ -1,0 +1,274 @@
+"""Old runs are taken out of every kind of state, and nothing that is still needed goes with them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import pytest
+from msgspec.structs import replace
+
+from connector.model import Drawn, Result
+from connector.state.attempts import Attempt
+from connector.state.migrations import TABLES
+from connector.state.pruning import Old
+from connector.state.store import Store
+from tests.support.mortal import DeathError, Fate, MortalDatabase
+from tests.support.states import (
+    HERE,
+    SEALER,
+    THERE,
+    KeptState,
+    apply,
+    at,
+    change,
+    database,
+    interrupt,
+    outcomes,
+    owned,
+    plan,
+    sets,
+    sets_secret,
+)
+
+YEAR, NOW = "2025-11-25T12:00:00+00:00", "2026-11-25T12:00:00+00:00"
+BEFORE = "2026-06-01T00:00:00+00:00"
+Dump = dict[str, list[tuple[object, ...]]]
+
+
+class EndedError(Exception):
+    """An attempt ends."""
+
+
+def age(kept: KeptState, *runs: str) -> None:
+    """These runs were a year ago."""
+    for run in runs:
+        kept.execute(f"update runs set started = '{YEAR}', ended = '{YEAR}' where id = '{run}'")
+
+
+def dump(kept: KeptState) -> Dump:
+    return {table: sorted(kept.execute(f"select * from {table}"), key=repr) for table in TABLES}
+
+
+def old(state: Store, job: str = "hr", *, audited: bool = False) -> Old:
+    return state.pruning(job, BEFORE, audited=audited).old()
+
+
+def prune(state: Store, job: str = "hr", *, audited: bool = False) -> list[str]:
+    pruning = state.pruning(job, BEFORE, audited=audited)
+    return [run.id for run in pruning.take_out(pruning.old())]
+
+
+def why(found: Old) -> str:
+    """The reason why a run stays."""
+    ((_, said),) = found.stay
+    return said
+
+
+def with_a_past(kept: KeptState) -> None:
+    """Three users that hr writes over and over; it takes one over; what is not of this year is old."""
+    with closing(kept.open()) as state:
+        for number in (1, 2):
+            with pytest.raises(EndedError), state.attempts.of("hr", f"attempt-{number}", Attempt()):
+                raise EndedError
+        apply(state, *(change(number, sets("mail", "a")) for number in (1, 2, 3)), id_="first")
+        apply(state, *(change(number, sets("mail", "b", old=("a",))) for number in (1, 2)), id_="second")
+        apply(state, change(1, sets("mail", "c", old=("b",))), id_="taken", job="it")
+        state.keep(plan(id_="spent"), HERE)
+        apply(state, change(3, sets("mail", "d", old=("a",)), sets_secret("print")), id_="spent")
+        for number in (1, 2):
+            state.keep(plan(id_=f"unused-{number}"), HERE)
+        for by, created in ("", YEAR), ("serve", NOW):
+            state.drawn.note("hr", Drawn("p", created, [("id-00001", "d")]), by)
+        for run in ("first", "last", "attempt-1", "attempt-2"):
+            state.drawn.note_run("hr", run, Drawn(run, NOW, [("id-00001", "d")]))
+        apply(state, change(2, sets("mail", "e", old=("b",))), id_="last")
+    age(kept, "first", "second", "taken", "spent")
+    kept.execute("update attempts set ended = '2025-01-01' where id = 'attempt-1'")
+    kept.execute("update plans set saved = '2025-01-01' where id in ('unused-1', 'spent')")
+    kept.execute("insert into told values ('first', 'file', 3)")
+    for number, (release, time) in enumerate((("released then", YEAR), ("released now", NOW)), 90):
+        kept.execute(f"insert into releases values ('{release}', 'hr', '{time}', 'why', {number})")
+    for approved in ("first", "last", "released then", "released now"):
+        kept.execute(f"insert into approvals values ('{approved}', 'anna', 'SHA256:x', '{YEAR}')")
+
+
+def is_what_is_left(before: Dump, after: Dump) -> None:
+    ids = {"last", "taken"}
+    assert [row for row in before["journal"] if row[0] in ids] == after["journal"]
+    assert {row[0] for row in after["runs"]} == ids
+    assert {row[0] for row in after["attempts"]} == {"attempt-2"}
+    assert {row[0] for row in after["plans"]} == {"unused-2"}
+    assert {row[0] for row in after["run_plans"]} == {"last", "attempt-2"}
+    assert [row[1] for row in after["drawn"]] == ["serve"]
+    assert after["told"] == []
+    assert {row[0] for row in after["releases"]} == {"released now"}
+    assert {row[0] for row in after["approvals"]} == {"last", "released now"}
+    kept = [(user, number, json.loads(str(attributes))) for _, _, user, number, attributes in after["kept_writes"]]
+    standing = [{"name": "mail", "new": ["d"]}, {"name": "SIPIdentityPassword", "secret": "print"}]
+    undoable = [(f"id-0000{user}", 4, [{"name": "mail", "new": ["b"]}]) for user in (1, 2)]
+    assert kept == [*undoable, ("id-00003", 6, standing)]
+    assert after["pruned"] == [(HERE, "hr", YEAR, 1)]
+    touched = {"journal", "runs", "attempts", "plans", "run_plans", "drawn", "told", "kept_writes", "pruned"}
+    touched |= {"approvals", "releases"}
+    assert {name: rows for name, rows in after.items() if name not in touched} == {
+        name: rows for name, rows in before.items() if name not in touched
+    }
+
+
+def test_what_is_old_goes_and_what_is_ours_stays(kept: KeptState) -> None:
+    with_a_past(kept)
+    before = dump(kept)
+    with closing(kept.open()) as state:
+        found = old(state)
+        assert [(run.id, run.wrote) for run in found.runs] == [("first", 3), ("second", 2), ("spent", 1)]
+        assert (found.attempts, found.plans, found.stay) == (1, 1, [])
+        assert prune(state) == ["first", "second", "spent"]
+        assert state.faults("hr", SEALER) == []
+    is_what_is_left(before, dump(kept))
+    with closing(kept.open()) as state:
+        assert prune(state) == []
+    is_what_is_left(before, dump(kept))
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_it_leaves_whole_runs_and_the_next_one_ends_it(kept: KeptState) -> None:
+    last, ended = 0, False
+    while not ended:
+        last += 1
+        kept.open().close()
+        for table in sorted({*TABLES} - {"meta"}, key=lambda table: table == "runs"):
+            kept.execute(f"delete from {table}")
+        with_a_past(kept)
+        before, fate = dump(kept), Fate()
+        with closing(database(kept.url)) as opened:
+            state = Store(MortalDatabase(fate, opened))
+            fate.begin(last)
+            try:
+                prune(state)
+                ended = True
+            except DeathError:
+                pass
+        after = dump(kept)
+        left = {row[0] for row in after["runs"]}
+        assert after["journal"] == [row for row in before["journal"] if row[0] in left]
+        assert after["ownership"] == before["ownership"]
+        with closing(kept.open()) as state:
+            assert state.faults("hr", SEALER) == []
+            prune(state)
+        is_what_is_left(before, dump(kept))
+    assert last > 3 * 4, "it did not die at each of its steps"
+
+
+def test_the_newest_apply_and_the_newest_good_one_stay(kept: KeptState) -> None:
+    with closing(kept.open()) as state:
+        apply(state, change(1, sets("mail", "a")), id_="older")
+        apply(state, change(1, sets("mail", "b")), id_="good", agents=7, matched=5)
+        apply(state, change(1, sets("mail", "c")), id_="cut", ended="stopped")
+        age(kept, "older", "good", "cut")
+        good = state.memory(HERE, "hr").last_good()
+        assert "run good is the last that the limits" in why(old(state))
+        assert prune(state) == ["older"]
+        assert state.memory(HERE, "hr").last_good() == good
+        assert good is not None
+        assert good.agents == 7
+
+
+def test_a_state_whose_whole_past_was_pruned_is_not_taken_for_a_lost_one(kept: KeptState) -> None:
+    with closing(kept.open()) as state:
+        apply(state, change(1, sets("mail", "a")), id_="older")
+        apply(state, id_="newer")
+        age(kept, "older", "newer")
+        assert prune(state) == ["older"]
+        memory = state.memory(HERE, "hr")
+        assert not memory.blank()
+        assert not memory.new()
+        assert state.memory(THERE, "hr").blank()
+
+
+@pytest.mark.parametrize("job", ["hr", "it"])
+def test_writes_whose_outcome_nobody_knows_stay_whosever_they_are_and_all_that_came_after(
+    kept: KeptState, job: str
+) -> None:
+    with closing(kept.open()) as state:
+        apply(state, change(1, sets("mail", "a")), id_="before")
+    with closing(database(kept.url)) as opened:
+        interrupt(Store(opened), change(2, sets("mail", "a")), id_="killed", job=job)
+    with closing(kept.open()) as state:
+        apply(state, change(1, sets("mail", "b", old=("a",))), id_="after")
+        apply(state, change(1, sets("mail", "c", old=("b",))), id_="last")
+        age(kept, "before", "killed", "after", "last")
+        assert "the outcome of writes of run killed" in why(old(state))
+        assert ("of the job it" in why(old(state))) is (job == "it")
+        assert prune(state) == ["before"]
+
+
+def test_writes_that_the_directory_took_and_does_not_show_stay_until_they_are_written_anew(kept: KeptState) -> None:
+    with closing(kept.open()) as state:
+        apply(state, change(2, sets("mail", "a")), id_="before")
+        changed = change(1, sets("mail", "a"))
+        with state.run(plan(changed, id_="lost"), at(HERE), SEALER) as journal:
+            journal.note([], [changed])
+            (known,) = outcomes([changed], Result.FAILED)
+            journal.note([(changed, replace(known[1], lost=("mail",)))], [])
+            journal.result = "part"
+        for number in range(2):
+            apply(state, change(2, sets("mail", "b")), id_=f"after-{number}")
+        age(kept, "before", "lost", "after-0", "after-1")
+        unshown = state.memory(HERE, "hr").unshown()
+        assert set(unshown) == {"id-00001"}
+        assert "does not show them" in why(old(state))
+        assert prune(state) == ["before"]
+        assert state.memory(HERE, "hr").unshown() == unshown
+        apply(state, changed, id_="anew")
+        apply(state, id_="last")
+        age(kept, "anew", "last")
+        assert prune(state) == ["lost", "after-0", "after-1", "anew"]
+
+
+def test_what_the_audit_may_lack_stays_as_long_as_there_is_one(kept: KeptState) -> None:
+    with closing(kept.open()) as state:
+        for name in ("first", "second", "last"):
+            apply(state, change(1, sets("mail", name)), id_=name)
+        age(kept, "first", "second", "last")
+        kept.execute("update runs set numbered = 2 where id = 'second'")
+        kept.execute("insert into told values ('second', 'file', 1)")
+        assert "run audit catch-up" in why(old(state, audited=True))
+        assert prune(state, audited=True) == ["first"]
+        assert prune(state) == ["second"]
+
+
+def test_a_directory_that_a_job_has_left_holds_nothing_up(kept: KeptState) -> None:
+    with closing(kept.open()) as state:
+        for number in range(2):
+            apply(state, change(1, sets("mail", f"a{number}")), id_=f"there-{number}", directory=THERE)
+        for number in range(2):
+            apply(state, change(1, sets("mail", f"a{number}")), id_=f"here-{number}")
+        age(kept, "there-0", "there-1", "here-0", "here-1")
+        assert prune(state) == ["there-0", "here-0"]
+        assert owned(state, THERE) == owned(state) == {"id-00001": {"mail"}}
+
+
+def test_what_is_kept_for_an_undo_has_the_new_name_of_its_job_and_goes_with_the_last_run_that_needs_it(
+    kept: KeptState,
+) -> None:
+    with_a_past(kept)
+    with closing(kept.open()) as state:
+        prune(state)
+        state.rename("hr", "staff")
+        assert {row[1] for row in dump(kept)["kept_writes"]} == {"staff"}
+        back = replace(change(1, sets("mail", "b", old=("c",))), digest="back")
+        apply(state, back, id_="undo", job="it", kind="undo", undoes="taken")
+        assert owned(state, job="staff")["id-00001"] == {"mail"}
+        apply(state, id_="it-last", job="it")
+        age(kept, "undo", "it-last")
+        assert prune(state, "it") == ["taken", "undo"]
+        assert {row[2] for row in dump(kept)["kept_writes"]} == {"id-00001", "id-00002", "id-00003"}, "it is ours still"
+        apply(state, change(1, sets("mail", "z", old=("b",))), id_="new", job="staff")
+        apply(state, id_="last-of-all", job="staff")
+        age(kept, "last", "new", "last-of-all")
+        assert prune(state, "staff") == ["last", "new"]
+        left = {(row[2], str(row[4])) for row in dump(kept)["kept_writes"] if row[2] != "id-00003"}
+        assert left == {
+            (f"id-0000{user}", f'[{{"name":"mail","new":["{new}"]}}]') for user, new in ((1, "z"), (2, "e"))
+        }

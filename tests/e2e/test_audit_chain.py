@@ -1,0 +1,438 @@
+"""The audit as a chain: `audit verify` by files, by the state, and by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from connector.state.store import open_state
+from tests.support.ldif_job import Job, agent
+from tests.support.pages import ROOT
+from tests.support.postgres import Postgres
+from tests.support.program import Ended
+from tests.support.syslogd import Syslogd
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job(tmp_path, users=3)
+    made.configure(audit={"file": "audit.jsonl"})
+    made.run("apply")
+    return made
+
+
+def again(job: Job, first: int) -> None:
+    """A second run, which writes all three users."""
+    job.agents([agent(number, workNo=first + number) for number in (1, 2, 3)])
+    job.run("apply")
+
+
+def verify(job: Job, *arguments: str, code: int = 0) -> str:
+    ended = job.program("audit", "verify", *arguments)
+    assert ended.code == code, ended.said
+    return ended.said
+
+
+def lines(job: Job) -> list[str]:
+    return job.read("audit.jsonl").splitlines(keepends=True)
+
+
+def test_each_record_has_a_number_and_the_digest_of_the_one_before(job: Job) -> None:
+    again(job, 2000)
+    links = [json.loads(line)["chain"]["file"] for line in lines(job)]
+    assert [link["seq"] for link in links] == list(range(1, 11))
+    assert verify(job, "audit.jsonl") == (
+        "job: records 1 to 10, unchanged (audit.jsonl:1 to audit.jsonl:10)\n"
+        "job: the end is not verified. Add --job with its job file\n"
+    )
+    with_state = "job: records 1 to 10, unchanged (audit.jsonl:1 to audit.jsonl:10)\n"
+    assert verify(job, "--job", "job.yaml", "audit.jsonl") == with_state
+
+
+EDITS: list[tuple[Callable[[list[str]], list[str]], str]] = [
+    (lambda all_: [*all_[:2], all_[2].replace("user2", "user9"), *all_[3:]], "audit.jsonl:4: job: record 3 "),
+    (lambda all_: [*all_[:2], *all_[3:]], "audit.jsonl:3: job: record 3 is missing before this one"),
+    (lambda all_: [all_[0], *all_[3:]], "audit.jsonl:2: job: records 2 to 3 are missing before this one"),
+    (lambda all_: all_[1:], "audit.jsonl:1: job: record 1 is missing before this one. Give older files first"),
+    (lambda all_: [*all_[:2], all_[3], all_[2], all_[4]], "audit.jsonl:4: job: record 3 is out of order, or was"),
+    (lambda all_: [*all_[:3], all_[2], *all_[3:]], "audit.jsonl:4: job: record 3 is here once more"),
+    (lambda all_: [*all_[:3], "# note\n", *all_[3:]], "audit.jsonl:4: this line is no record"),
+    (lambda all_: [*all_[:3], '{"event":"write","job":"job"}\n', *all_[3:]], "audit.jsonl:4: job: this record has"),
+]
+
+
+def test_what_was_edited_removed_moved_or_added_is_found_by_its_line(job: Job) -> None:
+    whole = lines(job)
+    for edit, said in EDITS:
+        job.write("audit.jsonl", "".join(edit(whole)))
+        assert said in verify(job, "audit.jsonl", code=1)
+    assert said in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+
+
+def test_a_cut_end_is_found_with_the_job(job: Job) -> None:
+    job.write("audit.jsonl", "".join(lines(job)[:3]))
+    assert "the end is not verified" in verify(job, "audit.jsonl")
+    said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    assert "audit.jsonl:3: job: the end is cut: the state knows records up to 5. Give the newest file too" in said
+    job.write("audit.jsonl", "")
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    assert verify(job, "audit.jsonl") == "No records.\n"
+
+
+@pytest.mark.slow
+def test_the_last_record_is_vouched_for_by_the_state_alone(job: Job) -> None:
+    job.write("audit.jsonl", "".join([*lines(job)[:4], lines(job)[4].replace('"code":0', '"code":4')]))
+    verify(job, "audit.jsonl")
+    said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    assert "audit.jsonl:5: job: record 5 was changed: the state knows another digest" in said
+
+
+def test_rotation_keeps_the_chain(job: Job) -> None:
+    (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
+    again(job, 2000)
+    assert "records 1 to 10, unchanged" in verify(job, "--job", "job.yaml", "audit.1", "audit.jsonl")
+    said = verify(job, "audit.jsonl", code=1)
+    assert "records 1 to 5 are missing before this one. Give older files first; if they were deleted, add" in said
+    assert "`--from 6`" in said
+    assert "records 6 to 10, unchanged" in verify(job, "--job", "job.yaml", "--from", "6", "audit.jsonl")
+    assert "is missing" not in verify(job, "audit.jsonl", "audit.1", code=1)
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.1", code=1)
+
+
+@pytest.mark.slow
+def test_a_file_of_an_earlier_version_is_verified_from_where_the_chain_begins(job: Job) -> None:
+    old = [re.sub(r',"chain":.*', "}", line) for line in lines(job)]
+    job.write("audit.jsonl", "".join(old))
+    said = verify(job, "audit.jsonl", code=1)
+    assert "audit.jsonl:1: job: no record from here on has a chain: nothing can be verified" in said
+    job.sql("delete from chains")
+    again(job, 2000)
+    said = verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert "job: records 1 to 5, unchanged (audit.jsonl:6 to audit.jsonl:10)" in said
+    assert "job: 5 earlier records have no chain, and cannot be verified" in said
+
+
+@pytest.mark.slow
+def test_a_half_line_is_accounted_for_by_the_next_record(job: Job) -> None:
+    job.write("audit.jsonl", job.read("audit.jsonl") + '{"time":"20')
+    assert "audit.jsonl:6: half a record, of a run that is under way or was interrupted" in verify(job, "audit.jsonl")
+    again(job, 2000)
+    verify(job, "--job", "job.yaml", "audit.jsonl")
+    job.write("audit.jsonl", job.read("audit.jsonl").replace('{"time":"20\n', ""))
+    assert "audit.jsonl:6: half a record is missing before this one" in verify(job, "audit.jsonl", code=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half", ["x", '{"time":"20'])
+def test_half_a_line_at_the_end_hides_no_line_before_it(job: Job, half: str) -> None:
+    whole = job.read("audit.jsonl")
+    job.write("audit.jsonl", f"{whole}note: approved\n{half}")
+    said = verify(job, "audit.jsonl", code=1)
+    assert "audit.jsonl:6: this line is no record, and no later record accounts for it" in said
+    assert ("audit.jsonl:7: this line is no record" in said) == (half == "x")
+    assert "half a record is missing" not in said
+    job.write("audit.jsonl", f"{whole}{half}")
+    verify(job, "audit.jsonl", code=int(half == "x"))
+    verify(job, "--job", "job.yaml", "audit.jsonl", code=1)  # the state says that the run ended in order
+    job.sql("update chains set under_way = 1")
+    verify(job, "--job", "job.yaml", "audit.jsonl", code=int(half == "x"))
+    job.write("audit.1", f"{whole}{half}")
+    job.write("audit.jsonl", "note: approved\n")
+    assert "audit.jsonl:1: this line is no record" in verify(job, "audit.1", "audit.jsonl", code=1)
+
+
+@pytest.mark.slow
+def test_a_file_that_is_ahead_of_the_state_goes_on_from_its_end(job: Job) -> None:
+    """A run was killed between its last record and the state."""
+    digest = json.loads(lines(job)[2])["chain"]["file"]["prev"].removeprefix("sha256:")
+    job.sql(f"update chains set seq = 2, digest = '{digest}', under_way = 1")
+    said = verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert "job: 3 records more than the state knows: a run is under way or was interrupted, or somebody added" in said
+    again(job, 2000)
+    assert "more than" not in verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert [json.loads(line)["chain"]["file"]["seq"] for line in lines(job)] == list(range(1, 11))
+
+
+@pytest.mark.slow
+def test_a_file_that_was_rotated_after_a_kill_tells_records_again(job: Job) -> None:
+    digest = json.loads(lines(job)[2])["chain"]["file"]["prev"].removeprefix("sha256:")
+    job.sql(f"update chains set seq = 2, digest = '{digest}', under_way = 1")
+    (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
+    again(job, 2000)
+    first = json.loads(lines(job)[0])["chain"]["file"]
+    assert (first["seq"], first["again"]) == (3, True)
+    said = verify(job, "--job", "job.yaml", "audit.1", "audit.jsonl")
+    assert "job: 3 records were told again after an interruption; the first ones do not count" in said
+
+
+def chained(all_: list[str]) -> list[str]:
+    """Lines whose links somebody has computed anew."""
+    made: list[str] = []
+    prev: str | None = None
+    for seq, line in enumerate(all_, 1):
+        text = json.dumps(json.loads(line) | {"chain": {"file": {"seq": seq, "prev": prev}}}, separators=(",", ":"))
+        prev = f"sha256:{sha256(text.encode()).hexdigest()}"
+        made.append(f"{text}\n")
+    return made
+
+
+@pytest.mark.slow
+def test_a_record_that_somebody_added_after_an_orderly_end_is_found_before_and_after_the_next_run(job: Job) -> None:
+    job.write("audit.jsonl", "".join([*lines(job), chained([*lines(job), lines(job)[1].replace("user1", "ceo")])[-1]]))
+    said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    assert "audit.jsonl:6: job: record 6 came after the last run had ended. Either somebody added records" in said
+    again(job, 2000)
+    for arguments in (["audit.jsonl"], ["--job", "job.yaml", "audit.jsonl"]):
+        said = verify(job, *arguments, code=1)
+        both = "record 6 (audit.jsonl:6) came before, and this one follows record 5 as well. Either somebody added"
+        assert f"audit.jsonl:7: job: {both}" in said
+        assert said.count("audit.jsonl:7: ") == 1
+        assert "changed" not in said, "an honest record is blamed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("under_way", [0, 1])
+def test_history_that_somebody_wrote_anew_is_found_after_the_next_run(job: Job, under_way: int) -> None:
+    """With one record more than the state knows, so that the file looks ahead of it."""
+    edited = [line.replace("user2", "user9") for line in lines(job)]
+    job.write("audit.jsonl", "".join(chained([*edited, lines(job)[-1]])))
+    job.sql(f"update chains set under_way = {under_way}")
+    again(job, 2000)
+    for arguments in (["audit.jsonl"], ["--job", "job.yaml", "audit.jsonl"]):
+        assert "audit.jsonl:7: job: record 6 is out of order, or was added" in verify(job, *arguments, code=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seq", [2**53 + 1, 2**63 - 1, 10**30])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_number_beyond_all_bounds_is_none_of_the_chain(job: Job, seq: int, known: bool) -> None:
+    """Nobody could count on from there, nor keep it: the state knows its own last record, or is new."""
+    last = lines(job)[-1]
+    job.write("audit.jsonl", job.read("audit.jsonl") + last.replace('"seq":5', f'"seq":{seq}'))
+    job.sql("update chains set under_way = 1" if known else "delete from chains")
+    again(job, 2000)
+    assert [json.loads(line)["chain"]["file"]["seq"] for line in lines(job)[6:]] == list(range(6, 11))
+    said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    assert "audit.jsonl:6: job: the record was changed: it is not linked as a record of a file" in said
+    assert said.count("audit.jsonl:") == 3, "something else is blamed"
+
+
+@pytest.mark.slow
+def test_a_run_that_begins_while_its_audit_is_verified_is_not_blamed(job: Job) -> None:
+    pipe = job.folder / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "connector", "audit", "verify", "--job", "job.yaml", "pipe"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=job.folder, env=environment, stdout=subprocess.PIPE, text=True) as verifying:
+        with pipe.open("w") as file:  # it has read the state by now
+            again(job, 2000)
+            file.write(job.read("audit.jsonl"))
+        said, _ = verifying.communicate(timeout=60)
+    assert (verifying.returncode, "5 records more than the state knows" in said) == (0, True), said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_job_that_was_killed_and_renamed_goes_on_with_its_chain(job: Job, rotated: bool) -> None:
+    digest = json.loads(lines(job)[2])["chain"]["file"]["prev"].removeprefix("sha256:")
+    job.sql(f"update chains set seq = 2, digest = '{digest}', under_way = 1")
+    (job.folder / "job.yaml").rename(job.folder / "other.yaml")
+    job.program("state", "rename", "job.yaml", "other.yaml")
+    assert "3 records more than" in verify(job, "--job", "other.yaml", "audit.jsonl")
+    files = ["audit.jsonl"]
+    if rotated:
+        (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
+        files = ["audit.1", "audit.jsonl"]
+    job.program("apply", "other.yaml")
+    assert json.loads(lines(job)[-1])["job"] == "other"
+    assert ("told again" in verify(job, "--job", "other.yaml", *files)) == rotated
+    verify(job, *files)
+
+
+def backup(job: Job) -> None:
+    job.program("state", "backup", "job.yaml", "backup.db")
+    again(job, 2000)
+
+
+def restore(job: Job, *, rotated: bool) -> list[str]:
+    """The state of the backup, or none; and the files of the audit after one more run."""
+    for path in job.folder.glob("state.db*"):
+        path.unlink()
+    if (job.folder / "backup.db").exists():
+        (job.folder / "backup.db").rename(job.folder / "state.db")
+    if rotated:
+        (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
+    again(job, 3000)
+    return ["audit.1", "audit.jsonl"] if rotated else ["audit.jsonl"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_state_restored_from_a_backup_is_named_once_and_no_record_is_called_changed(job: Job, rotated: bool) -> None:
+    backup(job)
+    files = restore(job, rotated=rotated)
+    for arguments in (files, ["--job", "job.yaml", *files]):
+        said = verify(job, *arguments, code=1)
+        last = f"{files[0]}:10"
+        assert f"job: records 6 to 10 ({last}) came before, and this one follows record 5 as well" in said
+        assert "the state was lost or replaced by an older one" in said
+        assert said.count("Either") == 1
+        assert "changed" not in said
+    again(job, 4000)
+    assert verify(job, "--job", "job.yaml", *files, code=1).count("Either") == 1
+
+
+@pytest.mark.slow
+def test_a_chain_that_begins_anew_with_a_new_state_is_named_once(job: Job) -> None:
+    files = restore(job, rotated=True)
+    for arguments in (files, ["--job", "job.yaml", *files]):
+        said = verify(job, *arguments, code=1)
+        assert "audit.jsonl:1: job: records 1 to 5 (audit.1:5) came before, and the chain begins anew here" in said
+        assert said.count("Either") == 1
+        assert "changed" not in said
+    assert "records 1 to 5, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert "missing" not in verify(job, "--from", "2", "audit.jsonl")
+
+
+@pytest.mark.slow
+def test_a_new_state_goes_on_from_the_file(job: Job) -> None:
+    (file,) = restore(job, rotated=False)
+    assert "records 1 to 10, unchanged" in verify(job, "--job", "job.yaml", file)
+
+
+def test_an_attempt_without_the_lease_leaves_no_record(job: Job) -> None:
+    before = job.read("audit.jsonl")
+    for name in (str(job.folder / "people.ldif"), "the audit of job"):
+        with closing(open_state(f"sqlite:///{job.folder / 'state.db'}")) as state, state.lease(name, "job"):
+            said = job.run("apply", code=75)
+    assert "another run adds to the audit of this job. Rerun later" in said
+    assert job.read("audit.jsonl") == before
+    verify(job, "--job", "job.yaml", "audit.jsonl")
+
+
+@pytest.mark.slow
+def test_a_refused_attempt_and_one_that_failed_are_records_under_the_lease(job: Job) -> None:
+    job.configure(limits={"update": 1})
+    job.agents([agent(number, workNo=3000 + number) for number in (1, 2, 3)])
+    job.run("apply", code=3)
+    job.write("people.ldif", job.read("people.ldif") + "this is no LDIF\n")
+    job.run("apply", code=1)
+    assert [json.loads(line).get("code") for line in lines(job)[5:]] == [3, None]
+    assert json.loads(lines(job)[-1])["fault"]
+    assert "records 1 to 7, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
+
+
+@pytest.mark.slow
+def test_a_job_that_is_renamed_goes_on_with_its_chain(job: Job) -> None:
+    (job.folder / "job.yaml").rename(job.folder / "other.yaml")
+    job.program("state", "rename", "job.yaml", "other.yaml")
+    assert "records 1 to 5, unchanged" in verify(job, "--job", "other.yaml", "audit.jsonl")
+    job.program("apply", "other.yaml")
+    assert "other: records 1 to 7, unchanged" in verify(job, "--job", "other.yaml", "audit.jsonl")
+    assert "other: records 1 to 7, unchanged" in verify(job, "audit.jsonl")
+
+
+@pytest.mark.slow
+def test_a_person_who_is_forgotten_leaves_the_chain_as_it_is(job: Job) -> None:
+    forgotten = job.program("state", "forget", "job.yaml", "uid=user2,ou=people,dc=example,dc=org", "--yes")
+    assert forgotten.code == 0, forgotten.said
+    assert "records 1 to 5, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
+    again(job, 2000)
+    assert "records 1 to 10, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
+
+
+@pytest.mark.slow
+def test_two_jobs_in_one_file_have_a_chain_each(job: Job) -> None:
+    job.write("it.yaml", job.read("job.yaml"))
+    job.program("apply", "it.yaml")
+    job.run("apply")
+    said = verify(job, "audit.jsonl")
+    assert "job: records 1 to 7, unchanged (audit.jsonl:1 to audit.jsonl:9)" in said
+    assert "it: records 1 to 2, unchanged (audit.jsonl:6 to audit.jsonl:7)" in said
+    assert "job" not in verify(job, "--job", "it.yaml", "audit.jsonl")
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_read_is_said(job: Job) -> None:
+    assert "gone.jsonl: cannot be read: No such file or directory" in verify(job, "gone.jsonl", code=64)
+
+
+# ---------------------------------------------------------------- syslog
+
+
+def received(receiver: Syslogd, count: int) -> list[str]:
+    return [receiver.next() for _ in range(count)]
+
+
+@pytest.mark.slow
+def test_the_receiver_has_the_same_links_and_its_copy_vouches_for_the_file(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=3)
+    with Syslogd("tcp", job.folder) as receiver:
+        job.configure(audit={"file": "audit.jsonl", "syslog": receiver.url, "allow_plaintext": True})
+        job.run("apply")
+        copy = received(receiver, 5)
+    assert [message[message.index("{") :] for message in copy] == job.read("audit.jsonl").splitlines()
+    job.write("copy", "".join(f"{message}\n" for message in copy))
+    said = verify(job, "--job", "job.yaml", "--syslog", "copy")
+    assert said == "job: records 1 to 5, unchanged (copy:1 to copy:5)\n"
+    job.write("copy", "".join(f"{message}\n" for message in copy[:-1]))
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "--syslog", "copy", code=1)
+    job.write("copy", "".join(f"{message}\n" for message in [*copy[:2], *copy[3:]]))
+    assert "record 3 is missing" in verify(job, "--syslog", "copy", code=1)
+
+
+@pytest.mark.slow
+def test_a_record_that_was_cut_carries_the_digest_of_the_whole(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=2)
+    people = job.read("people.ldif").replace("uid: user1\n", f"uid: user1\nemployeeNumber: {'9' * 70_000}\n")
+    job.write("people.ldif", people)
+    with Syslogd("udp", job.folder) as receiver:
+        job.configure(audit={"file": "audit.jsonl", "syslog": receiver.url, "allow_plaintext": True})
+        job.run("apply")
+        copy = received(receiver, 4)
+    assert any('"cut":true' in message for message in copy)
+    job.write("copy", "".join(f"{message}\n" for message in copy))
+    said = verify(job, "--job", "job.yaml", "--syslog", "copy")
+    assert "job: records that were cut to fit a datagram: 1. Values left in them are not verified" in said
+    forged = [re.sub('"whole":"sha256:.', '"whole":"sha256:x', message) for message in copy]
+    job.write("copy", "".join(f"{message}\n" for message in forged))
+    verify(job, "--syslog", "copy", code=1)
+
+
+# ---------------------------------------------------------------- elsewhere
+
+
+@pytest.mark.slow
+@pytest.mark.postgresql
+def test_the_link_is_kept_in_postgresql_too(tmp_path: Path, postgresql: Postgres) -> None:
+    job = Job(tmp_path, users=2)
+    (tmp_path / "key").write_text("a key\n")
+    (tmp_path / "key").chmod(0o600)
+    job.configure(audit={"file": "audit.jsonl"}, state=postgresql.create("chained"), key={"file": "key"})
+    job.run("apply")
+    assert "records 1 to 4, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
+    job.write("audit.jsonl", "".join(lines(job)[:3]))
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+
+
+def by_hand(job: Job, command: str) -> Ended:
+    found = subprocess.run(["sh", "-c", command], cwd=job.folder, capture_output=True, text=True, check=False)
+    return Ended(found.returncode, found.stdout, found.stderr)
+
+
+@pytest.mark.slow
+def test_the_page_says_how_to_check_a_file_by_hand(job: Job) -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    (command,) = re.findall(r"```sh\n(sed -n .*sha256sum\n.*)\n```", page)
+    ended = by_hand(job, command.replace("/var/log/cec-connector/", "").replace("41", "3").replace("42", "4"))
+    digest, prev = ended.out.splitlines()
+    assert prev == f'"prev":"sha256:{digest.split()[0]}"'

@@ -1,0 +1,275 @@
+"""A fleet: jobs run by workers on a real Temporal server, with PostgreSQL and OpenLDAP, through the command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fleet_world import ENV, FleetWorld, base as base_of
+from tests.support.plain_job import Stalled
+from tests.support.postgres import Postgres
+from tests.support.program import program
+from tests.support.slapd import Slapd
+from tests.support.temporal import Temporal
+
+pytestmark = [pytest.mark.temporal, pytest.mark.postgresql]
+
+MakeWorld = Callable[..., FleetWorld]
+
+
+@pytest.fixture
+def world(tmp_path: Path, temporal_server: Temporal, postgresql: Postgres, server: Slapd) -> Iterator[MakeWorld]:
+    made: list[FleetWorld] = []
+
+    def make(*names: str, **limits: Any) -> FleetWorld:
+        found = FleetWorld(tmp_path / "jobs", temporal_server, postgresql, **limits)
+        made.append(found)
+        return found
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def numbers(server: Slapd, job: str) -> list[str]:
+    found = server.search("-LLL", "(uid=*)", "employeeNumber", base=base_of(job)).decode()
+    return sorted(line.split()[1] for line in found.splitlines() if line.startswith("employeeNumber:"))
+
+
+def test_a_run_applies_within_its_limits_and_the_next_finds_nothing_to_do(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("alpha", server)
+    fleet.work()
+    assert " ended: 3 written." in fleet.fleet("run", "alpha.yaml").out
+    assert numbers(server, "alpha") == ["1000", "1001", "1002"]
+    assert "no changes" in fleet.fleet("run", "alpha.yaml").out
+    assert fleet.status()["alpha"]["state"] == "in step"
+    histories = fleet.histories()
+    encoded = base64.b64encode(b"canary").decode()[:7]
+    assert "cec-connector/alpha" in histories
+    assert not [word for word in ("canary", encoded, "alpha-u", "LDAP_PASSWORD") if word in histories]
+
+
+def test_a_refused_plan_waits_until_somebody_approves_it(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("beta", server, limits={"update": 1})
+    fleet.work()
+    said = fleet.fleet("run", "beta.yaml", code=3).out
+    digest = fleet.status()["beta"]["digest"]
+    assert f"fleet approve beta.yaml {digest}" in said.replace("\n", " ").replace("  ", " ")
+    assert fleet.status()["beta"]["state"] == "refused"
+    assert "REFUSED" in fleet.fleet("plan", "beta.yaml").out
+    said = fleet.fleet("run", "beta.yaml", code=75).err
+    assert "is open" in said
+    assert "approve or reject" in said
+    assert "on that host" not in said
+    wrong = f"sha256:{64 * '0'}"
+    assert digest in fleet.fleet("approve", "beta.yaml", wrong, code=64).err
+    assert numbers(server, "beta") == []
+    fleet.fleet("approve", "beta.yaml", digest)
+    fleet.settle("beta", "in step")
+    assert numbers(server, "beta") == ["1000", "1001", "1002"]
+
+
+def test_a_dry_run_job_waits_and_a_rejected_plan_is_not_written(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("gamma", server, mode="dry-run")
+    fleet.work()
+    fleet.fleet("run", "gamma.yaml", code=2)
+    told = fleet.status()["gamma"]
+    assert (told["state"], told["changes"]) == ("waiting for approval", 3)
+    fleet.fleet("reject", "gamma.yaml", told["digest"])
+    fleet.settle("gamma", "rejected")
+    assert "waits for no approval" in fleet.fleet("reject", "gamma.yaml", told["digest"], code=64).err
+    assert numbers(server, "gamma") == []
+
+
+def test_a_tick_supersedes_a_plan_that_waits(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("delta", server, mode="dry-run")
+    fleet.work()
+    fleet.tick("delta")
+    first = fleet.settle("delta", "waiting for approval")["digest"]
+    records = [{"workNo": 2000, "accountCode": "delta-u0", "sipPwd": "canary-x"}]
+    fleet.agents("delta", records)
+    fleet.tick("delta", 2)
+    fleet.until(lambda: fleet.status()["delta"]["digest"] != first)
+    second = fleet.status()["delta"]["digest"]
+    assert second in fleet.fleet("approve", "delta.yaml", first, code=64).err
+    fleet.fleet("approve", "delta.yaml", second)
+    fleet.settle("delta", "in step")
+    assert numbers(server, "delta") == ["2000"]
+
+
+def test_a_worker_that_is_killed_while_it_writes_is_made_up_for(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("kappa", server, agents=30)
+    worker = fleet.work()
+    fleet.fleet("run", "kappa.yaml", "--no-wait")
+    fleet.until(lambda: bool(numbers(server, "kappa")))
+    worker.kill_all()
+    fleet.work()
+    fleet.settle("kappa", "in step")
+    assert numbers(server, "kappa") == [str(1000 + number) for number in range(30)]
+
+
+def test_a_worker_that_is_told_to_stop_lets_its_run_end(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("sigma", server)
+    worker = fleet.work()
+    fleet.fleet("run", "sigma.yaml", "--no-wait")
+    fleet.until(lambda: "run started" in worker.log.read_text())
+    assert worker.stop() == 0
+    fleet.work()
+    fleet.settle("sigma", "in step")
+
+
+def test_jobs_with_wrong_files_and_files_as_states(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("omega", server)
+    job = fleet.folder / "omega.yaml"
+    right = job.read_text()
+    job.write_text(right.replace(fleet.state, "sqlite:///state.db"))
+    assert "all its workers share" in fleet.fleet("run", "omega.yaml", code=78).err
+    job.write_text(right)
+    fleet.work()
+    fleet.fleet("run", "omega.yaml")
+    job.write_text(right + "\nwrong: 1\n")
+    fleet.tick("omega")
+    assert fleet.settle("omega", "failing", code=1)["exit_code"] == 78
+
+
+def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    names = [f"brake{number}" for number in range(6)]
+    for name in names:
+        fleet.add(name, server, limits={"update": 1} if name in names[:2] else {"update": "100%"})
+    fleet.work()
+    for name in names[2:5]:
+        fleet.fleet("run", f"{name}.yaml")
+    for name in names[:2]:
+        fleet.fleet("run", f"{name}.yaml", code=3)
+    said = fleet.fleet("status", ".", code=1).out
+    assert "APPLIES HAVE STOPPED" in said
+    assert "fleet resume .\n" in said
+    fleet.fleet("run", f"{names[5]}.yaml", "--no-wait")
+    fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json", code=1).out)["waiting_to_begin"] == 1)
+    assert numbers(server, names[5]) == []
+    assert "begin again" in fleet.fleet("resume", ".").out
+    fleet.settle(names[5], "in step")
+
+
+def test_what_is_said_where_nobody_answers(world: MakeWorld, server: Slapd, tmp_path: Path) -> None:
+    fleet = world()
+    fleet.add("lambda", server)
+    said = fleet.fleet("status", ".", code=1).err
+    assert "fleet worker" in said
+    assert "firewall" not in said, "Temporal answers"
+    (fleet.folder / "fleet.yaml").write_text(json.dumps({"address": "127.0.0.1:1"}))
+    assert "127.0.0.1:1" in fleet.fleet("status", ".", code=1).err
+    (fleet.folder / "fleet.yaml").unlink()
+    fleet.fleet("status", ".", code=78)
+
+
+def test_a_job_that_is_no_longer_to_apply_by_itself_waits_for_approval(world: MakeWorld, server: Slapd) -> None:
+    fleet = world(applies=1)
+    held = Stalled(server.port)
+    fleet.add("holder", server, agents=20, url=held.url)
+    fleet.add("queued", server)
+    fleet.work()
+    fleet.fleet("run", "holder.yaml", "--no-wait")
+    assert held.held.wait(60)
+    fleet.fleet("run", "queued.yaml", "--no-wait")
+    fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json").out)["waiting_to_begin"] == 1)
+    job = fleet.folder / "queued.yaml"
+    job.write_text(job.read_text().replace("mode: apply", "mode: dry-run"))
+    held.let.set()
+    told = fleet.settle("queued", "waiting for approval")
+    assert numbers(server, "queued") == []
+    fleet.fleet("approve", "queued.yaml", told["digest"])
+    fleet.settle("queued", "in step")
+    assert len(numbers(server, "holder")) == 20
+
+
+def test_an_approval_outlasts_a_directory_that_is_away(world: MakeWorld, tmp_path: Path) -> None:
+    with Slapd.start(tmp_path / "own") as own:
+        fleet = world()
+        fleet.add("tau", own, mode="dry-run")
+        worker = fleet.work()
+        fleet.fleet("run", "tau.yaml", code=2)
+        digest = fleet.status()["tau"]["digest"]
+        own.stop()
+        fleet.fleet("approve", "tau.yaml", digest)
+        fleet.until(lambda: '"exit_code": 1' in worker.log.read_text())
+        own.restart()
+        fleet.settle("tau", "in step")
+        assert len(numbers(own, "tau")) == 3
+
+
+def test_a_job_on_hold_is_refused_and_not_in_step(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("upsilon", server)
+    fleet.work()
+    fleet.fleet("run", "upsilon.yaml")
+    done = program("undo", "upsilon.yaml", "last", "--apply", "--yes", folder=fleet.folder, env=ENV)
+    assert done.code == 0, done.said
+    fleet.fleet("run", "upsilon.yaml", code=3)
+    assert fleet.status()["upsilon"]["state"] == "refused"
+
+
+def test_a_run_that_is_cancelled_ends_and_makes_no_other(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    held = Stalled(server.port)
+    fleet.add("phi", server, agents=30, url=held.url)
+    worker = fleet.work()
+    fleet.fleet("run", "phi.yaml", "--no-wait")
+    assert held.held.wait(60)
+    assert "waits for no approval" in fleet.fleet("reject", "phi.yaml", f"sha256:{64 * '0'}", code=64).err
+    fleet.temporal.cli("workflow", "cancel", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/phi")
+    fleet.until(lambda: "run told to stop" in worker.log.read_text())
+    held.let.set()
+    fleet.settle("phi", "stopped")
+    assert fleet.postgres.run(fleet.database, "select count(*) from runs") == [(1,)]
+    assert "waits for no approval" in fleet.fleet("reject", "phi.yaml", f"sha256:{64 * '0'}", code=64).err
+
+
+def test_a_run_that_somebody_resets_in_the_engine_goes_on(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("chi", server, mode="dry-run")
+    fleet.work()
+    fleet.fleet("run", "chi.yaml", code=2)
+    digest = fleet.status()["chi"]["digest"]
+    fleet.temporal.cli(
+        "workflow", "reset", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/chi",
+        "--type", "LastWorkflowTask", "--reason", "a test",
+    )  # fmt: skip
+    fleet.until(lambda: fleet.ask("approve", "chi.yaml", digest).code == 0)
+    fleet.settle("chi", "in step")
+    assert len(numbers(server, "chi")) == 3
+
+
+def test_a_job_whose_file_is_gone_is_forgotten_with_its_schedule(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    for name in ("psi", "rho"):
+        fleet.add(name, server, mode="dry-run")
+    fleet.work()
+    fleet.fleet("schedule", ".", "--apply")
+    fleet.fleet("run", "psi.yaml", code=2)
+    (fleet.folder / "psi.yaml").unlink()
+    fleet.fleet("schedule", ".", "--apply")
+    known = fleet.temporal.cli(
+        "workflow",
+        "query",
+        "--namespace",
+        fleet.namespace,
+        "--workflow-id",
+        "cec-connector/fleet/limits",
+        "--type",
+        "known",
+    )
+    assert "psi" not in known.replace("cec-connector/psi", "")
