@@ -21,11 +21,11 @@ from connector.run.composition import Begun
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
-from connector.settings.operations import Audit
 from connector.state.telling import Telling
 
 if TYPE_CHECKING:
     from connector.observers.audit import AuditObserver
+    from connector.settings.operations import Audit
 
 _SHORT: Final = 16
 """Hexadecimal digits of a hash: two users of a million are hardly the same."""

@@ -26,6 +26,7 @@ def schema(kind: Kind) -> dict[str, Any]:
     from connector.reconcile.checks.limits import Limit
     from connector.settings.fleet import FleetFile
     from connector.settings.job import Job
+    from connector.settings.later import at_once
     from connector.settings.limits import as_written
     from connector.settings.mapping_file import MappingShape
 
@@ -36,5 +37,6 @@ def schema(kind: Kind) -> dict[str, Any]:
             return as_written(dft) if isinstance(dft, Limit) else super().encode_default(dft)
 
     models: dict[Kind, type[BaseModel]] = {"job": Job, "mapping": MappingShape, "fleet": FleetFile}
-    shape = models[kind].model_json_schema(mode="validation", schema_generator=Generator)
+    with at_once(models[kind]) as model:
+        shape = model.model_json_schema(mode="validation", schema_generator=Generator)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": f"cec-connector {kind}"}

@@ -13,12 +13,12 @@ from connector.model import Secret, View
 from connector.net.secret_stores import resolve
 from connector.reconcile.mapping import Mapping
 from connector.settings import job as jobs
-from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.sources.part import PartOfSource
 from connector.sources.port import Source
 
 if TYPE_CHECKING:
     from connector.directories.scim.protocol import Transport
+    from connector.settings.scim import ScimDirectory as ScimSettings
 
 
 def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:

@@ -7,131 +7,41 @@ a validator the keys before its own; that way every fault of a file is found at 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
-from connector.settings.approvers import Approvers
-from connector.settings.fields import (
-    AttributeName,
-    Bases,
-    BasesOrAll,
-    CaFile,
-    KeyFile,
-    LdapUrl,
-    ReadBy,
-    RegularFile,
-    Seconds,
-    SecretRef,
-    SettleTime,
-    Shown,
-    StateUrl,
-    Text,
-    folder_of,
-)
+from connector.settings.fields import RegularFile, SecretRef, StateUrl, Text, folder_of
+from connector.settings.later import Later
 from connector.settings.limits import UserLimit
 from connector.settings.mapping_file import locate
-from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
-from connector.settings.scim import ScimDirectory
 from connector.settings.shape import Strict, check, misfit
-from connector.settings.source import CecSource, FileSource
 from connector.settings.textfile import wrong
 from connector.settings.yamlfile import Document, read
 
-_SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
+if TYPE_CHECKING:
+    from connector.settings.approvers import Approvers
+    from connector.settings.ldap import LdapDirectory
+    from connector.settings.ldif import LdifDirectory
+    from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
+    from connector.settings.scim import ScimDirectory
+    from connector.settings.source import CecSource, FileSource
 
-
-class LdapDirectory(Strict):
-    """An LDAP server; the first of `urls` that answers serves the whole run."""
-
-    type: Annotated[Literal["ldap"], Field(description="An LDAP server.")]
-    allow_plaintext: Annotated[bool, Field(description="Allow ldap:// without StartTLS.")] = False
-    start_tls: Annotated[bool, Field(description="Use StartTLS on an ldap:// connection (RFC 4511 §4.14).")] = False
-    urls: Annotated[list[LdapUrl], Field(min_length=1, description="ldaps://, ldap:// or ldapi:// of its servers.")]
-    sasl: Annotated[
-        Literal["external", "gssapi"] | None,
-        Field(description="Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."),
-    ] = None
-    bind_dn: Annotated[Text | None, Field(description="Bind DN; for Active Directory also a UPN, or DOMAIN\\name.")] = (
-        None
+    AnySource = CecSource | FileSource
+    AnyDirectory = LdapDirectory | LdifDirectory | ScimDirectory
+else:
+    _HERE = "connector.settings"
+    AnySource = Annotated[Any, Later(cec=f"{_HERE}.source:CecSource", file=f"{_HERE}.source:FileSource")]
+    _LDIF, _SCIM = f"{_HERE}.ldif:LdifDirectory", f"{_HERE}.scim:ScimDirectory"
+    AnyDirectory = Annotated[Any, Later(ldap=f"{_HERE}.ldap:LdapDirectory", ldif=_LDIF, scim=_SCIM)]
+    Approvers = Annotated[Any, Later(f"{_HERE}.approvers:Approvers")]
+    Audit, Log, Metrics, Notify, Serve = (
+        Annotated[Any, Later(f"{_HERE}.operations:{name}")] for name in ("Audit", "Log", "Metrics", "Notify", "Serve")
     )
-    password: Annotated[
-        SecretRef | None, Field(description="Place of the password of bind_dn.", validate_default=True)
-    ] = None
-    ca_file: CaFile = None
-    cert_file: Annotated[
-        RegularFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
-    ] = None
-    key_file: KeyFile = None
-    scope: Annotated[
-        Literal["subtree", "onelevel"], Field(description="sub: all entries below base. one: its direct children.")
-    ] = "subtree"
-    base: Annotated[
-        Bases, Field(description="Base DN of the users, or a list. Entries outside are not read or written.")
-    ]
-    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Shown = ["displayName", "cn"]  # noqa: RUF012  # pydantic copies it for each model
-    read: ReadBy = "auto"
-    id: Annotated[
-        AttributeName | None,
-        Field(description="Attribute with each user's id, if the server has no ids."),
-    ] = None
-    page_size: Annotated[int, Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no paging.")] = 1000
-    window: Annotated[int, Field(ge=1, le=256, description="Concurrent writes; reads use 64 at most.")] = 256
-    settle_time: SettleTime = 5
-    timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
-
-    @field_validator("bind_dn")
-    @classmethod
-    def _one_identity(cls, bind_dn: str | None, info: ValidationInfo) -> str | None:
-        sasl = info.data.get("sasl")
-        if bind_dn and sasl:
-            raise misfit(f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} identifies the account")
-        return bind_dn
-
-    @field_validator("password")
-    @classmethod
-    def _name_and_password(cls, password: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
-        if "bind_dn" in info.data and "sasl" in info.data:
-            if password is None and info.data["bind_dn"]:
-                raise misfit("needs a password as well (RFC 4513 §5.1.2)", at="bind_dn")
-            if password is not None and not info.data["bind_dn"]:
-                other = f"sasl: {info.data['sasl']} needs none" if info.data["sasl"] else "needs a bind_dn as well"
-                raise misfit(other)
-        return password
-
-    @field_validator("cert_file")
-    @classmethod
-    def _something_to_show(cls, cert_file: Path | None, info: ValidationInfo) -> Path | None:
-        local = all(url.lower().startswith("ldapi:") for url in info.data.get("urls", ()))
-        if info.data.get("sasl") == "external" and cert_file is None and not local:
-            raise misfit("external needs a client certificate (cert_file) or an ldapi:// address", at="sasl")
-        return cert_file
-
-
-class LdifDirectory(Strict):
-    """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
-
-    read: ClassVar[Literal["auto"]] = "auto"
-    settle_time: ClassVar[float] = 0
-
-    type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
-    path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
-    base: BasesOrAll = Field(
-        description="Base DN of the users, or a list; empty: all entries.", default_factory=lambda: [""]
-    )
-    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Shown = ["displayName", "cn"]  # noqa: RUF012  # pydantic copies it for each model
 
 
 class Limits(Strict):
@@ -185,11 +95,8 @@ class Job(Strict):
 
     renamed: ClassVar[Mapping[str, str]] = {"never": "exclude"}
 
-    source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Source of the agents.")]
-    directory: Annotated[
-        LdapDirectory | LdifDirectory | ScimDirectory,
-        Field(discriminator="type", description="Directory of the users."),
-    ]
+    source: Annotated[AnySource, Field(description="Source of the agents.")]
+    directory: Annotated[AnyDirectory, Field(description="Directory of the users.")]
     mapping: Annotated[Text, AfterValidator(_located), Field(description="Name of a ready mapping, or path of a file.")]
     limits: Annotated[Limits, Field(description="Limits of what one run may change.")] = Limits()
     state: Annotated[

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from connector.model.spelling import meant
+from connector.settings.later import Later
 from connector.settings.textfile import Fault
 from connector.settings.yamlfile import Document, Loc
 
@@ -110,10 +112,10 @@ def check(model: type[M], document: Document) -> tuple[M | None, list[Fault]]:
 
 
 def _fault(model: type[BaseModel], document: Document, error: ErrorDetails) -> Fault:
-    *_, (loc, owners) = _way(model, error["loc"])
+    *_, (loc, owners) = _way(model, document, error["loc"])
     context = error.get("ctx", {})
     if error["type"].startswith("union_tag"):
-        *_, (loc, owners) = _way(model, (*error["loc"], "type"))
+        *_, (loc, owners) = _way(model, document, (*error["loc"], "type"))
         what = _member(error["input"], owners)
     elif error["type"] == "extra_forbidden":
         what = _unknown(str(loc[-1]), owners)
@@ -126,24 +128,29 @@ def _fault(model: type[BaseModel], document: Document, error: ErrorDetails) -> F
     return Fault(document.line(*loc), 0, f"{name}: {what}" if name else what)
 
 
-def _way(model: type[BaseModel], loc: Loc) -> Iterator[tuple[Loc, list[type[BaseModel]]]]:
-    """The steps from the root, each with the models whose key it is.
+def _way(model: type[BaseModel], document: Document, loc: Loc) -> Iterator[tuple[Loc, list[type[BaseModel]]]]:
+    """The steps from the root, each with the models whose key it is: where a file says no known `type`, several.
 
-    They are those of the file: pydantic's own marks, for the member of a union and for a dict's key, are left out.
+    They are those of the file: pydantic's own mark for a dict's key is left out.
     """
-    models = [model]
+    models: list[type[BaseModel]] = [model]
+    said: Any = document.data
     way: Loc = ()
     yield way, models
     for part in loc:
         if part == "[key]":
             continue
-        if len(models) > 1 and part != "type":
-            models = [one for one in models if part in get_args(one.model_fields["type"].annotation)]
-            continue
         way = (*way, part)
         yield way, models
+        said = said.get(part) if isinstance(said, dict) else None
         inner = [found for one in models if part in one.model_fields for found in _models(one.model_fields[str(part)])]
-        models = inner or models
+        kind = said.get("type") if isinstance(said, dict) else None
+        models = [one for one in inner if len(inner) > 1 and kind in _types(one)] or inner or models
+
+
+def _types(member: type[BaseModel]) -> tuple[Any, ...]:
+    """What the key `type` may say in this member of a union."""
+    return get_args(member.model_fields["type"].annotation)
 
 
 def _dotted(loc: Loc) -> str:
@@ -154,7 +161,10 @@ def _dotted(loc: Loc) -> str:
 
 
 def _models(annotation: Any) -> Iterable[type[BaseModel]]:
-    annotation = getattr(annotation, "annotation", annotation)
+    if isinstance(annotation, FieldInfo):
+        return [found for part in (annotation.annotation, *annotation.metadata) for found in _models(part)]
+    if isinstance(annotation, Later):
+        return annotation.models
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [found for argument in get_args(annotation) for found in _models(argument)]
@@ -178,7 +188,7 @@ def _unknown(key: str, owners: list[type[BaseModel]]) -> str:
 
 
 def _member(given: Any, members: list[type[BaseModel]]) -> str:
-    choices = ", ".join(word for member in members for word in get_args(member.model_fields["type"].annotation))
+    choices = ", ".join(word for member in members for word in _types(member))
     return _none_of(given["type"], choices) if given.get("type") is not None else f"is missing; one of {choices}"
 
 

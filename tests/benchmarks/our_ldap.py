@@ -18,7 +18,7 @@ from typing import Any
 
 from connector.directories.ldap.adapter import LdapDirectory, LdapReader
 from connector.model import AgentRef, AttributeChange, Change, Secret, User, UserRef, View
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 
 
 def _parts(wanted: dict[str, Any]) -> tuple[Settings, Secret, View]:

@@ -17,7 +17,7 @@ from connector.directories.ldap.responses import DONE, REFERENCE
 from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, TruncatedError
 from connector.model import ID, Equality, Secret, Syntax, User, View
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.ad_limits import Limits
 from tests.support.ldap_proxy import LdapProxy, octets_of
 from tests.support.samba import (

@@ -20,7 +20,7 @@ from pathlib import Path
 from connector.directories.ldap.adapter import LdapReader
 from connector.errors import ConnectorError
 from connector.model import View
-from connector.settings.job import LdapDirectory
+from connector.settings.ldap import LdapDirectory
 
 url, ca, start_tls = sys.argv[1:]
 job = LdapDirectory(

@@ -19,7 +19,7 @@ from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Secret, Syntax, View
 from connector.settings.attribute_names import why_not_written
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.preflight_table import Table, empty, judge, near, rule, trial
 from tests.support.preflight_values import ALL, GROUPS, NEAR
 from tests.support.samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, SYNTAXES, Samba, person

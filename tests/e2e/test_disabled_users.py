@@ -17,7 +17,7 @@ import pytest
 from connector.directories.ldap.adapter import LdapDirectory as Adapter
 from connector.model import AttributeChange, Change, Result, Secret, View
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory
+from connector.settings.ldap import LdapDirectory
 from tests.support.ds389 import Ds389
 from tests.support.jobs import configure
 from tests.support.ldap_job import LdapJob, held

@@ -9,7 +9,7 @@ import pytest
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import AttributeChange, Change, Result, Secret, UserRef, View
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.ds389 import Ds389
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person
 

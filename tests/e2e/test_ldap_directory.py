@@ -41,7 +41,7 @@ from connector.model import (
     View,
 )
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.slapd import ADMIN, PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, another_authority, free_port, person
 
 pytestmark = pytest.mark.slapd

@@ -15,7 +15,7 @@ from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.requests import PAGED
 from connector.errors import TruncatedError
 from connector.model import Secret, View
-from connector.settings.job import LdapDirectory
+from connector.settings.ldap import LdapDirectory
 from tests.support.ldap_proxy import LdapProxy, octets_of
 from tests.support.slapd import ADMIN, PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 

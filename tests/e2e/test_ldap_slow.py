@@ -17,7 +17,7 @@ from connector.directories.ldap.responses import entry
 from connector.directories.ldap.wire import Wire
 from connector.errors import UnreachableError
 from connector.model import Secret, View
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support import ldap_answers
 from tests.support.faulty_cec import drip
 from tests.support.ldap_answers import SEARCH

@@ -25,7 +25,7 @@ from connector.errors import (
 )
 from connector.model import Secret, View
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.ldap_answers import MODIFIED, NOTICE, SEARCH, Answer, entry, page_end, reference, result, served
 
 

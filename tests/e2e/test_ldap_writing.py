@@ -19,7 +19,7 @@ from connector.directories.ldap.responses import ENTRY, Response
 from connector.directories.ldap.users import Users
 from connector.model import AttributeChange, Change, Result, Secret, User, UserRef, View
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.jobs import job_file, ldap_directory
 from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy, Meddle
 from tests.support.program import Ended, program

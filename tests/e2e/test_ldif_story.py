@@ -23,6 +23,8 @@ NEEDLESS = {
     "asyncio", "csv", "difflib", "http", "httpx", "ldap3", "logging", "psycopg", "rich", "socket",
     "ssl", "structlog", "traceback",
     "connector.apply.engine", "connector.cli.snapshots", "connector.reconcile.undoing",
+    "connector.settings.approvers", "connector.settings.ldap", "connector.settings.operations",
+    "connector.settings.scim",
 }  # fmt: skip
 """Modules that a plan against an LDIF file does without: each makes every start slower."""
 if sys.version_info < (3, 13):

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Secret, View
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.ds389 import Ds389
 from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
 from tests.support.preflight_schema import (

@@ -17,7 +17,7 @@ from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View
 from connector.reconcile.mapping import Mapping as AttributeMapping
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 from connector.sync import Run, apply_run, make_plan
 from tests.support import samba
 from tests.support.directory_fixtures import records

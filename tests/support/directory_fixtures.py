@@ -15,7 +15,8 @@ from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
 from connector.reconcile.order.steps import parted
 from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as LdapSettings, LdifDirectory as LdifSettings
+from connector.settings.ldap import LdapDirectory as LdapSettings
+from connector.settings.ldif import LdifDirectory as LdifSettings
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.directories.ldap.searches import Realm, lookups
 from connector.errors import MalformedError
 from connector.model import ID
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 
 GUID = "0f3c7c5e-1122-4233-8344-556677889900"
 ON_THE_WIRE = bytes.fromhex("5e7c3c0f221133428344556677889900")

@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies as st
 from connector.directories.ldap.searches import Realm
 from connector.directories.ldap.writing import Queue, by_parent
 from connector.model import Change, UserRef
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 
 
 def realm(scope: Literal["subtree", "onelevel"]) -> Realm:

@@ -8,7 +8,7 @@ import pytest
 
 from connector.directories.ldap.searches import Realm
 from connector.directories.ldap.writing import by_parent
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 
 BASE = "ou=people,dc=example,dc=org"
 

@@ -10,7 +10,7 @@ import pytest
 
 from connector.directories.ldap.connection import Endpoint, tls_context
 from connector.errors import FileError
-from connector.settings.job import LdapDirectory
+from connector.settings.ldap import LdapDirectory
 
 
 def context(*urls: str, **more: Any) -> ssl.SSLContext:

@@ -12,7 +12,9 @@ from hypothesis import given, strategies as st
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
 from connector.settings.fields import SecretRef
-from connector.settings.job import Job, LdapDirectory, LdifDirectory, LoadedJob, load
+from connector.settings.job import Job, LoadedJob, load
+from connector.settings.ldap import LdapDirectory
+from connector.settings.ldif import LdifDirectory
 from connector.settings.source import CecSource, FileSource
 
 SECRET = "hunter-2-canary"

@@ -13,6 +13,8 @@ import pytest
 from connector.cli.schema import Kind, schema
 from connector.settings import fleet as fleets, job as jobs, mapping_file as mappings
 from connector.settings.fields import SecretRef
+from connector.settings.ldap import LdapDirectory
+from connector.settings.ldif import LdifDirectory
 from connector.settings.source import CecSource, FileSource
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +43,7 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Kind) -
 
 def test_the_schema_of_a_job_names_every_key() -> None:
     shapes = schema("job")["$defs"]
-    for model in (CecSource, FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, SecretRef):
+    for model in (CecSource, FileSource, LdapDirectory, LdifDirectory, jobs.Limits, SecretRef):
         assert set(shapes[model.__name__]["properties"]) == {
             field.alias or name for name, field in model.model_fields.items()
         }

@@ -44,7 +44,7 @@ from connector.model import (
     View,
 )
 from connector.reconcile.dn import rdns
-from connector.settings.job import LdapDirectory as Settings
+from connector.settings.ldap import LdapDirectory as Settings
 
 _MANY: Final = 1000
 """So many entries are counted at most."""

@@ -35,7 +35,7 @@ from connector.errors import (
 from connector.model import Secret
 from connector.net import counters, tls
 from connector.net.deadlines import TIMEOUTS, Bound, Line
-from connector.settings.job import LdapDirectory
+from connector.settings.ldap import LdapDirectory
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
 

@@ -12,7 +12,7 @@ from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
 from connector.model import ID, NAME, Key
 from connector.reconcile.dn import Rdn, covers, rdns, tidied
-from connector.settings.job import LdapDirectory
+from connector.settings.ldap import LdapDirectory
 
 
 class Realm(Struct, frozen=True):

@@ -25,7 +25,7 @@ from connector.errors import ConnectorError, DeniedError, FileError, IncompleteR
 from connector.model import AttributeInfo, Change, Description, Outcome, Result, View
 from connector.model.spelling import meant
 from connector.reconcile.dn import Rdn, rdns
-from connector.settings.job import LdifDirectory as LdifSettings
+from connector.settings.ldif import LdifDirectory as LdifSettings
 
 ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
