@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from connector.errors import FileError, UsageError
 from connector.init.drafts import OWN, Answers, Chosen, mapping_text
 from connector.init.match_search import Found, search
-from connector.init.places import places
+from connector.init.places import Place, places, siblings
 from connector.init.rules import Sample, keys, some
 from connector.init.skeleton import skeleton, stays, unused, why_not
 from connector.model import Invalid, Tenant, View
@@ -112,22 +112,30 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant
     if name in _STOCK:
         chosen = replace(chosen, taken=_taken(job, sampled, chosen.mapping))
         fitted = replace(fitted, chosen=chosen)
-    if name in _REPLACED:
-        fitted = _own(job, tenant, sampled, fitted)
+    fitted = _own(job, tenant, sampled, fitted)
     text = mapping_text(fitted.text, fitted.chosen)
     mappings.shaped(parse(text, mapping_path))
     return replace(fitted, text=text)
 
 
 def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fit:
-    """A mapping from the directory's own schema; where that has no place for a softphone the stock one, and why."""
-    description, rules = stock.found.description, stock.found.rules
+    """A mapping from the directory's own schema; where that has no place for a softphone the stock one, and why.
+
+    A mapping onto attributes that are there for nothing else gives way only to those that hold agents' values already.
+    """
+    description, rules, ready = stock.found.description, stock.found.rules, stock.chosen.name
     if not description.types:
         return stock
-    own = places(job, tenant, sampled, description, rules)
+    mapped = frozenset(attribute.name for attribute in stock.chosen.ready.attributes)
+    yielding = frozenset[str]() if ready in _REPLACED else siblings(mapped, description)
+    own = places(job, tenant, sampled, description, rules, ready=yielding)
+    others, in_use = (_names(some) for some in own.besides(yielding | mapped))
     fault = own.fault(microsoft=description.hides)
-    if own.suffice(microsoft=description.hides):
-        misfits = (*stock.misfits, f"{stock.chosen.name}: this schema has attributes for it")
+    if ready not in _REPLACED and not in_use:
+        fault = f"{others} hold no agents' values, or few" if others else ""
+    elif own.suffice(microsoft=description.hides):
+        why = f"agents' values are in {in_use}" if in_use else "this schema has attributes for it"
+        misfits = (*stock.misfits, f"{ready}: {why}")
         text = skeleton(own, misfits, (rules or stock.chosen.ready.match)[0].directory)
         chosen = replace(stock.chosen, name=OWN, ready=mappings.shaped(parse(text, job.path)))
         taken = _taken(job, sampled, chosen.mapping)
@@ -138,9 +146,13 @@ def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fi
         fault = "; ".join(f"{name}: {why}" for name, why in taken.items())
     if not fault:
         return stock
-    besides = (f"  # not mapped onto this directory's own schema, since {fault}", *unused(own))
+    besides = (f"  # not mapped onto this directory's own schema, since {fault}", *unused(own, yielding | mapped))
     misfits = (*stock.misfits, f"{OWN}: {fault}")
     return replace(stock, chosen=replace(stock.chosen, besides=besides), misfits=misfits)
+
+
+def _names(some: Sequence[Place]) -> str:
+    return ", ".join(sorted({place.info.name for place in some}))
 
 
 def _of_kind(table: dict[str, tuple[str, ...]], kind: str) -> tuple[str, ...]:

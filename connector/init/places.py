@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import closing
 from itertools import islice, takewhile
 from typing import Final
@@ -43,14 +43,16 @@ _FEW: Final = 10
 class Place(Struct, frozen=True):
     """An attribute for a field.
 
-    `holders`: ids of the users that were looked at and hold another value. `owns`: as in the mapping. `stays`: these
-    users keep their values. `barred`: why it cannot be mapped, although nobody would lose a value.
+    `holders`: ids of the users that were looked at and hold another value. `used`: how many hold an agent's number,
+    address or seat. `owns`: as in the mapping. `stays`: these users keep their values. `barred`: why it cannot be
+    mapped, although nobody would lose a value.
     """
 
     field: Field
     info: AttributeInfo
     rank: int
     holders: frozenset[str] = frozenset()
+    used: int = 0
     owns: str | None = None
     stays: bool = False
     barred: str = ""
@@ -58,6 +60,11 @@ class Place(Struct, frozen=True):
     @property
     def free(self) -> bool:
         return not self.barred and (self.stays or not self.holders)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody keeps agents' values there already; a few may be there by chance."""
+        return self.used > len(self.holders)
 
     @property
     def rule(self) -> str:
@@ -110,6 +117,13 @@ class Places(Struct, frozen=True):
         verb = "holds" if len(holders) == 1 else "hold"
         return f"{len(holders):,} of {self.users:,} users {verb} another value"
 
+    def besides(self, names: AbstractSet[str]) -> tuple[list[Place], list[Place]]:
+        """Places of a phone's number and address other than these; and those of them that are in use more."""
+        found = [place for text in sorted(NEEDED) for place in self.found.get(text, ()) if not place.barred]
+        others = [place for place in found if place.info.name not in names]
+        most = max((place.used for place in found if place.info.name in names), default=0)
+        return others, [place for place in others if place.in_use and place.used > most]
+
     def _needed(self, *, microsoft: bool) -> list[Place]:
         """H.350 in Active Directory is this project's own, and its README says how to map it."""
         found = [place for text in sorted(NEEDED) for place in self.found.get(text, ())]
@@ -117,11 +131,18 @@ class Places(Struct, frozen=True):
 
 
 def places(
-    job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, description: Description, rules: Sequence[MatchRule]
+    job: jobs.LoadedJob,
+    tenant: Tenant,
+    sampled: Tenant,
+    description: Description,
+    rules: Sequence[MatchRule],
+    *,
+    ready: AbstractSet[str] = frozenset(),
 ) -> Places:
     """Where the fields may go, but for the attributes that users are matched by.
 
-    It reads the first users, and those that the rules find for the sampled agents.
+    It reads the first users, and those that the rules find for the sampled agents. `ready`: attributes that give way
+    where agents' values are kept in those of another class.
     """
     file = job.job.directory.type == "ldif"
     named = list(named_for(description, rules))
@@ -136,11 +157,17 @@ def places(
         users = {user.id: user for user in islice(reader.scan(), USERS)}
         users |= {user.id: user for user in reader.find(keys(rules, sampled))}
         described = replace(reader.describe(), types=description.types)
-        return placed(list(users.values()), tenant, described, rules, file=file)
+        return placed(list(users.values()), tenant, described, rules, ready=ready, file=file)
 
 
 def placed(
-    users: Sequence[User], tenant: Tenant, description: Description, rules: Sequence[MatchRule], *, file: bool = False
+    users: Sequence[User],
+    tenant: Tenant,
+    description: Description,
+    rules: Sequence[MatchRule],
+    *,
+    ready: AbstractSet[str] = frozenset(),
+    file: bool = False,
 ) -> Places:
     """The same from users that have been read. `file`: it shows everything, and no schema but its users' classes."""
     named = list(named_for(description, rules))
@@ -160,8 +187,22 @@ def placed(
             found.setdefault(field.template, []).append(place)
         else:
             closed.setdefault(field.template, {})[info.name] = (why.total(), why.most_common(1)[0][0])
+    kin = frozenset[str]().union(
+        *(_of(place.info, description) for several in found.values() for place in several if place.in_use)
+    )
+    if kin:
+        fit = {
+            text: [one for one in several if one.info.name not in ready or kin & _of(one.info, description)]
+            for text, several in found.items()
+        }
+        found = {text: several for text, several in fit.items() if several}
     for several in found.values():
-        several.sort(key=lambda place: (bool(place.barred), len(place.holders), place.rank, place.info.name.lower()))
+        several.sort(
+            key=lambda place: (
+                bool(place.barred), kin.isdisjoint(_of(place.info, description)), len(place.holders), -place.used,
+                place.rank, place.info.name.lower(),
+            )
+        )  # fmt: skip
     _settle(found, len(users), _claimed(users, tenant, description, rules))
     sip = (several[0].info for several in found.values() if several[0].field.sip)
     beside = (info.name for info in unused_beside(sip, description, rules) if info.name not in names)
@@ -174,16 +215,33 @@ def placed(
     return Places(found, used, len(users), closed, unused)
 
 
+def _of(info: AttributeInfo, description: Description) -> frozenset[str]:
+    """The classes that allow an attribute, but for those that allow any."""
+    allowing = (description.classes.get(name) for name in info.classes)
+    return frozenset(item.name for item in allowing if item and not item.anything)
+
+
+def siblings(names: AbstractSet[str], description: Description) -> frozenset[str]:
+    """These attributes, and those that no other class than theirs allows."""
+    written = (description.types.get(name.lower()) for name in names)
+    classes = frozenset[str]().union(*(_of(info, description) for info in written if info))
+    infos = {info.name: _of(info, description) for info in description.types.values()}
+    return frozenset(names) | {name for name, allowing in infos.items() if allowing and allowing <= classes}
+
+
 def _place(field: Field, info: AttributeInfo, rank: int, users: Sequence[User], tenant: Tenant) -> Place:
     """With `owns` narrowed to what is made for this tenant where that leaves others' values to them."""
     template = Template.parse(field.template)
+    made = _made(template, info, tenant)
     whole = None if info.single else patterns.of(template)
-    holders = _holders(field, info, whole, users, tenant)
+    holders = _holders(info, whole, users, made)
+    whose = field.unique or field.template in NEEDED  # what is made for one agent alone
+    used = sum(any(map(made, user.values.get(info.name, ()))) for user in users) if whose else 0
     if 0 < 2 * len(holders) <= len(users):
         for narrow in _narrow(template, tenant):
-            if not _holders(field, info, narrow, users, tenant):
-                return Place(field, info, rank, holders, narrow, stays=True)
-    return Place(field, info, rank, holders, whole)
+            if not _holders(info, narrow, users, made):
+                return Place(field, info, rank, holders, used, narrow, stays=True)
+    return Place(field, info, rank, holders, used, whole)
 
 
 def _narrow(template: Template, tenant: Tenant) -> Iterator[str]:
@@ -298,7 +356,7 @@ def _beside(
             for info in left
             if info.syntax in field.syntaxes
             and info.readable is not False
-            and not _holders(field, info, patterns.ALL, users, tenant)
+            and not _holders(info, patterns.ALL, users, _made(Template.parse(field.template), info, tenant))
         ]
         several.sort(key=lambda place: (place.rank, place.info.name.lower()))
         likeliest = [place for place in several if place.rank == several[0].rank < len(field.alone)]
@@ -311,13 +369,16 @@ def _beside(
 
 
 def _holders(
-    field: Field, info: AttributeInfo, owns: str | None, users: Sequence[User], tenant: Tenant
+    info: AttributeInfo, owns: str | None, users: Sequence[User], made: Callable[[Held], bool]
 ) -> frozenset[str]:
-    """Who holds a value that would count as ours and is no agent's; what a secret is cannot be told."""
-    render, key = Template.parse(field.template).bind(tenant), equality.keys_of(info.equality)
+    """Who holds a value that would count as ours and is no agent's."""
+    return frozenset(
+        user.id for user in users if not all(map(made, patterns.ours(owns, user.values.get(info.name, ()))))
+    )
+
+
+def _made(template: Template, info: AttributeInfo, tenant: Tenant) -> Callable[[Held], bool]:
+    """Whether a value is made for an agent; what a secret is cannot be told."""
+    render, key = template.bind(tenant), equality.keys_of(info.equality)
     made = {key(value) for value in map(render, tenant.agents) if isinstance(value, str)}
-
-    def other(value: Held) -> bool:
-        return isinstance(value, Secret) or key(value) not in made
-
-    return frozenset(user.id for user in users if any(map(other, patterns.ours(owns, user.values.get(info.name, ())))))
+    return lambda value: not isinstance(value, Secret) and key(value) in made

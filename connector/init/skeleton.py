@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set as AbstractSet
 from typing import Final
 
 from connector.init.fields import FIELDS
@@ -20,7 +20,7 @@ def skeleton(places: Places, misfits: Sequence[str], attribute: str) -> str:
     """A mapping onto the best place of each field; `attribute`: where accounts are, until something better is known."""
     return "\n".join(
         [
-            "# The attributes are those of this directory's schema, since no ready mapping fits it:",
+            "# The attributes are those of this directory's schema, not of a ready mapping:",
             *(f"#   {misfit}" for misfit in misfits),
             "# They were chosen by name and syntax, and because no user that was looked at would lose another value.",
             "# Read each line before you apply.",
@@ -63,11 +63,12 @@ def _closed(places: Places, template: str) -> str:
     return "".join(f"; {each}" for each in said)
 
 
-def unused(places: Places) -> Iterator[str]:
-    """All of them as comments, for a mapping onto other attributes."""
+def unused(places: Places, mapped: AbstractSet[str]) -> Iterator[str]:
+    """All of them as comments, for a mapping onto other attributes, which are `mapped`."""
     for field in reversed(FIELDS):
         for place in places.found.get(field.template, []):
-            yield from _comment(place, places)
+            if place.info.name not in mapped:
+                yield from _comment(place, places)
 
 
 def _comment(place: Place, places: Places) -> Iterator[str]:

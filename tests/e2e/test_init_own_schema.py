@@ -217,6 +217,37 @@ def test_where_most_users_hold_others_values_it_says_so_and_shows_the_lines(tmp_
         assert folder.plan()["summary"]["update"] == COUNT
 
 
+@pytest.mark.slow
+@pytest.mark.slapd
+def test_attributes_in_use_are_taken_and_not_those_of_a_ready_mapping_that_nobody_uses(tmp_path: Path) -> None:
+    """The server has both schemas; somebody tried H.350 once, and the numbers are elsewhere."""
+    world = WORLDS["attributes"]
+    with Slapd.start(tmp_path / "server", own_schema.entries(PEOPLE), rules=own_schema.openldap()) as server:
+        accounts = [world.account.format(number) for number in range(1, COUNT + 1)]
+        folder = Folder(tmp_path / "unused", accounts)
+        out = folder.init(server, "attributes")
+        why = "acmeSipUri, acmeSipUser hold no agents' values, or few"
+        assert f"mapping    openldap-h350\n           not own schema: {why}\n" in out
+        assert f"  # not mapped onto this directory's own schema, since {why}\n" in folder.mapping
+        assert "  # another place:\n  # acmeSipUser: {value: " in folder.mapping
+        assert folder.plan()["summary"]["update"] == COUNT
+        for number in (2, 5):
+            user = f"uid=attributes-x{number},ou=attributes,{PEOPLE}"
+            server.modify(f"dn: {user}\nchangetype: modify\nadd: acmeSipUser\nacmeSipUser: {7000 + number}\n")
+        folder = Folder(tmp_path / "used", accounts)
+        out = folder.init(server, "attributes")
+        assert "           not openldap-h350: agents' values are in acmeSipUser\n" in out
+        assert "\nobject_classes:" not in folder.mapping
+        assert not re.search("^  (cec|SIPIdentity)", folder.mapping, re.MULTILINE)
+        right(folder, world, out, adds=False)
+        folder = Folder(tmp_path / "both", accounts)
+        for number in (2, 3, 5):
+            user = f"uid=attributes-x{number},ou=attributes,{PEOPLE}"
+            held = f"add: SIPIdentityUserName\nSIPIdentityUserName: {7000 + number}\n"
+            server.modify(f"dn: {user}\nchangetype: modify\nadd: objectClass\nobjectClass: SIPIdentity\n-\n{held}")
+        assert "mapping    openldap-h350\n" in folder.init(server, "attributes")
+
+
 @pytest.mark.ds389
 def test_389_ds(tmp_path: Path) -> None:
     with Ds389.start(tmp_path / "server", stock=True) as server:
