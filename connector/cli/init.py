@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import textwrap
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
 _path = click.Path(path_type=Path)
 
+_KEYS: Final = re.compile(r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE)
+"""A key of the job that the answers make, where a fault is told."""
 _MOST: Final = 3
 """So many invalid records are told."""
 
@@ -66,6 +69,7 @@ def _secret_option(name: str, whose: str) -> Callable[[Callable[..., Any]], Call
 @_secret_option("--token", "the SCIM server's bearer token")
 @click.option("--ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the directory.")
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on ldap:// connections.")
+@click.option("--allow-plaintext", is_flag=True, help="Allow http:// and ldap:// without TLS: secrets travel in clear.")
 @click.option("--base", multiple=True, metavar="DN", help="Base DN of the users (repeatable).")
 @click.option("--filter", "filter_", metavar="FILTER", help="Filter of the users. Default: by the kind of server.")
 @click.option("--job", type=_path, default="job.yaml", show_default=True, help="Job file to write.")
@@ -79,10 +83,10 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     """
     from connector.cli.logs import configure
 
-    start_tls = given.pop("start_tls")
+    flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
     said = {f"--{name.rstrip('_').replace('_', '-')}": _texts(value) for name, value in given.items()}
     files = {"--job": _texts(str(job) != "job.yaml" and job), "--mapping": _texts(mapping)}
-    dialogue = Dialogue({**said, **files}, job, start_tls=start_tls)
+    dialogue = Dialogue({**said, **files}, job, **flags)
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
@@ -92,12 +96,13 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     try:
         fitted, server = _fitted(dialogue, job, mapping)
     except FileError as fault:
-        _show_command(dialogue, "To go on from here, run")
+        _show_command(dialogue, "Your answers, as a command line")
         if not fault.where.startswith(f"{job}:"):
             raise
-        raise UsageError(fault.what, where="init") from None  # there is no such file yet, so its lines say nothing
+        # there is no such file yet, so that its lines and its keys say nothing
+        raise UsageError(re.sub(_KEYS, _option, fault.what), where="init") from None
     except ConnectorError:
-        _show_command(dialogue, "To go on from here, run")
+        _show_command(dialogue, "Your answers, as a command line")
         raise
     from connector.init.drafts import job_text
 
@@ -136,6 +141,13 @@ def _fitted(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
     return fitted, server
 
 
+def _option(key: re.Match[str]) -> str:
+    name = key["name"].replace("_", "-")
+    if name in ("url", "urls", "path"):
+        return f"--{key['part']}"
+    return f"--source-{name}" if key["part"] == "source" and name == "ca-file" else f"--{name}"
+
+
 def _texts(value: object) -> list[str]:
     several = value if isinstance(value, tuple) else (value,)
     return [str(each) for each in several if each]
@@ -169,7 +181,7 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
         yield f"           without {name}: {visible(why)}"
     for name, why in chosen.stays.items():
         yield f"           with {name}: {visible(why)}"
-    yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} with an account"
+    yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} of those with an account"
     for record in fitted.invalid[:_MOST]:
         yield f"           record {record.record} is invalid: {visible(record.why)}"
     if len(fitted.invalid) > _MOST:

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -36,6 +36,9 @@ QUESTIONS: Final = {
 }
 _PLACES: Final = frozenset({"--app-key", "--app-secret", "--password", "--token"})
 _FILES: Final = frozenset({"--source-ca-file", "--ca-file"})
+_SCHEMES: Final = {"--source": "https", "--directory": "https ldaps ldap ldapi"}
+"""What addresses begin with; `http` where that is allowed."""
+_DIRECTORIES: Final = "must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
 _SEVERAL: Final = " and "
 """Between the values of an option that was given several times, where it is asked for once more."""
 Remedies = Mapping[type[ConnectorError], Sequence[str]]
@@ -50,10 +53,11 @@ def is_reference(value: str) -> bool:
 class Dialogue:
     """Options by name, with their values; `asked`: whether somebody at a terminal gave any of them."""
 
-    def __init__(self, said: Mapping[str, Sequence[str]], job: Path, *, start_tls: bool) -> None:
+    def __init__(self, said: Mapping[str, Sequence[str]], job: Path, *, start_tls: bool, allow_plaintext: bool) -> None:
         self._said = {option: list(values) for option, values in said.items() if values}
         self._job = job
         self._start_tls = start_tls
+        self._in_clear = set(_SCHEMES if allow_plaintext else ())
         self.asked = False
 
     def patiently(self, step: Callable[[Answers], T], remedies: Remedies) -> T:
@@ -80,8 +84,9 @@ class Dialogue:
         question, default = QUESTIONS[option], _SEVERAL.join(before) or ("" if option == "--filter" else default)
         question = fit(question[0].upper() + question[1:], sys.stderr)
         said = click.prompt(question, default=default, err=True)
-        while why := _wrong(option, said):
-            click.echo(fit(why, sys.stderr), err=True)
+        while (why := _wrong(option, said)) or not self._safe(option, said):
+            if why:
+                click.echo(fit(why, sys.stderr), err=True)
             said = click.prompt(question, default=default, err=True)
         self._said[option] = before if before and said == default else [said]
         self.asked = True
@@ -91,12 +96,14 @@ class Dialogue:
         """All of it; what is missing is asked."""
         from connector.init.drafts import Answers
 
-        source = self.ask("--source")
-        self.ask("--directory")
-        directories = tuple(self._said["--directory"])
+        for option in ("--source", "--directory"):
+            self.ask(option)
+            if not all(self._safe(option, said) for said in self._said[option]):
+                self.ask(option, again=True)
+        source, directories = self._said["--source"][0], tuple(self._said["--directory"])
         plain = Answers(source, directories)
         if not plain.ldap and (len(directories) > 1 or ("://" in directories[0] and not plain.scim)):
-            _no_directory()
+            raise UsageError(_DIRECTORIES, where="--directory")
         bound = plain.ldap and not plain.local
         return Answers(
             source=source if plain.cec else self._named(source),
@@ -109,6 +116,7 @@ class Dialogue:
             token=self._place("--token") if plain.scim else None,
             ca_file=self._file("--ca-file"),
             start_tls=self._start_tls,
+            allow_plaintext=bool(self._in_clear),
             base=tuple(self._said.get("--base", [])),
             filter=next(iter(self._said.get("--filter", [])), ""),
         )
@@ -117,7 +125,26 @@ class Dialogue:
         """The command line that needs no answers."""
         words = [word for option, values in self._said.items() for value in values if value for word in (option, value)]
         words += ["--start-tls"] if self._start_tls else []
+        words += ["--allow-plaintext"] if self._in_clear else []
         return shlex.join(["cec-connector", "init", *words])
+
+    def _safe(self, option: str, address: str) -> bool:
+        """Whether secrets are not sent there in clear, or may be: somebody at a terminal is asked."""
+        scheme, there, _ = address.lower().partition("://")
+        clear = there and scheme in ("http", "ldap") and not (scheme == "ldap" and self._start_tls)
+        if not clear or option in self._in_clear:
+            return True
+        if not _is_terminal():
+            better = "https://" if scheme == "http" else "ldaps:// or --start-tls"
+            why = f"{scheme}:// sends secrets in clear; use {better}, or add --allow-plaintext"
+            raise UsageError(why, where=option)
+        self.asked = True
+        if scheme == "ldap" and click.confirm("Begin TLS on it (StartTLS)?", default=True, err=True):
+            self._start_tls = True
+            return True
+        if click.confirm(f"{scheme}:// sends secrets in clear. Use it all the same?", err=True):
+            self._in_clear.add(option)
+        return option in self._in_clear
 
     def _place(self, option: str) -> Reference:
         from connector.init.drafts import Reference
@@ -146,11 +173,9 @@ def _wrong(option: str, said: str) -> str:
     kind, _, place = said.partition(":")
     if option in _PLACES and kind == "env" and not os.environ.get(place):
         return f"The environment variable {place} is not set. Enter another place, or stop and set it."
-    named = option in _FILES or (option == "--source" and "://" not in said)
+    scheme, address, _ = said.lower().partition("://")
+    if option in _SCHEMES and address and scheme not in ("http", *_SCHEMES[option].split()):
+        return f"Addresses begin with {', '.join(f'{each}://' for each in _SCHEMES[option].split())}."
+    named = option in _FILES or (option in _SCHEMES and not address)
     path = place if option in _PLACES and kind == "file" else said if named else ""
     return f"There is no file {path}. Enter another path." if path and not Path(path).is_file() else ""
-
-
-def _no_directory() -> NoReturn:
-    what = "must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
-    raise UsageError(what, where="--directory")

@@ -43,6 +43,7 @@ class Answers(Struct, frozen=True):
     token: Reference | None = None
     ca_file: str | None = None
     start_tls: bool = False
+    allow_plaintext: bool = False
     base: tuple[str, ...] = ()
     filter: str = ""
 
@@ -93,6 +94,7 @@ def _source(answers: Answers) -> dict[str, object]:
     return {
         "type": "cec",
         "url": answers.source,
+        "allow_plaintext": _allowed(answers, answers.source),
         "app_key": answers.app_key,
         "app_secret": answers.app_secret,
         "ca_file": answers.source_ca,
@@ -104,19 +106,27 @@ def _directory(answers: Answers) -> dict[str, object]:
     within: dict[str, object] = {"base": base, "filter": answers.filter or None}
     if answers.scim:
         proof = {"token": answers.token, "ca_file": answers.ca_file}
-        return {"type": "scim", "url": answers.directories[0], **proof, **within}
+        clear = {"allow_plaintext": _allowed(answers, answers.directories[0])}
+        return {"type": "scim", "url": answers.directories[0], **clear, **proof, **within}
     if not answers.ldap:
         return {"type": "ldif", "path": answers.directories[0], **within}
     return {
         "type": "ldap",
         "urls": answers.directories,
         "start_tls": True if answers.start_tls else None,
+        "allow_plaintext": None if answers.start_tls else _allowed(answers, *answers.directories),
         "sasl": "external" if answers.local else None,
         "bind_dn": answers.bind_dn,
         "password": answers.password,
         "ca_file": answers.ca_file,
         **within,
     }
+
+
+def _allowed(answers: Answers, *urls: str) -> bool | None:
+    """Said in a job only of addresses that need it."""
+    clear = any(url.lower().startswith(("http:", "ldap:")) for url in urls)
+    return True if clear and answers.allow_plaintext else None
 
 
 def _keys(values: AbstractMapping[str, object]) -> Iterable[str]:

@@ -22,7 +22,7 @@ from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, pers
 
 pytestmark = pytest.mark.slow
 
-ENV = {"LDAP_PASSWORD": SYNC_PASSWORD}
+ENV = {"LDAP_PASSWORD": SYNC_PASSWORD, "CEC_APP_KEY": "demo-key", "CEC_APP_SECRET": "demo-secret"}
 COUNT = 30
 
 
@@ -119,7 +119,7 @@ def test_a_server_with_our_schema_gets_the_full_mapping_and_rules_that_find_ever
     assert "directory  OpenLDAP: ldaps://" in out
     assert "filter     (objectClass=inetOrgPerson)" in out
     assert "mapping    openldap-h350" in out
-    assert "agents     31; tried: 30 with an account" in out
+    assert "agents     31; tried: 30 of those with an account" in out
     assert "   30  {accountCode}@example.org in mail   rule 1" in out
     assert "   25  {accountCode} in uid\n" in out
     assert "agents match" in out
@@ -364,10 +364,35 @@ def test_at_a_terminal_several_bases_stay_until_another_is_given(folder: Path, s
     assert f"base: {PEOPLE}" in (folder / "job.yaml").read_text()
 
 
+@pytest.mark.slapd
+def test_at_a_terminal_an_address_without_tls_is_asked_about_at_once(folder: Path, server: Slapd) -> None:
+    """The tenant's `http` is refused, then allowed; the directory's `ldap` gets StartTLS."""
+    with Simulator(json.loads((folder / "agents.json").read_text())) as tenant:
+        addresses = [tenant.url, "n", "ftp://ldap.example.org", tenant.url, "y", server.url, "y"]
+        keys = ["env:CEC_APP_KEY", "env:CEC_APP_SECRET"]
+        options = ["--ca-file", str(server.ca), "--base", PEOPLE]
+        said = at_terminal(folder, [*addresses, *keys, SYNC, "env:LDAP_PASSWORD"], *options)
+        assert said.count("http:// sends secrets in clear. Use it all the same? [y/N]: ") == 2
+        assert "Addresses begin with https://.\r\n" in said
+        assert said.count("Begin TLS on it (StartTLS)? [Y/n]: ") == 1
+        text = written(folder)
+        assert f"  url: {tenant.url}\n  allow_plaintext: true\n" in text
+        assert text.count("allow_plaintext") == 1
+        assert "  start_tls: true\n" in text
+        assert planned(folder)["matched"] == 30
+        (line,) = [line for line in said.splitlines() if line.strip().startswith("cec-connector init ")]
+        assert line.endswith(" --start-tls --allow-plaintext")
+        run(folder, *shlex.split(line)[1:], "--force")
+        assert written(folder) == text, "the command line does the same"
+
+
 def test_answers_are_not_lost_where_it_cannot_go_on(folder: Path) -> None:
-    said = at_terminal(folder, ["nothing.json", "agents.json", "ftp://ldap.example.org"], code=64)
+    directories = ["ftp://ldap.example.org", "ldaps://ldap.example.org:port"]
+    said = at_terminal(folder, ["nothing.json", "agents.json", *directories, SYNC, "env:LDAP_PASSWORD"], code=64)
     assert "There is no file nothing.json." in said
-    assert "To go on from here, run:\r\n  cec-connector init --source agents.json --directory ftp://" in said
+    assert "Addresses begin with https://, ldaps://, ldap://, ldapi://.\r\n" in said
+    assert "Your answers, as a command line:\r\n  cec-connector init --source agents.json --directory ldaps://" in said
+    assert "init: --directory: is no valid URL: check its host and port" in said
 
 
 def at_terminal(folder: Path, typed: list[str], *options: str, code: int = 0) -> str:
