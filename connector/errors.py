@@ -20,6 +20,7 @@
         │   └── TemporalUnreachableError  Temporal does not answer, or not now
         │       └── NoWorkerError  Temporal answers, but no worker of the fleet
         ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
+        │   └── NoTlsError    what answers speaks no TLS
         ├── DeniedError       credentials or rights refused
         │   ├── TemporalDeniedError  Temporal refuses the fleet's API key, certificate or rights
         │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
@@ -120,6 +121,10 @@ class NoWorkerError(TemporalUnreachableError):
 
 class UntrustedError(IncompleteRead):
     """TLS could not establish whom we talk to."""
+
+
+class NoTlsError(UntrustedError):
+    """What answers at this address speaks no TLS; asking once more changes nothing."""
 
 
 class DeniedError(IncompleteRead):

@@ -68,13 +68,14 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
         "Check that a worker runs with the same `namespace` and `task_queue`. Read its log, then rerun."
     ),
     errors.UntrustedError: (
-        "Set `ca_file` to the authority that signed the server's certificate. Use the host name that the "
-        "certificate carries. Verification cannot be switched off."
+        "If the authority is not known, set `ca_file` to the one that signed the server's certificate. If the name "
+        "does not fit, use the host name that the certificate carries. Verification cannot be switched off."
     ),
+    errors.NoTlsError: "Check the port. Of most servers https:// is on 443, ldaps:// on 636.",
     errors.TemporalDeniedError: (
         "Check `api_key` and `tls` in the fleet file, and what they may do in this namespace. Then rerun."
     ),
-    errors.DeniedError: "Check the account or key of the job, its secret, and its rights.",
+    errors.DeniedError: "Check the account or key, its secret, and its rights.",
     errors.MalformedError: (
         "The answer is not understood, so nothing is planned. Check the address or the file. Check that no "
         "proxy or login page answers in place of the server."
@@ -111,6 +112,13 @@ def code_of(fault: BaseException) -> int:
     return _of(fault, _CODES) if isinstance(fault, errors.ConnectorError) else Exit.FAILED
 
 
+def _is_everybodys(fault: click.NoSuchOption) -> bool:
+    """Whether it is an option of all commands, which stands before the command."""
+    return fault.ctx is not None and any(
+        fault.option_name in each.opts for each in fault.ctx.find_root().command.params
+    )
+
+
 def tell(fault: BaseException) -> int:
     """Say on standard error what was wrong, where, and what to do; return the exit code."""
     if isinstance(fault, click.exceptions.Exit):
@@ -118,6 +126,8 @@ def tell(fault: BaseException) -> int:
     if isinstance(fault, click.ClickException):
         shown = StringIO()
         fault.show(shown)
+        if isinstance(fault, click.NoSuchOption) and _is_everybodys(fault):
+            shown.write(f"Write it before the command: cec-connector {fault.option_name} …\n")
         click.echo(fit(visible_lines(shown.getvalue()), sys.stderr), nl=False, err=True)
         return Exit.USAGE
     if isinstance(fault, BrokenPipeError):

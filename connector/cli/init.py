@@ -19,6 +19,7 @@ from connector.errors import (
     ConnectorError,
     DeniedError,
     FileError,
+    NoTlsError,
     OutputError,
     UnreachableError,
     UntrustedError,
@@ -121,13 +122,19 @@ def _fitted(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
     login = ("--token",) if dialogue.answers().scim else ("--bind-dn", "--password")
     server = dialogue.patiently(
         lambda answers: meet(answers, job),
-        {UntrustedError: ("--ca-file",), DeniedError: login, UnreachableError: ("--directory",)},
+        {
+            NoTlsError: ("--directory",),
+            UntrustedError: ("--ca-file",),
+            DeniedError: login,
+            UnreachableError: ("--directory",),
+        },
     )
     if dialogue.answers().ldap:
         dialogue.ask("--base", " ".join(server.contexts[:1]) or None)
     tenant = dialogue.patiently(
         lambda answers: read(answers, job),
         {
+            NoTlsError: ("--source",),
             UntrustedError: ("--source-ca-file",),
             DeniedError: ("--app-key", "--app-secret"),
             UnreachableError: ("--source",),

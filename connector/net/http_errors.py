@@ -8,7 +8,8 @@ from typing import Final
 
 import httpx
 
-from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
+from connector.errors import DeniedError, IncompleteRead, MalformedError, NoTlsError, UnreachableError, UntrustedError
+from connector.net.tls import NO_TLS
 
 _CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = ("peer closed connection", "disconnected without sending")
@@ -30,6 +31,8 @@ def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: f
     cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return UntrustedError(f"the server's certificate is not trusted: {cause.verify_message}", where=where)
+    if isinstance(cause, ssl.SSLError) and cause.reason == NO_TLS:
+        return NoTlsError("what answers there speaks no TLS", where=where)
     if isinstance(cause, ssl.SSLError) and _OUR_CERTIFICATE.search(cause.reason or ""):
         # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
         return DeniedError(f"the server refused the TLS connection: {cause.reason}", where=where)

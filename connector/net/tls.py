@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 from connector.errors import FileError
+
+NO_TLS: Final = "WRONG_VERSION_NUMBER"
+"""OpenSSL's reason where the first octets of an answer are no record of TLS."""
 
 
 def context(ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None) -> ssl.SSLContext:

@@ -386,6 +386,20 @@ def test_at_a_terminal_an_address_without_tls_is_asked_about_at_once(folder: Pat
         assert written(folder) == text, "the command line does the same"
 
 
+@pytest.mark.slapd
+def test_at_a_terminal_ports_without_tls_are_asked_for_again(folder: Path, server: Slapd) -> None:
+    document = json.loads((folder / "agents.json").read_text())
+    with Simulator(document) as plain, Simulator(document, ssl_context=server_context()) as tenant:
+        http = plain.url.replace("http:", "https:")
+        keys = ["env:CEC_APP_KEY", "env:CEC_APP_SECRET"]
+        login_ = [SYNC, "env:LDAP_PASSWORD"]
+        options = ["--ca-file", str(server.ca), "--source-ca-file", str(server.ca), "--base", PEOPLE]
+        typed = [http, http.replace("https:", "ldaps:"), *keys, *login_, server.ldaps_url, tenant.url]
+        said = at_terminal(folder, typed, *options)
+    assert said.count("what answers there speaks no TLS") == 2
+    assert f"url: {tenant.url}\n" in written(folder)
+
+
 def test_answers_are_not_lost_where_it_cannot_go_on(folder: Path) -> None:
     directories = ["ftp://ldap.example.org", "ldaps://ldap.example.org:port"]
     said = at_terminal(folder, ["nothing.json", "agents.json", *directories, SYNC, "env:LDAP_PASSWORD"], code=64)

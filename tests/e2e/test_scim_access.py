@@ -77,7 +77,7 @@ def test_by_basic(job: ScimJob) -> None:
         ended = run(job.folder, secret="canary-wrong")
     assert ended.code == 1
     assert "401 Unauthorized" in ended.err
-    assert "Check the account or key of the job" in ended.err
+    assert "Check the account or key, its secret" in ended.err
 
 
 @pytest.mark.parametrize("client_auth", ["client_secret_basic", "client_secret_post"])
@@ -153,7 +153,7 @@ def test_by_an_oauth_client_whose_token_endpoint_is_trusted_by_the_job_s_authori
         ended = run(job.folder)
         assert ended.code == 1
         assert f"{by_name(login)}/token" in ended.err
-        assert "Set `ca_file` to the authority that signed the server's certificate" in ended.err
+        assert "set `ca_file` to the one that signed the server's certificate" in ended.err
         assert login.seen == []
         job.point()
         proved_by(job, oauth=oauth, ca_file=job.server.ca, show=[])
@@ -215,6 +215,6 @@ def test_a_server_that_cannot_be_verified_is_told_what_to_do_and_is_sent_nothing
         for command in ("check", "plan", "apply"):
             ended = run(tmp_path, command)
             assert ended.code == 1, ended.said
-            assert "Set `ca_file` to the authority that signed the server's certificate" in ended.err
+            assert "set `ca_file` to the one that signed the server's certificate" in ended.err
             assert re.search(said_of_it, ended.err), ended.err
     assert impostor.server.seen == []

@@ -28,6 +28,7 @@ from connector.errors import (
     ConnectorError,
     DeniedError,
     MalformedError,
+    NoTlsError,
     RefusedBindError,
     UnreachableError,
     UntrustedError,
@@ -253,7 +254,9 @@ def _error(fault: Exception, handshake: OSError | None, endpoint: Endpoint) -> C
         why = handshake.verify_message.rstrip(".")
         return UntrustedError(f"the certificate of {host} is not trusted: {why}", where=url)
     if isinstance(handshake, ssl.SSLError) and not isinstance(handshake, ssl.SSLEOFError):
-        return UntrustedError(f"no TLS with {host}: {handshake.reason}", where=url)
+        plain = NoTlsError("what answers there speaks no TLS", where=url)
+        other = UntrustedError(f"no TLS with {host}: {handshake.reason}", where=url)
+        return plain if handshake.reason == tls.NO_TLS else other
     if handshake is not None:
         return UnreachableError(f"the connection was cut in the TLS handshake: {handshake}", where=url)
     if isinstance(fault, LDAPStartTLSError):
