@@ -25,6 +25,11 @@ USERS = 10
 MOST = 10
 """Imports that are shown."""
 RUNS = 5
+LIBRARIES = {
+    "LDIF": "click, hashlib, msgspec, ruamel.yaml, sqlite3",
+    "CEC and LDAP": "click, hashlib, httpx, ldap3, msgspec, ruamel.yaml, sqlite3, ssl",
+}
+"""What a plan loads of others, beside pydantic with one model: the least that its start can be."""
 
 
 def start(folder: Path, rounds: int, tell: Callable[[str], None]) -> Iterator[Figure]:
@@ -46,14 +51,25 @@ def start(folder: Path, rounds: int, tell: Callable[[str], None]) -> Iterator[Fi
             Entrant("empty Python", [sys.executable, "-I", "-c", "pass"]),
             Entrant("--help", [sys.executable, "-m", "connector", "--help"]),
             *(_plan(folder, kind, text) for kind, text in jobs.items()),
+            *(Entrant(_libraries(kind), [sys.executable, "-c", _loading(kind)]) for kind in jobs),
         ]
         contest = Contest(entrants, 5 * rounds, folder, lambda: 0.0)
-        for entrant in entrants[2:]:
+        for entrant in entrants[2 : 2 + len(jobs)]:
             tell(f"\nThe {MOST} most expensive imports of a small plan, {entrant.name} (ms, without what they import):")
             tell("  ".join(f"{name} {spent / 1000:.1f}" for name, spent in islice(imports(entrant.command), MOST)))
     yield Figure.of(contest, "cec-connector --help", 0, ("--help", "empty Python"), Target(6.0), by="cpu")
     for kind in jobs:
         yield Figure.of(contest, f"small plan, {kind}", USERS, (kind, "empty Python"), Target(12.0), by="cpu")
+        yield Figure.of(contest, f"its libraries, {kind}", 0, (_libraries(kind), "empty Python"), by="cpu")
+
+
+def _libraries(kind: str) -> str:
+    return f"libraries, {kind}"
+
+
+def _loading(kind: str) -> str:
+    model = "class Model(pydantic.BaseModel):\n    key: int"
+    return f"import gc\ngc.disable()\nimport pydantic, {LIBRARIES[kind]}\n{model}\nModel(key=1)"
 
 
 def _plan(folder: Path, kind: str, text: str) -> Entrant:
