@@ -156,7 +156,10 @@ def apply_run(
             plan = compared(context, planned.plan, before, by, some=bool(only))
             plan = refused_unapproved(context, plan, description.identity)
             work = Work(plan, plan.changes)
-        elif any(fresh_refusals(reviewed, planned.plan, some=bool(only))) and accept != planned.plan.digest:
+        elif (
+            any(fresh_refusals(reviewed, planned.plan, context.limits, some=bool(only)))
+            and accept != planned.plan.digest
+        ):
             return ended(_refused(context, _shown(context, planned.plan, show), some=bool(only)))
         else:
             work = _held_to(context, reviewed, planned.plan, planned.only)
@@ -212,7 +215,7 @@ def apply_undo(
             context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
         settled = settle(context, description)
         fresh = make_undo(context)
-        if reviewed and any(fresh_refusals(reviewed, fresh)) and accept != fresh.digest:
+        if reviewed and any(fresh_refusals(reviewed, fresh, context.limits)) and accept != fresh.digest:
             return ended(_shown(context, fresh, show))
         plan = reviewed or refused_unapproved(context, fresh, description.identity)
         held = context.state.held(context.job)

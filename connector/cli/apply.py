@@ -67,7 +67,7 @@ def command(
     show.goes_on = True
     reviewed, signed = signed_plan(saved, signatures)
     if reviewed and signatures:
-        show.accept = reviewed.digest
+        show.signed = reviewed.digest
     asked = asks(yes=yes)
     save = () if saved else ("plan", str(job), "--save", "PLAN.json")
     with said_how(saved or "PLAN.json", save), stopped_by_signals() as stop:

@@ -17,6 +17,7 @@ from connector.cli.advice import Exit, code_of_ending
 from connector.cli.terminal import columns, show
 from connector.errors import OutputError, UnreadError, UsageError
 from connector.model import ON_HOLD, Ending, Outcome, Plan
+from connector.reconcile.checks.limits import APPROVAL
 from connector.runtime.stopping import Stop
 from connector.sync import Run
 
@@ -63,7 +64,7 @@ class Shower:
     the account of the run. `whole`: all changes are listed on standard output.
     `as_json`, or the report `-`: standard output gets the plan document alone.
     `writes`: the plan is about to be written, so somebody has to see it whole. `goes_on`: the plan that is shown is to
-    be written, or asked about, unless it is refused.
+    be written, or asked about, unless it is refused. `signed`: the digest of the plan that people have signed.
     """
 
     def __init__(
@@ -80,10 +81,12 @@ class Shower:
 
         self._as_json = as_json or (as_json is not None and STANDARD in reports)
         files = reports if as_json is None else [path for path in reports if path != STANDARD]
+        self._arguments = arguments
         self._command = shlex.join(["cec-connector", *arguments])
         self._reports = [(path, renderer(path.suffix, self._command)) for path in files]
         self._save = save
         self.accept = accept
+        self.signed = ""
         self._whole = whole
         self.writes = self.goes_on = False
         self._seen: tuple[str, str] | None = None
@@ -111,10 +114,10 @@ class Shower:
             lines = text.render(
                 plan,
                 whole=self._whole,
-                command=self._command,
-                accepted=self.accept == plan.digest,
+                command=self._lifting(plan),
+                accepted=plan.digest in (self.accept, self.signed),
                 narrow=(columns(sys.stdout) or NARROW) < NARROW,
-                goes_on=self.goes_on and plan.is_permitted(self.accept) and ON_HOLD not in dict(plan.about),
+                goes_on=self.goes_on and self._permitted(plan),
             )
         else:
             standing = self.stop.standing
@@ -131,6 +134,18 @@ class Shower:
                 save(self._save, plan)
         if outcomes is None and self.accept not in (None, plan.digest):
             say([f"The accepted digest {self.accept} is not that of this plan. Review this plan.\n"])
+        if outcomes is None and self.signed and plan.digest != self.signed and plan.refusals:
+            say(["The signatures do not lift this refusal, which came up after the plan was made.\n"])
+
+    def _permitted(self, plan: Plan) -> bool:
+        return plan.is_permitted(self.signed or self.accept) and ON_HOLD not in dict(plan.about)
+
+    def _lifting(self, plan: Plan) -> str:
+        """The command that goes on from a refused plan. People sign what was saved, and after what came up since."""
+        if not self.goes_on or APPROVAL not in dict(plan.about):
+            return self._command
+        words = [word for word in self._arguments if word != "--apply" and not word.startswith("--plan=")]
+        return shlex.join(["cec-connector", "plan" if words[0] == "apply" else words[0], *words[1:], "--save"])
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked.")

@@ -80,7 +80,7 @@ def command(
     show.goes_on = write
     reviewed, signed = signed_plan(saved, signatures)
     if reviewed and signatures:
-        show.accept = reviewed.digest
+        show.signed = reviewed.digest
     undoing = _Undoing(log_level, job, run, show, accept, signed, everybody=bool(reports or save))
     how = () if saved else ("undo", str(job), run, "--save", "UNDO.json")
     with said_how(saved or "UNDO.json", how), stopped_by_signals() as show.stop:

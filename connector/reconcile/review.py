@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
-from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE
+from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE, Limits, Whole, too_many
 from connector.reconcile.conflicts import held_now, replanned
 from connector.reconcile.diff.standing import secret_stands, stands
 from connector.reconcile.digests import digest_of_change
@@ -149,14 +149,23 @@ def _true(each: AttributeChange, user: User, brief: Brief) -> bool:
     return (brief.memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
 
 
-def fresh_refusals(reviewed: Plan, fresh: Plan, *, some: bool = False) -> Iterable[Refusal]:
-    """What is wrong with what was read now and was not when the plan was reviewed, or not as much.
+def fresh_refusals(reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = False) -> Iterable[Refusal]:
+    """What refuses the fresh plan and did not refuse the one that was reviewed, or not as much.
 
-    What the plan would change was judged with it; how many agents, or their users, have gone since is another matter.
-    `some`: some agents' changes alone are to be written, which no drop of users is in the way of.
+    How many agents, or their users, have gone is judged by what was read now. What the plan would change was judged
+    with it, and is judged anew where `limits` have been lowered since. `some`: some agents' changes alone are to be
+    written, which no drop of users is in the way of.
     """
     known = {refusal.limit: refusal.planned for refusal in reviewed.refusals}
     judged = [limit for limit in (EXCLUDE, *OF_THE_SOURCE) if not some or limit != MATCHED_DROP]
+    whole = Whole(reviewed.summary.matched, owned=0)
+    beyond = {each.limit for each in too_many(limits, reviewed.summary, whole, reviewed.changes)}
     for refusal in fresh.refusals:
-        if refusal.limit in judged and known.get(refusal.limit, -1) < refusal.planned:
+        if refusal.limit in judged:
+            if known.get(refusal.limit, -1) < refusal.planned:
+                yield refusal
+        elif refusal.limit == "clear":  # whose percentages are of users that the reviewed plan does not count
+            if refusal.limit not in known and reviewed.summary.clear > refusal.allowed:
+                yield refusal
+        elif refusal.limit in beyond - known.keys():
             yield refusal

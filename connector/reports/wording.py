@@ -107,6 +107,8 @@ def accepting(plan: Plan, command: str) -> str:
     command = command or f"cec-connector apply {shlex.quote(visible(plan.job))}"
     if APPROVAL not in dict(plan.about):
         return f"{command} --accept {visible(plan.digest)}"
+    if command.endswith(" --save"):
+        return f"{command} PLAN.json"
     return f"{command}{'' if '--plan=' in command else ' --plan=PLAN.json'} --approval=PLAN.json.sig"
 
 

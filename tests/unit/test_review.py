@@ -26,7 +26,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.checks.limits import MATCHED_DROP
+from connector.reconcile.checks.limits import MATCHED_DROP, Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import digest_of_change, fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as Rules
@@ -234,6 +234,36 @@ def test_drops_that_a_reviewer_has_not_seen_refuse_the_plan_and_those_of_users_o
     drops = [Refusal(limit, 1, 5, "") for limit in ("agents_drop", MATCHED_DROP, "update")]
     seen = [Refusal(each.limit, 1, number, "") for each, number in zip(drops, (5, 4, 0), strict=True)]
     everything = [] if some else [MATCHED_DROP]
-    assert [each.limit for each in fresh_refusals(plan(refusals=seen), plan(refusals=drops), some=some)] == everything
-    fresh = fresh_refusals(plan(), plan(refusals=drops), some=some)
+    shown = fresh_refusals(plan(refusals=seen), plan(refusals=drops), NO_LIMITS, some=some)
+    assert [each.limit for each in shown] == everything
+    fresh = fresh_refusals(plan(), plan(refusals=drops), NO_LIMITS, some=some)
     assert [each.limit for each in fresh] == ["agents_drop", *everything]
+
+
+SECRET_AND_A = ["secret", "attributes.a"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "beyond"),
+    [
+        (Limits(update=Limit(50, percent=True), clear=Limit(2)), []),
+        (Limits(update=Limit(40, percent=True), clear=Limit(2)), ["update"]),
+        (Limits(update=Limit(50, percent=True), clear=Limit(1)), ["clear"]),
+        (
+            Limits(update=Limit(9), secret=Limit(0), clear=Limit(2), attributes={"a": Limit(0)}),
+            ["secret", "attributes.a"],
+        ),
+    ],
+)
+def test_limits_that_were_lowered_since_refuse_the_reviewed_plan_by_its_own_numbers(
+    limits: Limits, beyond: list[str]
+) -> None:
+    """Ten users were matched, and are six now, so that half of them is less; and there is more to be changed now."""
+    one = change(1, AttributeChange("a", (), ("1",)))
+    reviewed = replace(plan(one), summary=Summary(matched=10, update=5, clear=2, secret=1))
+    numbers = {"update": (limits.update.of(6), 7), "clear": (limits.clear.of(6), 3), "secret": (0, 2)}
+    now = [Refusal(name, *said, "") for name, said in numbers.items()] + [Refusal("attributes.a", 0, 2, "")]
+    fresh = replace(plan(refusals=now), summary=Summary(matched=6))
+    assert [each.limit for each in fresh_refusals(reviewed, fresh, limits)] == beyond
+    seen = replace(reviewed, refusals=tuple(now))
+    assert list(fresh_refusals(seen, fresh, limits)) == []
