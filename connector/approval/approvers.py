@@ -32,6 +32,19 @@ class Approvers(Struct, frozen=True):
         free = f"update {self.free.update}, clear {self.free.clear}, secret {self.free.secret or self.free.update}"
         return f"{self.needed} of {people(self.signers)} people have to sign, unless within {free}"
 
+    def shortage(self, now: datetime) -> str:
+        """That some people's keys are good for nothing now; empty where everybody can sign."""
+        good = [each for each in self.signers if each.key.blob not in self.revoked]
+        able, everybody = (
+            people([each for each in good if not each.objection(APPROVAL_NAMESPACE, now)]),
+            people(self.signers),
+        )
+        if able == everybody:
+            return ""
+        keys = "all other keys are revoked, have expired, are not valid yet, or are for other namespaces"
+        too_few = "" if able >= self.needed else f". {self.needed} have to, so that no plan can be approved"
+        return f"{able} of {everybody} people can sign now; {keys}{too_few}"
+
     def judge(
         self, data: bytes, signatures: Sequence[tuple[str, bytes]], now: datetime
     ) -> tuple[tuple[Approval, ...], list[str]]:

@@ -71,19 +71,21 @@ def verify(files: tuple[Path, ...], job: Path | None, first: int, *, syslog: boo
     Exit code 1: something was found.
     """
     from connector.observers.chain_check import Check
-    from connector.run.job_state import link_of
+    from connector.run.job_state import link_of, runs_that_wrote
 
     sink = "syslog" if syslog else "file"
     name, link = None, None
-    if job is not None:
-        name, link = link_of(job, sink)  # before the files: what comes meanwhile makes them longer, not shorter
+    runs = {}
+    if job is not None:  # before the files: what comes meanwhile makes them longer, not shorter
+        name, link = link_of(job, sink)
+        runs = runs_that_wrote(job)
     check = Check(sink, first)
     for path in files:
         for number, line in enumerate(_lines(path), 1):
             check.line(f"{path}:{number}", line)
     if job is not None and link is not None and link != link_of(job, sink)[1]:
         link = replace(link, ended=False)  # a run has begun meanwhile, and may have added records
-    findings = check.end(name, link)
+    findings = check.end(name, link, runs)
     for finding in findings[:_SHOWN]:
         whose = f"{finding.job}: " if finding.job is not None else ""
         say_text(visible(f"{finding.where}: {whose}{finding.why}" if finding.where else f"{whose}{finding.why}"))

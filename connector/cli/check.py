@@ -49,6 +49,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
     from connector.run.composition import plan_context
     from connector.run.job_state import try_state
     from connector.run.to_arrange import index_notes
+    from connector.runtime.clock import now
 
     if save is not None and not probe:
         raise UsageError("needs --probe, whose findings it saves", where="--save")
@@ -81,7 +82,9 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
             for why, count in found.items()
         )
         problems = (problem.why for problem in differ.problems)
-        notes = (*problems, *differ.cautions, *barred, *described.cautions, *index_notes(context))
+        short = context.approvers.shortage(now().time) if context.approvers else ""
+        approvers = [f"approvers: {short}"] if short else []
+        notes = (*problems, *differ.cautions, *barred, *described.cautions, *index_notes(context), *approvers)
         _note(notes, [*(rule.directory for rule in context.mapping.match), *differ.attributes])
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_remembered(job, context.mapping, description)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import click
 
 from connector.cli.approvals import approval_option, said_how, sign_command, signed
 from connector.cli.running import job_argument, say_text
-from connector.errors import UnapprovedError, UsageError
+from connector.errors import OutputError, UnapprovedError, UsageError
 
 if TYPE_CHECKING:
     from connector.model import Approval
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @job_argument
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save what the approvers have to sign.")
 @approval_option
-def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> int:
+@click.pass_obj
+def command(log_level: str | None, job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> int:
     """Allow applies of JOB again, after an undo or a changed source.
 
     Where JOB has approvers, they sign what --save writes.
@@ -38,11 +40,43 @@ def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> in
     def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
         return _approved(loaded, text, signatures)
 
-    with said_how("release.txt", ("release", str(job), "--save", "release.txt")):
-        said = "Released." if release(job, approve) else "The job was not on hold."
+    with said_how("release.txt", ("release", str(job), "--save", "release.txt")), _recorded(log_level, job) as record:
+        said = "Released." if release(job, approve, record) else "The job was not on hold."
     whence = "from the source that was signed" if signatures else "also from a changed source"
     say_text(f"{said} The next apply may write, {whence}.")
     return 0
+
+
+@contextmanager
+def _recorded(log_level: str | None, job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
+    """What takes a release into the job's audit, if it has one. Raises BusyError, OutputError."""
+    from connector.cli.logs import configure
+    from connector.cli.observers import auditor
+    from connector.run.job_state import accounts
+    from connector.runtime.stopping import Stop
+    from connector.settings.job import load
+
+    settings = load(job).job.audit
+    if settings is None:
+        yield lambda why, approvals: None
+        return
+    configure(log_level)
+    with accounts(job) as (loaded, telling, fingerprint):
+        stop = Stop()
+        audit = auditor(loaded, settings, "", stop)
+
+        def record(why: str, approvals: Sequence[Approval]) -> None:
+            if telling is not None:
+                audit.opens("", fingerprint, telling)
+                audit.released(why, approvals)
+                audit.close()
+            if stop.why:
+                raise OutputError(stop.why, where="release")
+
+        try:
+            yield record
+        finally:
+            audit.close()
 
 
 def _save(job: Path, file: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import to_builtins
 
 from connector.errors import OutputError, StateError
-from connector.model import AttributeChange, Change, Ending, Fingerprint, Noted, Outcome, Plan, Result
+from connector.model import Approval, AttributeChange, Change, Ending, Fingerprint, Noted, Outcome, Plan, Result
 from connector.observers.chain import Chained, linked
 from connector.observers.observer import Observer
 from connector.observers.sinks import File, Receiver, Record, Sink
@@ -119,6 +119,12 @@ class AuditObserver(Observer):
             counts = {"changes": details["changes"], "acknowledged": bool(details["accepted"])}
             approvals = [to_builtins(each) for each in self._plan.approvals]
             self._note("begin", plan=self._plan.digest, **counts, **({"approvals": approvals} if approvals else {}))
+
+    def released(self, why: str, approvals: Sequence[Approval]) -> None:
+        """Note that a job which was on hold for this reason may be applied again, and who has approved that."""
+        record: Record = {"time": stamp(), "event": "release", "job": self._job, "who": self._who}
+        signed = {"approvals": [to_builtins(each) for each in approvals]} if approvals else {}
+        self._tell_all([(record | {"why": readable(why)} | signed, NOTICE)])
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         """Of what the journal has not noted as settled: a write that may have happened, and is told once it is."""

@@ -6,6 +6,8 @@ name once it was renamed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -16,6 +18,7 @@ from connector.state.telling import Link
 _DIGEST: Final = 32
 _LATE: Final = b',"late":true}'
 _MOST: Final = 1000
+_NONE: Final[Mapping[str, tuple[str, int]]] = MappingProxyType({})
 _BEGIN: Final = b'{"time":"'
 """What each record begins with."""
 
@@ -33,7 +36,8 @@ class Chain(Struct):
 
     `begun` and `since`: the number and the line of its first record; `first`: the number of the first in `digests`.
     `before`: how many records of the job come before the chain, from the line `unlinked` on. `taken`: how many records
-    were told once more, and took the place of others. `cut`: how many came without their values.
+    were told once more, and took the place of others. `cut`: how many came without their values. `start`: the time of
+    its first record; `runs`: those that it has a record of.
     """
 
     job: str
@@ -47,6 +51,8 @@ class Chain(Struct):
     unlinked: str = ""
     taken: int = 0
     cut: int = 0
+    start: str = ""
+    runs: set[str] = set()
 
     def digest(self, seq: int) -> str | None:
         """The digest of a record, hexadecimal; None: it is not there."""
@@ -92,9 +98,17 @@ class Check:
         else:
             self._judge_halves(place.halves, where, place.job)
             self._follow(place, where, digest_of(octets), octets)
+            if (chain := self.chains.get(place.job)) is not None:
+                chain.start = chain.start or str(record.get("time", ""))
+                chain.runs.add(str(record.get("run", "")))
 
-    def end(self, job: str | None = None, link: Link | None = None) -> list[Finding]:
-        """What was found, of every job or of one. `link`: the last record of that one's that the state knows."""
+    def end(
+        self, job: str | None = None, link: Link | None = None, runs: Mapping[str, tuple[str, int]] = _NONE
+    ) -> list[Finding]:
+        """What was found, of every job or of one. `link`: the last record of that one's that the state knows.
+
+        `runs`: those of its runs that wrote, by id, with when each began and how many users it wrote to.
+        """
         if self._torn:  # what comes before may be of the same interruption
             self._halves = [each for each in self._halves if not each[2] and self._sink == "file"]
         self._judge_halves((), "", None)
@@ -105,6 +119,7 @@ class Check:
             self._hold_to(job, link)
             if self._torn and link.seq and link.ended and len(self.chains) == 1:  # else it may be another job's
                 self._find(job, self.half, "half a record came after the last run had ended. Somebody added it")
+            self._lacking(job, runs)
         return [each for each in self.findings if job is None or each.job in (None, job)]
 
     # ------------------------------------------------------------ one line
@@ -115,11 +130,14 @@ class Check:
         if job is None:
             self._find(None, where, "this is no record of an audit")
             return
-        chain = self.chains.setdefault(job, Chain(job, digests=bytearray()))
+        chain = self.chains.setdefault(job, Chain(job, digests=bytearray(), runs=set()))
         if chain.seq:
             self._find(job, where, f"this record has no chain. It was changed, or added after record {chain.seq}")
             return
         self._halves.clear()  # nobody accounted for them then
+        if self._first > 1:
+            self._find(job, where, f"this record has no chain, before record {self._first}. It was changed, or added")
+            return
         chain.unlinked = chain.unlinked or where
         chain.before += 1
 
@@ -206,7 +224,7 @@ class Check:
         for old, other in list(self.chains.items()):
             if other.seq and place.prev is not None and place.prev == f"sha256:{other.digest(place.seq - 1)}":
                 return self._renamed(old, place.job)
-        return self.chains.setdefault(place.job, Chain(place.job, digests=bytearray()))
+        return self.chains.setdefault(place.job, Chain(place.job, digests=bytearray(), runs=set()))
 
     def _renamed(self, old: str, job: str) -> Chain:
         chain = self.chains[job] = self.chains.pop(old)
@@ -236,6 +254,14 @@ class Check:
             which = f"records {link.seq + 1} to" if chain.seq > link.seq + 1 else "record"
             why = f"{which} {chain.seq} came after the last run had ended"
             self._find(job, chain.last, f"{why}. Either somebody added records, or the state is an older one")
+
+    def _lacking(self, job: str, runs: Mapping[str, tuple[str, int]]) -> None:
+        """Runs since the chain began that it has nothing of: they had no audit, or another one."""
+        chain = self.chains.get(job)
+        for run, (began, users) in runs.items() if chain and chain.seq else ():
+            if chain and began > chain.start and run not in chain.runs:
+                why = f"run {run} of {began} wrote {users} users, and has no record. The job had no `audit` then"
+                self._find(job, "", f"{why}, or another one")
 
     def _find(self, job: str | None, where: str, why: str) -> None:
         self.found += 1

@@ -128,6 +128,17 @@ def link_of(path: Path, sink: str) -> tuple[str, Link]:
     return readable(job.name), link
 
 
+def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
+    """The runs of the job in `path` that have ended and wrote to users, by id: when each began, and to how many.
+
+    Raises FileError, StateError.
+    """
+    job = jobs.load(path)
+    with kept_state(job) as state:
+        runs = state.history.runs(job.name) if state else []
+    return {run.id: (run.started, run.outcomes["written"]) for run in runs if run.ended and run.outcomes.get("written")}
+
+
 @contextmanager
 def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
     """Note an attempt of the job in `path` that ends here by a fault. Its state is not open meanwhile."""
@@ -148,16 +159,23 @@ def release_request(path: Path) -> str:
         return _request(job, state, _source(job))
 
 
-def release(path: Path, approve: Callable[[jobs.LoadedJob, str], Sequence[Approval]]) -> bool:
+def release(
+    path: Path,
+    approve: Callable[[jobs.LoadedJob, str], Sequence[Approval]],
+    record: Callable[[str, Sequence[Approval]], None],
+) -> bool:
     """Let the job in `path` apply again; whether it was on hold.
 
-    `approve` is handed the text that people sign, empty where nobody has to, and may raise UnapprovedError.
+    `approve` is handed the text that people sign, empty where nobody has to, and may raise UnapprovedError. `record`
+    is told before why the job is on hold, and who has approved; it raises where that cannot be kept.
     """
     job = jobs.load(path)
     with kept_state(job) as state:
         held = state.held(job.name) if state else None
         source = _source(job) if job.job.approvers else ""
         approvals = approve(job, _request(job, state, source) if source else "")
+        if held:
+            record(held[1], approvals)
         return state.release(job.name, approvals, seen=held, source=source) if state else False
 
 

@@ -131,6 +131,18 @@ def test_limits_that_are_lowered_after_the_signatures_hold(job: Job) -> None:
     assert written(job) == 3
 
 
+def test_check_says_who_cannot_sign(job: Job) -> None:
+    assert "approvers:" not in job.run("check")
+    job.write("revoked", f"{ANNA.public}\n")
+    job.configure(approvers={"allowed": "allowed_signers", "needed": 2, "revoked": "revoked"})
+    said = " ".join(job.run("check").split())
+    assert "note: approvers: 2 of 3 people can sign now; all other keys are revoked, have expired" in said
+    assert "have to" not in said.partition("approvers: ")[2].partition("note:")[0]
+    job.write("allowed_signers", SIGNERS.replace(" sk-", ' valid-before="20200101Z" sk-'))
+    assert "1 of 3 people can sign now" in (said := " ".join(job.run("check").split()))
+    assert "2 have to, so that no plan can be approved" in said
+
+
 def test_validity_is_judged_at_the_apply(job: Job) -> None:
     signatures = both(job)
     for options, why in (
@@ -395,6 +407,25 @@ def test_a_release_is_signed_too(job: Job) -> None:
     job.run("undo", "last", "--save", "undo.json")
     job.run("undo", "last", "--apply", "--plan", "undo.json", *both(job, "undo.json"))
     assert "does not fit this file" in job.run("release", *both(job, "release.txt"), code=3)  # of the earlier hold
+
+
+def test_who_has_signed_a_release_is_in_the_audit_before_it(job: Job) -> None:
+    job.configure(audit={"file": "audit.jsonl"})
+    job.run("apply", "--plan", "plan.json", *both(job))
+    job.run("undo", "last", "--save", "undo.json")
+    job.run("undo", "last", "--apply", "--plan", "undo.json", *both(job, "undo.json"))
+    job.run("release", "--save", "release.txt")
+    (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
+    (job.folder / "audit.jsonl").mkdir()
+    job.run("release", *both(job, "release.txt"), code=1)
+    assert "on hold" in job.run("check"), "without its record there is no release"
+    (job.folder / "audit.jsonl").rmdir()
+    (job.folder / "audit.1").rename(job.folder / "audit.jsonl")
+    job.run("release", *both(job, "release.txt"))
+    assert "on hold" not in job.run("check")
+    record = json.loads(job.read("audit.jsonl").splitlines()[-1])
+    assert record["event"] == "release"
+    assert [each["key"] for each in record["approvals"]] == [ANNA.fingerprint, BORIS.fingerprint]
 
 
 def test_a_signature_is_good_for_one_release_and_its_source(job: Job) -> None:

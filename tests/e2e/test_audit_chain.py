@@ -96,6 +96,38 @@ def test_the_last_record_is_vouched_for_by_the_state_alone(job: Job) -> None:
     assert "audit.jsonl:5: job: record 5 was changed: the state knows another digest" in said
 
 
+def run_ids(job: Job) -> list[str]:
+    """The job's runs, the first one first."""
+    return [each["id"] for each in reversed(json.loads(job.program("runs", "job.yaml", "--json").out))]
+
+
+def test_a_run_without_the_audit_is_found_with_the_job(job: Job) -> None:
+    job.configure(audit=None)
+    again(job, 2000)
+    job.configure(audit={"file": "audit.jsonl"})
+    for _ in range(2):
+        verify(job, "audit.jsonl")
+        said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+        found = re.findall(r"^job: run (\S+) of \S+ wrote 3 users, and has no record", said, re.MULTILINE)
+        assert found == [run_ids(job)[1]]
+        again(job, 3000)
+
+
+def test_a_release_is_a_record(job: Job) -> None:
+    (run,) = run_ids(job)
+    job.run("undo", run, "--apply")
+    job.run("release")
+    (record,) = [each for each in map(json.loads, lines(job)) if each["event"] == "release"]
+    assert record["why"] == f"its run {run} was taken back"
+    assert record["who"]["user"]
+    job.run("release")
+    assert sum('"event":"release"' in each for each in lines(job)) == 1, "it was not on hold"
+    verify(job, "--job", "job.yaml", "audit.jsonl")
+    (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
+    (job.folder / "audit.jsonl").mkdir()
+    job.run("undo", run, "--apply", code=1)
+
+
 def test_rotation_keeps_the_chain(job: Job) -> None:
     (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
     again(job, 2000)
