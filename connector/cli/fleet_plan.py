@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from connector.cli.approvals import sign_command
-from connector.cli.running import job_argument, say, say_text
+from connector.cli.running import job_argument, report_option, say, say_text
 from connector.cli.terminal import columns
 from connector.errors import UsageError
 
@@ -17,10 +17,12 @@ from connector.errors import UsageError
 @click.command
 @job_argument
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan, for people to sign.")
-def command(job: Path, save: Path | None) -> int:
+@click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
+@report_option
+def command(job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool) -> int:
     """Show the plan of JOB that waits for approval. It comes from the state; the engine is not asked."""
     from connector.planfile import write_out
-    from connector.reports import text
+    from connector.reports import renderer, text
     from connector.reports.document_reader import parse
     from connector.run.waiting import waiting
 
@@ -28,13 +30,16 @@ def command(job: Path, save: Path | None) -> int:
     if found is None:
         raise UsageError("no plan of this job waits. See `fleet status`", where=str(job))
     approve = ["cec-connector", "fleet", "approve", str(job), found.digest]
-    if save is not None:
-        write_out(save, [found.octets.decode()])
-        if found.needed:
-            say_text(f"Saved. To sign it, run:\n    {sign_command(save)}")
-            approve.append(f"--approval={save}.sig")
-    else:
+    approve += [f"--approval={save or 'PLAN.json'}.sig"] if found.needed else []
+    command = shlex.join(approve)
+    plan = parse(found.octets)
+    for path in reports:
+        write_out(path, renderer(path.suffix, command)(plan, None))
+    if save is None:
         narrow = (columns(sys.stdout) or text.NARROW) < text.NARROW
-        say(text.render(parse(found.octets), command=shlex.join(approve), narrow=narrow))
-    say_text(f"To approve it, run:\n    {shlex.join(approve)}")
+        say(text.render(plan, command=command, narrow=narrow, whole=whole))
+    else:
+        write_out(save, [found.octets.decode()])
+        say_text("Saved." + (f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""))
+    say_text(f"To approve it, run:\n    {command}")
     return 0

@@ -10,6 +10,7 @@ import click
 
 from connector.cli.fleet import fleet_option, folder_argument
 from connector.cli.serve import listen_option
+from connector.errors import UsageError
 
 if TYPE_CHECKING:
     from connector.scheduler.web import Address
@@ -57,7 +58,8 @@ async def _work(
     from connector.runtime.log import log
     from connector.scheduler.web import Web
 
-    names(folder, fleet.path)
+    if not names(folder, fleet.path):  # it would take other workers' jobs, and fail them
+        raise UsageError("holds no job files", where=str(folder))
     worker = FleetWorker(await connect(fleet), fleet, folder, options, at_once=at_once, finish=finish)
     with Web(listen, worker) as web:
         log.info("working", address=str(web.address), folder=str(folder))

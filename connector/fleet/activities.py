@@ -19,7 +19,7 @@ from connector.fleet.jobs import path_of
 from connector.fleet.values import About, StepRequest, StepResult
 from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted, accept
-from connector.run.waiting import require_shared
+from connector.run.waiting import require_shared, withdraw
 from connector.runtime.log import log
 from connector.scheduler.accounts import Account, RefusedAccounts
 from connector.scheduler.worker_protocol import Result
@@ -105,6 +105,13 @@ class Activities:
         if not goes_on or result.approval or summary.refusals:
             self._tell(job, summary, result)
         return requests.result(summary, result, stopped=ran.stopped, late=ran.late)
+
+    @activity.defn(name="withdraw")
+    async def withdraw(self, job: str, plan: str) -> None:
+        """Let a plan that somebody has rejected wait no more. The engine repeats it until the state answers."""
+        accepted = await self._accepted(job)
+        if accepted is not None:
+            await asyncio.to_thread(withdraw, accepted.job, plan)
 
     @activity.defn(name="ended")
     async def ended(self, workflows: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ _PATIENCE: Final = timedelta(seconds=15)
 """How long a worker has to answer."""
 _LOOK: Final = 1.0
 """Seconds between two looks at a run that is waited for."""
-_NOBODY: Final = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION)
+_NOBODY: Final = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION)
 """What a query comes to without a worker: none answers in time, or the workflow has no task yet."""
 
 
@@ -99,7 +99,11 @@ async def run(client: Client, task_queue: str, job: str, *, wait: bool) -> tuple
                 return result.result(), ""
             except WorkflowFailureError:  # somebody has cancelled or terminated it
                 return StepResult(1), ""
-        found = await _at(handle)
+        try:
+            found = await _at(handle)
+        except NoWorkerError as fault:
+            result.cancel()
+            raise NoWorkerError(f"the run has begun, and waits: {fault.what}", where=job) from None
         if found is not None and found[1]:
             result.cancel()
             return None, found[1]

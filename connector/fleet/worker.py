@@ -84,7 +84,7 @@ class FleetWorker:
             self._client,
             task_queue=self._task_queue,
             workflows=[Job, Tick, Fleet],
-            activities=[does.look, does.step, does.ended, does.alarm],
+            activities=[does.look, does.step, does.withdraw, does.ended, does.alarm],
             max_concurrent_activities=self._at_once,
             graceful_shutdown_timeout=timedelta(seconds=self._finish),
         )

@@ -92,6 +92,10 @@ class Job:
                 return await self._judged(replace(begin, apply=request), applied)
         verdict = await self._approval(begin, planned)
         if not verdict.approved:
+            self._at = "withdraws its plan"
+            await workflow.execute_activity(
+                "withdraw", args=[begin.job, planned.plan], start_to_close_timeout=timedelta(seconds=60)
+            )
             return await self._end(begin.job, planned, "rejected")
         return await self._applied(begin, about, replace(request, approved=True, signatures=verdict.signatures))
 

@@ -97,7 +97,9 @@ class SummaryObserver(Observer):
         self._plan = plan
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:  # noqa: ARG002  # every observer is given them; a summary counts
-        self._outcomes[outcome.result.value] += 1
+        """What was open of a run that this one goes on with is told twice: as settled, and with the rest of the run."""
+        if run != self._run:
+            self._outcomes[outcome.result.value] += 1
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
         self.stage("end")

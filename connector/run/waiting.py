@@ -81,6 +81,12 @@ def check_approval(path: Path, digest: str, signatures: Sequence[tuple[str, byte
         approved(found, plan, signed, None, document.directory)
 
 
+def withdraw(job: jobs.LoadedJob, plan: str) -> None:
+    """Let no apply take this plan of the job, which somebody has rejected. Raises StateError."""
+    with closing(state_of(job)) as state:
+        state.documents.withdraw(job.name, plan)
+
+
 @contextmanager
 def _found(path: Path) -> Iterator[_Found | None]:
     job = jobs.load(path)

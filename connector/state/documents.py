@@ -67,10 +67,14 @@ class Documents:
         """Keep the report of an apply in place of its plan's document."""
         self._put(plan, "report", octets)
 
-    def withdraw(self, job: str) -> None:
-        """No plan of this job waits any more."""
+    def withdraw(self, job: str, plan: str | None = None) -> None:
+        """No plan of this job waits any more; or this one does not, and no apply takes it."""
         with self._database.writing() as transaction:
-            transaction.execute("delete from documents where job = ? and kind = 'plan'", (job,))
+            if plan is None:
+                transaction.execute("delete from documents where job = ? and kind = 'plan'", (job,))
+            else:
+                transaction.execute("delete from documents where job = ? and kind = 'plan' and id = ?", (job, plan))
+                transaction.execute("delete from plans where job = ? and id = ?", (job, plan))
 
     def read(self, document: Document) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""

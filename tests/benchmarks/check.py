@@ -62,11 +62,11 @@ class Work:
 
 
 WORKS = (
-    Work("read", "our reader", 0.9, "our start", TIMES),
-    Work("find", "our look-ups", 1.3, "our start", TIMES),
-    Work("plan of few", "plan of few", 4.0),
-    Work("plan in sync", "plan", 1.15, "plan of few"),
-    Work("apply", "apply", 16.5, "plan of few"),
+    Work("read", "our reader", 1.1, "our start", TIMES),
+    Work("find", "our look-ups", 1.7, "our start", TIMES),
+    Work("plan of few", "plan of few", 6.5),
+    Work("plan in sync", "plan", 1.7, "plan of few"),
+    Work("apply", "apply", 26.0, "plan of few"),
 )
 
 

@@ -67,6 +67,9 @@ def test_one_plan_of_a_job_waits_and_a_newer_one_supersedes_it(kept: KeptState) 
         assert (read.id, [each.digest for each in read.changes]) == ("new", [each.digest for each in new.changes])
         assert state.documents.named("hr", "old") is None
         assert state.documents.named("hr", "of another") is None
+        state.documents.withdraw("hr", "old")
+        state.documents.withdraw("it", "new")
+        assert state.documents.waiting("hr") is not None
         state.documents.withdraw("hr")
         assert state.documents.waiting("hr") is None
         assert ids(state, "it") == ["of another"]

@@ -63,7 +63,10 @@ def test_a_refused_plan_waits_until_somebody_approves_it(world: MakeWorld, serve
     digest = fleet.status()["beta"]["digest"]
     assert f"fleet approve beta.yaml {digest}" in said.replace("\n", " ").replace("  ", " ")
     assert fleet.status()["beta"]["state"] == "refused"
-    assert "REFUSED" in fleet.fleet("plan", "beta.yaml").out
+    said = fleet.fleet("plan", "beta.yaml", "--all", "--report", "plan.html").out
+    assert "REFUSED" in said
+    assert said.count(f"run:\n    cec-connector fleet approve beta.yaml {digest}\n") == 3
+    assert digest in (fleet.folder / "plan.html").read_text()
     said = fleet.fleet("run", "beta.yaml", code=75).err
     assert "is open" in said
     assert "approve or reject" in said
@@ -83,10 +86,19 @@ def test_a_dry_run_job_waits_and_a_rejected_plan_is_not_written(world: MakeWorld
     fleet.fleet("run", "gamma.yaml", code=2)
     told = fleet.status()["gamma"]
     assert (told["state"], told["changes"]) == ("waiting for approval", 3)
+    fleet.fleet("plan", "gamma.yaml", "--save", "first.json")
     fleet.fleet("reject", "gamma.yaml", told["digest"])
     fleet.settle("gamma", "rejected")
     assert "waits for no approval" in fleet.fleet("reject", "gamma.yaml", told["digest"], code=64).err
     assert numbers(server, "gamma") == []
+    fleet.fleet("plan", "gamma.yaml", code=64)
+    by_hand = program("apply", "gamma.yaml", "--plan", "first.json", folder=fleet.folder, env=ENV)
+    assert (by_hand.code, "this plan is foreign" in by_hand.err) == (3, True)
+    fleet.fleet("run", "gamma.yaml", code=2)
+    fleet.fleet("plan", "gamma.yaml", "--save", "second.json")
+    first, second = (json.loads((fleet.folder / f"{name}.json").read_text()) for name in ("first", "second"))
+    assert first["digest"] == second["digest"]
+    assert first["id"] != second["id"], "who has signed the rejected one has not signed this one"
 
 
 def test_a_tick_supersedes_a_plan_that_waits(world: MakeWorld, server: Slapd) -> None:
@@ -170,6 +182,11 @@ def test_what_is_said_where_nobody_answers(world: MakeWorld, server: Slapd, tmp_
     said = fleet.fleet("status", ".", code=1).err
     assert "fleet worker" in said
     assert "firewall" not in said, "Temporal answers"
+    said = " ".join(fleet.fleet("run", "lambda.yaml", code=1).err.split())
+    assert "lambda: the run has begun, and waits: no worker of this fleet answers" in said
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "fleet.yaml").write_text((fleet.folder / "fleet.yaml").read_text())
+    assert "holds no job files" in fleet.fleet("worker", str(tmp_path / "empty"), code=64).err
     (fleet.folder / "fleet.yaml").write_text(json.dumps({"address": "127.0.0.1:1"}))
     assert "127.0.0.1:1" in fleet.fleet("status", ".", code=1).err
     (fleet.folder / "fleet.yaml").unlink()
