@@ -40,7 +40,7 @@ def test_a_dry_run_shows_what_an_apply_makes_and_then_there_is_nothing_left(flee
     assert "create  globex: cron 15 6 * * 1-5, timezone Europe/Berlin, mode dry-run\n" in shown.out
     assert "2 changes, 0 schedules in step." in shown.out
     assert "cec-connector fleet schedule . --apply" in shown.out
-    assert fleet.ids() == set()
+    fleet.lists(set())
     made = fleet.schedule("--apply")
     assert (made.code, made.err) == (0, "")
     assert "Made 2 changes of 2." in made.out
@@ -154,7 +154,7 @@ def test_the_schedule_of_a_job_that_is_gone_is_deleted_and_no_other(scheduled: F
     (scheduled.folder / "globex.yaml").unlink()
     shown = scheduled.schedule("--apply")
     assert (shown.code, "delete  globex: its job file is gone" in shown.out) == (0, True), shown.said
-    assert scheduled.ids() == {"cec-connector/acme", "cec-connector/others", "own"}
+    scheduled.lists({"cec-connector/acme", "cec-connector/others", "own"})
     assert scheduled.schedule().out == "0 changes, 1 schedule in step.\n"
 
 
@@ -167,7 +167,7 @@ def test_a_job_of_the_name_that_another_fleet_has_is_refused_and_nothing_changes
     assert "acme.yaml: Temporal has a schedule cec-connector/acme for the task queue 'cec-connector'" in ended.err
     assert "globex.yaml: Temporal has a schedule" in ended.err
     assert "Rename the job, or use another namespace" in ended.err
-    assert scheduled.ids() == {"cec-connector/acme", "cec-connector/globex"}
+    scheduled.lists({"cec-connector/acme", "cec-connector/globex"})
     assert scheduled.described("acme")["schedule"] == before
 
 
@@ -182,7 +182,7 @@ def test_all_that_is_wrong_in_all_files_is_said_at_once_and_nothing_changes(sche
     assert "bad.yaml:5: a fleet needs a state that all its workers share" in ended.err
     assert "worse.yaml:3: mapping: there is no file" in ended.err
     assert "worst.yaml:2:1: not YAML" in ended.err
-    assert scheduled.ids() == {"cec-connector/acme", "cec-connector/globex"}
+    scheduled.lists({"cec-connector/acme", "cec-connector/globex"})
     assert scheduled.described("globex")["schedule"]["spec"]["timezoneName"] == "Europe/Berlin"
 
 
@@ -201,7 +201,7 @@ def test_a_cron_expression_that_temporal_cannot_express_has_its_line(fleet: Flee
     ended = fleet.schedule("--apply")
     assert ended.code == 78
     assert f"acme.yaml:7: serve.cron: {why}" in ended.err
-    assert fleet.ids() == set()
+    fleet.lists(set())
 
 
 def test_mappings_and_hidden_files_may_lie_beside_the_jobs_but_not_two_jobs_of_a_name(fleet: Fleet) -> None:
@@ -234,7 +234,7 @@ def test_a_folder_without_jobs_deletes_nothing(scheduled: Fleet) -> None:
         (scheduled.folder / f"{name}.yaml").unlink()
     ended = scheduled.schedule("--apply")
     assert (ended.code, "holds no job files, so nothing is done" in ended.err) == (64, True)
-    assert scheduled.ids() == {"cec-connector/acme", "cec-connector/globex"}
+    scheduled.lists({"cec-connector/acme", "cec-connector/globex"})
 
 
 def test_somebody_at_a_terminal_is_asked_and_what_changed_meanwhile_is_left_alone(scheduled: Fleet) -> None:
@@ -259,7 +259,7 @@ def test_somebody_at_a_terminal_is_asked_and_what_changed_meanwhile_is_left_alon
     assert "Not made: create new: there is one by now." in said
     assert "Made 1 change of 4." in said
     assert scheduled.described("acme")["schedule"]["spec"]["interval"][0]["interval"] == "3600s"
-    assert scheduled.ids() == {f"cec-connector/{name}" for name in ("acme", "globex", "new", "other")}
+    scheduled.lists({f"cec-connector/{name}" for name in ("acme", "globex", "new", "other")})
 
 
 def test_without_a_yes_nothing_changes(fleet: Fleet) -> None:
@@ -268,10 +268,10 @@ def test_without_a_yes_nothing_changes(fleet: Fleet) -> None:
         running.wait_for("[y/N]")
         running.type("n\n")
         assert running.end() == 3
-    assert fleet.ids() == set()
+    fleet.lists(set())
     with session(fleet.folder, "fleet", "schedule", ".", "--apply", "--yes") as running:
         assert running.end() == 0, running.seen
-    assert fleet.ids() == {"cec-connector/acme"}
+    fleet.lists({"cec-connector/acme"})
 
 
 def test_hundreds_of_schedules_are_made_and_compared_in_one_go(fleet: Fleet) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.support.jobs import file, file_source, job_file, ldif_directory
-from tests.support.program import Ended, program
+from tests.support.program import LONGEST, Ended, program
 from tests.support.temporal import Temporal
 
 STATE = "postgresql://cec@db.example.org/cec"
@@ -47,8 +48,14 @@ class Fleet:
         """The schedule of a job as the server has it."""
         return self.temporal("schedule", "describe", "--schedule-id", f"cec-connector/{job}")
 
-    def ids(self) -> set[str]:
-        """The ids of all schedules in the namespace, of those that the server has."""
+    def lists(self, ids: set[str]) -> None:
+        """Hold the server's list of schedules in the namespace to these ids. It lags behind what was made."""
+        end = time.monotonic() + LONGEST
+        while (found := self._listed()) != ids and time.monotonic() < end:
+            time.sleep(0.1)
+        assert found == ids
+
+    def _listed(self) -> set[str]:
         return {each["scheduleId"] for each in self.temporal("schedule", "list") or []}
 
 
