@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from connector.errors import FileError, UsageError
 from connector.init.drafts import OWN, Answers, Chosen, mapping_text
 from connector.init.match_search import Found, search
-from connector.init.places import Place, places, siblings
+from connector.init.place import Place
+from connector.init.places import places, siblings
 from connector.init.rules import Sample, keys, some
 from connector.init.skeleton import skeleton, stays, unused, why_not
 from connector.model import Invalid, Tenant, View

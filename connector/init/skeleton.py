@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Set as AbstractSet
 from typing import Final
 
 from connector.init.fields import FIELDS
-from connector.init.places import Place, Places
+from connector.init.place import Place, Places
 
 _MOST: Final = 8
 """So many unused attributes are shown for a field."""

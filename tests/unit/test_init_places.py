@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 
 from connector.init.attributes import Further
 from connector.init.fields import FIELDS
-from connector.init.places import Places, placed
+from connector.init.place import Places
+from connector.init.places import placed
 from connector.init.skeleton import skeleton
 from connector.init.words import is_secret
 from connector.model import Agent, AttributeInfo, Description, Secret, Syntax, Tenant, User
