@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def load(path: Path) -> Plan:
 
 def load_octets(path: Path) -> tuple[Plan, bytes]:
     """The same with the octets of the document, which people may have signed."""
-    from connector.reports import document_reader  # noqa: PLC0415  # seldom needed
+    from connector.reports import document_reader  # noqa: PLC0415  # only for a plan that is read: a millisecond of each start
 
     octets = octets_of(path)
     return _parsed(path, octets, document_reader.parse), octets
@@ -39,7 +40,7 @@ def load_octets(path: Path) -> tuple[Plan, bytes]:
 
 def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same with the outcomes; None: it was not applied. Such a plan is to be shown, not to be applied."""
-    from connector.reports import document_reader  # noqa: PLC0415  # seldom needed
+    from connector.reports import document_reader  # noqa: PLC0415  # only for a plan that is read: a millisecond of each start
 
     return _parsed(path, octets_of(path), document_reader.parse_report)
 
@@ -54,7 +55,7 @@ def octets_of(path: Path, what: str = "the plan", most: int = -1) -> bytes:
 
 
 def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
-    from connector.reports import document_reader  # noqa: PLC0415  # seldom needed
+    from connector.reports import document_reader  # noqa: PLC0415  # only for a plan that is read: a millisecond of each start
 
     try:
         return parse(octets)
@@ -118,8 +119,6 @@ def _encoded(chunks: Iterable[str]) -> Iterator[bytes]:
 
 def _replace(target: Path, chunks: Iterable[str], mode: int) -> None:
     """Write beside the target, then take its place; whatever happens before that, nothing is left behind."""
-    import tempfile  # noqa: PLC0415  # loads compression, which no plan needs
-
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb", _BUFFER) as stream:

@@ -3,10 +3,12 @@
 Raises UsageError where that is not installed.
 """
 
+from importlib import import_module
+
 from connector.errors import UsageError
 
 try:
-    import temporalio  # noqa: F401  # whether it is there is all that matters
+    import_module("temporalio")
 except ModuleNotFoundError:
     how = "a fleet needs Temporal's SDK. Install the extra with `pip install 'cec-connector[fleet]'`"
     raise UsageError(how) from None

@@ -70,7 +70,7 @@ class Activities:
         """One step. Raises ApplicationError where it could not even begin."""
         try:
             return await self._step(request)
-        except Exception as fault:  # noqa: BLE001  # the engine would repeat it for ever; this way the run has failed
+        except Exception as fault:  # noqa: BLE001  # Temporal repeats whatever is raised; as a fault that ends the run it is told once, by its kind
             log.error("run could not be made", job=request.job, fault=type(fault).__name__)
             raise ApplicationError(type(fault).__name__, type="unexpected", non_retryable=True) from None
 

@@ -31,7 +31,7 @@ class Fleet:
         self._aside: list[asyncio.Task[None]] = []
 
     @workflow.run
-    async def run(self, known: FleetState) -> None:  # noqa: ARG002  # `__init__` has it, before any signal
+    async def run(self, known: FleetState) -> None:  # noqa: ARG002  # `workflow.init` hands `__init__` the same arguments, which has taken it
         """Let steps in as the limits allow. It never ends, but goes on in a new history from time to time."""
         while True:
             self._news = False

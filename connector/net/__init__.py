@@ -2,4 +2,6 @@
 
 import sys
 
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx does without; it loads rich and pygments
+# httpx imports its own command line where click and rich are installed, and goes on without it on an ImportError.
+# None makes that import fail (Python Language Reference, 5.3.1). It would load rich and pygments, which no run needs.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # typeshed knows modules alone

@@ -83,7 +83,7 @@ def looks_like(body: bytes) -> str:
 
 def phrase(status: int) -> str:
     """A status with its name, such as `404 Not Found` (RFC 9110 §15)."""
-    from http import HTTPStatus  # noqa: PLC0415  # seldom needed
+    from http import HTTPStatus  # noqa: PLC0415  # only for an answer that is no 200; plans of files load no `http`
 
     try:
         return f"{status} {HTTPStatus(status).phrase}"

@@ -304,7 +304,7 @@ class Receiver:
     def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # nobody can ask a receiver what it holds
         return set()
 
-    def last(self, job: str, safe: Link) -> Link | None:  # noqa: ARG002  # nor what its last record is
+    def last(self, job: str, safe: Link) -> Link | None:  # noqa: ARG002  # nobody can ask a receiver for its last record
         return None
 
     def ends_within_a_line(self) -> bool:

@@ -181,7 +181,7 @@ def _unknown(key: str, owners: list[type[BaseModel]]) -> str:
     for owner in owners:
         if name := getattr(owner, "renamed", {}).get(key):
             return f"this key has another name now; write {name}"
-    import difflib  # noqa: PLC0415  # seldom needed
+    import difflib  # noqa: PLC0415  # only for a key that is wrong: it adds a millisecond to each start
 
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; there are {', '.join(known)}"

@@ -51,7 +51,7 @@ def openldap(account: str, base: str, names: Sequence[str], right: Right, *, alo
     return f'{what} by dn.exact="{account}" {_OPENLDAP[right]} by * break'
 
 
-def ds389(account: str, base: str, names: Sequence[str], right: Right, *, alone: bool = False) -> str:  # noqa: ARG001  # called as those of other servers are; the entry that holds an ACI says for whom it is
+def ds389(account: str, base: str, names: Sequence[str], right: Right, *, alone: bool = False) -> str:  # noqa: ARG001  # one signature for all kinds of servers; an ACI is kept in the entry that it is for
     """An access control instruction of 389-DS."""
     target = " || ".join(names) or "*"
     allow = f'allow ({_DS389[right]}) userdn="ldap:///{account}";'

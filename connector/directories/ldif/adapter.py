@@ -8,6 +8,7 @@ counts as single-valued, so that a mapping of it never finds or removes more tha
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -152,8 +153,6 @@ class LdifDirectory(LdifReader):
 
     def describe(self) -> Description:
         """Raises FileError for a file that may not, or cannot, be replaced."""
-        import tempfile  # noqa: PLC0415  # only writing needs it
-
         if self._linked():
             raise FileError(LINKED, where=str(self.path))
         try:

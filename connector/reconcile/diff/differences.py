@@ -131,7 +131,7 @@ class Differ:
                 continue
             value = render(agent)
             held = values.get(name, ())
-            if held == (value,) or held == value:  # noqa: PLR1714  # a tuple of values holds no tuple
+            if held == (value,) or held == value:  # noqa: PLR1714  # for each attribute of each user: `in` takes a quarter more
                 continue
             lacking = lacking or value is None or (type(value) is tuple and None in value)
             if value is None and (wanted.keeps or (not held and wanted.info.readable)):

@@ -120,13 +120,14 @@ class Roster:
 
     def only(self, numbers: Collection[int]) -> Self:
         """The same for these agents alone, also after the keys are gone."""
-        few = copy(self)
-        few._rules = []  # noqa: SLF001  # `few` is a copy of this very object
+        rules = []
         for rule in self._rules:
             index = _Index(rule.rule, rule.attribute, rule.compared, rule.render)
             list(index.put((number, index.render(self.agents[number])) for number in numbers))
-            few._rules.append(index)  # noqa: SLF001  # `few` is a copy of this very object
-        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001  # `few` is a copy of this very object
+            rules.append(index)
+        pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}
+        few = copy(self)
+        few._rules, few._pins = rules, pins  # noqa: SLF001  # a copy of this object is given what only it holds otherwise
         return few
 
     def tried(self, agent: Agent) -> Iterator[Key]:
