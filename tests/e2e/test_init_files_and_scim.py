@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.http_proxy import Asked, HttpProxy, pass_on
 from tests.support.http_server import Act, said
-from tests.support.program import program
+from tests.support.init_folder import InitFolder
 from tests.support.scim_servers import CORE, TOKEN, ScimServer
 from tests.support.slapd import server_context
 
@@ -22,28 +21,11 @@ ACME = "urn:acme:params:scim:schemas:extension:person:1.0:User"
 STAFF = f"{ACME}:staffCode"
 
 
-class Folder:
-    """A folder with a tenant in a file, in which `init` writes a job."""
+class Folder(InitFolder):
+    """A folder for an LDIF file, or a SCIM server."""
 
     def __init__(self, path: Path, account: str = "agent{:02}") -> None:
-        self.path, self.env = path, {"SCIM_TOKEN": TOKEN}
-        path.mkdir()
-        agents = [
-            {
-                "workNo": 1000 + number, "accountCode": account.format(number), "sipAccount": str(7000 + number),
-                "sipPwd": f"canary-{number}",
-            }
-            for number in range(1, COUNT + 1)
-        ]  # fmt: skip
-        tenant = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
-        (path / "agents.json").write_text(json.dumps(tenant))
-
-    def run(self, *arguments: str) -> str:
-        ended = program(*arguments, folder=self.path, env=self.env)
-        assert ended.code == 0, ended.said
-        for secret in ("canary", TOKEN):
-            assert secret not in ended.said
-        return ended.out
+        super().__init__(path, map(account.format, range(1, COUNT + 1)), {"SCIM_TOKEN": TOKEN})
 
     def ldif(self, *records: str) -> str:
         """What `init` says of a file with these records."""
@@ -53,17 +35,6 @@ class Folder:
     def scim(self, server: ScimServer, url: str = "") -> str:
         login = ["--token", "env:SCIM_TOKEN", "--ca-file", str(server.ca)]
         return self.run("init", "--source", "agents.json", "--directory", url or server.url, *login)
-
-    def plan(self) -> dict[str, Any]:
-        """What the first plan says, of the files as `init` has written them."""
-        self.run("check", "job.yaml")
-        self.run("plan", "job.yaml", "--report", "report.json")
-        document: dict[str, Any] = json.loads((self.path / "report.json").read_text())
-        return document
-
-    @property
-    def mapping(self) -> str:
-        return (self.path / "mapping.yaml").read_text()
 
 
 @pytest.fixture

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from connector.init.attributes import USERS
 from tests.support import own_schema, samba
 from tests.support.ds389 import Ds389
+from tests.support.init_folder import InitFolder
 from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
 from tests.support.own_schema import COUNT, WORLDS, World
-from tests.support.program import Ended, program
 from tests.support.samba import Samba
 from tests.support.slapd import Slapd
 
@@ -27,45 +25,20 @@ SIP_LINES = (
 )
 
 
-class Folder:
-    """A folder with a tenant in a file, in which `init` writes a job."""
+class Folder(InitFolder):
+    """A folder for a directory server."""
 
     def __init__(
         self, path: Path, accounts: list[str], name: str = SYNC, password: str = SYNC_PASSWORD, people: str = PEOPLE
     ) -> None:
-        self.path, self.env = path, {"LDAP_PASSWORD": password}
+        super().__init__(path, accounts, {"LDAP_PASSWORD": password})
         self._name, self._people = name, people
-        path.mkdir()
-        agents = [
-            {"workNo": 1000 + number, "accountCode": account, "sipAccount": str(7000 + number), "sipPwd": "canary"}
-            for number, account in enumerate(accounts, 1)
-        ]
-        tenant = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
-        (path / "agents.json").write_text(json.dumps(tenant))
-
-    def run(self, *arguments: str) -> Ended:
-        ended = program(*arguments, folder=self.path, env=self.env)
-        assert ended.code == 0, ended.said
-        for secret in ("canary", self.env["LDAP_PASSWORD"]):
-            assert secret not in ended.said
-        return ended
 
     def init(self, server: LdapServer, unit: str) -> str:
         login = ["--ca-file", str(server.ca), "--bind-dn", self._name, "--password", "env:LDAP_PASSWORD"]
         base = f"ou={unit},{self._people}" if unit else self._people
         where = ["--source", "agents.json", "--directory", server.ldaps_url, "--base", base]
-        return self.run("init", *where, *login).out
-
-    def plan(self) -> dict[str, Any]:
-        """What the first plan says, of the files as `init` has written them."""
-        self.run("check", "job.yaml")
-        self.run("plan", "job.yaml", "--report", "report.json")
-        document: dict[str, Any] = json.loads((self.path / "report.json").read_text())
-        return document
-
-    @property
-    def mapping(self) -> str:
-        return (self.path / "mapping.yaml").read_text()
+        return self.run("init", *where, *login)
 
 
 def right(folder: Folder, world: World, out: str, *, adds: bool, count: int = COUNT, seat: str = "acmeSeat") -> None:

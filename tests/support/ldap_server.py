@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 import trustme
+
+from tests.support.own_process import OwnProcess
 
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
@@ -39,7 +40,7 @@ def free_port() -> int:
         return port
 
 
-class LdapServer(ABC):
+class LdapServer(OwnProcess, ABC):
     """One server. `stop()` ends it politely, `kill()` does not, `restart()` brings it back on the same ports."""
 
     folder: Path
@@ -50,8 +51,6 @@ class LdapServer(ABC):
     ca: Path
     host = "127.0.0.1"
     admin, admin_password, suffix = ADMIN, ADMIN_PASSWORD, SUFFIX
-
-    _process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def _addresses(self) -> None:
@@ -98,20 +97,6 @@ class LdapServer(ABC):
         except (OSError, RuntimeError, subprocess.TimeoutExpired):
             return False
         return True
-
-    def stop(self) -> None:
-        """End it, and wait for its end. It says goodbye to its clients."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill it where it stands."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, sign: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._process.pid, sign)
-            self._process.wait(60)
-        self._process = None
 
     def __enter__(self) -> Self:
         return self

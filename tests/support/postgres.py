@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 import trustme
 
+from tests.support.own_process import OwnProcess
 from tests.support.slapd import free_port
 
 OWNER = "cec"
@@ -65,7 +66,7 @@ def as_somebody() -> dict[str, Any]:
     raise RuntimeError("neither postgres nor nobody is a user here, and PostgreSQL does not run as root")
 
 
-class Postgres:
+class Postgres(OwnProcess):
     """One server. `stop()` ends it politely, `kill()` does not, `restart()` brings it back on the same port."""
 
     def __init__(self, *, fsync: bool = False) -> None:
@@ -74,7 +75,6 @@ class Postgres:
             raise RuntimeError("PostgreSQL is not here")
         self._bin = bin_
         self._somebody = as_somebody()
-        self._process: subprocess.Popen[bytes] | None = None
         self._fsync = fsync
         self.port = 0
         # not in pytest's folder, which is root's alone; and its path must be short, because a socket is in it
@@ -163,9 +163,7 @@ class Postgres:
     def _end(self, sign: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self.thaw()
-            os.kill(self._process.pid, sign)
-            self._process.wait(60)
-        self._process = None
+        super()._end(sign)
 
     def freeze(self) -> None:
         """Let it answer nothing any more: it takes connections, and no process of it goes on."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sysconfig
 import time
@@ -17,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.own_process import OwnProcess
 from tests.support.slapd import free_port
 
 BINARY = Path(sysconfig.get_path("scripts")) / "temporal"
@@ -29,13 +29,12 @@ def missing() -> list[str]:
     return [] if BINARY.exists() else ["temporal"]
 
 
-class Temporal:
+class Temporal(OwnProcess):
     """One server. `stop()` ends it politely, `kill()` does not, `restart()` brings it back as it was."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, folder: Path) -> Self:
@@ -79,20 +78,6 @@ class Temporal:
                 self.kill()
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)  # the server has no other sign of being ready than that it answers
-
-    def stop(self) -> None:
-        """End it, and wait for its end."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it where it stands."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, sign: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._process.pid, sign)
-            self._process.wait(60)
-        self._process = None
 
     def __enter__(self) -> Self:
         return self
