@@ -177,6 +177,18 @@ def test_two_that_change_places_are_both_read_where_pages_are_not_joined() -> No
     assert set(read(Server(6, between, aligned=True), 2)) == {f"u{number}" for number in range(6)}
 
 
+def test_a_user_who_moves_behind_the_last_page_is_read_though_pages_seem_not_to_join() -> None:
+    """A first one that comes, goes, and takes another with it: only the empty page's total tells."""
+
+    def between(server: Server, asked: int) -> None:
+        if asked == 1:
+            server.ids.insert(0, "new")
+        elif asked in (2, 3):
+            del server.ids[0]
+
+    assert {f"u{number}" for number in range(1, 5)} <= set(read(Server(5, between), 2))
+
+
 @pytest.mark.parametrize("odd", [{}, {"aligned": True}, {"cap": 3}, {"total": None}], ids=str)
 @pytest.mark.parametrize("many", [1, 2, 3])
 def test_whoever_changes_places_while_the_list_is_read_hides_nobody(many: int, odd: dict[str, Any]) -> None:

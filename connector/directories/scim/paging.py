@@ -191,7 +191,7 @@ class _Pass:
         circle = _Circle()
         while True:
             page = self._next(shown, before, total)
-            if before and page.users:
+            if before and (page.users or page.total):  # some servers say 0 behind the end
                 self.settled &= page.total == total
             total, self.where = page.total if page.total is not None else total, page.where
             fresh = {id_: user for id_, user in page.users.items() if id_ not in before}
