@@ -9,9 +9,9 @@ from typing import Final
 from connector.errors import FileError, UsageError
 from connector.run.waiting import require_shared
 from connector.settings import yamlfile
+from connector.settings.document import Document
 from connector.settings.fleet import NAME
 from connector.settings.job import LoadedJob, shaped
-from connector.settings.yamlfile import Document
 
 NAMES: Final = ("*.yaml", "*.yml")
 RESERVED: Final = "fleet"

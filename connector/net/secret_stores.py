@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from pydantic import BaseModel
 
 from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Secret, text_of
 from connector.settings import secrets
 from connector.settings.fields import AppRole, Place, SecretRef, VaultRef
+from connector.settings.shape import Strict, parts
 
 if TYPE_CHECKING:
     from connector.net.http import Answer, Channel
@@ -46,7 +46,7 @@ def file_of(ref: Place) -> Path | None:
     return ref.file
 
 
-def open_to_others(settings: BaseModel) -> list[Path]:
+def open_to_others(settings: Strict) -> list[Path]:
     """The files of secrets and private keys that a job names and that others on this machine may read, in order.
 
     A group of this process's own may: Kubernetes mounts secrets as 0440 for the group of the pod (`fsGroup`).
@@ -61,17 +61,12 @@ def open_to_others(settings: BaseModel) -> list[Path]:
     return found
 
 
-def _files(value: object) -> Iterator[Path]:
-    if isinstance(value, Place) and (path := file_of(value)):
-        yield path
-    if isinstance(value, BaseModel):
-        for name, each in value:
-            if name == "key_file" and isinstance(each, Path):
-                yield each
-            yield from _files(each)
-    elif isinstance(value, dict | list | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _files(each)
+def _files(settings: Strict) -> Iterator[Path]:
+    for name, each in parts(settings):
+        if name == "key_file" and isinstance(each, Path):
+            yield each
+        if isinstance(each, Place) and (path := file_of(each)):
+            yield path
 
 
 class _Vault:

@@ -279,7 +279,7 @@ def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) ->
         for name in settings.show
         if without_core(name) in written or any(shows_secret(name, each) for each in secret)
     ]
-    asked = "show" in settings.model_fields_set
+    asked = "show" in job.document.data["directory"]
     if mapped and asked:
         why = f"directory.show: the mapping writes {mapped[0]}. Name another attribute"
         raise FileError(why, where=job.where("directory", "show"))

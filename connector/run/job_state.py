@@ -18,6 +18,7 @@ from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.reports.visible import visible
 from connector.run.adapters import source_of
 from connector.settings import job as jobs, mapping_file as mappings
+from connector.settings.shape import parts
 from connector.state import keyfile
 from connector.state.attempts import Attempt
 from connector.state.history import RunRecord
@@ -256,10 +257,4 @@ def files_of(job: jobs.LoadedJob) -> Iterator[Path]:
     yield from (job.path, Path(job.job.mapping))
     if job.state_path is not None:
         yield from (job.state_path, keyfile.beside(job.state_path))
-    waiting: list[object] = [job.job.model_dump()]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Path):
-            yield value
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
+    yield from (value for _, value in parts(job.job) if isinstance(value, Path))

@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
-
 from connector.reconcile.dn import covers, rdns
 from connector.settings.attribute_names import fault_of_name, why_not_matched
+from connector.settings.markers import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from connector.settings.shape import Choice, Strict, matching, misfit
 from connector.settings.textfile import NOT_REGULAR, is_elsewhere, why_no_file
 
@@ -92,7 +98,7 @@ _CREDENTIAL: Final = matching(
 )
 
 
-class Place(Choice):
+class Place(Choice, frozen=True, kw_only=True):
     """Where a secret is kept on this machine."""
 
     discreet: ClassVar[bool] = True
@@ -195,7 +201,7 @@ VaultPath = Annotated[
 ]
 
 
-class AppRole(Strict):
+class AppRole(Strict, frozen=True, kw_only=True):
     """A role to log in to Vault as."""
 
     mount: Annotated[VaultPath, Field(description="Mount path of the auth method.")] = "approle"
@@ -203,7 +209,7 @@ class AppRole(Strict):
     secret_id: Annotated[Place, Field(description="Place of its secret id.")]
 
 
-class VaultRef(Choice):
+class VaultRef(Choice, frozen=True, kw_only=True):
     """A value in a version 2 KV store of HashiCorp Vault, and who asks for it."""
 
     one_of: ClassVar[tuple[str, ...]] = ("token", "approle")
@@ -220,7 +226,7 @@ class VaultRef(Choice):
     approle: Annotated[AppRole | None, Field(description="AppRole to log in with.")] = None
 
 
-class SecretRef(Place):
+class SecretRef(Place, frozen=True, kw_only=True):
     """Where a secret is kept: on this machine, or in a vault."""
 
     one_of: ClassVar[tuple[str, ...]] = (*Place.one_of, "vault")

@@ -9,14 +9,22 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
-from msgspec import Struct
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from msgspec import Struct, field
 
+from connector.settings.document import Document
 from connector.settings.fields import CaFile, KeyFile, RegularFile, SecretRef
+from connector.settings.markers import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from connector.settings.operations import Duration, Notify
 from connector.settings.shape import Strict, check, matching, misfit
 from connector.settings.textfile import wrong
-from connector.settings.yamlfile import Document, read
+from connector.settings.yamlfile import read
 
 NAME: Final = "fleet.yaml"
 """What the file is called where it stands beside the job files."""
@@ -26,7 +34,7 @@ _NAME: Final = matching(
 )
 
 
-class Tls(Strict):
+class Tls(Strict, frozen=True, kw_only=True):
     """TLS to Temporal. `{}` is TLS with the authorities that this machine trusts."""
 
     ca_file: CaFile = None
@@ -72,7 +80,7 @@ Share = Annotated[int, BeforeValidator(_percentage), WithJsonSchema({"type": "st
 """A number of hundredths, from 1 to 100."""
 
 
-class Brake(Strict):
+class Brake(Strict, frozen=True, kw_only=True):
     """When applies stop in the whole fleet: too many jobs turned bad within a while."""
 
     share: Annotated[
@@ -88,7 +96,7 @@ class Brake(Strict):
     least: Annotated[int, Field(ge=1, le=100_000, description="Fewest jobs that have to have run for it.")] = 5
 
 
-class FleetLimits(Strict):
+class FleetLimits(Strict, frozen=True, kw_only=True):
     """How much all jobs together may do at once."""
 
     applies: Annotated[int, Field(ge=1, le=10_000, description="Most applies at once.")] = 8
@@ -96,10 +104,10 @@ class FleetLimits(Strict):
     source_rate: Annotated[
         int, Field(ge=1, le=100_000, description="Most runs that begin within a minute, for each CEC host.")
     ] = 60
-    brake: Brake = Field(description="When applies stop in the whole fleet.", default_factory=Brake)
+    brake: Annotated[Brake, Field(description="When applies stop in the whole fleet.")] = field(default_factory=Brake)
 
 
-class FleetFile(Strict):
+class FleetFile(Strict, frozen=True, kw_only=True):
     """Where Temporal is, and the limits of the fleet."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow a connection without TLS to another machine.")] = False
@@ -110,7 +118,7 @@ class FleetFile(Strict):
         "cec-connector"
     )
     api_key: Annotated[SecretRef | None, Field(description="Place of the API key, for Temporal Cloud.")] = None
-    limits: FleetLimits = Field(description="Limits of the whole fleet.", default_factory=FleetLimits)
+    limits: Annotated[FleetLimits, Field(description="Limits of the whole fleet.")] = field(default_factory=FleetLimits)
     notify: Annotated[Notify | None, Field(description="Who is told when applies stop.")] = None
 
 

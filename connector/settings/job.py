@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
+from connector.settings.document import Document
 from connector.settings.fields import RegularFile, SecretRef, StateUrl, Text, folder_of
 from connector.settings.later import Later
 from connector.settings.limits import UserLimit
 from connector.settings.mapping_file import locate
+from connector.settings.markers import AfterValidator, Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import wrong
-from connector.settings.yamlfile import Document, read
+from connector.settings.yamlfile import read
 
 if TYPE_CHECKING:
     from connector.settings.approvers import Approvers
@@ -44,7 +45,7 @@ else:
     )
 
 
-class Limits(Strict):
+class Limits(Strict, frozen=True, kw_only=True):
     """How many users one run may change; beyond it the plan is refused unless that very plan is accepted.
 
     A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
@@ -66,9 +67,9 @@ class Limits(Strict):
     state: Annotated[
         UserLimit, Field(description="Most users that already hold the values when the state knows no earlier apply.")
     ] = Limit.parse("50%")
-    attributes: dict[str, UserLimit] = Field(
-        description="Most users with this one attribute to set or empty.", default_factory=dict
-    )
+    attributes: Annotated[
+        dict[str, UserLimit], Field(description="Most users with this one attribute to set or empty.")
+    ] = field(default_factory=dict)
 
 
 def _located(named: str, info: ValidationInfo) -> str:
@@ -83,16 +84,13 @@ def _located(named: str, info: ValidationInfo) -> str:
     return named if ready else str(path)
 
 
-class Job(Strict):
+class Job(Strict, frozen=True, kw_only=True):
     """One source, one directory, one mapping."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
-            "then": {"required": ["key"]},
-        }
-    )
-
+    in_schema: ClassVar[Mapping[str, Any]] = {
+        "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
+        "then": {"required": ["key"]},
+    }
     renamed: ClassVar[Mapping[str, str]] = {"never": "exclude"}
 
     source: Annotated[AnySource, Field(description="Source of the agents.")]
@@ -108,10 +106,10 @@ class Job(Strict):
             description="Key of fingerprints and seals. Default: a file beside a SQLite state.", validate_default=True
         ),
     ] = None
-    ramp: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
-        description="Users in each first step of an apply. Each step is read back before the next.",
-        default_factory=lambda: [5, 50],
-    )
+    ramp: Annotated[
+        list[Annotated[int, Field(ge=1, le=100_000)]],
+        Field(description="Users in each first step of an apply. Each step is read back before the next."),
+    ] = field(default_factory=lambda: [5, 50])
     max_failures: Annotated[int, Field(ge=1, description="Failed writes that end an apply.")] = 8
     pins: Annotated[RegularFile | None, Field(description="CSV file that ties agents to users by hand.")] = None
     exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users to exclude.")] = None
@@ -178,8 +176,7 @@ class LoadedJob(Struct, frozen=True):
         return self._with(waits)
 
     def _with(self, said: Mapping[str, object]) -> "LoadedJob":
-        directory = self.job.directory.model_copy(update=said)
-        return replace(self, job=self.job.model_copy(update={"directory": directory}))
+        return replace(self, job=replace(self.job, directory=replace(self.job.directory, **said)))
 
 
 def load(path: Path) -> LoadedJob:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from msgspec import field
 
 from connector.settings.fields import (
     AttributeName,
@@ -19,12 +19,13 @@ from connector.settings.fields import (
     Shown,
     Text,
 )
+from connector.settings.markers import Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, misfit
 
 _SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
 
 
-class LdapDirectory(Strict):
+class LdapDirectory(Strict, frozen=True, kw_only=True):
     """An LDAP server; the first of `urls` that answers serves the whole run."""
 
     type: Annotated[Literal["ldap"], Field(description="An LDAP server.")]
@@ -53,7 +54,9 @@ class LdapDirectory(Strict):
         Bases, Field(description="Base DN of the users, or a list. Entries outside are not read or written.")
     ]
     filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Shown = ["displayName", "cn"]  # noqa: RUF012  # pydantic copies it for each model
+    show: Annotated[Shown, Field(json_schema_extra={"default": ["displayName", "cn"]})] = field(
+        default_factory=lambda: ["displayName", "cn"]
+    )
     read: ReadBy = "auto"
     id: Annotated[
         AttributeName | None,

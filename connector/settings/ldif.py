@@ -2,13 +2,14 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from msgspec import field
 
 from connector.settings.fields import BasesOrAll, RegularFile, Shown, Text
+from connector.settings.markers import Field
 from connector.settings.shape import Strict
 
 
-class LdifDirectory(Strict):
+class LdifDirectory(Strict, frozen=True, kw_only=True):
     """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
 
     read: ClassVar[Literal["auto"]] = "auto"
@@ -16,8 +17,10 @@ class LdifDirectory(Strict):
 
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
-    base: BasesOrAll = Field(
-        description="Base DN of the users, or a list; empty: all entries.", default_factory=lambda: [""]
+    base: Annotated[BasesOrAll, Field(description="Base DN of the users, or a list; empty: all entries.")] = field(
+        default_factory=lambda: [""]
     )
     filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Shown = ["displayName", "cn"]  # noqa: RUF012  # pydantic copies it for each model
+    show: Annotated[Shown, Field(json_schema_extra={"default": ["displayName", "cn"]})] = field(
+        default_factory=lambda: ["displayName", "cn"]
+    )

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator
-from pydantic_core import PydanticCustomError
+from msgspec import field
 
 import connector
 from connector.errors import FileError
@@ -16,9 +15,19 @@ from connector.reconcile.diff.transforms import TemplateError
 from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.settings.attribute_names import fault_of_name, why_not_matched, why_not_written
 from connector.settings.choices import ObjectClass, StaleChoice, StaleRules, Together
-from connector.settings.shape import Strict, check, misfit
+from connector.settings.document import Document
+from connector.settings.markers import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from connector.settings.shape import MisfitError, Strict, check, misfit
 from connector.settings.textfile import Fault, why_no_file, wrong
-from connector.settings.yamlfile import Document, read
+from connector.settings.yamlfile import read
 
 _PACKAGE: Final = Path(connector.__file__).parent
 READY: Final = (_PACKAGE / "mappings", _PACKAGE.parent / "mappings")
@@ -50,8 +59,8 @@ def _templates(value: object) -> tuple[Template, ...]:
     for place, each in enumerate(value, start=1):
         try:
             found.append(_template(each))
-        except PydanticCustomError as fault:
-            raise misfit(f"template {place}: {fault.message()}") from None
+        except MisfitError as fault:
+            raise misfit(f"template {place}: {fault.what}") from None
     return tuple(found)
 
 
@@ -102,21 +111,23 @@ def _one_or_several(schema: Any) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
 
 
-TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
+TemplateText = Annotated[Template, InstanceOf(), BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
 Templates = Annotated[
-    tuple[InstanceOf[Template], ...], BeforeValidator(_templates), WithJsonSchema(_one_or_several(_TEMPLATE_SCHEMA))
+    tuple[Annotated[Template, InstanceOf()], ...],
+    BeforeValidator(_templates),
+    WithJsonSchema(_one_or_several(_TEMPLATE_SCHEMA)),
 ]
 Patterns = Annotated[str, Field(min_length=1), BeforeValidator(_owned), WithJsonSchema(_one_or_several(_OWNS))]
 
 
-class MatchShape(Strict):
+class MatchShape(Strict, frozen=True, kw_only=True):
     """One rule: the user who holds the template's value in an attribute."""
 
     agent: Annotated[TemplateText, AfterValidator(_match_template), Field(description="Value to look for.")]
     directory: Annotated[str, AfterValidator(_matchable), Field(description="Attribute to look in.")]
 
 
-class AttributeShape(Strict):
+class AttributeShape(Strict, frozen=True, kw_only=True):
     """What is written into one attribute."""
 
     value: Annotated[Templates, Field(description="A template; for a multi-valued attribute also a list.")]
@@ -178,14 +189,14 @@ def _agree(one: str, other: str) -> bool:
 
 def _spread(value: object) -> object:
     """The short form, a template alone, as the long one."""
-    if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & AttributeShape.model_fields.keys()):
+    if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & set(AttributeShape.__struct_fields__)):
         return value
     if isinstance(value, list):
         raise misfit('write a list of templates under value: {value: ["…", "…"], owns: "…"}')
     return {"value": _template(value)}
 
 
-class MappingShape(Strict):
+class MappingShape(Strict, frozen=True, kw_only=True):
     """Which agent is which user, and what is written where."""
 
     match: Annotated[
@@ -201,14 +212,16 @@ class MappingShape(Strict):
     when_absent: Annotated[WhenAbsent, Field(description="What to do with values that the agent no longer has.")] = (
         "keep"
     )
-    object_classes: list[ObjectClass] = Field(
-        description="Auxiliary classes to add with the attributes.", default_factory=list
+    object_classes: Annotated[list[ObjectClass], Field(description="Auxiliary classes to add with the attributes.")] = (
+        field(default_factory=list)
     )
-    stale: StaleChoice = Field(
-        description="What to do with values whose agent is gone. clear_after: after this many runs or days. "
-        "disabled: for disabled users outside the filter. Default: report.",
-        default_factory=StaleRules,
-    )
+    stale: Annotated[
+        StaleChoice,
+        Field(
+            description="What to do with values whose agent is gone. clear_after: after this many runs or days. "
+            "disabled: for disabled users outside the filter. Default: report."
+        ),
+    ] = field(default_factory=StaleRules)
 
 
 def locate(named: str, folder: Path) -> tuple[Path, bool]:

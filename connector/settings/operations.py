@@ -6,15 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from msgspec import field
 
 from connector.settings.fields import (
     AnyPath,
@@ -26,6 +18,15 @@ from connector.settings.fields import (
     http_address,
     split_url,
     url_path,
+)
+from connector.settings.markers import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
 )
 from connector.settings.shape import Choice, Strict, matching, misfit
 
@@ -58,7 +59,7 @@ def _syslog(url: str, info: ValidationInfo) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class Audit(Choice):
+class Audit(Choice, frozen=True, kw_only=True):
     """Where every write is noted for auditors: who, what, when, from which values to which. One place, or both."""
 
     any_of: ClassVar[tuple[str, ...]] = ("file", "syslog")
@@ -75,7 +76,7 @@ class Audit(Choice):
     )
 
 
-class Log(Strict):
+class Log(Strict, frozen=True, kw_only=True):
     """What the log says of people."""
 
     people: Annotated[
@@ -90,7 +91,7 @@ def _collected(path: Path) -> Path:
     return path
 
 
-class Metrics(Choice):
+class Metrics(Choice, frozen=True, kw_only=True):
     """Where a single run leaves its metrics: a file of node-exporter's textfile collector, a Pushgateway, or both."""
 
     any_of: ClassVar[tuple[str, ...]] = ("textfile", "pushgateway")
@@ -138,7 +139,7 @@ def _cron(expression: str) -> str:
     return expression
 
 
-class Serve(Choice):
+class Serve(Choice, frozen=True, kw_only=True):
     """When `cec-connector serve` runs the job, and whether it may write."""
 
     one_of: ClassVar[tuple[str, ...]] = ("cron", "every")
@@ -184,7 +185,7 @@ def _hook(url: str, info: ValidationInfo) -> str:
     return url
 
 
-class Webhook(Strict):
+class Webhook(Strict, frozen=True, kw_only=True):
     """Whom to tell over HTTPS: a POST of JSON, signed as https://www.standardwebhooks.com says."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
@@ -204,7 +205,7 @@ def _smtp(url: str) -> str:
 MailAddress = Annotated[str, matching(r"[!-~]+@[A-Za-z0-9.-]+", "must be a mail address, such as identity@example.org")]
 
 
-class Mail(Strict):
+class Mail(Strict, frozen=True, kw_only=True):
     """Whom to tell by e-mail."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow smtp:// without STARTTLS.")] = False
@@ -228,16 +229,20 @@ class Mail(Strict):
         return password
 
 
-class Notify(Choice):
+class Notify(Choice, frozen=True, kw_only=True):
     """Who is told when a run needs somebody."""
 
     any_of: ClassVar[tuple[str, ...]] = ("webhook", "mail")
     lacking: ClassVar[str] = "needs a recipient: {webhook: …} or {mail: …}"
 
-    when: list[Occasion] = Field(
-        min_length=1,
-        description="Occasions: a refused plan, a failed run or write, a conflict, or changes that wait for an apply.",
-        default_factory=lambda: list(get_args(Occasion)),
-    )
+    when: Annotated[
+        list[Occasion],
+        Field(
+            min_length=1,
+            description=(
+                "Occasions: a refused plan, a failed run or write, a conflict, or changes that wait for an apply."
+            ),
+        ),
+    ] = field(default_factory=lambda: list(get_args(Occasion)))
     webhook: Annotated[Webhook | None, Field(description="A receiver of JSON over HTTPS.")] = None
     mail: Annotated[Mail | None, Field(description="E-mail.")] = None

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Struct
-from pydantic import Field, ValidationInfo, field_validator
+from msgspec import Struct, field
 
 from connector.settings.fields import (
     Bytes,
@@ -18,6 +17,7 @@ from connector.settings.fields import (
     Shown,
     Text,
 )
+from connector.settings.markers import Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, matching, misfit
 
 EXTENSION = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
@@ -33,7 +33,7 @@ Urn = Annotated[
 ]
 
 
-class ClientCredentials(Strict):
+class ClientCredentials(Strict, frozen=True, kw_only=True):
     """An access token of OAuth 2.0 for the program itself (RFC 6749 §4.4); it is renewed before it runs out."""
 
     token_url: Annotated[HttpAddress, Field(description="https:// address of the token endpoint.")]
@@ -46,7 +46,7 @@ class ClientCredentials(Strict):
     ] = "client_secret_basic"
 
 
-class Basic(Strict):
+class Basic(Strict, frozen=True, kw_only=True):
     """A user and a password (RFC 7617)."""
 
     user: Annotated[
@@ -63,7 +63,7 @@ class Kept(Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-class ScimDirectory(Strict):
+class ScimDirectory(Strict, frozen=True, kw_only=True):
     """A SCIM 2.0 service provider; who asks is proved by one of `token`, `oauth` and `basic`, or by a certificate."""
 
     type: Annotated[Literal["scim"], Field(description="A SCIM 2.0 service provider.")]
@@ -80,7 +80,9 @@ class ScimDirectory(Strict):
         SecretRef | None, Field(description="Place of a bearer token (RFC 6750).", validate_default=True)
     ] = None
     filter: Annotated[Text | None, Field(description="Filter of the users (RFC 7644 §3.4.2.2).")] = None
-    show: Shown = ["displayName", "name.formatted"]  # noqa: RUF012  # pydantic copies it for each model
+    show: Annotated[Shown, Field(json_schema_extra={"default": ["displayName", "name.formatted"]})] = field(
+        default_factory=lambda: ["displayName", "name.formatted"]
+    )
     read: ReadBy = "auto"
     urn: Annotated[Urn, Field(description="URN of the extension on the server.")] = EXTENSION
     dialect: Annotated[RegularFile | None, Field(description="Dialect file that `check --probe --save` wrote.")] = None

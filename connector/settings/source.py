@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from msgspec import field
 
 from connector.reconcile.matching.job_agents import AgentPattern, JobAgents
 from connector.settings.fields import Bytes, CaFile, ExistingFile, Headers, HttpUrl, Seconds, SecretRef, UrlPath
+from connector.settings.markers import AfterValidator, Field
 from connector.settings.shape import Strict, misfit
 
 
@@ -20,7 +21,7 @@ def _pattern(text: str) -> str:
 AgentPatterns = Annotated[list[Annotated[str, AfterValidator(_pattern)]], Field(min_length=1)]
 
 
-class Selective(Strict):
+class Selective(Strict, frozen=True, kw_only=True):
     """A source of which a job may take some agents only."""
 
     only: Annotated[
@@ -38,7 +39,7 @@ class Selective(Strict):
         return JobAgents(only, besides)
 
 
-class CecSource(Selective):
+class CecSource(Selective, frozen=True, kw_only=True):
     """The agent query of a CEC tenant, over HTTPS."""
 
     type: Annotated[Literal["cec"], Field(description="The agent query of a CEC tenant.")]
@@ -52,14 +53,16 @@ class CecSource(Selective):
     token_path: Annotated[UrlPath, Field(description="Path of the token query.")] = (
         "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
     )
-    headers: Headers = Field(description="Further headers, such as X-TenantSpaceID.", default_factory=dict, repr=False)
+    headers: Annotated[Headers, Field(description="Further headers, such as X-TenantSpaceID.")] = field(
+        default_factory=dict
+    )
     ca_file: CaFile = None
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
     max_bytes: Annotated[Bytes, Field(description="Largest answer to accept, in bytes.")] = 1 << 30
     retries: Annotated[int, Field(ge=0, le=20, description="Retries of a failed call.")] = 4
 
 
-class FileSource(Selective):
+class FileSource(Selective, frozen=True, kw_only=True):
     """A file of the API's own JSON shape."""
 
     type: Annotated[Literal["file"], Field(description="A file in the format of the agent query.")]

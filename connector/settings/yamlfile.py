@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
@@ -34,13 +33,12 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
+from connector.settings.document import Document, Loc
 from connector.settings.textfile import Fault, read_text, wrong
 
 MAX_DEPTH: Final = 32
 MAX_KEY: Final = 500
 
-Loc = tuple[str | int, ...]
-"""The way to a key or an item: keys and indices from the root."""
 _WORDS: Final[dict[str, bool | None]] = (
     dict.fromkeys(("true", "True", "TRUE"), True)
     | dict.fromkeys(("false", "False", "FALSE"), False)
@@ -48,30 +46,11 @@ _WORDS: Final[dict[str, bool | None]] = (
 )
 
 
-class Document(Struct, frozen=True):
-    """A file as plain data: dicts with `str` keys, lists, and str, int, float, bool or None."""
-
-    path: Path
-    data: dict[str, Any]
-    lines: dict[Loc, int]
-    faults: tuple[Fault, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Document({str(self.path)!r})"  # the data may hold a secret that somebody wrote in clear
-
-    def line(self, *loc: str | int) -> int:
-        """The line of that key or item, or of the nearest one above it that the file has."""
-        return self.lines[next(loc[:size] for size in range(len(loc), -1, -1) if loc[:size] in self.lines)]
-
-    def where(self, *loc: str | int) -> str:
-        return f"{self.path}:{self.line(*loc)}"
-
-
 def read(path: Path) -> Document:
     """Read one YAML document whose root is a mapping.
 
     Faults that leave the rest readable (a repeated key, an anchor, a tag) are kept in `faults`, to be reported with
-    those of the shape; `check` in settings/shape.py does. Raises FileError for all others.
+    those of the shape; `check` in settings/validation.py does. Raises FileError for all others.
     """
     return parse(read_text(path), path)
 

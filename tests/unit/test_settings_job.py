@@ -16,6 +16,7 @@ from connector.settings.job import Job, LoadedJob, load
 from connector.settings.ldap import LdapDirectory
 from connector.settings.ldif import LdifDirectory
 from connector.settings.source import CecSource, FileSource
+from connector.settings.validation import keys
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket identifies the account"
@@ -486,7 +487,7 @@ def test_a_job_that_a_program_builds_keeps_its_paths(folder: Path) -> None:
     directory = LdifDirectory(type="ldif", path=Path("not/there.ldif"))
     assert directory.path == Path("not/there.ldif")
     with pytest.raises(ValueError, match="sends secrets in clear"):
-        LdapDirectory(type="ldap", urls=["ldap://x"], base=["dc=x"])
+        LdapDirectory.model_validate({"type": "ldap", "urls": ["ldap://x"], "base": "dc=x"})
 
 
 def refusal(path: Path) -> FileError | None:
@@ -499,7 +500,7 @@ def refusal(path: Path) -> FileError | None:
 
 
 KEYS = [
-    *Job.model_fields, *CecSource.model_fields, *LdapDirectory.model_fields, "env", "update", "clear", "x",
+    *keys(Job), *keys(CecSource), *keys(LdapDirectory), "env", "update", "clear", "x",
 ]  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -509,7 +510,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(list(Job.model_fields)) | st.text(max_size=5), VALUES, max_size=7))
+@given(st.dictionaries(st.sampled_from(list(keys(Job))) | st.text(max_size=5), VALUES, max_size=7))
 def test_any_job_is_read_or_refused_with_its_lines(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
 ) -> None:

@@ -16,6 +16,7 @@ from connector.settings.fields import SecretRef
 from connector.settings.ldap import LdapDirectory
 from connector.settings.ldif import LdifDirectory
 from connector.settings.source import CecSource, FileSource
+from connector.settings.validation import keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,10 +45,8 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Kind) -
 def test_the_schema_of_a_job_names_every_key() -> None:
     shapes = schema("job")["$defs"]
     for model in (CecSource, FileSource, LdapDirectory, LdifDirectory, jobs.Limits, SecretRef):
-        assert set(shapes[model.__name__]["properties"]) == {
-            field.alias or name for name, field in model.model_fields.items()
-        }
-    assert set(schema("job")["properties"]) == set(jobs.Job.model_fields)
+        assert set(shapes[model.__name__]["properties"]) == set(keys(model))
+    assert set(schema("job")["properties"]) == set(keys(jobs.Job))
     places = ("env", "file", "credential", "vault")
     assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
 

@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 
 from connector.errors import FileError
 from connector.settings import textfile, yamlfile
+from connector.settings.document import Document
 from connector.settings.textfile import Fault, wrong
-from connector.settings.yamlfile import Document, read
+from connector.settings.yamlfile import read
 
 BRACES = "put a text with braces in quotes"
 
