@@ -22,7 +22,7 @@ from connector.settings.markers import (
     model_validator,
 )
 from connector.settings.shape import Choice, Strict, matching, misfit
-from connector.settings.textfile import NOT_REGULAR, is_elsewhere, why_no_file
+from connector.settings.textfile import is_elsewhere, why_no_file, why_not_regular
 
 CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105  # a message
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -66,8 +66,10 @@ def _there(path: Path, info: ValidationInfo) -> Path:
 
 
 def _regular(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is not None and not is_elsewhere() and not path.is_file():
-        raise misfit(f"{path} {NOT_REGULAR}")
+    if folder_of(info) is None or is_elsewhere():
+        return path
+    if why := why_not_regular(path):
+        raise misfit(why)
     return path
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
+from connector.settings import cache
 from connector.settings.document import Document
 from connector.settings.fields import RegularFile, SecretRef, StateUrl, Text, folder_of
 from connector.settings.later import Later
@@ -22,7 +23,6 @@ from connector.settings.mapping_file import locate
 from connector.settings.markers import AfterValidator, Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import wrong
-from connector.settings.yamlfile import read
 
 if TYPE_CHECKING:
     from connector.settings.approvers import Approvers
@@ -184,7 +184,7 @@ def load(path: Path) -> LoadedJob:
 
     The files that it names are there, but are not read: see `mapping.load`, `people.load_pins`, `secrets.resolve`.
     """
-    return shaped(read(path))
+    return cache.load(path, LoadedJob, shaped)
 
 
 def shaped(document: Document) -> LoadedJob:

@@ -13,6 +13,7 @@ from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
 from connector.reconcile.diff.transforms import TemplateError
 from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.settings import cache
 from connector.settings.attribute_names import fault_of_name, why_not_matched, why_not_written
 from connector.settings.choices import ObjectClass, StaleChoice, StaleRules, Together
 from connector.settings.document import Document
@@ -27,7 +28,6 @@ from connector.settings.markers import (
 )
 from connector.settings.shape import MisfitError, Strict, check, misfit
 from connector.settings.textfile import Fault, why_no_file, wrong
-from connector.settings.yamlfile import read
 
 _PACKAGE: Final = Path(connector.__file__).parent
 READY: Final = (_PACKAGE / "mappings", _PACKAGE.parent / "mappings")
@@ -252,7 +252,7 @@ def load(named: str, relative_to: Path) -> Mapping:
         path, _ = locate(named, relative_to.parent)
     except FileError as fault:
         raise FileError(fault.what, where=str(relative_to)) from None
-    return shaped(read(path))
+    return cache.load(path, Mapping, shaped)
 
 
 def shaped(document: Document) -> Mapping:

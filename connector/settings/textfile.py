@@ -20,7 +20,19 @@ MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
 _given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
+_looked: ContextVar[Looks | None] = ContextVar("looked", default=None)
 _elsewhere: ContextVar[bool] = ContextVar("elsewhere", default=False)
+
+
+class Looks(Struct, frozen=True):
+    """Files that were found to be there, and those of them that were found to be regular ones."""
+
+    there: list[str] = []
+    regular: list[str] = []
+
+    def hold(self) -> bool:
+        """Whether they still are."""
+        return not any(why_no_file(Path(path)) for path in self.there) and all(map(os.path.isfile, self.regular))
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -66,6 +78,22 @@ def given(texts: Mapping[Path, str]) -> Iterator[None]:
         yield
     finally:
         _given.reset(token)
+
+
+def is_given() -> bool:
+    """Whether some texts stand for what is on the disk."""
+    return bool(_given.get())
+
+
+@contextmanager
+def looks() -> Iterator[Looks]:
+    """Every file that is looked for meanwhile, and is there."""
+    found = Looks()
+    token = _looked.set(found)
+    try:
+        yield found
+    finally:
+        _looked.reset(token)
 
 
 @contextmanager
@@ -120,9 +148,22 @@ def _read(path: Path, limit: int, flags: int) -> str:
 def why_no_file(path: Path) -> str | None:
     """Why there is no file to read at that path; None where there is one (or a device, or a pipe)."""
     try:
-        return f"{path} is a folder" if stat.S_ISDIR(path.stat().st_mode) else None
+        if stat.S_ISDIR(path.stat().st_mode):
+            return f"{path} is a folder"
     except (FileNotFoundError, NotADirectoryError):
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         return f"there is no file {path}{meant(path.name, beside)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"
+    if (looked := _looked.get()) is not None:
+        looked.there.append(str(path))
+    return None
+
+
+def why_not_regular(path: Path) -> str | None:
+    """Why that is no regular file; None where it is one."""
+    if not path.is_file():
+        return f"{path} {NOT_REGULAR}"
+    if (looked := _looked.get()) is not None:
+        looked.regular.append(str(path))
+    return None

@@ -53,7 +53,7 @@ def settings(server: Samba, **other: Any) -> Settings:
         "filter": "(objectClass=user)",
         "timeout": 20,
     }
-    return Settings(**{**said, **other})
+    return Settings.model_validate({**said, **other})
 
 
 def accounts(users: Iterator[User]) -> list[str]:

@@ -90,7 +90,7 @@ def settings(server: Slapd, **other: Any) -> Settings:
         "timeout": 20,
     }
     external = {"bind_dn": None, "password": None} if other.get("sasl") else {}
-    return Settings(**{**said, **external, **other})
+    return Settings.model_validate({**said, **external, **other})
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ class Ended:
 
 LONGEST = 120.0
 """Seconds that a run may take."""
+_OURS = {"PATH", "PYTHONPATH", "LANG", "HOME", "XDG_CACHE_HOME"}
 _BY_PYTHON = ("PYTHON", "LC_", "LANG")
 """Variables that Python itself reads, once, as it starts."""
 _one_at_a_time = threading.Lock()
@@ -64,7 +65,7 @@ def _warm() -> Warm:
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """These variables, and of the tests' own no more than the program needs."""
-    keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG", "HOME"}}
+    keep = {name: value for name, value in os.environ.items() if name in _OURS}
     return keep | dict(env)
 
 
