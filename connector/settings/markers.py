@@ -7,28 +7,28 @@ validates a file makes them what they say (`settings/validation.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 F = TypeVar("F")
-_RULE: Final = "__rule__"
+_MARK: Final = "__mark__"
 
 
 class ValidationInfo(Protocol):
-    """What a validator is told: the keys before its own, and the path of the file that is read, if one is."""
+    """What a validator is told: the validated keys before its own, and the path of the file that is read, if one is."""
 
     @property
-    def data(self) -> dict[str, Any]:
-        """The validated keys before this one."""
+    def data(self) -> dict[str, Any]: ...
 
     @property
-    def context(self) -> Any:
-        """The path of the file; None for a model that a program builds by itself."""
+    def context(self) -> Any: ...
 
 
 class Marker:
     """A mark of pydantic's, by its name, and what it is called with."""
 
-    def __init__(self, name: str, *given: object, **more: object) -> None:
+    def __init__(self, name: str, *given: Any, **more: Any) -> None:
+        self.whole = name == "model_validator" and more["mode"] == "after"
         self._name = name
         self._given = given
         self._more = more
@@ -40,71 +40,30 @@ class Marker:
         return getattr(pydantic, self._name)(*self._given, **self._more)
 
 
-class Rule:
-    """A validator of a model, by the name of its decorator."""
-
-    def __init__(self, method: Any, decorator: str, *keys: str, mode: str) -> None:
-        self.method = method
-        self.decorator = decorator
-        self.mode = mode
-        self._keys = keys
-
-    def made(self) -> Any:
-        """Pydantic's own."""
-        import pydantic  # noqa: PLC0415  # as above
-
-        return getattr(pydantic, self.decorator)(*self._keys, mode=self.mode)(self.method)
-
-
-def Field(**said: object) -> Marker:  # noqa: N802  # the name that pydantic has for it
-    """Bounds, description and name of a key."""
-    return Marker("Field", **said)
-
-
-def AfterValidator(function: Callable[..., object]) -> Marker:  # noqa: N802  # the name that pydantic has for it
-    """A function that judges a value of the type, and gives what it is to be."""
-    return Marker("AfterValidator", function)
-
-
-def BeforeValidator(function: Callable[..., object], **more: object) -> Marker:  # noqa: N802  # pydantic's name
-    """A function that judges what the file says before its type is."""
-    return Marker("BeforeValidator", function, **more)
-
-
-def PlainValidator(function: Callable[..., object]) -> Marker:  # noqa: N802  # the name that pydantic has for it
-    """A function that judges what the file says, and nothing else does."""
-    return Marker("PlainValidator", function)
-
-
-def InstanceOf() -> Marker:  # noqa: N802  # the name that pydantic has for it
-    """The value is an instance of the type."""
-    return Marker("InstanceOf")
-
-
-def WithJsonSchema(schema: dict[str, Any]) -> Marker:  # noqa: N802  # the name that pydantic has for it
-    """What a JSON Schema says of the key."""
-    return Marker("WithJsonSchema", schema)
+Field = partial(Marker, "Field")
+AfterValidator = partial(Marker, "AfterValidator")
+BeforeValidator = partial(Marker, "BeforeValidator")
+PlainValidator = partial(Marker, "PlainValidator")
+InstanceOf = partial(Marker, "InstanceOf")
+WithJsonSchema = partial(Marker, "WithJsonSchema")
 
 
 def field_validator(*keys: str) -> Callable[[F], F]:
     """A class method that judges these keys, after their types."""
-    return _marked("field_validator", *keys, mode="after")
+    return partial(_marked, Marker("field_validator", *keys, mode="after"))
 
 
 def model_validator(*, mode: str) -> Callable[[F], F]:
-    """A method that judges a model as a whole: what the file says of it ("before"), or what became of it ("after")."""
-    return _marked("model_validator", mode=mode)
+    """A method that judges a part as a whole: what the file says of it ("before"), or what became of it ("after")."""
+    return partial(_marked, Marker("model_validator", mode=mode))
 
 
-def _marked(decorator: str, *keys: str, mode: str) -> Callable[[F], F]:
-    def decorated(method: F) -> F:
-        setattr(getattr(method, "__func__", method), _RULE, Rule(method, decorator, *keys, mode=mode))
-        return method
-
-    return decorated
+def _marked(marker: Marker, method: F) -> F:
+    setattr(getattr(method, "__func__", method), _MARK, marker)
+    return method
 
 
-def rule_of(member: object) -> Rule | None:
-    """The rule that a member of a class is, if it is one."""
-    found = getattr(getattr(member, "__func__", member), _RULE, None)
-    return found if isinstance(found, Rule) else None
+def marker_of(member: object) -> Marker | None:
+    """The mark of a member of a class, if it is a validator."""
+    found = getattr(getattr(member, "__func__", member), _MARK, None)
+    return found if isinstance(found, Marker) else None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from connector.errors import FileError
 from connector.model.spelling import meant
 
+T = TypeVar("T")
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
@@ -60,24 +61,22 @@ def _place(path: Path, fault: Fault) -> str:
 
 
 @contextmanager
-def noted() -> Iterator[dict[Path, str]]:
+def _meanwhile(variable: ContextVar[Any], value: T) -> Iterator[T]:
+    token = variable.set(value)
+    try:
+        yield value
+    finally:
+        variable.reset(token)
+
+
+def noted() -> AbstractContextManager[dict[Path, str]]:
     """Every text that is read meanwhile, by its path, so that it can be `given` later, whatever has become of it."""
-    texts: dict[Path, str] = {}
-    token = _noted.set(texts)
-    try:
-        yield texts
-    finally:
-        _noted.reset(token)
+    return _meanwhile(_noted, {})
 
 
-@contextmanager
-def given(texts: Mapping[Path, str]) -> Iterator[None]:
+def given(texts: Mapping[Path, str]) -> AbstractContextManager[object]:
     """Meanwhile these texts stand for what is on the disk."""
-    token = _given.set(texts)
-    try:
-        yield
-    finally:
-        _given.reset(token)
+    return _meanwhile(_given, texts)
 
 
 def is_given() -> bool:
@@ -85,25 +84,14 @@ def is_given() -> bool:
     return bool(_given.get())
 
 
-@contextmanager
-def looks() -> Iterator[Looks]:
+def looks() -> AbstractContextManager[Looks]:
     """Every file that is looked for meanwhile, and is there."""
-    found = Looks()
-    token = _looked.set(found)
-    try:
-        yield found
-    finally:
-        _looked.reset(token)
+    return _meanwhile(_looked, Looks())
 
 
-@contextmanager
-def elsewhere() -> Iterator[None]:
+def elsewhere() -> AbstractContextManager[object]:
     """Meanwhile files that a job only names need not be there: it came from another machine, and is not run."""
-    token = _elsewhere.set(True)
-    try:
-        yield
-    finally:
-        _elsewhere.reset(token)
+    return _meanwhile(_elsewhere, True)
 
 
 def is_elsewhere() -> bool:

@@ -23,7 +23,7 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from connector.model.spelling import meant
 from connector.settings.document import Document, Loc
 from connector.settings.later import Later
-from connector.settings.markers import Marker, rule_of
+from connector.settings.markers import Marker, marker_of
 from connector.settings.shape import WORDS, Choice, MisfitError, Strict
 from connector.settings.textfile import Fault
 
@@ -76,27 +76,21 @@ def fresh_model(shape: type[Strict]) -> type[BaseModel]:
             space[field.name] = Field(default_factory=field.default_factory)
         elif field.default is not NODEFAULT:
             space[field.name] = field.default
-    for name, member in _members(shape):
-        if (rule := rule_of(member)) and rule.mode + rule.decorator != "aftermodel_validator":
-            space[name] = rule.made()
+    space |= {name: mark.made()(method) for name, method, mark in _validators(shape, whole=False)}
     return type(shape.__name__, (BaseModel,), space)
 
 
 def core_schema_of(shape: type[Strict], handler: Callable[[Any], CoreSchema]) -> CoreSchema:
     """The schema of a class as a part of another: its model's, and from that an instance of the class."""
-    rules = [
-        rule.method
-        for _, member in _members(shape)
-        if (rule := rule_of(member)) and rule.mode == "after" and rule.decorator == "model_validator"
-    ]
+    judges = [method for _, method, _ in _validators(shape, whole=True)]
 
     def made(said: object, validated: Callable[[object], Any]) -> Strict:
         if isinstance(said, shape):
             return said
         model = validated(said)
         built = shape(**{name: getattr(model, name) for name in shape.__struct_fields__})
-        for rule in rules:
-            rule(built)
+        for judge in judges:
+            judge(built)
         return built
 
     return core_schema.no_info_wrap_validator_function(made, handler(model_of(shape)))
@@ -115,10 +109,12 @@ def real(annotation: Any) -> Any:
     return origin[tuple(inner)] if origin in (list, dict, tuple) else annotation
 
 
-def _members(shape: type[Strict]) -> Iterator[tuple[str, Any]]:
-    """What a class and its bases define, the bases first."""
+def _validators(shape: type[Strict], *, whole: bool) -> Iterator[tuple[str, Any, Marker]]:
+    """The validators that a class and its bases define, those of the bases first: of instances, or of all before."""
     for base in reversed(shape.__mro__):
-        yield from vars(base).items()
+        for name, member in vars(base).items():
+            if (mark := marker_of(member)) and mark.whole == whole:
+                yield name, member, mark
 
 
 def _chosen_in_schema(shape: type[Choice], schema: dict[str, Any]) -> None:
