@@ -36,10 +36,10 @@ class Gate:
     def ask(self, ask: Ask) -> None:
         """A step asks to begin; one that asks again keeps its place. What its workflow asked or held before is over."""
         for token, (held, _) in list(self.held.items()):
-            if held.workflow == ask.workflow and token != ask.token:
+            if held.workflow == ask.workflow and (token != ask.token or held != ask):
                 del self.held[token]
         for token, earlier in list(self.asked.items()):
-            if earlier.workflow == ask.workflow and token != ask.token:
+            if earlier.workflow == ask.workflow and (token != ask.token or earlier != ask):
                 del self.asked[token]
         self.asked.setdefault(ask.token, ask)
 

@@ -126,6 +126,16 @@ def test_an_account_that_a_directory_refused_is_tried_by_one_step_and_after_a_re
     assert tokens(limits.grant(NOW + DENIED + 1)) == ["c/1", "e/1"], "now it is taken"
 
 
+def test_a_token_that_asks_for_something_else_holds_nothing_by_it() -> None:
+    limits = gate(applies=1)
+    limits.ask(Ask("a/1", "a", "plan", "", "s1"))
+    limits.ask(apply("b"))
+    assert len(limits.grant(NOW)) == 2
+    limits.ask(Ask("a/1", "a", "apply", "", "s2"))
+    assert limits.grant(NOW) == []
+    assert [ask.workflow for ask, _ in limits.held.values()] == ["b"]
+
+
 def test_since_when_a_job_stands_so_and_when_it_last_went_well() -> None:
     limits = gate()
     for state, at in (("in step", NOW), ("failing", NOW + 10), ("failing", NOW + 20)):
