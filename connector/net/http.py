@@ -3,25 +3,28 @@
 - Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
   .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
 - Redirects are not followed: they would take the token to another address.
+- httpcore, on which httpx stands, does all of it; what httpx adds is not used, and takes a tenth of a start.
 - `timeout` bounds every wait for a connection or for more octets; ten times that, or `in_all`, an exchange as a whole.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Self
+from urllib.parse import urljoin, urlsplit
 
-import httpx
+import httpcore
 from msgspec import Struct
 
 from connector import __version__
 from connector.errors import ConnectorError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.net import counters
 from connector.net.deadlines import TIMEOUTS, Bound, Line
-from connector.net.http_errors import translated
+from connector.net.http_errors import FAULTS, translated
 from connector.net.inflate import CutError, GarbledError, TooLongError, inflated
+from connector.net.proxies import proxy_of
 
 ERROR_OCTETS: Final = 1 << 16
 """How much is read of an answer that is an error anyway."""
@@ -30,10 +33,10 @@ IDLE_SECONDS: Final = 1.0
 
 
 class Answer(Struct, frozen=True):
-    """An HTTP answer, read to its end; `where` is the address that was asked."""
+    """An HTTP answer, read to its end; names of headers are in small letters, `where` is the address that was asked."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
     where: str
 
@@ -66,19 +69,9 @@ class Channel:
         self._place = place
         self._clock = clock
         self._line = Line()
-        said = httpx.Headers({"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json"})
-        said.update(headers)
-        said["Accept-Encoding"] = "gzip"
-        self._client = httpx.Client(
-            headers=said,
-            auth=lambda request: request,
-            verify=context,
-            timeout=timeout,
-            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
-            follow_redirects=False,
-        )
-        # httpx has no setting for this, and under a policy that allows none it still looks for some in every answer
-        self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
+        self._context = context
+        self._headers = {"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json", **headers}
+        self._pools: dict[str, httpcore.ConnectionPool] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +80,8 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        self._client.close()
+        for pool in self._pools.values():
+            pool.close()
         self._line.close()
 
     def exchange(
@@ -100,23 +94,38 @@ class Channel:
         fault: ConnectorError = self._late(where)
         counters.asked(self._place)
         exchanging = Bound(self._line, self._allowed)
-        start, traced = self._clock(), {"trace": partial(self._trace, exchanging)}
+        start = self._clock()
+        body = content if content or method in ("POST", "PUT", "PATCH") else None
+        followed = {
+            "trace": partial(self._trace, exchanging),
+            "timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._timeout),
+        }
         try:
-            with (
-                exchanging,
-                self._client.stream(method, where, headers=headers, content=content, extensions=traced) as response,
-            ):
-                body = self._body(response, where, bound or self._max_bytes, start)
+            said = _encoded({**self._headers, **headers, "Accept-Encoding": "gzip"})
+            stream = self._pool(where).stream(
+                method, where.encode("ascii"), headers=said, content=body, extensions=followed
+            )
+            with exchanging, stream as response:
+                decoded = _decoded(response.headers)
+                octets = self._body(response, decoded, where, bound or self._max_bytes, start)
                 if not exchanging.passed:  # a body without a length would end with the connection, as if it were whole
-                    if response.is_error:
+                    if response.status >= 400:
                         counters.failed(self._place)
-                    return Answer(response.status_code, response.headers, body, where)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                    return Answer(response.status, decoded, octets, where)
+        except FAULTS as error:
             fault = fault if exchanging.passed else translated(error, where, self._timeout)
         except IncompleteRead as found:
             fault = fault if exchanging.passed else found
         counters.failed(self._place)
-        raise fault  # outside, for httpx's error holds the request, and with it the token
+        raise fault  # outside, for the library's error may hold the request, and with it the token
+
+    def _pool(self, where: str) -> httpcore.ConnectionPool:
+        """The connections to that server, straight or by the proxy that the environment names for it."""
+        origin = "/".join(where.split("/", 3)[:3])
+        if origin not in self._pools:
+            proxy = proxy_of(where)
+            self._pools[origin] = httpcore.ConnectionPool(self._context, keepalive_expiry=IDLE_SECONDS, proxy=proxy)
+        return self._pools[origin]
 
     def _trace(self, exchanging: Bound, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells of an exchange: the connection, as soon as there is one, if that is in time."""
@@ -129,12 +138,14 @@ class Channel:
         setting = "" if self._in_all else f" ({TIMEOUTS} times {self._place}.timeout)"
         return TruncatedError(f"the answer did not end within {self._allowed:g} s{setting}", where=where)
 
-    def _body(self, response: httpx.Response, where: str, bound: int, start: float) -> bytes:
-        fine = response.is_success
+    def _body(
+        self, response: httpcore.Response, headers: Mapping[str, str], where: str, bound: int, start: float
+    ) -> bytes:
+        fine = 200 <= response.status < 300
         pieces: list[bytes] = []
-        encoding = response.headers.get("content-encoding", "")
+        encoding = headers.get("content-encoding", "")
         try:
-            chunks = self._in_time(response.iter_raw(), where, start)
+            chunks = self._in_time(response.iter_stream(), where, start)
             pieces.extend(inflated(chunks, encoding, bound if fine else ERROR_OCTETS))
         except CutError:
             raise UnreachableError(
@@ -160,7 +171,22 @@ class Channel:
 def host_of_redirect(answer: Answer) -> str:
     """Where a redirect leads, by host alone: the rest of such an address may hold a ticket."""
     try:
-        target = httpx.URL(answer.where).join(answer.headers.get("location", ""))
-    except httpx.InvalidURL:
+        target = urlsplit(urljoin(answer.where, answer.headers.get("location", "")))
+    except ValueError:
         return "an address that is none"
-    return target.netloc.decode("ascii", "backslashreplace")
+    return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Of names that differ in case alone the last."""
+    last = {name.lower(): (name, value) for name, value in headers.items()}
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in last.values()]
+
+
+def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """What is said several times is a list (RFC 9110 §5.3). Octets stay what they are, as an ETag is sent back."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        known = joined.get(key := name.decode("latin-1").lower())
+        joined[key] = value.decode("latin-1") if known is None else f"{known}, {value.decode('latin-1')}"
+    return joined

@@ -1,4 +1,4 @@
-"""httpx's errors in our words; no text of httpx's is passed on, for it may quote an answer."""
+"""httpcore's errors in our words; no text of its own is passed on, for it may quote an answer."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import re
 import ssl
 from typing import Final
 
-import httpx
+import httpcore
 
 from connector.errors import DeniedError, IncompleteRead, MalformedError, NoTlsError, UnreachableError, UntrustedError
 from connector.net.tls import NO_TLS
 
+FAULTS: Final = (
+    httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol, httpcore.TimeoutException,
+    httpcore.NetworkError, ValueError,
+)  # fmt: skip
+"""What a request may fail by: no text of an address or a header that is none is a ValueError."""
 _CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = ("peer closed connection", "disconnected without sending")
 _OUR_CERTIFICATE: Final = re.compile(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
-_BEFORE: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_BEFORE: Final = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout, httpcore.ProxyError)
 """What happens before a request is sent."""
-_WORDS: Final[dict[type[httpx.HTTPError], str]] = {
-    httpx.ConnectTimeout: "no connection within {timeout:g} s",
-    httpx.TimeoutException: "nothing came for {timeout:g} s",
-    httpx.ProxyError: "the proxy of the environment (HTTPS_PROXY) refused or failed",
-    httpx.ConnectError: "no connection: {why}",
-    httpx.NetworkError: "the connection was cut: {why}",
+_WORDS: Final[dict[type[Exception], str]] = {
+    httpcore.ConnectTimeout: "no connection within {timeout:g} s",
+    httpcore.TimeoutException: "nothing came for {timeout:g} s",
+    httpcore.ProxyError: "the proxy of the environment (HTTPS_PROXY) refused or failed",
+    httpcore.ConnectError: "no connection: {why}",
+    httpcore.NetworkError: "the connection was cut: {why}",
 }
 """In this order: a later kind may contain an earlier one."""
 
 
-def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: float) -> IncompleteRead:
+def translated(error: Exception, where: str, timeout: float) -> IncompleteRead:
     """What a failed exchange was: whom we cannot trust, cannot reach, or cannot understand."""
     cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -36,9 +41,9 @@ def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: f
     if isinstance(cause, ssl.SSLError) and _OUR_CERTIFICATE.search(cause.reason or ""):
         # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
         return DeniedError(f"the server refused the TLS connection: {cause.reason}", where=where)
-    if isinstance(error, httpx.RemoteProtocolError):
+    if isinstance(error, httpcore.RemoteProtocolError):
         return _broken(str(error), where)
-    if isinstance(error, httpx.ProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL):
+    if isinstance(error, httpcore.ProtocolError | httpcore.UnsupportedProtocol | ValueError):
         return MalformedError("this address or these headers are invalid for HTTP", where=where)
     said = next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the exchange failed")
     sent = not isinstance(error, _BEFORE)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import zlib
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -617,6 +618,30 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         failure(source("http://cec.example.test"), IncompleteRead)
     assert proxy.requests == [("POST", f"http://cec.example.test{TOKEN_PATH}")]
+
+
+def test_a_proxy_is_told_the_user_and_password_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tenant() as proxy:
+        monkeypatch.setenv("all_proxy", proxy.url.replace("://", "://joe:s%40crét@"))
+        failure(source("http://cec.example.test"), IncompleteRead)
+    assert b64decode(proxy.asked[0]["proxy-authorization"].removeprefix("Basic ")) == "joe:s@crét".encode()
+    assert proxy.asked[0]["host"] == "cec.example.test"
+
+
+@pytest.mark.parametrize("names", ["127.0.0.1", "cec.example.test, 127.0.0.1", "*"])
+def test_no_proxy_names_hosts_that_are_asked_straight(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with tenant() as cec:
+        monkeypatch.setenv("NO_PROXY", names)
+        assert source(cec.url).read().size == 2
+
+
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "http://"])
+def test_a_proxy_that_is_none_of_http_is_a_fault_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", address)
+    assert "HTTP_PROXY" in failure(source("http://cec.example.test"), FileError)
 
 
 def test_credentials_of_a_netrc_are_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

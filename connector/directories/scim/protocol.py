@@ -1,7 +1,7 @@
 """The seam between SCIM and HTTP: what is asked of a server, and what comes back.
 
-`transport.py` implements it; everything above speaks of resources and knows no httpx, no token and no clock. Bodies
-may hold secrets, also where a server promises not to return them: no repr, log or error here or above shows one.
+`transport.py` implements it; everything above speaks of resources and knows no HTTP client, no token and no clock.
+Bodies may hold secrets, also where a server promises not to return them: no repr, log or error here or above shows one.
 """
 
 from __future__ import annotations
