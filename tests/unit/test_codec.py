@@ -25,7 +25,7 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap import ber, framing, requests, responses
+from connector.directories.ldap import ber, framing, password_policy, requests, responses
 from connector.directories.ldap.framing import Framer
 from connector.directories.ldap.requests import Edit, Modification, Scope, Search
 from connector.directories.ldap.responses import Entry, Response
@@ -65,12 +65,17 @@ FILTERS = st.recursive(
 )
 
 
-def by_ldap3(octets: bytes) -> tuple[int, str, Any, list[tuple[str, bool, bytes]]]:
+def by_ldap3(octets: bytes) -> tuple[int, str, Any, list[tuple[str, bool, bytes | None]]]:
     """What ldap3 reads in a message: id, kind, operation, controls."""
     found, rest = decoder.decode(octets, asn1Spec=rfc4511.LDAPMessage())
     assert rest == b""
     controls = [
-        (str(one["controlType"]), bool(one["criticality"]), bytes(one["controlValue"])) for one in found["controls"]
+        (
+            str(one["controlType"]),
+            bool(one["criticality"]),
+            bytes(value) if (value := one["controlValue"]).isValue else None,
+        )
+        for one in found["controls"]
     ]
     operation = found["protocolOp"]
     return int(found["messageID"]), operation.getName(), operation.getComponent(), controls
@@ -198,6 +203,29 @@ def test_ldap3_reads_our_farewells(number: int, other: int) -> None:
     assert (found_id, kind, int(found)) == (number, "abandonRequest", other)
 
 
+@given(IDS, TEXT, OCTETS)
+def test_ldap3_reads_our_binds(number: int, name: str, password: bytes) -> None:
+    octets = requests.message(number, requests.bind(name, password), (password_policy.ASK,))
+    found_id, kind, found, ((oid, critical, value),) = by_ldap3(octets)
+    assert (found_id, kind, int(found["version"]), str(found["name"])) == (number, "bindRequest", 3, name)
+    assert (found["authentication"].getName(), bytes(found["authentication"].getComponent())) == ("simple", password)
+    assert (oid, critical, value) == (password_policy.CONTROL, False, None)
+
+
+def test_ldap3_reads_our_external_bind_and_our_starttls() -> None:
+    _, kind, found, _ = by_ldap3(requests.message(1, requests.external_bind()))
+    sasl = found["authentication"].getComponent()
+    assert (kind, str(found["name"]), found["authentication"].getName()) == ("bindRequest", "", "sasl")
+    assert (str(sasl["mechanism"]), sasl["credentials"].hasValue(), bytes(sasl["credentials"])) == (
+        "EXTERNAL",
+        True,
+        b"",
+    )
+    _, kind, found, _ = by_ldap3(requests.message(1, requests.extended(requests.START_TLS)))
+    assert (kind, str(found["requestName"])) == ("extendedReq", "1.3.6.1.4.1.1466.20037")
+    assert not found["requestValue"].hasValue()
+
+
 # ---------------------------------------------------------------- the other way
 
 
@@ -237,6 +265,8 @@ def test_we_read_ldap3s_entries(number: int, name: str, attributes: list[tuple[s
 
 
 KINDS = {
+    "bindResponse": rfc4511.BindResponse,
+    "extendedResp": rfc4511.ExtendedResponse,
     "searchResDone": rfc4511.SearchResultDone,
     "modifyResponse": rfc4511.ModifyResponse,
     "compareResponse": rfc4511.CompareResponse,

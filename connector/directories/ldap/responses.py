@@ -22,6 +22,7 @@ MAX_URIS: Final = 1000
 TWICE: Final = "an entry with one attribute twice"
 LEFT_OVER: Final = "an entry with octets that belong to no attribute"
 
+BOUND: Final = 0x61
 ENTRY: Final = 0x64
 DONE: Final = 0x65
 REFERENCE: Final = 0x73
