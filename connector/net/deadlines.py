@@ -53,17 +53,20 @@ class Bound:
     def __init__(self, line: Line, seconds: float) -> None:
         self._line = line
         self._seconds = seconds
-        self.passed = False
 
     def __enter__(self) -> Self:
-        self._number = _watching.add(time.monotonic() + self._seconds, self)
+        self._due = time.monotonic() + self._seconds
+        self._number = _watching.add(self._due, self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _watching.drop(self._number)
 
+    @property
+    def passed(self) -> bool:
+        return time.monotonic() >= self._due
+
     def pass_(self) -> None:
-        self.passed = True
         self._line.cut()
 
 

@@ -29,7 +29,7 @@ NO_CACHE = {"XDG_CACHE_HOME": "/dev/null"}
 """What makes every run of a job read its files as the first one does."""
 LIBRARIES = {
     "LDIF": "click, hashlib, msgspec, ruamel.yaml, sqlite3",
-    "CEC and LDAP": "click, hashlib, httpx, ldap3, msgspec, ruamel.yaml, sqlite3, ssl",
+    "CEC and LDAP": "click, hashlib, httpx, msgspec, ruamel.yaml, sqlite3, ssl",
 }
 """What the first plan of a job loads of others, beside pydantic with one model: the least that its start can be."""
 

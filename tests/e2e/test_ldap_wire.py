@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
-from connector.directories.ldap.adapter import LdapReader
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED
 from connector.directories.ldap.session import Flight, Operation
@@ -23,9 +20,6 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
-from connector.model import Secret, View
-from connector.settings.fields import SecretRef
-from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.ldap_answers import MODIFIED, NOTICE, SEARCH, Answer, entry, page_end, reference, result, served
 
 
@@ -225,51 +219,3 @@ def test_a_search_that_is_left_early_is_abandoned_and_the_wire_goes_on() -> None
         found.close()
         assert len(wire.search(SEARCH)) == 2
     assert tags == [0x63, 0x63, 0x50, 0x63]
-
-
-def answered_a_bind(answer: Callable[[int], bytes]) -> IncompleteRead:
-    """What becomes of a bind that gets this answer to the message of its number."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                (asked,) = Framer().feed(connection.recv(4096))
-                connection.sendall(answer(asked.id))
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        settings = Settings(
-            type="ldap",
-            urls=[f"ldap://127.0.0.1:{listener.getsockname()[1]}"],
-            allow_plaintext=True,
-            bind_dn="cn=a",
-            password=SecretRef(env="PASSWORD"),
-            base=["dc=example,dc=org"],
-            timeout=30,
-        )
-        reader = LdapReader(settings, Secret("canary-7261"), View(("cn",)))
-        with pytest.raises(IncompleteRead) as caught:
-            reader.describe()
-        thread.join(10)
-    assert caught.value.where == settings.urls[0]
-    assert caught.value.__cause__ is None
-    assert "canary-7261" not in repr(caught.value)
-    return caught.value
-
-
-@pytest.mark.parametrize(
-    "octets",
-    [b"", b"SSH-2.0-example\r\n", b"\x30\x84\xff\xff\xff\xff", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00", bytes(64)],
-)
-def test_nonsense_in_answer_to_a_bind_is_an_error_that_keeps_the_password(octets: bytes) -> None:
-    answered_a_bind(lambda number: octets)
-
-
-def test_a_server_that_refers_to_another_at_a_bind_is_away() -> None:
-    """As one of 389-DS does while it is made a copy of another."""
-    uri = ber.sequence([ber.tlv(ber.OCTETS, b"ldap://localhost:389/")], 0xA3)
-    end = ber.integer(10, ber.ENUMERATED) + ber.tlv(ber.OCTETS, b"") * 2 + uri
-    fault = answered_a_bind(lambda number: requests.message(number, ber.tlv(0x61, end)))
-    assert isinstance(fault, UnreachableError)
-    assert "referral (10)" in fault.what

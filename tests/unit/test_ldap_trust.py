@@ -8,17 +8,13 @@ from typing import Any
 
 import pytest
 
-from connector.directories.ldap.connection import Endpoint, tls_context
+from connector.directories.ldap.connection import Client, connect
 from connector.errors import FileError
 from connector.settings.ldap import LdapDirectory
 
 
-def context(*urls: str, **more: Any) -> ssl.SSLContext:
-    settings = LdapDirectory(type="ldap", urls=[*urls], base=["dc=example,dc=org"], allow_plaintext=True, **more)
-    made = tls_context(settings, map(Endpoint.of, settings.urls))
-    assert made.verify_mode is ssl.VerifyMode.CERT_REQUIRED
-    assert made.check_hostname
-    return made
+def settings(*urls: str, **more: Any) -> LdapDirectory:
+    return LdapDirectory(type="ldap", urls=[*urls], base=["dc=example,dc=org"], allow_plaintext=True, **more)
 
 
 @pytest.mark.parametrize(
@@ -30,18 +26,16 @@ def context(*urls: str, **more: Any) -> ssl.SSLContext:
     ],
 )
 def test_tls_trusts_whom_the_system_trusts(urls: list[str], more: dict[str, Any]) -> None:
-    system = ssl.create_default_context().cert_store_stats()
-    assert context(*urls, **more).cert_store_stats() == system
-
-
-def test_without_tls_nobody_is_trusted_and_no_trust_store_is_read() -> None:
-    assert context("ldap://ldap1.example.org", "ldapi://%2Frun%2Fldapi").cert_store_stats()["x509_ca"] == 0
+    made = Client(settings(*urls, **more), None).context
+    assert made.cert_store_stats() == ssl.create_default_context().cert_store_stats()
+    assert made.verify_mode is ssl.VerifyMode.CERT_REQUIRED
+    assert made.check_hostname
 
 
 def test_a_file_that_is_named_is_read_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("no certificate")
     with pytest.raises(FileError, match="no CA certificates can be read"):
-        context("ldap://ldap1.example.org", ca_file=file)
+        connect(settings("ldap://ldap1.example.org", ca_file=file), None)
     with pytest.raises(FileError, match="not usable for TLS"):
-        context("ldap://ldap1.example.org", cert_file=file)
+        connect(settings("ldap://ldap1.example.org", cert_file=file), None)

@@ -1,42 +1,36 @@
-"""From a job's settings to a bound connection: ldap3 connects, secures and binds, and errors are translated here.
+"""From a job's settings to a bound connection: connect, secure and bind.
 
 The first URL whose server can be reached serves the run. Only faults of the connection go on to the next one: a server
 that we do not trust, or that refuses our credentials, ends the search. Going on would let whoever stands in the
 way choose our server, and would try a wrong password on every server, until the account is locked.
 """
 
-import math
+from __future__ import annotations
+
 import socket
-import ssl
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Final, Self
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
-import ldap3
-from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
-from connector.directories.ldap import password_policy, results
-from connector.directories.ldap.password_policy import Notice
-from connector.directories.ldap.responses import Response
+from connector.directories.ldap import password_policy, requests, results
+from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.responses import BOUND, EXTENDED, Response, response
 from connector.directories.ldap.results import explained
 from connector.directories.ldap.rights import Advice
-from connector.directories.ldap.tls_stream import TlsSocket
+from connector.directories.ldap.session import Session
 from connector.directories.ldap.wire import Wire
-from connector.errors import (
-    ConnectorError,
-    DeniedError,
-    MalformedError,
-    NoTlsError,
-    RefusedBindError,
-    UnreachableError,
-    UntrustedError,
-)
+from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, UnreachableError, UntrustedError
 from connector.model import Secret
-from connector.net import counters, tls
+from connector.net import counters
 from connector.net.deadlines import TIMEOUTS, Bound, Line
 from connector.settings.ldap import LdapDirectory
+
+if TYPE_CHECKING:
+    import ssl
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
 
@@ -59,15 +53,41 @@ class Endpoint(Struct, frozen=True):
         return cls(url, scheme, host, port or _PORTS.get(scheme, 0))
 
 
+class Client:
+    """Who connects: a job's settings, and its password."""
+
+    def __init__(self, settings: LdapDirectory, password: Secret | None) -> None:
+        self.settings = settings
+        self.password = password
+
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        """Whom the job trusts. Raises FileError. To read the system's trust store takes a while."""
+        from connector.net import tls
+
+        return tls.context(self.settings.ca_file, self.settings.cert_file, self.settings.key_file)
+
+    def secured(self, connected: socket.socket, endpoint: Endpoint) -> socket.socket:
+        """The same connection in TLS. Raises UntrustedError or UnreachableError."""
+        from connector.directories.ldap.tls_stream import secured
+
+        return secured(connected, self.context, endpoint.host, endpoint.url)
+
+
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    endpoints = [*map(Endpoint.of, settings.urls)]
-    context = tls_context(settings, endpoints)
+    client = Client(settings, password)
+    if settings.ca_file or settings.cert_file:
+        _ = client.context  # files that are of no use are said whichever server answers
+    if settings.sasl == "gssapi":
+        from connector.directories.ldap import kerberos
+
+        kerberos.library()
     faults: list[UnreachableError] = []
-    for endpoint in endpoints:
+    for endpoint in map(Endpoint.of, settings.urls):
         counters.asked("directory")
         try:
-            return _connect(endpoint, settings, password, context)
+            return _connect(endpoint, client)
         except ConnectorError as fault:
             counters.failed("directory")
             if not isinstance(fault, UnreachableError):
@@ -78,108 +98,60 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
 
 
-def tls_context(settings: LdapDirectory, endpoints: Iterable[Endpoint]) -> ssl.SSLContext:
-    """Whom the job trusts; nobody, where it comes to no TLS: to read the system's trust store takes a while."""
-    comes_to_tls = settings.start_tls or any(endpoint.scheme == "ldaps" for endpoint in endpoints)
-    if comes_to_tls or settings.ca_file or settings.cert_file:
-        return tls.context(settings.ca_file, settings.cert_file, settings.key_file)
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-class _Tls(ldap3.Tls):
-    """TLS by a context and a socket of our own: ldap3's host name check passes over a certificate's IP addresses.
-
-    ldap3 turns every fault into text, so the fault itself is kept here.
-    """
-
-    def __init__(self, context: ssl.SSLContext, host: str) -> None:
-        super().__init__()
-        self._context = context
-        self._host = host
-        self.fault: OSError | None = None
-
-    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:  # noqa: ARG002  # ldap3 hands it over by name
-        """What ldap3 calls, for ldaps and for StartTLS; it always wants the handshake."""
-        try:
-            connection.socket = TlsSocket(connection.socket, self._context, self._host)
-        except OSError as fault:
-            self.fault = fault
-            raise
-
-
-def _connect(endpoint: Endpoint, settings: LdapDirectory, password: Secret | None, context: ssl.SSLContext) -> Wire:
-    """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
+def _connect(endpoint: Endpoint, client: Client) -> Wire:
+    """Try each of the host's addresses; the first one at which the server can be reached is bound to."""
     fault = UnreachableError("the name has no address", where=endpoint.url)
-    for address in _addresses(endpoint):
-        tls = _Tls(context, endpoint.host)
-        connection = _connection(endpoint, address, settings, password, tls)
+    for family, address in _addresses(endpoint):
         with ExitStack() as failed:
-            failed.callback(_discard, connection)
             try:
-                with _translated(endpoint, tls):
-                    connection.open(read_server_info=False)
+                connected = _opened(endpoint, client, family, address, failed)
             except UnreachableError as found:
                 fault = found
                 continue
-            wire = _bound_in_time(connection, endpoint, settings, tls)
+            wire = _bound_in_time(connected, endpoint, client, failed)
             failed.pop_all()
             return wire
     raise fault
 
 
-def _addresses(endpoint: Endpoint) -> list[str]:
+def _addresses(endpoint: Endpoint) -> Iterable[tuple[socket.AddressFamily, Any]]:
     """The host's addresses, in the order in which the system prefers them. Raises UnreachableError."""
     if endpoint.scheme == "ldapi":
-        return [endpoint.url]
+        return [(socket.AF_UNIX, endpoint.host)]
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as fault:
         why = getattr(fault, "strerror", None) or "not a host name"
         raise UnreachableError(f"the name has no address: {why}", where=endpoint.url) from None
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return dict.fromkeys((family, address) for family, *_, address in found)
 
 
-def _connection(
-    endpoint: Endpoint, address: str, settings: LdapDirectory, password: Secret | None, tls: _Tls
-) -> ldap3.Connection:
-    server = ldap3.Server(
-        address,
-        port=endpoint.port or None,
-        use_ssl=endpoint.scheme == "ldaps",
-        tls=tls,
-        get_info=ldap3.NONE,
-        connect_timeout=settings.timeout,
-    )
-    # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in the answer to a bind
-    options: dict[str, Any] = {
-        "receive_timeout": math.ceil(settings.timeout),
-        "auto_referrals": False,
-        "fast_decoder": False,
-    }
-    if settings.sasl == "external":
-        options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
-    elif settings.sasl == "gssapi":
-        # cryptography's certificates, which it needs, are a tenth of a start and eight megabytes
-        from connector.directories.ldap import kerberos  # noqa: PLC0415  # only jobs that bind by Kerberos need it
-
-        return kerberos.Connection(server, endpoint.host, endpoint.url, options)
-    elif settings.bind_dn is not None and password is not None:
-        value = password.reveal()
-        # octets are sent as they are; a str would be changed, or refused, by SASLprep, as no other client does
-        octets = value if isinstance(value, bytes) else value.encode()
-        options |= {"authentication": ldap3.SIMPLE, "user": settings.bind_dn, "password": octets}
-    else:
-        options |= {"authentication": ldap3.ANONYMOUS}
-    return ldap3.Connection(server, **options)
+def _opened(
+    endpoint: Endpoint, client: Client, family: socket.AddressFamily, address: Any, failed: ExitStack
+) -> socket.socket:
+    """A connection, for `ldaps` in TLS. Raises UnreachableError or UntrustedError."""
+    timeout = client.settings.timeout
+    try:
+        connected = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        connected.settimeout(timeout)
+        connected.connect(address)
+    except OSError as fault:
+        why = fault.strerror or (f"no answer within {timeout:g} s" if isinstance(fault, TimeoutError) else fault)
+        raise UnreachableError(f"no connection: {why}", where=endpoint.url) from None
+    if endpoint.scheme == "ldaps":
+        return failed.enter_context(client.secured(connected, endpoint))
+    return connected
 
 
-def _bound_in_time(connection: Any, endpoint: Endpoint, settings: LdapDirectory, tls: _Tls) -> Wire:
-    """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
-    allowed = TIMEOUTS * settings.timeout
+def _bound_in_time(connected: socket.socket, endpoint: Endpoint, client: Client, failed: ExitStack) -> Wire:
+    """Secure the connection and bind. Each wait has a bound of its own; here is that of them all."""
+    allowed = TIMEOUTS * client.settings.timeout
     with closing(Line()) as line, Bound(line, allowed) as binding:
-        line.hold(connection.socket)
+        line.hold(connected)
         try:
-            wire = _secure_and_bind(connection, endpoint, settings, tls)
+            if client.settings.start_tls and endpoint.scheme == "ldap":
+                connected = failed.enter_context(_start_tls(connected, endpoint, client))
+            wire = _bound(connected, endpoint, client)
         except ConnectorError:
             if not binding.passed:
                 raise
@@ -190,78 +162,74 @@ def _bound_in_time(connection: Any, endpoint: Endpoint, settings: LdapDirectory,
     raise UnreachableError(said, where=endpoint.url)
 
 
-def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirectory, tls: _Tls) -> Wire:
-    if settings.start_tls and endpoint.scheme == "ldap":
-        with _translated(endpoint, tls):
-            connection.start_tls(read_server_info=False)
-    with _translated(endpoint, tls):
-        connection.bind(read_server_info=False, controls=[(password_policy.CONTROL, False, None)])
-    end = Response(connection.result["result"], diagnostic=connection.result["message"] or "")
-    notice = _notice(connection.result, endpoint)
+def _start_tls(connected: socket.socket, endpoint: Endpoint, client: Client) -> socket.socket:
+    """Agree with the server to go on in TLS (RFC 4511 §4.14), and do."""
+    session = Session(connected, endpoint.url, client.settings.timeout)
+    inbox: list[Frame] = []
+    session.submit(requests.extended(requests.START_TLS), (), inbox)
+    frame = session.answer(inbox, EXTENDED)
+    end = session.located(response, frame)
+    if end.code != results.SUCCESS:
+        said = f"{results.name(end.code)}{results.diagnostic(end)}"
+        raise UntrustedError(f"the server refused StartTLS: {said}", where=endpoint.url)
+    if frame.end != len(frame.data):  # they would be taken for what the server has said in TLS
+        raise UntrustedError("more came in clear behind the answer to StartTLS, perhaps a forgery", where=endpoint.url)
+    connected.settimeout(client.settings.timeout)
+    return client.secured(connected, endpoint)
+
+
+def _bound(connected: socket.socket, endpoint: Endpoint, client: Client) -> Wire:
+    """Bind, and judge the answer. Raises DeniedError, UnreachableError or MalformedError."""
+    try:
+        wire, end = _answered(connected, endpoint, client)
+    except UnreachableError:
+        if alert := getattr(connected, "alert", ""):  # of a TlsSocket
+            raise DeniedError(f"the server refused the TLS connection: {alert}", where=endpoint.url) from None
+        raise
+    settings, password = client.settings, client.password
+    notice = wire.located(password_policy.of, end.controls)
     who = settings.bind_dn or (f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)")
     if end.code != results.SUCCESS:
         in_clear = endpoint.scheme == "ldap" and not settings.start_tls
-        words = results.diagnostic(end, [connection.password] if settings.bind_dn else ())
+        words = results.diagnostic(end, [password.reveal()] if password else ())
         said = f"{results.name(end.code)}{words}{notice.refusal}{explained(end, in_clear=in_clear)}"
-        why = f"the bind as {who} failed: {said}"
         away = end.code in results.AWAY or end.code == results.REFERRAL  # a copy that is being made refers to another
         proof = RefusedBindError if end.code in results.PROOF_REFUSED else DeniedError
         kind = UnreachableError if away else proof
-        raise kind(why, where=endpoint.url)
+        raise kind(f"the bind as {who} failed: {said}", where=endpoint.url)
     if notice.must_change:
         raise DeniedError(
             f"the server requires a new password for {who} (password policy): change it, and store the new one "
             "where the job reads it",
             where=endpoint.url,
         )
-    wire = Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
     wire.cautions = tuple(notice.cautions(who))
     wire.rights = Advice(account=settings.bind_dn or "")
     return wire
 
 
-def _notice(result: Any, endpoint: Endpoint) -> Notice:
-    """What the server says of the password, beside the answer to a bind as ldap3 has it."""
-    controls = result.get("controls") or {}
-    try:
-        return password_policy.of({oid: control["value"] for oid, control in controls.items()})
-    except MalformedError as fault:
-        raise MalformedError(fault.what, where=endpoint.url) from None
+def _answered(connected: socket.socket, endpoint: Endpoint, client: Client) -> tuple[Wire, Response]:
+    settings = client.settings
+    first = 2 if settings.start_tls else 1  # StartTLS had the first message
+    if settings.sasl == "gssapi":
+        from connector.directories.ldap import kerberos
+
+        end, first = kerberos.bind(connected, endpoint.host, endpoint.url)
+        return Wire(connected, endpoint.url, settings.timeout, first), end
+    wire = Wire(connected, endpoint.url, settings.timeout, first)
+    inbox: list[Frame] = []
+    wire.submit(_request(settings, client.password), (password_policy.ASK,), inbox)
+    return wire, wire.located(response, wire.answer(inbox, BOUND))
 
 
-def _discard(connection: Any) -> None:
-    if connection.socket is not None:
-        connection.socket.close()
-
-
-@contextmanager
-def _translated(endpoint: Endpoint, tls: _Tls) -> Iterator[None]:
-    """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
-    try:
-        yield
-    except ConnectorError:
-        raise
-    except (LDAPExceptionError, OSError) as fault:
-        raise _error(fault, tls.fault, endpoint) from None
-    except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
-        raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
-
-
-def _error(fault: Exception, handshake: OSError | None, endpoint: Endpoint) -> ConnectorError:
-    """What failed: the handshake (then its own fault is known), StartTLS, or the connection."""
-    url, host = endpoint.url, endpoint.host
-    if isinstance(handshake, ssl.SSLCertVerificationError):
-        why = handshake.verify_message.rstrip(".")
-        return UntrustedError(f"the certificate of {host} is not trusted: {why}", where=url)
-    if isinstance(handshake, ssl.SSLError) and not isinstance(handshake, ssl.SSLEOFError):
-        plain = NoTlsError("what answers there speaks no TLS", where=url)
-        other = UntrustedError(f"no TLS with {host}: {handshake.reason}", where=url)
-        return plain if handshake.reason == tls.NO_TLS else other
-    if handshake is not None:
-        return UnreachableError(f"the connection was cut in the TLS handshake: {handshake}", where=url)
-    if isinstance(fault, LDAPStartTLSError):
-        return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
-    if isinstance(fault, ssl.SSLError) and "ALERT" in str(fault):
-        # in TLS 1.3 a client learns only with the first answer that its certificate was refused
-        return DeniedError(f"the server refused the TLS connection: {fault}", where=url)
-    return UnreachableError(f"no connection: {fault}", where=url)
+def _request(settings: LdapDirectory, password: Secret | None) -> bytes:
+    """The bind that the job asks for. Keep it nowhere: a traceback that shows variables would show the password."""
+    if settings.sasl == "external":
+        return requests.external_bind()
+    if settings.bind_dn is None:
+        return requests.bind("", b"")
+    value = password.reveal() if password else b""
+    if not value:  # to a server that would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
+        raise FileError("the password is empty", where="directory.password")
+    # as it is: SASLprep would change it, or refuse it, as no other client does
+    return requests.bind(settings.bind_dn, value if isinstance(value, bytes) else value.encode())

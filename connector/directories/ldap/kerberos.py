@@ -7,17 +7,19 @@ that no layer of GSSAPI's own is asked for; the bind is tied to the server's cer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
 from typing import Any, Final
 
 import ldap3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from ldap3.core.exceptions import LDAPExceptionError
 from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
-from connector.directories.ldap import results
+from connector.directories.ldap import password_policy, results
+from connector.directories.ldap.responses import Response
 from connector.directories.ldap.tls_stream import TlsSocket
-from connector.errors import DeniedError, FileError, RefusedBindError
+from connector.errors import ConnectorError, DeniedError, FileError, MalformedError, RefusedBindError, UnreachableError
 
 _NO_LAYER: Final = 1
 _IN_PROGRESS: Final = 14
@@ -26,64 +28,80 @@ _PROOF_REFUSED: Final = frozenset({0x96C73A12, 0x96C73A18})
 _WEAK: Final = frozenset({"md5", "sha1"})
 
 
-class Connection(ldap3.Connection):
-    """A connection that will bind so, as a client of the service `ldap` on this host.
+def library() -> Any:
+    """What speaks GSSAPI; it has types for a part of what it is. Raises FileError where the extra is not installed."""
+    try:
+        import gssapi  # noqa: PLC0415  # an extra: without it a job is told how to install it
+    except ImportError as fault:
+        why = f"sasl: gssapi needs the extra: pip install 'cec-connector[gssapi]' ({fault})"
+        raise FileError(why, where="directory.sasl") from None
+    return gssapi
 
-    ldap3's own exchange lacks what a server says that refuses, and fails where no layer is all that is offered.
-    Raises FileError where the extra is not installed.
+
+def bind(connected: socket.socket, host: str, where: str) -> tuple[Response, int]:
+    """Bind as a client of the service `ldap` on this host: the server's last answer, and the next free message id.
+
+    ldap3 sends the messages and reads the answers; its own exchange lacks what a server says that refuses, and fails
+    where no layer is all that is offered. Raises DeniedError where Kerberos has no ticket for us, or none for the
+    server. Nothing is raised from ldap3's errors: they keep requests, and so tickets, in their frames.
     """
+    # its fast decoder knows no referral in the answer to a bind; the address is never used
+    options: dict[str, Any] = {"sasl_mechanism": ldap3.GSSAPI, "auto_referrals": False, "fast_decoder": False}
+    connection = ldap3.Connection(ldap3.Server("localhost"), authentication=ldap3.SASL, **options)
+    connection.socket, connection.closed, connection.listening = connected, False, True
+    connection.strategy._outstanding = {}  # noqa: SLF001  # ldap3's `open` would set it, and connect a socket of its own
+    gssapi = library()
+    try:
+        answer = _exchange(gssapi, connection, host, where)
+    except gssapi.exceptions.GSSError as fault:
+        why = " ".join(str(fault).split())
+        kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
+        raise kind(f"no bind by Kerberos, for the service ldap@{host}: {why}", where=where) from None
+    except ConnectorError:
+        raise
+    except (LDAPExceptionError, OSError) as fault:
+        raise UnreachableError(f"the connection was cut in the bind by Kerberos: {fault}", where=where) from None
+    except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
+        raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=where) from None
+    controls = {oid: control["value"] for oid, control in (answer.get("controls") or {}).items()}
+    end = Response(answer["result"], diagnostic=answer["message"] or "", controls=controls)
+    return end, connection.server.next_message_id()
 
-    def __init__(self, server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]) -> None:
-        try:
-            import gssapi  # noqa: PLC0415  # an extra that few jobs need
-        except ImportError as fault:
-            why = f"sasl: gssapi needs the extra: pip install 'cec-connector[gssapi]' ({fault})"
-            raise FileError(why, where="directory.sasl") from None
-        self._host = host
-        self._where = url
-        self._gssapi: Any = gssapi  # it has types for a part of what it is
-        super().__init__(server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options)
 
-    def do_sasl_bind(self, controls: Any) -> Any:
-        """What ldap3 calls to bind. Raises DeniedError where Kerberos has no ticket for us, or none for the server."""
-        try:
-            return self._exchange(controls)
-        except self._gssapi.exceptions.GSSError as fault:
-            why = " ".join(str(fault).split())
-            kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
-            raise kind(f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where) from None
+def _exchange(gssapi: Any, connection: ldap3.Connection, host: str, where: str) -> Any:
+    """The server's answer that ends the bind, as ldap3 has it."""
+    context = gssapi.SecurityContext(
+        name=gssapi.Name(f"ldap@{host}", gssapi.NameType.hostbased_service),
+        mech=gssapi.MechType.kerberos,
+        usage="initiate",
+        channel_bindings=_bindings(gssapi, connection.socket),
+    )
+    token = None
+    while not context.complete:
+        answer = _say(connection, context.step(token) or b"")
+        if answer["result"] not in {results.SUCCESS, _IN_PROGRESS}:
+            return answer
+        token = answer["saslCreds"]
+    offered = context.unwrap(token).message
+    if not offered or not offered[0] & _NO_LAYER:
+        raise DeniedError("the server requires GSSAPI protection instead of TLS", where=where)
+    return _say(connection, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
 
-    def _exchange(self, controls: Any) -> Any:
-        name = self._gssapi.Name(f"ldap@{self._host}", self._gssapi.NameType.hostbased_service)
-        context = self._gssapi.SecurityContext(
-            name=name,
-            mech=self._gssapi.MechType.kerberos,
-            usage="initiate",
-            channel_bindings=self._bindings(),
-        )
-        token = None
-        while not context.complete:
-            answer = self._say(controls, context.step(token) or b"")
-            if answer["result"] not in {results.SUCCESS, _IN_PROGRESS}:
-                return answer
-            token = answer["saslCreds"]
-        offered = context.unwrap(token).message
-        if not offered or not offered[0] & _NO_LAYER:
-            raise DeniedError("the server requires GSSAPI protection instead of TLS", where=self._where)
-        return self._say(controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
 
-    def _say(self, controls: Any, token: bytes) -> Any:
-        return send_sasl_negotiation(self, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
+def _say(connection: ldap3.Connection, token: bytes) -> Any:
+    controls = [(password_policy.CONTROL, False, None)]
+    return send_sasl_negotiation(connection, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
 
-    def _bindings(self) -> Any:
-        """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
-        certificate = self.socket.getpeercert() if isinstance(self.socket, TlsSocket) else None
-        if certificate is None:
-            return None
-        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-        if algorithm is None:
-            return None
-        digest = hashes.Hash(hashes.SHA256() if algorithm.name in _WEAK else algorithm)
-        digest.update(certificate)
-        data = b"tls-server-end-point:" + digest.finalize()
-        return self._gssapi.raw.ChannelBindings(application_data=data)
+
+def _bindings(gssapi: Any, connected: socket.socket) -> Any:
+    """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
+    certificate = connected.getpeercert() if isinstance(connected, TlsSocket) else None
+    if certificate is None:
+        return None
+    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    if algorithm is None:
+        return None
+    digest = hashes.Hash(hashes.SHA256() if algorithm.name in _WEAK else algorithm)
+    digest.update(certificate)
+    data = b"tls-server-end-point:" + digest.finalize()
+    return gssapi.raw.ChannelBindings(application_data=data)

@@ -87,7 +87,7 @@ class Flight(Generic[T]):
 
 
 class Session:
-    """A bound connection. `first_id` is the first message id that nobody has used on it."""
+    """A connection. `first_id` is the first message id that nobody has used on it."""
 
     def __init__(self, connected: socket.socket, where: str, timeout: float, first_id: int = 1) -> None:
         self.where = where
@@ -147,6 +147,14 @@ class Session:
             if frame.tag not in (ENTRY, REFERENCE):
                 self._stream.gets_on()
                 del inboxes[frame.id]
+
+    def answer(self, inbox: list[Frame], kind: int) -> Frame:
+        """Wait for the one message that answers a request, which has to be of this kind."""
+        while not inbox:
+            self.pump()
+        if inbox[0].tag != kind:
+            raise self.broken(f"a request is answered by a message of kind {inbox[0].tag:#04x}")
+        return inbox[0]
 
     def _unsolicited(self, frame: Frame) -> IncompleteRead | None:
         """A message that answers nothing: the server's farewell, a notice that we do not know, or nonsense."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import ssl
 import time
 from typing import Final
 
@@ -117,6 +116,6 @@ class Stream:
 
 
 def _cut(fault: OSError) -> str:
-    if isinstance(fault, ssl.SSLError):
-        return f"the connection was cut: {fault.reason or 'TLS ended without notice'}"
-    return f"the connection was cut: {fault.strerror or type(fault).__name__}"
+    """What happened; of TLS OpenSSL's `reason`, where it has one."""
+    why = getattr(fault, "reason", None) or fault.strerror or type(fault).__name__
+    return f"the connection was cut: {why}"

@@ -13,6 +13,9 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
+from connector.errors import NoTlsError, UnreachableError, UntrustedError
+from connector.net import tls
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -65,6 +68,12 @@ class TlsSocket(socket.socket):
     def getpeercert(self) -> bytes | None:
         """The server's certificate (DER), which a bind can be tied to (RFC 5929)."""
         return self._tls.getpeercert(binary_form=True)
+
+    @property
+    def alert(self) -> str:
+        """Why the server has ended TLS, in OpenSSL's words, or empty. TLS 1.3 refuses a client's certificate so."""
+        reason = getattr(self._fault, "reason", None) or ""
+        return reason if "ALERT" in reason else ""
 
     def _take(self, size: int) -> None:
         octets = super().recv(size)
@@ -125,3 +134,18 @@ class TlsSocket(socket.socket):
     def sendall(self, data: ReadableBuffer, _flags: int = 0, /) -> None:
         """Send all of `data`, on a socket that blocks."""
         self.send(data)
+
+
+def secured(connected: socket.socket, context: ssl.SSLContext, host: str, where: str) -> TlsSocket:
+    """TLS with this host. `where` names the server in errors: UntrustedError, and UnreachableError for a cut."""
+    try:
+        return TlsSocket(connected, context, host)
+    except ssl.SSLCertVerificationError as fault:
+        why = f"the certificate of {host} is not trusted: {fault.verify_message.rstrip('.')}"
+        raise UntrustedError(why, where=where) from None
+    except (OSError, ValueError) as fault:
+        if not isinstance(fault, ssl.SSLError) or isinstance(fault, ssl.SSLEOFError):
+            raise UnreachableError(f"the connection was cut in the TLS handshake: {fault}", where=where) from None
+        if fault.reason == tls.NO_TLS:
+            raise NoTlsError("what answers there speaks no TLS", where=where) from None
+        raise UntrustedError(f"no TLS with {host}: {fault.reason}", where=where) from None
