@@ -28,10 +28,10 @@ RUNS = 5
 NO_CACHE = {"XDG_CACHE_HOME": "/dev/null"}
 """What makes every run of a job read its files as the first one does."""
 LIBRARIES = {
-    "LDIF": "click, hashlib, msgspec, ruamel.yaml, sqlite3",
-    "CEC and LDAP": "click, hashlib, httpx, msgspec, ruamel.yaml, sqlite3, ssl",
+    "LDIF": "click, hashlib, msgspec, sqlite3",
+    "CEC and LDAP": "click, hashlib, httpcore, msgspec, sqlite3, ssl",
 }
-"""What the first plan of a job loads of others, beside pydantic with one model: the least that its start can be."""
+"""What a plan loads of others: the least that its start can be."""
 
 
 def start(folder: Path, rounds: int, tell: Callable[[str], None]) -> Iterator[Figure]:
@@ -72,8 +72,7 @@ def _libraries(kind: str) -> str:
 
 
 def _loading(kind: str) -> str:
-    model = "class Model(pydantic.BaseModel):\n    key: int"
-    return f"import gc\ngc.disable()\nimport pydantic, {LIBRARIES[kind]}\n{model}\nModel(key=1)"
+    return f"import gc\ngc.disable()\nimport {LIBRARIES[kind]}"
 
 
 def _first(kind: str) -> str:
