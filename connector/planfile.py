@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,11 +13,12 @@ from typing import BinaryIO, Final, TypeVar
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
+from connector.regex import regex
 from connector.reports import document
 
 T = TypeVar("T")
 _BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
-_OWN_STREAM: Final = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
+_OWN_STREAM: Final = regex(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
 
 
 def load(path: Path) -> Plan:

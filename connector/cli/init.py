@@ -25,6 +25,7 @@ from connector.errors import (
     UntrustedError,
     UsageError,
 )
+from connector.regex import regex
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
 _path = click.Path(path_type=Path)
 
-_KEYS: Final = re.compile(r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE)
+_KEYS: Final = regex(r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE)
 """A key of the job that the answers make, where a fault is told."""
 _MOST: Final = 3
 """So many invalid records are told."""
@@ -101,7 +102,7 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
         if not fault.where.startswith(f"{job}:"):
             raise
         # there is no such file yet, so that its lines and its keys say nothing
-        raise UsageError(re.sub(_KEYS, _option, fault.what), where="init") from None
+        raise UsageError(_KEYS.sub(_option, fault.what), where="init") from None
     except ConnectorError:
         _show_command(dialogue, "Your answers, as a command line")
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping as AbstractMapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,10 +12,11 @@ from msgspec.structs import replace
 
 from connector.init.rules import Tried
 from connector.reconcile.mapping import Mapping, MatchRule
+from connector.regex import regex
 from connector.settings import job as jobs
 from connector.settings.yamlfile import parse
 
-_PLAIN: Final = re.compile(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
+_PLAIN: Final = regex(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
 """Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are put in quotes."""
 
 

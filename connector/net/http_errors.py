@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from typing import Final
 
@@ -10,15 +9,16 @@ import httpcore
 
 from connector.errors import DeniedError, IncompleteRead, MalformedError, NoTlsError, UnreachableError, UntrustedError
 from connector.net.tls import NO_TLS
+from connector.regex import regex
 
 FAULTS: Final = (
     httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol, httpcore.TimeoutException,
     httpcore.NetworkError, ValueError,
 )  # fmt: skip
 """What a request may fail by: no text of an address or a header that is none is a ValueError."""
-_CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
+_CUT: Final = regex(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = ("peer closed connection", "disconnected without sending")
-_OUR_CERTIFICATE: Final = re.compile(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+_OUR_CERTIFICATE: Final = regex(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 _BEFORE: Final = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout, httpcore.ProxyError)
 """What happens before a request is sent."""
 _WORDS: Final[dict[type[Exception], str]] = {

@@ -13,12 +13,13 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 from connector.model import Value
+from connector.regex import regex
 
 SHOWN_CHARACTERS: Final = 200
 _LEAST: Final = 6
 """Characters. A shorter spelling of a short secret would be found in words that have nothing to do with it."""
 
-PASSWORD: Final = re.compile(
+PASSWORD: Final = regex(
     r"""((?:pwd|passw(?:or)?d)[\\"']*\s*  # a name that is said to be of one, and what follows it:
         (?:[=:]|(?:is|was)(?!\s+(?:too|not|required|missing|invalid|empty)\b))\s*)
         (?:\\"(?:(?!\\").)*|"(?:\\.|[^"\\])*|'(?:\\.|[^'\\])*|[^\s,;]+)  # a string, perhaps in a string, or a word""",

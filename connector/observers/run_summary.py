@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from connector.model import Change, Outcome, Plan, Refusal
 from connector.net import counters
 from connector.net.counters import RequestCounts
 from connector.observers.observer import Observer
+from connector.regex import regex
 
 Kind = Literal["plan", "apply", "undo"]
 ENDINGS: Final = {
@@ -23,7 +23,7 @@ ENDINGS: Final = {
 }  # fmt: skip
 """What an exit code says of a run: pending changes (2) are no other ending than none."""
 
-_DN: Final = re.compile(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
+_DN: Final = regex(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
 """A DN of two parts or more."""
 _OF_PEOPLE: Final = {"--only", "AGENT", "USER"}
 """Where the command line names agents and users; what is wrong there repeats the name, or one near it."""

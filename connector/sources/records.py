@@ -29,6 +29,7 @@ from connector.errors import MalformedError
 from connector.model import Agent, Invalid, Secret, Tenant
 from connector.model.nesting import too_deep
 from connector.net.quoting import looks_like
+from connector.regex import regex
 from connector.sources import record_faults
 from connector.sources.envelopes import Envelope, value
 
@@ -38,7 +39,7 @@ BATCH: Final = 1000
 DELETE: Final = b"\x7f"
 UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
-ESCAPED: Final = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
+ESCAPED: Final = regex(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
 """The same characters and the C0 ones, as escapes."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 LEVELS: Final = 512
@@ -46,13 +47,13 @@ LEVELS: Final = 512
 _SHAPE: Final = '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
 """The least that an answer has, for somebody who wrote the file by hand."""
 _TOO_DEEP: Final = "not an answer of the agent query: nested too deeply"
-PLACE: Final = re.compile(r" \(byte (\d+)\)$")
-SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-ESCAPE: Final = re.compile(
+PLACE: Final = regex(r" \(byte (\d+)\)$")
+SURROGATE: Final = regex(rb"\\u[dD][89a-fA-F]")
+ESCAPE: Final = regex(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 
-ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
+ESCAPED_LETTER: Final = regex(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
 """Escapes that a member's name may be spelt with: the names are made of letters."""
 
 Text = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS)]

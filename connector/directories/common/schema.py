@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from typing import Final
@@ -12,15 +11,16 @@ from msgspec.structs import replace
 from connector.directories.common.definitions import Defined, Definition, Index
 from connector.directories.common.syntaxes import BY_SYNTAX, EQUALITIES, MICROSOFT, SYNTAXES
 from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, Unit, View
+from connector.regex import regex
 
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
 _CONSTRUCTED: Final = frozenset({"2.5.18.10"})
 """subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no filter finds (measured)."""
 _ANYTHING: Final = "*"
-_BOUND: Final = re.compile(r"-?[0-9]{1,20}")
+_BOUND: Final = regex(r"-?[0-9]{1,20}")
 _UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
-_LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
+_LENGTH: Final = regex(r"\{(\d{1,9})\}$")
 
 
 class Schema:

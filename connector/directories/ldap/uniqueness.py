@@ -16,6 +16,7 @@ from connector.directories.common.ldap_filters import ANYTHING, And, Equal, Filt
 from connector.directories.ldap.requests import NOTHING, Scope, Search
 from connector.model import OBJECT_CLASS
 from connector.reconcile.dn import covers, rdns
+from connector.regex import regex
 
 Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""
@@ -25,7 +26,7 @@ OPENLDAP: Final = Search("cn=config", Scope.SUBTREE, Or(tuple(Equal(OBJECT_CLASS
     OBJECT_CLASS, "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
     "olcConstraintAttribute",
 ))  # fmt: skip
-_URI: Final = re.compile(r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?")
+_URI: Final = regex(r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?")
 _SCOPES: Final = {"base": Scope.BASE, "one": Scope.ONELEVEL, "onelevel": Scope.ONELEVEL}
 _PLUGINS: Final = Or((Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins")))
 DS389: Final = Search("cn=plugins,cn=config", Scope.SUBTREE, _PLUGINS, (

@@ -36,13 +36,14 @@ from connector.directories.ldap.layouts import LONGEST, MOST_LAYOUTS, TRIAL, TRI
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
 from connector.model import ID, NAME, OBJECT_CLASS, UNIDENTIFIED, Held, Secret, User, Value, View
+from connector.regex import regex
 
 MOST_SPELLINGS: Final = 1000
 MOST_HEADERS: Final = 10_000
 MOST_WHOLES: Final = 1000
 _LONGEST_WHOLE: Final = 1024
 """Octets of an attribute that is remembered whole."""
-_RANGE: Final = re.compile(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
+_RANGE: Final = regex(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
 _AROUND: Final = 8
 """Octets of a header around the description: four tags, four lengths of one octet."""
 

@@ -20,6 +20,7 @@ from connector.directories.scim.paths import inner
 from connector.directories.scim.protocol import MEDIA_TYPE, PLAIN_JSON, Answer
 from connector.directories.scim.resource_schema import Schemas
 from connector.errors import NOT_JSON, FileError, OutputError
+from connector.regex import regex
 
 SCHEMA: Final = "cec-connector/scim-dialect/1"
 _MALFORMED: Final = (400, 422, 501)
@@ -28,11 +29,11 @@ _OFFERED: Final = (
     r"|(?:allowed|supported|valid)(?: (?:values|operations|ops))?(?: are)?)"
 )
 _NAME: Final = r"""["'`]?(?:Add|Remove|Replace)["'`]?"""
-_CAPITALS: Final = re.compile(
+_CAPITALS: Final = regex(
     rf"\b{_OFFERED}[^\w\"'`]{{1,3}}(?i:one of )?\W?{_NAME},? (?:(?i:or|and) )?{_NAME}(?!\w)"
     rf"|\b(?i:op|operation)\b.{{0,40}}\b{_OFFERED}\W{{1,3}}Replace\b"
 )
-_ARRAY: Final = re.compile(
+_ARRAY: Final = regex(
     r"""(?:^|[\s.'"`(\]])value["'`]?:?\s(?:Input |field )?"""
     r"(?:(?:must|should|has to|needs to) be|is not|isn't|expected(?: to be)?)"
     r""" (?:an? )?(?:valid |JSON )?(?:array|list)["'`]?\s*(?:[.;]|$)""",

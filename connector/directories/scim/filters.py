@@ -6,7 +6,6 @@ attributes (both measured), and a user outside the job's filter must not exist f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from operator import contains, eq, ge, gt, le, lt
 from typing import Final
@@ -15,6 +14,7 @@ import msgspec
 
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, encoded, text_of
 from connector.errors import FileError
+from connector.regex import regex
 
 Test = Callable[[Resource], bool]
 Exact = Callable[[Path], bool]
@@ -26,7 +26,7 @@ EVERYBODY: Final = ""
 MAX_DEPTH: Final = 64
 """So many parentheses: far beyond any filter that is written by hand, far below any stack."""
 
-_TOKEN: Final = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
+_TOKEN: Final = regex(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
 _ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 _TEXTUAL: Final[dict[str, Rule]] = {"co": contains, "sw": str.startswith, "ew": str.endswith}
 

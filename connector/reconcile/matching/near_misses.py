@@ -7,7 +7,6 @@ the more is tried for each.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
@@ -23,6 +22,7 @@ from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.variants import Spelling, spellings
 from connector.reconcile.questions import FindNear, Planning, Scan, ask
+from connector.regex import regex
 
 AGENTS: Final = 200
 KEYS: Final = 10_000
@@ -36,7 +36,7 @@ SAMPLE: Final = 200
 
 _WORDS: Final = frozenset({Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE})
 _NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
-_NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
+_NUMBER: Final = regex(r"\+?[0-9][0-9 -]*")
 
 
 def near_misses(verdicts: Verdicts, roster: Roster, description: Description) -> Planning[tuple[Verdicts, str]]:

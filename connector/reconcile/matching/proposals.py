@@ -6,7 +6,6 @@ that the near user holds, and nobody else's.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Final
@@ -20,13 +19,14 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.diff.transforms import TemplateError
 from connector.reconcile.mapping import Mapping as Rules
 from connector.reconcile.matching.claims import Verdicts
+from connector.regex import regex
 
 MANY: Final = 5
 """So many near misses that are alike become one proposal."""
-_END: Final = re.compile(r"\}(?!\})")
+_END: Final = regex(r"\}(?!\})")
 """Where a field with its transforms ends."""
-_PADDED: Final = re.compile(r"(?:\|pad:\d+)+\}(?!\})")
-_LONE: Final = re.compile(r"\{[^{}]+\}")
+_PADDED: Final = regex(r"(?:\|pad:\d+)+\}(?!\})")
+_LONE: Final = regex(r"\{[^{}]+\}")
 
 
 class _Proposal(Struct, frozen=True):

@@ -6,11 +6,12 @@ its size. Substring filters would find more, and cost a walk through the directo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
+
+from connector.regex import regex
 
 Spelling = tuple[str, str]
 """(how it differs, the other value)."""
@@ -30,8 +31,8 @@ _LOOKS: Final = {"0": "o", "1": "li", "2": "z", "5": "s", "6": "b", "8": "b", "9
 """Digits, each with the letters that are taken for it."""
 _LETTERS: Final = {letter: digit for digit, letters in _LOOKS.items() for letter in letters}
 _SEPARATORS: Final = ".-_ "
-_NUMBER: Final = re.compile(r"[0-9]+")
-_WORD: Final = re.compile(r"[^\W\d_]+")
+_NUMBER: Final = regex(r"[0-9]+")
+_WORD: Final = regex(r"[^\W\d_]+")
 
 
 def spellings(value: str, domains: Iterable[str]) -> Iterator[Spelling]:

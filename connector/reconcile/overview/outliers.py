@@ -11,6 +11,7 @@ from typing import Final
 from connector.model import Change, Form, Kind, Look, UserRef
 from connector.reconcile import dn
 from connector.reconcile.overview.change_kinds import RISKS
+from connector.regex import regex
 
 RARE: Final = {Form.TAKEN_OVER: 10, Form.OTHER_AGENT: 10, Form.FOREIGN: 5, Form.EMPTIED: 2, Form.BESIDE: 2}
 """Percent of a plan's changes up to which a kind of this form is rare; one user always is."""
@@ -18,14 +19,14 @@ FEW: Final = 20
 """Below so many changes there is no rest that somebody could be unlike; a reviewer reads them all."""
 _SHARE: Final = 100
 """One in so many may be unlike the rest."""
-_SERVICE: Final = re.compile(
+_SERVICE: Final = regex(
     r"(?<![^\W_])(?:admin|administrator|backup|bot|daemon|dummy|noreply|pbx|robot|root|service|srv|svc|sys|system|"
     r"test)(?![^\W_])",
     re.IGNORECASE,
 )
 """Words in the name of an account that belongs to nobody."""
-_LETTERS: Final = re.compile(r"[^\W\d_]+")
-_DIGIT: Final = re.compile(r"\d")
+_LETTERS: Final = regex(r"[^\W\d_]+")
+_DIGIT: Final = regex(r"\d")
 _NINES: Final = str.maketrans("012345678", "9" * 9)
 
 

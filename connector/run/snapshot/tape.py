@@ -6,7 +6,6 @@ What is wrong is a FileError that names the line: it was changed, cut off, or is
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import Any, BinaryIO, Final, NoReturn
 from msgspec import UNSET, Struct, UnsetType, ValidationError, json
 
 from connector.errors import NOT_JSON, FileError, OutputError, UsageError
+from connector.regex import regex
 
 NAME: Final = "snapshot.jsonl"
 """The file in the folder of a snapshot."""
 LAST: Final = frozenset({"plan", "failed"})
 """What the last line of a snapshot says: what became of it."""
-_CHECK: Final = re.compile(rb',"check":"([0-9a-f]{16})"}\n\Z')
+_CHECK: Final = regex(rb',"check":"([0-9a-f]{16})"}\n\Z')
 
 
 class Line(Struct, omit_defaults=True):

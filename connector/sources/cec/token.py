@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 from connector.errors import NOT_JSON, DeniedError, MalformedError
 from connector.net.http import Answer
 from connector.net.quoting import looks_like
+from connector.regex import regex
 from connector.sources.cec.exchange import Exchange
 from connector.sources.envelopes import envelope_in
 
@@ -21,8 +21,8 @@ ASSUMED_SECONDS: Final = 600
 """What a token is taken to last if the answer does not say; the page's sample says 600."""
 MAX_OCTETS: Final = 1 << 16
 
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_TOKEN: Final = regex(r"[\x21-\x7e]+")
+_SECONDS: Final = regex(r"[0-9]{1,9}")
 
 
 class _Token(Struct, rename="pascal"):
