@@ -69,6 +69,7 @@ class Lookup:
         self._beyond = beyond
         self._names = names
         self.at_least = at_least
+        self._likely = 0
         self._whole = False
 
     def run(self, planning: Planning[T]) -> T:
@@ -123,7 +124,7 @@ class Lookup:
         if size is not None:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
             return self._ask(how, keys, wanted, f"a directory of about {size} users")
-        if wanted <= max(FEW, self.at_least * SCAN_SHARE):
+        if wanted <= max(FEW, max(self.at_least, self._likely) * SCAN_SHARE):
             return self._ask("find", keys, wanted, f"looking up {wanted} keys (directory size unknown)")
         return self._either(keys, wanted, found)
 
@@ -166,6 +167,7 @@ class Lookup:
         That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
         are wanted it is given up sooner, and where very few are, at once. That costs more only if most of the wanted
         are not there at all, or all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
+        How many of the wanted were among the first users, and how many there are, tells the likely size.
         """
         most = int(wanted / SCAN_SHARE)
         least = {FIRST: FIRST * SCAN_SHARE / 2, int(most * TRIED): int(most * TRIED) * SCAN_SHARE}
@@ -182,7 +184,10 @@ class Lookup:
             self.at_least = max(self.at_least, number)
             return
         self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
+        early = found() if found is not None else 0
         yield from self._ask("find", keys, wanted, why)
+        if found is not None:
+            self._likely = number * found() // max(1, early)
 
     def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""

@@ -130,6 +130,21 @@ def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
     assert told.how[-1] == "find", "what was seen of the size serves the next"
 
 
+@pytest.mark.parametrize(("wanted", "how"), [(40_000, ["scan", "find", "find"]), (40_001, ["scan", "find", "scan"])])
+def test_the_wanted_among_the_first_users_tell_how_large_the_directory_is(wanted: int, how: list[str]) -> None:
+    """Of the first 1,000 users 100 are wanted, and in the end 10,000 are found: probably there are 100,000."""
+    directory, told = Counted(30_000, None), Told()
+    asking = Lookup(directory, "auto", told)
+
+    def found() -> int:
+        return (directory.scanned + 9 * directory.found) // 10
+
+    list(asking.answer(Search([("uid", "x")] * 11_000, 11_000, found)))
+    list(asking.answer(Search([("uid", "x")] * wanted, wanted)))
+    assert told.how == how
+    assert directory.scanned == (1_000 if how[-1] == "find" else 31_000)
+
+
 # ---------------------------------------------------------------- whether look-ups can be trusted
 
 
