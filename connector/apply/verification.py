@@ -51,12 +51,12 @@ class Verifier:
             return replace(outcome, shown=None)
         self._notes[change.user.id] = outcome.why
         self._shown += shown is not None
-        asks = any(_questions(change, shown))
+        asks = False
         if shown is not None and self._sample:
-            self._sample -= 1
-            asks = False  # it is read anew
+            self._sample -= 1  # it is read anew
         elif _lost(change, shown, self._description, {}):
             self._hidden += 1
+            asks = any(_questions(change, shown))
         else:
             return Outcome(change.user, Result.WRITTEN, outcome.why)
         self._unconfirmed.append((change, shown if asks else None))

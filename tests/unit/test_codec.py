@@ -128,6 +128,8 @@ def for_ldap3(wanted: Filter) -> Any:
 
 
 @given(FILTERS)
+@example(Or(tuple(Equal("c", b"x" * size) for size in range(110, 132))))
+@example(Or(tuple(Equal("c" * size, b"xyz") for size in range(110, 132))))
 def test_ldap3_writes_the_same_filters(wanted: Filter) -> None:
     assert encode(for_ldap3(wanted)) == requests.encode_filter(wanted)
 

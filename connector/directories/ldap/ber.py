@@ -17,7 +17,7 @@ ENUMERATED: Final = 0x0A
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
 
-_SHORT: Final = 0x80
+SHORT: Final = 0x80
 """Lengths from here on take more than one octet."""
 _TWO_OCTETS: Final = 0x82
 _LENGTH_OCTETS: Final = 4
@@ -30,10 +30,10 @@ _INTEGER_OCTETS: Final = 8
 def tlv(tag: int, content: bytes) -> bytes:
     """One element: tag, length, content."""
     size = len(content)
-    if size < _SHORT:
+    if size < SHORT:
         return bytes((tag, size)) + content
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, _SHORT | len(octets))) + octets + content
+    return bytes((tag, SHORT | len(octets))) + octets + content
 
 
 def sequence(parts: Iterable[bytes], tag: int = SEQUENCE) -> bytes:
@@ -61,7 +61,7 @@ def length(data: bytes, at: int) -> tuple[int, int]:
     written in more octets than it needs: Active Directory always takes four.
     """
     first = data[at]
-    if first < _SHORT:
+    if first < SHORT:
         return first, at + 1
     if first == _TWO_OCTETS:  # nearly every message and the attributes of nearly every user
         return data[at + 1] << 8 | data[at + 2], at + 3
@@ -80,7 +80,7 @@ def content(data: bytes, at: int, end: int) -> tuple[int, int]:
     try:
         size = data[at]
         start = at + 1
-        if size >= _SHORT:
+        if size >= SHORT:
             size, start = length(data, at)
     except IndexError:
         raise MalformedError("a BER element is cut short") from None

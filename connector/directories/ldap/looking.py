@@ -64,8 +64,9 @@ class Looker:
     def before(self, changes: Sequence[Change]) -> dict[str, Sight]:
         """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""
         if self._modifier.dialect.assertions:
-            self.assertions.prove(changes)
-            changes = list(filter(self._relies_on_marks, changes))
+            unsure = [change for change in changes if not self.assertions.sure(change)]
+            self.assertions.prove(unsure)
+            changes = list(filter(self._relies_on_marks, changes if self._blind else unsure))
             self.reads = bool(changes)
         now = self._now(changes)
         return {change.user.id: self._sight(change, now.get(change.user.id)) for change in changes}

@@ -66,7 +66,9 @@ class Modifier(Struct, frozen=True, dict=True):
 
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
-        edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
+        edits: list[Modification] = []
+        for attribute in change.attributes:
+            edits += self._edits(attribute)
         return requests.modify(self.dialect.address(change.user), edits) if edits else None
 
     def controls(
@@ -127,7 +129,9 @@ class Modifier(Struct, frozen=True, dict=True):
         Where that cannot be, since the old value is unseen or the attribute's values cannot be compared, the attribute
         is replaced; and that only where all of its values are ours.
         """
-        name = change.name
+        name, new = change.name, change.new
+        if change.seen and not change.old and len(new) == 1 and self._addable(name, change.pattern):
+            return [Modification(Edit.ADD, name, (octets(new[0]),))]  # as nearly all are
         known = change.seen or (change.old and not change.secret)
         if known and self.rules(name).equality:
             rule = self.info(name).equality
@@ -152,17 +156,29 @@ class Modifier(Struct, frozen=True, dict=True):
         Old secrets are left to the deletion of their values, since a filter may end up in the server's log.
         """
         for attribute in judged(change.attributes):
-            name, rules = attribute.name, self.rules(attribute.name)
+            name = attribute.name
             if name in without:
                 continue
             if not attribute.old:
-                pattern = attribute.pattern
-                for part in [ALL] if pattern is None or self.info(name).single else parts(pattern):
-                    none = _absence(name, part, rules)
-                    if none:
-                        yield none
-            elif rules.equality and not attribute.secret:
+                yield from self._absences(name, attribute.pattern)
+            elif self.rules(name).equality and not attribute.secret:
                 yield from (Equal(name, octets(value)) for value in attribute.old)
+
+    @cached_property
+    def _addable(self) -> Callable[[str, str | None], bool]:
+        """Whether a value may be added to an attribute that was seen to have none of this pattern."""
+        return lru_cache(maxsize=1024)(lambda name, pattern: pattern in (None, ALL) or self.rules(name).equality)
+
+    @cached_property
+    def _absences(self) -> Callable[[str, str | None], tuple[bytes, ...]]:
+        """That an attribute has no value of a pattern, as far as filters say it; worked out once for all users."""
+
+        def absences(name: str, pattern: str | None) -> tuple[bytes, ...]:
+            whole = pattern is None or self.info(name).single
+            each = (_absence(name, part, self.rules(name)) for part in ([ALL] if whole else parts(pattern or ALL)))
+            return tuple(filter(None, each))
+
+        return lru_cache(maxsize=1024)(absences)
 
     # ------------------------------------------------------------ before and after
 
@@ -227,7 +243,6 @@ def judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
     return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
 
 
-@lru_cache(maxsize=1024)
 def _absence(name: str, pattern: str, rules: Rules) -> bytes:
     """That an attribute has no value that fits one pattern; nothing where no filter says that."""
     if pattern == ALL:

@@ -16,7 +16,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.users import Users
 from connector.errors import MalformedError
-from connector.model import OBJECT_CLASS, Change, User
+from connector.model import OBJECT_CLASS, Change, Held, User
 
 _CLASSES: Final = OBJECT_CLASS.lower()
 
@@ -43,6 +43,7 @@ class PostRead:
         self._key = lru_cache(maxsize=1024)(lambda name: inspection.schema.key(name.decode("utf-8", "replace")))
         self._shown: set[str] = {OBJECT_CLASS}
         self._lacked: set[str] = set()
+        self._of_classes = lru_cache(maxsize=1024)(self._fits_classes)
         self._by_class = {inspection.schema.key(name) for name in attributes_of(filter_)} == {_CLASSES}
 
     def controls(self, change: Change) -> tuple[bytes, ...]:
@@ -59,16 +60,20 @@ class PostRead:
         try:
             message = responses.post_read(value)
             user = self._users.user(message)
-            held = self._values(message, user)
+            if user.id != change.user.id or self._fits(message, user) is not True:
+                return None
         except MalformedError:
             return None
-        plainly = user.id == change.user.id and self._matches(held) is True
-        return user if plainly and self._shows(change, user) else None
+        return user if self._shows(change, user) else None
 
     def _shows(self, change: Change, user: User) -> bool:
         """Whether an answer shows all attributes of a change that it ever would."""
-        self._shown |= user.values.keys()
-        silent = [each for each in change.attributes if each.name not in user.values]
+        values = user.values
+        if not self._shown.issuperset(values):
+            self._shown.update(values)
+        silent = [each for each in change.attributes if each.name not in values]
+        if not silent:
+            return True
         self._lacked |= {each.name for each in silent if each.new and not each.secret}
         return all(each.new or each.name in self._shown for each in silent)
 
@@ -81,8 +86,14 @@ class PostRead:
                 "read again by search"
             )
 
-    def _values(self, message: Frame, user: User) -> Values:
-        """What the filter looks at. Most are about object classes alone, which were decoded for the user already."""
+    def _fits(self, message: Frame, user: User) -> bool | None:
+        """What the filter says of the user. Most look at object classes alone, which many users share."""
         if self._by_class:
-            return {_CLASSES: [octets(value) for value in user.values.get(OBJECT_CLASS, ())]}
-        return {self._key(name): values for name, values in responses.entry(message).attributes}
+            return self._of_classes(user.values.get(OBJECT_CLASS, ()))
+        return self._judged({self._key(name): values for name, values in responses.entry(message).attributes})
+
+    def _fits_classes(self, classes: tuple[Held, ...]) -> bool | None:
+        return self._judged({_CLASSES: [octets(value) for value in classes]})
+
+    def _judged(self, values: Values) -> bool | None:
+        return self._matches(values) if self._matches is not None else None

@@ -19,7 +19,7 @@ from connector.directories.common.ldap_filters import Equal, Filter, Not, Presen
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.wire import Wire
-from connector.model import ID, Change, User, UserRef
+from connector.model import ID, OBJECT_CLASS, Change, User, UserRef
 
 Read = Callable[[Iterable[UserRef]], Iterator[User]]
 
@@ -45,14 +45,20 @@ class Assertions:
         self._read = read
         self._holders: dict[str, UserRef] = {}
         self._tried: Counter[str] = Counter()
+        self._known: set[tuple[str, ...]] = set()
+        """Names of attributes that come together, of all of which something is proven."""
         self.proven: set[str] = set()
         self.refuted: set[str] = set()
 
     def sure(self, change: Change) -> bool:
         """Whether all is proven that an assertion for this change says."""
-        proven = self.proven
-        others = [each for each in change.attributes if each.name not in proven]  # mostly the object classes alone
-        return proven.issuperset(self._modifier.asserted(others))
+        names = tuple([each.name for each in change.attributes])
+        if names in self._known:
+            return True
+        if self.proven.issuperset((ID, FILTER, *(name for name in names if name.lower() != OBJECT_CLASS.lower()))):
+            self._known.add(names)  # whatever their values are
+            return True
+        return self.proven.issuperset(self._modifier.asserted(change.attributes))
 
     def written(self, change: Change) -> None:
         """Take in that a change was written: its users hold values now, where nobody did before."""

@@ -129,18 +129,22 @@ def modify(name: str, changes: Sequence[Modification]) -> bytes:
 
 
 def _modification(change: Modification) -> bytes:
-    """One attribute's part. Nearly every one has a single short value, and is made in one piece."""
-    kind = _name(change.attribute)
-    if len(change.values) == 1:
-        value = change.values[0]
-        size, rest = len(value), len(value) + len(kind)
-        if rest < _SHORT_MODIFICATION:
-            return b"\x30%c\x0a\x01%c\x30%c%b\x31%c\x04%c%b" % (
-                *(rest + 9, change.edit, rest + 4, kind),
-                *(size + 2, size, value),
-            )
-    values = ber.sequence(map(_octets, change.values), ber.SET)
-    return ber.sequence((ber.integer(change.edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, kind + values)))
+    """One attribute's part. Nearly every one has a single short value, and most octets in common with others."""
+    values = change.values
+    if len(values) == 1 and (lead := _lead(change.edit, change.attribute, len(values[0]))):
+        return lead + values[0]
+    held = _name(change.attribute) + ber.sequence(map(_octets, values), ber.SET)
+    return ber.sequence((ber.integer(change.edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, held)))
+
+
+@lru_cache(maxsize=4096)
+def _lead(edit: Edit, attribute: str, size: int) -> bytes:
+    """What stands before the only value of a modification, of so many octets; nothing where it is not short."""
+    kind = _name(attribute)
+    rest = size + len(kind)
+    if rest >= _SHORT_MODIFICATION:
+        return b""
+    return b"\x30%c\x0a\x01%c\x30%c%b\x31%c\x04%c" % (rest + 9, edit, rest + 4, kind, size + 2, size)
 
 
 def compare(name: str, attribute: str, value: bytes) -> bytes:
@@ -197,6 +201,8 @@ _ASSERTED: Final = {
 
 def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each kind of filter
     """A filter (RFC 4511 §4.5.1.7)."""
+    if type(wanted) is ldap_filters.Equal and (lead := _equal_lead(wanted.attribute, len(wanted.value))):
+        return lead + wanted.value  # as nearly every one is: a search has many
     match wanted:
         case ldap_filters.And(parts):
             return ber.sequence(map(encode_filter, parts), 0xA0)
@@ -212,6 +218,14 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
             return _extensible(wanted)
         case _:
             return ber.sequence((_name(wanted.attribute), _octets(wanted.value)), _ASSERTED[type(wanted)])
+
+
+@lru_cache(maxsize=4096)
+def _equal_lead(attribute: str, size: int) -> bytes:
+    """What stands before the value of an equality filter, of so many octets; nothing where it is not short."""
+    kind = _name(attribute)
+    rest = size + len(kind) + 2
+    return b"\xa3%c%b\x04%c" % (rest, kind, size) if rest < ber.SHORT else b""
 
 
 def _substrings(wanted: ldap_filters.Substrings) -> bytes:
