@@ -74,7 +74,7 @@ def flapping(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], b
     `repeats`: by user what is there and only written again.
     """
     rewritten = brief.memory.rewritten()
-    for change in changes:
+    for change in changes if rewritten else ():
         for each in change.attributes:
             before = rewritten.get((change.user.id, each.name))
             again = each.name in repeats.get(change.user.id, ())

@@ -76,7 +76,8 @@ def each_of(made: Made) -> tuple[Held | None, ...]:
 
 def makes_any(render: Render, agent: Agent) -> bool:
     """Whether a template makes a value of this agent."""
-    return any(value is not None for value in each_of(render(agent)))
+    made = render(agent)
+    return any(value is not None for value in made) if isinstance(made, tuple) else made is not None
 
 
 def holds_ours(wanted: Wanted, user: User) -> bool:
@@ -175,6 +176,6 @@ def as_held(wanted: Wanted, value: Held) -> Held:
             defined(fitted, wanted.schema.types, wanted.schema.classes)
         else:
             named(info, fitted, wanted.schema.types)
-    if not patterns.ours(rule.owns, (fitted,)):
+    if rule.owns is not None and not patterns.ours(rule.owns, (fitted,)):
         raise UnfitError(f"the value is not covered by `owns`: {patterns.said(rule.owns)}")
     return Secret(fitted) if rule.secret else fitted

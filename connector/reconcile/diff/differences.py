@@ -183,8 +183,9 @@ class Differ:
 
     def _makes(self, column: Column, agent: Agent) -> bool:
         name, render, wanted = column
-        work = partial(makes_any, render, agent)
-        return self._on_secret(("made", str(agent.work_no), name), work, bool) if wanted.rule.secret else work()
+        if not wanted.rule.secret:
+            return makes_any(render, agent)
+        return self._on_secret(("made", str(agent.work_no), name), partial(makes_any, render, agent), bool)
 
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more.

@@ -57,8 +57,14 @@ class _Forms:
             if each.name == OBJECT_CLASS:
                 yield each
                 continue
-            form = self._form(change.user, each)
+            first = each.new and each.seen and not (each.old or each.secret)
+            form = self._form_of_first(change.user, each.name) if first else self._form(change.user, each)
             yield replace(each, form=Form.OTHER_AGENT if moved and form in _MILD else form)
+
+    def _form_of_first(self, user: UserRef, name: str) -> Form:
+        """The form of nearly all: values of an attribute that was seen to have none of ours."""
+        slot = (user.id, name)
+        return Form.TAKEN_OVER if slot in self._taken else Form.BESIDE if slot in self._beside else Form.FIRST
 
     def _form(self, user: UserRef, each: AttributeChange) -> Form:
         rule = self._description.equality(each.name)

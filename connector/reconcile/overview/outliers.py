@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from string import ascii_letters, digits
 from typing import Final
 
-from connector.model import Change, Form, Kind, Look, UserRef
+from connector.model import Change, Form, Held, Kind, Look, UserRef
 from connector.reconcile import dn
 from connector.reconcile.overview.change_kinds import RISKS
 from connector.regex import regex
@@ -27,7 +28,7 @@ _SERVICE: Final = regex(
 """Words in the name of an account that belongs to nobody."""
 _LETTERS: Final = regex(r"[^\W\d_]+")
 _DIGIT: Final = regex(r"\d")
-_NINES: Final = str.maketrans("012345678", "9" * 9)
+_KINDS: Final = str.maketrans(ascii_letters + digits, "a" * len(ascii_letters) + "9" * len(digits))
 
 
 def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
@@ -100,8 +101,16 @@ def _of_a_service(change: Change) -> bool:
 
 def _shape(name: str, change: Change) -> str | None:
     """The shape of the first new value: letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    first = next((value for each in change.attributes if each.name == name for value in each.new), None)
+    first: Held | None = None
+    for each in change.attributes:
+        if each.name == name and each.new:
+            first = each.new[0]
+            break
     if not isinstance(first, str):
         return None
-    words = _LETTERS.sub("a", first)
-    return words.translate(_NINES) if words.isascii() else _DIGIT.sub("9", words)
+    if not first.isascii():
+        return _DIGIT.sub("9", _LETTERS.sub("a", first))
+    shape = first.translate(_KINDS)
+    while "aa" in shape:
+        shape = shape.replace("aa", "a")
+    return shape
