@@ -38,7 +38,10 @@ class Log:
         if level >= self._least:
             time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             details["event"] = event
-            self._take(details | self.about | details | {"level": LEVELS[level], "timestamp": time})
+            for name, what in self.about.items():
+                details.setdefault(name, what)
+            details["level"], details["timestamp"] = LEVELS[level], time
+            self._take(details)
 
 
 log: Final = Log()

@@ -70,7 +70,9 @@ class RunJournal:
             noted = self._account.settle(transaction, self._run, known)
             note_servers(transaction, self._gone_on(known))
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
-            transaction.executemany(_INTENT, (self._row(each) for each in intended if not self._was_written(each)))
+            time = stamp()
+            fresh = [each for each in intended if not self._was_written(each)] if self._before else intended
+            transaction.executemany(_INTENT, (self._row(each, time) for each in fresh))
         return lambda: self._account.tell(noted)
 
     def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
@@ -94,7 +96,7 @@ class RunJournal:
         if fresh:
             with self._writing() as transaction:
                 noted = self._account.note(transaction, self._run, fresh)
-                transaction.executemany(_LEFT, (self._row(each.change, each) for each in noted))
+                transaction.executemany(_LEFT, (self._row(each.change, each.time or None, each) for each in noted))
             self._account.tell(noted)
 
     def _was_written(self, change: Change) -> bool:
@@ -111,17 +113,17 @@ class RunJournal:
             self._account.lost = True
             raise
 
-    def _row(self, change: Change, known: Noted | None = None) -> tuple[str | int | None, ...]:
+    def _row(self, change: Change, time: str | None, known: Noted | None = None) -> tuple[str | int | None, ...]:
         user, agent = change.user, change.agent
         ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([kept_change(user, each, self._sealer) for each in change.attributes]).decode()
         key = (self._run, user.id, user.name, change.digest, part_of(change))
         if known is None:
-            came, at = self._before.get(_key(change), (None, ""))
-            servers = beside("" if came else at, self._server)
-            return (*key, ref, change.rule, noted, None, None, servers, None, stamp())
+            came, at = self._before.get(_key(change), (None, "")) if self._before else (None, "")
+            servers = beside("" if came else at, self._server) if at else self._server
+            return (*key, ref, change.rule, noted, None, None, servers, None, time)
         outcome = (known.outcome.result.value, known.outcome.why)
-        return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, known.time or None)
+        return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, time)
 
 
 def _key(change: Change) -> tuple[str, str, str]:
@@ -213,6 +215,8 @@ class Ours:
 
         An object class that stays is needed by other attributes, and is not kept as ours when another one goes.
         """
+        if each.new and not (now or self._takes_back):
+            return Taken(user, each, self._job)
         shown = user.id in now and not each.secret and each.name != OBJECT_CLASS
         there = now[user.id].values.get(each.name, ()) if shown else ()
         if not (each.new or each.fingerprint):

@@ -98,19 +98,23 @@ class Ownership:
             name, id_ = each.change.name, each.user.id
             jobs = known[id_]
             before = None
-            held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)] if jobs else ()
+            ours = jobs.get(each.job or "")
+            held: Sequence[str] = ()
+            if jobs and (len(jobs) > 1 or ours is None or name in ours):  # else nobody had this attribute
+                held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)]
             if newer and any(jobs[job][name].run in newer for job in held):
                 continue
-            there = {equality.digest(rules[name], equality.plain(value)) for value in each.there}
+            there = {equality.digest(rules[name], equality.plain(value)) for value in each.there if held}
             for job in held:
                 before = jobs[job].pop(name)
                 touched[job, id_] = None
                 if stays := tuple(value for value in before.values if value in there):
                     jobs[job][name] = replace(before, values=stays)
             if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
-                ours = jobs.setdefault(each.job, {})
+                if ours is None:
+                    ours = jobs[each.job] = {}
                 also = ours[name].values if name in ours else ()
-                more = tuple([value for value in also if value not in now.values])
+                more = tuple([value for value in also if value not in now.values]) if also else ()
                 ours[name] = replace(now, values=(*now.values, *more)) if more else now
                 touched[each.job, id_] = None
         self.keep(transaction, (Row(job, users[id_], known[id_][job]) for job, id_ in touched))
@@ -150,8 +154,11 @@ def _owned(
     A value that was there before, and that no job had written, is not ours for being kept.
     """
     change = taken.change
+    if before is None and not (change.old or change.secret or change.fingerprint):  # as nearly always
+        values: tuple[str, ...] = tuple([digest(rule, equality.plain(value)) for value in change.new])
+        return Owned(run, values, None, 1, taken.restored, change.pattern) if values else None
     if change.secret:
-        values: tuple[str, ...] = ()
+        values = ()
     else:
         digests = [digest(rule, equality.plain(value)) for value in change.new]
         if change.old:

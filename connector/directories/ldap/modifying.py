@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -23,6 +23,7 @@ from connector.model import (
     AttributeInfo,
     Change,
     Equality,
+    Held,
     Outcome,
     Result,
     Secret,
@@ -66,9 +67,15 @@ class Modifier(Struct, frozen=True, dict=True):
 
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
-        edits: list[Modification] = []
-        for attribute in change.attributes:
-            edits += self._edits(attribute)
+        edits: list[Modification | bytes] = []
+        for each in change.attributes:
+            name, new = each.name, each.new
+            if each.old or not each.seen or not self._addable(name, each.pattern):
+                edits += self._edits(each)
+            elif len(new) == 1:  # as nearly every one
+                edits.append(requests.modification(Edit.ADD, name, (octets(new[0]),)))
+            else:
+                edits += self._alike(name, new) if name == OBJECT_CLASS else self._edits(each)
         return requests.modify(self.dialect.address(change.user), edits) if edits else None
 
     def controls(
@@ -129,9 +136,7 @@ class Modifier(Struct, frozen=True, dict=True):
         Where that cannot be, since the old value is unseen or the attribute's values cannot be compared, the attribute
         is replaced; and that only where all of its values are ours.
         """
-        name, new = change.name, change.new
-        if change.seen and not change.old and len(new) == 1 and self._addable(name, change.pattern):
-            return [Modification(Edit.ADD, name, (octets(new[0]),))]  # as nearly all are
+        name = change.name
         known = change.seen or (change.old and not change.secret)
         if known and self.rules(name).equality:
             rule = self.info(name).equality
@@ -168,6 +173,11 @@ class Modifier(Struct, frozen=True, dict=True):
     def _addable(self) -> Callable[[str, str | None], bool]:
         """Whether a value may be added to an attribute that was seen to have none of this pattern."""
         return lru_cache(maxsize=1024)(lambda name, pattern: pattern in (None, ALL) or self.rules(name).equality)
+
+    @cached_property
+    def _alike(self) -> Callable[[str, tuple[Held, ...]], Sequence[Modification]]:
+        """The edits that add values which many users get."""
+        return lru_cache(maxsize=1024)(lambda name, new: self._edits(AttributeChange(name, (), new)))
 
     @cached_property
     def _absences(self) -> Callable[[str, str | None], tuple[bytes, ...]]:

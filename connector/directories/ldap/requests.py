@@ -123,18 +123,20 @@ def search(request: Search, most: int = 0) -> bytes:
     )
 
 
-def modify(name: str, changes: Sequence[Modification]) -> bytes:
-    """A modify request: all of its changes, or none."""
-    return ber.sequence((_text(name), ber.sequence(map(_modification, changes))), _MODIFY)
+def modify(name: str, changes: Iterable[Modification | bytes]) -> bytes:
+    """A modify request: all of its changes, of which some may be encoded, or none."""
+    parts = [
+        part if isinstance(part, bytes) else modification(part.edit, part.attribute, part.values) for part in changes
+    ]
+    return ber.sequence((_text(name), ber.sequence(parts)), _MODIFY)
 
 
-def _modification(change: Modification) -> bytes:
+def modification(edit: Edit, attribute: str, values: Sequence[bytes]) -> bytes:
     """One attribute's part. Nearly every one has a single short value, and most octets in common with others."""
-    values = change.values
-    if len(values) == 1 and (lead := _lead(change.edit, change.attribute, len(values[0]))):
+    if len(values) == 1 and (lead := _lead(edit, attribute, len(values[0]))):
         return lead + values[0]
-    held = _name(change.attribute) + ber.sequence(map(_octets, values), ber.SET)
-    return ber.sequence((ber.integer(change.edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, held)))
+    held = _name(attribute) + ber.sequence(map(_octets, values), ber.SET)
+    return ber.sequence((ber.integer(edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, held)))
 
 
 @lru_cache(maxsize=4096)
