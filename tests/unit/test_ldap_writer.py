@@ -130,13 +130,15 @@ def test_of_many_changes_some_are_sent_while_the_others_are_made_ready(server: O
 
     def changes() -> Iterator[Change]:
         for number in range(40):
-            drawn.append(number)
+            line.take()
+            drawn.append(len(line.came))
             yield Change(UserRef(f"{number}", f"uid=u{number},ou=o{number},{BASE}"), None, 1, (NUMBER,))
 
     outcomes = writer(line, window=40, covers=covers).write(Queue(changes()))
     assert drawn == []
     assert len(list(outcomes)) == 40
     assert sent == [0] * 16 + [16] * 16 + [32] * 8
+    assert drawn == sent, "one may have to be noted before it is handed out, which takes time"
 
 
 # ---------------------------------------------------------------- one entry

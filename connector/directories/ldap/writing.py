@@ -115,9 +115,14 @@ class Writer:
         unsent: list[Change] = []
         settled: list[Outcome] = []
         try:
-            while (unsent := queue.take(self._room())) or flight or settled:
-                settled += self._send(unsent, queue)
-                unsent = []
+            while True:
+                # some by some: what comes next may have to be noted first, and the server need not wait for that
+                room = self._room()
+                while unsent := queue.take(room if self._looker.reads else min(room, _SOME)):
+                    room -= len(unsent)
+                    settled += self._send(unsent, queue)
+                if not (flight or settled):
+                    return
                 due, settled = settled, []
                 yield from due
                 settled = self._answers(queue) if flight else []
@@ -139,13 +144,11 @@ class Writer:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
         settled = []
         sights = self._looker.before(batch)
-        for number, change in enumerate(batch, 1):
+        for change in batch:
             outcome = self._sent(change, sights.get(change.user.id, UNSEEN))
             if outcome is not None:
                 queue.done(change)
                 settled.append(outcome)
-            if number % _SOME == 0:
-                self._wire.flush()
         self._wire.flush()
         return settled
 
