@@ -38,8 +38,7 @@ class Log:
         if level >= self._least:
             time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             details["event"] = event
-            for name, what in self.about.items():
-                details.setdefault(name, what)
+            details |= self.about | details
             details["level"], details["timestamp"] = LEVELS[level], time
             self._take(details)
 

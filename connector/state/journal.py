@@ -71,8 +71,9 @@ class RunJournal:
             note_servers(transaction, self._gone_on(known))
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
             time = stamp()
-            fresh = [each for each in intended if not self._was_written(each)] if self._before else intended
-            transaction.executemany(_INTENT, (self._row(each, time) for each in fresh))
+            transaction.executemany(
+                _INTENT, (self._row(each, time) for each in intended if not self._was_written(each))
+            )
         return lambda: self._account.tell(noted)
 
     def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
@@ -100,7 +101,7 @@ class RunJournal:
             self._account.tell(noted)
 
     def _was_written(self, change: Change) -> bool:
-        came, _ = self._before.get(_key(change), (None, ""))
+        came, _ = self._before.get(_key(change), (None, "")) if self._before else (None, "")
         return bool(came == Result.WRITTEN.value)
 
     @contextmanager

@@ -111,8 +111,7 @@ class Ownership:
                 if stays := tuple(value for value in before.values if value in there):
                     jobs[job][name] = replace(before, values=stays)
             if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
-                if ours is None:
-                    ours = jobs[each.job] = {}
+                ours = jobs.setdefault(each.job, {})
                 also = ours[name].values if name in ours else ()
                 more = tuple([value for value in also if value not in now.values]) if also else ()
                 ours[name] = replace(now, values=(*now.values, *more)) if more else now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -69,13 +69,12 @@ class Modifier(Struct, frozen=True, dict=True):
         """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits: list[Modification | bytes] = []
         for each in change.attributes:
-            name, new = each.name, each.new
-            if each.old or not each.seen or not self._addable(name, each.pattern):
+            if each.old or not each.seen or not self._firsts(each.name, each.pattern)[0]:
                 edits += self._edits(each)
-            elif len(new) == 1:  # as nearly every one
-                edits.append(requests.modification(Edit.ADD, name, (octets(new[0]),)))
+            elif len(each.new) == 1:  # as nearly every one
+                edits.append(requests.modification(Edit.ADD, each.name, (octets(each.new[0]),)))
             else:
-                edits += self._alike(name, new) if name == OBJECT_CLASS else self._edits(each)
+                edits += self._alike(each.name, each.new) if each.name == OBJECT_CLASS else self._edits(each)
         return requests.modify(self.dialect.address(change.user), edits) if edits else None
 
     def controls(
@@ -165,30 +164,25 @@ class Modifier(Struct, frozen=True, dict=True):
             if name in without:
                 continue
             if not attribute.old:
-                yield from self._absences(name, attribute.pattern)
+                yield from self._firsts(name, attribute.pattern)[1]
             elif self.rules(name).equality and not attribute.secret:
                 yield from (Equal(name, octets(value)) for value in attribute.old)
 
     @cached_property
-    def _addable(self) -> Callable[[str, str | None], bool]:
-        """Whether a value may be added to an attribute that was seen to have none of this pattern."""
-        return lru_cache(maxsize=1024)(lambda name, pattern: pattern in (None, ALL) or self.rules(name).equality)
-
-    @cached_property
-    def _alike(self) -> Callable[[str, tuple[Held, ...]], Sequence[Modification]]:
+    def _alike(self) -> Callable[[str, tuple[Held, ...]], list[Modification]]:
         """The edits that add values which many users get."""
         return lru_cache(maxsize=1024)(lambda name, new: self._edits(AttributeChange(name, (), new)))
 
     @cached_property
-    def _absences(self) -> Callable[[str, str | None], tuple[bytes, ...]]:
-        """That an attribute has no value of a pattern, as far as filters say it; worked out once for all users."""
+    def _firsts(self) -> Callable[[str, str | None], tuple[bool, tuple[bytes, ...]]]:
+        """Where no value of a pattern is: whether one may be added, and the filters that say that none is there."""
 
-        def absences(name: str, pattern: str | None) -> tuple[bytes, ...]:
-            whole = pattern is None or self.info(name).single
-            each = (_absence(name, part, self.rules(name)) for part in ([ALL] if whole else parts(pattern or ALL)))
-            return tuple(filter(None, each))
+        def firsts(name: str, pattern: str | None) -> tuple[bool, tuple[bytes, ...]]:
+            rules, single = self.rules(name), self.info(name).single
+            absences = (_absence(name, part, rules) for part in parts(ALL if single or pattern is None else pattern))
+            return pattern in (None, ALL) or rules.equality, tuple(filter(None, absences))
 
-        return lru_cache(maxsize=1024)(absences)
+        return lru_cache(maxsize=1024)(firsts)
 
     # ------------------------------------------------------------ before and after
 

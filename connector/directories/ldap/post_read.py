@@ -16,7 +16,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.users import Users
 from connector.errors import MalformedError
-from connector.model import OBJECT_CLASS, Change, Held, User
+from connector.model import OBJECT_CLASS, Change, User
 
 _CLASSES: Final = OBJECT_CLASS.lower()
 
@@ -43,7 +43,7 @@ class PostRead:
         self._key = lru_cache(maxsize=1024)(lambda name: inspection.schema.key(name.decode("utf-8", "replace")))
         self._shown: set[str] = {OBJECT_CLASS}
         self._lacked: set[str] = set()
-        self._of_classes = lru_cache(maxsize=1024)(self._fits_classes)
+        self._of_classes = lru_cache(maxsize=1024)(lambda classes: self._judged({_CLASSES: list(map(octets, classes))}))
         self._by_class = {inspection.schema.key(name) for name in attributes_of(filter_)} == {_CLASSES}
 
     def controls(self, change: Change) -> tuple[bytes, ...]:
@@ -68,10 +68,8 @@ class PostRead:
 
     def _shows(self, change: Change, user: User) -> bool:
         """Whether an answer shows all attributes of a change that it ever would."""
-        values = user.values
-        if not self._shown.issuperset(values):
-            self._shown.update(values)
-        silent = [each for each in change.attributes if each.name not in values]
+        self._shown.update(user.values)
+        silent = [each for each in change.attributes if each.name not in user.values]
         if not silent:
             return True
         self._lacked |= {each.name for each in silent if each.new and not each.secret}
@@ -91,9 +89,6 @@ class PostRead:
         if self._by_class:
             return self._of_classes(user.values.get(OBJECT_CLASS, ()))
         return self._judged({self._key(name): values for name, values in responses.entry(message).attributes})
-
-    def _fits_classes(self, classes: tuple[Held, ...]) -> bool | None:
-        return self._judged({_CLASSES: [octets(value) for value in classes]})
 
     def _judged(self, values: Values) -> bool | None:
         return self._matches(values) if self._matches is not None else None

@@ -45,8 +45,7 @@ class Assertions:
         self._read = read
         self._holders: dict[str, UserRef] = {}
         self._tried: Counter[str] = Counter()
-        self._known: set[tuple[str, ...]] = set()
-        """Names of attributes that come together, of all of which something is proven."""
+        self._known: set[tuple[str, ...]] = set()  # names of attributes that come together, all proven
         self.proven: set[str] = set()
         self.refuted: set[str] = set()
 
@@ -57,7 +56,6 @@ class Assertions:
             return True
         if self.proven.issuperset((ID, FILTER, *(name for name in names if name.lower() != OBJECT_CLASS.lower()))):
             self._known.add(names)  # whatever their values are
-            return True
         return self.proven.issuperset(self._modifier.asserted(change.attributes))
 
     def written(self, change: Change) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from connector.directories.common import ldap_filters
 from connector.directories.common.ldap_filters import Filter
@@ -125,9 +126,7 @@ def search(request: Search, most: int = 0) -> bytes:
 
 def modify(name: str, changes: Iterable[Modification | bytes]) -> bytes:
     """A modify request: all of its changes, of which some may be encoded, or none."""
-    parts = [
-        part if isinstance(part, bytes) else modification(part.edit, part.attribute, part.values) for part in changes
-    ]
+    parts = (each if isinstance(each, bytes) else modification(*astuple(each)) for each in changes)
     return ber.sequence((_text(name), ber.sequence(parts)), _MODIFY)
 
 

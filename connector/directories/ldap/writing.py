@@ -44,11 +44,10 @@ class Queue:
         """The next ones, up to the first whose entry has a change that is not `done`; that one waits, with the rest."""
         taken: list[Change] = []
         while len(taken) < room and (change := next(self, None)) is not None:
-            entry = _entry(change)
-            if not self._busy.isdisjoint(entry):
+            if not self._busy.isdisjoint(_entry(change)):
                 self._held = change
                 break
-            self._busy.update(entry)
+            self._busy.update(_entry(change))
             taken.append(change)
         return taken
 

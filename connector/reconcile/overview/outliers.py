@@ -6,10 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from string import ascii_letters, digits
 from typing import Final
 
-from connector.model import Change, Form, Held, Kind, Look, UserRef
+from connector.model import Change, Form, Kind, Look, UserRef
 from connector.reconcile import dn
 from connector.reconcile.overview.change_kinds import RISKS
 from connector.regex import regex
@@ -28,7 +27,7 @@ _SERVICE: Final = regex(
 """Words in the name of an account that belongs to nobody."""
 _LETTERS: Final = regex(r"[^\W\d_]+")
 _DIGIT: Final = regex(r"\d")
-_KINDS: Final = str.maketrans(ascii_letters + digits, "a" * len(ascii_letters) + "9" * len(digits))
+_KINDS: Final = str.maketrans({each: "9" if each.isdigit() else "a" for each in map(chr, range(128)) if each.isalnum()})
 
 
 def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
@@ -101,11 +100,7 @@ def _of_a_service(change: Change) -> bool:
 
 def _shape(name: str, change: Change) -> str | None:
     """The shape of the first new value: letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    first: Held | None = None
-    for each in change.attributes:
-        if each.name == name and each.new:
-            first = each.new[0]
-            break
+    first = next((each.new[0] for each in change.attributes if each.name == name and each.new), None)
     if not isinstance(first, str):
         return None
     if not first.isascii():
