@@ -34,7 +34,10 @@ class Reader(Protocol):
         """
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        """Every user, once; where `holding` names attributes, those that show a value of any of them."""
+        """Every user, once; where `holding` names attributes, those that show a value of any of them.
+
+        A reader may have `batches() -> Iterator[User | Batch]` besides: every user, once, in any order, and faster.
+        """
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """These users as they are now, by id, whatever their names have become; one that is gone is left out.

@@ -17,6 +17,7 @@ from connector.model.directory import (
     OBJECT_CLASS as OBJECT_CLASS,
     UNIDENTIFIED as UNIDENTIFIED,
     AttributeInfo as AttributeInfo,
+    Batch as Batch,
     ClassInfo as ClassInfo,
     ContentRule as ContentRule,
     Description as Description,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -55,6 +55,23 @@ class User(Struct, frozen=True, gc=False):
     @property
     def ref(self) -> UserRef:
         return UserRef(self.id, self.name)
+
+
+class Batch(Struct, frozen=True):
+    """Users as columns: each shows one text of every attribute in `columns`, and all that is `shared`."""
+
+    ids: Sequence[str]
+    names: Sequence[str]
+    columns: Mapping[str, Sequence[str]]
+    shared: Mapping[str, tuple[Held, ...]]
+    inactive: Sequence[bool]
+
+    def user(self, place: int) -> User:
+        values = {**self.shared, **{name: (column[place],) for name, column in self.columns.items()}}
+        return User(self.ids[place], self.names[place], values, inactive=self.inactive[place])
+
+    def users(self) -> Iterator[User]:
+        return map(self.user, range(len(self.ids)))
 
 
 class Syntax(StrEnum):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from connector.model import Equality, Value
 from connector.regex import regex
@@ -114,6 +114,16 @@ def date_time(text: str) -> datetime | None:
 def _date_time(value: Value) -> Hashable:
     text = text_of(value).strip()
     return date_time(text) or text
+
+
+def plain_keys(rule: Equality, values: Sequence[Any]) -> Sequence[str] | None:
+    """The keys of many values, and their likenesses, if all are words of printable ASCII; None: some are not."""
+    whole = "".join(values) if set(map(type, values)) == {str} else " "
+    if not whole.isascii() or not whole.isprintable() or " " in whole:
+        return None
+    if rule is Equality.CASE_EXACT or (rule is Equality.CASE_IGNORE and whole == whole.lower()):
+        return values  # so that no text is there twice
+    return list(map(str.lower, values)) if rule is Equality.CASE_IGNORE else None
 
 
 KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {

@@ -62,7 +62,7 @@ class Planner:
         user in `only` that there is not.
         """
         only = yield from looked_up(only, self.naming, "--only")
-        search = Search(self.claims.wanted(), len(self.roster), self.claims.found, self.unfindable)
+        search = Search(self.claims.wanted(), len(self.roster), self.claims.found, self.unfindable, self.claims.take)
         for user in (yield from ask(search)):
             self.claims.add(user)
         unproven = yield from proved(self.claims, self.roster)

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from msgspec import Struct
 
 from connector.model import (
+    Batch,
     Change,
     Description,
     Fingerprint,
@@ -87,12 +88,14 @@ class Search(Query[User], frozen=True):
 
     `wanted`: how many are looked for, each by one key or more. `found`: how many of them were found by now. Keys are
     taken as answers come in. `unfindable`: attributes among the keys by which the directory finds nobody.
+    `take`: may be given users many at once instead, and returns those that are to be among the answers all the same.
     """
 
     keys: Iterable[Key]
     wanted: int
     found: Callable[[], int] | None = None
     unfindable: tuple[str, ...] = ()
+    take: Callable[[Batch], Iterable[User]] = Batch.users
 
 
 class Proof(Enum):

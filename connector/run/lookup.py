@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
 from connector.errors import ConnectorError, FileError, IncompleteRead, TruncatedError
-from connector.model import Key, User
+from connector.model import Batch, Key, User
 from connector.observers.observer import Observer
 from connector.reconcile import questions as asked
 from connector.reconcile.questions import Planning, Query, T
@@ -79,8 +79,9 @@ class Lookup:
     def answer(self, query: Query[Any]) -> Iterable[Any]:
         answers: Iterable[Any]
         match query:
-            case asked.Search(keys, wanted, found, unfindable):
-                answers = self._users(keys, wanted, found, unfindable)
+            case asked.Search(keys, wanted, found, unfindable, take):
+                everybody = self._users(keys, wanted, found, unfindable)
+                answers = chain.from_iterable(take(each) if isinstance(each, Batch) else (each,) for each in everybody)
             case asked.Prove(attribute, shown):
                 answers = (self._proof(attribute, shown),)
             case asked.Find(keys, outside):
@@ -108,7 +109,7 @@ class Lookup:
 
     def _users(
         self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
-    ) -> Iterator[User]:
+    ) -> Iterator[User | Batch]:
         """Find or scan: whichever is cheaper, unless the job says."""
         if wanted == 0:
             return iter(())
@@ -156,12 +157,13 @@ class Lookup:
         except TruncatedError:  # of a server that cannot be read whole, which is why users are looked up
             return None
 
-    def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
+    def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User | Batch]:
         self._observer.stage("look-up", how=how, why=why, wanted=wanted)
         self._whole = how == "scan"
-        return self._reader.scan() if how == "scan" else self._reader.find(keys)
+        everybody: Callable[[], Iterator[User | Batch]] = getattr(self._reader, "batches", self._reader.scan)
+        return everybody() if how == "scan" else self._reader.find(keys)
 
-    def _either(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User]:
+    def _either(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User | Batch]:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
         That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
@@ -170,12 +172,14 @@ class Lookup:
         How many of the wanted were among the first users, and how many there are, tells the likely size.
         """
         most = int(wanted / SCAN_SHARE)
-        least = {FIRST: FIRST * SCAN_SHARE / 2, int(most * TRIED): int(most * TRIED) * SCAN_SHARE}
+        least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (int(most * TRIED), int(most * TRIED) * SCAN_SHARE)])
         why = f"there are more than {most} users"
         number = 0
-        for number, user in enumerate(self._ask("scan", keys, wanted, "directory size unknown"), 1):
-            yield user
-            if number in least and found is not None and found() < least[number]:
+        for each in self._ask("scan", keys, wanted, "directory size unknown"):
+            yield each
+            number += len(each.ids) if isinstance(each, Batch) else 1
+            due = bool(least) and number >= least[0][0]
+            if due and found is not None and found() < least.pop(0)[1]:
                 why = f"few of the first {number} users match, so there are probably more than {most}"
                 break
             if number > most:

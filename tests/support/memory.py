@@ -18,6 +18,7 @@ from connector.directories.common.scope import Entry, Scope
 from connector.errors import DeniedError
 from connector.model import (
     AttributeInfo,
+    Batch,
     Change,
     Description,
     Holds,
@@ -30,6 +31,7 @@ from connector.model import (
     View,
 )
 from connector.reconcile.dn import rdns
+from tests.support.batches import in_batches
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
 """id → (DN, values by attribute)."""
@@ -109,6 +111,10 @@ class MemoryDirectory(EntryReader):
     def size(self) -> int | None:
         """Exactly how many."""
         return sum(self._scope.shown(each, disabled=False) is not None for each in self.store.entries.values())
+
+    def batches(self) -> Iterator[User | Batch]:
+        """A few users at once, so that the laws hold for what takes them so."""
+        return in_batches(self.scan())
 
     def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:  # all at hand
         """The store's entries as they are when the pass begins."""

@@ -31,6 +31,7 @@ from connector.model import (
     ID,
     OBJECT_CLASS,
     AttributeInfo,
+    Batch,
     Change,
     Description,
     Holds,
@@ -171,6 +172,14 @@ class LdapReader:
         searches = self._realm.holding(shown, attributes) if holding else self._realm.all(attributes)
         pages = (self._wire.paged(search, self._page_size, self._users.user) for search in searches)
         return self._whole(chain.from_iterable(pages), self._users, self._realm)
+
+    def batches(self) -> Iterator[User | Batch]:
+        users, size = self._users, self._page_size
+        for search in self._realm.all(users.attributes):
+            for each in self._wire.paged(search, size, users.user, users.batches):
+                self._seen = self._seen or isinstance(each, Batch)
+                yield from (each,) if isinstance(each, Batch) else self._whole((each,), users, self._realm)
+        self._seen = bool(self._seen)
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +33,7 @@ from connector.reconcile.dn import Rdn, rdns
 from connector.runtime.log import log
 
 T = TypeVar("T")
+Page = Callable[[Iterable[Frame]], Iterable[T]]
 
 _LEAST_PAGE: Final = 8
 """Entries: a size limit that allows no more than these is told, for pages as small would take for ever."""
@@ -99,8 +101,10 @@ class Wire(Session):
             else:
                 self._finish(search, frame, or_gone=or_gone and search.scope is Scope.BASE)
 
-    def paged(self, search: Search, size: int, decode: Callable[[Frame], T]) -> Generator[T, None, None]:
-        """The entries of one search, in pages (RFC 2696), as `decode` has them.
+    def paged(
+        self, search: Search, size: int, decode: Callable[[Frame], T], page: Page[T] | None = None
+    ) -> Generator[T, None, None]:
+        """The entries of one search, in pages (RFC 2696), as `decode` has them, or `page` those of a page.
 
         `size` 0: in one answer, which the server's size limit may cut short. So too where a server lists the control
         and refuses it, as some databases do behind another server.
@@ -113,7 +117,7 @@ class Wire(Session):
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            yield from self._in_pages(search, size, decode, flight)
+            yield from self._in_pages(search, size, decode, page or partial(map, decode), flight)
         finally:
             with contextlib.suppress(IncompleteRead):  # given up, a page may be at work when the next search begins
                 while self.sticky and flight:
@@ -121,7 +125,7 @@ class Wire(Session):
             flight.close()
 
     def _in_pages(
-        self, search: Search, size: int, decode: Callable[[Frame], T], flight: Flight[None]
+        self, search: Search, size: int, decode: Callable[[Frame], T], page: Page[T], flight: Flight[None]
     ) -> Generator[T, None, None]:
         """The next page is asked for before one is decoded; the first one again if it was too large."""
         request = requests.search(search)
@@ -150,12 +154,10 @@ class Wire(Session):
             for frame in frames:
                 if frame.tag != ENTRY:
                     self._refer(search, frame)
-                    continue
-                try:  # as `located` does, without a call for each entry
-                    entry_ = decode(frame)
-                except MalformedError as fault:
-                    raise self.broken(fault.what) from None
-                yield entry_
+            try:
+                yield from page([frame for frame in frames if frame.tag == ENTRY])
+            except MalformedError as fault:
+                raise self.broken(fault.what) from None
             frames.clear()  # not held while the next page comes
 
     def _size_after(self, frames: list[Frame], size: int) -> int:

@@ -1,8 +1,9 @@
 """What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
+from operator import and_, eq
 from typing import Final
 
 from connector.errors import FileError
@@ -11,6 +12,7 @@ from connector.model import (
     Agent,
     AgentRef,
     AttributeChange,
+    Batch,
     Change,
     Description,
     Fingerprint,
@@ -97,6 +99,15 @@ class Differ:
             if values.get(name) != (render(agent),):
                 return self._compared(self._columns, agent, user, rule)
         return self._compared(self._secret, agent, user, rule) if self._secret else None
+
+    def in_step(self, agents: Sequence[Agent], batch: Batch) -> list[bool]:
+        """Whether `draft` has the users of a batch in step, each with its agent."""
+        same = [not self._secrets and batch.columns.keys() >= {name for name, _ in self._plain}] * len(agents)
+        for name, render in self._plain if any(same) else ():
+            wanted, shown = list(map(render, agents)), batch.columns[name]
+            if wanted != shown:
+                same = list(map(and_, same, map(eq, wanted, shown)))
+        return same
 
     def one_by_one(
         self, agent: Agent, user: User

@@ -6,12 +6,14 @@ agent's search and never rank agents: two agents that claim one user are both co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set as AbstractSet
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import UNIDENTIFIED, Agent, AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.model import UNIDENTIFIED, Agent, AgentRef, Batch, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.matching.roster import PIN, Doubt, Roster
@@ -22,6 +24,7 @@ UNIDENTIFIED_USER = (
     "account the right to read it"
 )
 DOUBLED = "its {name} {id!r} (`directory.id`) is also that of {other}. Neither is written. Give each its own value"
+_NOBODY = Agent(0)
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
 
@@ -119,6 +122,22 @@ class Claims:
             if len(by) == 1:
                 self.proven |= by
 
+    def take(self, batch: Batch) -> Iterator[User]:
+        """Let agents claim users of a batch as `add` would; those of whom there is more to say are to be added."""
+        if self.asked or not self._unseen.isdisjoint((*batch.columns, *batch.shared)):
+            return batch.users()
+        self._unshown.difference_update(batch.columns, batch.shared)
+        found, rule, more = self._roster.finds_all(batch)
+        agents, claims, ids, names = self._roster.agents, self._claims, batch.ids, batch.names
+        seekers = [_NOBODY if number is None else agents[number] for number in found]
+        for place, (number, same) in enumerate(zip(found, self._differ.in_step(seekers, batch), strict=True)):
+            if number is not None and claims[number] is None and place not in more:
+                draft = None if same else self._differ.draft(seekers[place], batch.user(place), rule)
+                claims[number] = Claim(number, rule, ids[place], names[place], draft)
+            elif number is not None:
+                more.add(place)
+        return map(batch.user, sorted(more))
+
     def _see(self, user: User) -> None:
         for attribute in list(self._unseen):
             shown = telling([user], attribute)
@@ -156,8 +175,13 @@ class Claims:
         claimed, rivals = self._claimed()
         verdicts = Verdicts([], {}, {}, {}, 0, claimed)
         unassigned, unsure = 0, False
+        apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
         for number in range(len(self._claims)) if of is None else of:
-            agent, claim = tenant.agents[number], self._claims[number]
+            claim = self._claims[number]
+            if type(claim) is Claim and number not in apart:
+                verdicts.matched.append(claim)
+                continue
+            agent = tenant.agents[number]
             if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
                 lost = claim is None and agent.account_code is not None and number not in doubles
                 unsure |= lost and not self._roster.looked_for_whole(number)
@@ -170,11 +194,9 @@ class Claims:
                 unsure |= not self._roster.looked_for_whole(number)
             elif isinstance(claim, dict):
                 verdicts.ambiguous[number] = _ambiguous(agent, claim.values())
-            elif claim.id in rivals:
+            else:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
                 verdicts.contested[number] = _contested(agent, (claim,), why)
-            else:
-                verdicts.matched.append(claim)
         hidden = frozenset([id_.removeprefix(UNIDENTIFIED) for id_ in claimed if id_.startswith(UNIDENTIFIED)])
         return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
@@ -183,11 +205,10 @@ class Claims:
 
         The candidates of an ambiguous agent count as claimed.
         """
-        claimed: set[str] = set()
-        shared: set[str] = set()
-        for held in self._claims:
-            for claim in _each(held):
-                (shared if claim.id in claimed else claimed).add(claim.id)
+        ids = [held.id for held in self._claims if type(held) is Claim]
+        ids += [id_ for held in self._claims if type(held) is dict for id_ in held]
+        claimed = set(ids)
+        shared = {id_ for id_, times in Counter(ids).items() if times > 1} if len(claimed) < len(ids) else set()
         rivals: dict[str, list[int]] = {}
         for held in self._claims if shared else ():
             for claim in _each(held):

@@ -1,15 +1,16 @@
 """The roster: every agent under the keys of every rule, so that users can stream by and find theirs."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from operator import attrgetter
 from typing import Self
 
 from msgspec import Struct
 
-from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User
+from connector.model import ID, NAME, Agent, Batch, Description, Equality, Held, Key, Secret, Tenant, User
 from connector.reconcile import equality
 from connector.reconcile.diff.templates import Render
+from connector.reconcile.folding import plain_keys
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.user_names import Naming
@@ -94,13 +95,21 @@ class Roster:
             for name, user in keys:
                 list(self._pins[name].put([(number, user)]))
         self._rules: list[_Index] = []
+        numbers = [number for number, _ in self._searching()]
+        seekers = [tenant.agents[number] for number in numbers]
         alike: dict[tuple[str, Equality], _Index] = {}
         for place, rule in enumerate(mapping.match, start=1):
             compared = description.attributes[rule.directory].equality
             index = _Index(place, rule.directory, compared, rule.agent.bind(tenant))
             twin = alike.setdefault((rule.agent.text, compared), index)
             if twin is index:
-                sought.update(index.put((number, index.render(agent)) for number, agent in self._searching()))
+                values = list(map(index.render, seekers))
+                index.first = dict(zip(plain_keys(compared, values) or (), numbers, strict=False))
+                if len(index.first) < len(numbers):  # values that are not plain, or that several agents have
+                    index.first = {}
+                    sought.update(index.put(zip(numbers, values, strict=True)))
+                else:
+                    sought.update(numbers)
             else:  # one value is often looked for in several attributes
                 index.first, index.others, index.odd = twin.first, twin.others, twin.odd
             self._rules.append(index)
@@ -195,6 +204,30 @@ class Roster:
             found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
         return found
 
+    def finds_all(self, batch: Batch) -> tuple[Sequence[int | None], int, set[int]]:
+        """Of each user of a batch the one agent that finds it, and the rule by which.
+
+        Last, the places of users of whom only `finds` can tell.
+        """
+        found: Sequence[int | None] = [None] * len(batch.ids)
+        by, more = PIN, set[int](range(len(found)) if self.pinned else ())
+        for rule in self._rules:
+            values = batch.columns.get(rule.attribute)
+            keys = plain_keys(rule.compared, values) if values else None
+            if keys is None:
+                more.update(range(len(found)) if values or rule.attribute in batch.shared else ())
+                continue
+            numbers = list(map(rule.first.get, keys))
+            if rule.others or rule.odd:
+                pairs = enumerate(zip(keys, numbers, strict=True))
+                more.update(place for place, (key, each) in pairs if key in rule.others or each in rule.odd)
+            if found.count(None) == len(found):
+                found, by = numbers, rule.rule
+            elif numbers.count(None) < len(numbers) and numbers != found:
+                others = enumerate(zip(found, numbers, strict=True))
+                more.update(place for place, (one, each) in others if each not in (None, one))
+        return found, by, more
+
     def seekers(self, user: User) -> set[tuple[int, int]]:
         """The (agent, rule) pairs that look for something which this user holds, or something alike."""
         unsure: list[Doubt] = []
@@ -229,8 +262,8 @@ def _doubles(agents: Collection[Agent]) -> dict[int, str]:
     """Agents that share a workNo or an accountCode with another record, by number, each with what it shares."""
     doubles: dict[int, str] = {}
     for field, of in (("workNo", attrgetter("work_no")), ("accountCode", attrgetter("account_code"))):
-        values = [value for value in map(of, agents) if value is not None]
-        if len(set(values)) == len(values):
+        values = list(map(of, agents))
+        if len({*values, None}) - 1 == len(values) - values.count(None):
             continue
         first: dict[Hashable, int] = {}
         for number, value in enumerate(map(of, agents)):

@@ -24,7 +24,7 @@ _ITEMS: Final[dict[type[Query[Any]], str]] = {
     asked.Preflight: "changes",
 }
 """What a question asks for one by one; a directory takes it as it goes."""
-_NOT_SAID: Final = frozenset({*_ITEMS.values(), "found"})
+_NOT_SAID: Final = frozenset({*_ITEMS.values(), "found", "take"})
 
 
 class Answer(Struct, frozen=True):

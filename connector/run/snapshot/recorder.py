@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar, cast
 from msgspec.structs import replace
 
 from connector.errors import ConnectorError, OutputError
-from connector.model import Fingerprint, Held, Memory, Plan, Tenant, UserRef
-from connector.reconcile.questions import Brief, Query
+from connector.model import Batch, Fingerprint, Held, Memory, Plan, Tenant, UserRef
+from connector.reconcile.questions import Brief, Query, Search
 from connector.run.snapshot.codec import as_json
 from connector.run.snapshot.interchange import Answer, answer_of_state, asked_of, said_to_state
 from connector.run.snapshot.tape import Line, TapeWriter
@@ -71,6 +71,8 @@ class Recorder:
             about, field, items = asked_of(query)
             self._tape.write(Line("question", number, about))
             taken = self._taken(number, items)
+            if isinstance(query, Search):
+                query = replace(query, take=Batch.users)  # so that every user is among the answers
             if field:
                 query = replace(query, **{field: tuple(taken) if isinstance(items, tuple) else taken})
             return self._answers(number, self._or_fault("unanswered", number, lambda: answer(query)))
