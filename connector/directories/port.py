@@ -15,7 +15,7 @@ class Reader(Protocol):
     """A directory that can only be read; a dry run is handed no more than this.
 
     Users outside the job's base and filter do not exist for a reader. An iterator that ends was complete; one that
-    cannot be completed raises `IncompleteRead` (or one of its kinds).
+    cannot be completed raises `IncompleteRead` (or one of its kinds). `batches()`, if there is one, is a faster scan.
     """
 
     def describe(self) -> Description:
@@ -34,10 +34,7 @@ class Reader(Protocol):
         """
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        """Every user, once; where `holding` names attributes, those that show a value of any of them.
-
-        A reader may have `batches() -> Iterator[User | Batch]` besides: every user, once, in any order, and faster.
-        """
+        """Every user, once; where `holding` names attributes, those that show a value of any of them."""
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """These users as they are now, by id, whatever their names have become; one that is gone is left out.

@@ -58,11 +58,11 @@ class User(Struct, frozen=True, gc=False):
 
 
 class Batch(Struct, frozen=True):
-    """Users as columns: each shows one text of every attribute in `columns`, and all that is `shared`."""
+    """Users as columns: each shows one value of every attribute in `columns`, and all that is `shared`."""
 
     ids: Sequence[str]
     names: Sequence[str]
-    columns: Mapping[str, Sequence[str]]
+    columns: Mapping[str, Sequence[Held]]
     shared: Mapping[str, tuple[Held, ...]]
     inactive: Sequence[bool]
 

@@ -119,11 +119,10 @@ def _date_time(value: Value) -> Hashable:
 def plain_keys(rule: Equality, values: Sequence[Any]) -> Sequence[str] | None:
     """The keys of many values, and their likenesses, if all are words of printable ASCII; None: some are not."""
     whole = "".join(values) if set(map(type, values)) == {str} else " "
-    if not whole.isascii() or not whole.isprintable() or " " in whole:
+    exact = rule is Equality.CASE_EXACT
+    if not (exact or rule is Equality.CASE_IGNORE) or not whole.isascii() or not whole.isprintable() or " " in whole:
         return None
-    if rule is Equality.CASE_EXACT or (rule is Equality.CASE_IGNORE and whole == whole.lower()):
-        return values  # so that no text is there twice
-    return list(map(str.lower, values)) if rule is Equality.CASE_IGNORE else None
+    return values if exact or whole == whole.lower() else list(map(str.lower, values))  # no text is there twice
 
 
 KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {

@@ -88,7 +88,7 @@ class Search(Query[User], frozen=True):
 
     `wanted`: how many are looked for, each by one key or more. `found`: how many of them were found by now. Keys are
     taken as answers come in. `unfindable`: attributes among the keys by which the directory finds nobody.
-    `take`: may be given users many at once instead, and returns those that are to be among the answers all the same.
+    `take`: may be given many users instead, and returns those that are to be answers all the same.
     """
 
     keys: Iterable[Key]

@@ -178,8 +178,7 @@ class Lookup:
         for each in self._ask("scan", keys, wanted, "directory size unknown"):
             yield each
             number += len(each.ids) if isinstance(each, Batch) else 1
-            due = bool(least) and number >= least[0][0]
-            if due and found is not None and found() < least.pop(0)[1]:
+            if found is not None and least and number >= least[0][0] and found() < least.pop(0)[1]:
                 why = f"few of the first {number} users match, so there are probably more than {most}"
                 break
             if number > most:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 
-from connector.model import Batch, User
+from connector.model import OBJECT_CLASS, Batch, User
 
 MOST = 3
 """Users of a batch: small, so that laws meet several batches and users beside them."""
 
 
 def in_batches(users: Iterable[User]) -> Iterator[User | Batch]:
-    """The same users, those next to one another in one batch that show one text each of the same attributes."""
-    for (texts, _), alike in groupby(users, _shown):
+    """The same users, those next to one another in one batch that show one value each of the same attributes."""
+    for (single, _), alike in groupby(users, _shown):
         while some := list(islice(alike, MOST)):
             if len(some) == 1 or some[0].disabled:
                 yield from some
                 continue
-            columns = {name: [str(user.values[name][0]) for user in some] for name in texts}
-            shared = {name: held for name, held in some[0].values.items() if name not in texts}
+            columns = {name: [user.values[name][0] for user in some] for name in single}
+            shared = {name: held for name, held in some[0].values.items() if name not in single}
             inactive = [user.inactive for user in some]
             yield Batch([user.id for user in some], [user.name for user in some], columns, shared, inactive)
 
@@ -34,6 +34,6 @@ def each_user(found: Iterable[User | Batch]) -> Iterator[User]:
 
 
 def _shown(user: User) -> tuple[set[str], dict[str, object]]:
-    """The attributes of which a user shows one text, and all else that it shows."""
-    texts = {name for name, held in user.values.items() if len(held) == 1 and isinstance(held[0], str)}
-    return texts, {name: held for name, held in user.values.items() if name not in texts}
+    """The attributes of which a user shows one value, and all else that it shows."""
+    single = {name for name, held in user.values.items() if len(held) == 1 and name != OBJECT_CLASS}
+    return single, {name: held for name, held in user.values.items() if name not in single}

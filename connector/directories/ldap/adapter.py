@@ -174,9 +174,9 @@ class LdapReader:
         return self._whole(chain.from_iterable(pages), self._users, self._realm)
 
     def batches(self) -> Iterator[User | Batch]:
-        users, size = self._users, self._page_size
+        users = self._users
         for search in self._realm.all(users.attributes):
-            for each in self._wire.paged(search, size, users.user, users.batches):
+            for each in self._wire.paged(search, self._page_size, users.user, users.batches):
                 self._seen = self._seen or isinstance(each, Batch)
                 yield from (each,) if isinstance(each, Batch) else self._whole((each,), users, self._realm)
         self._seen = bool(self._seen)

@@ -29,41 +29,31 @@ Place = tuple[int, int, str, Decode]
 """Where a value starts and stops, which name it is shown under, and how."""
 
 
-class Shape(Struct, frozen=True, eq=False):
-    """What entries of several layouts have in common.
-
-    `shown`: what all of them show, with a place for each value. `even`: id and name, and else only texts have a place.
-    """
-
-    names: tuple[str, ...]
-    decoders: tuple[Decode, ...]
-    shown: dict[str, tuple[Any, ...]]
-    even: bool
-
-
 class Layout(Struct, frozen=True):
-    """`around`: the octets around the values."""
+    """`around`: the octets around the values. `shown`: what all such entries show, and a place for each value."""
 
     unpack: Callable[[bytes, int], tuple[bytes, ...]]
     around: tuple[bytes, ...]
-    shape: Shape
+    names: tuple[str, ...]
+    decoders: tuple[Decode, ...]
+    shown: dict[str, tuple[Any, ...]]
 
     @classmethod
-    def of(cls, entry: bytes, start: int, values: Sequence[Place], shape: Shape) -> Layout:
+    def of(cls, entry: bytes, start: int, values: Sequence[Place], shown: dict[str, tuple[Any, ...]]) -> Layout:
         """The layout of an entry that starts at `start` of the octets in which its values have these places."""
+        _, _, names, decoders = zip(*values, strict=True)
         cuts = [0, *(cut - start for place in values for cut in place[:2]), len(entry)]
         unpack = Packing("".join(f"{after - before}s" for before, after in pairwise(cuts))).unpack_from
-        return cls(unpack, unpack(entry, 0)[::2], shape)
+        return cls(unpack, unpack(entry, 0)[::2], names, decoders, shown)
 
     def read(self, data: bytes, start: int) -> dict[str, tuple[Any, ...]] | None:
         """What the entry at `start` shows, which is as long; None: its layout is another, or a value is no text."""
         pieces = self.unpack(data, start)
         if pieces[::2] != self.around:
             return None
-        shape = self.shape
-        found = shape.shown.copy()
+        found = self.shown.copy()
         try:
-            for name, decode, value in zip(shape.names, shape.decoders, pieces[1::2], strict=True):
+            for name, decode, value in zip(self.names, self.decoders, pieces[1::2], strict=True):
                 found[name] = (decode(value),)
         except UnicodeDecodeError:
             return None

@@ -18,8 +18,8 @@ Before all that an entry is held to the layout of the last one of its length (`l
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -33,7 +33,7 @@ from connector.directories.common.filter_matching import matcher
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.layouts import LONGEST, MOST_LAYOUTS, TRIAL, TRIALS, Decode, Layout, Place, Shape
+from connector.directories.ldap.layouts import LONGEST, MOST_LAYOUTS, TRIAL, TRIALS, Decode, Layout, Place
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
 from connector.model import ID, NAME, OBJECT_CLASS, UNIDENTIFIED, Batch, Held, Secret, User, Value, View
@@ -114,34 +114,35 @@ class Users:
         self._wholes: dict[bytes, tuple[bytes, Mapping[str, tuple[Held, ...]]]] = {}
         self._layouts: dict[tuple[int, bytes], Layout] = {}
         """By the length of an entry, and the first octet that says how long its name is."""
-        self._shapes: dict[Hashable, Shape] = {}
+        self._shown: dict[Hashable, dict[str, tuple[Any, ...]]] = {}  # what layouts show, each once
         self._trials = TRIALS
 
     def batches(self, frames: Iterable[Frame]) -> Iterator[User | Batch]:
         """The users in many entries: those of known layouts at once, whatever their order, the others one by one."""
-        found: defaultdict[Shape, tuple[list[Frame], list[tuple[bytes, ...]]]] = defaultdict(lambda: ([], []))
+        found, last = dict[int, tuple[Layout, list[Frame], list[tuple[bytes, ...]]]](), None
         for frame in frames:
             data, start = frame.data, frame.start
             layout = self._layouts.get((frame.stop - start, data[start + 1 : start + 2]))
-            if layout is not None and layout.shape.even:
+            if layout is not None:
                 pieces = layout.unpack(data, start)
                 if pieces[::2] == layout.around:
-                    alike, rows = found[layout.shape]
+                    if layout is not last:
+                        last, (_, alike, rows) = layout, found.setdefault(id(layout.shown), (layout, [], []))
                     alike.append(frame)
                     rows.append(pieces[1::2])
                     continue
             yield self.user(frame)
-        for shape, (alike, rows) in found.items():
-            columns = dict[str, Any](zip(shape.names, zip(*rows, strict=True), strict=True))
-            try:
-                for name, decode in zip(shape.names, shape.decoders, strict=True):
-                    columns[name] = list(map(decode, columns[name]))
-            except UnicodeDecodeError:
+        for layout, alike, rows in found.values():
+            values = zip(layout.names, layout.decoders, zip(*rows, strict=True), strict=True)
+            columns = dict[str, list[Any]]()
+            with contextlib.suppress(UnicodeDecodeError):
+                columns = {name: list(map(decode, column)) for name, decode, column in values}
+            if ID not in columns:
                 yield from map(self.user, alike)
                 continue
             self._trials += len(rows)
             off = list(map(bool, columns.pop(_OFF, [False] * len(rows))))
-            shared = {name: held for name, held in shape.shown.items() if held}
+            shared = {name: held for name, held in layout.shown.items() if held}
             yield Batch(columns.pop(ID), columns.pop(NAME), columns, shared, off)
 
     def user(self, message: Frame) -> User:
@@ -218,12 +219,9 @@ class Users:
                 return None
             else:
                 shown |= {name: tuple(map(decode, octets)) for name, decode in column.names}
-        _, _, names, decoders = zip(*values, strict=True)
-        texts = {name for name, decode in zip(names, decoders, strict=True) if decode is bytes.decode}
-        even = ID in names and texts.issuperset({*names} - {ID, _OFF})
-        _bounded(self._shapes, MOST_LAYOUTS)
-        shape = self._shapes.setdefault((names, *shown.items()), Shape(names, decoders, shown, even))
-        return Layout.of(data[message.start : end], message.start, values, shape)
+        _bounded(self._shown, MOST_LAYOUTS)
+        shown = self._shown.setdefault(tuple(shown.items()), shown)
+        return Layout.of(data[message.start : end], message.start, values, shown)
 
     def _identified(self, dn: str, values: dict[str, tuple[Any, ...]]) -> User:
         if self._blank:  # an attribute without values is one that is not there

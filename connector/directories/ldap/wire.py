@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -117,7 +116,7 @@ class Wire(Session):
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            yield from self._in_pages(search, size, decode, page or partial(map, decode), flight)
+            yield from self._in_pages(search, size, decode, page or (lambda frames: map(decode, frames)), flight)
         finally:
             with contextlib.suppress(IncompleteRead):  # given up, a page may be at work when the next search begins
                 while self.sticky and flight:

@@ -104,9 +104,9 @@ class Differ:
         """Whether `draft` has the users of a batch in step, each with its agent."""
         same = [not self._secrets and batch.columns.keys() >= {name for name, _ in self._plain}] * len(agents)
         for name, render in self._plain if any(same) else ():
-            wanted, shown = list(map(render, agents)), batch.columns[name]
-            if wanted != shown:
-                same = list(map(and_, same, map(eq, wanted, shown)))
+            wanted = list(map(render, agents))
+            if wanted != batch.columns[name]:
+                same = list(map(and_, same, map(eq, wanted, batch.columns[name])))
         return same
 
     def one_by_one(

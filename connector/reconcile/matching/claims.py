@@ -124,18 +124,19 @@ class Claims:
 
     def take(self, batch: Batch) -> Iterator[User]:
         """Let agents claim users of a batch as `add` would; those of whom there is more to say are to be added."""
+        roster, claims, ids, names = self._roster, self._claims, batch.ids, batch.names
         if self.asked or not self._unseen.isdisjoint((*batch.columns, *batch.shared)):
             return batch.users()
         self._unshown.difference_update(batch.columns, batch.shared)
-        found, rule, more = self._roster.finds_all(batch)
-        agents, claims, ids, names = self._roster.agents, self._claims, batch.ids, batch.names
-        seekers = [_NOBODY if number is None else agents[number] for number in found]
+        found, rule, more = roster.finds_all(batch)
+        seekers = [_NOBODY if number is None else roster.agents[number] for number in found]
         for place, (number, same) in enumerate(zip(found, self._differ.in_step(seekers, batch), strict=True)):
-            if number is not None and claims[number] is None and place not in more:
-                draft = None if same else self._differ.draft(seekers[place], batch.user(place), rule)
-                claims[number] = Claim(number, rule, ids[place], names[place], draft)
-            elif number is not None:
-                more.add(place)
+            if number is None:
+                continue
+            if same and claims[number] is None:
+                claims[number] = Claim(number, rule, ids[place], names[place])
+            else:
+                self._claim(number, rule, batch.user(place))
         return map(batch.user, sorted(more))
 
     def _see(self, user: User) -> None:
@@ -177,26 +178,24 @@ class Claims:
         unassigned, unsure = 0, False
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
         for number in range(len(self._claims)) if of is None else of:
-            claim = self._claims[number]
+            agent, claim = tenant.agents[number], self._claims[number]
             if type(claim) is Claim and number not in apart:
                 verdicts.matched.append(claim)
-                continue
-            agent = tenant.agents[number]
-            if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
+            elif number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
                 lost = claim is None and agent.account_code is not None and number not in doubles
                 unsure |= lost and not self._roster.looked_for_whole(number)
             elif number in doubles:
-                verdicts.contested[number] = _contested(agent, _each(claim), doubles[number])
+                verdicts.contested[number] = _problem("contested", agent, _each(claim), doubles[number])
             elif agent.account_code is None:
                 unassigned += 1
             elif claim is None:
                 verdicts.unmatched[number] = self._unmatched(number, agent)
                 unsure |= not self._roster.looked_for_whole(number)
             elif isinstance(claim, dict):
-                verdicts.ambiguous[number] = _ambiguous(agent, claim.values())
+                verdicts.ambiguous[number] = _problem("ambiguous", agent, claim.values(), f"{len(claim)} users match")
             else:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
-                verdicts.contested[number] = _contested(agent, (claim,), why)
+                verdicts.contested[number] = _problem("contested", agent, (claim,), why)
         hidden = frozenset([id_.removeprefix(UNIDENTIFIED) for id_ in claimed if id_.startswith(UNIDENTIFIED)])
         return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
@@ -254,14 +253,9 @@ def _names(claims: Iterable[Claim]) -> tuple[str, ...]:
     return tuple(sorted(claim.name for claim in claims)[:MOST_NAMES])
 
 
-def _ambiguous(agent: Agent, claims: Collection[Claim]) -> Problem:
-    rule = next(iter(claims)).rule
-    return Problem("ambiguous", f"{len(claims)} users match", agent=_ref(agent), users=_names(claims), rule=rule)
-
-
-def _contested(agent: Agent, claims: Collection[Claim], why: str) -> Problem:
+def _problem(kind: str, agent: Agent, claims: Collection[Claim], why: str) -> Problem:
     rule = next((claim.rule for claim in claims), None)
-    return Problem("contested", why, agent=_ref(agent), users=_names(claims), rule=rule)
+    return Problem(kind, why, agent=_ref(agent), users=_names(claims), rule=rule)
 
 
 def _rivals(agents: list[Agent], number: int, rivals: list[int]) -> str:

@@ -1,5 +1,6 @@
 """The roster: every agent under the keys of every rule, so that users can stream by and find theirs."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from operator import attrgetter
@@ -95,7 +96,7 @@ class Roster:
             for name, user in keys:
                 list(self._pins[name].put([(number, user)]))
         self._rules: list[_Index] = []
-        numbers = [number for number, _ in self._searching()]
+        numbers = self._searching()
         seekers = [tenant.agents[number] for number in numbers]
         alike: dict[tuple[str, Equality], _Index] = {}
         for place, rule in enumerate(mapping.match, start=1):
@@ -105,23 +106,17 @@ class Roster:
             if twin is index:
                 values = list(map(index.render, seekers))
                 index.first = dict(zip(plain_keys(compared, values) or (), numbers, strict=False))
-                if len(index.first) < len(numbers):  # values that are not plain, or that several agents have
-                    index.first = {}
-                    sought.update(index.put(zip(numbers, values, strict=True)))
-                else:
-                    sought.update(numbers)
+                whole = len(index.first) == len(numbers)  # as nearly always: plain values, no two of them equal
+                index.first = index.first if whole else {}
+                sought.update(numbers if whole else index.put(zip(numbers, values, strict=True)))
             else:  # one value is often looked for in several attributes
                 index.first, index.others, index.odd = twin.first, twin.others, twin.odd
             self._rules.append(index)
         self._sought = len(sought)
 
-    def _searching(self) -> Iterator[tuple[int, Agent]]:
-        pinned = self.pinned
-        return (
-            (number, agent)
-            for number, agent in enumerate(self.agents)
-            if agent.account_code is not None and number not in pinned
-        )
+    def _searching(self) -> list[int]:
+        accounts = enumerate(map(attrgetter("account_code"), self.agents))
+        return [number for number, account in accounts if account is not None and number not in self.pinned]
 
     def attributes(self) -> Iterator[tuple[int, str]]:
         """Each rule by number, with the attribute that users are looked up by."""
@@ -162,9 +157,9 @@ class Roster:
         for name in (NAME, ID):
             yield from (key for keys in self.pinned.values() for key in keys if key[0] == name)
         for rule in self._rules:
-            for number, agent in self._searching():
+            for number in self._searching():
                 if not found(number, rule.rule):
-                    value = rule.render(agent)
+                    value = rule.render(self.agents[number])
                     if isinstance(value, str):
                         yield rule.attribute, value
 
@@ -205,27 +200,20 @@ class Roster:
         return found
 
     def finds_all(self, batch: Batch) -> tuple[Sequence[int | None], int, set[int]]:
-        """Of each user of a batch the one agent that finds it, and the rule by which.
-
-        Last, the places of users of whom only `finds` can tell.
-        """
+        """Of each user the one agent that finds it, and by what rule; the places of whom only `finds` can tell."""
         found: Sequence[int | None] = [None] * len(batch.ids)
-        by, more = PIN, set[int](range(len(found)) if self.pinned else ())
+        by, more = PIN, set[int]()
         for rule in self._rules:
-            values = batch.columns.get(rule.attribute)
-            keys = plain_keys(rule.compared, values) if values else None
-            if keys is None:
-                more.update(range(len(found)) if values or rule.attribute in batch.shared else ())
-                continue
-            numbers = list(map(rule.first.get, keys))
-            if rule.others or rule.odd:
-                pairs = enumerate(zip(keys, numbers, strict=True))
-                more.update(place for place, (key, each) in pairs if key in rule.others or each in rule.odd)
-            if found.count(None) == len(found):
+            values = batch.columns.get(rule.attribute, ())
+            keys = plain_keys(rule.compared, values)
+            if self.pinned or rule.others or rule.odd or (keys is None and (values or rule.attribute in batch.shared)):
+                return found, by, set(range(len(found)))
+            numbers = list(map(rule.first.get, keys or ()))
+            if by == PIN and numbers.count(None) < len(numbers):
                 found, by = numbers, rule.rule
             elif numbers.count(None) < len(numbers) and numbers != found:
-                others = enumerate(zip(found, numbers, strict=True))
-                more.update(place for place, (one, each) in others if each not in (None, one))
+                pairs = enumerate(zip(found, numbers, strict=True))
+                more.update(place for place, (one, number) in pairs if number not in (None, one))
         return found, by, more
 
     def seekers(self, user: User) -> set[tuple[int, int]]:
@@ -265,11 +253,8 @@ def _doubles(agents: Collection[Agent]) -> dict[int, str]:
         values = list(map(of, agents))
         if len({*values, None}) - 1 == len(values) - values.count(None):
             continue
-        first: dict[Hashable, int] = {}
-        for number, value in enumerate(map(of, agents)):
-            other = first.setdefault(value, number)
-            if other != number and value is not None:
-                why = f"several records of the source have {field} {value!r}"
-                doubles.setdefault(number, why)
-                doubles.setdefault(other, why)
+        times = Counter(values)
+        for number, value in enumerate(values):
+            if value is not None and times[value] > 1:
+                doubles.setdefault(number, f"several records of the source have {field} {value!r}")
     return doubles

@@ -71,10 +71,9 @@ class Recorder:
             about, field, items = asked_of(query)
             self._tape.write(Line("question", number, about))
             taken = self._taken(number, items)
-            if isinstance(query, Search):
-                query = replace(query, take=Batch.users)  # so that every user is among the answers
             if field:
-                query = replace(query, **{field: tuple(taken) if isinstance(items, tuple) else taken})
+                each = {"take": Batch.users} if isinstance(query, Search) else {}  # so that every user is an answer
+                query = replace(query, **{field: tuple(taken) if isinstance(items, tuple) else taken}, **each)
             return self._answers(number, self._or_fault("unanswered", number, lambda: answer(query)))
 
         return answered
