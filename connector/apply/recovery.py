@@ -12,13 +12,15 @@ from msgspec.structs import replace
 from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
-from connector.reconcile.diff.standing import aftermath, as_known, testimony
+from connector.reconcile.diff.standing import aftermath, as_known, explained, testimony
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.questions import Slot
 from connector.run.context import Context
 from connector.state.journal_rows import Step, among, part_of, without
 
 _Found = tuple[Step, Outcome]
+_Write = tuple[str, str, str, str]
+"""A write of some run: the run, the user's id, the digest of the change, and which part of it."""
 _OF_ANOTHER_KEY: Final = "not confirmed; noted with another key, so its result stays unknown"
 
 
@@ -26,13 +28,14 @@ class Settled(Struct, frozen=True):
     """Writes that were open: nothing tells of those in `left`; `unwritten` were found not to have happened.
 
     `left` has the writes of the oldest run first. `server`: the one that is asked now.
-    `compared`: the secrets of which a comparison has told since. `denied`: the fingerprints of those that it did not
-    find there.
+    `explained`: by write in `left` that this server may have, attributes of which nothing is open. `compared`: the
+    secrets of which a comparison has told since. `denied`: the fingerprints of those that it did not find there.
     """
 
     left: Sequence[Step] = ()
     unwritten: Sequence[Step] = ()
     server: str = ""
+    explained: Mapping[_Write, frozenset[str]] = MappingProxyType({})
     compared: frozenset[Slot] = frozenset()
     denied: Mapping[Slot, str] = MappingProxyType({})
 
@@ -43,13 +46,18 @@ class Settled(Struct, frozen=True):
         """Whether it was meant for another server, of which this one shows nothing."""
         return step.server not in ("", self.server)
 
+    def unknown(self, step: Step) -> list[tuple[str, str, str]]:
+        """What it set out to write and nothing tells of: as of `_slots`."""
+        told = self.explained.get(_write(step), frozenset[str]())
+        return [each for each in _slots(step) if each[1] not in told]
+
     def again(self, changes: Iterable[Change]) -> frozenset[str]:
         """The users of whom nothing told, and whose changes may write the same for the second time."""
         written = {(change.user.id, each.name) for change in changes for each in change.attributes} if self.left else ()
         return frozenset(
             user
             for step in self.left
-            for user, name, print_ in _slots(step)
+            for user, name, print_ in self.unknown(step)
             if not self.elsewhere(step) and (user, name) in written and self.denied.get((user, name)) != print_
         )
 
@@ -79,6 +87,7 @@ def settle(context: Context, description: Description) -> Settled:
     found: list[_Found] = []
     left: list[Step] = []
     fewer: list[Step] = []
+    told: dict[_Write, frozenset[str]] = {}
     for step in steps:
         id_ = step.change.user.id
         user = users.get(id_)
@@ -93,6 +102,10 @@ def settle(context: Context, description: Description) -> Settled:
             fewer.append(narrowed)
             left.append(narrowed)
             continue
+        if outcome is None and user is not None and (step.server in ("", description.server) or others != step.server):
+            told[_write(step)] = explained(
+                step.change, user, description, context.fingerprint, run=step.run, ours=ours.get(id_, {})
+            )
         if outcome is None and user is not None and _under_another_key(step.change, user):
             outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
         if outcome is not None:
@@ -101,9 +114,9 @@ def settle(context: Context, description: Description) -> Settled:
         else:
             left.append(step)
     context.state.note_servers(fewer)
-    _settle(context, description, _once(context, description, found), users)
+    _settle(context, description, _once(context, description, found, Settled()), users)
     unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
-    return Settled(left, unwritten, description.server)
+    return Settled(left, unwritten, description.server, told)
 
 
 def _under_another_key(change: Change, user: User) -> bool:
@@ -144,37 +157,39 @@ def supersede(context: Context, description: Description, settled: Settled, own:
     """
     overtaken = _overtaken(context, description)
     steps = context.state.open_steps(description.identity, context.job, context.sealer) if settled.left else ()
-    still = {(step.run, step.change.user.id, step.change.digest, part_of(step.change)) for step in steps}
+    still = {_write(step) for step in steps}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
     for step in settled.left:
         known = written if settled.elsewhere(step) else written | settled.compared
-        open_ = (step.run, step.change.user.id, step.change.digest, part_of(step.change)) in still
-        if open_ and (overtaken(step) or all((user, name) in known for user, name, _ in _slots(step))):
+        unknown = settled.unknown(step)
+        if _write(step) in still and all((id_, name) in known or overtaken(step, name) for id_, name, _ in unknown):
             found.append((step, _superseded(step)))
     _settle(context, description, found)
 
 
-def _overtaken(context: Context, description: Description) -> Callable[[Step], bool]:
-    """Tells whether later runs are known to have written all that an open write set out to write."""
+def _overtaken(context: Context, description: Description) -> Callable[[Step, str], bool]:
+    """Tells whether a later run is known to have written an attribute that an open write set out to write."""
     memory = context.state.memory(description.identity, context.job)
     open_ = {(each.run, each.user.id, name) for each in memory.unsettled() for name in each.attributes}
-    return lambda step: not any((step.run, user, name) in open_ for user, name, _ in _slots(step))
+    return lambda step, name: (step.run, step.change.user.id, name) not in open_
 
 
-def _once(context: Context, description: Description, found: Sequence[_Found]) -> list[_Found]:
+def _once(context: Context, description: Description, found: Sequence[_Found], settled: Settled) -> list[_Found]:
     """Count a secret that stands as one write: the last that may have put it there.
 
-    `found`: the oldest run's first. It may have been killed before it sent what a later one has sent.
+    `found`: the oldest run's first. It may have been killed before it sent what a later one has sent. `settled`: what
+    else of these writes is known.
     """
     overtaken = _overtaken(context, description)
-    explained: set[tuple[str, str, str]] = set()
+    counted: set[tuple[str, str, str]] = set()
     once = []
     for step, outcome in reversed(found):
-        slots = set(_slots(step))
-        counts = outcome.result is Result.WRITTEN and all(each.secret for each in step.change.attributes)
-        twice = counts and (slots <= explained or overtaken(step))
-        explained |= slots if counts else set()
+        slots = set(settled.unknown(step))
+        secret = {each.name for each in step.change.attributes if each.secret}
+        counts = outcome.result is Result.WRITTEN and all(name in secret for _, name, _ in slots)
+        twice = counts and (slots <= counted or all(overtaken(step, name) for _, name, _ in slots))
+        counted |= slots if counts else set()
         once.append((step, _superseded(step) if twice else outcome))
     return once[::-1]
 
@@ -182,6 +197,10 @@ def _once(context: Context, description: Description, found: Sequence[_Found]) -
 def _superseded(step: Step) -> Outcome:
     server = f" from {step.server}" if step.server else ""
     return Outcome(step.change.user, Result.FAILED, f"no answer{server}; a later run has written the same attributes")
+
+
+def _write(step: Step) -> _Write:
+    return step.run, step.change.user.id, step.change.digest, part_of(step.change)
 
 
 def _slots(step: Step) -> Iterator[tuple[str, str, str]]:
@@ -210,12 +229,12 @@ def settle_secrets(
     found: list[_Found] = []
     left = []
     for step in settled.left:
-        if all(confirmed.get((user, name)) == print_ for user, name, print_ in _slots(step)):
+        if all(confirmed.get((user, name)) == print_ for user, name, print_ in settled.unknown(step)):
             why = "not confirmed at first; the values are there"
             found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
         else:
             left.append(step)
-    _settle(context, description, _once(context, description, found))
+    _settle(context, description, _once(context, description, found, settled))
     return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
 
 

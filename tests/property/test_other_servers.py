@@ -519,3 +519,78 @@ def test_a_seat_that_one_run_released_alone_proves_no_write_of_the_killed_run_be
     killed = replicas.world.state.history.runs(replicas.world.job)[0].id
     releases_alone(replicas, replicas.apply)
     assert [step.outcome for step in replicas.steps(killed)] == [Result.SKIPPED]
+
+
+LINE, PASSWORD = "SIPIdentityUserName", "SIPIdentityPassword"
+
+
+def a_line_that_went(*, compares: bool, sent: bool, clear_first: bool = False) -> Replicas:
+    """A run at `two` was to take a line away and to set a password that nobody sees. It died before or after that.
+
+    A run at `one`, before it (`clear_first`) or after it, took the line away there, and that has arrived at `two`.
+    """
+    match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    rules = (
+        AttributeRule(LINE, Template.parse("{sipAccount}"), owns="*", when_absent="clear"),
+        AttributeRule(PASSWORD, Template.parse("{sipPwd}"), owns="*", secret=True, when_absent="clear"),
+    )
+    mapping = Mapping(match, rules, stale="clear")
+    entry = {"objectClass": ["inetOrgPerson", "SIPIdentity"], "uid": ["u0"]}
+    store = MemoryStore({"id-0": (f"uid=u0,{BASE}", entry)}, hidden=[PASSWORD], compares=compares)
+    replicas = Replicas(World(Tenant([Agent(1, "u0", "71")]), store, mapping))
+    replicas.apply()
+    replicas.converge()
+    if clear_first:
+        replicas.world.tenant = Tenant([Agent(1, "u0")])
+        replicas.apply()
+    replicas.serve("two")
+    replicas.world.tenant = Tenant([Agent(1, "u0", None, Secret("canary"))])
+
+    def dies() -> None:
+        raise DeathError
+
+    if sent:
+        reach, replicas.meddle = replicas.fate.reach, lambda: setattr(replicas.fate, "reach", dies)
+    else:
+        replicas.meddle = dies
+    with pytest.raises(DeathError):
+        replicas.apply()
+    replicas.meddle = lambda: None
+    if sent:
+        replicas.fate.reach = reach  # type: ignore[method-assign]
+    return replicas
+
+
+def line_and_password(replicas: Replicas) -> dict[str, tuple[object, ...]]:
+    _, values = replicas.world.store.snapshot()["id-0"]
+    return {name: values[name] for name in (LINE, PASSWORD) if name in values}
+
+
+@pytest.mark.parametrize(("sent", "compares"), [(False, False), (False, True), (True, False)])
+def test_a_line_that_another_server_took_away_does_not_make_a_password_ours(compares: bool, sent: bool) -> None:
+    """What nobody has written would be cleared as ours, whoever writes it next; what was written is cleared."""
+    replicas = a_line_that_went(compares=compares, sent=sent)
+    replicas.serve("one")
+    replicas.world.tenant = Tenant([Agent(9, "nobody")])
+    replicas.until_quiet(replicas.apply)
+    assert (ours(replicas), replicas.journal(None)) == ([], {})
+    assert line_and_password(replicas) == {}
+    assert [each.kind for each in replicas.apply().plan.problems] == ["unmatched"]
+    for server in SERVERS:
+        there = replicas.stores[server].snapshot()["id-0"]
+        replicas.stores[server].put("id-0", there[0], {**there[1], PASSWORD: ["theirs"]})
+    replicas.until_quiet(replicas.apply)
+    assert line_and_password(replicas) == {PASSWORD: (b"theirs",)}
+
+
+@pytest.mark.parametrize("compares", [False, True])
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_line_that_another_server_took_away_does_not_say_that_a_password_was_set(compares: bool, sent: bool) -> None:
+    replicas = a_line_that_went(compares=compares, sent=sent, clear_first=True)
+    replicas.converge()
+    replicas.serve("two")
+    assert len(replicas.apply().plan.changes) == (0 if compares and sent else 1)
+    assert line_and_password(replicas) == {PASSWORD: (b"canary",)}
+    assert replicas.journal(None) == {}
+    assert replicas.apply().plan.changes == ()
+    assert [name for _, name, _, _ in ours(replicas)] == [PASSWORD]

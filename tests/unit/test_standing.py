@@ -19,7 +19,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.standing import aftermath, as_known, stands
+from connector.reconcile.diff.standing import aftermath, as_known, explained, stands
 from connector.reconcile.digests import UNKEYED, fingerprinter
 from connector.reconcile.equality import digest, key, plain
 
@@ -322,3 +322,45 @@ def test_that_another_run_wrote_an_attribute_does_not_mean_that_it_took_it_away(
     )  # fmt: skip
     assert told is not None
     assert told.result is Result.WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("unseen", "result"),
+    [
+        (password("canary"), None),
+        (password(), None),
+        (put("hidden", seen=False), None),
+        (put("former", "a"), None),
+        (put("objectClass", "cecAgent"), Result.WRITTEN),
+        (put("pager", "7"), Result.SKIPPED),
+        (put("pager", old=("7",)), Result.WRITTEN),
+    ],
+)
+@pytest.mark.parametrize("how", ["cleared", "ours"])
+def test_what_another_run_explains_does_not_tell_of_what_is_not_shown(
+    unseen: AttributeChange, result: Result | None, how: str
+) -> None:
+    """Of a password least: it would be ours without having been written."""
+    mail = put("mail", old=("a",)) if how == "cleared" else put("mail", "a")
+    held: dict[str, tuple[Held, ...]] = {} if how == "cleared" else {"mail": ("a",)}
+    told = aftermath(
+        Change(ANN, None, 1, (mail, unseen)), User(ANN.id, ANN.name, held), replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", past=[("1", "there", mail)],
+        ours={"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))} if how == "ours" else {},
+    )  # fmt: skip
+    assert (told and told.result) == result
+
+
+def test_what_stands_and_is_nobodys_or_another_runs_leaves_nothing_open() -> None:
+    change = Change(
+        ANN, None, 1, (put("mail", "a"), put("pager", old=("7",)), password("canary"), password(name="hidden"))
+    )
+    ours = {"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))}
+
+    def closed(run: str, **held: Held) -> frozenset[str]:
+        user = User(ANN.id, ANN.name, {name: (value,) for name, value in held.items()})
+        return explained(change, user, SHOWN, PRINT, run=run, ours=ours)
+
+    assert closed("2", mail="a") == {"mail", "pager"}
+    assert closed("1", mail="a") == {"pager"}, "its own"
+    assert closed("2", mail="b", pager="7") == set()

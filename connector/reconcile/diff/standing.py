@@ -64,7 +64,7 @@ def aftermath(
     that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
     `ours`: what this job is known to have written to the user, `past`: what runs have set out to change there. Such a
     value may be there by another `run`, or, at another server, since before it. A value may be away by one that was at
-    another server.
+    another server. Where all that is shown is explained so, it does not tell of what is not shown.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
@@ -79,12 +79,41 @@ def aftermath(
         news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
     news = tuple(each for each in news if not _ours(each, run, ours, description))
     put = testimony(replace(change, attributes=news), user, description, fingerprint)
-    if all(told) and (put or not elsewhere):
+    if all(told) and (put or not (elsewhere or _unseen(change, user, description, fingerprint))):
         return Outcome(change.user, Result.WRITTEN, "not confirmed at first; the values are there")
     if any(put):
         why = "not confirmed at first; it was written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
-    return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
+    if elsewhere or all(told):
+        return None
+    return Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
+
+
+def explained(
+    change: Change,
+    user: User,
+    description: Description,
+    fingerprint: Fingerprint,
+    *,
+    run: str,
+    ours: Mapping[str, Owned],
+) -> frozenset[str]:
+    """Attributes that are as a write of unknown outcome leaves them, so that nothing of them is open.
+
+    What it was to take away is gone; what it was to set is there, and another run is known to have written it.
+    """
+    return frozenset(
+        each.name
+        for each in change.attributes
+        if _told(each, user, description, fingerprint)
+        and (not (each.new or each.fingerprint) or _ours(each, run, ours, description))
+    )
+
+
+def _unseen(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> bool:
+    """Whether a change has values of which nobody knows whether they are as it leaves them."""
+    values = (each for each in change.attributes if each.name != OBJECT_CLASS)
+    return any(_told(each, user, description, fingerprint) is None for each in values)
 
 
 def _ours(each: AttributeChange, run: str, ours: Mapping[str, Owned], description: Description) -> bool:
