@@ -65,9 +65,9 @@ class Work:
 WORKS = (
     Work("read", "our reader", 1.1, "our start", TIMES),
     Work("find", "our look-ups", 1.7, "our start", TIMES),
-    Work("plan of few", "plan of few", 6.5),
+    Work("plan of few", "plan of few", 3.3),
     Work("plan in sync", "plan", 1.7, "plan of few"),
-    Work("apply", "apply", 26.0, "plan of few"),
+    Work("apply", "apply", 22.0, "plan of few"),
 )
 
 
