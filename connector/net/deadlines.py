@@ -53,6 +53,7 @@ class Bound:
     def __init__(self, line: Line, seconds: float) -> None:
         self._line = line
         self._seconds = seconds
+        self._due = math.inf
 
     def __enter__(self) -> Self:
         self._due = time.monotonic() + self._seconds

@@ -101,10 +101,9 @@ class Channel:
             "timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._timeout),
         }
         try:
-            said = _encoded({**self._headers, **headers, "Accept-Encoding": "gzip"})
-            stream = self._pool(where).stream(
-                method, where.encode("ascii"), headers=said, content=body, extensions=followed
-            )
+            url, host = _url(where)
+            said = _encoded({"Host": host, **self._headers, **headers, "Accept-Encoding": "gzip"})
+            stream = self._pool(where).stream(method, url, headers=said, content=body, extensions=followed)
             with exchanging, stream as response:
                 decoded = _decoded(response.headers)
                 octets = self._body(response, decoded, where, bound or self._max_bytes, start)
@@ -175,6 +174,17 @@ def host_of_redirect(answer: Answer) -> str:
     except ValueError:
         return "an address that is none"
     return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
+
+
+def _url(where: str) -> tuple[httpcore.URL, str]:
+    """The address as httpcore takes it, and the Host that it has (RFC 9110 §7.2). Raises ValueError.
+
+    httpcore's own reading of a text loses what is behind a semicolon, and the brackets of an IPv6 address.
+    """
+    parts = urlsplit(where.encode("ascii").decode())
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    host = parts.netloc.rpartition("@")[2].lower().removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, " "))
+    return httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=parts.port, target=target), host
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

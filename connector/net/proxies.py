@@ -1,13 +1,20 @@
-"""The proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as for curl."""
+"""The proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
+
+They are read as Python's `urllib.request` reads them: NO_PROXY is a list of hosts, each with all below it.
+"""
 
 from __future__ import annotations
 
 import os
-from urllib.parse import unquote_to_bytes, urlsplit
+from contextlib import suppress
+from typing import Final
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 import httpcore
 
 from connector.errors import FileError
+
+_WHERE: Final = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment"
 
 
 def proxy_of(where: str) -> httpcore.Proxy | None:
@@ -18,13 +25,15 @@ def proxy_of(where: str) -> httpcore.Proxy | None:
     found = _named(where)
     if not found:
         return None
-    parts = urlsplit(found if "://" in found else f"http://{found}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        what = "only proxies of http:// and https:// are supported"
-        raise FileError(what, where="HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment")
+    parts, host, port = SplitResult("", "", "", "", ""), "", None
+    with suppress(ValueError):  # the error is raised outside, for the library's may hold the password
+        parts = urlsplit(found if "://" in found else f"http://{found}")
+        port, host = parts.port, (parts.hostname or "").encode("idna").decode()
+    if parts.scheme not in ("http", "https") or not host:
+        raise FileError("only http:// and https:// proxies with a valid host and port are supported", where=_WHERE)
     user, password = (unquote_to_bytes(each or "") for each in (parts.username, parts.password))
-    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/".encode("ascii")
-    return httpcore.Proxy(address, (user, password) if user else None)
+    url = httpcore.URL(scheme=parts.scheme, host=host, port=port, target="/")
+    return httpcore.Proxy(url, (user, password) if user else None)
 
 
 def _named(where: str) -> str:
@@ -33,4 +42,6 @@ def _named(where: str) -> str:
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  # a twentieth of a start; few have a proxy
 
     parts, proxies = urlsplit(where), getproxies()
-    return "" if proxy_bypass(parts.netloc) else proxies.get(parts.scheme) or proxies.get("all") or ""
+    if proxy_bypass(parts.netloc) or proxy_bypass(parts.hostname or ""):  # an IPv6 address has no brackets there
+        return ""
+    return proxies.get(parts.scheme) or proxies.get("all") or ""

@@ -21,6 +21,7 @@ from msgspec import DecodeError, Struct, json
 
 from connector import __version__
 from connector.reconcile.diff.templates import Template
+from connector.regex import regex
 from connector.settings.document import Document
 from connector.settings.textfile import Looks, is_elsewhere, is_given, looks, read_text
 
@@ -30,7 +31,9 @@ MOST: Final = 1000
 _PROGRAM: Final = Path(__file__).parents[1]
 _PARTS: Final = ("model", "reconcile", "reconcile/checks", "reconcile/diff", "reconcile/matching", "settings")
 """What entries are made by and of."""
-_NEVER: Final = "approvers"
+_NEVER: Final = regex(r"approvers|\\[xuU]")
+"""Also where YAML writes a letter by its number (YAML 1.2.2 §5.7)."""
+_ENTRY: Final = regex(r"[0-9a-f]{40}\.(json|[0-9]+)")
 
 
 class Entry(Struct, frozen=True):
@@ -44,7 +47,7 @@ class Entry(Struct, frozen=True):
 def load(path: Path, kind: type[T], shaped: Callable[[Document], T]) -> T:
     """What a file comes to by `shaped`, of which it is the kind. Raises FileError, as that does."""
     text = read_text(path)
-    entry = None if is_given() or is_elsewhere() or _NEVER in text else _place(path, kind)
+    entry = None if is_given() or is_elsewhere() or _NEVER.search(text) else _place(path, kind)
     if entry is None:
         return shaped(_parsed(text, path))
     key = _key(text, path)
@@ -110,12 +113,15 @@ def _is_ours(status: os.stat_result) -> bool:
 def _keep(entry: Path, kept: Entry) -> None:
     octets = json.encode(kept)
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_ours(entry.parent.stat()):
+        return
     new = entry.with_suffix(f".{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(octets)
     new.replace(entry)
-    kept_ones = sorted(entry.parent.glob("*.json"), key=lambda each: each.stat().st_mtime)
+    entries = [each for each in entry.parent.iterdir() if _ENTRY.fullmatch(each.name)]
+    kept_ones = sorted(entries, key=lambda each: each.stat().st_mtime)
     for old in kept_ones[:-MOST]:
         old.unlink(missing_ok=True)
 

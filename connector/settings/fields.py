@@ -157,6 +157,7 @@ def http_address(url: str, info: ValidationInfo, *, with_path: bool = True) -> s
     check_host(parts)
     if not with_path and parts.path not in ("", "/"):
         raise misfit("must end after the host and port; put the rest into path and token_path")
+    url_path(parts.path or "/")
     if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
         raise misfit("http:// sends secrets in clear; use https://, or set allow_plaintext: true")
     return url if with_path else url.rstrip("/")
@@ -166,6 +167,8 @@ def url_path(path: str) -> str:
     """A path on a host, without a query."""
     if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
         raise misfit("must begin with / and hold neither spaces nor a query")
+    if not {".", ".."}.isdisjoint(path.split("/")):
+        raise misfit("must not hold . or .. between slashes")
     return path
 
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -37,6 +38,7 @@ from connector.errors import (
     UntrustedError,
 )
 from connector.model import Secret
+from connector.net.http import Channel, _url
 from connector.net.inflate import PIECE, TooLongError, inflated
 from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.cec.client import CecSource
@@ -628,6 +630,40 @@ def test_a_proxy_is_told_the_user_and_password_of_its_address(monkeypatch: pytes
     assert proxy.asked[0]["host"] == "cec.example.test"
 
 
+def test_a_host_is_named_as_the_address_has_it_and_a_semicolon_stays_in_the_path() -> None:
+    with tenant() as cec:
+        path = "/query;v=1"
+        failure(source(cec.url, path=path, token_path="/token;x/y;z"), IncompleteRead)  # a path
+        assert cec.requests == [("POST", "/token;x/y;z")]
+        assert cec.asked[0]["host"] == cec.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize(
+    ("where", "host", "target"),
+    [
+        ("https://[::1]:8443/a;b?c=d;e#f", "[::1]:8443", b"/a;b?c=d;e"),
+        ("https://CEC.example.test:443", "cec.example.test", b"/"),
+        ("http://cec.example.test:443/x", "cec.example.test:443", b"/x"),
+        ("http://cec.example.test:80/x?", "cec.example.test", b"/x"),
+    ],
+)
+def test_an_address_is_asked_whole(where: str, host: str, target: bytes) -> None:
+    url, named = _url(where)
+    assert (url.target, named) == (target, host)
+    assert url.host == (urlsplit(where).hostname or "").encode()
+
+
+def test_a_header_that_is_none_is_malformed_and_not_repeated() -> None:
+    with Channel(
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), {}, timeout=5, max_bytes=9, place="source", clock=time.monotonic
+    ) as channel:
+        for where, said in (("http://127.0.0.1:9", {"X-Vault-Token": f"{CANARY}\u20ac"}), ("http://\u00e9", {})):
+            with pytest.raises(MalformedError) as caught:
+                channel.exchange("GET", where, said)
+            assert CANARY not in repr(caught.value)
+            assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize("names", ["127.0.0.1", "cec.example.test, 127.0.0.1", "*"])
 def test_no_proxy_names_hosts_that_are_asked_straight(monkeypatch: pytest.MonkeyPatch, names: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -636,7 +672,13 @@ def test_no_proxy_names_hosts_that_are_asked_straight(monkeypatch: pytest.Monkey
         assert source(cec.url).read().size == 2
 
 
-@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "http://"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "socks5://127.0.0.1:1080", "http://", "http://127.0.0.1:31x8", "http://127.0.0.1:99999", "http://[::1",
+        f"http://{'a' * 64}.example.org",
+    ],
+)  # fmt: skip
 def test_a_proxy_that_is_none_of_http_is_a_fault_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:

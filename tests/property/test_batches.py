@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import pytest
 from hypothesis import event, example, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.directories.ldap import dialect
 from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.users import Users
+from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
-from connector.model import Agent, AttributeInfo, Batch, Description, Equality, Held, Secret, Tenant, User
+from connector.model import Agent, AttributeInfo, Batch, Description, Equality, Held, Secret, Tenant, User, View
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
@@ -148,3 +155,17 @@ def test_users_of_one_shape_are_one_batch_whatever_their_lengths() -> None:
     assert (type(first), type(second)) == (User, User)
     assert isinstance(batch, Batch)
     assert sorted(map(str, batch.columns["uid"])) == ["a", "bb", "c", "dd"]
+
+
+@pytest.mark.parametrize("lock", [b"TRUE", b"FALSE"])
+@pytest.mark.parametrize("shown", [("uid",), ("uid", "nsAccountLock")])
+def test_a_batch_tells_who_is_disabled_also_where_the_mark_is_shown(lock: bytes, shown: tuple[str, ...]) -> None:
+    inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
+    inspection.root = {"vendorname": ["389 Project"], "vendorversion": ["389-Directory/2.0"]}
+    inspection.native = dialect.of(inspection.root)
+    users = Users(View(shown), inspection)
+    ids = [f"5eed0000-00000000-00000000-0000000{number}".encode() for number in range(3)]
+    held = [[("uid", [b"ann"]), ("nsAccountLock", [lock]), (users.id_attribute, [id_])] for id_ in ids]
+    first, *alone = [users.user(frame(by_ldap3(each))) for each in held]
+    _, *others = each_user(users.batches([frame(by_ldap3(each)) for each in held]))
+    assert (first.inactive, others) == (lock == b"TRUE", alone)

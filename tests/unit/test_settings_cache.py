@@ -181,6 +181,34 @@ def test_a_job_with_approvers_is_never_kept(job: Path, home: Path) -> None:
     assert [entry.read_bytes() for entry in entries(home)] == before
 
 
+def test_a_key_that_is_spelt_by_numbers_is_a_key_all_the_same(job: Path, home: Path) -> None:
+    (job.parent / "signers").touch()
+    job.write_text(JOB + '"approver\\x73": {allowed: signers, needed: 1}\n')
+    before = [entry.read_bytes() for entry in entries(home)]
+    assert jobs.load(job).job.approvers is not None
+    assert [entry.read_bytes() for entry in entries(home)] == before
+
+
+def test_files_of_others_beside_the_entries_are_left_alone(
+    job: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MOST", 1)
+    plan = home / "plan.json"
+    plan.touch()
+    os.utime(plan, (1, 1))
+    job.write_text(JOB + "max_failures: 3\n")
+    jobs.load(job)
+    assert plan in entries(home)
+
+
+def test_nothing_is_written_where_others_may_write(job: Path, home: Path) -> None:
+    home.chmod(0o777)
+    before = [entry.read_bytes() for entry in entries(home)]
+    job.write_text(JOB + "max_failures: 3\n")
+    jobs.load(job)
+    assert [entry.read_bytes() for entry in entries(home)] == before
+
+
 def test_a_wrong_job_is_not_kept(job: Path, home: Path) -> None:
     before = [entry.read_bytes() for entry in entries(home)]
     job.write_text(JOB + "max_failures: none\n")

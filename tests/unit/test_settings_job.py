@@ -275,6 +275,13 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
                 "7: source.token_path: must begin with / and hold neither spaces nor a query",
             ],
         ),
+        (
+            CEC + "  path: /a/../b\n  token_path: /.\n" + DIRECTORY + MAPPING,
+            [
+                "6: source.path: must not hold . or .. between slashes",
+                "7: source.token_path: must not hold . or .. between slashes",
+            ],
+        ),
     ],
 )
 def test_a_mistake_is_said_on_its_line(folder: Path, text: str, expected: list[str]) -> None:

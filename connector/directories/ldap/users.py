@@ -141,8 +141,8 @@ class Users:
                 yield from map(self.user, alike)
                 continue
             self._trials += len(rows)
-            off = list(map(bool, columns.pop(_OFF, [False] * len(rows))))
             shared = {name: held for name, held in layout.shown.items() if held}
+            off = list(map(bool, columns.pop(_OFF, [any(shared.pop(_OFF, ()))] * len(rows))))
             yield Batch(columns.pop(ID), columns.pop(NAME), columns, shared, off)
 
     def user(self, message: Frame) -> User:

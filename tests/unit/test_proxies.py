@@ -1,0 +1,34 @@
+"""Which proxy the environment names for an address."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from connector.net.proxies import proxy_of
+
+
+@pytest.mark.parametrize(
+    ("variables", "where", "host"),
+    [
+        ({}, "https://cec.example.org/x", None),
+        ({"HTTPS_PROXY": "http://proxy.example.org:3128"}, "https://cec.example.org/x", b"proxy.example.org"),
+        ({"HTTPS_PROXY": "proxy.example.org"}, "https://cec.example.org/x", b"proxy.example.org"),
+        ({"HTTPS_PROXY": "http://prüxy.example.org"}, "https://cec.example.org/x", b"xn--prxy-1ra.example.org"),
+        ({"HTTPS_PROXY": "http://proxy.example.org"}, "http://cec.example.org/x", None),
+        ({"ALL_PROXY": "http://[::1]:8"}, "http://cec.example.org/x", b"::1"),
+        ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "example.org"}, "https://cec.example.org", None),
+        ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "::1"}, "https://[::1]:8443/", None),
+        ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "[::1]:8443"}, "https://[::1]:8443/", None),
+    ],
+)
+def test_a_proxy_is_named_for_an_address_or_none(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], where: str, host: bytes | None
+) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    proxy = proxy_of(where)
+    assert (proxy and proxy.url.host) == host
