@@ -10,6 +10,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from connector.net.secret_stores import file_of
+from connector.settings.fields import Place
 from connector.settings.job import Job
 
 WAITING: Final = 86400.0
@@ -28,7 +29,7 @@ class Account(Struct, frozen=True):
 
     who: str
     files: tuple[Path, ...] = ()
-    kept: str = ""
+    kept: Place | None = None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -44,7 +45,7 @@ class Account(Struct, frozen=True):
         elif directory.type == "ldap":
             return cls(str(directory.cert_file), tuple(filter(None, (directory.cert_file,))))
         path = file_of(ref) if ref else None
-        return cls(who, (path,) if path else (), str(ref or ""))
+        return cls(who, (path,) if path else (), ref)
 
     def mark(self) -> Mark:
         """Another one after every change of the files."""

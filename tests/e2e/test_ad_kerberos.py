@@ -24,7 +24,7 @@ from connector.settings.ldap import LdapDirectory
 
 url, ca, start_tls = sys.argv[1:]
 job = LdapDirectory(
-    type="ldap", urls=[url], start_tls=bool(start_tls), ca_file=Path(ca), sasl="gssapi", base="{people}",
+    type="ldap", urls=[url], start_tls=bool(start_tls), ca_file=Path(ca), sasl="gssapi", base=["{people}"],
     filter="(objectClass=user)",
 )
 reader = LdapReader(job, None, View(("cn",)))

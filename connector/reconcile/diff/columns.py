@@ -168,6 +168,14 @@ def _attribute_change(wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ..
 
 def as_held(wanted: Wanted, value: Held) -> Held:
     """The value as the attribute holds it. Raises UnfitError."""
+    held, owns = _fitted(wanted, value), wanted.rule.owns
+    if owns is not None and not patterns.ours(owns, (held,)):
+        raise UnfitError(f"the value is not covered by `owns`: {patterns.said(owns)}")
+    return held
+
+
+def _fitted(wanted: Wanted, value: Held) -> Held:
+    """The same, whoever owns it. It is let go of as plain text before anybody else is called."""
     rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
     fitted = fit(info, text) if isinstance(text, str) else text
@@ -176,6 +184,4 @@ def as_held(wanted: Wanted, value: Held) -> Held:
             defined(fitted, wanted.schema.types, wanted.schema.classes)
         else:
             named(info, fitted, wanted.schema.types)
-    if rule.owns is not None and not patterns.ours(rule.owns, (fitted,)):
-        raise UnfitError(f"the value is not covered by `owns`: {patterns.said(rule.owns)}")
     return Secret(fitted) if rule.secret else fitted
