@@ -116,6 +116,7 @@ class Stream:
 
 
 def _cut(fault: OSError) -> str:
-    """What happened; of TLS OpenSSL's `reason`, where it has one."""
-    why = getattr(fault, "reason", None) or fault.strerror or type(fault).__name__
+    """What happened. Only errors of `ssl` have a `reason`; it is empty where this Python has no name for it."""
+    in_tls = getattr(fault, "reason", fault)
+    why = fault.strerror or type(fault).__name__ if in_tls is fault else in_tls or "TLS ended without notice"
     return f"the connection was cut: {why}"
