@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, TypeVar
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
 from connector.regex import regex
-from connector.reports import document
+from connector.reports import document, document_reader
 
 T = TypeVar("T")
 _BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
@@ -32,16 +32,12 @@ def load(path: Path) -> Plan:
 
 def load_octets(path: Path) -> tuple[Plan, bytes]:
     """The same with the octets of the document, which people may have signed."""
-    from connector.reports import document_reader  # noqa: PLC0415  # only for a plan that is read: a millisecond of each start
-
     octets = octets_of(path)
     return _parsed(path, octets, document_reader.parse), octets
 
 
 def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same with the outcomes; None: it was not applied. Such a plan is to be shown, not to be applied."""
-    from connector.reports import document_reader  # noqa: PLC0415  # only for a plan that is read: a millisecond of each start
-
     return _parsed(path, octets_of(path), document_reader.parse_report)
 
 
@@ -55,8 +51,6 @@ def octets_of(path: Path, what: str = "the plan", most: int = -1) -> bytes:
 
 
 def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
-    from connector.reports import document_reader  # noqa: PLC0415  # only for a plan that is read: a millisecond of each start
-
     try:
         return parse(octets)
     except document_reader.DocumentError as fault:

@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import reduce
 from importlib import import_module
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-from connector.settings.markers import ValidationInfo
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from connector.settings.shape import Strict
@@ -34,26 +30,20 @@ class Later:
 
     def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:
         """A function of which pydantic knows nothing more (https://docs.pydantic.dev/latest/concepts/types/)."""
-        from pydantic_core import core_schema  # noqa: PLC0415  # a third of a start; only who validates needs it
+        from connector.settings.validation import later_schema  # noqa: PLC0415  # loads pydantic, which itself asks for this
 
-        if _AT_ONCE.get():
-            return handler.generate_schema(self._whole())
-        return core_schema.with_info_plain_validator_function(self._checked)
+        return later_schema(self, handler, at_once=_AT_ONCE.get())
 
-    def _checked(self, value: object, info: ValidationInfo) -> object:
+    def meant(self, value: object) -> type[Strict] | None:
+        """The class that a file means by this value; None where it names none."""
         named = value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None)
         place = self._members.get("") or (self._members.get(named) if isinstance(named, str) else None)
-        if place is None:  # pydantic knows how to say that
-            from pydantic import TypeAdapter  # noqa: PLC0415  # as above
+        return _shape(place) if place else None
 
-            return TypeAdapter[object](self._whole()).validate_python(value)
-        return _shape(place).model_validate(value, context=info.context)
-
-    def _whole(self) -> Any:
-        from pydantic import Field  # noqa: PLC0415  # as above
-
-        union = reduce(or_, self.shapes)
-        return union if "" in self._members else Annotated[union, Field(discriminator="type")]
+    @property
+    def told_by_type(self) -> bool:
+        """Whether there are several, which a key `type` tells apart."""
+        return "" not in self._members
 
 
 @contextmanager

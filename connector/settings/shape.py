@@ -60,7 +60,7 @@ class Strict(Struct, frozen=True, kw_only=True):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: Any) -> Any:
         """How pydantic builds one (https://docs.pydantic.dev/latest/concepts/types/)."""
-        from connector.settings.validation import core_schema_of  # noqa: PLC0415  # as above
+        from connector.settings.validation import core_schema_of  # noqa: PLC0415  # loads pydantic, which itself asks for this
 
         return core_schema_of(cls, handler)
 

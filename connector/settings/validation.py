@@ -23,7 +23,7 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from connector.model.spelling import meant
 from connector.settings.document import Document, Loc
 from connector.settings.later import Later
-from connector.settings.markers import Marker, marker_of
+from connector.settings.markers import Marker, ValidationInfo, marker_of
 from connector.settings.shape import WORDS, Choice, MisfitError, Strict
 from connector.settings.textfile import Fault
 
@@ -94,6 +94,25 @@ def core_schema_of(shape: type[Strict], handler: Callable[[Any], CoreSchema]) ->
         return built
 
     return core_schema.no_info_wrap_validator_function(made, handler(model_of(shape)))
+
+
+def later_schema(later: Later, handler: Any, *, at_once: bool) -> CoreSchema:
+    """The schema of a part that is met later: a function that checks it then, or `at_once` the whole."""
+
+    def whole() -> Any:
+        union = reduce(or_, later.shapes)
+        return Annotated[union, Field(discriminator="type")] if later.told_by_type else union
+
+    def checked_later(value: object, info: ValidationInfo) -> object:
+        shape = later.meant(value)
+        if shape is None:  # pydantic knows how to say that
+            return TypeAdapter[object](whole()).validate_python(value)
+        return shape.model_validate(value, context=info.context)
+
+    if at_once:
+        schema: CoreSchema = handler.generate_schema(whole())
+        return schema
+    return core_schema.with_info_plain_validator_function(checked_later)
 
 
 def real(annotation: Any) -> Any:

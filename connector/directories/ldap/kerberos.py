@@ -31,7 +31,7 @@ _WEAK: Final = frozenset({"md5", "sha1"})
 def library() -> Any:
     """What speaks GSSAPI; it has types for a part of what it is. Raises FileError where the extra is not installed."""
     try:
-        import gssapi  # noqa: PLC0415  # an extra: without it a job is told how to install it
+        import gssapi  # noqa: PLC0415  # an optional package: a job that lacks it is told how to install it, here
     except ImportError as fault:
         why = f"sasl: gssapi needs the extra: pip install 'cec-connector[gssapi]' ({fault})"
         raise FileError(why, where="directory.sasl") from None
@@ -49,7 +49,7 @@ def bind(connected: socket.socket, host: str, where: str) -> tuple[Response, int
     options: dict[str, Any] = {"sasl_mechanism": ldap3.GSSAPI, "auto_referrals": False, "fast_decoder": False}
     connection = ldap3.Connection(ldap3.Server("localhost"), authentication=ldap3.SASL, **options)
     connection.socket, connection.closed, connection.listening = connected, False, True
-    connection.strategy._outstanding = {}  # noqa: SLF001  # ldap3's `open` would set it, and connect a socket of its own
+    connection.strategy._outstanding = {}  # noqa: SLF001  # ldap3 keeps answers in it, and sets it nowhere but in `open`, which would connect a socket of its own
     gssapi = library()
     try:
         answer = _exchange(gssapi, connection, host, where)
@@ -61,7 +61,7 @@ def bind(connected: socket.socket, host: str, where: str) -> tuple[Response, int
         raise
     except (LDAPExceptionError, OSError) as fault:
         raise UnreachableError(f"the connection was cut in the bind by Kerberos: {fault}", where=where) from None
-    except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
+    except Exception as fault:  # noqa: BLE001  # octets that are no LDAP end ldap3's decoder by IndexError, TypeError, ValueError and more; none may escape, for its frames hold tickets
         raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=where) from None
     controls = {oid: control["value"] for oid, control in (answer.get("controls") or {}).items()}
     end = Response(answer["result"], diagnostic=answer["message"] or "", controls=controls)
@@ -90,7 +90,7 @@ def _exchange(gssapi: Any, connection: ldap3.Connection, host: str, where: str) 
 
 def _say(connection: ldap3.Connection, token: bytes) -> Any:
     controls = [(password_policy.CONTROL, False, None)]
-    return send_sasl_negotiation(connection, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
+    return send_sasl_negotiation(connection, controls, token)  # type: ignore[no-untyped-call]  # types-ldap3 gives this one function no types
 
 
 def _bindings(gssapi: Any, connected: socket.socket) -> Any:

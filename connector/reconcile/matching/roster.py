@@ -131,7 +131,7 @@ class Roster:
             rules.append(index)
         pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}
         few = copy(self)
-        few._rules, few._pins = rules, pins  # noqa: SLF001  # a copy of this object is given what only it holds otherwise
+        few._rules, few._pins = rules, pins  # noqa: SLF001  # of a copy of this very object, in a method of its class
         return few
 
     def tried(self, agent: Agent) -> Iterator[Key]:
