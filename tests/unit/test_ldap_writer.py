@@ -227,7 +227,7 @@ def test_when_no_answers_come_any_more_every_change_has_one_outcome_all_the_same
 ) -> None:
     act, said = ENDS[end]
     line = server(after(answered, act), ASSERTION)
-    outcomes = list(writer(line, window=4, timeout=0.01 if end == "silence" else 5).write(Queue(map(change, range(9)))))
+    outcomes = list(writer(line, window=4, timeout=0.1 if end == "silence" else 5).write(Queue(map(change, range(9)))))
     assert sorted(names(outcomes)) == [person(number) for number in range(9)]
     flying = min(4, 9 - answered)
     expected = [Result.WRITTEN] * answered + [Result.FAILED] * flying + [Result.SKIPPED] * (9 - answered - flying)
