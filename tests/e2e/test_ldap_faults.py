@@ -15,7 +15,7 @@ from connector.directories.ldap import ber, requests
 from tests.support.crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
 from tests.support.jobs import configure
 from tests.support.ldap_proxy import LdapProxy
-from tests.support.program import ended, started
+from tests.support.program import ended, program, started
 from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd
 
 pytestmark = [pytest.mark.slapd, pytest.mark.slow]
@@ -156,13 +156,17 @@ def deliver(server: Slapd, message: bytes) -> None:
             assert wire.recv(1 << 16)
 
 
-def killed_at_the_first_modify(stage: Stage, world: LdapWorld) -> bytes:
-    """Kill an apply when it has sent its first modify, which the server has not got yet; that modify."""
+def killed_at_the_first_modify(stage: Stage, world: LdapWorld, before: Callable[[], None] = lambda: None) -> bytes:
+    """Kill an apply when it has sent its first modify, which the server has not got yet; that modify.
+
+    `before`: what else is done before it is killed.
+    """
     sent: list[bytes] = []
     running: list[int] = []
 
     def meddle(name: str, message: bytes) -> bytes:
         sent.append(message)
+        before()
         os.kill(running[0], signal.SIGKILL)
         raise ConnectionResetError
 
@@ -173,6 +177,24 @@ def killed_at_the_first_modify(stage: Stage, world: LdapWorld) -> bytes:
             assert ended(process).code == -signal.SIGKILL
         configure(world.folder / "job.yaml", directory={"urls": [stage.server.url]})
     return sent[0]
+
+
+def test_a_run_under_way_is_not_listed_as_interrupted_before_it_is(stage: Stage) -> None:
+    world = stage.world_apart()
+    (world.folder / "agents.json").write_text(FIRST)
+    said: list[str] = []
+
+    def listed() -> None:
+        said.append(program("runs", "job.yaml", folder=world.folder).out)
+
+    killed_at_the_first_modify(stage, world, before=listed)
+    listed()
+    under_way, dead = said
+    assert ", not ended: " in under_way
+    assert "\nThat run may be under way: another run holds this directory: job job on " in under_way
+    assert ", interrupted: " in dead
+    assert len(dead.splitlines()) == 1
+    assert world.once("apply") == 0, world.said
 
 
 @pytest.mark.parametrize("tenant", ["the same", "another"])
