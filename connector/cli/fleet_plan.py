@@ -17,7 +17,7 @@ from connector.errors import UsageError
 @click.command
 @job_argument
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan, for people to sign.")
-@click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
+@click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
 @report_option
 def command(job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool) -> int:
     """Show the plan of JOB that waits for approval. It comes from the state; the engine is not asked."""

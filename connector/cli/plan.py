@@ -25,7 +25,7 @@ from connector.sync import dry_run
 @only_option
 @report_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
-@click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
+@click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
 @click.option("--since", metavar="last|RUN|FILE", help="Mark changes and problems that are new since that plan.")
 @click.option(
     "--snapshot",

@@ -61,7 +61,8 @@ class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
 
     `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
-    the account of the run. `whole`: all changes are listed on standard output.
+    the account of the run. `whole`: all changes and problems are listed on standard output. None: the command
+    has no option for that.
     `as_json`, or the report `-`: standard output gets the plan document alone.
     `writes`: the plan is about to be written, so somebody has to see it whole. `goes_on`: the plan that is shown is to
     be written, or asked about, unless it is refused. `signed`: the digest of the plan that people have signed.
@@ -74,7 +75,7 @@ class Shower:
         *,
         save: Path | None = None,
         accept: str | None = None,
-        whole: bool = False,
+        whole: bool | None = None,
         as_json: bool | None = None,
     ) -> None:
         from connector.reports import renderer

@@ -16,7 +16,7 @@ from connector.model import Plan
 @click.command
 @click.argument("plan", type=click.Path(path_type=Path))
 @report_option
-@click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
+@click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
 @json_option
 def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool) -> int:
     """Show a saved plan or a report in JSON, with the outcomes that it has; ask no server and no state.

@@ -15,9 +15,7 @@ from connector.reports.visible import visible
 LONGEST: Final = 400
 """Characters of one line of a change; what is cut off is in every other format."""
 MOST: Final = 200
-"""So many problems of a kind are listed, and outcomes of a result, but for conflicts and failures."""
-
-
+"""So many outcomes of a result are listed, but for conflicts and failures."""
 NARROW: Final = 50
 """Columns below which the counts of agents and of users stand below each other."""
 NOBODY: Final[Mapping[str, str]] = {}
@@ -27,7 +25,7 @@ def render(
     plan: Plan,
     outcomes: Sequence[Outcome] | None = None,
     *,
-    whole: bool = False,
+    whole: bool | None = False,
     command: str = "",
     accepted: bool = False,
     narrow: bool = False,
@@ -35,7 +33,8 @@ def render(
 ) -> Iterator[str]:
     """Line by line.
 
-    Of more than `LISTED` changes, kinds and users that are worth a look are printed; `whole`: all of them as well.
+    Of more than `LISTED` changes, kinds and users that are worth a look are printed, and of so many problems of a kind
+    the first, those that are new before others; `whole`: all of them as well. None: the command has no option for that.
 
     `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
     plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is told how to.
@@ -48,7 +47,7 @@ def render(
     yield from _kinds(plan)
     yield from _worth_a_look(plan, outcomes)
     yield from _changes(plan, outcomes, whole=whole)
-    yield from _problems(plan)
+    yield from _problems(plan, whole=whole)
     if outcomes is not None:
         yield from ending(plan, outcomes)
     elif plan.refusals and not accepted:
@@ -153,7 +152,7 @@ def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[st
     yield "\n"
 
 
-def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool) -> Iterator[str]:
+def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool | None) -> Iterator[str]:
     if not plan.changes:
         return
     yield f"Changes ({say.count(len(plan.changes), 'user')})\n"
@@ -163,7 +162,7 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool) -> 
     for change in plan.changes if every else marked if len(marked) <= LISTED else ():
         yield from _change(plan, change, results.get(change.user.id), marks)
     if not every:
-        yield "  To list all, use --all or --report FILE.\n"
+        yield f"  To list all, use {_ways(whole)}.\n"
     yield "\n"
 
 
@@ -185,15 +184,18 @@ def difference(change: say.Sides) -> str:
     return f"{(change.old or [say.NONE])[0]} → {(change.new or [say.NONE])[0]}"
 
 
-def _problems(plan: Plan) -> Iterator[str]:
+def _problems(plan: Plan, *, whole: bool | None) -> Iterator[str]:
     marks = say.Marks(plan)
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {problem_kinds.explain(kind)}\n"
         lines = problem_kinds.alike(problems, marks.problem)
-        for alike in lines[:MOST]:
+        if not whole and len(lines) > LISTED:
+            lines.sort(key=lambda alike: not marks.problem(alike[0]))
+        most = len(lines) if whole else LISTED
+        for alike in lines[:most]:
             yield from _alike(alike, plan.people, marks.problem(alike[0]))
-        yield from _more(sum(map(len, lines[MOST:])))
+        yield from _more(sum(map(len, lines[most:])), _ways(whole))
         yield "\n"
 
 
@@ -208,7 +210,7 @@ def _alike(problems: Sequence[Problem], people: Mapping[str, str], mark: str) ->
         who = [", ".join(_cut(say.person(people, user)) for user in each.users)] if each.users else []
         who += [_cut(say.who(each.agent))] if each.agent is not None else []
         yield f"      {'  ← '.join(who)}\n"
-    yield from _more(len(problems) - NAMED, "    ")
+    yield from _more(len(problems) - NAMED, indent="    ")
 
 
 def problem_lines(problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = "") -> Iterator[str]:
@@ -241,9 +243,13 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield from _more(len(told) - most)
 
 
-def _more(left: int, indent: str = "") -> Iterator[str]:
+def _ways(whole: bool | None) -> str:
+    return "--report FILE" if whole is None else "--all or --report FILE"
+
+
+def _more(left: int, ways: str = "--report FILE", indent: str = "") -> Iterator[str]:
     if left > 0:
-        yield f"{indent}  … and {left:,} more: use --report FILE for all\n"
+        yield f"{indent}  … and {left:,} more: use {ways} for all\n"
 
 
 def _cut(text: str) -> str:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from msgspec.structs import replace
 
 from connector.cli.advice import code_of_ending
-from connector.model import LISTED, AttributeChange, Ending, Form, Outcome, Plan, Problem, Refusal, Result, Summary
+from connector.model import (
+    LISTED,
+    AttributeChange,
+    Ending,
+    Form,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+    Since,
+    Summary,
+)
 from connector.reports import html, markdown, text
 from tests.support.report_samples import drawn, outcomes, sample, user
 
@@ -105,13 +118,18 @@ def test_ten_of_many_users_concerned_are_named() -> None:
     assert "      … and 15 more\n" in refused
 
 
-def test_what_is_not_printed_is_counted() -> None:
-    problem = Problem("unmatched", "no user")
-    plan = replace(sample(), refusals=(), problems=(problem,) * (text.MOST + 1))
+def test_of_many_problems_of_a_kind_the_first_are_listed_new_ones_before_others_and_the_rest_is_counted() -> None:
+    problems = tuple(Problem("unmatched", f"no user has mail {number}") for number in range(LISTED + 2))
+    plan = replace(sample(), refusals=(), problems=problems)
     shown = "".join(text.render(plan))
-    assert shown.count("- no user") == text.MOST
-    assert "  … and 1 more: use --report FILE for all\n" in shown
-    assert "more: use" not in "".join(text.render(replace(plan, problems=(problem,) * text.MOST)))
+    assert re.findall(r"has mail (\d+)", shown) == list(map(str, range(LISTED)))
+    assert "  … and 2 more: use --all or --report FILE for all\n" in shown
+    assert "  … and 2 more: use --report FILE for all\n" in "".join(text.render(plan, whole=None))
+    assert re.findall(r"has mail (\d+)", "".join(text.render(plan, whole=True))) == list(map(str, range(LISTED + 2)))
+    assert "more: use" not in "".join(text.render(replace(plan, problems=problems[:LISTED])))
+    later = Since("an earlier plan", "", (), (), 0, 0, (LISTED + 1,), (), 0, LISTED + 1)
+    since = "".join(text.render(replace(plan, since=later)))
+    assert re.findall(r"has mail (\d+)", since) == list(map(str, (LISTED + 1, *range(LISTED - 1))))
 
 
 def test_of_many_changes_kinds_and_the_few_that_are_worth_a_look_are_shown() -> None:
