@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from connector.errors import StateError
 from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.observers.observer import Observer
+from connector.runtime.log import log
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
 _HALF: Final = {
@@ -132,9 +133,10 @@ class Ledger:
         self._whole.update({change.user.id: outcome for change, outcome in told if change.part is Part.REST})
         if audit is not None:
             audit()
-        for (write, _), (change, outcome) in zip(settled, told, strict=True):
-            write.become(State.TOLD)
-            self._tell(change, outcome)
+        with log.together():
+            for (write, _), (change, outcome) in zip(settled, told, strict=True):
+                write.become(State.TOLD)
+                self._tell(change, outcome)
         self._settled = []
 
     def sent(self, change: Change) -> None:

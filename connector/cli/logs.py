@@ -6,9 +6,10 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from select import PIPE_BUF
 from threading import Lock
 from typing import Any, Final
 
@@ -103,13 +104,25 @@ def configure(level: str | None) -> None:
         form = _for_terminals()
     lock = Lock()
 
-    def take(event: Event) -> None:
-        if line := form(event):
-            with lock:
-                output.write(f"{line}\n")
+    def take(events: list[Event]) -> None:
+        with lock:
+            for text in _pieces(map(form, events)):
+                output.write(text)
                 output.flush()
 
     log.configure(take, level or ("warning" if is_quiet(level) else "info"))
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Lines put together, as many as a pipe takes whole, for other processes may write to it too (POSIX, `write`)."""
+    text = ""
+    for line in filter(None, lines):
+        if text and len(text) + len(line) >= PIPE_BUF:
+            yield text
+            text = ""
+        text += f"{line}\n"
+    if text:
+        yield text
 
 
 def _for_terminals() -> Callable[[Event], str]:

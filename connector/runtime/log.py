@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import Any, Final
 
 Event = dict[str, Any]
@@ -16,10 +18,11 @@ class Log:
     def __init__(self) -> None:
         self.about: dict[str, object] = {}
         self._least = 0
-        self._take: Callable[[Event], None] = lambda event: None
+        self._take: Callable[[list[Event]], None] = lambda events: None
+        self._held: dict[int, list[Event]] = {}
 
-    def configure(self, take: Callable[[Event], None], least: str = "debug") -> None:
-        """From now on hand events of this level and above to `take`."""
+    def configure(self, take: Callable[[list[Event]], None], least: str = "debug") -> None:
+        """From now on hand events of this level and above to `take`, several at once where they come `together`."""
         self._take, self._least = take, LEVELS.index(least)
 
     def debug(self, event: str, **details: object) -> None:
@@ -40,7 +43,21 @@ class Log:
             details["event"] = event
             details |= self.about | details
             details["level"], details["timestamp"] = LEVELS[level], time
-            self._take(details)
+            held = self._held.get(get_ident()) if self._held else None
+            if held is None:
+                self._take([details])
+            else:
+                held.append(details)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hand on at the end, at once, what this thread logs meanwhile."""
+        held = self._held[get_ident()] = []
+        try:
+            yield
+        finally:
+            del self._held[get_ident()]
+            self._take(held)
 
 
 log: Final = Log()

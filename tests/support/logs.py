@@ -13,7 +13,7 @@ def logged() -> Iterator[list[Event]]:
     """The events of every level that are logged meanwhile."""
     before, events = vars(log).copy(), list[Event]()
     log.about = {}
-    log.configure(events.append)
+    log.configure(events.extend)
     try:
         yield events
     finally:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import datetime, timedelta
+from io import StringIO
+from select import PIPE_BUF
 from typing import Any
 
 import pytest
 import structlog
 from hypothesis import example, given, strategies as st
 
-from connector.cli.logs import json_line
+from connector.cli.logs import configure, json_line
 from connector.model import Secret
 from connector.reports.visible import cleaned
 from connector.runtime.log import LEVELS, log
@@ -43,10 +47,36 @@ def test_an_event_carries_its_own_details_before_those_of_the_run() -> None:
     assert datetime.fromisoformat(time).utcoffset() == timedelta(0)
 
 
+def test_events_that_come_together_are_handed_on_at_once() -> None:
+    taken: list[list[str]] = []
+    with logged():
+        log.configure(lambda events: taken.append([event["event"] for event in events]))
+        log.info("before")
+        with log.together():
+            log.info("one")
+            log.info("two")
+        log.info("after")
+    assert taken == [["before"], ["one", "two"], ["after"]]
+
+
+def test_lines_are_written_in_pieces_that_a_pipe_takes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(sys, "stderr", StringIO())
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+    with logged():
+        configure("info")
+        with log.together():
+            for number in range(100):
+                log.info("outcome", number=number, why="x" * (50 * number))
+    assert [json.loads(line)["number"] for line in "".join(written).splitlines()] == list(range(100))
+    assert all(text.endswith("\n") and (len(text) <= PIPE_BUF or text.count("\n") == 1) for text in written)
+    assert len(written) < 100
+
+
 @pytest.mark.parametrize("least", LEVELS)
 def test_events_below_the_level_are_not_taken(least: str) -> None:
     with logged() as events:
-        log.configure(events.append, least)
+        log.configure(events.extend, least)
         for level in LEVELS:
             getattr(log, level)("happened")
     assert [event["level"] for event in events] == list(LEVELS[LEVELS.index(least) :])
