@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
@@ -171,17 +172,17 @@ class Ours:
             since = "select id from runs where number > (select number from runs where id = ?)"
             newer = frozenset(id_ for (id_,) in self._database.rows(since, self._run))
         ownership, left = Ownership(self._database, where.identity), iter(written)
+        first = None if late or self._takes_back else self._job
         while some := list(islice(left, _AT_ONCE)):
             gone = self._taken_away(newer, [change.user.id for change in some]) if newer else {}
-            taken = [
-                self._taken(change.user, each, now)
-                for change in some
-                for each in change.attributes
-                if not gone
-                or not (marks := self._marks(each))
-                or not marks <= gone.get((change.user.id, each.name.lower()), set())
-            ]
-            ownership.note(transaction, self._run, taken, where.equality, newer)
+            taken = partial(self._of, gone=gone, now=now)
+            ownership.note(transaction, self._run, some, taken, where.equality, newer=newer, first=first)
+
+    def _of(self, change: Change, gone: Mapping[tuple[str, str], set[str]], now: Mapping[str, User]) -> Iterator[Taken]:
+        for each in change.attributes:
+            marks = self._marks(each) if gone else set[str]()
+            if not marks or not marks <= gone.get((change.user.id, each.name.lower()), set()):
+                yield self._taken(change.user, each, now)
 
     def _taken_away(self, newer: Collection[str], users: Sequence[str]) -> dict[tuple[str, str], set[str]]:
         """By user and attribute what was there, as `_marks`, before one of these runs emptied it: nobody owns it since.

@@ -8,14 +8,14 @@ each has its own values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct, json
 from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, AttributeChange, Equality, Held, Owned, UserRef, Value
+from connector.model import OBJECT_CLASS, AttributeChange, Change, Equality, Held, Owned, UserRef, Value
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
 from connector.state.database import Database, Transaction, rows_of_users, sound
@@ -78,44 +78,53 @@ class Ownership:
         self,
         transaction: Transaction,
         run: str,
-        taken: Sequence[Taken],
+        changes: Sequence[Change],
+        taken_of: Callable[[Change], Iterable[Taken]],
         equality_of: Callable[[str], Equality],
+        *,
         newer: Collection[str] = (),
+        first: str | None = None,
     ) -> None:
-        """Note whose these attributes are, as this run has left them; what comes twice counts as it came last.
+        """Note whose the attributes of these changes are, as this run has left them; the last counts of several.
 
         `newer`: runs that began after this one, which is settled late. An attribute that they wrote stays as it is.
+        `first`: the job whose first values are, where nobody had any, whatever `taken_of` would say.
         """
-        users = {each.user.id: each.user for each in taken}
-        rules = {name: equality_of(name) for name in {each.change.name for each in taken}}
+        users = {change.user.id: change.user for change in changes}
+        rules = {name: equality_of(name) for name in {each.name for change in changes for each in change.attributes}}
         spelt = {name.lower(): name for name in rules}
         known: dict[str, dict[str, Attributes]] = {id_: {} for id_ in users}
         for row in self.of(list(users)):
             known[row.user.id][row.job] = {spelt.get(name.lower(), name): each for name, each in row.attributes.items()}
         touched: dict[tuple[str, str], None] = {}
         digest = lru_cache(_SHARED)(equality.digest)
-        for each in taken:
-            name, id_ = each.change.name, each.user.id
+        for change in changes:
+            id_ = change.user.id
             jobs = known[id_]
-            before = None
-            ours = jobs.get(each.job or "")
-            held: Sequence[str] = ()
-            if jobs and (len(jobs) > 1 or ours is None or name in ours):  # else nobody had this attribute
-                held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)]
-            if newer and any(jobs[job][name].run in newer for job in held):
+            if first is not None and not jobs and (fresh := _all_first(run, change, rules, digest)):
+                jobs[first] = fresh
+                touched[first, id_] = None
                 continue
-            there = {equality.digest(rules[name], equality.plain(value)) for value in each.there if held}
-            for job in held:
-                before = jobs[job].pop(name)
-                touched[job, id_] = None
-                if stays := tuple(value for value in before.values if value in there):
-                    jobs[job][name] = replace(before, values=stays)
-            if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
-                ours = jobs.setdefault(each.job, {})
-                also = ours[name].values if name in ours else ()
-                more = tuple([value for value in also if value not in now.values]) if also else ()
-                ours[name] = replace(now, values=(*now.values, *more)) if more else now
-                touched[each.job, id_] = None
+            for each in taken_of(change):
+                name, before = each.change.name, None
+                ours = jobs.get(each.job or "")
+                held: Sequence[str] = ()
+                if jobs and (len(jobs) > 1 or ours is None or name in ours):  # else nobody had this attribute
+                    held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)]
+                if newer and any(jobs[job][name].run in newer for job in held):
+                    continue
+                there = {equality.digest(rules[name], equality.plain(value)) for value in each.there if held}
+                for job in held:
+                    before = jobs[job].pop(name)
+                    touched[job, id_] = None
+                    if stays := tuple(value for value in before.values if value in there):
+                        jobs[job][name] = replace(before, values=stays)
+                if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
+                    ours = jobs.setdefault(each.job, {})
+                    also = ours[name].values if name in ours else ()
+                    more = tuple([value for value in also if value not in now.values]) if also else ()
+                    ours[name] = replace(now, values=(*now.values, *more)) if more else now
+                    touched[each.job, id_] = None
         self.keep(transaction, (Row(job, users[id_], known[id_][job]) for job, id_ in touched))
 
     def keep(self, transaction: Transaction, rows: Iterable[Row]) -> None:
@@ -145,6 +154,21 @@ def _meet(job: str, owned: Owned, taken: Taken) -> bool:
     return job == taken.job or not apart(owned.pattern, taken.change.pattern)
 
 
+def _all_first(
+    run: str, change: Change, rules: Mapping[str, Equality], digest: Callable[[Equality, Value], str]
+) -> Attributes | None:
+    """What is ours after a change that sets attributes which had no value, as nearly every one does; else None."""
+    found = {}
+    for each in change.attributes:
+        if each.old or each.secret or each.fingerprint or not each.new:
+            return None
+        values = [
+            digest(rules[each.name], value if type(value) is str else equality.plain(value)) for value in each.new
+        ]
+        found[each.name] = Owned(run, tuple(values), pattern=each.pattern)
+    return found
+
+
 def _owned(
     run: str, taken: Taken, before: Owned | None, rule: Equality, digest: Callable[[Equality, Value], str]
 ) -> Owned | None:
@@ -153,11 +177,8 @@ def _owned(
     A value that was there before, and that no job had written, is not ours for being kept.
     """
     change = taken.change
-    if before is None and not (change.old or change.secret or change.fingerprint):  # as nearly always
-        values: tuple[str, ...] = tuple([digest(rule, equality.plain(value)) for value in change.new])
-        return Owned(run, values, None, 1, taken.restored, change.pattern) if values else None
     if change.secret:
-        values = ()
+        values: tuple[str, ...] = ()
     else:
         digests = [digest(rule, equality.plain(value)) for value in change.new]
         if change.old:
