@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Final
 
 from connector.model import Change, Form, Kind, Look, UserRef
@@ -62,9 +61,9 @@ def _unlike(kind: Kind, total: int, of_rules: Counter[int | None]) -> Iterator[t
             yield change, f"the only user by {f'rule {change.rule}' if change.rule else 'a pin'}"
     yield from _exceptions(kind, _of_a_service, "looks like a service account")
     if kind.users >= FEW:
-        yield from _alone(kind, _container, "the only user in its container")
-        for name in kind.attributes:
-            yield from _alone(kind, partial(_shape, name), f"{name}: a value of another shape")
+        yield from _alone(kind, list(map(_container, kind.changes)), "the only user in its container")
+        for name, shapes in _shapes(kind).items():
+            yield from _alone(kind, shapes, f"{name}: a value of another shape")
 
 
 def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str, most: int = 1) -> Iterator[tuple[Change, str]]:
@@ -74,9 +73,8 @@ def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str, most: int
         yield from ((change, why) for change in found)
 
 
-def _alone(kind: Kind, key_of: Callable[[Change], str | None], why: str) -> Iterator[tuple[Change, str]]:
+def _alone(kind: Kind, keys: Sequence[str | None], why: str) -> Iterator[tuple[Change, str]]:
     """Those of a kind whose key no other has, if they are few; None: the key says nothing of that one."""
-    keys = [key_of(change) for change in kind.changes]
     counts = Counter(keys)
     found = [change for change, key in zip(kind.changes, keys, strict=True) if key is not None and counts[key] == 1]
     if len(found) <= max(1, kind.users // _SHARE):
@@ -98,14 +96,23 @@ def _of_a_service(change: Change) -> bool:
     return any(_SERVICE.search(text) for text in (own, account) if text)
 
 
-def _shape(name: str, change: Change) -> str | None:
-    """The shape of the first new value: letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    first = next((each.new[0] for each in change.attributes if each.name == name and each.new), None)
-    if not isinstance(first, str):
-        return None
-    if not first.isascii():
-        return _DIGIT.sub("9", _LETTERS.sub("a", first))
-    shape = first.translate(_KINDS)
+def _shapes(kind: Kind) -> dict[str, list[str | None]]:
+    """By attribute, for each change, the shape of the first new value."""
+    shapes: dict[str, list[str | None]] = {name: [None] * len(kind.changes) for name in kind.attributes}
+    known: dict[str, str] = {}  # one text for all users of a shape
+    for place, change in enumerate(kind.changes):
+        for each in change.attributes:
+            if each.new and each.name in shapes and isinstance(first := each.new[0], str):
+                shape = _shape(first)
+                shapes[each.name][place] = known.setdefault(shape, shape)
+    return shapes
+
+
+def _shape(text: str) -> str:
+    """Letters in a row are one `a`, each digit is a `9`, all else is itself."""
+    if not text.isascii():
+        return _DIGIT.sub("9", _LETTERS.sub("a", text))
+    shape = text.translate(_KINDS)
     while "aa" in shape:
         shape = shape.replace("aa", "a")
     return shape
