@@ -14,7 +14,7 @@ from typing import Any
 
 from connector.directories.common.ldap_filters import Equal, Or
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.requests import Edit, Modification, Scope, Search
+from connector.directories.ldap.requests import Edit, Scope, Search, modification
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD
 
 NUMBER = "SIPIdentityUserName"
@@ -59,7 +59,7 @@ def _searches(attribute: str, values: Iterable[str], attributes: tuple[str, ...]
 
 def _modify(change: dict[str, Any]) -> bytes:
     edits = [
-        Modification(Edit.ADD, each["name"], tuple(value.encode() for value in each["new"]))
+        modification(Edit.ADD, each["name"], tuple(value.encode() for value in each["new"]))
         for each in change["attributes"]
     ]
     return requests.modify(change["user"]["name"], edits)

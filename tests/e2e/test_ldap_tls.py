@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from connector.directories.ldap.framing import Framer
-from connector.directories.ldap.requests import Edit, Modification, modify
+from connector.directories.ldap.requests import Edit, modification, modify
 from connector.directories.ldap.responses import entry as decode
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.tls_stream import TlsSocket
@@ -113,7 +113,7 @@ def test_entries_in_records_of_their_own_and_in_pieces_of_records_all_come(versi
 @pytest.mark.parametrize("version", VERSIONS)
 def test_full_buffers_on_both_sides_are_no_deadlock(version: ssl.TLSVersion) -> None:
     """The server writes 16 MiB before it reads on, while as much is on its way to it."""
-    large = Modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
+    large = modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
 
     def serve(server: ssl.SSLSocket) -> None:
         framer = Framer()

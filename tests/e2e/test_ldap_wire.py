@@ -9,7 +9,7 @@ import pytest
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.framing import Frame
-from connector.directories.ldap.requests import Edit, Modification
+from connector.directories.ldap.requests import Edit, modification
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED
 from connector.directories.ldap.session import Flight, Operation
 from connector.errors import (
@@ -181,7 +181,7 @@ def test_a_wire_that_has_failed_stays_failed() -> None:
 
 def test_full_buffers_on_both_sides_are_no_deadlock() -> None:
     """The server writes 16 MiB before it reads on, while as much is on its way to it."""
-    large = Modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
+    large = modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
 
     def answer(frame: Frame) -> bytes:
         return (

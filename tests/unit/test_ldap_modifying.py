@@ -14,7 +14,7 @@ from connector.directories.common.ldap_filters import Present, parse
 from connector.directories.ldap import dialect, requests, results, rights
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.requests import Edit, Modification
+from connector.directories.ldap.requests import Edit, modification
 from connector.directories.ldap.responses import Response
 from connector.model import ID, AttributeChange, Change, Outcome, Result, Secret, User, UserRef
 
@@ -36,8 +36,8 @@ def edits(attribute: AttributeChange) -> bytes | None:
     return modifier().request(change(attribute))
 
 
-def modify(*changes: Modification) -> bytes:
-    return requests.modify(USER.name, changes)
+def modify(*modifications: bytes) -> bytes:
+    return requests.modify(USER.name, modifications)
 
 
 def secret(name: str, old: str, new: str) -> AttributeChange:
@@ -47,13 +47,13 @@ def secret(name: str, old: str, new: str) -> AttributeChange:
 def test_values_that_stay_are_not_sent() -> None:
     found = edits(AttributeChange("description", ("one", "Two"), ("TWO", "three"), pattern="*"))
     assert found == modify(
-        Modification(Edit.DELETE, "description", (b"one",)), Modification(Edit.ADD, "description", (b"three",))
+        modification(Edit.DELETE, "description", (b"one",)), modification(Edit.ADD, "description", (b"three",))
     )
     assert edits(AttributeChange("description", ("one",), ("ONE",))) is None
 
 
 def test_an_attribute_whose_values_cannot_be_compared_is_replaced_if_all_of_it_is_ours() -> None:
-    replaced = modify(Modification(Edit.REPLACE, "commPrivate", (b"true",)))
+    replaced = modify(modification(Edit.REPLACE, "commPrivate", (b"true",)))
     assert edits(AttributeChange("commPrivate", ("false",), ("true",))) == replaced
     assert edits(AttributeChange("commPrivate", ("false",), ("true",), pattern="*")) == replaced
     with pytest.raises(ForbiddenError, match="commPrivate has no equality rule"):
@@ -234,7 +234,7 @@ def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
 def test_values_are_changed_one_by_one_where_they_are_known_and_can_be_compared(
     attribute: AttributeChange, sent: list[tuple[Edit, list[bytes]]]
 ) -> None:
-    assert edits(attribute) == modify(*(Modification(kind, attribute.name, tuple(values)) for kind, values in sent))
+    assert edits(attribute) == modify(*(modification(kind, attribute.name, tuple(values)) for kind, values in sent))
 
 
 def test_where_nothing_is_known_of_values_that_are_ours_in_part_the_mapping_is_to_be_fixed() -> None:

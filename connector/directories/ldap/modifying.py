@@ -13,7 +13,7 @@ from connector.directories.common.ldap_filters import And, Equal, Filter, Not, O
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.requests import Edit, Modification
+from connector.directories.ldap.requests import Edit
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.rights import Advice, Right
 from connector.model import (
@@ -67,7 +67,7 @@ class Modifier(Struct, frozen=True, dict=True):
 
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
-        edits: list[Modification | bytes] = []
+        edits: list[bytes] = []
         for each in change.attributes:
             if each.old or not each.seen or not self._firsts(each.name, each.pattern)[0]:
                 edits += self._edits(each)
@@ -129,7 +129,7 @@ class Modifier(Struct, frozen=True, dict=True):
         wired = identity.wire(id_)
         return Or(()) if wired is None else Equal(identity.attribute, wired)
 
-    def _edits(self, change: AttributeChange) -> list[Modification]:
+    def _edits(self, change: AttributeChange) -> list[bytes]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.
 
         Where that cannot be, since the old value is unseen or the attribute's values cannot be compared, the attribute
@@ -142,17 +142,15 @@ class Modifier(Struct, frozen=True, dict=True):
             removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
             if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
-            edits = [Modification(Edit.DELETE, name, tuple(map(octets, removed)))] if removed else []
-            if added:
-                edits.append(Modification(Edit.ADD, name, tuple(map(octets, added))))
-            return edits
+            edits = ((Edit.DELETE, removed), (Edit.ADD, added))
+            return [requests.modification(edit, name, tuple(map(octets, values))) for edit, values in edits if values]
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(
                 f'{name} {why}, so single values cannot be changed. In the mapping, set `owns: "*"` for it'
             )
         first = change.seen and change.new and not change.old  # added, for there may be a value by now
-        return [Modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
+        return [requests.modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
 
     def _beliefs(self, change: Change, without: Collection[str]) -> Iterable[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
@@ -169,7 +167,7 @@ class Modifier(Struct, frozen=True, dict=True):
                 yield from (Equal(name, octets(value)) for value in attribute.old)
 
     @cached_property
-    def _alike(self) -> Callable[[str, tuple[Held, ...]], list[Modification]]:
+    def _alike(self) -> Callable[[str, tuple[Held, ...]], list[bytes]]:
         """The edits that add values which many users get."""
         return lru_cache(maxsize=1024)(lambda name, new: self._edits(AttributeChange(name, (), new)))
 

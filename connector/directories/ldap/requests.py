@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from connector.directories.common import ldap_filters
 from connector.directories.common.ldap_filters import Filter
@@ -44,14 +43,6 @@ class Edit(IntEnum):
     ADD = 0
     DELETE = 1
     REPLACE = 2
-
-
-class Modification(Struct, frozen=True, gc=False):
-    """One attribute of a modify request."""
-
-    edit: Edit
-    attribute: str
-    values: tuple[bytes, ...]
 
 
 class Search(Struct, frozen=True):
@@ -124,14 +115,13 @@ def search(request: Search, most: int = 0) -> bytes:
     )
 
 
-def modify(name: str, changes: Iterable[Modification | bytes]) -> bytes:
-    """A modify request: all of its changes, of which some may be encoded, or none."""
-    parts = (each if isinstance(each, bytes) else modification(*astuple(each)) for each in changes)
-    return ber.sequence((_text(name), ber.sequence(parts)), _MODIFY)
+def modify(name: str, modifications: Iterable[bytes]) -> bytes:
+    """A modify request: all of these, or none."""
+    return ber.sequence((_text(name), ber.sequence(modifications)), _MODIFY)
 
 
 def modification(edit: Edit, attribute: str, values: Sequence[bytes]) -> bytes:
-    """One attribute's part. Nearly every one has a single short value, and most octets in common with others."""
+    """An attribute's part of a modify request. Nearly all have one short value, and most octets in common."""
     if len(values) == 1 and (lead := _lead(edit, attribute, len(values[0]))):
         return lead + values[0]
     held = _name(attribute) + ber.sequence(map(_octets, values), ber.SET)
