@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from threading import get_ident
+from time import time_ns
 from typing import Any, Final
 
 Event = dict[str, Any]
@@ -39,10 +41,9 @@ class Log:
 
     def _log(self, level: int, event: str, details: Event) -> None:
         if level >= self._least:
-            time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             details["event"] = event
             details |= self.about | details
-            details["level"], details["timestamp"] = LEVELS[level], time
+            details["level"], details["timestamp"] = LEVELS[level], _time()
             held = self._held.get(get_ident()) if self._held else None
             if held is None:
                 self._take([details])
@@ -58,6 +59,17 @@ class Log:
         finally:
             del self._held[get_ident()]
             self._take(held)
+
+
+def _time() -> str:
+    seconds, rest = divmod(time_ns(), 1_000_000_000)
+    return f"{_until_second(seconds)}.{rest // 1000:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _until_second(seconds: int) -> str:
+    """Date and time of nearly all events of a second, without the part below it."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 log: Final = Log()
