@@ -104,8 +104,10 @@ def digest_of_plan(plan: Plan) -> str:
 
 
 def _attribute(each: AttributeChange) -> str:
-    if not (each.old or each.secret) and len(each.new) == 1 and plain_texts(each.new):  # as nearly always
-        return f"{_plain(each.name)}l;lt{len(each.new[0])}:{each.new[0]};;"
+    if not (each.old or each.secret) and len(each.new) == 1:  # as nearly always
+        value = each.new[0]
+        if type(value) is str and value.isascii():
+            return f"{_plain(each.name)}l;lt{len(value)}:{value};;"
     if is_secret(each):
         fingerprint = secret_fingerprint(each)
         said = (each.name, "secret", "set" if fingerprint else "clear", readable(fingerprint))

@@ -184,11 +184,13 @@ class Differ:
 
         A secret that nobody sees may be there.
         """
-        columns = [column for column in self._columns if self._makes(column, agent)]
-        wanted = {name: each.rule.secret for name, _, each in columns}
         differing: set[str | None] = set()
         if draft is not None:
             differing = {*(each.name for each in draft.planned if each.seen), *(each.attribute for each in draft.held)}
+        if differing.issuperset(self.attributes):
+            return False
+        columns = [column for column in self._columns if self._makes(column, agent)]
+        wanted = {name: each.rule.secret for name, _, each in columns}
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
 
