@@ -19,7 +19,7 @@ told      the journal has the outcome, and the audit and whoever watches were to
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -42,7 +42,7 @@ WriteId = tuple[str, str, Part]
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a write is."""
 
     PLANNED = "planned"
@@ -173,7 +173,7 @@ class Ledger:
 
     def _known(self, change: Change, outcome: Outcome) -> Outcome:
         """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
-        left_open = (change.user.id, change.digest, change.part) in self._left_open
+        left_open = self._left_open and (change.user.id, change.digest, change.part) in self._left_open
         if not left_open or outcome.open or outcome.result is Result.WRITTEN:
             return outcome
         return replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
