@@ -152,19 +152,21 @@ class Modifier(Struct, frozen=True, dict=True):
         first = change.seen and change.new and not change.old  # added, for there may be a value by now
         return [requests.modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
 
-    def _beliefs(self, change: Change, without: Collection[str]) -> Iterable[Filter | bytes]:
+    def _beliefs(self, change: Change, without: Collection[str]) -> list[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
 
         Old secrets are left to the deletion of their values, since a filter may end up in the server's log.
         """
+        found: list[Filter | bytes] = []
         for attribute in judged(change.attributes):
             name = attribute.name
             if name in without:
                 continue
             if not attribute.old:
-                yield from self._firsts(name, attribute.pattern)[1]
+                found += self._firsts(name, attribute.pattern)[1]
             elif self.rules(name).equality and not attribute.secret:
-                yield from (Equal(name, octets(value)) for value in attribute.old)
+                found += [Equal(name, octets(value)) for value in attribute.old]
+        return found
 
     @cached_property
     def _alike(self) -> Callable[[str, tuple[Held, ...]], list[bytes]]:
