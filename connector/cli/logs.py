@@ -51,7 +51,7 @@ class LogFile:
                     sys.stderr.write(f"Warning: the log is incomplete: {self.path}: {fault.strerror}\n")
 
     def flush(self) -> None:
-        """Each line is written at once."""
+        """Each piece is written at once."""
 
 
 def _is_log(begin: bytes) -> bool:
