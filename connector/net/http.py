@@ -3,24 +3,25 @@
 - Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
   .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
 - Redirects are not followed: they would take the token to another address.
-- httpcore, on which httpx stands, does all of it; what httpx adds is not used, and takes a tenth of a start.
+- h11 speaks HTTP on connections of our own (`connection.py`). A library for all of it takes a fifth of a start.
 - `timeout` bounds every wait for a connection or for more octets; ten times that, or `in_all`, an exchange as a whole.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 
-import httpcore
 from msgspec import Struct
 
 from connector import __version__
 from connector.errors import ConnectorError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
-from connector.net import counters
+from connector.net import counters, tls
+from connector.net.connection import Connection, Url
 from connector.net.deadlines import TIMEOUTS, Bound, Line
 from connector.net.http_errors import FAULTS, translated
 from connector.net.inflate import CutError, GarbledError, TooLongError, inflated
@@ -28,8 +29,6 @@ from connector.net.proxies import proxy_of
 
 ERROR_OCTETS: Final = 1 << 16
 """How much is read of an answer that is an error anyway."""
-IDLE_SECONDS: Final = 1.0
-"""How long a connection is kept unused: less than servers keep it, so that it is not cut under a request."""
 
 
 class Answer(Struct, frozen=True):
@@ -48,12 +47,13 @@ class Channel:
     """Requests to one server, one after the other; a context manager.
 
     `max_bytes`: octets that a body may have; `place`: the part of the job ("source") whose `max_bytes` and `timeout`
-    (seconds) these are, for messages. `headers` go with every request.
+    (seconds) these are, for messages. `headers` go with every request. Without `context` the system's authorities are
+    trusted; they are loaded when TLS is first spoken, since that takes as long as a dozen requests.
     """
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         headers: Mapping[str, str],
         *,
         timeout: float,
@@ -71,7 +71,7 @@ class Channel:
         self._line = Line()
         self._context = context
         self._headers = {"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json", **headers}
-        self._pools: dict[str, httpcore.ConnectionPool] = {}
+        self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +80,8 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        for connection in self._connections.values():
+            connection.close()
         self._line.close()
 
     def exchange(
@@ -96,55 +96,58 @@ class Channel:
         exchanging = Bound(self._line, self._allowed)
         start = self._clock()
         body = content if content or method in ("POST", "PUT", "PATCH") else None
-        followed = {
-            "trace": partial(self._trace, exchanging),
-            "timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._timeout),
-        }
+        sent = False
         try:
             url, host = _url(where)
             said = _encoded({"Host": host, **self._headers, **headers, "Accept-Encoding": "gzip"})
-            stream = self._pool(where).stream(method, url, headers=said, content=body, extensions=followed)
-            with exchanging, stream as response:
-                decoded = _decoded(response.headers)
-                octets = self._body(response, decoded, where, bound or self._max_bytes, start)
+            with exchanging, self._connection(where, url, exchanging) as connection:
+                sent = True
+                answer = connection.ask(method, host, url.target, said, body)
+                decoded = _decoded(answer.headers.raw_items())
+                chunks = self._in_time(connection.body(), where, start)
+                octets = self._body(answer.status_code, decoded, chunks, where, bound or self._max_bytes)
                 if not exchanging.passed:  # a body without a length would end with the connection, as if it were whole
-                    if response.status >= 400:
+                    if answer.status_code >= 400:
                         counters.failed(self._place)
-                    return Answer(response.status, decoded, octets, where)
+                    return Answer(answer.status_code, decoded, octets, where)
         except FAULTS as error:
-            fault = fault if exchanging.passed else translated(error, where, self._timeout)
+            fault = fault if exchanging.passed else translated(error, where, self._timeout, sent=sent)
         except IncompleteRead as found:
             fault = fault if exchanging.passed else found
         counters.failed(self._place)
         raise fault  # outside, for the library's error may hold the request, and with it the token
 
-    def _pool(self, where: str) -> httpcore.ConnectionPool:
-        """The connections to that server, straight or by the proxy that the environment names for it."""
+    def _connection(self, where: str, url: Url, exchanging: Bound) -> Connection:
+        """The connection to that server, if it is still good, else a new one."""
         origin = "/".join(where.split("/", 3)[:3])
-        if origin not in self._pools:
-            proxy = proxy_of(where)
-            self._pools[origin] = httpcore.ConnectionPool(self._context, keepalive_expiry=IDLE_SECONDS, proxy=proxy)
-        return self._pools[origin]
+        known = self._connections.get(origin)
+        if known is not None and known.ready:
+            return known
+        if known is not None:
+            known.close()
+        connected = partial(self._hold, exchanging)
+        made = self._connections[origin] = Connection(url, proxy_of(where), self._tls, self._timeout, connected)
+        return made
 
-    def _trace(self, exchanging: Bound, event: str, info: Mapping[str, Any]) -> None:
-        """What httpcore tells of an exchange: the connection, as soon as there is one, if that is in time."""
-        if event == "connection.connect_tcp.complete":
-            self._line.hold(info["return_value"].get_extra_info("socket"))
-            if exchanging.passed:
-                self._line.cut()
+    def _tls(self) -> ssl.SSLContext:
+        self._context = self._context or tls.context(None)
+        self._context.set_alpn_protocols(["http/1.1"])
+        return self._context
+
+    def _hold(self, exchanging: Bound, connected: socket.socket) -> None:
+        self._line.hold(connected)
+        if exchanging.passed:
+            self._line.cut()
 
     def _late(self, where: str) -> TruncatedError:
         setting = "" if self._in_all else f" ({TIMEOUTS} times {self._place}.timeout)"
         return TruncatedError(f"the answer did not end within {self._allowed:g} s{setting}", where=where)
 
-    def _body(
-        self, response: httpcore.Response, headers: Mapping[str, str], where: str, bound: int, start: float
-    ) -> bytes:
-        fine = 200 <= response.status < 300
+    def _body(self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes], where: str, bound: int) -> bytes:
+        fine = 200 <= status < 300
         pieces: list[bytes] = []
         encoding = headers.get("content-encoding", "")
         try:
-            chunks = self._in_time(response.iter_stream(), where, start)
             pieces.extend(inflated(chunks, encoding, bound if fine else ERROR_OCTETS))
         except CutError:
             raise UnreachableError(
@@ -176,15 +179,14 @@ def host_of_redirect(answer: Answer) -> str:
     return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
 
 
-def _url(where: str) -> tuple[httpcore.URL, str]:
-    """The address as httpcore takes it, and the Host that it has (RFC 9110 §7.2). Raises ValueError.
-
-    httpcore's own reading of a text loses what is behind a semicolon, and the brackets of an IPv6 address.
-    """
+def _url(where: str) -> tuple[Url, str]:
+    """The address, and the Host that it has (RFC 9110 §7.2). Raises ValueError."""
     parts = urlsplit(where.encode("ascii").decode())
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("not HTTP")
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    host = parts.netloc.rpartition("@")[2].lower().removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, " "))
-    return httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=parts.port, target=target), host
+    host = parts.netloc.rpartition("@")[2].lower().removesuffix({"http": ":80", "https": ":443"}[parts.scheme])
+    return Url(parts.scheme, (parts.hostname or "").encode(), parts.port, target.encode()), host
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

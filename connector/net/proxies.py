@@ -5,19 +5,19 @@ They are read as Python's `urllib.request` reads them: NO_PROXY is a list of hos
 
 from __future__ import annotations
 
+import base64
 import os
 from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
-import httpcore
-
 from connector.errors import FileError
+from connector.net.connection import Proxy, Url
 
 _WHERE: Final = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment"
 
 
-def proxy_of(where: str) -> httpcore.Proxy | None:
+def proxy_of(where: str) -> Proxy | None:
     """The proxy, with the user and password of its address; None where the address is asked straight.
 
     Raises FileError for one that is no HTTP proxy.
@@ -32,8 +32,8 @@ def proxy_of(where: str) -> httpcore.Proxy | None:
     if parts.scheme not in ("http", "https") or not host:
         raise FileError("only http:// and https:// proxies with a valid host and port are supported", where=_WHERE)
     user, password = (unquote_to_bytes(each or "") for each in (parts.username, parts.password))
-    url = httpcore.URL(scheme=parts.scheme, host=host, port=port, target="/")
-    return httpcore.Proxy(url, (user, password) if user else None)
+    known = [(b"Proxy-Authorization", b"Basic " + base64.b64encode(user + b":" + password))] if user else []
+    return Proxy(Url(parts.scheme, host.encode(), port), known)
 
 
 def _named(where: str) -> str:

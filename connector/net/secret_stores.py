@@ -80,7 +80,7 @@ class _Vault:
 
     def read(self) -> Secret:
         from connector.net import tls  # noqa: PLC0415  # loads ssl: only jobs with a secret in Vault need it
-        from connector.net.http import Channel  # noqa: PLC0415  # loads httpcore: only jobs with a secret in Vault need it
+        from connector.net.http import Channel  # noqa: PLC0415  # loads ssl and h11: only jobs with a secret in Vault need it
 
         headers = {"X-Vault-Request": "true"}
         if self._ref.namespace is not None:

@@ -35,7 +35,7 @@ def export(settings: Settings, summary: RunSummary) -> None:
 
 
 def _to_gateway(settings: Settings, summary: RunSummary) -> None:
-    from connector.net.http import Channel  # noqa: PLC0415  # loads httpcore: only jobs with a Pushgateway need it
+    from connector.net.http import Channel  # noqa: PLC0415  # loads ssl and h11: only jobs with a Pushgateway need it
 
     headers = {"Accept": "text/plain", "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     url = str(settings.pushgateway)

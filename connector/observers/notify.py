@@ -109,7 +109,7 @@ def _send(job: Notifying, target: Target, told: Notice) -> None:
     settings = job.notify
     assert settings
     if target.way == "webhook":
-        from connector.observers.webhook import post  # noqa: PLC0415  # loads httpcore: only who notifies a webhook needs it
+        from connector.observers.webhook import post  # noqa: PLC0415  # loads ssl and h11: only who notifies a webhook needs it
 
         assert settings.webhook
         where = job.where("notify", "webhook", "secret")

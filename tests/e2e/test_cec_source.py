@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -44,6 +44,7 @@ from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.cec.client import CecSource
 from connector.sources.file import FileSource
 from tests.support import faulty_cec as faults
+from tests.support.connect_proxy import ConnectProxy
 from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
 from tests.support.logs import logged
 
@@ -628,6 +629,46 @@ def test_a_proxy_is_told_the_user_and_password_of_its_address(monkeypatch: pytes
         failure(source("http://cec.example.test"), IncompleteRead)
     assert b64decode(proxy.asked[0]["proxy-authorization"].removeprefix("Basic ")) == "joe:s@crét".encode()
     assert proxy.asked[0]["host"] == "cec.example.test"
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_proxy_connects_with_a_server_of_https(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, ca_file: Path, secured: bool
+) -> None:
+    context = serving(authority, "127.0.0.1") if secured else None
+    with tenant(ssl_context=serving(authority, "127.0.0.1")) as cec, ConnectProxy(context) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.replace("://", "://joe:s%40cret@"))
+        if secured:
+            failure(source(cec.url, ca_file=ca_file, retries=0), UntrustedError)  # the job's file is for the server
+            monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+        assert source(cec.url, ca_file=ca_file).read().size == 2
+        (head,) = proxy.heads
+        assert head.startswith(f"CONNECT {cec.url.removeprefix('https://')} HTTP/1.1\r\nHost: ")
+        assert f"Proxy-Authorization: Basic {b64encode(b'joe:s@cret').decode()}\r\n" in head
+        assert [name for asked in cec.asked for name in asked if name.startswith("proxy")] == []
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_server_behind_a_proxy_is_checked_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, ca_file: Path, secured: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    context = serving(authority, "127.0.0.1") if secured else None
+    with ConnectProxy(context) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        with tenant(ssl_context=serving(authority, "other.example.test")) as cec:
+            failure(source(cec.url, ca_file=ca_file), UntrustedError)
+        with tenant() as cec:
+            failure(source(cec.url.replace("http:", "https:"), ca_file=ca_file), NoTlsError)
+        with tenant(query=for_ever(faults.reset), ssl_context=serving(authority, "127.0.0.1")) as cec:
+            failure(source(cec.url, ca_file=ca_file, retries=0), UnreachableError)
+
+
+def test_a_proxy_that_does_not_connect_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ConnectProxy(refuses=407) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        said = failure(source("https://cec.example.test", retries=0), UnreachableError)
+    assert "the proxy of the environment (HTTPS_PROXY) refused or failed" in said
 
 
 def test_a_host_is_named_as_the_address_has_it_and_a_semicolon_stays_in_the_path() -> None:

@@ -128,7 +128,7 @@ def test_a_plan_loads_no_library_that_it_can_do_without(openldap: World) -> None
     plain = {"urls": [openldap.server.url], "ca_file": None, "allow_plaintext": True}
     openldap.job(source=file_source(), directory=plain)
     loaded()
-    assert loaded() & {*NEEDLESS, "httpcore", "ssl"} == set()
+    assert loaded() & {*NEEDLESS, "h11", "ssl"} == set()
 
 
 def test_start_tls_and_several_addresses_of_which_the_first_is_down(world: World) -> None:

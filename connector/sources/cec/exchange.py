@@ -36,7 +36,7 @@ class Exchange(Channel):
         self._base = settings.url.rstrip("/")
         self._retries, self._sleep = settings.retries, sleep
         super().__init__(
-            tls.context(settings.ca_file),
+            tls.context(settings.ca_file) if settings.ca_file else None,
             settings.headers,
             timeout=settings.timeout,
             max_bytes=settings.max_bytes,

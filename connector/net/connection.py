@@ -1,0 +1,195 @@
+"""A connection to an HTTP server, straight or through a proxy. h11 speaks HTTP/1.1 on it."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final, Self, TypeVar
+
+import h11
+from msgspec import Struct
+
+from connector.net import tls
+
+T = TypeVar("T")
+IDLE_SECONDS: Final = 1.0
+"""How long a connection is kept unused: less than servers keep it, so that it is not cut under a request."""
+_PORTS: Final = {"http": 80, "https": 443}
+_PIECE: Final = 1 << 16
+_HEAD: Final = 100 << 10
+"""Octets that the head of an answer may have."""
+
+
+class Url(Struct, frozen=True):
+    """An address, as ASCII; `target` is its path and query (RFC 9112 §3.2)."""
+
+    scheme: str
+    host: bytes
+    port: int | None
+    target: bytes = b"/"
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.host.decode(), self.port or _PORTS[self.scheme]
+
+
+class Proxy(Struct, frozen=True):
+    """A proxy, and the headers that it wants."""
+
+    url: Url
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+class ProxyError(Exception):
+    """The proxy does not connect us with the server."""
+
+
+class Connection:
+    """An open connection. With each request it is entered, and left when the answer has been read.
+
+    `context`: of TLS with the server, asked for where there is some; a proxy is trusted by the system's authorities.
+    `connected` is told the TCP connection, before TLS. `timeout` bounds each wait, and the TLS handshake.
+    Raises OSError, ProxyError, h11.ProtocolError, ValueError.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        proxy: Proxy | None,
+        context: Callable[[], ssl.SSLContext],
+        timeout: float,
+        connected: Callable[[socket.socket], None],
+    ) -> None:
+        first = proxy.url if proxy else url
+        self._rested = -math.inf
+        self._stream: socket.socket | _Inner = (outer := socket.create_connection(first.place, timeout))
+        try:
+            connected(outer)
+            outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._begin()
+            if first.scheme == "https":
+                trusted = tls.context(None) if proxy else context()
+                self._stream = outer = _secured(outer, trusted, first.place[0])
+            if proxy and url.scheme == "https":
+                self._tunnel(url, proxy)
+                inner = _Inner if first.scheme == "https" else _secured
+                self._stream = inner(outer, context(), url.place[0])
+        except BaseException:
+            self.close()
+            raise
+        self._headers = proxy.headers if proxy and url.scheme == "http" else None
+
+    def _begin(self) -> None:
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD)
+
+    def _tunnel(self, url: Url, proxy: Proxy) -> None:
+        """Let the proxy connect us (RFC 9110 §9.3.6)."""
+        host, port = url.place
+        there = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        answer = self._asked(h11.Request(method="CONNECT", target=there, headers=[(b"Host", there), *proxy.headers]))
+        if not 200 <= answer.status_code < 300:
+            raise ProxyError
+        self._begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
+            self._protocol.start_next_cycle()
+            self._rested = time.monotonic()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self._rested = -math.inf
+        self._stream.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether another request may be sent: the server has neither closed the connection nor said anything since."""
+        if time.monotonic() - self._rested >= IDLE_SECONDS:
+            return False
+        waiting = select.poll()
+        waiting.register(self._stream, select.POLLIN)
+        return not waiting.poll(0)
+
+    def ask(
+        self, method: str, host: str, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes | None
+    ) -> h11.Response:
+        """The head of the answer to a request. `host`: as it is named in the address, with its port."""
+        if self._headers is not None:  # the proxy is told the whole address (RFC 9112 §3.2.2)
+            target, headers = b"http://" + host.encode() + target, [*headers, *self._headers]
+        if body is not None:
+            headers = [*headers, (b"Content-Length", b"%d" % len(body))]
+        return self._asked(h11.Request(method=method, target=target, headers=headers), body)
+
+    def _asked(self, request: h11.Request, body: bytes | None = None) -> h11.Response:
+        whole: list[h11.Event] = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]
+        octets = b"".join(self._protocol.send(event) or b"" for event in whole)
+        with suppress(ConnectionError, ssl.SSLError):  # it may have answered before it heard all; what it said is read
+            self._stream.sendall(octets)
+        while not isinstance(event := self._next(), h11.Response):
+            """An interim answer (RFC 9110 §15.2)."""
+        return event
+
+    def body(self) -> Iterator[bytes]:
+        while isinstance(event := self._next(), h11.Data):
+            yield bytes(event.data)
+
+    def _next(self) -> object:
+        """What h11 makes of the octets that come next: an event, or that there is none before the next request."""
+        while (event := self._protocol.next_event()) is h11.NEED_DATA:
+            octets = self._stream.recv(_PIECE)
+            if not octets and self._protocol.their_state is h11.SEND_RESPONSE:
+                raise h11.RemoteProtocolError("peer closed connection without an answer")
+            self._protocol.receive_data(octets)
+        return event
+
+
+def _secured(outer: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    return context.wrap_socket(outer, server_hostname=host)
+
+
+class _Inner:
+    """TLS with a server within TLS with a proxy: a socket of `ssl` cannot be put around another."""
+
+    def __init__(self, outer: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._done(self._tls.do_handshake)
+
+    def _done(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._outer.sendall(self._outgoing.read())
+            else:
+                self._outer.sendall(self._outgoing.read())
+                return done
+            if octets := self._outer.recv(_PIECE):
+                self._incoming.write(octets)
+            else:
+                self._incoming.write_eof()
+
+    def recv(self, size: int) -> bytes:
+        with suppress(ssl.SSLEOFError):  # whether all had come is seen by the length that HTTP says
+            return self._done(partial(self._tls.read, size))
+        return b""
+
+    def sendall(self, octets: bytes) -> None:
+        self._done(partial(self._tls.write, octets))
+
+    def fileno(self) -> int:
+        return self._outer.fileno()
+
+    def close(self) -> None:
+        self._outer.close()
