@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 import select
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 import h11
 from msgspec import Struct
 
-from connector.net import tls
+if TYPE_CHECKING:
+    import ssl
 
-T = TypeVar("T")
+    from connector.net.tls import Inner
+
 IDLE_SECONDS: Final = 1.0
 """How long a connection is kept unused: less than servers keep it, so that it is not cut under a request."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -68,18 +67,17 @@ class Connection:
     ) -> None:
         first = proxy.url if proxy else url
         self._rested = -math.inf
-        self._stream: socket.socket | _Inner = (outer := socket.create_connection(first.place, timeout))
+        connecting = socket.create_connection(first.place, timeout)
+        self._stream: socket.socket | Inner = connecting
         try:
-            connected(outer)
-            outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected(connecting)
+            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._begin()
             if first.scheme == "https":
-                trusted = tls.context(None) if proxy else context()
-                self._stream = outer = _secured(outer, trusted, first.place[0])
+                self._secure(first, None if proxy else context())
             if proxy and url.scheme == "https":
                 self._tunnel(url, proxy)
-                inner = _Inner if first.scheme == "https" else _secured
-                self._stream = inner(outer, context(), url.place[0])
+                self._secure(url, context())
         except BaseException:
             self.close()
             raise
@@ -87,6 +85,11 @@ class Connection:
 
     def _begin(self) -> None:
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD)
+
+    def _secure(self, url: Url, context: ssl.SSLContext | None) -> None:
+        from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, plain HTTP needs none
+
+        self._stream = tls.secured(self._stream, context or tls.context(None), url.place[0])
 
     def _tunnel(self, url: Url, proxy: Proxy) -> None:
         """Let the proxy connect us (RFC 9110 §9.3.6)."""
@@ -133,8 +136,12 @@ class Connection:
     def _asked(self, request: h11.Request, body: bytes | None = None) -> h11.Response:
         whole: list[h11.Event] = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]
         octets = b"".join(self._protocol.send(event) or b"" for event in whole)
-        with suppress(ConnectionError, ssl.SSLError):  # it may have answered before it heard all; what it said is read
+        try:
             self._stream.sendall(octets)
+        except OSError as fault:
+            if isinstance(fault, TimeoutError):
+                raise
+            # else it has closed before it heard all; what it said before that is read
         while not isinstance(event := self._next(), h11.Response):
             """An interim answer (RFC 9110 §15.2)."""
         return event
@@ -151,45 +158,3 @@ class Connection:
                 raise h11.RemoteProtocolError("peer closed connection without an answer")
             self._protocol.receive_data(octets)
         return event
-
-
-def _secured(outer: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
-    return context.wrap_socket(outer, server_hostname=host)
-
-
-class _Inner:
-    """TLS with a server within TLS with a proxy: a socket of `ssl` cannot be put around another."""
-
-    def __init__(self, outer: socket.socket, context: ssl.SSLContext, host: str) -> None:
-        self._outer = outer
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._done(self._tls.do_handshake)
-
-    def _done(self, step: Callable[[], T]) -> T:
-        while True:
-            try:
-                done = step()
-            except ssl.SSLWantReadError:
-                self._outer.sendall(self._outgoing.read())
-            else:
-                self._outer.sendall(self._outgoing.read())
-                return done
-            if octets := self._outer.recv(_PIECE):
-                self._incoming.write(octets)
-            else:
-                self._incoming.write_eof()
-
-    def recv(self, size: int) -> bytes:
-        with suppress(ssl.SSLEOFError):  # whether all had come is seen by the length that HTTP says
-            return self._done(partial(self._tls.read, size))
-        return b""
-
-    def sendall(self, octets: bytes) -> None:
-        self._done(partial(self._tls.write, octets))
-
-    def fileno(self) -> int:
-        return self._outer.fileno()
-
-    def close(self) -> None:
-        self._outer.close()

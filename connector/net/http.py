@@ -10,22 +10,24 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
 
 from connector import __version__
 from connector.errors import ConnectorError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
-from connector.net import counters, tls
+from connector.net import counters
 from connector.net.connection import Connection, Url
 from connector.net.deadlines import TIMEOUTS, Bound, Line
 from connector.net.http_errors import FAULTS, translated
 from connector.net.inflate import CutError, GarbledError, TooLongError, inflated
 from connector.net.proxies import proxy_of
+
+if TYPE_CHECKING:
+    import ssl
 
 ERROR_OCTETS: Final = 1 << 16
 """How much is read of an answer that is an error anyway."""
@@ -130,6 +132,8 @@ class Channel:
         return made
 
     def _tls(self) -> ssl.SSLContext:
+        from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: plain HTTP needs none
+
         self._context = self._context or tls.context(None)
         self._context.set_alpn_protocols(["http/1.1"])
         return self._context

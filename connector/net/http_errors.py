@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Final
 
 import h11
 
-from connector.errors import DeniedError, IncompleteRead, MalformedError, NoTlsError, UnreachableError, UntrustedError
+from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.net.connection import ProxyError
-from connector.net.tls import NO_TLS
 from connector.regex import regex
 
 FAULTS: Final = (OSError, ProxyError, h11.ProtocolError, ValueError)
@@ -17,7 +15,6 @@ FAULTS: Final = (OSError, ProxyError, h11.ProtocolError, ValueError)
 _CUT: Final = regex(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = "peer closed connection"
 """How h11 begins where an answer is cut."""
-_OUR_CERTIFICATE: Final = regex(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
 def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> IncompleteRead:
@@ -25,13 +22,10 @@ def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> I
 
     `sent`: there was a connection already, so the request may have been sent.
     """
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return UntrustedError(f"the server's certificate is not trusted: {error.verify_message}", where=where)
-    if isinstance(error, ssl.SSLError) and error.reason == NO_TLS:
-        return NoTlsError("what answers there speaks no TLS", where=where)
-    if isinstance(error, ssl.SSLError) and _OUR_CERTIFICATE.search(error.reason or ""):
-        # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
-        return DeniedError(f"the server refused the TLS connection: {error.reason}", where=where)
+    from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: plain HTTP that does not fail needs none
+
+    if fault := tls.fault_of(error, where):
+        return fault
     if isinstance(error, h11.RemoteProtocolError):
         return _broken(str(error), where, sent=sent)
     if isinstance(error, h11.ProtocolError) or not isinstance(error, OSError | ProxyError):
@@ -54,7 +48,6 @@ def _broken(text: str, where: str, *, sent: bool) -> IncompleteRead:
     return UnreachableError(said, where=where, sent=sent)
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'no reason given'}"
-    return (isinstance(error, OSError) and error.strerror) or "no reason given"
+def _why(error: OSError) -> str:
+    reason = getattr(error, "reason", None)  # only errors of TLS have one
+    return f"TLS: {reason}" if reason else error.strerror or "no reason given"

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
-from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -71,14 +70,14 @@ class CecSource:
     def _query(self, exchange: Exchange) -> Answer:
         path = self._settings.path
         answer = self._authorised(exchange, path)
-        if answer.status == HTTPStatus.NOT_FOUND and (other := _other_spelling(path)):
+        if answer.status == 404 and (other := _other_spelling(path)):
             log.warning("agent query not found, trying the other spelling", path=path, other=other)
             first, path = answer, other
             answer = self._authorised(exchange, path)
-            if answer.status == HTTPStatus.NOT_FOUND:
+            if answer.status == 404:
                 both = f"{exchange.summary(first)}, and {exchange.summary(answer)} at {path}"
                 raise IncompleteRead(f"no agent query at either spelling of its path: {both}", where=first.where)
-        if answer.status != HTTPStatus.OK:
+        if answer.status != 200:
             raise exchange.failure(answer, "the agent query")
         log.info("agent query answered", path=path, octets=len(answer.body))
         return answer

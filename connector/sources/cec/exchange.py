@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Final
 
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
-from connector.net import tls
 from connector.net.http import Answer, Channel, host_of_redirect
 from connector.net.quoting import looks_like, phrase
 from connector.net.retry import seconds_to_wait
@@ -15,7 +13,7 @@ from connector.runtime.log import log
 from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.envelopes import envelope_in
 
-REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+REFUSED: Final = (401, 403)
 LONGEST: Final = 120.0
 """Seconds that `Retry-After` is honoured for at most."""
 
@@ -35,8 +33,13 @@ class Exchange(Channel):
         self.hide = hide
         self._base = settings.url.rstrip("/")
         self._retries, self._sleep = settings.retries, sleep
+        context = None
+        if settings.ca_file:
+            from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: plain HTTP needs none
+
+            context = tls.context(settings.ca_file)
         super().__init__(
-            tls.context(settings.ca_file) if settings.ca_file else None,
+            context,
             settings.headers,
             timeout=settings.timeout,
             max_bytes=settings.max_bytes,
@@ -58,7 +61,7 @@ class Exchange(Channel):
                     raise
                 self._pause(attempt, str(fault), None)
             else:
-                passing = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500  # RFC 9110 §15.6
+                passing = answer.status == 429 or answer.status >= 500  # RFC 9110 §15.6
                 if attempt > self._retries or not passing:
                     return answer
                 self._pause(attempt, f"status {answer.status}", answer.headers)

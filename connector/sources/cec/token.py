@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -34,7 +33,7 @@ def fetch(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
     """A new token and its seconds. Raises DeniedError, or another kind of IncompleteRead."""
     headers = {"Content-Type": "application/json", "X-Token-Expire": str(ASKED_SECONDS)}
     answer = exchange.send("POST", path, headers, content=credentials, bound=MAX_OCTETS)
-    if answer.status != HTTPStatus.OK:
+    if answer.status != 200:
         raise exchange.failure(answer, "the token call")
     return _read(exchange, answer)
 
