@@ -22,7 +22,6 @@ from connector.model import (
     Plan,
     Result,
 )
-from connector.planfile import sha256_of
 from connector.reconcile.matching.selection import EVERYBODY, Selection, selected
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
@@ -120,6 +119,8 @@ def dry_run(
     """
     plan = compared(context, make_plan(context, only).plan, before, by, some=bool(only))
     if save:
+        from connector.planfile import sha256_of
+
         context.state.keep(plan, context.reader.describe().identity, file=sha256_of(plan))
     return _shown(context, plan, show)
 
@@ -189,6 +190,8 @@ def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
     """Show what would take a run back. `save`: the plan is for `undo --plan`."""
     plan = make_undo(context)
     if save:
+        from connector.planfile import sha256_of
+
         context.state.keep(plan, context.wrote_to, undoes=context.run, file=sha256_of(plan))
     return _shown(context, plan, show)
 

@@ -100,7 +100,6 @@ class Shower:
                 raise UsageError("this is one of the job's own files. Name another file", where=str(path))
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
-        from connector.planfile import save, write_out
         from connector.reports import document, text
         from connector.reports.text import NARROW
 
@@ -129,14 +128,20 @@ class Shower:
             if outcomes is None and self.writes and getattr(sys.stdout, "unread", False):
                 raise UnreadError("its reader has gone before the plan was shown whole", where="standard output")
         finally:
-            for path, render in self._reports:
-                write_out(path, render(plan, outcomes))
-            if self._save is not None and outcomes is None:
-                save(self._save, plan)
+            if self._reports or self._save is not None:
+                self._write(plan, outcomes)
         if outcomes is None and self.accept not in (None, plan.digest):
             say([f"The accepted digest {self.accept} is not that of this plan. Review this plan.\n"])
         if outcomes is None and self.signed and plan.digest != self.signed and plan.refusals:
             say(["The signatures do not lift this refusal, which came up after the plan was made.\n"])
+
+    def _write(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        from connector.planfile import save, write_out
+
+        for path, render in self._reports:
+            write_out(path, render(plan, outcomes))
+        if self._save is not None and outcomes is None:
+            save(self._save, plan)
 
     def _permitted(self, plan: Plan) -> bool:
         return plan.is_permitted(self.signed or self.accept) and ON_HOLD not in dict(plan.about)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache, partial
@@ -210,7 +209,7 @@ def _opened(
                 limits=_limits(job, mapping),
                 read=settings.directory.read,
                 state=state,
-                fingerprint=fingerprinter(key or Secret(secrets.token_hex(32))),  # where none is kept, one for this run
+                fingerprint=fingerprinter(key or Secret(os.urandom(32).hex())),  # where none is kept, one for this run
                 sealer=Sealer(key),
                 pace=Pace(tuple(settings.ramp), settings.max_failures, settings.directory.settle_time),
                 exclude=_exclude_list(settings),

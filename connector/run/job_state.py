@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -78,6 +76,8 @@ def hold_on(path: Path) -> tuple[str, str] | None:
 
 def try_state(path: Path) -> None:
     """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
+    import tempfile  # noqa: PLC0415  # loads four compressors and `random`: only `check` tries a state
+
     job = jobs.load(path)
     if job.state_path is not None:
         where = Path(os.path.realpath(job.state_path)).parent
@@ -119,7 +119,7 @@ def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Finge
         raise UsageError("this job has no `audit` section. Add one", where=str(path))
     with kept_state(job) as state, state.leases(job.name) if state else nullcontext():
         key = key_of(job, state, needed=False) if state else None
-        fingerprint = fingerprinter(key or Secret(secrets.token_hex(32)))
+        fingerprint = fingerprinter(key or Secret(os.urandom(32).hex()))
         yield job, state.telling.of(job.name, Sealer(key)) if state else None, fingerprint
 
 

@@ -111,13 +111,6 @@ class _Agents(Struct):
     agents: Raw = Raw()
 
 
-_all_full = msgspec.json.Decoder(_AllFull)
-_whole = msgspec.json.Decoder(_Whole)
-_one_by_one = msgspec.json.Decoder(_OneByOne)
-_agents = msgspec.json.Decoder(_Agents)
-_many = msgspec.json.Decoder(list[_Record])
-
-
 def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bool = True) -> Tenant:
     """The tenant in a body; `hide`: secrets that an error text of the other side must not repeat.
 
@@ -150,7 +143,7 @@ def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Inval
         text = b"[%b]" % b",".join(batch)
         if not _suspicious(text):
             with suppress(msgspec.DecodeError):  # one of these does not fit
-                records = _many.decode(text)
+                records = msgspec.json.decode(text, type=list[_Record])
                 said = _said(records)
                 if text.count(b":") == sum(said.values()) or _named_once(text, said):
                     agents += _made(records, passwords)
@@ -276,7 +269,7 @@ def _taken(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
     said = {} if whole is None else _said(whole.agents or [])
     if whole is not None and text.count(b":") == whole.colons() + sum(said.values()):
         return whole
-    answer = whole if whole is not None and _named_once(text, said) else _one_by_one.decode(text)
+    answer = whole if whole is not None and _named_once(text, said) else msgspec.json.decode(text, type=_OneByOne)
     objects = sum(not isinstance(each, Raw) or bytes(each).lstrip()[:1] == b"{" for each in answer.agents or ())
     if too_deep(text, LEVELS, ordinary=objects):
         raise MalformedError(_TOO_DEEP, where=where)
@@ -287,15 +280,15 @@ def _taken(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
 def _at_once(text: bytes) -> _AllFull | _Whole | None:
     """The answer, if all of its records fit."""
     with suppress(msgspec.ValidationError):  # some record lacks a member
-        return _all_full.decode(text)
+        return msgspec.json.decode(text, type=_AllFull)
     with suppress(msgspec.ValidationError):  # some record does not fit, or the answer itself: see which
-        return _whole.decode(text)
+        return msgspec.json.decode(text, type=_Whole)
     return None
 
 
 def _said_once(text: bytes, where: str) -> None:
     """Refuse an answer that says one of its own members twice. What stands in the last `agents` is left out."""
-    last = _agents.decode(text).agents
+    last = msgspec.json.decode(text, type=_Agents).agents
     rest = text.replace(last, b"null", 1) if last else text
     names = [name for name, _ in json.loads(rest, object_pairs_hook=list, parse_int=str)]
     for name in _OneByOne.__struct_encode_fields__:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +56,7 @@ def _read(path: Path, flags: int) -> bytes:
         fcntl.flock(handle, fcntl.LOCK_EX if flags & os.O_CREAT else fcntl.LOCK_SH)
         key = os.read(handle, _MOST).strip()
         if not key and flags & os.O_CREAT:
-            key = secrets.token_hex(32).encode()
+            key = os.urandom(32).hex().encode()
             try:
                 os.pwrite(handle, key + b"\n", 0)
                 os.fsync(handle)

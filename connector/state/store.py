@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import json
 from msgspec.structs import astuple, replace
@@ -23,18 +23,20 @@ from connector.state.attempts import NEXT, Attempts
 from connector.state.database import Database
 from connector.state.documents import Documents
 from connector.state.drawn import DrawnPlans
-from connector.state.forgetting import Forgetting
 from connector.state.history import TO_LIST, History
-from connector.state.inspection import Contents, contents, faults
 from connector.state.journal import Ours, RunJournal
 from connector.state.journal_rows import STEPS, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
-from connector.state.pruning import Pruning
 from connector.state.sealing import Sealer, key_name
 from connector.state.sqlite import Sqlite
 from connector.state.telling import Telling
 from connector.state.ticks import Ticks
+
+if TYPE_CHECKING:
+    from connector.state.forgetting import Forgetting
+    from connector.state.inspection import Contents
+    from connector.state.pruning import Pruning
 
 _OF_JOBS: Final = (
     "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
@@ -51,7 +53,7 @@ def open_state(url: str | None) -> Store:
         return Store(Sqlite(None))
     if url.startswith("sqlite:///"):
         return Store(Sqlite(Path(url.removeprefix("sqlite:///"))))
-    from connector.state.postgresql import PostgreSQL  # noqa: PLC0415  # an extra that only such a job needs
+    from connector.state.postgresql import PostgreSQL
 
     return Store(PostgreSQL(url))
 
@@ -125,10 +127,14 @@ class Store:
 
     def contents(self, job: str) -> Contents:
         """What it holds of a job."""
+        from connector.state.inspection import contents
+
         return contents(self._database, job)
 
     def faults(self, job: str, sealer: Sealer) -> list[str]:
         """What is wrong with it, as far as this job needs it."""
+        from connector.state.inspection import faults
+
         return list(faults(self._database, job, sealer))
 
     def back_up(self, path: Path) -> None:
@@ -137,10 +143,14 @@ class Store:
 
     def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
         """Taking out runs of a job that ended before a time. `audited`: it has an audit, which may lack writes."""
+        from connector.state.pruning import Pruning
+
         return Pruning(self._database, job, before, audited=audited)
 
     def forgetting(self, job: str, *, audited: bool) -> Forgetting:
         """Taking a person out of what is known of a job; `audited` as above."""
+        from connector.state.forgetting import Forgetting
+
         return Forgetting(self._database, job, audited=audited)
 
     def ticks(self, job: str) -> Ticks:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
 
 from connector.regex import regex
@@ -102,8 +101,8 @@ def _looks(text: str, looks: Mapping[str, str]) -> Iterator[str]:
 
 def _kin(letter: str) -> str:
     """The letters of its kind, which alone are put into its place or beside it."""
-    if letter in digits:
-        return digits
+    if letter in "0123456789":
+        return "0123456789"
     if letter in _SEPARATORS:
         return _SEPARATORS
-    return ascii_uppercase if letter.isupper() else ascii_lowercase
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter.isupper() else "abcdefghijklmnopqrstuvwxyz"
