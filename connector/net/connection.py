@@ -87,7 +87,7 @@ class Connection:
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD)
 
     def _secure(self, url: Url, context: ssl.SSLContext | None) -> None:
-        from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, plain HTTP needs none
+        from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: plain HTTP needs none
 
         self._stream = tls.secured(self._stream, context or tls.context(None), url.place[0])
 
@@ -96,7 +96,7 @@ class Connection:
         host, port = url.place
         there = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
         answer = self._asked(h11.Request(method="CONNECT", target=there, headers=[(b"Host", there), *proxy.headers]))
-        if not 200 <= answer.status_code < 300:
+        if not 200 <= answer.status_code < 300 or self._protocol.trailing_data[0]:  # the server's own would be in TLS
             raise ProxyError
         self._begin()
 
@@ -104,11 +104,12 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
-            self._protocol.start_next_cycle()
-            self._rested = time.monotonic()
-        else:
+        whole = self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE
+        if not whole or self._protocol.trailing_data[0]:  # octets that nobody asked for would pass for the next answer
             self.close()
+            return
+        self._protocol.start_next_cycle()
+        self._rested = time.monotonic()
 
     def close(self) -> None:
         self._rested = -math.inf
@@ -143,7 +144,7 @@ class Connection:
                 raise
             # else it has closed before it heard all; what it said before that is read
         while not isinstance(event := self._next(), h11.Response):
-            """An interim answer (RFC 9110 §15.2)."""
+            continue  # an interim answer (RFC 9110 §15.2)
         return event
 
     def body(self) -> Iterator[bytes]:

@@ -46,6 +46,7 @@ from connector.sources.file import FileSource
 from tests.support import faulty_cec as faults
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
+from tests.support.http_server import HttpServer, said
 from tests.support.logs import logged
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"
@@ -703,6 +704,18 @@ def test_a_header_that_is_none_is_malformed_and_not_repeated() -> None:
                 channel.exchange("GET", where, said)
             assert CANARY not in repr(caught.value)
             assert caught.value.__context__ is None
+
+
+def test_octets_behind_an_answer_are_no_answer_to_the_next_request() -> None:
+    def twice(handler: Any) -> None:
+        handler.wfile.write(b"".join(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%b" % each for each in (b"a", b"b")))
+
+    with (
+        HttpServer([twice, said(200, b"c")]) as server,
+        Channel(None, {}, timeout=5, max_bytes=9, place="source", clock=time.monotonic) as channel,
+    ):
+        assert [channel.exchange("GET", server.url, {}).body for _ in range(2)] == [b"a", b"c"]
+        assert server.connections == 2
 
 
 @pytest.mark.parametrize("names", ["127.0.0.1", "cec.example.test, 127.0.0.1", "*"])
