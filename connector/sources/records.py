@@ -309,9 +309,10 @@ def _not_json(text: bytes, reason: str) -> str:
 
 
 def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collection[str]) -> None:
+    if answer.agents is not None and answer.success:
+        return
     said = answer.describe(hide)
     if answer.agents is None:
         why = f"an error in place of agents: {said}" if said else f"no `agents` in it. An answer is {_SHAPE}"
         raise MalformedError(why, where=where)
-    if not answer.success:
-        raise MalformedError(f"agents together with an error, so perhaps incomplete: {said}", where=where)
+    raise MalformedError(f"agents together with an error, so perhaps incomplete: {said}", where=where)
