@@ -29,7 +29,7 @@ NO_CACHE = {"XDG_CACHE_HOME": "/dev/null"}
 """What makes every run of a job read its files as the first one does."""
 LIBRARIES = {
     "LDIF": "click, hashlib, msgspec, sqlite3",
-    "CEC and LDAP": "click, h11, hashlib, msgspec, sqlite3, ssl",
+    "CEC and LDAP": "click, h11, hashlib, msgspec, sqlite3",
 }
 """What a plan loads of others: the least that its start can be."""
 
