@@ -224,17 +224,21 @@ def settle_secrets(
     """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
     All else stays open, and may be ours, until a run writes the same attributes; also what was `denied`, for it may
-    arrive late.
+    arrive late, and what was to be cleared at another server: here it may never have been.
     """
     found: list[_Found] = []
     left = []
     for step in settled.left:
-        if all(confirmed.get((user, name)) == print_ for user, name, print_ in settled.unknown(step)):
+        here = not step.server or without(step.server, description.server) != step.server
+        unknown = settled.unknown(step)
+        if all(confirmed.get((id_, name)) == print_ and (here or print_) for id_, name, print_ in unknown):
             why = "not confirmed at first; the values are there"
             found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
         else:
             left.append(step)
     _settle(context, description, _once(context, description, found, settled))
+    gone = [slot for slot, print_ in confirmed.items() if not print_]
+    context.state.memory(description.identity, context.job).note_gone(gone, description.server)
     return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
 
 

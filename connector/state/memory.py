@@ -270,6 +270,27 @@ class DirectoryMemory(JobNotes):
         with self._database.writing() as transaction:
             self._ownership.keep(transaction, last.values())
 
+    def note_gone(self, gone: Collection[tuple[str, str]], server: str) -> None:
+        """Forget who wrote secrets, by user id and attribute, that were there at this server and are gone.
+
+        What was written at another server stays ours, for this one may not have heard of it yet. So does what an open
+        write is about, which has to be compared to be settled.
+        """
+        open_ = {(each.user.id, name.lower()) for each in self.unsettled() for name in each.attributes} if gone else ()
+        slots = {(id_, name.lower()) for id_, name in gone}.difference(open_)
+        rows = []
+        for row in self._ownership.of(sorted({id_ for id_, _ in slots})):
+            id_ = row.user.id
+            runs = {name: each.run for name, each in row.attributes.items() if (id_, name.lower()) in slots}
+            past = self.past([id_]).get(id_, ()) if runs else ()
+            had = {(run, each.name.lower()) for run, at, each in past if at in ("", server) and each.fingerprint}
+            left = {name: each for name, each in row.attributes.items() if (runs.get(name), name.lower()) not in had}
+            if len(left) < len(row.attributes):
+                rows.append(replace(row, attributes=left))
+        if rows:
+            with self._database.writing() as transaction:
+                self._ownership.keep(transaction, rows)
+
     def _unclaimed(self) -> frozenset[tuple[str, str]]:
         """Other jobs, each with the users that it wrote to and that its last complete apply did not claim."""
         query = "select job, user_id from stale where directory = ? and job <> ?"

@@ -566,7 +566,8 @@ def line_and_password(replicas: Replicas) -> dict[str, tuple[object, ...]]:
     return {name: values[name] for name in (LINE, PASSWORD) if name in values}
 
 
-@pytest.mark.parametrize(("sent", "compares"), [(False, False), (False, True), (True, False)])
+@pytest.mark.parametrize("compares", [False, True])
+@pytest.mark.parametrize("sent", [False, True])
 def test_a_line_that_another_server_took_away_does_not_make_a_password_ours(compares: bool, sent: bool) -> None:
     """What nobody has written would be cleared as ours, whoever writes it next; what was written is cleared."""
     replicas = a_line_that_went(compares=compares, sent=sent)

@@ -1,0 +1,131 @@
+"""Law 8 with replicas: of a password that nobody sees, only what stands is ours, whatever is known of it, and when.
+
+Runs that die at either server set and clear it, beside a line that is seen. In the end everybody has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec import Struct
+
+from connector.model import Agent, Secret, Tenant
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from tests.support.memory import MemoryStore
+from tests.support.mortal import DeathError
+from tests.support.replicas import SERVERS, Replicas, ours
+from tests.support.worlds import BASE, World
+
+LINE, PASSWORD = "SIPIdentityUserName", "SIPIdentityPassword"
+MAPPING = Mapping(
+    (MatchRule(Template.parse("{accountCode}"), "uid"),),
+    (
+        AttributeRule(LINE, Template.parse("{sipAccount}"), owns="*", when_absent="clear"),
+        AttributeRule(PASSWORD, Template.parse("{sipPwd}"), owns="*", secret=True, when_absent="clear"),
+    ),
+    stale="clear",
+)
+LEFT = Tenant([Agent(9, "nobody")])
+law = settings(max_examples=100, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+
+
+class Step(Struct, frozen=True):
+    """A run at a server, after all has `arrived` there or not. It ends, or dies right before or after its write."""
+
+    server: str
+    arrived: bool
+    agent: Agent
+    dies: str
+
+
+agents = st.sampled_from(
+    [Agent(1, "u0", line, Secret(secret) if secret else None) for line in (None, "71") for secret in (None, "canary-1")]
+    + [Agent(9, "nobody")]
+)
+steps = st.builds(Step, st.sampled_from(SERVERS), st.booleans(), agents, st.sampled_from(["", "before", "after"]))
+
+
+def killed(replicas: Replicas, when: str) -> Callable[[], None]:
+    """What befalls a run right before its write."""
+
+    def dies() -> None:
+        raise DeathError
+
+    def dies_next() -> None:
+        replicas.fate.last = replicas.fate.calls + 1
+
+    return {"before": dies, "after": dies_next}.get(when, lambda: None)
+
+
+def one_user(*, compares: bool) -> Replicas:
+    entry = {"objectClass": ["inetOrgPerson", "SIPIdentity"], "uid": ["u0"]}
+    store = MemoryStore({"id-0": (f"uid=u0,{BASE}", entry)}, hidden=[PASSWORD], compares=compares)
+    return Replicas(World(LEFT, store, MAPPING))
+
+
+@pytest.mark.slow
+@law
+@given(st.lists(steps, min_size=2, max_size=5), st.booleans())
+def test_nobody_elses_password_is_ours(steps: list[Step], compares: bool) -> None:
+    """What somebody sets once all of ours is cleared stays."""
+    replicas = one_user(compares=compares)
+    for each in steps:
+        if each.arrived:
+            replicas.converge()
+        replicas.serve(each.server)
+        replicas.world.tenant = Tenant([each.agent])
+        replicas.meddle = killed(replicas, each.dies)
+        replicas.perhaps(replicas.apply)
+    replicas.meddle = lambda: None
+    replicas.world.tenant = LEFT
+    replicas.until_quiet(replicas.apply)
+    assert PASSWORD not in {name for _, name, _, _ in ours(replicas)}
+    assert not replicas.journal(None)
+    for server in SERVERS:
+        name, values = replicas.stores[server].snapshot()["id-0"]
+        assert not {LINE, PASSWORD} & values.keys()
+        replicas.stores[server].put("id-0", name, {**values, PASSWORD: ["theirs"]})
+    for server in SERVERS:
+        replicas.serve(server)
+        replicas.apply()
+        assert replicas.world.store.snapshot()["id-0"][1][PASSWORD] == (b"theirs",)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_password_that_somebody_took_away_is_ours_no_longer(server: str) -> None:
+    """It may be that of somebody else when it is there again. A server that was not told of it proves nothing."""
+    replicas = one_user(compares=True)
+    replicas.world.tenant = Tenant([Agent(1, "u0", None, Secret("canary-1"))])
+    replicas.apply()
+    replicas.serve(server)
+    name, values = replicas.world.store.snapshot()["id-0"]
+    values.pop(PASSWORD, None)
+    replicas.world.store.put("id-0", name, values)
+    replicas.world.tenant = LEFT
+    assert {each.kind for each in replicas.apply().plan.problems} == {"stale", "unmatched"}
+    assert len(ours(replicas)) == (server != SERVERS[0])
+    replicas.world.store.put("id-0", name, {**values, PASSWORD: ["theirs" if server == SERVERS[0] else "canary-1"]})
+    replicas.apply()
+    assert ours(replicas) == []
+    assert (PASSWORD in replicas.world.store.snapshot()["id-0"][1]) == (server == SERVERS[0])
+
+
+def test_a_server_that_has_not_heard_of_a_password_does_not_tell_that_it_was_cleared() -> None:
+    """The run that was to clear it died before that, and the password would stay, and be nobody's."""
+    replicas = one_user(compares=True)
+    replicas.serve("two")
+    replicas.world.tenant = Tenant([Agent(1, "u0", None, Secret("canary-1"))])
+    replicas.apply()
+    replicas.world.tenant = Tenant([Agent(1, "u0")])
+    replicas.meddle = killed(replicas, "before")
+    replicas.perhaps(replicas.apply)
+    replicas.meddle = lambda: None
+    replicas.serve("one")
+    replicas.apply()
+    assert len(ours(replicas)) == len(replicas.journal(None)) == 1
+    replicas.until_quiet(replicas.apply)
+    assert (ours(replicas), replicas.journal(None)) == ([], {})
+    assert PASSWORD not in replicas.world.store.snapshot()["id-0"][1]
