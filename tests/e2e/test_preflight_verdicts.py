@@ -125,6 +125,9 @@ DELIBERATE = {
         "an attribute option in a name, which is dropped, or a number": re.compile(
             r"xName(AndUid)? ← '(cn;lang|[0-9.]+=)"
         ),
+        "an octet of 0 in a name, which 389-DS and some values of OpenLDAP end at": re.compile(
+            r"xName(AndUid)? ← '.*\\\\00"
+        ),
         "what 389-DS refuses by the letter of RFC 4517": re.compile(
             r"x(Fax|Telex|Oid|Delivery) |xNameAndUid ← (''|\"#')"
         ),

@@ -29,7 +29,7 @@ MAPPING = Mapping(
     stale="clear",
 )
 LEFT = Tenant([Agent(9, "nobody")])
-law = settings(max_examples=100, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+law = settings(max_examples=200, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Step(Struct, frozen=True):

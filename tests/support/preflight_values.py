@@ -34,6 +34,7 @@ NAMES: Final = [
     'cn="a', "cn=#0401", "cn=#zz", "cn=#", "nosuch=a", "2.5.4.3=a", "OID.2.5.4.3=a", "1.2.3.4.5.6=a", "cn=a<b",
     "cn=a>b",
     "cn=a#b", "cn=#a", "cn= a", "cn=\\ a", "cn=a=b", "cn=\u00e9", "CN=A", "cn=a,,dc=b", "uidNumber=x", "uidNumber=7",
+    "dc=\\ ", "dc=\\00a", "dc=a\\ ", "cn=\\ ",
     "uidNumber=07", "c=DE", "c=DEU", "mail=\u00e9", "dc=\u00e9", "cn;lang-de=a", "cn =a", "cn= a , dc=b", "cn=a\x00b",
     "cn=a\nb", "1.2=a", "createTimestamp=20260101000000Z", "createTimestamp=x", "postalAddress=a$b", "cn=a\\ ",
     "cn=a\\  ", "member=cn=a", "member=cn\\=a", "member=x", 'sn="a"b', 'cn=a"b', 'cn=a\\"b', "cn=a\\;b", "cn=a\\20",

@@ -216,7 +216,7 @@ def test_without_a_schema_nothing_is_refused() -> None:
         (Syntax.DN, ["", "cn=a", "cn=a+sn=b,dc=c", "dc=a,dc=b+sn=c", "dc=a,cn=b+dc=c",
           'cn="a,b"', "cn=a\\,b", "cn=a=b"],
          ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b",
-          "cn=a+cn=b", "cn=a+commonName=b"]),
+          "cn=a\\00", "cn=a+cn=b", "cn=a+commonName=b"]),
         (Syntax.NAME_AND_UID, ["cn=a#'01'B"], ["cn#'01'B", "#'01'B"]),
     ],
 )  # fmt: skip
@@ -338,7 +338,15 @@ def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
     types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
     named(replace(info, syntax=Syntax.NAME_AND_UID), "uidNumber=7#'01'B", types)
-    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9", "userPassword=a"):
+    for name in (
+        "",
+        "uid=a,ou=people,dc=example,dc=org",
+        "uidNumber=7",
+        "CommonName=\u00e9",
+        "userPassword=a",
+        "cn=\\ ",
+        "dc=a\\ ",
+    ):
         named(info, name, types)
     for name, why in (
         ("nosuch=a", "by nosuch, and the directory's schema"),
@@ -347,6 +355,8 @@ def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
         ("uidNumber=x", "uidNumber cannot hold"),
         ("uidNumber=07", "uidNumber cannot hold"),
         ("dc=\u00e9", "dc cannot hold"),
+        ("dc=\\ ", "dc cannot hold"),
+        ('cn=a+mail=" \\20",dc=b', "mail cannot hold"),
     ):
         with pytest.raises(UnfitError, match=why):
             named(info, name, types)

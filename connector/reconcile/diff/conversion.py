@@ -20,7 +20,7 @@ from connector.regex import regex
 _FIRST_YEAR: Final = 1601
 """The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
 _SPECIAL: Final = r'"+,;<>\\'
-_PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|[0-9A-Fa-f]{{2}})"
+_PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|(?!00)[0-9A-Fa-f]{{2}})"  # 389-DS ends a value at an octet of 0
 _KIND: Final = r"[A-Za-z][A-Za-z0-9-]*"  # no numbers: 389-DS refuses them
 _PART: Final = regex(
     rf"\ *(?P<kind>{_KIND})\ *=\ *+"
@@ -87,7 +87,7 @@ def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -
                 same = naming.octets or fit(naming, text) == text
             except UnfitError:
                 same = False
-            if not same:
+            if not same or (naming.syntax is Syntax.IA5 and not text.strip(" ")):  # measured: OpenLDAP
                 raise UnfitError(f"it is a DN with a value that {kind} cannot hold")
 
 
