@@ -109,7 +109,7 @@ class Memory(Protocol):
         """By user id the agent for whom this job wrote these users last, where it is known."""
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
-        """By user id what runs of any job set out to change there."""
+        """By user id what runs of any job set out to change there, the oldest run's first."""
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         """The fingerprint of the secret that was last written there, if any."""

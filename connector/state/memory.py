@@ -90,7 +90,7 @@ class DirectoryMemory(JobNotes):
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         query = (
             "select user_id, run, journal.server, attributes, outcome from journal join runs on runs.id = journal.run "
-            "where directory = ? and user_id = ?"
+            "where directory = ? and user_id = ? order by number"
         )
         found: dict[str, list[Past]] = {}
         for id_ in users:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -56,25 +56,30 @@ def aftermath(
     server: str = "",
     run: str = "",
     ours: Mapping[str, Owned] = MappingProxyType({}),
-    past: Iterable[Past] = (),
+    past: Sequence[Past] = (),
 ) -> Outcome | None:
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
     A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
     that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
     `ours`: what this job is known to have written to the user, `past`: what runs have set out to change there. Such a
-    value may be there by another `run`, or, at another server, since before it. A value may be away by one that was at
-    another server. Where all that is shown is explained so, it does not tell of what is not shown.
+    value may be there by another `run`, or, at another server, since before it. A value may be away by a later one, or
+    by one that was at another server. Where all that is shown is explained so, it does not tell of what is not shown.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
         return None  # gone, or out of reach for a while, as somebody who is disabled or was moved
-    told = testimony(change, user, description, fingerprint)
+    later = {each.name for _, _, each in _after(run, past)}
+    left = tuple(
+        each
+        for each in change.attributes
+        if not (each.new or each.fingerprint) or each.name not in later or _told(each, user, description, fingerprint)
+    )
+    told = testimony(replace(change, attributes=left), user, description, fingerprint)
     if not told:
         return None
-    others = [(where, each) for whose, where, each in past if whose != run]
-    before = [each for _, each in others]
-    news = tuple(each for each in change.attributes if not _cleared(each, server or description.server, others))
+    before = [each for whose, _, each in past if whose != run]
+    news = tuple(each for each in left if not _cleared(each, server or description.server, run, ours, past))
     if elsewhere:
         news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
     news = tuple(each for each in news if not _ours(each, run, ours, description))
@@ -129,12 +134,18 @@ def _ours(each: AttributeChange, run: str, ours: Mapping[str, Owned], descriptio
     return bool(each.new) and {equality.digest(rule, equality.plain(value)) for value in each.new} <= set(owned.values)
 
 
-def _cleared(each: AttributeChange, server: str, others: Iterable[tuple[str, AttributeChange]]) -> bool:
-    """Whether a run at another server has taken away what this change takes away."""
+def _cleared(each: AttributeChange, server: str, run: str, ours: Mapping[str, Owned], past: Sequence[Past]) -> bool:
+    """Whether another run, at another server, has taken away what this change takes away, since it was put there."""
     if each.new or each.fingerprint:
         return False
-    at = (other for where, other in others if where not in ("", server) and other.name == each.name)
-    return any(not (other.new or other.fingerprint) for other in at)
+    since = _after(ours[each.name].run, past) if each.name in ours else past
+    at = (other for whose, where, other in since if whose != run and where not in ("", server))
+    return any(other.name == each.name and not (other.new or other.fingerprint) for other in at)
+
+
+def _after(run: str, past: Sequence[Past]) -> Sequence[Past]:
+    """What runs after this one have set out to change; all, where nothing is known of it."""
+    return past[max((number for number, (whose, _, _) in enumerate(past, 1) if whose == run), default=0) :]
 
 
 def _was(each: AttributeChange, before: Sequence[AttributeChange], description: Description) -> bool:
