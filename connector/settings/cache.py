@@ -31,8 +31,8 @@ MOST: Final = 1000
 _PROGRAM: Final = Path(__file__).parents[1]
 _PARTS: Final = ("model", "reconcile", "reconcile/checks", "reconcile/diff", "reconcile/matching", "settings")
 """What entries are made by and of."""
-_NEVER: Final = regex(r"approvers|\\[xuU]")
-"""Also where YAML writes a letter by its number (YAML 1.2.2 §5.7)."""
+_NEVER: Final = regex(r"approvers|\\[xuU\r\n]")
+"""Also where YAML writes a letter by its number, or a word on two lines (YAML 1.2.2 §5.7)."""
 _ENTRY: Final = regex(r"[0-9a-f]{40}\.(json|[0-9]+)")
 
 
@@ -102,7 +102,7 @@ def _found(entry: Path, key: str) -> object:
         if found.key != key or not found.looks.hold():
             return None
         return unpacked(found.value)
-    except (OSError, DecodeError, ImportError, AttributeError, LookupError, TypeError, ValueError):
+    except (OSError, DecodeError, ImportError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None  # there is none, or another program wrote it
 
 
@@ -112,7 +112,8 @@ def _is_ours(status: os.stat_result) -> bool:
 
 def _keep(entry: Path, kept: Entry) -> None:
     octets = json.encode(kept)
-    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (entry.parent.parent, entry.parent):  # no more than these: a HOME that is not there is not made
+        each.mkdir(mode=0o700, exist_ok=True)
     if not _is_ours(entry.parent.stat()):
         return
     new = entry.with_suffix(f".{os.getpid()}")

@@ -139,6 +139,26 @@ def test_what_another_account_owns_is_not_taken(job: Path, monkeypatch: pytest.M
     assert not is_found(job)
 
 
+def test_a_home_that_is_not_there_is_not_made(job: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = job.with_name("nowhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere / "cache"))
+    assert jobs.load(job) == anew(job)
+    assert not nowhere.exists()
+
+
+def test_the_folder_above_is_for_this_account_alone_as_well(
+    job: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(job.with_name("new")))
+    before = os.umask(0)
+    try:
+        jobs.load(job)
+    finally:
+        os.umask(before)
+    assert job.with_name("new").stat().st_mode & 0o777 == 0o700
+    assert is_found(job)
+
+
 def test_a_link_is_not_taken(job: Path, home: Path) -> None:
     (entry,) = entries(home)
     entry.symlink_to(entry.rename(job.with_name("elsewhere")))
@@ -172,6 +192,14 @@ def test_an_entry_makes_nothing_but_values_of_the_program(job: Path, home: Path,
     assert jobs.load(job) == anew(job)
 
 
+def test_an_entry_of_countless_lists_is_no_entry(job: Path, home: Path) -> None:
+    (entry,) = entries(home)
+    value = '["list",' * 990 + "1" + "]" * 990
+    empty = json.dumps(json.loads(entry.read_text()) | {"value": 0})
+    entry.write_text(empty.replace('"value": 0', f'"value": {value}'))
+    assert jobs.load(job) == anew(job)
+
+
 def test_a_job_with_approvers_is_never_kept(job: Path, home: Path) -> None:
     (job.parent / "signers").touch()
     job.write_text(JOB + "approvers: {allowed: signers, needed: 1}\n")
@@ -181,9 +209,10 @@ def test_a_job_with_approvers_is_never_kept(job: Path, home: Path) -> None:
     assert [entry.read_bytes() for entry in entries(home)] == before
 
 
-def test_a_key_that_is_spelt_by_numbers_is_a_key_all_the_same(job: Path, home: Path) -> None:
+@pytest.mark.parametrize("key", ['"approver\\x73"', '? "appro\\\n  vers"\n'])
+def test_a_key_that_is_spelt_otherwise_is_a_key_all_the_same(job: Path, home: Path, key: str) -> None:
     (job.parent / "signers").touch()
-    job.write_text(JOB + '"approver\\x73": {allowed: signers, needed: 1}\n')
+    job.write_text(JOB + key + ": {allowed: signers, needed: 1}\n")
     before = [entry.read_bytes() for entry in entries(home)]
     assert jobs.load(job).job.approvers is not None
     assert [entry.read_bytes() for entry in entries(home)] == before
