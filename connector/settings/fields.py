@@ -41,7 +41,10 @@ ReadBy = Annotated[
     Literal["auto", "find", "scan"],
     Field(description="find: look up agents' keys. scan: read all users. auto: the program chooses."),
 ]
-_OURS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire"})
+_OURS: Final = frozenset({
+    "authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire", "content-length",
+    "transfer-encoding",
+})  # fmt: skip
 
 
 def folder_of(info: ValidationInfo) -> Path | None:

@@ -261,6 +261,13 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
             ["8: source.headers.Authorization: cannot be set here: the program sets it, or it is a secret"],
         ),
         (
+            CEC + "  headers: {Content-Length: '5', TRANSFER-ENCODING: chunked}\n" + DIRECTORY + MAPPING,
+            [
+                "6: source.headers.Content-Length: cannot be set here: the program sets it, or it is a secret",
+                "6: source.headers.TRANSFER-ENCODING: cannot be set here: the program sets it, or it is a secret",
+            ],
+        ),
+        (
             CEC + "  headers:\n    a b: c\n" + DIRECTORY + MAPPING,
             ["7: source.headers.a b: is no header name"],
         ),
