@@ -32,8 +32,8 @@ def proxy_of(where: str) -> Proxy | None:
     if parts.scheme not in ("http", "https") or not host:
         raise FileError("only http:// and https:// proxies with a valid host and port are supported", where=_WHERE)
     user, password = (unquote_to_bytes(each or "") for each in (parts.username, parts.password))
-    known = [(b"Proxy-Authorization", b"Basic " + base64.b64encode(user + b":" + password))] if user else []
-    return Proxy(Url(parts.scheme, host.encode(), port), known)
+    said = base64.b64encode(user + b":" + password) if user or password else b""
+    return Proxy(Url(parts.scheme, host.encode(), port), [(b"Proxy-Authorization", b"Basic " + said)] if said else [])
 
 
 def _named(where: str) -> str:

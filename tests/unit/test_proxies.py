@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 
 import pytest
@@ -32,3 +33,25 @@ def test_a_proxy_is_named_for_an_address_or_none(
         monkeypatch.setenv(name, value)
     proxy = proxy_of(where)
     assert (proxy and proxy.url.host) == host
+
+
+@pytest.mark.parametrize(
+    ("address", "proof"),
+    [
+        ("http://proxy.example.org", None),
+        ("http://@proxy.example.org", None),
+        ("http://user@proxy.example.org", b"user:"),
+        ("http://us%40er:p%3Aq@proxy.example.org", b"us@er:p:q"),
+        ("http://:password@proxy.example.org", b":password"),
+    ],
+)
+def test_user_and_password_are_those_of_the_address(
+    monkeypatch: pytest.MonkeyPatch, address: str, proof: bytes | None
+) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    proxy = proxy_of("https://cec.example.org/")
+    assert proxy is not None
+    said = [] if proof is None else [(b"Proxy-Authorization", b"Basic " + base64.b64encode(proof))]
+    assert proxy.headers == said
