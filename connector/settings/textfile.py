@@ -139,6 +139,8 @@ def why_no_file(path: Path) -> str | None:
         if stat.S_ISDIR(path.stat().st_mode):
             return f"{path} is a folder"
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            return f"{path} is a link to a file that is not there"
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         return f"there is no file {path}{meant(path.name, beside)}"
     except OSError as fault:

@@ -16,6 +16,7 @@ from connector.settings.job import Job, LoadedJob, load
 from connector.settings.ldap import LdapDirectory
 from connector.settings.ldif import LdifDirectory
 from connector.settings.source import CecSource, FileSource
+from connector.settings.textfile import why_no_file
 from connector.settings.validation import keys
 
 SECRET = "hunter-2-canary"
@@ -546,3 +547,8 @@ def test_any_text_as_a_job_is_read_or_refused(tmp_path_factory: pytest.TempPathF
 def test_the_example_is_read() -> None:
     example = Path(__file__).parents[2] / "examples" / "openldap.yaml"
     assert load(example).job.limits.update == Limit(100, percent=True)
+
+
+def test_a_link_to_nowhere_is_not_said_to_be_meant_instead_of_itself(tmp_path: Path) -> None:
+    (tmp_path / "agents.json").symlink_to("nowhere")
+    assert why_no_file(tmp_path / "agents.json") == f"{tmp_path}/agents.json is a link to a file that is not there"
