@@ -174,8 +174,8 @@ def apply_run(
                 right = (Result.WRITTEN, Result.UNCHANGED)
                 failed = {each.user.id for each in run.outcomes if each.result not in right}
                 ours = {rule.name: rule.owns for rule in context.mapping.attributes}
-                memory.take_over(frozenset(planned.matched) - failed, ours)
-            memory.note_claimed(planned.matched)
+                memory.take_over(frozenset(planned.matched()) - failed, ours)
+            memory.note_claimed(planned.matched())
             memory.note_lapsed(planned.lapsed)
             if not only:
                 memory.forget_refused({change.user.id for change in planned.plan.changes})

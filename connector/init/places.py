@@ -171,7 +171,7 @@ def _claimed(
     """The users that an agent matches; without a rule it may be anybody."""
     if not rules:
         return {user.id for user in users}
-    return Sample(tenant, users, description).verdicts(Mapping(tuple(rules), ())).claimed
+    return Sample(tenant, users, description).verdicts(Mapping(tuple(rules), ())).claimed()
 
 
 def _settle(found: dict[str, list[Place]], users: int, claimed: AbstractSet[str]) -> None:

@@ -27,6 +27,7 @@ from connector.model.directory import (
     Objection as Objection,
     Question as Question,
     Syntax as Syntax,
+    Texts as Texts,
     Unit as Unit,
     User as User,
     UserRef as UserRef,

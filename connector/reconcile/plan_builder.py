@@ -64,7 +64,7 @@ class PlanResult(Struct, frozen=True):
     stale: frozenset[str] | None
     confirmed: dict[tuple[str, str], str]
     denied: dict[tuple[str, str], str]
-    matched: Sequence[str] = ()
+    matched: Callable[[], Collection[str]] = tuple
     only: Selection = EVERYBODY
     excluded: Mapping[str, frozenset[str]] = {}
     lapsed: frozenset[str] = frozenset()
@@ -141,8 +141,7 @@ class PlanBuilder:
         plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
-        matched = [claim.id for claim in verdicts.matched if not verdicts.unidentified or claim.user.identified]
-        return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, matched)
+        return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 
@@ -154,9 +153,8 @@ class PlanBuilder:
         for without in (verdicts.unmatched, verdicts.ambiguous, verdicts.contested):
             self._problems += without.values()
         left_out = 0
-        for claim in verdicts.matched:
-            if claim.draft is None:
-                continue
+        for claim in verdicts.matched.differing:
+            assert claim.draft is not None
             draft = replace(claim.draft)  # the claim's own stays as it is, for whoever plans again
             if self._spared(draft.agent, draft.user):
                 why = "on the exclude list; without that it would be changed"
@@ -173,10 +171,10 @@ class PlanBuilder:
             self._cautions.append(f"limited to {names} (--only): changes of {left_out} other users are left out")
         return left_out
 
-    def _leave_to_others(self, claimed: Collection[str]) -> None:
+    def _leave_to_others(self, claimed: Callable[[], Collection[str]]) -> None:
         """Hold back what other jobs write, and say what they share with this one."""
         brief, ours = self._brief, {each.user.id for each in self._stale}
-        others = OtherJobs(brief.memory, brief.mapping, brief.description, lambda id_: id_ in claimed or id_ in ours)
+        others = OtherJobs(brief.memory, brief.mapping, brief.description, lambda id_: id_ in claimed() or id_ in ours)
         self._brief = replace(self._brief, about=(*self._brief.about, *others.told))
         self._others = others
         for draft in self._drafts:

@@ -70,8 +70,8 @@ class Planner:
         self.roster.close()
         verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
         described = self.brief.description
-        none = len(verdicts.unidentified) == len(verdicts.claimed) and described.chosen_id is None
-        if verdicts.unidentified and none:
+        hidden = verdicts.unidentified
+        if hidden and len(hidden) == len(verdicts.claimed()) and described.chosen_id is None:
             why = described.unidentified or f"{UNIDENTIFIED_USER}; nor does any other"
             raise DeniedError(why, where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
@@ -125,7 +125,7 @@ class Planner:
 
     def nobodys(self, verdicts: Verdicts) -> Callable[[UserRef], bool]:
         """A test whether no agent claims a user, be it by its name alone."""
-        return lambda user: user.id not in verdicts.claimed and user.name not in verdicts.unidentified
+        return lambda user: user.id not in verdicts.claimed() and user.name not in verdicts.unidentified
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale_users.Unclaimed]]:
         adopting = self.brief.mapping.adopting

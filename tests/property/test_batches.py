@@ -9,8 +9,9 @@ from hypothesis import event, example, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.ldap import dialect
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.responses import ENTRY
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
@@ -94,6 +95,7 @@ RARELY = st.integers(0, 5).map(lambda number: number == 0)
     RARELY,
 )
 @example([Agent(7, "ann")], [IN_STEP, IN_STEP], ONE_RULE, False, False)
+@example([Agent(7, "ann")], [IN_STEP | {"employeeNumber": ("8",)}, IN_STEP], ONE_RULE, False, False)
 @example([Agent(7, "ann")], [IN_STEP, OTHER], ONE_RULE, False, True)
 @example([Agent(7, "ann\u200b")], [IN_STEP, OTHER], ONE_RULE, False, False)
 @example(
@@ -113,6 +115,9 @@ def test_claims_are_the_same_however_users_come(
             event(f"{type(each).__name__}")
             for user in claims.take(each) if isinstance(each, Batch) else (each,):
                 claims.add(user)
+        verdicts = claims.settle(tenant)
+        problems = (verdicts.unmatched, verdicts.ambiguous, verdicts.contested, verdicts.unassigned, verdicts.unsure)
+        settled = (len(verdicts.matched), verdicts.matched.differing, verdicts.claimed(), list(verdicts.matched))
         told = (
             claims.found(),
             claims.shown,
@@ -121,7 +126,7 @@ def test_claims_are_the_same_however_users_come(
             [{claim.id: claim for claim in claims.of(number)} for number in range(len(agents))],
         )
         doubts = {(doubt.agent, doubt.rule, doubt.user.id): doubt for doubt in claims.doubts()}
-        found.append((told, doubts, claims.settle(tenant)))
+        found.append((told, doubts, problems, settled, verdicts.unidentified))
     assert found[0] == found[1]
 
 
@@ -136,7 +141,10 @@ def test_entries_of_a_page_are_the_same_users_as_one_by_one(
         octets[data.draw(st.integers(one.start, one.stop - 1))] = data.draw(st.integers(0, 255))  # type: ignore[union-attr]  # there is some
         whole.append(Frame(one.id, one.tag, bytes(octets), one.start, one.stop, one.end))
     for frames in (whole[: 2 * len(entries)], whole):
-        assert _read(frames, at_once=True) == _read(frames, at_once=False)
+        gathered = Framer(gathered=ENTRY).feed(b"".join(each.data for each in frames))
+        assert sum(each.count for each in gathered) == len(frames)
+        one_by_one = _read(frames, at_once=False)
+        assert [_read(frames, at_once=True), _read(gathered, at_once=True)] == [one_by_one, one_by_one]
 
 
 def _read(frames: list[Frame], *, at_once: bool) -> object:

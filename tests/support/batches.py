@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 
-from connector.model import OBJECT_CLASS, Batch, User
+from connector.model import OBJECT_CLASS, Batch, Texts, User
 
 MOST = 3
 """Users of a batch: small, so that laws meet several batches and users beside them."""
@@ -21,7 +21,8 @@ def in_batches(users: Iterable[User]) -> Iterator[User | Batch]:
             columns = {name: [user.values[name][0] for user in some] for name in single}
             shared = {name: held for name, held in some[0].values.items() if name not in single}
             inactive = [user.inactive for user in some]
-            yield Batch([user.id for user in some], [user.name for user in some], columns, shared, inactive)
+            ids, names = Texts.of([user.id for user in some]), Texts.of([user.name for user in some])
+            yield Batch(ids, names, columns, shared, inactive)
 
 
 def each_user(found: Iterable[User | Batch]) -> Iterator[User]:

@@ -94,7 +94,7 @@ def test_the_candidates_of_an_ambiguous_agent_count_as_claimed() -> None:
     verdicts = Case([Agent(1, "ann"), Agent(2, "x")], users).settle()
     assert len(verdicts.ambiguous) == 1
     assert [problem.agent.account_code for problem in verdicts.contested.values() if problem.agent] == ["x"]
-    assert verdicts.claimed == {"id-x", "id-y"}
+    assert verdicts.claimed() == {"id-x", "id-y"}
 
 
 def test_records_that_share_a_seat_or_an_account_are_all_contested() -> None:
@@ -102,12 +102,12 @@ def test_records_that_share_a_seat_or_an_account_are_all_contested() -> None:
     verdicts = Case(agents, [user("ann"), user("bob"), user("cid"), user("dan")]).settle()
     assert pairs(verdicts) == set()
     assert len(verdicts.contested) == 6
-    assert verdicts.claimed == {"id-ann", "id-bob", "id-cid", "id-dan"}
+    assert verdicts.claimed() == {"id-ann", "id-bob", "id-cid", "id-dan"}
 
 
 def test_seats_without_an_account_match_nobody_and_are_counted() -> None:
     verdicts = Case([Agent(1, sip_account="7")], [user("y", telephoneNumber="7")]).settle()
-    assert (verdicts.unassigned, verdicts.matched, verdicts.claimed) == (1, [], frozenset())
+    assert (verdicts.unassigned, list(verdicts.matched), verdicts.claimed()) == (1, [], frozenset())
 
 
 def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:

@@ -49,7 +49,7 @@ def nearest(verdicts: Verdicts, agent: int = 0) -> list[Near]:
 
 def test_an_unmatched_agent_is_told_whom_it_almost_matches_and_stays_unmatched() -> None:
     _, verdicts = look([Agent(1, "jsmith")], [user("jsmyth"), user("other", mail="jsmith@example.org"), user("zed")])
-    assert verdicts.matched == []
+    assert list(verdicts.matched) == []
     assert nearest(verdicts) == [
         Near("uid=other,dc=example", "mail", "jsmith@example.org", "domain"),
         Near("uid=jsmyth,dc=example", "uid", "jsmyth", "one edit"),

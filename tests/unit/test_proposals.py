@@ -9,7 +9,7 @@ import pytest
 from connector.model import Agent, AgentRef, AttributeInfo, Description, Equality, Near, Problem, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import Mapping, MatchRule
-from connector.reconcile.matching.claims import Verdicts
+from connector.reconcile.matching.claims import Matched, Verdicts
 from connector.reconcile.matching.proposals import MANY, proposed
 
 
@@ -24,7 +24,7 @@ def told(
     }
     described = Description("a directory", "here", {"mail": AttributeInfo("mail", equality=rule)})
     mapping = Mapping(match=(MatchRule(Template.parse(template), "mail"),), attributes=())
-    verdicts = Verdicts([], lines, {}, {}, 0, frozenset())
+    verdicts = Verdicts(Matched(lambda _: (), 0), lines, {}, {}, 0, frozenset)
     found, proposals = proposed(verdicts, Tenant(agents), mapping, described)
     return [str(each) for each in proposals], [line.near for line in found.unmatched.values()]
 

@@ -103,7 +103,8 @@ class Dialect(Struct, frozen=True):
         return f"<GUID={user.id}>" if self.by_guid and self.identity.wire(user.id) else user.name
 
 
-def _text(value: bytes, encoding: str = "ascii") -> str:
+def identity_text(value: bytes, encoding: str = "ascii") -> str:
+    """An id that is text. Raises MalformedError where it is none."""
     try:
         return value.decode(encoding)
     except UnicodeDecodeError:
@@ -136,8 +137,8 @@ def _second_value(answer: Response) -> bool:
     return answer.code == results.CONSTRAINT_VIOLATION and answer.diagnostic.startswith("00002081")
 
 
-ENTRY_UUID: Final = Identity("entryUUID", _text, _octets)  # RFC 4530
-NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
+ENTRY_UUID: Final = Identity("entryUUID", identity_text, _octets)  # RFC 4530
+NS_UNIQUE_ID: Final = Identity("nsUniqueId", identity_text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
 
@@ -152,7 +153,7 @@ def chosen(attribute: str, rule: Equality, *, octets: bool) -> Identity:
         return Identity(attribute, bytes.hex, _of_hexadecimal)
 
     def folded(value: bytes) -> str:
-        text = _text(value, "utf-8")
+        text = identity_text(value, "utf-8")
         found = key(rule, text)
         return found if isinstance(found, str) else text
 

@@ -7,6 +7,7 @@ entries are decoded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +20,11 @@ MAX_MESSAGE: Final = 32 << 20
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end."""
+    """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end.
+
+    Messages alike may be one frame: `count` of them, one behind the other, each `whole` octets long and with the same
+    octets up to its content. The places are those of the first one.
+    """
 
     id: int
     tag: int
@@ -27,16 +32,27 @@ class Frame(Struct, frozen=True, gc=False):
     start: int
     stop: int
     end: int
+    whole: int = 1
+    count: int = 1
+
+    def each(self) -> Iterator[Frame]:
+        """Each message by itself."""
+        if self.count == 1:
+            return iter((self,))
+        shifts = range(0, self.whole * self.count, self.whole)
+        return (Frame(self.id, self.tag, self.data, self.start + n, self.stop + n, self.end + n) for n in shifts)
 
 
 class Framer:
     """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
 
     The entries of a search follow one another with the same id and kind, and many are as long as the one before. So the
-    octets that say these are compared with those of that message, and decoded only where they are others.
+    octets that say these are compared with those of that message, and decoded only where they are others. Messages of
+    the `gathered` kind that are alike become one frame.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gathered: int | None = None) -> None:
+        self._gathered = gathered
         self._pieces: list[bytes] = []
         self._held = 0
         self._needed = 0
@@ -50,24 +66,19 @@ class Framer:
         if self._held < self._needed:
             return []
         data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
-        frames, at, size = [], 0, len(data)
-        head, whole, behind = b"", size + 1, 0  # of the message before: octets up to the content, all, those after it
-        while True:
-            start = at + len(head)
-            if at + whole <= size and data[at:start] == head:
-                at += whole
-                frames.append(Frame(self._id, self._tag, data, start, at - behind, at))
-                continue
-            extent = _extent(data, at)
-            if extent is None or extent[1] > size:
-                break
-            first, (lead, at) = at, extent
+        frames, at, size = list[Frame](), 0, len(data)
+        while (extent := _extent(data, at)) is not None and extent[1] <= size:
+            first, (lead, end) = at, extent
             start = lead + len(self._lead)
             if data[lead:start] != self._lead:
-                start = self._learn(data, lead, at)
-            start, stop = ber.content(data, start, at)
-            frames.append(Frame(self._id, self._tag, data, start, stop, at))
-            head, whole, behind = data[first:start], at - first, at - stop
+                start = self._learn(data, lead, end)
+            start, stop = ber.content(data, start, end)
+            head, length, whole, at = data[first:start], start - first, end - first, end
+            if self._tag == self._gathered:
+                while data[at : at + length] == head:
+                    at += whole
+                at -= whole if at > size else 0
+            frames.append(Frame(self._id, self._tag, data, start, stop, end, whole, (at - first) // whole))
         rest = data[at:]
         self._pieces, self._held = [rest] if rest else [], len(rest)
         self._needed = 0 if extent is None else extent[1] - at

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from struct import Struct as Packing
+from struct import Struct as Packing, iter_unpack
 from typing import Any, Final
 
 from msgspec import Struct
 
+from connector.directories.ldap.framing import Frame
 from connector.model import Held
 
 MOST_LAYOUTS: Final = 1000
@@ -32,6 +33,7 @@ Place = tuple[int, int, str, Decode]
 class Layout(Struct, frozen=True):
     """`around`: the octets around the values. `shown`: what all such entries show, and a place for each value."""
 
+    pieces: str
     unpack: Callable[[bytes, int], tuple[bytes, ...]]
     around: tuple[bytes, ...]
     names: tuple[str, ...]
@@ -43,8 +45,20 @@ class Layout(Struct, frozen=True):
         """The layout of an entry that starts at `start` of the octets in which its values have these places."""
         _, _, names, decoders = zip(*values, strict=True)
         cuts = [0, *(cut - start for place in values for cut in place[:2]), len(entry)]
-        unpack = Packing("".join(f"{after - before}s" for before, after in pairwise(cuts))).unpack_from
-        return cls(unpack, unpack(entry, 0)[::2], names, decoders, shown)
+        pieces = "".join(f"{after - before}s" for before, after in pairwise(cuts))
+        unpack = Packing(pieces).unpack_from
+        return cls(pieces, unpack, unpack(entry, 0)[::2], names, decoders, shown)
+
+    def rows(self, frame: Frame) -> list[tuple[bytes, ...]]:
+        """The values of each of these entries, which are as long; none where the layout of any is another."""
+        if frame.count == 1:
+            pieces = self.unpack(frame.data, frame.start)
+            return [pieces[1::2]] if pieces[::2] == self.around else []
+        first, behind = frame.end - frame.whole, frame.end - frame.stop
+        octets = memoryview(frame.data)[first : first + frame.whole * frame.count]
+        each = iter_unpack(f"{frame.start - first}x{self.pieces}{behind}x", octets)
+        rows = [pieces[1::2] for pieces in each if pieces[::2] == self.around]
+        return rows if len(rows) == frame.count else []
 
     def read(self, data: bytes, start: int) -> dict[str, tuple[Any, ...]] | None:
         """What the entry at `start` shows, which is as long; None: its layout is another, or a value is no text."""

@@ -59,7 +59,7 @@ class Flight(Generic[T]):
     def receive(self) -> list[tuple[T, Frame]]:
         """Wait for messages. Raises IncompleteRead when none can come any more."""
         about = self._flying.copy()
-        return [(about[frame.id], frame) for frame in self.frames()]
+        return [(about[frame.id], frame) for alike in self.frames() for frame in alike.each()]
 
     def responses(self) -> list[tuple[T, Response]]:
         """Wait for results. Where one of them is nonsense, all that came with it stay unanswered."""
@@ -67,6 +67,7 @@ class Flight(Generic[T]):
         return [(self._flying.pop(number), answer) for number, answer in answers]
 
     def frames(self) -> list[Frame]:
+        """Wait for messages; entries that are alike are one frame."""
         frames = self._wait()
         for frame in frames:
             if frame.tag not in (ENTRY, REFERENCE):
@@ -92,7 +93,7 @@ class Session:
     def __init__(self, connected: socket.socket, where: str, timeout: float, first_id: int = 1) -> None:
         self.where = where
         self._stream = Stream(connected, where, timeout)
-        self._framer = Framer()
+        self._framer = Framer(gathered=ENTRY)
         self._next = first_id
         self._inboxes: dict[int, list[Frame] | None] = {}
         self._fault: IncompleteRead | None = None

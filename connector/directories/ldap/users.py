@@ -18,9 +18,8 @@ Before all that an entry is held to the layout of the last one of its length (`l
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -31,12 +30,13 @@ from connector.directories.common.changing import text
 from connector.directories.common.disabled import Mark
 from connector.directories.common.filter_matching import matcher
 from connector.directories.ldap import ber
+from connector.directories.ldap.dialect import identity_text
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.layouts import LONGEST, MOST_LAYOUTS, TRIAL, TRIALS, Decode, Layout, Place
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
-from connector.model import ID, NAME, OBJECT_CLASS, UNIDENTIFIED, Batch, Held, Secret, User, Value, View
+from connector.model import ID, NAME, OBJECT_CLASS, UNIDENTIFIED, Batch, Held, Secret, Texts, User, Value, View
 from connector.regex import regex
 
 MOST_SPELLINGS: Final = 1000
@@ -119,31 +119,29 @@ class Users:
 
     def batches(self, frames: Iterable[Frame]) -> Iterator[User | Batch]:
         """The users in many entries: those of known layouts at once, whatever their order, the others one by one."""
-        found, last = dict[int, tuple[Layout, list[Frame], list[tuple[bytes, ...]]]](), None
+        found = dict[int, tuple[Layout, list[Frame], list[tuple[bytes, ...]]]]()
         for frame in frames:
             data, start = frame.data, frame.start
             layout = self._layouts.get((frame.stop - start, data[start + 1 : start + 2]))
-            if layout is not None:
-                pieces = layout.unpack(data, start)
-                if pieces[::2] == layout.around:
-                    if layout is not last:
-                        last, (_, alike, rows) = layout, found.setdefault(id(layout.shown), (layout, [], []))
-                    alike.append(frame)
-                    rows.append(pieces[1::2])
-                    continue
-            yield self.user(frame)
-        for layout, alike, rows in found.values():
-            values = zip(layout.names, layout.decoders, zip(*rows, strict=True), strict=True)
-            columns = dict[str, list[Any]]()
-            with contextlib.suppress(UnicodeDecodeError):
-                columns = {name: list(map(decode, column)) for name, decode, column in values}
-            if ID not in columns:
-                yield from map(self.user, alike)
-                continue
-            self._trials += len(rows)
-            shared = {name: held for name, held in layout.shown.items() if held}
-            off = list(map(bool, columns.pop(_OFF, [any(shared.pop(_OFF, ()))] * len(rows))))
-            yield Batch(columns.pop(ID), columns.pop(NAME), columns, shared, off)
+            rows = layout.rows(frame) if layout is not None else ()
+            if layout is not None and rows:
+                _, alike, values = found.get(id(layout.shown)) or found.setdefault(id(layout.shown), (layout, [], []))
+                alike.append(frame)
+                values += rows
+            elif frame.count == 1:
+                yield self.user(frame)
+            else:
+                yield from self.batches(frame.each())
+        for layout, alike, values in found.values():
+            try:
+                batch = _batch(layout, values)
+            except ValueError:
+                batch = None
+            if batch is None:
+                yield from (self.user(each) for frame in alike for each in frame.each())
+            else:
+                self._trials += len(values)
+                yield batch
 
     def user(self, message: Frame) -> User:
         """The user in a search result entry.
@@ -303,6 +301,25 @@ def _show(kind: bytes, shown: Mapping[str, tuple[Held, ...]], values: dict[str, 
             raise MalformedError(TWICE)
     kinds.append(kind)
     values.update(shown)
+
+
+def _batch(layout: Layout, values: Sequence[tuple[bytes, ...]]) -> Batch | None:
+    """Users of one layout; None: they do not show their ids. Raises ValueError for what is no text, or holds a NUL."""
+    shown = zip(layout.names, layout.decoders, zip(*values, strict=True), strict=True)
+    columns = {name: _column(decode, column) for name, decode, column in shown}
+    shared = {name: held for name, held in layout.shown.items() if held}
+    if ID not in columns:
+        return None
+    off = list(map(bool, columns.pop(_OFF, [any(shared.pop(_OFF, ()))] * len(values))))
+    return Batch(Texts.of(columns.pop(ID)), Texts.of(columns.pop(NAME)), columns, shared, off)
+
+
+def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
+    """Many values as they are shown. Raises UnicodeDecodeError where one that is to be text is none."""
+    if decode is not bytes.decode and decode is not identity_text:
+        return list(map(decode, values))
+    whole = b"\0".join(values).decode("ascii" if decode is identity_text else "utf-8")
+    return Texts(whole, len(values)) if whole.count("\0") < len(values) else list(map(bytes.decode, values))
 
 
 def _bounded(remembered: dict[Any, Any], most: int) -> None:

@@ -116,7 +116,7 @@ class Wire(Session):
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            yield from self._in_pages(search, size, decode, page or (lambda frames: map(decode, frames)), flight)
+            yield from self._in_pages(search, size, decode, page or _singly(decode), flight)
         finally:
             with contextlib.suppress(IncompleteRead):  # given up, a page may be at work when the next search begins
                 while self.sticky and flight:
@@ -165,7 +165,7 @@ class Wire(Session):
             log.warning("not paged", why="the server lists paging and refuses it", url=self.where)
             return 0
         if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
-            came = len(frames) - 1
+            came = sum(frame.count for frame in frames) - 1
             fewer = min(came - 1, size - 1) if came > 1 else size // 2  # 389-DS wants fewer than its limit
             if fewer >= _LEAST_PAGE:
                 why = "the server's size limit"
@@ -184,7 +184,7 @@ class Wire(Session):
     def _page(self, flight: Flight[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
         inbox = flight.inbox
-        while not inbox or (inbox[-1].tag in _MORE and len(inbox) <= size):
+        while not inbox or (inbox[-1].tag in _MORE and sum([frame.count for frame in inbox]) <= size):
             self.pump()
         return flight.frames()
 
@@ -284,6 +284,10 @@ class Wire(Session):
         """Estimate and cookie at the end of a page; a server without either has sent all there is."""
         value = end.controls.get(requests.PAGED)
         return (0, b"") if value is None else self.located(page, value)
+
+
+def _singly(decode: Callable[[Frame], T]) -> Page[T]:
+    return lambda frames: (decode(each) for alike in frames for each in alike.each())
 
 
 def part_of(uri: str) -> tuple[Rdn, ...] | None:

@@ -105,7 +105,7 @@ class Differ:
         same = [not self._secrets and batch.columns.keys() >= {name for name, _ in self._plain}] * len(agents)
         for name, render in self._plain if any(same) else ():
             wanted = list(map(render, agents))
-            if wanted != batch.columns[name]:
+            if not batch.shows(name, wanted):
                 same = list(map(and_, same, map(eq, wanted, batch.columns[name])))
         return same
 

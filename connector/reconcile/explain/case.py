@@ -101,7 +101,7 @@ class Case(Planner):
         concerned, holders = set(agents), set[str]()
         while True:
             verdicts = yield from self._judge(concerned)
-            unclaimed = self._unclaimed_of(holders - verdicts.claimed - {each.user.id for each in users})
+            unclaimed = self._unclaimed_of(holders - verdicts.claimed() - {each.user.id for each in users})
             nobodys = self.nobodys(verdicts)
             unclaimed += [each for each in users if nobodys(each.user)]
             if unclaimed and self._unsure is None and self.brief.mapping.clears:
@@ -208,7 +208,7 @@ class Case(Planner):
             except IncompleteRead:
                 return problem  # a hint that cannot be held to anything is none
             verdicts = replace(verdicts, claimed=self.claims.settle(self.tenant, [number]).claimed)
-            taken = {user.name for user in users if user.id in verdicts.claimed}
+            taken = {user.name for user in users if user.id in verdicts.claimed()}
             if not taken:
                 break
         return replace(told, near=tuple(near for near in told.near if near.user not in taken))

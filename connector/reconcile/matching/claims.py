@@ -7,8 +7,10 @@ agent's search and never rank agents: two agents that claim one user are both co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set as AbstractSet
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set as AbstractSet
+from functools import cache
+from itertools import chain, compress, count, repeat
+from operator import and_
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,6 +45,21 @@ class Claim(Struct, frozen=True, gc=False):
         return UserRef(self.id, self.name)
 
 
+class Taken(Struct, frozen=True, eq=False):
+    """Users of a batch who are in step, each with its agent; ids and names with a NUL between each two.
+
+    They take half the memory of claims, and become claims when somebody asks for one of them.
+    """
+
+    agents: list[int]
+    rule: int
+    ids: str
+    names: str
+
+    def claims(self) -> Iterator[Claim]:
+        return map(Claim, self.agents, repeat(self.rule), self.ids.split("\0"), self.names.split("\0"))
+
+
 Claimed = Claim | dict[str, Claim]
 """What an agent has: one claim, or several by the ids of their users."""
 
@@ -52,18 +69,37 @@ class Verdicts(Struct, frozen=True):
 
     `unsure`: some agent without a user could not be looked for by every rule, or not by its pin. `unproven`: match
     attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
-    `unidentified`: names of claimed users that do not show their id.
+    `unidentified`: names of claimed users that do not show their id. `claimed` gives ids of users.
     """
 
-    matched: list[Claim]
+    matched: Matched
     unmatched: dict[int, Problem]
     ambiguous: dict[int, Problem]
     contested: dict[int, Problem]
     unassigned: int
-    claimed: AbstractSet[str]
+    claimed: Callable[[], AbstractSet[str]]
     unsure: bool = False
     unproven: frozenset[str] = frozenset()
     unidentified: frozenset[str] = frozenset()
+
+    def users(self) -> list[str]:
+        """The ids of matched users, as far as they show them."""
+        return [claim.id for claim in self.matched if not self.unidentified or claim.user.identified]
+
+
+class Matched:
+    """Claims that stand, in the order of their agents; `differing`: those with a draft."""
+
+    def __init__(self, of: Callable[[int], Collection[Claim]], agents: int) -> None:
+        self._of = of
+        self.stands = bytearray(agents)
+        self.differing: list[Claim] = []
+
+    def __len__(self) -> int:
+        return self.stands.count(1)
+
+    def __iter__(self) -> Iterator[Claim]:
+        return chain.from_iterable(map(self._of, compress(count(), self.stands)))
 
 
 class Claims:
@@ -72,7 +108,8 @@ class Claims:
     def __init__(self, roster: Roster, differ: Differ) -> None:
         self._roster = roster
         self._differ = differ
-        self._claims: list[Claimed | None] = [None] * len(roster.agents)
+        self._claims: list[Claimed | Taken | None] = [None] * len(roster.agents)
+        self._taken: set[Taken] = set()
         self._doubts: list[Doubt] = []
         self._attributes = dict(roster.attributes())
         self._unseen = set(self._attributes.values())
@@ -97,16 +134,25 @@ class Claims:
         claims = self._claims[agent]
         return claims is not None and _rule(claims) < rule
 
+    def _held(self, agent: int) -> Claimed | None:
+        held = self._claims[agent]
+        if not isinstance(held, Taken):
+            return held
+        self._taken.discard(held)
+        for claim in held.claims():
+            self._claims[claim.agent] = claim
+        return self._held(agent)
+
     def found(self) -> int:
         return len(self._claims) - self._claims.count(None)
 
     def of(self, agent: int) -> Collection[Claim]:
         """What an agent has claimed so far: nothing, one user, or several by one rule."""
-        return _each(self._claims[agent])
+        return _each(self._held(agent))
 
     def users(self) -> Iterator[UserRef]:
         """Whoever is claimed; one that several agents claim comes as often."""
-        return (claim.user for claimed in self._claims for claim in _each(claimed))
+        return (claim.user for agent in range(len(self._claims)) for claim in self.of(agent))
 
     def add(self, user: User) -> None:
         """Let every agent whose key the user holds claim it."""
@@ -124,18 +170,23 @@ class Claims:
 
     def take(self, batch: Batch) -> Iterator[User]:
         """Let agents claim users of a batch as `add` would; those of whom there is more to say are to be added."""
-        roster, claims, ids, names = self._roster, self._claims, batch.ids, batch.names
-        if self.asked or not self._unseen.isdisjoint((*batch.columns, *batch.shared)):
+        roster, claims, known = self._roster, self._claims, {*batch.columns, *batch.shared}
+        if self.asked or not self._unseen.isdisjoint(known) or UNIDENTIFIED in batch.ids.whole:
             return batch.users()
-        self._unshown.difference_update(batch.columns, batch.shared)
+        self._unshown -= known
         found, rule, more = roster.finds_all(batch)
         seekers = [_NOBODY if number is None else roster.agents[number] for number in found]
-        for place, (number, same) in enumerate(zip(found, self._differ.in_step(seekers, batch), strict=True)):
-            if number is None:
-                continue
-            if same and claims[number] is None:
-                claims[number] = Claim(number, rule, ids[place], names[place])
-            else:
+        several = len({*found, None}) - 1 < len(found) - found.count(None)  # users of one agent
+        free = [not several and number is not None and claims[number] is None for number in found]
+        ready = list(map(and_, free, self._differ.in_step(seekers, batch)))
+        agents = [number for number in compress(found, ready) if number is not None]
+        if agents:
+            taken = Taken(agents, rule, batch.ids.some(ready).whole, batch.names.some(ready).whole)
+            self._taken.add(taken)
+            for agent in agents:
+                claims[agent] = taken
+        for place, number in enumerate(found) if len(agents) < len(found) else ():
+            if number is not None and not ready[place]:
                 self._claim(number, rule, batch.user(place))
         return map(batch.user, sorted(more))
 
@@ -148,7 +199,7 @@ class Claims:
                     self._unseen.discard(attribute)
 
     def _claim(self, agent: int, rule: int, user: User) -> None:
-        before = self._claims[agent]
+        before = self._held(agent)
         if before is None or rule < (decided := _rule(before)):
             draft = self._differ.draft(self._roster.agents[agent], user, rule)
             self._claims[agent] = Claim(agent, rule, user.id, user.name, draft)
@@ -172,16 +223,19 @@ class Claims:
 
     def settle(self, tenant: Tenant, of: Iterable[int] | None = None) -> Verdicts:
         """Hold agents and users to one another, one to one. `of`: the agents to judge, by number; else all of them."""
-        doubles = self._roster.doubles
-        claimed, rivals = self._claimed()
-        verdicts = Verdicts([], {}, {}, {}, 0, claimed)
-        unassigned, unsure = 0, False
+        doubles, rivals = self._roster.doubles, self._rivals()
+        verdicts = Verdicts(Matched(self.of, len(self._claims)), {}, {}, {}, 0, cache(lambda: frozenset(self._ids())))
+        unassigned, unsure, matched = 0, False, verdicts.matched
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
         for number in range(len(self._claims)) if of is None else of:
-            agent, claim = tenant.agents[number], self._claims[number]
-            if type(claim) is Claim and number not in apart:
-                verdicts.matched.append(claim)
-            elif number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
+            held = self._claims[number]
+            if (type(held) is Taken or type(held) is Claim) and number not in apart:
+                matched.stands[number] = True
+                if type(held) is Claim and held.draft is not None:
+                    matched.differing.append(held)
+                continue
+            agent, claim = tenant.agents[number], self._held(number)
+            if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
                 lost = claim is None and agent.account_code is not None and number not in doubles
                 unsure |= lost and not self._roster.looked_for_whole(number)
             elif number in doubles:
@@ -196,24 +250,35 @@ class Claims:
             else:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
                 verdicts.contested[number] = _problem("contested", agent, (claim,), why)
-        hidden = frozenset([id_.removeprefix(UNIDENTIFIED) for id_ in claimed if id_.startswith(UNIDENTIFIED)])
+        hidden = frozenset(
+            [id_.removeprefix(UNIDENTIFIED) for id_ in self._looked_at() if id_.startswith(UNIDENTIFIED)]
+        )
         return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
-    def _claimed(self) -> tuple[AbstractSet[str], Mapping[str, list[int]]]:
-        """The ids of every claimed user, and the agents that claim one together with others.
+    def _looked_at(self) -> Iterator[str]:
+        """The ids of claimed users but for those that were taken at once, for each claim."""
+        for held in self._claims:
+            if type(held) is Claim:
+                yield held.id
+            elif type(held) is dict:
+                yield from held
 
-        The candidates of an ambiguous agent count as claimed.
-        """
-        ids = [held.id for held in self._claims if type(held) is Claim]
-        ids += [id_ for held in self._claims if type(held) is dict for id_ in held]
-        claimed = set(ids)
-        shared = {id_ for id_, times in Counter(ids).items() if times > 1} if len(claimed) < len(ids) else set()
+    def _ids(self) -> Iterator[str]:
+        """The ids of every claimed user, for each claim. The candidates of an ambiguous agent count as claimed."""
+        return chain(chain.from_iterable(taken.ids.split("\0") for taken in self._taken), self._looked_at())
+
+    def _rivals(self) -> Mapping[str, list[int]]:
+        """By the ids of their users, the agents that claim one together with others."""
+        claims = sum(len(taken.agents) for taken in self._taken) + sum(1 for _ in self._looked_at())
+        if len(set(map(hash, self._ids()))) == claims:  # which take less memory than the ids
+            return {}
+        shared = {id_ for id_, times in Counter(self._ids()).items() if times > 1}
         rivals: dict[str, list[int]] = {}
-        for held in self._claims if shared else ():
-            for claim in _each(held):
+        for number in range(len(self._claims)):
+            for claim in self.of(number):
                 if claim.id in shared:
-                    rivals.setdefault(claim.id, []).append(claim.agent)
-        return claimed, rivals
+                    rivals.setdefault(claim.id, []).append(number)
+        return rivals
 
     def _unmatched(self, number: int, agent: Agent) -> Problem:
         if number in self._roster.pinned:
@@ -238,8 +303,8 @@ def _each(claims: Claimed | None) -> Collection[Claim]:
     return (claims,) if isinstance(claims, Claim) else claims.values()
 
 
-def _rule(claims: Claimed) -> int:
-    return claims.rule if isinstance(claims, Claim) else next(iter(claims.values())).rule
+def _rule(claims: Claimed | Taken) -> int:
+    return claims.rule if not isinstance(claims, dict) else next(iter(claims.values())).rule
 
 
 def _together(claims: Claimed, another: Claim) -> Claimed:

@@ -72,7 +72,7 @@ class NearMisses:
     """Whom to look for, and who was found. `sample`: some users, who show what values of the directory look like."""
 
     def __init__(self, verdicts: Verdicts, roster: Roster, description: Description, sample: Iterable[User]) -> None:
-        self._claimed = verdicts.claimed
+        self._claimed = verdicts.claimed()
         unmatched = [number for number, problem in verdicts.unmatched.items() if problem.rule is None]  # no pin's
         agents = roster.agents
         chosen = sorted(unmatched, key=lambda each: (agents[each].work_no, agents[each].account_code))[:AGENTS]
