@@ -6,8 +6,9 @@ agent's search and never rank agents: two agents that claim one user are both co
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set as AbstractSet
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from functools import cache
 from itertools import chain, compress, count, repeat
 from operator import and_
@@ -51,7 +52,7 @@ class Taken(Struct, frozen=True, eq=False):
     They take half the memory of claims, and become claims when somebody asks for one of them.
     """
 
-    agents: list[int]
+    agents: Sequence[int]
     rule: int
     ids: str
     names: str
@@ -181,7 +182,7 @@ class Claims:
         ready = list(map(and_, free, self._differ.in_step(seekers, batch)))
         agents = [number for number in compress(found, ready) if number is not None]
         if agents:
-            taken = Taken(agents, rule, batch.ids.some(ready).whole, batch.names.some(ready).whole)
+            taken = Taken(array("l", agents), rule, batch.ids.some(ready).whole, batch.names.some(ready).whole)
             self._taken.add(taken)
             for agent in agents:
                 claims[agent] = taken
