@@ -26,7 +26,7 @@ class _Index:
     Keys are likenesses. `odd`: agents whose value is spelt so that not all that is alike is equal to it.
     """
 
-    __slots__ = ("attribute", "certain", "compared", "first", "key", "odd", "others", "render", "rule")
+    __slots__ = ("attribute", "certain", "compared", "first", "key", "lengths", "odd", "others", "render", "rule")
 
     def __init__(self, rule: int, attribute: str, compared: Equality, render: Render = lambda agent: None) -> None:
         self.rule = rule
@@ -36,6 +36,7 @@ class _Index:
         self.key = equality.likenesses_of(compared)
         self.certain = equality.keys_of(compared)
         self.first: dict[Hashable, int] = {}
+        self.lengths = frozenset[int]()  # of the keys of `first`, where all of them are plain
         self.others: dict[Hashable, list[int]] = {}
         self.odd: set[int] = set()
 
@@ -107,10 +108,12 @@ class Roster:
                 values = list(map(index.render, seekers))
                 index.first = dict(zip(plain_keys(compared, values) or (), numbers, strict=False))
                 whole = len(index.first) == len(numbers)  # as nearly always: plain values, no two of them equal
+                index.lengths = frozenset(map(len, map(str, index.first))) if whole else frozenset()
                 index.first = index.first if whole else {}
                 sought.update(numbers if whole else index.put(zip(numbers, values, strict=True)))
             else:  # one value is often looked for in several attributes
                 index.first, index.others, index.odd = twin.first, twin.others, twin.odd
+                index.lengths = twin.lengths
             self._rules.append(index)
         self._sought = len(sought)
 
@@ -208,6 +211,8 @@ class Roster:
             keys = plain_keys(rule.compared, values)
             if self.pinned or rule.others or rule.odd or (keys is None and (values or rule.attribute in batch.shared)):
                 return found, by, set(range(len(found)))
+            if rule.lengths and rule.lengths.isdisjoint(map(len, keys or ())):
+                continue  # a code is seldom as long as an address, and to look at lengths costs little
             numbers = list(map(rule.first.get, keys or ()))
             if by == PIN and numbers.count(None) < len(numbers):
                 found, by = numbers, rule.rule
