@@ -351,6 +351,32 @@ def test_what_another_run_explains_does_not_tell_of_what_is_not_shown(
     assert (told and told.result) == result
 
 
+@pytest.mark.parametrize(
+    ("order", "where", "result"),
+    [
+        (("1", "2"), "here", Result.WRITTEN),
+        (("1", "2"), "", Result.WRITTEN),
+        (("1", "2"), "there", None),
+        (("2", "1"), "here", None),
+        (("2",), "here", Result.WRITTEN),
+    ],
+    ids=["before", "before there were servers", "at another server", "later", "pruned since"],
+)
+@pytest.mark.parametrize("name", ["mail", "objectClass"])
+def test_what_a_server_had_heard_of_before_explains_nothing_that_was_planned_since(
+    order: tuple[str, ...], where: str, result: Result | None, name: str
+) -> None:
+    """An object class beside a password was not there, whatever else the job had written to its user."""
+    written = put("mail", "a")
+    change = Change(ANN, None, 1, (put(name, "a"), password("canary")))
+    told = aftermath(
+        change, User(ANN.id, ANN.name, {name: ("a",)}), replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", past=[(run, where if run == "1" else "here", written) for run in order],
+        ours={"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))},
+    )  # fmt: skip
+    assert (told and told.result) == result
+
+
 def test_what_stands_and_is_nobodys_or_another_runs_leaves_nothing_open() -> None:
     change = Change(
         ANN, None, 1, (put("mail", "a"), put("pager", old=("7",)), password("canary"), password(name="hidden"))

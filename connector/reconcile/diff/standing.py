@@ -63,8 +63,9 @@ def aftermath(
     A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
     that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
     `ours`: what this job is known to have written to the user, `past`: what runs have set out to change there. Such a
-    value may be there by another `run`, or, at another server, since before it. A value may be away by a later one, or
-    by one that was at another server. Where all that is shown is explained so, it does not tell of what is not shown.
+    value may be there by another `run`, or, at another server, since before it; where all that is shown stands, not by
+    one of which this server had heard before. A value may be away by a later one, or by one that was at another server.
+    Where all that is shown is explained so, it does not tell of what is not shown.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
@@ -82,9 +83,16 @@ def aftermath(
     news = tuple(each for each in left if not _cleared(each, server or description.server, run, ours, past))
     if elsewhere:
         news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
-    news = tuple(each for each in news if not _ours(each, run, ours, description))
-    put = testimony(replace(change, attributes=news), user, description, fingerprint)
-    if all(told) and (put or not (elsewhere or _unseen(change, user, description, fingerprint))):
+    unheard = _unheard(server or description.server, run, past)
+    since = {name: owned for name, owned in ours.items() if elsewhere or owned.run in unheard}
+    whole, put = (
+        testimony(
+            replace(change, attributes=tuple(each for each in news if not _ours(each, run, known, description))),
+            user, description, fingerprint,
+        )
+        for known in (since, ours)
+    )  # fmt: skip
+    if all(told) and (whole or not (elsewhere or _unseen(change, user, description, fingerprint))):
         return Outcome(change.user, Result.WRITTEN, "not confirmed at first; the values are there")
     if any(put):
         why = "not confirmed at first; it was written, and changed by somebody since"
@@ -141,6 +149,15 @@ def _cleared(each: AttributeChange, server: str, run: str, ours: Mapping[str, Ow
     since = _after(ours[each.name].run, past) if each.name in ours else past
     at = (other for whose, where, other in since if whose != run and where not in ("", server))
     return any(other.name == each.name and not (other.new or other.fingerprint) for other in at)
+
+
+def _unheard(server: str, run: str, past: Sequence[Past]) -> frozenset[str]:
+    """The runs of which a server may not have heard when this one planned: later ones, and those at another server.
+
+    What any other has written was no longer there then, or nothing was planned.
+    """
+    elsewhere = (each for each in past if each[1] not in ("", server))
+    return frozenset(whose for whose, _, _ in (*elsewhere, *_after(run, past)))
 
 
 def _after(run: str, past: Sequence[Past]) -> Sequence[Past]:
