@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
 from connector.apply.verification import Verifier, told_apart
 from connector.directories.port import Directory
-from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
+from connector.model import AGAIN, NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
 from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.order.refused_last import go_last, turn
@@ -40,7 +40,6 @@ _MOST_BATCHES: Final = 16
 
 After the ramp the first one is waited for, too.
 """
-_AGAIN = "written again, perhaps: the result of an interrupted run is unknown"
 _TURN = (
     "not tried: refused in earlier runs, or waits for such a user. Each run tries at most {most} of them (max_failures)"
 )
@@ -328,7 +327,7 @@ class _Engine(Struct):
     def _settle(self, change: Change, outcome: Outcome) -> None:
         """Give a write its outcome, and watch out for reasons to stop."""
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
-            outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
+            outcome = Outcome(outcome.user, Result.WRITTEN, AGAIN)
         self.brake.heard(outcome)
         half = self.ledger.half(change.user.id, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
         if not outcome.why.endswith(half):

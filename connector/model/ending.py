@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.model.outcome import Outcome, Result
 
+AGAIN: Final = "written again, perhaps: the result of an interrupted run is unknown"
 NOT_SENT: Final = "not sent"
 """With these words the reason begins of a change that was not sent since the run was stopped."""
 

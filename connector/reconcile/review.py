@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
+from connector.model import AGAIN, AttributeChange, Change, Outcome, Plan, Refusal, Result, User
 from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE, Limits, Whole, too_many
 from connector.reconcile.conflicts import held_now, replanned
 from connector.reconcile.diff.standing import secret_stands, stands
@@ -38,12 +38,14 @@ def hold_to(
     fresh: Plan,
     brief: Brief,
     *,
-    done: Collection[str],
+    done: Mapping[str, str],
     released: Mapping[str, Collection[str]],
     since: Mapping[str, frozenset[str]],
     only: Selection = EVERYBODY,
 ) -> Planning[Held]:
-    """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone.
+    """Hold `fresh` to `reviewed`. `released`: by id what a killed run let go alone.
+
+    `done`: users that it wrote, with what it noted of that. It died before it could show it to anybody.
 
     `since`: by id the attributes, in small letters, that later runs have written. What they wrote is not written again:
     the plan keeps its place among the runs, so that theirs would count as the last.
@@ -59,7 +61,8 @@ def hold_to(
         as_reviewed = _as_reviewed(change, fresh_changes, released, since)
         planned = fresh_changes.pop(user.id, None)
         if user.id in done:
-            left.append((change, Outcome(user, Result.WRITTEN, "before this run was interrupted")))
+            why = f"{_DONE}; {AGAIN}" if done[user.id] == AGAIN else _DONE
+            left.append((change, Outcome(user, Result.WRITTEN, why)))
         elif only and not only.holds(change.agent, change.user):
             aside.add(user.id)
             left.append((change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True)))
@@ -78,6 +81,7 @@ def hold_to(
 
 LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
 """Why a change is not made that somebody wanted to leave out: for this run, or for its plan."""
+_DONE: Final = "before this run was interrupted"
 _SINCE: Final = "a later run wrote these attributes after this plan was begun. Not written. Make a new plan"
 
 

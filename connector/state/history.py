@@ -142,14 +142,14 @@ class History:
     def _counts(self, run: str) -> dict[str, int]:
         return dict(self._database.rows(_COUNTS, run))
 
-    def written(self, run: str) -> frozenset[str]:
-        """The users of whom every step of this run is confirmed as written, and who need no further one."""
+    def written(self, run: str) -> dict[str, str]:
+        """The users of whom every step of this run is confirmed as written, and what was said of that, if anything."""
         query = (
-            "select user_id from journal where run = ? group by user_id "
+            "select user_id, coalesce(max(why), '') from journal where run = ? group by user_id "
             "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
             "and sum(case when part = '' then 1 else 0 end) > 0"
         )
-        return frozenset(user_id for (user_id,) in self._database.rows(query, run))
+        return dict(self._database.rows(query, run))
 
     def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
         """By user id the attributes of what went first in this run, where the rest is not written.

@@ -572,11 +572,11 @@ def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_
         for first in (release, classes):
             journal.note([], [first])
             journal.note(outcomes([first]), [])
-        assert state.history.written("run-1") == frozenset()
+        assert state.history.written("run-1") == {}
         assert state.history.released("run-1", SEALER) == {whole.user.id: {"employeeNumber", "objectClass"}}
         journal.note([], [rest])
         journal.note(outcomes([rest]), [])
-    assert state.history.written("run-1") == {whole.user.id}
+    assert state.history.written("run-1") == {whole.user.id: ""}
     assert state.history.released("run-1", SEALER) == {}
     (run,) = state.history.runs("hr")
     assert run.outcomes == {"written": 1}, "of one user"
@@ -1024,18 +1024,18 @@ def test_an_interrupted_or_stopped_run_goes_on_under_its_plan(state: Store) -> N
     saved = plan(first, second)
     state.keep(saved, HERE)
     interrupt(state, first)
-    assert state.history.written("run-1") == frozenset()
+    assert state.history.written("run-1") == {}
     state.permit(saved, "hr", HERE)
     (step,) = state.open_steps(HERE, "hr", SEALER)
     state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
-    assert state.history.written("run-1") == {first.user.id}
+    assert state.history.written("run-1") == {first.user.id: "found"}
     apply(state, second, result=Result.SKIPPED, ended="stopped")
     state.permit(saved, "hr", HERE)
-    assert state.history.written("run-1") == {first.user.id}
+    assert state.history.written("run-1") == {first.user.id: "found"}
     apply(state, second)
     (run,) = state.history.runs("hr")
     assert (run.result, run.outcomes) == ("done", {"written": 2})
-    assert state.history.written("run-1") == {first.user.id, second.user.id}
+    assert state.history.written("run-1") == {first.user.id: "found", second.user.id: ""}
     with pytest.raises(RefusedError, match="spent"):
         state.permit(saved, "hr", HERE)
 

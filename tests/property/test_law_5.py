@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from connector.errors import RefusedError
-from connector.model import Agent, Secret, Tenant, Value
+from connector.model import Agent, Plan, Secret, Tenant, Value
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.runtime.clock import stamp
@@ -55,6 +55,19 @@ def made_good(mortal: Mortal, undisturbed: Mortal) -> None:
 
 def _sets(entry: tuple[str, dict[str, tuple[Value, ...]]]) -> tuple[str, dict[str, set[Value]]]:
     return entry[0], {name: set(values) for name, values in entry[1].items()}
+
+
+def reviewed_until_it_ends(mortal: Mortal, plan: Plan, deaths: list[int]) -> Run:
+    """The same under a plan that is spent by then, if its last death came after all of it."""
+
+    def resumed(last: int | None) -> Run:
+        try:
+            return mortal.apply(plan, last)
+        except RefusedError:
+            assert mortal.database.rows("select result from runs where id = ?", plan.id) == [("done",)]
+            return Run(plan, refused=False)
+
+    return until_it_ends(mortal, resumed, deaths)
 
 
 deaths = st.lists(st.integers(1, 60), min_size=1, max_size=4)
@@ -129,20 +142,43 @@ def test_a_reviewed_apply_that_died_goes_on_under_its_plan(
     undisturbed.apply()
     before = {id_ for (id_,) in mortal.database.rows("select id from runs")}
     plan = mortal.save()
-
-    def resumed(last: int | None) -> Run:
-        try:
-            return mortal.apply(plan, last)
-        except RefusedError:
-            assert mortal.database.rows("select result from runs where id = ?", plan.id) == [("done",)]
-            return Run(plan, refused=False)
-
-    run = until_it_ends(mortal, resumed, deaths)
+    run = reviewed_until_it_ends(mortal, plan, deaths)
     assert not run.ending.in_part
     made_good(mortal, undisturbed)
     assert {id_ for (id_,) in mortal.database.rows("select id from runs")} - before == {plan.id}
     with pytest.raises(RefusedError, match="spent"):
         mortal.apply(plan)
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, "set"), ("set", None), ("first", "second")])
+@pytest.mark.parametrize("death", range(10, 14))
+def test_a_reviewed_apply_that_died_over_a_password_that_nothing_tells_of_ends_under_its_plan(
+    death: int, old: str | None, new: str | None
+) -> None:
+    """An object class that comes with it tells, whatever else the job had written before. Else it is said.
+
+    The run that ends says so, for the one that has written it again may have died before it showed that to anybody.
+    """
+    entries = {
+        f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"], "cn": [f"Somebody {n}"]})
+        for n in range(2)
+    }
+    agents = [Agent(0, "u0", None, Secret(each) if each else None) for each in (old, new)]
+    store = MemoryStore(entries, hidden=[PASSWORD], compares=False)
+    world = World(Tenant(agents[:1]), store, SEATS)
+    later = Tenant([agents[1], Agent(1, "u1")])
+    undisturbed = Mortal(world)
+    undisturbed.apply()
+    undisturbed.world.tenant = later
+    undisturbed.apply()
+    for second in range(11, 18):
+        mortal = Mortal(world)
+        mortal.apply()
+        mortal.world.tenant = later
+        run = reviewed_until_it_ends(mortal, mortal.save(), [death, second])
+        assert not run.ending.in_part
+        made_good(mortal, undisturbed)
+        assert old or not any(AGAIN in line for line in mortal.said), "the object class tells"
 
 
 @law

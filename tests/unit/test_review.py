@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import (
+    AGAIN,
     AgentRef,
     AttributeChange,
     AttributeInfo,
@@ -68,7 +69,7 @@ def held(
     reviewed: Plan,
     fresh: Plan,
     *now: User,
-    done: Collection[str] = (),
+    done: dict[str, str] | None = None,
     released: Mapping[str, Collection[str]] | None = None,
     only: Selection = EVERYBODY,
     mapping: Rules = Rules((), ()),  # noqa: B008  # a frozen value
@@ -81,7 +82,7 @@ def held(
         memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered)), fingerprint=PRINT,
         job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, since=since or {}, only=only)
+    planning = hold_to(reviewed, fresh, brief, done=done or {}, released=released or {}, since=since or {}, only=only)
     query = next(planning)
     assert isinstance(query, Read)
     asked = list(query.users)
@@ -159,8 +160,12 @@ def test_long_values_and_many_are_cut_where_a_conflict_shows_them() -> None:
 
 
 def test_what_a_killed_run_wrote_stays_written_whatever_is_there_now() -> None:
-    result, _ = held(plan(mail(1)), plan(), done=["id-1"])
-    assert left(result) == {"id-1": (Result.WRITTEN, "before this run was interrupted")}
+    result, _ = held(plan(mail(1), mail(2), mail(3)), plan(), done={"id-1": "", "id-2": AGAIN, "id-3": "found"})
+    assert left(result) == {
+        "id-1": (Result.WRITTEN, "before this run was interrupted"),
+        "id-2": (Result.WRITTEN, f"before this run was interrupted; {AGAIN}"),
+        "id-3": (Result.WRITTEN, "before this run was interrupted"),
+    }
 
 
 def test_of_a_change_that_is_half_written_the_rest_is_what_was_reviewed() -> None:
