@@ -118,7 +118,7 @@ class Connection:
     @property
     def ready(self) -> bool:
         """Whether another request may be sent: the server has neither closed the connection nor said anything since."""
-        if time.monotonic() - self._rested >= IDLE_SECONDS:
+        if time.monotonic() - self._rested >= IDLE_SECONDS or getattr(self._stream, "waiting", False):
             return False
         waiting = select.poll()
         waiting.register(self._stream, select.POLLIN)
@@ -138,13 +138,15 @@ class Connection:
         whole: list[h11.Event] = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]
         octets = b"".join(self._protocol.send(event) or b"" for event in whole)
         try:
-            self._stream.sendall(octets)
+            for at in range(0, len(octets), _PIECE):  # of a socket, the time-out bounds all that is sent at once
+                self._stream.sendall(octets[at : at + _PIECE])
         except OSError as fault:
             if isinstance(fault, TimeoutError):
                 raise
             # else it has closed before it heard all; what it said before that is read
         while not isinstance(event := self._next(), h11.Response):
-            continue  # an interim answer (RFC 9110 §15.2)
+            if event is h11.PAUSED:  # 101: a protocol that a header of the job asked for
+                raise h11.RemoteProtocolError("another protocol")
         return event
 
     def body(self) -> Iterator[bytes]:

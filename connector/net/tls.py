@@ -96,6 +96,11 @@ class Inner:
     def sendall(self, octets: bytes) -> None:
         self._done(partial(self._tls.write, octets))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether octets came that nobody has read; a poll of the socket does not show them."""
+        return bool(self._incoming.pending or self._tls.pending())
+
     def fileno(self) -> int:
         return self._outer.fileno()
 

@@ -15,10 +15,11 @@ import time
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,6 +49,7 @@ from tests.support.connect_proxy import ConnectProxy
 from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
 from tests.support.http_server import HttpServer, said
 from tests.support.logs import logged
+from tests.support.serving import PATIENCE
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"
 TENANT = {
@@ -716,6 +718,83 @@ def test_octets_behind_an_answer_are_no_answer_to_the_next_request() -> None:
     ):
         assert [channel.exchange("GET", server.url, {}).body for _ in range(2)] == [b"a", b"c"]
         assert server.connections == 2
+
+
+def test_a_switch_to_another_protocol_is_no_answer() -> None:
+    def switch(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+
+    asked = {"Upgrade": "x", "Connection": "upgrade"}
+    with (
+        HttpServer([switch]) as server,
+        Channel(None, asked, timeout=5, max_bytes=9, place="source", clock=time.monotonic) as channel,
+        pytest.raises(MalformedError),
+    ):
+        channel.exchange("GET", server.url, {})
+
+
+class Talker:
+    """A server of HTTPS that answers each request twice, in two records of TLS that it sends at once."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._serve)]
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # the end of listening
+            while True:
+                client, _ = self._listening.accept()
+                client.settimeout(PATIENCE)
+                self._threads.append(threading.Thread(target=self._answer, args=(client,)))
+                self._threads[-1].start()
+
+    def _answer(self, client: socket.socket) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def done(step: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    client.sendall(outgoing.read())
+                    if not (octets := client.recv(1 << 16)):
+                        raise ConnectionResetError from None
+                    incoming.write(octets)
+
+        with client, suppress(OSError):  # the client hangs up
+            done(tls.do_handshake)
+            while done(tls.read):
+                for each in (b"a", b"b"):
+                    tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + each)
+                client.sendall(outgoing.read())
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_records_behind_an_answer_are_no_answer_to_the_next_request(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, ca_file: Path, secured: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    trusted = ssl.create_default_context(cafile=ca_file)
+    with (
+        Talker(serving(authority, "127.0.0.1")) as server,
+        ConnectProxy(serving(authority, "127.0.0.1") if secured else None) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with Channel(trusted, {}, timeout=5, max_bytes=9, place="source", clock=time.monotonic) as channel:
+            assert [channel.exchange("GET", server.url, {}).body for _ in range(3)] == [b"a"] * 3
 
 
 @pytest.mark.parametrize("names", ["127.0.0.1", "cec.example.test, 127.0.0.1", "*"])
