@@ -153,19 +153,41 @@ def supersede(context: Context, description: Description, settled: Settled, own:
     """Settle writes of which nothing tells, where this run has written all of the same attributes.
 
     Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them has
-    written them, which was killed. What the run itself had left open, and has written now, has its outcome already.
+    written them, which was killed. Or it was to clear a secret that nobody owns. What the run itself had left open, and
+    has written now, has its outcome already.
     """
     overtaken = _overtaken(context, description)
     steps = context.state.open_steps(description.identity, context.job, context.sealer) if settled.left else ()
     still = {_write(step) for step in steps}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
+    moot = _moot(context, description, settled) if settled.left else frozenset()
     for step in settled.left:
         known = written if settled.elsewhere(step) else written | settled.compared
         unknown = settled.unknown(step)
-        if _write(step) in still and all((id_, name) in known or overtaken(step, name) for id_, name, _ in unknown):
+        if _write(step) in still and all(
+            (id_, name) in known or (id_, name) in moot or overtaken(step, name) for id_, name, _ in unknown
+        ):
             found.append((step, _superseded(step)))
     _settle(context, description, found)
+
+
+def _moot(context: Context, description: Description, settled: Settled) -> frozenset[Slot]:
+    """Secrets that were to be cleared, of which nothing is ours any more: no later run asks about one.
+
+    An open write of one that may still arrive is cleared then.
+    """
+    left = [
+        (step, step.change.user.id, each) for step in settled.left for each in step.change.attributes if each.secret
+    ]
+    slots = {(id_, each.name) for _, id_, each in left}
+    may_be = {
+        (id_, each.name)
+        for step, id_, each in left
+        if each.fingerprint and (settled.elsewhere(step) or (id_, each.name) not in settled.compared)
+    }
+    ours = context.state.memory(description.identity, context.job).confirmed({id_ for id_, _ in slots})
+    return frozenset(slot for slot in slots - may_be if slot[1] not in ours.get(slot[0], {}))
 
 
 def _overtaken(context: Context, description: Description) -> Callable[[Step, str], bool]:

@@ -160,3 +160,21 @@ def test_a_line_that_was_taken_away_before_it_was_set_again_does_not_tell_who_to
     replicas.until_quiet(replicas.apply)
     assert open_ in replicas.journal("written")
     assert (ours(replicas), replicas.journal(None)) == ([], {})
+
+
+SET, CLEARED = Agent(1, "u0", None, Secret("canary-1")), Agent(1, "u0")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Step("one", False, SET, "after"), Step("two", True, CLEARED, "after")),
+        (Step("one", False, SET, ""), Step("two", True, CLEARED, ""), Step("one", False, CLEARED, "before")),
+    ],
+)
+def test_a_clear_of_a_password_that_nobody_owns_any_more_is_not_waited_for(steps: tuple[Step, ...]) -> None:
+    """Where both writes were killed when they had happened, or the clear had been made elsewhere already."""
+    replicas = played(*steps)
+    replicas.until_quiet(replicas.apply)
+    replicas.apply()
+    assert (ours(replicas), replicas.journal(None)) == ([], {})
