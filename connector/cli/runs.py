@@ -23,15 +23,14 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
     from msgspec import json, to_builtins
 
     from connector.reports.visible import visible, visible_lines
-    from connector.run.job_state import history, hold_on, holder
+    from connector.run.job_state import history, hold_on
 
     runs = history(job, run)
     if as_json:
         click.echo(json.format(json.encode([to_builtins(each) for each in runs]), indent=1).decode())
     elif not runs:
         say_text("No apply has run yet.")
-    open_ = next((each for each in runs if each.result is None), None)
-    held_by = holder(job) if open_ and not as_json else ""
+    newest = next((each for each in runs if not each.why), None)
     for each in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in each.outcomes.items()) or "nothing to write"
         counts = visible(each.why) if each.why else counts
@@ -39,10 +38,8 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
         what += f" of plan {each.plan}" if each.plan else ""
         served = f" on {visible(each.server)}" if each.server else ""
         counts += f"; approved by {', '.join(visible(str(who)) for who in each.approvals)}" if each.approvals else ""
-        result = each.result or ("not ended" if held_by and each is open_ else "interrupted")
+        result = each.result or ("interrupted, or under way" if each is newest else "interrupted")
         say_text(f"{each.id}  {each.started}  {what}{served}, {result}: {counts}")
-    if held_by:
-        say_text(f"That run may be under way: {held_by}")
     held = visible_lines(on_hold(job, hold_on(job)))
     click.echo(fit(held, sys.stderr), nl=False, err=True) if as_json else say([held])
     return 0

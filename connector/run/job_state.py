@@ -43,12 +43,6 @@ def history(path: Path, run: str | None = None) -> list[RunRecord]:
         return [each for each in runs if named in (None, each.id)]
 
 
-def holder(path: Path) -> str:
-    """That another run holds a directory of the job in `path`, and who; empty where none does. Raises StateError."""
-    with kept_state(jobs.load(path)) as state:
-        return state.holder(path.stem) if state else ""
-
-
 def run_named(path: Path, run: str) -> str:
     """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import json
 from msgspec.structs import astuple, replace
 
-from connector.errors import BusyError, OnHoldError, RefusedError, StateError, UsageError
+from connector.errors import OnHoldError, RefusedError, StateError, UsageError
 from connector.model import Approval, Change, Description, LastGood, Noted, Outcome, Plan, Result, User
 from connector.runtime.clock import stamp
 from connector.state import approvals, saved_plans
@@ -101,20 +101,12 @@ class Store:
         return self._database.lease(directory, job)
 
     @contextmanager
-    def leases(self, job: str, *, told: bool = True) -> Iterator[None]:
-        """Hold every directory that this job has written to; `told`: who meets that is told who. Raises BusyError."""
+    def leases(self, job: str) -> Iterator[None]:
+        """Hold every directory that this job has written to. Raises BusyError."""
         with ExitStack() as leases:
             for (directory,) in self._database.rows("select distinct directory from runs where job = ?", job):
-                leases.enter_context(self.lease(directory, job if told else ""))
+                leases.enter_context(self.lease(directory, job))
             yield
-
-    def holder(self, job: str) -> str:
-        """That another run holds a directory which this job has written to, and who; empty where none does."""
-        try:
-            with self.leases(job, told=False):
-                return ""
-        except BusyError as busy:
-            return busy.what
 
     def try_writing(self) -> None:
         """Write to every table, and take that back. Raises StateError where one cannot be written."""
