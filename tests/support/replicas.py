@@ -90,11 +90,15 @@ class Replicas(Mortal):
 
     def until_quiet(self, run: Callable[[], Run]) -> None:
         """Both servers are asked in turn, each after all has arrived, until there is nothing more to do."""
-        for _ in range(2):
-            for server in SERVERS:
-                self.converge()
-                self.serve(server)
-                run()
+        left, before = self.journal(None), None
+        while left != before:
+            before = left
+            for _ in range(2):
+                for server in SERVERS:
+                    self.converge()
+                    self.serve(server)
+                    run()
+            left = self.journal(None)
         self.converge()
 
     def perhaps(self, run: Callable[[], Run]) -> None:

@@ -70,20 +70,15 @@ def aftermath(
     elsewhere = server not in ("", description.server)
     if user is None:
         return None  # gone, or out of reach for a while, as somebody who is disabled or was moved
-    later = {each.name for _, _, each in _after(run, past)}
-    left = tuple(
-        each
-        for each in change.attributes
-        if not (each.new or each.fingerprint) or each.name not in later or _told(each, user, description, fingerprint)
-    )
-    told = testimony(replace(change, attributes=left), user, description, fingerprint)
+    told = testimony(change, user, description, fingerprint)
     if not told:
         return None
     before = [each for whose, _, each in past if whose != run]
-    news = tuple(each for each in left if not _cleared(each, server or description.server, run, ours, past))
+    at = server or description.server
+    news = tuple(each for each in change.attributes if not _cleared(each, at, run, ours, past))
     if elsewhere:
         news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
-    unheard = _unheard(server or description.server, run, past)
+    unheard = _unheard(at, run, past)
     since = {name: owned for name, owned in ours.items() if elsewhere or owned.run in unheard}
     whole, put = (
         testimony(
@@ -97,7 +92,9 @@ def aftermath(
     if any(put):
         why = "not confirmed at first; it was written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
-    if elsewhere or all(told):
+    later = {each.name for _, _, each in _after(run, past)}
+    left = tuple(each for each in change.attributes if each.name not in later)
+    if elsewhere or all(testimony(replace(change, attributes=left), user, description, fingerprint)):
         return None
     return Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
 
