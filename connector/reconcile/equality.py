@@ -101,3 +101,8 @@ def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple
 def plain(value: Held) -> Value:
     """The value, out of its `Secret` where it is in one; for comparing only."""
     return value.reveal() if isinstance(value, Secret) else value
+
+
+def plain_text(value: Held) -> str:
+    """The same, as text; octets that are none stand for themselves."""
+    return folding.text_of(plain(value))

@@ -169,7 +169,7 @@ def _attribute_change(wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ..
 def as_held(wanted: Wanted, value: Held) -> Held:
     """The value as the attribute holds it. Raises UnfitError."""
     held, owns = _fitted(wanted, value), wanted.rule.owns
-    if owns is not None and not patterns.owns(owns)(equality.plain(held)):
+    if owns is not None and not patterns.owns(owns)(held):
         raise UnfitError(f"the value is not covered by `owns`: {patterns.said(owns)}")
     return held
 

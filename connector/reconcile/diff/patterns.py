@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from connector.model import Equality, Held, Value
+from connector.model import Equality, Held
 from connector.reconcile import equality
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.folding import text_of
 
 ALL = "*"
 H = TypeVar("H", bound=Held)
@@ -42,12 +41,12 @@ def said(pattern: str | None) -> str:
 
 
 @lru_cache(maxsize=256)
-def owns(pattern: str) -> Callable[[Value], bool]:
-    """Whether a value is one of ours; case does not count."""
+def owns(pattern: str) -> Callable[[Held], bool]:
+    """Whether a value is one of ours; case does not count. A secret is let out of its wrapping in no frame of ours."""
     if pattern == ALL:
         return lambda value: True
     expression = re.compile("|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL)
-    return lambda value: expression.fullmatch(text_of(value)) is not None
+    return lambda value: expression.fullmatch(equality.plain_text(value)) is not None
 
 
 def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
@@ -55,7 +54,7 @@ def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
     if pattern is None or pattern == ALL:
         return tuple(values)
     test = owns(pattern)
-    return tuple(value for value in values if test(equality.plain(value)))
+    return tuple(value for value in values if test(value))
 
 
 def _expression(pattern: str) -> str:
@@ -91,6 +90,6 @@ def fits(rule: Equality, outline: Sequence[str | None], value: Held) -> bool:
     made = "".join(_OPEN if piece is None else piece for piece in outline)
     key, text = equality.written(rule, made), equality.written(rule, value)
     if key is None or text is None:
-        key, text = made, text_of(equality.plain(value))
+        key, text = made, equality.plain_text(value)
     pattern = ".*".join(map(re.escape, key.split(_OPEN)))
     return re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL) is not None
