@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,8 +48,8 @@ from tests.support import faulty_cec as faults
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
 from tests.support.http_server import HttpServer, said
+from tests.support.listening import Listening
 from tests.support.logs import logged
-from tests.support.serving import PATIENCE
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"
 TENANT = {
@@ -733,34 +733,15 @@ def test_a_switch_to_another_protocol_is_no_answer() -> None:
         channel.exchange("GET", server.url, {})
 
 
-class Talker:
+class Talker(Listening):
     """A server of HTTPS that answers each request twice, in two records of TLS that it sends at once."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
         self._context = context
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._serve)]
+        self.url = f"https://{self.address}"
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        self._listening.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):  # the end of listening
-            while True:
-                client, _ = self._listening.accept()
-                client.settimeout(PATIENCE)
-                self._threads.append(threading.Thread(target=self._answer, args=(client,)))
-                self._threads[-1].start()
-
-    def _answer(self, client: socket.socket) -> None:
+    def attend(self, client: socket.socket) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self._context.wrap_bio(incoming, outgoing, server_side=True)
 

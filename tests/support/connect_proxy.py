@@ -6,41 +6,21 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from typing import Self
 
+from tests.support.listening import Listening
 from tests.support.serving import PATIENCE
 
 
-class ConnectProxy:
+class ConnectProxy(Listening):
     """A context manager. `heads`: what clients said before they were connected. `refuses`: the status of its answer."""
 
     def __init__(self, context: ssl.SSLContext | None = None, refuses: int = 0) -> None:
+        super().__init__()
         self.heads: list[str] = []
         self._context, self._refuses = context, refuses
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._threads = [threading.Thread(target=self._serve)]
-        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self.url = f"{'https' if context else 'http'}://{self.address}"
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        self._listening.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):  # the end of listening
-            while True:
-                client, _ = self._listening.accept()
-                client.settimeout(PATIENCE)
-                self._threads.append(threading.Thread(target=self._connect, args=(client,)))
-                self._threads[-1].start()
-
-    def _connect(self, client: socket.socket) -> None:
+    def attend(self, client: socket.socket) -> None:
         with suppress(OSError), client:  # a client that does not trust this proxy hangs up
             secured = self._context.wrap_socket(client, server_side=True) if self._context else client
             with secured:
