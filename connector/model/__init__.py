@@ -1,5 +1,6 @@
 """The words of this program as values: every one frozen, none that knows a file, a clock or a network."""
 
+from connector.model.batch import Batch as Batch, Texts as Texts
 from connector.model.change import (
     EXAMPLES as EXAMPLES,
     LISTED as LISTED,
@@ -17,7 +18,6 @@ from connector.model.directory import (
     OBJECT_CLASS as OBJECT_CLASS,
     UNIDENTIFIED as UNIDENTIFIED,
     AttributeInfo as AttributeInfo,
-    Batch as Batch,
     ClassInfo as ClassInfo,
     ContentRule as ContentRule,
     Description as Description,
@@ -27,7 +27,6 @@ from connector.model.directory import (
     Objection as Objection,
     Question as Question,
     Syntax as Syntax,
-    Texts as Texts,
     Unit as Unit,
     User as User,
     UserRef as UserRef,
