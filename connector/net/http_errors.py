@@ -22,7 +22,7 @@ def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> I
 
     `sent`: there was a connection already, so the request may have been sent.
     """
-    from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: plain HTTP that does not fail needs none
+    from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: its errors are told apart only once a request has failed
 
     if fault := tls.fault_of(error, where):
         return fault

@@ -134,7 +134,7 @@ class Roster:
             rules.append(index)
         pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}
         few = copy(self)
-        few._rules, few._pins = rules, pins  # noqa: SLF001  # of a copy of this very object, in a method of its class
+        few._rules, few._pins = rules, pins  # noqa: SLF001  # the copy is of this very class, and only its rules and pins are others
         return few
 
     def tried(self, agent: Agent) -> Iterator[Key]:

@@ -35,7 +35,7 @@ class Exchange(Channel):
         self._retries, self._sleep = settings.retries, sleep
         context = None
         if settings.ca_file:
-            from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: plain HTTP needs none
+            from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, four tenths of an empty Python's start: a tenant in clear needs none
 
             context = tls.context(settings.ca_file)
         super().__init__(
