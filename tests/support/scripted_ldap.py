@@ -4,51 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
-from typing import Self
 
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.responses import DONE
 from tests.support.ldap_answers import result
 from tests.support.ldap_line import entry
+from tests.support.listening import Listening
 
 _BIND, _BOUND, _UNBIND, _SEARCH = 0x60, 0x61, 0x42, 0x63
 _ROOT = {"objectClass": ["OpenLDAProotDSE"], "namingContexts": ["dc=example,dc=org"], "supportedLDAPVersion": ["3"]}
 
 
-class ScriptedLdap:
+class ScriptedLdap(Listening):
     """`url` is plain LDAP. `answer` makes the octets for a request; more clients than one are served side by side."""
 
     def __init__(self, answer: Callable[[Frame], bytes]) -> None:
+        super().__init__()
         self._answer = answer
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ldap://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept)]
+        self.url = f"ldap://{self.address}"
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(20)
-        self._listening.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            self._threads.append(threading.Thread(target=self._serve, args=(client,)))
-            self._threads[-1].start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def attend(self, client: socket.socket) -> None:
         framer = Framer()
-        with client, contextlib.suppress(ConnectionError):  # whoever hangs up has heard enough
+        with client, contextlib.suppress(OSError):  # whoever hangs up has heard enough
             while octets := client.recv(1 << 16):
                 for frame in framer.feed(octets):
                     if frame.tag == _UNBIND:
