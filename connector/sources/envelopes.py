@@ -1,12 +1,14 @@
 """The family's error envelopes: a code and a text, under one of four pairs of names, in answers of any status.
 
 The pairs and the success code "0" are those of the vendor's pages. What such a text holds is the other side's choice,
-so it is shown only without our own secrets, without characters that a terminal obeys, and up to a bound.
+so it is shown only without our own secrets and the passwords of the same answer, without characters that a terminal
+obeys, and up to a bound.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
@@ -14,9 +16,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from connector.errors import NOT_JSON
-from connector.net.quoting import shown
+from connector.net.quoting import shown, spellings
+from connector.regex import regex
 
 SUCCESS: Final = ("0", 0)
+_PASSWORDS: Final = regex(rb'"[^"]*(?:pwd|passw)[^"]*"\s*:\s*("(?:\\.|[^"\\])*"|[0-9]+)', re.IGNORECASE | re.DOTALL)
+"""Members that are named like a password, in JSON that may be faulty or nested too deeply."""
 
 
 class Envelope(Struct, rename="camel"):
@@ -43,9 +48,13 @@ class Envelope(Struct, rename="camel"):
         codes = [value(code) for _, code, _, _ in self._pairs()]
         return all(code is None or (not isinstance(code, bool) and code in SUCCESS) for code in codes)
 
-    def describe(self, hide: Collection[str] = ()) -> str:
-        """Codes and texts in one line, such as `resultCode 01: no such tenant`; empty where there are none."""
+    def describe(self, hide: Collection[str] = (), body: bytes = b"") -> str:
+        """Codes and texts in one line, such as `resultCode 01: no such tenant`; empty where there are none.
+
+        They repeat neither `hide` nor a password that stands elsewhere in `body`, the answer.
+        """
         parts = []
+        hide = [*hide, *self._quoted(body)]
         for code_name, code, text_name, text in self._pairs():
             shown_code, shown_text = shown(value(code), hide), shown(value(text), hide)
             if shown_code:
@@ -53,6 +62,13 @@ class Envelope(Struct, rename="camel"):
             elif shown_text and text_name != "description":  # alone, that name belongs to no envelope
                 parts.append(f"{text_name}: {shown_text}")
         return "; ".join(parts)
+
+    def _quoted(self, body: bytes) -> list[str]:
+        """The passwords of the answer that one of these texts repeats, in any spelling."""
+        said = "\n".join(str(value(each)) for pair in self._pairs() for each in (pair[1], pair[3]) if each).casefold()
+        members = (value(Raw(each[1])) for each in _PASSWORDS.finditer(body)) if said else ()
+        held = {str(each) for each in members if isinstance(each, str | int)} - {""}
+        return [each for each in held if any(spelt.casefold() in said for spelt in spellings(each))]
 
 
 def envelope_in(body: bytes) -> Envelope | None:

@@ -121,7 +121,7 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
     notes: list[str] = []
     with _no_collector():
         answer = _parsed(text, where)
-        _no_error(answer, where, hide)
+        _no_error(answer, where, hide, text)
         agents, invalid = _sifted(answer, passwords) if isinstance(answer, _OneByOne) else _all(answer, passwords)
         ip = record_faults.service_ip(value(answer.sip_service_ip), notes)
         port = record_faults.service_port(value(answer.sip_service_port), notes)
@@ -308,10 +308,10 @@ def _not_json(text: bytes, reason: str) -> str:
     return f"not JSON at byte {place} (line {line}): {reason[: found.start()].removeprefix('JSON is malformed: ')}"
 
 
-def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collection[str]) -> None:
+def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collection[str], body: bytes) -> None:
     if answer.agents is not None and answer.success:
         return
-    said = answer.describe(hide)
+    said = answer.describe(hide, body)
     if answer.agents is None:
         why = f"an error in place of agents: {said}" if said else f"no `agents` in it. An answer is {_SHAPE}"
         raise MalformedError(why, where=where)

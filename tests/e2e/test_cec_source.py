@@ -553,6 +553,13 @@ def test_an_answer_that_is_not_understood_is_malformed_and_not_asked_for_again(a
     assert f"{cec.url}{QUERY}" in said
 
 
+def test_an_error_that_quotes_a_password_of_its_own_answer_is_shown_without_it() -> None:
+    said = b'{"resultCode":"7","resultMessage":"sipPwd cti-1234 weak","data":[{"workNo":1001,"sipPwd":"cti-1234"}]}'
+    for code, kind in ((400, IncompleteRead), (200, MalformedError)):
+        with tenant(query=[status(code, said)]) as cec:
+            assert "resultCode 7: sipPwd <secret> weak" in failure(source(cec.url), kind)
+
+
 def test_no_agents_at_all_is_a_tenant_of_size_0() -> None:
     with tenant({"agents": []}) as cec:
         assert source(cec.url).read().size == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import html
 import json
 import os
 import threading
@@ -429,6 +430,16 @@ def test_an_envelope_s_text_is_bounded_and_without_our_secrets() -> None:
         decode(text, "answer", hide=["canary", CANARY])
     assert "token <secret> is bad xxx" in caught.value.what
     assert len(caught.value.what) < 300
+
+
+@pytest.mark.parametrize("password", [CANARY, f"{CANARY}<&>", f'a"{CANARY}\\', f"\u00e9{CANARY}", 908172])
+def test_an_envelope_s_text_repeats_no_password_of_the_same_answer(password: str | int) -> None:
+    """Whole or not, in the spelling of the record or as text for a page."""
+    told = [str(password), json.dumps(password), str(password).upper(), html.escape(str(password))]
+    for said in told:
+        text = body(GOOD | {"sipPwd": password}, {"workNo": 0, "x": 1}, resultCode="7", resultMessage=f"{said} weak")
+        shown = [refusal(text), refusal(text.replace(b'"agents"', b'"data"'))]
+        assert [each for each in shown if CANARY in each.lower() or "908172" in each or "<secret>" not in each] == []
 
 
 @pytest.fixture

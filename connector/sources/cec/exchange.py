@@ -75,7 +75,7 @@ class Exchange(Channel):
     def summary(self, answer: Answer) -> str:
         """Status, and what the body says in an envelope or looks like."""
         envelope = envelope_in(answer.body)
-        said = envelope.describe(self.hide) if envelope else looks_like(answer.body)
+        said = envelope.describe(self.hide, answer.body) if envelope else looks_like(answer.body)
         status = phrase(answer.status)
         return f"{status} ({said})" if said and said != "empty" else status
 

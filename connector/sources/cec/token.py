@@ -51,7 +51,7 @@ def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:
     if isinstance(answered.access_token, str) and _TOKEN.fullmatch(answered.access_token):
         return answered.access_token, _seconds(answered.expires)
     envelope = envelope_in(answer.body)
-    said = envelope.describe(exchange.hide) if envelope else ""
+    said = envelope.describe(exchange.hide, answer.body) if envelope else ""
     if said and not answered.access_token:
         raise DeniedError(f"the token call was refused: {said}", where=answer.where)
     raise MalformedError("no usable AccessToken in the token call's answer", where=answer.where)
