@@ -131,7 +131,8 @@ class Shower:
             if self._reports or self._save is not None:
                 self._write(plan, outcomes)
         if outcomes is None and self.accept not in (None, plan.digest):
-            say([f"The accepted digest {self.accept} is not that of this plan. Review this plan.\n"])
+            then = "Review this plan" if plan.refusals else "No limit refuses this plan, so it needs none"
+            say([f"The accepted digest {self.accept} is not that of this plan. {then}.\n"])
         if outcomes is None and self.signed and plan.digest != self.signed and plan.refusals:
             say(["The signatures do not lift this refusal, which came up after the plan was made.\n"])
 

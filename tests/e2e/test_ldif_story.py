@@ -457,8 +457,11 @@ def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(jo
 def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
     job.configure(limits={"update": "0%"})
     other = "sha256:" + 64 * "0"
-    assert f"The accepted digest {other} is not that of this plan." in job.run("apply", "--accept", other, code=3)
+    said = f"The accepted digest {other} is not that of this plan."
+    assert f"{said} Review this plan." in job.run("apply", "--accept", other, code=3)
     job.run("apply", "--accept", "yes", code=64)
+    job.configure(limits={"update": "100%"})
+    assert f"{said} No limit refuses this plan, so it needs none." in job.run("apply", "--accept", other)
 
 
 def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
