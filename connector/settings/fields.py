@@ -181,8 +181,8 @@ def _ldap_url(url: str, info: ValidationInfo) -> str:
         raise misfit("must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath")
     start_tls = info.data.get("start_tls")
     if parts.scheme == "ldapi":
-        if not re.fullmatch(r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*", parts.netloc):
-            raise misfit("a socket is written ldapi://%2Fpath, with %2F for each slash")
+        if not re.fullmatch(r"%2[Ff]([A-Za-z0-9._~-]|%(?!00)[0-9A-Fa-f]{2})+", parts.netloc):
+            raise misfit("must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash")
     else:
         check_host(parts)
     if start_tls and parts.scheme != "ldap":

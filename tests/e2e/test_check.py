@@ -24,6 +24,15 @@ def job(tmp_path: Path) -> Job:
     return Job(tmp_path)
 
 
+def test_an_address_without_a_socket_is_refused_before_anything_is_read(job: Job) -> None:
+    job.configure(directory={"type": "ldap", "urls": ["ldapi:///"], "base": BASE, "sasl": "external"})
+    (job.folder / "agents.json").write_text("not JSON")
+    for command in ("check", "plan"):
+        ended = job.program(command, "job.yaml")
+        assert (ended.code, ended.out) == (78, "")
+        assert "job.yaml:2: directory.urls[1]: must name the whole path of a socket, as ldapi://%2F" in ended.err
+
+
 # ---------------------------------------------------------------- lists
 
 

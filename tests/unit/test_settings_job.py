@@ -21,6 +21,7 @@ from connector.settings.validation import keys
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket identifies the account"
+NO_SOCKET = "must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash"
 READY = (
     "389ds, active-directory, inetorgperson, ldif, openldap-h350, scim-enterprise, scim-extension "
     "(a path ends in .yaml)"
@@ -334,7 +335,7 @@ def test_an_address_of_the_source_that_cannot_be_is_refused(folder: Path, url: s
         ),
         ("http://x", "", "must begin with ldaps:// or ldap:// or ldapi://"),
         ("ldaps://x", "  start_tls: true\n", "start_tls goes with ldap://, not with ldaps://"),
-        ("ldapi:///", "  start_tls: true\n", "start_tls goes with ldap://, not with ldapi://"),
+        ("ldapi://%2Frun%2Fldapi", "  start_tls: true\n", "start_tls goes with ldap://, not with ldapi://"),
         (
             "ldaps://x/dc=example",
             "",
@@ -346,7 +347,8 @@ def test_an_address_of_the_source_that_cannot_be_is_refused(folder: Path, url: s
             "must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath",
         ),
         ("ldapi://a:b", "", "is no valid URL: check its host and port"),
-        ("ldapi://a%2", "", "a socket is written ldapi://%2Fpath, with %2F for each slash"),
+        *((url, "", NO_SOCKET) for url in ("ldapi:///", "ldapi://", "ldapi://run%2Fldapi", "ldapi://%2Fa%2")),
+        *((url, "", NO_SOCKET) for url in ("ldapi://%00ldapi", "ldapi://%2Frun%2Fldapi%00", "ldapi://%2F")),
         ("ldaps://x:0", "", "port 0 is not valid"),
         ("ldaps://cn=x:y@x", "", "must not hold a user or a password"),
         ("ldaps://x??sub", "", "must not hold a query or a fragment"),
@@ -370,7 +372,7 @@ def test_an_address_of_the_directory_that_cannot_be_is_refused(
         ("ldaps://[2001:db8::1]:636", ""),
         ("ldapi://%2Fvar%2Frun%2Fslapd%2Fldapi", "  sasl: external\n"),
         ("ldaps://dc1.example.org", "  sasl: gssapi\n"),
-        ("ldapi:///", ""),
+        ("ldapi://%2frun%2Fldapi/", ""),
     ],
 )
 def test_an_address_of_a_directory_is_taken(folder: Path, url: str, more: str) -> None:
