@@ -46,7 +46,7 @@ class Proxy(Struct, frozen=True):
 
 
 class ProxyError(Exception):
-    """The proxy does not connect us with the server."""
+    """The proxy does not connect us with the server. It has the status of the proxy's answer."""
 
 
 class Connection:
@@ -97,7 +97,7 @@ class Connection:
         there = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
         answer = self._asked(h11.Request(method="CONNECT", target=there, headers=[(b"Host", there), *proxy.headers]))
         if not 200 <= answer.status_code < 300 or self._protocol.trailing_data[0]:  # the server's own would be in TLS
-            raise ProxyError
+            raise ProxyError(answer.status_code)
         self._begin()
 
     def __enter__(self) -> Self:
@@ -132,7 +132,10 @@ class Connection:
             target, headers = b"http://" + host.encode() + target, [*headers, *self._headers]
         if body is not None:
             headers = [*headers, (b"Content-Length", b"%d" % len(body))]
-        return self._asked(h11.Request(method=method, target=target, headers=headers), body)
+        answer = self._asked(h11.Request(method=method, target=target, headers=headers), body)
+        if answer.status_code == 407 and self._headers is not None:  # the proxy's own (RFC 9110 §15.5.8)
+            raise ProxyError(answer.status_code)
+        return answer
 
     def _asked(self, request: h11.Request, body: bytes | None = None) -> h11.Response:
         whole: list[h11.Event] = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]

@@ -91,7 +91,7 @@ class Channel:
     ) -> Answer:
         """The answer to one request, of any status. `bound`: octets that the body may have, if not `max_bytes`.
 
-        Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
+        Raises UnreachableError, UntrustedError, DeniedError, MalformedError, TruncatedError.
         """
         fault: ConnectorError = self._late(where)
         counters.asked(self._place)
@@ -175,9 +175,11 @@ class Channel:
 
 
 def host_of_redirect(answer: Answer) -> str:
-    """Where a redirect leads, by host alone: the rest of such an address may hold a ticket."""
+    """Where a redirect leads, by host alone: the rest may hold a ticket. Empty: it is none (RFC 9110 §15.4)."""
+    if not 300 <= answer.status < 400 or answer.status == 304 or "location" not in answer.headers:
+        return ""
     try:
-        target = urlsplit(urljoin(answer.where, answer.headers.get("location", "")))
+        target = urlsplit(urljoin(answer.where, answer.headers["location"]))
     except ValueError:
         return "an address that is none"
     return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()

@@ -6,7 +6,7 @@ from typing import Final
 
 import h11
 
-from connector.errors import IncompleteRead, MalformedError, UnreachableError
+from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
 from connector.net.connection import ProxyError
 from connector.regex import regex
 
@@ -31,7 +31,13 @@ def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> I
     if isinstance(error, h11.ProtocolError) or not isinstance(error, OSError | ProxyError):
         return MalformedError("this address or these headers are invalid for HTTP", where=where)
     if isinstance(error, ProxyError):
-        said = "the proxy of the environment (HTTPS_PROXY) refused or failed"
+        from connector.net.quoting import phrase  # noqa: PLC0415  # of use only after an answer of a proxy's
+
+        (status,), scheme = error.args, where.partition(":")[0].upper()
+        said = f"the proxy of the environment ({scheme}_PROXY) refused or failed: {phrase(status)}"
+        if status == 407:  # not asked again: that could lock the account
+            advice = "Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT"
+            return DeniedError(f"{said}. {advice}", where=where)
     elif isinstance(error, TimeoutError):
         said = f"nothing came for {timeout:g} s" if sent else f"no connection within {timeout:g} s"
     else:

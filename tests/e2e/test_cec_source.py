@@ -303,6 +303,14 @@ def test_a_redirect_is_not_followed_and_names_its_host_alone(code: int, fails: s
     assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("answer", [status(304), status(304, Location="http://cec.example.test/"), status(302)])
+def test_a_status_300_to_399_that_leads_nowhere_is_no_redirect(answer: Fault) -> None:
+    with tenant(query=for_ever(answer)) as cec:
+        said = failure(source(cec.url), MalformedError)
+    assert said.endswith(", not 200")
+    assert "redirected" not in said
+
+
 # ---------------------------------------------------------------- trying again
 
 
@@ -674,11 +682,12 @@ def test_a_server_behind_a_proxy_is_checked_like_any_other(
             failure(source(cec.url, ca_file=ca_file, retries=0), UnreachableError)
 
 
-def test_a_proxy_that_does_not_connect_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ConnectProxy(refuses=407) as proxy:
+def test_a_proxy_that_does_not_connect_is_named_with_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ConnectProxy(refuses=503) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
-        said = failure(source("https://cec.example.test", retries=0), UnreachableError)
-    assert "the proxy of the environment (HTTPS_PROXY) refused or failed" in said
+        said = failure(source("https://cec.example.test", retries=1), UnreachableError)
+    assert "the proxy of the environment (HTTPS_PROXY) refused or failed: 503 Service Unavailable" in said
+    assert len(proxy.heads) == 2
 
 
 def test_a_host_is_named_as_the_address_has_it_and_a_semicolon_stays_in_the_path() -> None:

@@ -36,6 +36,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>canary-si
     (lambda asked: said(200, PAGE), "a list of users was answered with 200 OK and an HTML page, perhaps of a proxy"),
     (lambda asked: said(302, None, Location="https://login.example.org/x?t=canary-sip"),
      "redirected to login.example.org, not followed. Set `url` to the final address"),
+    (lambda asked: said(304, None), "304 Not Modified: no answer to this request. Check the proxies and caches before"),
     (lambda asked: said(401, {"detail": "canary-sip"}), "the credentials are wrong or have expired"),
     (lambda asked: said(403, {"detail": "No right to read users"}),
      "403 Forbidden: No right to read users; grant the job's account, and the scope of its token, the right to read u"),
@@ -43,7 +44,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>canary-si
      "the right to read users (GET /Users, GET /Users/{id}). The server asks for the scope users.read"),
     (busy(after="900"), "to be asked again after 900 s: the server asked for longer pauses than 1 s in all (directory"),
     (lambda asked: said(200, {"schemas": []}), "a list of users was answered with neither users nor their number"),
-], ids=["404", "404 page", "login page", "redirect", "401", "403", "a scope", "429", "no list"])  # fmt: skip
+], ids=["404", "404 page", "login page", "redirect", "304", "401", "403", "a scope", "429", "no list"])  # fmt: skip
 def test_each_has_a_sentence_of_its_own_and_nothing_is_written(job: ScimJob, meddler: Meddler, words: str) -> None:
     job.server.forget()
     with HttpProxy(job.server.root, at("GET", meddler, path="/Users")) as proxy:

@@ -91,8 +91,9 @@ class HttpTransport:
             raise kind(what, where=sending.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
             target = http.host_of_redirect(answer)
-            said = f"{phrase(answer.status)}: redirected to {target}, not followed. Set `url` to the final address"
-            raise MalformedError(said, where=sending.where)
+            away = f"redirected to {target}, not followed. Set `url` to the final address"
+            why = away if target else "no answer to this request. Check the proxies and caches before the server"
+            raise MalformedError(f"{phrase(answer.status)}: {why}", where=sending.where)
         proofs = (authorization.partition(" ")[2], self._proof)
         return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts, request.body, proofs)
 

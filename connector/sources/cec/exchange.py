@@ -84,9 +84,8 @@ class Exchange(Channel):
         said = f"{what} was answered with {self.summary(answer)}"
         if answer.status in REFUSED:
             return DeniedError(said, where=answer.where)
-        if 300 <= answer.status < 400:  # RFC 9110 §15.4
-            away = host_of_redirect(answer)
+        if away := host_of_redirect(answer):
             return MalformedError(f"{said}: redirected to {away}, not followed", where=answer.where)
-        if answer.status < 300:  # RFC 9110 §15.3
+        if answer.status < 400:  # RFC 9110 §15.3, §15.4
             return MalformedError(f"{said}, not 200", where=answer.where)
         return IncompleteRead(said, where=answer.where)
