@@ -67,6 +67,7 @@ class Connection:
     ) -> None:
         first = proxy.url if proxy else url
         self._rested = -math.inf
+        self._cut: type[OSError] | tuple[()] = ()
         connecting = socket.create_connection(first.place, timeout)
         self._stream: socket.socket | Inner = connecting
         try:
@@ -89,6 +90,7 @@ class Connection:
     def _secure(self, url: Url, context: ssl.SSLContext | None) -> None:
         from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, four tenths of an empty Python's start: a connection in clear needs none
 
+        self._cut = tls.CUT
         self._stream = tls.secured(self._stream, context or tls.context(None), url.place[0])
 
     def _tunnel(self, url: Url, proxy: Proxy) -> None:
@@ -158,9 +160,15 @@ class Connection:
 
     def _next(self) -> object:
         """What h11 makes of the octets that come next: an event, or that there is none before the next request."""
+        cut = False
         while (event := self._protocol.next_event()) is h11.NEED_DATA:
-            octets = self._stream.recv(_PIECE)
+            try:
+                octets = self._stream.recv(_PIECE)
+            except self._cut:
+                octets, cut = b"", True
             if not octets and self._protocol.their_state is h11.SEND_RESPONSE:
                 raise h11.RemoteProtocolError("peer closed connection without an answer")
             self._protocol.receive_data(octets)
+        if cut and isinstance(event, h11.EndOfMessage):  # without a length, only the end of TLS tells (RFC 9112 §9.8)
+            raise h11.RemoteProtocolError("peer closed connection without close_notify")
         return event

@@ -50,6 +50,8 @@ def _broken(text: str, where: str, *, sent: bool) -> IncompleteRead:
         return MalformedError("the answer is not HTTP", where=where)
     found = _CUT.search(text)
     amount = f" after {found[1]} of {found[2]} octets" if found else ""
+    if "close_notify" in text:
+        amount = ": it has no length, and TLS ended without close_notify"
     said = f"the connection was cut before the answer was complete{amount}"
     return UnreachableError(said, where=where, sent=sent)
 

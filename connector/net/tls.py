@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,6 +16,7 @@ T = TypeVar("T")
 
 NO_TLS: Final = "WRONG_VERSION_NUMBER"
 """OpenSSL's reason where the first octets of an answer are no record of TLS."""
+CUT: Final = ssl.SSLEOFError
 _OUR_CERTIFICATE: Final = regex(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 _PIECE: Final = 1 << 16
 
@@ -59,10 +59,13 @@ def fault_of(error: Exception, where: str) -> IncompleteRead | None:
 
 
 def secured(outer: socket.socket | Inner, context: ssl.SSLContext, host: str) -> ssl.SSLSocket | Inner:
-    """TLS with this host, as a client; within TLS with a proxy, where `outer` is that."""
+    """TLS with this host, as a client; within TLS with a proxy, where `outer` is that.
+
+    Reading raises `CUT` where the connection ends without close_notify (RFC 8446 §6.1).
+    """
     if isinstance(outer, ssl.SSLSocket | Inner):
         return Inner(outer, context, host)
-    return context.wrap_socket(outer, server_hostname=host)
+    return context.wrap_socket(outer, server_hostname=host, suppress_ragged_eofs=False)
 
 
 class Inner:
@@ -89,9 +92,7 @@ class Inner:
                 self._incoming.write_eof()
 
     def recv(self, size: int) -> bytes:
-        with suppress(ssl.SSLEOFError):  # whether all had come is seen by the length that HTTP says
-            return self._done(partial(self._tls.read, size))
-        return b""
+        return self._done(partial(self._tls.read, size))
 
     def sendall(self, octets: bytes) -> None:
         self._done(partial(self._tls.write, octets))

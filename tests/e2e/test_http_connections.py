@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import ssl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.http_server import HttpServer, said
 from tests.support.jobs import cec_source, scim_directory
-from tests.support.ldif_job import Job
+from tests.support.ldif_job import Job, agent
 from tests.support.program import Ended, program
+from tests.support.slapd import authority, server_context
 
 SECRETS = {"CEC_APP_KEY": "key", "CEC_APP_SECRET": "secret", "SCIM_TOKEN": "token"}
+TENANT = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": [agent(1)]}
 WORDS = (
     "_PROXY) refused or failed: 407 Proxy Authentication Required. Set the proxy's address with user and password: "
     "http://USER:PASSWORD@HOST:PORT"
@@ -42,3 +48,49 @@ def test_a_directory_in_clear_behind_a_proxy_that_wants_credentials(job: Job) ->
     with HttpServer(otherwise=said(407, {"detail": "who?"})) as proxy:
         assert f"(HTTP{WORDS}" in planned(job, HTTP_PROXY=proxy.url).err
     assert len(proxy.seen) == 1
+
+
+def ended_by(end: Callable[[ssl.SSLSocket], object], length: bool) -> Callable[[Any], None]:
+    """A good answer, perhaps with its length; then the connection ends so."""
+
+    def act(handler: Any) -> None:
+        token = handler.command == "POST"
+        body = json.dumps({"AccessToken": "token", "Expires": "3600"} if token else TENANT).encode()
+        handler.send_response_only(200)
+        if token or length:
+            handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+        if not token:
+            end(handler.connection)
+            handler.close_connection = True
+
+    return act
+
+
+def closed(connection: ssl.SSLSocket) -> None:
+    """With close_notify (RFC 8446 §6.1)."""
+    connection.unwrap()
+
+
+def cut(connection: ssl.SSLSocket) -> None:
+    """Without."""
+
+
+@pytest.mark.parametrize("within", ["nothing", "a proxy", "a proxy's TLS"])
+@pytest.mark.parametrize(("end", "length", "code"), [(closed, False, 0), (cut, True, 0), (cut, False, 1)])
+def test_a_body_without_a_length_is_whole_only_where_tls_is_closed(
+    job: Job, within: str, end: Callable[[ssl.SSLSocket], object], length: bool, code: int
+) -> None:
+    ca = job.folder / "ca.pem"
+    authority()[0].cert_pem.write_to_path(ca)
+    context = server_context()
+    with (
+        HttpServer(otherwise=ended_by(end, length), context=context) as cec,
+        ConnectProxy(context if within == "a proxy's TLS" else None) as proxy,
+    ):
+        job.configure(source=cec_source(cec.url, ca=ca, retries=0))
+        env = {} if within == "nothing" else {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(ca)}
+        ended = program("plan", "job.yaml", folder=job.folder, env=SECRETS | env)
+    assert ended.code == code, ended.said
+    assert ("it has no length, and TLS ended without close_notify" in ended.err) is bool(code)
