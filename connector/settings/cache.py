@@ -1,6 +1,7 @@
 """Keeps what a settings file came to, so that the next run needs neither YAML nor validation: half of a small plan.
 
-An entry holds for one text at one path, read by one version of this program. It is as trusted as the files of the
+An entry holds for one text at one path, read by one version of this program and of its libraries. One that was changed
+since is none. It is as trusted as the files of the
 state: only a folder and a file are taken that this account owns, and that nobody else may write. A job with
 `approvers` is never kept. Without such a folder every file is read anew.
 """
@@ -31,15 +32,17 @@ MOST: Final = 1000
 _PROGRAM: Final = Path(__file__).parents[1]
 _PARTS: Final = ("model", "reconcile", "reconcile/checks", "reconcile/diff", "reconcile/matching", "settings")
 """What entries are made by and of."""
+_SEAL: Final = 32
+_LIBRARIES: Final = ("msgspec-", "pydantic-", "pydantic_core-", "ruamel.yaml-", "ruamel_yaml-")
+"""How the folders are named that say their versions (Binary distribution format: `.dist-info`)."""
 _NEVER: Final = regex(r"approvers|\\[xuU\r\n]")
 """Also where YAML writes a letter by its number, or a word on two lines (YAML 1.2.2 §5.7)."""
 _ENTRY: Final = regex(r"[0-9a-f]{40}\.(json|[0-9]+)")
 
 
 class Entry(Struct, frozen=True):
-    """What a text came to, and the files that had to be there for it."""
+    """What a text came to, and the files that had to be there for it. Its file begins with the `seal` of the rest."""
 
-    key: str
     looks: Looks
     value: Any
 
@@ -50,14 +53,15 @@ def load(path: Path, kind: type[T], shaped: Callable[[Document], T]) -> T:
     entry = None if is_given() or is_elsewhere() or _NEVER.search(text) else _place(path, kind)
     if entry is None:
         return shaped(_parsed(text, path))
-    key = _key(text, path)
+    key = key_of(text, path)
     found = _found(entry, key)
     if isinstance(found, kind):
         return found
     with looks() as looked:
         made = shaped(_parsed(text, path))
     with suppress(OSError, UnkeptError, UnicodeEncodeError):
-        _keep(entry, Entry(key, looked, packed(made)))
+        held = json.encode(Entry(looked, packed(made)))
+        _keep(entry, seal(key, held) + held)
     return made
 
 
@@ -82,15 +86,23 @@ def _place(path: Path, kind: type[Struct]) -> Path | None:
     return home and home / f"{sha256(os.fsencode(f'{kind.__name__} {path.absolute()}')).hexdigest()[:40]}.json"
 
 
-def _key(text: str, path: Path) -> str:
-    """What an entry is good for: the text, how its file was named, and the program by version, sizes and times."""
+def key_of(text: str, path: Path) -> str:
+    """What an entry is good for: the text, how its file was named, the program (sizes and times), and its libraries."""
     said = [__version__, sys.version, str(path), str(path.absolute()), text]
     for part in _PARTS:
         with os.scandir(_PROGRAM / part) as files:
             said += sorted(
                 f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.is_file()
             )
+    for part in sys.path:
+        with suppress(OSError):
+            said += sorted(each.name for each in os.scandir(part or ".") if each.name.startswith(_LIBRARIES))
     return sha256("\0".join(said).encode(errors="surrogatepass")).hexdigest()
+
+
+def seal(key: str, held: bytes) -> bytes:
+    """The digest of an entry, and of what it is good for."""
+    return sha256(key.encode() + held).digest()
 
 
 def _found(entry: Path, key: str) -> object:
@@ -98,10 +110,12 @@ def _found(entry: Path, key: str) -> object:
         with open(entry, "rb", opener=lambda name, usual: os.open(name, usual | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
             if not (_is_ours(entry.parent.stat()) and _is_ours(os.fstat(file.fileno()))):
                 return None
-            found = json.decode(file.read(), type=Entry)
-        if found.key != key or not found.looks.hold():
+            octets = file.read()
+        held = octets[_SEAL:]
+        if octets[:_SEAL] != seal(key, held):
             return None
-        return unpacked(found.value)
+        found = json.decode(held, type=Entry)
+        return unpacked(found.value) if found.looks.hold() else None
     except (OSError, DecodeError, ImportError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None  # there is none, or another program wrote it
 
@@ -110,8 +124,7 @@ def _is_ours(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _keep(entry: Path, kept: Entry) -> None:
-    octets = json.encode(kept)
+def _keep(entry: Path, octets: bytes) -> None:
     for each in (entry.parent.parent, entry.parent):  # no more than these: a HOME that is not there is not made
         each.mkdir(mode=0o700, exist_ok=True)
     if not _is_ours(entry.parent.stat()):

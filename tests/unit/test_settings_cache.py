@@ -178,6 +178,34 @@ def test_what_is_no_entry_is_replaced(job: Path, home: Path, text: str) -> None:
     assert is_found(job)
 
 
+def forge(entry: Path, path: Path, value: str) -> None:
+    """Let an entry hold another value, as one who knows how it is sealed."""
+    held = json.dumps({"looks": {}, "value": 0}).replace("0", value)
+    entry.write_bytes(cache.seal(cache.key_of(path.read_text(), path), held.encode()) + held.encode())
+
+
+def test_an_entry_that_was_changed_since_is_replaced(job: Path, home: Path) -> None:
+    (entry,) = entries(home)
+    kept = entry.read_bytes()
+    for old, new in ((b"settings.ldif:LdifDirectory", b"settings.textfile:Looks"), (b"people.ldif", b"other.ldif")):
+        assert old in kept
+        entry.write_bytes(kept.replace(old, new))
+        assert not is_found(job)
+        assert jobs.load(job) == anew(job)
+        assert entry.read_bytes() == kept
+
+
+def test_a_library_of_another_version_reads_anew(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = job.with_name("libraries")
+    (libraries / "ruamel_yaml-0.99.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(libraries)
+    assert not is_found(job)
+    jobs.load(job)
+    assert is_found(job)
+    (libraries / "ruamel_yaml-0.99.dist-info").rename(libraries / "ruamel_yaml-1.0.dist-info")
+    assert not is_found(job)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -187,7 +215,7 @@ def test_what_is_no_entry_is_replaced(job: Path, home: Path, text: str) -> None:
 )  # fmt: skip
 def test_an_entry_makes_nothing_but_values_of_the_program(job: Path, home: Path, value: Any) -> None:
     (entry,) = entries(home)
-    entry.write_text(json.dumps(json.loads(entry.read_text()) | {"value": value}))
+    forge(entry, job, json.dumps(value))
     assert not is_found(job)
     assert jobs.load(job) == anew(job)
 
@@ -195,8 +223,8 @@ def test_an_entry_makes_nothing_but_values_of_the_program(job: Path, home: Path,
 def test_an_entry_of_countless_lists_is_no_entry(job: Path, home: Path) -> None:
     (entry,) = entries(home)
     value = '["list",' * 990 + "1" + "]" * 990
-    empty = json.dumps(json.loads(entry.read_text()) | {"value": 0})
-    entry.write_text(empty.replace('"value": 0', f'"value": {value}'))
+    forge(entry, job, value)
+    assert not is_found(job)
     assert jobs.load(job) == anew(job)
 
 
