@@ -26,9 +26,10 @@ def command(job: Path, *, no_wait: bool, named: Path | None) -> int:
     from connector.settings.fleet import find
     from connector.settings.job import load
 
-    require_shared(load(job))
+    loaded = load(job)
+    require_shared(loaded)
     fleet = find(job.parent, named)
-    result, waits = ask(fleet, lambda client: run(client, fleet.settings.task_queue, job.stem, wait=not no_wait))
+    result, waits = ask(fleet, lambda client: run(client, fleet.settings.task_queue, loaded, wait=not no_wait))
     if no_wait:
         say_text("The run has begun. See `fleet status`.")
         return 0

@@ -21,8 +21,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from connector.errors import NoWorkerError, OpenRunError, UsageError
 from connector.fleet.keeper import Fleet
+from connector.fleet.schedules import require_ours
 from connector.fleet.values import FLEET, PREFIX, Begin, FleetState, StepResult, Verdict
 from connector.fleet.workflows import Job
+from connector.settings.job import LoadedJob
 
 _PATIENCE: Final = timedelta(seconds=15)
 """How long a worker has to answer."""
@@ -73,11 +75,14 @@ async def judge(client: Client, job: str, verdict: Verdict) -> None:
     raise UsageError(f"the run of this job {what}. See `fleet status`", where=job)
 
 
-async def run(client: Client, task_queue: str, job: str, *, wait: bool) -> tuple[StepResult | None, str]:
+async def run(client: Client, task_queue: str, loaded: LoadedJob, *, wait: bool) -> tuple[StepResult | None, str]:
     """Begin a run by hand: what it came to, or None and the digest of its plan that waits for approval.
 
-    One that was ended by hand has failed. Raises OpenRunError while a run of that job is open.
+    One that was ended by hand has failed. Raises OpenRunError while a run of that job is open, FileError where the job
+    is another fleet's.
     """
+    job = loaded.name
+    await require_ours(client, loaded, task_queue)
     try:
         handle = await client.start_workflow(
             Job.run,
@@ -87,7 +92,12 @@ async def run(client: Client, task_queue: str, job: str, *, wait: bool) -> tuple
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
         )
     except WorkflowAlreadyStartedError:
-        raise OpenRunError("a run of this job is open in the fleet. See `fleet status`", where=job) from None
+        queue = (await client.get_workflow_handle(PREFIX + job).describe()).task_queue
+        what = "a run of this job is open in the fleet. See `fleet status`"
+        if queue != task_queue:
+            what = f"a run of this job is open for the task queue {queue!r}, not {task_queue!r}. Correct `task_queue` "
+            what += f"in the fleet file. If no worker takes it, terminate the workflow {PREFIX}{job} in Temporal"
+        raise OpenRunError(what, where=job) from None
     if not wait:
         return None, ""
     handle = client.get_workflow_handle_for(Job.run, PREFIX + job)  # of whichever attempt is the last one

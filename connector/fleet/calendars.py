@@ -59,6 +59,17 @@ def expanded(calendar: StructuredCalendarSpec) -> Times:
     return (*(frozenset(_numbers(field)) for field in fields), week, frozenset(_numbers(calendar.year)))
 
 
+def spelt(calendar: StructuredCalendarSpec) -> str:
+    """A calendar as a cron expression, seconds and years left out."""
+    found = expanded(calendar)[1:6]
+    whole = (frozenset(range(60)), frozenset(range(24)), _DAYS, frozenset(range(1, 13)), _WEEK)
+    return " ".join("*" if one == every else _listed(one) for one, every in zip(found, whole, strict=True))
+
+
+def _listed(numbers: Numbers) -> str:
+    return ",".join(f"{each.start}" + (f"-{each.end}" if each.end > each.start else "") for each in _ranges(numbers))
+
+
 def _numbers(ranges: Iterable[Range]) -> Iterator[int]:
     for each in ranges:  # as the server reads them: no end is the start, no step is one
         yield from range(each.start, max(each.end, each.start) + 1, each.step or 1)

@@ -10,7 +10,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.schedule.v1 import Schedule, ScheduleSpec
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 
-from connector.fleet.calendars import expanded
+from connector.fleet.calendars import expanded, spelt
 
 _TASK_SECONDS = 10.0
 """The server's own time-out of a workflow task, which it writes in where none is said."""
@@ -20,6 +20,26 @@ def differences(one: Schedule, other: Schedule) -> list[str]:
     """The names of the parts in which two schedules differ. Whether they are paused is not compared."""
     left, right = _parts(one), _parts(other)
     return [name for name, value in left.items() if right[name] != value]
+
+
+def in_words(schedule: Schedule) -> str:
+    """When it begins what, much as a job file says it."""
+    spec = schedule.spec
+    times = [f"every {_length(each.interval)} (offset {_length(each.phase)})" for each in spec.interval]
+    times += [f"cron {spelt(each)}" for each in spec.structured_calendar]
+    zone = [f"timezone {_zone(spec)}"] if spec.structured_calendar else []
+    jitter = [f"jitter {_length(spec.jitter)}"] if spec.HasField("jitter") else []
+    inputs = [_input(payload) for payload in schedule.action.start_workflow.input.payloads]
+    modes = [f"mode {each.get('mode')}" for each in inputs if isinstance(each, dict)]
+    return ", ".join([*(times or ["other times"]), *zone, *jitter, *modes])
+
+
+def _length(duration: Duration) -> str:
+    seconds = int(_seconds(duration))
+    size, unit = next(
+        (size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if not seconds % size
+    )
+    return f"{seconds // size}{unit}" if seconds else "0s"
 
 
 def _parts(schedule: Schedule) -> dict[str, object]:

@@ -43,7 +43,7 @@ from connector.errors import FileError
 from connector.fleet.calendars import calendars
 from connector.fleet.client import CALL
 from connector.fleet.jobs import hold
-from connector.fleet.schedule_parts import differences
+from connector.fleet.schedule_parts import differences, in_words
 from connector.fleet.values import PREFIX
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
@@ -171,7 +171,15 @@ def _queue(schedule: Schedule) -> str:
 def _foreign(job: LoadedJob, answer: DescribeScheduleResponse) -> FileError:
     queue = _queue(answer.schedule)
     why = f"Temporal has a schedule {PREFIX}{job.name} for the task queue {queue!r}, which is another fleet's"
-    return FileError(f"{why}. Rename the job, or use another namespace", where=str(job.path))
+    what = "Correct `task_queue` in the fleet file. If it is right, rename the job, or use another namespace"
+    return FileError(f"{why}. {what}", where=str(job.path))
+
+
+async def require_ours(client: Client, job: LoadedJob, queue: str) -> None:
+    """Raises FileError where another fleet has a schedule for the job's name: a run of ours would hold its runs up."""
+    answer = await _described(client, job.name)
+    if answer is not None and _queue(answer.schedule) != queue:
+        raise _foreign(job, answer)
 
 
 def _change(
@@ -184,6 +192,9 @@ def _change(
     new = Schedule()
     new.CopyFrom(schedule or answer.schedule)
     verb, why = _made(new, answer.schedule, without=schedule is None)
+    old_and_new = in_words(answer.schedule), in_words(new)
+    if len({*old_and_new}) > 1:
+        why = f"{why}: {' → '.join(old_and_new)}"
     return Change(verb, name, why, new, answer.conflict_token) if verb else None
 
 

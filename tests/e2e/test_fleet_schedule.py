@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.fleet import Fleet, told
+from tests.support.program import Ended, program
 from tests.support.temporal import Temporal
 from tests.support.terminal import session
 
 pytestmark = pytest.mark.temporal
 
 HOURLY = {"every": "1h", "jitter": "5m", "mode": "apply"}
+OFFSET = "305s"
 DAILY = {"cron": "15 6 * * 1-5", "timezone": "Europe/Berlin"}
 
 
@@ -63,20 +65,25 @@ def test_a_schedule_starts_a_tick_of_its_job_one_at_a_time(scheduled: Fleet) -> 
 
 
 @pytest.mark.parametrize(
-    ("serve", "said"),
+    ("serve", "said", "new"),
     [
-        ({**HOURLY, "every": "2h"}, "times"),
-        ({**HOURLY, "jitter": "6m"}, "jitter"),
-        ({**HOURLY, "mode": "dry-run"}, "job or mode"),
-        ({"cron": "15 6 * * 1-5", "timezone": "Europe/Berlin", "mode": "apply"}, "times, time zone, jitter"),
+        ({**HOURLY, "every": "90m"}, "times", "every 90m (offset 2105s), jitter 5m, mode apply"),
+        ({**HOURLY, "jitter": "6m"}, "jitter", f"every 1h (offset {OFFSET}), jitter 6m, mode apply"),
+        ({**HOURLY, "mode": "dry-run"}, "job or mode", f"every 1h (offset {OFFSET}), jitter 5m, mode dry-run"),
+        (
+            {"cron": "*/20 6,9 1 * 1-5", "timezone": "Europe/Berlin", "mode": "apply"},
+            "times, time zone, jitter",
+            "cron 0,20,40 6,9 1 * *, cron 0,20,40 6,9 * * 1-5, timezone Europe/Berlin, mode apply",
+        ),
     ],
 )
-def test_a_changed_job_file_changes_its_schedule_alone(scheduled: Fleet, serve: dict[str, str], said: str) -> None:
+def test_a_changed_job_file_changes_its_schedule_alone(
+    scheduled: Fleet, serve: dict[str, str], said: str, new: str
+) -> None:
     scheduled.job("acme", serve=serve)
     shown = scheduled.schedule()
-    assert (shown.code, f"update  acme: other {said}\n1 change, 1 schedule in step." in shown.out) == (2, True), (
-        shown.out
-    )
+    change = f"acme: other {said}: every 1h (offset {OFFSET}), jitter 5m, mode apply → {new}"
+    assert (shown.code, f"update  {change}\n1 change, 1 schedule in step." in shown.out) == (2, True), shown.out
     assert scheduled.schedule("--apply").code == 0
     assert scheduled.schedule().code == 0
 
@@ -109,7 +116,7 @@ def test_an_edit_by_hand_is_seen_and_taken_back(scheduled: Fleet, edit: list[str
         "schedule", "update", "--schedule-id", "cec-connector/acme", *words, *edit, "--namespace", scheduled.namespace
     )
     shown = scheduled.schedule()
-    assert (shown.code, shown.out.partition("\n")[0]) == (2, f"update  acme: other {said}")
+    assert (shown.code, shown.out.partition("\n")[0].split(": ")[:2]) == (2, ["update  acme", f"other {said}"])
     assert scheduled.schedule("--apply").code == 0
     assert scheduled.described("acme")["schedule"] == before
     assert scheduled.schedule().code == 0
@@ -166,9 +173,28 @@ def test_a_job_of_the_name_that_another_fleet_has_is_refused_and_nothing_changes
     assert (ended.code, ended.out) == (78, "")
     assert "acme.yaml: Temporal has a schedule cec-connector/acme for the task queue 'cec-connector'" in ended.err
     assert "globex.yaml: Temporal has a schedule" in ended.err
-    assert "Rename the job, or use another namespace" in ended.err
+    assert "Correct `task_queue` in the fleet file. If it is right, rename the job, or use another" in ended.err
     scheduled.lists({"cec-connector/acme", "cec-connector/globex"})
     assert scheduled.described("acme")["schedule"] == before
+
+
+def test_a_run_for_another_task_queue_is_refused_or_named(scheduled: Fleet) -> None:
+    def run(job: str) -> Ended:
+        return program("fleet", "run", f"{job}.yaml", "--no-wait", folder=scheduled.folder)
+
+    scheduled.job("new")
+    scheduled.configure(task_queue="other")
+    ended = run("acme")
+    assert ended.code == 78
+    assert "acme.yaml: Temporal has a schedule cec-connector/acme for the task queue 'cec-connector'" in ended.err
+    assert run("new").code == 0
+    scheduled.configure()
+    ended = run("new")
+    assert ended.code == 75
+    said = " ".join(ended.err.split())
+    assert "new: a run of this job is open for the task queue 'other', not 'cec-connector'. Correct" in said
+    assert "terminate the workflow cec-connector/new in Temporal" in said
+    assert run("acme").code == 0
 
 
 def test_all_that_is_wrong_in_all_files_is_said_at_once_and_nothing_changes(scheduled: Fleet) -> None:
