@@ -41,13 +41,12 @@ def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
     return _parsed(path, octets_of(path), document_reader.parse_report)
 
 
-def octets_of(path: Path, what: str = "the plan", most: int = -1) -> bytes:
-    """The octets of a file, `most` of them. Raises FileError."""
+def octets_of(path: Path) -> bytes:
+    """The octets of a file. Raises FileError."""
     try:
-        with path.open("rb") as file:
-            return file.read(most)
+        return path.read_bytes()
     except OSError as fault:
-        raise FileError(f"{what} cannot be read: {fault.strerror}", where=str(path)) from fault
+        raise FileError(f"the plan cannot be read: {fault.strerror}", where=str(path)) from fault
 
 
 def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:

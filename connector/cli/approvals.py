@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Final
 
 import click
 
-from connector.errors import UnapprovedError, UsageError
+from connector.errors import FileError, UnapprovedError, UsageError
 from connector.model import APPROVAL_NAMESPACE, Plan
 from connector.run.approval import Signed
 
@@ -40,9 +41,17 @@ def signed_plan(saved: Path | None, signatures: Sequence[Path]) -> tuple[Plan | 
 
 def signed(octets: bytes, signatures: Sequence[Path]) -> Signed:
     """These octets with their signatures. Raises FileError."""
-    from connector.planfile import octets_of
+    return Signed(octets, [(str(path), _read(path)) for path in signatures])
 
-    return Signed(octets, [(str(path), octets_of(path, "the signature", _MOST)) for path in signatures])
+
+def _read(path: Path) -> bytes:
+    """A signature. Of a pipe that nobody writes to nothing is read, for it could be waited for without end."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            os.set_blocking(file.fileno(), True)
+            return file.read(_MOST)
+    except OSError as fault:
+        raise FileError(f"the signature cannot be read: {fault.strerror}", where=str(path)) from fault
 
 
 @contextmanager

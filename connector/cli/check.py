@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from connector.cli.observers import OPEN, observers
+from connector.cli.observers import observers
 from connector.cli.running import job_argument, say_text
 from connector.cli.signals import stopped_by_signals
 from connector.errors import TruncatedError, UsageError
@@ -101,8 +101,8 @@ def _tell_job(name: str, job: Path) -> None:
     from connector.settings.job import load
 
     say_text(f"job        {visible(name)}: the job and mapping files are valid")
-    paths = list(map(str, open_to_others(load(job).job)))
-    _note((f"{path}: {OPEN}; run `chmod o-r,g-r` on it" for path in paths), paths)
+    found = open_to_others(load(job))
+    _note((f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found), [str(path) for path, *_ in found])
 
 
 def _note(notes: Iterable[str], names: Collection[str]) -> None:

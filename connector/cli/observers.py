@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _SHORT: Final = 16
 """Hexadecimal digits of a hash: two users of a million are hardly the same."""
-OPEN: Final = "other users of this machine can read this secret file"
 
 
 class LogObserver(Observer):
@@ -101,8 +100,8 @@ def observers(
         if is_quiet(level)
         else [LogObserver(begun.job.name, run, hashed=settings.log is not None and settings.log.people == "hashed")]
     )
-    for path in open_to_others(settings):
-        log.warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
+    for path, why, mode in open_to_others(begun.job):
+        log.warning(why, path=str(path), fix=f"chmod {mode} {shlex.quote(str(path))}")
     if sys.stderr.isatty():
         from connector.cli.progress import ProgressObserver
 

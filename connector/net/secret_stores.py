@@ -20,11 +20,14 @@ from connector.settings.shape import Strict, parts
 
 if TYPE_CHECKING:
     from connector.net.http import Answer, Channel
+    from connector.settings.job import LoadedJob
 
 SECONDS: Final = 10.0
 IN_ALL: Final = 15.0
 """Seconds that one wait for Vault, and that a whole request may take."""
 LARGEST: Final = 1 << 20
+READABLE: Final = "other users of this machine can read this secret file"
+WRITABLE: Final = "other users of this machine can write here, and so change who approves plans"
 
 
 def resolve(ref: SecretRef, what: str, where: str) -> Secret:
@@ -46,19 +49,31 @@ def file_of(ref: Place) -> Path | None:
     return ref.file
 
 
-def open_to_others(settings: Strict) -> list[Path]:
-    """The files of secrets and private keys that a job names and that others on this machine may read, in order.
+def open_to_others(job: LoadedJob) -> list[tuple[Path, str, str]]:
+    """What others on this machine may read or write, and should not, in order; why, and what `chmod` is told.
+
+    Files of secrets and private keys; and where it is said who approves, with the folders of that.
+    """
+    approvers = job.job.approvers
+    said = [path.absolute() for path in (job.path, approvers.allowed, approvers.revoked) if path] if approvers else []
+    places = sorted({*said, *(path.parent for path in said)})
+    secret = sorted(set(_files(job.job)))
+    return [
+        *((path, READABLE, "o-r,g-r") for path in secret if _others_may(path, stat.S_IROTH, stat.S_IRGRP)),
+        *((path, WRITABLE, "o-w,g-w") for path in places if _others_may(path, stat.S_IWOTH, stat.S_IWGRP)),
+    ]
+
+
+def _others_may(path: Path, everybody: int, group: int) -> bool:
+    """Whether others on this machine have one of these rights to a file; in a sticky folder they have none (chmod(1)).
 
     A group of this process's own may: Kubernetes mounts secrets as 0440 for the group of the pod (`fsGroup`).
     """
-    own = {os.getegid(), *os.getgroups()}
-    found = []
-    for path in sorted(set(_files(settings))):
-        with suppress(OSError):  # whoever reads it says so
-            status = path.stat()
-            if status.st_mode & stat.S_IROTH or (status.st_mode & stat.S_IRGRP and status.st_gid not in own):
-                found.append(path)
-    return found
+    with suppress(OSError):  # whoever reads it says so
+        status = path.stat()
+        open_to = everybody if status.st_gid in {os.getegid(), *os.getgroups()} else everybody | group
+        return bool(status.st_mode & open_to) and not status.st_mode & stat.S_ISVTX
+    return False
 
 
 def _files(settings: Strict) -> Iterator[Path]:

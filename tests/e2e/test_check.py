@@ -18,6 +18,7 @@ from tests.support.program import program
 from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import CEC, ScimServer, people
 from tests.support.slapd import SYNC_PASSWORD, Slapd, person
+from tests.support.ssh_keys import pen
 
 
 @pytest.fixture
@@ -45,6 +46,28 @@ def test_settings_that_were_changed_where_they_are_kept_are_read_anew(job: Job) 
     again = program("plan", "job.yaml", folder=job.folder, env=env)
     assert (first.code, again.code) == (0, 0), again.said
     assert {path: path.read_bytes() for path in kept.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_files_that_say_who_approves_and_that_others_may_write_are_named(job: Job) -> None:
+    signers = job.folder / "signers" / "allowed"
+    signers.parent.mkdir()
+    signers.write_text(f"anna@example.org {pen().public}\n")
+    job.configure(approvers={"allowed": "signers/allowed", "needed": 1})
+    open_ones = {signers: 0o646, signers.parent: 0o777, job.folder / "job.yaml": 0o606}
+    words = "other users of this machine can write here, and so change who approves plans"
+    for path in open_ones:
+        path.chmod(0o755)
+    assert words not in job.run("check") + job.program("plan", "job.yaml").err
+    for path, mode in open_ones.items():
+        path.chmod(mode)
+    told = job.run("check").replace("\n", " ")
+    assert all(str(path) in told for path in open_ones)
+    assert "; run `chmod o-w,g-w` on it" in told
+    warned = [json.loads(line) for line in job.program("plan", "job.yaml").err.splitlines() if words in line]
+    assert [each["fix"] for each in warned] == [f"chmod o-w,g-w {path}" for path in sorted(open_ones)]
+    job.configure(approvers=None)
+    assert words not in job.run("check")
 
 
 # ---------------------------------------------------------------- lists
