@@ -32,10 +32,16 @@ that one, which are told late. The same holds within a session after a signal ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from connector.observers.sinks import Line, Number, Record, Sink
+from connector.runtime.log import log
 from connector.state.telling import Link
+
+_FIX: Final = (
+    "An older state was put back, or somebody added records. Plans that were spent since are good again: delete them. "
+    "Run `cec-connector audit verify --job JOB`"
+)
 
 
 class Chained:
@@ -61,10 +67,14 @@ class Chained:
         """Find out what the next record follows."""
         if not self._sure:
             self._head, self._again = self._safe, not self._safe.ended
-            if not (self._safe.ended and self._safe.seq):  # else the sink has nothing after it that is ours
-                last = self._sink.last(self._job, self._safe)
-                if last is not None:
-                    self._head, self._again = last, False
+            orderly = self._safe.ended and self._safe.seq > 0  # then the sink has nothing after it that is ours
+            last = self._sink.last(self._job, Link() if orderly else self._safe)
+            if last is not None and not orderly:
+                self._head, self._again = last, False
+            if last is not None and orderly and last.seq > self._safe.seq:
+                log.warning(
+                    "audit is ahead of the state", where=self.where, state=self._safe.seq, audit=last.seq, fix=_FIX
+                )
             self._sure = True
             self._halves = self._sink.halves()
         elif self._sink.ends_within_a_line():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -321,6 +322,24 @@ def test_a_state_restored_from_a_backup_is_named_once_and_no_record_is_called_ch
         assert "changed" not in said
     again(job, 4000)
     assert verify(job, "--job", "job.yaml", *files, code=1).count("Either") == 1
+
+
+@pytest.mark.slow
+def test_an_apply_with_a_state_of_a_backup_warns_once_that_spent_plans_are_good_again(job: Job) -> None:
+    def warned() -> list[dict[str, Any]]:
+        ended = job.program("apply", "job.yaml")
+        assert ended.code == 0, ended.said
+        return [event for event in map(json.loads, ended.err.splitlines()) if "ahead of the state" in event["event"]]
+
+    backup(job)
+    assert warned() == []
+    for path in job.folder.glob("state.db*"):
+        path.unlink()
+    (job.folder / "backup.db").rename(job.folder / "state.db")
+    (event,) = warned()
+    assert (event["level"], event["state"], event["audit"]) == ("warning", 5, 12)
+    assert "Plans that were spent since are good again" in event["fix"]
+    assert warned() == []
 
 
 @pytest.mark.slow
