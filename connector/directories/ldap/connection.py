@@ -211,12 +211,11 @@ def _bound(connected: socket.socket, endpoint: Endpoint, client: Client) -> Wire
 def _answered(connected: socket.socket, endpoint: Endpoint, client: Client) -> tuple[Wire, Response]:
     settings = client.settings
     first = 2 if settings.start_tls else 1  # StartTLS had the first message
+    wire = Wire(connected, endpoint.url, settings.timeout, first)
     if settings.sasl == "gssapi":
         from connector.directories.ldap import kerberos
 
-        end, first = kerberos.bind(connected, endpoint.host, endpoint.url)
-        return Wire(connected, endpoint.url, settings.timeout, first), end
-    wire = Wire(connected, endpoint.url, settings.timeout, first)
+        return wire, kerberos.bind(wire, connected, endpoint.host)
     inbox: list[Frame] = []
     wire.submit(_request(settings, client.password), (password_policy.ASK,), inbox)
     return wire, wire.located(response, wire.answer(inbox, BOUND))

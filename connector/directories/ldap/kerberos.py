@@ -10,16 +10,15 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-import ldap3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from ldap3.core.exceptions import LDAPExceptionError
-from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
-from connector.directories.ldap import password_policy, results
-from connector.directories.ldap.responses import Response
+from connector.directories.ldap import password_policy, requests, results
+from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.responses import BOUND, Response, response
+from connector.directories.ldap.session import Session
 from connector.directories.ldap.tls_stream import TlsSocket
-from connector.errors import ConnectorError, DeniedError, FileError, MalformedError, RefusedBindError, UnreachableError
+from connector.errors import DeniedError, FileError, MalformedError, RefusedBindError, UnreachableError
 
 _NO_LAYER: Final = 1
 _IN_PROGRESS: Final = 14
@@ -38,59 +37,53 @@ def library() -> Any:
     return gssapi
 
 
-def bind(connected: socket.socket, host: str, where: str) -> tuple[Response, int]:
-    """Bind as a client of the service `ldap` on this host: the server's last answer, and the next free message id.
+def bind(session: Session, connected: socket.socket, host: str) -> Response:
+    """Bind as a client of the service `ldap` on this host, by a session on this connection; the server's last answer.
 
-    ldap3 sends the messages and reads the answers; its own exchange lacks what a server says that refuses, and fails
-    where no layer is all that is offered. Raises DeniedError where Kerberos has no ticket for us, or none for the
-    server. Nothing is raised from ldap3's errors: they keep requests, and so tickets, in their frames.
+    Raises DeniedError where Kerberos has no ticket for us, or none for the server.
     """
-    # its fast decoder knows no referral in the answer to a bind; the address is never used
-    options: dict[str, Any] = {"sasl_mechanism": ldap3.GSSAPI, "auto_referrals": False, "fast_decoder": False}
-    connection = ldap3.Connection(ldap3.Server("localhost"), authentication=ldap3.SASL, **options)
-    connection.socket, connection.closed, connection.listening = connected, False, True
-    connection.strategy._outstanding = {}  # noqa: SLF001  # ldap3 keeps answers in it, and sets it nowhere but in `open`, which would connect a socket of its own
     gssapi = library()
     try:
-        answer = _exchange(gssapi, connection, host, where)
+        return _exchange(gssapi, session, connected, host)
     except gssapi.exceptions.GSSError as fault:
         why = " ".join(str(fault).split())
         kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
-        raise kind(f"no bind by Kerberos, for the service ldap@{host}: {why}", where=where) from None
-    except ConnectorError:
-        raise
-    except (LDAPExceptionError, OSError) as fault:
-        raise UnreachableError(f"the connection was cut in the bind by Kerberos: {fault}", where=where) from None
-    except Exception as fault:  # noqa: BLE001  # octets that are no LDAP end ldap3's decoder by IndexError, TypeError, ValueError and more; none may escape, for its frames hold tickets
-        raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=where) from None
-    controls = {oid: control["value"] for oid, control in (answer.get("controls") or {}).items()}
-    end = Response(answer["result"], diagnostic=answer["message"] or "", controls=controls)
-    return end, connection.server.next_message_id()
+        raise kind(f"no bind by Kerberos, for the service ldap@{host}: {why}", where=session.where) from None
+    except UnreachableError as fault:
+        why = f"the connection was cut in the bind by Kerberos: {fault.what}"
+        raise UnreachableError(why, where=session.where) from None
+    except MalformedError as fault:
+        raise MalformedError(f"the answer is no LDAP message ({fault.what})", where=session.where) from None
 
 
-def _exchange(gssapi: Any, connection: ldap3.Connection, host: str, where: str) -> Any:
-    """The server's answer that ends the bind, as ldap3 has it."""
+def _exchange(gssapi: Any, session: Session, connected: socket.socket, host: str) -> Response:
     context = gssapi.SecurityContext(
         name=gssapi.Name(f"ldap@{host}", gssapi.NameType.hostbased_service),
         mech=gssapi.MechType.kerberos,
         usage="initiate",
-        channel_bindings=_bindings(gssapi, connection.socket),
+        channel_bindings=_bindings(gssapi, connected),
     )
     token = None
     while not context.complete:
-        answer = _say(connection, context.step(token) or b"")
-        if answer["result"] not in {results.SUCCESS, _IN_PROGRESS}:
+        answer = _answer(session, _sent(session, context.step(token) or b""))
+        if answer.code not in {results.SUCCESS, _IN_PROGRESS}:
             return answer
-        token = answer["saslCreds"]
+        token = answer.credentials
     offered = context.unwrap(token).message
     if not offered or not offered[0] & _NO_LAYER:
-        raise DeniedError("the server requires GSSAPI protection instead of TLS", where=where)
-    return _say(connection, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
+        raise DeniedError("the server requires GSSAPI protection instead of TLS", where=session.where)
+    return _answer(session, _sent(session, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message))
 
 
-def _say(connection: ldap3.Connection, token: bytes) -> Any:
-    controls = [(password_policy.CONTROL, False, None)]
-    return send_sasl_negotiation(connection, controls, token)  # type: ignore[no-untyped-call]  # types-ldap3 gives this one function no types
+def _sent(session: Session, token: bytes) -> list[Frame]:
+    """Where the answer to this token comes. Who waits for it has no token: a traceback may show variables."""
+    inbox: list[Frame] = []
+    session.submit(requests.sasl_bind("GSSAPI", token), (password_policy.ASK,), inbox)
+    return inbox
+
+
+def _answer(session: Session, inbox: list[Frame]) -> Response:
+    return session.located(response, session.answer(inbox, BOUND))
 
 
 def _bindings(gssapi: Any, connected: socket.socket) -> Any:

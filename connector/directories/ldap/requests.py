@@ -90,7 +90,12 @@ def bind(name: str, password: bytes) -> bytes:
 
 def external_bind() -> bytes:
     """A bind by SASL EXTERNAL (RFC 4513 §5.2.3), with an empty response: as whom the connection itself proves."""
-    return ber.sequence((_VERSION, _text(""), ber.sequence((_text("EXTERNAL"), _octets(b"")), 0xA3)), _BIND)
+    return sasl_bind("EXTERNAL", b"")
+
+
+def sasl_bind(mechanism: str, credentials: bytes) -> bytes:
+    """One message of a bind by SASL (RFC 4511 §4.2), with what the mechanism has to say."""
+    return ber.sequence((_VERSION, _text(""), ber.sequence((_text(mechanism), _octets(credentials)), 0xA3)), _BIND)
 
 
 def extended(name: str) -> bytes:

@@ -50,13 +50,17 @@ class Entry(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True, gc=False):
-    """The end of an operation: result code, diagnostics, referral, name of an extended response, controls by OID."""
+    """The end of an operation: result code, diagnostics, referral, name of an extended response, controls by OID.
+
+    `credentials`: what a server says in a bind by SASL (RFC 4511 §4.2.2).
+    """
 
     code: int
     diagnostic: str = ""
     referrals: tuple[str, ...] = ()
     name: str = ""
     controls: Mapping[str, bytes] = {}
+    credentials: bytes = b""
 
 
 def entry(message: Frame) -> Entry:
@@ -114,6 +118,7 @@ def response(message: Frame) -> Response:
     diagnostic = _text(data, start, at)
     referrals: tuple[str, ...] = ()
     name = ""
+    credentials = b""
     for _ in range(_OPTIONAL):
         if at >= end:
             break
@@ -123,10 +128,12 @@ def response(message: Frame) -> Response:
             referrals = _uris(data, start, at)
         elif tag == _NAME:
             name = _text(data, start, at)
-    return Response(code, diagnostic, referrals, name, controls(message))
+        elif tag == _CREDENTIALS:
+            credentials = data[start:at]
+    return Response(code, diagnostic, referrals, name, controls(message), credentials)
 
 
-_REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
+_REFERRAL, _CREDENTIALS, _NAME, _OPTIONAL = 0xA3, 0x87, 0x8A, 8
 
 
 def controls(message: Frame) -> dict[str, bytes]:
