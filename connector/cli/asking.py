@@ -12,6 +12,7 @@ from typing import Final
 from connector.cli.running import say
 from connector.errors import DeclinedError
 from connector.model import ON_HOLD, Ending, Plan
+from connector.reports.wording import count
 from connector.runtime.stopping import Stop
 
 SECONDS: Final = 300.0
@@ -30,10 +31,10 @@ def ask(plan: Plan, accept: str | None, stop: Stop | None = None) -> None:
     """
     if not plan.changes or not plan.is_permitted(accept) or ON_HOLD in dict(plan.about):
         return
-    count = len(plan.changes)
+    changes = len(plan.changes)
     if stop is not None:
-        stop.standing = lambda: Ending.unsent(count)
-    confirm(f"Apply {count:,} change{'' if count == 1 else 's'}?")
+        stop.standing = lambda: Ending.unsent(changes)
+    confirm(f"Apply {count(changes, 'change')}?")
 
 
 def confirm(question: str) -> None:

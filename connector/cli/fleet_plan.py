@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
 import click
 
 from connector.cli.approvals import sign_command
-from connector.cli.running import job_argument, report_option, say, say_text
-from connector.cli.terminal import columns
+from connector.cli.running import is_narrow, job_argument, report_option, say, say_text
 from connector.errors import UsageError
 
 
@@ -36,8 +34,7 @@ def command(job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: b
     for path in reports:
         write_out(path, renderer(path.suffix, command)(plan, None))
     if save is None:
-        narrow = (columns(sys.stdout) or text.NARROW) < text.NARROW
-        say(text.render(plan, command=command, narrow=narrow, whole=whole))
+        say(text.render(plan, command=command, narrow=is_narrow(), whole=whole))
     else:
         write_out(save, [found.octets.decode()])
         say_text("Saved." + (f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""))

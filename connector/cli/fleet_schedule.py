@@ -13,6 +13,7 @@ from connector.cli.advice import Exit
 from connector.cli.fleet import fleet_option, folder_argument
 from connector.cli.running import say, yes_option
 from connector.reports.visible import visible
+from connector.reports.wording import count
 
 if TYPE_CHECKING:
     from connector.fleet.schedules import Made, Plan
@@ -47,7 +48,7 @@ def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> in
         say([f"\nNothing was changed. To make the changes, run:\n    {visible(again)}\n"])
         return Exit.PENDING
     if asks(yes=yes):
-        confirm(f"Make {_counted(len(planned.changes), 'change')}?")
+        confirm(f"Make {count(len(planned.changes), 'change')}?")
     made = ask(fleet, lambda client: make(client, planned.changes))
     gone = [each.change.job for each in made if each.change.verb == "delete" and not each.why]
     if gone:
@@ -63,16 +64,12 @@ def _shown(planned: Plan) -> Iterator[str]:
     for job, note in planned.held:
         said = f" ({visible(note)})" if note else ""
         yield f"{'paused':<8}{visible(job)}: by hand{said}. It stays paused until somebody resumes it in Temporal"
-    same = f"{_counted(planned.same, 'schedule')} in step"
-    yield f"{_counted(len(planned.changes), 'change')}, {same}."
+    same = f"{count(planned.same, 'schedule')} in step"
+    yield f"{count(len(planned.changes), 'change')}, {same}."
 
 
 def _ended(made: list[Made]) -> Iterator[str]:
     for each in made:
         if each.why:
             yield f"Not made: {each.change.verb} {visible(each.change.job)}: {each.why}."
-    yield f"Made {_counted(sum(not each.why for each in made), 'change')} of {len(made):,}."
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    yield f"Made {count(sum(not each.why for each in made), 'change')} of {len(made):,}."

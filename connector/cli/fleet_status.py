@@ -14,6 +14,7 @@ from connector.cli.advice import Exit
 from connector.cli.fleet import fleet_option, folder_argument
 from connector.cli.running import say
 from connector.reports.visible import visible
+from connector.reports.wording import count
 
 if TYPE_CHECKING:
     from connector.fleet.values import FleetState, Told
@@ -101,6 +102,6 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
 
 def _about(told: Told) -> str:
     if told.state in ("waiting for approval", "refused", "rejected") and told.digest:
-        return f", {told.changes:,} change{'' if told.changes == 1 else 's'}, {told.digest}"
+        return f", {count(told.changes, 'change')}, {told.digest}"
     last = f", last good {_time(told.good)}" if told.good else ""
     return f", exit code {told.code}{last}"

@@ -35,16 +35,10 @@ def command(
     log_level: str | None, folder: Path, *, at_once: int, finish: int, listen: Address, named: Path | None
 ) -> int:
     """Run the jobs in FOLDER as the fleet says, until SIGTERM. Any number of workers share the work."""
-    import gc
-
-    from connector.cli.logs import configure, files, is_quiet
+    from connector.cli.logs import configure_service
     from connector.settings.fleet import find
 
-    gc.set_threshold(700, 10, 10)  # Python's own: what lives for months must not gather cycles as a run may
-    log_level = log_level or ("warning" if is_quiet(log_level) else None)
-    configure(log_level)
-    options = [f"--log-level={log_level}"] if log_level else []
-    options += [f"--log-file={path}" for path in files()]
+    options = configure_service(log_level)
     asyncio.run(_work(find(folder, named), folder, options, listen, at_once=at_once, finish=finish))
     return 0
 

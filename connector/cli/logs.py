@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import stat
@@ -84,11 +85,6 @@ def log_to_file(path: Path) -> None:
     _files[:] = [LogFile(path)]
 
 
-def files() -> list[Path]:
-    """The files that the log goes to: one or none."""
-    return [file.path for file in _files]
-
-
 def is_quiet(level: str | None) -> bool:
     """Whether there is to be no log: somebody is at a terminal, and asked for none."""
     return level is None and not _files and sys.stderr.isatty()
@@ -111,6 +107,14 @@ def configure(level: str | None) -> None:
                 output.flush()
 
     log.configure(take, level or ("warning" if is_quiet(level) else "info"))
+
+
+def configure_service(level: str | None) -> list[str]:
+    """The same for a process that lives for months; the options by which the processes that it starts log likewise."""
+    gc.set_threshold(700, 10, 10)  # Python's own: such a process must not gather cycles as a run may
+    level = level or ("warning" if is_quiet(level) else None)
+    configure(level)
+    return [*([f"--log-level={level}"] if level else []), *(f"--log-file={file.path}" for file in _files)]
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[str]:

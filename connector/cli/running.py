@@ -101,7 +101,6 @@ class Shower:
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.reports import document, text
-        from connector.reports.text import NARROW
 
         shown = (plan.id, plan.digest)
         if outcomes is None and shown == self._seen:
@@ -116,7 +115,7 @@ class Shower:
                 whole=self._whole,
                 command=self._lifting(plan),
                 accepted=plan.digest in (self.accept, self.signed),
-                narrow=(columns(sys.stdout) or NARROW) < NARROW,
+                narrow=is_narrow(),
                 goes_on=self.goes_on and self._permitted(plan),
             )
         else:
@@ -153,6 +152,13 @@ class Shower:
             return self._command
         words = [word for word in self._arguments if word != "--apply" and not word.startswith("--plan=")]
         return shlex.join(["cec-connector", "plan" if words[0] == "apply" else words[0], *words[1:], "--save"])
+
+
+def is_narrow() -> bool:
+    """Whether standard output is a terminal with fewer columns than a report takes."""
+    from connector.reports.text import NARROW
+
+    return (columns(sys.stdout) or NARROW) < NARROW
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked.")

@@ -39,19 +39,13 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
 
     Plans of dry-run jobs and plans beyond a limit are saved, and wait for `apply --plan`.
     """
-    import gc
-
-    from connector.cli.logs import configure, files, is_quiet
+    from connector.cli.logs import configure_service
     from connector.runtime.log import log
     from connector.scheduler.notification_queue import NotificationQueue
     from connector.scheduler.service import Service
     from connector.scheduler.web import Web
 
-    gc.set_threshold(700, 10, 10)  # Python's own: what lives for months must not gather cycles as a run may
-    log_level = log_level or ("warning" if is_quiet(log_level) else None)
-    configure(log_level)
-    options = [f"--log-level={log_level}"] if log_level else []
-    options += [f"--log-file={path}" for path in files()]
+    options = configure_service(log_level)
     with NotificationQueue() as queue, Service(jobs, options, queue.told) as service, Web(listen, service) as web:
         log.info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
         service.run()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from connector.cli.running import STANDARD, json_option, report_option, say, say_json
-from connector.cli.terminal import columns
+from connector.cli.running import STANDARD, is_narrow, json_option, report_option, say, say_json
 from connector.errors import UsageError
 from connector.model import Plan
 
@@ -35,8 +33,7 @@ def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
     if as_json or STANDARD in reports:
         say_json(document.render(shown, outcomes))
     else:
-        narrow = (columns(sys.stdout) or text.NARROW) < text.NARROW
-        say(text.render(shown, outcomes, whole=whole, command=again, narrow=narrow))
+        say(text.render(shown, outcomes, whole=whole, command=again, narrow=is_narrow()))
     for path, render in files:
         write_out(path, render(shown, outcomes))
     return 0
