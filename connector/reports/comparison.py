@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from connector.model import AttributeChange, Change, Plan, Problem
 from connector.reconcile.comparison import Compared, Comparison
 from connector.reconcile.digests import UNKEYED, is_secret, readable, secret_fingerprint
 from connector.reports import text, wording as say
-from connector.reports.document import as_json, change_object, problem_object, refusal_object
+from connector.reports.document import as_json, change_object, listed, problem_object, refusal_object
 from connector.reports.visible import visible
 
 SCHEMA: Final = "cec-connector/diff/1"
@@ -54,19 +54,14 @@ def _numbers(found: Compared[Any]) -> str:
 
 def _document(name: str, found: Compared[Any], as_object: Any) -> Iterator[str]:
     yield f',\n "{name}": {{"same": {found.same}'
-    for what, items in (("new", found.new), ("gone", found.gone)):
-        yield from _list(what, map(as_object, items))
-    yield from _list("changed", ({"old": as_object(was), "new": as_object(now)} for was, now in found.changed))
+    changed = ({"old": as_object(was), "new": as_object(now)} for was, now in found.changed)
+    for what, objects in (
+        ("new", map(as_object, found.new)),
+        ("gone", map(as_object, found.gone)),
+        ("changed", changed),
+    ):
+        yield from listed(what, map(as_json, objects), "  ")
     yield "}"
-
-
-def _list(name: str, objects: Iterable[dict[str, Any]]) -> Iterator[str]:
-    yield f',\n  "{name}": ['
-    separator = "\n   "
-    for each in objects:
-        yield separator + as_json(each)
-        separator = ",\n   "
-    yield "]"
 
 
 def _section(title: str, items: Sequence[Any], lines: Any) -> Iterator[str]:
@@ -80,7 +75,7 @@ def _section(title: str, items: Sequence[Any], lines: Any) -> Iterator[str]:
 
 
 def _change(plan: Plan, change: Change) -> Iterator[str]:
-    yield f"~ {say.person(plan.people, change.user.name)}  ← {_reason(change)}\n"
+    yield f"~ {say.person(plan.people, change.user.name)}  ← {say.reason(change)}\n"
     for each in change.attributes:
         yield f"    {visible(each.name)}: {_short(_what(each))}\n"
 
@@ -88,7 +83,7 @@ def _change(plan: Plan, change: Change) -> Iterator[str]:
 def _changed(plan: Plan, old: Change, new: Change) -> Iterator[str]:
     """Only what is not the same: `mail: was a → b, now a → c`."""
     yield f"~ {say.person(plan.people, new.user.name)}\n"
-    sides = [("name", visible(old.user.name), visible(new.user.name)), ("agent", _reason(old), _reason(new))]
+    sides = [("name", visible(old.user.name), visible(new.user.name)), ("agent", say.reason(old), say.reason(new))]
     before, after = ({each.name: _what(each) for each in change.attributes} for change in (old, new))
     sides += [
         (visible(name), before.get(name, _NOTHING), after.get(name, _NOTHING)) for name in dict.fromkeys(before | after)
@@ -103,10 +98,6 @@ def _what(each: AttributeChange) -> str:
     said = text.difference(say.sides(each))
     print_ = secret_fingerprint(each) if is_secret(each) else ""
     return f"{said}, fingerprint {visible(print_)}" if print_ not in ("", UNKEYED) else said
-
-
-def _reason(change: Change) -> str:
-    return ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
 
 
 def _problem(plan: Plan, problem: Problem) -> Iterator[str]:

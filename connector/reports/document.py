@@ -102,13 +102,13 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
         yield f',\n "only": [{", ".join(as_json(readable(name)) for name in plan.only)}]'
     counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
     yield f',\n "summary": {as_json(counts)}'
-    yield from _list("changes", changes)
-    yield from _list("problems", map(as_json, map(problem_object, plan.problems)))
-    yield from _list("refusals", map(as_json, map(refusal_object, plan.refusals)))
+    yield from listed("changes", changes)
+    yield from listed("problems", map(as_json, map(problem_object, plan.problems)))
+    yield from listed("refusals", map(as_json, map(refusal_object, plan.refusals)))
     if plan.cautions:
-        yield from _list("cautions", map(as_json, map(readable, plan.cautions)))
-    yield from _list("kinds", map(as_json, map(_kind, plan.kinds)))
-    yield from _list("worth_a_look", map(as_json, map(_look, plan.worth_a_look)))
+        yield from listed("cautions", map(as_json, map(readable, plan.cautions)))
+    yield from listed("kinds", map(as_json, map(_kind, plan.kinds)))
+    yield from listed("worth_a_look", map(as_json, map(_look, plan.worth_a_look)))
     if plan.lost:
         yield f',\n "lost": {plan.lost}'
     if plan.people:
@@ -117,18 +117,21 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
     if plan.since is not None:
         yield f',\n "since": {as_json(asdict(plan.since))}'
     if plan.approvals:
-        yield from _list("approvals", (as_json({**asdict(each), "who": readable(each.who)}) for each in plan.approvals))
+        yield from listed(
+            "approvals", (as_json({**asdict(each), "who": readable(each.who)}) for each in plan.approvals)
+        )
     if outcomes is not None:
-        yield from _list("outcomes", map(as_json, map(_outcome, outcomes)))
+        yield from listed("outcomes", map(as_json, map(_outcome, outcomes)))
     yield "}\n"
 
 
-def _list(name: str, lines: Iterable[str]) -> Iterator[str]:
-    yield f',\n "{name}": ['
-    separator = "\n  "
+def listed(name: str, lines: Iterable[str], indent: str = " ") -> Iterator[str]:
+    """A member of a document that is a list, with an item a line."""
+    yield f',\n{indent}"{name}": ['
+    separator = f"\n{indent} "
     for line in lines:
         yield separator + line
-        separator = ",\n  "
+        separator = f",\n{indent} "
     yield "]"
 
 

@@ -15,7 +15,7 @@ from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
 from connector.regex import regex
 from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
-from connector.reports.wording import Marks, by_rule, by_user, losses, outcome_text, person, since, who
+from connector.reports.wording import Marks, by_user, losses, outcome_text, person, reason, since
 
 OBJECT_CLASS: Final = "objectclass"
 _DESCRIPTION: Final = regex(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)
@@ -72,8 +72,7 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
 
 
 def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str], mark: str) -> Iterator[str]:
-    reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
-    yield f"\n# {person(people, change.user.name)}: {reason}\n"
+    yield f"\n# {person(people, change.user.name)}: {reason(change)}\n"
     if mark:
         yield f"# {mark}\n"
     if outcome is not None:

@@ -167,10 +167,9 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool | No
 
 
 def _change(plan: Plan, change: Change, outcome: Outcome | None, marks: say.Marks) -> Iterator[str]:
-    reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
     result = f"  [{outcome.result}]" if outcome else ""
     result += f"  [{marks.change(change)}]" if marks.change(change) else ""
-    yield f"~ {_cut(say.person(plan.people, change.user.name))}  ← {_cut(reason)}{result}\n"
+    yield f"~ {_cut(say.person(plan.people, change.user.name))}  ← {_cut(say.reason(change))}{result}\n"
     for each in change.attributes:
         yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
 

@@ -145,6 +145,11 @@ def by_rule(rule: int | None) -> str:
     return "" if rule is None else f"rule {rule}" if rule else "pin"
 
 
+def reason(change: Change) -> str:
+    """Why a user changes: the agent, and the rule that it was found by."""
+    return ", ".join(filter(None, [who(change.agent), by_rule(change.rule)]))
+
+
 def subject(problem: Problem) -> str:
     """Whom or what a problem is about, but for the users: record, agent, rule, attribute."""
     parts = [f"record {problem.record}"] if problem.record is not None else []
