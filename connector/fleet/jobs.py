@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from connector.settings import yamlfile
 from connector.settings.document import Document
 from connector.settings.fleet import NAME
 from connector.settings.job import LoadedJob, shaped
+from connector.settings.textfile import raise_together
 
 NAMES: Final = ("*.yaml", "*.yml")
 RESERVED: Final = "fleet"
@@ -37,7 +38,7 @@ def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
             if job is not None and job is not jobs.setdefault(job.name, job):
                 why = f"{jobs[job.name].path.name} is a job of the same name. Rename one"
                 faults.append(FileError(why, where=str(path)))
-    hold(faults)
+    raise_together(faults)
     if not jobs:
         raise UsageError("holds no job files, so nothing is done", where=str(folder))
     return list(jobs.values())
@@ -85,10 +86,3 @@ def _read(path: Path) -> LoadedJob | None:
         raise FileError("no job of a fleet can have this name. Rename the file", where=str(path))
     require_shared(job)
     return job
-
-
-def hold(faults: Sequence[FileError]) -> None:
-    """Raise them as one, each with its own place, if there are any."""
-    if faults:
-        first, *rest = faults
-        raise FileError("\n".join([first.what, *map(str, rest)]), where=first.where)

@@ -42,11 +42,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from connector.errors import FileError
 from connector.fleet.calendars import calendars
 from connector.fleet.client import CALL
-from connector.fleet.jobs import hold
 from connector.fleet.schedule_parts import differences, in_words
 from connector.fleet.values import PREFIX
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
+from connector.settings.textfile import raise_together
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -103,7 +103,7 @@ def wanted(jobs: Iterable[LoadedJob], queue: str) -> dict[str, Schedule | None]:
             found[job.name] = _schedule(job.name, job.job.serve, queue) if job.job.serve else None
         except ValueError as fault:
             faults.append(FileError(f"serve.cron: {fault}", where=job.where("serve", "cron")))
-    hold(faults)
+    raise_together(faults)
     return found
 
 
@@ -143,7 +143,7 @@ async def plan(client: Client, jobs: Sequence[LoadedJob], queue: str) -> Plan:
     found = await _each(names, lambda name: _described(client, name))
     there = {name: answer for name, answer in zip(names, found, strict=True) if answer is not None}
     ours = {name: answer for name, answer in there.items() if _queue(answer.schedule) == queue}
-    hold([_foreign(job, there[job.name]) for job in jobs if job.name in there.keys() - ours.keys()])
+    raise_together([_foreign(job, there[job.name]) for job in jobs if job.name in there.keys() - ours.keys()])
     changes = [
         change
         for name in names

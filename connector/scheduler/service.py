@@ -28,6 +28,7 @@ from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
 from connector.scheduler.worker_process import Worker
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.job import LoadedJob
+from connector.settings.textfile import raise_together
 
 LONGEST_WAIT: Final = 20.0
 """Seconds after which the clock is looked at again at the latest: it may have been set."""
@@ -266,9 +267,7 @@ def _in_order(paths: Sequence[Path], now: datetime) -> list[Scheduled]:
             jobs.append(Scheduled(path, now))
         except FileError as fault:
             faults.append(fault)
-    if faults:
-        first, *others = faults
-        raise FileError("\n".join([first.what, *map(str, others)]), where=first.where)
+    raise_together(faults)
     names = [job.name for job in jobs]
     for job in jobs:
         if names.count(job.name) > 1:

@@ -6,6 +6,7 @@ builds by itself has no context, and its paths stay as they are.
 """
 
 import re
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -17,6 +18,7 @@ from connector.settings.markers import (
     AfterValidator,
     BeforeValidator,
     Field,
+    Marker,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -60,25 +62,20 @@ def _resolved(value: object, info: ValidationInfo) -> Path:
     return (folder_of(info) or Path()) / value
 
 
-def _there(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is None or is_elsewhere():
-        return path
-    if why := why_no_file(path):
-        raise misfit(why)
-    return path
+def _without_fault(fault_of: Callable[[Path], str | None]) -> Marker:
+    """Of files that are looked at while the file that names them is read; `fault_of` says what is wrong with one."""
 
-
-def _regular(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is None or is_elsewhere():
+    def judged(path: Path, info: ValidationInfo) -> Path:
+        if folder_of(info) is not None and not is_elsewhere() and (fault := fault_of(path)):
+            raise misfit(fault)
         return path
-    if why := why_not_regular(path):
-        raise misfit(why)
-    return path
+
+    return AfterValidator(judged)
 
 
 AnyPath = Annotated[Path, BeforeValidator(_resolved)]
-ExistingFile = Annotated[AnyPath, AfterValidator(_there)]
-RegularFile = Annotated[ExistingFile, AfterValidator(_regular)]
+ExistingFile = Annotated[AnyPath, _without_fault(why_no_file)]
+RegularFile = Annotated[ExistingFile, _without_fault(why_not_regular)]
 
 
 def _of_a_certificate(key_file: Path, info: ValidationInfo) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -54,6 +54,13 @@ def wrong(path: Path, faults: list[Fault]) -> FileError:
     (where, what), *rest = listed
     more = [f"{path}: and {len(ordered) - MAX_FAULTS} more"] if len(ordered) > MAX_FAULTS else []
     return FileError("\n".join([what, *(f"{place}: {text}" for place, text in rest), *more]), where=where)
+
+
+def raise_together(faults: Sequence[FileError]) -> None:
+    """Raise the faults of several files as one error, each with its own place, if there are any."""
+    if faults:
+        first, *rest = faults
+        raise FileError("\n".join([first.what, *map(str, rest)]), where=first.where)
 
 
 def _place(path: Path, fault: Fault) -> str:
