@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.recovery import Settled, settle, settle_late, settle_secrets, supersede
+from connector.apply.recovery import Recovery, Settled
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, UsageError
 from connector.model import (
@@ -149,10 +149,11 @@ def apply_run(
     with holding(context) as (description, ended):
         permit(context, description.identity, None if asked else saved, octets_to_hold(context, signed))
         same_source(context)
-        settled = settle(context, description)
+        recovery = Recovery(context, description)
+        settled = recovery.settle()
         planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None and not asked)
         context.state.memory(description.identity, context.job).note_excluded(planned.excluded)
-        settled = settle_secrets(context, description, settled, planned.confirmed, planned.denied)
+        settled = recovery.settle_secrets(settled, planned.confirmed, planned.denied)
         if reviewed is None:
             plan = compared(context, planned.plan, before, by, some=bool(only))
             plan = refused_unapproved(context, plan, description.identity)
@@ -216,7 +217,7 @@ def apply_undo(
         if saved and not asked:
             octets = octets_to_hold(context, signed)
             context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
-        settled = settle(context, description)
+        settled = Recovery(context, description).settle()
         fresh = make_undo(context)
         if reviewed and any(fresh_refusals(reviewed, fresh, context.limits)) and accept != fresh.digest:
             return ended(_shown(context, fresh, show))
@@ -305,9 +306,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
             if not (journal.broken or applied.cut):
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
-                    own = work.written(applied)
-                    supersede(context, description, work.settled, own)
-                    settle_late(context, description, work.settled.unwritten, own)
+                    Recovery(context, description).settle_at_the_end(work.settled, work.written(applied))
             run = replace(run, remembered=not (journal.broken or applied.cut))
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted

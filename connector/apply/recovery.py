@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
-from connector.model import Change, Description, Outcome, Result, User
+from connector.model import Change, Description, Outcome, Owned, Past, Result, User
 from connector.reconcile.diff.standing import aftermath, as_known, explained, testimony
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.questions import Slot
@@ -72,148 +72,191 @@ class Settled(Struct, frozen=True):
         return [step.change for step in self.left]
 
 
-def settle(context: Context, description: Description) -> Settled:
-    """Settle the writes of this directory that are open, as far as reading tells.
+class Recovery:
+    """Settles what earlier runs of this job left open in a directory, as it is described."""
 
-    Raises IncompleteRead and StateError: then all of them stay open.
-    """
-    steps = context.state.open_steps(description.identity, context.job, context.sealer)
-    if not steps:
-        return Settled()
-    context.observer.stage("settle", writes=len(steps))
-    users = {user.id: user for user in context.reader.read({step.change.user: None for step in steps}, disabled=True)}
-    memory = context.state.memory(description.identity, context.job)
-    ours, past = memory.confirmed(users), memory.past(users)
-    found: list[_Found] = []
-    left: list[Step] = []
-    fewer: list[Step] = []
-    told: dict[_Write, frozenset[str]] = {}
-    for step in steps:
-        id_ = step.change.user.id
-        user = users.get(id_)
-        others = without(step.server, description.server)
+    def __init__(self, context: Context, description: Description) -> None:
+        self._context = context
+        self._description = description
+        self._memory = context.state.memory(description.identity, context.job)
+
+    def settle(self) -> Settled:
+        """Settle the writes that are open, as far as reading tells.
+
+        Raises IncompleteRead and StateError: then all of them stay open.
+        """
+        steps = self._open()
+        if not steps:
+            return Settled()
+        self._context.observer.stage("settle", writes=len(steps))
+        users = self._read(steps)
+        confirmed, pasts = self._memory.confirmed(users), self._memory.past(users)
+        found: list[_Found] = []
+        left: list[Step] = []
+        fewer: list[Step] = []
+        told: dict[_Write, frozenset[str]] = {}
+        where = self._description
+        for step in steps:
+            id_ = step.change.user.id
+            user, ours = users.get(id_), confirmed.get(id_, {})
+            outcome = self._outcome(step, user, ours, pasts.get(id_, ())) if user else None
+            if user and outcome and outcome.result is Result.SKIPPED and among(step.server, where.server):
+                fewer.append(replace(step, server=without(step.server, where.server)))
+                left.append(fewer[-1])
+            elif user and outcome:
+                change = as_known(step.change, user, where, self._context.fingerprint)
+                found.append((replace(step, change=change), outcome))
+            else:
+                left.append(step)
+                if user and self._may_have(step):
+                    told[_write(step)] = explained(
+                        step.change, user, where, self._context.fingerprint, run=step.run, ours=ours
+                    )
+        self._context.state.note_servers(fewer)
+        self._keep(self._once(found, Settled()), users)
+        unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
+        return Settled(left, unwritten, where.server, told)
+
+    def settle_secrets(self, settled: Settled, confirmed: Mapping[Slot, str], denied: Mapping[Slot, str]) -> Settled:
+        """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
+
+        All else stays open, and may be ours, until a run writes the same attributes; also what was `denied`, for it may
+        arrive late, and what was to be cleared at another server: here it may never have been.
+        """
+        found: list[_Found] = []
+        left = []
+        for step in settled.left:
+            here, unknown = self._may_have(step), settled.unknown(step)
+            if all(confirmed.get((id_, name)) == print_ and (here or print_) for id_, name, print_ in unknown):
+                why = "not confirmed at first; the values are there"
+                found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
+            else:
+                left.append(step)
+        self._keep(self._once(found, settled))
+        gone = [slot for slot, print_ in confirmed.items() if not print_]
+        self._memory.note_gone(gone, self._description.server)
+        return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
+
+    def settle_at_the_end(self, settled: Settled, own: Mapping[str, Change]) -> None:
+        """Settle what was left or not written at the begin of a run, by what it has done since.
+
+        `own`: by user what it has written itself.
+        """
+        if settled.left:
+            self._supersede(settled, own)
+        if settled.unwritten:
+            self._settle_late(settled.unwritten, own)
+
+    def _supersede(self, settled: Settled, own: Mapping[str, Change]) -> None:
+        """Settle writes of which nothing tells, where this run has written all of the same attributes.
+
+        Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them
+        has written them, which was killed. Or it was to clear a secret that nobody owns. What the run itself had left
+        open, and has written now, has its outcome already.
+        """
+        overtaken, moot = self._overtaken(), self._moot(settled)
+        still = set(map(_write, self._open()))
+        written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
+        found = []
+        for step in settled.left:
+            known = moot | written | (frozenset() if settled.elsewhere(step) else settled.compared)
+            unknown = settled.unknown(step)
+            if _write(step) in still and all((id_, name) in known or overtaken(step, name) for id_, name, _ in unknown):
+                found.append((step, _superseded(step)))
+        self._keep(found)
+
+    def _settle_late(self, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:
+        """Look again for writes that had not happened, each user being judged by how it was before its `own` change.
+
+        A server, or whatever lies on the way to it, may still have had them when their sender died.
+        """
+        try:
+            now = self._read(unwritten)
+        except IncompleteRead:
+            return  # they stay as they were found at the begin
+        found: list[_Found] = []
+        for step in unwritten:
+            user = now.get(step.change.user.id)
+            before = user and _before(user, own.get(user.id))
+            told = before and testimony(step.change.attributes, before, self._description, self._context.fingerprint)
+            if user and told and all(told):
+                why = "not confirmed at first; the values are there after all"
+                found.append((step, Outcome(user.ref, Result.WRITTEN, why)))
+        self._keep(found, now)
+
+    def _open(self) -> list[Step]:
+        context = self._context
+        return context.state.open_steps(self._description.identity, context.job, context.sealer)
+
+    def _read(self, steps: Iterable[Step]) -> dict[str, User]:
+        """The users of these writes, by id, as they are now. Raises IncompleteRead."""
+        users = dict.fromkeys(step.change.user for step in steps)
+        return {user.id: user for user in self._context.reader.read(users, disabled=True)}
+
+    def _may_have(self, step: Step) -> bool:
+        """Whether it may have been sent to the server that is asked now."""
+        return not step.server or without(step.server, self._description.server) != step.server
+
+    def _outcome(self, step: Step, user: User, ours: Mapping[str, Owned], past: Sequence[Past]) -> Outcome | None:
+        """What became of a write, by how its user is now; None: nothing tells."""
         outcome = aftermath(
-            step.change, user, description, context.fingerprint,
-            server=step.server if others == step.server else description.server,
-            run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
+            step.change, user, self._description, self._context.fingerprint,
+            server="" if self._may_have(step) else step.server, run=step.run, ours=ours, past=past,
         )  # fmt: skip
-        if among(step.server, description.server) and outcome is not None and outcome.result is Result.SKIPPED:
-            narrowed = replace(step, server=others)
-            fewer.append(narrowed)
-            left.append(narrowed)
-            continue
-        if outcome is None and user is not None and (step.server in ("", description.server) or others != step.server):
-            told[_write(step)] = explained(
-                step.change, user, description, context.fingerprint, run=step.run, ours=ours.get(id_, {})
-            )
-        if outcome is None and user is not None and _under_another_key(step.change, user):
-            outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
-        if outcome is not None:
-            change = as_known(step.change, user, description, context.fingerprint) if user else step.change
-            found.append((replace(step, change=change), outcome))
-        else:
-            left.append(step)
-    context.state.note_servers(fewer)
-    _settle(context, description, _once(context, description, found, Settled()), users)
-    unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
-    return Settled(left, unwritten, description.server, told)
+        if outcome is None and _under_another_key(step.change, user):
+            return Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
+        return outcome
+
+    def _moot(self, settled: Settled) -> frozenset[Slot]:
+        """Secrets that were to be cleared, of which nothing is ours any more: no later run asks about one.
+
+        An open write of one that may still arrive is cleared then.
+        """
+        left = [
+            (step, step.change.user.id, each) for step in settled.left for each in step.change.attributes if each.secret
+        ]
+        slots = {(id_, each.name) for _, id_, each in left}
+        may_be = {
+            (id_, each.name)
+            for step, id_, each in left
+            if each.fingerprint and (settled.elsewhere(step) or (id_, each.name) not in settled.compared)
+        }
+        ours = self._memory.confirmed({id_ for id_, _ in slots})
+        return frozenset(slot for slot in slots - may_be if slot[1] not in ours.get(slot[0], {}))
+
+    def _overtaken(self) -> Callable[[Step, str], bool]:
+        """Tells whether a later run is known to have written an attribute that an open write set out to write."""
+        open_ = {(each.run, each.user.id, name) for each in self._memory.unsettled() for name in each.attributes}
+        return lambda step, name: (step.run, step.change.user.id, name) not in open_
+
+    def _once(self, found: Sequence[_Found], settled: Settled) -> list[_Found]:
+        """Count a secret that stands as one write: the last that may have put it there.
+
+        `found`: the oldest run's first. It may have been killed before it sent what a later one has sent. `settled`:
+        what else of these writes is known.
+        """
+        overtaken = self._overtaken()
+        counted: set[tuple[str, str, str]] = set()
+        once = []
+        for step, outcome in reversed(found):
+            slots = set(settled.unknown(step))
+            secret = {each.name for each in step.change.attributes if each.secret}
+            counts = outcome.result is Result.WRITTEN and all(name in secret for _, name, _ in slots)
+            twice = counts and (slots <= counted or all(overtaken(step, name) for _, name, _ in slots))
+            counted |= slots if counts else set()
+            once.append((step, _superseded(step) if twice else outcome))
+        return once[::-1]
+
+    def _keep(self, found: Sequence[_Found], now: Mapping[str, User] = MappingProxyType({})) -> None:
+        if found:
+            self._context.state.settle(self._description, found, now)
+        for step, outcome in found:
+            self._context.observer.outcome(step.change, outcome, step.run)
 
 
 def _under_another_key(change: Change, user: User) -> bool:
     """Whether the user shows all of a change, and no fingerprint tells whether that is what was written."""
     return all(each.fingerprint == UNKEYED and each.name in user.values for each in change.attributes)
-
-
-def settle_late(
-    context: Context, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]
-) -> None:
-    """Look again, at the end of a run, for writes that had not happened at its begin.
-
-    A server, or whatever lies on the way to it, may still have had them when their sender died. `own`: by user what
-    this run has written itself, so that each is judged by how it was before.
-    """
-    if not unwritten:
-        return
-    users = {step.change.user: None for step in unwritten}
-    try:
-        now = {user.id: user for user in context.reader.read(users, disabled=True)}
-    except IncompleteRead:
-        return  # they stay as they were found at the begin
-    found: list[_Found] = []
-    for step in unwritten:
-        user = now.get(step.change.user.id)
-        told = user and testimony(step.change, _before(user, own.get(user.id)), description, context.fingerprint)
-        if user and told and all(told):
-            why = "not confirmed at first; the values are there after all"
-            found.append((step, Outcome(user.ref, Result.WRITTEN, why)))
-    _settle(context, description, found, now)
-
-
-def supersede(context: Context, description: Description, settled: Settled, own: Mapping[str, Change]) -> None:
-    """Settle writes of which nothing tells, where this run has written all of the same attributes.
-
-    Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them has
-    written them, which was killed. Or it was to clear a secret that nobody owns. What the run itself had left open, and
-    has written now, has its outcome already.
-    """
-    overtaken = _overtaken(context, description)
-    steps = context.state.open_steps(description.identity, context.job, context.sealer) if settled.left else ()
-    still = {_write(step) for step in steps}
-    written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
-    found = []
-    moot = _moot(context, description, settled) if settled.left else frozenset()
-    for step in settled.left:
-        known = written if settled.elsewhere(step) else written | settled.compared
-        unknown = settled.unknown(step)
-        if _write(step) in still and all(
-            (id_, name) in known or (id_, name) in moot or overtaken(step, name) for id_, name, _ in unknown
-        ):
-            found.append((step, _superseded(step)))
-    _settle(context, description, found)
-
-
-def _moot(context: Context, description: Description, settled: Settled) -> frozenset[Slot]:
-    """Secrets that were to be cleared, of which nothing is ours any more: no later run asks about one.
-
-    An open write of one that may still arrive is cleared then.
-    """
-    left = [
-        (step, step.change.user.id, each) for step in settled.left for each in step.change.attributes if each.secret
-    ]
-    slots = {(id_, each.name) for _, id_, each in left}
-    may_be = {
-        (id_, each.name)
-        for step, id_, each in left
-        if each.fingerprint and (settled.elsewhere(step) or (id_, each.name) not in settled.compared)
-    }
-    ours = context.state.memory(description.identity, context.job).confirmed({id_ for id_, _ in slots})
-    return frozenset(slot for slot in slots - may_be if slot[1] not in ours.get(slot[0], {}))
-
-
-def _overtaken(context: Context, description: Description) -> Callable[[Step, str], bool]:
-    """Tells whether a later run is known to have written an attribute that an open write set out to write."""
-    memory = context.state.memory(description.identity, context.job)
-    open_ = {(each.run, each.user.id, name) for each in memory.unsettled() for name in each.attributes}
-    return lambda step, name: (step.run, step.change.user.id, name) not in open_
-
-
-def _once(context: Context, description: Description, found: Sequence[_Found], settled: Settled) -> list[_Found]:
-    """Count a secret that stands as one write: the last that may have put it there.
-
-    `found`: the oldest run's first. It may have been killed before it sent what a later one has sent. `settled`: what
-    else of these writes is known.
-    """
-    overtaken = _overtaken(context, description)
-    counted: set[tuple[str, str, str]] = set()
-    once = []
-    for step, outcome in reversed(found):
-        slots = set(settled.unknown(step))
-        secret = {each.name for each in step.change.attributes if each.secret}
-        counts = outcome.result is Result.WRITTEN and all(name in secret for _, name, _ in slots)
-        twice = counts and (slots <= counted or all(overtaken(step, name) for _, name, _ in slots))
-        counted |= slots if counts else set()
-        once.append((step, _superseded(step) if twice else outcome))
-    return once[::-1]
 
 
 def _superseded(step: Step) -> Outcome:
@@ -234,43 +277,3 @@ def _before(user: User, own: Change | None) -> User:
     """The user as it was before this change of it."""
     believed = {each.name: each.old for each in own.attributes if each.seen} if own else {}
     return replace(user, values={**user.values, **believed})
-
-
-def settle_secrets(
-    context: Context,
-    description: Description,
-    settled: Settled,
-    confirmed: Mapping[Slot, str],
-    denied: Mapping[Slot, str],
-) -> Settled:
-    """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
-
-    All else stays open, and may be ours, until a run writes the same attributes; also what was `denied`, for it may
-    arrive late, and what was to be cleared at another server: here it may never have been.
-    """
-    found: list[_Found] = []
-    left = []
-    for step in settled.left:
-        here = not step.server or without(step.server, description.server) != step.server
-        unknown = settled.unknown(step)
-        if all(confirmed.get((id_, name)) == print_ and (here or print_) for id_, name, print_ in unknown):
-            why = "not confirmed at first; the values are there"
-            found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
-        else:
-            left.append(step)
-    _settle(context, description, _once(context, description, found, settled))
-    gone = [slot for slot, print_ in confirmed.items() if not print_]
-    context.state.memory(description.identity, context.job).note_gone(gone, description.server)
-    return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
-
-
-def _settle(
-    context: Context,
-    description: Description,
-    found: Sequence[_Found],
-    now: Mapping[str, User] = MappingProxyType({}),
-) -> None:
-    if found:
-        context.state.settle(description, found, now)
-    for step, outcome in found:
-        context.observer.outcome(step.change, outcome, step.run)

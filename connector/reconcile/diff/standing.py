@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -70,7 +70,7 @@ def aftermath(
     elsewhere = server not in ("", description.server)
     if user is None:
         return None  # gone, or out of reach for a while, as somebody who is disabled or was moved
-    told = testimony(change, user, description, fingerprint)
+    told = testimony(change.attributes, user, description, fingerprint)
     if not told:
         return None
     before = [each for whose, _, each in past if whose != run]
@@ -81,20 +81,17 @@ def aftermath(
     unheard = _unheard(at, run, past)
     since = {name: owned for name, owned in ours.items() if elsewhere or owned.run in unheard}
     whole, put = (
-        testimony(
-            replace(change, attributes=tuple(each for each in news if not _ours(each, run, known, description))),
-            user, description, fingerprint,
-        )
+        testimony((each for each in news if not _ours(each, run, known, description)), user, description, fingerprint)
         for known in (since, ours)
-    )  # fmt: skip
+    )
     if all(told) and (whole or not (elsewhere or _unseen(change, user, description, fingerprint))):
         return Outcome(change.user, Result.WRITTEN, "not confirmed at first; the values are there")
     if any(put):
         why = "not confirmed at first; it was written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
     later = {each.name for _, _, each in _after(run, past)}
-    left = tuple(each for each in change.attributes if each.name not in later)
-    if elsewhere or all(testimony(replace(change, attributes=left), user, description, fingerprint)):
+    left = (each for each in change.attributes if each.name not in later)
+    if elsewhere or all(testimony(left, user, description, fingerprint)):
         return None
     return Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
 
@@ -191,9 +188,11 @@ def as_known(change: Change, user: User, description: Description, fingerprint: 
     return replace(change, attributes=tuple(known))
 
 
-def testimony(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> list[bool]:
-    """Of each attribute that can be judged, whether it is as the change leaves it."""
-    answers = (_told(each, user, description, fingerprint) for each in change.attributes)
+def testimony(
+    changes: Iterable[AttributeChange], user: User, description: Description, fingerprint: Fingerprint
+) -> list[bool]:
+    """Of each attribute that can be judged, whether it is as its change leaves it."""
+    answers = (_told(each, user, description, fingerprint) for each in changes)
     return [answer for answer in answers if answer is not None]
 
 
