@@ -32,38 +32,15 @@ from connector.run.holding import holding
 from connector.run.kept_plans import Before, compared, keep
 from connector.run.lookup import Lookup, run
 from connector.run.permission import held_back, permit, same_source
+from connector.run.result import Run
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
 
 if TYPE_CHECKING:
     from connector.apply.engine import Applied
 
+__all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan", "make_undo"]
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
-
-
-class Run(Struct, frozen=True):
-    """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
-
-    `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
-    every change was. `touched`: something was written, or may have been, if not all of a user's change.
-    `cut`: it was ended at once. `untold`: why the account of the run could not be kept to its end.
-    """
-
-    plan: Plan
-    refused: bool
-    outcomes: Sequence[Outcome] | None = None
-    aside: frozenset[str] = frozenset()
-    remembered: bool = True
-    tried: bool = True
-    touched: bool = False
-    cut: bool = False
-    untold: str = ""
-
-    @property
-    def ending(self) -> Ending:
-        return Ending.of(
-            self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold), stopped=not self.tried
-        )
 
 
 class Work(Struct, frozen=True):

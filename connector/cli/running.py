@@ -18,8 +18,8 @@ from connector.cli.terminal import columns, show
 from connector.errors import OutputError, UnreadError, UsageError
 from connector.model import ON_HOLD, Ending, Outcome, Plan
 from connector.reconcile.checks.limits import APPROVAL
+from connector.run.result import Run
 from connector.runtime.stopping import Stop
-from connector.sync import Run
 
 STANDARD: Final = Path("-")
 """The report that is written to standard output."""

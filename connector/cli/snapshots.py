@@ -13,10 +13,10 @@ from connector.cli.running import Shower
 from connector.run.composition import Begun, MakeObserver, accept, plan_context
 from connector.run.context import PlanContext
 from connector.run.job_state import files_of
+from connector.run.result import Run
 from connector.run.snapshot.folder import drawn_again, taken
 from connector.run.snapshot.tape import NAME
 from connector.settings.textfile import elsewhere, given
-from connector.sync import Run
 
 
 @contextmanager

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
 
-from connector.model import Description, Ending, Plan
+from connector.model import Description
 from connector.run.context import ApplyContext, ApplyUndoContext
-
-
-class _Ended(Protocol):
-    """What a run came to."""
-
-    @property
-    def plan(self) -> Plan: ...
-    @property
-    def refused(self) -> bool: ...
-    @property
-    def ending(self) -> Ending: ...
-
-
-AnyRun = TypeVar("AnyRun", bound=_Ended)
+from connector.run.result import Run
 
 
 @contextmanager
-def holding(
-    context: ApplyContext | ApplyUndoContext,
-) -> Iterator[tuple[Description, Callable[[AnyRun], AnyRun]]]:
+def holding(context: ApplyContext | ApplyUndoContext) -> Iterator[tuple[Description, Callable[[Run], Run]]]:
     """Hold the context's directory: what it is, and whom to give the run that ends well.
 
     Observers are told of the begin after the lease was taken, and of the end before it is let go: the audit is a chain,
     to which one run at a time may add. Raises BusyError, OutputError, StateError.
     """
-    ended: list[_Ended] = []
+    ended: list[Run] = []
 
-    def end(run: AnyRun) -> AnyRun:
+    def end(run: Run) -> Run:
         ended.append(run)
         return run
 
