@@ -38,6 +38,7 @@ from connector.runtime.stopping import Settling, Stop
 
 if TYPE_CHECKING:
     from connector.apply.engine import Applied
+    from connector.state.memory import DirectoryMemory
 
 __all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan", "make_undo"]
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
@@ -129,7 +130,8 @@ def apply_run(
         recovery = Recovery(context, description)
         settled = recovery.settle()
         planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None and not asked)
-        context.state.memory(description.identity, context.job).note_excluded(planned.excluded)
+        memory = context.state.memory(description.identity, context.job)
+        memory.note_excluded(planned.excluded)
         settled = recovery.settle_secrets(settled, planned.confirmed, planned.denied)
         if reviewed is None:
             plan = compared(context, planned.plan, before, by, some=bool(only))
@@ -146,21 +148,7 @@ def apply_run(
         work = replace(work, again=settled.again(work.changes), settled=settled, found=found, some=bool(only))
         run = _carry_out(context, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
-            memory = context.state.memory(description.identity, context.job)
-            context.state.note_source(context.job, context.source.identity)
-            if not only and any(outcome.result is Result.WRITTEN for outcome in run.outcomes):
-                right = (Result.WRITTEN, Result.UNCHANGED)
-                failed = {each.user.id for each in run.outcomes if each.result not in right}
-                ours = {rule.name: rule.owns for rule in context.mapping.attributes}
-                memory.take_over(frozenset(planned.matched()) - failed, ours)
-            memory.note_claimed(planned.matched())
-            memory.note_lapsed(planned.lapsed)
-            if not only:
-                memory.forget_refused({change.user.id for change in planned.plan.changes})
-            if planned.stale is not None:
-                memory.note_stale(planned.stale | planned.lapsed, clock.now(), planned.left_to_others)
-            if run.tried and not only and not run.aside:
-                context.state.renew(context.job, context.sealer)
+            _remember(context, memory, planned, run, some=bool(only))
         return ended(run)
 
 
@@ -293,6 +281,25 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
             context.observer.stage("show", outcomes=ending.users)
             show(_with_noticed(context.directory, work.plan), run.outcomes)
     return run
+
+
+def _remember(context: ApplyContext, memory: DirectoryMemory, planned: PlanResult, run: Run, *, some: bool) -> None:
+    """Keep what the next run needs to know of an apply, beside what its journal has."""
+    outcomes = run.outcomes or ()
+    context.state.note_source(context.job, context.source.identity)
+    if not some and any(outcome.result is Result.WRITTEN for outcome in outcomes):
+        right = (Result.WRITTEN, Result.UNCHANGED)
+        failed = {each.user.id for each in outcomes if each.result not in right}
+        ours = {rule.name: rule.owns for rule in context.mapping.attributes}
+        memory.take_over(frozenset(planned.matched()) - failed, ours)
+    memory.note_claimed(planned.matched())
+    memory.note_lapsed(planned.lapsed)
+    if not some:
+        memory.forget_refused({change.user.id for change in planned.plan.changes})
+    if planned.stale is not None:
+        memory.note_stale(planned.stale | planned.lapsed, clock.now(), planned.left_to_others)
+    if run.tried and not some and not run.aside:
+        context.state.renew(context.job, context.sealer)
 
 
 def _with_noticed(reader: Reader, plan: Plan) -> Plan:
