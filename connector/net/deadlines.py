@@ -8,7 +8,6 @@ as nearly all do, costs a look at the clock and an entry in a table.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
 import socket
@@ -57,52 +56,50 @@ class Bound:
 
     def __enter__(self) -> Self:
         self._due = time.monotonic() + self._seconds
-        self._number = _watching.add(self._due, self)
+        _watching.add(self, self._due)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _watching.drop(self._number)
+        _watching.drop(self)
 
     @property
     def passed(self) -> bool:
         return time.monotonic() >= self._due
 
-    def pass_(self) -> None:
+    def cut(self) -> None:
         self._line.cut()
 
 
 class _Watching:
-    """The bounds that are under way, by numbers of their own."""
+    """The bounds that are under way, each with when it is due."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count()
-        self._bounds: dict[int, tuple[float, Bound]] = {}
+        self._due: dict[Bound, float] = {}
         self._changed = threading.Condition()
         self._next = math.inf
         self._thread: threading.Thread | None = None
 
-    def add(self, due: float, bound: Bound) -> int:
-        number = next(self._numbers)
+    def add(self, bound: Bound, due: float) -> None:
         with self._changed:
-            self._bounds[number] = due, bound
+            self._due[bound] = due
             if self._thread is None or not self._thread.is_alive():  # not in a process that was forked off meanwhile
                 self._thread = threading.Thread(target=self._watch, name="overdue", daemon=True)
                 self._thread.start()
             elif due < self._next:
                 self._changed.notify()
-        return number
 
-    def drop(self, number: int) -> None:
+    def drop(self, bound: Bound) -> None:
         with self._changed:
-            self._bounds.pop(number, None)
+            self._due.pop(bound, None)
 
     def _watch(self) -> None:
         with self._changed:
             while True:
                 now = time.monotonic()
-                for number in [number for number, (due, _) in self._bounds.items() if due <= now]:
-                    self._bounds.pop(number)[1].pass_()
-                self._next = min((due for due, _ in self._bounds.values()), default=math.inf)
+                for bound in [bound for bound, due in self._due.items() if due <= now]:
+                    del self._due[bound]
+                    bound.cut()
+                self._next = min(self._due.values(), default=math.inf)
                 self._changed.wait(None if self._next == math.inf else self._next - now)
 
 
