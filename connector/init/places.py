@@ -94,22 +94,7 @@ def placed(
             found.setdefault(field.template, []).append(place)
         else:
             closed.setdefault(field.template, {})[info.name] = (why.total(), why.most_common(1)[0][0])
-    kin = frozenset[str]().union(
-        *(_of(place.info, description) for several in found.values() for place in several if place.in_use)
-    )
-    if kin:
-        fit = {
-            text: [one for one in several if one.info.name not in ready or kin & _of(one.info, description)]
-            for text, several in found.items()
-        }
-        found = {text: several for text, several in fit.items() if several}
-    for several in found.values():
-        several.sort(
-            key=lambda place: (
-                bool(place.barred), kin.isdisjoint(_of(place.info, description)), len(place.holders), -place.used,
-                place.rank, place.info.name.lower(),
-            )
-        )  # fmt: skip
+    found = _ranked(found, description, ready)
     _settle(found, len(users), _claimed(users, tenant, description, rules))
     sip = (several[0].info for several in found.values() if several[0].field.sip)
     beside = (info.name for info in unused_beside(sip, description, rules) if info.name not in names)
@@ -120,6 +105,25 @@ def placed(
         return Places(found, _shown_with(names, users), len(users), closed, unused)
     used = tuple(item.spelling for item in classes if not taken.isdisjoint(_allows(description, item)))
     return Places(found, used, len(users), closed, unused)
+
+
+def _ranked(found: dict[str, list[Place]], description: Description, ready: AbstractSet[str]) -> dict[str, list[Place]]:
+    """The places of each field, the best first: in the classes that are in use, of few other values, well named.
+
+    Where classes are in use, `ready` attributes of others are left out.
+    """
+    every = (place for several in found.values() for place in several)
+    kin = frozenset[str]().union(*(_of(place.info, description) for place in every if place.in_use))
+
+    def fits(place: Place) -> bool:
+        return not kin or place.info.name not in ready or bool(kin & _of(place.info, description))
+
+    def order(place: Place) -> tuple[object, ...]:
+        strange = kin.isdisjoint(_of(place.info, description))
+        return bool(place.barred), strange, len(place.holders), -place.used, place.rank, place.info.name.lower()
+
+    ranked = {text: sorted(filter(fits, several), key=order) for text, several in found.items()}
+    return {text: several for text, several in ranked.items() if several}
 
 
 def _of(info: AttributeInfo, description: Description) -> frozenset[str]:
