@@ -5,20 +5,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import field
 
-from connector.settings.fields import (
-    AttributeName,
-    Bases,
-    CaFile,
-    KeyFile,
-    LdapUrl,
-    ReadBy,
-    RegularFile,
-    Seconds,
-    SecretRef,
-    SettleTime,
-    Shown,
-    Text,
-)
+from connector.settings.directory_fields import AttributeName, Bases, LdapUrl, ReadBy, SettleTime, Shown
+from connector.settings.fields import CaFile, KeyFile, RegularFile, Seconds, SecretRef, Text
 from connector.settings.markers import Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, misfit
 

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import field
 
-from connector.settings.fields import BasesOrAll, RegularFile, Shown, Text
+from connector.settings.directory_fields import BasesOrAll, Shown
+from connector.settings.fields import RegularFile, Text
 from connector.settings.markers import Field
 from connector.settings.shape import Strict
 

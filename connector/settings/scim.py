@@ -4,19 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
-from connector.settings.fields import (
-    Bytes,
-    CaFile,
-    HttpAddress,
-    KeyFile,
-    ReadBy,
-    RegularFile,
-    Seconds,
-    SecretRef,
-    SettleTime,
-    Shown,
-    Text,
-)
+from connector.settings.directory_fields import ReadBy, SettleTime, Shown
+from connector.settings.fields import Bytes, CaFile, HttpAddress, KeyFile, RegularFile, Seconds, SecretRef, Text
 from connector.settings.markers import Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, matching, misfit
 
