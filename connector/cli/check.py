@@ -45,7 +45,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
     """Check JOB, its files, source and directory; write nothing."""
     from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.diff.differences import Differ
-    from connector.reports.wording import attribute
+    from connector.reports.schema import attribute
     from connector.run.composition import plan_context
     from connector.run.job_state import try_state
     from connector.run.to_arrange import index_notes

@@ -20,7 +20,6 @@ from connector.model import (
     ON_HOLD,
     AgentRef,
     AttributeChange,
-    AttributeInfo,
     Change,
     Difference,
     Ending,
@@ -333,28 +332,3 @@ def _short(values: Sequence[Held]) -> str:
     said = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in map(shown, values[:MOST])]
     said += [f"and {len(values) - MOST:,} more"] if len(values) > MOST else []
     return ", ".join(said) or NONE
-
-
-def attribute(info: AttributeInfo) -> str:
-    """`text of at most 64 characters, one value, compared as caseIgnore`."""
-    if not info.known:
-        return "not in the directory's schema"
-    said = [f"{info.syntax}{_bounds(info)}", "one value" if info.single else "several values"]
-    said.append(f"compared as {info.equality}")
-    said += ["kept unique by the directory"] if info.unique else []
-    said += ["obsolete"] if info.obsolete else []
-    said += ["kept by the directory itself"] if not info.writable else []
-    return ", ".join(said)
-
-
-def _bounds(info: AttributeInfo) -> str:
-    """The length of a value, or the range of a number."""
-    unit = "octets" if info.octets else "characters"
-    if info.min_length and info.max_length is not None:
-        return f" of {info.min_length} to {info.max_length} {unit}"
-    if info.max_length is not None:
-        return f" of at most {info.max_length} {unit}"
-    if info.min_length:
-        return f" of at least {info.min_length} {unit}"
-    least = "" if info.least is None else f" from {info.least}"
-    return least + ("" if info.most is None else f" to {info.most}")
