@@ -34,8 +34,7 @@ def last_tick(job: jobs.LoadedJob) -> Tick | None:
 
 def history(path: Path, run: str | None = None) -> list[RunRecord]:
     """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         runs = state.history.runs(job.name) if state else []
         named = state.history.named(job.name, run) if state and run is not None else run
         if run is not None and not state:
@@ -48,23 +47,20 @@ def run_named(path: Path, run: str) -> str:
 
     Without a state yet, what was written: whoever needs one says what is wrong with it.
     """
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         return state.history.named(job.name, run) if state else run
 
 
 def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:
     """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         memory = state.memory(description.identity, job.name) if state else None
         return OtherJobs(memory, mapping, description, lambda _: True) if memory else None
 
 
 def hold_on(path: Path) -> tuple[str, str] | None:
     """Since when the job in `path` is on hold, and why. Raises StateError."""
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         return state.held(job.name) if state else None
 
 
@@ -94,8 +90,7 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
     """
     renamed = Path(new)
     old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
-    job = jobs.load(renamed if not path.exists() and renamed.exists() else path)
-    with kept_state(job) as state:
+    with opened(renamed if not path.exists() and renamed.exists() else path) as (_, state):
         if state is None:
             raise UsageError("this job has no state yet: nothing to rename", where=str(path))
         return old, name, state.rename(old, name)
@@ -122,8 +117,7 @@ def link_of(path: Path, sink: str) -> tuple[str, Link]:
 
     Raises FileError, StateError.
     """
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         link = state.telling.of(job.name, Sealer(None)).link(sink) if state else Link()
     return readable(job.name), link
 
@@ -133,8 +127,7 @@ def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
 
     Raises FileError, StateError.
     """
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         runs = state.history.runs(job.name) if state else []
     return {run.id: (run.started, run.outcomes["written"]) for run in runs if run.ended and run.outcomes.get("written")}
 
@@ -154,8 +147,7 @@ def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
 
 def release_request(path: Path) -> str:
     """What people sign who approve the release of the job in `path`; see `_request`. Raises FileError, StateError."""
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         return _request(job, state, _source(job))
 
 
@@ -169,8 +161,7 @@ def release(
     `approve` is handed the text that people sign, empty where nobody has to, and may raise UnapprovedError. `record`
     is told before why the job is on hold, and who has approved; it raises where that cannot be kept.
     """
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         held = state.held(job.name) if state else None
         source = _source(job) if job.job.approvers else ""
         approvals = approve(job, _request(job, state, source) if source else "")
@@ -195,6 +186,14 @@ def _request(job: jobs.LoadedJob, state: Store | None, source: str) -> str:
     sources = [f"source of the last apply: {before or 'not known'}", f"source of the next apply: {source}"]
     lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}", *sources]
     return "".join(f"{visible(line)}\n" for line in ("cec-connector release", *lines))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store | None]]:
+    """The job in `path` and its state; None where there is none yet. Raises FileError, StateError."""
+    job = jobs.load(path)
+    with kept_state(job) as state:
+        yield job, state
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.run.job_state import kept_state, key_of
+from connector.run.job_state import key_of, opened
 from connector.runtime.clock import stamp
 from connector.settings import job as jobs
 from connector.state import keyfile
@@ -24,8 +24,7 @@ from connector.state.store import Store
 
 def contents(path: Path) -> Contents | None:
     """What the state holds of the job in `path`; None: it has no state yet. Raises FileError, StateError."""
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         return state.contents(job.name) if state else None
 
 
@@ -88,8 +87,7 @@ def _pruning(job: jobs.LoadedJob, state: Store, before: str) -> Pruning:
 
 @contextmanager
 def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    with opened(path) as (job, state):
         if state is None:
             raise UsageError("this job has no state yet. Its first apply makes one", where=str(path))
         yield job, state
