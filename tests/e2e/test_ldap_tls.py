@@ -182,7 +182,7 @@ def test_what_is_no_ldap_is_malformed_in_tls_too() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_socket_that_blocks_sends_all_and_receives_what_there_is(version: ssl.TLSVersion) -> None:
-    """As ldap3 uses it for a bind by Kerberos."""
+    """Nothing that is sent so goes in clear."""
     large = bytes(range(256)) * 16384
 
     def serve(server: ssl.SSLSocket) -> None:

@@ -20,7 +20,7 @@ from tests.support.ldif_job import BASE, MAPPING, Job, agent, person
 from tests.support.program import program
 
 NEEDLESS = {
-    "asyncio", "csv", "difflib", "http", "httpx", "ldap3", "logging", "psycopg", "pydantic", "rich", "ruamel.yaml",
+    "asyncio", "csv", "difflib", "http", "httpx", "logging", "psycopg", "pydantic", "rich", "ruamel.yaml",
     "socket", "ssl", "structlog", "traceback",
     "connector.apply.engine", "connector.cli.snapshots", "connector.reconcile.undoing",
     "connector.settings.approvers", "connector.settings.ldap", "connector.settings.operations",

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 ENTRY = "import sys\nfrom connector.cli.main import main\nsys.exit(main())\n"
 """What an installer makes of `[project.scripts]`."""
 PLANTED = "open('imported', 'a').write(__name__ + '\\n')\nraise ImportError(__name__)\n"
-LIBRARIES = ("click", "httpx", "ldap3", "msgspec", "pydantic", "rich", "ruamel", "structlog", "tests")
+LIBRARIES = ("click", "httpx", "msgspec", "pydantic", "rich", "ruamel", "structlog", "tests")
 ARGUMENTS = {
     "init": ["--help"], "demo": [], "check": ["job.yaml"], "plan": ["job.yaml"], "apply": ["job.yaml"],
     "show": ["plan.json"], "diff": ["plan.json", "plan.json"], "what-if": ["job.yaml", "--mapping", "mapping.yaml"],

@@ -17,8 +17,8 @@ import click
 
 from tests.support.warm import Warm
 
-WARNINGS = ["-Werror", "-Wignore:tagMap:DeprecationWarning", "-Wignore:typeMap:DeprecationWarning"]
-"""Warnings are errors, but for the two names that ldap3 2.9.1 imports and pyasn1 has renamed."""
+WARNINGS = ["-Werror"]
+"""Warnings are errors."""
 
 
 @dataclass(frozen=True)
