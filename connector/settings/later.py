@@ -1,6 +1,6 @@
 """Parts of a file whose classes are imported, and built by pydantic, only for a file that has them.
 
-Most jobs use a third of what a job may say; the rest was a twentieth of the time until a small plan is drawn.
+Most jobs use a third of what a job may say. The rest would add a twelfth to a small plan whose files are validated.
 """
 
 from __future__ import annotations

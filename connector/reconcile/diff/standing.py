@@ -60,12 +60,16 @@ def aftermath(
 ) -> Outcome | None:
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
-    A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
-    that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
-    `ours`: what this job is known to have written to the user, `past`: what runs have set out to change there. Such a
-    value may be there by another `run`, or, at another server, since before it; where all that is shown stands, not by
-    one of which this server had heard before. A value may be away by a later one, or by one that was at another server.
-    Where all that is shown is explained so, it does not tell of what is not shown.
+    A directory writes all of a user's change or nothing, so one attribute speaks for the others.
+
+    `server`: the one that the write was meant for. Another one may not have heard of it: there only values tell that it
+    put there. `run`: the one that wrote. `ours`: what this job is known to have written to the user. `past`: what runs
+    have set out to change there.
+
+    A value does not tell where something else explains it. Another run wrote the same, or, at another server, it was
+    there before. It is away because of a later run, or of one at another server. Where all that is shown stands, only
+    runs explain it of which this server had not heard when this one planned. Where all of it is explained, it does not
+    tell of what is not shown.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
