@@ -41,14 +41,6 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     return _Vault(ref.vault, what, where).read()
 
 
-def file_of(ref: Place) -> Path | None:
-    """The file on this machine that a secret is kept in; None where it is elsewhere."""
-    if ref.credential is not None:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        return Path(folder) / ref.credential if folder else None
-    return ref.file
-
-
 def open_to_others(job: LoadedJob) -> list[tuple[Path, str, str]]:
     """What others on this machine may read or write, and should not, in order; why, and what `chmod` is told.
 
@@ -80,7 +72,7 @@ def _files(settings: Strict) -> Iterator[Path]:
     for name, each in parts(settings):
         if name == "key_file" and isinstance(each, Path):
             yield each
-        if isinstance(each, Place) and (path := file_of(each)):
+        if isinstance(each, Place) and (path := secrets.file_of(each)):
             yield path
 
 

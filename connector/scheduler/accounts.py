@@ -9,9 +9,9 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from connector.net.secret_stores import file_of
 from connector.settings.fields import Place
 from connector.settings.job import Job
+from connector.settings.secrets import file_of
 
 WAITING: Final = 86400.0
 """Seconds after which a refused account is tried again, though nothing that can be seen here has changed."""

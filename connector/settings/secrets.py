@@ -26,6 +26,17 @@ def resolve(ref: Place, what: str, where: str) -> Secret:
         raise FileError(f"{what}: {fault}", where=where) from None
 
 
+def file_of(ref: Place) -> Path | None:
+    """The file on this machine that a secret is kept in; None where it is elsewhere.
+
+    That of a credential is named by systemd (systemd.exec(5), $CREDENTIALS_DIRECTORY).
+    """
+    if ref.credential is not None:
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        return Path(folder) / ref.credential if folder else None
+    return ref.file
+
+
 def _found(ref: Place) -> str:
     if ref.env is not None:
         place, value = f"environment variable {ref.env}", os.environ.get(ref.env)
@@ -34,18 +45,12 @@ def _found(ref: Place) -> str:
         if any("\ud800" <= letter <= "\udfff" for letter in value):  # how Python keeps octets that are not UTF-8
             raise FileError(f"{place} is not UTF-8 text")
     else:
-        path = ref.file or _handed_over(ref.credential or "")
+        path = file_of(ref)
+        if path is None:
+            why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
+            raise FileError(f"credential {ref.credential}: {why}")
         place, value = str(path), read_text(path, MAX_BYTES, regular=True)
         value = value[:-2] if value.endswith("\r\n") else value.removesuffix("\n")
     if not value:
         raise FileError(f"{place} is empty")
     return value
-
-
-def _handed_over(name: str) -> Path:
-    """The file of a credential (systemd.exec(5), $CREDENTIALS_DIRECTORY)."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
-        raise FileError(f"credential {name}: {why}")
-    return Path(folder) / name
