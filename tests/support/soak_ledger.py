@@ -48,14 +48,20 @@ class Beats:
                 may = at if last is None else max(at, last + self._every)
                 continue
             tick = datetime.fromisoformat(event["tick"])
-            assert timedelta(0) <= at - tick, f"too early: {event}"
-            assert _passed(tick, at, jumped) < self._every, f"a later tick has passed: {event}"
+            early = at < tick
+            assert not early or self._set_back(tick, at, jumped), f"too early: {event}"
+            assert early or _passed(tick, at, jumped) < self._every, f"a later tick has passed: {event}"
             if last is not None and may is not None:
                 assert tick > last, f"twice: {event}"
                 assert not (tick - last) % self._every, f"no tick: {event}"
-                assert _passed(may, at, jumped) < self._every, f"one before it was missed: {event}"
-            last, runs = tick, runs + 1
+                assert early or _passed(may, at, jumped) < self._every, f"one before it was missed: {event}"
+            last, runs = (None if tick - at > BELIEVED else tick), runs + 1
         return runs
+
+    def _set_back(self, tick: datetime, at: datetime, jumped: Sequence[tuple[datetime, datetime]]) -> bool:
+        """Whether the clock was set back while a run of this tick was about to begin."""
+        back = ((before, after) for before, after in jumped if after < before)
+        return any(tick < before + self._every and after <= at < after + self._every for before, after in back)
 
 
 def _passed(since: datetime, until: datetime, jumped: Sequence[tuple[datetime, datetime]]) -> timedelta:
