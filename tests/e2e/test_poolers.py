@@ -80,7 +80,7 @@ def test_a_lease_that_the_server_ends_while_a_directory_is_read_stops_the_run(jo
         job.write("slow.yaml", changed(job.read("job.yaml"), source=cec.source))
         with started("apply", "slow.yaml", folder=job.folder, env=ENV) as first:
             cec.wait()
-            assert job.query(f"select pg_terminate_backend(pid) from {HOLDER}") == [(True,)]
+            assert job.query(f"select pg_terminate_backend(pid, 60000) from {HOLDER}") == [(True,)]
             cec.let()
             done = ended(first)
     assert done.code == 1, done.said

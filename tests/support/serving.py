@@ -72,6 +72,13 @@ class Served:
                     return event
         raise AssertionError(f"there was no {names} {facts}:\n{self.text}")
 
+    def ever(self, name: str, **facts: object) -> Event:
+        """An event of this name with these facts, also if it has come before others that were asked for."""
+        for event in self.events:
+            if event["event"] == name and all(event.get(key) == value for key, value in facts.items()):
+                return event
+        return self.next(name, **facts)
+
     def fresh(self) -> Event:
         """The end of a run that has begun after this moment; for one job alone."""
         now = datetime.now(UTC)
