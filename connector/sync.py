@@ -133,6 +133,7 @@ def apply_run(
         memory = context.state.memory(description.identity, context.job)
         memory.note_excluded(planned.excluded)
         settled = recovery.settle_secrets(settled, planned.confirmed, planned.denied)
+        memory.note_gone(planned.away, description.server)
         if reviewed is None:
             plan = compared(context, planned.plan, before, by, some=bool(only))
             plan = refused_unapproved(context, plan, description.identity)

@@ -133,8 +133,6 @@ class Recovery:
             else:
                 left.append(step)
         self._keep(self._once(found, settled))
-        gone = [slot for slot, print_ in confirmed.items() if not print_]
-        self._memory.note_gone(gone, self._description.server)
         return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
 
     def settle_at_the_end(self, settled: Settled, own: Mapping[str, Change]) -> None:

@@ -40,8 +40,9 @@ from connector.reconcile.matching.proof import UNPROVEN
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.order import refused_last
-from connector.reconcile.questions import Brief, Find, Planning, Preflight, ask
+from connector.reconcile.questions import Brief, Find, Planning, Preflight, Slot, ask
 from connector.reconcile.stale import stale_users
+from connector.reconcile.stale.leavers import emptied
 from connector.reconcile.stale.other_jobs import OtherJobs
 
 UNSHOWN = (
@@ -54,7 +55,8 @@ class PlanResult(Struct, frozen=True):
     """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
 
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
-    empty one where it is to be gone and is. `denied`: likewise, of what was compared and is not there.
+    empty one where it is to be gone and is. `denied`: likewise, of what was compared and is not there. `away`: where
+    users of ours hold no value any more.
     `only`: whom the command line named, users by their ids.
     `excluded`: by entry of the exclude list, the ids of the users that it names. `lapsed`: ids of users of ours that
     are nowhere. `left_to_others`: ids of users of ours that only agents of other jobs claim.
@@ -65,6 +67,7 @@ class PlanResult(Struct, frozen=True):
     confirmed: dict[tuple[str, str], str]
     denied: dict[tuple[str, str], str]
     matched: Callable[[], Collection[str]] = tuple
+    away: Sequence[Slot] = ()
     only: Selection = EVERYBODY
     excluded: Mapping[str, frozenset[str]] = {}
     lapsed: frozenset[str] = frozenset()
@@ -141,7 +144,9 @@ class PlanBuilder:
         plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
-        return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users)
+        away = yield from emptied(self._stale, self._brief.mapping, self._brief.description)
+        away += [slot for slot, print_ in self.unseen.confirmed.items() if not print_]
+        return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users, away)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 

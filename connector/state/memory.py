@@ -271,7 +271,7 @@ class DirectoryMemory(JobNotes):
             self._ownership.keep(transaction, last.values())
 
     def note_gone(self, gone: Collection[tuple[str, str]], server: str) -> None:
-        """Forget who wrote secrets, by user id and attribute, that were there at this server and are gone.
+        """Forget who wrote attributes, by user id and name, whose values were there at this server and are gone.
 
         What was written at another server stays ours, for this one may not have heard of it yet. So does what an open
         write is about, which has to be compared to be settled.
@@ -283,7 +283,8 @@ class DirectoryMemory(JobNotes):
             id_ = row.user.id
             runs = {name: each.run for name, each in row.attributes.items() if (id_, name.lower()) in slots}
             past = self.past([id_]).get(id_, ()) if runs else ()
-            had = {(run, each.name.lower()) for run, at, each in past if at in ("", server) and each.fingerprint}
+            heard = ((run, each) for run, at, each in past if at in ("", server))
+            had = {(run, each.name.lower()) for run, each in heard if each.new or each.fingerprint}
             left = {name: each for name, each in row.attributes.items() if (runs.get(name), name.lower()) not in had}
             if len(left) < len(row.attributes):
                 rows.append(replace(row, attributes=left))

@@ -26,8 +26,9 @@ from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.equality import digest
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.roster import PIN, Roster
-from connector.reconcile.stale.leavers import lapsing, still_holding, told_outside
+from connector.reconcile.stale.leavers import emptied, lapsing, still_holding, told_outside
 from connector.reconcile.stale.stale_users import Place, Unclaimed
+from connector.run.lookup import run
 
 RULE = Equality.CASE_IGNORE
 INFOS = {name: AttributeInfo(name, equality=RULE) for name in ("seat", "uid")}
@@ -144,3 +145,23 @@ def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_b
     assert [(each.kind, each.users) for each in unique.problems] == (
         [("reassigned", ("uid=bob", "uid=zoe"))] if waits else []
     )
+
+
+@pytest.mark.parametrize(
+    ("each", "hides", "away"),
+    [
+        (unclaimed(Place.WITHIN, "1", now=()), False, True),
+        (unclaimed(Place.DISABLED, "1", now=()), False, True),
+        (unclaimed(Place.WITHIN, "1", now=()), True, False),
+        (unclaimed(Place.WITHIN, "1", now=("2",)), False, False),
+        (unclaimed(Place.WITHIN, now=()), False, False),
+        (unclaimed(Place.FILTERED, "1", now=()), False, False),
+        (unclaimed(Place.MOVED, "1", now=()), False, False),
+        (unclaimed(Place.UNKNOWN, "1"), False, False),
+        (replace(unclaimed(Place.WITHIN, "1", now=()), unshown={"seat": ("1",)}), False, False),
+    ],
+)
+def test_only_who_is_seen_to_hold_nothing_has_been_emptied(each: Unclaimed, *, hides: bool, away: bool) -> None:
+    """Beyond base and filter others may see less, and what was never shown does not tell by not being shown."""
+    planning = emptied([each], MAPPING, Description("test", "test", INFOS, hides=hides))
+    assert run(planning, lambda _: ()) == ([(ANN.id, "seat")] if away else [])

@@ -150,3 +150,15 @@ def test_a_clear_of_a_password_that_nobody_owns_any_more_is_not_waited_for(steps
     replicas.until_quiet(replicas.apply)
     replicas.apply()
     assert (ours(replicas), replicas.journal(None)) == ([], {})
+
+
+def test_a_line_that_a_killed_run_took_away_is_ours_no_longer() -> None:
+    """A later run has taken the password alone away, for nothing was known of it; then the killed one was overtaken."""
+    replicas = played(
+        Step("one", False, Agent(1, "u0", "71", Secret("canary-1")), ""),
+        Step("two", True, CLEARED, "before"),
+        Step("one", False, CLEARED, "after"),
+        compares=False,
+    )
+    replicas.until_quiet(replicas.apply)
+    assert (ours(replicas), replicas.journal(None)) == ([], {})

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.model import ID, AgentRef, Description, Plan, Problem, User
+from connector.model import ID, AgentRef, Description, Holds, Plan, Problem, Question, User
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.dn import covers, rdns
+from connector.reconcile.mapping import Mapping as AttributeMapping
 from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Find, Planning, Read, ask
+from connector.reconcile.questions import Find, Planning, Read, Slot, ask, compared
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 
@@ -61,6 +62,25 @@ def lapsing(unclaimed: Sequence[Unclaimed], lapsed: frozenset[str]) -> tuple[lis
     deleted = {each.user.id for each in unclaimed if each.place is Place.DELETED}
     told = [each for each in unclaimed if each.user.id not in silent and each.user.id not in deleted & lapsed]
     return told, frozenset(deleted | silent)
+
+
+def emptied(unclaimed: Sequence[Unclaimed], rules: AttributeMapping, description: Description) -> Planning[list[Slot]]:
+    """Attributes to which this job wrote, of users that nobody claims and that hold no value of them any more.
+
+    Where a value may only be hidden, the directory is asked; secrets are asked about as they are cleared.
+    """
+    infos = description.attributes
+    away = [
+        (each.now.ref, rule)
+        for each in unclaimed
+        if each.now and each.place in (Place.WITHIN, Place.DISABLED) and not description.hides
+        for rule in rules.attributes
+        if each.last(rule.name) and rule.name not in each.unshown and not each.now.values.get(rule.name)
+    ]
+    sure = [(user.id, rule.name) for user, rule in away if infos[rule.name].readable]
+    hidden = ((user, rule) for user, rule in away if not (rule.secret or infos[rule.name].readable))
+    told = yield from compared(Question(user, rule.name, "0") for user, rule in hidden)
+    return sure + [(each.user.id, each.attribute) for each, answer in told if answer is Holds.ABSENT]
 
 
 def still_holding(unique: UniqueValues, unclaimed: Sequence[Unclaimed]) -> list[User]:
