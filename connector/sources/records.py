@@ -192,7 +192,7 @@ def _suspicious(text: bytes) -> bool:
     """Whether a string in it may hold a character that is not welcome, escaped or in UTF-8."""
     if DELETE in text or (not text.isascii() and any(mark in text for mark in UNWELCOME)):
         return True
-    if ESCAPED.search(text) is None:
+    if b"\\" not in text or ESCAPED.search(text) is None:  # the former is looked for ten times as fast
         return False
     # An escaped backslash may stand before such a letter: without those, a backslash that is left escapes what follows.
     return ESCAPED.search(text.replace(rb"\\", b"")) is not None

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from functools import cache
 from itertools import chain, compress, count, repeat
-from operator import and_
+from operator import and_, is_, is_not, not_
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +28,8 @@ UNIDENTIFIED_USER = (
 )
 DOUBLED = "its {name} {id!r} (`directory.id`) is also that of {other}. Neither is written. Give each its own value"
 _NOBODY = Agent(0)
+MOST_HASHES = 250_000
+"""They take 20 MB."""
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
 
@@ -111,6 +113,8 @@ class Claims:
         self._differ = differ
         self._claims: list[Claimed | Taken | None] = [None] * len(roster.agents)
         self._taken: set[Taken] = set()
+        self._hashes: set[int] | None = set()
+        """Of the ids of all that were taken, for `settle`: until then the client mostly waits. None: too many."""
         self._doubts: list[Doubt] = []
         self._attributes = dict(roster.attributes())
         self._unseen = set(self._attributes.values())
@@ -140,6 +144,7 @@ class Claims:
         if not isinstance(held, Taken):
             return held
         self._taken.discard(held)
+        self._hashes = None
         for claim in held.claims():
             self._claims[claim.agent] = claim
         return self._held(agent)
@@ -184,6 +189,9 @@ class Claims:
         if agents:
             taken = Taken(array("l", agents), rule, batch.ids.some(ready).whole, batch.names.some(ready).whole)
             self._taken.add(taken)
+            if self._hashes is not None:
+                self._hashes.update(map(hash, taken.ids.split("\0")))
+                self._hashes = self._hashes if len(self._hashes) < MOST_HASHES else None
             for agent in agents:
                 claims[agent] = taken
         for place, number in enumerate(found) if len(agents) < len(found) else ():
@@ -228,7 +236,7 @@ class Claims:
         verdicts = Verdicts(Matched(self.of, len(self._claims)), {}, {}, {}, 0, cache(lambda: frozenset(self._ids())))
         unassigned, unsure, matched = 0, False, verdicts.matched
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
-        for number in range(len(self._claims)) if of is None else of:
+        for number in self._others(matched.stands, apart) if of is None else of:
             held = self._claims[number]
             if (type(held) is Taken or type(held) is Claim) and number not in apart:
                 matched.stands[number] = True
@@ -256,9 +264,16 @@ class Claims:
         )
         return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
+    def _others(self, stands: bytearray, apart: Iterable[int]) -> Iterator[int]:
+        """Let whoever was taken stand, as nearly all are, but for those `apart`; who else there is, by number."""
+        stands[:] = bytearray(map(is_, map(type, self._claims), repeat(Taken)))
+        for number in apart:
+            stands[number] = False
+        return compress(count(), bytes(map(not_, stands)))
+
     def _looked_at(self) -> Iterator[str]:
         """The ids of claimed users but for those that were taken at once, for each claim."""
-        for held in self._claims:
+        for held in compress(self._claims, map(is_not, map(type, self._claims), repeat(Taken))):
             if type(held) is Claim:
                 yield held.id
             elif type(held) is dict:
@@ -271,7 +286,9 @@ class Claims:
     def _rivals(self) -> Mapping[str, list[int]]:
         """By the ids of their users, the agents that claim one together with others."""
         claims = sum(len(taken.agents) for taken in self._taken) + sum(1 for _ in self._looked_at())
-        if len(set(map(hash, self._ids()))) == claims:  # which take less memory than the ids
+        hashes, self._hashes = self._hashes or set(map(hash, self._ids())), None  # which take less memory than the ids
+        hashes.update(map(hash, self._looked_at()))
+        if len(hashes) == claims:
             return {}
         shared = {id_ for id_, times in Counter(self._ids()).items() if times > 1}
         rivals: dict[str, list[int]] = {}

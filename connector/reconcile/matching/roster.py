@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from copy import copy
-from operator import attrgetter
-from typing import Self
+from itertools import compress, count, repeat
+from operator import attrgetter, is_not
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -16,6 +17,7 @@ from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.user_names import Naming
 
+_FIELDS: Final = {"workNo": attrgetter("work_no"), "accountCode": attrgetter("account_code")}
 PIN = 0
 """The number of the rule before the first."""
 
@@ -86,7 +88,6 @@ class Roster:
 
     def __init__(self, tenant: Tenant, mapping: Mapping, pins: Iterable[Pin], description: Description) -> None:
         self.agents = tenant.agents
-        self.doubles = _doubles(tenant.agents)
         naming = Naming(description)
         self.pinned = _pinned(tenant.agents, pins, naming)
         self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
@@ -97,6 +98,7 @@ class Roster:
             for name, user in keys:
                 list(self._pins[name].put([(number, user)]))
         self._rules: list[_Index] = []
+        alone = False
         numbers = self._searching()
         seekers = [tenant.agents[number] for number in numbers]
         alike: dict[tuple[str, Equality], _Index] = {}
@@ -110,16 +112,19 @@ class Roster:
                 whole = len(index.first) == len(numbers)  # as nearly always: plain values, no two of them equal
                 index.lengths = frozenset(map(len, map(str, index.first))) if whole else frozenset()
                 index.first = index.first if whole else {}
+                alone = alone or (whole and rule.agent.text == "{accountCode}" and not self.pinned)
                 sought.update(numbers if whole else index.put(zip(numbers, values, strict=True)))
             else:  # one value is often looked for in several attributes
                 index.first, index.others, index.odd = twin.first, twin.others, twin.odd
                 index.lengths = twin.lengths
             self._rules.append(index)
         self._sought = len(sought)
+        self.doubles = _doubles(tenant.agents, ("workNo",) if alone else ("workNo", "accountCode"))
 
     def _searching(self) -> list[int]:
-        accounts = enumerate(map(attrgetter("account_code"), self.agents))
-        return [number for number, account in accounts if account is not None and number not in self.pinned]
+        accounts = map(attrgetter("account_code"), self.agents)
+        numbers = compress(count(), map(is_not, accounts, repeat(None)))
+        return [number for number in numbers if number not in self.pinned] if self.pinned else list(numbers)
 
     def attributes(self) -> Iterator[tuple[int, str]]:
         """Each rule by number, with the attribute that users are looked up by."""
@@ -251,11 +256,11 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], naming: Naming) -> dic
     return pinned
 
 
-def _doubles(agents: Collection[Agent]) -> dict[int, str]:
-    """Agents that share a workNo or an accountCode with another record, by number, each with what it shares."""
+def _doubles(agents: Collection[Agent], fields: Collection[str]) -> dict[int, str]:
+    """Agents that share one of these fields with another record, by number, each with what it shares."""
     doubles: dict[int, str] = {}
-    for field, of in (("workNo", attrgetter("work_no")), ("accountCode", attrgetter("account_code"))):
-        values = list(map(of, agents))
+    for field in fields:
+        values = list(map(_FIELDS[field], agents))
         if len({*values, None}) - 1 == len(values) - values.count(None):
             continue
         times = Counter(values)
