@@ -19,7 +19,8 @@ from connector.model import Agent, AttributeInfo, Batch, Description, Equality, 
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.claims import Claims
+from connector.reconcile.matching import claims as module
+from connector.reconcile.matching.claims import MOST_HASHES, Claims
 from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.roster import Roster
 from tests.fuzz.ldap_codec import reader
@@ -128,6 +129,27 @@ def test_claims_are_the_same_however_users_come(
         doubts = {(doubt.agent, doubt.rule, doubt.user.id): doubt for doubt in claims.doubts()}
         found.append((told, doubts, problems, settled, verdicts.unidentified))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("most", [1, MOST_HASHES])
+@pytest.mark.parametrize("ids", ["abcd", "abca", "aabc", "abba"])
+def test_agents_whose_users_say_one_id_are_rivals_in_one_batch_and_in_two(
+    ids: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_HASHES", most)
+    tenant = Tenant([Agent(number, name) for number, name in enumerate(["ann", "bob", "eve", "joe"], start=7)])
+    held: list[Shown] = [
+        {"uid": (str(each.account_code),), "employeeNumber": (str(each.work_no),)} for each in tenant.agents
+    ]
+    users = [User(id_, f"uid={id_}", values) for id_, values in zip(ids, held, strict=True)]
+    claims = Claims(Roster(tenant, ONE_RULE, [], DESCRIPTION), Differ(tenant, ONE_RULE, DESCRIPTION))
+    claims.add(User("z", "uid=z", FIRST))
+    for batch in (*in_batches(users[:2]), *in_batches(users[2:])):
+        assert isinstance(batch, Batch)
+        assert not list(claims.take(batch))
+    verdicts = claims.settle(tenant)
+    assert set(verdicts.contested) == {number for number, id_ in enumerate(ids) if ids.count(id_) > 1}
+    assert len(verdicts.matched) == 4 - len(verdicts.contested)
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=4), st.data())

@@ -147,6 +147,8 @@ def test_records_that_share_a_seat_or_an_account_say_which() -> None:
     )
     assert of.doubles == {0: seat, 1: seat, 2: account}
     assert roster(Agent(1, "ann"), Agent(2), Agent(3)).doubles == {}
+    pinned = roster(Agent(1, "ann"), Agent(2, "bob"), Agent(3, "bob"), pins=(Pin("bob", 2, user="id-x"),))
+    assert pinned.doubles == {1: account, 2: account}, "also where their keys are not looked for"
 
 
 def test_once_all_users_were_seen_the_keys_go_and_a_few_agents_can_still_be_looked_for() -> None:
