@@ -245,14 +245,16 @@ class Wire(Session):
     def exchange(self, wanted: Iterable[Operation[T]], window: int) -> Iterator[tuple[T, Frame]]:
         """Every message that answers any of these operations, so many of which are in flight at once."""
         flight: Flight[T] = Flight(self)
-        waiting = iter(wanted)
+        waiting, came = iter(wanted), list[tuple[T, Frame]]()
         try:
             while True:
                 while len(flight) < window and (operation := next(waiting, None)) is not None:
                     flight.send(operation)
-                if not flight:
+                if not (flight or came):
                     return
-                yield from flight.receive()
+                self.flush()  # so that the server works while we decode
+                yield from came
+                came = flight.receive() if flight else []
         finally:
             flight.close()
 
