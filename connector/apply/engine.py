@@ -117,8 +117,8 @@ def apply(
     except KeyboardInterrupt:
         return Applied(ledger.standing(changes, CUT), CUT, [], touched=ledger.touches, cut=True)
     places = {change.user.id: place for place, change in enumerate(changes)}
-    outcomes = (replace(each, differs=apart.get(user, each.differs)) for user, each in ledger.outcomes.items())
-    told = sorted(outcomes, key=lambda outcome: places.get(outcome.user.id, -1))
+    outcomes = ledger.outcomes | {user: replace(ledger.outcomes[user], differs=how) for user, how in apart.items()}
+    told = sorted(outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
     return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found, firsts=ledger.began)
 

@@ -153,7 +153,7 @@ def _lost(
         return ["the entry (it is gone, or outside base and filter)"]
     lost = []
     for each in change.attributes:
-        answer = answers.get((user.id, each.name))
+        answer = answers.get((user.id, each.name)) if answers else None
         if answer is not None:
             stuck = answer in (Holds.SAME, Holds.UNKNOWN)
         else:

@@ -47,14 +47,17 @@ class Ending(Struct, frozen=True):
     ) -> Self:
         """`stopped`: it was to end before its time, which counts where not all is known to be written."""
         outcomes = list(outcomes)
-        counts = Counter(map(_place, outcomes))
-        unsent = any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in outcomes)
+        others = [each for each in outcomes if each.result is not Result.WRITTEN]  # seldom many
+        written = len(outcomes) - len(others)
+        counts = Counter(map(_place, others))
+        unsent = any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in others)
         return cls(
             **counts,
+            written=written,
             unnoted=sum(outcome.unnoted for outcome in outcomes),
             stopped=unsent or ((stopped or cut) and counts["not_known"] > 0),
             cut=cut,
-            touched=touched or any(outcome.touched for outcome in outcomes),
+            touched=touched or written > 0 or any(outcome.touched for outcome in others),
             untold=untold,
         )
 
@@ -80,10 +83,10 @@ class Ending(Struct, frozen=True):
 
 
 def _place(outcome: Outcome) -> str:
-    """The field of `Ending` in which it counts."""
+    """The field of `Ending` in which an outcome counts that is not *written*."""
     match outcome.result:
-        case Result.WRITTEN | Result.UNCHANGED:
-            return outcome.result.value
+        case Result.UNCHANGED:
+            return "unchanged"
         case Result.SKIPPED:
             return "left_out" if outcome.aside else "not_sent"
         case _:

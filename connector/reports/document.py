@@ -175,7 +175,7 @@ def _user(user: UserRef) -> Object:
 
 def _attribute(each: AttributeChange) -> Object:
     name = readable(each.name)
-    if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
+    if not each.secret and (not each.old or plain_texts(each.old)) and plain_texts(each.new):  # as nearly every one is
         return {"name": name, "old": each.old, "new": each.new}
     if not is_secret(each):
         return {"name": name, "old": value_list(each.old), "new": value_list(each.new)}

@@ -101,7 +101,7 @@ def sound(database: Database, what: str) -> Iterator[None]:
 def storable(row: Row) -> Row:
     """A row with nothing in it that a database cannot store: NUL, and halves of surrogate pairs, are spelt out."""
     for value in row:
-        if isinstance(value, str) and (not value.isascii() or "\0" in value):
+        if type(value) is str and not (value.isascii() and "\0" not in value):
             return [_spelt(each) if isinstance(each, str) else each for each in row]
     return row  # nearly every one is
 

@@ -102,8 +102,7 @@ class RunJournal:
             self._account.tell(noted)
 
     def _was_written(self, change: Change) -> bool:
-        came, _ = self._before.get(_key(change), (None, "")) if self._before else (None, "")
-        return bool(came == Result.WRITTEN.value)
+        return bool(self._before) and self._before.get(_key(change), ("", ""))[0] == Result.WRITTEN.value
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:

@@ -90,7 +90,7 @@ def kept_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptCha
 def part_of(change: Change) -> str:
     """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
     if change.part is not Part.STEP:
-        return change.part.value
+        return "" if change.part is Part.REST else change.part.value
     return ":".join((change.part.value, "set" if change.attributes[0].new else "clear", change.attributes[0].name))
 
 

@@ -44,10 +44,11 @@ class Queue:
         """The next ones, up to the first whose entry has a change that is not `done`; that one waits, with the rest."""
         taken: list[Change] = []
         while len(taken) < room and (change := next(self, None)) is not None:
-            if not self._busy.isdisjoint(_entry(change)):
+            entry = _entry(change)
+            if not self._busy.isdisjoint(entry):
                 self._held = change
                 break
-            self._busy.update(_entry(change))
+            self._busy.update(entry)
             taken.append(change)
         return taken
 

@@ -262,7 +262,7 @@ class Differ:
 
         Such a class requires an attribute that was to be set with it and was held back.
         """
-        if draft.relies <= {change.name for change in draft.planned}:
+        if not draft.relies or draft.relies <= {change.name for change in draft.planned}:
             return False
         needing = self.needing_classes(draft)
         why = "its object class requires another attribute that this plan cannot set"

@@ -100,8 +100,7 @@ class UniqueValues:
     def hold_back(self) -> None:
         """Hold back every value that is not free; of what is held back already, more may follow."""
         for slot, users in self._wanted.items():
-            bringing = [user for user in users if self._brings(user, slot)] if len(users) > 1 else []
-            if len(bringing) > 1:
+            if len(users) > 1 and len(bringing := [user for user in users if self._brings(user, slot)]) > 1:
                 names = tuple(sorted(self._drafts[user].user.name for user in bringing))
                 why = "several users are to get this unique value"
                 self._hold(bringing, Problem("shared", why, users=names, attribute=slot[0]))

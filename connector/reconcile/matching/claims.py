@@ -154,7 +154,8 @@ class Claims:
 
     def of(self, agent: int) -> Collection[Claim]:
         """What an agent has claimed so far: nothing, one user, or several by one rule."""
-        return _each(self._held(agent))
+        held = self._claims[agent]
+        return (held,) if type(held) is Claim else _each(self._held(agent))
 
     def users(self) -> Iterator[UserRef]:
         """Whoever is claimed; one that several agents claim comes as often."""

@@ -54,7 +54,7 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
     found: set[str] = set()
     for number in agents if open_ else ():
         decided = min((claim.rule for claim in claims.of(number)), default=inf)
-        for rule, key in roster.searches(number):
+        for rule, key in roster.searches(number) if min(open_) < decided + looked_up else ():
             if key is not None and rule in open_ and rule < decided + looked_up:
                 found.add(open_.pop(rule))
         if not open_:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from connector.model import Change, Form, Kind, Look, UserRef
@@ -99,20 +100,21 @@ def _of_a_service(change: Change) -> bool:
 def _shapes(kind: Kind) -> dict[str, list[str | None]]:
     """By attribute, for each change, the shape of the first new value."""
     shapes: dict[str, list[str | None]] = {name: [None] * len(kind.changes) for name in kind.attributes}
-    known: dict[str, str] = {}  # one text for all users of a shape
     for place, change in enumerate(kind.changes):
         for each in change.attributes:
             if each.new and each.name in shapes and isinstance(first := each.new[0], str):
-                shape = _shape(first)
-                shapes[each.name][place] = known.setdefault(shape, shape)
+                shapes[each.name][place] = _shape(first)
     return shapes
 
 
 def _shape(text: str) -> str:
     """Letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    if not text.isascii():
-        return _DIGIT.sub("9", _LETTERS.sub("a", text))
-    shape = text.translate(_KINDS)
+    return _squeezed(text.translate(_KINDS) if text.isascii() else _DIGIT.sub("9", _LETTERS.sub("a", text)))
+
+
+@lru_cache(maxsize=1024)
+def _squeezed(shape: str) -> str:
+    """With one letter for several in a row; one text for all users of a shape."""
     while "aa" in shape:
         shape = shape.replace("aa", "a")
     return shape
