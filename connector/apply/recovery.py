@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -95,11 +95,13 @@ class Recovery:
         left: list[Step] = []
         fewer: list[Step] = []
         told: dict[_Write, frozenset[str]] = {}
-        where = self._description
+        where, still = self._description, dict[str, set[str]]()
         for step in steps:
             id_ = step.change.user.id
             user, ours = users.get(id_), confirmed.get(id_, {})
-            outcome = self._outcome(step, user, ours, pasts.get(id_, ())) if user else None
+            outcome = self._outcome(step, user, ours, pasts.get(id_, ()), still.get(id_, ())) if user else None
+            if outcome is None or outcome.result is not Result.SKIPPED:
+                still.setdefault(id_, set()).add(step.run)
             if user and outcome and outcome.result is Result.SKIPPED and among(step.server, where.server):
                 fewer.append(replace(step, server=without(step.server, where.server)))
                 left.append(fewer[-1])
@@ -110,8 +112,9 @@ class Recovery:
                 left.append(step)
                 if user and self._may_have(step):
                     told[_write(step)] = explained(
-                        step.change, user, where, self._context.fingerprint, run=step.run, ours=ours
-                    )
+                        step.change, user, where, self._context.fingerprint,
+                        run=step.run, ours=ours, alone=step.server in ("", where.server),
+                    )  # fmt: skip
         self._context.state.note_servers(fewer)
         self._keep(self._once(found, Settled()), users)
         unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
@@ -195,11 +198,13 @@ class Recovery:
         """Whether it may have been sent to the server that is asked now."""
         return not step.server or without(step.server, self._description.server) != step.server
 
-    def _outcome(self, step: Step, user: User, ours: Mapping[str, Owned], past: Sequence[Past]) -> Outcome | None:
-        """What became of a write, by how its user is now; None: nothing tells."""
+    def _outcome(
+        self, step: Step, user: User, ours: Mapping[str, Owned], past: Sequence[Past], open_: Collection[str]
+    ) -> Outcome | None:
+        """What became of a write, by how its user is now; None: nothing tells. `open_`: as of `aftermath`."""
         outcome = aftermath(
             step.change, user, self._description, self._context.fingerprint,
-            server="" if self._may_have(step) else step.server, run=step.run, ours=ours, past=past,
+            server="" if self._may_have(step) else step.server, run=step.run, ours=ours, past=past, open_=open_,
         )  # fmt: skip
         if outcome is None and _under_another_key(step.change, user):
             return Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)

@@ -162,3 +162,59 @@ def test_a_line_that_a_killed_run_took_away_is_ours_no_longer() -> None:
     )
     replicas.until_quiet(replicas.apply)
     assert (ours(replicas), replicas.journal(None)) == ([], {})
+
+
+def test_a_line_that_an_open_write_may_have_brought_does_not_tell_that_a_password_was_taken_away() -> None:
+    """Both were killed, the first when it had happened, the other before. The password would stay, and be nobody's."""
+    replicas = played(
+        Step("two", False, Agent(1, "u0", "71", Secret("canary-1")), "after"),
+        Step("one", False, Agent(1, "u0", "71"), "before"),
+        compares=False,
+    )
+    replicas.until_quiet(replicas.apply)
+    assert (ours(replicas), replicas.journal(None)) == ([], {})
+    assert PASSWORD not in replicas.world.store.snapshot()["id-0"][1]
+
+
+def test_a_line_that_another_run_has_replaced_elsewhere_does_not_tell_that_a_password_was_set() -> None:
+    agent = Agent(1, "u0", None, Secret("canary-1"))
+    replicas = played(
+        Step("one", False, Agent(1, "u0", "71"), ""),
+        Step("two", False, Agent(1, "u0", "72"), ""),
+        Step("one", False, agent, "before"),
+        compares=False,
+    )
+    replicas.world.tenant = Tenant([agent])
+    replicas.until_quiet(replicas.apply)
+    assert replicas.world.store.snapshot()["id-0"][1][PASSWORD] == (b"canary-1",)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (
+            Step("two", False, Agent(1, "u0", "72"), ""),
+            Step("two", False, CLEARED, "before"),
+            Step("one", True, CLEARED, "before"),
+            Step("two", False, Agent(1, "u0", "72"), ""),
+        ),
+        (
+            Step("one", False, Agent(1, "u0", "72", Secret("canary-1")), ""),
+            Step("one", False, CLEARED, "before"),
+            Step("two", False, Agent(1, "u0", "72"), "after"),
+        ),
+        (
+            Step("one", False, Agent(1, "u0", "72"), ""),
+            Step("one", False, Agent(1, "u0", None, Secret("canary-1")), "before"),
+            Step("two", False, Agent(1, "u0", "72"), "after"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("compares", [False, True])
+def test_a_line_that_is_there_again_leaves_no_write_open_that_was_to_take_it_away(
+    steps: tuple[Step, ...], *, compares: bool
+) -> None:
+    replicas = played(*steps, compares=compares)
+    replicas.world.tenant = Tenant([steps[-1].agent])
+    replicas.until_quiet(replicas.apply)
+    assert not replicas.journal(None)

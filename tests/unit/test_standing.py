@@ -383,10 +383,70 @@ def test_what_stands_and_is_nobodys_or_another_runs_leaves_nothing_open() -> Non
     )
     ours = {"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))}
 
-    def closed(run: str, **held: Held) -> frozenset[str]:
+    def closed(run: str, *, alone: bool = True, **held: Held) -> frozenset[str]:
         user = User(ANN.id, ANN.name, {name: (value,) for name, value in held.items()})
-        return explained(change, user, SHOWN, PRINT, run=run, ours=ours)
+        return explained(change, user, SHOWN, PRINT, run=run, ours=ours, alone=alone)
 
     assert closed("2", mail="a") == {"mail", "pager"}
     assert closed("1", mail="a") == {"pager"}, "its own"
-    assert closed("2", mail="b", pager="7") == set()
+    assert closed("2", mail="b", pager="7") == {"mail", "pager"}, "nothing of it is there"
+    assert closed("2", mail="b", pager="7", alone=False) == set(), "but it may be at the other server"
+
+
+@pytest.mark.parametrize(
+    ("open_", "where", "pager", "result"),
+    [
+        (("1",), "there", None, Result.SKIPPED),
+        (("1",), "there", "9", None),
+        (("1",), "there", "7", None),
+        (("1",), "here", None, Result.WRITTEN),
+        ((), "there", None, Result.WRITTEN),
+    ],
+    ids=["as before", "changed since", "stands", "at this server", "known not to have been written"],
+)
+def test_what_an_open_write_elsewhere_may_have_brought_does_not_tell(
+    open_: tuple[str, ...], where: str, pager: str | None, result: Result | None
+) -> None:
+    """The value has come from there; where another one is as before, nothing was written here."""
+    mail = put("mail", "a")
+    held: dict[str, tuple[Held, ...]] = {"mail": ("a",), "pager": (pager,) if pager else ()}
+    told = aftermath(
+        Change(ANN, None, 1, (mail, put("pager", "7"), password())), User(ANN.id, ANN.name, held),
+        replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", past=[("1", where, mail), ("1", where, put("pager", "7"))][: 2 if pager == "7" else 1],
+        open_=open_,
+    )  # fmt: skip
+    assert (told and told.result) == result
+
+
+@pytest.mark.parametrize(
+    ("other", "owner", "result"),
+    [
+        (put("pager", "8"), "1", None),
+        (put("pager", "8"), "0", Result.WRITTEN),
+        (put("pager", "7", "8"), "1", Result.WRITTEN),
+        (put("pager", "8", old=("8",)), "1", Result.WRITTEN),
+    ],
+    ids=["known to have replaced it", "not known to", "with it", "which wrote nothing"],
+)
+def test_a_value_that_a_known_write_elsewhere_has_replaced_was_not_taken_away_here(
+    other: AttributeChange, owner: str, result: Result | None
+) -> None:
+    change = Change(ANN, None, 1, (put("pager", old=("7",)), password("canary")))
+    told = aftermath(
+        change, User(ANN.id, ANN.name, {"pager": ("8",)}), replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", past=[("1", "there", other), ("2", "here", change.attributes[0])],
+        ours={"pager": Owned(owner, (digest(Equality.CASE_IGNORE, "8"),))},
+    )  # fmt: skip
+    assert (told and told.result) == result
+
+
+def test_a_later_run_that_wrote_nothing_does_not_explain_what_is_away() -> None:
+    saw = put("mail", "b", old=("b",))
+    change = Change(ANN, None, 1, (put("mail", "a"), password("canary")))
+    for since, result in ((saw, Result.SKIPPED), (put("mail", "b"), None)):
+        told = aftermath(
+            change, User(ANN.id, ANN.name, {"mail": ("b",)}), replace(SHOWN, server="here"), PRINT,
+            server="here", run="1", past=[("1", "here", change.attributes[0]), ("2", "here", since)],
+        )  # fmt: skip
+        assert (told and told.result) == result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -57,6 +57,7 @@ def aftermath(
     run: str = "",
     ours: Mapping[str, Owned] = MappingProxyType({}),
     past: Sequence[Past] = (),
+    open_: Collection[str] = (),
 ) -> Outcome | None:
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
@@ -64,7 +65,7 @@ def aftermath(
 
     `server`: the one that the write was meant for. Another one may not have heard of it: there only values tell that it
     put there. `run`: the one that wrote. `ours`: what this job is known to have written to the user. `past`: what runs
-    have set out to change there.
+    have set out to change there. `open_`: earlier ones of which it is not known; what they wrote elsewhere may be here.
 
     A value does not tell where something else explains it. Another run wrote the same, or, at another server, it was
     there before. It is away because of a later run, or of one at another server. Where all that is shown stands, only
@@ -77,11 +78,16 @@ def aftermath(
     told = testimony(change.attributes, user, description, fingerprint)
     if not told:
         return None
-    before = [each for whose, _, each in past if whose != run]
     at = server or description.server
-    news = tuple(each for each in change.attributes if not _cleared(each, at, run, ours, past))
-    if elsewhere:
-        news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
+    others = ((whose, each) for whose, where, each in past if elsewhere or where not in ("", at))
+    around = [each for whose, each in others if whose != run and (elsewhere or whose in open_)]
+    done = [each for each in past if _changes(each[2])]
+    news = tuple(
+        each
+        for each in change.attributes
+        if not (_was(each, around, description) if _puts(each) else elsewhere)
+        and not _cleared(each, (at, run), ours, done, description)
+    )
     unheard = _unheard(at, run, past)
     since = {name: owned for name, owned in ours.items() if elsewhere or owned.run in unheard}
     whole, put = (
@@ -93,9 +99,10 @@ def aftermath(
     if any(put):
         why = "not confirmed at first; it was written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
-    later = {each.name for _, _, each in _after(run, past)}
-    left = (each for each in change.attributes if each.name not in later)
-    if elsewhere or all(testimony(left, user, description, fingerprint)):
+    later = {each.name for _, _, each in _after(run, done)}
+    left = tuple(each for each in change.attributes if each.name not in later)
+    doubt = around and any(told) and not any(_untouched(each, user, description, fingerprint) for each in left)
+    if elsewhere or doubt or all(testimony(left, user, description, fingerprint)):
         return None
     return Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
 
@@ -108,16 +115,18 @@ def explained(
     *,
     run: str,
     ours: Mapping[str, Owned],
+    alone: bool,
 ) -> frozenset[str]:
-    """Attributes that are as a write of unknown outcome leaves them, so that nothing of them is open.
+    """Attributes of a write of unknown outcome of which nothing is open, at the server that it was meant for.
 
-    What it was to take away is gone; what it was to set is there, and another run is known to have written it.
+    What it was to take away is gone; what it was to set is there, and another run is known to have written it. Or they
+    are not as it leaves them, and it was meant for this server `alone`: no other one may show them so.
     """
+    told = ((each, _told(each, user, description, fingerprint)) for each in change.attributes)
     return frozenset(
         each.name
-        for each in change.attributes
-        if _told(each, user, description, fingerprint)
-        and (not (each.new or each.fingerprint) or _ours(each, run, ours, description))
+        for each, there in told
+        if (there and (not _puts(each) or _ours(each, run, ours, description))) or (alone and there is False)
     )
 
 
@@ -140,13 +149,45 @@ def _ours(each: AttributeChange, run: str, ours: Mapping[str, Owned], descriptio
     return bool(each.new) and {equality.digest(rule, equality.plain(value)) for value in each.new} <= set(owned.values)
 
 
-def _cleared(each: AttributeChange, server: str, run: str, ours: Mapping[str, Owned], past: Sequence[Past]) -> bool:
-    """Whether another run, at another server, has taken away what this change takes away, since it was put there."""
-    if each.new or each.fingerprint:
+def _untouched(each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint) -> bool:
+    """Whether an attribute does not stand, and shows what was there before."""
+    held, rule = user.values.get(each.name, ()), description.equality(each.name)
+    if each.secret or not each.seen or _told(each, user, description, fingerprint) is not False:
         return False
-    since = _after(ours[each.name].run, past) if each.name in ours else past
-    at = (other for whose, where, other in since if whose != run and where not in ("", server))
-    return any(other.name == each.name and not (other.new or other.fingerprint) for other in at)
+    return equality.same_set(rule, each.old, held)
+
+
+def _puts(each: AttributeChange) -> bool:
+    return bool(each.new or each.fingerprint)
+
+
+def _changes(each: AttributeChange) -> bool:
+    """Whether a run may have changed an attribute: of one that did not, the journal says what it saw."""
+    return each.fingerprint != UNKEYED if each.secret else each.new != each.old
+
+
+def _cleared(
+    each: AttributeChange,
+    at: tuple[str, str],
+    ours: Mapping[str, Owned],
+    done: Sequence[Past],
+    description: Description,
+) -> bool:
+    """Whether another run, at another server, has taken away what this change takes away, since it was put there.
+
+    `at`: the server and the run of this change. Whoever is known to have put another value there took it away, too.
+    """
+    if _puts(each):
+        return False
+    server, run = at
+    by = ours[each.name].run if each.name in ours else ""
+    since = done[next((number for number, (whose, _, _) in enumerate(done) if whose == by), 0) :]
+    others = ((whose, other) for whose, where, other in since if whose != run and where not in ("", server))
+    rule, old = description.equality(each.name), () if each.secret else each.old
+    return any(
+        other.name == each.name and (not _puts(other) or (whose == by and equality.minus(rule, old, other.new)))
+        for whose, other in others
+    )
 
 
 def _unheard(server: str, run: str, past: Sequence[Past]) -> frozenset[str]:
