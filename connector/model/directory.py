@@ -212,6 +212,8 @@ class Description(Struct, frozen=True):
     `chosen_id`: the attribute that the job takes for users' ids, where the directory has none of its own.
     `unidentified`: why a user may show no id, and what to do; empty where there is no more to say than of any.
     `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
+    `filtered`: the view's attributes and classes that the job's filter looks at; True where any write of it may take
+    the user out of the filter, False where only a clear can.
     """
 
     kind: str
@@ -239,6 +241,7 @@ class Description(Struct, frozen=True):
     unidentified: str = ""
     cautions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    filtered: Mapping[str, bool] = {}
 
     def equality(self, attribute: str) -> Equality:
         """How values of an attribute compare; one that is not of the view, such as objectClass, ignoring case."""

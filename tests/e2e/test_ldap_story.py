@@ -381,6 +381,8 @@ def _unknown_attribute(world: World) -> dict[str, str]:
         (job(source={"app_key": env("CEC_APP_KEY_2")}), 78, "CEC_APP_KEY_2"),
         (job(directory={"base": "ou=nowhere,dc=example,dc=org"}), 1, "ou=nowhere"),
         (job(directory={"filter": "(objectClass=inetOrgPerson"}), 78, "filter"),
+        (job(directory={"filter": "(!(2.5.4.0=CECAGENT))"}), 78, "writing cecAgent"),
+        (job(directory={"filter": "(!(SIPIdentityUserName=*))"}), 78, "writing SIPIdentityUserName"),
         (_unknown_attribute, 78, "mapping.yaml:5"),
     ],
 )

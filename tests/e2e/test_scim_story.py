@@ -276,6 +276,7 @@ def _wrong_token(world: World) -> dict[str, str]:
         (_no_such_path, 1, "404"),
         (job(filter="userName"), 78, "job.yaml:2"),
         (job(filter="nothing eq true"), 78, "no attribute nothing"),
+        (job(filter=f"not ({CEC}:workNo pr)"), 78, f"writing {CEC}:workNo"),
         (mapping(f'  {CEC}:nothing: "{{workNo}}"\n'), 78, "mapping.yaml:3"),
         (mapping('  ims[type eq "sip"].value: "{workNo}"\n'), 78, "owns"),
         (mapping('  emails[type co "x"].value: {value: "{workNo}", owns: "*"}\n'), 78, "brackets"),

@@ -23,6 +23,8 @@ from connector.directories.common.ldap_filters import (
     attributes_of,
     parse,
 )
+from connector.directories.common.scope import filtered
+from connector.model import View
 
 
 @pytest.mark.parametrize(
@@ -257,3 +259,33 @@ def test_a_value_matches_itself_and_its_own_pieces(value: str, one: int, other: 
     pieces = Substrings("uid", stored[:first] or None, tuple(filter(None, [stored[first:last]])), stored[last:] or None)
     for wanted in (Equal("uid", stored), pieces):
         assert matcher(wanted, known_schema())(entry) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "looked_at"),
+    [
+        ("(objectClass=inetOrgPerson)", {}),
+        ("(&(objectClass=*)(uid=anna))", {}),
+        ("(employeeNumber=*)", {"employeeNumber": False}),
+        ("(|(objectClass=inetOrgPerson)(2.16.840.1.113730.3.1.3=*))", {"employeeNumber": False}),
+        ("(!(employeeNumber=*))", {"employeeNumber": True}),
+        ("(!(|(uid=anna)(!(employeeNumber=*))))", {"employeeNumber": False}),
+        ("(&(employeeNumber=*)(!(employeeNumber=1*)))", {"employeeNumber": True}),
+        ("(employeeNumber=1)", {"employeeNumber": True}),
+        ("(employeeNumber>=1)", {"employeeNumber": True}),
+        ("(employeeNumber:caseExactMatch:=1)", {"employeeNumber": True}),
+        ("(:caseExactMatch:=1)", {}),
+        ("(telephoneNumber=*)", {"telephoneNumber;x-cec": False}),
+        ("(!(name=Anna))", {"sn": True}),
+        ("(telephoneNumber;x-other=*)", {}),
+        ("(objectClass=cecAgent)", {}),
+        ("(!(objectClass=CECAGENT))", {"cecAgent": True}),
+        ("(!(2.5.4.0=1.3.6.1.4.1.4203.666.1))", {}),
+        ("(!(objectClass=cec*))", {"cecAgent": True, "SIPIdentity": True}),
+        ("(!(objectClass=SIPIdentity))", {"SIPIdentity": True}),
+    ],
+)
+def test_a_filter_knows_which_writes_may_take_an_entry_out_of_it(text: str, looked_at: dict[str, bool]) -> None:
+    """False: only a clear may. An attribute is looked at by its other names, by its supertypes and without options."""
+    view = View(("employeeNumber", "telephoneNumber;x-cec", "sn"), object_classes=("cecAgent", "SIPIdentity"))
+    assert filtered(parse(text), known_schema(), view) == looked_at

@@ -125,3 +125,32 @@ def test_it_says_which_attributes_it_looks_at() -> None:
 )
 def test_a_question_to_a_server_is_spelt_so(path: str, value: Any, said: str) -> None:
     assert equal(Path.parse(path), value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "looked_at"),
+    [
+        ("", "title", None),
+        ('userName eq "x"', "title", None),
+        ("title pr", "title", False),
+        ("userName pr or TITLE pr", "title", False),
+        ("not (title pr)", "title", True),
+        ("not (active eq true and not (title pr))", "title", False),
+        ('title pr and title eq "x"', "title", True),
+        ("title eq null", "title", True),
+        ('title ne "x"', "title", True),
+        (f"{ENTERPRISE}:department pr", f"{ENTERPRISE}:department", False),
+        ("department pr", f"{ENTERPRISE}:department", None),
+        ("name.familyName pr", "name.givenName", None),
+        ("name pr", "name.givenName", False),
+        ('emails[type eq "work"]', 'emails[type eq "work"].value', True),
+        ('emails.type eq "home"', 'emails[type eq "work"].value', True),
+        ("emails pr", 'emails[type eq "work"].value', False),
+        (f'schemas eq "{ENTERPRISE}"', f"{ENTERPRISE}:department", False),
+        (f'not (schemas eq "{ENTERPRISE}")', f"{ENTERPRISE}:department", True),
+        (f'schemas eq "{ENTERPRISE}"', "title", None),
+    ],
+)
+def test_a_filter_knows_which_writes_may_take_a_user_out_of_it(text: str, name: str, looked_at: bool | None) -> None:
+    """False: only a clear may."""
+    assert Filter(text).looks_at([name]) == ({} if looked_at is None else {name: looked_at})

@@ -172,6 +172,33 @@ def test_what_the_schema_makes_less_sure_is_said() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("filtered", "rule_says", "mapping_says", "verb"),
+    [
+        ({}, {}, {"stale": "clear"}, None),
+        ({"pager": True}, {}, {}, "writing"),
+        ({"pager": False}, {}, {}, None),
+        ({"pager": False}, {"when_absent": "clear"}, {}, "clearing"),
+        ({"pager": False}, {"unique": True}, {}, "clearing"),  # users who swap values: one lets go first
+        ({"pager": False}, {}, {"stale": "clear"}, "clearing"),
+        ({"pager": False}, {}, {"disabled": "clear"}, "clearing"),
+        ({"cecAgent": True}, {}, {"object_classes": ("cecAgent",)}, "writing"),
+        ({"cecAgent": True}, {}, {}, None),
+    ],
+)
+def test_a_write_takes_nobody_out_of_the_filter(
+    filtered: dict[str, bool], rule_says: dict[str, Any], mapping_says: dict[str, Any], verb: str | None
+) -> None:
+    looks = MatchRule(Template.parse("{accountCode}"), "uid")
+    rules = (rule("pager", **rule_says),)
+    mapping = Mapping((looks,), rules, where="m.yaml", class_lines={"cecAgent": 7}, **mapping_says)
+    told = list(faults(mapping, described(AttributeInfo("pager"), filtered=filtered)))
+    name = next(iter(filtered), "")
+    why = f"{verb} {name} can take a user out of the job's `filter`, so nobody could verify or undo that write"
+    advice = f"Remove {name} from the filter, or remove this line"
+    assert told == ([f"m.yaml:7: {why}. {advice}"] if verb else [])
+
+
 def test_a_value_that_one_user_at_a_time_may_hold_needs_a_way_to_find_its_holder() -> None:
     """A server that allows each value once says itself who has it."""
     blind = AttributeInfo("pager", comparable=False)

@@ -8,6 +8,7 @@ filter written on several lines of a job file, is no part of them; inside a valu
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -88,7 +89,8 @@ class Extensible(Struct, frozen=True):
     dn: bool
 
 
-Filter = And | Or | Not | Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx | Extensible
+Item = Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx | Extensible
+Filter = And | Or | Not | Item
 
 ANYTHING: Final = Present(OBJECT_CLASS)
 """True of every entry."""
@@ -105,17 +107,21 @@ def parse(text: str) -> Filter:
     return found
 
 
-def attributes_of(wanted: Filter) -> frozenset[str]:
-    """The attribute descriptions that a filter names, as they are written."""
+def items(wanted: Filter, *, negated: bool = False) -> Iterator[tuple[Item, bool]]:
+    """What a filter is made of but for and, or, not: each item, and whether the filter asks that it is not true."""
     match wanted:
         case And(parts) | Or(parts):
-            return frozenset[str]().union(*map(attributes_of, parts))
+            for part in parts:
+                yield from items(part, negated=negated)
         case Not(part):
-            return attributes_of(part)
-        case Extensible(attribute=None):
-            return frozenset()
+            yield from items(part, negated=not negated)
         case _:
-            return frozenset({str(wanted.attribute)})
+            yield wanted, negated
+
+
+def attributes_of(wanted: Filter) -> frozenset[str]:
+    """The attribute descriptions that a filter names, as they are written."""
+    return frozenset(item.attribute for item, _ in items(wanted) if item.attribute is not None)
 
 
 class _Parser:

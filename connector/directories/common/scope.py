@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from connector.directories.common.disabled import MARKS, left_out
 from connector.directories.common.filter_matching import Matcher, matcher
-from connector.directories.common.ldap_filters import Filter, attributes_of, parse
+from connector.directories.common.ldap_filters import Equal, Filter, Present, attributes_of, items, parse
 from connector.directories.common.schema import Schema
 from connector.errors import FileError
-from connector.model import UserRef
+from connector.model import OBJECT_CLASS, UserRef, View
 from connector.reconcile.dn import Rdn, rdns
 
 
@@ -92,6 +92,22 @@ class Scope:
         """By each mark of disabled users that the filter looks at."""
         filters = [left_out(self.filter, mark) for mark in MARKS]
         return [matcher(each, self._schema, self._recognised) for each in filters if each is not None]
+
+
+def filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool]:
+    """As of `Description.filtered`. Object classes are only added, so that a filter which asks for one stays true."""
+    found: dict[str, bool] = {}
+    for item, negated in items(filter_):
+        wanted = item.attribute or ""
+        if schema.falls_under(wanted, OBJECT_CLASS):
+            low = item.value.decode(errors="replace").lower() if isinstance(item, Equal) else None
+            lost = (name for name in view.object_classes if negated and low in {None, *schema.superclasses(name)})
+            found |= dict.fromkeys(lost, True)
+            continue
+        for name in view.attributes if wanted else ():
+            if schema.falls_under(name, wanted):
+                found[name] = found.get(name, False) or negated or not isinstance(item, Present)
+    return found
 
 
 def nobody_within(counted: str, where: str, filter_: str | None, check: str) -> str:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from connector.directories.common.disabled import left_out
 from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present, attributes_of
-from connector.directories.common.scope import nobody_within
+from connector.directories.common.scope import filtered, nobody_within
 from connector.directories.ldap import access_file, dialect as dialects, holding, indexes
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
@@ -148,7 +148,9 @@ class LdapReader:
     def _description(self) -> Description:
         found = self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
         one_level = self._settings.scope == "onelevel"
-        found = replace(found, bases=tuple(self._settings.base), one_level=one_level, by_value=True)
+        looks_at = filtered(self._given.filter, self._inspection.schema, self._view)
+        bases = tuple(self._settings.base)
+        found = replace(found, bases=bases, one_level=one_level, by_value=True, filtered=looks_at)
         return self._restrictions.described(found)
 
     @cached_property

@@ -18,7 +18,7 @@ from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.changing import ConflictError, ForbiddenError, edits
 from connector.directories.common.entries import EntryReader
 from connector.directories.common.file_replacement import ChangedError, LinkedError, Replacement
-from connector.directories.common.scope import Entry, Scope
+from connector.directories.common.scope import Entry, Scope, filtered
 from connector.directories.ldif.format import Block, edited
 from connector.directories.ldif.single_pass import ENTRY_UUID, Passage, Passed
 from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
@@ -75,6 +75,7 @@ class LdifReader(EntryReader):
         return Description(
             "LDIF file", str(self.path), infos,
             batch=_BATCH, bases=self._bases, cautions=tuple(cautions),
+            filtered=filtered(self.scope.filter, self.schema, self.view),
         )  # fmt: skip
 
     def _linked(self) -> bool:

@@ -158,6 +158,7 @@ class ScimReader:
             checked=_UNTOLD if assumed else _TOLD,
             cautions=tuple(cautions),
             paths=self._discovery.schemas.paths,
+            filtered=self._filter.looks_at(self._view.attributes),
         )
 
     def known(self, *, shown_texts: bool = False) -> list[AttributeInfo]:

@@ -6,7 +6,7 @@ attributes (both measured), and a user outside the job's filter must not exist f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import contains, eq, ge, gt, le, lt
 from typing import Final
 
@@ -23,6 +23,7 @@ Rule = Callable[[Json, Json], bool]
 """Whether a value that is held compares so with the wanted one."""
 
 EVERYBODY: Final = ""
+SCHEMAS: Final = "schemas"
 MAX_DEPTH: Final = 64
 """So many parentheses: far beyond any filter that is written by hand, far below any stack."""
 
@@ -32,10 +33,15 @@ _TEXTUAL: Final[dict[str, Rule]] = {"co": contains, "sw": str.startswith, "ew": 
 
 
 class Filter:
-    """A filter as a test of resources; `paths`: every attribute that it looks at. Raises FileError for what is none."""
+    """A filter as a test of resources. Raises FileError for what is none.
+
+    `paths`: every attribute that it looks at; `kept`: whether a write that leaves a value there keeps it true.
+    """
 
     def __init__(self, text: str) -> None:
         self.paths: list[Path] = []
+        self.kept: list[bool] = []
+        self._negated = False
         self._exact: Exact = lambda _: False
         if text.strip() == EVERYBODY:
             self.holds: Test = lambda _: True
@@ -47,6 +53,15 @@ class Filter:
         self.holds = self._either("")
         if self._next:
             raise FileError(f"the filter should end before: {self._next}")
+
+    def looks_at(self, names: Iterable[str]) -> dict[str, bool]:
+        """Of these attributes, as of `Description.filtered`."""
+        found: dict[str, bool] = {}
+        for path, kept in zip(self.paths, self.kept, strict=True):
+            for name in names:
+                if _meet(path, Path.parse(name)):
+                    found[name] = found.get(name, False) or not kept
+        return found
 
     def judge_by(self, exact: Exact) -> None:
         """From now on compare texts as the schema says; until then case is ignored."""
@@ -89,7 +104,9 @@ class Filter:
         if self._takes("not"):
             if not self._takes("("):
                 raise FileError("a ( is missing after not")
+            self._negated = not self._negated
             test = self._closed(")", self._either(within))
+            self._negated = not self._negated
             return lambda held: not test(held)
         name = self._take()
         if within:
@@ -114,6 +131,8 @@ class Filter:
         whole = Path.parse(named)
         self.paths.append(whole)
         operator = self._take().lower()
+        lasts = operator == "pr" or (operator == "eq" and whole.whole.lower() == SCHEMAS)
+        self.kept.append(lasts and not self._negated)
         if operator == "pr":
             return lambda held: next(path.values(held), None) is not None
         wanted = _value(self._take())
@@ -160,6 +179,17 @@ class Filter:
             return False
 
         return some
+
+
+def _meet(filtered: Path, written: Path) -> bool:
+    """Whether a write may change what a filter looks at. To write into an element may add the element itself.
+
+    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3).
+    """
+    if written.schema and filtered.whole.lower() == SCHEMAS:
+        return True
+    subs = {filtered.sub.lower(), written.sub.lower()}
+    return filtered.whole.lower() == written.whole.lower() and (len(subs - {""}) < 2 or bool(written.tests))
 
 
 def _tokens(text: str) -> Iterator[str]:

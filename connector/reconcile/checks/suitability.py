@@ -32,6 +32,7 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
         if fault:
             yield fault
     yield from _clashes(mapping, description)
+    yield from _leaving(mapping, description)
     for number, match in enumerate(mapping.match, start=1):
         info = description.attributes[match.directory]
         if info.constructed:
@@ -105,6 +106,18 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
                     "another value there. The next run would match other users. Change one of them"
                 )
                 yield f"{mapping.where}:{rule.line}: {why}"
+
+
+def _leaving(mapping: Mapping, description: Description) -> Iterator[str]:
+    """What the mapping writes and the job's filter looks at: who leaves the filter by a write is out of its reach."""
+    written = [(each.name, each.line, each.unique or each.when_absent == "clear") for each in mapping.attributes]
+    added = [(name, mapping.class_lines.get(name, 0), False) for name in mapping.object_classes]
+    for name, line, emptied in (*written, *added):
+        by_any = description.filtered.get(name)
+        if by_any or (by_any is False and (emptied or mapping.clears)):
+            write = f"writing {name}" if by_any else f"clearing {name}"
+            why = f"{write} can take a user out of the job's `filter`, so nobody could verify or undo that write"
+            yield f"{_at(mapping, line)}: {why}. Remove {name} from the filter, or remove this line"
 
 
 def _own(rule: AttributeRule) -> str:
