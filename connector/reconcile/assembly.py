@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -39,12 +39,13 @@ def assembled(
     cautions: Iterable[str],
     beside: Places = (),
     taken: Places = (),
+    ours: Collection[str] = (),
 ) -> Plan:
     """The plan with its digest; its problems in the order in which a reviewer has to act on them.
 
-    `beside`, `taken`: as in `forms.formed`.
+    `beside`, `taken`, `ours`: as in `forms.formed`.
     """
-    given, lost = formed(changes, brief, beside=beside, taken=taken)
+    given, lost = formed(changes, brief, beside=beside, taken=taken, ours=ours)
     plan = Plan(
         id=brief.plan_id,
         digest="",

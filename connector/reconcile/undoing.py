@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -35,7 +35,7 @@ from connector.reconcile.checks.limits import Whole, too_many
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
-from connector.reconcile.diff.standing import aftermath, secret_stands, unsettled
+from connector.reconcile.diff.standing import aftermath, secret_stands, testimony, unsettled
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
@@ -46,6 +46,8 @@ Written = tuple[Change, Result | None, str, str]
 """A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it. All its values of this user are kept"
+_GONE: Final = "the user is gone, or outside base and filter"
+_UNTOLD: Final = "no answer tells whether that run wrote here, and {why}; kept"
 _SPARED: Final = "on the exclude list; the values of that run are kept"
 _UNREADABLE: Final = "this account cannot read it, so it may have changed since that run"
 _STAYS: Final = "kept. Grant the right to read it and rerun the undo, or remove it by hand"
@@ -70,19 +72,20 @@ def undo(
     asked = dict.fromkeys(change.user for change, outcome, *_ in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked, disabled=brief.mapping.disabled == "clear")))}
     writers = _Writers(brief, now, {change.user.id for change, outcome, *_ in steps if outcome is None})
-    written = folded(step[0] for step in steps if _happened(step, now, brief))
+    results = [(step[0], _result(step, now, brief)) for step in steps]
+    written = folded(change for change, result in results if result is Result.WRITTEN)
+    unknown = folded(change for change, result in results if result is None)
     server = brief.description.server
     elsewhere = {change.user.id: wrote for change, _, wrote, _ in steps if wrote not in ("", server)}
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
-    problems = []
+    problems = list(_untold(unknown, written, now, brief, since))
     naming, exclude = Naming(brief.description), exclude.remembering(brief.memory.excluded())
     spared = exclude.spares(naming)
     for change in written:
         user = now.get(change.user.id)
         if user is None or (user.disabled and change.agent is not None):
-            why = "the user is gone, or outside base and filter; kept"
-            problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
+            problems.append(Problem("undo", f"{_GONE}; kept", agent=change.agent, users=(change.user.name,)))
             continue
         if spared(change.agent, user.ref) or spared(None, change.user):  # by its name of now, or of then
             problems.append(Problem("exclude", _SPARED, agent=change.agent, users=(user.name,)))
@@ -112,7 +115,7 @@ def undo(
     cautions = brief.description.cautions
     plan = assembled(
         brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions,
-        taken=unique.taken(),
+        taken=unique.taken(), ours=writers.untold,
     )  # fmt: skip
     return (yield from with_people(plan, brief))
 
@@ -126,18 +129,41 @@ def _unprotected(exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]) 
     return (yield from unprotected(exclude, naming, lost))
 
 
-def _happened(step: Written, now: Mapping[str, User], brief: Brief) -> bool:
-    """Whether a run has written this; where its journal does not know, the user as it is now tells."""
+def _result(step: Written, now: Mapping[str, User], brief: Brief) -> Result | None:
+    """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells."""
     change, outcome, server, run = step
-    if outcome is None:
-        id_ = change.user.id
-        ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_])
-        told = aftermath(
-            change, now.get(id_), brief.description, brief.fingerprint,
-            server=server, run=run, ours=ours.get(id_, {}), past=past.get(id_, ()),
-        )  # fmt: skip
-        outcome = told.result if told else None
-    return outcome is Result.WRITTEN
+    if outcome is not None:
+        return outcome
+    id_ = change.user.id
+    ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_])
+    told = aftermath(
+        change, now.get(id_), brief.description, brief.fingerprint,
+        server=server, run=run, ours=ours.get(id_, {}), past=past.get(id_, ()),
+    )  # fmt: skip
+    return told.result if told else None
+
+
+def _untold(
+    unknown: Iterable[Change],
+    written: Iterable[Change],
+    now: Mapping[str, User],
+    brief: Brief,
+    since: Mapping[str, Collection[str]],
+) -> Iterator[Problem]:
+    """Users whom the run may have written, where what this account sees does not tell."""
+    named = {change.user.id for change in written}
+    for change in unknown:
+        user, overtaken = now.get(change.user.id), since.get(change.user.id, ())
+        hidden = [
+            each.name
+            for each in change.attributes
+            if user is not None
+            and not (each.name in overtaken or each.name == OBJECT_CLASS)
+            and not testimony(replace(change, attributes=(each,)), user, brief.description, brief.fingerprint)
+        ]
+        why = f"this account cannot read {', '.join(hidden)}" if user else _GONE
+        if hidden or (user is None and change.user.id not in named):
+            yield Problem("undo", _UNTOLD.format(why=why), change.agent, (change.user.name,))
 
 
 def folded(steps: Iterable[Change]) -> list[Change]:
@@ -166,7 +192,7 @@ class _Writers:
 
     def __init__(self, brief: Brief, now: Mapping[str, User], untold: Collection[str]) -> None:
         self._brief = brief
-        self._untold = untold
+        self.untold = untold
         self.users = 0
         self._mine: dict[str, Mapping[str, Owned]] = {}
         for ref, owned in brief.memory.owned():
@@ -183,7 +209,7 @@ class _Writers:
         for job, pattern in self._theirs.get((user.id, each.name.lower()), ()):
             if not patterns.apart(pattern, each.pattern):
                 return f"another job ({job}) wrote it since; kept"
-        if user.id in self._untold:
+        if user.id in self.untold:
             return None  # what was written there is not noted yet
         last = self._mine.get(user.id, {}).get(each.name.lower(), Owned(""))
         rule = self._brief.description.equality(each.name)

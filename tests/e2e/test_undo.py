@@ -163,6 +163,37 @@ def test_of_a_run_that_was_interrupted_all_that_happened_is_shown_and_taken_back
     assert job.read("people.ldif") == before
 
 
+def killed(job: Job) -> str:
+    """The last run, as a kill behind its last write leaves it: no outcome is noted, nor whose the values are."""
+    job.sql("update journal set outcome = null")
+    job.sql("update runs set ended = null, result = null")
+    job.sql("delete from ownership")
+    return last_run(job)
+
+
+def test_what_an_interrupted_run_wrote_is_the_jobs_before_any_run_has_settled_it(job: Job) -> None:
+    job.run("apply")
+    run = killed(job)
+    shown = job.run("undo", run)
+    assert "4 users would be changed" in shown
+    assert "did not write" not in shown
+
+
+def test_an_undo_names_whom_an_interrupted_run_may_have_written_and_it_cannot_see(job: Job) -> None:
+    """Before a new apply has looked for them, and after."""
+    job.run("apply")
+    run = killed(job)
+    *others, moved = job.read("people.ldif").strip().split("\n\n")
+    assert "uid: user4" in moved
+    job.write("people.ldif", "\n\n".join([*others, moved.replace("ou=people,", "ou=archive,", 1)]) + "\n")
+    told = "no answer tells whether that run wrote here, and the user is gone, or outside base and filter; kept"
+    for said in (job.run("undo", run), job.run("apply") and job.run("undo", run), job.run("undo", run, "--apply")):
+        words = " ".join(said.split())
+        assert "3 users" in words
+        assert told in words
+        assert "uid=user4" in words
+
+
 def test_limits_hold_for_an_undo_too(job: Job) -> None:
     job.run("apply")
     job.configure(limits={"clear": 2, "agents_drop": None})

@@ -213,6 +213,31 @@ def test_of_a_write_of_which_nobody_knows_the_user_as_it_is_tells(known: dict[st
 
 
 @pytest.mark.parametrize(
+    ("now", "more", "since", "why"),
+    [
+        ([], (), (), "the user is gone, or outside base and filter"),
+        ([], (), ("hidden",), "the user is gone, or outside base and filter"),
+        ([shows()], (), (), "this account cannot read hidden, word"),
+        ([shows()], (), ("hidden",), "this account cannot read word"),
+        ([shows()], (), ("hidden", "word"), None),
+        ([shows()], (put("mail", "a"),), (), None),  # what is shown tells: it did not happen
+    ],
+)
+def test_who_may_have_been_written_is_named_where_nothing_tells(
+    now: list[User], more: tuple[AttributeChange, ...], since: Collection[str], why: str | None
+) -> None:
+    emptied = put("hidden", old=("a",), seen=False)
+    plan = Undone(now).plan(wrote(emptied, word("x"), *more, outcome=None), since={ANN.id: since})
+    assert not plan.changes
+    assert whys(plan) == ([f"no answer tells whether that run wrote here, and {why}; kept"] if why else [])
+
+
+def test_who_was_written_and_is_gone_is_named_once() -> None:
+    plan = Undone().plan(wrote(put("mail", "a")), wrote(put("pager", "1"), outcome=None))
+    assert whys(plan) == ["the user is gone, or outside base and filter; kept"]
+
+
+@pytest.mark.parametrize(
     ("server", "past", "taken_back"),
     [
         ("here", [("other", "here", put("mail", "a"))], True),

@@ -18,17 +18,23 @@ _MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
 
 
 def formed(
-    changes: Iterable[Change], brief: Brief, *, beside: Places = (), taken: Places = ()
+    changes: Iterable[Change],
+    brief: Brief,
+    *,
+    beside: Places = (),
+    taken: Places = (),
+    ours: Collection[str] = (),
 ) -> tuple[list[Change], int]:
     """The changes, each attribute with its form, and how many users lose values that this job did not write.
 
     An object class has no form. A secret that is not shown may be anybody's: it counts as lost only where it is
     emptied, and this job wrote none there.
     `beside`: where the user shows values, and none of ours. `taken`: where another user still holds the new value.
+    `ours`: users whose values this job wrote, though the state does not know it yet.
     """
     found = list(changes)
     ids = [change.user.id for change in found]
-    forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), beside, taken)
+    forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), beside, taken, ours=ours)
     changed = [replace(change, attributes=tuple(forms.of(change))) for change in found]
     return changed, len(forms.losing)
 
@@ -41,6 +47,8 @@ class _Forms:
         agents: Mapping[str, AgentRef],
         beside: Places,
         taken: Places,
+        *,
+        ours: Collection[str],
     ) -> None:
         self._description = brief.description
         self._fingerprint = brief.fingerprint
@@ -48,6 +56,7 @@ class _Forms:
         self._agents = agents
         self._beside = beside
         self._taken = taken
+        self._all_ours = ours
         self.losing: set[str] = set()
 
     def of(self, change: Change) -> Iterator[AttributeChange]:
@@ -94,6 +103,8 @@ class _Forms:
 
     def _ours(self, user: UserRef, owned: Owned | None, each: AttributeChange, values: Iterable[Held]) -> bool:
         """Whether this job wrote all these values of the attribute; secrets by their fingerprints."""
+        if user.id in self._all_ours:
+            return True
         if each.secret:
             print_ = owned.fingerprint if owned else ""
             return all(self._fingerprint(user, each.name, value) == print_ for value in values)
