@@ -209,7 +209,7 @@ class _Engine(Struct):
             if pieces and first.trial and not any(self._is_confirmed(change.user.id) for change in first.trial):
                 count = len(first.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
-                self.brake.pull(f"no write succeeded for the {users}")
+                self.brake.pull(f"no write was confirmed for the {users}")
         left = self._ready([change for piece in pieces for change in piece.changes], within=True)
         self.ledger.leave((change, self._not_sent(change)) for change in left)
 

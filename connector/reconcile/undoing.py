@@ -159,7 +159,7 @@ def _untold(
             for each in change.attributes
             if user is not None
             and not (each.name in overtaken or each.name == OBJECT_CLASS)
-            and not testimony(replace(change, attributes=(each,)), user, brief.description, brief.fingerprint)
+            and not testimony((each,), user, brief.description, brief.fingerprint)
         ]
         why = f"this account cannot read {', '.join(hidden)}" if user else _GONE
         if hidden or (user is None and change.user.id not in named):

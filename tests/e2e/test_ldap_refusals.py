@@ -82,7 +82,7 @@ def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: 
         job.apply(4)
         became = job.outcomes()
         assert (len(became["failed"]), len(became["skipped"])) == (5, 35)
-        assert job.why(became["skipped"][0]) == "not sent: no write succeeded for the 5 users of this step"
+        assert job.why(became["skipped"][0]) == "not sent: no write was confirmed for the 5 users of this step"
         assert job.stored() == []
 
 

@@ -178,7 +178,7 @@ def test_nothing_follows_a_step_of_the_ramp_of_which_nothing_is_confirmed(result
     directory = Strange(people(12), dict.fromkeys(ids(*range(size)), result))
     done, _, noting = applied(directory, [seat(n) for n in range(12)], ramp=(size, 2))
     assert by_result(done) == {result.value: ids(*range(size)), "skipped": ids(*range(size, 12))}
-    assert done.stopped == f"no write succeeded for the {what}"
+    assert done.stopped == f"no write was confirmed for the {what}"
     assert {outcome.why for outcome in done.outcomes[size:]} == {f"not sent: {done.stopped}"}
     assert directory.floods == [ids(*range(size))]
     assert noting.intended == ids(*range(size))
