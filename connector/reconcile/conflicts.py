@@ -15,21 +15,21 @@ from connector.reconcile.digests import digest_of_change, is_secret, secret_fing
 def unlike(change: Change, user: User, description: Description, *, reviewed: bool = False) -> tuple[Difference, ...]:
     """The attributes in which a user does not hold the old values of a change. Classes that others add do not count."""
     names = [each.name for each in change.attributes if not _as_before(each, user, description.equality(each.name))]
-    return held_now(change, user, description, names, reviewed=reviewed)
+    return held_now(change, user, (), names, reviewed=reviewed)  # what is not seen is not compared
 
 
 def held_now(
-    change: Change, user: User, description: Description, names: Collection[str], *, reviewed: bool = True
+    change: Change, user: User, hidden: Collection[str], names: Collection[str], *, reviewed: bool = True
 ) -> tuple[Difference, ...]:
-    """These attributes of a change, with what the user holds now."""
+    """These attributes of a change, with what the user holds now. `hidden`: those that cannot be read."""
     return tuple(
-        Difference(each.name, each, _shown(each, user, description), reviewed=reviewed)
+        Difference(each.name, each, _shown(each, user, hidden), reviewed=reviewed)
         for each in change.attributes
         if each.name in names
     )
 
 
-def replanned(reviewed: Change, planned: Change, user: User | None, description: Description) -> tuple[Difference, ...]:
+def replanned(reviewed: Change, planned: Change, user: User | None, hidden: Collection[str]) -> tuple[Difference, ...]:
     """The attributes in which two changes of one user differ, with what the user holds now."""
     before, now = ({each.name: each for each in change.attributes} for change in (reviewed, planned))
     found = []
@@ -37,7 +37,7 @@ def replanned(reviewed: Change, planned: Change, user: User | None, description:
         one, other = before.get(name), now.get(name)
         if _digest(reviewed, one) != _digest(reviewed, other):
             then = None if one and other and _aim(one) == _aim(other) else other
-            found.append(Difference(name, one, _shown(each, user, description), then, reviewed=True))
+            found.append(Difference(name, one, _shown(each, user, hidden), then, reviewed=True))
     return tuple(found)
 
 
@@ -59,10 +59,9 @@ def _aim(each: AttributeChange) -> object:
     return bool(secret_fingerprint(each)) if is_secret(each) else each.new
 
 
-def _shown(each: AttributeChange, user: User | None, description: Description) -> tuple[Held, ...] | None:
+def _shown(each: AttributeChange, user: User | None, hidden: Collection[str]) -> tuple[Held, ...] | None:
     """The values of ours that the user shows, never of a secret; None where that does not tell."""
     if is_secret(each) or user is None:
         return None
     held = ours(each.pattern, user.values.get(each.name, ()))
-    info = description.attributes.get(each.name)
-    return held if held or info is None or info.readable is True else None
+    return None if not held and (each.name in hidden or not each.seen) else held

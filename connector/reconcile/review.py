@@ -6,7 +6,8 @@ reviewed: left for the next plan.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -53,6 +54,7 @@ def hold_to(
     fresh_changes = {change.user.id: change for change in fresh.changes}
     open_ = [each.user for each in reviewed.changes if not _as_reviewed(each, fresh_changes, released, since)]
     now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
+    unreadable = _unreadable(fresh)
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()
@@ -67,16 +69,27 @@ def hold_to(
             aside.add(user.id)
             left.append((change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True)))
         elif planned is None:
-            left.append((change, _settled(change, now.get(user.id), brief)))
+            left.append((change, _settled(change, now.get(user.id), brief, unreadable(now.get(user.id)))))
         elif as_reviewed:
             write.append(planned)
         else:
-            left.append((change, _conflict(change, planned, now.get(user.id), brief, since.get(user.id, frozenset()))))
+            there, later = now.get(user.id), since.get(user.id, frozenset())
+            outcome = _conflict(change, planned, there, brief, since=later, hidden=unreadable(there))
+            left.append((change, outcome))
     for change in fresh_changes.values():
         aside.add(change.user.id)
         why = LEFT_OUT[1] if reviewed.only else "new since the plan was reviewed"
         left.append((change, Outcome(change.user, Result.SKIPPED, why, aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
+
+
+def _unreadable(plan: Plan) -> Callable[[User | None], Collection[str]]:
+    """Tells the attributes of a user, as it is now, that a plan says cannot be read."""
+    found = defaultdict[str, set[str]](set)
+    for each in plan.problems:
+        if each.kind == "unreadable" and each.attribute:
+            found[each.users[0] if each.users else ""].add(each.attribute)
+    return lambda user: found[""] | found.get(user.name, set()) if user else ()
 
 
 LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
@@ -103,14 +116,21 @@ def _untouched(planned: Change, since: frozenset[str]) -> bool:
     return since.isdisjoint(each.name.lower() for each in planned.attributes)
 
 
-def _conflict(reviewed: Change, planned: Change, user: User | None, brief: Brief, since: frozenset[str]) -> Outcome:
+def _conflict(
+    reviewed: Change,
+    planned: Change,
+    user: User | None,
+    brief: Brief,
+    *,
+    since: frozenset[str],
+    hidden: Collection[str],
+) -> Outcome:
     """Why a change is not written that is no longer as it was reviewed, and how it differs."""
-    description = brief.description
     if not _untouched(planned, since):
         names = [each.name for each in reviewed.attributes if each.name.lower() in since]
-        differs = held_now(_with_owns(reviewed, brief), user, description, names) if user else ()
+        differs = held_now(_with_owns(reviewed, brief), user, hidden, names) if user else ()
         return Outcome(reviewed.user, Result.CONFLICT, _SINCE, differs=differs)
-    differs = replanned(reviewed, planned, user, description)
+    differs = replanned(reviewed, planned, user, hidden)
     names = [each.name for each in differs] or ["its agent or rule"]
     why = f"differs from the reviewed plan in {', '.join(names)}. Not written. Review a new plan"
     return Outcome(reviewed.user, Result.CONFLICT, why, differs=differs)
@@ -122,14 +142,14 @@ def _with_owns(change: Change, brief: Brief) -> Change:
     return replace(change, attributes=tuple(replace(each, pattern=owns.get(each.name)) for each in change.attributes))
 
 
-def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:
+def _settled(change: Change, user: User | None, brief: Brief, hidden: Collection[str]) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     why = "no change is planned any more. Not written. The reviewed values are not there: "
     if user is None:
         return Outcome(change.user, Result.CONFLICT, f"{why}the user is gone, or outside base and filter")
     names = [each.name for each in change.attributes if not _true(each, user, brief)]
     if names:
-        differs = held_now(_with_owns(change, brief), user, brief.description, names)
+        differs = held_now(_with_owns(change, brief), user, hidden, names)
         return Outcome(change.user, Result.CONFLICT, why + ", ".join(names), differs=differs)
     return Outcome(change.user, Result.UNCHANGED, "already has the reviewed value")
 

@@ -314,7 +314,7 @@ def difference(each: Difference) -> str:
     seen = "reviewed" if each.reviewed else "planned"
     before = f"{seen} {_arrow(each.wanted)}" if each.wanted else f"not {seen}"
     if any(side and is_secret(side) for side in (each.wanted, each.then)):
-        now = "now different"
+        now = f"now not as {seen}" if each.wanted else "now different"
     else:
         now = f"now {NOT_READABLE if each.now is None else _short(each.now)}"
         now += f" → {_short(each.then.new)}" if each.then else ""

@@ -66,7 +66,7 @@ attributes:
             (outcome,) = report["outcomes"]
             assert ended.code == 4, ended.said
             assert "      employeeNumber: planned 7 → 1000, now 9. Not written.\n" in ended.out
-            assert "      description: planned (secret) set, now different. Not written.\n" in ended.out
+            assert "      description: planned (secret) set, now not as planned. Not written.\n" in ended.out
             assert outcome["differs"] == [
                 {"name": "employeeNumber", "now": ["9"]}, {"name": "description", "secret": "different"}
             ]  # fmt: skip

@@ -198,11 +198,11 @@ def test_a_user_is_in_conflict_by_the_attributes_that_no_longer_hold_what_was_se
 
 def test_of_a_conflict_each_attribute_is_told_with_what_the_user_holds_now() -> None:
     change = Change(ANN, AgentRef(1, "ann"), 1, (mail("a", "b"), AttributeChange("uid", (), ("x",))))
-    (found,) = held_now(change, shows(mail=("c",)), DESCRIPTION, ["mail"])
+    (found,) = held_now(change, shows(mail=("c",)), (), ["mail"])
     assert (found.name, found.wanted, found.now, found.then, found.reviewed) == (
         "mail", change.attributes[0], ("c",), None, True,
     )  # fmt: skip
-    assert not held_now(change, shows(mail=("c",)), DESCRIPTION, ["mail"], reviewed=False)[0].reviewed
+    assert not held_now(change, shows(mail=("c",)), (), ["mail"], reviewed=False)[0].reviewed
     assert not unlike(change, shows(mail=("c",)), DESCRIPTION)[0].reviewed
 
 
@@ -211,35 +211,35 @@ def test_of_a_plan_that_has_changed_each_attribute_is_told_that_differs() -> Non
     uid = AttributeChange("uid", (), ("x",))
     before = Change(ANN, AgentRef(1, "ann"), 1, (mail("a", "b"), uid, word("", "p")))
     now = Change(ANN, AgentRef(2, "bob"), 2, (mail("c", "b"), word("", "p")))
-    found = {each.name: each for each in replanned(before, now, shows(mail=("c",)), DESCRIPTION)}
+    found = {each.name: each for each in replanned(before, now, shows(mail=("c",)), ())}
     assert list(found) == ["mail", "uid"]
     assert all(each.reviewed for each in found.values())
     assert (found["mail"].wanted, found["mail"].now, found["mail"].then) == (before.attributes[0], ("c",), None)
     assert (found["uid"].wanted, found["uid"].now, found["uid"].then) == (uid, (), None)
-    (back,) = replanned(now, replace(now, attributes=(*now.attributes, uid)), None, DESCRIPTION)
+    (back,) = replanned(now, replace(now, attributes=(*now.attributes, uid)), None, ())
     assert (back.name, back.wanted, back.now, back.then) == ("uid", None, None, uid)
-    other = replanned(before, replace(now, attributes=(mail("a", "d"), uid, word("", "p"))), None, DESCRIPTION)
+    other = replanned(before, replace(now, attributes=(mail("a", "d"), uid, word("", "p"))), None, ())
     assert [(each.name, each.then) for each in other] == [("mail", mail("a", "d"))]
-    assert replanned(before, replace(before, agent=None, rule=None), None, DESCRIPTION) == ()
+    assert replanned(before, replace(before, agent=None, rule=None), None, ()) == ()
 
 
 @pytest.mark.parametrize(
-    ("each", "held", "readable", "now"),
+    ("each", "held", "hidden", "now"),
     [
-        (mail("a", "b"), ("c",), True, ("c",)),
-        (mail("a", "b"), (), True, ()),
-        (mail("a", "b"), (), None, None),
-        (mail("a", "b"), ("c",), None, ("c",)),
-        (replace(mail("a", "b"), pattern="a*"), ("a2", "x"), True, ("a2",)),
-        (replace(word("a", "b"), name="mail"), (Secret("c"),), True, None),
+        (mail("a", "b"), ("c",), (), ("c",)),
+        (mail("a", "b"), (), (), ()),
+        (mail("a", "b"), (), ["mail"], None),
+        (replace(mail("", "b"), seen=False), (), (), None),
+        (mail("a", "b"), ("c",), ["mail"], ("c",)),
+        (replace(mail("a", "b"), pattern="a*"), ("a2", "x"), (), ("a2",)),
+        (replace(word("a", "b"), name="mail"), (Secret("c"),), (), None),
     ],
 )
 def test_what_a_user_holds_now_is_told_where_that_is_known_and_no_secret(
-    each: AttributeChange, held: tuple[Held, ...], readable: bool | None, now: tuple[Held, ...] | None
+    each: AttributeChange, held: tuple[Held, ...], hidden: list[str], now: tuple[Held, ...] | None
 ) -> None:
-    described = replace(DESCRIPTION, attributes={"mail": AttributeInfo("mail", single=False, readable=readable)})
     user = shows(mail=held) if held else shows()
-    (found,) = held_now(Change(ANN, None, 1, (each,)), user, described, ["mail"])
+    (found,) = held_now(Change(ANN, None, 1, (each,)), user, hidden, ["mail"])
     assert found.now == now
 
 
@@ -249,5 +249,5 @@ def test_a_password_is_another_aim_only_where_one_is_set_or_cleared() -> None:
         before, now = (
             replace(each, fingerprint=PRINT(ANN, "word", each.new[0]) if each.new else "") for each in (one, other)
         )
-        (found,) = replanned(Change(ANN, None, 1, (before,)), Change(ANN, None, 1, (now,)), None, DESCRIPTION)
+        (found,) = replanned(Change(ANN, None, 1, (before,)), Change(ANN, None, 1, (now,)), None, ())
         assert (found.then is None) is (then is None)

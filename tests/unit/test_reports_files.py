@@ -25,7 +25,7 @@ from tests.support.report_samples import HOSTILE, changes, drawn, hostile, many,
 
 CONFLICT = (
     "conflict: employeeNumber changed since the plan. employeeNumber: reviewed 1001 → 1002, now 1009. Not written. "
-    "SIPIdentityPassword: reviewed (secret) set, now different. Not written. "
+    "SIPIdentityPassword: reviewed (secret) set, now not as reviewed. Not written. "
 )
 
 

@@ -169,7 +169,7 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
     assert (
         "conflict: 1\n  uid=agent1,ou=people,dc=example,dc=org: employeeNumber changed since the plan\n"
         "      employeeNumber: reviewed 1001 → 1002, now 1009. Not written.\n"
-        "      SIPIdentityPassword: reviewed (secret) set, now different. Not written.\n"
+        "      SIPIdentityPassword: reviewed (secret) set, now not as reviewed. Not written.\n"
         "      description: not planned, now <b>, c4nc4n"
     ) in shown
     assert "skipped: 1\n  uid=agent3,ou=people,dc=example,dc=org: the server went away\n" in shown

@@ -20,6 +20,7 @@ from connector.model import (
     Memory,
     Moment,
     Plan,
+    Problem,
     Refusal,
     Result,
     Secret,
@@ -137,12 +138,22 @@ def test_of_a_conflict_it_is_told_what_was_reviewed_what_is_there_and_what_is_pl
         ["mail: reviewed old → new, now third. Not written."],
         ["mail: reviewed old → new, now old → else. Not written."],
         ["mail: reviewed old → new, now 9. Not written."],
-        ["unseen: reviewed (secret) set, now different. Not written."],
+        ["unseen: reviewed (secret) set, now not as reviewed. Not written."],
         [
-            "unseen: reviewed (none) → x, now (not readable). Not written.",
+            "unseen: reviewed (none) → x, now (none). Not written.",
             "mail: not reviewed, now m → n. Not written.",
         ],
     ]
+
+
+@pytest.mark.parametrize("users", [(), (user(1).name,)])
+def test_what_the_plan_of_now_says_cannot_be_read_is_not_told_to_be_empty(users: tuple[str, ...]) -> None:
+    reviewed = [change(number, AttributeChange("unseen", (), ("x",))) for number in (1, 2)]
+    fresh = replace(plan(), problems=(Problem("unreadable", "hidden", users=users, attribute="unseen"),))
+    result, _ = held(plan(*reviewed), fresh, *(User(f"id-{number}", user(number).name, {}) for number in (1, 2)))
+    said = ["unseen: reviewed (none) → x, now (not readable). Not written."]
+    assert differences(result, 1) == said
+    assert (differences(result, 2) == said) is (not users)
 
 
 def test_an_attribute_of_a_reviewed_plan_shows_no_value_of_others() -> None:
