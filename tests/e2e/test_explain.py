@@ -307,6 +307,19 @@ def test_an_attribute_that_is_hidden_is_unknown_to_an_explanation_as_it_is_to_a_
             assert (seat["outcome"], seat["why"]) == ("refused", line["why"])
 
 
+@pytest.mark.slapd
+def test_a_name_that_the_server_takes_for_no_dn_is_nobodys(tmp_path: Path) -> None:
+    """As for `--only`: it is not the name of a user that no agent claims."""
+    record = person("u1").replace(f"dn: uid=u1,{PEOPLE}", f'dn: cn=Doe\\, \\"J\\" \\+ \\<x\\>\\=\\#,{PEOPLE}')
+    with Slapd.start(tmp_path / "slapd", [record + 'cn: Doe, "J" + <x>=#\n']) as server:
+        job = Job(tmp_path / "job", ldap_directory(server.ldaps_url, ca=server.ca, bind_dn=SYNC))
+        (job.folder / "agents.json").write_text(json.dumps({"agents": [{"workNo": 1, "accountCode": "u1"}]}))
+        job.run("apply", "job.yaml")
+        written = f'user:cn=Doe\\, "J" \\+ <x>\\=\\#,{PEOPLE}'
+        for command in (("plan", "job.yaml", "--only", written), ("explain", "job.yaml", written)):
+            assert "there is no user" in job.run(*command, code=64).said
+
+
 def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
     users = [person("ann", "employeeNumber: 7"), person("bob")]
     agents = [{"workNo": 1001, "accountCode": "Ann"}, {"workNo": 1002, "accountCode": "bobb"}]

@@ -72,6 +72,13 @@ def test_a_user_of_ours_that_was_moved_away_is_told_to_be_outside(job: Job) -> N
     assert "moved out of the base" in lines[0]["why"]
 
 
+def test_a_user_that_was_renamed_stands_for_its_agent_by_its_old_name_too(job: Job) -> None:
+    old, new = f"dn: uid=user1,{BASE}", f"dn: cn=User 1,{BASE}"
+    job.write("people.ldif", job.read("people.ldif").replace(old, new))
+    found = explained(job, f"user:uid=user1,{BASE}")
+    assert (found["agent"]["accountCode"], found["verdict"]) == ("user1", "matched")
+
+
 def test_a_user_that_nobody_looks_for_is_told_what_is_wanted_and_who_is_near(job: Job) -> None:
     found = explained(job, f"uid=user5,{BASE}")
     assert (found["agent"], found["verdict"], found["user"]["name"]) == (None, "untouched", f"uid=user5,{BASE}")

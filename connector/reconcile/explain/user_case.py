@@ -25,13 +25,18 @@ class UserCase(Case):
         """A user by name or id, if no agent claims it, and each agent that looks for it; nothing: there is none."""
         named, keys = self.naming.among([written]), self.naming.keys(written)
         found = [user for user in (yield from self._found(list(keys))) if named(user.ref)]
-        agents = sorted({number for user in found for number, _ in self.roster.seekers(user)})
         ids = {user.id for user in found}
         ours = stale_users.unclaimed(
             self.brief.memory, lambda ref: ref.id in ids or named(ref), found, self.differ.adopted
         )
         witness = None if all(each.user.id in ids for each in ours) else (yield from self._witness())
         ours = yield from placed(ours, self.brief.description, witness)
+        within = {each.user.id: each.now for each in ours if each.now and each.place is Place.WITHIN}
+        renamed = {id_: user for id_, user in within.items() if id_ not in ids and not named(user.ref)}
+        # a name that is a user's, and by which the server finds nobody, is none to it: it is no DN there
+        ours = [each for each in ours if each.user.id in ids | renamed.keys() or each.user.id not in within]
+        found += renamed.values()
+        agents = sorted({number for user in found for number, _ in self.roster.seekers(user)})
         verdicts, plan = yield from self._plan(agents, ours)
         nobodys = self.nobodys(verdicts)
         told = [self._stale(each, plan) for each in ours if nobodys(each.user)]
