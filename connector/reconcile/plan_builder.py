@@ -128,7 +128,8 @@ class PlanBuilder:
         left_out = self._take(verdicts, only)
         self._problems += problems
         self._problems += unsettled(self._brief)
-        self._stale = unclaimed
+        print_ = self._brief.fingerprint
+        self._stale = [replace(each, theirs=self._differ.theirs(each, print_)) for each in unclaimed]
         self._leave_to_others(verdicts.claimed)
         self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
         yield from judge_alike(self._drafts, self._brief)
@@ -143,7 +144,7 @@ class PlanBuilder:
         )
         plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
-        gone = frozenset(each.user.id for each in self._stale) if sure else None
+        gone = frozenset(each.user.id for each in self._stale if each.names) if sure else None
         away = yield from emptied(self._stale, self._brief.mapping, self._brief.description)
         away += [slot for slot, print_ in self.unseen.confirmed.items() if not print_]
         return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users, away)
@@ -334,7 +335,7 @@ class PlanBuilder:
             contested=len(verdicts.contested),
             unassigned=verdicts.unassigned,
             invalid=len(self._tenant.invalid),
-            stale=len(self._stale),
+            stale=sum(bool(each.names) for each in self._stale),
             unchanged=matched - left_out - differing,
             **counts(changes),
         )

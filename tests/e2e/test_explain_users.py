@@ -64,6 +64,22 @@ def test_a_user_of_ours_that_no_agent_claims_is_explained_as_the_plan_has_it(job
     assert "some agents could not be matched" in unsure["why"]
 
 
+@pytest.mark.parametrize("stale", ["report", "clear"])
+def test_a_leaver_with_only_a_value_of_somebody_else_holds_nothing_of_ours(job: Job, stale: str) -> None:
+    record = person(3).rstrip() + "\n" + "objectClass: cecAgent\ncecAccountCode: theirs\n"
+    job.write("mapping.yaml", f"{MAPPING}stale: {stale}\n")
+    left = job.read("people.ldif").split("\n\n")
+    job.write("people.ldif", "\n\n".join(each for each in left if GONE not in each).rstrip() + "\n\n" + record)
+    job.run("apply")
+    plan = job.plan()
+    said = [(each["attribute"], each["why"]) for each in plan["problems"] if each["kind"] == "stale"]
+    assert said == [("cecAccountCode", "changed by somebody since this job wrote it; kept")]
+    assert (plan["summary"]["stale"], plan["changes"]) == (0, [])
+    found = explained(job, GONE)
+    assert (found["verdict"], found["change"]) == ("untouched", None)
+    assert "changed by somebody" in found["why"]
+
+
 def test_a_user_of_ours_that_was_moved_away_is_told_to_be_outside(job: Job) -> None:
     job.write("people.ldif", job.read("people.ldif").replace(GONE, "uid=user3,ou=left,dc=example,dc=org"))
     lines = [each for each in job.plan()["problems"] if each["kind"] == "stale"]

@@ -40,7 +40,7 @@ from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.secret_answers import OnSecret, Verdict, at_once
 from connector.reconcile.diff.together import Kept, Together
 from connector.reconcile.mapping import AttributeRule, Mapping
-from connector.reconcile.stale.stale_users import Unclaimed
+from connector.reconcile.stale.stale_users import CHANGED, Unclaimed
 
 _MEMO: Final = 10_000
 """So many sets of object classes, and of attributes with them, are remembered."""
@@ -208,13 +208,23 @@ class Differ:
         draft = Draft(user.ref, None, None, (), disabled=user.disabled, inactive=user.inactive or user.disabled)
         planned: list[AttributeChange] = []
         for each in self._wanted:
-            work = partial(cleared, each, user, found, fingerprint)
-            about = ("clear", user.id, each.rule.name)
-            verdict = self._on_secret(about, work, Verdict) if each.rule.secret else work()
+            verdict = self._clearing(each, user, found, fingerprint)
             planned.extend(verdict.changes)
             draft.held += tuple(draft.problem("stale", why, each.rule.name) for why in verdict.faults)
         draft.planned = tuple(planned)
         return self._checked(draft, user)
+
+    def _clearing(self, each: Wanted, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Verdict:
+        work = partial(cleared, each, user, found, fingerprint)
+        about = ("clear", user.id, each.rule.name)
+        return self._on_secret(about, work, Verdict) if each.rule.secret else work()
+
+    def theirs(self, found: Unclaimed, fingerprint: Fingerprint) -> frozenset[str]:
+        """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
+        if found.now is None:
+            return frozenset()
+        verdicts = {each.rule.name: self._clearing(each, found.now, found, fingerprint) for each in self._wanted}
+        return frozenset(name.lower() for name, each in verdicts.items() if CHANGED in each.faults and not each.changes)
 
     def _checked(self, draft: Draft, user: User) -> Draft:
         draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))

@@ -66,6 +66,8 @@ class UserCase(Case):
         mapping, why = self.brief.mapping, "this job wrote to it, and no agent claims it"
         if change is not None:
             why += ": its values are cleared"
+        elif problems and all(line.why == stale_users.CHANGED for line in problems):
+            return Explanation(None, "untouched", f"{why}: {stale_users.CHANGED}", user=each.user, problems=problems)
         elif each.place is Place.WITHIN and mapping.stale == "report":
             why += ": its values are kept, since `stale` is report"
         elif each.place is Place.WITHIN and stale_users.UNSURE in plan.cautions:

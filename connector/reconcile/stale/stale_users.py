@@ -53,7 +53,8 @@ class Place(Enum):
 class Unclaimed(Struct, frozen=True):
     """A user that nobody claims, what this job wrote last there, and the attributes that are `adopted`.
 
-    `now`: as it is shown now, wherever it is. `unshown`: as of `Memory.unshown`.
+    `now`: as it is shown now, wherever it is. `unshown`: as of `Memory.unshown`. `theirs`: attributes that hold what
+    somebody else has put in the place of ours, and nothing of ours.
     """
 
     user: UserRef
@@ -62,6 +63,7 @@ class Unclaimed(Struct, frozen=True):
     place: Place = Place.WITHIN
     now: User | None = None
     unshown: Mapping[str, tuple[Held, ...]] = {}
+    theirs: frozenset[str] = frozenset()
 
     def last(self, name: str) -> Owned | None:
         """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
@@ -69,8 +71,9 @@ class Unclaimed(Struct, frozen=True):
 
     @property
     def names(self) -> frozenset[str]:
-        """The attributes that hold something of ours, as far as is known without reading the user."""
-        return self.adopted | self.owned.keys() | self.unshown.keys()
+        """The attributes that hold something of ours, as far as is known."""
+        names = self.adopted | self.owned.keys() | self.unshown.keys()
+        return frozenset(each for each in names if each.lower() not in self.theirs) if self.theirs else names
 
 
 def unclaimed(
@@ -105,12 +108,19 @@ def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
 def judged(
     users: Sequence[Unclaimed], mapping: AttributeMapping, memory: Memory, now: Moment
 ) -> tuple[list[Unclaimed], list[Problem]]:
-    """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user."""
+    """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user.
+
+    Of a user that holds nothing of ours any more, only that somebody has changed it.
+    """
     grace = mapping.stale if isinstance(mapping.stale, Grace) else None
     seen = memory.stale()
     since = passed(memory.looked(), now).time
     due, problems = [], []
     for each in users:
+        if not each.names:
+            names = [rule.name for rule in mapping.attributes if rule.name.lower() in each.theirs]
+            problems += [Problem("stale", CHANGED, users=(each.user.name,), attribute=name) for name in names]
+            continue
         clears = _clears(each.place, mapping)
         waited, runs = seen.get(each.user.id, (None, 0))
         left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace and clears else ""
