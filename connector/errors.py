@@ -13,6 +13,7 @@
     ├── BusyError             another run holds this directory                                 exit 75
     │   └── OpenRunError      a run of the job is open in the fleet                            exit 75
     ├── StateError            the state cannot be opened, read or written                      exit  1
+    │   └── DamagedError      its file, or a part of it, is not as it was written              exit  1
     ├── OutputError           a report or a plan could not be written out                      exit  1
     │   └── UnreadError       nobody reads the plan that is about to be written                exit  1
     └── IncompleteRead        the source or the directory was not read whole                   exit  1
@@ -25,7 +26,9 @@
         │   ├── TemporalDeniedError  Temporal refuses the fleet's API key, certificate or rights
         │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
         ├── MalformedError    an answer that is not what its protocol or page says
+        │   └── MalformedFileError  a file of agents or users that is not what its format says
         └── TruncatedError    a size, time or administrative limit, a pager that stands still
+            ├── SourceTruncatedError  a limit that the job sets for its source
             └── ElsewhereError  a referral: a part is on another server
 
 Nothing here ever holds a secret: messages are made of names, numbers and places.
@@ -91,6 +94,10 @@ class StateError(ConnectorError):
     """The state cannot be opened, read or written."""
 
 
+class DamagedError(StateError):
+    """The state is not as this program has written it."""
+
+
 class OutputError(ConnectorError):
     """A report or a plan could not be written out whole."""
 
@@ -143,8 +150,16 @@ class MalformedError(IncompleteRead):
     """An answer is not what its protocol, or the vendor's page, says."""
 
 
+class MalformedFileError(MalformedError):
+    """A file of agents or users is not what its format says."""
+
+
 class TruncatedError(IncompleteRead):
     """The other side stopped early: a limit, or a pager that stands still."""
+
+
+class SourceTruncatedError(TruncatedError):
+    """The agents were not read to their end within the limits of the job."""
 
 
 class ElsewhereError(TruncatedError):

@@ -54,6 +54,10 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
         "Nothing is written without a state. Of a file, check its permissions and the free space of its disk. "
         "Of a database, check that it runs and that this account may log in and write."
     ),
+    errors.DamagedError: (
+        "Nothing is written without a sound state. Stop the jobs of this state, check its disk, and restore its "
+        "backup: docs/operate.md says how."
+    ),
     errors.OutputError: "Check that the folder exists, its permissions, and the free space of its disk.",
     errors.UnreadError: "Nothing was written. Rerun without the pipe, or send the output to a file.",
     errors.UnreachableError: (
@@ -80,6 +84,7 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
         "The answer is not understood, so nothing is planned. Check the address or the file. Check that no "
         "proxy or login page answers in place of the server."
     ),
+    errors.MalformedFileError: "The file is not understood, so nothing is planned. Fix the file, then rerun.",
     errors.ElsewhereError: (
         "This server has only a part of the users, so nothing is planned. Referrals are not followed. In "
         "`urls`, list the server that holds all of `base`. Or set `base` to a part that this server holds "
@@ -87,6 +92,10 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
     ),
     errors.TruncatedError: (
         "The read is incomplete, so nothing is planned. Raise the limit above, or narrow `base` or `filter`."
+    ),
+    errors.SourceTruncatedError: (
+        "The read is incomplete, so nothing is planned. Raise the limit above in `source` of the job. If the tenant "
+        "never takes that much, check its address."
     ),
     errors.IncompleteRead: (
         "The read is incomplete, so nothing is planned and nothing was written. Fix the cause above, then rerun."

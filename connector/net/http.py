@@ -18,7 +18,14 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import Struct
 
 from connector import __version__
-from connector.errors import ConnectorError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
+from connector.errors import (
+    ConnectorError,
+    IncompleteRead,
+    MalformedError,
+    SourceTruncatedError,
+    TruncatedError,
+    UnreachableError,
+)
 from connector.net import counters
 from connector.net.connection import Connection, Url
 from connector.net.deadlines import TIMEOUTS, Bound, Line
@@ -143,9 +150,12 @@ class Channel:
         if exchanging.passed:
             self._line.cut()
 
+    def _truncated(self, what: str, where: str) -> TruncatedError:
+        return (SourceTruncatedError if self._place == "source" else TruncatedError)(what, where=where)
+
     def _late(self, where: str) -> TruncatedError:
         setting = "" if self._in_all else f" ({TIMEOUTS} times {self._place}.timeout)"
-        return TruncatedError(f"the answer did not end within {self._allowed:g} s{setting}", where=where)
+        return self._truncated(f"the answer did not end within {self._allowed:g} s{setting}", where)
 
     def _body(self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes], where: str, bound: int) -> bytes:
         fine = 200 <= status < 300
@@ -160,7 +170,7 @@ class Channel:
         except TooLongError:
             if fine:
                 setting = f" ({self._place}.max_bytes)" if bound == self._max_bytes else ""
-                raise TruncatedError(f"the answer is longer than {bound} octets{setting}", where=where) from None
+                raise self._truncated(f"the answer is longer than {bound} octets{setting}", where) from None
         except GarbledError as error:
             if fine:
                 raise MalformedError(f"the answer is {error}", where=where) from None

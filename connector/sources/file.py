@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from connector.errors import FileError, TruncatedError
+from connector.errors import FileError, MalformedError, MalformedFileError, SourceTruncatedError
 from connector.model import Tenant
 from connector.sources.records import decode
 
@@ -20,7 +20,7 @@ class FileSource:
         self._passwords = passwords
 
     def read(self) -> Tenant:
-        """The tenant, whole. Raises FileError, TruncatedError or MalformedError."""
+        """The tenant, whole. Raises FileError, SourceTruncatedError or MalformedFileError."""
         where = str(self._path)
         try:
             with self._path.open("rb") as file:
@@ -32,5 +32,8 @@ class FileSource:
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from None
         if len(body) > self._max_bytes:
-            raise TruncatedError(f"longer than source.max_bytes ({self._max_bytes})", where=where)
-        return decode(body, where, passwords=self._passwords)
+            raise SourceTruncatedError(f"longer than source.max_bytes ({self._max_bytes})", where=where)
+        try:
+            return decode(body, where, passwords=self._passwords)
+        except MalformedError as fault:
+            raise MalformedFileError(fault.what, where=fault.where) from None

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from connector.errors import StateError
+from connector.errors import DamagedError
 from connector.regex import regex
 
 Row = Sequence[str | int | bytes | None]
@@ -95,7 +95,7 @@ def sound(database: Database, what: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, OverflowError) as fault:  # msgspec raises kinds of ValueError
-        raise StateError(f"the state is damaged: {what} cannot be read", where=database.where) from fault
+        raise DamagedError(f"the state is damaged: {what} cannot be read", where=database.where) from fault
 
 
 def storable(row: Row) -> Row:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from connector.errors import StateError
+from connector.errors import DamagedError
 from connector.model import Plan
 from connector.state.database import Database, sound
 
@@ -98,7 +98,7 @@ class Documents:
                 yield Document(id_, kind, digest, created, zlib.decompress(octets), directory)
             except (zlib.error, TypeError):
                 why = "the state is damaged: a kept document cannot be read"
-                raise StateError(why, where=self._database.where) from None
+                raise DamagedError(why, where=self._database.where) from None
 
 
 def texts(document: Document) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
-from connector.errors import StateError
+from connector.errors import DamagedError
 from connector.model import AgentRef, AttributeChange, Change, Noted, Part, Result, UserRef
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.document import Octets, held, kept
@@ -134,7 +134,7 @@ def check_row(row: Sequence[Any], sealer: Sealer, where: str) -> None:
     for each in _decoded(row[7], found.run, where):
         if each.sealed and each.key == sealer.check and sealer.open(found.change.user, each.name, each.sealed) is None:
             what = f"the state is damaged: a sealed password in the journal of run {found.run} cannot be opened"
-            raise StateError(what, where=where)
+            raise DamagedError(what, where=where)
 
 
 def agent_of(agent: str, run: str, where: str) -> AgentRef:
@@ -180,8 +180,8 @@ def _decoded(attributes: str, run: str, where: str) -> list[KeptChange]:
         raise _damaged(run, where) from fault
 
 
-def _damaged(run: str, where: str) -> StateError:
-    return StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where)
+def _damaged(run: str, where: str) -> DamagedError:
+    return DamagedError(f"the state is damaged: the journal of run {run} cannot be read", where=where)
 
 
 def _read(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:

@@ -11,12 +11,16 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from connector.errors import BusyError, OutputError, StateError, UsageError
+from connector.errors import BusyError, DamagedError, FileError, OutputError, StateError, UsageError
 from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """The second where the library's own message quotes a name in a file that is damaged."""
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_HEAD: Final = b"SQLite format 3\0"
+"""How the file begins (SQLite, Database File Format, section 1.3)."""
 
 _PIECE: Final = 2_000
 """Pages of a state that are copied at once: 32 MB."""
@@ -25,7 +29,7 @@ _AGAIN: Final = 3
 
 
 class Sqlite:
-    """An open file. `path` None: one that ends with this process. Raises StateError."""
+    """An open file. `path` None: one that ends with this process. Raises StateError; FileError for no state of ours."""
 
     def __init__(self, path: Path | None) -> None:
         # by its own name, so that whoever comes by way of a symbolic link finds the same locks
@@ -38,11 +42,14 @@ class Sqlite:
             if self._path is not None:
                 with suppress(FileExistsError):
                     self._path.touch(mode=0o600, exist_ok=False)
+                with self._path.open("rb") as file:
+                    if not _HEAD.startswith(file.read(len(_HEAD))):
+                        raise FileError(f"{path} is no SQLite database. Correct `state`, or restore its backup")
             self._db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None)
             if self._path is not None:
                 self._rests_on[self._path] = _itself(self._path.stat())
         except (OSError, sqlite3.Error) as fault:
-            raise StateError(f"the state cannot be opened: {_said(fault)}", where=self.where) from None
+            raise self._failed("opened", fault) from None
         try:
             # where the rollback journal is removed, its removal survives a power cut too (SQLite, pragma synchronous);
             # with `full`, a transaction that was said to be durable could be rolled back after one
@@ -63,7 +70,7 @@ class Sqlite:
         try:
             return [restored(row) for row in self._db.execute(sql, storable(values))]
         except _FAULTS as fault:
-            raise StateError(f"the state cannot be read: {_said(fault)}", where=self.where) from None
+            raise self._failed("read", fault) from None
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -81,7 +88,7 @@ class Sqlite:
                     self._db.execute("rollback")
                 raise
         except _FAULTS as fault:
-            raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
+            raise self._failed("written", fault) from None
 
     def _look(self) -> None:
         """What is written to a file that nobody will find again is not kept, and a lock on one keeps nobody out."""
@@ -100,9 +107,9 @@ class Sqlite:
             try:
                 size = self._path.stat().st_size
             except OSError as fault:
-                raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
+                raise self._failed("written", fault) from None
             if size % page:
-                raise StateError("it is damaged: the end of the file is missing", where=self.where)
+                raise DamagedError("it is damaged: the end of the file is missing", where=self.where)
 
     migrating = writing  # there is one writer at a time anyway
 
@@ -110,7 +117,7 @@ class Sqlite:
         tables = self.rows("select 1 from sqlite_master limit 1")  # first, for they come together with the version
         ((version,),) = self.rows("pragma user_version")
         if version == 0 and tables:
-            raise StateError("this file is another program's database. Correct `state` in the job", where=self.where)
+            raise FileError(f"{self.where} is another program's database. Correct `state` in the job")
         return int(version)
 
     def note_version(self, transaction: Transaction, version: int) -> None:
@@ -172,7 +179,7 @@ class Sqlite:
         except OSError as fault:
             raise OutputError(f"cannot be written: {_said(fault)}", where=str(path)) from None
         except sqlite3.Error as fault:
-            raise StateError(f"the state cannot be copied: {_said(fault)}", where=self.where) from None
+            raise self._failed("copied", fault) from None
 
     def _copy(self, copy: sqlite3.Connection) -> None:
         """Copy piece by piece, so that others may write; a write begins it anew. After some of these, all at once."""
@@ -188,6 +195,13 @@ class Sqlite:
             self._db.backup(copy, pages=_PIECE, progress=progress)
         except _BeginsAnewError:
             self._db.backup(copy)
+
+    def _failed(self, done: str, fault: Exception) -> StateError:
+        """What it is called that something could not be `done`."""
+        code = getattr(fault, "sqlite_errorcode", 0)
+        lost = isinstance(fault, UnicodeDecodeError) or code & 0xFF in _DAMAGED or code == sqlite3.SQLITE_IOERR_READ
+        kind = DamagedError if lost else StateError
+        return kind(f"the state cannot be {done}: {_said(fault)}", where=self.where)
 
     def close(self) -> None:
         with suppress(StateError):

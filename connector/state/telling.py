@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from connector.errors import BusyError, StateError
+from connector.errors import BusyError, DamagedError
 from connector.model import Change, Noted, Outcome
 from connector.runtime.clock import stamp
 from connector.state.database import Database, Row, Transaction
@@ -239,6 +239,6 @@ class Telling:
     def _noted(self, row: Sequence[object], number: int, time: str, directory: str, who: str | None) -> Noted:
         found = step(row, self._sealer, self._database.where)
         if found.outcome is None:  # the query asks for none
-            raise StateError("the state is damaged: a number without an outcome", where=self._database.where)
+            raise DamagedError("the state is damaged: a number without an outcome", where=self._database.where)
         outcome = Outcome(found.change.user, found.outcome, found.why, lost=found.lost)
         return Noted(found.run, found.change, outcome, number, time, directory, who)

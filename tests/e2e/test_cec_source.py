@@ -34,7 +34,7 @@ from connector.errors import (
     IncompleteRead,
     MalformedError,
     NoTlsError,
-    TruncatedError,
+    SourceTruncatedError,
     UnreachableError,
     UntrustedError,
 )
@@ -127,7 +127,7 @@ def test_a_file_that_is_missing_a_folder_too_long_or_malformed_is_an_error_that_
         FileSource(tmp_path, 100).read()
     path = tmp_path / "agents.json"
     path.write_bytes(BODY)
-    with pytest.raises(TruncatedError, match=rf"agents\.json: longer than source\.max_bytes \({len(BODY) - 1}\)"):
+    with pytest.raises(SourceTruncatedError, match=rf"agents\.json: longer than source\.max_bytes \({len(BODY) - 1}\)"):
         FileSource(path, len(BODY) - 1).read()
     assert FileSource(path, len(BODY)).read().size == 2
     path.write_bytes(BODY[:-2])
@@ -228,7 +228,7 @@ def test_a_wrong_secret_is_denied_at_the_token_call_and_the_tenant_not_asked() -
         (b'["token"]', MalformedError, "not a JSON object"),
         (b"<html>sign in</html>", MalformedError, "not a JSON object but an HTML page"),
         (b"", MalformedError, "not a JSON object but empty"),
-        (b" " * 70_000, TruncatedError, "longer than 65536 octets"),
+        (b" " * 70_000, SourceTruncatedError, "longer than 65536 octets"),
     ],
 )
 def test_a_token_call_that_gives_no_token_says_why(answer: bytes, kind: type[ConnectorError], why: str) -> None:
@@ -426,7 +426,7 @@ def test_a_server_that_says_nothing_is_given_up_after_the_time_out() -> None:
 def test_a_body_that_never_ends_is_given_up_after_ten_time_outs_and_not_asked_for_again() -> None:
     clock = itertools.count(step=2.0)  # two seconds pass with every look at the clock
     with tenant(query=for_ever(faults.dribble)) as cec:
-        said = failure(source(cec.url, clock=lambda: next(clock), timeout=5), TruncatedError)
+        said = failure(source(cec.url, clock=lambda: next(clock), timeout=5), SourceTruncatedError)
         assert cec.count("GET") == 1
     assert "did not end within 50 s (10 times source.timeout)" in said
 
@@ -439,7 +439,7 @@ def test_a_body_without_a_length_that_is_cut_for_its_time_is_not_taken_for_whole
         faults.drip(request.connection, itertools.chain([head + BODY], itertools.repeat(b" ")))
 
     with tenant(query=for_ever(whole_and_on)) as cec:
-        said = failure(source(cec.url, timeout=0.2), TruncatedError)
+        said = failure(source(cec.url, timeout=0.2), SourceTruncatedError)
     assert "did not end within 2 s (10 times source.timeout)" in said
 
 
@@ -447,7 +447,7 @@ def test_a_body_without_a_length_that_is_cut_for_its_time_is_not_taken_for_whole
 @pytest.mark.parametrize("path", ["query", "token"])
 def test_headers_that_trickle_in_are_given_up_after_ten_time_outs_and_not_asked_for_again(path: str) -> None:
     with tenant(**{path: for_ever(faults.trickle_head)}) as cec:
-        said = failure(source(cec.url, timeout=0.5), TruncatedError)
+        said = failure(source(cec.url, timeout=0.5), SourceTruncatedError)
         assert len(cec.asked) == 1 + (path == "query")
     assert "did not end within 5 s (10 times source.timeout)" in said
 
@@ -470,7 +470,7 @@ def test_a_name_that_is_looked_up_for_too_long_leaves_no_exchange_without_a_boun
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
     with tenant(token=for_ever(head)) as cec:
         started = time.monotonic()
-        said = failure(source(cec.url, timeout=0.2, retries=0), TruncatedError)
+        said = failure(source(cec.url, timeout=0.2, retries=0), SourceTruncatedError)
         assert time.monotonic() - started < 5
     assert "did not end within 2 s (10 times source.timeout)" in said
 
@@ -504,7 +504,7 @@ def test_an_answer_that_takes_many_waits_and_less_than_ten_time_outs_is_read() -
 @pytest.mark.parametrize("answer", [status(200, b" " * 5001), faults.bomb(64 << 20), faults.dribble])
 def test_an_answer_over_max_bytes_is_an_error_that_names_the_setting(answer: Fault) -> None:
     with tenant(query=for_ever(answer)) as cec:
-        said = failure(source(cec.url, max_bytes=5000), TruncatedError)
+        said = failure(source(cec.url, max_bytes=5000), SourceTruncatedError)
         assert cec.count("GET") == 1
     assert "longer than 5000 octets (source.max_bytes)" in said
 
@@ -513,7 +513,7 @@ def test_max_bytes_counts_what_was_compressed_and_allows_exactly_so_many() -> No
     padded = BODY + b" " * 5000
     with tenant(query=[faults.gzipped(padded), faults.gzipped(padded)]) as cec:
         assert source(cec.url, max_bytes=len(padded)).read().size == 2
-        failure(source(cec.url, max_bytes=len(padded) - 1), TruncatedError)
+        failure(source(cec.url, max_bytes=len(padded) - 1), SourceTruncatedError)
 
 
 def test_a_bomb_is_never_in_memory_beyond_the_bound_and_a_piece() -> None:

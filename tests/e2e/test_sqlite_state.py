@@ -165,9 +165,31 @@ def test_a_database_of_another_program_is_left_alone(job: Job) -> None:
     with closing(sqlite3.connect(job.folder / "state.db", isolation_level=None)) as db:
         db.execute("create table theirs (name text)")
     before = (job.folder / "state.db").read_bytes()
-    assert "another program's database" in job.run("apply", code=1)
+    assert "another program's database" in job.run("apply", code=78)
     assert (job.folder / "state.db").read_bytes() == before
     assert numbers(job) == 0
+
+
+def test_a_state_that_is_no_database_is_a_wrong_line_of_the_job(job: Job) -> None:
+    job.configure(state="sqlite:///mapping.yaml")
+    line = 1 + [line.startswith("state:") for line in job.read("job.yaml").splitlines()].index(True)
+    before = job.read("mapping.yaml")
+    for command in ("plan", "apply", "runs", "check"):
+        said = job.run(command, code=78)
+        assert f"job.yaml:{line}: {job.folder / 'mapping.yaml'} is no SQLite database. Correct `state`" in said
+    assert job.read("mapping.yaml") == before
+
+
+def test_a_damaged_state_is_to_be_restored(job: Job) -> None:
+    job.run("apply")
+    path = job.folder / "state.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:16384] + bytes([255]) * (len(whole) - 16384))
+    for command in ("plan", "apply", "runs"):
+        said = job.run(command, code=1)
+        assert "malformed" in said
+        assert "restore its backup" in said
+        assert "free space" not in said
 
 
 def test_a_state_that_was_cut_short_is_an_error_and_nothing_is_written(job: Job) -> None:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, NamedTuple
 from msgspec import Struct
 
 from connector.directories.common.changing import Edit
-from connector.errors import MalformedError
+from connector.errors import MalformedError, MalformedFileError
 from connector.regex import regex
 from connector.reports.ldif_lines import line
 
@@ -113,7 +113,7 @@ class Format:
             raise self.error(block.number + attribute.start, "a value that is no Base64, though '::' says so") from None
 
     def error(self, number: int, what: str) -> MalformedError:
-        return MalformedError(what, where=f"{self._path}:{number}")
+        return MalformedFileError(what, where=f"{self._path}:{number}")
 
     def _logical(self, block: Block) -> list[Attribute]:
         """Unfold, leave comments out, and split at the colon."""
