@@ -246,7 +246,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
     if not work.plan.is_permitted(accept):
         return _refused(context, run, some=some)
     keep(context, work.plan.id, work.plan, some=some)
-    context.observer.stage("apply", changes=len(work.changes), accepted=run.refused)
+    context.observer.stage("apply", changes=len(work.changes), left=len(work.left), accepted=run.refused)
     description = context.directory.describe()
     stop.wait_for_the_end()
     memory = context.state.memory(description.identity, context.job)

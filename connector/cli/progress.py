@@ -72,12 +72,13 @@ class ProgressObserver(Observer):
         """Begin to count anew; from `apply` on, changes that are done."""
         asked = sum(each.requests for each in counters.counted().values())
         total = next((int(str(details[key])) for key in _TOTALS if details.get(key)), None)
+        total = total and total + int(str(details.get("left", 0)))  # those have outcomes too
         self._writes = name == "apply" and total is not None
         self._progress.reset(self._task, writes=self._writes, asked=asked)
         self._progress.tasks[0].total = total  # `reset` keeps an old one in place of None
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        if self._writes:
+        if self._writes and run is None:  # else it settles what an earlier run has left open
             self._progress.advance(self._task)
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:

@@ -42,7 +42,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
         if outcomes is None:
             accept = code(say.accepting(plan, command))
-            yield f"Blocked. To apply anyway, run: {accept}\n\n"
+            yield f"Blocked. {say.lifting(plan, command)} {accept}\n\n"
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"
     yield from _summary(plan)

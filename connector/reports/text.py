@@ -14,6 +14,8 @@ from connector.reports.visible import visible
 
 LONGEST: Final = 400
 """Characters of one line of a change; what is cut off is in every other format."""
+LONG: Final = 120
+"""Characters of a reason that is given once for all users whom it holds for."""
 MOST: Final = 200
 """So many outcomes of a result are listed, but for conflicts and failures."""
 NARROW: Final = 50
@@ -51,7 +53,7 @@ def render(
     if outcomes is not None:
         yield from ending(plan, outcomes)
     elif plan.refusals and not accepted:
-        yield f"Refused. Nothing was written.{_attention(plan)} To apply anyway, run:\n"
+        yield f"Refused. Nothing was written.{_attention(plan)} {say.lifting(plan, command)}\n"
         yield f"    {say.accepting(plan, command)}\n"
     elif not goes_on:
         yield f"Nothing was written.{_attention(plan)}\n"
@@ -94,7 +96,8 @@ def _summary(plan: Plan, *, narrow: bool) -> Iterator[str]:
         yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
     held = plan.summary.matched - plan.summary.unchanged - sum(change.agent is not None for change in plan.changes)
     if held > 0:
-        yield f"\n{say.count(held, 'matched user')} held back; problems and notes give the reason.\n"
+        how = "left out by --only, or held back" if plan.only else "held back"
+        yield f"\n{say.count(held, 'matched user')} {how}; problems and notes give the reason.\n"
     yield "\n"
 
 
@@ -106,7 +109,7 @@ def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
         yield f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
         yield from _concerned(plan, refusal)
     if not accepted:
-        yield "  Blocked. To apply anyway, run:\n"
+        yield f"  Blocked. {say.lifting(plan, command)}\n"
         yield f"    {say.accepting(plan, command)}\n"
     yield "\n"
 
@@ -236,9 +239,15 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
     # what was written says something only where there is more to say
     told = [each for each in outcomes if (each.why or result is not Result.WRITTEN) and each.why not in LEFT_OUT]
     most = len(told) if result in (Result.CONFLICT, Result.FAILED) else MOST
+    alike: dict[str, list[Outcome]] = {}
     for outcome in told[:most]:
-        yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
-        yield from (f"      {say.difference(each)}\n" for each in outcome.differs)
+        own = len(outcome.why) <= LONG or outcome.differs
+        alike.setdefault(outcome.user.id if own else outcome.why, []).append(outcome)
+    for first, *others in alike.values():
+        who = say.count(len(others) + 1, "user") if others else _cut(visible(first.user.name))
+        yield f"  {who}: {visible(first.why) or 'no reason given'}\n"
+        yield from (f"      {_cut(visible(each.user.name))}\n" for each in ((first, *others) if others else ()))
+        yield from (f"      {say.difference(each)}\n" for each in first.differs)
     yield from _more(len(told) - most)
 
 

@@ -113,6 +113,14 @@ def accepting(plan: Plan, command: str) -> str:
     return f"{command}{'' if '--plan=' in command else ' --plan=PLAN.json'} --approval=PLAN.json.sig"
 
 
+def lifting(plan: Plan, command: str) -> str:
+    """What `accepting` is for: `To apply anyway, run:`."""
+    said = accepting(plan, command)
+    if APPROVAL not in dict(plan.about) or plan.digest in said:
+        return "To apply anyway, run:"
+    return "To save it for approval, run:" if said.endswith(" --save PLAN.json") else "To apply it once approved, run:"
+
+
 def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
     """The outcomes of users that are not in the plan: something is to be done with them since it was made.
 

@@ -19,7 +19,7 @@ from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.shape import parts
 from connector.state import keyfile
 from connector.state.attempts import Attempt
-from connector.state.history import RunRecord
+from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, RunRecord
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
 from connector.state.telling import Link, Telling
@@ -45,9 +45,11 @@ def history(path: Path, run: str | None = None) -> list[RunRecord]:
 def run_named(path: Path, run: str) -> str:
     """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
 
-    Without a state yet, what was written: whoever needs one says what is wrong with it.
+    Without a state yet, what was written: whoever needs one says what is wrong with it. Only the last one is not there.
     """
     with opened(path) as (job, state):
+        if state is None and run == LAST:
+            raise UsageError(f"{NOTHING_WROTE}. {TO_LIST}", where="RUN")
         return state.history.named(job.name, run) if state else run
 
 

@@ -41,6 +41,7 @@ _IDS: Final = (
     "as named where job = ? order by number desc"
 )
 LAST: Final = "last"
+NOTHING_WROTE: Final = "no apply of this job has written anything yet"
 TO_LIST: Final = "To list its runs, run: cec-connector runs JOB"
 FEW: Final = 5
 """So many runs are named where several are meant."""
@@ -121,7 +122,7 @@ class History:
         """
         if written == LAST:
             found = [id_ for (id_,) in self._database.rows(_WROTE, job)][:1]
-            unknown = "no apply of this job has written anything"
+            unknown = NOTHING_WROTE
         else:
             ids = [id_ for (id_,) in self._database.rows(_IDS, job, job)]
             found = [written] if written in ids else [id_ for id_ in ids if written and id_.startswith(written)]

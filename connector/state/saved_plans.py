@@ -53,7 +53,7 @@ def permit(
         raise RefusedError(f"this plan is spent: it was applied, then undone by run {back}", where=plan.id)
     spent = "select ended from runs where id = ? and result in ('done', 'part')"
     for (ended,) in database.rows(spent, plan.id):
-        raise RefusedError(f"this plan is spent: it was applied, until {ended}", where=plan.id)
+        raise RefusedError(f"this plan is spent: it was applied; that run ended at {ended}", where=plan.id)
 
 
 def _changed(plan: Plan) -> list[tuple[str, str]]:

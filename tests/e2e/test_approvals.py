@@ -75,7 +75,8 @@ def test_a_plan_without_signatures_is_refused_with_the_commands_that_go_on(job: 
         assert "approval 3 users without approval" in said or "approval 1 user without approval" in said
         assert "2 people have to sign this plan: update" in said
         only = "".join(f" --only={each}" for each in options if ":" in each)
-        assert said.count(f"run: cec-connector plan job.yaml{only} --save PLAN.json") == 2
+        assert said.count(f"To save it for approval, run: cec-connector plan job.yaml{only} --save PLAN.json") == 2
+        assert "anyway" not in said
     said = refused(job, "--plan", "plan.json")
     assert "2 people have to sign this plan: update 3, free 0; secret 3, free 0" in said
     assert "ssh-keygen -Y sign -f KEY -n cec-connector/plan plan.json" in said
@@ -136,7 +137,7 @@ def test_limits_that_are_lowered_after_the_signatures_hold(job: Job) -> None:
     job.configure(limits={"update": 2, "secret": "100%"})
     said = refused(job, "--plan", "plan.json", *signatures)
     assert "update 3 planned, 2 allowed" in said, said
-    assert said.count("run: cec-connector plan job.yaml --save PLAN.json") == 2
+    assert said.count("To save it for approval, run: cec-connector plan job.yaml --save PLAN.json") == 2
     assert "The signatures do not lift this refusal, which came up after the plan was made." in said
     assert "accepted digest" not in said
     job.configure(limits={"update": "100%"})

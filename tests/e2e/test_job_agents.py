@@ -59,7 +59,7 @@ def test_who_is_left_out_still_contests(job: Job) -> None:
 def test_a_selection_that_leaves_nobody_is_refused(job: Job) -> None:
     job.configure(source={"only": ["nobody*"]})
     planned = job.plan(code=3)
-    why = "none of the source's 4 agents is this job's. Check source.only and source.except"
+    why = "the source has 4 agents, and none of this job. Check source.only and source.except"
     assert [refusal["why"] for refusal in planned["refusals"]] == [why]
     assert "no agent fits 'nobody*' of source.only" in {problem["why"] for problem in planned["problems"]}
 

@@ -55,7 +55,7 @@ CASES: dict[str, tuple[Prepare, str, str]] = {
         "change employeeNumber",
     ),
     "clear": (nobody_has_a_telephone_any_more, "12 planned, 10 allowed", "empty an attribute"),
-    "agents_drop": (all_but_one_have_gone, "11 fewer, 1 allowed", "has 1 agents; the last good run read 12"),
+    "agents_drop": (all_but_one_have_gone, "11 fewer, 1 allowed", "has 1 agent; the last good run read 12"),
     "matched_drop": (
         the_filter_finds_but_one, "11 fewer, 1 allowed",
         "1 agent has a user; in the last good run 12 had one. Check base, filter and match rules",

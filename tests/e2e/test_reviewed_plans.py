@@ -42,7 +42,7 @@ def test_a_reviewed_plan_is_applied_once_under_its_own_id_and_digest(job: Job) -
     assert (run["id"], run["digest"], run["result"]) == (plan["id"], plan["digest"], "done")
     before = job.read("people.ldif")
     said = job.run("apply", "--plan", "plan.json", code=3)
-    assert "this plan is spent" in said
+    assert "this plan is spent: it was applied; that run ended at 20" in said
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes")
 

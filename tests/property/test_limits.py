@@ -192,7 +192,7 @@ def test_why_a_plan_is_refused_is_a_sentence_with_its_numbers() -> None:
     of = world(agent(0, "70"), agent(1, "71"))
     of.limits = replace(NO_LIMITS, update=Limit(50, percent=True), attributes={"telephoneNumber": Limit(0)})
     assert [refusal.why for refusal in plan(of).refusals] == [
-        "it would set an attribute of 2 users; 1 are allowed (50% of 2)",
+        "it would set an attribute of 2 users; 1 is allowed (50% of 2)",
         "it would change telephoneNumber of 2 users; 0 are allowed",
     ]
     of.tenant = Tenant([agent(0, "70")])

@@ -71,7 +71,7 @@ def test_more_than_so_many_users_that_are_in_step_already_tell_of_a_lost_state(h
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"), [(Limit(1), "1 are allowed"), (Limit(10, percent=True), "1 are allowed (10% of 10)")]
+    ("limit", "said"), [(Limit(1), "1 is allowed"), (Limit(10, percent=True), "1 is allowed (10% of 10)")]
 )
 @pytest.mark.parametrize("kind", ["update", "clear", "secret"])
 def test_a_limit_is_exceeded_by_one_more_and_its_share_is_said(kind: str, limit: Limit, said: str) -> None:

@@ -230,6 +230,17 @@ def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:
     assert "  … and 30 more" in shown
 
 
+def test_a_long_reason_is_given_once_with_all_the_users_whom_it_holds_for() -> None:
+    why = "insufficientAccessRights (50) to write mail. Grant " + "the right " * 20
+    many = [Outcome(user(number), Result.FAILED, "no" if number == 3 else why) for number in range(1, 6)]
+    said = "".join(text.ending(sample(), many))
+    assert said.count("insufficientAccessRights") == 1
+    assert "  4 users: insufficientAccessRights" in said
+    assert f"  {user(3).name}: no\n" in said
+    for number in (1, 2, 4, 5):
+        assert f"\n      {user(number).name}\n" in said
+
+
 def test_a_huge_value_does_not_flood_the_terminal() -> None:
     change = replace(sample().changes[0], attributes=(AttributeChange("a", (), ("x" * 100_000,)),))
     assert len("".join(text.render(drawn(replace(sample(), changes=(change,)))))) < 5_000

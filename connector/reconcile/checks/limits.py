@@ -110,7 +110,7 @@ def _of_the_source(limits: Limits, summary: Summary, whole: Whole, *, some: bool
     if summary.agents == 0:
         why = "the source has no agents at all. Check the tenant and the app key"
         if whole.beside:
-            why = f"none of the source's {whole.beside} agents is this job's. Check source.only and source.except"
+            why = f"the source has {_agents(whole.beside)}, and none of this job. Check source.only and source.except"
         yield Refusal("agents", 1, 0, why)
         return
     last, whose = whole.last, "this job" if whole.beside else "the source"
@@ -118,15 +118,19 @@ def _of_the_source(limits: Limits, summary: Summary, whole: Whole, *, some: bool
         return
     allowed, drop = limits.agents_drop.of(last.agents), last.agents - summary.agents
     if drop > allowed:
-        why = f"{whose} has {summary.agents} agents; the last good run read {last.agents}. Check the tenant"
+        why = f"{whose} has {_agents(summary.agents)}; the last good run read {last.agents}. Check the tenant"
         yield Refusal("agents_drop", allowed, drop, why)
     expected = last.expected(LastGood.of(summary))
     allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
     if drop > allowed and not some:
         left = "" if expected == last.matched else f" ({expected} without the agents that are gone)"
-        have = "1 agent has" if summary.matched == 1 else f"{summary.matched} agents have"
+        have = f"{_agents(summary.matched)} {'has' if summary.matched == 1 else 'have'}"
         why = f"{have} a user; in the last good run {last.matched} had one{left}. Check base, filter and match rules"
         yield Refusal(MATCHED_DROP, allowed, drop, why)
+
+
+def _agents(number: int) -> str:
+    return f"{number} {'agent' if number == 1 else 'agents'}"
 
 
 def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:
@@ -143,6 +147,6 @@ def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[C
     ):
         allowed = limit.of(of)
         if planned > allowed:
-            share = f" ({limit} of {of})" if limit.percent else ""
-            why = f"it would {what} of {planned} {'user' if planned == 1 else 'users'}; {allowed} are allowed{share}"
+            share, verb = f" ({limit} of {of})" if limit.percent else "", "is" if allowed == 1 else "are"
+            why = f"it would {what} of {planned} {'user' if planned == 1 else 'users'}; {allowed} {verb} allowed{share}"
             yield Refusal(name, allowed, planned, why)

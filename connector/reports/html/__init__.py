@@ -96,7 +96,7 @@ def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str, user
     rows = ([text(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r), users)] for r in plan.refusals)
     yield from table(("Limit", "Users", "Reason", "Affected users"), rows)
     if outcomes is None:
-        yield f"<p>Blocked. To apply anyway, run: {value(say.accepting(plan, command))}</p>\n"
+        yield f"<p>Blocked. {say.lifting(plan, command)} {value(say.accepting(plan, command))}</p>\n"
     yield "</section>\n"
 
 

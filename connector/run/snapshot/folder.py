@@ -66,7 +66,7 @@ def replayed(
     planning = Planner(brief, tenant, pins, exclude).plan(selected(only, agents, "--only"))
     plan = run(planning, player.answer).plan
     digest, about = player.ends()
-    return replace(plan, about=about), digest
+    return replace(plan, about=about, only=only), digest
 
 
 def _head(tape: TapeReader) -> Mapping[str, Any]:
