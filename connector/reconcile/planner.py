@@ -33,6 +33,7 @@ from connector.reconcile.plan_builder import PlanBuilder, PlanResult
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.leavers import lapsing, placed, told_outside
+from connector.reconcile.stale.stale_users import Place
 
 
 class Planner:
@@ -93,7 +94,9 @@ class Planner:
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
         plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
-        plan = yield from with_people(plan, brief, self.claims.users())
+        # by the name that such a user had, somebody else may be found by now
+        away = {each.user.name for each in unclaimed if each.place is Place.DELETED or each.renamed}
+        plan = yield from with_people(plan, brief, self.claims.users(), away)
         left = self._left_to_others()
         return replace(planned, plan=plan, only=only, excluded=excluded, lapsed=lapsed, left_to_others=left)
 

@@ -55,12 +55,14 @@ def _templates(value: object) -> tuple[Template, ...]:
         return (_template(value),)
     if not value:
         raise misfit("must not be empty")
-    found = []
+    found, faults = [], []
     for place, each in enumerate(value, start=1):
         try:
             found.append(_template(each))
         except MisfitError as fault:
-            raise misfit(f"template {place}: {fault.what}") from None
+            faults.append(f"template {place}: {fault.what}")
+    if faults:
+        raise misfit(". Also: ".join(faults))
     return tuple(found)
 
 

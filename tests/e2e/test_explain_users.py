@@ -80,6 +80,37 @@ def test_a_leaver_with_only_a_value_of_somebody_else_holds_nothing_of_ours(job: 
     assert "changed by somebody" in found["why"]
 
 
+def test_a_deleted_user_is_not_called_by_the_name_of_who_has_its_dn_now(job: Job) -> None:
+    left = [each for each in job.read("people.ldif").split("\n\n") if GONE not in each]
+    record = person(3).replace("User 3", "Somebody Else").replace("000000003", "000000099")
+    job.write("people.ldif", "\n\n".join(left).rstrip() + "\n\n" + record)
+    plan = job.plan()
+    (line,) = [each for each in plan["problems"] if each["kind"] == "stale"]
+    assert line["users"] == [GONE]
+    assert "The user was deleted" in line["why"]
+    assert "Somebody Else" not in job.run("plan")
+
+
+def test_a_file_of_agents_is_advised_about_as_a_file(job: Job) -> None:
+    job.configure(source={"max_bytes": 20})
+    said = job.run("plan", code=1)
+    assert "longer than source.max_bytes (20)" in said
+    assert "Raise the limit above in `source` of the job" in said
+    assert "filter" not in said.rpartition("cec-connector:")[2]
+    job.configure(source={"max_bytes": 1 << 20})
+    job.write("agents.json", "[]")
+    said = job.run("plan", code=1)
+    assert "Fix the file, then rerun" in said
+    assert "proxy" not in said
+
+
+def test_all_faults_of_a_template_are_told_at_once(job: Job) -> None:
+    job.write("mapping.yaml", MAPPING.replace('{accountCode}"\n', '{acountCode|uper}-{workNr}}"\n'))
+    said = job.run("check", code=78)
+    for fault in ("no field 'acountCode'", "no transform 'uper'", "no field 'workNr'", "a closing brace without"):
+        assert fault in said
+
+
 def test_a_user_of_ours_that_was_moved_away_is_told_to_be_outside(job: Job) -> None:
     job.write("people.ldif", job.read("people.ldif").replace(GONE, "uid=user3,ou=left,dc=example,dc=org"))
     lines = [each for each in job.plan()["problems"] if each["kind"] == "stale"]
@@ -118,6 +149,8 @@ def test_a_user_outside_of_base_and_filter_is_told_so_and_one_that_is_nowhere_is
 
 def test_only_takes_a_bare_name_of_a_user_too(job: Job) -> None:
     job.agents([agent(1, sipAccount="7099"), agent(2, sipAccount="7098")])
+    said = job.run("plan", "--only", "user2")
+    assert "1 matched user left out by --only, or held back; problems and notes give the reason." in said
     plan = job.plan("--only", f"uid=user2,{BASE}")
     assert [each["agent"]["accountCode"] for each in plan["changes"]] == ["user2"]
     assert "base and filter have no user of that name" in job.run("plan", "--only", f"uid=no,{BASE}", code=64)

@@ -180,6 +180,7 @@ def _piece_of(piece: Piece, tenant: Tenant | None, agent: Agent) -> str | None:
 def _pieces(text: str) -> list[str | Piece]:
     pieces: list[str | Piece] = []
     literal: list[str] = []
+    faults: list[str] = []
     place = 0
     while place < len(text):
         pair, letter = text[place : place + 2], text[place]
@@ -187,20 +188,28 @@ def _pieces(text: str) -> list[str | Piece]:
             literal.append(letter)
             place += 2
         elif letter == "}":
-            raise TemplateError(
-                f"a closing brace without an opening one, at character {place + 1} (write }}}} for a brace)"
-            )
+            place += 1
+            faults.append(f"a closing brace without an opening one, at character {place} (write }}}} for a brace)")
         elif letter == "{":
             if literal:
                 pieces.append("".join(literal))
                 literal.clear()
-            words, place = _expression(text, place + 1)
-            pieces.append(_piece(words))
+            try:
+                words, place = _expression(text, place + 1)
+            except TemplateError as fault:
+                faults.append(str(fault))
+                break
+            try:
+                pieces.append(_piece(words))
+            except TemplateError as fault:
+                faults.append(str(fault))
         else:
             literal.append(letter)
             place += 1
     if literal:
         pieces.append("".join(literal))
+    if faults:
+        raise TemplateError(". Also: ".join(faults))
     return pieces
 
 
@@ -234,11 +243,18 @@ def _piece(words: list[list[str]]) -> Piece:
     (field, *rest), *transforms = words
     field = field.strip()
     known = AGENT_FIELDS + TENANT_FIELDS
+    faults: list[str] = []
     if rest or field not in known:
-        raise TemplateError(f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}")
-    return Piece(
-        field, tuple((":".join((name.strip(), *rest)), _step(name.strip(), rest)) for name, *rest in transforms)
-    )
+        faults.append(f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}")
+    steps: list[tuple[str, Step]] = []
+    for name, *rest in transforms:
+        try:
+            steps.append((":".join((name.strip(), *rest)), _step(name.strip(), rest)))
+        except TemplateError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise TemplateError(". Also: ".join(faults))
+    return Piece(field, tuple(steps))
 
 
 def _step(name: str, arguments: list[str]) -> Step:

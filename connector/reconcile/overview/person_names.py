@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,8 +15,10 @@ from connector.reconcile.overview.affected import NAMED, concerned
 from connector.reconcile.questions import NAMES_SECONDS, Brief, Named, Planning, ask
 
 
-def with_people(plan: Plan, brief: Brief, known: Iterable[UserRef] = ()) -> Planning[Plan]:
+def with_people(plan: Plan, brief: Brief, known: Iterable[UserRef] = (), away: Collection[str] = ()) -> Planning[Plan]:
     """The plan with the names of its people, by the users' names in the plan. `known`: as in `people_of`.
+
+    `away`: names in the plan that are no more those of the users that are meant, so that nobody is named by them.
 
     Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
     """
@@ -24,7 +26,7 @@ def with_people(plan: Plan, brief: Brief, known: Iterable[UserRef] = ()) -> Plan
     people, fault = yield from people_of(users, named(plan.problems), brief, known)
     if fault and brief.show.asked:
         plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
-    return replace(plan, people=people)
+    return replace(plan, people={name: said for name, said in people.items() if name not in away})
 
 
 def people_of(

@@ -70,6 +70,11 @@ class Unclaimed(Struct, frozen=True):
         return next((each for spelt, each in self.owned.items() if spelt.lower() == name.lower()), None)
 
     @property
+    def renamed(self) -> bool:
+        """Whether the user is there under another name."""
+        return self.now is not None and self.now.name != self.user.name
+
+    @property
     def names(self) -> frozenset[str]:
         """The attributes that hold something of ours, as far as is known."""
         names = self.adopted | self.owned.keys() | self.unshown.keys()
