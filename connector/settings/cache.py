@@ -94,9 +94,11 @@ def key_of(text: str, path: Path) -> str:
             said += sorted(
                 f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files if file.is_file()
             )
+    found = set[str]()  # a folder may be there under several names
     for part in sys.path:
         with suppress(OSError):
-            said += sorted(each.name for each in os.scandir(part or ".") if each.name.startswith(_LIBRARIES))
+            found.update(each.name for each in os.scandir(part or ".") if each.name.startswith(_LIBRARIES))
+    said += sorted(found)
     return sha256("\0".join(said).encode(errors="surrogatepass")).hexdigest()
 
 

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from connector.errors import BusyError, DamagedError, FileError, OutputError, StateError, UsageError
+from connector.errors import BusyError, DamagedError, OutputError, StateError, UsageError
 from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
@@ -29,7 +29,7 @@ _AGAIN: Final = 3
 
 
 class Sqlite:
-    """An open file. `path` None: one that ends with this process. Raises StateError; FileError for no state of ours."""
+    """An open file. `path` None: one that ends with this process. Raises StateError."""
 
     def __init__(self, path: Path | None) -> None:
         # by its own name, so that whoever comes by way of a symbolic link finds the same locks
@@ -44,7 +44,8 @@ class Sqlite:
                     self._path.touch(mode=0o600, exist_ok=False)
                 with self._path.open("rb") as file:
                     if not _HEAD.startswith(file.read(len(_HEAD))):
-                        raise FileError(f"{path} is no SQLite database. Correct `state`, or restore its backup")
+                        what = "this file is no SQLite database. Correct `state` in the job, or restore the backup"
+                        raise DamagedError(what, where=self.where)
             self._db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None)
             if self._path is not None:
                 self._rests_on[self._path] = _itself(self._path.stat())
@@ -117,7 +118,7 @@ class Sqlite:
         tables = self.rows("select 1 from sqlite_master limit 1")  # first, for they come together with the version
         ((version,),) = self.rows("pragma user_version")
         if version == 0 and tables:
-            raise FileError(f"{self.where} is another program's database. Correct `state` in the job")
+            raise StateError("this file is another program's database. Correct `state` in the job", where=self.where)
         return int(version)
 
     def note_version(self, transaction: Transaction, version: int) -> None:

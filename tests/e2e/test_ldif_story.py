@@ -446,7 +446,7 @@ def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(jo
     planned = json.loads(job.read("report.json"))
     assert any("--only" in caution and "4 other users" in caution for caution in planned["cautions"])
     assert planned["summary"]["unchanged"] == 0
-    assert "4 matched users held back" in shown
+    assert "4 matched users left out by --only, or held back" in shown
     command = next(line.strip() for line in shown.splitlines() if "--accept" in line)
     job.run(*shlex.split(command)[1:2], *shlex.split(command)[3:])
     assert {change["agent"]["accountCode"] for change in job.plan(code=3)["changes"]} == {

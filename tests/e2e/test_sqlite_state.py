@@ -165,18 +165,18 @@ def test_a_database_of_another_program_is_left_alone(job: Job) -> None:
     with closing(sqlite3.connect(job.folder / "state.db", isolation_level=None)) as db:
         db.execute("create table theirs (name text)")
     before = (job.folder / "state.db").read_bytes()
-    assert "another program's database" in job.run("apply", code=78)
+    assert "another program's database" in job.run("apply", code=1)
     assert (job.folder / "state.db").read_bytes() == before
     assert numbers(job) == 0
 
 
-def test_a_state_that_is_no_database_is_a_wrong_line_of_the_job(job: Job) -> None:
+def test_a_state_that_is_no_database_is_left_alone_and_says_what_to_do(job: Job) -> None:
     job.configure(state="sqlite:///mapping.yaml")
-    line = 1 + [line.startswith("state:") for line in job.read("job.yaml").splitlines()].index(True)
     before = job.read("mapping.yaml")
     for command in ("plan", "apply", "runs", "check"):
-        said = job.run(command, code=78)
-        assert f"job.yaml:{line}: {job.folder / 'mapping.yaml'} is no SQLite database. Correct `state`" in said
+        said = job.run(command, code=1)
+        assert "mapping.yaml: this file is no SQLite database. Correct `state` in the job, or restore the backup" in said
+        assert "free space" not in said
     assert job.read("mapping.yaml") == before
 
 
