@@ -378,15 +378,6 @@ def _unknown_attribute(world: World) -> dict[str, str]:
     return {}
 
 
-def _structural_class(world: World) -> dict[str, str]:
-    (world.folder / "mapping.yaml").write_text(
-        'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n'
-        '  cecAccountCode: "{accountCode}"\nobject_classes: [cecAgent, device]\n'
-    )
-    world.job(mapping="mapping.yaml")
-    return {}
-
-
 @pytest.mark.slapd
 @pytest.mark.parametrize(
     ("prepare", "code", "said"),
@@ -404,7 +395,6 @@ def _structural_class(world: World) -> dict[str, str]:
         (job(directory={"filter": "(!(2.5.4.0=CECAGENT))"}), 78, "writing cecAgent"),
         (job(directory={"filter": "(!(SIPIdentityUserName=*))"}), 78, "writing SIPIdentityUserName"),
         (_unknown_attribute, 78, "mapping.yaml:5"),
-        (_structural_class, 78, "mapping.yaml:5: object_classes: device is structural. Only auxiliary"),
     ],
 )
 def test_each_fault_is_told_with_its_place_and_nothing_is_written(

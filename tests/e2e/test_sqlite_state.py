@@ -175,7 +175,9 @@ def test_a_state_that_is_no_database_is_left_alone_and_says_what_to_do(job: Job)
     before = job.read("mapping.yaml")
     for command in ("plan", "apply", "runs", "check"):
         said = job.run(command, code=1)
-        assert "mapping.yaml: this file is no SQLite database. Correct `state` in the job, or restore the backup" in said
+        assert (
+            "mapping.yaml: this file is no SQLite database. Correct `state` in the job, or restore the backup" in said
+        )
         assert "free space" not in said
     assert job.read("mapping.yaml") == before
 

@@ -42,16 +42,9 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
             near = meant(match.directory.partition(";")[0], _attributes(description))
             why = f"match rule {number}: the directory's schema has no attribute {match.directory}{near}"
             yield f"{_at(mapping, match.line)}: {why}"
-    yield from _classes(mapping, description)
-
-
-def _classes(mapping: Mapping, description: Description) -> Iterator[str]:
-    for name in mapping.object_classes:
-        found = description.classes.get(name.lower())
-        if found and found.kind != "auxiliary":
-            why = f"{name} is {found.kind}. Only auxiliary classes can be added to a user. Remove it"
-            yield f"{_at(mapping, mapping.class_lines.get(name, 0))}: object_classes: {why}"
-    for name in description.unknown_classes if description.closed else ():
+    if not description.closed:
+        return
+    for name in description.unknown_classes:
         line = mapping.class_lines.get(name, 0)
         near = meant(name, (each.name for each in description.classes.values()))
         file = _file(name, description)
