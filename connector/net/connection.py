@@ -68,6 +68,7 @@ class Connection:
         first = proxy.url if proxy else url
         self._rested = -math.inf
         self._cut: type[OSError] | tuple[()] = ()
+        self._fine = False
         connecting = socket.create_connection(first.place, timeout)
         self._stream: socket.socket | Inner = connecting
         try:
@@ -152,6 +153,7 @@ class Connection:
         while not isinstance(event := self._next(), h11.Response):
             if event is h11.PAUSED:  # 101: a protocol that a header of the job asked for
                 raise h11.RemoteProtocolError("another protocol")
+        self._fine = 200 <= event.status_code < 300
         return event
 
     def body(self) -> Iterator[bytes]:
@@ -169,6 +171,7 @@ class Connection:
             if not octets and self._protocol.their_state is h11.SEND_RESPONSE:
                 raise h11.RemoteProtocolError("peer closed connection without an answer")
             self._protocol.receive_data(octets)
-        if cut and isinstance(event, h11.EndOfMessage):  # without a length, only the end of TLS tells (RFC 9112 §9.8)
+        if cut and self._fine and isinstance(event, h11.EndOfMessage):
+            # without a length, only the end of TLS tells (RFC 9112 §9.8); of a refusal the status says enough
             raise h11.RemoteProtocolError("peer closed connection without close_notify")
         return event

@@ -38,6 +38,8 @@ from connector.observers.sinks import Line, Number, Record, Sink
 from connector.runtime.log import log
 from connector.state.telling import Link
 
+_LOOK: Final = 1000
+"""Lines from the end: a job that shares its file with others may be far before them, and it is only warned about."""
 _FIX: Final = (
     "An older state was put back, or somebody added records. Plans that were spent since are good again: delete them. "
     "Run `cec-connector audit verify --job JOB`"
@@ -68,7 +70,7 @@ class Chained:
         if not self._sure:
             self._head, self._again = self._safe, not self._safe.ended
             orderly = self._safe.ended and self._safe.seq > 0  # then the sink has nothing after it that is ours
-            last = self._sink.last(self._job, Link() if orderly else self._safe)
+            last = self._sink.last(self._job, Link(), _LOOK) if orderly else self._sink.last(self._job, self._safe)
             if last is not None and not orderly:
                 self._head, self._again = last, False
             if last is not None and orderly and last.seq > self._safe.seq:

@@ -121,18 +121,18 @@ class File:
         size = os.fstat(self._reader).st_size
         return size > 0 and os.pread(self._reader, 1, size - 1) not in (b"\n", b"")
 
-    def last(self, job: str, safe: Link) -> Link | None:
+    def last(self, job: str, safe: Link, lines: int | None = None) -> Link | None:
         """The last record that it is seen to have of the chain which goes on from `safe`, under whatever name.
 
-        Where that one is no record: the last of this job.
+        Where that one is no record: the last of this job. It is looked for in so many `lines` from the end.
         """
         with self._alone():
-            return self._last(job, safe)
+            return self._last(job, safe, lines)
 
-    def _last(self, job: str, safe: Link) -> Link | None:
+    def _last(self, job: str, safe: Link, lines: int | None) -> Link | None:
         after: list[tuple[Place, str]] = []
         seen = False
-        for line in self._backwards():
+        for line in islice(self._backwards(), lines):
             place = self._place(line)
             if place is None:
                 continue
@@ -304,7 +304,7 @@ class Receiver:
     def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # nobody can ask a receiver what it holds
         return set()
 
-    def last(self, job: str, safe: Link) -> Link | None:  # noqa: ARG002  # nobody can ask a receiver for its last record
+    def last(self, job: str, safe: Link, lines: int | None = None) -> Link | None:  # noqa: ARG002  # nobody can ask a receiver for its last record
         return None
 
     def ends_within_a_line(self) -> bool:

@@ -144,7 +144,7 @@ class PlanBuilder:
         )
         plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
-        gone = frozenset(each.user.id for each in self._stale if each.names) if sure else None
+        gone = frozenset(each.user.id for each in self._stale) if sure else None
         away = yield from emptied(self._stale, self._brief.mapping, self._brief.description)
         away += [slot for slot, print_ in self.unseen.confirmed.items() if not print_]
         return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users, away)

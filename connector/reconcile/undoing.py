@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
 from msgspec.structs import replace
@@ -72,7 +73,10 @@ def undo(
     asked = dict.fromkeys(change.user for change, outcome, *_ in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked, disabled=brief.mapping.disabled == "clear")))}
     writers = _Writers(brief, now, {change.user.id for change, outcome, *_ in steps if outcome is None})
-    results = [(step[0], _result(step, now, brief)) for step in steps]
+    open_ = defaultdict[str, set[str]](set)
+    for each in brief.memory.unsettled():
+        open_[each.user.id].add(each.run)
+    results = [(step[0], _result(step, now, brief, open_[step[0].user.id])) for step in steps]
     written = folded(change for change, result in results if result is Result.WRITTEN)
     unknown = folded(change for change, result in results if result is None)
     server = brief.description.server
@@ -129,16 +133,20 @@ def _unprotected(exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]) 
     return (yield from unprotected(exclude, naming, lost))
 
 
-def _result(step: Written, now: Mapping[str, User], brief: Brief) -> Result | None:
-    """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells."""
+def _result(step: Written, now: Mapping[str, User], brief: Brief, open_: Collection[str]) -> Result | None:
+    """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells.
+
+    `open_`: the runs that have an open write of that user.
+    """
     change, outcome, server, run = step
     if outcome is not None:
         return outcome
     id_ = change.user.id
-    ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_])
+    ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_]).get(id_, ())
+    earlier = takewhile(lambda whose: whose != run, (whose for whose, _, _ in past))
     told = aftermath(
         change, now.get(id_), brief.description, brief.fingerprint,
-        server=server, run=run, ours=ours.get(id_, {}), past=past.get(id_, ()),
+        server=server, run=run, ours=ours.get(id_, {}), past=past, open_=set(earlier).intersection(open_),
     )  # fmt: skip
     return told.result if told else None
 
@@ -161,7 +169,7 @@ def _untold(
             and not (each.name in overtaken or each.name == OBJECT_CLASS)
             and not testimony((each,), user, brief.description, brief.fingerprint)
         ]
-        why = f"this account cannot read {', '.join(hidden)}" if user else _GONE
+        why = f"nothing that is read tells of {', '.join(hidden)}" if user else _GONE
         if hidden or (user is None and change.user.id not in named):
             yield Problem("undo", _UNTOLD.format(why=why), change.agent, (change.user.name,))
 

@@ -20,7 +20,9 @@ from connector.net.quoting import shown, spellings
 from connector.regex import regex
 
 SUCCESS: Final = ("0", 0)
-_PASSWORDS: Final = regex(rb'"[^"]*(?:pwd|passw)[^"]*"\s*:\s*("(?:\\.|[^"\\])*"|[0-9]+)', re.IGNORECASE | re.DOTALL)
+_PASSWORDS: Final = regex(
+    rb'"[^"]{0,40}(?:pwd|passw)[^"]{0,40}"\s{0,40}:\s{0,40}("(?:\\.|[^"\\])*"|-?[0-9]+)', re.IGNORECASE | re.DOTALL
+)
 """Members that are named like a password, in JSON that may be faulty or nested too deeply."""
 
 
@@ -54,9 +56,9 @@ class Envelope(Struct, rename="camel"):
         They repeat neither `hide` nor a password that stands elsewhere in `body`, the answer.
         """
         parts = []
-        hide = [*hide, *self._quoted(body)]
+        quoted = [*hide, *self._quoted(body)]
         for code_name, code, text_name, text in self._pairs():
-            shown_code, shown_text = shown(value(code), hide), shown(value(text), hide)
+            shown_code, shown_text = shown(value(code), hide), shown(value(text), quoted)
             if shown_code:
                 parts.append(f"{code_name} {shown_code}: {shown_text}" if shown_text else f"{code_name} {shown_code}")
             elif shown_text and text_name != "description":  # alone, that name belongs to no envelope

@@ -18,10 +18,6 @@ from connector.state.database import Transaction, restored, storable
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """The second where the library's own message quotes a name in a file that is damaged."""
 
-_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_HEAD: Final = b"SQLite format 3\0"
-"""How the file begins (SQLite, Database File Format, section 1.3)."""
-
 _PIECE: Final = 2_000
 """Pages of a state that are copied at once: 32 MB."""
 _AGAIN: Final = 3
@@ -42,10 +38,6 @@ class Sqlite:
             if self._path is not None:
                 with suppress(FileExistsError):
                     self._path.touch(mode=0o600, exist_ok=False)
-                with self._path.open("rb") as file:
-                    if not _HEAD.startswith(file.read(len(_HEAD))):
-                        what = "this file is no SQLite database. Correct `state` in the job, or restore the backup"
-                        raise DamagedError(what, where=self.where)
             self._db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None)
             if self._path is not None:
                 self._rests_on[self._path] = _itself(self._path.stat())
@@ -200,7 +192,11 @@ class Sqlite:
     def _failed(self, done: str, fault: Exception) -> StateError:
         """What it is called that something could not be `done`."""
         code = getattr(fault, "sqlite_errorcode", 0)
-        lost = isinstance(fault, UnicodeDecodeError) or code & 0xFF in _DAMAGED or code == sqlite3.SQLITE_IOERR_READ
+        if code & 0xFF == sqlite3.SQLITE_NOTADB:
+            what = "this file is no SQLite database. Correct `state` in the job, or restore the backup"
+            return DamagedError(what, where=self.where)
+        torn = code & 0xFF == sqlite3.SQLITE_CORRUPT or code == sqlite3.SQLITE_IOERR_READ
+        lost = torn or isinstance(fault, UnicodeDecodeError)
         kind = DamagedError if lost else StateError
         return kind(f"the state cannot be {done}: {_said(fault)}", where=self.where)
 

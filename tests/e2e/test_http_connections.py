@@ -50,13 +50,13 @@ def test_a_directory_in_clear_behind_a_proxy_that_wants_credentials(job: Job) ->
     assert len(proxy.seen) == 1
 
 
-def ended_by(end: Callable[[ssl.SSLSocket], object], length: bool) -> Callable[[Any], None]:
-    """A good answer, perhaps with its length; then the connection ends so."""
+def ended_by(end: Callable[[ssl.SSLSocket], object], length: bool, status: int = 200) -> Callable[[Any], None]:
+    """A good answer, or one of this status, perhaps with its length; then the connection ends so."""
 
     def act(handler: Any) -> None:
         token = handler.command == "POST"
         body = json.dumps({"AccessToken": "token", "Expires": "3600"} if token else TENANT).encode()
-        handler.send_response_only(200)
+        handler.send_response_only(200 if token else status)
         if token or length:
             handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
@@ -94,3 +94,14 @@ def test_a_body_without_a_length_is_whole_only_where_tls_is_closed(
         ended = program("plan", "job.yaml", folder=job.folder, env=SECRETS | env)
     assert ended.code == code, ended.said
     assert ("it has no length, and TLS ended without close_notify" in ended.err) is bool(code)
+
+
+def test_a_refusal_keeps_its_status_however_the_connection_ends(job: Job) -> None:
+    ca = job.folder / "ca.pem"
+    authority()[0].cert_pem.write_to_path(ca)
+    with HttpServer(otherwise=ended_by(cut, length=False, status=403), context=server_context()) as cec:
+        job.configure(source=cec_source(cec.url, ca=ca, retries=0))
+        ended = program("plan", "job.yaml", folder=job.folder, env=SECRETS)
+    assert ended.code == 1
+    assert "403 Forbidden" in ended.err
+    assert "close_notify" not in ended.err

@@ -102,6 +102,19 @@ def test_what_its_owner_lets_go_of_passes_to_the_job_that_claims_it(job: Job) ->
     assert job.plan()["summary"]["stale"] == 1, "user 3 alone is left to the first job"
 
 
+def test_a_user_of_whom_nothing_is_its_owners_any_more_passes_to_the_job_that_claims_it(job: Job) -> None:
+    job.run("apply")
+    put(job, "employeeNumber: 1002", "employeeNumber: PAY-77")
+    put(job, "description: seat 1002\n", "")
+    job.agents([agent(1), agent(3)])
+    job.configure(limits={"agents_drop": "100%"})
+    for _ in range(2):
+        job.run("apply")
+    job.write("copy.json", job.read("agents.json").replace("1001", "1005").replace("user1", "user2"))
+    assert "another job" not in job.program("apply", "copy.yaml").out
+    assert "employeeNumber: 1005" in job.read("people.ldif")
+
+
 def test_a_job_whose_source_is_another_is_on_hold_until_it_is_released(job: Job) -> None:
     job.run("apply")
     job.write("elsewhere.json", job.read("agents.json"))

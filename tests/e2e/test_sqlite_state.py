@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from connector.state.migrations import FIRST, MIGRATIONS
+from connector.state.sqlite import Sqlite
 from tests.support.jobs import changed, file_source
 from tests.support.ldif_job import Job, agent
 from tests.support.program import Ended, ended, program, started
@@ -180,6 +182,16 @@ def test_a_state_that_is_no_database_is_left_alone_and_says_what_to_do(job: Job)
         )
         assert "free space" not in said
     assert job.read("mapping.yaml") == before
+
+
+def test_to_open_a_state_again_leaves_the_locks_of_a_process(tmp_path: Path) -> None:
+    """Whoever closes any handle of a file loses all of its POSIX locks on it (SQLite, How To Corrupt, section 2.2)."""
+    path = tmp_path / "state.db"
+    with closing(Sqlite(path)) as first, first.writing():
+        Sqlite(path).close()
+        line = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('begin immediate')"
+        other = subprocess.run([sys.executable, "-c", line, path], capture_output=True, text=True, check=False)
+    assert "locked" in other.stderr
 
 
 def test_a_damaged_state_is_to_be_restored(job: Job) -> None:

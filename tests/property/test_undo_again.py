@@ -661,7 +661,7 @@ def test_a_write_of_which_nothing_tells_whether_it_happened_is_not_taken_back(co
             mortal.apply(plan, death)
     undone = mortal.undo(plan.id)
     assert undone.plan.changes == ()
-    why = f"no answer tells whether that run wrote here, and this account cannot read {PASSWORD}; kept"
+    why = f"no answer tells whether that run wrote here, and nothing that is read tells of {PASSWORD}; kept"
     assert [each.why for each in undone.plan.problems] == [why]
     assert held(mortal, 0)[PASSWORD] in {(b"new",), (b"before-0",)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -30,6 +30,7 @@ from connector.model import (
     Problem,
     Result,
     Secret,
+    Unsettled,
     User,
     UserRef,
 )
@@ -85,7 +86,8 @@ class Undone:
     description: Description = DESCRIPTION
     ours: Mapping[str, Owned] = field(default_factory=dict)
     bobs: Mapping[str, Owned] = field(default_factory=dict)
-    past: Iterable[Past] = ()
+    past: Sequence[Past] = ()
+    open_: Collection[str] = ()
     holders: Collection[User] = ()
     compared: Holds = Holds.UNKNOWN
     fingerprints: Collection[str] = ()
@@ -99,7 +101,7 @@ class Undone:
             SimpleNamespace(
                 owned=lambda: owned, confirmed=lambda users: {ref.id: some for ref, some in owned},
                 past=lambda users: {ANN.id: self.past}, others=list, agents=lambda users: {}, excluded=dict,
-                unsettled=list, late=list,
+                unsettled=lambda: [Unsettled(run, "there", ANN, ("mail",)) for run in self.open_], late=list,
                 fingerprint_of=lambda user, name: "f" if name in self.fingerprints else None,
             ),
         )  # fmt: skip
@@ -212,13 +214,24 @@ def test_of_a_write_of_which_nobody_knows_the_user_as_it_is_tells(known: dict[st
     assert bool(plan.changes) is taken_back
 
 
+@pytest.mark.parametrize(("open_", "taken_back"), [(("first",), False), ((), True), (("later",), True)])
+def test_what_an_open_write_elsewhere_may_have_brought_is_not_taken_back(
+    open_: tuple[str, ...], *, taken_back: bool
+) -> None:
+    """As a resumed run judges it: an earlier one may have written it at another server."""
+    mail = put("mail", "a")
+    of = Undone([shows(mail="a")], past=[("first", "there", mail), ("run", "here", mail)], open_=open_)
+    plan = of.plan(wrote(mail, put("pager", "8"), outcome=None))
+    assert bool(plan.changes) is taken_back
+
+
 @pytest.mark.parametrize(
     ("now", "more", "since", "why"),
     [
         ([], (), (), "the user is gone, or outside base and filter"),
         ([], (), ("hidden",), "the user is gone, or outside base and filter"),
-        ([shows()], (), (), "this account cannot read hidden, word"),
-        ([shows()], (), ("hidden",), "this account cannot read word"),
+        ([shows()], (), (), "nothing that is read tells of hidden, word"),
+        ([shows()], (), ("hidden",), "nothing that is read tells of word"),
         ([shows()], (), ("hidden", "word"), None),
         ([shows()], (put("mail", "a"),), (), None),  # what is shown tells: it did not happen
     ],
