@@ -79,19 +79,23 @@ def aftermath(
     if not told:
         return None
     at = server or description.server
+    # what other runs may have brought to this server, or taken away from it, does not tell of this one
     others = ((whose, each) for whose, where, each in past if elsewhere or where not in ("", at))
-    around = [each for whose, each in others if whose != run and (elsewhere or whose in open_)]
+    brought = [each for whose, each in others if whose != run and (elsewhere or whose in open_)]
     done = [each for each in past if _changes(each[2])]
-    news = tuple(
+    telling = tuple(
         each
         for each in change.attributes
-        if not (_was(each, around, description) if _puts(each) else elsewhere)
+        if not (_was(each, brought, description) if _puts(each) else elsewhere)
         and not _cleared(each, (at, run), ours, done, description)
     )
+    # nor does a value that this job is known to have written; but for one of which this server had heard before
     unheard = _unheard(at, run, past)
     since = {name: owned for name, owned in ours.items() if elsewhere or owned.run in unheard}
     whole, put = (
-        testimony((each for each in news if not _ours(each, run, known, description)), user, description, fingerprint)
+        testimony(
+            (each for each in telling if not _ours(each, run, known, description)), user, description, fingerprint
+        )
         for known in (since, ours)
     )
     if all(told) and (whole or not (elsewhere or _unseen(change, user, description, fingerprint))):
@@ -99,9 +103,10 @@ def aftermath(
     if any(put):
         why = "not confirmed at first; it was written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
+    # what a later run has changed since tells neither way
     later = {each.name for _, _, each in _after(run, done)}
     left = tuple(each for each in change.attributes if each.name not in later)
-    doubt = around and any(told) and not any(_untouched(each, user, description, fingerprint) for each in left)
+    doubt = brought and any(told) and not any(_untouched(each, user, description, fingerprint) for each in left)
     if elsewhere or doubt or all(testimony(left, user, description, fingerprint)):
         return None
     return Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
