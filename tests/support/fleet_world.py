@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tests.support.jobs import job_file, ldap_directory
 from tests.support.ldap_server import free_port
@@ -84,7 +85,7 @@ class FleetWorld:
         self.temporal = temporal
         self.namespace = temporal.namespace()
         self.postgres = postgres
-        self.database = f"fleet{free_port()}"
+        self.database = f"fleet_{uuid4().hex}"
         self.state = postgres.create(self.database)
         self.workers: list[Worker] = []
         folder.mkdir(parents=True, exist_ok=True)

@@ -177,8 +177,6 @@ def test_what_the_schema_makes_less_sure_is_said() -> None:
     [
         ({}, {}, {"stale": "clear"}, None),
         ({"pager": True}, {}, {}, "writing"),
-        ({"pager": True}, {"owns": "*"}, {}, "writing"),
-        ({"pager": True}, {"owns": "cec-*"}, {"stale": "clear"}, None),  # the filter is about values of others
         ({"pager": False}, {}, {}, None),
         ({"pager": False}, {"when_absent": "clear"}, {}, "clearing"),
         ({"pager": False}, {"unique": True}, {}, "clearing"),  # users who swap values: one lets go first

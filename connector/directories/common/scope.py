@@ -95,7 +95,10 @@ class Scope:
 
 
 def filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool]:
-    """As of `Description.filtered`. Object classes are only added, so that a filter which asks for one stays true."""
+    """As of `Description.filtered`. Object classes are only added, so that a filter which asks for one stays true.
+
+    An item that asks for a value is left out: whether a write makes it false is seen when its user is written.
+    """
     found: dict[str, bool] = {}
     for item, negated in items(filter_):
         wanted = item.attribute or ""
@@ -104,9 +107,9 @@ def filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool]:
             lost = (name for name in view.object_classes if negated and low in {None, *schema.superclasses(name)})
             found |= dict.fromkeys(lost, True)
             continue
-        for name in view.attributes if wanted else ():
+        for name in view.attributes if isinstance(item, Present) else ():
             if schema.falls_under(name, wanted):
-                found[name] = found.get(name, False) or negated or not isinstance(item, Present)
+                found[name] = found.get(name, False) or negated
     return found
 
 

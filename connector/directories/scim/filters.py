@@ -35,12 +35,12 @@ _TEXTUAL: Final[dict[str, Rule]] = {"co": contains, "sw": str.startswith, "ew": 
 class Filter:
     """A filter as a test of resources. Raises FileError for what is none.
 
-    `paths`: every attribute that it looks at; `kept`: whether a write that leaves a value there keeps it true.
+    `paths`: every attribute that it looks at.
     """
 
     def __init__(self, text: str) -> None:
         self.paths: list[Path] = []
-        self.kept: list[bool] = []
+        self._present: list[tuple[Path, bool]] = []
         self._negated = False
         self._exact: Exact = lambda _: False
         if text.strip() == EVERYBODY:
@@ -57,10 +57,10 @@ class Filter:
     def looks_at(self, names: Iterable[str]) -> dict[str, bool]:
         """Of these attributes, as of `Description.filtered`."""
         found: dict[str, bool] = {}
-        for path, kept in zip(self.paths, self.kept, strict=True):
+        for path, negated in self._present:
             for name in names:
                 if _meet(path, Path.parse(name)):
-                    found[name] = found.get(name, False) or not kept
+                    found[name] = found.get(name, False) or negated
         return found
 
     def judge_by(self, exact: Exact) -> None:
@@ -131,8 +131,8 @@ class Filter:
         whole = Path.parse(named)
         self.paths.append(whole)
         operator = self._take().lower()
-        lasts = operator == "pr" or (operator == "eq" and whole.whole.lower() == SCHEMAS)
-        self.kept.append(lasts and not self._negated)
+        if operator == "pr" or (operator == "eq" and whole.whole.lower() == SCHEMAS):
+            self._present.append((whole, self._negated))
         if operator == "pr":
             return lambda held: next(path.values(held), None) is not None
         wanted = _value(self._take())

@@ -109,17 +109,12 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
 
 
 def _leaving(mapping: Mapping, description: Description) -> Iterator[str]:
-    """What the mapping writes and the job's filter looks at: who leaves the filter by a write is out of its reach.
-
-    Where only a part of an attribute's values is ours, a filter that asks for a value asks for one of the others.
-    """
-    emptied = {each.name for each in mapping.attributes if each.unique or each.when_absent == "clear"}
-    shared = {each.name for each in mapping.attributes if each.owns not in (None, patterns.ALL)}
-    written = [(each.name, each.line) for each in mapping.attributes]
-    added = [(name, mapping.class_lines.get(name, 0)) for name in mapping.object_classes]
-    for name, line in (*written, *added):
+    """What the mapping writes and the job's filter looks at: who leaves the filter by a write is out of its reach."""
+    written = [(each.name, each.line, each.unique or each.when_absent == "clear") for each in mapping.attributes]
+    added = [(name, mapping.class_lines.get(name, 0), False) for name in mapping.object_classes]
+    for name, line, emptied in (*written, *added):
         by_any = description.filtered.get(name)
-        if (by_any and name not in shared) or (by_any is False and (name in emptied or mapping.clears)):
+        if by_any or (by_any is False and (emptied or mapping.clears)):
             write = f"writing {name}" if by_any else f"clearing {name}"
             why = f"{write} can take a user out of the job's `filter`, so nobody could verify or undo that write"
             yield f"{_at(mapping, line)}: {why}. Remove {name} from the filter, or remove this line"
