@@ -442,6 +442,17 @@ def test_an_envelope_s_text_repeats_no_password_of_the_same_answer(password: str
         assert [each for each in shown if CANARY in each.lower() or "908172" in each or "<secret>" not in each] == []
 
 
+def test_a_password_of_one_digit_stays_in_the_code_of_the_result() -> None:
+    assert "resultCode 17: bad value" in refusal(
+        body(GOOD | {"sipPwd": "1"}, resultCode="17", resultMessage="bad value")
+    )
+
+
+@pytest.mark.timeout(20)
+def test_a_long_string_of_what_passwords_are_called_is_searched_in_one_pass() -> None:
+    assert "boom" in refusal(body(GOOD, resultCode="7", resultMessage="boom", note="pwd" * 200_000))
+
+
 @pytest.fixture
 def _collector_on_afterwards() -> Iterator[None]:
     yield
