@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -36,19 +35,16 @@ from connector.reconcile.checks.limits import Whole, too_many
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
-from connector.reconcile.diff.standing import aftermath, secret_stands, testimony, unsettled
+from connector.reconcile.diff.standing import secret_stands, unsettled
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.questions import Brief, Find, Planning, Read, ask, compared
+from connector.reconcile.undo_outcomes import GONE, Written, result, untold
 
-Written = tuple[Change, Result | None, str, str]
-"""A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it. All its values of this user are kept"
-_GONE: Final = "the user is gone, or outside base and filter"
-_UNTOLD: Final = "no answer tells whether that run wrote here, and {why}; kept"
 _SPARED: Final = "on the exclude list; the values of that run are kept"
 _UNREADABLE: Final = "this account cannot read it, so it may have changed since that run"
 _STAYS: Final = "kept. Grant the right to read it and rerun the undo, or remove it by hand"
@@ -76,20 +72,20 @@ def undo(
     open_ = defaultdict[str, set[str]](set)
     for each in brief.memory.unsettled():
         open_[each.user.id].add(each.run)
-    results = [(step[0], _result(step, now, brief, open_[step[0].user.id])) for step in steps]
+    results = [(step[0], result(step, now, brief, open_[step[0].user.id])) for step in steps]
     written = folded(change for change, result in results if result is Result.WRITTEN)
     unknown = folded(change for change, result in results if result is None)
     server = brief.description.server
     elsewhere = {change.user.id: wrote for change, _, wrote, _ in steps if wrote not in ("", server)}
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
-    problems = list(_untold(unknown, written, now, brief, since))
+    problems = list(untold(unknown, written, now, brief, since))
     naming, exclude = Naming(brief.description), exclude.remembering(brief.memory.excluded())
     spared = exclude.spares(naming)
     for change in written:
         user = now.get(change.user.id)
         if user is None or (user.disabled and change.agent is not None):
-            problems.append(Problem("undo", f"{_GONE}; kept", agent=change.agent, users=(change.user.name,)))
+            problems.append(Problem("undo", f"{GONE}; kept", agent=change.agent, users=(change.user.name,)))
             continue
         if spared(change.agent, user.ref) or spared(None, change.user):  # by its name of now, or of then
             problems.append(Problem("exclude", _SPARED, agent=change.agent, users=(user.name,)))
@@ -131,47 +127,6 @@ def _unprotected(exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]) 
     lost = [entry for entry, ids in exclude.named(now, naming).items() if not ids]
     lost = [entry for entry in lost if not any(map(naming.among([entry]), then))]
     return (yield from unprotected(exclude, naming, lost))
-
-
-def _result(step: Written, now: Mapping[str, User], brief: Brief, open_: Collection[str]) -> Result | None:
-    """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells.
-
-    `open_`: the runs that have an open write of that user.
-    """
-    change, outcome, server, run = step
-    if outcome is not None:
-        return outcome
-    id_ = change.user.id
-    ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_]).get(id_, ())
-    earlier = takewhile(lambda whose: whose != run, (whose for whose, _, _ in past))
-    told = aftermath(
-        change, now.get(id_), brief.description, brief.fingerprint,
-        server=server, run=run, ours=ours.get(id_, {}), past=past, open_=set(earlier).intersection(open_),
-    )  # fmt: skip
-    return told.result if told else None
-
-
-def _untold(
-    unknown: Iterable[Change],
-    written: Iterable[Change],
-    now: Mapping[str, User],
-    brief: Brief,
-    since: Mapping[str, Collection[str]],
-) -> Iterator[Problem]:
-    """Users whom the run may have written, where what this account sees does not tell."""
-    named = {change.user.id for change in written}
-    for change in unknown:
-        user, overtaken = now.get(change.user.id), since.get(change.user.id, ())
-        hidden = [
-            each.name
-            for each in change.attributes
-            if user is not None
-            and not (each.name in overtaken or each.name == OBJECT_CLASS)
-            and not testimony((each,), user, brief.description, brief.fingerprint)
-        ]
-        why = f"nothing that is read tells of {', '.join(hidden)}" if user else _GONE
-        if hidden or (user is None and change.user.id not in named):
-            yield Problem("undo", _UNTOLD.format(why=why), change.agent, (change.user.name,))
 
 
 def folded(steps: Iterable[Change]) -> list[Change]:

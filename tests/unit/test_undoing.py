@@ -40,7 +40,8 @@ from connector.reconcile.equality import digest
 from connector.reconcile.mapping import AttributeRule, Mapping as Rules
 from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.questions import Brief, Compare, Find, Read, Search
-from connector.reconcile.undoing import Written, undo
+from connector.reconcile.undo_outcomes import Written
+from connector.reconcile.undoing import undo
 from tests.support.worlds import NO_LIMITS
 
 ANN, BOB = UserRef("1", "uid=ann"), UserRef("2", "uid=bob")
