@@ -8,6 +8,7 @@ import h11
 
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
 from connector.net.connection import ProxyError
+from connector.net.quoting import phrase
 from connector.regex import regex
 
 FAULTS: Final = (OSError, ProxyError, h11.ProtocolError, ValueError)
@@ -31,8 +32,6 @@ def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> I
     if isinstance(error, h11.ProtocolError) or not isinstance(error, OSError | ProxyError):
         return MalformedError("this address or these headers are invalid for HTTP", where=where)
     if isinstance(error, ProxyError):
-        from connector.net.quoting import phrase  # noqa: PLC0415  # of use only after an answer of a proxy's
-
         (status,), scheme = error.args, where.partition(":")[0].upper()
         said = f"the proxy of the environment ({scheme}_PROXY) refused or failed: {phrase(status)}"
         if status == 407:  # not asked again: that could lock the account

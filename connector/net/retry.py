@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -19,8 +20,6 @@ def seconds_to_wait(attempt: int, headers: Mapping[str, str] | None = None, *, l
     asked = retry_after(headers) if headers is not None else None
     if asked is not None:
         return asked
-    import random  # noqa: PLC0415  # of use only before a request is tried again, which few runs do
-
     return random.uniform(0, min(longest, 2.0 ** (attempt - 1)))  # noqa: S311  # a pause, not a secret
 
 

@@ -304,8 +304,8 @@ class Receiver:
     def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # nobody can ask a receiver what it holds
         return set()
 
-    def last(self, job: str, safe: Link, lines: int | None = None) -> Link | None:  # noqa: ARG002  # nobody can ask a receiver for its last record
-        return None
+    def last(self, _job: str, _safe: Link, _lines: int | None = None) -> Link | None:
+        return None  # nobody can ask a receiver for its last record
 
     def ends_within_a_line(self) -> bool:
         return False
