@@ -46,6 +46,7 @@ _CONNECTIONS: Final = {
     "HandshakeFailure": _CUT,
     "AlertReceived": _CUT,
     "transport error": _CUT,
+    "connection closed": _CUT,
 }
 _DENIED: Final = {RPCStatusCode.UNAUTHENTICATED: "log-in refused", RPCStatusCode.PERMISSION_DENIED: "no permission"}
 _WORDS: Final = ("Unauthenticated", "PermissionDenied")
@@ -84,7 +85,7 @@ async def connect(fleet: LoadedFleet) -> Client:
                 SECONDS,
             )
         except RuntimeError as fault:
-            raise _unconnected(str(fault), fleet) from None
+            raise unconnected(str(fault), fleet) from None
         try:
             await client.workflow_service.describe_namespace(
                 DescribeNamespaceRequest(namespace=settings.namespace), timeout=CALL
@@ -112,7 +113,7 @@ def _tls(tls: Tls) -> TLSConfig:
     return TLSConfig(server_root_ca_cert=ca, domain=tls.server_name, client_cert=cert, client_private_key=key)
 
 
-def _unconnected(said: str, fleet: LoadedFleet) -> Exception:
+def unconnected(said: str, fleet: LoadedFleet) -> Exception:
     """What a failed connection is here. The SDK tells kinds of it by words alone."""
     address, tls = fleet.settings.address, fleet.settings.tls
     for word, why in _CERTIFICATES.items():
