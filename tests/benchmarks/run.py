@@ -48,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sizes", default="10000,100000", help="users in the directory, with commas (up to 1000000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every contest (at a million users 3 at most)")
     parser.add_argument("--works", default=",".join(WORKS), help="those of %(default)s that are wanted")
+    parser.add_argument("--changes", type=int, default=writing.CHANGES, help="those of an apply (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="10,000 users, 3 rounds: is it all in order?")
     parser.add_argument(
         "--rivals", type=_command, metavar="PYTHON", help="let the rivals take part, which this Python has"
@@ -80,7 +81,7 @@ def _figures(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
             _say(f"{name}, {users:,} users")
             durable = name == "durable"
             few = min(3, rounds) if durable else rounds
-            count = 1_000 if options.quick and durable else writing.CHANGES
+            count = 1_000 if options.quick and durable else options.changes
             yield from writing.apply(
                 _made(folder / name), users, few, durable=durable, count=count, python=options.rivals
             )
