@@ -41,6 +41,11 @@ class AttributeChange(Struct, frozen=True, gc=False):
     absent: bool = False
     form: Form | None = None
 
+    @property
+    def sets(self) -> bool:
+        """Whether there is to be a value; otherwise the attribute is cleared."""
+        return bool(self.new or self.fingerprint)
+
 
 class AgentRef(Struct, frozen=True, order=True, gc=False):
     """An agent by the two numbers it is known by; either may be missing from a record that cannot be read."""

@@ -167,7 +167,7 @@ class History:
         for each in (step(row, sealer, self._database.where) for row in self._database.rows(STEPS + firsts, run, run)):
             number, change = undos.get(each.run, 0), each.change
             for one in change.attributes:
-                fills = one.new or one.fingerprint or change.part is Part.REST
+                fills = one.sets or change.part is Part.REST
                 last = back if fills and number else alone
                 key = change.user.id, one.name
                 last[key] = max(last.get(key, 0), number)

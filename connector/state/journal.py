@@ -220,7 +220,7 @@ class Ours:
             return Taken(user, each, self._job)
         shown = user.id in now and not each.secret and each.name != OBJECT_CLASS
         there = now[user.id].values.get(each.name, ()) if shown else ()
-        if not (each.new or each.fingerprint):
+        if not each.sets:
             return Taken(user, each, None, there=there)
         if not self._takes_back:
             return Taken(user, each, self._job, there=there)

@@ -122,7 +122,7 @@ class DirectoryMemory(JobNotes):
         overtaken = self._overtaken(by_itself=False)
         for run, _, _, user, attributes in self._open("job = ? and kind = 'apply'", self._job):
             for each in past_of(attributes, run, self._database.where):
-                stays = each.name == OBJECT_CLASS or not (each.new or each.fingerprint)
+                stays = each.name == OBJECT_CLASS or not each.sets
                 if stays or overtaken(self._job, run, user.id, each.name, each.pattern):
                     continue
                 _, known = found.setdefault(user.id, (user, {}))
@@ -284,7 +284,7 @@ class DirectoryMemory(JobNotes):
             runs = {name: each.run for name, each in row.attributes.items() if (id_, name.lower()) in slots}
             past = self.past([id_]).get(id_, ()) if runs else ()
             heard = ((run, each) for run, at, each in past if at in ("", server))
-            had = {(run, each.name.lower()) for run, each in heard if each.new or each.fingerprint}
+            had = {(run, each.name.lower()) for run, each in heard if each.sets}
             left = {name: each for name, each in row.attributes.items() if (runs.get(name), name.lower()) not in had}
             if len(left) < len(row.attributes):
                 rows.append(replace(row, attributes=left))
