@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -11,10 +12,11 @@ from msgspec.structs import replace
 
 from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
-from connector.model import Change, Description, Outcome, Owned, Past, Result, User
-from connector.reconcile.diff.standing import aftermath, as_known, explained, testimony
+from connector.model import Change, Description, Outcome, Result, User
+from connector.reconcile.diff.standing import Shown
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.questions import Slot
+from connector.reconcile.unanswered import Unanswered
 from connector.run.context import Context
 from connector.state.journal_rows import Step, among, part_of, without
 
@@ -95,26 +97,29 @@ class Recovery:
         left: list[Step] = []
         fewer: list[Step] = []
         told: dict[_Write, frozenset[str]] = {}
-        where, still = self._description, dict[str, set[str]]()
+        where, still = self._description, defaultdict[str, set[str]](set)
         for step in steps:
             id_ = step.change.user.id
-            user, ours = users.get(id_), confirmed.get(id_, {})
-            outcome = self._outcome(step, user, ours, pasts.get(id_, ()), still.get(id_, ())) if user else None
+            if id_ not in users:
+                still[id_].add(step.run)
+                left.append(step)
+                continue
+            server = "" if self._may_have(step) else step.server
+            ours, past, open_ = confirmed.get(id_, {}), pasts.get(id_, ()), frozenset(still[id_])
+            write = Unanswered(step.change, self._shown(users[id_]), step.run, server, ours, past, open_)
+            outcome = _outcome(write)
             if outcome is None or outcome.result is not Result.SKIPPED:
-                still.setdefault(id_, set()).add(step.run)
-            if user and outcome and outcome.result is Result.SKIPPED and among(step.server, where.server):
+                still[id_].add(step.run)
+            elif among(step.server, where.server):
                 fewer.append(replace(step, server=without(step.server, where.server)))
                 left.append(fewer[-1])
-            elif user and outcome:
-                change = as_known(step.change, user, where, self._context.fingerprint)
-                found.append((replace(step, change=change), outcome))
+                continue
+            if outcome:
+                found.append((replace(step, change=write.as_written()), outcome))
             else:
                 left.append(step)
-                if user and self._may_have(step):
-                    told[_write(step)] = explained(
-                        step.change, user, where, self._context.fingerprint,
-                        run=step.run, ours=ours, alone=step.server in ("", where.server),
-                    )  # fmt: skip
+                if not server:
+                    told[_write(step)] = write.closed(alone=step.server in ("", where.server))
         self._context.state.note_servers(fewer)
         self._keep(self._once(found, Settled()), users)
         unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
@@ -179,7 +184,7 @@ class Recovery:
         for step in unwritten:
             user = now.get(step.change.user.id)
             before = user and _before(user, own.get(user.id))
-            told = before and testimony(step.change.attributes, before, self._description, self._context.fingerprint)
+            told = before and self._shown(before).answers(step.change.attributes)
             if user and told and all(told):
                 why = "not confirmed at first; the values are there after all"
                 found.append((step, Outcome(user.ref, Result.WRITTEN, why)))
@@ -198,17 +203,8 @@ class Recovery:
         """Whether it may have been sent to the server that is asked now."""
         return not step.server or without(step.server, self._description.server) != step.server
 
-    def _outcome(
-        self, step: Step, user: User, ours: Mapping[str, Owned], past: Sequence[Past], open_: Collection[str]
-    ) -> Outcome | None:
-        """What became of a write, by how its user is now; None: nothing tells. `open_`: as of `aftermath`."""
-        outcome = aftermath(
-            step.change, user, self._description, self._context.fingerprint,
-            server="" if self._may_have(step) else step.server, run=step.run, ours=ours, past=past, open_=open_,
-        )  # fmt: skip
-        if outcome is None and _under_another_key(step.change, user):
-            return Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
-        return outcome
+    def _shown(self, user: User) -> Shown:
+        return Shown(user, self._description, self._context.fingerprint)
 
     def _moot(self, settled: Settled) -> frozenset[Slot]:
         """Secrets that were to be cleared, of which nothing is ours any more: no later run asks about one.
@@ -257,9 +253,12 @@ class Recovery:
             self._context.observer.outcome(step.change, outcome, step.run)
 
 
-def _under_another_key(change: Change, user: User) -> bool:
-    """Whether the user shows all of a change, and no fingerprint tells whether that is what was written."""
-    return all(each.fingerprint == UNKEYED and each.name in user.values for each in change.attributes)
+def _outcome(write: Unanswered) -> Outcome | None:
+    """What became of a write; None: nothing tells."""
+    outcome, user, attributes = write.outcome(), write.shown.user, write.change.attributes
+    if outcome is None and all(each.fingerprint == UNKEYED and each.name in user.values for each in attributes):
+        return Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)  # what it shows may be what was written
+    return outcome
 
 
 def _superseded(step: Step) -> Outcome:

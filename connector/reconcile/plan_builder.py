@@ -31,7 +31,6 @@ from connector.reconcile.checks.limits import Whole, refusals
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
-from connector.reconcile.diff.standing import unsettled
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.diff.unseen import Unseen, judge_alike
 from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
@@ -44,6 +43,7 @@ from connector.reconcile.questions import Brief, Find, Planning, Preflight, Slot
 from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.leavers import emptied
 from connector.reconcile.stale.other_jobs import OtherJobs
+from connector.reconcile.unanswered import unsettled
 
 UNSHOWN = (
     "the directory accepted the last value and shows none. Probably this account may not read it. Nothing more is "

@@ -7,8 +7,9 @@ from itertools import takewhile
 from typing import Final
 
 from connector.model import OBJECT_CLASS, Change, Problem, Result, User
-from connector.reconcile.diff.standing import aftermath, testimony
+from connector.reconcile.diff.standing import Shown
 from connector.reconcile.questions import Brief
+from connector.reconcile.unanswered import Unanswered
 
 Written = tuple[Change, Result | None, str, str]
 """A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
@@ -22,15 +23,13 @@ def result(step: Written, now: Mapping[str, User], brief: Brief, open_: Collecti
     `open_`: the runs that have an open write of that user.
     """
     change, outcome, server, run = step
-    if outcome is not None:
-        return outcome
     id_ = change.user.id
+    if outcome is not None or id_ not in now:
+        return outcome  # who is gone may be out of reach for a while, as somebody who is disabled or was moved
     ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_]).get(id_, ())
     earlier = takewhile(lambda whose: whose != run, (whose for whose, _, _ in past))
-    told = aftermath(
-        change, now.get(id_), brief.description, brief.fingerprint,
-        server=server, run=run, ours=ours.get(id_, {}), past=past, open_=set(earlier).intersection(open_),
-    )  # fmt: skip
+    shown, still = Shown(now[id_], brief.description, brief.fingerprint), set(earlier).intersection(open_)
+    told = Unanswered(change, shown, run, server, ours.get(id_, {}), past, still).outcome()
     return told.result if told else None
 
 
@@ -50,7 +49,7 @@ def untold(
             for each in change.attributes
             if user is not None
             and not (each.name in overtaken or each.name == OBJECT_CLASS)
-            and not testimony((each,), user, brief.description, brief.fingerprint)
+            and Shown(user, brief.description, brief.fingerprint).stands(each) is None
         ]
         why = f"nothing that is read tells of {', '.join(hidden)}" if user else GONE
         if hidden or (user is None and change.user.id not in named):

@@ -35,12 +35,13 @@ from connector.reconcile.checks.limits import Whole, too_many
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
-from connector.reconcile.diff.standing import secret_stands, unsettled
+from connector.reconcile.diff.standing import secret_stands
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.questions import Brief, Find, Planning, Read, ask, compared
+from connector.reconcile.unanswered import unsettled
 from connector.reconcile.undo_outcomes import GONE, Written, result, untold
 
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
@@ -13,15 +15,17 @@ from connector.model import (
     Description,
     Equality,
     Held,
+    Outcome,
     Owned,
     Result,
     Secret,
     User,
     UserRef,
 )
-from connector.reconcile.diff.standing import aftermath, as_known, explained, stands
+from connector.reconcile.diff.standing import Shown, stands
 from connector.reconcile.digests import UNKEYED, fingerprinter
 from connector.reconcile.equality import digest, key, plain
+from connector.reconcile.unanswered import Unanswered
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}
@@ -40,10 +44,15 @@ def password(new: str = "", *, name: str = "unseen", seen: bool = False) -> Attr
     return AttributeChange(name, (), (Secret(new),) if new else (), secret=True, seen=seen, fingerprint=print_)
 
 
+def judged(change: Change, user: User, description: Description = SHOWN, **known: Any) -> Outcome | None:
+    """What became of a change, by how the user is now and what is `known` of it."""
+    return Unanswered(change, Shown(user, description, PRINT), **known).outcome()
+
+
 def became(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> tuple[Result, str] | None:
     """What is found out by a user that shows these values."""
     held = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
-    told = aftermath(Change(ANN, None, 1, attributes), User(ANN.id, ANN.name, held), SHOWN, PRINT)
+    told = judged(Change(ANN, None, 1, attributes), User(ANN.id, ANN.name, held))
     return (told.result, told.why) if told else None
 
 
@@ -139,15 +148,11 @@ def test_object_classes_are_judged_where_the_user_shows_some() -> None:
     assert became(put("objectClass", old=("cecAgent",)), objectClass=("top",)) == WRITTEN
 
 
-def test_of_a_user_that_is_gone_nothing_tells_for_it_may_be_out_of_reach() -> None:
-    assert aftermath(Change(ANN, None, 1, (put("mail", "a"),)), None, SHOWN, PRINT) is None
-
-
 def test_where_nothing_is_asked_for_nothing_is_known() -> None:
     assert became() is None
     described = replace(SHOWN, attributes={})
     change = Change(ANN, None, 1, (put("mail", "a"),))
-    assert aftermath(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, PRINT) is None
+    assert judged(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described) is None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +172,7 @@ def test_what_was_ours_before_does_not_prove_a_later_write(
     change = Change(ANN, None, 1, (put("mail", "a"), put("pager", "7")))
     described = replace(SHOWN, server="here")
     ours = {"mail": owned} if known else {}
-    told = aftermath(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, PRINT, server=server, ours=ours)
+    told = judged(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, server=server, ours=ours)
     assert (told and (told.result, told.why)) == expected
 
 
@@ -178,7 +183,7 @@ def test_what_was_there_before_another_run_proves_nothing_at_a_server_that_may_l
     past = [("1", "here", put("mail", "b", old=("a",))), ("2", server, put("mail", "a", old=("b",)))]
     change = Change(ANN, None, 1, (past[1][2],))
     user = User(ANN.id, ANN.name, {"mail": ("a",)})
-    told = aftermath(change, user, replace(SHOWN, server="here"), PRINT, server=server, run="2", past=past)
+    told = judged(change, user, replace(SHOWN, server="here"), server=server, run="2", past=past)
     assert (told and (told.result, told.why)) == expected
 
 
@@ -188,8 +193,8 @@ def test_what_was_there_before_another_run_proves_nothing_at_a_server_that_may_l
 def test_a_value_that_was_taken_away_at_another_server_proves_no_write_here(where: str, result: Result) -> None:
     cleared = AttributeChange("mail", ("a",), ())
     change = Change(ANN, None, 1, (cleared, put("pager", "7")))
-    told = aftermath(
-        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"), PRINT,
+    told = judged(
+        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", where, cleared), ("2", "here", cleared)],
     )  # fmt: skip
     assert told is not None
@@ -197,13 +202,13 @@ def test_a_value_that_was_taken_away_at_another_server_proves_no_write_here(wher
 
 
 def found_out(
-    change: AttributeChange, held: Held | tuple[Held, ...], *, server: str, run: str = "2", **known: object
+    change: AttributeChange, held: Held | tuple[Held, ...], *, server: str, run: str = "2", **known: Any
 ) -> Result | None:
     """What became of one attribute's change, by a user that shows this."""
     values = held if isinstance(held, tuple) else (held,)
     user = User(ANN.id, ANN.name, {change.name: values})
-    told = aftermath(
-        Change(ANN, None, 1, (change,)), user, replace(SHOWN, server="here"), PRINT, server=server, run=run, **known,  # type: ignore[arg-type]
+    told = judged(
+        Change(ANN, None, 1, (change,)), user, replace(SHOWN, server="here"), server=server, run=run, **known,
     )  # fmt: skip
     return told.result if told else None
 
@@ -259,7 +264,8 @@ def test_object_classes_that_another_run_has_changed_prove_nothing_at_a_server_t
 def known(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> list[tuple[str, str | None]]:
     """By attribute the fingerprint of what is known of a change, where the user shows these values."""
     held = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
-    found = as_known(Change(ANN, None, 1, attributes), User(ANN.id, ANN.name, held), SHOWN, PRINT)
+    change, shown = Change(ANN, None, 1, attributes), Shown(User(ANN.id, ANN.name, held), SHOWN, PRINT)
+    found = Unanswered(change, shown).as_written()
     assert (found.user, found.rule) == (ANN, 1)
     return [(each.name, each.fingerprint) for each in found.attributes]
 
@@ -289,8 +295,8 @@ def test_a_password_that_was_taken_away_at_another_server_proves_no_write_here(
 ) -> None:
     """One that was set there, also by another key, was not taken away."""
     change = Change(ANN, None, 1, (password(name="secret"), put("pager", "7")))
-    told = aftermath(
-        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"), PRINT,
+    told = judged(
+        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", "there", before)],
     )  # fmt: skip
     assert told is not None
@@ -316,8 +322,8 @@ def test_values_that_another_run_is_known_to_have_written_are_all_of_them_or_pro
 
 def test_that_another_run_wrote_an_attribute_does_not_mean_that_it_took_it_away() -> None:
     change = Change(ANN, None, 1, (put("mail", old=("a",)), put("pager", "7")))
-    told = aftermath(
-        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"), PRINT,
+    told = judged(
+        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"),
         server="here", run="2", ours={"mail": Owned("1", ())},
     )  # fmt: skip
     assert told is not None
@@ -343,8 +349,8 @@ def test_what_another_run_explains_does_not_tell_of_what_is_not_shown(
     """Of a password least: it would be ours without having been written."""
     mail = put("mail", old=("a",)) if how == "cleared" else put("mail", "a")
     held: dict[str, tuple[Held, ...]] = {} if how == "cleared" else {"mail": ("a",)}
-    told = aftermath(
-        Change(ANN, None, 1, (mail, unseen)), User(ANN.id, ANN.name, held), replace(SHOWN, server="here"), PRINT,
+    told = judged(
+        Change(ANN, None, 1, (mail, unseen)), User(ANN.id, ANN.name, held), replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", "there", mail)],
         ours={"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))} if how == "ours" else {},
     )  # fmt: skip
@@ -369,8 +375,8 @@ def test_what_a_server_had_heard_of_before_explains_nothing_that_was_planned_sin
     """An object class beside a password was not there, whatever else the job had written to its user."""
     written = put("mail", "a")
     change = Change(ANN, None, 1, (put(name, "a"), password("canary")))
-    told = aftermath(
-        change, User(ANN.id, ANN.name, {name: ("a",)}), replace(SHOWN, server="here"), PRINT,
+    told = judged(
+        change, User(ANN.id, ANN.name, {name: ("a",)}), replace(SHOWN, server="here"),
         server="here", run="2", past=[(run, where if run == "1" else "here", written) for run in order],
         ours={"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))},
     )  # fmt: skip
@@ -385,7 +391,7 @@ def test_what_stands_and_is_nobodys_or_another_runs_leaves_nothing_open() -> Non
 
     def closed(run: str, *, alone: bool = True, **held: Held) -> frozenset[str]:
         user = User(ANN.id, ANN.name, {name: (value,) for name, value in held.items()})
-        return explained(change, user, SHOWN, PRINT, run=run, ours=ours, alone=alone)
+        return Unanswered(change, Shown(user, SHOWN, PRINT), run, ours=ours).closed(alone=alone)
 
     assert closed("2", mail="a") == {"mail", "pager"}
     assert closed("1", mail="a") == {"pager"}, "its own"
@@ -410,9 +416,9 @@ def test_what_an_open_write_elsewhere_may_have_brought_does_not_tell(
     """The value has come from there; where another one is as before, nothing was written here."""
     mail = put("mail", "a")
     held: dict[str, tuple[Held, ...]] = {"mail": ("a",), "pager": (pager,) if pager else ()}
-    told = aftermath(
+    told = judged(
         Change(ANN, None, 1, (mail, put("pager", "7"), password())), User(ANN.id, ANN.name, held),
-        replace(SHOWN, server="here"), PRINT,
+        replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", where, mail), ("1", where, put("pager", "7"))][: 2 if pager == "7" else 1],
         open_=open_,
     )  # fmt: skip
@@ -433,8 +439,8 @@ def test_a_value_that_a_known_write_elsewhere_has_replaced_was_not_taken_away_he
     other: AttributeChange, owner: str, result: Result | None
 ) -> None:
     change = Change(ANN, None, 1, (put("pager", old=("7",)), password("canary")))
-    told = aftermath(
-        change, User(ANN.id, ANN.name, {"pager": ("8",)}), replace(SHOWN, server="here"), PRINT,
+    told = judged(
+        change, User(ANN.id, ANN.name, {"pager": ("8",)}), replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", "there", other), ("2", "here", change.attributes[0])],
         ours={"pager": Owned(owner, (digest(Equality.CASE_IGNORE, "8"),))},
     )  # fmt: skip
@@ -445,8 +451,8 @@ def test_a_later_run_that_wrote_nothing_does_not_explain_what_is_away() -> None:
     saw = put("mail", "b", old=("b",))
     change = Change(ANN, None, 1, (put("mail", "a"), password("canary")))
     for since, result in ((saw, Result.SKIPPED), (put("mail", "b"), None)):
-        told = aftermath(
-            change, User(ANN.id, ANN.name, {"mail": ("b",)}), replace(SHOWN, server="here"), PRINT,
+        told = judged(
+            change, User(ANN.id, ANN.name, {"mail": ("b",)}), replace(SHOWN, server="here"),
             server="here", run="1", past=[("1", "here", change.attributes[0]), ("2", "here", since)],
         )  # fmt: skip
         assert (told and told.result) == result
