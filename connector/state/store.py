@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import json
 from msgspec.structs import astuple, replace
 
-from connector.errors import OnHoldError, RefusedError, StateError, UsageError
+from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Approval, Change, Description, LastGood, Noted, Outcome, Plan, Result, User
 from connector.runtime.clock import stamp
 from connector.state import approvals, saved_plans
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from connector.state.inspection import Contents
     from connector.state.pruning import Pruning
 
-_OF_JOBS: Final = (
-    "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
-    "sources", "refused", "kept_writes", "pruned", "chains",
-)  # fmt: skip
-"""The tables that know things by a job's name."""
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
 _TRIAL: Final = "a trial, which is taken back"
 
@@ -145,6 +140,13 @@ class Store:
 
         return Forgetting(self._database, job, audited=audited)
 
+    def rename(self, job: str, new: str) -> int:
+        """Give all that is known of a job to another name; to how many users it wrote. Raises as `renaming.rename`."""
+        from connector.state.renaming import rename
+
+        with self.leases(job):
+            return rename(self._database, job, new, self.held(job))
+
     def ticks(self, job: str) -> Ticks:
         return Ticks(self._database, job)
 
@@ -217,36 +219,6 @@ class Store:
     def note_source(self, job: str, source: str) -> None:
         with self._database.writing() as transaction:
             transaction.put("sources", job=job, source=source)
-
-    # ------------------------------------------------------------ names of jobs
-
-    def rename(self, job: str, new: str) -> int:
-        """Give all that is known of a job to another name; to how many users it wrote.
-
-        Raises UsageError where there is nothing to move, or the new name has something of its own; OnHoldError for a
-        job on hold, whose old name would be free of it; BusyError while a run of a directory that it wrote to is under
-        way.
-        """
-        with self.leases(job):
-            if not self._known(job):
-                raise UsageError(f"the state knows no job {job!r}", where="JOB")
-            if self._known(new):
-                raise UsageError(f"the state already has a job {new!r}. Choose another name", where="NEW")
-            if held := self.held(job):
-                raise OnHoldError(f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename", where=job)
-            ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
-            with self._database.writing() as transaction:
-                transaction.execute("update meta set name = ? where name = ?", (key_name(new), key_name(job)))
-                transaction.execute("delete from plans where job = ?", (job,))  # they say the old name
-                transaction.execute("delete from documents where kind = 'plan' and job in (?, ?)", (job, new))
-                transaction.execute("delete from drawn where job = ?", (new,))  # a plan alone makes no job known
-                for table in (*_OF_JOBS, "drawn", "run_plans", "documents"):
-                    transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
-        return int(users)
-
-    def _known(self, job: str) -> bool:
-        query = " union all ".join(f"select 1 from {table} where job = ?" for table in _OF_JOBS)  # noqa: S608  # the same
-        return bool(self._database.rows(query, *[job] * len(_OF_JOBS)))
 
     # ------------------------------------------------------------ runs
 

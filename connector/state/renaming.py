@@ -1,0 +1,43 @@
+"""Another name for a job, in all that the state knows of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from connector.errors import OnHoldError, UsageError
+from connector.state.database import Database
+from connector.state.sealing import key_name
+
+_OF_JOBS: Final = (
+    "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
+    "sources", "refused", "kept_writes", "pruned", "chains",
+)  # fmt: skip
+"""The tables that know things by a job's name."""
+
+
+def rename(database: Database, job: str, new: str, held: tuple[str, str] | None) -> int:
+    """Give all that is known of a job to another name; to how many users it wrote.
+
+    Raises UsageError where there is nothing to move, or the new name has something of its own; OnHoldError for a job
+    that is `held`, whose old name would be free of it. The job's directories are leased meanwhile.
+    """
+    if not _known(database, job):
+        raise UsageError(f"the state knows no job {job!r}", where="JOB")
+    if _known(database, new):
+        raise UsageError(f"the state already has a job {new!r}. Choose another name", where="NEW")
+    if held:
+        raise OnHoldError(f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename", where=job)
+    ((users,),) = database.rows("select count(*) from ownership where job = ?", job)
+    with database.writing() as transaction:
+        transaction.execute("update meta set name = ? where name = ?", (key_name(new), key_name(job)))
+        transaction.execute("delete from plans where job = ?", (job,))  # they say the old name
+        transaction.execute("delete from documents where kind = 'plan' and job in (?, ?)", (job, new))
+        transaction.execute("delete from drawn where job = ?", (new,))  # a plan alone makes no job known
+        for table in (*_OF_JOBS, "drawn", "run_plans", "documents"):
+            transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
+    return int(users)
+
+
+def _known(database: Database, job: str) -> bool:
+    query = " union all ".join(f"select 1 from {table} where job = ?" for table in _OF_JOBS)  # noqa: S608  # the same
+    return bool(database.rows(query, *[job] * len(_OF_JOBS)))
