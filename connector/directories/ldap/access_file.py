@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from connector.directories.common.ldap_filters import Filter, attributes_of
 from connector.directories.ldap import dialect, indexes
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.rights import Needed
 from connector.directories.ldap.wire import Wire
+from connector.model import OBJECT_CLASS, View
 from connector.reports.ldif_lines import line
 
 _NO_NUMBER: Final = "olcDatabase={N}mdb,cn=config"
@@ -18,8 +20,29 @@ _UNREAD: Final = """\
 """
 
 
-def lines(wire: Wire, inspection: Inspection, needed: Sequence[Needed], sought: Iterable[str]) -> Iterator[str]:
-    """LDIF for ldapmodify, or commands of Windows. `sought`: attributes that users are looked up by."""
+def rules(
+    wire: Wire, inspection: Inspection, view: View, *, filter_: Filter, written: Iterable[str], sought: Iterable[str]
+) -> Iterator[str]:
+    """What an account needs to show a view and to write a mapping: LDIF for ldapmodify, or commands of Windows.
+
+    `filter_`: the job's. `written`: the mapping's attributes. `sought`: those that users are looked up by. Nothing
+    where that is not known: of an unknown kind of server, or without a bind DN.
+    """
+    server, secrets = inspection.dialect, sorted(view.secrets)
+    writes = [OBJECT_CLASS] if view.object_classes else []
+    writes += [name for name in written if name not in view.secrets]
+    named = [server.identity.attribute, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(filter_))]
+    named += [server.mark] if server.mark else []
+    reads = dict[str, str]()
+    for name in named:
+        if name not in view.secrets:
+            reads.setdefault(name.lower(), name)
+    needed = list(wire.rights.needed([*reads.values()], writes, secrets, inspection.context))
+    ids = [server.identity.attribute] if server.kind == dialect.OPENLDAP.kind else []
+    yield from _lines(wire, inspection, needed, dict.fromkeys([*sought, *ids]))
+
+
+def _lines(wire: Wire, inspection: Inspection, needed: Sequence[Needed], sought: Iterable[str]) -> Iterator[str]:
     kind = inspection.dialect.kind
     if not needed:
         return

@@ -11,9 +11,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.directories.common.disabled import left_out
-from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present, attributes_of
+from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present
 from connector.directories.common.scope import filtered, nobody_within
-from connector.directories.ldap import access_file, dialect as dialects, holding, indexes
+from connector.directories.ldap import access_file, holding, indexes
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker
@@ -289,24 +289,9 @@ class LdapReader:
         return None if found is None else [types[name] for name in sorted(found) if name in types]
 
     def access_rules(self, written: Collection[str], sought: Iterable[str]) -> list[str]:
-        """What this account needs for a mapping, as a file that its server takes.
-
-        `written`: the mapping's attributes. `sought`: those that users are looked up by. Nothing where that is
-        not known: of an unknown kind of server, or without a bind DN.
-        """
-        inspection, view = self._inspection, self._view
-        dialect, secrets = inspection.dialect, sorted(view.secrets)
-        writes = [OBJECT_CLASS] if view.object_classes else []
-        writes += [name for name in written if name not in view.secrets]
-        named = [dialect.identity.attribute, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(self._given.filter))]
-        named += [dialect.mark] if dialect.mark else []
-        reads = dict[str, str]()
-        for name in named:
-            if name not in view.secrets:
-                reads.setdefault(name.lower(), name)
-        needed = list(self._wire.rights.needed([*reads.values()], writes, secrets, inspection.context))
-        ids = [dialect.identity.attribute] if dialect.kind == dialects.OPENLDAP.kind else []
-        return list(access_file.lines(self._wire, inspection, needed, dict.fromkeys([*sought, *ids])))
+        """What this account needs for a mapping, as a file that its server takes: as of `access_file.rules`."""
+        of = self._wire, self._inspection, self._view
+        return list(access_file.rules(*of, filter_=self._given.filter, written=written, sought=sought))
 
     def close(self) -> None:
         if "_wire" in vars(self):
