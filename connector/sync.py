@@ -13,7 +13,6 @@ from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, UsageError
 from connector.model import (
     NOTICED,
-    AgentRef,
     Change,
     Description,
     Ending,
@@ -326,7 +325,7 @@ def make_plan(
     """
     context.observer.stage("read source")
     tenant = context.source.read()
-    agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents] if only else []
+    agents = [agent.ref for agent in tenant.agents] if only else []
     named = selected(only, agents, "--only", tenant.others if only else ())
     context.observer.stage("describe directory", agents=tenant.size)
     brief = context.brief()

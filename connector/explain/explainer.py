@@ -22,7 +22,7 @@ def explain(context: PlanContext, name: str) -> Explained:
     """
     context.observer.stage("read source")
     tenant = context.source.read()
-    agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents]
+    agents = [agent.ref for agent in tenant.agents]
     unreadable = [*tenant.invalid, *tenant.others_invalid]
     invalid = [AgentRef(record.work_no, record.account_code) for record in unreadable]
     only = selected([name], [*agents, *invalid], WHERE)

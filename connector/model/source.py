@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from connector.model.change import AgentRef
 from connector.model.secret import Secret
 
 
@@ -14,6 +15,10 @@ class Agent(Struct, frozen=True, gc=False):
     account_code: str | None = None
     sip_account: str | None = None
     sip_pwd: Secret | None = None
+
+    @property
+    def ref(self) -> AgentRef:
+        return AgentRef(self.work_no, self.account_code)
 
 
 class Invalid(Struct, frozen=True):

@@ -122,7 +122,7 @@ class Planner:
             sought = seeking().finds(user, [])
             better = (number for number, rule in sought if all(rule <= each.rule for each in self.claims.of(number)))
             agents = (self.tenant.agents[number] for number in better)
-            return sorted({AgentRef(agent.work_no, agent.account_code) for agent in agents})
+            return sorted({agent.ref for agent in agents})
 
         return found
 

@@ -10,7 +10,6 @@ from connector.errors import FileError
 from connector.model import (
     OBJECT_CLASS,
     Agent,
-    AgentRef,
     AttributeChange,
     Batch,
     Change,
@@ -172,7 +171,7 @@ class Differ:
         planned: list[AttributeChange],
         unfit: list[tuple[str, str]],
     ) -> Draft:
-        ref, values = AgentRef(agent.work_no, agent.account_code), user.values
+        ref, values = agent.ref, user.values
         shows = frozenset([each.name for each in planned if not each.old and each.name in values])
         shows = self._sets.setdefault(shows, shows)
         draft = self._checked(Draft(user.ref, ref, rule, tuple(planned), shows=shows, inactive=user.inactive), user)

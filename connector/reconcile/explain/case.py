@@ -177,7 +177,7 @@ class Case(Planner):
     def explain(self, number: int) -> Planning[Explanation]:
         verdicts, plan = yield from self._plan([number])
         agent = self.tenant.agents[number]
-        ref = AgentRef(agent.work_no, agent.account_code)
+        ref = agent.ref
         rules = yield from self._rules(number, beyond=number in verdicts.unmatched)
         for kind in ("unmatched", "ambiguous", "contested"):
             problem = getattr(verdicts, kind).get(number)

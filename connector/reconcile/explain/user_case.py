@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from connector.errors import IncompleteRead
-from connector.model import AgentRef, Key, Plan, User, UserRef
+from connector.model import Key, Plan, User, UserRef
 from connector.reconcile.equality import plain
 from connector.reconcile.explain.case import Case
 from connector.reconcile.explain.explanation import Explanation
@@ -102,7 +102,7 @@ class UserCase(Case):
                         near.setdefault(number, f"{name}: differs in {how}")
         verdicts = yield from self._judge(near)
         agents = {number: self.tenant.agents[number] for number in near if number in verdicts.unmatched}
-        return [f"{AgentRef(each.work_no, each.account_code)} ({near[number]})" for number, each in agents.items()]
+        return [f"{each.ref} ({near[number]})" for number, each in agents.items()]
 
     def _beyond(self, keys: Sequence[Key], named: Callable[[UserRef], bool]) -> Planning[list[Explanation]]:
         """A user that base and filter leave out, and of which this job has written nothing."""

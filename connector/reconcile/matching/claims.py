@@ -16,7 +16,7 @@ from operator import and_, is_, is_not, not_
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import UNIDENTIFIED, Agent, AgentRef, Batch, Key, Problem, Tenant, User, UserRef
+from connector.model import UNIDENTIFIED, Agent, Batch, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.matching.roster import PIN, Doubt, Roster
@@ -305,14 +305,10 @@ class Claims:
             why = "its pin names its account with another workNo. Correct the pin"
             if pinned:
                 why = f"it is pinned to {pinned[0][1]!r}, which is not within base and filter"
-            return Problem("unmatched", why, agent=_ref(agent), rule=PIN)
+            return Problem("unmatched", why, agent=agent.ref, rule=PIN)
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
         why = f"no user has {' or '.join(tried)}" if tried else "no match rule gives a value for it"
-        return Problem("unmatched", why, agent=_ref(agent))
-
-
-def _ref(agent: Agent) -> AgentRef:
-    return AgentRef(agent.work_no, agent.account_code)
+        return Problem("unmatched", why, agent=agent.ref)
 
 
 def _each(claims: Claimed | None) -> Collection[Claim]:
@@ -339,11 +335,11 @@ def _names(claims: Iterable[Claim]) -> tuple[str, ...]:
 
 def _problem(kind: str, agent: Agent, claims: Collection[Claim], why: str) -> Problem:
     rule = next((claim.rule for claim in claims), None)
-    return Problem(kind, why, agent=_ref(agent), users=_names(claims), rule=rule)
+    return Problem(kind, why, agent=agent.ref, users=_names(claims), rule=rule)
 
 
 def _rivals(agents: list[Agent], number: int, rivals: list[int]) -> str:
     """Name ten rivals at the most, so that a thousand agents on one user stay a thousand lines."""
-    others = [str(_ref(agents[each])) for each in rivals[:11] if each != number][:10]
+    others = [str(agents[each].ref) for each in rivals[:11] if each != number][:10]
     more = f" and {len(rivals) - 1 - len(others)} more" if len(rivals) - 1 > len(others) else ""
     return f"the user is also claimed by {', '.join(others)}{more}"

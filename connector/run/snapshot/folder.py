@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 import connector
 from connector.errors import FileError
-from connector.model import AgentRef, Plan
+from connector.model import Plan
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.matching.selection import selected
 from connector.reconcile.planner import Planner
@@ -62,7 +62,7 @@ def replayed(
         description=description, memory=player.memory, fingerprint=player.fingerprint, on_secret=player.on_secret,
         show=show, **given, **rules,
     )  # fmt: skip
-    agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents]
+    agents = [agent.ref for agent in tenant.agents]
     planning = Planner(brief, tenant, pins, exclude).plan(selected(only, agents, "--only"))
     plan = run(planning, player.answer).plan
     digest, about = player.ends()
