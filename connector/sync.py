@@ -1,4 +1,7 @@
-"""Plan, apply, undo: everything that a run does to a directory is on this page, in this order."""
+"""Plan, apply, undo: everything that a run does to a directory is on this page, in this order.
+
+How the plan of an apply is made is in `run/planning.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.recovery import Recovery, Settled
-from connector.directories.port import Reader
-from connector.errors import FileError, IncompleteRead, UsageError
-from connector.model import (
-    NOTICED,
-    Change,
-    Description,
-    Ending,
-    LastGood,
-    Outcome,
-    Plan,
-    Result,
-)
-from connector.reconcile.matching.selection import EVERYBODY, Selection, selected
+from connector.errors import UsageError
+from connector.model import Change, Description, Ending, LastGood, Outcome, Plan, Result
+from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.plan_builder import PlanResult
-from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
 from connector.run.approval import Signed, approved, lifted, octets_to_hold, refused_unapproved
 from connector.run.context import ApplyContext, ApplyUndoContext, Context, PlanContext, UndoContext
 from connector.run.holding import holding
 from connector.run.kept_plans import Before, compared, keep
-from connector.run.lookup import Lookup, run
-from connector.run.permission import held_back, permit, same_source
+from connector.run.lookup import Lookup
+from connector.run.permission import permit, same_source
+from connector.run.planning import make_plan, with_noticed
 from connector.run.result import Run
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
@@ -39,7 +32,7 @@ if TYPE_CHECKING:
     from connector.apply.engine import Applied
     from connector.state.memory import DirectoryMemory
 
-__all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan", "make_undo"]
+__all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan"]
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
 
 
@@ -152,9 +145,33 @@ def apply_run(
         return ended(run)
 
 
+def _undo_plan(context: UndoContext) -> Plan:
+    """The plan that takes back what a run has written, as far as it still is as that run left it."""
+    from connector.reconcile.undoing import undo
+
+    brief = context.brief()
+    if brief.description.identity != context.wrote_to:
+        raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
+    _, steps = context.state.steps(context.run, context.job, context.sealer)
+    context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
+    about = [*brief.about, ("takes back", f"run {context.run}")]
+    earlier = context.state.history.taken_back(context.run)
+    about += [("done before", f"run {earlier} took it back, as far as it could")] if earlier else []
+    undoing = undo(
+        replace(brief, about=tuple(about)),
+        [(step.change, step.outcome, step.server, step.run) for step in steps],
+        context.state.history.released(context.run, context.sealer),
+        context.state.history.written_since(context.run),
+        context.exclude,
+        unshown=[(step.change, step.lost) for step in steps if step.lost],
+    )
+    asking = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
+    return asking.run(undoing)
+
+
 def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
     """Show what would take a run back. `save`: the plan is for `undo --plan`."""
-    plan = make_undo(context)
+    plan = _undo_plan(context)
     if save:
         from connector.planfile import sha256_of
 
@@ -183,7 +200,7 @@ def apply_undo(
             octets = octets_to_hold(context, signed)
             context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
         settled = Recovery(context, description).settle()
-        fresh = make_undo(context)
+        fresh = _undo_plan(context)
         if reviewed and any(fresh_refusals(reviewed, fresh, context.limits)) and accept != fresh.digest:
             return ended(_shown(context, fresh, show))
         plan = reviewed or refused_unapproved(context, fresh, description.identity)
@@ -279,7 +296,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
             ending = run.ending
             stop.standing = lambda: ending
             context.observer.stage("show", outcomes=ending.users)
-            show(_with_noticed(context.directory, work.plan), run.outcomes)
+            show(with_noticed(context.directory, work.plan), run.outcomes)
     return run
 
 
@@ -300,72 +317,3 @@ def _remember(context: ApplyContext, memory: DirectoryMemory, planned: PlanResul
         memory.note_stale(planned.stale | planned.lapsed, clock.now(), planned.left_to_others)
     if run.tried and not some and not run.aside:
         context.state.renew(context.job, context.sealer)
-
-
-def _with_noticed(reader: Reader, plan: Plan) -> Plan:
-    """The plan with cautions that came up since its directory was described; none of them is in its digest."""
-    try:
-        late = [each for each in reader.describe().cautions if each not in plan.cautions]
-    except (IncompleteRead, FileError):
-        return plan
-    about = [each for each in plan.about if each[0] != NOTICED]
-    return replace(plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ())))
-
-
-# ---------------------------------------------------------------- planning
-
-
-def make_plan(
-    context: PlanContext, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False
-) -> PlanResult:
-    """Read the tenant whole, and answer the planner's questions until it has made the plan.
-
-    `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
-    `untold`: writes of an interrupted run of which it is not known whether they happened.
-    """
-    context.observer.stage("read source")
-    tenant = context.source.read()
-    agents = [agent.ref for agent in tenant.agents] if only else []
-    named = selected(only, agents, "--only", tenant.others if only else ())
-    context.observer.stage("describe directory", agents=tenant.size)
-    brief = context.brief()
-    brief = replace(brief, about=(*brief.about, *held_back(context)))
-    memory = context.state.memory(brief.description.identity, context.job)
-    directory = Lookup(
-        context.reader, context.read, context.observer, memory.users(), beyond=context.beyond, names=context.names
-    )
-    recorder = context.recorder
-    brief = recorder.begins(tenant, brief, only) if recorder else brief
-    planner = Planner(brief, tenant, context.pins, context.exclude)
-    planning = planner.plan(named, untold, whole=whole)
-    planned = run(planning, recorder.answering(directory.answer)) if recorder else directory.run(planning)
-    if directory.at_least > memory.users() and context.remembers:
-        memory.note_users(directory.at_least)
-    plan = _with_noticed(context.reader, planned.plan)
-    if recorder is not None:
-        recorder.ends(plan)
-    return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
-
-
-def make_undo(context: UndoContext) -> Plan:
-    """The plan that takes back what a run has written, as far as it still is as that run left it."""
-    from connector.reconcile.undoing import undo
-
-    brief = context.brief()
-    if brief.description.identity != context.wrote_to:
-        raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
-    _, steps = context.state.steps(context.run, context.job, context.sealer)
-    context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
-    about = [*brief.about, ("takes back", f"run {context.run}")]
-    earlier = context.state.history.taken_back(context.run)
-    about += [("done before", f"run {earlier} took it back, as far as it could")] if earlier else []
-    undoing = undo(
-        replace(brief, about=tuple(about)),
-        [(step.change, step.outcome, step.server, step.run) for step in steps],
-        context.state.history.released(context.run, context.sealer),
-        context.state.history.written_since(context.run),
-        context.exclude,
-        unshown=[(step.change, step.lost) for step in steps if step.lost],
-    )
-    asking = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
-    return asking.run(undoing)

@@ -54,7 +54,10 @@ _RUNS: Final = ("failed_and_there", "taken_away", "another_key", "whole_runs")
 """Unit tests of whole runs, in a few milliseconds each."""
 GROUPS: Final = {
     "planner": Group(
-        ("connector/reconcile/**/*.py", "connector/sync.py", "connector/run/lookup.py", "connector/explain/*.py"),
+        (
+            "connector/reconcile/**/*.py", "connector/sync.py", "connector/run/lookup.py", "connector/run/planning.py",
+            "connector/explain/*.py",
+        ),
         (
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near_miss_search", "near_spellings", "digests", "equality", "patterns",

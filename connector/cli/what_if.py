@@ -34,9 +34,9 @@ def command(log_level: str | None, job: Path, named: str, *, as_json: bool) -> i
     from connector.reports import comparison
     from connector.run.adapters import source_of
     from connector.run.composition import accept, what_if_context
+    from connector.run.planning import make_plan
     from connector.settings import mapping_file
     from connector.sources.once import OnceSource
-    from connector.sync import make_plan
 
     accepted = accept(job)
     new = mapping_file.load(named, Path("--mapping"))

@@ -1,0 +1,59 @@
+"""The plan of a run: the source is read whole, and the directory asked until the planner has come to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from msgspec.structs import replace
+
+from connector.directories.port import Reader
+from connector.errors import FileError, IncompleteRead
+from connector.model import NOTICED, Change, Plan
+from connector.reconcile.matching.selection import selected
+from connector.reconcile.plan_builder import PlanResult
+from connector.reconcile.planner import Planner
+from connector.run.context import PlanContext
+from connector.run.lookup import Lookup, run
+from connector.run.permission import held_back
+
+
+def make_plan(
+    context: PlanContext, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False
+) -> PlanResult:
+    """Read the tenant whole, and answer the planner's questions until it has made the plan.
+
+    `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
+    `untold`: writes of an interrupted run of which it is not known whether they happened.
+    """
+    context.observer.stage("read source")
+    tenant = context.source.read()
+    agents = [agent.ref for agent in tenant.agents] if only else []
+    named = selected(only, agents, "--only", tenant.others if only else ())
+    context.observer.stage("describe directory", agents=tenant.size)
+    brief = context.brief()
+    brief = replace(brief, about=(*brief.about, *held_back(context)))
+    memory = context.state.memory(brief.description.identity, context.job)
+    directory = Lookup(
+        context.reader, context.read, context.observer, memory.users(), beyond=context.beyond, names=context.names
+    )
+    recorder = context.recorder
+    brief = recorder.begins(tenant, brief, only) if recorder else brief
+    planner = Planner(brief, tenant, context.pins, context.exclude)
+    planning = planner.plan(named, untold, whole=whole)
+    planned = run(planning, recorder.answering(directory.answer)) if recorder else directory.run(planning)
+    if directory.at_least > memory.users() and context.remembers:
+        memory.note_users(directory.at_least)
+    plan = with_noticed(context.reader, planned.plan)
+    if recorder is not None:
+        recorder.ends(plan)
+    return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
+
+
+def with_noticed(reader: Reader, plan: Plan) -> Plan:
+    """The plan with cautions that came up since its directory was described; none of them is in its digest."""
+    try:
+        late = [each for each in reader.describe().cautions if each not in plan.cautions]
+    except (IncompleteRead, FileError):
+        return plan
+    about = [each for each in plan.about if each[0] != NOTICED]
+    return replace(plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ())))
