@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from connector.model import AGAIN, AttributeChange, Change, Outcome, Plan, Refusal, Result, User
 from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE, Limits, Whole, too_many
 from connector.reconcile.conflicts import held_now, replanned
-from connector.reconcile.diff.standing import secret_stands, stands
+from connector.reconcile.diff.standing import Shown, stands
 from connector.reconcile.digests import digest_of_change
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.order.steps import digest_of_rest
@@ -164,12 +164,11 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
 
 
 def _true(each: AttributeChange, user: User, brief: Brief) -> bool:
-    held = user.values.get(each.name, ())
     if not each.secret:
-        return stands(each, held, brief.description)
-    info = brief.description.attributes.get(each.name)
-    if held or (info is not None and info.readable is True):
-        return secret_stands(each, held, user.ref, brief.fingerprint)
+        return stands(each, user.values.get(each.name, ()), brief.description)
+    shown = Shown(user, brief.description, brief.fingerprint)
+    if shown.shows(each.name):
+        return shown.secret_stands(each)
     return (brief.memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
 
 

@@ -14,7 +14,6 @@ from connector.model import (
     Change,
     Description,
     Equality,
-    Fingerprint,
     Held,
     Holds,
     Owned,
@@ -35,7 +34,7 @@ from connector.reconcile.checks.limits import Whole, too_many
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
-from connector.reconcile.diff.standing import secret_stands
+from connector.reconcile.diff.standing import Shown
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
@@ -223,13 +222,11 @@ def _back_for(
     late: Mapping[str, str],
 ) -> Draft:
     """What takes back one user's change, and what of it, or of the groups that it is part of, must stay."""
-    back, kept = [], dict[str, str]()
+    back, kept, shown = [], dict[str, str](), Shown(user, brief.description, brief.fingerprint)
     for each in change.attributes:
         if each.name == OBJECT_CLASS:
             continue
-        answer = stays.get(each.name) or _back(
-            each, user, brief.description, brief.fingerprint, emptied=each.name in begun
-        )
+        answer = stays.get(each.name) or _back(each, shown, emptied=each.name in begun)
         if answer is None:
             answer = late.get(each.name)
         if isinstance(answer, AttributeChange):
@@ -246,15 +243,12 @@ def _back_for(
     )
 
 
-def _back(
-    each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint, *, emptied: bool
-) -> AttributeChange | str | None:
+def _back(each: AttributeChange, shown: Shown, *, emptied: bool) -> AttributeChange | str | None:
     """The change that takes this one back, None where that was done already, or why it stays."""
-    held = user.values.get(each.name, ())
     if each.secret:
-        return _secret_back(each, held, user.ref, description, fingerprint)
-    rule = description.equality(each.name)
-    ours = patterns.ours(each.pattern, held)
+        return _secret_back(each, shown)
+    rule = shown.description.equality(each.name)
+    ours = patterns.ours(each.pattern, shown.held(each.name))
     if equality.same_set(rule, ours, each.old):
         return None
     if not equality.same_set(rule, ours, each.new) and (ours or not emptied):
@@ -262,26 +256,21 @@ def _back(
     return replace(each, old=ours, new=each.old)
 
 
-def _secret_back(
-    each: AttributeChange, held: tuple[Held, ...], user: UserRef, description: Description, fingerprint: Fingerprint
-) -> AttributeChange | str | None:
-    info = description.attributes.get(each.name)
-    shown = bool(held) or (info is not None and info.readable is True)
-    if each.fingerprint and not shown:
-        return _unreadable(description, Secret(""))
+def _secret_back(each: AttributeChange, shown: Shown) -> AttributeChange | str | None:
+    held, shows = shown.held(each.name), shown.shows(each.name)
+    if each.fingerprint and not shows:
+        return _unreadable(shown.description, Secret(""))
     if (each.seen or each.absent) and equality.same_set(Equality.OCTETS, held, each.old):
         return None
     if each.fingerprint == UNKEYED:
         return "that run had another key, so a later change cannot be excluded; kept"
-    if not secret_stands(each, held, user, fingerprint):
+    if not shown.secret_stands(each):
         return "changed since that run; kept"
     if not (each.seen or each.absent):
-        why = "its value before that run could not be read, or is sealed with another key"
-        return f"{why}; kept"
-    new = each.old
-    print_ = fingerprint(user, each.name, new[0]) if new else ""
-    was = tuple(map(_wrapped, held))
-    return replace(each, old=was, new=tuple(map(_wrapped, new)), seen=shown, absent=not shown, fingerprint=print_)
+        return "its value before that run could not be read, or is sealed with another key; kept"
+    print_ = shown.fingerprint(shown.user.ref, each.name, each.old[0]) if each.old else ""
+    was, new = tuple(map(_wrapped, held)), tuple(map(_wrapped, each.old))
+    return replace(each, old=was, new=new, seen=shows, absent=not shows, fingerprint=print_)
 
 
 def _wrapped(value: Held) -> Secret:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from connector.model import OBJECT_CLASS, AttributeChange, Description, Fingerprint, Held, User, UserRef
+from connector.model import OBJECT_CLASS, AttributeChange, Description, Fingerprint, Held, User
 from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED
 
@@ -20,13 +20,6 @@ def stands(each: AttributeChange, held: tuple[Held, ...], description: Descripti
     return not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
 
 
-def secret_stands(each: AttributeChange, held: tuple[Held, ...], user: UserRef, fingerprint: Fingerprint) -> bool:
-    """The same of a secret that is known by its fingerprint alone, and was shown; an empty one: it was cleared."""
-    if not each.fingerprint:
-        return not held
-    return any(fingerprint(user, each.name, value) == each.fingerprint for value in held)
-
-
 class Shown(Struct, frozen=True):
     """A user as a server shows it now, to be compared with what a change leaves behind."""
 
@@ -34,22 +27,35 @@ class Shown(Struct, frozen=True):
     description: Description
     fingerprint: Fingerprint
 
+    def held(self, name: str) -> tuple[Held, ...]:
+        return self.user.values.get(name, ())
+
+    def shows(self, name: str) -> bool:
+        """Whether all that an attribute holds is shown, if only that it is empty."""
+        info = self.description.attributes.get(name)
+        return bool(self.held(name)) or (info is not None and info.readable is True)
+
+    def secret_stands(self, each: AttributeChange) -> bool:
+        """Whether a secret that is shown is as its change leaves it, by its fingerprint; without one it was cleared."""
+        held, user = self.held(each.name), self.user.ref
+        if not each.fingerprint:
+            return not held
+        return any(self.fingerprint(user, each.name, value) == each.fingerprint for value in held)
+
     def answers(self, changes: Iterable[AttributeChange]) -> list[bool]:
         """Of each attribute that can be judged, whether it is as its change leaves it."""
         return [answer for answer in map(self.stands, changes) if answer is not None]
 
     def stands(self, each: AttributeChange) -> bool | None:
         """Whether an attribute is as its change leaves it; None: the user does not tell."""
-        held = self.user.values.get(each.name, ())
+        held = self.held(each.name)
         if each.name == OBJECT_CLASS:
             return stands(each, held, self.description) if held else None
-        info = self.description.attributes.get(each.name)
-        if info is None:
+        if each.name not in self.description.attributes:
             return None  # the mapping no longer names it, so that it was not asked for
-        shows = bool(held) or info.readable is True
+        shows = self.shows(each.name)
         if each.secret:
-            known = shows and each.fingerprint != UNKEYED
-            return secret_stands(each, held, self.user.ref, self.fingerprint) if known else None
+            return self.secret_stands(each) if shows and each.fingerprint != UNKEYED else None
         if each.new or shows or (each.seen and each.old):
             return stands(each, held, self.description)
         return None
@@ -58,5 +64,4 @@ class Shown(Struct, frozen=True):
         """Whether an attribute does not stand, and shows what was there before."""
         if each.secret or not each.seen or self.stands(each) is not False:
             return False
-        held = self.user.values.get(each.name, ())
-        return equality.same_set(self.description.equality(each.name), each.old, held)
+        return equality.same_set(self.description.equality(each.name), each.old, self.held(each.name))
