@@ -135,7 +135,8 @@ def _agents(number: int) -> str:
 
 def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
-    users = Counter(each.name for change in changes for each in change.attributes)
+    limited = changes if limits.attributes else ()
+    users = Counter(each.name for change in limited for each in change.attributes)
     for name, limit, planned, of, what in (
         ("update", limits.update, summary.update, whole.matched, "set an attribute"),
         ("clear", limits.clear, summary.clear, whole.owned, "empty an attribute"),

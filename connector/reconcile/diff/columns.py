@@ -19,10 +19,11 @@ from connector.model import (
     Syntax,
     Tenant,
     User,
+    Value,
 )
 from connector.reconcile import dn, equality
 from connector.reconcile.diff import patterns
-from connector.reconcile.diff.conversion import UnfitError, defined, fit, named
+from connector.reconcile.diff.conversion import UnfitError, defined, fitting, named
 from connector.reconcile.diff.secret_answers import IN_STEP, Verdict
 from connector.reconcile.diff.together import staying
 from connector.reconcile.mapping import AttributeRule
@@ -39,6 +40,7 @@ class Wanted(Struct, frozen=True):
     """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
 
     `unique`: one user alone may hold a value. `keeps`: values may stay of which no template makes one any more.
+    `fits`: a text as the attribute's syntax has it. `plain`: nothing else decides what it can hold, but for `owned`.
     """
 
     rule: AttributeRule
@@ -49,13 +51,20 @@ class Wanted(Struct, frozen=True):
     unique: bool
     keeps: bool
     tenant: Tenant
+    fits: Callable[[str], Value]
+    owned: Callable[[Held], bool] | None
+    plain: bool
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
         info = description.attributes[rule.name]
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
         keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
-        return cls(rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant)
+        owned = None if rule.owns in (None, patterns.ALL) else patterns.owns(rule.owns or "")
+        plain = not rule.secret and info.syntax not in _BY_SCHEMA
+        return cls(
+            rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant, fitting(info), owned, plain
+        )  # fmt: skip
 
 
 Column = tuple[str, Render, Wanted]
@@ -126,9 +135,9 @@ def changed(
     wanted: Wanted, value: Made, held: tuple[Held, ...], naming: frozenset[str], agent: Agent
 ) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
-    rule, info = wanted.rule, wanted.info
     if not wanted.names.isdisjoint(naming):
         raise UnfitError("it names the entry; a naming attribute is never written")
+    rule, info = wanted.rule, wanted.info
     if isinstance(value, tuple):
         new = equality.distinct(info.equality, [as_held(wanted, each) for each in value if each is not None])
     else:
@@ -168,9 +177,9 @@ def _attribute_change(wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ..
 
 def as_held(wanted: Wanted, value: Held) -> Held:
     """The value as the attribute holds it. Raises UnfitError."""
-    held, owns = _fitted(wanted, value), wanted.rule.owns
-    if owns is not None and not patterns.owns(owns)(held):
-        raise UnfitError(f"the value is not covered by `owns`: {patterns.said(owns)}")
+    held = wanted.fits(value) if wanted.plain and type(value) is str else _fitted(wanted, value)
+    if wanted.owned is not None and not wanted.owned(held):
+        raise UnfitError(f"the value is not covered by `owns`: {patterns.said(wanted.rule.owns)}")
     return held
 
 
@@ -178,7 +187,7 @@ def _fitted(wanted: Wanted, value: Held) -> Held:
     """The same, whoever owns it. It is let go of as plain text before anybody else is called."""
     rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
-    fitted = fit(info, text) if isinstance(text, str) else text
+    fitted = wanted.fits(text) if isinstance(text, str) else text
     if info.syntax in _BY_SCHEMA and isinstance(fitted, str) and wanted.schema.types:
         if info.syntax is Syntax.DEFINED:
             defined(fitted, wanted.schema.types, wanted.schema.classes)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from connector.model import AttributeInfo, Syntax, Unit, Value
@@ -42,13 +43,18 @@ class UnfitError(ValueError):
 
 def fit(info: AttributeInfo, text: str) -> Value:
     """The text as a value of the attribute's syntax (RFC 4517 §3.3), in its canonical form. Raises UnfitError."""
-    check = _FIT.get(info.syntax)
-    value = check(text) if check else text
+    value = _FIT.get(info.syntax, str)(text)
     if info.max_length is not None or info.min_length:
         _measured(info, value)
     if info.syntax is Syntax.INTEGER:
         _bounded(info, int(value))
     return value
+
+
+def fitting(info: AttributeInfo) -> Callable[[str], Value]:
+    """The same, for whoever fits many texts."""
+    bounds = (info.max_length, info.min_length or None, info.least, info.most)
+    return _FIT.get(info.syntax, str) if bounds == (None,) * 4 else partial(fit, info)
 
 
 def _measured(info: AttributeInfo, value: Value) -> None:

@@ -172,10 +172,11 @@ class Differ:
         unfit: list[tuple[str, str]],
     ) -> Draft:
         ref, values = agent.ref, user.values
-        shows = frozenset([each.name for each in planned if not each.old and each.name in values])
+        shows = frozenset([each.name for each in planned if each.name in values and not each.old])
         shows = self._sets.setdefault(shows, shows)
         draft = self._checked(Draft(user.ref, ref, rule, tuple(planned), shows=shows, inactive=user.inactive), user)
-        draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
+        if unfit:
+            draft.held = (*[_fault(draft, "value", name, why) for name, why in unfit], *draft.held)
         return draft
 
     def holds_most(self, agent: Agent, draft: Draft | None) -> bool:
@@ -185,7 +186,7 @@ class Differ:
         """
         differing: set[str | None] = set()
         if draft is not None:
-            differing = {*(each.name for each in draft.planned if each.seen), *(each.attribute for each in draft.held)}
+            differing = {*[each.name for each in draft.planned if each.seen], *[each.attribute for each in draft.held]}
         if differing.issuperset(self.attributes):
             return False
         columns = [column for column in self._columns if self._makes(column, agent)]

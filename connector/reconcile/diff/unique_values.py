@@ -52,9 +52,10 @@ class UniqueValues:
         keys = self._keys
         for each in draft.planned:
             if each.name in keys:
-                for value in equality.minus(self._rules[each.name], each.new, each.old):
-                    plain = equality.plain(value)
-                    yield (each.name, keys[each.name](plain)), text_of(plain)
+                news = equality.minus(self._rules[each.name], each.new, each.old) if each.old else each.new
+                for value in news:
+                    plain = value if type(value) is str else equality.plain(value)
+                    yield (each.name, keys[each.name](plain)), plain if type(plain) is str else text_of(plain)
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""

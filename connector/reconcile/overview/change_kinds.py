@@ -21,20 +21,21 @@ def kinds_of(changes: Iterable[Change]) -> list[Kind]:
     for change in changes:
         forms = tuple([(each.name, each.form) for each in change.attributes if each.form is not None])
         alike.setdefault((change.rule, forms), []).append(change)
-    kinds = [_kind(group) for group in alike.values()] if any(forms for _, forms in alike) else []
+    kinds = [_kind(group, group[:1]) for group in alike.values()] if any(forms for _, forms in alike) else []
     for key_of in (_form_and_rule, _form):
         kinds = _merged(kinds, key_of)
     return sorted(kinds, key=_order)
 
 
-def _kind(changes: Sequence[Change], merged: int = 1) -> Kind:
+def _kind(changes: Sequence[Change], unlike: Sequence[Change], merged: int = 1) -> Kind:
+    """The kind of these changes. `unlike`: so many of them that the others are like one of these."""
     by_form: dict[Form, dict[str, None]] = {}
-    for change in changes:
+    for change in unlike:
         for each in change.attributes:
             if each.form is not None:
                 by_form.setdefault(each.form, {})[each.name] = None
     forms = tuple((form, tuple(by_form[form])) for form in sorted(by_form, key=RISKS.__getitem__))
-    rules = {change.rule for change in changes}
+    rules = {change.rule for change in unlike}
     form = forms[0][0] if forms else Form.BESIDE  # an object class alone joins those of others
     return Kind(form, rules.pop() if len(rules) == 1 else None, forms, tuple(changes), merged)
 
@@ -53,7 +54,7 @@ def _merged(kinds: list[Kind], key_of: Callable[[Kind], Hashable]) -> list[Kind]
 
 def _one(group: Sequence[Kind]) -> Kind:
     changes = sorted((change for kind in group for change in kind.changes), key=lambda change: change.user.name)
-    return _kind(changes, sum(kind.merged for kind in group))
+    return _kind(changes, changes, sum(kind.merged for kind in group))
 
 
 def _form_and_rule(kind: Kind) -> Hashable:

@@ -60,20 +60,19 @@ class _Forms:
         self.losing: set[str] = set()
 
     def of(self, change: Change) -> Iterator[AttributeChange]:
-        last = self._agents.get(change.user.id)
+        id_ = change.user.id
+        last = self._agents.get(id_)
         moved = change.agent is not None and last is not None and not _same(last, change.agent)
         for each in change.attributes:
             if each.name == OBJECT_CLASS:
                 yield each
                 continue
-            first = each.new and each.seen and not (each.old or each.secret)
-            form = self._form_of_first(change.user, each.name) if first else self._form(change.user, each)
+            if each.new and each.seen and not (each.old or each.secret):  # as nearly all: none of ours was seen
+                slot = (id_, each.name)
+                form = Form.TAKEN_OVER if slot in self._taken else Form.BESIDE if slot in self._beside else Form.FIRST
+            else:
+                form = self._form(change.user, each)
             yield replace(each, form=Form.OTHER_AGENT if moved and form in _MILD else form)
-
-    def _form_of_first(self, user: UserRef, name: str) -> Form:
-        """The form of nearly all: values of an attribute that was seen to have none of ours."""
-        slot = (user.id, name)
-        return Form.TAKEN_OVER if slot in self._taken else Form.BESIDE if slot in self._beside else Form.FIRST
 
     def _form(self, user: UserRef, each: AttributeChange) -> Form:
         rule = self._description.equality(each.name)

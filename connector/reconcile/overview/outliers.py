@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Final
 
 from connector.model import Change, Form, Kind, Look, UserRef
@@ -77,6 +76,8 @@ def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str, most: int
 def _alone(kind: Kind, keys: Sequence[str | None], why: str) -> Iterator[tuple[Change, str]]:
     """Those of a kind whose key no other has, if they are few; None: the key says nothing of that one."""
     counts = Counter(keys)
+    if 1 not in counts.values():
+        return
     found = [change for change, key in zip(kind.changes, keys, strict=True) if key is not None and counts[key] == 1]
     if len(found) <= max(1, kind.users // _SHARE):
         yield from ((change, why) for change in found)
@@ -93,28 +94,36 @@ def _container(change: Change) -> str | None:
 def _of_a_service(change: Change) -> bool:
     """Whether the words of the user's own name, or of its agent's account, are those of a service."""
     own = change.user.name.partition(",")[0].partition("=")[2] or change.user.name
-    account = change.agent.account_code if change.agent else None
-    return any(_SERVICE.search(text) for text in (own, account) if text)
+    account = (change.agent and change.agent.account_code) or ""
+    return _SERVICE.search(own) is not None or (account != own and _SERVICE.search(account) is not None)
 
 
 def _shapes(kind: Kind) -> dict[str, list[str | None]]:
     """By attribute, for each change, the shape of the first new value."""
-    shapes: dict[str, list[str | None]] = {name: [None] * len(kind.changes) for name in kind.attributes}
+    firsts: dict[str, list[str | None]] = {name: [None] * len(kind.changes) for name in kind.attributes}
     for place, change in enumerate(kind.changes):
         for each in change.attributes:
-            if each.new and each.name in shapes and isinstance(first := each.new[0], str):
-                shapes[each.name][place] = _shape(first)
-    return shapes
+            if each.new and each.name in firsts and isinstance(first := each.new[0], str):
+                firsts[each.name][place] = first
+    return {name: _shaped(texts) for name, texts in firsts.items()}
 
 
-def _shape(text: str) -> str:
-    """Letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    return _squeezed(text.translate(_KINDS) if text.isascii() else _DIGIT.sub("9", _LETTERS.sub("a", text)))
+def _shaped(texts: Sequence[str | None]) -> list[str | None]:
+    """Their shapes. Letters in a row are one `a`, each digit is a `9`, all else is itself."""
+    some = [text or "" for text in texts]
+    found = _coarse("\0".join(some)).split("\0")  # all at once: that takes a third of the time
+    if len(found) != len(some):  # some text has NUL in it
+        found = list(map(_coarse, some))
+    shapes = {each: _squeezed(each) for each in set(found)}
+    return [None if text is None else shapes[each] for text, each in zip(texts, found, strict=True)]
 
 
-@lru_cache(maxsize=1024)
+def _coarse(text: str) -> str:
+    return text.translate(_KINDS) if text.isascii() else _DIGIT.sub("9", _LETTERS.sub("a", text))
+
+
 def _squeezed(shape: str) -> str:
-    """With one letter for several in a row; one text for all users of a shape."""
+    """With one letter for several in a row."""
     while "aa" in shape:
         shape = shape.replace("aa", "a")
     return shape

@@ -83,8 +83,11 @@ def _is_mapped(name: str, brief: Brief) -> bool:
 
 def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | None:
     """The first value of the first of these attributes that has one."""
-    shown = (value for name in show for value in values.get(name, ()) if not isinstance(value, Secret))
-    return next((text_of(value) for value in shown if value), None)
+    for name in show:
+        for value in values.get(name, ()):
+            if value and not isinstance(value, Secret):
+                return text_of(value)
+    return None
 
 
 def _is_in(said: str, name: str, brief: Brief) -> bool:
