@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +39,8 @@ Object = dict[str, Any]
 
 KEPT: Final = 16 << 20
 """So many octets of memory are for the text of changes that will be wanted again: of some 20,000 changes."""
+_TOGETHER: Final = 8
+"""Lines that are put together: each piece of a report passes through several hands."""
 
 
 class Octets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +88,7 @@ class Twice:
 
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
-    """The document, a line at a time."""
+    """The document, piece by piece."""
     return _rendered(plan, outcomes, _changes(plan))
 
 
@@ -128,10 +131,10 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
 def listed(name: str, lines: Iterable[str], indent: str = " ") -> Iterator[str]:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
-    separator = f"\n{indent} "
-    for line in lines:
-        yield separator + line
-        separator = f",\n{indent} "
+    begin, between, left = f"\n{indent} ", f",\n{indent} ", iter(lines)
+    while some := list(islice(left, _TOGETHER)):
+        yield begin + between.join(some)
+        begin = between
     yield "]"
 
 
