@@ -49,7 +49,6 @@ class Verifier:
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:
             return replace(outcome, shown=None)
-        self._notes[change.user.id] = outcome.why
         self._shown += shown is not None
         asks = False
         if shown is not None and self._sample:
@@ -59,6 +58,7 @@ class Verifier:
             asks = any(_questions(change, shown))
         else:
             return Outcome(change.user, Result.WRITTEN, outcome.why)
+        self._notes[change.user.id] = outcome.why
         self._unconfirmed.append((change, shown if asks else None))
         return None
 
@@ -153,7 +153,9 @@ def _lost(
         return ["the entry (it is gone, or outside base and filter)"]
     lost = []
     for each in change.attributes:
-        answer = answers.get((user.id, each.name)) if answers else None
+        if not answers and not each.old and user.values.get(each.name, ()) == each.new:
+            continue  # as nearly always
+        answer = answers.get((user.id, each.name))
         if answer is not None:
             stuck = answer in (Holds.SAME, Holds.UNKNOWN)
         else:

@@ -138,8 +138,9 @@ def _took(outcome: Outcome) -> bool:
 
 def _stuck(change: Change, outcome: Outcome) -> Change:
     """What of a change is as it was written."""
-    left = tuple(each for each in change.attributes if each.name not in outcome.lost)
-    return replace(change, attributes=left) if outcome.lost else change
+    if not outcome.lost:
+        return change
+    return replace(change, attributes=tuple(each for each in change.attributes if each.name not in outcome.lost))
 
 
 class Ours:
