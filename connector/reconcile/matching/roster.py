@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from itertools import compress, count, repeat
-from operator import attrgetter, is_not
+from operator import attrgetter, countOf, is_not
 from typing import Final, Self
 
 from msgspec import Struct
@@ -93,14 +93,14 @@ class Roster:
         self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
         for name, fold in ((ID, naming.id), (NAME, naming.name)):
             self._pins[name].key = self._pins[name].certain = fold  # nobody is asked whether a pin means what is alike
-        sought = {number for number, keys in self.pinned.items() if keys}
         for number, keys in self.pinned.items():
             for name, user in keys:
                 list(self._pins[name].put([(number, user)]))
         self._rules: list[_Index] = []
         alone = False
         numbers = self._searching()
-        seekers = [tenant.agents[number] for number in numbers]
+        seekers = tenant.agents if len(numbers) == len(tenant.agents) else [tenant.agents[each] for each in numbers]
+        seeking: Collection[int] = ()
         alike: dict[tuple[str, Equality], _Index] = {}
         for place, rule in enumerate(mapping.match, start=1):
             compared = description.attributes[rule.directory].equality
@@ -108,22 +108,25 @@ class Roster:
             twin = alike.setdefault((rule.agent.text, compared), index)
             if twin is index:
                 values = list(map(index.render, seekers))
-                index.first = dict(zip(plain_keys(compared, values) or (), numbers, strict=False))
+                words = plain_keys(compared, values) or ()
+                index.first = dict(zip(words, numbers, strict=False))
                 whole = len(index.first) == len(numbers)  # as nearly always: plain values, no two of them equal
-                index.lengths = frozenset(map(len, map(str, index.first))) if whole else frozenset()
+                index.lengths = frozenset(map(len, words)) if whole else frozenset()
                 index.first = index.first if whole else {}
                 alone = alone or (whole and rule.agent.text == "{accountCode}" and not self.pinned)
-                sought.update(numbers if whole else index.put(zip(numbers, values, strict=True)))
+                seeking = numbers if whole else {*seeking, *index.put(zip(numbers, values, strict=True))}
             else:  # one value is often looked for in several attributes
                 index.first, index.others, index.odd = twin.first, twin.others, twin.odd
                 index.lengths = twin.lengths
             self._rules.append(index)
-        self._sought = len(sought)
+        self._sought = len(seeking) + sum(map(bool, self.pinned.values()))
         self.doubles = _doubles(tenant.agents, ("workNo",) if alone else ("workNo", "accountCode"))
 
-    def _searching(self) -> list[int]:
-        accounts = map(attrgetter("account_code"), self.agents)
-        numbers = compress(count(), map(is_not, accounts, repeat(None)))
+    def _searching(self) -> Sequence[int]:
+        accounts = attrgetter("account_code")
+        if not self.pinned and None not in map(accounts, self.agents):
+            return range(len(self.agents))
+        numbers = compress(count(), map(is_not, map(accounts, self.agents), repeat(None)))
         return [number for number in numbers if number not in self.pinned] if self.pinned else list(numbers)
 
     def attributes(self) -> Iterator[tuple[int, str]]:
@@ -260,11 +263,12 @@ def _doubles(agents: Collection[Agent], fields: Collection[str]) -> dict[int, st
     """Agents that share one of these fields with another record, by number, each with what it shares."""
     doubles: dict[int, str] = {}
     for field in fields:
-        values = list(map(_FIELDS[field], agents))
-        if len({*values, None}) - 1 == len(values) - values.count(None):
+        of = _FIELDS[field]
+        distinct = set(map(of, agents))
+        if len(distinct) == len(agents) or len(distinct - {None}) == len(agents) - countOf(map(of, agents), None):
             continue
-        times = Counter(values)
-        for number, value in enumerate(values):
+        times = Counter(map(of, agents))
+        for number, value in enumerate(map(of, agents)):
             if value is not None and times[value] > 1:
                 doubles.setdefault(number, f"several records of the source have {field} {value!r}")
     return doubles
