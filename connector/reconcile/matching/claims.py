@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from functools import cache
 from itertools import chain, compress, count, repeat
-from operator import and_, is_, is_not, not_
+from operator import and_, is_not
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -233,11 +233,12 @@ class Claims:
 
     def settle(self, tenant: Tenant, of: Iterable[int] | None = None) -> Verdicts:
         """Hold agents and users to one another, one to one. `of`: the agents to judge, by number; else all of them."""
-        doubles, rivals = self._roster.doubles, self._rivals()
+        lone = self._lone()
+        doubles, rivals = self._roster.doubles, self._rivals(lone)
         verdicts = Verdicts(Matched(self.of, len(self._claims)), {}, {}, {}, 0, cache(lambda: frozenset(self._ids())))
         unassigned, unsure, matched = 0, False, verdicts.matched
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
-        for number in self._others(matched.stands, apart) if of is None else of:
+        for number in _others(matched.stands, lone, apart) if of is None else of:
             held = self._claims[number]
             if (type(held) is Taken or type(held) is Claim) and number not in apart:
                 matched.stands[number] = True
@@ -261,20 +262,19 @@ class Claims:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
                 verdicts.contested[number] = _problem("contested", agent, (claim,), why)
         hidden = frozenset(
-            [id_.removeprefix(UNIDENTIFIED) for id_ in self._looked_at() if id_.startswith(UNIDENTIFIED)]
+            [id_.removeprefix(UNIDENTIFIED) for id_ in self._looked_at(lone) if id_.startswith(UNIDENTIFIED)]
         )
         return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
-    def _others(self, stands: bytearray, apart: Iterable[int]) -> Iterator[int]:
-        """Let whoever was taken stand, as nearly all are, but for those `apart`; who else there is, by number."""
-        stands[:] = bytearray(map(is_, map(type, self._claims), repeat(Taken)))
-        for number in apart:
-            stands[number] = False
-        return compress(count(), bytes(map(not_, stands)))
+    def _lone(self) -> Sequence[int]:
+        """Agents, by number, but for those whose users were taken at once; nearly always there are few."""
+        if sum(len(taken.agents) for taken in self._taken) == len(self._claims):
+            return ()
+        return list(compress(count(), map(is_not, map(type, self._claims), repeat(Taken))))
 
-    def _looked_at(self) -> Iterator[str]:
-        """The ids of claimed users but for those that were taken at once, for each claim."""
-        for held in compress(self._claims, map(is_not, map(type, self._claims), repeat(Taken))):
+    def _looked_at(self, lone: Iterable[int]) -> Iterator[str]:
+        """The ids of the users that these agents claim, for each claim."""
+        for held in map(self._claims.__getitem__, lone):
             if type(held) is Claim:
                 yield held.id
             elif type(held) is dict:
@@ -282,13 +282,14 @@ class Claims:
 
     def _ids(self) -> Iterator[str]:
         """The ids of every claimed user, for each claim. The candidates of an ambiguous agent count as claimed."""
-        return chain(chain.from_iterable(taken.ids.split("\0") for taken in self._taken), self._looked_at())
+        lone = self._looked_at(self._lone())
+        return chain(chain.from_iterable(taken.ids.split("\0") for taken in self._taken), lone)
 
-    def _rivals(self) -> Mapping[str, list[int]]:
+    def _rivals(self, lone: Sequence[int]) -> Mapping[str, list[int]]:
         """By the ids of their users, the agents that claim one together with others."""
-        claims = sum(len(taken.agents) for taken in self._taken) + sum(1 for _ in self._looked_at())
+        claims = len(self._claims) - len(lone) + sum(1 for _ in self._looked_at(lone))
         hashes, self._hashes = self._hashes or set(map(hash, self._ids())), None  # which take less memory than the ids
-        hashes.update(map(hash, self._looked_at()))
+        hashes.update(map(hash, self._looked_at(lone)))
         if len(hashes) == claims:
             return {}
         shared = {id_ for id_, times in Counter(self._ids()).items() if times > 1}
@@ -309,6 +310,15 @@ class Claims:
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
         why = f"no user has {' or '.join(tried)}" if tried else "no match rule gives a value for it"
         return Problem("unmatched", why, agent=agent.ref)
+
+
+def _others(stands: bytearray, lone: Sequence[int], apart: Collection[int]) -> Sequence[int]:
+    """Let all agents stand, but for `lone` ones and those `apart`: these, by number."""
+    others = sorted({*lone, *apart}) if apart else lone
+    stands[:] = b"\1" * len(stands)
+    for number in others:
+        stands[number] = False
+    return others
 
 
 def _each(claims: Claimed | None) -> Collection[Claim]:
