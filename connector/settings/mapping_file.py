@@ -236,8 +236,8 @@ def locate(named: str, folder: Path) -> tuple[Path, bool]:
         if why := why_no_file(path) if named.isprintable() else "is no path of a file":
             raise FileError(why)
         return path, False
-    home = next((home for home in READY if home.is_dir()), READY[0])
-    ready = {path.stem: path for path in home.glob("*.yaml")}
+    homes = [home for home in READY if home.is_dir()]
+    ready = {path.stem: path for home in homes[:1] for path in home.iterdir() if path.suffix == ".yaml"}
     if named not in ready:
         names = ", ".join(sorted(ready))
         near = meant(named, ready)
