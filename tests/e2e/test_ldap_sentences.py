@@ -113,6 +113,13 @@ def test_a_control_that_is_listed_and_refused_is_said(tmp_path: Path) -> None:
     assert "the server lists a control and refuses it here" in said
 
 
+def test_what_is_no_ldap_is_said_though_the_first_answer_that_was_none_did_not_matter(tmp_path: Path) -> None:
+    with ScriptedLdap(lambda frame: b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
+        ended, _ = job_of(tmp_path / "job", server.url).run("plan")
+    assert ended.code == 1
+    assert "the answer is no LDAP message" in in_one_line(ended.err)
+
+
 class Parrot(LdapProxy):
     """A server that refuses a bind in these words."""
 

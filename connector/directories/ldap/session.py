@@ -187,7 +187,8 @@ class Session:
         """After nonsense nothing that follows can be trusted."""
         counters.failed("directory")
         self._stream.close()
-        return MalformedError(what, where=self.where)
+        self._fault = fault = MalformedError(what, where=self.where)
+        return fault
 
     def close(self) -> None:
         """End the session. Never raises."""
