@@ -11,7 +11,7 @@ from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE
 from tests.support.ds389 import Ds389
 from tests.support.jobs import configure
-from tests.support.ldap_answers import result
+from tests.support.ldap_answers import entry, page_end, result
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.scripted_ldap import ScriptedLdap
@@ -111,6 +111,19 @@ def test_a_control_that_is_listed_and_refused_is_said(tmp_path: Path) -> None:
     said = in_one_line(ended.err)
     assert "unavailableCriticalExtension (12)" in said
     assert "the server lists a control and refuses it here" in said
+
+
+@pytest.mark.slow
+def test_a_pager_that_begins_anew_for_ever_is_said(tmp_path: Path) -> None:
+    def answer(frame: Frame) -> bytes:
+        return entry(frame.id, f"uid=user01,{PEOPLE}") + page_end(frame.id, b"%d" % frame.id)
+
+    with ScriptedLdap(answer, requests.PAGED) as server:
+        job = job_of(tmp_path / "job", server.url)
+        configure(job.folder / "job.yaml", directory={"read": "scan"})
+        ended, _ = job.run("plan")
+    assert ended.code == 1
+    assert "the server's pager stands still" in in_one_line(ended.err)
 
 
 def test_what_is_no_ldap_is_said_though_the_first_answer_that_was_none_did_not_matter(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import chain, cycle, islice
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:
 
     def answer(frame: Frame) -> bytes:
         asked.release()
-        return entry(frame.id) * 3 + page_end(frame.id, next(cookies))
+        return entry(frame.id, f"cn={frame.id}") * 3 + page_end(frame.id, next(cookies))
 
     with served(answer) as wire:
         found = wire.paged(SEARCH, 3, responses.entry)
@@ -55,8 +56,23 @@ def test_a_pager_that_never_has_an_entry_is_no_end() -> None:
 def test_a_cookie_that_stays_the_same_while_entries_come_is_fine() -> None:
     """As 389-DS has it."""
     left = iter([b"0", b"0", b"0", b""])
-    with served(lambda frame: entry(frame.id) + page_end(frame.id, next(left))) as wire:
+    with served(lambda frame: entry(frame.id, f"cn={frame.id}") + page_end(frame.id, next(left))) as wire:
         assert len(list(wire.paged(SEARCH, 1, responses.entry))) == 4
+
+
+@pytest.mark.parametrize("before", [0, 1, 5])
+@pytest.mark.parametrize("length", [1, 2, 7])
+@pytest.mark.parametrize("cookie", [b"%d", b"same"])
+def test_a_pager_that_goes_in_a_circle_is_no_end(before: int, length: int, cookie: bytes) -> None:
+    """After some pages it shows the same ones again and again, with the same cookies or new ones."""
+    pages = chain(range(before), cycle(range(before, before + length)))
+
+    def answer(frame: Frame) -> bytes:
+        said = cookie.replace(b"%d", b"%d" % frame.id)
+        return b"" if frame.tag == 0x50 else entry(frame.id, f"cn={next(pages)}") * 2 + page_end(frame.id, said)
+
+    with served(answer) as wire, pytest.raises(TruncatedError, match="stands still"):
+        list(islice(wire.paged(SEARCH, 2, responses.entry), 100))
 
 
 def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None:

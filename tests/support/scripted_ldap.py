@@ -18,11 +18,15 @@ _ROOT = {"objectClass": ["OpenLDAProotDSE"], "namingContexts": ["dc=example,dc=o
 
 
 class ScriptedLdap(Listening):
-    """`url` is plain LDAP. `answer` makes the octets for a request; more clients than one are served side by side."""
+    """`url` is plain LDAP. `answer` makes the octets for a request; more clients than one are served side by side.
 
-    def __init__(self, answer: Callable[[Frame], bytes]) -> None:
+    `controls`: those that the server lists, by number.
+    """
+
+    def __init__(self, answer: Callable[[Frame], bytes], *controls: str) -> None:
         super().__init__()
         self._answer = answer
+        self._root = _ROOT | {"supportedControl": [*controls]}
         self.url = f"ldap://{self.address}"
 
     def attend(self, client: socket.socket) -> None:
@@ -40,5 +44,5 @@ class ScriptedLdap(Listening):
         if frame.tag == _SEARCH:
             start, stop = ber.element(frame.data, frame.start, frame.stop, ber.OCTETS)
             if start == stop:
-                return requests.message(frame.id, entry("", _ROOT)) + result(frame.id, DONE)
+                return requests.message(frame.id, entry("", self._root)) + result(frame.id, DONE)
         return self._answer(frame)

@@ -135,7 +135,7 @@ class Wire(Session):
         """The next page is asked for before one is decoded; the first one again if it was too large."""
         request = requests.search(search)
         flight.send(Operation(None, request, (requests.paged(size),)))
-        cookie, empty, first = b"", 0, True
+        gone, first = _Gone(), True
         while flight:
             frames = self._page(flight, size)
             following = b""
@@ -149,21 +149,20 @@ class Wire(Session):
             first = False
             if frames[-1].tag not in _MORE:
                 _, following = self._cookie(self._finish(search, frames.pop()))
-            empty = 0 if frames else empty + 1
-            if following and ((not frames and following == cookie) or empty == _EMPTY_PAGES):
+            entries = [frame for frame in frames if frame.tag == ENTRY]
+            if following and not gone.on(entries, following):
                 raise TruncatedError("the server's pager stands still", where=self.where)
             if following:
                 flight.send(Operation(None, request, (requests.paged(size, following),)))
                 self.flush()  # so that the server works while we decode
-                cookie = following
             for frame in frames:
                 if frame.tag != ENTRY:
                     self._refer(search, frame)
             try:
-                yield from page([frame for frame in frames if frame.tag == ENTRY])
+                yield from page(entries)
             except MalformedError as fault:
                 raise self.broken(fault.what) from None
-            frames.clear()  # not held while the next page comes
+            del frames, entries  # not held while the next page comes
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
@@ -298,6 +297,27 @@ class Wire(Session):
         """Estimate and cookie at the end of a page; a server without either has sent all there is."""
         value = end.controls.get(requests.PAGED)
         return (0, b"") if value is None else self.located(page, value)
+
+
+class _Gone:
+    """How far a pager has gone: it neither may go in a circle (Brent 1980), nor show page after page without entries.
+
+    A page is known by its first entry, and one without entries by the cookie behind it. It is compared with an earlier
+    one only, which is another one after twice as many pages.
+    """
+
+    def __init__(self) -> None:
+        self._pages, self._empty, self._mark = 0, 0, b""
+
+    def on(self, entries: list[Frame], cookie: bytes) -> bool:
+        mark = entries[0].data[entries[0].start : entries[0].stop] if entries else cookie
+        self._pages += 1
+        self._empty = 0 if entries else self._empty + 1
+        if mark == self._mark or self._empty == _EMPTY_PAGES:
+            return False
+        if self._pages & (self._pages - 1) == 0:
+            self._mark = mark
+        return True
 
 
 def _singly(decode: Callable[[Frame], T]) -> Page[T]:
