@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 import h11
@@ -46,7 +47,18 @@ class Proxy(Struct, frozen=True):
 
 
 class ProxyError(Exception):
-    """The proxy does not connect us with the server. It has the status of the proxy's answer."""
+    """The proxy does not connect us with the server. It has the status of the proxy's answer, or what went wrong."""
+
+
+@contextmanager
+def _through(proxy: Proxy | None) -> Iterator[None]:
+    """What goes wrong on the way to a proxy is the proxy's."""
+    try:
+        yield
+    except (OSError, h11.ProtocolError, ValueError) as fault:
+        if proxy is None:
+            raise
+        raise ProxyError(fault) from None
 
 
 class Connection:
@@ -69,16 +81,19 @@ class Connection:
         self._rested = -math.inf
         self._cut: type[OSError] | tuple[()] = ()
         self._fine = False
-        connecting = socket.create_connection(first.place, timeout)
+        with _through(proxy):
+            connecting = socket.create_connection(first.place, timeout)
         self._stream: socket.socket | Inner = connecting
         try:
-            connected(connecting)
-            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._begin()
-            if first.scheme == "https":
-                self._secure(first, None if proxy else context())
+            with _through(proxy):
+                connected(connecting)
+                connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._begin()
+                if first.scheme == "https":
+                    self._secure(first, None if proxy else context())
+                if proxy and url.scheme == "https":
+                    self._tunnel(url, proxy)
             if proxy and url.scheme == "https":
-                self._tunnel(url, proxy)
                 self._secure(url, context())
         except BaseException:
             self.close()
@@ -99,8 +114,10 @@ class Connection:
         host, port = url.place
         there = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
         answer = self._asked(h11.Request(method="CONNECT", target=there, headers=[(b"Host", there), *proxy.headers]))
-        if not 200 <= answer.status_code < 300 or self._protocol.trailing_data[0]:  # the server's own would be in TLS
+        if not 200 <= answer.status_code < 300:
             raise ProxyError(answer.status_code)
+        if self._protocol.trailing_data[0]:  # the server's own would be in TLS
+            raise h11.RemoteProtocolError("octets behind the answer")
         self._begin()
 
     def __enter__(self) -> Self:

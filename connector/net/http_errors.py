@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import h11
 
-from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
+from connector.errors import (
+    DeniedError,
+    IncompleteRead,
+    MalformedError,
+    NoTlsError,
+    UnreachableError,
+    UntrustedError,
+)
 from connector.net.connection import ProxyError
 from connector.net.quoting import phrase
 from connector.regex import regex
@@ -14,6 +22,11 @@ from connector.regex import regex
 FAULTS: Final = (OSError, ProxyError, h11.ProtocolError, ValueError)
 """What a request may fail by: no text of an address or a header that is none is a ValueError."""
 _CUT: Final = regex(r"received (\d+) bytes, expected (\d+)")
+_OF_PROXY: Final[Mapping[type[IncompleteRead], str]] = {  # none is asked again: a wrong password could lock the account
+    DeniedError: ". Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT",
+    UntrustedError: ". This is the proxy's certificate: let the system trust its authority, or set SSL_CERT_FILE",
+    NoTlsError: ". Begin the proxy's address with http://",
+}
 _GONE: Final = "peer closed connection"
 """How h11 begins where an answer is cut."""
 
@@ -25,23 +38,29 @@ def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> I
     """
     from connector.net import tls  # noqa: PLC0415  # loads OpenSSL: its errors are told apart only once a request has failed
 
+    if isinstance(error, ProxyError):
+        return _of_proxy(error.args[0], where, timeout)
     if fault := tls.fault_of(error, where):
         return fault
     if isinstance(error, h11.RemoteProtocolError):
         return _broken(str(error), where, sent=sent)
-    if isinstance(error, h11.ProtocolError) or not isinstance(error, OSError | ProxyError):
+    if not isinstance(error, OSError):
         return MalformedError("this address or these headers are invalid for HTTP", where=where)
-    if isinstance(error, ProxyError):
-        (status,), scheme = error.args, where.partition(":")[0].upper()
-        said = f"the proxy of the environment ({scheme}_PROXY) refused or failed: {phrase(status)}"
-        if status == 407:  # not asked again: that could lock the account
-            advice = "Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT"
-            return DeniedError(f"{said}. {advice}", where=where)
-    elif isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError):
         said = f"nothing came for {timeout:g} s" if sent else f"no connection within {timeout:g} s"
     else:
         said = f"the connection was cut: {_why(error)}" if sent else f"no connection: {_why(error)}"
     return UnreachableError(said, where=where, sent=sent)
+
+
+def _of_proxy(cause: int | Exception, where: str, timeout: float) -> IncompleteRead:
+    if isinstance(cause, int):
+        fault: IncompleteRead = (DeniedError if cause == 407 else UnreachableError)(phrase(cause))
+    else:
+        fault = translated(cause, where, timeout, sent=False)
+    kind = type(fault) if type(fault) in _OF_PROXY else UnreachableError  # nothing was sent to the server
+    said = f"the proxy of the environment ({where.partition(':')[0].upper()}_PROXY) refused or failed: {fault.what}"
+    return kind(f"{said}{_OF_PROXY.get(kind, '')}", where=where)
 
 
 def _broken(text: str, where: str, *, sent: bool) -> IncompleteRead:

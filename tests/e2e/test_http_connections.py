@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.connect_proxy import ConnectProxy
 from tests.support.http_server import HttpServer, said
 from tests.support.jobs import cec_source, scim_directory
 from tests.support.ldif_job import Job, agent
+from tests.support.listening import Listening
 from tests.support.program import Ended, program
 from tests.support.slapd import authority, server_context
 
@@ -48,6 +50,54 @@ def test_a_directory_in_clear_behind_a_proxy_that_wants_credentials(job: Job) ->
     with HttpServer(otherwise=said(407, {"detail": "who?"})) as proxy:
         assert f"(HTTP{WORDS}" in planned(job, HTTP_PROXY=proxy.url).err
     assert len(proxy.seen) == 1
+
+
+class BadProxy(Listening):
+    """A proxy that says this, whatever it is asked, and hangs up."""
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__()
+        self._said = said
+
+    def attend(self, client: socket.socket) -> None:
+        with client:
+            client.recv(1 << 16)
+            client.sendall(self._said)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "why"),
+    [
+        ("http", b"", "the connection was cut before the answer was complete"),
+        ("http", b"HTTP/1.1 200 Connected\r\n\r\nlog in first", "the answer is not HTTP"),
+        ("http", b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
+        ("http", None, "no connection: Connection refused"),
+        (
+            "https",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "what answers there speaks no TLS. Begin the proxy's address",
+        ),
+    ],
+)
+def test_what_a_proxy_fails_by_is_not_said_of_the_server(job: Job, scheme: str, said: bytes | None, why: str) -> None:
+    job.configure(source=cec_source("https://cec.example.org", retries=0))
+    with BadProxy(said or b"") as proxy:
+        address = proxy.address
+        if said is not None:
+            ended = planned(job, HTTPS_PROXY=f"{scheme}://user:canary-1@{address}")
+    if said is None:  # nobody listens there any more
+        ended = planned(job, HTTPS_PROXY=f"{scheme}://user:canary-1@{address}")
+    words = " ".join(ended.err.split())
+    assert f"the proxy of the environment (HTTPS_PROXY) refused or failed: {why}" in words
+    assert "canary" not in ended.said
+
+
+def test_a_proxy_that_is_not_trusted_is_named_as_such(job: Job) -> None:
+    job.configure(source=cec_source("https://cec.example.org", retries=0))
+    with ConnectProxy(server_context()) as proxy:
+        words = " ".join(planned(job, HTTPS_PROXY=proxy.url).err.split())
+    assert "(HTTPS_PROXY) refused or failed: the server's certificate is not trusted: " in words
+    assert "This is the proxy's certificate: let the system trust its authority, or set SSL_CERT_FILE" in words
 
 
 def ended_by(end: Callable[[ssl.SSLSocket], object], length: bool, status: int = 200) -> Callable[[Any], None]:
