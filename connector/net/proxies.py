@@ -1,6 +1,7 @@
 """The proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
 
-They are read as Python's `urllib.request` reads them: NO_PROXY is a list of hosts, each with all below it.
+They are read as Python's `urllib.request` reads them: NO_PROXY is a list of hosts, each with all below it. Networks may
+be among them, such as 10.0.0.0/8, as other programs have it.
 """
 
 from __future__ import annotations
@@ -44,4 +45,17 @@ def _named(where: str) -> str:
     parts, proxies = urlsplit(where), getproxies()
     if proxy_bypass(parts.netloc) or proxy_bypass(parts.hostname or ""):  # an IPv6 address has no brackets there
         return ""
+    if _is_within(parts.hostname or "", proxies.get("no", "")):
+        return ""
     return proxies.get(parts.scheme) or proxies.get("all") or ""
+
+
+def _is_within(host: str, names: str) -> bool:
+    """Whether a host is an address of one of the networks among these names (RFC 4632 §3.1, RFC 4291 §2.3)."""
+    from ipaddress import ip_address, ip_network  # noqa: PLC0415  # of use only where there is a proxy
+
+    for name in [name.strip() for name in names.split(",") if "/" in name]:
+        with suppress(ValueError):  # a name is no network, or the host no address
+            if ip_address(host) in ip_network(name, strict=False):
+                return True
+    return False

@@ -22,6 +22,10 @@ from connector.net.proxies import proxy_of
         ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "example.org"}, "https://cec.example.org", None),
         ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "::1"}, "https://[::1]:8443/", None),
         ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "[::1]:8443"}, "https://[::1]:8443/", None),
+        ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "a.test, 10.1.2.3/8"}, "https://10.9.9.9:1/", None),
+        ({"ALL_PROXY": "http://proxy.example.org", "NO_PROXY": "fd00::/8"}, "https://[fd12::1]:8443/", None),
+        ({"ALL_PROXY": "http://p.test", "NO_PROXY": "10.0.0.0/8,a/b,10.0.0.0/99"}, "https://11.9.9.9/", b"p.test"),
+        ({"ALL_PROXY": "http://p.test", "NO_PROXY": "0.0.0.0/0,::/0"}, "https://cec.example.org/", b"p.test"),
     ],
 )
 def test_a_proxy_is_named_for_an_address_or_none(
