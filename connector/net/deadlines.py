@@ -66,6 +66,12 @@ class Bound:
     def passed(self) -> bool:
         return time.monotonic() >= self._due
 
+    def hold(self, connected: socket.socket) -> None:
+        """The line is this connection; it is ended at once where the time has passed before there was one."""
+        self._line.hold(connected)
+        if self.passed:
+            self._line.cut()
+
     def cut(self) -> None:
         self._line.cut()
 

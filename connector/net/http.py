@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -77,7 +75,7 @@ class Channel:
         self._allowed = in_all or TIMEOUTS * timeout
         self._place = place
         self._clock = clock
-        self._line = Line()
+        self._lines: dict[str, Line] = {}
         self._context = context
         self._headers = {"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json", **headers}
         self._connections: dict[str, Connection] = {}
@@ -91,7 +89,8 @@ class Channel:
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
-        self._line.close()
+        for line in self._lines.values():
+            line.close()
 
     def exchange(
         self, method: str, where: str, headers: Mapping[str, str], *, content: bytes = b"", bound: int | None = None
@@ -102,14 +101,15 @@ class Channel:
         """
         fault: ConnectorError = self._late(where)
         counters.asked(self._place)
-        exchanging = Bound(self._line, self._allowed)
+        origin = "/".join(where.split("/", 3)[:3])
+        exchanging = Bound(self._lines.setdefault(origin, Line()), self._allowed)
         start = self._clock()
         body = content if content or method in ("POST", "PUT", "PATCH") else None
         sent = False
         try:
             url, host = _url(where)
             said = _encoded({"Host": host, **self._headers, **headers, "Accept-Encoding": "gzip"})
-            with exchanging, self._connection(where, url, exchanging) as connection:
+            with exchanging, self._connection(origin, url, exchanging) as connection:
                 sent = True
                 answer = connection.ask(method, host, url.target, said, body)
                 decoded = _decoded(answer.headers.raw_items())
@@ -126,16 +126,15 @@ class Channel:
         counters.failed(self._place)
         raise fault  # outside, for the library's error may hold the request, and with it the token
 
-    def _connection(self, where: str, url: Url, exchanging: Bound) -> Connection:
+    def _connection(self, origin: str, url: Url, exchanging: Bound) -> Connection:
         """The connection to that server, if it is still good, else a new one."""
-        origin = "/".join(where.split("/", 3)[:3])
         known = self._connections.get(origin)
         if known is not None and known.ready:
             return known
         if known is not None:
             known.close()
-        connected = partial(self._hold, exchanging)
-        made = self._connections[origin] = Connection(url, proxy_of(where), self._tls, self._timeout, connected)
+        proxy = proxy_of(origin)
+        made = self._connections[origin] = Connection(url, proxy, self._tls, self._timeout, exchanging.hold)
         return made
 
     def _tls(self) -> ssl.SSLContext:
@@ -144,11 +143,6 @@ class Channel:
         self._context = self._context or tls.context(None)
         self._context.set_alpn_protocols(["http/1.1"])
         return self._context
-
-    def _hold(self, exchanging: Bound, connected: socket.socket) -> None:
-        self._line.hold(connected)
-        if exchanging.passed:
-            self._line.cut()
 
     def _truncated(self, what: str, where: str) -> TruncatedError:
         return (SourceTruncatedError if self._place == "source" else TruncatedError)(what, where=where)

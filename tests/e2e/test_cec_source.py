@@ -734,6 +734,24 @@ def test_octets_behind_an_answer_are_no_answer_to_the_next_request() -> None:
         assert server.connections == 2
 
 
+@pytest.mark.slow
+def test_a_connection_that_is_used_again_has_a_bound_though_another_was_made_since() -> None:
+    """As where a token is asked for elsewhere between two requests."""
+
+    pieces = itertools.chain([b"HTTP/1.1 200 OK\r\nX-Slow: "], itertools.repeat(b"x", 100))
+    with (
+        HttpServer([said(200, b"a"), lambda handler: faults.drip(handler.connection, pieces)]) as server,
+        HttpServer([said(200, b"b")]) as elsewhere,
+        Channel(None, {}, timeout=0.2, max_bytes=9, place="source", clock=time.monotonic, in_all=1) as channel,
+    ):
+        for each in (server, elsewhere):
+            channel.exchange("GET", each.url, {})
+        with pytest.raises(SourceTruncatedError):
+            channel.exchange("GET", server.url, {})
+    assert server.connections == 1
+    assert next(pieces, b"") == b"x"
+
+
 def test_a_switch_to_another_protocol_is_no_answer() -> None:
     def switch(handler: Any) -> None:
         handler.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
