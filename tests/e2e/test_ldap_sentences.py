@@ -9,6 +9,7 @@ import pytest
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE
+from tests.support import ldap_line
 from tests.support.ds389 import Ds389
 from tests.support.jobs import configure
 from tests.support.ldap_answers import entry, page_end, result
@@ -124,6 +125,19 @@ def test_a_pager_that_begins_anew_for_ever_is_said(tmp_path: Path) -> None:
         ended, _ = job.run("plan")
     assert ended.code == 1
     assert "the server's pager stands still" in in_one_line(ended.err)
+
+
+def test_a_range_of_values_that_ends_at_no_number_is_said(tmp_path: Path) -> None:
+    held = {"entryUUID": ["1"], "uid": ["user01"], f"employeeNumber;range=0-{'9' * 5000}": ["1"]}
+
+    def answer(frame: Frame) -> bytes:
+        found = ldap_line.entry(f"uid=user01,{PEOPLE}", held)
+        return requests.message(frame.id, found) + result(frame.id, DONE)
+
+    with ScriptedLdap(answer) as server:
+        ended, _ = job_of(tmp_path / "job", server.url).run("plan")
+    assert ended.code == 1
+    assert "a range of values that ends at no number" in in_one_line(ended.err)
 
 
 def test_what_is_no_ldap_is_said_though_the_first_answer_that_was_none_did_not_matter(tmp_path: Path) -> None:

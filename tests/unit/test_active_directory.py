@@ -173,3 +173,11 @@ def test_a_refused_bind_says_what_to_do() -> None:
     assert explained(Response(49, diagnostic="data 52e"), in_clear=True) == ""
     assert "ldaps://" in explained(Response(8), in_clear=True)
     assert explained(Response(13), in_clear=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("held", "number"),
+    [(["129"], 129), (["-1"], -1), ([], None), ([""], None), (["--1"], None), (["0x1"], None), (["9" * 5000], None)],
+)
+def test_what_is_no_number_of_the_schema_is_none(held: list[str], number: int | None) -> None:
+    assert active_directory.number_in({"searchflags": held}, "searchflags") == number

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from connector.directories.common.syntaxes import MICROSOFT, RFC4517
+from connector.regex import regex
 
 Entry = Mapping[str, list[str]]
 """An entry's attributes as text, by their names in lower case."""
@@ -22,6 +23,7 @@ ATTRIBUTES: Final = (
     "mustContain", "systemMustContain", "mayContain", "systemMayContain",
 )  # fmt: skip
 """What is read of the schema's entries."""
+_NUMBER: Final = regex(r"-?[0-9]{1,19}")
 _TEXT: Final = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX "
 _EXACT: Final = "EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX "
 _OCTETS: Final = f"EQUALITY octetStringMatch SYNTAX {RFC4517}40"
@@ -87,7 +89,7 @@ def _attribute_type(entry: Entry) -> str:
     name, number = _first(entry, "ldapdisplayname"), _first(entry, "attributesyntax")
     words = [f"( {_first(entry, 'attributeid')} NAME '{name}'"]
     words.append(_SYNTAXES.get((number, _first(entry, "omsyntax")), f"SYNTAX {number}"))
-    lower, upper = _number(entry, "rangelower"), _number(entry, "rangeupper")
+    lower, upper = number_in(entry, "rangelower"), number_in(entry, "rangeupper")
     if number in _LONG:
         words[-1] += f"{{{upper}}}" if upper is not None and upper > 0 else ""
         words += [f"X-SHORTEST '{lower}'"] if lower is not None and lower > 0 else []
@@ -97,7 +99,7 @@ def _attribute_type(entry: Entry) -> str:
         words += [f"X-LEAST '{least if lower is None else lower}'", f"X-MOST '{most if upper is None else upper}'"]
     if _first(entry, "issinglevalued").upper() == "TRUE" or name.lower() in _SINGLE:
         words.append("SINGLE-VALUE")
-    if (_number(entry, "searchflags") or 0) & _CONFIDENTIAL:
+    if (number_in(entry, "searchflags") or 0) & _CONFIDENTIAL:
         words.append("X-CONFIDENTIAL 'TRUE'")
     if _kept_by_the_server(entry):
         words.append("NO-USER-MODIFICATION")
@@ -113,13 +115,13 @@ def _kept_by_the_server(entry: Entry) -> bool:
     """
     if _first(entry, "ldapdisplayname").lower() == "objectclass":
         return False
-    back_link = (_number(entry, "linkid") or 0) % 2
+    back_link = (number_in(entry, "linkid") or 0) % 2
     return bool(_constructed(entry) or back_link or _first(entry, "systemonly").upper() == "TRUE")
 
 
 def _constructed(entry: Entry) -> bool:
     """Whether it is worked out when it is read: shown to whoever asks, and found by no filter (measured)."""
-    return bool((_number(entry, "systemflags") or 0) & _CONSTRUCTED)
+    return bool((number_in(entry, "systemflags") or 0) & _CONSTRUCTED)
 
 
 def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
@@ -159,9 +161,10 @@ def _first(entry: Entry, name: str) -> str:
     return next(iter(entry.get(name, ())), "")
 
 
-def _number(entry: Entry, name: str) -> int | None:
+def number_in(entry: Entry, name: str) -> int | None:
+    """An attribute that is a number (64 bits at most, [MS-ADTS] 3.1.1.2.2.2); None where there is none."""
     text = _first(entry, name)
-    return int(text) if text.removeprefix("-").isdecimal() else None
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def unpeopled(root: Mapping[str, list[str]]) -> tuple[str, ...]:

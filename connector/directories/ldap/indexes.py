@@ -13,6 +13,7 @@ from typing import Final
 
 from connector.directories.common.ldap_filters import Equal, Or, Present
 from connector.directories.ldap import dialect
+from connector.directories.ldap.active_directory import number_in
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import entry
@@ -110,6 +111,6 @@ def _of_the_schema(wire: Wire, inspection: Inspection) -> set[str] | None:
         return {
             each["ldapdisplayname"][0].lower()
             for each in entries
-            if int(each.get("searchflags", ["0"])[0]) & _INDEXED and each.get("ldapdisplayname")
+            if (number_in(each, "searchflags") or 0) & _INDEXED and each.get("ldapdisplayname")
         } or None
     return None

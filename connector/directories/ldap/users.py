@@ -45,6 +45,8 @@ MOST_WHOLES: Final = 1000
 _LONGEST_WHOLE: Final = 1024
 """Octets of an attribute that is remembered whole."""
 _RANGE: Final = regex(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
+_LONGEST_PLACE: Final = 9
+"""Digits of the place of a value."""
 _AROUND: Final = 8
 """Octets of a header around the description: four tags, four lengths of one octet."""
 
@@ -275,6 +277,8 @@ class Users:
     def _piece(self, piece: re.Match[bytes], octets: list[bytes]) -> Mapping[str, tuple[Held, ...]]:
         """Some values of an attribute that has too many for one answer, such as `member;range=0-1499` ([MS-ADTS])."""
         column = self._column(piece["description"])
+        if len(piece["last"]) > _LONGEST_PLACE:
+            raise MalformedError("a range of values that ends at no number")
         if piece["last"] != b"*":
             self._pieces |= {name: int(piece["last"]) + 1 for name, _ in column.names}
         return {name: tuple(map(decode, octets)) for name, decode in column.names}
