@@ -54,8 +54,9 @@ class Channel:
     """Requests to one server, one after the other; a context manager.
 
     `max_bytes`: octets that a body may have; `place`: the part of the job ("source") whose `max_bytes` and `timeout`
-    (seconds) these are, for messages. `headers` go with every request. Without `context` the system's authorities are
-    trusted; they are loaded when TLS is first spoken, since that takes as long as a dozen requests.
+    (seconds) these are, for messages; with `in_all` (seconds) no job sets them. `headers` go with every request.
+    Without `context` the system's authorities are trusted; they are loaded when TLS is first spoken, since that takes
+    as long as a dozen requests.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class Channel:
             ) from None
         except TooLongError:
             if fine:
-                setting = f" ({self._place}.max_bytes)" if bound == self._max_bytes else ""
+                setting = "" if bound != self._max_bytes or self._in_all else f" ({self._place}.max_bytes)"
                 raise self._truncated(f"the answer is longer than {bound} octets{setting}", where) from None
         except GarbledError as error:
             if fine:

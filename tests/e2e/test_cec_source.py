@@ -35,6 +35,7 @@ from connector.errors import (
     MalformedError,
     NoTlsError,
     SourceTruncatedError,
+    TruncatedError,
     UnreachableError,
     UntrustedError,
 )
@@ -750,6 +751,16 @@ def test_a_connection_that_is_used_again_has_a_bound_though_another_was_made_sin
             channel.exchange("GET", server.url, {})
     assert server.connections == 1
     assert next(pieces, b"") == b"x"
+
+
+def test_a_bound_that_no_job_sets_names_no_setting() -> None:
+    with (
+        HttpServer([said(200, b"0123456789")]) as server,
+        Channel(None, {}, timeout=5, max_bytes=9, place="notify", clock=time.monotonic, in_all=5) as channel,
+        pytest.raises(TruncatedError) as caught,
+    ):
+        channel.exchange("GET", server.url, {})
+    assert caught.value.what == "the answer is longer than 9 octets"
 
 
 def test_a_switch_to_another_protocol_is_no_answer() -> None:
