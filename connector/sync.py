@@ -1,7 +1,4 @@
-"""Plan, apply, undo: everything that a run does to a directory is on this page, in this order.
-
-How the plan of an apply is made is in `run/planning.py`.
-"""
+"""Plan, apply, undo: all that a run does to a directory, in this order. Its plan is made in `run/planning.py`."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _through(proxy: Proxy | None) -> Iterator[None]:
     """What goes wrong on the way to a proxy is the proxy's."""
     try:
         yield
-    except (OSError, h11.ProtocolError, ValueError) as fault:
+    except (OSError, h11.RemoteProtocolError) as fault:
         if proxy is None:
             raise
         raise ProxyError(fault) from None

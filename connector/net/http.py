@@ -98,7 +98,7 @@ class Channel:
     ) -> Answer:
         """The answer to one request, of any status. `bound`: octets that the body may have, if not `max_bytes`.
 
-        Raises UnreachableError, UntrustedError, DeniedError, MalformedError, TruncatedError.
+        Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError, TruncatedError.
         """
         fault: ConnectorError = self._late(where)
         counters.asked(self._place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import h11
@@ -11,7 +10,7 @@ from connector.errors import (
     DeniedError,
     IncompleteRead,
     MalformedError,
-    NoTlsError,
+    ProxyRefusedError,
     UnreachableError,
     UntrustedError,
 )
@@ -22,11 +21,6 @@ from connector.regex import regex
 FAULTS: Final = (OSError, ProxyError, h11.ProtocolError, ValueError)
 """What a request may fail by: no text of an address or a header that is none is a ValueError."""
 _CUT: Final = regex(r"received (\d+) bytes, expected (\d+)")
-_OF_PROXY: Final[Mapping[type[IncompleteRead], str]] = {  # none is asked again: a wrong password could lock the account
-    DeniedError: ". Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT",
-    UntrustedError: ". This is the proxy's certificate: let the system trust its authority, or set SSL_CERT_FILE",
-    NoTlsError: ". Begin the proxy's address with http://",
-}
 _GONE: Final = "peer closed connection"
 """How h11 begins where an answer is cut."""
 
@@ -54,13 +48,14 @@ def translated(error: Exception, where: str, timeout: float, *, sent: bool) -> I
 
 
 def _of_proxy(cause: int | Exception, where: str, timeout: float) -> IncompleteRead:
+    """`cause`: the status of its answer, or what went wrong on the way to it."""
     if isinstance(cause, int):
-        fault: IncompleteRead = (DeniedError if cause == 407 else UnreachableError)(phrase(cause))
+        fault: IncompleteRead = (ProxyRefusedError if cause == 407 else UnreachableError)(phrase(cause))
     else:
         fault = translated(cause, where, timeout, sent=False)
-    kind = type(fault) if type(fault) in _OF_PROXY else UnreachableError  # nothing was sent to the server
+    kind = ProxyRefusedError if isinstance(fault, DeniedError | UntrustedError) else type(fault)
     said = f"the proxy of the environment ({where.partition(':')[0].upper()}_PROXY) refused or failed: {fault.what}"
-    return kind(f"{said}{_OF_PROXY.get(kind, '')}", where=where)
+    return kind(said, where=where)
 
 
 def _broken(text: str, where: str, *, sent: bool) -> IncompleteRead:

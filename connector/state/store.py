@@ -141,7 +141,10 @@ class Store:
         return Forgetting(self._database, job, audited=audited)
 
     def rename(self, job: str, new: str) -> int:
-        """Give all that is known of a job to another name; to how many users it wrote. Raises as `renaming.rename`."""
+        """Give all that is known of a job to another name; to how many users it wrote.
+
+        Raises BusyError where a run holds a directory of the job, and what `renaming.rename` does.
+        """
         from connector.state.renaming import rename
 
         with self.leases(job):

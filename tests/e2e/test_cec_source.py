@@ -34,6 +34,7 @@ from connector.errors import (
     IncompleteRead,
     MalformedError,
     NoTlsError,
+    ProxyRefusedError,
     SourceTruncatedError,
     TruncatedError,
     UnreachableError,
@@ -656,7 +657,7 @@ def test_a_proxy_connects_with_a_server_of_https(
     with tenant(ssl_context=serving(authority, "127.0.0.1")) as cec, ConnectProxy(context) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url.replace("://", "://joe:s%40cret@"))
         if secured:
-            failure(source(cec.url, ca_file=ca_file, retries=0), UntrustedError)  # the job's file is for the server
+            failure(source(cec.url, ca_file=ca_file, retries=0), ProxyRefusedError)  # the job's file is for the server
             monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
         assert source(cec.url, ca_file=ca_file).read().size == 2
         (head,) = proxy.heads

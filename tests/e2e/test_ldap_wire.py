@@ -75,6 +75,18 @@ def test_a_pager_that_goes_in_a_circle_is_no_end(before: int, length: int, cooki
         list(islice(wire.paged(SEARCH, 2, responses.entry), 100))
 
 
+def test_a_page_that_begins_as_the_one_before_is_no_circle() -> None:
+    """A user that is renamed meanwhile may come twice."""
+    pages = iter([("a", "b", b"1"), ("a", "c", b"2"), ("a", "d", b"")])
+
+    def answer(frame: Frame) -> bytes:
+        one, two, cookie = next(pages)
+        return entry(frame.id, f"cn={one}") + entry(frame.id, f"cn={two}") + page_end(frame.id, cookie)
+
+    with served(answer) as wire:
+        assert len(list(wire.paged(SEARCH, 2, responses.entry))) == 6
+
+
 def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None:
     with served(lambda frame: entry(frame.id) * 5000 + page_end(frame.id, b"")) as wire:
         assert len(list(wire.paged(SEARCH, 10, responses.entry))) == 5000
@@ -191,6 +203,8 @@ def test_a_wire_that_has_failed_stays_failed() -> None:
             wire.search(SEARCH)
         with pytest.raises(MalformedError, match="no LDAP message"):
             wire.search(SEARCH)
+        with pytest.raises(MalformedError, match="no LDAP message"):
+            wire.seen(SEARCH)  # nothing is known, so nothing is hidden
         wire.close()
         wire.close()
 

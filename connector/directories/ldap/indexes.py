@@ -18,7 +18,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import entry
 from connector.directories.ldap.wire import Wire
-from connector.errors import IncompleteRead, UnreachableError
+from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.reconcile.dn import covers, rdns
 
 OPENLDAP: Final = Search("cn=config", Scope.SUBTREE, Present("olcSuffix"), ("olcSuffix", "olcDbIndex"))
@@ -104,7 +104,7 @@ def _of_the_schema(wire: Wire, inspection: Inspection) -> set[str] | None:
         flagged = Search(name, Scope.ONELEVEL, Present("searchFlags"), ("lDAPDisplayName", "searchFlags"))
         try:
             entries = [each.texts() for each in wire.paged(flagged, 1000 if inspection.native.pages else 0, entry)]
-        except UnreachableError:
+        except (UnreachableError, MalformedError):
             raise
         except IncompleteRead:
             return None

@@ -147,7 +147,7 @@ class Inspection:
             return None
         try:
             found = self._schema_entries() if self.native.microsoft else self._subschema()
-        except UnreachableError:
+        except (UnreachableError, MalformedError):
             raise
         except IncompleteRead:
             return None

@@ -72,10 +72,10 @@ class Wire(Session):
         return list(self.searches([request], 1, entry))
 
     def seen(self, request: Search) -> list[Entry]:
-        """The same of what may be hidden; nothing where it is. Raises UnreachableError."""
+        """The same of what may be hidden; nothing where it is. Raises UnreachableError, MalformedError."""
         try:
             return self.search(request)
-        except UnreachableError:
+        except (UnreachableError, MalformedError):
             raise
         except IncompleteRead:
             return []
@@ -135,7 +135,7 @@ class Wire(Session):
         """The next page is asked for before one is decoded; the first one again if it was too large."""
         request = requests.search(search)
         flight.send(Operation(None, request, (requests.paged(size),)))
-        gone, first = _Gone(), True
+        pages, first = _Pages(), True
         while flight:
             frames = self._page(flight, size)
             following = b""
@@ -150,7 +150,8 @@ class Wire(Session):
             if frames[-1].tag not in _MORE:
                 _, following = self._cookie(self._finish(search, frames.pop()))
             entries = [frame for frame in frames if frame.tag == ENTRY]
-            if following and not gone.on(entries, following):
+            pages.add(entries)
+            if following and not pages.end(following):
                 raise TruncatedError("the server's pager stands still", where=self.where)
             if following:
                 flight.send(Operation(None, request, (requests.paged(size, following),)))
@@ -299,25 +300,40 @@ class Wire(Session):
         return (0, b"") if value is None else self.located(page, value)
 
 
-class _Gone:
-    """How far a pager has gone: it neither may go in a circle (Brent 1980), nor show page after page without entries.
+class _Pages:
+    """The pages of a search: they may neither go in a circle (Brent 1980), nor be empty again and again.
 
-    A page is known by its first entry, and one without entries by the cookie behind it. It is compared with an earlier
-    one only, which is another one after twice as many pages.
+    A page is told by its first entry, its last one, and their number, or without entries by the cookie behind it. It
+    is compared with one earlier page, of the 1st, 2nd, 4th, 8th and so on the last.
     """
 
     def __init__(self) -> None:
-        self._pages, self._empty, self._mark = 0, 0, b""
+        self._pages = self._empty = 0
+        self._page: tuple[bytes, bytes, int] | None = None
+        self._earlier: tuple[bytes, bytes, int] | None = None
 
-    def on(self, entries: list[Frame], cookie: bytes) -> bool:
-        mark = entries[0].data[entries[0].start : entries[0].stop] if entries else cookie
+    def add(self, entries: list[Frame]) -> None:
+        """A page, or a part of one."""
+        if entries:
+            first, _, count = self._page or (_octets(entries[0], 0), b"", 0)
+            last = _octets(entries[-1], entries[-1].count - 1)
+            self._page = first, last, count + sum([frame.count for frame in entries])
+
+    def end(self, cookie: bytes) -> bool:
+        """A page has ended, and more are to come; whether the pager gets on."""
+        page, self._empty = self._page or (cookie, b"", 0), 0 if self._page else self._empty + 1
+        self._page = None
         self._pages += 1
-        self._empty = 0 if entries else self._empty + 1
-        if mark == self._mark or self._empty == _EMPTY_PAGES:
+        if page == self._earlier or self._empty == _EMPTY_PAGES:
             return False
         if self._pages & (self._pages - 1) == 0:
-            self._mark = mark
+            self._earlier = page
         return True
+
+
+def _octets(frame: Frame, number: int) -> bytes:
+    """One of the messages that are alike."""
+    return frame.data[frame.start + number * frame.whole : frame.stop + number * frame.whole]
 
 
 def _singly(decode: Callable[[Frame], T]) -> Page[T]:

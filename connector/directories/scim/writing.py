@@ -28,7 +28,14 @@ from connector.directories.scim.protocol import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
 from connector.directories.scim.view import USER_NAME, Attributes, name_of
-from connector.errors import DeniedError, IncompleteRead, TruncatedError, UnreachableError, UntrustedError
+from connector.errors import (
+    DeniedError,
+    IncompleteRead,
+    ProxyRefusedError,
+    TruncatedError,
+    UnreachableError,
+    UntrustedError,
+)
 from connector.model import Change, Outcome, Result
 from connector.runtime.stopping import Settling
 
@@ -40,7 +47,7 @@ STALE: Final = (
     "the server refuses its own version (412): its reads lag, or its versions do not work. If this holds for all "
     "users, run `check --probe --save FILE` and set `dialect` to FILE"
 )
-_NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, TruncatedError)
+_NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, TruncatedError)
 
 
 class Writer:
