@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.check import MARGIN, UNIT, WORKS, Work
+from tests.benchmarks.check import MARGIN, WORKS, Work
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.measure import Ratio, Sample
 from tests.benchmarks.rivals import compared
@@ -33,12 +33,14 @@ def test_a_rival_is_so_many_times_as_fast_or_as_slow() -> None:
 def test_a_step_back_is_told_beyond_the_margin(work: Work) -> None:
     """With the work's start taken off, and by how much."""
     start = 2.0 if work.start else 0.0
-    spent = {UNIT: 0.25} | ({work.start: start} if work.start else {})
+    spent = {work.unit: 0.25} | ({work.start: start} if work.start else {})
 
     def verdict(times: float) -> str:
         return work.verdict(spent | {work.command: start + times * work.recorded * work.times * 0.25})
 
     assert verdict(1.0) == verdict(MARGIN - 0.01) == ""
-    takes = f"Slower: {work.name} takes {3 * work.recorded:.2f} times the processor time of {UNIT}. That is 3.0 times"
+    takes = (
+        f"Slower: {work.name} takes {3 * work.recorded:.2f} times the processor time of {work.unit}. That is 3.0 times"
+    )
     assert verdict(3.0).startswith(takes)
     assert "make bench-check" in verdict(MARGIN + 0.01)
