@@ -101,7 +101,6 @@ class Recovery:
         for step in steps:
             id_ = step.change.user.id
             if id_ not in users:
-                still[id_].add(step.run)
                 left.append(step)
                 continue
             server = "" if self._may_have(step) else step.server
