@@ -190,6 +190,8 @@ def main() -> None:
 
         code = tell(fault)
     _flush()
+    if (signals := sys.modules.get("connector.cli.signals")) is not None:
+        signals.ignore()
     engine = sys.modules.get("connector.fleet.client")
     if engine is not None and engine.begun.is_set():
         sys.stderr.flush()

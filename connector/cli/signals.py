@@ -60,6 +60,12 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def ignore() -> None:
+    """For the end of the process, once its exit code is known: from here on a signal could change no more than that."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def _bounded(stop: Stop) -> Iterator[None]:
     heard, wakeup = os.pipe()

@@ -52,10 +52,12 @@ def _named(where: str) -> str:
 
 def _is_within(host: str, names: str) -> bool:
     """Whether a host is an address of one of the networks among these names (RFC 4632 §3.1, RFC 4291 §2.3)."""
-    from ipaddress import ip_address, ip_network  # noqa: PLC0415  # of use only where there is a proxy
+    networks = [name.strip() for name in names.split(",") if "/" in name]
+    if networks:
+        from ipaddress import ip_address, ip_network  # noqa: PLC0415  # few have a proxy, and of these few list networks
 
-    for name in [name.strip() for name in names.split(",") if "/" in name]:
-        with suppress(ValueError):  # a name is no network, or the host no address
-            if ip_address(host) in ip_network(name, strict=False):
-                return True
+        for network in networks:
+            with suppress(ValueError):  # a name is no network, or the host no address
+                if ip_address(host) in ip_network(network, strict=False):
+                    return True
     return False
