@@ -35,8 +35,8 @@ from tests.support.states import database
 from tests.support.warm import PROJECT
 
 Kill = tuple[str, float]
-"""What kind of moment, and which one: the n-th of the `journal` or the `wire`; or seconds after the first step of the
-journal (`writing`) or after the start (`any`)."""
+"""What kind of moment, and which one: the n-th of the `journal`, the `wire` or the `audit`, or the n-th `answer` of an
+LDAP server to writes; or seconds after the first step of the journal (`writing`) or after the start (`any`)."""
 
 PEOPLE_IN_A_WORLD = 12
 MAPPING = """\
