@@ -44,7 +44,8 @@ FLEET_FLAGS ?=
 WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
-PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
+# tests at a time: more than there are cores, for many wait for a server, a process or a pause
+PYTEST = $(BIN)/python -m pytest -n $(1) --dist worksteal --timeout 600
 BROAD := slow or browser or ds389 or kamailio or kerberos or monitoring or postgresql or samba or temporal or wild
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-annotate $(LOCK)
@@ -53,17 +54,16 @@ demo:
 	@scripts/setup run
 	@$(BIN)/cec-connector demo
 
-# three at a time, for on two cores one of them often waits for a server or a process
 test:
 	@scripts/ensure-servers slapd & scripts/setup dev && wait
-	$(PYTEST) -n 3 -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
+	$(call PYTEST,3) -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
 
 test-rest:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd openssh 389ds postgresql samba monitoring wild chromium
 	@scripts/ensure-kamailio
 	@scripts/ensure-kerberos
-	$(PYTEST) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
+	$(call PYTEST,4) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
 
 test-pythons:
 	@scripts/test-other-pythons -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)

@@ -132,9 +132,9 @@ class Stage:
         dice = random.Random(seed)
         self.play(lambda reference: takewhile(lambda _: self.kills < kills, at_random(reference, dice)))
 
-    def play_each_step(self, *, reviewed: bool, every: int = 1) -> None:
-        """Kill at each step of the journal, or at every so-many-th, in every phase."""
-        self.play(lambda reference: at_each_step(reference, reviewed=reviewed, every=every))
+    def play_each_step(self, *, reviewed: bool, first: int = 1, every: int = 1) -> None:
+        """Kill at each step of the journal, or from the `first` on at every so-many-th, in every phase."""
+        self.play(lambda reference: at_each_step(reference, reviewed=reviewed, first=first, every=every))
         for scenario, ended in self.played if every == 1 else ():
             ((_, number),), *_ = scenario.kills
             due = [number <= took["moments"]["journal"] for took in self.reference[scenario.reviewed].took]
@@ -153,10 +153,10 @@ class Stage:
             assert ours == theirs, f"{scenario}: what is remembered as ours after {phase}\n{world.said}"
 
 
-def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, every: int) -> Iterator[Scenario]:
+def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, first: int, every: int) -> Iterator[Scenario]:
     """A kill at each of these steps of the journal, in every phase at once; every other one is of a reviewed plan."""
     most = max(took["moments"]["journal"] for ended in reference.values() for took in ended.took)
-    for place, number in enumerate(range(1, most + 1, every)):
+    for place, number in enumerate(range(first, most + 1, every)):
         kills: tuple[Kill, ...] = (("journal", number),)
         yield Scenario(reviewed == bool(place % 2), (kills, kills, kills))
 
