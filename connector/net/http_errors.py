@@ -54,7 +54,8 @@ def _of_proxy(cause: int | Exception, where: str, timeout: float) -> IncompleteR
     else:
         fault = translated(cause, where, timeout, sent=False)
     kind = ProxyRefusedError if isinstance(fault, DeniedError | UntrustedError) else type(fault)
-    said = f"the proxy of the environment ({where.partition(':')[0].upper()}_PROXY) refused or failed: {fault.what}"
+    scheme = where.partition(":")[0].upper()
+    said = f"the proxy of the environment ({scheme}_PROXY or ALL_PROXY) refused or failed: {fault.what}"
     return kind(said, where=where)
 
 

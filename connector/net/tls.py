@@ -49,7 +49,7 @@ def _why(error: Exception) -> str | None:
 def fault_of(error: Exception, where: str) -> IncompleteRead | None:
     """Whom we do not trust, or who does not trust us; None for faults that are not of TLS alone."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UntrustedError(f"the server's certificate is not trusted: {error.verify_message}", where=where)
+        return UntrustedError(f"the certificate is not trusted: {error.verify_message}", where=where)
     if isinstance(error, ssl.SSLError) and error.reason == NO_TLS:
         return NoTlsError("what answers there speaks no TLS", where=where)
     if isinstance(error, ssl.SSLError) and _OUR_CERTIFICATE.search(error.reason or ""):

@@ -686,7 +686,7 @@ def test_a_proxy_that_does_not_connect_is_named_with_its_status(monkeypatch: pyt
     with ConnectProxy(refuses=503) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         said = failure(source("https://cec.example.test", retries=1), UnreachableError)
-    assert "the proxy of the environment (HTTPS_PROXY) refused or failed: 503 Service Unavailable" in said
+    assert "the proxy of the environment (HTTPS_PROXY or ALL_PROXY) refused or failed: 503 Service Unavailable" in said
     assert len(proxy.heads) == 2
 
 

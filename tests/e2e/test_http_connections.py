@@ -22,8 +22,8 @@ from tests.support.slapd import authority, server_context
 SECRETS = {"CEC_APP_KEY": "key", "CEC_APP_SECRET": "secret", "SCIM_TOKEN": "token"}
 TENANT = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": [agent(1)]}
 WORDS = (
-    "_PROXY) refused or failed: 407 Proxy Authentication Required\nSet the proxy's address with user and password: "
-    "http://USER:PASSWORD@HOST:PORT"
+    "_PROXY or ALL_PROXY) refused or failed: 407 Proxy Authentication Required\n"
+    "Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT"
 )
 
 
@@ -88,7 +88,7 @@ def test_what_a_proxy_fails_by_is_not_said_of_the_server(job: Job, scheme: str, 
     if said is None:  # nobody listens there any more
         ended = planned(job, HTTPS_PROXY=f"{scheme}://user:canary-1@{address}")
     words = " ".join(ended.err.split())
-    assert f"the proxy of the environment (HTTPS_PROXY) refused or failed: {why}" in words
+    assert f"the proxy of the environment (HTTPS_PROXY or ALL_PROXY) refused or failed: {why}" in words
     assert "canary" not in ended.said
 
 
@@ -96,7 +96,7 @@ def test_a_proxy_that_is_not_trusted_is_named_as_such(job: Job) -> None:
     job.configure(source=cec_source("https://cec.example.org", retries=0))
     with ConnectProxy(server_context()) as proxy:
         words = " ".join(planned(job, HTTPS_PROXY=proxy.url).err.split())
-    assert "(HTTPS_PROXY) refused or failed: the server's certificate is not trusted: " in words
+    assert "(HTTPS_PROXY or ALL_PROXY) refused or failed: the certificate is not trusted: " in words
     assert "For an https:// proxy, let the system trust its authority, or set SSL_CERT_FILE." in words
     assert "ca_file" not in words
 
