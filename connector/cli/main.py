@@ -177,12 +177,13 @@ def main() -> None:
     # either may have been closed by whoever started us, so that nobody will read it
     sys.stdout = sys.stdout or StringIO()
     sys.stderr = sys.stderr or StringIO()
+    interrupted = False
     try:
         code = cli.main(standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as stopped:
         from connector.cli.signals import at_once, tell_stopped
 
-        code, account = 1, str(stopped)
+        code, account, interrupted = 1, str(stopped), True
         if not at_once(lambda: tell_stopped(account), _flush, sys.stderr.flush):
             os._exit(code)  # an output that nobody reads would hold the end up
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
@@ -193,9 +194,9 @@ def main() -> None:
     if (signals := sys.modules.get("connector.cli.signals")) is not None:
         signals.ignore()
     engine = sys.modules.get("connector.fleet.client")
-    if engine is not None and engine.begun.is_set():
+    if interrupted or (engine is not None and engine.begun.is_set()):
         sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 0)
+        os._exit(code if isinstance(code, int) else 0)  # threads may wait for a server, for minutes
     gc.freeze()  # Python looks for cycles once more before it ends; of a million values, for nothing
     sys.exit(code if isinstance(code, int) else 0)
 

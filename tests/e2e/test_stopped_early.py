@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,15 @@ from tests.support.terminal import Session, plain, session
 
 NOTHING = "Stopped: nothing was written. Rerun the same command."
 UNSENT = "Stopped: 0 of 4 written, 4 not sent. Rerun the same command."
+WAITING = """
+import threading
+from connector.cli import main as program
+def stopped(**_):
+    threading.Thread(target=threading.Event().wait, args=(60,)).start()
+    raise KeyboardInterrupt
+program.cli.main = stopped
+program.main()
+"""
 QUESTION = "Apply 4 changes? [y/N] "
 
 
@@ -87,3 +98,9 @@ def test_while_the_plan_is_shown(job: Job) -> None:
         apply.wait_for("would be changed")  # and nobody reads what follows
         assert interrupted(apply) == UNSENT
     assert "1001" not in job.read("people.ldif")
+
+
+def test_a_thread_that_waits_for_a_server_does_not_hold_up_the_end() -> None:
+    """Signals are ignored by then."""
+    done = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, "interrupted\n")
