@@ -149,6 +149,8 @@ def test_a_question_to_a_server_is_spelt_so(path: str, value: Any, said: str) ->
         (f'schemas eq "{ENTERPRISE}"', f"{ENTERPRISE}:department", False),
         (f'not (schemas eq "{ENTERPRISE}")', f"{ENTERPRISE}:department", True),
         (f'schemas eq "{ENTERPRISE}"', "title", None),
+        ('schemas eq "urn:ietf:params:scim:schemas:core:2.0:User"', f"{ENTERPRISE}:department", None),
+        ('not (schemas eq "urn:example:ServiceAccount")', f"{ENTERPRISE}:department", None),
     ],
 )
 def test_a_filter_knows_which_writes_may_take_a_user_out_of_it(text: str, name: str, looked_at: bool | None) -> None:

@@ -40,7 +40,7 @@ class Filter:
 
     def __init__(self, text: str) -> None:
         self.paths: list[Path] = []
-        self._present: list[tuple[Path, bool]] = []
+        self._present: list[tuple[Path, Json, bool]] = []
         self._negated = False
         self._exact: Exact = lambda _: False
         if text.strip() == EVERYBODY:
@@ -57,9 +57,9 @@ class Filter:
     def looks_at(self, names: Iterable[str]) -> dict[str, bool]:
         """Of these attributes, as of `Description.filtered`."""
         found: dict[str, bool] = {}
-        for path, negated in self._present:
+        for path, wanted, negated in self._present:
             for name in names:
-                if _meet(path, Path.parse(name)):
+                if _meet(path, wanted, Path.parse(name)):
                     found[name] = found.get(name, False) or negated
         return found
 
@@ -131,11 +131,12 @@ class Filter:
         whole = Path.parse(named)
         self.paths.append(whole)
         operator = self._take().lower()
-        if operator == "pr" or (operator == "eq" and whole.whole.lower() == SCHEMAS):
-            self._present.append((whole, self._negated))
         if operator == "pr":
+            self._present.append((whole, None, self._negated))
             return lambda held: next(path.values(held), None) is not None
         wanted = _value(self._take())
+        if operator == "eq" and whole.whole.lower() == SCHEMAS:
+            self._present.append((whole, wanted, self._negated))
         if operator in {"eq", "ne"}:
             rule: Rule = eq
         elif operator in _TEXTUAL and isinstance(wanted, str):
@@ -181,13 +182,13 @@ class Filter:
         return some
 
 
-def _meet(filtered: Path, written: Path) -> bool:
+def _meet(filtered: Path, wanted: Json, written: Path) -> bool:
     """Whether a write may change what a filter looks at. To write into an element may add the element itself.
 
-    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3).
+    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3), no other that may be `wanted` there.
     """
-    if written.schema and filtered.whole.lower() == SCHEMAS:
-        return True
+    if filtered.whole.lower() == SCHEMAS:
+        return bool(written.schema) and written.schema.lower() == str(wanted).lower()
     subs = {filtered.sub.lower(), written.sub.lower()}
     return filtered.whole.lower() == written.whole.lower() and (len(subs - {""}) < 2 or bool(written.tests))
 
