@@ -125,7 +125,7 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         whole = self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE
-        if not whole or self._protocol.trailing_data[0]:  # octets that nobody asked for would pass for the next answer
+        if not whole or any(self._protocol.trailing_data):  # octets that nobody asked for, or the end of TLS
             self.close()
             return
         self._protocol.start_next_cycle()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connector.net import tls
+from connector.net.http import Channel
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.http_server import HttpServer, said
 from tests.support.jobs import cec_source, scim_directory
@@ -156,3 +159,15 @@ def test_a_refusal_keeps_its_status_however_the_connection_ends(job: Job) -> Non
     assert ended.code == 1
     assert "403 Forbidden" in ended.err
     assert "close_notify" not in ended.err
+
+
+def test_a_connection_is_not_used_again_after_the_end_of_tls(tmp_path: Path) -> None:
+    """The server may leave the TCP connection open for a while."""
+    ca = tmp_path / "ca.pem"
+    authority()[0].cert_pem.write_to_path(ca)
+    bounds: dict[str, Any] = {"timeout": 5, "max_bytes": 1 << 16, "place": "source", "clock": time.monotonic}
+    with (
+        HttpServer(otherwise=ended_by(closed, length=False), context=server_context()) as server,
+        Channel(tls.context(ca), {}, **bounds) as channel,
+    ):
+        assert [channel.exchange("GET", f"{server.url}/agents", {}).status for _ in range(2)] == [200, 200]
