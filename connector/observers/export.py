@@ -18,6 +18,8 @@ from connector.runtime.log import log
 from connector.settings.operations import Metrics as Settings
 
 SECONDS: Final = 10.0
+IN_ALL: Final = 100.0
+"""Seconds that one wait, and that a whole request may take."""
 LARGEST: Final = 16 << 20
 
 
@@ -42,7 +44,7 @@ def _to_gateway(settings: Settings, summary: RunSummary) -> None:
     group = f"{url}/metrics/job/cec-connector/cec_job/{quote(summary.job, safe='')}"
     with Channel(
         tls.context(settings.ca_file), headers,
-        timeout=SECONDS, max_bytes=LARGEST, place="metrics", clock=time.monotonic,
+        timeout=SECONDS, max_bytes=LARGEST, place="metrics", clock=time.monotonic, in_all=IN_ALL,
     ) as gateway:  # fmt: skip
         answer = gateway.exchange("GET", f"{url}/metrics", {})
         before = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""

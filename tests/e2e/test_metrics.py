@@ -10,6 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector.demo.simulator import Simulator
+from connector.observers.export import LARGEST
+from tests.support.http_server import HttpServer, said
 from tests.support.jobs import cec_source, file, ldap_directory
 from tests.support.ldif_job import Job, agent
 from tests.support.monitoring import fetch, nobody_in, promtool, pushgateway
@@ -172,6 +174,15 @@ def test_runs_add_up_in_a_pushgateway(job: Job) -> None:
     assert found["runs_total", "failed", "plan"] == 1
     assert found["outcomes_total", "written"] == 2
     assert found["agents", "matched"] == 2
+
+
+def test_a_gateway_that_says_too_much_is_told_of_by_no_setting(job: Job) -> None:
+    """No job has a bound for it."""
+    with HttpServer([said(200, b"#" * (LARGEST + 1))]) as gateway:
+        job.configure(metrics={"textfile": None, "pushgateway": gateway.url})
+        lines = job.program("plan", "job.yaml").err.splitlines()
+    (event,) = [json.loads(line) for line in lines if "handed over" in line]
+    assert event["reason"] == f"{gateway.url}/metrics: the answer is longer than {LARGEST} octets"
 
 
 def test_a_gateway_that_is_away_costs_no_run(job: Job) -> None:
