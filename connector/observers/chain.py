@@ -41,8 +41,8 @@ from connector.state.telling import Link
 _LOOK: Final = 1000
 """Lines from the end: a job that shares its file with others may be far before them, and it is only warned about."""
 _FIX: Final = (
-    "An older state was put back, or somebody added records. Plans that were spent since are good again: delete them. "
-    "Run `cec-connector audit verify --job JOB`"
+    "An older state was put back, or somebody added records, or a job of this name has another state too. Plans that "
+    "were spent since are good again: delete them. Run `cec-connector audit verify --job JOB`"
 )
 
 

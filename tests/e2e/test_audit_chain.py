@@ -339,6 +339,7 @@ def test_an_apply_with_a_state_of_a_backup_warns_once_that_spent_plans_are_good_
     (event,) = warned()
     assert (event["level"], event["state"], event["audit"]) == ("warning", 5, 12)
     assert "Plans that were spent since are good again" in event["fix"]
+    assert "or a job of this name has another state too" in event["fix"]
     assert warned() == []
 
 
