@@ -6,14 +6,7 @@ from typing import Final
 
 import h11
 
-from connector.errors import (
-    DeniedError,
-    IncompleteRead,
-    MalformedError,
-    ProxyRefusedError,
-    UnreachableError,
-    UntrustedError,
-)
+from connector.errors import IncompleteRead, MalformedError, ProxyRefusedError, UnreachableError
 from connector.net.connection import ProxyError
 from connector.net.quoting import phrase
 from connector.regex import regex
@@ -53,7 +46,8 @@ def _of_proxy(cause: int | Exception, where: str, timeout: float) -> IncompleteR
         fault: IncompleteRead = (ProxyRefusedError if cause == 407 else UnreachableError)(phrase(cause))
     else:
         fault = translated(cause, where, timeout, sent=False)
-    kind = ProxyRefusedError if isinstance(fault, DeniedError | UntrustedError) else type(fault)
+    # nonsense of the server's would say that it may have done what was asked, which it has not heard
+    kind = type(fault) if isinstance(fault, UnreachableError) else ProxyRefusedError
     scheme = where.partition(":")[0].upper()
     said = f"the proxy of the environment ({scheme}_PROXY or ALL_PROXY) refused or failed: {fault.what}"
     return kind(said, where=where)

@@ -27,6 +27,7 @@ from connector.errors import (
     FileError,
     IncompleteRead,
     MalformedError,
+    ProxyRefusedError,
     RefusedBindError,
     TruncatedError,
     UnreachableError,
@@ -225,6 +226,14 @@ def test_a_write_whose_answer_cannot_be_read_is_a_lost_answer(act: Act) -> None:
     with HttpServer([act]) as server, transport(server.url, Clock(), max_bytes=5000) as scim:
         failure(LostAnswerError, lambda: scim.send(PATCH))
         assert len(server.seen) == 1
+
+
+def test_a_write_that_a_proxy_answers_by_nonsense_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HttpServer(otherwise=faults.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with transport("https://scim.example.org", Clock()) as scim:
+            assert "the answer is not HTTP" in failure(ProxyRefusedError, lambda: scim.send(PATCH))
+        assert len(proxy.seen) == 1
 
 
 def test_a_write_that_is_not_answered_in_time_is_a_lost_answer() -> None:

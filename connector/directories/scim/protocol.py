@@ -95,7 +95,8 @@ class Transport(Protocol):
           - UnreachableError: no connection; no answer to a repeatable request. The server has gone: nothing is tried
             again after that.
           - UntrustedError: TLS could not establish whom we talk to.
-          - DeniedError: 401, also with a new token; no token to be had; or a proxy wants credentials.
+          - ProxyRefusedError: a proxy refuses us, is none, or is not trusted; nothing was sent to the server.
+          - DeniedError: 401, also with a new token; or no token to be had.
           - MalformedError: 3xx (which is never followed); a body that is garbled on its way.
           - ImpatientError, a TruncatedError: 429 or 503 until the patience had an end, after which every request that
             would need some fails at once.
