@@ -64,7 +64,8 @@ def _others_may(path: Path, everybody: int, group: int) -> bool:
     with suppress(OSError):  # whoever reads it says so
         status = path.stat()
         open_to = everybody if status.st_gid in {os.getegid(), *os.getgroups()} else everybody | group
-        return bool(status.st_mode & open_to) and not status.st_mode & stat.S_ISVTX
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        return bool(status.st_mode & open_to) and not sticky
     return False
 
 

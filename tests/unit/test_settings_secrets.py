@@ -93,6 +93,7 @@ def test_a_folder_is_no_secret(tmp_path: Path) -> None:
         (0o440, 54321, True),
         (0o604, None, True),
         (0o644, None, True),
+        (0o1644, None, True),  # the sticky bit protects folders alone
         (0o400, 54321, False),
     ],
 )
