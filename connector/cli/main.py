@@ -181,8 +181,9 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as stopped:
-        from connector.cli.signals import at_once, tell_stopped
+        from connector.cli.signals import at_once, ignore, tell_stopped
 
+        ignore()
         code, account, interrupted = 1, str(stopped), True
         if not at_once(lambda: tell_stopped(account), _flush, sys.stderr.flush):
             os._exit(code)  # an output that nobody reads would hold the end up

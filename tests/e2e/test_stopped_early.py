@@ -27,6 +27,15 @@ def stopped(**_):
 program.cli.main = stopped
 program.main()
 """
+AGAIN = """
+import os, signal
+from connector.cli import main as program, signals
+def stopped(**_):
+    raise KeyboardInterrupt
+program.cli.main = stopped
+signals.tell_stopped = lambda account: os.kill(os.getpid(), signal.SIGINT)
+program.main()
+"""
 QUESTION = "Apply 4 changes? [y/N] "
 
 
@@ -104,3 +113,8 @@ def test_a_thread_that_waits_for_a_server_does_not_hold_up_the_end() -> None:
     """Signals are ignored by then."""
     done = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (1, "interrupted\n")
+
+
+def test_ctrl_c_again_while_the_end_is_told_changes_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
