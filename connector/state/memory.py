@@ -271,7 +271,7 @@ class DirectoryMemory(JobNotes):
             self._ownership.keep(transaction, last.values())
 
     def note_gone(self, gone: Collection[tuple[str, str]], server: str) -> None:
-        """Forget who wrote attributes, by user id and name, whose values were there at this server and are gone.
+        """Forget what this job wrote to attributes, by user id and name, that was there at this server and is gone.
 
         What was written at another server stays ours, for this one may not have heard of it yet. So does what an open
         write is about, which has to be compared to be settled.
@@ -279,7 +279,8 @@ class DirectoryMemory(JobNotes):
         open_ = {(each.user.id, name.lower()) for each in self.unsettled() for name in each.attributes} if gone else ()
         slots = {(id_, name.lower()) for id_, name in gone}.difference(open_)
         rows = []
-        for row in self._ownership.of(sorted({id_ for id_, _ in slots})):
+        found = self._ownership.of(sorted({id_ for id_, _ in slots}))
+        for row in (row for row in found if row.job == self._job):  # another job looks for itself
             id_ = row.user.id
             runs = {name: each.run for name, each in row.attributes.items() if (id_, name.lower()) in slots}
             past = self.past([id_]).get(id_, ()) if runs else ()

@@ -133,6 +133,19 @@ def test_what_its_owner_claims_no_longer_passes_to_the_job_that_does_user_by_use
     assert {problem.users for problem in plan(hr).problems} == {(f"uid=u{n},{BASE}",) for n in (1, 2)}
 
 
+def test_what_one_job_finds_gone_from_its_stale_users_is_still_known_to_the_other() -> None:
+    """Somebody takes the values of both away, and puts them back after one has looked."""
+    hr, it = jobs([TITLE], [AttributeRule("title", Template.parse("line {workNo}"), owns="line *")])
+    apply(it)
+    before = hr.store.entries["id-0"]
+    hr.store.put("id-0", before.name, {"objectClass": ["inetOrgPerson"], "uid": ["u0"], "cn": ["U 0"]})
+    hr.tenant, it.tenant = Tenant(hr.tenant.agents[1:]), Tenant(it.tenant.agents[1:])
+    apply(hr)
+    hr.store.entries["id-0"] = before
+    stale = {job.job: [each.users for each in plan(job).problems if each.kind == "stale"] for job in (hr, it)}
+    assert stale == {"hr": [], "it": [(before.name,)]}
+
+
 class Dying(MemoryDirectory):
     """Dies with its job once it has written to a user."""
 
