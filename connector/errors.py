@@ -22,7 +22,7 @@
         │       └── NoWorkerError  Temporal answers, but no worker of the fleet
         ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
         │   └── NoTlsError    what answers speaks no TLS
-        ├── ProxyRefusedError the proxy of the environment wants other credentials, or is not trusted
+        ├── ProxyRefusedError the proxy of the environment refuses us, is none, or is not trusted
         ├── DeniedError       credentials or rights refused
         │   ├── TemporalDeniedError  Temporal refuses the fleet's API key, certificate or rights
         │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
@@ -136,7 +136,7 @@ class NoTlsError(UntrustedError):
 
 
 class ProxyRefusedError(IncompleteRead):
-    """The proxy of the environment refuses us, or is not trusted. Each further attempt may lock its account."""
+    """The proxy of the environment refuses us, is none, or is not trusted. Each attempt may lock its account."""
 
 
 class DeniedError(IncompleteRead):

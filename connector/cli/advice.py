@@ -77,8 +77,9 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
     ),
     errors.NoTlsError: "Check the port. Of most servers https:// is on 443, ldaps:// on 636.",
     errors.ProxyRefusedError: (
-        "Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT. For an https:// proxy, let "
-        "the system trust its authority, or set SSL_CERT_FILE. To do without the proxy, list the server in NO_PROXY."
+        "Check the proxy's address. If it wants a user and password: http://USER:PASSWORD@HOST:PORT. For an https:// "
+        "proxy, let the system trust its authority, or set SSL_CERT_FILE. To do without the proxy, list the server in "
+        "NO_PROXY."
     ),
     errors.TemporalDeniedError: (
         "Check `api_key` and `tls` in the fleet file, and what they may do in this namespace. Then rerun."

@@ -26,7 +26,7 @@ SECRETS = {"CEC_APP_KEY": "key", "CEC_APP_SECRET": "secret", "SCIM_TOKEN": "toke
 TENANT = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": [agent(1)]}
 WORDS = (
     "_PROXY or ALL_PROXY) refused or failed: 407 Proxy Authentication Required\n"
-    "Set the proxy's address with user and password: http://USER:PASSWORD@HOST:PORT"
+    "Check the proxy's address. If it wants a user and password: http://USER:PASSWORD@HOST:PORT"
 )
 
 
@@ -78,7 +78,7 @@ class BadProxy(Listening):
         (
             "https",
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            "what answers there speaks no TLS Set the proxy's address with",
+            "what answers there speaks no TLS Check the proxy's address. If",
         ),
     ],
 )
