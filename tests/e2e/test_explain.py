@@ -311,7 +311,7 @@ def test_an_attribute_that_is_hidden_is_unknown_to_an_explanation_as_it_is_to_a_
 def test_a_name_that_the_server_takes_for_no_dn_is_nobodys(tmp_path: Path) -> None:
     """As for `--only`: it is not the name of a user that no agent claims."""
     record = person("u1").replace(f"dn: uid=u1,{PEOPLE}", f'dn: cn=Doe\\, \\"J\\" \\+ \\<x\\>\\=\\#,{PEOPLE}')
-    record = record.replace("cn: ", 'cn: Doe, "J" + <x>=#\ncn: ')  # slapadd 2.6.14 loses what is between values of one
+    record = record.replace("cn: ", 'cn: Doe, "J" + <x>=#\ncn: ')  # apart, slapadd 2.6.14 mixes them up
     with Slapd.start(tmp_path / "slapd", [record]) as server:
         job = Job(tmp_path / "job", ldap_directory(server.ldaps_url, ca=server.ca, bind_dn=SYNC))
         (job.folder / "agents.json").write_text(json.dumps({"agents": [{"workNo": 1, "accountCode": "u1"}]}))
