@@ -4,9 +4,10 @@
 #   make test       the quick suite, in three minutes: the laws, the contract, the main runs; no server but slapd
 #   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
 #   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
-#   make test-pythons  the quick suite on every other Python from 3.11 to 3.14 that can be had
+#   make test-pythons  the quick suite, with fewer examples, on every other Python from 3.11 to 3.14 that can be had
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
+#   make crash-steps  kills it at each step of the journal, under each access rule of OpenLDAP and on each SCIM server
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
 #   make fleet-campaign  hundreds of jobs in a fleet whose machines die; FLEET_FLAGS="--jobs 200 --kills 20 --seed 1"
 #   make mutants    faults put into the program, and which no test notices; MUTANTS=200 MUTANTS_SEED=… MUTANTS_GROUPS=…
@@ -25,7 +26,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-rest test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals image image-test sbom release pictures
+.PHONY: demo test test-rest test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -141,6 +142,11 @@ crash:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd
 	$(BIN)/python -m tests.support.crash --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
+
+crash-steps:
+	@scripts/setup dev
+	@scripts/ensure-servers slapd
+	$(BIN)/python -m tests.support.crash --steps
 
 soak:
 	@scripts/setup dev

@@ -58,7 +58,7 @@ class Cutting(LdapProxy):
 
     def _heard(self, frame: Frame) -> bytes:
         octets = octets_of(frame)
-        if frame.id in self._ended or self._over:
+        if frame.id in self._ended or self._line.over:
             return b""
         if frame.id not in self._asked or frame.tag not in {ENTRY, REFERENCE, DONE}:
             return octets
@@ -66,8 +66,8 @@ class Cutting(LdapProxy):
         if self.answers != self.last:
             return octets
         self._ended.add(frame.id)
-        self._over = self.end == CUT
-        return octets[: len(octets) // 2] if self._over else result(frame.id, DONE, self.end)
+        self._line.over = self.end == CUT
+        return octets[: len(octets) // 2] if self._line.over else result(frame.id, DONE, self.end)
 
 
 @pytest.mark.parametrize("read", ["scan", "find"])

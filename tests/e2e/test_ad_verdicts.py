@@ -21,17 +21,12 @@ from connector.settings.attribute_names import why_not_written
 from connector.settings.fields import SecretRef
 from connector.settings.ldap import LdapDirectory as Settings
 from tests.support.preflight_table import Table, empty, judge, near, rule, trial
-from tests.support.preflight_values import ALL, GROUPS, NEAR
+from tests.support.preflight_values import ALL, NEAR
 from tests.support.samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, SYNTAXES, Samba, person
 
 pytestmark = pytest.mark.samba
 
 MATCH = "cn"
-FITTING = {
-    "testBoolean": "truth", "testTime": "time", "testUtcTime": "time", "testName": "name", "testNames": "name",
-    "testOid": "other", "testInteger": "number", "testBounded": "number", "testLarge": "number", "testDigits": "number",
-}  # fmt: skip
-"""Whose values fit a syntax best; text fits all others."""
 DELIBERATE = {
     "characters that Windows does not take in these syntaxes": re.compile("test(Printable|Ascii|Digits) ← "),
     "a number beyond 32 bits, which Samba cuts": re.compile(r"testInteger ← '\s*[+-]?\d{10,}\s*'"),
@@ -133,11 +128,6 @@ def hold(site: Site, attribute: str, values: Sequence[str]) -> Table:
     assert [case for case in table.timid if not any(found.match(case) for found in DELIBERATE.values())] == []
     assert table.cases == len(values)
     return table
-
-
-@pytest.mark.parametrize("attribute", SYNTAXES)
-def test_values_of_every_syntax(site: Site, attribute: str) -> None:
-    hold(site, attribute, list(dict.fromkeys([*GROUPS[FITTING.get(attribute, "text")], *ALL[::7]])))
 
 
 @pytest.mark.slow

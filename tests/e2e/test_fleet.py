@@ -195,22 +195,22 @@ def test_what_is_said_where_nobody_answers(world: MakeWorld, server: Slapd, tmp_
 
 def test_a_job_that_is_no_longer_to_apply_by_itself_waits_for_approval(world: MakeWorld, server: Slapd) -> None:
     fleet = world(applies=1)
-    held = Stalled(server.port)
-    fleet.add("holder", server, agents=20, url=held.url)
-    fleet.add("queued", server)
-    fleet.work()
-    fleet.fleet("run", "holder.yaml", "--no-wait")
-    assert held.held.wait(60)
-    fleet.fleet("run", "queued.yaml", "--no-wait")
-    fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json").out)["waiting_to_begin"] == 1)
-    job = fleet.folder / "queued.yaml"
-    job.write_text(job.read_text().replace("mode: apply", "mode: dry-run"))
-    held.let.set()
-    told = fleet.settle("queued", "waiting for approval")
-    assert numbers(server, "queued") == []
-    fleet.fleet("approve", "queued.yaml", told["digest"])
-    fleet.settle("queued", "in step")
-    assert len(numbers(server, "holder")) == 20
+    with Stalled(server.port) as held:
+        fleet.add("holder", server, agents=20, url=held.url)
+        fleet.add("queued", server)
+        fleet.work()
+        fleet.fleet("run", "holder.yaml", "--no-wait")
+        assert held.held.wait(60)
+        fleet.fleet("run", "queued.yaml", "--no-wait")
+        fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json").out)["waiting_to_begin"] == 1)
+        job = fleet.folder / "queued.yaml"
+        job.write_text(job.read_text().replace("mode: apply", "mode: dry-run"))
+        held.let.set()
+        told = fleet.settle("queued", "waiting for approval")
+        assert numbers(server, "queued") == []
+        fleet.fleet("approve", "queued.yaml", told["digest"])
+        fleet.settle("queued", "in step")
+        assert len(numbers(server, "holder")) == 20
 
 
 def test_an_approval_outlasts_a_directory_that_is_away(world: MakeWorld, tmp_path: Path) -> None:
@@ -241,18 +241,18 @@ def test_a_job_on_hold_is_refused_and_not_in_step(world: MakeWorld, server: Slap
 
 def test_a_run_that_is_cancelled_ends_and_makes_no_other(world: MakeWorld, server: Slapd) -> None:
     fleet = world()
-    held = Stalled(server.port)
-    fleet.add("phi", server, agents=30, url=held.url)
-    worker = fleet.work()
-    fleet.fleet("run", "phi.yaml", "--no-wait")
-    assert held.held.wait(60)
-    assert "waits for no approval" in fleet.fleet("reject", "phi.yaml", f"sha256:{64 * '0'}", code=64).err
-    fleet.temporal.cli("workflow", "cancel", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/phi")
-    fleet.until(lambda: "run told to stop" in worker.log.read_text())
-    held.let.set()
-    fleet.settle("phi", "stopped")
-    assert fleet.postgres.run(fleet.database, "select count(*) from runs") == [(1,)]
-    assert "waits for no approval" in fleet.fleet("reject", "phi.yaml", f"sha256:{64 * '0'}", code=64).err
+    with Stalled(server.port) as held:
+        fleet.add("phi", server, agents=30, url=held.url)
+        worker = fleet.work()
+        fleet.fleet("run", "phi.yaml", "--no-wait")
+        assert held.held.wait(60)
+        assert "waits for no approval" in fleet.fleet("reject", "phi.yaml", f"sha256:{64 * '0'}", code=64).err
+        fleet.temporal.cli("workflow", "cancel", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/phi")
+        fleet.until(lambda: "run told to stop" in worker.log.read_text())
+        held.let.set()
+        fleet.settle("phi", "stopped")
+        assert fleet.postgres.run(fleet.database, "select count(*) from runs") == [(1,)]
+        assert "waits for no approval" in fleet.fleet("reject", "phi.yaml", f"sha256:{64 * '0'}", code=64).err
 
 
 def test_a_run_that_somebody_resets_in_the_engine_goes_on(world: MakeWorld, server: Slapd) -> None:

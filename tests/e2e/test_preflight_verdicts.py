@@ -162,13 +162,6 @@ def _judged(site: Site, attribute: str, values: Iterable[str]) -> Table:
 
 
 @pytest.mark.parametrize("attribute", SYNTAXES)
-def test_values_of_every_syntax(site: Site, attribute: str) -> None:
-    table = _judged(site, attribute, dict.fromkeys([*GROUPS[SYNTAXES[attribute][2]], *ALL[::7]]))
-    assert len(table.timid) <= table.cases // 8 or attribute == "xTelex"  # OpenLDAP takes any text there
-    assert table.cases >= 80
-
-
-@pytest.mark.parametrize("attribute", SYNTAXES)
 def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: Site, attribute: str) -> None:
     site.syntaxes(attribute)
     table = near(site.connect, rule(attribute, single=False), NEAR)
@@ -178,7 +171,11 @@ def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: 
 
 @pytest.mark.parametrize("attribute", SYNTAXES)
 def test_every_value_in_every_syntax(site: Site, attribute: str) -> None:
-    assert _judged(site, attribute, ALL).cases == len(ALL)
+    table = _judged(site, attribute, ALL)
+    assert table.cases == len(ALL)
+    fitting = {f"{attribute} ← {value!r:.80}" for value in GROUPS[SYNTAXES[attribute][2]]}
+    timid = [case for case in table.timid if case.rpartition(" [")[0] in fitting]
+    assert len(timid) <= len(fitting) // 4 or attribute == "xTelex"  # OpenLDAP takes any text there
 
 
 def test_obstacles_of_the_schema(site: Site) -> None:

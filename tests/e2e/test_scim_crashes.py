@@ -17,15 +17,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("kind", EACH_KIND)
 def test_killed_anywhere_it_is_made_good(tmp_path: Path, kind: Kind) -> None:
-    ScimStage(tmp_path, kind).play_until(10, "a few")
+    ScimStage(tmp_path, kind).play_until(30, "many")
 
 
-@pytest.mark.parametrize("kind", EACH_KIND)
-def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, kind: Kind) -> None:
-    ScimStage(tmp_path, kind).play_until(40, "many")
-
-
-@pytest.mark.parametrize(("kind", "first"), [*zip(KINDS, (1, 2), strict=True)])
+@pytest.mark.parametrize(("kind", "first"), [*zip(KINDS, (1, 4), strict=True)])
 def test_killed_at_steps_of_the_journal_it_is_made_good(tmp_path: Path, kind: Kind, first: int) -> None:
-    """At a third of them on each server; at every one on an LDAP server."""
-    ScimStage(tmp_path, kind).play_each_step(reviewed=False, first=first, every=3)
+    """At a third of them, on one server or the other; `make crash-steps` has each on both."""
+    ScimStage(tmp_path, kind).play_each_step(reviewed=False, first=first, every=6)

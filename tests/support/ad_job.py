@@ -45,7 +45,7 @@ class AdJob:
     def __init__(self, folder: Path, *urls: str, agents: int, mapping: str = MAPPING, **more: Any) -> None:
         folder.mkdir()
         self.folder = folder
-        # names of people are read over another connection, and a proxy serves one at a time
+        # no names of people are looked up: tests of their own do that (test_log_people, test_people)
         directory = ldap_directory(*urls, bind_dn=SYNC, base=PEOPLE, show=[]) | {"filter": FILTER}
         limits = {"update": "100%", "clear": 100, "agents_drop": "100%", "matched_drop": "100%", "state": "100%"}
         (folder / "job.yaml").write_text(job_file(directory, limits=limits, **more))

@@ -135,7 +135,7 @@ class Stage:
     def play_each_step(self, *, reviewed: bool, first: int = 1, every: int = 1) -> None:
         """Kill at each step of the journal, or from the `first` on at every so-many-th, in every phase."""
         self.play(lambda reference: at_each_step(reference, reviewed=reviewed, first=first, every=every))
-        for scenario, ended in self.played if every == 1 else ():
+        for scenario, ended in self.played:
             ((_, number),), *_ = scenario.kills
             due = [number <= took["moments"]["journal"] for took in self.reference[scenario.reviewed].took]
             # where a killed apply and the one after it are undone each by itself, they share the steps of one undo

@@ -17,7 +17,7 @@ class LdapJob:
     def __init__(self, folder: Path, url: str, *uids: str, mapping: str, **more: Any) -> None:
         folder.mkdir()
         self.folder = folder
-        # names of people are read over another connection, and a proxy serves one at a time
+        # no names of people are looked up: tests of their own do that (test_log_people, test_people)
         directory = ldap_directory(url, bind_dn=SYNC, show=[])
         (folder / "job.yaml").write_text(job_file(directory, **more))
         (folder / "mapping.yaml").write_text(mapping)

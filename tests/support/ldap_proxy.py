@@ -20,6 +20,26 @@ Meddle = Callable[[str, bytes], bytes | None]
 One that raises ConnectionResetError cuts the connection, before the server hears of this modify."""
 
 
+class Line:
+    """A client's connection, and the one to the server that is its own.
+
+    `unanswered`: the users of modifies, by message; `held`: answers that wait; `over`: none is passed on after these.
+    """
+
+    def __init__(self, client: socket.socket, server: socket.socket) -> None:
+        self.client, self.server = client, server
+        self.asking, self.answering = Framer(), Framer()
+        self.unanswered: dict[int, str] = {}
+        self.held: list[tuple[int, bytes]] = []
+        self.over = False
+        for side in (client, server):
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.close()
+
+
 class LdapProxy:
     """Passes messages on. With `quiet`, answers are held back until the client has said nothing for so many seconds.
 
@@ -43,9 +63,7 @@ class LdapProxy:
         self.faults: list[Exception] = []
         self._target, self._meddle, self._quiet, self._acted = (host, port), meddle, quiet, acted
         self._listens = heard
-        self._unanswered: dict[int, str] = {}
-        self._held: list[tuple[int, bytes]] = []
-        self._over = False
+        self._line: Line
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"ldap://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
@@ -61,53 +79,70 @@ class LdapProxy:
         assert not self.faults, self.faults
 
     def _serve(self) -> None:
-        """One connection after the other."""
+        """Pass on what comes by any connection, until this is left."""
+        lines: list[Line] = []
         while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            self._unanswered.clear()
-            self._held.clear()
-            self._over = False
-            try:
-                with client, socket.create_connection(self._target) as server:
-                    self._pass(client, server)
-            except ConnectionError:
-                pass  # either side may hang up, or not be there
-            except Exception as fault:  # noqa: BLE001  # what a test's own function raised is shown at its end
-                self.faults.append(fault)
+            sockets = [side for line in lines for side in (line.client, line.server)]
+            held = any(line.held for line in lines)
+            ready, _, _ = select.select([self._listening, *sockets], [], [], self._quiet if held else None)
+            for line in [*lines]:
+                if not self._goes_on(line, ready):
+                    line.close()
+                    lines.remove(line)
+            if self._listening in ready and not self._accepted(lines):
+                break
+        for line in lines:
+            line.close()
 
-    def _pass(self, client: socket.socket, server: socket.socket) -> None:
-        asking, answering = Framer(), Framer()
-        for side in (client, server):
-            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while not self._over:
-            ready, _, _ = select.select([client, server], [], [], self._quiet if self._held else None)
-            for source, framer in ((client, asking), (server, answering)):
-                if source not in ready:
-                    continue
-                if not (octets := source.recv(1 << 16)):
-                    return
-                for frame in framer.feed(octets):
-                    if source is client:
-                        server.sendall(self._request(frame))
-                    else:
-                        self._answer(frame)
-            if self._held and (self._quiet is None or not ready):
-                held, self._held = self._held, []
-                for number, octets in held:
-                    self._unanswered.pop(number, None)
-                    client.sendall(octets)
+    def _accepted(self, lines: list[Line]) -> bool:
+        """Add a connection; whether this is not left yet."""
+        try:
+            client, _ = self._listening.accept()
+        except OSError:
+            return False
+        try:
+            lines.append(Line(client, socket.create_connection(self._target)))
+        except ConnectionError:  # the server may not be there
+            client.close()
+        return True
+
+    def _goes_on(self, line: Line, ready: list[socket.socket]) -> bool:
+        """Whether neither side has hung up, nor a test cut the connection."""
+        self._line = line
+        try:
+            return self._passed(line, ready)
+        except ConnectionError:
+            return False
+        except Exception as fault:  # noqa: BLE001  # what a test's own function raised is shown at its end
+            self.faults.append(fault)
+            return False
+
+    def _passed(self, line: Line, ready: list[socket.socket]) -> bool:
+        for source, framer in ((line.client, line.asking), (line.server, line.answering)):
+            if source not in ready:
+                continue
+            if not (octets := source.recv(1 << 16)):
+                return False
+            for frame in framer.feed(octets):
+                if source is line.client:
+                    line.server.sendall(self._request(frame))
+                else:
+                    self._answer(frame)
+        if line.held and (self._quiet is None or not {line.client, line.server} & {*ready}):
+            held, line.held = line.held, []
+            for number, octets in held:
+                line.unanswered.pop(number, None)
+                line.client.sendall(octets)
+        return not line.over
 
     def _answer(self, frame: Frame) -> None:
         """What the client will hear."""
-        if frame.id in self._unanswered:
-            self._acted(self._unanswered[frame.id])
-        self._held.append((frame.id, self._heard(frame)))
+        if frame.id in self._line.unanswered:
+            self._acted(self._line.unanswered[frame.id])
+        self._line.held.append((frame.id, self._heard(frame)))
 
     def _heard(self, frame: Frame) -> bytes:
-        """What an answer is to the client. One that sets `_over` is the last that it hears."""
+        """What an answer is to the client. One that sets the line's `over` is the last that it hears."""
         return octets_of(frame)
 
     def _request(self, frame: Frame) -> bytes:
@@ -118,12 +153,12 @@ class LdapProxy:
             return octets_of(frame)
         start, stop = ber.element(frame.data, frame.start, frame.stop, ber.OCTETS)
         name = frame.data[start:stop].decode()
-        self._unanswered[frame.id] = name.casefold()
-        self.most = max(self.most, len(self._unanswered))
-        self.most_of_one = max(self.most_of_one, *Counter(self._unanswered.values()).values())
+        self._line.unanswered[frame.id] = name.casefold()
+        self.most = max(self.most, len(self._line.unanswered))
+        self.most_of_one = max(self.most_of_one, *Counter(self._line.unanswered.values()).values())
         message = self._meddle(name, octets_of(frame))
         if message is None:
-            self._held.append((frame.id, result(frame.id, MODIFIED, 0)))
+            self._line.held.append((frame.id, result(frame.id, MODIFIED, 0)))
         return message or b""
 
 

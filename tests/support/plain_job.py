@@ -44,7 +44,6 @@ class Plain:
 
     def __init__(self, folder: Path, server: Slapd, url: str = "", **more: Any) -> None:
         self.folder, self.server = folder, server
-        # names of people are read over another connection, and a proxy serves one at a time
         directory = ldap_directory(url or server.url, bind_dn=SYNC, window=4, show=[])
         (folder / "job.yaml").write_text(job_file(directory, **more))
         (folder / "mapping.yaml").write_text(MAPPING)
