@@ -21,13 +21,14 @@ from connector.observers.chain_check import Finding
 from connector.observers.sinks import File
 from connector.state.telling import Link
 from tests.support.audit_lines import chain_faults
+from tests.support.examples import examples
 from tests.support.logs import logged
 
 JOB = "hr"
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 batches = st.lists(st.lists(texts, min_size=1, max_size=4), min_size=1, max_size=3)
 halves = st.sampled_from(["", "", '{"event":"wri', '{"event":"wri\n{"event":"', "\0\0"])
-law = settings(max_examples=60)
+law = settings(max_examples=examples(60))
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # `fsync` takes no time there
 
 

@@ -25,6 +25,7 @@ from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.roster import Roster
 from tests.fuzz.ldap_codec import reader
 from tests.support.batches import each_user, in_batches
+from tests.support.examples import examples
 from tests.unit.test_ldap_users import ENTRIES, UUID, Attributes, by_ldap3, frame
 
 INFOS = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber", "sn", "title")}
@@ -87,7 +88,7 @@ SECRET = AttributeRule("title", Template.parse("{sipPwd}"), secret=True)
 RARELY = st.integers(0, 5).map(lambda number: number == 0)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(
     st.lists(AGENTS, max_size=3, unique_by=lambda agent: agent.account_code) | st.lists(AGENTS, max_size=3),
     shown(),

@@ -34,10 +34,11 @@ from connector.reconcile import equality
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.sync import apply_run, dry_run
+from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 
-law = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=80)
+law = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(80))
 
 SPELLINGS = ["ann", "ANN", "ann\u200b", "a nn", " a  nn", "a\tnn", "a\u00a0nn", "\u0218", "\u0219", "\u00e9", "e\u0301",
              "\uff41nn", "\u03bf\u03c2", "\u039f\u03a3", "bob", "cid"]  # fmt: skip
@@ -256,7 +257,7 @@ def cleared(drawn: Plan) -> set[str]:
     return {change.user.id for change in drawn.changes if change.agent is None}
 
 
-@settings(law, max_examples=60)
+@settings(law, max_examples=examples(60))
 @given(worlds(), habits)
 def test_an_agent_is_explained_as_it_is_planned_whatever_look_ups_find(world: World, habits: Habits) -> None:
     drawn = plan(world, habits, "auto")

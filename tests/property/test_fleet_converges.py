@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.property.test_fleet_calendars import crons
+from tests.support.examples import examples
 from tests.support.fleet import Fleet
 from tests.support.temporal import Temporal
 
@@ -26,7 +27,7 @@ serve = st.builds(
 folders = st.dictionaries(st.sampled_from("abcd"), st.one_of(st.none(), serve), min_size=1)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
 @given(st.tuples(folders, folders))
 def test_a_second_apply_has_nothing_to_do(
     tmp_path_factory: pytest.TempPathFactory, temporal_server: Temporal, folders: tuple[dict[str, Any], dict[str, Any]]

@@ -24,6 +24,7 @@ from connector.sync import Run, apply_run
 from tests.support import scim_provider as scim
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.disturbed import Disturbed
+from tests.support.examples import examples
 from tests.support.grounds import ROOM, SEAT, Ground, MemoryGround, few, ground_of
 from tests.support.memory import MemoryStore
 from tests.support.scim_servers import ScimServer
@@ -124,7 +125,7 @@ paces = st.builds(
 ways = st.sampled_from([Result.FAILED, Result.FAILED, Result.CONFLICT])
 
 
-@settings(suppress_health_check=CHECKS, max_examples=150)
+@settings(suppress_health_check=CHECKS, max_examples=examples(150))
 @given(ways, paces, st.data())
 def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject) -> None:
     get_on(Fixture(MemoryGround(), how, pace), data)
@@ -181,7 +182,7 @@ WAYS = {
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=CHECKS, max_examples=60, deadline=None)
+@settings(suppress_health_check=CHECKS, max_examples=examples(60), deadline=None)
 @given(st.sampled_from([*WAYS, "lists"]), paces, st.data())
 def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(
     way: str, pace: Pace, data: st.DataObject

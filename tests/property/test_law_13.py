@@ -13,11 +13,12 @@ from connector.model import Agent, Plan, Tenant
 from connector.sync import Run
 from tests.property.test_runs import world as small
 from tests.support.audit_lines import records
+from tests.support.examples import examples
 from tests.support.mortal import DeathError, Mortal
 from tests.support.mortal_audit import Audited, audited
 from tests.support.worlds import World, busy_tenants, busy_worlds
 
-law = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+law = settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 deaths = st.lists(st.integers(1, 60), min_size=1, max_size=4)
 
 

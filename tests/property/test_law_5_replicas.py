@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from connector.errors import RefusedError
 from connector.model import OBJECT_CLASS, Agent, Plan, Result, Tenant
 from connector.sync import Run
+from tests.support.examples import examples
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal
 from tests.support.replicas import SERVERS, Replicas, ours, puts
 from tests.support.worlds import World, busy_tenants, busy_worlds
 
 law = settings(
-    max_examples=60,
+    max_examples=examples(60),
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

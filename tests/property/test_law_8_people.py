@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from tests.support.directory_fixtures import DirectoryFixture, MemoryFixture
+from tests.support.examples import examples
 from tests.support.grounds import few
 from tests.support.people_world import People, tenants
 from tests.support.scim_servers import ScimServer
 from tests.support.staff import HouseStaff, Staff, staff_of
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large]
-law = settings(max_examples=100, report_multiple_bugs=False, suppress_health_check=CHECKS)
+law = settings(max_examples=examples(100), report_multiple_bugs=False, suppress_health_check=CHECKS)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
 from connector.sync import apply_run, make_plan
+from tests.support.examples import examples
 from tests.support.worlds import SEATS, World, busy_worlds, later, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -131,7 +132,7 @@ def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world:
 
 
 @pytest.mark.slow
-@settings(law, max_examples=50)
+@settings(law, max_examples=examples(50))
 @given(worlds(), st.data())
 def test_also_where_attributes_may_not_be_read(world: World, data: st.DataObject) -> None:
     names = st.sampled_from([rule.name for rule in world.mapping.attributes])

@@ -22,6 +22,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reports import document, text
 from connector.sync import Run, apply_run, make_plan
+from tests.support.examples import examples
 from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
 from tests.support.http_server import Act
 from tests.support.memory import MemoryStore
@@ -214,7 +215,7 @@ class Rival:
 
 
 @pytest.mark.slow
-@settings(law, max_examples=12)
+@settings(law, max_examples=examples(12))
 @given(st.lists(st.sampled_from(["nothing", "nothing", *EDITS]), min_size=5, max_size=15), st.data())
 def test_4_what_is_written_is_what_the_plan_showed_to_whom_was_as_the_plan_showed(
     reference: ScimServer, edits: list[str], data: st.DataObject

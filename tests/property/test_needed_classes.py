@@ -13,10 +13,11 @@ from connector.model import Agent, Change, Objection, Outcome, Plan, Problem, Re
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.sync import Run, apply_run, dry_run
+from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, worlds
 
-law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=examples(40))
 
 NUMBERS = {"cecAgent": "2.25.306097007297846553469420626465364982418.2.1", "SIPIdentity": "0.0.8.350.1.1.6.2.1"}
 """How a server may store the names of these classes."""

@@ -15,12 +15,13 @@ from connector.model import Agent, Problem
 from connector.reconcile.mapping import Stale
 from connector.runtime.clock import stamp
 from tests.support.directory_fixtures import DirectoryFixture
+from tests.support.examples import examples
 from tests.support.grounds import Ground, MemoryGround, ground_of
 from tests.support.scim_servers import ScimServer
 from tests.support.shared_state import RULES, USERS, Job, Shared
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
-law = settings(suppress_health_check=CHECKS, max_examples=60)
+law = settings(suppress_health_check=CHECKS, max_examples=examples(60))
 few = settings(suppress_health_check=CHECKS, max_examples=5)
 """For real directories."""
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from connector.model import AgentRef, Plan
 from connector.sync import apply_run, make_plan
+from tests.support.examples import examples
 from tests.support.worlds import World, later, worlds
 
 
@@ -15,7 +16,7 @@ def plan(world: World) -> Plan:
         return make_plan(context).plan
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=examples(60))
 @given(worlds(), st.data())
 def test_a_part_is_planned_as_in_the_whole(world: World, data: st.DataObject) -> None:
     rules = tuple(replace(rule, unique=False) for rule in world.mapping.attributes)  # who waits for whom may differ

@@ -12,11 +12,12 @@ from connector.model import Agent, Change, Description, Key, Outcome, Plan, Resu
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, MatchRule, WhenAbsent
 from connector.sync import Run, apply_run, dry_run
+from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Mortal
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
-law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=examples(40))
 UNIQUE = ("cecWorkNo", "SIPIdentityUserName")
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 

@@ -21,10 +21,11 @@ from connector.run.snapshot.recorder import Recorder
 from connector.run.snapshot.tape import NAME, TapeReader, TapeWriter
 from connector.sync import apply_run, make_plan
 from tests.property.test_laws import OneByOne
+from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory
 from tests.support.worlds import BASE, CANARY, FILTER, World, busy_worlds, later, worlds
 
-law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=50)
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=examples(50))
 
 
 def taken(world: World, folder: Path) -> Plan:

@@ -28,10 +28,11 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
 from connector.reconcile.matching.people import ExcludeList
 from connector.sync import Run, apply_run, dry_run
+from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
-law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=examples(40))
 
 
 def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:

@@ -23,6 +23,7 @@ from connector.reports import document, document_reader
 from connector.run.approval import Signed
 from connector.state.store import open_state
 from connector.sync import Run, apply_run, dry_run
+from tests.support.examples import examples
 from tests.support.memory import MemoryStore
 from tests.support.ssh_keys import KINDS, Pen, pen
 from tests.support.worlds import BASE, NO_LIMITS, World, closed_with_the_test
@@ -134,7 +135,7 @@ def apply(of: World, who: Approvers, plan: bytes = b"", pens: Sequence[Pen] = ()
     st.integers(1, 3), st.lists(st.sampled_from([ANNA, BORIS, CARLA, STRANGER]), max_size=4), st.integers(0, 4),
     st.booleans(), st.booleans(),
 )  # fmt: skip
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_nothing_beyond_what_is_free_is_written_without_enough_people(
     needed: int, pens: list[Pen], free: int, planned: bool, accepts: bool
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from connector.approval.keys import PublicKey
 from connector.approval.sshsig import MAX_BYTES, signed_by
 from connector.approval.wire import SignatureError
+from tests.support.examples import examples
 from tests.support.ssh_keys import KINDS, NAMESPACE, SK_ECDSA, SK_ED25519, Pen, armored, mpint, pen, string
 
 FILE = b'{"schema": "cec-connector/plan/1"}\n'
@@ -128,7 +129,7 @@ def made_by(kind: str) -> tuple[bytes, bytes]:
 
 
 @given(st.data())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_no_octet_can_be_another_one(data: st.DataObject) -> None:
     octets, text = made_by(data.draw(st.sampled_from(KINDS)))
     which = data.draw(st.sampled_from(["file", "octets", "text"]))
@@ -142,7 +143,7 @@ def test_no_octet_can_be_another_one(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=300), st.booleans(), st.sampled_from(KINDS), st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_the_parser_raises_nothing_but_its_own_error(noise: bytes, bare: bool, kind: str, data: st.DataObject) -> None:
     octets, _ = made_by(kind)
     start = data.draw(st.integers(0, len(octets)))
