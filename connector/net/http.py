@@ -96,7 +96,7 @@ class Channel:
     def exchange(
         self, method: str, where: str, headers: Mapping[str, str], *, content: bytes = b"", bound: int | None = None
     ) -> Answer:
-        """The answer to one request, of any status. `bound`: octets that the body may have, if not `max_bytes`.
+        """The answer to one request, of any status. `bound`: octets that a token's body may have, if not `max_bytes`.
 
         Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError, TruncatedError.
         """
@@ -163,9 +163,13 @@ class Channel:
                 "the connection was cut within the compressed answer", where=where, sent=True
             ) from None
         except TooLongError:
-            if fine:
-                setting = "" if bound != self._max_bytes or self._in_all else f" ({self._place}.max_bytes)"
-                raise self._truncated(f"the answer is longer than {bound} octets{setting}", where) from None
+            if not fine:
+                return b"".join(pieces)
+            if bound != self._max_bytes:  # no setting allows more
+                what = f"the answer is longer than {bound} octets, so it is no token"
+                raise MalformedError(what, where=where) from None
+            setting = "" if self._in_all else f" ({self._place}.max_bytes)"
+            raise self._truncated(f"the answer is longer than {bound} octets{setting}", where) from None
         except GarbledError as error:
             if fine:
                 raise MalformedError(f"the answer is {error}", where=where) from None

@@ -230,7 +230,7 @@ def test_a_wrong_secret_is_denied_at_the_token_call_and_the_tenant_not_asked() -
         (b'["token"]', MalformedError, "not a JSON object"),
         (b"<html>sign in</html>", MalformedError, "not a JSON object but an HTML page"),
         (b"", MalformedError, "not a JSON object but empty"),
-        (b" " * 70_000, SourceTruncatedError, "longer than 65536 octets"),
+        (b" " * 70_000, MalformedError, "longer than 65536 octets, so it is no token"),
     ],
 )
 def test_a_token_call_that_gives_no_token_says_why(answer: bytes, kind: type[ConnectorError], why: str) -> None:

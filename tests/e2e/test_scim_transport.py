@@ -579,7 +579,7 @@ def test_threads_that_are_refused_together_fetch_one_new_token() -> None:
         (said(200, {"access_token": ""}), MalformedError, "no usable access_token"),
         (said(200, {"access_token": "two\nlines"}), MalformedError, "no usable access_token"),
         (said(200, {"access_token": SECRET, "token_type": "mac"}), MalformedError, "of another type than Bearer"),
-        (said(200, b" " * 70_000), TruncatedError, "longer than 65536 octets"),
+        (said(200, b" " * 70_000), MalformedError, "longer than 65536 octets, so it is no token"),
     ],
 )
 def test_a_token_endpoint_that_gives_no_token_says_why_and_the_server_is_not_asked(
