@@ -27,6 +27,7 @@
         │   ├── TemporalDeniedError  Temporal refuses the fleet's API key, certificate or rights
         │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
         ├── MalformedError    an answer that is not what its protocol or page says
+        │   ├── NoTokenError  what a token endpoint answered has no access token in it
         │   └── MalformedFileError  a file of agents or users that is not what its format says
         └── TruncatedError    a size, time or administrative limit, a pager that stands still
             ├── SourceTruncatedError  a limit that the job sets for its source
@@ -153,6 +154,10 @@ class RefusedBindError(DeniedError):
 
 class MalformedError(IncompleteRead):
     """An answer is not what its protocol, or the vendor's page, says."""
+
+
+class NoTokenError(MalformedError):
+    """What a token endpoint answered has no access token in it."""
 
 
 class MalformedFileError(MalformedError):

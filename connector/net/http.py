@@ -115,7 +115,7 @@ class Channel:
                 answer = connection.ask(method, host, url.target, said, body)
                 decoded = _decoded(answer.headers.raw_items())
                 chunks = self._in_time(connection.body(), where, start)
-                octets = self._body(answer.status_code, decoded, chunks, where, bound or self._max_bytes)
+                octets = self._body(answer.status_code, decoded, chunks, where, bound)
                 if not exchanging.passed:  # a body without a length would end with the connection, as if it were whole
                     if answer.status_code >= 400:
                         counters.failed(self._place)
@@ -152,12 +152,15 @@ class Channel:
         setting = "" if self._in_all else f" ({TIMEOUTS} times {self._place}.timeout)"
         return self._truncated(f"the answer did not end within {self._allowed:g} s{setting}", where)
 
-    def _body(self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes], where: str, bound: int) -> bytes:
+    def _body(
+        self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes], where: str, bound: int | None
+    ) -> bytes:
         fine = 200 <= status < 300
+        most = bound or self._max_bytes
         pieces: list[bytes] = []
         encoding = headers.get("content-encoding", "")
         try:
-            pieces.extend(inflated(chunks, encoding, bound if fine else ERROR_OCTETS))
+            pieces.extend(inflated(chunks, encoding, most if fine else ERROR_OCTETS))
         except CutError:
             raise UnreachableError(
                 "the connection was cut within the compressed answer", where=where, sent=True
@@ -165,11 +168,11 @@ class Channel:
         except TooLongError:
             if not fine:
                 return b"".join(pieces)
-            if bound != self._max_bytes:  # no setting allows more
+            if bound is not None:  # no setting allows more
                 what = f"the answer is longer than {bound} octets, so it is no token"
                 raise MalformedError(what, where=where) from None
             setting = "" if self._in_all else f" ({self._place}.max_bytes)"
-            raise self._truncated(f"the answer is longer than {bound} octets{setting}", where) from None
+            raise self._truncated(f"the answer is longer than {most} octets{setting}", where) from None
         except GarbledError as error:
             if fine:
                 raise MalformedError(f"the answer is {error}", where=where) from None

@@ -572,8 +572,17 @@ def test_a_refusal_that_quotes_the_password_is_shown_without_it(world: World) ->
     assert "refused: 400 Bad Request" in ended.said
 
 
+def token(name: str) -> Act:
+    return said(200, {"access_token": name, "token_type": "Bearer", "expires_in": 3600})
+
+
+def by_tokens(job: ScimJob, login: HttpServer) -> None:
+    oauth = {"token_url": f"{login.url}/token", "client_id": "connector", "client_secret": env("SCIM_TOKEN")}
+    job.configure(directory={"token": None, "oauth": oauth, "show": []})  # names log in by themselves
+
+
 def test_an_access_token_that_runs_out_within_a_run_is_renewed(world: World) -> None:
-    """The token endpoint gives two tokens; the proxy takes each for so many requests, and puts the server's in."""
+    """The proxy takes each of two tokens for so many requests, and puts the server's in its place."""
     left = Counter({"Bearer first": 12, "Bearer second": 10_000})
 
     def let_in(asked: meddlers.Asked) -> Any:
@@ -583,13 +592,33 @@ def test_an_access_token_that_runs_out_within_a_run_is_renewed(world: World) -> 
         left[shown] -= 1
         return meddlers.pass_on(asked.with_header("authorization", f"Bearer {world.server.token}"))
 
-    tokens = [
-        said(200, {"access_token": name, "token_type": "Bearer", "expires_in": 3600}) for name in ("first", "second")
-    ]
-    with HttpServer(tokens) as login, HttpProxy(world.server.root, let_in) as proxy:
+    login = HttpServer([token("first"), token("second")])
+    with login, HttpProxy(world.server.root, let_in) as proxy:
         job = world.job(proxy)
-        oauth = {"token_url": f"{login.url}/token", "client_id": "connector", "client_secret": env("SCIM_TOKEN")}
-        job.configure(directory={"token": None, "oauth": oauth, "show": []})  # names log in by themselves
+        by_tokens(job, login)
         job.run("apply")
     assert len(job.written()) == 16
     assert len(login.seen) == 2
+
+
+@pytest.mark.parametrize("answer", [said(200, b" " * 70_000), said(200, b"<html>sign in"), said(404, b"")])
+def test_where_no_token_is_to_be_had_any_more_nothing_is_sent(world: World, answer: Act) -> None:
+    """The first token is good until something was written."""
+    wrote: list[str] = []
+
+    def let_in(asked: meddlers.Asked) -> Any:
+        if wrote:
+            return said(401)
+        if asked.method != "GET":
+            wrote.append(asked.method)
+        return meddlers.pass_on(asked.with_header("authorization", f"Bearer {world.server.token}"))
+
+    login = HttpServer([token("first"), *[answer] * 50])
+    with login, HttpProxy(world.server.root, let_in) as proxy:
+        job = world.job(proxy)
+        by_tokens(job, login)
+        report = job.run("apply", code=4)
+    became = Counter(each["outcome"] for each in report["outcomes"])
+    assert became["failed"] == 0
+    assert became["skipped"] > 0
+    assert wrote

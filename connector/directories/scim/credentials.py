@@ -10,7 +10,7 @@ from urllib.parse import quote_plus, urlencode
 import msgspec
 from msgspec import Struct
 
-from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError
+from connector.errors import NOT_JSON, DeniedError, FileError, NoTokenError
 from connector.model import Secret, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
@@ -91,7 +91,7 @@ def _token(answer: Answer) -> tuple[str, float]:
     hint = looks_like(answer.body)
     if answer.status != 200:
         what = f"no access token: {phrase(answer.status)}" + (f" ({hint})" if hint and hint != "empty" else "")
-        raise MalformedError(what, where=answer.where)
+        raise NoTokenError(what, where=answer.where)
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
     except NOT_JSON:
@@ -104,7 +104,7 @@ def _token(answer: Answer) -> tuple[str, float]:
         what = "the token endpoint issues tokens of another type than Bearer"
     else:
         return f"Bearer {read.access_token}", _seconds(read.expires_in)
-    raise MalformedError(what, where=answer.where)
+    raise NoTokenError(what, where=answer.where)
 
 
 def _error(body: bytes) -> str:

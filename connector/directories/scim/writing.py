@@ -31,6 +31,7 @@ from connector.directories.scim.view import USER_NAME, Attributes, name_of
 from connector.errors import (
     DeniedError,
     IncompleteRead,
+    NoTokenError,
     ProxyRefusedError,
     TruncatedError,
     UnreachableError,
@@ -47,7 +48,9 @@ STALE: Final = (
     "the server refuses its own version (412): its reads lag, or its versions do not work. If this holds for all "
     "users, run `check --probe --save FILE` and set `dialect` to FILE"
 )
-_NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, TruncatedError)
+_NOBODY_ANSWERS: Final = (
+    UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, NoTokenError, TruncatedError,
+)  # fmt: skip
 
 
 class Writer:

@@ -100,7 +100,7 @@ class CecSource:
         if token not in self._hide:
             self._hide.append(token)
         headers = {"x-app-key": self._app_key, "Authorization": f"Bearer {token}"}
-        return exchange.send("GET", path, headers, bound=self._settings.max_bytes)
+        return exchange.send("GET", path, headers)
 
 
 def _other_spelling(path: str) -> str | None:

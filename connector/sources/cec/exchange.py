@@ -47,10 +47,12 @@ class Exchange(Channel):
             clock=clock,
         )
 
-    def send(self, method: str, path: str, headers: Mapping[str, str], *, bound: int, content: bytes = b"") -> Answer:
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], *, bound: int | None = None, content: bytes = b""
+    ) -> Answer:
         """The answer, of any status; 429, 5xx and connections that fail are tried again first.
 
-        `bound`: octets that a body may have. Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
+        `bound`: octets of a token's body. Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
         """
         where, attempt = f"{self._base}{path}", 1
         while True:
