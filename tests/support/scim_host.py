@@ -1,18 +1,21 @@
 """The process that a SCIM server of the tests lives in: `ScimServer.start` starts it and says what it is to be.
 
-The server is served by uvicorn on a port of the system's choosing, which is the first line of standard output. Beside
-SCIM it answers what only tests ask, below `/-/`: everything that is stored (secrets included), users put in or set back
+The server is served by uvicorn on a port of the system's choosing, which it tells through a pipe. Beside SCIM it
+answers what only tests ask, below `/-/`: everything that is stored (secrets included), users put in or set back
 behind the server's back, and the log of requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import os
 import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,8 +133,12 @@ async def _answer(send: Send, answer: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
+def run(folder: Path, told: Connection) -> None:
+    """Be the server of that folder until a signal ends this; `told` is told the port once it listens."""
+    gc.freeze()  # what was there before the fork stays shared
+    with (folder / "server.log").open("w") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
     options: Json = json.loads((folder / "options.json").read_text())
     if options["kind"] == "scim2-server":
         from tests.support import scim_reference as kind  # noqa: PLC0415  # the one of the two that is asked for
@@ -141,8 +148,7 @@ def main() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     # asyncio does so itself only for sockets that name their protocol; without it every body waits 40 ms for an ACK
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sys.stdout.write(f"{listening.getsockname()[1]}\n")
-    sys.stdout.flush()
+    told.send(listening.getsockname()[1])
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", loop="asyncio", http="h11",
         ssl_certfile=folder / "server.pem" if options["tls"] else None,
@@ -151,7 +157,3 @@ def main() -> None:
         ssl_cert_reqs=ssl.CERT_REQUIRED if options["client_certs"] else ssl.CERT_NONE,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])
-
-
-if __name__ == "__main__":
-    main()

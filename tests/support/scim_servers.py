@@ -8,20 +8,20 @@ no `add` and no `remove`, no ETags, no Bulk, no cursors, answers 501 and 500, an
 from __future__ import annotations
 
 import json
-import signal
+import multiprocessing
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import httpx
 import pytest
 
+from tests.support import scim_host
 from tests.support.slapd import authority
 
 Json = dict[str, Any]
@@ -37,6 +37,16 @@ ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 CEC = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 TOKEN = "scim-token-canary"
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(
+    [
+        "tests.support.scim_host", "tests.support.scim_reference", "tests.support.scim_django.host",
+        "django.core.asgi", "django.db.backends.sqlite3.base",
+        "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl",
+    ]
+)  # fmt: skip
+"""Has loaded what the servers need, and forks off each of them: to import it takes three quarters of a start."""
 
 _BASES: Mapping[Kind, str] = {"scim2-server": "/v2", "django-scim2": "/scim/v2"}
 
@@ -70,13 +80,14 @@ class ScimServer:
         self.folder, self.kind = folder, kind
         self.ca, self.client_cert, self.client_key = folder / "ca.pem", folder / "client.pem", folder / "client.key"
         self._tls = tls or client_certs
-        self._process: subprocess.Popen[str] | None = None
+        self._process: BaseProcess | None = None
         self._certificates()
         options = {
             "kind": kind, "token": self.token, "features": dict(features or {}), "tls": self._tls,
             "schemas": [extension()] if schemas is None else list(schemas), "client_certs": client_certs,
         }  # fmt: skip
         (folder / "options.json").write_text(json.dumps(options))
+        (folder / "server.log").touch()
 
     @classmethod
     def start(cls, folder: Path, users: Iterable[Json] = (), **options: Any) -> Self:
@@ -97,44 +108,33 @@ class ScimServer:
             leaf.cert_chain_pems[0].write_to_path(self.folder / f"{name}.pem")
 
     def _listen(self) -> None:
-        """Start the process, whose first line is its port: it listens by then."""
-        with (self.folder / "server.log").open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.scim_host", str(self.folder)],
-                cwd=PROJECT,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self.stop()
-            raise RuntimeError(self.complaints())
-        self.port = int(line)
+        """Start the process; it listens by the time that it tells its port."""
+        telling, told = _forks.Pipe(duplex=False)
+        with telling:
+            with told:
+                self._process = _forks.Process(target=scim_host.run, args=(self.folder, told), daemon=True)
+                self._process.start()
+            try:
+                self.port = telling.recv()
+            except EOFError:
+                self.stop()
+                raise RuntimeError(self.complaints()) from None
         self.root = f"{'https' if self._tls else 'http'}://localhost:{self.port}"
         self.url = self.root + _BASES[self.kind]
 
     def stop(self) -> None:
         """End it, and wait for its end."""
-        self._end(signal.SIGTERM)
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join(10)
+        self.kill()  # it may wait for clients that hold their connections
 
     def kill(self) -> None:
         """Kill it where it stands."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, sign: signal.Signals) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(sign)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:  # it waits for clients that hold their connections
-                self._process.kill()
-                self._process.wait(10)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
         self._process = None
 
     def __enter__(self) -> Self:
@@ -143,7 +143,7 @@ class ScimServer:
     def __exit__(self, *_: object) -> None:
         with suppress(AttributeError):
             self._client.close()
-        self.stop()
+        self.kill()
 
     def complaints(self) -> str:
         """What the server has written to its standard error."""
