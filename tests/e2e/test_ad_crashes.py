@@ -21,4 +21,4 @@ def test_killed_anywhere_it_is_made_good(tmp_path: Path, passwords: str) -> None
 
 
 def test_killed_at_steps_of_the_journal_it_is_made_good(tmp_path: Path) -> None:
-    SambaStage(tmp_path, "confidential").play_each_step(reviewed=False, every=13)
+    SambaStage(tmp_path, "confidential").play_each_step(reviewed=False, part=0, parts=13)

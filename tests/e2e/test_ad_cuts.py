@@ -14,7 +14,7 @@ from connector.directories.ldap.responses import DONE, ENTRY, REFERENCE
 from tests.support.crash_samba import WITHOUT_TLS, SambaWorld
 from tests.support.crash_world import FIRST, SECOND, Launcher
 from tests.support.jobs import configure
-from tests.support.ldap_proxy import SEARCH, LdapProxy, octets_of, result
+from tests.support.ldap_proxy import SEARCH, LdapProxy, Line, octets_of, result
 from tests.support.samba import PEOPLE, Samba
 
 pytestmark = [pytest.mark.samba, pytest.mark.slow]
@@ -33,8 +33,8 @@ class Cutting(LdapProxy):
 
     def __init__(self, host: str) -> None:
         self.last = self.end = self.answers = 0
-        self._asked: set[int] = set()
-        self._ended: set[int] = set()
+        self._asked: set[tuple[Line, int]] = set()
+        self._ended: set[tuple[Line, int]] = set()
         super().__init__(389, host=host)
 
     @contextmanager
@@ -53,19 +53,19 @@ class Cutting(LdapProxy):
             if frame.data[start:stop].decode().lower().endswith(PEOPLE.lower()) and (
                 frame.data[scope] or self.end == CUT
             ):
-                self._asked.add(frame.id)
+                self._asked.add((self._line, frame.id))
         return super()._request(frame)
 
     def _heard(self, frame: Frame) -> bytes:
         octets = octets_of(frame)
-        if frame.id in self._ended or self._line.over:
+        if (self._line, frame.id) in self._ended or self._line.over:
             return b""
-        if frame.id not in self._asked or frame.tag not in {ENTRY, REFERENCE, DONE}:
+        if (self._line, frame.id) not in self._asked or frame.tag not in {ENTRY, REFERENCE, DONE}:
             return octets
         self.answers += 1
         if self.answers != self.last:
             return octets
-        self._ended.add(frame.id)
+        self._ended.add((self._line, frame.id))
         self._line.over = self.end == CUT
         return octets[: len(octets) // 2] if self._line.over else result(frame.id, DONE, self.end)
 

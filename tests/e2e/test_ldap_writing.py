@@ -112,7 +112,6 @@ def apply(
 ) -> tuple[Ended, dict[str, dict[str, Any]]]:
     """Apply; what became of each user, by uid."""
     folder.mkdir()
-    # names of people are read over another connection, and a proxy serves one at a time
     directory = ldap_directory(proxy.url, bind_dn=SYNC, filter=filter_, show=[])
     (folder / "job.yaml").write_text(job_file(directory, ramp=[], max_failures=1000))
     (folder / "mapping.yaml").write_text(MAPPING)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.support.jobs import configure, job_file, scim_directory
 from tests.support.ldap_job import LdapJob
-from tests.support.ldap_proxy import LdapProxy
+from tests.support.ldap_proxy import LdapProxy, Line
 from tests.support.ldif_job import BASE, Job, agent
 from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import ScimServer, user
@@ -147,10 +148,29 @@ attributes: {employeeNumber: "{workNo}"}
 """
 
 
+class OneAtATime(LdapProxy):
+    """Takes a second connection while there is one, and says nothing on it."""
+
+    def __init__(self, port: int) -> None:
+        self._silent: list[socket.socket] = []
+        super().__init__(port)
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        for each in self._silent:
+            each.close()
+
+    def accepted(self, client: socket.socket, lines: list[Line]) -> None:
+        if lines:
+            self._silent.append(client)
+        else:
+            super().accepted(client, lines)
+
+
 @pytest.mark.slapd
 @pytest.mark.slow
 def test_a_server_that_answers_no_second_connection_has_no_names_and_no_fault(tmp_path: Path) -> None:
-    with Slapd.start(tmp_path / "slapd", [person("ann"), person("bob")]) as slapd, LdapProxy(slapd.port) as proxy:
+    with Slapd.start(tmp_path / "slapd", [person("ann"), person("bob")]) as slapd, OneAtATime(slapd.port) as proxy:
         job = LdapJob(tmp_path / "job", proxy.url, "ann", "bob", mapping=PLAIN)
         _, unnamed = job.run("plan")
         configure(job.folder / "job.yaml", directory={"show": ["cn"], "timeout": 1})

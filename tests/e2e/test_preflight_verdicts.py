@@ -175,7 +175,7 @@ def test_every_value_in_every_syntax(site: Site, attribute: str) -> None:
     assert table.cases == len(ALL)
     fitting = {f"{attribute} ← {value!r:.80}" for value in GROUPS[SYNTAXES[attribute][2]]}
     timid = [case for case in table.timid if case.rpartition(" [")[0] in fitting]
-    assert len(timid) <= len(fitting) // 4 or attribute == "xTelex"  # OpenLDAP takes any text there
+    assert len(timid) <= len(fitting) // 5 or attribute == "xTelex"  # OpenLDAP takes any text there
 
 
 def test_obstacles_of_the_schema(site: Site) -> None:

@@ -13,7 +13,7 @@ from collections import Counter
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE, ENTRY
-from tests.support.ldap_proxy import SEARCH, LdapProxy, octets_of, result
+from tests.support.ldap_proxy import SEARCH, LdapProxy, Line, octets_of, result
 
 _RANGE = re.compile(rb"(.+);range=(\d+)-\*", re.IGNORECASE)
 
@@ -24,8 +24,8 @@ class Limits(LdapProxy):
     def __init__(self, host: str, *, page: int = 1000, values: int = 1500) -> None:
         self.page, self.values = page, values
         self.cut: Counter[str] = Counter()
-        self._paged: set[int] = set()
-        self._sent: Counter[int] = Counter()
+        self._paged: set[tuple[Line, int]] = set()
+        self._sent: Counter[tuple[Line, int]] = Counter()
         super().__init__(389, host=host)
 
     def _request(self, frame: Frame) -> bytes:
@@ -35,19 +35,20 @@ class Limits(LdapProxy):
         if paged is None:
             return octets_of(frame)
         size, cookie = responses.page(paged)
-        self._paged.add(frame.id)
+        self._paged.add((self._line, frame.id))
         operation = ber.tlv(frame.tag, frame.data[frame.start : frame.stop])
         return requests.message(frame.id, operation, [requests.paged(min(size, self.page), cookie)])
 
     def _heard(self, frame: Frame) -> bytes:
+        search = self._line, frame.id
         if frame.tag == ENTRY:
-            self._sent[frame.id] += 1
-            if frame.id not in self._paged and self._sent[frame.id] > self.page:
+            self._sent[search] += 1
+            if search not in self._paged and self._sent[search] > self.page:
                 return b""
             return self._entry(frame)
         if frame.tag == DONE:
-            self._paged.discard(frame.id)
-            if self._sent.pop(frame.id, 0) > self.page:
+            self._paged.discard(search)
+            if self._sent.pop(search, 0) > self.page:
                 self.cut["searches"] += 1
                 return result(frame.id, DONE, 4)
         return octets_of(frame)

@@ -22,6 +22,8 @@ ACLS = {
 }
 PHASES = ("first", "second", "undo")
 KINDS = ("journal", "audit", "wire", "wire", "writing", "writing", "writing", "any")
+MOMENTS = 3
+"""Of each transaction, as `crash_launcher` wraps it."""
 WORLDS = 60
 """So many worlds are on one server."""
 
@@ -132,16 +134,16 @@ class Stage:
         dice = random.Random(seed)
         self.play(lambda reference: takewhile(lambda _: self.kills < kills, at_random(reference, dice)))
 
-    def play_each_step(self, *, reviewed: bool, first: int = 1, every: int = 1) -> None:
-        """Kill at each step of the journal, or from the `first` on at every so-many-th, in every phase."""
-        self.play(lambda reference: at_each_step(reference, reviewed=reviewed, first=first, every=every))
+    def play_each_step(self, *, reviewed: bool, part: int = 0, parts: int = 1) -> None:
+        """Kill at each step of the journal, or at those of a part, in every phase."""
+        self.play(lambda reference: at_each_step(reference, reviewed=reviewed, part=part, parts=parts))
         for scenario, ended in self.played:
             ((_, number),), *_ = scenario.kills
             due = [number <= took["moments"]["journal"] for took in self.reference[scenario.reviewed].took]
             # where a killed apply and the one after it are undone each by itself, they share the steps of one undo
             phases = len(PHASES) if ended.undone == 1 else PHASES.index("undo")
             assert ended.hits[:phases] == due[:phases], f"{scenario}: kills that have hit, by phase"
-        assert self.kills >= 100 // every
+        assert self.kills >= 100 // parts
 
     def _hold(self, world: World, scenario: Scenario) -> None:
         ended, reference = play(world, scenario), self.reference[scenario.reviewed]
@@ -153,10 +155,14 @@ class Stage:
             assert ours == theirs, f"{scenario}: what is remembered as ours after {phase}\n{world.said}"
 
 
-def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, first: int, every: int) -> Iterator[Scenario]:
-    """A kill at each of these steps of the journal, in every phase at once; every other one is of a reviewed plan."""
+def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, part: int, parts: int) -> Iterator[Scenario]:
+    """A kill at each step of the journal that is of this part, in all phases; every other one is of a reviewed plan.
+
+    A step is a transaction and a moment of it: before it, before its commit, after it. Each part has all three.
+    """
     most = max(took["moments"]["journal"] for ended in reference.values() for took in ended.took)
-    for place, number in enumerate(range(first, most + 1, every)):
+    mine = [number for number in range(1, most + 1) if sum(divmod(number - 1, MOMENTS)) % parts == part]
+    for place, number in enumerate(mine):
         kills: tuple[Kill, ...] = (("journal", number),)
         yield Scenario(reviewed == bool(place % 2), (kills, kills, kills))
 

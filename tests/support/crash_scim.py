@@ -116,4 +116,5 @@ class ScimStage(Stage):
         opened: list[ScimWorld] = []
         with ScimServer.start(folder / "server", kind=self._kind) as server, Launcher() as launcher:
             yield worlds()
-            opened[-1].audit()
+            if opened:
+                opened[-1].audit()

@@ -162,6 +162,6 @@ def bomb(octets: int) -> Fault:
     number, check = octets >> 20, 0
     for _ in range(number):
         check = zlib.crc32(piece, check)
-    head, tail = b"\x1f\x8b\x08\0\0\0\0\0\0\xff", struct.pack("<II", check, number << 20)  # RFC 1952 §2.3
+    head, tail = b"\x1f\x8b\x08\0\0\0\0\0\0\xff", struct.pack("<II", check, (number << 20) % (1 << 32))  # RFC 1952 §2.3
     packed = head + block * number + packer.flush() + tail
     return status(200, packed, Content_Encoding="gzip")

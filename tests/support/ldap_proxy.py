@@ -89,22 +89,24 @@ class LdapProxy:
                 if not self._goes_on(line, ready):
                     line.close()
                     lines.remove(line)
-            if self._listening in ready and not self._accepted(lines):
-                break
+            if self._listening in ready:
+                try:
+                    client, _ = self._listening.accept()
+                except OSError:
+                    break  # it is left
+                self.accepted(client, lines)
         for line in lines:
             line.close()
 
-    def _accepted(self, lines: list[Line]) -> bool:
-        """Add a connection; whether this is not left yet."""
-        try:
-            client, _ = self._listening.accept()
-        except OSError:
-            return False
+    def accepted(self, client: socket.socket, lines: list[Line]) -> None:
+        """Let a client have a connection to the server, if that is there."""
         try:
             lines.append(Line(client, socket.create_connection(self._target)))
-        except ConnectionError:  # the server may not be there
+        except ConnectionError:
             client.close()
-        return True
+        except OSError as fault:
+            client.close()
+            self.faults.append(fault)
 
     def _goes_on(self, line: Line, ready: list[socket.socket]) -> bool:
         """Whether neither side has hung up, nor a test cut the connection."""
@@ -128,7 +130,7 @@ class LdapProxy:
                     line.server.sendall(self._request(frame))
                 else:
                     self._answer(frame)
-        if line.held and (self._quiet is None or not {line.client, line.server} & {*ready}):
+        if line.held and (self._quiet is None or not ready):
             held, line.held = line.held, []
             for number, octets in held:
                 line.unanswered.pop(number, None)
