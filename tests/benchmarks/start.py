@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.benchmarks.measure import Contest, Entrant
 from tests.benchmarks.people import write_agents, write_users
 from tests.benchmarks.servers import FILTER, Server
 from tests.support.jobs import cec_source, job_file, ldap_directory, ldif_directory
-from tests.support.slapd import SYNC
+from tests.support.slapd import SYNC, server_context
 from tests.support.slow_cec import ENV
 
 USERS = 10
@@ -27,15 +28,20 @@ MOST = 10
 RUNS = 5
 NO_CACHE = {"XDG_CACHE_HOME": "/dev/null"}
 """What makes every run of a job read its files as the first one does."""
+IN_TLS = "CEC and LDAP in TLS"
 LIBRARIES = {
     "LDIF": "click, hashlib, msgspec, sqlite3",
     "CEC and LDAP": "click, h11, hashlib, msgspec, sqlite3",
+    IN_TLS: "click, h11, hashlib, msgspec, sqlite3, ssl\nssl.create_default_context()",
 }
 """What a plan loads of others: the least that its start can be."""
 
 
 def start(folder: Path, rounds: int, tell: Callable[[str], None]) -> Iterator[Figure]:
-    """Help, and small plans: of an LDIF file; of a CEC tenant and a directory, whose waits are no processor time."""
+    """Help, and small plans: of an LDIF file; of a CEC tenant and a directory, whose waits are no processor time.
+
+    In TLS both are trusted by the system's store, as most are, with the tests' authority added to it.
+    """
     agents, users = folder / "agents.json", folder / "users.ldif"
     write_agents(agents, range(1, USERS + 1))
     write_users(users, USERS)
@@ -43,23 +49,35 @@ def start(folder: Path, rounds: int, tell: Callable[[str], None]) -> Iterator[Fi
     with ExitStack() as stack:
         server = stack.enter_context(Server.loaded(folder / "slapd", users))
         cec = stack.enter_context(Simulator(json.loads(agents.read_bytes())))
+        tls = stack.enter_context(Simulator(json.loads(agents.read_bytes()), ssl_context=server_context()))
+        store = ssl.get_default_verify_paths().cafile
+        (folder / "store.pem").write_bytes((Path(store).read_bytes() if store else b"") + server.ca.read_bytes())
         write_users(users, USERS, tree=False)
         ldap = ldap_directory(server.url, bind_dn=SYNC, filter=FILTER)
         jobs = {
             "LDIF": job_file(ldif_directory(users, base=None), mapping="ldif"),
             "CEC and LDAP": job_file(ldap, source=cec_source(cec.url), mapping="ldif", state="sqlite:///ldap.db"),
-        }
+            IN_TLS: job_file(
+                ldap | {"urls": [server.ldaps_url], "allow_plaintext": False}, mapping="ldif", state="sqlite:///tls.db",
+                source=cec_source(tls.url, allow_plaintext=False),
+            ),
+        }  # fmt: skip
+        trusted = {"SSL_CERT_FILE": str(folder / "store.pem")}
         entrants = [
             Entrant("empty Python", [sys.executable, "-I", "-c", "pass"]),
             Entrant("--help", [sys.executable, "-m", "connector", "--help"]),
-            *(_plan(folder, kind, kind, text) for kind, text in jobs.items()),
-            *(_plan(folder, _first(kind), kind, text, **NO_CACHE) for kind, text in jobs.items()),
+            *(_plan(folder, kind, kind, text, **trusted) for kind, text in jobs.items()),
+            *(_plan(folder, _first(kind), kind, text, **trusted, **NO_CACHE) for kind, text in jobs.items()),
             *(Entrant(_libraries(kind), [sys.executable, "-c", _loading(kind)]) for kind in jobs),
         ]
         contest = Contest(entrants, 5 * rounds, folder, lambda: 0.0)
         for entrant in entrants[2 : 2 + len(jobs)]:
             tell(f"\nThe {MOST} most expensive imports of a small plan, {entrant.name} (ms, without what they import):")
-            tell("  ".join(f"{name} {spent / 1000:.1f}" for name, spent in islice(imports(entrant.command), MOST)))
+            tell(
+                "  ".join(
+                    f"{name} {spent / 1000:.1f}" for name, spent in islice(imports(entrant.command, entrant.env), MOST)
+                )
+            )
     yield Figure.of(contest, "cec-connector --help", 0, ("--help", "empty Python"), Target(6.0), by="cpu")
     for kind in jobs:
         yield Figure.of(contest, f"small plan, {kind}", USERS, (kind, "empty Python"), Target(12.0), by="cpu")
@@ -89,12 +107,12 @@ def _plan(folder: Path, name: str, kind: str, text: str, **env: str) -> Entrant:
     return Entrant(name, [sys.executable, "-m", "connector", "plan", job], check=planned, env=ENV | env)
 
 
-def imports(command: Sequence[str | Path]) -> Iterator[tuple[str, int]]:
+def imports(command: Sequence[str | Path], env: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     """Modules that a command of Python imports, the most expensive first: the least of some runs, in microseconds."""
     least: dict[str, int] = {}
     for _ in range(RUNS):
         traced = [command[0], "-X", "importtime", *command[1:]]
-        err = subprocess.run(traced, env={**os.environ, **ENV}, capture_output=True, text=True, check=True).stderr
+        err = subprocess.run(traced, env={**os.environ, **env}, capture_output=True, text=True, check=True).stderr
         for spent, name in re.findall(r"^import time: +(\d+) \|[ \d]+\| +(\S+)$", err, re.MULTILINE):
             least[name] = min(int(spent), least.get(name, sys.maxsize))
     yield from sorted(least.items(), key=lambda each: -each[1])
