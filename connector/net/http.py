@@ -141,7 +141,9 @@ class Channel:
     def _tls(self) -> ssl.SSLContext:
         from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, four tenths of an empty Python's start: a connection in clear needs none
 
-        return self._context or tls.context(None, speaks=tls.HTTP)
+        self._context = self._context or tls.context(None)
+        self._context.set_alpn_protocols(["http/1.1"])
+        return self._context
 
     def _truncated(self, what: str, where: str) -> TruncatedError:
         return (SourceTruncatedError if self._place == "source" else TruncatedError)(what, where=where)

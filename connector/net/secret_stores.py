@@ -94,7 +94,7 @@ class _Vault:
         if self._ref.namespace is not None:
             headers["X-Vault-Namespace"] = self._ref.namespace
         with Channel(
-            tls.context(self._ref.ca_file, speaks=tls.HTTP), headers,
+            tls.context(self._ref.ca_file), headers,
             timeout=SECONDS, max_bytes=LARGEST, place="vault", clock=time.monotonic, in_all=IN_ALL,
         ) as channel:  # fmt: skip
             token = self._token(channel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,39 +17,15 @@ T = TypeVar("T")
 NO_TLS: Final = "WRONG_VERSION_NUMBER"
 """OpenSSL's reason where the first octets of an answer are no record of TLS."""
 CUT: Final = ssl.SSLEOFError
-HTTP: Final = ("http/1.1",)
 _OUR_CERTIFICATE: Final = regex(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 _PIECE: Final = 1 << 16
 
 
-def context(
-    ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None, *, speaks: tuple[str, ...] = ()
-) -> ssl.SSLContext:
+def context(ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None) -> ssl.SSLContext:
     """The system's trust store, or `ca_file` in its place; TLS 1.2 at least, and the host name is checked.
 
-    Without `key_file` the key is in `cert_file`. `speaks`: what is offered by ALPN (RFC 7301). It is the same one each
-    time until a file changes, and not to be changed: to read the store takes as long as half an empty Python. Raises
-    FileError.
+    Without `key_file` the key is in `cert_file`. Raises FileError.
     """
-    store = ssl.get_default_verify_paths()
-    trusted = (store.cafile, store.capath) if ca_file is None else (ca_file,)
-    versions = tuple(_version(Path(path)) for path in (*trusted, cert_file, key_file) if path)
-    return _made(ca_file, cert_file, key_file, speaks, versions)
-
-
-def _version(path: Path) -> tuple[int, ...]:
-    """What differs once a file is another, or a file in a folder."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-@lru_cache(maxsize=16)
-def _made(
-    ca_file: Path | None, cert_file: Path | None, key_file: Path | None, speaks: tuple[str, ...], _: object
-) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
@@ -63,8 +39,6 @@ def _made(
             where = f"{cert_file}, {key_file}" if key_file else str(cert_file)
             reason = error.reason if isinstance(error, ssl.SSLError) else _why(error)
             raise FileError(f"not usable for TLS: {reason or 'not PEM, or encrypted'}", where=where) from None
-    if speaks:
-        made.set_alpn_protocols([*speaks])
     return made
 
 

@@ -43,7 +43,7 @@ def _to_gateway(settings: Settings, summary: RunSummary) -> None:
     url = str(settings.pushgateway)
     group = f"{url}/metrics/job/cec-connector/cec_job/{quote(summary.job, safe='')}"
     with Channel(
-        tls.context(settings.ca_file, speaks=tls.HTTP), headers,
+        tls.context(settings.ca_file), headers,
         timeout=SECONDS, max_bytes=LARGEST, place="metrics", clock=time.monotonic, in_all=IN_ALL,
     ) as gateway:  # fmt: skip
         answer = gateway.exchange("GET", f"{url}/metrics", {})

@@ -28,7 +28,7 @@ def post(settings: Webhook, secret: Secret, told: Notice) -> None:
     body = msgspec.json.encode(told.body)
     headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(time.time()), body)
     with Channel(
-        tls.context(settings.ca_file, speaks=tls.HTTP), headers,
+        tls.context(settings.ca_file), headers,
         timeout=SECONDS, max_bytes=1 << 16, place="notify", clock=time.monotonic, in_all=IN_ALL,
     ) as receiver:  # fmt: skip
         answer = receiver.exchange("POST", settings.url, {}, content=body)

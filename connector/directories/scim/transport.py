@@ -70,10 +70,7 @@ class HttpTransport:
         self._settings = settings
         self._base = settings.url.rstrip("/")
         self._clock = clock
-        files = settings.ca_file, settings.cert_file, settings.key_file
-        self._tls = (
-            tls.context(*files, speaks=tls.HTTP) if any(files) or urlsplit(self._base).scheme == "https" else None
-        )
+        self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
         self._proof = text_of(secret) if secret else ""
         self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)

@@ -37,7 +37,7 @@ class Exchange(Channel):
         if settings.ca_file:
             from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, four tenths of an empty Python's start: a tenant in clear needs none
 
-            context = tls.context(settings.ca_file, speaks=tls.HTTP)
+            context = tls.context(settings.ca_file)
         super().__init__(
             context,
             settings.headers,
