@@ -73,11 +73,8 @@ def start(folder: Path, rounds: int, tell: Callable[[str], None]) -> Iterator[Fi
         contest = Contest(entrants, 5 * rounds, folder, lambda: 0.0)
         for entrant in entrants[2 : 2 + len(jobs)]:
             tell(f"\nThe {MOST} most expensive imports of a small plan, {entrant.name} (ms, without what they import):")
-            tell(
-                "  ".join(
-                    f"{name} {spent / 1000:.1f}" for name, spent in islice(imports(entrant.command, entrant.env), MOST)
-                )
-            )
+            dearest = islice(imports(entrant.command, entrant.env), MOST)
+            tell("  ".join(f"{name} {spent / 1000:.1f}" for name, spent in dearest))
     yield Figure.of(contest, "cec-connector --help", 0, ("--help", "empty Python"), Target(6.0), by="cpu")
     for kind in jobs:
         yield Figure.of(contest, f"small plan, {kind}", USERS, (kind, "empty Python"), Target(12.0), by="cpu")

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus, urlencode
 import msgspec
 from msgspec import Struct
 
-from connector.errors import NOT_JSON, DeniedError, FileError, NoTokenError
+from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError, NoTokenError
 from connector.model import Secret, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
@@ -71,7 +71,10 @@ class OAuthClient(Credentials):
         return self._keeper.renewed(lambda: self._fetch(ask), refused)
 
     def _fetch(self, ask: Ask) -> tuple[str, float]:
-        return _token(ask(self._where, self._headers, urlencode(self._form).encode()))
+        try:
+            return _token(ask(self._where, self._headers, urlencode(self._form).encode()))
+        except MalformedError as fault:
+            raise NoTokenError(fault.what, where=fault.where) from None
 
 
 class _TokenAnswer(Struct):
@@ -91,7 +94,7 @@ def _token(answer: Answer) -> tuple[str, float]:
     hint = looks_like(answer.body)
     if answer.status != 200:
         what = f"no access token: {phrase(answer.status)}" + (f" ({hint})" if hint and hint != "empty" else "")
-        raise NoTokenError(what, where=answer.where)
+        raise MalformedError(what, where=answer.where)
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
     except NOT_JSON:
@@ -104,7 +107,7 @@ def _token(answer: Answer) -> tuple[str, float]:
         what = "the token endpoint issues tokens of another type than Bearer"
     else:
         return f"Bearer {read.access_token}", _seconds(read.expires_in)
-    raise NoTokenError(what, where=answer.where)
+    raise MalformedError(what, where=answer.where)
 
 
 def _error(body: bytes) -> str:

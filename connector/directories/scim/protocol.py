@@ -96,8 +96,8 @@ class Transport(Protocol):
             again after that.
           - UntrustedError: TLS could not establish whom we talk to.
           - ProxyRefusedError: a proxy refuses us, is none, or is not trusted; nothing was sent to the server.
-          - DeniedError: 401, also with a new token; or a token was refused. NoTokenError, a MalformedError: what the
-            token endpoint answered has none.
+          - DeniedError: 401, also with a new token; or the token endpoint refuses us.
+          - NoTokenError, a MalformedError: there is no token in what the token endpoint answered.
           - MalformedError: 3xx (which is never followed); a body that is garbled on its way.
           - ImpatientError, a TruncatedError: 429 or 503 until the patience had an end, after which every request that
             would need some fails at once.

@@ -32,7 +32,6 @@ from connector.errors import (
     DeniedError,
     IncompleteRead,
     MalformedError,
-    NoTokenError,
     RefusedBindError,
     TruncatedError,
     UnreachableError,
@@ -128,11 +127,7 @@ class HttpTransport:
             self._idle.pop().close()
 
     def _ask_for_a_token(self, where: str, headers: Mapping[str, str], form: bytes) -> http.Answer:
-        sending = _Sending("POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS)
-        try:
-            return self._patiently(sending)[0]
-        except MalformedError as fault:
-            raise NoTokenError(fault.what, where=fault.where) from None
+        return self._patiently(_Sending("POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS))[0]
 
     def _patiently(self, sending: _Sending) -> tuple[http.Answer, int]:
         """The answer that is left after some patience, and how often it was asked for. Raises IncompleteRead."""
