@@ -1,21 +1,23 @@
-"""Plan, apply, undo: all that a run does to a directory, in this order. Its plan is made in `run/planning.py`."""
+"""Apply, undo: all that a run does to a directory, in this order. Its plan is made in `run/planning.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.engine import Applied, apply
 from connector.apply.recovery import Recovery, Settled
-from connector.errors import UsageError
 from connector.model import Change, Description, Ending, LastGood, Outcome, Plan, Result
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.review import fresh_refusals, hold_to
+from connector.reconcile.undoing import folded
 from connector.run.approval import Signed, approved, lifted, octets_to_hold, refused_unapproved
-from connector.run.context import ApplyContext, ApplyUndoContext, Context, PlanContext, UndoContext
+from connector.run.context import ApplyContext, ApplyUndoContext, Context
+from connector.run.dry_runs import Show, dry_run, dry_undo, shown, undo_plan
 from connector.run.holding import holding
 from connector.run.kept_plans import Before, compared, keep
 from connector.run.lookup import Lookup
@@ -26,11 +28,9 @@ from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
 
 if TYPE_CHECKING:
-    from connector.apply.engine import Applied
     from connector.state.memory import DirectoryMemory
 
 __all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan"]
-Show = Callable[[Plan, Sequence[Outcome] | None], None]
 
 
 class Work(Struct, frozen=True):
@@ -55,8 +55,6 @@ class Work(Struct, frozen=True):
 
     def written(self, applied: Applied) -> dict[str, Change]:
         """By user the changes that are confirmed, or what went first of them, but for what was there already."""
-        from connector.reconcile.undoing import folded
-
         confirmed = {outcome.user.id for outcome in applied.outcomes if outcome.result is Result.WRITTEN}
         changes = (change for change in self.changes if change.user.id in confirmed)
         firsts = {change.user.id: change for change in folded(applied.firsts)}
@@ -69,27 +67,6 @@ def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
 
 
 # ---------------------------------------------------------------- two heads
-
-
-def dry_run(
-    context: PlanContext,
-    show: Show,
-    only: Collection[str] = (),
-    *,
-    save: bool = False,
-    before: Before | None = None,
-    by: str = "",
-) -> Run:
-    """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`.
-
-    `before`: what the plan is compared with. `by`: who has it drawn, as the state keeps it for the next one.
-    """
-    plan = compared(context, make_plan(context, only).plan, before, by, some=bool(only))
-    if save:
-        from connector.planfile import sha256_of
-
-        context.state.keep(plan, context.reader.describe().identity, file=sha256_of(plan))
-    return _shown(context, plan, show)
 
 
 def apply_run(
@@ -131,7 +108,7 @@ def apply_run(
             any(fresh_refusals(reviewed, planned.plan, context.limits, some=bool(only)))
             and accept != planned.plan.digest
         ):
-            return ended(_refused(context, _shown(context, planned.plan, show), some=bool(only)))
+            return ended(_refused(context, shown(context, planned.plan, show), some=bool(only)))
         else:
             work = _held_to(context, reviewed, planned.plan, planned.only)
         found = _found(context, planned.plan, description, some=bool(only))
@@ -140,40 +117,6 @@ def apply_run(
         if run.outcomes is not None and run.remembered:
             _remember(context, memory, planned, run, some=bool(only))
         return ended(run)
-
-
-def _undo_plan(context: UndoContext) -> Plan:
-    """The plan that takes back what a run has written, as far as it still is as that run left it."""
-    from connector.reconcile.undoing import undo
-
-    brief = context.brief()
-    if brief.description.identity != context.wrote_to:
-        raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
-    _, steps = context.state.steps(context.run, context.job, context.sealer)
-    context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
-    about = [*brief.about, ("takes back", f"run {context.run}")]
-    earlier = context.state.history.taken_back(context.run)
-    about += [("done before", f"run {earlier} took it back, as far as it could")] if earlier else []
-    undoing = undo(
-        replace(brief, about=tuple(about)),
-        [(step.change, step.outcome, step.server, step.run) for step in steps],
-        context.state.history.released(context.run, context.sealer),
-        context.state.history.written_since(context.run),
-        context.exclude,
-        unshown=[(step.change, step.lost) for step in steps if step.lost],
-    )
-    asking = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
-    return asking.run(undoing)
-
-
-def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
-    """Show what would take a run back. `save`: the plan is for `undo --plan`."""
-    plan = _undo_plan(context)
-    if save:
-        from connector.planfile import sha256_of
-
-        context.state.keep(plan, context.wrote_to, undoes=context.run, file=sha256_of(plan))
-    return _shown(context, plan, show)
 
 
 def apply_undo(
@@ -197,9 +140,9 @@ def apply_undo(
             octets = octets_to_hold(context, signed)
             context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
         settled = Recovery(context, description).settle()
-        fresh = _undo_plan(context)
+        fresh = undo_plan(context)
         if reviewed and any(fresh_refusals(reviewed, fresh, context.limits)) and accept != fresh.digest:
-            return ended(_shown(context, fresh, show))
+            return ended(shown(context, fresh, show))
         plan = reviewed or refused_unapproved(context, fresh, description.identity)
         held = context.state.held(context.job)
         if plan.changes and plan.is_permitted(lifted(plan, accept)):
@@ -213,13 +156,6 @@ def apply_undo(
 
 
 # ---------------------------------------------------------------- one tail
-
-
-def _shown(context: Context, plan: Plan, show: Show) -> Run:
-    context.observer.planned(plan)
-    context.observer.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
-    show(plan, None)
-    return Run(plan, refused=bool(plan.refusals))
 
 
 def _refused(context: Context, run: Run, *, some: bool) -> Run:
@@ -248,13 +184,11 @@ def _held_to(context: Context, reviewed: Plan, fresh: Plan, only: Selection = EV
 
 def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
     """Show, permit or refuse, apply, show what became of it."""
-    from connector.apply.engine import apply
-
     accept = lifted(work.plan, accept)
     if work.changes and work.plan.is_permitted(accept):
         unsent = Ending.unsent(len(work.changes), [outcome for _, outcome in work.left])
         stop.standing = lambda: unsent
-    run = _shown(context, work.plan, show)
+    run = shown(context, work.plan, show)
     some = work.some or work.kind != "apply"
     if not work.plan.is_permitted(accept):
         return _refused(context, run, some=some)

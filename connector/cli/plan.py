@@ -14,10 +14,10 @@ from connector.errors import UsageError
 from connector.model import Drawn
 from connector.run.composition import plan_context
 from connector.run.context import PlanContext
+from connector.run.dry_runs import dry_run
 from connector.run.job_state import run_named
 from connector.state.drawn import KEPT
 from connector.state.history import LAST
-from connector.sync import dry_run
 
 
 @click.command

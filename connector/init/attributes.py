@@ -51,7 +51,7 @@ class Further(Struct, frozen=True):
 
 def further(reader: Reader, looks: Sequence[User], description: Description, usual: Iterable[str]) -> Further:
     """What an LDAP server's schema and indexes name, a file's first entries hold, and a SCIM server's schemas have."""
-    from connector.directories.ldap.adapter import LdapReader
+    from connector.directories.ldap.reader import LdapReader
     from connector.directories.ldif.adapter import LdifReader
     from connector.directories.scim.adapter import ScimReader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from connector.directories.ldap.adapter import LdapReader
+from connector.directories.ldap.reader import LdapReader
 from connector.errors import UsageError
 from connector.model import Change
 from connector.reconcile.mapping import Mapping

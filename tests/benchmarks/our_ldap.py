@@ -16,7 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from connector.directories.ldap.adapter import LdapDirectory, LdapReader
+from connector.directories.ldap.adapter import LdapDirectory
+from connector.directories.ldap.reader import LdapReader
 from connector.model import AgentRef, AttributeChange, Change, Secret, User, UserRef, View
 from connector.settings.ldap import LdapDirectory as Settings
 

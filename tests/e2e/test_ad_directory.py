@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.adapter import LdapDirectory, LdapReader
+from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import DONE, REFERENCE
 from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, TruncatedError
 from connector.model import ID, Equality, Secret, Syntax, User, View

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.samba, pytest.mark.kerberos]
 READ = """\
 import sys
 from pathlib import Path
-from connector.directories.ldap.adapter import LdapReader
+from connector.directories.ldap.reader import LdapReader
 from connector.errors import ConnectorError
 from connector.model import View
 from connector.settings.ldap import LdapDirectory

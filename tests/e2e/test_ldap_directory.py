@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from connector.directories.ldap.adapter import LdapDirectory, LdapReader
+from connector.directories.ldap.adapter import LdapDirectory
+from connector.directories.ldap.reader import LdapReader
 from connector.errors import (
     ConnectorError,
     DeniedError,

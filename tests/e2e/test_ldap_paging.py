@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.ldap.adapter import LdapReader
 from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.requests import PAGED
 from connector.errors import TruncatedError
 from connector.model import Secret, View

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from connector.directories.ldap.adapter import LdapReader
 from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import entry
 from connector.directories.ldap.wire import Wire
 from connector.errors import UnreachableError

@@ -11,7 +11,7 @@ import pytest
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.schema import Schema
-from connector.directories.ldap.adapter import LdapReader
+from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldif.adapter import LdifReader
 from connector.errors import MalformedError
 from connector.model import Secret, View

@@ -6,12 +6,9 @@ from typing import cast
 
 import pytest
 
-from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import And, Equal, Or
 from connector.directories.ldap import dialect
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, SAMBA, Dialect, Root
-from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.directories.ldap.searches import Realm, lookups
 from connector.errors import MalformedError
@@ -71,12 +68,11 @@ def test_an_id_that_is_none_is_an_error(server: Dialect, octets: bytes) -> None:
 def test_nobody_is_looked_for_by_what_is_no_id(server: Dialect, text: str) -> None:
     realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
     assert list(lookups([(ID, text)], realm, server, ("1.1",))) == []
-    assert Modifier(server, realm.filter, known_schema().info, lambda _: Rules()).is_user(text) == Or(())
+    assert server.is_user(text) == Or(())
 
 
 def test_a_guid_is_compared_as_the_octets_it_is() -> None:
-    modifier = Modifier(ACTIVE_DIRECTORY, Or(()), known_schema().info, lambda _: Rules())
-    assert modifier.is_user(GUID) == Equal("objectGUID", ON_THE_WIRE)
+    assert ACTIVE_DIRECTORY.is_user(GUID) == Equal("objectGUID", ON_THE_WIRE)
 
 
 def test_a_server_that_compares_text_as_it_comes_is_asked_for_both_forms_of_a_letter() -> None:

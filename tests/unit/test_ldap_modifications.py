@@ -226,7 +226,7 @@ def test_an_entry_is_the_user_by_its_id_and_no_entry_is_one_whose_id_is_none(
     server: Dialect, id_: str, wanted: str
 ) -> None:
     expected: Filter = parse(wanted)
-    assert modifier(server).is_user(id_) == expected
+    assert server.is_user(id_) == expected
 
 
 # ---------------------------------------------------------------- where nothing is asserted

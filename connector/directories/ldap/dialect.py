@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from connector.directories.common import disabled
 from connector.directories.common.disabled import Mark
+from connector.directories.common.ldap_filters import Equal, Filter, Or
 from connector.directories.ldap import results, rights
 from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, PAGED, POST_READ
 from connector.directories.ldap.responses import Response
@@ -101,6 +102,11 @@ class Dialect(Struct, frozen=True):
         A name may be another entry's by the time the request arrives ([MS-ADTS] 3.1.1.3.1.2.4; measured on Samba 4.22).
         """
         return f"<GUID={user.id}>" if self.by_guid and self.identity.wire(user.id) else user.name
+
+    def is_user(self, id_: str) -> Filter:
+        """Whether an entry is this user; no entry is one whose id is none."""
+        wired = self.identity.wire(id_)
+        return Or(()) if wired is None else Equal(self.identity.attribute, wired)
 
 
 def identity_text(value: bytes, encoding: str = "ascii") -> str:

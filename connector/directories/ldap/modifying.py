@@ -91,7 +91,7 @@ class Modifier(Struct, frozen=True, dict=True):
         """
         if not self.dialect.assertions:
             return ()
-        believed: list[Filter | bytes] = [] if ID in refuted else [self.is_user(change.user.id)]
+        believed: list[Filter | bytes] = [] if ID in refuted else [self.dialect.is_user(change.user.id)]
         if FILTER not in refuted:
             believed.append(self._encoded_disabled if change.disabled else self._encoded_filter)
         believed += self._beliefs(change, {*absent, *refuted} if refuted else absent)
@@ -122,12 +122,6 @@ class Modifier(Struct, frozen=True, dict=True):
     def anybody(self) -> Filter:
         """The filter of whoever may be changed, disabled users too where they may be cleared."""
         return Or((self.filter, self.disabled)) if self.disabled else self.filter
-
-    def is_user(self, id_: str) -> Filter:
-        """Whether an entry is this user; no entry is one whose id is none."""
-        identity = self.dialect.identity
-        wired = identity.wire(id_)
-        return Or(()) if wired is None else Equal(identity.attribute, wired)
 
     def _edits(self, change: AttributeChange) -> list[bytes]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.

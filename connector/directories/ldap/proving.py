@@ -102,7 +102,7 @@ class Assertions:
     def _tests(self, name: str, user: User) -> tuple[Filter, Filter]:
         """An assertion that is true of the user, and one that is false; neither says a secret."""
         if name == ID:
-            true = self._modifier.is_user(user.id)
+            true = self._modifier.dialect.is_user(user.id)
         elif name == FILTER:
             true = self._modifier.anybody
         else:

@@ -41,7 +41,7 @@ _MORE: Final = (ENTRY, REFERENCE)
 """Messages that are not the last of an operation."""
 _LITTLE: Final = 32 << 10
 """Octets: where less of a page has come at once, the server is the slower one."""
-_FEW, _MANY = 40, 500
+_FEW, _MANY = 80, 500
 _ENTRY: Final = 1e-6
 """Seconds, fewer than any server takes for an entry (OpenLDAP on the same machine: 3 us)."""
 _EMPTY_PAGES: Final = 1000
