@@ -7,9 +7,11 @@ obeys, and up to a bound.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +26,7 @@ _PASSWORDS: Final = regex(
     rb'"[^"]{0,40}(?:pwd|passw)[^"]{0,40}"\s{0,40}:\s{0,40}("(?:\\.|[^"\\])*"|-?[0-9]+)', re.IGNORECASE | re.DOTALL
 )
 """Members that are named like a password, in JSON that may be faulty or nested too deeply."""
+_NAMED: Final = regex("pwd|passw", re.IGNORECASE)
 
 
 class Envelope(Struct, rename="camel"):
@@ -68,8 +71,7 @@ class Envelope(Struct, rename="camel"):
     def _quoted(self, body: bytes) -> list[str]:
         """The passwords of the answer that one of these texts repeats, in any spelling."""
         said = "\n".join(str(value(each)) for pair in self._pairs() for each in (pair[1], pair[3]) if each).casefold()
-        members = (value(Raw(each[1])) for each in _PASSWORDS.finditer(body)) if said else ()
-        held = {str(each) for each in members if isinstance(each, str | int)} - {""}
+        held = {*_passwords_in(body)} - {""} if said else set[str]()
         return [each for each in held if any(spelt.casefold() in said for spelt in spellings(each))]
 
 
@@ -79,6 +81,24 @@ def envelope_in(body: bytes) -> Envelope | None:
         return msgspec.json.decode(body, type=Envelope)
     except NOT_JSON:
         return None
+
+
+def _passwords_in(body: bytes) -> Iterator[str]:
+    """The texts and numbers of members that are named like a password, and of all that is in these."""
+    found = [value(Raw(each[1])) for each in _PASSWORDS.finditer(body)]
+
+    def members(pairs: list[tuple[str, Any]]) -> list[Any]:
+        found.extend(held for name, held in pairs if _NAMED.search(name))
+        return [held for _, held in pairs]
+
+    with suppress(ValueError, RecursionError):  # in what is no JSON, or too deep, the pattern has found what it can
+        json.loads(body, object_pairs_hook=members, parse_int=str, parse_float=str)
+    while found:
+        held = found.pop()
+        if isinstance(held, list):
+            found += held
+        elif isinstance(held, str | int) and not isinstance(held, bool):
+            yield str(held)
 
 
 def value(raw: Raw) -> Any:

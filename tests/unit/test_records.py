@@ -442,6 +442,21 @@ def test_an_envelope_s_text_repeats_no_password_of_the_same_answer(password: str
         assert [each for each in shown if CANARY in each.lower() or "908172" in each or "<secret>" not in each] == []
 
 
+@pytest.mark.parametrize(
+    "member",
+    [
+        rb'"sip\u0050wd": "CANARY"', rb'"sipPwd": ["x", "CANARY"]', rb'"passwords": {"old": {"is": ["CANARY"]}}',
+        rb'"sipPwd": "CANARY", "sipPwd": 1', rb'"sip\u0050\u0077d": "CANARY", "sip\u0050wd": 1',
+        rb'"PASSWORD": {"1": "CANARY"}', b'"x": ' + b"9" * 5000 + rb', "sip\u0050wd": "CANARY"',
+    ],
+)  # fmt: skip
+def test_nor_one_whose_member_is_spelt_with_escapes_or_holds_more_than_a_text(member: bytes) -> None:
+    agents = b'"agents": [{"workNo": 1001, "accountCode": "a", %b}]' % member.replace(b"CANARY", CANARY.encode())
+    for name in (b'"agents"', b'"data"'):
+        text = b'{"resultCode": "7", "resultMessage": "%b weak", %b}' % (CANARY.encode(), agents)
+        assert "resultCode 7: <secret> weak" in refusal(text.replace(b'"agents"', name))
+
+
 def test_a_password_of_one_digit_stays_in_the_code_of_the_result() -> None:
     assert "resultCode 17: bad value" in refusal(
         body(GOOD | {"sipPwd": "1"}, resultCode="17", resultMessage="bad value")
