@@ -26,7 +26,8 @@ from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_auth
 from tests.support.whole_job import SECRETS, World, agent, tenant
 
 NEEDLESS = {
-    "asyncio", "connector.directories.ldap.kerberos", "cryptography", "httpx", "pydantic", "ruamel.yaml",
+    "asyncio", "connector.apply", "connector.directories.ldap.kerberos", "connector.directories.ldap.modifying",
+    "connector.directories.ldap.writing", "connector.sync", "cryptography", "httpx", "pydantic", "ruamel.yaml",
 }  # fmt: skip
 """Modules that a second plan against an LDAP server does without, where it does not bind by Kerberos."""
 
