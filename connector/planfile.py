@@ -54,7 +54,8 @@ def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
         return parse(octets)
     except document_reader.DocumentError as fault:
         where = str(path) if fault.line is None else f"{path}:{fault.line}"
-        raise FileError(f"not a plan document: {fault}", where=where) from None
+        kind = "" if path.suffix.lower() == ".json" else ". It is written by --save, or by --report FILE.json"
+        raise FileError(f"not a plan document: {fault}{kind}", where=where) from None
     except document_reader.TamperedError as fault:
         raise RefusedError(f"the plan was changed after it was saved: {fault}", where=str(path)) from None
 

@@ -104,17 +104,17 @@ def command(
 
 def _next_plan(job: Path, saved: Path, only: Sequence[str], *, done: bool) -> str:
     """Which plan comes after a reviewed one that left users out: the same for a pilot that failed, else everybody's."""
-    words = ["cec-connector", "plan", str(job)]
+    words, another = ["cec-connector", "plan", str(job)], saved.with_name(f"{saved.stem}-next{saved.suffix}")
     if only and not done:
         said = "The reviewed plan is spent. To plan the same agents again"
-        words += [f"--only={name}" for name in dict.fromkeys(only)] + ["--save", str(saved)]
+        words += [f"--only={name}" for name in dict.fromkeys(only)] + ["--save", str(another)]
     elif only:
         everybody = saved.with_name("everybody.json" if saved.name == "plan.json" else "plan.json")
         said = "The reviewed plan is spent; it was for some agents alone. To plan for everybody"
         words += ["--save", str(everybody)]
     else:
         said = "The reviewed plan is spent. To plan the users that were left out"
-        words += ["--save", str(saved)]
+        words += ["--save", str(another)]
     return f"\n{said}, run:\n    {shlex.join(words)}\n"
 
 

@@ -55,7 +55,7 @@ class LogObserver(Observer):
         log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **asdict(plan.summary))
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        fine = outcome.result is Result.WRITTEN
+        fine = outcome.result is Result.WRITTEN or outcome.aside
         say = log.info if fine else log.warning
         about: dict[str, object] = {"person": self._person(change.user)}
         if not fine and not self._hashed:

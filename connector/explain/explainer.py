@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from connector.errors import UsageError
 from connector.model import AgentRef
+from connector.reconcile.dn import rdns
 from connector.reconcile.explain.explanation import Explained, Explanation
 from connector.reconcile.explain.user_case import UserCase
 from connector.reconcile.matching.selection import nobody, selected
@@ -12,6 +15,8 @@ from connector.run.lookup import Lookup
 
 WHERE = "AGENT"
 """What a name on the command line is called there."""
+_OURS: Final = 3
+"""So many users of one name are told."""
 
 
 def explain(context: PlanContext, name: str) -> Explained:
@@ -32,7 +37,7 @@ def explain(context: PlanContext, name: str) -> Explained:
     if only.users:
         found = directory.run(case.explain_user(only.users[0]))
         if not found:
-            raise UsageError(nobody(only, only.users[0]), where=WHERE)
+            raise UsageError(f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}", where=WHERE)
         return directory.run(case.with_people(found))
     named = [number for number, ref in enumerate(agents) if only.names_agent(ref)]
     unread = [
@@ -41,3 +46,18 @@ def explain(context: PlanContext, name: str) -> Explained:
         if only.names_agent(ref)
     ]
     return directory.run(case.with_people([*(directory.run(case.explain(number)) for number in named), *unread]))
+
+
+def _ours(context: PlanContext, name: str) -> str:
+    """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
+    word, memory = name.casefold(), context.state.memory(context.reader.describe().identity, context.job)
+    there = sorted(ref.name for ref, _ in memory.owned() if word in _words(ref.name))
+    return f"; this job wrote to {' and '.join(map(repr, there[:_OURS]))}: give the whole name" if there else ""
+
+
+def _words(name: str) -> set[str]:
+    """The values of a DN's first RDN; none of what is no DN."""
+    try:
+        return {str(value).casefold() for _, value in next(iter(rdns(name)), frozenset())}
+    except ValueError:
+        return set()

@@ -105,6 +105,9 @@ class Memory(Protocol):
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         """By user id what this job is known to have written last to these users."""
 
+    def secrets(self, users: Collection[str]) -> Collection[tuple[str, str]]:
+        """What some job wrote to these users as a secret last: by id, attributes in lower case."""
+
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         """By user id the agent for whom this job wrote these users last, where it is known."""
 

@@ -11,11 +11,17 @@ KINDS: Final[dict[str, str]] = {
     "invalid": (
         "A record of the source is invalid. It matches no user, and nothing stale is cleared. Correct it in the tenant."
     ),
-    "contested": "Several agents claim the same user. None is written. Correct the tenant, or pin the right agent.",
+    "contested": (
+        "Several agents claim the same user, or share an account or a seat. None is written. Correct the tenant. Of "
+        "agents that claim the same user you can pin the right one."
+    ),
     "ambiguous": "A match rule finds several users for one agent. None is written. Pin the agent.",
     "pin": "A line of the pins file cannot be followed. Correct it.",
     "shared": "Several users are to get one unique value. None gets it. Correct the tenant.",
-    "reassigned": "Another user still holds this unique value. It is not written. Clear it there first.",
+    "reassigned": (
+        "Another user still holds this unique value. It is not written. If an agent of that user has it too, correct "
+        "the tenant. Else clear it there first."
+    ),
     "another job": "Another job wrote the attribute last. It is not written, unless the mapping sets take_over.",
     "flapping": "Somebody changes a value back after each apply. Find the other writer.",
     "refused": "The directory refused earlier writes to the user. Each run retries a few such users, last.",
@@ -26,7 +32,7 @@ KINDS: Final[dict[str, str]] = {
     "exclude": "The agent or user is on the exclude list. It is not written.",
     "tenant": "A field of the tenant itself is missing or invalid. Values made of it are kept.",
     "unreadable": "This account cannot read the attribute; skipped. Grant it the right to read.",
-    "stale": "This job wrote values to the user, and no agent claims it any more.",
+    "stale": "This job wrote values to the user, and no agent claims it any more. They stay until `stale` clears them.",
     "unsettled": "A server gave no answer to a write. The values count as this job's until a read settles it.",
     "undo": "A value of that run cannot be restored. It is kept.",
     "unmatched": (

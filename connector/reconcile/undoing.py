@@ -46,7 +46,7 @@ from connector.reconcile.undo_outcomes import GONE, Written, result, untold
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it. All its values of this user are kept"
 _SPARED: Final = "on the exclude list; the values of that run are kept"
-_UNREADABLE: Final = "this account cannot read it, so it may have changed since that run"
+_UNREADABLE: Final = "no value is shown: it is gone, or this account cannot read it. It may have changed since that run"
 _STAYS: Final = "kept. Grant the right to read it and rerun the undo, or remove it by hand"
 
 

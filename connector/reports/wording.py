@@ -116,6 +116,8 @@ def accepting(plan: Plan, command: str) -> str:
 def lifting(plan: Plan, command: str) -> str:
     """What `accepting` is for: `To apply anyway, run:`."""
     said = accepting(plan, command)
+    if ON_HOLD in dict(plan.about):
+        return "The job is on hold. Release it first. Then, to apply anyway, run:"
     if APPROVAL not in dict(plan.about) or plan.digest in said:
         return "To apply anyway, run:"
     return "To save it for approval, run:" if said.endswith(" --save PLAN.json") else "To apply it once approved, run:"

@@ -216,6 +216,7 @@ def _opened(
                 approvers=approvers,
                 observer=observer,
                 places=(*_places(settings), *([(APPROVAL, approvers.rule)] if approvers else ())),
+                file=str(path),
                 files=frozenset(Path(os.path.realpath(file)) for file in (*files_of(job), Path(mapping.where))),
                 beyond=_beyond(stack, job, mapping),
                 names=_names(stack, job, show),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from connector.errors import OnHoldError
@@ -47,4 +48,5 @@ def held_back(context: PlanContext) -> Iterator[tuple[str, str]]:
     held, moved = context.state.held(context.job), _moved(context)
     if held or moved:
         why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
-        yield ON_HOLD, f"{why}; applies are refused. To allow them, run: cec-connector release JOB"
+        release = shlex.join(["cec-connector", "release", context.file])
+        yield ON_HOLD, f"{why}; applies are refused. To allow them, run: {release}"

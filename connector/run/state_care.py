@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -20,6 +21,9 @@ from connector.state.inspection import Contents
 from connector.state.pruning import Old, Pruning
 from connector.state.sealing import Sealer
 from connector.state.store import Store
+
+_OWN: Final = ("-journal", "-wal", "-shm", ".key")
+"""What SQLite and the key add to the name of a state."""
 
 
 def contents(path: Path) -> Contents | None:
@@ -40,9 +44,18 @@ def back_up(path: Path, to: Path) -> Path | None:
     Raises FileError, StateError, UsageError, OutputError.
     """
     with _there(path) as (job, state):
+        if job.state_path is not None and _is_beside(Path(os.path.realpath(job.state_path)), to):
+            raise UsageError("the state takes a file of this name for its own. Name another file", where=str(to))
         state.back_up(to)
         key = keyfile.beside(job.state_path) if job.state_path is not None and not job.job.key else None
         return key if key is not None and os.path.lexists(key) else None
+
+
+def _is_beside(state: Path, file: Path) -> bool:
+    """Whether a file is named as what SQLite, the key or a lock of this state may be (sqlite.org/tempfiles.html)."""
+    rest = file.name.removeprefix(state.name)
+    same = file.name != rest and os.path.realpath(file.parent) == str(state.parent)
+    return same and (rest in _OWN or rest.endswith(".lock"))
 
 
 def old_runs(path: Path, older: timedelta) -> Old:

@@ -39,6 +39,8 @@ BATCH: Final = 1000
 DELETE: Final = b"\x7f"
 UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
+_BLANK: Final = b'" '
+"""A text of spaces begins so. Elsewhere it is rare."""
 ESCAPED: Final = regex(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
 """The same characters and the C0 ones, as escapes."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -123,6 +125,7 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
         answer = _parsed(text, where)
         _no_error(answer, where, hide, text)
         agents, invalid = _sifted(answer, passwords) if isinstance(answer, _OneByOne) else _all(answer, passwords)
+        agents = list(map(_without_blanks, agents)) if _BLANK in text else agents
         ip = record_faults.service_ip(value(answer.sip_service_ip), notes)
         port = record_faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
@@ -157,6 +160,14 @@ def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Inval
             else:
                 invalid.append(judged)
     return agents, invalid
+
+
+def _without_blanks(agent: Agent) -> Agent:
+    """The agent; an account or a SIP number of spaces alone is as good as absent."""
+    account, number = agent.account_code, agent.sip_account
+    if account is not None and account.isspace():
+        agent = replace(agent, account_code=None)
+    return replace(agent, sip_account=None) if number is not None and number.isspace() else agent
 
 
 def _made(records: Sequence[_Full | _Record], passwords: bool) -> list[Agent]:

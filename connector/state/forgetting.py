@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from connector.errors import UnsettledError, UsageError
 from connector.model import OBJECT_CLASS, Drawn
 from connector.reconcile.digests import readable
+from connector.reconcile.dn import Rdn, rdns
 from connector.state.database import Database, Transaction, sound
 from connector.state.documents import Documents, texts
 from connector.state.ownership import Ownership
@@ -29,6 +30,9 @@ _SEEN: Final = f"""
 _NAMES: Final = f"""
     select user_name from journal where {_RUNS} and user_id = ?
     union select user_name from ownership where job = ? and user_id = ?
+"""  # noqa: S608  # `_RUNS` is a literal; values are bound
+_ALL_NAMES: Final = f"""
+    select user_name from journal where {_RUNS} union select user_name from ownership where job = ?
 """  # noqa: S608  # `_RUNS` is a literal; values are bound
 _COUNTS: Final = f"select count(*), count(distinct run) from journal where {_RUNS} and user_id = ?"  # noqa: S608  # `_RUNS` is a literal; values are bound
 _BY_USER: Final = ("ownership", "stale", "lapsed", "refused", "kept_writes")
@@ -91,6 +95,13 @@ def _as_said(name: str) -> re.Pattern[str]:
     return re.compile(rf"{before}{re.escape(name)}(?!\w)", re.IGNORECASE)
 
 
+def _dn(name: str) -> tuple[Rdn, ...] | None:
+    try:
+        return rdns(name)
+    except ValueError:
+        return None
+
+
 def _pairs(listed: Named | None) -> Iterator[tuple[str, str]]:
     return (each for each in listed or () if not isinstance(each, str))
 
@@ -109,15 +120,25 @@ class Forgetting:
     def find(self, written: str) -> Person:
         """What is known of a user, by id or name, also as `user:NAME`. Raises UsageError for none, or several."""
         user = written.removeprefix("user:")
-        written_to = {id_ for id_, _ in self._database.rows(_SEEN, *[self._job, user, user] * 2)}
-        planned = self._planned(user).difference(map(readable, written_to))
-        ids = sorted(written_to | planned) or self._by_id(user)
+        ids = self._ids(user) or sorted({id_ for name in self._spellings(user) for id_ in self._ids(name)})
         if not ids:
             why = f"the state of this job knows no user {user!r}, by id or name. Plans that nobody saved leave only ids"
             raise UsageError(f"{why}: write the id", where="USER")
         if len(ids) > 1:
             raise UsageError(f"{len(ids)} users had this name: {', '.join(ids)}. Write the id", where="USER")
         return self._person(ids[0])
+
+    def _ids(self, user: str) -> list[str]:
+        written_to = {id_ for id_, _ in self._database.rows(_SEEN, *[self._job, user, user] * 2)}
+        planned = self._planned(user).difference(map(readable, written_to))
+        return sorted(written_to | planned) or self._by_id(user)
+
+    def _spellings(self, name: str) -> Iterator[str]:
+        """Names in the state that are the same DN, with other spaces or escapes in it (RFC 4514)."""
+        wanted = _dn(name)
+        names = {each for (each,) in self._database.rows(_ALL_NAMES, self._job, self._job)}
+        names.update(each for _, listed in self._saved() for _, each in _pairs(listed))
+        yield from (each for each in sorted(names) if wanted is not None and _dn(each) == wanted)
 
     def _planned(self, user: str) -> set[str]:
         """Ids of users whom saved plans would change, by id or name."""

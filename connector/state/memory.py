@@ -78,6 +78,12 @@ class DirectoryMemory(JobNotes):
         rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
         return {row.user.id: row.attributes for row in rows}
 
+    def secrets(self, users: Collection[str]) -> Collection[tuple[str, str]]:
+        rows = self._ownership.of(sorted(users))
+        return {
+            (row.user.id, name.lower()) for row in rows for name, each in row.attributes.items() if each.fingerprint
+        }
+
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         query = (
             "select user_id, agent, run from journal join runs on runs.id = journal.run "

@@ -229,7 +229,7 @@ def test_nobody_is_cleared_whom_an_agent_would_claim(
     habits = replace_(habits, blind=blind, lost=() if habits.lax else (f"id-{lost}",))
     with world.context() as context:
         apply_run(context, lambda plan, outcomes: None)
-    sure = cleared(plan(world, Habits(lax=habits.lax), "scan"))
+    sure = cleared(plan(world, Habits(lax=habits.lax, bare=habits.bare), "scan"))  # a rule says what is equal
     reads: tuple[Read, ...] = ("auto", "scan", "find")
     for read in reads:
         with suppress(FileError, IncompleteRead):

@@ -221,7 +221,7 @@ def test_a_password_that_is_gone_is_told_from_one_that_is_hidden(readable: bool)
     if not readable:
         shown(mortal)
     why = dict(told(taken_back(mortal, run)))[PASSWORD]
-    assert why == CHANGED if readable else why.startswith("this account cannot read it")
+    assert why == CHANGED if readable else why.startswith("no value is shown: ")
 
 
 def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_seen_is_told() -> None:
@@ -415,8 +415,8 @@ def test_what_is_hidden_by_now_stays_and_is_told_from_what_is_gone(compares: boo
     mortal.world.store.hidden = frozenset({"cecworkno"})
     plan = taken_back(mortal, run)
     unreadable = (
-        "this account cannot read it, so it may have changed since that run; kept. Grant the right to read it "
-        "and rerun the undo, or remove it by hand"
+        "no value is shown: it is gone, or this account cannot read it. It may have changed since that run; kept. "
+        "Grant the right to read it and rerun the undo, or remove it by hand"
     )
     whys = {problem.users[0][4:6]: problem.why for problem in plan.problems if problem.attribute == "cecWorkNo"}
     assert whys == {"u0": unreadable, "u1": CHANGED if compares else unreadable}

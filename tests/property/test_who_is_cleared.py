@@ -26,7 +26,7 @@ from connector.model import (
 from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
-from connector.reconcile.matching.people import ExcludeList
+from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.sync import Run, apply_run, dry_run
 from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -302,6 +302,23 @@ def test_an_agent_without_a_value_for_every_match_rule_may_be_anybody() -> None:
     assert cleared(plan(world)) == {"id-2", "id-3"}
 
 
+def test_where_records_or_pins_contradict_each_other_nobody_is_cleared() -> None:
+    """One of them is mistaken for somebody else, whose own user nobody claims then."""
+    world = leavers()
+    agents = world.tenant.agents
+    assert cleared(plan(world)) == {"id-2", "id-3"}
+    for twin in (replace(agents[0], work_no=99), replace(agents[0], account_code="u3")):
+        world.tenant = Tenant([*agents, twin])
+        drawn = plan(world)
+        assert (cleared(drawn), drawn.summary.contested) == (set(), 2)
+        assert any("records or pins that contradict each other" in caution for caution in drawn.cautions)
+    world.tenant = Tenant([*agents, Agent(99, "u2")])
+    assert cleared(plan(world)) == {"id-3"}
+    world.pins = (Pin("u2", None, user="id-0"),)
+    drawn = plan(world)
+    assert (cleared(drawn), drawn.summary.contested) == (set(), 2)
+
+
 def test_a_run_for_some_agents_has_read_the_whole_tenant() -> None:
     """A drop of agents is measured against all that it read, not against those that it was for."""
     world = leavers(10)
@@ -319,6 +336,15 @@ def test_who_is_named_on_the_exclude_list_is_stale_and_not_cleared() -> None:
     drawn = plan(world)
     assert cleared(drawn) == {"id-2"}
     assert len(told_of_the_stale(drawn)) == drawn.summary.stale == 2
+    assert [each.users for each in drawn.problems if each.kind == "exclude"] == [(f"cn=Entry 3,{BASE}",)]
+
+
+def test_what_the_mapping_no_longer_writes_is_told_and_not_cleared() -> None:
+    world = leavers()
+    world.mapping = replace(world.mapping, attributes=(AttributeRule("mobile", Template.parse("{workNo}"), owns="*"),))
+    drawn = plan(world)
+    assert not cleared(drawn)
+    assert all("The mapping no longer writes " in each for each in told_of_the_stale(drawn))
 
 
 def test_of_an_adopted_user_all_that_is_ours_is_cleared_whoever_wrote_it() -> None:

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
+from connector.errors import FileError
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
@@ -86,6 +87,29 @@ def test_what_is_left_out_is_counted_and_what_is_held_back_is_told_all_the_same(
 
 
 UNFIT = AttributeRule("mail", Template.parse("{accountCode}\u00e9"), owns="*")
+
+
+@pytest.mark.parametrize("another", [True, False])
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_mapping_that_no_longer_calls_a_written_secret_one_is_refused(*, another: bool, leaves: bool) -> None:
+    """Its plan would show the old value, also that of another job, and keep it in the state."""
+    of = world(*agents(0, password="canary"), mapping=SECRETS)
+    apply(of)
+    of.tenant = Tenant([] if leaves else agents(0))
+    of.tenant = Tenant([*of.tenant.agents, Agent(1, "u1")])
+    plain = AttributeRule(PASSWORD, Template.parse("unset"), owns="*", take_over=True, line=7)
+    of.mapping = replace(SECRETS, attributes=(plain,))
+    of.job = "another" if another else of.job
+    if leaves and another:  # nothing is its own there
+        assert [change.user.id for change in plan(of).changes] == ["id-1"]
+        return
+    with pytest.raises(FileError) as refused:
+        plan(of)
+    assert str(refused.value) == (
+        f"mapping:7: {PASSWORD} of some users is a secret that a job wrote. Add `secret: true` to it"
+    )
+    of.mapping = replace(SECRETS, attributes=(replace(plain, secret=True),))
+    assert "id-0" in {change.user.id for change in plan(of).changes}
 
 
 def left(of: World, *, invalid: bool) -> Plan:

@@ -114,6 +114,12 @@ def test_text_beyond_ascii_is_kept_as_it_came(form: Any, escaped: bool) -> None:
     assert [agent.account_code for agent in decode(text, "answer").agents] == [name]
 
 
+def test_an_account_or_a_number_of_spaces_alone_is_absent_and_a_password_is_not() -> None:
+    blank = {"workNo": 1, "accountCode": "  ", "sipAccount": " ", "sipPwd": "   "}
+    assert read(blank).agents == [Agent(1, None, None, Secret("   "))]
+    assert read(blank | {"accountCode": " a "}, {"workNo": 0}).agents == [Agent(1, " a ", None, Secret("   "))]
+
+
 def test_quotes_and_backslashes_of_a_password_come_through() -> None:
     password = "a\"b\\n\\\\u0000/'{}"
     assert read(GOOD | {"sipPwd": password}).agents[0].sip_pwd == Secret(password)

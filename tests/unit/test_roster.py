@@ -142,8 +142,8 @@ def test_a_pin_of_a_seat_finds_nobody_while_the_seat_has_no_account() -> None:
 def test_records_that_share_a_seat_or_an_account_say_which() -> None:
     of = roster(Agent(1, "ann"), Agent(1, "bob"), Agent(2, "bob"), Agent(3), Agent(4))
     seat, account = (
-        "several records of the source have workNo 1",
-        "several records of the source have accountCode 'bob'",
+        "several records of the source have workNo 1, and a pin cannot choose",
+        "several records of the source have accountCode 'bob', and a pin cannot choose",
     )
     assert of.doubles == {0: seat, 1: seat, 2: account}
     assert roster(Agent(1, "ann"), Agent(2), Agent(3)).doubles == {}

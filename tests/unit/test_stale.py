@@ -171,7 +171,7 @@ def clear(
         due, brief, emptied, lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
         spared=lambda ref: ref.name in spared,
     )  # fmt: skip
-    assert all(problem.kind == "stale" for problem in problems)
+    assert {problem.kind for problem in problems} <= {"stale", "exclude"}
     return [draft.user.name for draft in drafts], [problem.why for problem in problems]
 
 
@@ -189,7 +189,8 @@ def test_whoever_is_not_there_any_more_is_not_cleared() -> None:
 @pytest.mark.parametrize("spared", ["uid=ann", "uid=new"])
 def test_whoever_is_spared_by_the_old_name_or_the_new_one_keeps_all(spared: str) -> None:
     other = Unclaimed(UserRef("bob", "uid=bob"), now=User("bob", "uid=bob", {"uid": ("b",), "number": ("8",)}))
-    assert clear(now(name="uid=new"), other, spared=[spared]) == (["uid=bob"], [])
+    why = "stale, and on the exclude list; without that it would be cleared"
+    assert clear(now(name="uid=new"), other, spared=[spared]) == (["uid=bob"], [why])
 
 
 def test_where_an_agent_would_claim_one_user_nobody_is_cleared() -> None:

@@ -40,7 +40,7 @@ def test_a_mapping_that_fits_has_no_faults() -> None:
 @pytest.mark.parametrize(
     ("info", "why"),
     [
-        (UNKNOWN, "has no attribute nosuch: load its schema, or remove this line"),
+        (UNKNOWN, "has no attribute nosuch: load its schema, or use a mapping without this line"),
         (AttributeInfo("nosuch;lang-de", known=False), "no attribute nosuch;lang-de, or not with these options: load"),
         (
             AttributeInfo("entryUUID", writable=False),

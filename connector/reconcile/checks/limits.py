@@ -125,8 +125,16 @@ def _of_the_source(limits: Limits, summary: Summary, whole: Whole, *, some: bool
     if drop > allowed and not some:
         left = "" if expected == last.matched else f" ({expected} without the agents that are gone)"
         have = f"{_agents(summary.matched)} {'has' if summary.matched == 1 else 'have'}"
-        why = f"{have} a user; in the last good run {last.matched} had one{left}. Check base, filter and match rules"
+        why = f"{have} a user; in the last good run {last.matched} had one{left}. {_unclear(summary)}"
+        why += "Check base, filter and match rules"
         yield Refusal(MATCHED_DROP, allowed, drop, why)
+
+
+def _unclear(summary: Summary) -> str:
+    """How many agents may have a user, and have none since it is not clear whose it is; as a sentence."""
+    number = summary.contested + summary.ambiguous
+    verb = "is" if number == 1 else "are"
+    return f"{_agents(number)} {verb} contested or ambiguous: see the problems. " if number else ""
 
 
 def _agents(number: int) -> str:

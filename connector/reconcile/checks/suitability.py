@@ -46,7 +46,7 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
         return
     for name in description.unknown_classes:
         line = mapping.class_lines.get(name, 0)
-        near = meant(name, (each.name for each in description.classes.values()))
+        near = meant(name, (each.spelling or each.name for each in description.classes.values()))
         file = _file(name, description)
         load = f": load {file}" if file else ""
         yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{near}{load}"
@@ -139,7 +139,8 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
         options = ", or not with these options" if ";" in rule.name else ""
         options += meant(rule.name.partition(";")[0], _attributes(description))
         load = _file(rule.name, description) or "its schema"
-        why = f"the directory's schema has no attribute {rule.name}{options}: load {load}, or remove this line"
+        why = f"the directory's schema has no attribute {rule.name}{options}: load {load}"
+        why += ", or use a mapping without this line"
     elif not info.single and rule.owns is None:
         why = f"{rule.name} can hold several values here: {_own(rule)}"
     elif rule.more and info.single:

@@ -150,12 +150,14 @@ class Case(Planner):
         return [replace(each, now=self._users.get(each.user.id)) for each in found]
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
-        """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""
+        """Whether some agent without a user may have one (`Verdicts.unsure`), so that nobody's users may be its."""
         roster = self.roster
+        if roster.doubles or (yield from self._judge(roster.pinned)).unsure:
+            return True
         doubtful = [
             number
             for number, agent in enumerate(roster.agents)
-            if agent.account_code is not None and number not in roster.doubles and not roster.looked_for_whole(number)
+            if agent.account_code is not None and not roster.looked_for_whole(number)
         ]
         yield from self._look_up(doubtful)
         if any(not self.claims.of(number) for number in doubtful):

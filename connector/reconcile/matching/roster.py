@@ -270,5 +270,7 @@ def _doubles(agents: Collection[Agent], fields: Collection[str]) -> dict[int, st
         times = Counter(map(of, agents))
         for number, value in enumerate(map(of, agents)):
             if value is not None and times[value] > 1:
-                doubles.setdefault(number, f"several records of the source have {field} {value!r}")
+                doubles.setdefault(
+                    number, f"several records of the source have {field} {value!r}, and a pin cannot choose"
+                )
     return doubles

@@ -17,8 +17,8 @@ from connector.reconcile.questions import Brief
 from connector.reconcile.stale.grace import passed
 
 UNSURE = (
-    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, or an "
-    "absent field of a match rule)"
+    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, records or "
+    "pins that contradict each other, or an absent field of a match rule)"
 )
 MISSED = "stale users are kept: an agent matches this user, but no look-up found it"
 UNSEEN = "secrets that this account cannot read are cleared from stale users, whoever wrote them"
@@ -30,6 +30,8 @@ UNSHOWN_LEAVER = (
     "a value of this job that this account cannot read; not cleared. Grant the right to read it, or clear it by hand"
 )
 CHANGED = "changed by somebody since this job wrote it; kept"
+_LOST: Final = ". The mapping no longer writes {names}: not cleared"
+_SPARED: Final = "stale, and on the exclude list; without that it would be cleared"
 _KEPT: Final = ". Its values are kept. To clear them, set `stale: {disabled: clear}` in the mapping"
 
 
@@ -121,6 +123,7 @@ def judged(
     seen = memory.stale()
     since = passed(memory.looked(), now).time
     due, problems = [], []
+    written = {rule.name.lower() for rule in mapping.attributes}
     for each in users:
         if not each.names:
             names = [rule.name for rule in mapping.attributes if rule.name.lower() in each.theirs]
@@ -130,6 +133,8 @@ def judged(
         waited, runs = seen.get(each.user.id, (None, 0))
         left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace and clears else ""
         kept = "" if clears or each.place is not Place.DISABLED else _KEPT
+        lost = sorted(name for name in each.names - each.adopted if name.lower() not in written)
+        kept += _LOST.format(names=", ".join(lost)) if clears and lost else ""
         why = f"{', '.join(sorted(each.names))}: values of this job; no agent claims the user any more{left}"
         problems.append(Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,)))
         due += [each] if clears and not left else []
@@ -163,6 +168,8 @@ def cleared(
     for each in due:
         user = each.now
         if user is None or spared(each.user) or spared(user.ref):  # by the name that it had, or has now
+            named = user is not None and each.user.identified
+            problems += [Problem("exclude", _SPARED, users=(each.user.name,))] if named else []
             continue
         missing = []
         if each.place is Place.WITHIN:
