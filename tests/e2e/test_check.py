@@ -175,7 +175,7 @@ object_classes: [cecAgent, SipIdentty]
         f"7: {unknown} attribute {FAX}: {load}",
         f"8: {unknown} attribute quiteSomethingElse: {load}",
         f"3: match rule 2: {unknown} attribute mial (did you mean mail?)",
-        f"9: object_classes: {unknown} class SipIdentty (did you mean sipidentity?)",
+        f"9: object_classes: {unknown} class SipIdentty (did you mean SIPIdentity?)",
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.ldif_job import BASE, MAPPING, Job, agent, person
 
 GONE = f"uid=user3,{BASE}"
+GONE_UID = "user3"
 
 
 @pytest.fixture
@@ -45,6 +46,8 @@ def test_a_user_of_ours_that_no_agent_claims_is_explained_as_the_plan_has_it(job
     kept = explained(job, GONE)
     assert (kept["agent"], kept["verdict"], kept["change"], kept["problems"]) == (None, "stale", None, lines)
     assert "since `stale` is report" in kept["why"]
+    for name in (GONE_UID, f"user:{GONE_UID}"):
+        assert f"; this job wrote to '{GONE}': give the whole name" in job.program("explain", "job.yaml", name).err
 
     job.write("mapping.yaml", f"{MAPPING}stale: clear\n")
     plan = job.plan()

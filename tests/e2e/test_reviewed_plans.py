@@ -258,7 +258,7 @@ def test_a_pilot_that_failed_is_planned_again(job: Job) -> None:
     saved(job, "--only", "user2", "--only", "user3")
     job.agents([agent(1), agent(2), agent(3, workNo=1009), agent(4)])
     said = job.run("apply", "--plan", "plan.json", code=4)
-    again = "cec-connector plan job.yaml --only=user2 --only=user3 --save plan.json"
+    again = "cec-connector plan job.yaml --only=user2 --only=user3 --save plan-next.json"
     assert f"{SPENT}. To plan the same agents again, run:\n    {again}\n" in said
 
 

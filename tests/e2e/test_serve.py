@@ -419,7 +419,9 @@ def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> Non
     job.configure(limits={"update": 0, "secret": 0})
     with serving(job.folder, "job.yaml") as served:
         for _ in range(3):
-            assert served.next("run ended")["ending"] == "refused"
+            ended = served.next("run ended")
+            assert (ended["ending"], ended["level"]) == ("refused", "warning")
+            assert "beyond the limits: update, secret" in ended["why"]
         code, said = served.get("/readyz")
         why = f"ended as: refused (exit code 3); beyond the limits: update, secret; a plan waits in {job.folder}/"
         assert code == 503

@@ -122,7 +122,7 @@ def test_a_job_whose_source_is_another_is_on_hold_until_it_is_released(job: Job)
     before = job.read("people.ldif")
     planned = job.run("plan")
     assert "on hold   from the next apply on: its source was file" in planned
-    assert "refused. To allow them, run: cec-connector release JOB" in planned
+    assert "refused. To allow them, run: cec-connector release job.yaml" in planned
     said = job.run("apply", code=3)
     assert "its source was file" in said
     assert "agents.json" in said

@@ -53,7 +53,7 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     said = job.run("apply", code=3)
     assert "on hold" in said
     assert "To allow applies again, run:\n    cec-connector release job.yaml" in said
-    assert "refused. To allow them, run: cec-connector release JOB" in job.run("plan", "--fail-on-changes", code=2)
+    assert "refused. To allow them, run: cec-connector release job.yaml" in job.run("plan", "--fail-on-changes", code=2)
     assert "refused. To allow them, run:\n    cec-connector release job.yaml\n" in job.run("check")
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
