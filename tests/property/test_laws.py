@@ -18,9 +18,10 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.people import ExcludeList
 from connector.reports import csv, document, html, ldif, markdown, text
+from connector.run.dry_runs import Show
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
-from connector.sync import Run, Show, apply_run, dry_run, make_plan
+from connector.sync import Run, apply_run, dry_run, make_plan
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
