@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
@@ -26,7 +25,7 @@ def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
     from connector.reports import document, renderer, text
 
     shown, outcomes = load_report(plan)
-    again = _command(shown, plan)
+    again = _command(shown)
     files = [(path, renderer(path.suffix, again)) for path in reports if path != STANDARD]
     for path, _ in files:
         if path.exists() and path.samefile(plan):
@@ -40,8 +39,7 @@ def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
     return 0
 
 
-def _command(plan: Plan, file: Path) -> str:
-    """What applies this plan and no other: the file of its job is not known here."""
+def _command(plan: Plan) -> str:
+    """What applies this plan: the file of its job is not known here."""
     undone = dict(plan.about).get("takes back", "").removeprefix("run ")
-    command = f"cec-connector undo JOB {undone} --apply" if undone else "cec-connector apply JOB"
-    return f"{command} {shlex.quote(f'--plan={file}')}"
+    return f"cec-connector undo JOB {undone} --apply" if undone else "cec-connector apply JOB"

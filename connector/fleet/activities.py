@@ -97,7 +97,7 @@ class Activities:
         result, summary = ran.result, ran.result.summary
         if summary is None:  # its tick was run, by an attempt of whose end nobody heard
             return StepResult(0 if result.good else 1, stopped=ran.stopped, final=True)
-        say = log.info if summary.good else log.warning
+        say = log.info if summary.ending in ("done", "busy") else log.warning
         say("run ended", job=job.name, step=request.step, run=summary.run, ending=summary.ending,
             exit_code=summary.exit_code, seconds=round(time.monotonic() - began, 3),
             refused=[each.limit for each in summary.refusals] or None)  # fmt: skip

@@ -209,7 +209,7 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
                 Differ(Tenant([]), mapping, description)
         except FileError as fault:
             why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])  # where in a file that is ours
-            misfits.append(f"{name}: {why.removesuffix(', or use a mapping without this line')}")
+            misfits.append(f"{name}: {re.sub(', or (use a mapping without|remove) this line$', '', why)}")
             continue
         if description.closed or name == names[-1]:  # without a schema nobody can say, so the plainest is the safest
             return name, mapping, tuple(misfits)

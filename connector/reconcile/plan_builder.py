@@ -131,7 +131,6 @@ class PlanBuilder:
         self._problems += unsettled(self._brief)
         print_ = self._brief.fingerprint
         self._stale = [replace(each, theirs=self._differ.theirs(each, print_)) for each in unclaimed]
-        former_secrets.of_stale(self._stale, self._brief.mapping)
         self._leave_to_others(verdicts.claimed)
         self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
         yield from judge_alike(self._drafts, self._brief)
@@ -198,6 +197,7 @@ class PlanBuilder:
         self._problems += problems
         if unsure or only or self._tenant.size == 0:
             return
+        former_secrets.of_stale(self._stale, mapping)
         drafts, problems = stale_users.cleared(
             due, self._brief, self._differ.clearing, self._claimers,
             spared=lambda ref: not ref.identified or self._spared(None, ref),

@@ -13,7 +13,7 @@ KINDS: Final[dict[str, str]] = {
     ),
     "contested": (
         "Several agents claim the same user, or share an account or a seat. None is written. Correct the tenant. Of "
-        "agents that claim the same user you can pin the right one."
+        "agents that claim the same user you can pin all but one to their own users."
     ),
     "ambiguous": "A match rule finds several users for one agent. None is written. Pin the agent.",
     "pin": "A line of the pins file cannot be followed. Correct it.",

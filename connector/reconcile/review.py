@@ -78,7 +78,7 @@ def hold_to(
             left.append((change, outcome))
     for change in fresh_changes.values():
         aside.add(change.user.id)
-        why = LEFT_OUT[1] if reviewed.only else "new since the plan was reviewed"
+        why = LEFT_OUT[1] if reviewed.only else NEW
         left.append((change, Outcome(change.user, Result.SKIPPED, why, aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
 
@@ -94,6 +94,7 @@ def _unreadable(plan: Plan) -> Callable[[User | None], Collection[str]]:
 
 LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
 """Why a change is not made that somebody wanted to leave out: for this run, or for its plan."""
+NEW: Final = "new since the plan was reviewed"
 _DONE: Final = "before this run was interrupted"
 _SINCE: Final = "a later run wrote these attributes after this plan was begun. Not written. Make a new plan"
 

@@ -37,7 +37,7 @@ from connector.model import (
 from connector.model.nesting import too_deep
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.reconcile.overview import overviewed
-from connector.reconcile.review import LEFT_OUT
+from connector.reconcile.review import LEFT_OUT, NEW
 from connector.reports.document import SCHEMA, Octets, held
 from connector.reports.visible import visible
 
@@ -255,7 +255,7 @@ class _Outcome(_Strict, frozen=True):
 
     def value(self, wanted: dict[tuple[str, str], AttributeChange]) -> Outcome:
         differs = tuple(each.value(wanted.get((self.id, each.name))) for each in self.differs)
-        aside = self.outcome is Result.SKIPPED and self.why in LEFT_OUT
+        aside = self.outcome is Result.SKIPPED and self.why in (*LEFT_OUT, NEW)
         return Outcome(UserRef(self.id, self.user), self.outcome, self.why, differs=differs, aside=aside)
 
 

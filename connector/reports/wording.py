@@ -116,7 +116,7 @@ def accepting(plan: Plan, command: str) -> str:
 def lifting(plan: Plan, command: str) -> str:
     """What `accepting` is for: `To apply anyway, run:`."""
     said = accepting(plan, command)
-    if ON_HOLD in dict(plan.about):
+    if ON_HOLD in dict(plan.about) and not said.endswith(" --save PLAN.json"):
         return "The job is on hold. Release it first. Then, to apply anyway, run:"
     if APPROVAL not in dict(plan.about) or plan.digest in said:
         return "To apply anyway, run:"

@@ -195,7 +195,7 @@ class Service:
             job.refused = self._refused.add(job.account, job.mark)
             summary = replace(summary, fault=f"{summary.fault}; {job.refused}")
             log.error("runs wait for the account", job=job.name, reason=job.refused)
-        say = log.info if summary.good else log.warning
+        say = log.info if summary.ending in ("done", "busy") else log.warning
         say("run ended", job=job.name, run=summary.run, ending=summary.ending, exit_code=summary.exit_code,
             seconds=round(summary.seconds, 3), why=job.cause or None,
             waiting=str(result.waiting) if result.waiting else None)  # fmt: skip

@@ -165,9 +165,9 @@ def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Inval
 def _without_blanks(agent: Agent) -> Agent:
     """The agent; an account or a SIP number of spaces alone is as good as absent."""
     account, number = agent.account_code, agent.sip_account
-    if account is not None and account.isspace():
+    if account and not account.strip(" "):
         agent = replace(agent, account_code=None)
-    return replace(agent, sip_account=None) if number is not None and number.isspace() else agent
+    return replace(agent, sip_account=None) if number and not number.strip(" ") else agent
 
 
 def _made(records: Sequence[_Full | _Record], passwords: bool) -> list[Agent]:

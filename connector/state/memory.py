@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -78,11 +79,13 @@ class DirectoryMemory(JobNotes):
         rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
         return {row.user.id: row.attributes for row in rows}
 
-    def secrets(self, users: Collection[str]) -> Collection[tuple[str, str]]:
-        rows = self._ownership.of(sorted(users))
-        return {
-            (row.user.id, name.lower()) for row in rows for name, each in row.attributes.items() if each.fingerprint
-        }
+    def secrets(self, users: Collection[str]) -> Iterator[tuple[str, str, str | None]]:
+        maybe = ((id_, attributes) for id_, (_, attributes) in self._maybe_ours().items() if id_ in users)
+        known = ((row.user.id, row.attributes) for row in self._ownership.of(sorted(users)))
+        for id_, attributes in chain(known, maybe):
+            for name, each in attributes.items():
+                if each.fingerprint and not each.restored:
+                    yield id_, name.lower(), each.pattern
 
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         query = (

@@ -73,12 +73,12 @@ def test_a_refused_plan_or_undo_names_the_command_that_accepts_it(job: Job) -> N
     job.agents([agent(1, workNo=1900), agent(2), agent(3), agent(4)])
     job.run("plan", "--save", "plan.json", code=3)
     digest = json.loads(job.read("plan.json"))["digest"]
-    assert f"    cec-connector apply JOB --plan=plan.json --accept {digest}\n" in show(job, "plan.json").out
+    assert f"    cec-connector apply JOB --accept {digest}\n" in show(job, "plan.json").out
     (run,) = json.loads(job.run("runs", "--json"))[-1:]
-    job.run("undo", "last", "--save", "undo.json", code=3)
+    job.run("undo", "last", "--report", "undo.json", code=3)
     digest = json.loads(job.read("undo.json"))["digest"]
     shown = show(job, "undo.json").out
-    assert f"    cec-connector undo JOB {run['id']} --apply --plan=undo.json --accept {digest}\n" in shown
+    assert f"    cec-connector undo JOB {run['id']} --apply --accept {digest}\n" in shown
 
 
 def test_users_that_a_pilot_left_out_are_shown_as_left_out(job: Job) -> None:

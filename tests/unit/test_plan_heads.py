@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.errors import FileError
+from connector.explain.explainer import explain
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
@@ -110,6 +111,18 @@ def test_a_mapping_that_no_longer_calls_a_written_secret_one_is_refused(*, anoth
     )
     of.mapping = replace(SECRETS, attributes=(replace(plain, secret=True),))
     assert "id-0" in {change.user.id for change in plan(of).changes}
+
+
+def test_a_written_secret_is_shown_by_no_explanation() -> None:
+    of = world(*agents(0, password="canary"), mapping=SECRETS)
+    apply(of)
+    plain = AttributeRule(PASSWORD, Template.parse("line {sipAccount}"), owns="*", take_over=True)
+    of.mapping = replace(SECRETS, attributes=(plain,))
+    assert plan(of).changes == (), "the template makes nothing"
+    for job in (of.job, "another"):
+        of.job = job
+        with of.context() as context, pytest.raises(FileError, match="is a secret that a job wrote"):
+            explain(context, "u0")
 
 
 def left(of: World, *, invalid: bool) -> Plan:

@@ -17,10 +17,10 @@ from connector.reconcile.questions import Brief
 from connector.reconcile.stale.grace import passed
 
 UNSURE = (
-    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, records or "
-    "pins that contradict each other, or an absent field of a match rule)"
+    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, records of "
+    "one account or seat, or an absent field of a match rule)"
 )
-MISSED = "stale users are kept: an agent matches this user, but no look-up found it"
+MISSED = "stale users are kept: an agent matches this user, but no look-up found it, or its pin names another user"
 UNSEEN = "secrets that this account cannot read are cleared from stale users, whoever wrote them"
 JUMPED = (
     "{jump} since the last apply ({last}). The time since then does not count towards clear_after. Check the "
@@ -165,11 +165,12 @@ def cleared(
     drafts: list[Draft] = []
     problems: list[Problem] = []
     missed: list[Problem] = []
+    kept: list[Problem] = []
     for each in due:
         user = each.now
         if user is None or spared(each.user) or spared(user.ref):  # by the name that it had, or has now
-            named = user is not None and each.user.identified
-            problems += [Problem("exclude", _SPARED, users=(each.user.name,))] if named else []
+            if user is not None and each.user.identified and clearing(user, each, brief.fingerprint).planned:
+                kept.append(Problem("exclude", _SPARED, users=(each.user.name,)))
             continue
         missing = []
         if each.place is Place.WITHIN:
@@ -180,7 +181,7 @@ def cleared(
             problems.append(Problem("stale", why, users=(user.name,)))
         else:
             drafts.append(clearing(user, each, brief.fingerprint))
-    return [] if missed else drafts, problems + missed
+    return ([], problems + missed) if missed else (drafts, problems + kept)
 
 
 def _to_be_shown(brief: Brief) -> list[str]:
