@@ -106,7 +106,7 @@ class Memory(Protocol):
         """By user id what this job is known to have written last to these users."""
 
     def secrets(self, users: Collection[str]) -> Iterable[tuple[str, str, str | None]]:
-        """What some job wrote to these users as a secret last, or this one may have written.
+        """What some job wrote to these users as a secret last, or may have written.
 
         The user's id, the attribute in lower case, and which of its values were that job's (`owns`).
         """

@@ -197,7 +197,6 @@ class PlanBuilder:
         self._problems += problems
         if unsure or only or self._tenant.size == 0:
             return
-        former_secrets.of_stale(self._stale, mapping)
         drafts, problems = stale_users.cleared(
             due, self._brief, self._differ.clearing, self._claimers,
             spared=lambda ref: not ref.identified or self._spared(None, ref),
@@ -302,7 +301,7 @@ class PlanBuilder:
             for draft in in_order(self._drafts)
             if draft.news
         ]
-        former_secrets.of_changes(changes, brief.mapping, memory)
+        former_secrets.refuse(changes, brief.mapping, memory)
         repeats = {draft.user.id: draft.repeats for draft in self._drafts}
         problems = held_back(self._drafts, self.unique.problems)
         problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]

@@ -111,7 +111,6 @@ class Planner:
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""
-        astray = self.roster.pinned.keys() & verdicts.contested.keys()  # perhaps by a slip: then its rules decide
 
         @cache
         def seeking() -> Roster:
@@ -121,15 +120,11 @@ class Planner:
 
         def found(user: User) -> list[AgentRef]:
             sought = seeking().finds(user, [])
-            better = (number for number, rule in sought if number in astray or self._decides(number, rule))
+            better = (number for number, rule in sought if all(rule <= each.rule for each in self.claims.of(number)))
             agents = (self.tenant.agents[number] for number in better)
             return sorted({agent.ref for agent in agents})
 
         return found
-
-    def _decides(self, number: int, rule: int) -> bool:
-        """Whether no better rule has found this agent a user."""
-        return all(rule <= each.rule for each in self.claims.of(number))
 
     def nobodys(self, verdicts: Verdicts) -> Callable[[UserRef], bool]:
         """A test whether no agent claims a user, be it by its name alone."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -80,12 +79,14 @@ class DirectoryMemory(JobNotes):
         return {row.user.id: row.attributes for row in rows}
 
     def secrets(self, users: Collection[str]) -> Iterator[tuple[str, str, str | None]]:
-        maybe = ((id_, attributes) for id_, (_, attributes) in self._maybe_ours().items() if id_ in users)
-        known = ((row.user.id, row.attributes) for row in self._ownership.of(sorted(users)))
-        for id_, attributes in chain(known, maybe):
-            for name, each in attributes.items():
-                if each.fingerprint and not each.restored:
-                    yield id_, name.lower(), each.pattern
+        for row in self._ownership.of(sorted(users)):
+            for name, owned in row.attributes.items():
+                if owned.fingerprint and not owned.restored:
+                    yield row.user.id, name.lower(), owned.pattern
+        for run, _, _, user, attributes in self._open("kind = ?", "apply"):
+            for each in past_of(attributes, run, self._database.where) if user.id in users else ():
+                if each.secret:
+                    yield user.id, each.name.lower(), each.pattern
 
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         query = (

@@ -27,7 +27,6 @@ from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
 from connector.reconcile.matching.people import ExcludeList, Pin
-from connector.reconcile.stale.stale_users import MISSED
 from connector.sync import Run, apply_run, dry_run
 from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -312,32 +311,12 @@ def test_where_records_or_pins_contradict_each_other_nobody_is_cleared() -> None
         world.tenant = Tenant([*agents, twin])
         drawn = plan(world)
         assert (cleared(drawn), drawn.summary.contested) == (set(), 2)
-        assert any("records of one account or seat" in caution for caution in drawn.cautions)
+        assert any("records or pins that contradict each other" in caution for caution in drawn.cautions)
     world.tenant = Tenant([*agents, Agent(99, "u2")])
     assert cleared(plan(world)) == {"id-3"}
     world.pins = (Pin("u2", None, user="id-0"),)
     drawn = plan(world)
     assert (cleared(drawn), drawn.summary.contested) == (set(), 2)
-    assert [each.users for each in drawn.problems if each.why == MISSED] == [(f"cn=Entry 2,{BASE}",)]
-    world.pins = (Pin("u0", None, user="id-1"),)
-    world.tenant = Tenant(agents[1:])
-    assert cleared(plan(world)) == {"id-0", "id-2", "id-3"}, "nobody is pinned amiss who is not there"
-
-
-def test_two_records_of_one_seat_of_which_one_has_no_account_keep_nobody() -> None:
-    world = leavers()
-    world.tenant = Tenant([*world.tenant.agents, Agent(world.tenant.agents[0].work_no)])
-    drawn = plan(world)
-    assert (cleared(drawn), drawn.summary.contested) == ({"id-2", "id-3"}, 2)
-
-
-def test_a_pin_to_the_right_user_keeps_nobody_though_another_agent_claims_that_user() -> None:
-    world = leavers()
-    world.store.put("id-0", f"cn=Entry 0,{BASE}", {**dict(world.store.snapshot()["id-0"][1]), "uid": ["u0", "zz"]})
-    world.tenant = Tenant([*world.tenant.agents, Agent(99, "zz")])
-    world.pins = (Pin("u0", None, user="id-0"),)
-    drawn = plan(world)
-    assert (cleared(drawn), drawn.summary.contested) == ({"id-2", "id-3"}, 2)
 
 
 def test_a_run_for_some_agents_has_read_the_whole_tenant() -> None:

@@ -1,21 +1,19 @@
-"""What a job wrote as a secret, and a mapping that would show it. Whole plans are in test_plan_heads.py."""
+"""What a job wrote as a secret, and a plan that would show it. Whole plans are in test_plan_heads.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from functools import partial
+from collections.abc import Collection, Iterable
 from typing import cast
 
 import pytest
 
 from connector.errors import FileError
-from connector.model import AgentRef, AttributeChange, Change, Memory, Owned, UserRef
-from connector.reconcile.checks import former_secrets
+from connector.model import AgentRef, AttributeChange, Change, Memory, UserRef
+from connector.reconcile.checks.former_secrets import refuse
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.stale.stale_users import Unclaimed
 
-ANN = UserRef("id-ann", "uid=ann")
+ANN, BOB = UserRef("id-ann", "uid=ann"), UserRef("id-bob", "uid=bob")
 
 
 class Known:
@@ -25,43 +23,23 @@ class Known:
         return [(ANN.id, "description", "pin:*")] if ANN.id in users else []
 
 
-MEMORY = cast("Memory", Known())
+def judged(owns: str | None, *old: str, user: UserRef = ANN, name: str = "Description") -> None:
+    seat = Template.parse("{workNo}")
+    rules = tuple(AttributeRule(each, seat, owns=owns, line=4) for each in ("Description", "title"))
+    mapping = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), rules)
+    change = Change(user, AgentRef(1, "ann"), 1, (AttributeChange(name, old, ("new",), pattern=owns),))
+    refuse([change], mapping, cast("Memory", Known()))
 
 
-def mapping(owns: str, *, secret: bool = False) -> Mapping:
-    rule = AttributeRule("Description", Template.parse("{workNo}"), owns=owns, secret=secret, line=4)
-    return Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (rule,))
+@pytest.mark.parametrize("owns", [None, "*", "pin:1*", "*:1"])
+def test_an_old_value_that_may_be_a_secret_of_a_job_is_refused_with_its_line(owns: str | None) -> None:
+    with pytest.raises(FileError, match="Description of some users is a secret that a job wrote") as said:
+        judged(owns, "old")
+    assert said.value.where == "mapping:4"
 
 
-def change(owns: str, *old: str) -> Change:
-    attribute = AttributeChange("Description", old, ("new",), pattern=owns)
-    return Change(ANN, AgentRef(1, "ann"), 1, (attribute,))
-
-
-@pytest.mark.parametrize(("owns", "refused"), [("*", True), ("pin:1*", True), ("seat *", False)])
-def test_values_of_other_patterns_are_no_secret(owns: str, refused: bool) -> None:
-    wanted = mapping(owns)
-    former_secrets.of_changes([change(owns)], wanted, MEMORY)
-    stale = left(Owned("run", fingerprint="print", pattern="pin:*"))
-    checks: list[Callable[[], None]] = [
-        partial(former_secrets.of_changes, [change(owns, "old")], wanted, MEMORY),
-        partial(former_secrets.of_user, ANN.id, wanted, MEMORY),
-        partial(former_secrets.of_stale, [stale], wanted),
-    ]
-    for check in checks:
-        if not refused:
-            check()
-            continue
-        with pytest.raises(FileError, match="Add `secret: true`") as said:
-            check()
-        assert said.value.where == "mapping:4"
-    former_secrets.of_user(ANN.id, mapping(owns, secret=True), MEMORY)
-
-
-@pytest.mark.parametrize("owned", [Owned("run", ("digest",)), Owned("run", fingerprint="print", restored=True)])
-def test_what_was_no_secret_or_was_taken_back_may_be_shown(owned: Owned) -> None:
-    former_secrets.of_stale([left(owned)], mapping("*"))
-
-
-def left(owned: Owned) -> Unclaimed:
-    return Unclaimed(ANN, {"description": owned})
+def test_what_no_job_wrote_as_a_secret_or_no_change_shows_is_fine() -> None:
+    judged("seat *", "seat 1")
+    judged("*")
+    judged("*", "old", user=BOB)
+    judged("*", "old", name="title")

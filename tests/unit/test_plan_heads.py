@@ -16,6 +16,7 @@ from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.near_misses import AGENTS
 from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.stale.stale_users import UNSEEN, UNSURE
+from connector.reports import explanation
 from connector.sync import apply_run, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -113,16 +114,20 @@ def test_a_mapping_that_no_longer_calls_a_written_secret_one_is_refused(*, anoth
     assert "id-0" in {change.user.id for change in plan(of).changes}
 
 
-def test_a_written_secret_is_shown_by_no_explanation() -> None:
+def test_a_written_secret_is_shown_by_no_explanation_and_is_still_ours_when_its_user_is_stale() -> None:
     of = world(*agents(0, password="canary"), mapping=SECRETS)
     apply(of)
     plain = AttributeRule(PASSWORD, Template.parse("line {sipAccount}"), owns="*", take_over=True)
-    of.mapping = replace(SECRETS, attributes=(plain,))
+    of.mapping = replace(SECRETS, attributes=(plain,), stale="report")
     assert plan(of).changes == (), "the template makes nothing"
-    for job in (of.job, "another"):
+    for job in ("another", of.job):
         of.job = job
-        with of.context() as context, pytest.raises(FileError, match="is a secret that a job wrote"):
-            explain(context, "u0")
+        with of.context() as context:
+            said = explain(context, "u0")
+        assert [trace.held for trace in said.explanations[0].attributes] == [(Secret(b"canary-0"),)]
+        assert "canary" not in "".join(explanation.render(said)) + explanation.as_document(job, said)
+    of.tenant = Tenant(agents(1))
+    assert [each.why.partition(":")[0] for each in plan(of).problems if each.kind == "stale"] == [PASSWORD]
 
 
 def left(of: World, *, invalid: bool) -> Plan:

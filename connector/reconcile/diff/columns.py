@@ -165,7 +165,7 @@ def changed(
 
 def _wrote(owned: Owned, wanted: Wanted, user: User, value: Held, fingerprint: Fingerprint) -> bool:
     """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
-    if wanted.rule.secret:
+    if wanted.rule.secret or (owned.fingerprint and not owned.restored):  # which the mapping may no longer call one
         return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
     return equality.digest(wanted.info.equality, value) in owned.values
 

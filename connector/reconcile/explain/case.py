@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality
-from connector.reconcile.checks import former_secrets
 from connector.reconcile.diff.unseen import PROBES
 from connector.reconcile.explain.explanation import Explained, Explanation, Lines, RuleTrace
 from connector.reconcile.explain.trace import Tracer
@@ -107,7 +106,6 @@ class Case(Planner):
             unclaimed += [each for each in users if nobodys(each.user)]
             if unclaimed and self._unsure is None and self.brief.mapping.clears:
                 self._unsure = yield from self._some_are_not_looked_for()
-                concerned |= self.roster.pinned.keys()  # whoever is pinned to somebody else's user may claim its own
                 continue
             verdicts = replace(verdicts, unsure=verdicts.unsure or bool(self._unsure))
             builder = PlanBuilder(self.brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts), few=True)
@@ -152,12 +150,14 @@ class Case(Planner):
         return [replace(each, now=self._users.get(each.user.id)) for each in found]
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
-        """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""
+        """Whether some agent without a user may have one (`Verdicts.unsure`), so that nobody's users may be its."""
         roster = self.roster
+        if roster.doubles or (yield from self._judge(roster.pinned)).unsure:
+            return True
         doubtful = [
             number
             for number, agent in enumerate(roster.agents)
-            if agent.account_code is not None and number not in roster.doubles and not roster.looked_for_whole(number)
+            if agent.account_code is not None and not roster.looked_for_whole(number)
         ]
         yield from self._look_up(doubtful)
         if any(not self.claims.of(number) for number in doubtful):
@@ -192,10 +192,10 @@ class Case(Planner):
             return Explanation(ref, "not this job's", why, rules)
         if claim is None:
             return Explanation(ref, "unassigned", "the seat has no account: no look-up", rules)
-        former_secrets.of_user(claim.id, self.brief.mapping, self.brief.memory)
         lines, change = _lines(plan, ref, claim.user)
         why = f"{f'rule {claim.rule}' if claim.rule else 'a pin'} found the user; no other agent claims it"
-        attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines))
+        secrets = {name for _, name, _ in self.brief.memory.secrets([claim.id])}
+        attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines, secrets))
         return Explanation(ref, "matched", why, rules, claim.user, attributes, change, lines.problems)
 
     def _nearly(self, number: int, problem: Problem, verdicts: Verdicts) -> Planning[Problem]:

@@ -7,7 +7,7 @@ they answer.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -60,7 +60,15 @@ class Tracer(Struct, frozen=True):
         match = self.mapping.match[rule - 1]
         return match.directory, self._rendered(match.agent, agent, match.directory)
 
-    def attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
+    def attributes(
+        self, agent: Agent, user: User, lines: Lines, secrets: Collection[str] = ()
+    ) -> Iterator[AttributeTrace]:
+        """Each attribute of the mapping. `secrets`: in lower case those that a job wrote as such; they are hidden."""
+        for trace in self._attributes(agent, user, lines):
+            hides = trace.name.lower() in secrets
+            yield replace(trace, held=tuple(map(_hidden, trace.held))) if hides else trace
+
+    def _attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
         compared = {rule.name: (fitted, draft) for rule, fitted, draft in self.differ.one_by_one(agent, user)}
         for rule in self.mapping.attributes:
             made = tuple(self._rendered(template, agent, rule.name) for template in rule.templates)
@@ -84,6 +92,10 @@ class Tracer(Struct, frozen=True):
         value = template.bind(self.tenant)(agent)
         parts = tuple(_part(piece, self.tenant, agent) for piece in template.pieces if isinstance(piece, Piece))
         return Rendered(template.text, parts, value, rule, None if value is None else normalised(rule, value))
+
+
+def _hidden(value: Held) -> Secret:
+    return value if isinstance(value, Secret) else Secret(value)
 
 
 def _as_held(made: Rendered, fitted: Held | None) -> Rendered:

@@ -70,8 +70,8 @@ Claimed = Claim | dict[str, Claim]
 class Verdicts(Struct, frozen=True):
     """What became of every agent: claims that stand, and by its number a problem for each agent that has none.
 
-    `unsure`: some agent without a user could not be looked for by every rule, or not by its pin, or agents share
-    an account or a seat. `unproven`: match
+    `unsure`: some agent without a user could not be looked for by every rule, or not by its pin, or is contested since
+    it shares its account or seat, or by its pin. `unproven`: match
     attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
     `unidentified`: names of claimed users that do not show their id. `claimed` gives ids of users.
     """
@@ -237,7 +237,7 @@ class Claims:
         lone = self._lone()
         doubles, rivals = self._roster.doubles, self._rivals(lone)
         verdicts = Verdicts(Matched(self.of, len(self._claims)), {}, {}, {}, 0, cache(lambda: frozenset(self._ids())))
-        unassigned, unsure, matched = 0, self._roster.contradictory, verdicts.matched
+        unassigned, unsure, matched = 0, False, verdicts.matched
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
         for number in _others(matched.stands, lone, apart) if of is None else of:
             held = self._claims[number]
@@ -248,9 +248,10 @@ class Claims:
                 continue
             agent, claim = tenant.agents[number], self._held(number)
             if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
-                lost = claim is None and agent.account_code is not None and number not in doubles
-                unsure |= lost and not self._roster.looked_for_whole(number)
+                lost = claim is None and agent.account_code is not None
+                unsure |= number in doubles or (lost and not self._roster.looked_for_whole(number))
             elif number in doubles:
+                unsure = True  # one of them is mistaken for somebody else, whose user nobody claims now
                 verdicts.contested[number] = _problem("contested", agent, _each(claim), doubles[number])
             elif agent.account_code is None:
                 unassigned += 1
@@ -262,6 +263,7 @@ class Claims:
             else:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
                 verdicts.contested[number] = _problem("contested", agent, (claim,), why)
+                unsure |= number in self._roster.pinned  # perhaps to a wrong user, so that nobody claims the right one
         hidden = frozenset(
             [id_.removeprefix(UNIDENTIFIED) for id_ in self._looked_at(lone) if id_.startswith(UNIDENTIFIED)]
         )

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from copy import copy
-from functools import cached_property
 from itertools import compress, count, repeat
 from operator import attrgetter, countOf, is_not
 from typing import Final, Self
@@ -122,12 +121,6 @@ class Roster:
             self._rules.append(index)
         self._sought = len(seeking) + sum(map(bool, self.pinned.values()))
         self.doubles = _doubles(tenant.agents, ("workNo",) if alone else ("workNo", "accountCode"))
-
-    @cached_property
-    def contradictory(self) -> bool:
-        """Whether agents share an account or a seat: behind one of them is somebody else, whose user nobody claims."""
-        told = Counter(why for number, why in self.doubles.items() if self.agents[number].account_code is not None)
-        return any(times > 1 for times in told.values())
 
     def _searching(self) -> Sequence[int]:
         accounts = attrgetter("account_code")

@@ -17,10 +17,10 @@ from connector.reconcile.questions import Brief
 from connector.reconcile.stale.grace import passed
 
 UNSURE = (
-    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, records of "
-    "one account or seat, or an absent field of a match rule)"
+    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, records "
+    "or pins that contradict each other, or an absent field of a match rule)"
 )
-MISSED = "stale users are kept: an agent matches this user, but no look-up found it, or its pin names another user"
+MISSED = "stale users are kept: an agent matches this user, but no look-up found it"
 UNSEEN = "secrets that this account cannot read are cleared from stale users, whoever wrote them"
 JUMPED = (
     "{jump} since the last apply ({last}). The time since then does not count towards clear_after. Check the "
@@ -168,14 +168,17 @@ def cleared(
     kept: list[Problem] = []
     for each in due:
         user = each.now
-        if user is None or spared(each.user) or spared(user.ref):  # by the name that it had, or has now
-            if user is not None and each.user.identified and clearing(user, each, brief.fingerprint).planned:
+        if user is None:
+            continue
+        held = spared(each.user) or spared(user.ref)  # by the name that it had, or has now
+        within = each.place is Place.WITHIN
+        agents = claimers(user) if within else []
+        missing = [name for name in looked_at if name not in user.values] if within else []
+        if held:
+            if each.user.identified and not (agents or missing) and clearing(user, each, brief.fingerprint).planned:
                 kept.append(Problem("exclude", _SPARED, users=(each.user.name,)))
             continue
-        missing = []
-        if each.place is Place.WITHIN:
-            missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in claimers(user)]
-            missing = [name for name in looked_at if name not in user.values]
+        missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in agents]
         if missing:
             why = f"not cleared: it shows no {' and no '.join(missing)}, so an agent may still match it"
             problems.append(Problem("stale", why, users=(user.name,)))
