@@ -263,3 +263,10 @@ def test_on_a_scim_server_too(tmp_path: Path, kind: str) -> None:
         planned = job.run("plan", code=3)
         assert drops(planned) == [("matched_drop", 2, 1)]
         assert outside(planned) == {f"agent{n:03}": [f"agent{n:03}"] for n in (3, 4)}
+
+
+def test_agents_that_are_contested_are_named_as_the_cause(job: Job) -> None:
+    twins = [agent(number, workNo=1001 + (number - 1) // 2 * 2) for number in range(1, 7)]
+    job.agents([*twins, *(agent(number) for number in range(7, 21))])
+    said = " ".join(job.run("plan", code=3).split())
+    assert "6 agents are contested or ambiguous: see the problems. Check base, filter and match rules" in said

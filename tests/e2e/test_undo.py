@@ -55,6 +55,10 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert "To allow applies again, run:\n    cec-connector release job.yaml" in said
     assert "refused. To allow them, run: cec-connector release job.yaml" in job.run("plan", "--fail-on-changes", code=2)
     assert "refused. To allow them, run:\n    cec-connector release job.yaml\n" in job.run("check")
+    job.configure(limits={"update": 0})
+    said = job.run("plan", code=3)
+    assert "Release it first. Then, to apply anyway, run:\n    cec-connector apply job.yaml --accept" in said
+    job.configure(limits={"update": "100%"})
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
