@@ -66,5 +66,11 @@ from connector.model.plan import (
     Since as Since,
     Summary as Summary,
 )
-from connector.model.secret import Held as Held, Secret as Secret, Value as Value, text_of as text_of
+from connector.model.secret import (
+    Held as Held,
+    Secret as Secret,
+    Value as Value,
+    hidden as hidden,
+    text_of as text_of,
+)
 from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant

@@ -50,6 +50,11 @@ def _octets(value: Value) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
+def hidden(value: Value | Secret) -> Secret:
+    """The value as a secret, whatever it was."""
+    return value if isinstance(value, Secret) else Secret(value)
+
+
 def text_of(secret: Secret) -> str:
     """A secret as text, bare."""
     held = secret.reveal()

@@ -27,6 +27,7 @@ from connector.model import (
     Summary,
     User,
     UserRef,
+    hidden,
 )
 from connector.reconcile import equality
 from connector.reconcile.assembly import assembled, change_of, counts, held_back
@@ -269,12 +270,8 @@ def _secret_back(each: AttributeChange, shown: Shown) -> AttributeChange | str |
     if not (each.seen or each.absent):
         return "its value before that run could not be read, or is sealed with another key; kept"
     print_ = shown.fingerprint(shown.user.ref, each.name, each.old[0]) if each.old else ""
-    was, new = tuple(map(_wrapped, held)), tuple(map(_wrapped, each.old))
+    was, new = tuple(map(hidden, held)), tuple(map(hidden, each.old))
     return replace(each, old=was, new=new, seen=shows, absent=not shows, fingerprint=print_)
-
-
-def _wrapped(value: Held) -> Secret:
-    return value if isinstance(value, Secret) else Secret(value)
 
 
 def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tuple[AttributeChange, ...]:

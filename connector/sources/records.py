@@ -39,7 +39,7 @@ BATCH: Final = 1000
 DELETE: Final = b"\x7f"
 UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
-_BLANK: Final = b'" '
+_BLANK: Final = (b'" ', rb'"\u0020')
 """A text of spaces begins so. Elsewhere it is rare."""
 ESCAPED: Final = regex(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
 """The same characters and the C0 ones, as escapes."""
@@ -125,7 +125,7 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
         answer = _parsed(text, where)
         _no_error(answer, where, hide, text)
         agents, invalid = _sifted(answer, passwords) if isinstance(answer, _OneByOne) else _all(answer, passwords)
-        agents = list(map(_without_blanks, agents)) if _BLANK in text else agents
+        agents = list(map(_without_blanks, agents)) if any(each in text for each in _BLANK) else agents
         ip = record_faults.service_ip(value(answer.sip_service_ip), notes)
         port = record_faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)

@@ -117,6 +117,8 @@ def test_text_beyond_ascii_is_kept_as_it_came(form: Any, escaped: bool) -> None:
 def test_an_account_or_a_number_of_spaces_alone_is_absent_and_a_password_is_not() -> None:
     blank = {"workNo": 1, "accountCode": "  ", "sipAccount": " ", "sipPwd": "   "}
     assert read(blank).agents == [Agent(1, None, None, Secret("   "))]
+    escaped = body(blank | {"accountCode": "?", "sipAccount": "?"}).replace(b'"?"', rb'"\u0020"')
+    assert decode(escaped, "answer").agents == [Agent(1, None, None, Secret("   "))]
     assert read(blank | {"accountCode": " a "}, {"workNo": 0}).agents == [Agent(1, " a ", None, Secret("   "))]
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from connector.directories.common.disabled import left_out
 from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present
 from connector.directories.common.scope import filtered, nobody_within
+from connector.directories.ldap import access_file, holding, indexes
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.preflight import Preflight
@@ -247,8 +248,6 @@ class LdapReader:
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
-        from connector.directories.ldap import holding  # noqa: PLC0415  # of use only for what users do not show
-
         dialect, window = self._inspection.dialect, self._questions
         if dialect.microsoft:
             return holding.read(self._wire, questions, window, dialect.is_user, self._inspection.info)
@@ -268,22 +267,16 @@ class LdapReader:
 
     def index_notes(self, names: Iterable[str]) -> Iterator[str]:
         """What is to be said of equality indexes for look-ups by id and by these attributes."""
-        from connector.directories.ldap import indexes  # noqa: PLC0415  # of use only to `check`
-
         return indexes.missing(self._wire, self._inspection, self._settings.base, names)
 
     def indexed(self) -> list[AttributeInfo] | None:
         """The attributes that have an equality index; None where the server does not show this account which."""
-        from connector.directories.ldap import indexes  # noqa: PLC0415  # of use only to `check` and `init`
-
         found = indexes.indexed(self._wire, self._inspection, self._settings.base)
         types = self._inspection.schema.types
         return None if found is None else [types[name] for name in sorted(found) if name in types]
 
     def access_rules(self, written: Collection[str], sought: Iterable[str]) -> list[str]:
         """What this account needs for a mapping, as a file that its server takes: as of `access_file.rules`."""
-        from connector.directories.ldap import access_file  # noqa: PLC0415  # of use only to `check --acl`
-
         of = self._wire, self._inspection, self._view
         return list(access_file.rules(*of, filter_=self._given.filter, written=written, sought=sought))
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Agent, Description, Equality, Held, Key, Secret, Tenant, User
+from connector.model import Agent, Description, Equality, Held, Key, Secret, Tenant, User, hidden
 from connector.reconcile import equality
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
@@ -60,13 +60,11 @@ class Tracer(Struct, frozen=True):
         match = self.mapping.match[rule - 1]
         return match.directory, self._rendered(match.agent, agent, match.directory)
 
-    def attributes(
-        self, agent: Agent, user: User, lines: Lines, secrets: Collection[str] = ()
-    ) -> Iterator[AttributeTrace]:
+    def attributes(self, agent: Agent, user: User, lines: Lines, secrets: Collection[str]) -> Iterator[AttributeTrace]:
         """Each attribute of the mapping. `secrets`: in lower case those that a job wrote as such; they are hidden."""
         for trace in self._attributes(agent, user, lines):
             hides = trace.name.lower() in secrets
-            yield replace(trace, held=tuple(map(_hidden, trace.held))) if hides else trace
+            yield replace(trace, held=tuple(map(hidden, trace.held))) if hides else trace
 
     def _attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
         compared = {rule.name: (fitted, draft) for rule, fitted, draft in self.differ.one_by_one(agent, user)}
@@ -92,10 +90,6 @@ class Tracer(Struct, frozen=True):
         value = template.bind(self.tenant)(agent)
         parts = tuple(_part(piece, self.tenant, agent) for piece in template.pieces if isinstance(piece, Piece))
         return Rendered(template.text, parts, value, rule, None if value is None else normalised(rule, value))
-
-
-def _hidden(value: Held) -> Secret:
-    return value if isinstance(value, Secret) else Secret(value)
 
 
 def _as_held(made: Rendered, fitted: Held | None) -> Rendered:

@@ -71,8 +71,8 @@ class Verdicts(Struct, frozen=True):
     """What became of every agent: claims that stand, and by its number a problem for each agent that has none.
 
     `unsure`: some agent without a user could not be looked for by every rule, or not by its pin, or is contested since
-    it shares its account or seat, or by its pin. `unproven`: match
-    attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
+    it shares its account or seat, or by its pin. `unproven`: match attributes of which no user shows a value, so that
+    nobody knows whether look-ups by them find anybody.
     `unidentified`: names of claimed users that do not show their id. `claimed` gives ids of users.
     """
 
