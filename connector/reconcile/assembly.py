@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Description, Owned, Plan, Problem, Refusal, Summary
 from connector.reconcile import equality, problem_kinds
+from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
 from connector.reconcile.overview import overviewed
@@ -45,7 +46,7 @@ def assembled(
 
     `beside`, `taken`, `ours`: as in `forms.formed`.
     """
-    given, lost = formed(changes, brief, beside=beside, taken=taken, ours=ours)
+    given, lost, left = formed(changes, brief, beside=beside, taken=taken, ours=ours)
     plan = Plan(
         id=brief.plan_id,
         digest="",
@@ -55,11 +56,20 @@ def assembled(
         changes=tuple(given),
         problems=tuple(sorted(problems, key=_order)),
         refusals=tuple(refusals),
-        cautions=tuple(cautions),
+        cautions=(*cautions, *(_former(*slot, users) for slot, users in sorted(left.items()))),
         about=brief.about,
         lost=lost,
     )
     return overviewed(replace(plan, digest=digest_of_plan(plan)))
+
+
+def _former(name: str, pattern: str, users: int) -> str:
+    """The caution that this job's own values stay beside the new ones."""
+    whose = "one user" if users == 1 else f"{users} users"
+    return (
+        f"{name} of {whose} may keep values that this job wrote when its owns was {patterns.said(pattern)}: they are "
+        "not its own now. To replace them, list that in owns, too, for one apply"
+    )
 
 
 def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:

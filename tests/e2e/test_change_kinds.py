@@ -69,6 +69,27 @@ def test_the_form_of_a_change_says_whose_value_it_replaces(job: Job) -> None:
         assert "1 user loses values that this job did not write." in text
 
 
+def test_what_this_job_wrote_under_another_owns_is_told_and_replaced_if_both_are_named(job: Job) -> None:
+    """Else it would stay for ever: once the new values are written, nobody knows whose the old ones are."""
+    sip, tel = '"sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"', '"tel:{sipAccount}"'
+    job.run("apply")
+    mapping = job.read("mapping.yaml").replace(sip, tel)
+    job.write("mapping.yaml", mapping.replace('owns: "sip:*"', 'owns: "tel:*"'))
+    document = job.plan()
+    assert {form for *_, form in forms(document)} == {"adds to others' values"}
+    (caution,) = [each for each in document["cautions"] if "owns" in each]
+    assert caution.startswith("SIPIdentitySIPURI of 6 users may keep values that this job wrote when its owns was sip:")
+    assert "may keep values" in job.run("plan")
+    job.write("mapping.yaml", mapping.replace('owns: "sip:*"', 'owns: ["sip:*", "tel:*"]'))
+    document = job.plan()
+    assert {form for *_, form in forms(document)} == {"replaces ours"}
+    assert not document.get("cautions")
+    job.run("apply")
+    assert "sip:7" not in job.read("people.ldif")
+    job.write("mapping.yaml", mapping.replace('owns: "sip:*"', 'owns: "tel:*"'))
+    assert job.plan()["changes"] == []
+
+
 def test_every_report_counts_users_that_lose_values_of_others(job: Job) -> None:
     """Replaced for one, emptied for lack of a value for another, and adopted on a user whom no agent claims."""
     mapping = job.read("mapping.yaml").replace('"{workNo}", unique: true', '"{workNo}", unique: true, adopt: true')

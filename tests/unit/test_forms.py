@@ -67,7 +67,7 @@ def form(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    (change,), lost = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
+    (change,), lost, _ = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
     (found,) = change.attributes
     assert replace(found, form=None) == each
     assert lost == (loses or found.form is Form.FOREIGN)

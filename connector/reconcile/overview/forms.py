@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -17,6 +18,18 @@ _MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
 """Forms that matter less than that the user now stands for another agent."""
 
 
+class Formed(NamedTuple):
+    """Changes, each attribute with its form.
+
+    `lost`: how many users lose values that this job did not write. `left`: by attribute and its former `owns` how many
+    users may keep what this job wrote by that, and which is not its own any more.
+    """
+
+    changes: list[Change]
+    lost: int
+    left: Mapping[tuple[str, str], int]
+
+
 def formed(
     changes: Iterable[Change],
     brief: Brief,
@@ -24,8 +37,8 @@ def formed(
     beside: Places = (),
     taken: Places = (),
     ours: Collection[str] = (),
-) -> tuple[list[Change], int]:
-    """The changes, each attribute with its form, and how many users lose values that this job did not write.
+) -> Formed:
+    """The changes with their forms, and what they come to for values of others and of this job.
 
     An object class has no form. A secret that is not shown may be anybody's: it counts as lost only where it is
     emptied, and this job wrote none there.
@@ -36,7 +49,7 @@ def formed(
     ids = [change.user.id for change in found]
     forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), beside, taken, ours=ours)
     changed = [replace(change, attributes=tuple(forms.of(change))) for change in found]
-    return changed, len(forms.losing)
+    return Formed(changed, len(forms.losing), forms.left)
 
 
 class _Forms:
@@ -58,6 +71,7 @@ class _Forms:
         self._taken = taken
         self._all_ours = ours
         self.losing: set[str] = set()
+        self.left: Counter[tuple[str, str]] = Counter()
 
     def of(self, change: Change) -> Iterator[AttributeChange]:
         id_ = change.user.id
@@ -72,6 +86,9 @@ class _Forms:
                 form = Form.TAKEN_OVER if slot in self._taken else Form.BESIDE if slot in self._beside else Form.FIRST
             else:
                 form = self._form(change.user, each)
+            owned = self._known.get(id_, {}).get(each.name) if form is Form.BESIDE else None
+            if owned is not None and owned.values and owned.pattern not in (None, each.pattern):
+                self.left[each.name, owned.pattern] += 1
             yield replace(each, form=Form.OTHER_AGENT if moved and form in _MILD else form)
 
     def _form(self, user: UserRef, each: AttributeChange) -> Form:
