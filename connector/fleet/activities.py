@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from connector.errors import FileError
 from connector.fleet import process, requests
@@ -41,14 +39,12 @@ class Activities:
         self,
         folder: Path,
         options: Sequence[str],
-        client: Client,
         *,
         told: Told,
         alarm: Callable[[int, list[str]], None],
     ) -> None:
         self._folder = folder
         self._options = options
-        self._client = client
         self._tell = told
         self._alarm = alarm
         self._refused = RefusedAccounts(by="fleet worker")
@@ -115,26 +111,12 @@ class Activities:
         if accepted is not None:
             await asyncio.to_thread(withdraw, accepted.job, plan)
 
-    @activity.defn(name="ended")
-    async def ended(self, workflows: list[str]) -> list[str]:
-        """Which of these workflows are not open."""
-        return [each for each in workflows if not await self._is_open(each)]
-
     @activity.defn(name="alarm")
     async def alarm(self, endings: dict[str, tuple[float, bool]]) -> None:
         """Tell somebody that applies stop."""
         bad = sorted(job for job, (_, is_bad) in endings.items() if is_bad)
         log.error("applies stop", ran=len(endings), turned_bad=bad)
         await asyncio.to_thread(self._alarm, len(endings), bad)
-
-    async def _is_open(self, workflow: str) -> bool:
-        try:
-            found = await self._client.get_workflow_handle(workflow).describe()
-        except RPCError as fault:
-            if fault.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return found.status is WorkflowExecutionStatus.RUNNING
 
     async def _accepted(self, job: str) -> Accepted | None:
         """The files of a job as they are now; None, and a word in the log, where they are wrong."""

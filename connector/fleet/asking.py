@@ -12,6 +12,7 @@ from temporalio.client import (
     Client,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
 )
@@ -23,7 +24,7 @@ from connector.errors import NoWorkerError, OpenRunError, UsageError
 from connector.fleet.keeper import Fleet
 from connector.fleet.schedules import require_ours
 from connector.fleet.values import FLEET, PREFIX, Begin, FleetState, StepResult, Verdict
-from connector.fleet.workflows import Job
+from connector.fleet.workflows import ANEW, Job
 from connector.settings.job import LoadedJob
 
 _PATIENCE: Final = timedelta(seconds=15)
@@ -35,9 +36,12 @@ _NOBODY: Final = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCS
 
 
 async def known(client: Client) -> FleetState:
-    """How all jobs stand. Raises NoWorkerError where no worker answers."""
-    with _worker_answers(also=RPCStatusCode.NOT_FOUND):
-        return await client.get_workflow_handle_for(Fleet.run, FLEET).query(Fleet.known, rpc_timeout=_PATIENCE)
+    """How all jobs stand. Raises NoWorkerError where no worker answers, or none can yet."""
+    try:
+        with _worker_answers(also=RPCStatusCode.NOT_FOUND):
+            return await client.get_workflow_handle_for(Fleet.run, FLEET).query(Fleet.known, rpc_timeout=_PATIENCE)
+    except WorkflowQueryFailedError:
+        raise NoWorkerError("the workflow of its limits begins anew", where="fleet") from None
 
 
 async def resume(client: Client) -> bool:
@@ -90,6 +94,7 @@ async def run(client: Client, task_queue: str, loaded: LoadedJob, *, wait: bool)
             id=PREFIX + job,
             task_queue=task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            retry_policy=ANEW,
         )
     except WorkflowAlreadyStartedError:
         queue = (await client.get_workflow_handle(PREFIX + job).describe()).task_queue
@@ -124,7 +129,7 @@ async def _at(handle: WorkflowHandle[Job, StepResult]) -> tuple[str, str] | None
     try:
         with _worker_answers():
             return await handle.query(Job.at, reject_condition=QueryRejectCondition.NOT_OPEN, rpc_timeout=_PATIENCE)
-    except WorkflowQueryRejectedError:
+    except (WorkflowQueryRejectedError, WorkflowQueryFailedError):  # the latter begins anew
         return None
     except RPCError as fault:
         if fault.status is RPCStatusCode.NOT_FOUND:

@@ -27,6 +27,7 @@ class Fleet:
     @workflow.init
     def __init__(self, known: FleetState) -> None:
         self._gate = Gate(known)
+        self._began_braked = bool(known.braked)
         self._news = True
         self._aside: list[asyncio.Task[None]] = []
 
@@ -37,18 +38,15 @@ class Fleet:
             self._news = False
             now = workflow.now().timestamp()
             for ask in self._gate.grant(now):
-                try:
-                    await workflow.get_external_workflow_handle(ask.workflow).signal("let_in", ask.token)
-                except FailureError:  # it has been ended by hand
-                    self._gate.over(Over(ask.token), now)
-                    self._news = True
+                await self._let_in(ask)
             self._aside = [each for each in self._aside if not each.done()]
             if self._gate.asked and now - self._gate.checked >= _CHECK:
                 self._gate.checked = now
                 self._aside.append(asyncio.create_task(self._let_go()))
             info = workflow.info()
             long = info.get_current_history_length() > _LONG or info.is_continue_as_new_suggested()
-            if long and not self._aside:
+            turned = bool(self._gate.braked) != self._began_braked  # whoever begins this history anew shall know
+            if (long or turned) and not self._aside:
                 workflow.continue_as_new(self._gate.known())
             await self._wait()
 
@@ -70,18 +68,18 @@ class Fleet:
             )  # fmt: skip
         self._news = True
 
+    async def _let_in(self, ask: Ask) -> None:
+        """Tell a step that it may begin. If its workflow was ended by hand, its place is free again."""
+        try:
+            await workflow.get_external_workflow_handle(ask.workflow).signal("let_in", ask.token)
+        except FailureError:
+            self._gate.over(Over(ask.token), workflow.now().timestamp())
+            self._news = True
+
     async def _let_go(self) -> None:
-        """Take back what is held by workflows that were ended by hand."""
-        held = sorted({ask.workflow for ask, _ in self._gate.held.values()})
-        gone: list[str] = []
-        with suppress(ActivityError):
-            gone = await workflow.execute_local_activity(
-                "ended", held, result_type=list[str], start_to_close_timeout=timedelta(seconds=30),
-                schedule_to_close_timeout=timedelta(seconds=60),
-            )  # fmt: skip
-        for token, (ask, _) in list(self._gate.held.items()):
-            if ask.workflow in gone:
-                self._gate.over(Over(token), workflow.now().timestamp())
+        """Take back what is held by workflows that were ended by hand: they can be told nothing."""
+        for ask, _ in list(self._gate.held.values()):
+            await self._let_in(ask)
         self._news = True
 
     @workflow.signal

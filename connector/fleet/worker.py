@@ -13,11 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
+from temporalio.workflow import NondeterminismError
 
 from connector.fleet.activities import Activities
 from connector.fleet.alarm import alarm
@@ -34,6 +38,13 @@ from connector.settings.job import LoadedJob
 
 _KEEP: Final = 15.0
 """Seconds between two looks at the workflow that keeps the limits."""
+_FIRST: Final = 20
+"""Events of a history among which the end of its first task is, as a rule."""
+_TASK_ENDED: Final = frozenset({
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+})  # fmt: skip
 SILENT: Final = 120.0
 """Seconds without an answer of the engine after which a worker is not ready."""
 
@@ -63,7 +74,7 @@ class FleetWorker:
         self._fleet_metrics = FleetMetrics(self._metrics.registry)
         self._lock = threading.Lock()
         self._notices = NotificationQueue()
-        self._activities = Activities(folder, options, client, told=self._told, alarm=partial(alarm, fleet))
+        self._activities = Activities(folder, options, told=self._told, alarm=partial(alarm, fleet))
         self._answered = time.monotonic()
         self._stopping = False
 
@@ -84,7 +95,8 @@ class FleetWorker:
             self._client,
             task_queue=self._task_queue,
             workflows=[Job, Tick, Fleet],
-            activities=[does.look, does.step, does.withdraw, does.ended, does.alarm],
+            activities=[does.look, does.step, does.withdraw, does.alarm],
+            workflow_failure_exception_types=[NondeterminismError],  # else it would stand still until somebody ends it
             max_concurrent_activities=self._at_once,
             graceful_shutdown_timeout=timedelta(seconds=self._finish),
         )
@@ -119,7 +131,10 @@ class FleetWorker:
             await asyncio.sleep(_KEEP)
 
     async def _begun(self) -> WorkflowHandle[Fleet, None]:
-        """The workflow of the limits. Where one was ended by hand, what it knew is lost: then applies stop at first."""
+        """The workflow of the limits. One that has failed goes on from what it was told.
+
+        Where one was ended by hand, what it knew is lost: then applies stop at first.
+        """
         handle = self._client.get_workflow_handle_for(Fleet.run, FLEET)
         braked = 0.0
         try:
@@ -130,6 +145,9 @@ class FleetWorker:
         else:
             if found.status is WorkflowExecutionStatus.RUNNING:
                 return handle
+            if found.status is WorkflowExecutionStatus.FAILED:
+                await self._goes_on(found.run_id)
+                return handle
             braked = time.time()
             log.error("applies stop", reason="the workflow that keeps the limits was ended by hand")
         await self._client.start_workflow(
@@ -137,6 +155,24 @@ class FleetWorker:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )  # fmt: skip
         return handle
+
+    async def _goes_on(self, run: str) -> None:
+        """Begin this run of the workflow of the limits anew, and have the engine send it again all that it was told.
+
+        A worker that is very late can leave a history that no other comes to, for the SDK is not always exact there.
+        """
+        log.warning("limits begin anew", reason="the history of their workflow cannot be repeated")
+        failed = self._client.get_workflow_handle(FLEET, run_id=run)
+        async for event in failed.fetch_history_events(page_size=_FIRST):
+            if event.event_type in _TASK_ENDED:
+                break
+        await self._client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=self._client.namespace, workflow_execution=WorkflowExecution(workflow_id=FLEET, run_id=run),
+                reason="its history cannot be repeated", workflow_task_finish_event_id=event.event_id,
+                request_id=run,  # the same for each worker that sees it, so that it is done once
+            )
+        )  # fmt: skip
 
     def _measure(self, known: FleetState) -> None:
         counts = Counter(each.state for each in known.jobs.values())

@@ -46,6 +46,8 @@ _BUSY: Final = (1, 2, 5, 10, 30)
 """Seconds before a step asks again that another run of its directory or job held up."""
 _DEATHS: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=10)
 """So many workers a step may cost."""
+ANEW: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=10)
+"""A run whose history cannot be repeated has failed (see `worker.py`), and is begun anew as often as this."""
 _TICK: Final = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 
@@ -71,9 +73,9 @@ class Job:
             raise
 
     async def _run(self, begin: Begin) -> StepResult:
-        about: About = await workflow.execute_local_activity(
-            "look", begin.job, result_type=About, start_to_close_timeout=timedelta(seconds=60)
-        )
+        by_activity = workflow.patched("look-by-activity")  # local ones are not always repeated where they were made
+        look = workflow.execute_activity if by_activity else workflow.execute_local_activity
+        about: About = await look("look", begin.job, result_type=About, start_to_close_timeout=timedelta(seconds=60))
         if about.code:
             return await self._end(begin.job, StepResult(about.code), "failing")
         if begin.apply is not None:
@@ -245,8 +247,9 @@ class Tick:
         while True:
             try:
                 await workflow.start_child_workflow(
-                    Job.run, Begin(begin.job, tick), id=id_, parent_close_policy=workflow.ParentClosePolicy.ABANDON
-                )
+                    Job.run, Begin(begin.job, tick), id=id_, retry_policy=ANEW,
+                    parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                )  # fmt: skip
             except WorkflowAlreadyStartedError:
                 try:
                     await workflow.get_external_workflow_handle(id_).signal("tick", tick)

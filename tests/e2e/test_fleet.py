@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.fleet_stranger import stranger
 from tests.support.fleet_world import ENV, FleetWorld, base as base_of
 from tests.support.plain_job import Stalled
 from tests.support.postgres import Postgres
@@ -268,6 +269,55 @@ def test_a_run_that_somebody_resets_in_the_engine_goes_on(world: MakeWorld, serv
     fleet.until(lambda: fleet.ask("approve", "chi.yaml", digest).code == 0)
     fleet.settle("chi", "in step")
     assert len(numbers(server, "chi")) == 3
+
+
+def test_a_place_whose_run_was_terminated_is_free_for_others(world: MakeWorld, server: Slapd) -> None:
+    fleet = world(per_server=1)
+    with Stalled(server.port) as held:
+        fleet.add("sigma", server, agents=30, url=held.url)
+        fleet.add("iota", server, url=held.url)
+        worker = fleet.work()
+        fleet.fleet("run", "sigma.yaml", "--no-wait")
+        assert held.held.wait(60)
+        end = ("workflow", "terminate", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/sigma")
+        fleet.temporal.cli(*end)
+        fleet.until(lambda: "run told to stop" in worker.log.read_text())
+        held.let.set()
+        fleet.fleet("run", "iota.yaml")
+    assert len(numbers(server, "iota")) == 3
+
+
+def test_what_cannot_be_repeated_begins_anew_and_the_fleet_still_knows_its_jobs(
+    world: MakeWorld, server: Slapd
+) -> None:
+    fleet = world()
+    for name in ("lambda", "omega"):
+        fleet.add(name, server)
+    at = ("--namespace", fleet.namespace, "--workflow-id", "cec-connector/fleet/limits")
+    new = ("--type", "Fleet", "--task-queue", "cec-connector", "--input", "{}")
+    both = ("cec-connector/fleet/limits", "cec-connector/lambda")
+    with stranger(fleet.temporal.address, fleet.namespace):
+        fleet.temporal.cli("workflow", "start", *at, *new)
+        fleet.tick("lambda")
+        told = json.dumps({"job": "omega", "state": "in step"})
+        fleet.temporal.cli("workflow", "signal", *at, "--name", "tell", "--input", told)
+        fleet.until(lambda: all("timerId" in str(fleet.temporal.history(fleet.namespace, each)) for each in both))
+    worker = fleet.work()
+    said = ""
+
+    def known() -> bool:
+        nonlocal said
+        asked = fleet.ask("status", ".")
+        said += asked.said
+        return asked.code == 0
+
+    fleet.until(known)
+    assert "Traceback" not in said, said
+    fleet.settle("lambda", "in step")
+    assert numbers(server, "lambda") == ["1000", "1001", "1002"]
+    assert fleet.status()["omega"]["state"] == "in step"
+    assert "limits begin anew" in worker.log.read_text()
+    assert "applies stop" not in worker.log.read_text()
 
 
 def test_a_job_whose_file_is_gone_is_forgotten_with_its_schedule(world: MakeWorld, server: Slapd) -> None:

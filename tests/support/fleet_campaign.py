@@ -31,8 +31,6 @@ from tests.support.temporal import Temporal
 
 AGENTS = 4
 JOBS_A_SERVER = 50
-PATIENCE = 1800.0
-"""Seconds after which a campaign has failed."""
 
 
 class Campaign:
@@ -69,7 +67,7 @@ class Campaign:
         """Kill workers, the engine and the database; that is `away` for so many seconds."""
         for number in range(kills):
             time.sleep(self.random.uniform(1, 4))  # a moment that nobody chose is what is wanted here
-            if self.left() == 0:
+            if not self.left():
                 return
             if number == kills // 3:
                 self.temporal.kill()
@@ -85,22 +83,22 @@ class Campaign:
                 worker.kill() if self.random.random() < 0.5 else worker.kill_all()
                 self.work(skewed=self.random.random() < 0.3)
 
-    def left(self) -> int:
-        """Jobs that are not in step yet; those whose state nobody tells are."""
+    def left(self) -> list[str]:
+        """Jobs that are not in step yet, and those under way; those whose state nobody tells are not in step."""
         told = self.world.ask("status", ".", "--json")
         if not told.out.startswith("{"):
-            return len(self.names)
+            return self.names
         found = json.loads(told.out)
-        good: int = sum(each["state"] == "in step" for each in found["jobs"])
-        under_way: list[str] = found["under_way"]
-        return len(self.names) - good + len(under_way)
+        good = {each["job"] for each in found["jobs"] if each["state"] == "in step"} - set(found["under_way"])
+        return [name for name in self.names if name not in good]
 
-    def wait(self) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait until all jobs are in step; whether they are."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + seconds
         while left := self.left():
             if time.monotonic() > end:
-                sys.stdout.write(f"{left} jobs are not in step\n")
+                sys.stdout.write(f"{len(left)} jobs are not in step: {left}\n{self.world.ask('status', '.').said}")
+                sys.stdout.writelines(f"{each.log.name}\n{each.log.read_text()[-2000:]}" for each in self.world.workers)
                 return False
             time.sleep(1)  # the engine tells nobody
         return True
@@ -162,6 +160,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--away", type=float, default=60, help="Seconds that the database is away.")
+    parser.add_argument("--patience", type=float, default=1800, help="Seconds after which the campaign has failed.")
     parser.add_argument("--seed", type=int, default=None)
     told = parser.parse_args(arguments)
     seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10_000)
@@ -171,7 +170,7 @@ def main(arguments: Sequence[str]) -> int:
         began = time.monotonic()
         campaign.begin()
         campaign.disturb(told.kills, told.away)
-        ended = campaign.wait()
+        ended = campaign.wait(told.patience)
         seconds = time.monotonic() - began
         found = list(campaign.faults())
         workers = len(campaign.world.workers)

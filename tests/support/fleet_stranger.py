@@ -1,0 +1,61 @@
+"""A worker whose workflows go another way than ours: nobody else can repeat the histories that it leaves.
+
+    python -m tests.support.fleet_stranger ADDRESS NAMESPACE
+
+As a worker that is very late can leave them, or one of another release. It works until it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from connector.fleet.workflows import Tick
+from tests.support.warm import PROJECT
+
+SECONDS = 2
+"""After each of which somebody has to go on with its histories."""
+
+
+@workflow.defn(name="Job")
+class StrangeJob:
+    @workflow.run
+    async def run(self, begin: dict[str, Any]) -> None:
+        while True:
+            await workflow.sleep(SECONDS)
+
+
+@workflow.defn(name="Fleet")
+class StrangeFleet:
+    @workflow.run
+    async def run(self, known: dict[str, Any]) -> None:
+        while True:
+            await workflow.sleep(SECONDS)
+
+
+@contextmanager
+def stranger(address: str, namespace: str) -> Iterator[None]:
+    """Such a process."""
+    command = [sys.executable, "-m", "tests.support.fleet_stranger", address, namespace]
+    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+async def main(address: str, namespace: str) -> None:
+    client = await Client.connect(address, namespace=namespace)
+    await Worker(client, task_queue="cec-connector", workflows=[Tick, StrangeJob, StrangeFleet]).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
