@@ -12,7 +12,7 @@ from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from connector.fleet.limits import Gate
-    from connector.fleet.values import Ask, FleetState, Limits, Over, Told
+    from connector.fleet.values import Ask, FleetState, Limits, Over, Told, aside
 
 _CHECK: Final = 60.0
 """Seconds between two looks for workflows that were ended by hand while they held a place."""
@@ -27,7 +27,6 @@ class Fleet:
     @workflow.init
     def __init__(self, known: FleetState) -> None:
         self._gate = Gate(known)
-        self._began_braked = bool(known.braked)
         self._news = True
         self._aside: list[asyncio.Task[None]] = []
 
@@ -40,13 +39,12 @@ class Fleet:
             for ask in self._gate.grant(now):
                 await self._let_in(ask)
             self._aside = [each for each in self._aside if not each.done()]
-            if self._gate.asked and now - self._gate.checked >= _CHECK:
+            if self._gate.asked and now - self._gate.checked >= _CHECK and not self._aside:
                 self._gate.checked = now
                 self._aside.append(asyncio.create_task(self._let_go()))
             info = workflow.info()
             long = info.get_current_history_length() > _LONG or info.is_continue_as_new_suggested()
-            turned = bool(self._gate.braked) != self._began_braked  # whoever begins this history anew shall know
-            if (long or turned) and not self._aside:
+            if long and not self._aside:
                 workflow.continue_as_new(self._gate.known())
             await self._wait()
 
@@ -62,9 +60,9 @@ class Fleet:
     async def _sound(self) -> None:
         """Have somebody told that applies stop, whatever becomes of that."""
         with suppress(ActivityError):
-            await workflow.execute_local_activity(
-                "alarm", self._gate.endings, start_to_close_timeout=timedelta(seconds=60),
-                schedule_to_close_timeout=timedelta(seconds=300),
+            await workflow.execute_activity(
+                "alarm", self._gate.endings, task_queue=aside(workflow.info().task_queue),
+                start_to_close_timeout=timedelta(seconds=60), schedule_to_close_timeout=timedelta(seconds=300),
             )  # fmt: skip
         self._news = True
 
@@ -78,8 +76,7 @@ class Fleet:
 
     async def _let_go(self) -> None:
         """Take back what is held by workflows that were ended by hand: they can be told nothing."""
-        for ask, _ in list(self._gate.held.values()):
-            await self._let_in(ask)
+        await asyncio.gather(*(self._let_in(ask) for ask, _ in self._gate.held.values()))
         self._news = True
 
     @workflow.signal

@@ -47,21 +47,25 @@ class Gate:
         """A step has ended; what is known of its account by that is kept."""
         ask = self.asked.pop(over.token, None) or self.held.pop(over.token, (None, 0))[0]
         if ask is not None and ask.account and over.known:
-            taken, refused = self._accounts.get(ask.account, (0.0, 0.0))
-            self._accounts[ask.account] = (taken, now) if over.denied else (now, refused)
+            self._accounts[ask.account] = (0.0, now) if over.denied else (now, 0.0)
 
     def grant(self, now: float) -> list[Ask]:
         """The steps that begin now; one that asks again for what it holds is told again."""
         granted = []
         for token, ask in list(self.asked.items()):
-            if token not in self.held and not self._fits(ask, now):
-                continue
-            if token not in self.held and ask.source:
-                self._begun.setdefault(ask.source, []).append(now)
-            del self.asked[token]
-            self.held[token] = ask, now
-            granted.append(ask)
+            if token in self.held or self._fits(ask, now):
+                self.let_in(token, now)
+                granted.append(ask)
         return granted
+
+    def let_in(self, token: str, now: float) -> None:
+        """A step that asked begins now. What asks for nothing is let be."""
+        ask = self.asked.pop(token, None)
+        if ask is None:
+            return
+        if token not in self.held and ask.source:
+            self._begun.setdefault(ask.source, []).append(now)
+        self.held[token] = ask, now
 
     def _fits(self, ask: Ask, now: float) -> bool:
         if self._free_at(ask, now) > now:

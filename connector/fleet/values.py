@@ -15,6 +15,12 @@ PREFIX: Final = "cec-connector/"
 FLEET: Final = "cec-connector/fleet/limits"
 """The id of the workflow that keeps the limits. No job has it: a job's name has no slash."""
 
+
+def aside(task_queue: str) -> str:
+    """The task queue of what takes a moment, so that it waits behind no step."""
+    return f"{task_queue}/aside"
+
+
 Step = Literal["plan", "apply"]
 State = Literal["failing", "refused", "in part", "waiting for approval", "rejected", "stopped", "in step"]
 """How a job stands, the worst first. `stopped`: somebody has cancelled its run."""
@@ -162,7 +168,7 @@ class FleetState:
 
     `held`: steps under way, and since when. `begun`: when steps of a source began lately. `endings`: when each job last
     ended, and whether it turned bad. `braked`: since when applies stop; 0: they do not. `accounts`: when a directory
-    last took an account, and when it last refused it.
+    took an account, and when it refused it; 0, where it did the other since.
     """
 
     limits: Limits = field(default_factory=Limits)

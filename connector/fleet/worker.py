@@ -13,9 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import TemporalError
@@ -26,7 +23,8 @@ from temporalio.workflow import NondeterminismError
 from connector.fleet.activities import Activities
 from connector.fleet.alarm import alarm
 from connector.fleet.keeper import Fleet
-from connector.fleet.values import FLEET, STATES, Brake, FleetState, Limits
+from connector.fleet.retelling import retold
+from connector.fleet.values import FLEET, STATES, Brake, FleetState, Limits, aside
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, Metrics
 from connector.observers.run_summary import RunSummary
@@ -38,13 +36,6 @@ from connector.settings.job import LoadedJob
 
 _KEEP: Final = 15.0
 """Seconds between two looks at the workflow that keeps the limits."""
-_FIRST: Final = 20
-"""Events of a history among which the end of its first task is, as a rule."""
-_TASK_ENDED: Final = frozenset({
-    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
-    EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
-})  # fmt: skip
 SILENT: Final = 120.0
 """Seconds without an answer of the engine after which a worker is not ready."""
 
@@ -84,7 +75,7 @@ class FleetWorker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled, number, stop)
         with self._notices:
-            async with self._worker():
+            async with self._worker(), self._aside():
                 keeper = asyncio.create_task(self._keep())
                 await stop.wait()
                 keeper.cancel()
@@ -95,10 +86,17 @@ class FleetWorker:
             self._client,
             task_queue=self._task_queue,
             workflows=[Job, Tick, Fleet],
-            activities=[does.look, does.step, does.withdraw, does.alarm],
+            activities=[does.look, does.step],  # `look`: of runs that an earlier version began
             workflow_failure_exception_types=[NondeterminismError],  # else it would stand still until somebody ends it
             max_concurrent_activities=self._at_once,
             graceful_shutdown_timeout=timedelta(seconds=self._finish),
+        )
+
+    def _aside(self) -> Worker:
+        """What takes a moment, and must not wait behind steps."""
+        does = self._activities
+        return Worker(
+            self._client, task_queue=aside(self._task_queue), activities=[does.look, does.withdraw, does.alarm]
         )
 
     def _signalled(self, number: int, stop: asyncio.Event) -> None:
@@ -131,12 +129,12 @@ class FleetWorker:
             await asyncio.sleep(_KEEP)
 
     async def _begun(self) -> WorkflowHandle[Fleet, None]:
-        """The workflow of the limits. One that has failed goes on from what it was told.
+        """The workflow of the limits. Where one has failed, another begins with what it knew.
 
         Where one was ended by hand, what it knew is lost: then applies stop at first.
         """
         handle = self._client.get_workflow_handle_for(Fleet.run, FLEET)
-        braked = 0.0
+        known = FleetState(self._limits)
         try:
             found = await handle.describe()
         except RPCError as fault:
@@ -146,33 +144,27 @@ class FleetWorker:
             if found.status is WorkflowExecutionStatus.RUNNING:
                 return handle
             if found.status is WorkflowExecutionStatus.FAILED:
-                await self._goes_on(found.run_id)
-                return handle
-            braked = time.time()
-            log.error("applies stop", reason="the workflow that keeps the limits was ended by hand")
+                known = await self._known(found.run_id)
+            else:
+                known = FleetState(self._limits, braked=time.time())
+                log.error("applies stop", reason="the workflow that keeps the limits was ended by hand")
         await self._client.start_workflow(
-            Fleet.run, FleetState(self._limits, braked=braked), id=FLEET, task_queue=self._task_queue,
+            Fleet.run, known, id=FLEET, task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )  # fmt: skip
         return handle
 
-    async def _goes_on(self, run: str) -> None:
-        """Begin this run of the workflow of the limits anew, and have the engine send it again all that it was told.
+    async def _known(self, run: str) -> FleetState:
+        """What a run of the workflow of the limits knew that has failed.
 
         A worker that is very late can leave a history that no other comes to, for the SDK is not always exact there.
         """
         log.warning("limits begin anew", reason="the history of their workflow cannot be repeated")
         failed = self._client.get_workflow_handle(FLEET, run_id=run)
-        async for event in failed.fetch_history_events(page_size=_FIRST):
-            if event.event_type in _TASK_ENDED:
-                break
-        await self._client.workflow_service.reset_workflow_execution(
-            ResetWorkflowExecutionRequest(
-                namespace=self._client.namespace, workflow_execution=WorkflowExecution(workflow_id=FLEET, run_id=run),
-                reason="its history cannot be repeated", workflow_task_finish_event_id=event.event_id,
-                request_id=run,  # the same for each worker that sees it, so that it is done once
-            )
-        )  # fmt: skip
+        told = retold([event async for event in failed.fetch_history_events()])
+        if told.alarm:
+            await self._activities.alarm(told.known.endings)
+        return told.known
 
     def _measure(self, known: FleetState) -> None:
         counts = Counter(each.state for each in known.jobs.values())

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
         StepResult,
         Told,
         Verdict,
+        aside,
     )
 
 HEARTBEAT: Final = timedelta(seconds=30)
@@ -46,7 +47,9 @@ _BUSY: Final = (1, 2, 5, 10, 30)
 """Seconds before a step asks again that another run of its directory or job held up."""
 _DEATHS: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=10)
 """So many workers a step may cost."""
-ANEW: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=10)
+ANEW: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
+)
 """A run whose history cannot be repeated has failed (see `worker.py`), and is begun anew as often as this."""
 _TICK: Final = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
@@ -73,15 +76,27 @@ class Job:
             raise
 
     async def _run(self, begin: Begin) -> StepResult:
-        by_activity = workflow.patched("look-by-activity")  # local ones are not always repeated where they were made
-        look = workflow.execute_activity if by_activity else workflow.execute_local_activity
-        about: About = await look("look", begin.job, result_type=About, start_to_close_timeout=timedelta(seconds=60))
+        about = await self._look(begin.job)
         if about.code:
             return await self._end(begin.job, StepResult(about.code), "failing")
         if begin.apply is not None:
             return await self._applied(begin, about, begin.apply)
         planned = await self._step(about, StepRequest(begin.job, "plan", begin.tick))
         return await (self._go_on(begin, about, planned) if planned.plan else self._judged(begin, planned))
+
+    async def _look(self, job: str) -> About:
+        """What is to be known of its files now. Local activities are not always repeated in the task that made them."""
+        about: About
+        if workflow.patched("look-by-activity"):
+            about = await workflow.execute_activity(
+                "look", job, result_type=About, start_to_close_timeout=timedelta(seconds=30),
+                task_queue=aside(workflow.info().task_queue),
+            )  # fmt: skip
+        else:
+            about = await workflow.execute_local_activity(
+                "look", job, result_type=About, start_to_close_timeout=timedelta(seconds=60)
+            )
+        return about
 
     async def _go_on(self, begin: Begin, about: About, planned: StepResult) -> StepResult:
         """Apply a plan that was drawn, once somebody has approved it where somebody has to."""
@@ -96,8 +111,9 @@ class Job:
         if not verdict.approved:
             self._at = "withdraws its plan"
             await workflow.execute_activity(
-                "withdraw", args=[begin.job, planned.plan], start_to_close_timeout=timedelta(seconds=60)
-            )
+                "withdraw", args=[begin.job, planned.plan], start_to_close_timeout=timedelta(seconds=60),
+                task_queue=aside(workflow.info().task_queue),
+            )  # fmt: skip
             return await self._end(begin.job, planned, "rejected")
         return await self._applied(begin, about, replace(request, approved=True, signatures=verdict.signatures))
 

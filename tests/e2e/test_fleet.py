@@ -274,32 +274,32 @@ def test_a_run_that_somebody_resets_in_the_engine_goes_on(world: MakeWorld, serv
 def test_a_place_whose_run_was_terminated_is_free_for_others(world: MakeWorld, server: Slapd) -> None:
     fleet = world(per_server=1)
     with Stalled(server.port) as held:
-        fleet.add("sigma", server, agents=30, url=held.url)
-        fleet.add("iota", server, url=held.url)
+        fleet.add("stigma", server, agents=30, url=held.url)
+        fleet.add("digamma", server, url=held.url)
         worker = fleet.work()
-        fleet.fleet("run", "sigma.yaml", "--no-wait")
+        fleet.fleet("run", "stigma.yaml", "--no-wait")
         assert held.held.wait(60)
-        end = ("workflow", "terminate", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/sigma")
+        end = ("workflow", "terminate", "--namespace", fleet.namespace, "--workflow-id", "cec-connector/stigma")
         fleet.temporal.cli(*end)
         fleet.until(lambda: "run told to stop" in worker.log.read_text())
         held.let.set()
-        fleet.fleet("run", "iota.yaml")
-    assert len(numbers(server, "iota")) == 3
+        fleet.fleet("run", "digamma.yaml")
+    assert len(numbers(server, "digamma")) == 3
 
 
 def test_what_cannot_be_repeated_begins_anew_and_the_fleet_still_knows_its_jobs(
     world: MakeWorld, server: Slapd
 ) -> None:
     fleet = world()
-    for name in ("lambda", "omega"):
+    for name in ("koppa", "sampi"):
         fleet.add(name, server)
     at = ("--namespace", fleet.namespace, "--workflow-id", "cec-connector/fleet/limits")
     new = ("--type", "Fleet", "--task-queue", "cec-connector", "--input", "{}")
-    both = ("cec-connector/fleet/limits", "cec-connector/lambda")
+    both = ("cec-connector/fleet/limits", "cec-connector/koppa")
     with stranger(fleet.temporal.address, fleet.namespace):
         fleet.temporal.cli("workflow", "start", *at, *new)
-        fleet.tick("lambda")
-        told = json.dumps({"job": "omega", "state": "in step"})
+        fleet.tick("koppa")
+        told = json.dumps({"job": "sampi", "state": "in step"})
         fleet.temporal.cli("workflow", "signal", *at, "--name", "tell", "--input", told)
         fleet.until(lambda: all("timerId" in str(fleet.temporal.history(fleet.namespace, each)) for each in both))
     worker = fleet.work()
@@ -313,9 +313,9 @@ def test_what_cannot_be_repeated_begins_anew_and_the_fleet_still_knows_its_jobs(
 
     fleet.until(known)
     assert "Traceback" not in said, said
-    fleet.settle("lambda", "in step")
-    assert numbers(server, "lambda") == ["1000", "1001", "1002"]
-    assert fleet.status()["omega"]["state"] == "in step"
+    fleet.settle("koppa", "in step")
+    assert numbers(server, "koppa") == ["1000", "1001", "1002"]
+    assert fleet.status()["sampi"]["state"] == "in step"
     assert "limits begin anew" in worker.log.read_text()
     assert "applies stop" not in worker.log.read_text()
 
