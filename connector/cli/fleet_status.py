@@ -80,8 +80,8 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
 
     told = _told(found, there)
     if found.braked:
-        yield f"APPLIES HAVE STOPPED since {_time(found.braked)}: too many jobs turned bad, or the workflow that keeps"
-        yield "the limits was ended by hand. Find the cause by the jobs below and the logs of the workers."
+        yield f"APPLIES HAVE STOPPED since {_time(found.braked)}: too many jobs turned bad."
+        yield "Find the cause by the jobs below and the logs of the workers."
         yield "To let applies begin again, run:"
         yield f"    cec-connector fleet resume {visible(shlex.quote(str(folder)))}"
         yield ""

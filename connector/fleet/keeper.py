@@ -28,7 +28,8 @@ class Fleet:
     def __init__(self, known: FleetState) -> None:
         self._gate = Gate(known)
         self._news = True
-        self._aside: list[asyncio.Task[None]] = []
+        self._letting_go: asyncio.Task[None] | None = None
+        self._sounding: asyncio.Task[None] | None = None
 
     @workflow.run
     async def run(self, known: FleetState) -> None:  # noqa: ARG002  # `workflow.init` hands `__init__` the same arguments, which has taken it
@@ -38,13 +39,14 @@ class Fleet:
             now = workflow.now().timestamp()
             for ask in self._gate.grant(now):
                 await self._let_in(ask)
-            self._aside = [each for each in self._aside if not each.done()]
-            if self._gate.asked and now - self._gate.checked >= _CHECK and not self._aside:
+            if self._gate.unsounded and _is_over(self._sounding):
+                self._sounding = asyncio.create_task(self._sound())
+            if self._gate.asked and now - self._gate.checked >= _CHECK and _is_over(self._letting_go):
                 self._gate.checked = now
-                self._aside.append(asyncio.create_task(self._let_go()))
+                self._letting_go = asyncio.create_task(self._let_go())
             info = workflow.info()
             long = info.get_current_history_length() > _LONG or info.is_continue_as_new_suggested()
-            if long and not self._aside:
+            if long and _is_over(self._letting_go):  # who is still to be told that applies stop is told by the next
                 workflow.continue_as_new(self._gate.known())
             await self._wait()
 
@@ -62,8 +64,9 @@ class Fleet:
         with suppress(ActivityError):
             await workflow.execute_activity(
                 "alarm", self._gate.endings, task_queue=aside(workflow.info().task_queue),
-                start_to_close_timeout=timedelta(seconds=60), schedule_to_close_timeout=timedelta(seconds=300),
+                start_to_close_timeout=timedelta(seconds=60), schedule_to_close_timeout=timedelta(hours=1),
             )  # fmt: skip
+        self._gate.unsounded = False
         self._news = True
 
     async def _let_in(self, ask: Ask) -> None:
@@ -94,8 +97,7 @@ class Fleet:
     @workflow.signal
     def tell(self, told: Told) -> None:
         """A job's run has come to this."""
-        if self._gate.tell(told, workflow.now().timestamp()):
-            self._aside.append(asyncio.create_task(self._sound()))
+        self._gate.tell(told, workflow.now().timestamp())
         self._news = True
 
     @workflow.signal
@@ -119,3 +121,7 @@ class Fleet:
     def known(self) -> FleetState:
         """All that is known."""
         return self._gate.known()
+
+
+def _is_over(task: asyncio.Task[None] | None) -> bool:
+    return task is None or task.done()

@@ -24,13 +24,14 @@ class Gate:
         self.endings = dict(known.endings)
         self.braked = known.braked
         self._accounts = dict(known.accounts)
+        self.unsounded = known.unsounded
         self.checked = known.checked
 
     def known(self) -> FleetState:
         """All of it, for another gate."""
         return FleetState(
             self.limits, list(self.asked.values()), dict(self.held), self._begun, self.jobs, self.endings, self.braked,
-            self._accounts, self.checked,
+            self._accounts, self.unsounded, self.checked,
         )  # fmt: skip
 
     def ask(self, ask: Ask) -> None:
@@ -45,7 +46,8 @@ class Gate:
 
     def over(self, over: Over, now: float) -> None:
         """A step has ended; what is known of its account by that is kept."""
-        ask = self.asked.pop(over.token, None) or self.held.pop(over.token, (None, 0))[0]
+        asked, (held, _) = self.asked.pop(over.token, None), self.held.pop(over.token, (None, 0))
+        ask = asked or held
         if ask is not None and ask.account and over.known:
             self._accounts[ask.account] = (0.0, now) if over.denied else (now, 0.0)
 
@@ -105,7 +107,7 @@ class Gate:
         self.endings[told.job] = now, told.state in BAD and (turned_before or not was_bad)
         if self.braked or not self._too_many(now):
             return False
-        self.braked = now
+        self.braked, self.unsounded = now, True
         return True
 
     def _too_many(self, now: float) -> bool:
@@ -119,7 +121,7 @@ class Gate:
 
     def resume(self) -> None:
         """Applies may begin again. What turned bad before counts no more."""
-        self.braked, self.endings = 0, {}
+        self.braked, self.endings, self.unsounded = 0, {}, False
 
     def configure(self, limits: Limits) -> None:
         """From now on these limits hold."""

@@ -1,4 +1,4 @@
-"""What the workflow of the limits knew, from its history: where that cannot be repeated, another begins with it.
+"""What the workflow of the limits knew, from its history: where it has ended, another begins with that.
 
 A history has each word that it was told, and each step that it let in, with their times. A gate that hears the same in
 the same order comes to the same, whatever the engine's tasks were.
@@ -7,7 +7,7 @@ the same order comes to the same, whatever the engine's tasks were.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType
@@ -22,14 +22,7 @@ T = TypeVar("T")
 _CONVERTER: Final = PayloadConverter.default
 
 
-class Retold(NamedTuple):
-    """What it knew; and whether applies stop since then, and nobody is known to have been told so."""
-
-    known: FleetState
-    alarm: bool
-
-
-def retold(events: Iterable[HistoryEvent]) -> Retold:
+def retold(events: Iterable[HistoryEvent]) -> FleetState:
     """What a workflow of the limits with this history, whole and in order, knew at its end.
 
     A signal that somebody sent by hand and that cannot be read is left out, as the SDK does.
@@ -39,13 +32,12 @@ def retold(events: Iterable[HistoryEvent]) -> Retold:
         act = _ACTS.get(event.event_type)
         if act is not None:
             act(story, event, event.event_time.ToNanoseconds() / 1e9)
-    return Retold(story.gate.known(), story.alarm)
+    return story.gate.known()
 
 
 class _Story:
     def __init__(self) -> None:
         self.gate = Gate(FleetState())
-        self.alarm = False
         self._told: dict[int, str] = {}
 
     def begun(self, event: HistoryEvent, at: float) -> None:  # noqa: ARG002  # each act is handed the time
@@ -63,19 +55,16 @@ class _Story:
             return
         take(*about)
 
-    def _words(self, at: float) -> dict[str, tuple[Any, Callable[..., None]]]:
+    def _words(self, at: float) -> dict[str, tuple[Any, Callable[..., object]]]:
         gate = self.gate
         return {
             "ask": (Ask, gate.ask),
             "over": (Over, lambda over: gate.over(over, at)),
-            "tell": (Told, lambda told: self._tell(told, at)),
+            "tell": (Told, lambda told: gate.tell(told, at)),
             "resume": (None, gate.resume),
             "configure": (Limits, gate.configure),
             "forget": (list[str], lambda jobs: gate.forget(set(jobs))),
         }
-
-    def _tell(self, told: Told, at: float) -> None:
-        self.alarm = self.gate.tell(told, at) or self.alarm
 
     def let_in(self, event: HistoryEvent, at: float) -> None:
         token = _read(event.signal_external_workflow_execution_initiated_event_attributes.input, str)
@@ -87,7 +76,7 @@ class _Story:
         self.gate.over(Over(self._told[number]), at)
 
     def alarmed(self, event: HistoryEvent, at: float) -> None:  # noqa: ARG002  # it has no other activity
-        self.alarm = False
+        self.gate.unsounded = False
 
 
 def _read(payloads: Payloads, kind: type[T]) -> T:

@@ -168,7 +168,8 @@ class FleetState:
 
     `held`: steps under way, and since when. `begun`: when steps of a source began lately. `endings`: when each job last
     ended, and whether it turned bad. `braked`: since when applies stop; 0: they do not. `accounts`: when a directory
-    took an account, and when it refused it; 0, where it did the other since.
+    took an account, and when it refused it; 0, where it did the other since. `unsounded`: nobody has been told yet that
+    applies stop.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -179,4 +180,5 @@ class FleetState:
     endings: dict[str, tuple[float, bool]] = field(default_factory=dict)
     braked: float = 0
     accounts: dict[str, tuple[float, float]] = field(default_factory=dict)
+    unsounded: bool = False
     checked: float = 0

@@ -8,14 +8,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import TemporalError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
+from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 from temporalio.workflow import NondeterminismError
@@ -36,6 +42,8 @@ from connector.settings.job import LoadedJob
 
 _KEEP: Final = 15.0
 """Seconds between two looks at the workflow that keeps the limits."""
+_STILL: Final = 60.0
+"""Seconds without an answer of the workflow of the limits, while the engine answers, after which it is ended."""
 SILENT: Final = 120.0
 """Seconds without an answer of the engine after which a worker is not ready."""
 
@@ -75,7 +83,7 @@ class FleetWorker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled, number, stop)
         with self._notices:
-            async with self._worker(), self._aside():
+            async with self._aside(), self._worker():  # the latter stops first
                 keeper = asyncio.create_task(self._keep())
                 await stop.wait()
                 keeper.cancel()
@@ -86,7 +94,7 @@ class FleetWorker:
             self._client,
             task_queue=self._task_queue,
             workflows=[Job, Tick, Fleet],
-            activities=[does.look, does.step],  # `look`: of runs that an earlier version began
+            activities=[does.step, does.look, does.withdraw],  # the last two: of runs that an earlier version began
             workflow_failure_exception_types=[NondeterminismError],  # else it would stand still until somebody ends it
             max_concurrent_activities=self._at_once,
             graceful_shutdown_timeout=timedelta(seconds=self._finish),
@@ -115,56 +123,66 @@ class FleetWorker:
     async def _keep(self) -> None:
         """See to it that the limits are kept, and look at how all jobs stand."""
         told = False
+        last, since = "", 0.0  # the run that has not answered, and since when
         while True:
+            run = ""
             try:
                 handle = await self._begun()
+                run = handle.run_id or ""
+                since = since if run == last else time.monotonic()
                 known = await handle.query(Fleet.known)
+                since = time.monotonic()
                 if not told and known.limits != self._limits:
                     await handle.signal(Fleet.configure, self._limits)
                 told = True
                 self._answered = time.monotonic()
                 self._measure(known)
+            except WorkflowQueryFailedError:
+                await self._end_limits(run, "their history cannot be repeated")
             except (RPCError, TemporalError) as fault:
                 log.warning("engine does not answer", reason=type(fault).__name__)
+                if run and time.monotonic() - since > _STILL:
+                    await self._end_limits(run, f"no answer for {_STILL:.0f} seconds")
+            last = run
             await asyncio.sleep(_KEEP)
 
     async def _begun(self) -> WorkflowHandle[Fleet, None]:
-        """The workflow of the limits. Where one has failed, another begins with what it knew.
-
-        Where one was ended by hand, what it knew is lost: then applies stop at first.
-        """
+        """The open workflow of the limits. Where the last one has ended, another begins with what it knew."""
         handle = self._client.get_workflow_handle_for(Fleet.run, FLEET)
-        known = FleetState(self._limits)
-        try:
+        found = await self._latest(handle)
+        if found is None or found.status is not WorkflowExecutionStatus.RUNNING:
+            known = FleetState(self._limits) if found is None else await self._known(found.run_id)
+            latest = await self._latest(handle)
+            if (latest and latest.run_id) == (found and found.run_id):  # else somebody else has begun one
+                with suppress(WorkflowAlreadyStartedError):
+                    await self._client.start_workflow(Fleet.run, known, id=FLEET, task_queue=self._task_queue)
             found = await handle.describe()
+        return self._client.get_workflow_handle_for(Fleet.run, FLEET, run_id=found.run_id)
+
+    async def _latest(self, handle: WorkflowHandle[Fleet, None]) -> WorkflowExecutionDescription | None:
+        """The last run of the workflow of the limits, if there is one."""
+        try:
+            return await handle.describe()
         except RPCError as fault:
             if fault.status is not RPCStatusCode.NOT_FOUND:
                 raise
-        else:
-            if found.status is WorkflowExecutionStatus.RUNNING:
-                return handle
-            if found.status is WorkflowExecutionStatus.FAILED:
-                known = await self._known(found.run_id)
-            else:
-                known = FleetState(self._limits, braked=time.time())
-                log.error("applies stop", reason="the workflow that keeps the limits was ended by hand")
-        await self._client.start_workflow(
-            Fleet.run, known, id=FLEET, task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )  # fmt: skip
-        return handle
+            return None
 
     async def _known(self, run: str) -> FleetState:
-        """What a run of the workflow of the limits knew that has failed.
+        """What a run of the workflow of the limits knew that has ended."""
+        log.warning("limits begin anew", reason="their workflow has ended")
+        ended = self._client.get_workflow_handle(FLEET, run_id=run)
+        return retold([event async for event in ended.fetch_history_events()])
+
+    async def _end_limits(self, run: str, why: str) -> None:
+        """End a run of the workflow of the limits that stands still. Another begins with all that it knew.
 
         A worker that is very late can leave a history that no other comes to, for the SDK is not always exact there.
+        Such a workflow fails, if it has a task at all, and if the SDK gets as far as that.
         """
-        log.warning("limits begin anew", reason="the history of their workflow cannot be repeated")
-        failed = self._client.get_workflow_handle(FLEET, run_id=run)
-        told = retold([event async for event in failed.fetch_history_events()])
-        if told.alarm:
-            await self._activities.alarm(told.known.endings)
-        return told.known
+        log.warning("limits stand still", reason=why)
+        with suppress(RPCError):
+            await self._client.get_workflow_handle(FLEET, run_id=run).terminate(reason=f"cec-connector: {why}")
 
     def _measure(self, known: FleetState) -> None:
         counts = Counter(each.state for each in known.jobs.values())

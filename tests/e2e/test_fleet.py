@@ -162,7 +162,7 @@ def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server
     names = [f"brake{number}" for number in range(6)]
     for name in names:
         fleet.add(name, server, limits={"update": 1} if name in names[:2] else {"update": "100%"})
-    fleet.work()
+    worker = fleet.work()
     for name in names[2:5]:
         fleet.fleet("run", f"{name}.yaml")
     for name in names[:2]:
@@ -172,6 +172,12 @@ def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server
     assert "fleet resume .\n" in said
     fleet.fleet("run", f"{names[5]}.yaml", "--no-wait")
     fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json", code=1).out)["waiting_to_begin"] == 1)
+    before = {name: each["state"] for name, each in fleet.status(code=1).items()}
+    limits = ("--namespace", fleet.namespace, "--workflow-id", "cec-connector/fleet/limits")
+    fleet.temporal.cli("workflow", "terminate", *limits)
+    fleet.until(lambda: "limits begin anew" in worker.log.read_text())
+    fleet.until(lambda: fleet.ask("status", ".").out.startswith("APPLIES HAVE STOPPED"))
+    assert {name: each["state"] for name, each in fleet.status(code=1).items()} == before
     assert numbers(server, names[5]) == []
     assert "begin again" in fleet.fleet("resume", ".").out
     fleet.settle(names[5], "in step")
