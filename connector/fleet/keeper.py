@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
@@ -61,12 +62,15 @@ class Fleet:
 
     async def _sound(self) -> None:
         """Have somebody told that applies stop, whatever becomes of that."""
+        braked = self._gate.braked
         with suppress(ActivityError):
             await workflow.execute_activity(
                 "alarm", self._gate.endings, task_queue=aside(workflow.info().task_queue),
-                start_to_close_timeout=timedelta(seconds=60), schedule_to_close_timeout=timedelta(hours=1),
+                start_to_close_timeout=timedelta(minutes=5), schedule_to_close_timeout=timedelta(hours=1),
+                retry_policy=RetryPolicy(maximum_attempts=3),
             )  # fmt: skip
-        self._gate.unsounded = False
+        if self._gate.braked == braked:
+            self._gate.unsounded = False
         self._news = True
 
     async def _let_in(self, ask: Ask) -> None:

@@ -49,11 +49,9 @@ class _Story:
         if take is None:
             return
         try:
-            about = () if kind is None else (_read(said.input, kind),)
+            take(*(() if kind is None else (_read(said.input, kind),)))
         except Exception as fault:  # noqa: BLE001  # converters raise whatever a payload leads to
             log.warning("signal not read", signal=said.signal_name, fault=type(fault).__name__)
-            return
-        take(*about)
 
     def _words(self, at: float) -> dict[str, tuple[Any, Callable[..., object]]]:
         gate = self.gate
@@ -81,6 +79,8 @@ class _Story:
 
 def _read(payloads: Payloads, kind: type[T]) -> T:
     (found,) = _CONVERTER.from_payloads(payloads.payloads, [kind])
+    if found is None:  # which it takes for a value of any kind
+        raise TypeError
     value: T = found
     return value
 

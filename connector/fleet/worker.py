@@ -19,9 +19,8 @@ from temporalio.client import (
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowHandle,
-    WorkflowQueryFailedError,
 )
-from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 from temporalio.workflow import NondeterminismError
@@ -42,8 +41,8 @@ from connector.settings.job import LoadedJob
 
 _KEEP: Final = 15.0
 """Seconds between two looks at the workflow that keeps the limits."""
-_STILL: Final = 60.0
-"""Seconds without an answer of the workflow of the limits, while the engine answers, after which it is ended."""
+_SILENT_LOOKS: Final = 3
+"""Looks in a row without an answer of the workflow of the limits, while the engine has it open; then it is ended."""
 SILENT: Final = 120.0
 """Seconds without an answer of the engine after which a worker is not ready."""
 
@@ -123,27 +122,24 @@ class FleetWorker:
     async def _keep(self) -> None:
         """See to it that the limits are kept, and look at how all jobs stand."""
         told = False
-        last, since = "", 0.0  # the run that has not answered, and since when
+        silent: list[str] = []  # the run that was asked in vain, as often as that was so
         while True:
             run = ""
             try:
                 handle = await self._begun()
                 run = handle.run_id or ""
-                since = since if run == last else time.monotonic()
                 known = await handle.query(Fleet.known)
-                since = time.monotonic()
+                silent = []
                 if not told and known.limits != self._limits:
                     await handle.signal(Fleet.configure, self._limits)
                 told = True
                 self._answered = time.monotonic()
                 self._measure(known)
-            except WorkflowQueryFailedError:
-                await self._end_limits(run, "their history cannot be repeated")
-            except (RPCError, TemporalError) as fault:
+            except Exception as fault:  # noqa: BLE001  # whatever a look comes to, another follows: without them the fleet stands still
                 log.warning("engine does not answer", reason=type(fault).__name__)
-                if run and time.monotonic() - since > _STILL:
-                    await self._end_limits(run, f"no answer for {_STILL:.0f} seconds")
-            last = run
+                silent = [*silent, run] if run and {*silent} <= {run} else []
+            if len(silent) >= _SILENT_LOOKS:
+                await self._end_limits(run)
             await asyncio.sleep(_KEEP)
 
     async def _begun(self) -> WorkflowHandle[Fleet, None]:
@@ -174,12 +170,13 @@ class FleetWorker:
         ended = self._client.get_workflow_handle(FLEET, run_id=run)
         return retold([event async for event in ended.fetch_history_events()])
 
-    async def _end_limits(self, run: str, why: str) -> None:
+    async def _end_limits(self, run: str) -> None:
         """End a run of the workflow of the limits that stands still. Another begins with all that it knew.
 
         A worker that is very late can leave a history that no other comes to, for the SDK is not always exact there.
         Such a workflow fails, if it has a task at all, and if the SDK gets as far as that.
         """
+        why = f"their workflow has not answered {_SILENT_LOOKS} times in a row"
         log.warning("limits stand still", reason=why)
         with suppress(RPCError):
             await self._client.get_workflow_handle(FLEET, run_id=run).terminate(reason=f"cec-connector: {why}")

@@ -117,6 +117,7 @@ def test_what_is_read_from_the_history_is_what_was_known(story: list[tuple[int, 
 def test_a_word_that_somebody_sent_by_hand_and_that_cannot_be_read_is_left_out() -> None:
     kept = Kept(FleetState(LIMITS))
     kept.say("tell", 7)
+    kept.say("over", None)
     kept.say("greet", "hello")
     kept.say("ask", Ask("a/1", "a", "plan"))
     kept.gate.ask(Ask("a/1", "a", "plan"))
