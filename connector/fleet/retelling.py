@@ -27,15 +27,15 @@ def retold(events: Iterable[HistoryEvent]) -> FleetState:
 
     A signal that somebody sent by hand and that cannot be read is left out, as the SDK does.
     """
-    story = _Story()
+    past = _Past()
     for event in events:
         act = _ACTS.get(event.event_type)
         if act is not None:
-            act(story, event, event.event_time.ToNanoseconds() / 1e9)
-    return story.gate.known()
+            act(past, event, event.event_time.ToNanoseconds() / 1e9)
+    return past.gate.known()
 
 
-class _Story:
+class _Past:
     def __init__(self) -> None:
         self.gate = Gate(FleetState())
         self._told: dict[int, str] = {}
@@ -85,10 +85,10 @@ def _read(payloads: Payloads, kind: type[T]) -> T:
     return value
 
 
-_ACTS: Final[dict[int, Callable[[_Story, HistoryEvent, float], None]]] = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _Story.begun,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _Story.heard,
-    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _Story.let_in,
-    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: _Story.gone,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _Story.alarmed,
+_ACTS: Final[dict[int, Callable[[_Past, HistoryEvent, float], None]]] = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _Past.begun,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _Past.heard,
+    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _Past.let_in,
+    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: _Past.gone,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _Past.alarmed,
 }
