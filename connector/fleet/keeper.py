@@ -69,8 +69,7 @@ class Fleet:
                 start_to_close_timeout=timedelta(minutes=5), schedule_to_close_timeout=timedelta(hours=1),
                 retry_policy=RetryPolicy(maximum_attempts=3),
             )  # fmt: skip
-        if self._gate.braked == braked:
-            self._gate.unsounded = False
+        self._gate.sounded(braked)
         self._news = True
 
     async def _let_in(self, ask: Ask) -> None:

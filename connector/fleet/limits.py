@@ -96,8 +96,8 @@ class Gate:
         times = [self._free_at(ask, now) for ask in self.asked.values()]
         return min((each for each in times if each > now), default=None)
 
-    def tell(self, told: Told, now: float) -> bool:
-        """A job's run has come to this; whether applies stop from now on, and did not before."""
+    def tell(self, told: Told, now: float) -> None:
+        """A job's run has come to this. If too many jobs turned bad, applies stop from now on."""
         before = self.jobs.get(told.job)
         good = now if told.state == "in step" else before.good if before is not None else 0
         since = before.since if before is not None and before.state == told.state else now
@@ -105,10 +105,13 @@ class Gate:
         was_bad = before is not None and before.state in BAD
         turned_before = self.endings.get(told.job, (0.0, False))[1]
         self.endings[told.job] = now, told.state in BAD and (turned_before or not was_bad)
-        if self.braked or not self._too_many(now):
-            return False
-        self.braked, self.unsounded = now, True
-        return True
+        if not self.braked and self._too_many(now):
+            self.braked, self.unsounded = now, True
+
+    def sounded(self, braked: float) -> None:
+        """Somebody has been told of the brake that was set at this time, or cannot be told."""
+        if self.braked == braked:
+            self.unsounded = False
 
     def _too_many(self, now: float) -> bool:
         """Whether too large a share of the jobs that ran lately, or are about to, turned bad."""

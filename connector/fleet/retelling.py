@@ -29,31 +29,46 @@ def retold(events: Iterable[HistoryEvent]) -> FleetState:
     """
     past = _Past()
     for event in events:
-        act = _ACTS.get(event.event_type)
-        if act is not None:
-            act(past, event, event.event_time.ToNanoseconds() / 1e9)
+        past.take(event, event.event_time.ToNanoseconds() / 1e9)
     return past.gate.known()
 
 
 class _Past:
     def __init__(self) -> None:
         self.gate = Gate(FleetState())
-        self._told: dict[int, str] = {}
+        self._tokens: dict[int, str] = {}
+        self._brakes: dict[int, float] = {}
 
-    def begun(self, event: HistoryEvent, at: float) -> None:  # noqa: ARG002  # each act is handed the time
-        self.gate = Gate(_read(event.workflow_execution_started_event_attributes.input, FleetState))
+    def take(self, event: HistoryEvent, at: float) -> None:
+        """An event, and its time. The only activity that the workflow has is the alarm."""
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                self.gate = Gate(_read(event.workflow_execution_started_event_attributes.input, FleetState))
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+                said = event.workflow_execution_signaled_event_attributes
+                self._hear(said.signal_name, said.input, at)
+            case EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED:
+                token = _read(event.signal_external_workflow_execution_initiated_event_attributes.input, str)
+                self._tokens[event.event_id] = token
+                self.gate.let_in(token, at)
+            case EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
+                failed = event.signal_external_workflow_execution_failed_event_attributes
+                self.gate.over(Over(self._tokens[failed.initiated_event_id]), at)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                self._brakes[event.event_id] = self.gate.braked
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                self.gate.sounded(self._brakes[event.activity_task_completed_event_attributes.scheduled_event_id])
 
-    def heard(self, event: HistoryEvent, at: float) -> None:
-        said = event.workflow_execution_signaled_event_attributes
-        kind, take = self._words(at).get(said.signal_name, (None, None))
+    def _hear(self, name: str, said: Payloads, at: float) -> None:
+        kind, take = self._words(at).get(name, (None, None))
         if take is None:
             return
         try:
-            take(*(() if kind is None else (_read(said.input, kind),)))
-        except Exception as fault:  # noqa: BLE001  # converters raise whatever a payload leads to
-            log.warning("signal not read", signal=said.signal_name, fault=type(fault).__name__)
+            take(*(() if kind is None else (_read(said, kind),)))
+        except Exception as fault:  # noqa: BLE001  # anybody may have sent anything, and the SDK, which drops it, names no kinds
+            log.warning("signal not read", signal=name, fault=type(fault).__name__)
 
-    def _words(self, at: float) -> dict[str, tuple[Any, Callable[..., object]]]:
+    def _words(self, at: float) -> dict[str, tuple[Any, Callable[..., None]]]:
         gate = self.gate
         return {
             "ask": (Ask, gate.ask),
@@ -64,18 +79,6 @@ class _Past:
             "forget": (list[str], lambda jobs: gate.forget(set(jobs))),
         }
 
-    def let_in(self, event: HistoryEvent, at: float) -> None:
-        token = _read(event.signal_external_workflow_execution_initiated_event_attributes.input, str)
-        self._told[event.event_id] = token
-        self.gate.let_in(token, at)
-
-    def gone(self, event: HistoryEvent, at: float) -> None:
-        number = event.signal_external_workflow_execution_failed_event_attributes.initiated_event_id
-        self.gate.over(Over(self._told[number]), at)
-
-    def alarmed(self, event: HistoryEvent, at: float) -> None:  # noqa: ARG002  # it has no other activity
-        self.gate.unsounded = False
-
 
 def _read(payloads: Payloads, kind: type[T]) -> T:
     (found,) = _CONVERTER.from_payloads(payloads.payloads, [kind])
@@ -83,12 +86,3 @@ def _read(payloads: Payloads, kind: type[T]) -> T:
         raise TypeError
     value: T = found
     return value
-
-
-_ACTS: Final[dict[int, Callable[[_Past, HistoryEvent, float], None]]] = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _Past.begun,
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _Past.heard,
-    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: _Past.let_in,
-    EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED: _Past.gone,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _Past.alarmed,
-}

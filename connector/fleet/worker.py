@@ -122,24 +122,25 @@ class FleetWorker:
     async def _keep(self) -> None:
         """See to it that the limits are kept, and look at how all jobs stand."""
         told = False
-        silent: list[str] = []  # the run that was asked in vain, as often as that was so
+        last, in_vain = "", 0  # the run that was asked, and how often in a row it did not answer
         while True:
             run = ""
             try:
                 handle = await self._begun()
                 run = handle.run_id or ""
                 known = await handle.query(Fleet.known)
-                silent = []
+                in_vain = 0
                 if not told and known.limits != self._limits:
                     await handle.signal(Fleet.configure, self._limits)
                 told = True
                 self._answered = time.monotonic()
                 self._measure(known)
-            except Exception as fault:  # noqa: BLE001  # whatever a look comes to, another follows: without them the fleet stands still
-                log.warning("engine does not answer", reason=type(fault).__name__)
-                silent = [*silent, run] if run and {*silent} <= {run} else []
-            if len(silent) >= _SILENT_LOOKS:
+            except Exception as fault:  # noqa: BLE001  # nobody waits for this task: if one kind of fault ended it, no worker would keep the limits any more
+                log.warning(f"{'limits do' if run else 'engine does'} not answer", reason=type(fault).__name__)
+                in_vain = in_vain + 1 if run == last else 1
+            if run and in_vain >= _SILENT_LOOKS:
                 await self._end_limits(run)
+            last = run
             await asyncio.sleep(_KEEP)
 
     async def _begun(self) -> WorkflowHandle[Fleet, None]:

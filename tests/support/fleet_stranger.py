@@ -8,10 +8,8 @@ As a worker that is very late can leave them, or one of another release. It work
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from temporalio import workflow
@@ -19,7 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from connector.fleet.workflows import Tick
-from tests.support.warm import PROJECT
+from tests.support.side_process import working
 
 SECONDS = 2
 """After each of which somebody has to go on with its histories."""
@@ -40,15 +38,9 @@ class StrangeFleet:
         await workflow.sleep(3600)  # so long nobody has a task of it, and it cannot fail by itself
 
 
-@contextmanager
-def stranger(address: str, namespace: str) -> Iterator[None]:
+def stranger(address: str, namespace: str) -> AbstractContextManager[None]:
     """Such a process."""
-    command = [sys.executable, "-m", "tests.support.fleet_stranger", address, namespace]
-    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.kill()
+    return working("tests.support.fleet_stranger", address, namespace)
 
 
 async def main(address: str, namespace: str) -> None:

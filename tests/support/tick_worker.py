@@ -6,18 +6,15 @@ It runs until it is killed, and goes on when the server comes back.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-PROJECT = Path(__file__).parents[2]
+from tests.support.side_process import working
 
 
 @workflow.defn(name="Tick")
@@ -29,15 +26,9 @@ class Tick:
         pass
 
 
-@contextmanager
-def ticking(address: str, namespace: str, queue: str = "cec-connector") -> Iterator[None]:
+def ticking(address: str, namespace: str, queue: str = "cec-connector") -> AbstractContextManager[None]:
     """Such a process."""
-    command = [sys.executable, "-m", "tests.support.tick_worker", address, namespace, queue]
-    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.kill()
+    return working("tests.support.tick_worker", address, namespace, queue)
 
 
 async def main(address: str, namespace: str, queue: str) -> None:

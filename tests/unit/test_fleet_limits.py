@@ -18,6 +18,13 @@ def apply(job: str, server: str = "s1", attempt: int = 1) -> Ask:
     return Ask(f"{job}/{attempt}", job, "apply", "", server)
 
 
+def stops(limits: Gate, told: Told, now: float) -> bool:
+    """Whether applies stop for what a gate is told, and did not before."""
+    before = limits.unsounded
+    limits.tell(told, now)
+    return limits.unsounded and not before
+
+
 def tokens(asks: list[Ask]) -> list[str]:
     return [ask.token for ask in asks]
 
@@ -73,28 +80,28 @@ def told(job: str, state: State) -> Told:
 def test_the_brake_stops_applies_until_somebody_says_so() -> None:
     limits = gate(applies=9, per_server=9)
     for job in "abc":
-        assert not limits.tell(told(job, "in step"), NOW)
-    assert not limits.tell(told("d", "failing"), NOW)
-    assert not limits.tell(told("e", "in step"), NOW), "one of five is not more than a quarter"
-    assert limits.tell(told("e", "refused"), NOW + 1), "two of five are"
-    assert not limits.tell(told("c", "in part"), NOW + 2), "which is told once"
+        assert not stops(limits, told(job, "in step"), NOW)
+    assert not stops(limits, told("d", "failing"), NOW)
+    assert not stops(limits, told("e", "in step"), NOW), "one of five is not more than a quarter"
+    assert stops(limits, told("e", "refused"), NOW + 1), "two of five are"
+    assert not stops(limits, told("c", "in part"), NOW + 2), "which is told once"
     limits.ask(apply("a"))
     limits.ask(Ask("b/1", "b", "plan"))
     assert tokens(limits.grant(NOW + 3)) == ["b/1"]
     limits.resume()
     assert tokens(limits.grant(NOW + 4)) == ["a/1"]
-    assert not limits.tell(told("d", "failing"), NOW + 5), "what was before counts no more"
+    assert not stops(limits, told("d", "failing"), NOW + 5), "what was before counts no more"
 
 
 def test_the_brake_counts_the_last_hour_and_five_jobs_at_least() -> None:
     limits = gate(brake=Brake(share=0.25, least=5, seconds=3600))
     for job in "abcd":
-        assert not limits.tell(told(job, "failing"), NOW)
-    assert not limits.tell(told("e", "in step"), NOW + 3600), "those of an hour ago count no more"
+        assert not stops(limits, told(job, "failing"), NOW)
+    assert not stops(limits, told("e", "in step"), NOW + 3600), "those of an hour ago count no more"
     for job in "fgh":
         limits.tell(told(job, "in step"), NOW + 3600)
-    assert not limits.tell(told("i", "failing"), NOW + 3600), "one of five"
-    assert limits.tell(told("j", "failing"), NOW + 3600), "two of six"
+    assert not stops(limits, told("i", "failing"), NOW + 3600), "one of five"
+    assert stops(limits, told("j", "failing"), NOW + 3600), "two of six"
 
 
 def test_jobs_that_stay_bad_and_those_that_are_about_to_run_do_not_trip_the_brake() -> None:
@@ -103,11 +110,11 @@ def test_jobs_that_stay_bad_and_those_that_are_about_to_run_do_not_trip_the_brak
         limits.tell(told(job, "failing"), NOW)
     limits.resume()
     for job in "abcde":
-        assert not limits.tell(told(job, "failing" if job in "abc" else "in step"), NOW + 10), "these were bad before"
+        assert not stops(limits, told(job, "failing" if job in "abc" else "in step"), NOW + 10), "these were bad before"
     for number in range(20):
         limits.ask(apply(f"job{number}"))
-    assert not limits.tell(told("f", "failing"), NOW + 20)
-    assert not limits.tell(told("g", "refused"), NOW + 20), "two of twenty-seven, of which twenty have not ended yet"
+    assert not stops(limits, told("f", "failing"), NOW + 20)
+    assert not stops(limits, told("g", "refused"), NOW + 20), "two of twenty-seven, of which twenty have not ended yet"
 
 
 def test_an_account_that_a_directory_refused_is_tried_by_one_step_and_after_a_rest() -> None:

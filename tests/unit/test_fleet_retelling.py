@@ -25,6 +25,7 @@ class Kept:
         self.gate = Gate(known)
         self.now = float(NOW)
         self.events: list[HistoryEvent] = []
+        self._alarms: list[tuple[int, float]] = []
         self._note("STARTED").workflow_execution_started_event_attributes.input.payloads.extend(_payloads(known))
 
     def say(self, name: str, *about: Any) -> None:
@@ -44,9 +45,16 @@ class Kept:
                 failed.initiated_event_id = event.event_id
                 self.gate.over(Over(ask.token), self.now)
 
-    def alarmed(self) -> None:
-        self.gate.unsounded = False
-        self._note("ACTIVITY")
+    def sound(self) -> None:
+        """Begin to tell somebody that applies stop; the last such task may still be under way."""
+        self._alarms.append((self._note("ACTIVITY_SCHEDULED").event_id, self.gate.braked))
+
+    def sounded(self) -> None:
+        """Whom the last such task was for has been told, if there is one."""
+        if self._alarms:
+            number, braked = self._alarms.pop()
+            self._note("ACTIVITY_COMPLETED").activity_task_completed_event_attributes.scheduled_event_id = number
+            self.gate.sounded(braked)
 
     def _note(self, kind: str) -> HistoryEvent:
         event = HistoryEvent(event_id=len(self.events) + 1, event_type=_KINDS[kind])
@@ -60,7 +68,8 @@ _KINDS = {
     "SIGNALED": EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
     "SIGNAL_EXTERNAL_INITIATED": EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED,
     "SIGNAL_EXTERNAL_FAILED": EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
-    "ACTIVITY": EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+    "ACTIVITY_SCHEDULED": EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+    "ACTIVITY_COMPLETED": EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
 }
 
 
@@ -88,7 +97,8 @@ acts = st.one_of(
     st.builds(lambda job: ("forget", [job]), jobs),
     st.just(("configure", replace(LIMITS, applies=1))),
     st.just(("resume",)),
-    st.just(("alarmed",)),
+    st.just(("sound",)),
+    st.just(("sounded",)),
     st.builds(lambda gone: ("grant", gone), st.booleans()),
 )  # fmt: skip
 
@@ -101,8 +111,8 @@ def test_what_is_read_from_the_history_is_what_was_known(story: list[tuple[int, 
         kept.now += seconds
         if name == "grant":
             kept.grant(gone=about[0])
-        elif name == "alarmed":
-            kept.alarmed()
+        elif name in ("sound", "sounded"):
+            getattr(kept, name)()
         else:
             kept.say(name, *about)
             if name == "forget":
