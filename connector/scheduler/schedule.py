@@ -7,8 +7,9 @@ missed, because nothing ran or another run took long, are caught up by one run, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+import heapq
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -22,8 +23,8 @@ FIRST_PAUSE: Final = 10.0
 LONGEST_PAUSE: Final = 300.0
 """Seconds before a run that failed is tried again: they double from the one to the other."""
 MOMENT: Final = timedelta(microseconds=1)
-_AMBIGUOUS: Final = timedelta(hours=3)
-"""More than any clock was ever set back by for summer time."""
+_DAY: Final = timedelta(days=1)
+"""No clock was ever set back by more."""
 
 
 class Every(Struct, frozen=True):
@@ -43,8 +44,10 @@ class Every(Struct, frozen=True):
 class Cron(Struct, frozen=True):
     """A tick wherever a cron expression matches the clock on the wall of a zone (an IANA name).
 
-    As Debian's cron has it: a time that is left out when clocks go forward comes as soon as they have, one that comes
-    twice when they go back counts once; an hour that is `*` is every hour that passes.
+    Without `*` in the hour, a time that is left out when clocks go forward comes as soon as they have, and one that
+    comes twice when they go back counts once. With it, every time that passes counts, and no other.
+
+    cronsim is asked for times on the wall alone: of clock changes it has Debian's rule, which also asks the minute.
     """
 
     expression: str
@@ -55,23 +58,45 @@ class Cron(Struct, frozen=True):
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`."""
-        # backwards cronsim is not sure of the doubled hour, so this is only about where to look
-        about = next(CronSim(self.expression, now.astimezone(ZoneInfo(self.zone)), reverse=True)).astimezone(UTC)
+        backwards = self._moments(CronSim(self.expression, self._on_the_wall(now), reverse=True))
+        # a time that comes twice may have come again since, or a later one before it
+        about = max(since, next(backwards) - MOMENT)
         latest = None
-        for tick in takewhile(lambda tick: tick <= now, self._ticks(max(since, about - _AMBIGUOUS))):
+        for tick in takewhile(lambda tick: tick <= now, self._ticks(about)):
             latest = tick
         return latest
 
-    def _ticks(self, since: datetime) -> Iterator[datetime]:
-        """All ticks after this time. Where clocks were changed a short while ago, cronsim is started before that.
+    @property
+    def _is_any_hour(self) -> bool:
+        return "*" in self.expression.split()[-4]
 
-        At noon of the day before: no clock is ever changed at noon.
-        """
-        wall = since.astimezone(ZoneInfo(self.zone))
-        noon = datetime.combine(wall.date() - timedelta(days=1), time(12), wall.tzinfo)
-        for tick in CronSim(self.expression, wall if wall.utcoffset() == noon.utcoffset() else noon):
-            if tick.astimezone(UTC) > since:
-                yield tick.astimezone(UTC)
+    def _on_the_wall(self, moment: datetime) -> datetime:
+        return moment.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
+
+    def _ticks(self, since: datetime) -> Iterator[datetime]:
+        """All ticks after this time, in order."""
+        # where clocks are set back within a day, the times that will come again are tried as well
+        wall = min(self._on_the_wall(since), self._on_the_wall(since + _DAY) - _DAY)
+        folds = (0, 1) if self._is_any_hour else (0,)
+        for tick in heapq.merge(*(self._moments(CronSim(self.expression, wall), fold) for fold in folds)):
+            if tick > since:
+                yield tick
+                since = tick
+
+    def _moments(self, walls: Iterable[datetime], fold: int = 0) -> Iterator[datetime]:
+        """When the wall shows these times, in UTC. `fold`: 1 for the second time, where it shows one twice."""
+        for wall in walls:
+            moment = self._moment(wall, fold)
+            if self._on_the_wall(moment) == wall:
+                yield moment
+            elif not self._is_any_hour:
+                shown = wall.replace(second=0)
+                while self._on_the_wall(self._moment(shown, fold)) != shown:
+                    shown += timedelta(minutes=1)
+                yield self._moment(shown, fold)
+
+    def _moment(self, wall: datetime, fold: int) -> datetime:
+        return wall.replace(tzinfo=ZoneInfo(self.zone), fold=fold).astimezone(UTC)
 
 
 class Timetable(Struct, frozen=True):
