@@ -26,7 +26,9 @@ directory:
   base: ou=people,dc=example,dc=org
   filter: (objectClass=inetOrgPerson)
 mapping: mapping.yaml
-limits: {{update: 100%}}           # a first run changes everybody; lower it to 20% once the directory is in step
+# A first run changes everybody; lower `update` to 20% once the directory is in step. `clear` keeps its default:
+# a plan that empties more than 10 users, or a fifth of those that hold an attribute, is refused.
+limits: {{update: 100%}}
 pins: pins.csv
 exclude: exclude.csv
 """

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Description, Owned, Plan, Problem, Refusal, Summary
 from connector.reconcile import equality, problem_kinds
+from connector.reconcile.checks.limits import sets_value, takes_value
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
@@ -110,11 +111,9 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
     for change in changes:
         sets = clears = secrets = False
         for each in change.attributes:
-            if each.new and (change.agent is not None or any(value not in each.old for value in each.new)):
-                sets = True
-                secrets = secrets or each.secret
-            elif each.old or each.secret:
-                clears = True
+            sets = sets or sets_value(change, each)
+            secrets = secrets or (each.secret and sets_value(change, each))
+            clears = clears or takes_value(change, each)
         found["update"] += sets
         found["clear"] += clears
         found["secret"] += secrets

@@ -6,6 +6,7 @@ the directory has against the changes, and for who holds single-holder values.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -315,16 +316,28 @@ class PlanBuilder:
                 "account the right to read objectClass"
             )
         summary = self._summary(verdicts, left_out, changes)
-        ours = {ref.id for ref, _ in memory.owned()} - memory.lapsed() if summary.clear else set()
-        owned = len(ours.union(each.user.id for each in self._stale))
+        owned, holders = self._holders() if summary.clear else (0, {})
         holding = (self._differ.holds_most(self._tenant.agents[each.agent], each.draft) for each in verdicts.matched)
         lost = sum(holding) if changes and memory.blank() else None  # what nobody can see counts as held
-        whole = Whole(summary.matched, owned, memory.last_good(), lost, self._tenant.beside)
+        whole = Whole(summary.matched, owned, memory.last_good(), lost, self._tenant.beside, holders)
         refused = (*refused, *refusals(brief.limits, summary, whole, changes, some=some))
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions,
             beside={(draft.user.id, name) for draft in self._drafts for name in draft.shows}, taken=self.unique.taken(),
         )  # fmt: skip
+
+    def _holders(self) -> tuple[int, Mapping[str, int]]:
+        """How many users hold a value of this job: in any attribute, and by attribute in small letters."""
+        lapsed, users = self._brief.memory.lapsed(), set[str]()
+        holders: Counter[str] = Counter()
+        for ref, owned in self._brief.memory.owned():
+            if ref.id not in lapsed:
+                users.add(ref.id)
+                holders.update(name.lower() for name, each in owned.items() if not each.restored)
+        for stale in self._stale:
+            users.add(stale.user.id)
+            holders.update({name.lower() for name in stale.names} - {name.lower() for name in stale.owned})
+        return len(users), holders
 
     def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:
         matched = len(verdicts.matched)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.errors import UnapprovedError, UsageError
 from connector.model import APPROVED, Approval, Plan, Refusal
-from connector.reconcile.checks.limits import APPROVAL
+from connector.reconcile.checks.limits import APPROVAL, CLEAR_USERS
 from connector.reconcile.digests import digest_of_plan
 from connector.reconcile.overview.affected import effects
 from connector.runtime import clock
@@ -63,8 +63,8 @@ def unapproved(context: Approving, plan: Plan, directory: str) -> str:
     free, kinds = context.approvers.free, Counter[str]()
     for change in plan.changes:
         kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
-    beyond = []
-    for name, limit in (("update", free.update), ("clear", free.clear), ("secret", free.secret or free.update)):
+    beyond, clear = [], free.clear or CLEAR_USERS
+    for name, limit in (("update", free.update), ("clear", clear), ("secret", free.secret or free.update)):
         whole = (
             _owned(context.state, plan.job, directory) if name == "clear" and limit.percent else plan.summary.matched
         )

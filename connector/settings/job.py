@@ -53,7 +53,13 @@ class Limits(Strict, frozen=True, kw_only=True):
     """
 
     update: Annotated[UserLimit, Field(description="Most users with an attribute to set.")] = Limit.parse("20%")
-    clear: Annotated[UserLimit, Field(description="Most users with an attribute to empty.")] = Limit.parse("10")
+    clear: Annotated[
+        UserLimit | None,
+        Field(
+            description="Most users with an attribute to empty. Default: 10 users, and of each attribute 20 % of those "
+            "that hold a value of the job there, at least 1."
+        ),
+    ] = None
     secret: Annotated[UserLimit | None, Field(description="Most users with a secret to set. Default: as update.")] = (
         None
     )

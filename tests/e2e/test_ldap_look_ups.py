@@ -105,6 +105,7 @@ def test_an_attribute_without_an_equality_rule_is_scanned_or_refused_by_name(tmp
         assert len(job.apply()) == len(UIDS)
         assert job.problems() == []
         reading(job, "auto", UIDS[:4])
+        configure(job.folder / "job.yaml", limits={"clear": 2})
         assert {uid: each["outcome"] for uid, each in job.apply().items()} == {"user4": "written", "user5": "written"}
         assert held(server, "user5", "employeeNumber") == []
         assert held(server, "user0", "employeeNumber") == ["1000"]

@@ -87,7 +87,7 @@ def test_plan_apply_plan_runs_undo_and_release(job: PostgresJob) -> None:
 
 def test_what_nobody_claims_any_more_is_found_and_cleared(job: PostgresJob) -> None:
     job.run("apply")
-    job.configure(limits={"agents_drop": "100%"})
+    job.configure(limits={"agents_drop": "100%", "clear": 2})
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: clear\n")
     job.agents([agent(number) for number in (1, 2, 3)])
     job.run("apply")

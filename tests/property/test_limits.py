@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
-from connector.reconcile.checks.limits import Limit, Limits, Pace
+from connector.reconcile.checks.limits import CLEAR_SHARE, CLEAR_USERS, Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.sync import Run, apply_run, dry_run
@@ -96,8 +96,11 @@ def test_where_a_job_says_nothing_holds_what_its_documentation_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "job-file.md").read_text("utf-8")
     said = dict(re.findall(r"^\| `(\w+)` \|.*\| (?:`(.*)`|as `update`|none) \|$", page, re.MULTILINE))
     limits, pace = Limits(), Pace()
-    for name in ("update", "clear", "agents_drop", "matched_drop", "state"):
+    for name in ("update", "agents_drop", "matched_drop", "state"):
         assert getattr(limits, name) == Limit.parse(said[name]), name
+    assert (limits.clear, CLEAR_USERS, str(CLEAR_SHARE)) == (None, Limit(10), "20%")
+    assert "at most 10 users" in page
+    assert "at most 20 % of the users" in page
     assert (said["secret"], limits.secret) == ("", None)
     assert (str(list(pace.ramp)), str(pace.max_failures)) == (said["ramp"], said["max_failures"])
 
@@ -169,6 +172,37 @@ def test_what_is_emptied_is_limited_by_number_or_by_share_of_the_users_that_hold
     of.tenant = Tenant([agent(0), agent(1), *lines[2:]])
     of.limits = replace(NO_LIMITS, clear=limit)
     assert refused(of) == expected
+
+
+@pytest.mark.parametrize(
+    ("users", "losing", "expected"),
+    [
+        (1, 1, []), (4, 1, []), (9, 1, []), (9, 2, [("clear", 1, 2)]), (10, 2, []), (10, 3, [("clear", 2, 3)]),
+        (14, 3, [("clear", 2, 3)]), (15, 3, []), (49, 10, [("clear", 9, 10)]), (50, 10, []),
+        (60, 11, [("clear", 10, 11)]),
+    ],
+)  # fmt: skip
+def test_where_a_job_says_nothing_the_lower_of_ten_and_of_a_fifth_of_the_holders_limits_what_is_emptied(
+    users: int, losing: int, expected: list[tuple[str, int, int]]
+) -> None:
+    lines = [agent(number, f"7{number}") for number in range(users)]
+    of = world(*lines, *map(agent, range(users, 70)), users=70)
+    apply(of)
+    of.limits = replace(NO_LIMITS, clear=None)
+    of.tenant = Tenant([*map(agent, range(losing)), *lines[losing:], *map(agent, range(users, 70))])
+    assert refused(of) == expected
+
+
+def test_each_attribute_has_a_fifth_of_its_own() -> None:
+    """Ten have a line, five of them a password too: two lines and one password are not too many together."""
+    lines = [agent(number, f"7{number}", "word" if number >= 5 else None) for number in range(10)]
+    of = world(*lines)
+    apply(of)
+    of.limits = replace(NO_LIMITS, clear=None)
+    of.tenant = Tenant([agent(0), agent(1), *lines[2:9], agent(9, "79")])
+    assert (counts(of), refused(of)) == ((0, 3, 0), [])
+    of.tenant = Tenant([agent(0), agent(1), *lines[2:8], agent(8, "78"), agent(9, "79")])
+    assert (counts(of), refused(of)) == ((0, 4, 0), [("clear", 1, 2)])
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,7 @@ def test_limits_that_were_lowered_since_refuse_the_reviewed_plan_by_its_own_numb
     """Ten users were matched, and are six now, so that half of them is less; and there is more to be changed now."""
     one = change(1, AttributeChange("a", (), ("1",)))
     reviewed = replace(plan(one), summary=Summary(matched=10, update=5, clear=2, secret=1))
+    assert limits.clear is not None
     numbers = {"update": (limits.update.of(6), 7), "clear": (limits.clear.of(6), 3), "secret": (0, 2)}
     now = [Refusal(name, *said, "") for name, said in numbers.items()] + [Refusal("attributes.a", 0, 2, "")]
     fresh = replace(plan(refusals=now), summary=Summary(matched=6))

@@ -127,7 +127,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
     job = loaded(folder, SOURCE + DIRECTORY + MAPPING).job
     limits = job.limits
     named = (limits.update, limits.clear, limits.secret, limits.agents_drop, limits.matched_drop)
-    assert [str(one) for one in named] == ["20%", "10", "None", "10%", "10%"]
+    assert [str(one) for one in named] == ["20%", "None", "None", "10%", "10%"]
     assert (job.key, job.pins, job.exclude) == (None, None, None)
 
 

@@ -62,9 +62,9 @@ def test_defaults_are_written_as_a_file_would() -> None:
     whole = schema("job")
     limits = whole["$defs"]["Limits"]["properties"]
     named = ("update", "clear", "secret", "agents_drop", "matched_drop")
-    assert [limits[name]["default"] for name in named] == ["20%", 10, None, "10%", "10%"]
+    assert [limits[name]["default"] for name in named] == ["20%", None, None, "10%", "10%"]
     assert whole["properties"]["limits"]["default"] == {
-        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "matched_drop": "10%", "attributes": {},
+        "update": "20%", "clear": None, "secret": None, "agents_drop": "10%", "matched_drop": "10%", "attributes": {},
         "state": "50%",
     }  # fmt: skip
     assert whole["properties"]["state"]["default"] == "sqlite:///state.db"

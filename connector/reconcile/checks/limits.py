@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Change, LastGood, Refusal, Summary
+from connector.model import AttributeChange, Change, LastGood, Refusal, Summary
 
 MATCHED_DROP: Final = "matched_drop"
 LOST_STATE: Final = "state"
@@ -20,7 +20,8 @@ APPROVAL: Final = "approval"
 """What an apply may change without approval, where a job has approvers. Only an apply refuses by it."""
 OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
 """Limits of what was read, whatever it would change."""
-LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, APPROVAL, "update", "clear", "secret")
+CLEAR: Final = "clear"
+LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, APPROVAL, "update", CLEAR, "secret")
 """What a refusal may be by, but for limits of single attributes."""
 
 
@@ -48,14 +49,22 @@ class Limit(Struct, frozen=True):
         return f"{self.number}%" if self.percent else str(self.number)
 
 
+CLEAR_USERS: Final = Limit(10)
+CLEAR_SHARE: Final = Limit(20, percent=True)
+"""Where a job does not say `clear`, both hold: so many users, and of each attribute a share of those that hold a value
+of the job there. One user may always be emptied."""
+
+
 class Limits(Struct, frozen=True):
     """The limits of one job. `secret` None: as `update`. `attributes`: how many users may have this one changed.
+
+    `clear` None: `CLEAR_USERS` and `CLEAR_SHARE`.
 
     `state`: how many users may be in step already where no earlier apply is known.
     """
 
     update: Limit = Limit(20, percent=True)
-    clear: Limit = Limit(10)
+    clear: Limit | None = None
     secret: Limit | None = None
     agents_drop: Limit = Limit(10, percent=True)
     matched_drop: Limit = Limit(10, percent=True)
@@ -79,6 +88,7 @@ class Whole(Struct, frozen=True):
 
     `holding`: of the matched users, how many hold most of what would be written; None: earlier applies tell of that.
     `beside`: how many agents of the source are not the job's.
+    `holders`: by attribute in small letters, how many users hold a value of the job there; None: no share is judged.
     """
 
     matched: int
@@ -86,6 +96,7 @@ class Whole(Struct, frozen=True):
     last: LastGood | None = None
     holding: int | None = None
     beside: int = 0
+    holders: Mapping[str, int] | None = None
 
 
 def refusals(
@@ -141,21 +152,60 @@ def _agents(number: int) -> str:
     return f"{number} {'agent' if number == 1 else 'agents'}"
 
 
+def sets_value(change: Change, each: AttributeChange) -> bool:
+    """Whether a change of an attribute sets a value. A leaver that keeps values of others is set none."""
+    return bool(each.new) and (change.agent is not None or any(value not in each.old for value in each.new))
+
+
+def takes_value(change: Change, each: AttributeChange) -> bool:
+    """Whether a change of an attribute takes values away and sets none."""
+    return not sets_value(change, each) and bool(each.old or each.secret)
+
+
 def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
+    yield from _beyond("update", limits.update, summary.update, whole.matched, "set an attribute")
+    if limits.clear is None:
+        yield from _cleared_beyond_default(summary.clear, whole.holders, changes)
+    else:
+        yield from _beyond(CLEAR, limits.clear, summary.clear, whole.owned, "empty an attribute")
+    yield from _beyond("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret")
     limited = changes if limits.attributes else ()
     users = Counter(each.name for change in limited for each in change.attributes)
-    for name, limit, planned, of, what in (
-        ("update", limits.update, summary.update, whole.matched, "set an attribute"),
-        ("clear", limits.clear, summary.clear, whole.owned, "empty an attribute"),
-        ("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret"),
-        *(
-            (f"attributes.{name}", limit, users[name], whole.matched, f"change {name}")
-            for name, limit in limits.attributes.items()
-        ),
-    ):
-        allowed = limit.of(of)
-        if planned > allowed:
-            share, verb = f" ({limit} of {of})" if limit.percent else "", "is" if allowed == 1 else "are"
-            why = f"it would {what} of {planned} {'user' if planned == 1 else 'users'}; {allowed} {verb} allowed{share}"
-            yield Refusal(name, allowed, planned, why)
+    for name, limit in limits.attributes.items():
+        yield from _beyond(f"attributes.{name}", limit, users[name], whole.matched, f"change {name}")
+
+
+def _beyond(name: str, limit: Limit, planned: int, of: int, what: str) -> Iterator[Refusal]:
+    allowed = limit.of(of)
+    if planned > allowed:
+        share = f" ({limit} of {of})" if limit.percent else ""
+        yield Refusal(name, allowed, planned, f"it would {what} of {_users(planned)}; {_are(allowed)} allowed{share}")
+
+
+def _cleared_beyond_default(
+    planned: int, holders: Mapping[str, int] | None, changes: Sequence[Change]
+) -> Iterator[Refusal]:
+    """The refusal by the default of `clear`: of the number and the shares of attributes, by the lowest."""
+    allowed = CLEAR_USERS.number
+    why = f"it would empty an attribute of {_users(planned)}; by default {_are(allowed)} allowed"
+    found = [Refusal(CLEAR, allowed, planned, why)] if planned > allowed else []
+    emptied: Counter[str] = Counter()
+    for change in changes if holders is not None else ():
+        emptied.update(each.name for each in change.attributes if takes_value(change, each))
+    for name, users in emptied.items():
+        whole = (holders or {}).get(name.lower(), 0)
+        allowed = max(1, CLEAR_SHARE.of(whole))
+        if users > allowed:
+            of = "the one user that holds" if whole == 1 else f"the {whole} users that hold"
+            why = f"it would empty {name} of {_users(users)}; by default {_are(allowed)} allowed "
+            found.append(Refusal(CLEAR, allowed, users, f"{why}({CLEAR_SHARE} of {of} a value of this job there)"))
+    yield from sorted(found, key=lambda each: (each.allowed, -each.planned))[:1]
+
+
+def _users(number: int) -> str:
+    return f"{number} {'user' if number == 1 else 'users'}"
+
+
+def _are(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'}"
