@@ -84,7 +84,7 @@ def apply_run(
 ) -> Run:
     """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
 
-    `accept` is the digest of a refused plan that is accepted; `reviewed` a plan of which no more than it says is
+    `accept` is the digest of the one plan that may be written; `reviewed` a plan of which no more than it says is
     written: one that was saved, perhaps `signed`, or one that somebody has just been `asked` about. `before` and `by`:
     as of a dry run.
     """
@@ -111,6 +111,7 @@ def apply_run(
             return ended(_refused(context, shown(context, planned.plan, show), some=bool(only)))
         else:
             work = _held_to(context, reviewed, planned.plan, planned.only)
+            accept = _of_reviewed(accept, reviewed, planned.plan)
         found = _found(context, planned.plan, description, some=bool(only))
         work = replace(work, again=settled.again(work.changes), settled=settled, found=found, some=bool(only))
         run = _carry_out(context, work, show, accept, stop or Stop())
@@ -142,7 +143,8 @@ def apply_undo(
         settled = Recovery(context, description).settle()
         fresh = undo_plan(context)
         if reviewed and any(fresh_refusals(reviewed, fresh, context.limits)) and accept != fresh.digest:
-            return ended(shown(context, fresh, show))
+            return ended(_refused(context, shown(context, fresh, show), some=True))
+        accept = _of_reviewed(accept, reviewed, fresh) if reviewed else accept
         plan = reviewed or refused_unapproved(context, fresh, description.identity)
         held = context.state.held(context.job)
         if plan.changes and plan.is_permitted(lifted(plan, accept)):
@@ -161,7 +163,12 @@ def apply_undo(
 def _refused(context: Context, run: Run, *, some: bool) -> Run:
     """A refused plan was shown: an attempt, which can be compared with."""
     keep(context, context.state.attempts.refused(run.plan), run.plan, some=some)
-    return run
+    return replace(run, refused=True)
+
+
+def _of_reviewed(accept: str | None, reviewed: Plan, fresh: Plan) -> str | None:
+    """The digest that accepts a reviewed plan. That of the fresh plan accepts every refusal that is left."""
+    return reviewed.digest if accept == fresh.digest else accept
 
 
 def _found(context: ApplyContext, plan: Plan, description: Description, *, some: bool) -> LastGood:

@@ -53,7 +53,7 @@ accept_option = click.option(
     "--accept",
     metavar="DIGEST",
     callback=_digest,
-    help="Accept the refused plan that has this digest.",
+    help="Apply the plan that has this digest, also if it is refused; no other is written.",
 )
 
 
@@ -130,8 +130,7 @@ class Shower:
             if self._reports or self._save is not None:
                 self._write(plan, outcomes)
         if outcomes is None and self.accept not in (None, plan.digest):
-            then = "Review this plan" if plan.refusals else "No limit refuses this plan, so it needs none"
-            say([f"The accepted digest {self.accept} is not that of this plan. {then}.\n"])
+            say_text(f"The accepted digest {self.accept} is not that of this plan. {self._instead(plan)}")
         if outcomes is None and self.signed and plan.digest != self.signed and plan.refusals:
             say(["The signatures do not lift this refusal, which came up after the plan was made.\n"])
 
@@ -142,6 +141,14 @@ class Shower:
             write_out(path, render(plan, outcomes))
         if self._save is not None and outcomes is None:
             save(self._save, plan)
+
+    def _instead(self, plan: Plan) -> str:
+        """What to do about a plan that is not the accepted one."""
+        if plan.refusals:
+            return "Review this plan."
+        if not plan.changes:
+            return "Nothing is left to change."
+        return f"Review this plan. To apply it, run:\n    {self._command} --accept {plan.digest}"
 
     def _permitted(self, plan: Plan) -> bool:
         return plan.is_permitted(self.signed or self.accept) and ON_HOLD not in dict(plan.about)

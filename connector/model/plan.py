@@ -165,5 +165,5 @@ class Plan(Struct, frozen=True):
     approvals: tuple[Approval, ...] = ()
 
     def is_permitted(self, accept: str | None) -> bool:
-        """Whether nothing refuses it, or its refusals are lifted by the digest that somebody accepts."""
-        return not self.refusals or accept == self.digest
+        """Whether it may be written. `accept`: the digest of the one plan that somebody accepts; None: of none."""
+        return not self.refusals if accept is None else accept == self.digest

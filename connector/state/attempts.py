@@ -65,13 +65,14 @@ class Attempts:
             raise
 
     def refused(self, plan: Plan) -> str:
-        """Its plan is refused, and nobody has accepted that. Raises StateError.
+        """Its plan is refused, and nobody has accepted that; or another was accepted. Raises StateError.
 
         The id of the attempt is that of the plan that was shown, but for a saved one, which is not spent.
         """
         if self._attempt and not self._attempt.plan:
             self._id = plan.id
-        self._note("refused", "; ".join(f"{each.limit}: {each.why}" for each in plan.refusals), plan.digest)
+        why = "; ".join(f"{each.limit}: {each.why}" for each in plan.refusals)
+        self._note("refused", why or "the accepted digest is that of another plan", plan.digest)
         return self._id
 
     def _note(self, result: str, why: str, digest: str = "") -> None:

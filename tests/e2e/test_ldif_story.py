@@ -464,7 +464,7 @@ def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
     assert f"{said} Review this plan." in job.run("apply", "--accept", other, code=3)
     job.run("apply", "--accept", "yes", code=64)
     job.configure(limits={"update": "100%"})
-    assert f"{said} No limit refuses this plan, so it needs none." in job.run("apply", "--accept", other)
+    assert f"{said} Review this plan. To apply it, run:" in job.run("apply", "--accept", other, code=3)
 
 
 def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
