@@ -14,7 +14,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import AGAIN, AttributeChange, Change, Outcome, Plan, Refusal, Result, User
-from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE, Limits, Whole, too_many
+from connector.reconcile.checks.limits import (
+    CLEAR,
+    EXCLUDE,
+    LOST_STATE,
+    MATCHED_DROP,
+    OF_THE_SOURCE,
+    Limits,
+    Whole,
+    too_many,
+)
 from connector.reconcile.conflicts import held_now, replanned
 from connector.reconcile.diff.standing import Shown, stands
 from connector.reconcile.digests import digest_of_change
@@ -177,19 +186,32 @@ def fresh_refusals(reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = 
     """What refuses the fresh plan and did not refuse the one that was reviewed, or not as much.
 
     How many agents, or their users, have gone is judged by what was read now. What the plan would change was judged
-    with it, and is judged anew where `limits` have been lowered since. `some`: some agents' changes alone are to be
-    written, which no drop of users is in the way of.
+    with it, and is judged anew where `limits` have been lowered since. Whoever accepted a refusal accepted the limit as
+    it was: a lower one refuses again. `some`: some agents' changes alone are to be written, which no drop of users is
+    in the way of.
     """
-    known = {refusal.limit: refusal.planned for refusal in reviewed.refusals}
+    accepted = {refusal.limit: refusal for refusal in reviewed.refusals}
     judged = [limit for limit in (EXCLUDE, *OF_THE_SOURCE) if not some or limit != MATCHED_DROP]
-    whole = Whole(reviewed.summary.matched, owned=0)
-    beyond = {each.limit for each in too_many(limits, reviewed.summary, whole, reviewed.changes)}
+    matched = reviewed.summary.matched
+    beyond = {each.limit: each for each in too_many(limits, reviewed.summary, Whole(matched, 0), reviewed.changes)}
     for refusal in fresh.refusals:
-        if refusal.limit in judged:
-            if known.get(refusal.limit, -1) < refusal.planned:
-                yield refusal
-        elif refusal.limit == "clear":  # whose percentages are of users that the reviewed plan does not count
-            if refusal.limit not in known and reviewed.summary.clear > refusal.allowed:
-                yield refusal
-        elif refusal.limit in beyond - known.keys():
+        before = accepted.get(refusal.limit)
+        if before is not None and _allowed(refusal, limits, matched, beyond) < before.allowed:
             yield refusal
+        elif refusal.limit in judged:
+            if before is None or before.planned < refusal.planned:
+                yield refusal
+        elif refusal.limit == CLEAR:  # whose percentages are of users that the reviewed plan does not count
+            if before is None and reviewed.summary.clear > refusal.allowed:
+                yield refusal
+        elif refusal.limit in beyond and before is None:
+            yield refusal
+
+
+def _allowed(refusal: Refusal, limits: Limits, matched: int, beyond: Mapping[str, Refusal]) -> int:
+    """How many users a limit allows today; a share of `matched` users is taken of those of the reviewed plan."""
+    if refusal.limit == LOST_STATE:
+        return limits.state.of(matched)
+    if not matched or refusal.limit == CLEAR:  # an undo counts no matched users
+        return refusal.allowed
+    return beyond.get(refusal.limit, refusal).allowed

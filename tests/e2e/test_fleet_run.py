@@ -143,6 +143,18 @@ def test_a_refused_plan_is_applied_once_somebody_accepts_it(job: FleetJob) -> No
     assert job.steps.apply(drawn.plan, accept=True).outcomes == {"written": 5}
 
 
+def test_whoever_accepts_a_refused_plan_accepts_its_limits_as_they_were(job: FleetJob) -> None:
+    job.configure(limits={"update": 3, "secret": "100%"})
+    plan = job.steps.plan(code=3).plan
+    job.configure(limits={"update": 1, "secret": "100%"})
+    refused = job.steps.apply(plan, accept=True, code=3).result.summary
+    assert refused is not None
+    assert [(each.limit, each.planned, each.allowed) for each in refused.refusals] == [("update", 5, 1)]
+    assert (job.numbers(), job.steps.waits()) == (0, [plan])
+    job.configure(limits={"update": 3, "secret": "100%"})
+    assert job.steps.apply(plan, accept=True).outcomes == {"written": 5}
+
+
 def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
     signers = f'anna {ANNA.public}\nboris valid-before="20200101Z" {BORIS.public}\n'
     job.write("signers", signers)
