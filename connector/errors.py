@@ -29,7 +29,8 @@
         ├── MalformedError    an answer that is not what its protocol or page says
         │   ├── NoTokenError  what a token endpoint answered has no access token in it
         │   └── MalformedFileError  a file of agents or users that is not what its format says
-        └── TruncatedError    a size, time or administrative limit, a pager that stands still
+        └── TruncatedError    a limit, a pager that stands still
+            ├── LimitError        the directory's size, time or administrative limit
             ├── SourceTruncatedError  a limit that the job sets for its source
             └── ElsewhereError  a referral: a part is on another server
 
@@ -166,6 +167,10 @@ class MalformedFileError(MalformedError):
 
 class TruncatedError(IncompleteRead):
     """The other side stopped early: a limit, or a pager that stands still."""
+
+
+class LimitError(TruncatedError):
+    """The directory's own limit cut a search short: its size, its time, or what its administrator allows."""
 
 
 class SourceTruncatedError(TruncatedError):

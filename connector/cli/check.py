@@ -15,7 +15,7 @@ import click
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say_text
 from connector.cli.signals import stopped_by_signals
-from connector.errors import TruncatedError, UsageError
+from connector.errors import LimitError, TruncatedError, UsageError
 from connector.net.secret_stores import open_to_others
 from connector.reports.visible import visible
 
@@ -65,14 +65,17 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
             if place != "state":  # a check opens no state
                 say_text(f"  {_PLACES.get(place, place)}: {visible(what)}")
         survey = Survey(differ.attributes, differ.schema_checks)
+        cut = []
         try:
             survey.take(context.reader.scan())
+        except LimitError as fault:
+            cut = _tell_cut(context.mapping, description, fault)
         except TruncatedError:  # of a server that cannot be read whole, a probe may say why
             if probe:
                 _probe(job, save, context.files)
             raise
-        identity = visible(description.identity)
-        say_text(f"directory  {survey.users} users within base and filter ({identity})")
+        users = f"{survey.users} users{' or more' if cut else ''}"
+        say_text(f"directory  {users} within base and filter ({visible(description.identity)})")
         described = context.reader.describe()  # once more: reading may have told more
         for info in described.attributes.values():
             say_text(f"  {visible(info.name)}: {attribute(info)}")
@@ -84,7 +87,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         problems = (problem.why for problem in differ.problems)
         short = context.approvers.shortage(now().time) if context.approvers else ""
         approvers = [f"approvers: {short}"] if short else []
-        notes = (*problems, *differ.cautions, *barred, *described.cautions, *index_notes(context), *approvers)
+        notes = (*cut, *problems, *differ.cautions, *barred, *described.cautions, *index_notes(context), *approvers)
         _note(notes, [*(rule.directory for rule in context.mapping.match), *differ.attributes])
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_remembered(job, context.mapping, description)
@@ -103,6 +106,16 @@ def _tell_job(name: str, job: Path) -> None:
     say_text(f"job        {visible(name)}: the job and mapping files are valid")
     found = open_to_others(load(job))
     _note((f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found), [str(path) for path, *_ in found])
+
+
+def _tell_cut(mapping: Mapping, description: Description, fault: LimitError) -> list[str]:
+    """What a plan does where the server's limit cuts a scan short. Raises the fault where no look-ups can be made."""
+    if not all(description.attributes[rule.directory].comparable for rule in mapping.match):
+        raise fault
+    adopting = " and ".join(mapping.adopting)
+    told = [f"a plan looks the agents up, since not all users can be read: {fault.what}"]
+    refused = f"`adopt: true` of {adopting} has to see every user who holds a value; if the limit cuts that, plans fail"
+    return [*told, refused] if adopting else told
 
 
 def _note(notes: Iterable[str], names: Collection[str]) -> None:

@@ -132,5 +132,6 @@ class Planner:
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale_users.Unclaimed]]:
         adopting = self.brief.mapping.adopting
-        adopted: Iterable[User] = (yield from ask(Scan(adopting))) if adopting else ()
+        why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
+        adopted: Iterable[User] = (yield from ask(Scan(adopting, why))) if adopting else ()
         return stale_users.unclaimed(self.brief.memory, self.nobodys(verdicts), adopted, self.differ.adopted)

@@ -149,9 +149,13 @@ class Named(Query[User], frozen=True):
 
 
 class Scan(Query[User], frozen=True):
-    """Every user once; those that show a value of any of `holding`, where that names attributes."""
+    """Every user once; those that show a value of any of `holding`, where that names attributes.
+
+    `why`: the beginning of an error, which says who cannot do without.
+    """
 
     holding: tuple[str, ...] = ()
+    why: str = "all users have to be read"
 
 
 class Read(Query[User], frozen=True):

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.errors import ConnectorError, FileError, IncompleteRead, TruncatedError
+from connector.errors import ConnectorError, FileError, IncompleteRead, LimitError, TruncatedError
 from connector.model import Batch, Key, User
 from connector.observers.observer import Observer
 from connector.reconcile import questions as asked
@@ -69,6 +69,8 @@ class Lookup:
         self._beyond = beyond
         self._names = names
         self.at_least = at_least
+        self.cut = ""
+        """Why users are looked up though all were to be read: the server's limit; empty while none was met."""
         self._likely = 0
         self._whole = False
 
@@ -91,8 +93,8 @@ class Lookup:
             case asked.FindNear(keys, count, left_out):
                 self._observer.stage("near misses", keys=count, agents_left_out=left_out)
                 answers = self._near(keys)
-            case asked.Scan(holding):
-                answers = self._reader.scan(holding)
+            case asked.Scan(holding, why):
+                answers = self._scan(holding, why)
             case asked.Read(users, disabled):
                 answers = self._reader.read(users, disabled=disabled)
             case asked.Compare(questions):
@@ -107,18 +109,42 @@ class Lookup:
     def _in_time(self, keys: Iterable[Key], seconds: float) -> Iterator[User]:
         return _InTime(seconds).found(lambda drawn: _find(self._names, drawn), keys)
 
+    def _scan(self, holding: tuple[str, ...], why: str) -> Iterator[User]:
+        try:
+            yield from self._reader.scan(holding)
+        except LimitError as fault:
+            raise LimitError(f"{why}, and {fault.what}", where=fault.where) from None
+
     def _users(
         self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
     ) -> Iterator[User | Batch]:
-        """Find or scan: whichever is cheaper, unless the job says."""
+        """Find or scan; where the server's limit cuts a scan short, look up. Some users come twice then."""
         if wanted == 0:
-            return iter(())
+            return
+        self._whole = True  # until a look-up begins
+        try:
+            yield from self._cheaper(keys, wanted, found, unfindable)
+        except LimitError as fault:
+            if unfindable:
+                why = f"no look-ups by {' and '.join(unfindable)}: it has no equality rule"
+                raise LimitError(f"{why}, and {fault.what}", where=fault.where) from None
+            if not self._whole:  # a look-up was cut short
+                raise
+            self.cut = fault.what
+            yield from self._ask("find", keys, wanted, fault.what)
+
+    def _cheaper(
+        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
+    ) -> Iterator[User | Batch]:
+        """Find or scan: whichever is cheaper, unless the job says, or a scan was cut short before."""
         if unfindable:
             names = " and ".join(unfindable)
             if self._read == "find":
                 why = f"no look-ups by {names}: it has no equality rule. Set `read: scan` or `auto`"
                 raise FileError(why, where="directory.read")
             return self._ask("scan", keys, wanted, f"{names} has no equality rule")
+        if self.cut:
+            return self._ask("find", keys, wanted, self.cut)
         if self._read != "auto":
             return self._ask(self._read, keys, wanted, "set in the job")
         size = self._reader.size()
@@ -194,7 +220,7 @@ class Lookup:
 
     def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""
-        if self._read == "scan":
+        if self._read == "scan" and not self.cut:
             users = self._reader.scan()
             yield from islice(users, NEAR_USERS)
             if next(users, None) is not None:

@@ -44,6 +44,9 @@ def make_plan(
     if directory.at_least > memory.users() and context.remembers:
         memory.note_users(directory.at_least)
     plan = with_noticed(context.reader, planned.plan)
+    if directory.cut:
+        read = f"the agents were looked up, since not all users can be read: {directory.cut}"
+        plan = replace(plan, about=(*plan.about, ("read", read)))
     if recorder is not None:
         recorder.ends(plan)
     return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))

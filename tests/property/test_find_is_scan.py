@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, currently_in_test_context, event, given, not
 from msgspec.structs import replace
 
 from connector.directories.port import Read
-from connector.errors import FileError, IncompleteRead
+from connector.errors import FileError, IncompleteRead, LimitError
 from connector.explain.explainer import explain
 from connector.model import (
     ID,
@@ -51,7 +51,8 @@ class Habits:
 
     `bare`: attributes without an equality rule. `lax`: it takes for equal whatever any server does. `blind`: attributes
     that it neither shows nor finds anybody by, and says nothing of that. `lost`: users that no look-up finds.
-    `everybody`: it answers each look-up with all users, and says that it may.
+    `everybody`: it answers each look-up with all users, and says that it may. `most`: its size limit,
+    if it has one.
     """
 
     deaf: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class Habits:
     blind: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     everybody: bool = False
+    most: int | None = None
 
     def equal(self, rule: Equality, one: Held, other: Held) -> bool:
         key = equality.likenesses_of(rule) if self.lax else equality.keys_of(rule)
@@ -88,6 +90,12 @@ class Server(MemoryDirectory):
             )
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        for number, user in enumerate(self._all(holding)):
+            if number == self.habits.most:
+                raise LimitError("the server's size limit cut the search short")
+            yield user
+
+    def _all(self, holding: Collection[str] = ()) -> Iterator[User]:
         return self._seen(super().scan(holding))
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
@@ -99,11 +107,11 @@ class Server(MemoryDirectory):
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         for name, value in keys:
             if self.habits.everybody:
-                yield from self.scan()
+                yield from self._all()
             elif name in (ID, NAME):
                 yield from super().find([(name, value)])
             else:
-                yield from (user for user in self.scan() if self.holding(user, name, value))
+                yield from (user for user in self._all() if self.holding(user, name, value))
 
     def holding(self, user: User, name: str, value: str) -> bool:
         rule = self.schema.info(name).equality
@@ -111,7 +119,7 @@ class Server(MemoryDirectory):
         return self.habits.finds(name, user) and any(self.habits.equal(rule, each, value) for each in held)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
-        users = {user.id: user for user in self.scan()}
+        users = {user.id: user for user in self._all()}
         for asked in questions:
             rule, held = (
                 self.schema.info(asked.attribute).equality,
@@ -186,6 +194,27 @@ def test_the_same_users_match_however_they_are_read(world: World, habits: Habits
 
 
 @law
+@given(worlds(), habits, st.integers(0, 4))
+def test_the_same_users_match_where_a_size_limit_cuts_a_scan_short(world: World, habits: Habits, most: int) -> None:
+    """Or the run is refused, or proves nothing, and names the attribute that no look-up finds anybody by."""
+    whole = plan(world, habits, "scan")
+    reads: tuple[Read, ...] = ("auto", "scan")
+    for read in reads:
+        try:
+            cut = plan(world, replace_(habits, most=most), read)
+        except LimitError as refused:
+            event("refused")
+            why = [str(refused)]
+        else:
+            looked_up = any(place == "read" for place, _ in cut.about)
+            event("looked up" if looked_up else "read whole")
+            why = [caution for caution in cut.cautions if "prove nothing" in caution]
+            if (cut.changes, cut.summary) == (whole.changes, whole.summary):
+                continue
+        assert any(name in said for name in (*habits.deaf, *habits.bare) for said in why)
+
+
+@law
 @given(worlds(), st.booleans(), st.booleans())
 def test_who_matches_is_who_the_server_finds(world: World, lax: bool, everybody: bool) -> None:
     """By the first rule that finds anybody, whatever is alike here and not equal there."""
@@ -221,12 +250,15 @@ def test_a_value_that_is_alike_is_in_step_if_the_server_says_so(world: World, ti
 
 
 @law
-@given(worlds(), habits, st.lists(st.sampled_from(RULES), max_size=2).map(tuple), st.integers(0, 4))
+@given(
+    worlds(), habits, st.lists(st.sampled_from(RULES), max_size=2).map(tuple), st.integers(0, 4),
+    st.none() | st.integers(0, 4),
+)  # fmt: skip
 def test_nobody_is_cleared_whom_an_agent_would_claim(
-    world: World, habits: Habits, blind: tuple[str, ...], lost: int
+    world: World, habits: Habits, blind: tuple[str, ...], lost: int, most: int | None
 ) -> None:
     # nobody can tell whether values are equal that are merely alike, where the server does not find their user
-    habits = replace_(habits, blind=blind, lost=() if habits.lax else (f"id-{lost}",))
+    habits = replace_(habits, blind=blind, lost=() if habits.lax else (f"id-{lost}",), most=most)
     with world.context() as context:
         apply_run(context, lambda plan, outcomes: None)
     sure = cleared(plan(world, Habits(lax=habits.lax, bare=habits.bare), "scan"))  # a rule says what is equal

@@ -7,16 +7,17 @@ from typing import Final
 
 from connector.directories.common.server_text import told
 from connector.directories.ldap.responses import Response
-from connector.errors import DeniedError, ElsewhereError, IncompleteRead, TruncatedError, UnreachableError
+from connector.errors import DeniedError, ElsewhereError, IncompleteRead, LimitError, UnreachableError
 from connector.model import Value
 from connector.regex import regex
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
-UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
 COMPARE_FALSE: Final = 5
 COMPARE_TRUE: Final = 6
 REFERRAL: Final = 10
+ADMIN_LIMIT_EXCEEDED: Final = 11
+UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
 NO_SUCH_ATTRIBUTE: Final = 16
 UNDEFINED_ATTRIBUTE_TYPE: Final = 17
 INAPPROPRIATE_MATCHING: Final = 18
@@ -46,6 +47,9 @@ NAMES: Final = {
     66: "notAllowedOnNonLeaf", 67: "notAllowedOnRDN", 68: "entryAlreadyExists", 69: "objectClassModsProhibited",
     71: "affectsMultipleDSAs", 80: "other", 118: "canceled", 122: "assertionFailed",
 }  # fmt: skip
+
+PAGES_REFUSED: Final = frozenset({ADMIN_LIMIT_EXCEEDED, UNAVAILABLE_CRITICAL_EXTENSION})
+"""How a first page ends that the server does not give: OpenLDAP's size.pr and size.prtotal are such limits."""
 
 UNWILLING: Final = (
     "; the server lists a control and refuses it here. Ask its administrator, or list another server in `urls`"
@@ -114,7 +118,7 @@ def failure(
     kind, what = IncompleteRead, f"the search below {base!r} failed"
     if code in _LIMITS:
         looked = f" for {', '.join(sorted(sought))}" if sought else ""
-        kind, what = TruncatedError, f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short"
+        kind, what = LimitError, f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short"
     elif code == NO_SUCH_OBJECT:
         what = f"there is no entry {base!r}, or this account may not see it"
     elif code in _DENIED:

@@ -167,7 +167,7 @@ class Wire(Session):
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
-        if self._ended(frames[-1], results.UNAVAILABLE_CRITICAL_EXTENSION):
+        if len(frames) == 1 and any(self._ended(frames[0], code) for code in results.PAGES_REFUSED):
             log.warning("not paged", why="the server lists paging and refuses it", url=self.where)
             return 0
         if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):

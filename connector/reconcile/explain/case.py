@@ -63,7 +63,8 @@ class Case(Planner):
         """The users that may hold one of these keys, which are kept."""
         users: list[User] = []
         if any(name in self.unfindable for name, _ in keys):
-            everybody = yield from ask(Scan())
+            why = f"no look-ups by {' and '.join(self.unfindable)}: it has no equality rule"
+            everybody = yield from ask(Scan(why=why))
             users = [user for user in everybody if self.roster.seekers(user)]
         elif keys:
             users = list((yield from ask(Find(keys))))

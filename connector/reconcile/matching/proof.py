@@ -33,7 +33,8 @@ def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None
     for attribute in _doubtful(claims, roster, agents):
         (proof,) = yield from ask(Prove(attribute, claims.shows.get(attribute)))
         if proof is Proof.REFUTED:
-            for user in (yield from ask(Scan())):
+            why = f"look-ups by {attribute} cannot be trusted, so that all users have to be read"
+            for user in (yield from ask(Scan(why=why))):
                 claims.add(user)
             claims.asked.clear()
             return frozenset(_doubtful(claims, roster, agents))
