@@ -112,7 +112,10 @@ class Memory(Protocol):
         """
 
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
-        """By user id the agent for whom this job wrote these users last, where it is known."""
+        """By user id the agent for whom this job wrote these users last, or may have, where that is known.
+
+        A write that was taken back does not count; what is there then is an earlier agent's, or nobody's.
+        """
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         """By user id what runs of any job set out to change there, the oldest run's first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,7 +37,7 @@ from connector.reconcile.diff.settling import in_order, settled
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.diff.unseen import Unseen, judge_alike
 from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
-from connector.reconcile.matching.people import ExcludeList
+from connector.reconcile.matching.people import DOUBT, TOLD, ExcludeList, unknown_agents
 from connector.reconcile.matching.proof import UNPROVEN
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.matching.user_names import Naming
@@ -83,6 +84,10 @@ class PlanBuilder:
     `unique`: who holds single-holder values. `unseen`: what users were asked about that they do not show.
     """
 
+    _spared: Callable[[AgentRef | None, UserRef], bool]
+    """Whether an agent or a user is on the exclude list."""
+    _doubt: Callable[[UserRef], str]
+    """Why a stale user may be meant by the exclude list; empty: it is not."""
     unique: UniqueValues
     unseen: Unseen
 
@@ -100,7 +105,7 @@ class PlanBuilder:
         self._tenant = tenant
         self._differ = differ
         self._unidentified = brief.description.unidentified or UNIDENTIFIED_USER
-        self._spared: Callable[[AgentRef | None, UserRef], bool] = exclude.spares(Naming(brief.description))
+        self._exclude = exclude
         self._claimers = claimers
         self._few = few
         self._drafts: list[Draft] = []
@@ -127,6 +132,7 @@ class PlanBuilder:
         unsure = verdicts.unsure or bool(self._tenant.invalid or self._tenant.others_invalid) or bool(verdicts.unproven)
         if verdicts.unproven:
             self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
+        excluded = self._spare(verdicts, unclaimed)
         left_out = self._take(verdicts, only)
         self._problems += problems
         self._problems += unsettled(self._brief)
@@ -149,9 +155,30 @@ class PlanBuilder:
         gone = frozenset(each.user.id for each in self._stale) if sure else None
         away = yield from emptied(self._stale, self._brief.mapping, self._brief.description)
         away += [slot for slot, print_ in self.unseen.confirmed.items() if not print_]
-        return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users, away)
+        return PlanResult(
+            plan, gone, self.unseen.confirmed, self.unseen.denied, verdicts.users, away, excluded=excluded
+        )
 
     # ------------------------------------------------------------ whose users, and what is planned for them
+
+    def _spare(self, verdicts: Verdicts, unclaimed: Iterable[stale_users.Unclaimed]) -> dict[str, frozenset[str]]:
+        """Find out who is on the exclude list; by its entries for agents the ids of the users that they name."""
+        exclude, agents = self._exclude, self._tenant.agents
+        last: Mapping[str, AgentRef] = {}
+        named: dict[str, frozenset[str]] = {}
+        nobodys: list[str] = []
+        if exclude.agents:
+            ids = {claim.id for claim in verdicts.matched.differing}.union(each.user.id for each in unclaimed)
+            last = self._brief.memory.agents(ids)
+            matched = ((agents[claim.agent].ref, claim.id) for claim in verdicts.matched if claim.user.identified)
+            named = exclude.named_by_agents(chain(matched, ((agent, id_) for id_, agent in last.items())))
+            named_entries = {each for entry, each in exclude.agents.items() if named[entry]}
+            gone = (each for each in unknown_agents(exclude, self._tenant) if each not in named_entries)
+            nobodys = [exclude.at(each) for each in gone]
+        doubt = DOUBT.format(lines=", ".join(nobodys[:TOLD]))
+        self._spared = exclude.spares(Naming(self._brief.description), last)
+        self._doubt = lambda user: doubt if nobodys and user.id not in last else ""
+        return named
 
     def _take(self, verdicts: Verdicts, only: Selection) -> int:
         """Take in what became of the agents; return how many users differ and are left out of this plan."""
@@ -200,7 +227,7 @@ class PlanBuilder:
             return
         drafts, problems = stale_users.cleared(
             due, self._brief, self._differ.clearing, self._claimers,
-            spared=lambda ref: not ref.identified or self._spared(None, ref),
+            spared=lambda ref: not ref.identified or self._spared(None, ref), doubt=self._doubt,
         )  # fmt: skip
         for draft in drafts:  # also what is adopted may be another job's
             self._others.hold(draft)

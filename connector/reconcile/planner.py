@@ -98,6 +98,7 @@ class Planner:
         away = {each.user.name for each in unclaimed if each.place is Place.DELETED or each.renamed}
         plan = yield from with_people(plan, brief, self.claims.users(), away)
         left = self._left_to_others()
+        excluded.update(planned.excluded)
         return replace(planned, plan=plan, only=only, excluded=excluded, lapsed=lapsed, left_to_others=left)
 
     def _left_to_others(self) -> frozenset[str]:

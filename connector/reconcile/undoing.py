@@ -82,7 +82,7 @@ def undo(
     backs: list[tuple[Draft, Change, User]] = []
     problems = list(untold(unknown, written, now, brief, since))
     naming, exclude = Naming(brief.description), exclude.remembering(brief.memory.excluded())
-    spared = exclude.spares(naming)
+    spared = exclude.spares(naming, brief.memory.agents([change.user.id for change in written]))
     for change in written:
         user = now.get(change.user.id)
         if user is None or (user.disabled and change.agent is not None):

@@ -15,8 +15,8 @@ from connector.model import OBJECT_CLASS, AttributeChange, Change, Description, 
 from connector.reconcile import equality
 from connector.reports.document import held
 from connector.runtime.clock import stamp
-from connector.state.database import Database, Transaction, rows_of_users, storable
-from connector.state.journal_rows import KeptChange, Step, beside, kept_change, note_servers, part_of, past_of
+from connector.state.database import Database, Transaction, rows_of_users
+from connector.state.journal_rows import KeptChange, Step, beside, kept_change, kept_ref, note_servers, part_of, past_of
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 from connector.state.telling import Telling
@@ -115,8 +115,7 @@ class RunJournal:
             raise
 
     def _row(self, change: Change, time: str | None, known: Noted | None = None) -> tuple[str | int | None, ...]:
-        user, agent = change.user, change.agent
-        ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
+        user, ref = change.user, kept_ref(change.agent)
         noted = json.encode([kept_change(user, each, self._sealer) for each in change.attributes]).decode()
         key = (self._run, user.id, user.name, change.digest, part_of(change))
         if known is None:
@@ -176,6 +175,8 @@ class Ours:
         while some := list(islice(left, _AT_ONCE)):
             gone = self._taken_away(newer, [change.user.id for change in some]) if newer else {}
             taken = partial(self._of, gone=gone, now=now)
+            if self._takes_back:  # what it puts back was written for an agent that only the journal may know
+                some = [replace(change, agent=None) for change in some]
             ownership.note(transaction, self._run, some, taken, where.equality, newer=newer, first=first)
 
     def _of(self, change: Change, gone: Mapping[tuple[str, str], set[str]], now: Mapping[str, User]) -> Iterator[Taken]:

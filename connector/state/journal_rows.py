@@ -13,7 +13,7 @@ from connector.errors import DamagedError
 from connector.model import AgentRef, AttributeChange, Change, Noted, Part, Result, UserRef
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.document import Octets, held, kept
-from connector.state.database import Transaction, restored
+from connector.state.database import Transaction, restored, storable
 from connector.state.sealing import Sealer
 
 _OUTCOME = """
@@ -135,6 +135,11 @@ def check_row(row: Sequence[Any], sealer: Sealer, where: str) -> None:
         if each.sealed and each.key == sealer.check and sealer.open(found.change.user, each.name, each.sealed) is None:
             what = f"the state is damaged: a sealed password in the journal of run {found.run} cannot be opened"
             raise DamagedError(what, where=where)
+
+
+def kept_ref(agent: AgentRef | None) -> str | None:
+    """An agent as a row keeps it."""
+    return None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
 
 
 def agent_of(agent: str, run: str, where: str) -> AgentRef:

@@ -91,11 +91,19 @@ class DirectoryMemory(JobNotes):
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         query = (
             "select user_id, agent, run from journal join runs on runs.id = journal.run "
-            "where directory = ? and job = ? and outcome = 'written' and agent is not null and user_id in ({users}) "
-            "order by number"
+            "where directory = ? and job = ? and kind = 'apply' and agent is not null "
+            "and (outcome is null or outcome = 'written' or lost is not null) and not exists ("
+            "select 1 from journal back join runs undo on undo.id = back.run "
+            "where undo.undoes = runs.id and back.user_id = journal.user_id and back.outcome = 'written') "
+            "and user_id in ({users}) order by number"
         )
         rows = rows_of_users(self._database, query, sorted(users), self._directory, self._job)
-        return {user: agent_of(agent, run, self._database.where) for user, agent, run in rows}
+        found = {user: agent_of(agent, run, self._database.where) for user, agent, run in rows}
+        for row in self._ownership.of(sorted(set(users) - found.keys())):  # the runs that wrote it were pruned
+            if row.job == self._job and row.agent:
+                run = next(each.run for each in row.attributes.values())
+                found[row.user.id] = agent_of(row.agent, run, self._database.where)
+        return found
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         query = (
@@ -273,9 +281,10 @@ class DirectoryMemory(JobNotes):
             }
             if taken:
                 own = mine[row.user.id].attributes if row.user.id in mine else {}
-                mine[row.user.id] = Row(self._job, row.user, {**taken, **own})
+                agent = mine[row.user.id].agent if row.user.id in mine else row.agent
+                mine[row.user.id] = Row(self._job, row.user, {**taken, **own}, agent)
                 left = {name: each for name, each in row.attributes.items() if name not in taken}
-                rows += [Row(row.job, row.user, left), mine[row.user.id]]
+                rows += [replace(row, attributes=left), mine[row.user.id]]
         last = {(row.job, row.user.id): row for row in rows}
         with self._database.writing() as transaction:
             self._ownership.keep(transaction, last.values())

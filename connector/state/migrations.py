@@ -15,7 +15,7 @@ journal      what a run set out to write. `part`: what went first, or empty (`mo
              about to be written
 told         of each run and sink of the audit (file, syslog), the number up to which it was told for certain
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
-             a row that one of them was the same
+             a row that one of them was the same; for which `agent` (JSON), null where that is not known
 plans        plans that were `saved` for a reviewer, and the ids and names of `users` (JSON) in each; `undoes`: the run
              that such a plan takes back; `file`: the SHA-256 of the saved document, null if an older version did
 approvals    of runs and releases, who has approved them, by which key, and when that was judged
@@ -25,7 +25,8 @@ holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
              last apply that looked, and in how many of its runs they were seen so
 lapsed       users of a job that its last apply found nowhere, and said so; shown again, they are its users again
-excluded     by entry of a job's exclude list, the users that it has named, who may have been renamed since
+excluded     by entry of a job's exclude list, the users that it has named: they may have been renamed since, or the
+             tenant may have dropped the account
 clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
 refused      users whom the directory did not let a job write: the `attributes` (JSON), in how many of its `runs`
              running, why, and the `turn`, the greater, the later it was tried last
@@ -166,6 +167,14 @@ MIGRATIONS: Final = (
         octets bytea not null
     );
     create unique index documents_waiting on documents (job) where kind = 'plan'
+    """,
+    """
+    alter table ownership add column agent text;
+    update ownership set agent = (
+        select agent from journal join runs on runs.id = run
+        where runs.job = ownership.job and runs.directory = ownership.directory and user_id = ownership.user_id
+        and kind = 'apply' and outcome = 'written' and agent is not null order by number desc limit 1
+    )
     """,
 )
 

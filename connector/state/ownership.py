@@ -19,12 +19,13 @@ from connector.model import OBJECT_CLASS, AttributeChange, Change, Equality, Hel
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
 from connector.state.database import Database, Transaction, rows_of_users, sound
+from connector.state.journal_rows import kept_ref
 
-_ROWS: Final = "select job, user_id, user_name, attributes from ownership where directory = ?"
+_ROWS: Final = "select job, user_id, user_name, attributes, agent from ownership where directory = ?"
 _KEEP: Final = """
-    insert into ownership (directory, job, user_id, user_name, attributes, times) values (?, ?, ?, ?, ?, ?)
-    on conflict (directory, user_id, job)
-    do update set user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times
+    insert into ownership (directory, job, user_id, user_name, attributes, times, agent) values (?, ?, ?, ?, ?, ?, ?)
+    on conflict (directory, user_id, job) do update set
+        user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times, agent = excluded.agent
 """
 _SHARED: Final = 100
 """So many values are digested once if many users get them: object classes, an address."""
@@ -34,11 +35,12 @@ _decode = json.Decoder(Attributes).decode
 
 
 class Row(Struct, frozen=True):
-    """What one job wrote last to one user."""
+    """What one job wrote last to one user, and for which agent, as the journal keeps it; None: not known."""
 
     job: str
     user: UserRef
     attributes: Attributes
+    agent: str | None = None
 
 
 class Taken(Struct, frozen=True, gc=False):
@@ -94,7 +96,9 @@ class Ownership:
         rules = {name: equality_of(name) for name in {each.name for change in changes for each in change.attributes}}
         spelt = {name.lower(): name for name in rules}
         known: dict[str, dict[str, Attributes]] = {id_: {} for id_ in users}
+        agents: dict[tuple[str, str], str | None] = {}
         for row in self.of(list(users)):
+            agents[row.job, row.user.id] = row.agent
             known[row.user.id][row.job] = {spelt.get(name.lower(), name): each for name, each in row.attributes.items()}
         touched: dict[tuple[str, str], None] = {}
         digest = lru_cache(_SHARED)(equality.digest)
@@ -104,6 +108,7 @@ class Ownership:
             if first is not None and not jobs and (fresh := _all_first(run, change, rules, digest)):
                 jobs[first] = fresh
                 touched[first, id_] = None
+                agents[first, id_] = kept_ref(change.agent)
                 continue
             for each in taken_of(change):
                 name, before = each.change.name, None
@@ -125,7 +130,9 @@ class Ownership:
                     more = tuple([value for value in also if value not in now.values]) if also else ()
                     ours[name] = replace(now, values=(*now.values, *more)) if more else now
                     touched[each.job, id_] = None
-        self.keep(transaction, (Row(job, users[id_], known[id_][job]) for job, id_ in touched))
+                    agents[each.job, id_] = kept_ref(change.agent)
+        rows = (Row(job, users[id_], known[id_][job], agents.get((job, id_))) for job, id_ in touched)
+        self.keep(transaction, rows)
 
     def keep(self, transaction: Transaction, rows: Iterable[Row]) -> None:
         """Replace what is known of these jobs and users, each of which comes once."""
@@ -134,7 +141,7 @@ class Ownership:
             where = (self._directory, row.job, row.user.id)
             if row.attributes:
                 times = max([each.times for each in row.attributes.values()])
-                kept.append((*where, row.user.name, json.encode(row.attributes).decode(), times))
+                kept.append((*where, row.user.name, json.encode(row.attributes).decode(), times, row.agent))
             else:
                 gone.append(where)
         transaction.executemany(_KEEP, kept)
@@ -145,8 +152,8 @@ class Ownership:
 
     def _read(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
         with sound(self._database, "the values of earlier runs"):
-            for job, id_, name, attributes in rows:
-                yield Row(job, UserRef(id_, name), _decode(attributes))
+            for job, id_, name, attributes, agent in rows:
+                yield Row(job, UserRef(id_, name), _decode(attributes), agent)
 
 
 def _meet(job: str, owned: Owned, taken: Taken) -> bool:

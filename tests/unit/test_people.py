@@ -68,7 +68,7 @@ def test_an_exclude_list_may_name_agents_and_users_in_any_spelling(exclude: Excl
 
 
 def test_an_account_on_the_exclude_list_spares_all_that_only_case_or_spaces_tell_apart() -> None:
-    spares = ExcludeList(frozenset({" ANNA", "", "Étoile"})).spares(LDAP)
+    spares = ExcludeList(frozenset({" ANNA", "", "Étoile"})).spares(LDAP, {})
     for account in ("anna", "Anna ", "étoile"):
         assert spares(AgentRef(1, account), UserRef("id", "cn=x"))
     assert not any(spares(agent, UserRef("id", "cn=x")) for agent in (AgentRef(1, "annA2"), AgentRef(1, None), None))
@@ -121,8 +121,8 @@ def test_users_of_the_exclude_list_are_looked_up_by_name_or_id() -> None:
 )
 def test_who_is_on_the_exclude_list_is_spared(agent: AgentRef | None, user: UserRef, spared: bool) -> None:
     exclude = ExcludeList(frozenset({"anna"}), frozenset({5}), frozenset({"id-7", "uid=dora,dc=example"}))
-    assert exclude.spares(LDAP)(agent, user) is spared
-    assert ExcludeList().spares(LDAP)(agent, user) is False
+    assert exclude.spares(LDAP, {})(agent, user) is spared
+    assert ExcludeList().spares(LDAP, {})(agent, user) is False
 
 
 SEAT = AttributeInfo("cecWorkNo", equality=Equality.INTEGER, aliases=frozenset({"cecworkno", "1.2.3"}))
@@ -143,7 +143,7 @@ EXACT = AttributeInfo("cn", equality=Equality.CASE_EXACT)
 def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) -> None:
     types = {"cecworkno": SEAT, "1.2.3": SEAT, "cn": EXACT}
     naming = Naming(Description("a server", "x", {}, types=types))
-    assert ExcludeList(users=frozenset({listed})).spares(naming)(None, UserRef("x", name)) is same
+    assert ExcludeList(users=frozenset({listed})).spares(naming, {})(None, UserRef("x", name)) is same
     assert (naming.name(listed) == naming.name(name)) is same
 
 
@@ -152,7 +152,7 @@ def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: boo
     names = Equality.OCTETS if exact else Equality.CASE_ALONE
     naming = Naming(Description("SCIM", "x", {}, names=names, ids=Equality.OCTETS))
     exclude = ExcludeList(users=frozenset({"agent002", "Id-7"}))
-    spared = exclude.spares(naming)
+    spared = exclude.spares(naming, {})
     assert spared(None, UserRef("x", "Agent002")) is not exact
     assert spared(None, UserRef("x", "agent002"))
     assert spared(None, UserRef("Id-7", "x"))
@@ -211,5 +211,5 @@ def test_a_user_whom_an_entry_once_named_is_looked_up_and_found_under_any_name()
     exclude = exclude.remembering({"uid=old,dc=example": frozenset({"id-ANNA"}), "gone": frozenset({"id-1"})})
     assert exclude.keys(LDAP) == [(ID, "id-9"), (ID, "id-ANNA"), (NAME, "uid=old,dc=example")]
     assert exclude.named([ANNA], LDAP) == {"uid=old,dc=example": {"id-ANNA"}, "id-9": frozenset()}
-    assert exclude.spares(LDAP)(None, ANNA.ref)
-    assert not exclude.spares(LDAP)(None, UserRef("id-1", "uid=x"))
+    assert exclude.spares(LDAP, {})(None, ANNA.ref)
+    assert not exclude.spares(LDAP, {})(None, UserRef("id-1", "uid=x"))

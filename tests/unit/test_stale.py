@@ -169,7 +169,7 @@ def clear(
     )  # fmt: skip
     drafts, problems = cleared(
         due, brief, emptied, lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
-        spared=lambda ref: ref.name in spared,
+        spared=lambda ref: ref.name in spared, doubt=lambda ref: "",
     )  # fmt: skip
     assert {problem.kind for problem in problems} <= {"stale", "exclude"}
     return [draft.user.name for draft in drafts], [problem.why for problem in problems]

@@ -72,7 +72,7 @@ class UserCase(Case):
             why += ": its values are kept, since `stale` is report"
         elif each.place is Place.WITHIN and stale_users.UNSURE in plan.cautions:
             why += f"; {stale_users.UNSURE}"
-        elif self.exclude.spares(self.naming)(None, each.user):
+        elif self.exclude.spares(self.naming, self.brief.memory.agents([each.user.id]))(None, each.user):
             why += ": on the exclude list"
         return Explanation(None, "stale", why, user=each.user, change=change, problems=problems)
 

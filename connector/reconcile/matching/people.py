@@ -19,6 +19,11 @@ from connector.reconcile.questions import Find, Planning, ask
 TOLD: Final = 5
 """So many lines of the exclude list that name nobody are named in its refusal."""
 
+DOUBT: Final = (
+    "kept: the state does not know for which agent it was written, and the source has no such agent as is on {lines}. "
+    "Replace that line by the user, or remove it"
+)
+"""A stale user may be the one whom a line means."""
 _LIKE: Final = likenesses_of(Equality.CASE_IGNORE)
 """Accounts that only case or spaces tell apart: one of the exclude list spares all of them, for that writes less."""
 
@@ -39,8 +44,11 @@ class Pin(Struct, frozen=True):
 class ExcludeList(Struct, frozen=True):
     """Agents and users (by id or name) that are matched and reported like all others, and never written.
 
-    `lines`: where the file names each of them first, for messages. `known`: by entry, the ids of users that it named in
-    earlier runs; whoever was renamed since is spared as before.
+    An entry by account or seat spares also the user that it stood for before: the tenant may drop the account, and the
+    user is then stale, or another agent's.
+
+    `lines`: where the file names each of them first, for messages. `known`: by entry (a user as listed, an account or
+    seat as of `agents`), the ids of users that it named in earlier runs.
     """
 
     account_codes: frozenset[str] = frozenset()
@@ -51,7 +59,13 @@ class ExcludeList(Struct, frozen=True):
 
     def remembering(self, known: Mapping[str, frozenset[str]]) -> Self:
         """The same list, with what earlier runs know of its entries."""
-        return replace(self, known={user: known.get(user, frozenset()) for user in self.users})
+        return replace(self, known={entry: known.get(entry, frozenset()) for entry in (*self.users, *self.agents)})
+
+    @property
+    def agents(self) -> dict[str, str | int]:
+        """The accounts and seats on the list, as the list has them, by their entries in the state."""
+        accounts = {_account(each): each for each in sorted(self.account_codes)}
+        return {**accounts, **{_seat(each): each for each in self.work_nos}}
 
     def at(self, entry: str | int) -> str:
         """Where an entry is, as the beginning of a sentence."""
@@ -59,7 +73,7 @@ class ExcludeList(Struct, frozen=True):
 
     def keys(self, naming: Naming) -> list[Key]:
         """The users on the list, to be looked up."""
-        ids = {id_ for some in self.known.values() for id_ in some}
+        ids = {id_ for user in self.users for id_ in self.known.get(user, ())}
         return sorted({(ID, id_) for id_ in ids} | {key for user in self.users for key in naming.keys(user)})
 
     def named(self, found: Collection[User], naming: Naming) -> dict[str, frozenset[str]]:
@@ -72,20 +86,46 @@ class ExcludeList(Struct, frozen=True):
             for entry, names in users.items()
         }
 
-    def spares(self, naming: Naming) -> Callable[[AgentRef | None, UserRef], bool]:
-        """A test whether an agent or a user is on the list; a name may be written in any of its spellings."""
+    def named_by_agents(self, agents: Iterable[tuple[AgentRef, str]]) -> dict[str, frozenset[str]]:
+        """By entry for an account or seat the ids of the users that it names, of these agents with their users."""
+        found = {entry: set(self.known.get(entry, ())) for entry in self.agents}
+        for agent, id_ in agents:
+            for entry in found.keys() & _entries(agent):
+                found[entry].add(id_)
+        return {entry: frozenset(ids) for entry, ids in found.items()}
+
+    def spares(self, naming: Naming, last: Mapping[str, AgentRef]) -> Callable[[AgentRef | None, UserRef], bool]:
+        """A test whether an agent or a user is on the list; a name may be written in any of its spellings.
+
+        `last`: by user id the agent for whom this job last wrote the user.
+        """
         listed = naming.among(self.users)
         known = {id_ for some in self.known.values() for id_ in some}
-        accounts = {_LIKE(account) for account in self.account_codes}
+        agents = self.agents.keys()
 
         def spared(agent: AgentRef | None, user: UserRef) -> bool:
-            if agent and agent.work_no in self.work_nos:
+            meant = (agent, last.get(user.id)) if agents else ()
+            if any(each is not None and not agents.isdisjoint(_entries(each)) for each in meant):
                 return True
-            if agent and agent.account_code and _LIKE(agent.account_code) in accounts:
-                return True
-            return bool(self.users) and (user.id in known or listed(user))
+            return user.id in known or (bool(self.users) and listed(user))
 
         return spared
+
+
+def _account(code: str) -> str:
+    """An account as an entry of the list, in the state."""
+    return f"account:{_LIKE(code)!s}"
+
+
+def _seat(work_no: int) -> str:
+    """A seat as an entry of the list, in the state."""
+    return f"seat:{work_no}"
+
+
+def _entries(agent: AgentRef) -> set[str]:
+    """The entries that would list an agent."""
+    account = {_account(agent.account_code)} if agent.account_code else set[str]()
+    return account | {_seat(agent.work_no)} if agent.work_no is not None else account
 
 
 def strangers(
@@ -109,15 +149,22 @@ def strangers(
             meant = f"; did you mean {near!r}?" if near else ""
             why = f"line {pin.line} of the pins: no such agent in the source{meant}"
             yield Problem("pin", why, agent=agent)
-    for account in sorted(each for each in exclude.account_codes if _LIKE(each) not in alike):
-        why = f"{exclude.at(account)}: no such account in the source"
-        yield Problem("exclude", why, AgentRef(None, account))
-    for seat in sorted(exclude.work_nos - seats):
-        yield Problem("exclude", f"{exclude.at(seat)}: no such seat in the source", AgentRef(seat))
+    for entry in unknown_agents(exclude, tenant):
+        what, agent = ("seat", AgentRef(entry)) if isinstance(entry, int) else ("account", AgentRef(None, entry))
+        yield Problem("exclude", f"{exclude.at(entry)}: no such {what} in the source", agent)
     for listed, ids in sorted(exclude.named(spared, naming).items()):
         if not ids:
             why = f"{exclude.at(listed)}: no such user within base and filter"
             yield Problem("exclude", why, users=(listed,))
+
+
+def unknown_agents(exclude: ExcludeList, tenant: Tenant) -> list[str | int]:
+    """Accounts and seats of the exclude list that the tenant does not have."""
+    records: list[Agent | Invalid] = [*tenant.agents, *tenant.invalid, *tenant.others_invalid]
+    accounts = {_LIKE(record.account_code) for record in records if record.account_code}
+    seats = {record.work_no for record in records}
+    gone = (each for each in exclude.account_codes if _LIKE(each) not in accounts)
+    return [*sorted(gone), *sorted(exclude.work_nos - seats)]
 
 
 def nowhere(pins: Iterable[Pin], found: Collection[User], naming: Naming) -> Iterator[Problem]:

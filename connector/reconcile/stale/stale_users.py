@@ -155,11 +155,12 @@ def cleared(
     claimers: Callable[[User], list[AgentRef]],
     *,
     spared: Callable[[UserRef], bool],
+    doubt: Callable[[UserRef], str],
 ) -> tuple[list[Draft], list[Problem]]:
     """What clears these users, as they are now, and why some are kept; nothing, where an agent would claim one.
 
     `claimers`: the agents that would claim a user; a disabled one is found by none. `spared`: who is never written, by
-    any name.
+    any name. `doubt`: why a user may be one of these.
     """
     looked_at = _to_be_shown(brief)
     drafts: list[Draft] = []
@@ -171,12 +172,13 @@ def cleared(
         if user is None:
             continue
         held = spared(each.user) or spared(user.ref)  # by the name that it had, or has now
+        why = _SPARED if held else doubt(user.ref)
         within = each.place is Place.WITHIN
         agents = claimers(user) if within else []
         missing = [name for name in looked_at if name not in user.values] if within else []
-        if held:
+        if why:
             if each.user.identified and not (agents or missing) and clearing(user, each, brief.fingerprint).planned:
-                kept.append(Problem("exclude", _SPARED, users=(each.user.name,)))
+                kept.append(Problem("exclude", why, users=(each.user.name,)))
             continue
         missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in agents]
         if missing:
