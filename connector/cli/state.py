@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from connector.cli.advice import Exit
+from connector.cli.observers import observers
 from connector.cli.running import job_argument, say, say_text, yes_option
-from connector.errors import OnHoldError
+from connector.errors import DeclinedError, OnHoldError, UsageError
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -197,6 +198,43 @@ def _person(person: Person) -> Iterator[str]:
     if person.others:
         yield f"Other jobs wrote to the user too: {', '.join(person.others)}. Forget it in each of them."
     yield "Not changed: audit, logs, reports, plan files, and backups of the state."
+
+
+@command.command(name="forget-secret", short_help="Show an attribute again that held secrets.")
+@job_argument
+@click.argument("attribute")
+@click.option("--dry-run", is_flag=True, help="Only say what would be shown again.")
+@yes_option
+@click.pass_obj
+def forget_secret(log_level: str | None, job: Path, attribute: str, *, dry_run: bool, yes: bool) -> int:
+    """Take ATTRIBUTE for secret no longer, though jobs of this state wrote secrets into it.
+
+    The directory is asked what it is, and not changed. At a terminal, it asks first; elsewhere it needs --yes.
+    """
+    from connector.cli.asking import asks, confirm
+    from connector.run.composition import plan_context
+
+    with plan_context(job, lambda begun: observers(begun, log_level)) as context:
+        description = context.reader.describe()
+        known = context.secret_attributes(description)
+        names = known.named(attribute)
+        if not names:
+            secret = ", ".join(known.names) or "none"
+            raise UsageError(f"no job of this state wrote secrets into it. Secret here: {secret}", where=attribute)
+        identity = description.identity
+        say_text(f"Secret so far: {visible(', '.join(names))} of every user of {visible(identity)}.")
+        say_text("After this, plans, reports, logs and the audit show all values of it, passwords that are left too.")
+        say_text("A job that writes secrets into it makes it secret again.")
+        if dry_run:
+            return Exit.DONE
+        if asks(yes=yes):
+            confirm("Show its values again?")
+        elif not yes:
+            raise DeclinedError("nobody can be asked here. To show its values again, add --yes", where=attribute)
+        with context.state.lease(identity, context.job):
+            context.state.forget_secrets(identity, names)
+    say_text(f"\n{visible(attribute)} is not secret any more.")
+    return Exit.DONE
 
 
 @command.command(short_help="Rename a job in the state.")

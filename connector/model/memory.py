@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -104,12 +104,6 @@ class Memory(Protocol):
 
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         """By user id what this job is known to have written last to these users."""
-
-    def secrets(self, users: Collection[str]) -> Iterable[tuple[str, str, str | None]]:
-        """What some job wrote to these users as a secret last, or may have written.
-
-        The user's id, the attribute in lower case, and which of its values were that job's (`owns`).
-        """
 
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         """By user id the agent for whom this job wrote these users last, or may have, where that is known.

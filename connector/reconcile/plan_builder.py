@@ -29,7 +29,6 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.assembly import assembled, change_of, counts, flapping, held_back
-from connector.reconcile.checks import former_secrets
 from connector.reconcile.checks.limits import Whole, refusals
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
@@ -127,7 +126,7 @@ class PlanBuilder:
         """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
         `untold`: writes of an interrupted run of which it is not known whether they happened. `refused`: for what else
-        the plan is refused. Raises FileError where it would show a secret.
+        the plan is refused.
         """
         unsure = verdicts.unsure or bool(self._tenant.invalid or self._tenant.others_invalid) or bool(verdicts.unproven)
         if verdicts.unproven:
@@ -329,7 +328,6 @@ class PlanBuilder:
             for draft in in_order(self._drafts)
             if draft.news
         ]
-        former_secrets.refuse(changes, brief.mapping, memory)
         repeats = {draft.user.id: draft.repeats for draft in self._drafts}
         problems = held_back(self._drafts, self.unique.problems)
         problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]

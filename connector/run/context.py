@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,6 +16,7 @@ from connector.reconcile.checks.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.questions import Brief, Show
+from connector.run.secret_attributes import SecretAttributes, hide_secrets
 from connector.runtime import clock
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
@@ -59,15 +60,23 @@ class Context(Common, frozen=True, kw_only=True):
 
     reader: Reader
 
-    def brief(self) -> Brief:
-        """What a plan is made from now; the directory is asked what it is."""
+    def brief(self, undone: Collection[str] = ()) -> Brief:
+        """What a plan is made from now; the directory is asked what it is. Raises FileError for a secret in clear.
+
+        `undone`: attributes that a run wrote in clear which is taken back.
+        """
         description = self.reader.describe()
+        show = hide_secrets(self.secret_attributes(description), self.mapping, self.show, self.file, undone)
         return Brief(
             mapping=self.mapping, limits=self.limits, description=description,
             memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
             job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
-            show=self.show,
+            show=show,
         )  # fmt: skip
+
+    def secret_attributes(self, description: Description) -> SecretAttributes:
+        """The attributes into which jobs of this state wrote secrets."""
+        return SecretAttributes(tuple(self.state.secret_attributes(description.identity)), description.types)
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """What a plan was made from, for the one who has to sign it."""

@@ -52,10 +52,10 @@ def undo_plan(context: UndoContext) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
     from connector.reconcile.undoing import undo
 
-    brief = context.brief()
+    _, steps = context.state.steps(context.run, context.job, context.sealer)
+    brief = context.brief({each.name for step in steps for each in step.change.attributes if not each.secret})
     if brief.description.identity != context.wrote_to:
         raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
-    _, steps = context.state.steps(context.run, context.job, context.sealer)
     context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
     about = [*brief.about, ("takes back", f"run {context.run}")]
     earlier = context.state.history.taken_back(context.run)

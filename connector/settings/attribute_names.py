@@ -17,6 +17,7 @@ _SCIM: Final = regex(
     r"""(\[[A-Za-z0-9 ."'@:_()-]+\])?"""  # which of several values
     r"(\.[A-Za-z$][A-Za-z0-9_$-]*)?"
 )
+_PARTS: Final = regex(r"((?:urn:[^\[]*:)?[^;.\[]*)(?:\[(.*)\])?(?:\.([^;]*))?")
 _CORE: Final = regex(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE)
 
 _NAMING: Final = "it is part of the DN, and this program renames no entries"
@@ -106,7 +107,14 @@ def without_core(name: str) -> str:
 
 def shows_secret(name: str, secret: str) -> bool:
     """Whether the values of an attribute may be those of one that a mapping calls secret, or have a part of them."""
-    return _bare(name) == _bare(secret)
+    return parts_of(name)[0] == parts_of(secret)[0]
+
+
+def parts_of(name: str) -> tuple[str, str, str]:
+    """A name in small letters: the attribute itself, which of its values, and the sub-attribute; options left out."""
+    found = _PARTS.match(without_core(name))
+    attribute, values, part = found.groups("") if found else (name, "", "")
+    return attribute, values, part
 
 
 def _bare(name: str) -> str:

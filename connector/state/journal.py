@@ -19,6 +19,7 @@ from connector.state.database import Database, Transaction, rows_of_users
 from connector.state.journal_rows import KeptChange, Step, beside, kept_change, kept_ref, note_servers, part_of, past_of
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
+from connector.state.secret_attributes import note_secrets
 from connector.state.telling import Telling
 
 _INTENT = """
@@ -45,6 +46,9 @@ class RunJournal:
         self._ours = Ours(database, description, run)
         self._run = run
         self._server = description.server
+        self._directory = description.identity
+        self._secrets: set[str] = set()
+        """Attributes that are noted as secret by now."""
         self._sealer = sealer
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
@@ -71,11 +75,19 @@ class RunJournal:
             noted = self._account.settle(transaction, self._run, known)
             note_servers(transaction, self._gone_on(known))
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
+            self._note_secrets(transaction, intended)
             time = stamp()
             transaction.executemany(
                 _INTENT, (self._row(each, time) for each in intended if not self._was_written(each))
             )
         return lambda: self._account.tell(noted)
+
+    def _note_secrets(self, transaction: Transaction, intended: Sequence[Change]) -> None:
+        """Note which attributes hold secrets from now on, before any of these is sent."""
+        names = {each.name for change in intended for each in change.attributes if each.secret} - self._secrets
+        if names:
+            note_secrets(transaction, self._directory, names)
+            self._secrets |= names
 
     def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
         """What another server has or may have, and is written at this one: whoever asks this one is told by it."""

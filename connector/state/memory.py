@@ -78,16 +78,6 @@ class DirectoryMemory(JobNotes):
         rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
         return {row.user.id: row.attributes for row in rows}
 
-    def secrets(self, users: Collection[str]) -> Iterator[tuple[str, str, str | None]]:
-        for row in self._ownership.of(sorted(users)):
-            for name, owned in row.attributes.items():
-                if owned.fingerprint and not owned.restored:
-                    yield row.user.id, name.lower(), owned.pattern
-        for run, _, _, user, attributes in self._open("kind = ?", "apply"):
-            for each in past_of(attributes, run, self._database.where) if user.id in users else ():
-                if each.secret:
-                    yield user.id, each.name.lower(), each.pattern
-
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         query = (
             "select user_id, agent, run from journal join runs on runs.id = journal.run "

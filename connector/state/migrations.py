@@ -42,6 +42,7 @@ documents    a fleet's plan that waits (`kind` plan), one a job, and reports of 
 chains       of each job and sink of its audit, the last record that is safe there: its number in the chain (`seq`) and
              its digest. `under_way`: a session with that sink has begun, and not ended in order
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
+secrets      of each directory, the attributes into which some job wrote secrets, as its mapping spelt them
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ from typing import Final
 
 from connector.errors import StateError
 from connector.state.database import Database
+from connector.state.secret_attributes import note_earlier_secrets
 
+_SECRETS: Final = """
+    create table secrets (directory text not null, attribute text not null, primary key (directory, attribute))
+"""
 FIRST: Final = 10
 """The number of the first format. Those below it are older than release 0.1.0, and are not read."""
 MIGRATIONS: Final = (
@@ -176,6 +181,7 @@ MIGRATIONS: Final = (
         and kind = 'apply' and outcome = 'written' and agent is not null order by number desc limit 1
     )
     """,
+    _SECRETS,
 )
 
 TABLES: Final = tuple(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))
@@ -188,10 +194,13 @@ def migrate(database: Database) -> None:
         return
     with database.migrating() as transaction:
         version = _version(database, latest) or FIRST - 1  # again, now that nobody else can be at it
-        for number, statements in enumerate(MIGRATIONS[version + 1 - FIRST :], start=version + 1):
+        missing = MIGRATIONS[version + 1 - FIRST :]
+        for number, statements in enumerate(missing, start=version + 1):
             for statement in statements.split(";"):
                 transaction.execute(statement)
             database.note_version(transaction, number)
+        if _SECRETS in missing:
+            note_earlier_secrets(database, transaction)
 
 
 def _version(database: Database, latest: int) -> int:

@@ -6,7 +6,7 @@ elsewhere (`keyfile.py`); here is only what it is known by, for each job.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -156,6 +156,19 @@ class Store:
     def close(self) -> None:
         self.telling.let_go()
         self._database.close()
+
+    # ------------------------------------------------------------ secret attributes
+
+    def secret_attributes(self, directory: str) -> list[str]:
+        """The attributes of a directory into which any job wrote secrets, as its mapping spelt them."""
+        query = "select attribute from secrets where directory = ? order by attribute"
+        return [name for (name,) in self._database.rows(query, directory)]
+
+    def forget_secrets(self, directory: str, names: Iterable[str]) -> None:
+        """Take these attributes for secret no longer."""
+        with self._database.writing() as transaction:
+            forget = "delete from secrets where directory = ? and attribute = ?"
+            transaction.executemany(forget, [(directory, name) for name in names])
 
     # ------------------------------------------------------------ saved plans
 

@@ -22,9 +22,16 @@ import pytest
 import rich.console
 import rich.traceback
 import structlog.tracebacks
+from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 import connector
+from connector.errors import FileError
+from connector.explain.explainer import explain
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.questions import Show
 from connector.reports import SUFFIXES, renderer, text
 from connector.sync import apply_run, make_plan
 from tests.support import memory
@@ -210,3 +217,47 @@ def _revealed(held: Any) -> list[Any]:
     changes = getattr(held, "changes", ()) or ([held] if hasattr(held, "attributes") else [])
     attributes = [each for change in changes for each in change.attributes] or [held]
     return [value.reveal() for each in attributes for value in each.new if isinstance(value, Secret)]
+
+
+# ---------------------------------------------------------------- a mapping that no longer calls it secret
+
+SPELLINGS = st.sampled_from(
+    ["mobile", "mobileTelephoneNumber", "MOBILE", "mobile;lang-en", "mobileTelephoneNumber;x-a"]
+)
+BY_UID = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+SEAT = AttributeRule("employeeNumber", Template.parse("{workNo}"))
+
+
+@given(SPELLINGS, SPELLINGS, st.sampled_from(["written", "matched", "shown", "alone"]), st.booleans(), st.booleans())
+def test_an_attribute_that_held_passwords_is_shown_by_no_later_mapping(
+    wrote: str, named: str, use: str, another: bool, wrong_case: bool
+) -> None:
+    """Whatever name of it is used, and for what; also of users to whom nobody has written, and for near misses."""
+    values = {"objectClass": ["inetOrgPerson"], "mobile": [f"{CANARY}-there"], "mobile;lang-en": [f"{CANARY}-too"]}
+    entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"uid": [f"u{n}"], **values}) for n in range(3)}
+    secret = AttributeRule(wrote, Template.parse("{sipPwd}"), owns="*", secret=True)
+    agents = [Agent(1, "u1", None, Secret(f"{CANARY}-1"))]
+    of = World(Tenant(agents), MemoryStore(entries), Mapping(BY_UID, (secret,)))
+    with of.context() as context:
+        apply_run(context, show)
+    of.job = "another" if another else of.job
+    of.tenant = Tenant([Agent(1, "u1"), Agent(2, f"{CANARY}-THERE" if wrong_case else "u2")])
+    clear = AttributeRule(named, Template.parse("seat {workNo}"), owns="*", take_over=True)
+    match = BY_UID if use != "matched" else (MatchRule(Template.parse("{accountCode}"), named),)
+    of.mapping = Mapping(match, (clear if use == "written" else SEAT,))
+    with of.context() as context:
+        shows = Show((named,), asked=True) if use == "shown" else Show(("cn", named))
+        asking = replace(context, show=shows, names=of.beyond)
+        if use == "alone":
+            show_without_users(make_plan(asking).plan)
+            return
+        for ask in (lambda: make_plan(asking), lambda: explain(asking, "u1")):
+            with pytest.raises(FileError) as refused:
+                ask()
+            assert CANARY not in str(refused.value)
+
+
+def show_without_users(plan: Plan) -> None:
+    """All that a command line would print of a plan; an account of this tenant is spelt like a password."""
+    for suffix in SUFFIXES:
+        assert f"{CANARY}-t" not in "".join(renderer(suffix)(plan, None))

@@ -105,7 +105,7 @@ class MemoryDirectory(EntryReader):
         identity = f"memory:{id(self.store):x}"
         return Description(
             "memory", identity, infos,
-            classes=self.schema.classes, bases=(self._base,) if self._base else (),
+            types=self.schema.types, classes=self.schema.classes, bases=(self._base,) if self._base else (),
         )  # fmt: skip
 
     def size(self) -> int | None:

@@ -57,7 +57,7 @@ def test_who_is_returned_and_does_not_hold_the_value_is_said_to_be_unequal() -> 
 def test_each_step_of_a_template_is_told_and_a_secret_is_one_in_each() -> None:
     agent = Agent(7, "ann", sip_pwd=Secret("canary"))
     user = User("1", "uid=ann", {"uid": ("ann",), "employeeNumber": ("000",), "secret": (Secret("CANARY"),)})
-    number, secret, where = tracer(agent).attributes(agent, user, Lines(), ())
+    number, secret, where = tracer(agent).attributes(agent, user, Lines())
     assert number.rendered[0].parts == (Part("workNo", "7", (("pad:6", "000007"), ("first:3", "000"))),)
     assert (number.outcome, number.why) == ("same", "")
     assert secret.rendered[0].parts == (Part("sipPwd", Secret("canary"), (("upper", Secret("CANARY")),)),)
@@ -95,7 +95,7 @@ def traced(
     roster = Roster(tenant, mapping, (), description)
     user = User("1", "uid=ann", {"it": held} if held else {})
     tracer = Tracer(tenant, mapping, description, roster, Differ(tenant, mapping, description))
-    (found,) = tracer.attributes(agent, user, lines, ())
+    (found,) = tracer.attributes(agent, user, lines)
     return found
 
 
@@ -142,7 +142,7 @@ def test_what_a_template_makes_is_told_as_the_attribute_holds_it() -> None:
     mapping, tenant = Mapping(RULES, (rule,)), Tenant([agent])
     roster = Roster(tenant, mapping, (), description)
     tracer = Tracer(tenant, mapping, description, roster, Differ(tenant, mapping, description))
-    (found,) = tracer.attributes(agent, User("1", "uid=ann", {"it": ("7",)}), Lines(), ())
+    (found,) = tracer.attributes(agent, User("1", "uid=ann", {"it": ("7",)}), Lines())
     (made,) = found.rendered
     assert (made.value, made.key, made.template, found.outcome, found.why) == ("7", "7", "0{workNo}", "same", "")
 

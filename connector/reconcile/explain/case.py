@@ -195,8 +195,7 @@ class Case(Planner):
             return Explanation(ref, "unassigned", "the seat has no account: no look-up", rules)
         lines, change = _lines(plan, ref, claim.user)
         why = f"{f'rule {claim.rule}' if claim.rule else 'a pin'} found the user; no other agent claims it"
-        secrets = {name for _, name, _ in self.brief.memory.secrets([claim.id])}
-        attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines, secrets))
+        attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines))
         return Explanation(ref, "matched", why, rules, claim.user, attributes, change, lines.problems)
 
     def _nearly(self, number: int, problem: Problem, verdicts: Verdicts) -> Planning[Problem]:

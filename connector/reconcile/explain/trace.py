@@ -7,12 +7,12 @@ they answer.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Agent, Description, Equality, Held, Key, Secret, Tenant, User, hidden
+from connector.model import Agent, Description, Equality, Held, Key, Secret, Tenant, User
 from connector.reconcile import equality
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
@@ -60,13 +60,8 @@ class Tracer(Struct, frozen=True):
         match = self.mapping.match[rule - 1]
         return match.directory, self._rendered(match.agent, agent, match.directory)
 
-    def attributes(self, agent: Agent, user: User, lines: Lines, secrets: Collection[str]) -> Iterator[AttributeTrace]:
-        """Each attribute of the mapping. `secrets`: in lower case those that a job wrote as such; they are hidden."""
-        for trace in self._attributes(agent, user, lines):
-            hides = trace.name.lower() in secrets
-            yield replace(trace, held=tuple(map(hidden, trace.held))) if hides else trace
-
-    def _attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
+    def attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
+        """Each attribute of the mapping."""
         compared = {rule.name: (fitted, draft) for rule, fitted, draft in self.differ.one_by_one(agent, user)}
         for rule in self.mapping.attributes:
             made = tuple(self._rendered(template, agent, rule.name) for template in rule.templates)
