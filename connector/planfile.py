@@ -15,6 +15,7 @@ from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
 from connector.regex import regex
 from connector.reports import document, document_reader
+from connector.settings.textfile import read_octets
 
 T = TypeVar("T")
 _BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
@@ -44,7 +45,7 @@ def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
 def octets_of(path: Path) -> bytes:
     """The octets of a file. Raises FileError."""
     try:
-        return path.read_bytes()
+        return read_octets(path)
     except OSError as fault:
         raise FileError(f"the plan cannot be read: {fault.strerror}", where=str(path)) from fault
 

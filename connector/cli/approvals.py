@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,11 +44,10 @@ def signed(octets: bytes, signatures: Sequence[Path]) -> Signed:
 
 
 def _read(path: Path) -> bytes:
-    """A signature. Of a pipe that nobody writes to nothing is read, for it could be waited for without end."""
+    from connector.settings.textfile import read_octets
+
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            os.set_blocking(file.fileno(), True)
-            return file.read(_MOST)
+        return read_octets(path, _MOST)
     except OSError as fault:
         raise FileError(f"the signature cannot be read: {fault.strerror}", where=str(path)) from fault
 

@@ -101,9 +101,10 @@ def verify(files: tuple[Path, ...], job: Path | None, first: int, *, syslog: boo
 
 def _lines(path: Path) -> Iterator[bytes]:
     from connector.errors import UsageError
+    from connector.settings.textfile import open_regular
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield from file
     except OSError as fault:
         raise UsageError(f"cannot be read: {fault.strerror}", where=str(path)) from None

@@ -23,6 +23,7 @@ from connector.model import text_of
 from connector.net.secret_stores import resolve
 from connector.net.tls import context
 from connector.settings.fleet import LoadedFleet, Tls
+from connector.settings.textfile import read_octets
 
 T = TypeVar("T")
 SECONDS: Final = 10.0
@@ -109,7 +110,7 @@ def _silent() -> Runtime:
 def _tls(tls: Tls) -> TLSConfig:
     """What the SDK is given, once Python has found it good: of a wrong file the SDK says only that nothing connects."""
     context(tls.ca_file, tls.cert_file, tls.key_file)
-    ca, cert, key = (path.read_bytes() if path else None for path in (tls.ca_file, tls.cert_file, tls.key_file))
+    ca, cert, key = (read_octets(path) if path else None for path in (tls.ca_file, tls.cert_file, tls.key_file))
     return TLSConfig(server_root_ca_cert=ca, domain=tls.server_name, client_cert=cert, client_private_key=key)
 
 

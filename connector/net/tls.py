@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from connector.errors import DeniedError, FileError, IncompleteRead, NoTlsError, UntrustedError
 from connector.regex import regex
+from connector.settings.textfile import open_regular
 
 T = TypeVar("T")
 
@@ -26,6 +28,9 @@ def context(ca_file: Path | None, cert_file: Path | None = None, key_file: Path 
 
     Without `key_file` the key is in `cert_file`. Raises FileError.
     """
+    for path in filter(None, (ca_file, cert_file, key_file)):
+        with suppress(OSError), open_regular(path):  # OpenSSL would wait for a pipe; all else it says better
+            pass
     try:
         made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:

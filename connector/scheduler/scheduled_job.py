@@ -34,9 +34,12 @@ from connector.scheduler.state_poll import Question
 from connector.scheduler.worker_process import Worker
 from connector.scheduler.worker_protocol import RunRequest
 from connector.settings.operations import Serve
+from connector.state.ticks import Tick
 
 AGAIN: Final = 30.0
 """Seconds after which a job is tried again whose state does not tell, or whose process could not begin."""
+PATIENCE_FOR_FILES: Final = 60.0
+"""Seconds in which the files of a job have to be read again. All jobs of a process are read at the same time."""
 GRACE: Final = 60.0
 """Seconds that a run has to end in good order, once it was asked to."""
 
@@ -48,7 +51,7 @@ class Scheduled:
     there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
     `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
     account, if it does; `mark`: of its account's files when its last run began. `away`: why its state does not tell.
-    `cause`: why the last run did not end well, if it did not.
+    `cause`: why the last run did not end well, if it did not. `reading`: its files, while they are read again.
 
     `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
     that is due, on a steady clock. `end_by`: when the run under way is asked to end, or, once it was `asked`, is ended;
@@ -70,7 +73,8 @@ class Scheduled:
         self.again: float | None = None
         self.end_by = 0.0
         self.asked = self.late = False
-        self._question: Question | None = None
+        self.reading: Question[Accepted] | None = None
+        self._question: Question[Tick | None] | None = None
         self._noted_wrongly: datetime | None = None
         self._overruled: datetime | None = None
 
@@ -91,12 +95,21 @@ class Scheduled:
     def kind(self) -> Kind:
         return "apply" if self.settings.mode == "apply" else "plan"
 
-    def reread(self, now: datetime) -> None:
-        """Take the files as they are now; where they are wrong, all stays as it was, and FileError is raised."""
-        rule, state = self.timetable.rule, self.state
+    def reread(self) -> None:
+        """Begin to read the files again. A disk that hangs holds up this job alone, and only for a while."""
+        self.reading = Question(lambda: accept(self.path), PATIENCE_FOR_FILES)
+
+    def take_files(self, now: datetime) -> None:
+        """Take the files that were read again; where they are wrong, all stays as it was.
+
+        Raises FileError; StateError where they could not be read, or not in time.
+        """
+        assert self.reading is not None
+        rule, state, reading = self.timetable.rule, self.state, self.reading
+        self.reading = None
         try:
-            self._accept(accept(self.path))
-        except FileError:
+            self._accept(reading.answer())
+        except (FileError, StateError):
             self.in_order = False
             raise
         self.in_order = True

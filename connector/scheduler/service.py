@@ -17,14 +17,16 @@ from typing import Final, Self
 
 from msgspec.structs import replace
 
-from connector.errors import FileError
+from connector.errors import FileError, StateError
 from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
+from connector.run.composition import Accepted
 from connector.runtime.log import log
 from connector.scheduler.accounts import LOOK, RefusedAccounts
 from connector.scheduler.causes import cause
 from connector.scheduler.schedule import Due
 from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
+from connector.scheduler.state_poll import Question
 from connector.scheduler.worker_process import Worker
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.job import LoadedJob
@@ -98,9 +100,11 @@ class Service:
         due: list[tuple[datetime, Scheduled]] = []
         wait = LONGEST_WAIT
         for job in self._jobs:
+            if job.reading is not None:
+                wait = min(wait, self._take_files(job, job.reading, now))
             if job.worker is not None:
                 wait = min(wait, self._bounded(job))
-            elif not self._stopping:
+            elif not self._stopping and job.reading is None:
                 found = self._looked_at(job, now)
                 if isinstance(found, Due):
                     due.append((found.tick, job))
@@ -222,15 +226,22 @@ class Service:
         log.info("stopping", why=why, running=[job.name for job in running], at_once=self._stopping > 1)
 
     def _reread(self) -> None:
-        """Take all files as they are now; a job whose files are wrong goes on with those that it had."""
+        """Read all files as they are now; a job whose files are wrong goes on with those that it had."""
         self._refused.forget()
         for job in self._jobs:
-            try:
-                job.reread(utc())
-            except FileError as fault:
-                log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))
-            else:
-                log.info("files read again", job=job.name)
+            job.reread()
+
+    def _take_files(self, job: Scheduled, reading: Question[Accepted], now: datetime) -> float:
+        """Take the files of a job once they are read; seconds until it is worth another look."""
+        if reading.open and not reading.late:
+            return reading.look
+        try:
+            job.take_files(now)
+        except (FileError, StateError) as fault:
+            log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))
+        else:
+            log.info("files read again", job=job.name)
+        return 0.0
 
     # ------------------------------------------------------------ asked from other threads
 

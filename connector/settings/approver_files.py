@@ -10,12 +10,12 @@ from connector.errors import FileError
 from connector.reconcile.checks.limits import Limits
 from connector.settings.approvers import Approvers as Settings
 from connector.settings.job import LoadedJob
-from connector.settings.textfile import Fault, read_text, wrong
+from connector.settings.textfile import Fault, read_octets, read_text, wrong
 
 
 def load(job: LoadedJob, settings: Settings) -> Approvers:
     """Raises FileError with every fault of a file and its line."""
-    signers, faults = allowed_signers(read_text(settings.allowed, regular=True))
+    signers, faults = allowed_signers(read_text(settings.allowed))
     _hold(settings.allowed, faults)
     if settings.needed > (count := people(signers)):
         why = f"needs {settings.needed} people to sign, and {settings.allowed} names {count}"
@@ -27,10 +27,9 @@ def load(job: LoadedJob, settings: Settings) -> Approvers:
 
 def _revoked(path: Path) -> frozenset[bytes]:
     try:
-        text = read_text(path, regular=True)
+        text = read_text(path)
     except FileError:  # a KRL is no text
-        with path.open("rb") as file:
-            text = KRL if file.read(len(KRL)) == KRL.encode() else ""
+        text = KRL if read_octets(path, len(KRL)) == KRL.encode() else ""
         if not text:
             raise
     keys, faults = revoked_keys(text)

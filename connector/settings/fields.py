@@ -6,14 +6,13 @@ builds by itself has no context, and its paths stay as they are.
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from connector.settings.markers import AfterValidator, BeforeValidator, Field, Marker, ValidationInfo, model_validator
+from connector.settings.markers import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from connector.settings.shape import Choice, Strict, matching, misfit
-from connector.settings.textfile import is_elsewhere, why_no_file, why_not_regular
+from connector.settings.textfile import is_elsewhere, why_no_file
 
 CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105  # a message
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -38,20 +37,15 @@ def _resolved(value: object, info: ValidationInfo) -> Path:
     return (folder_of(info) or Path()) / value
 
 
-def _without_fault(fault_of: Callable[[Path], str | None]) -> Marker:
-    """Of files that are looked at while the file that names them is read; `fault_of` says what is wrong with one."""
-
-    def judged(path: Path, info: ValidationInfo) -> Path:
-        if folder_of(info) is not None and not is_elsewhere() and (fault := fault_of(path)):
-            raise misfit(fault)
-        return path
-
-    return AfterValidator(judged)
+def _there(path: Path, info: ValidationInfo) -> Path:
+    if folder_of(info) is not None and not is_elsewhere() and (fault := why_no_file(path)):
+        raise misfit(fault)
+    return path
 
 
 AnyPath = Annotated[Path, BeforeValidator(_resolved)]
-ExistingFile = Annotated[AnyPath, _without_fault(why_no_file)]
-RegularFile = Annotated[ExistingFile, _without_fault(why_not_regular)]
+RegularFile = Annotated[AnyPath, AfterValidator(_there)]
+"""A file that is looked for while the file that names it is read."""
 
 
 def _of_a_certificate(key_file: Path, info: ValidationInfo) -> Path:

@@ -110,7 +110,7 @@ def _unfit(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
 
 
 def _cells(path: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(read_text(path, MAX_BYTES, regular=True), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, MAX_BYTES), newline=""), strict=True)
     begins = 1
     try:
         for cells in reader:

@@ -49,7 +49,7 @@ def _found(ref: Place) -> str:
         if path is None:
             why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
             raise FileError(f"credential {ref.credential}: {why}")
-        place, value = str(path), read_text(path, MAX_BYTES, regular=True)
+        place, value = str(path), read_text(path, MAX_BYTES)
         value = value[:-2] if value.endswith("\r\n") else value.removesuffix("\n")
     if not value:
         raise FileError(f"{place} is empty")

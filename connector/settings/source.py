@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import field
 
 from connector.reconcile.matching.job_agents import AgentPattern, JobAgents
-from connector.settings.fields import Bytes, CaFile, ExistingFile, Headers, HttpUrl, Seconds, SecretRef, UrlPath
+from connector.settings.fields import Bytes, CaFile, Headers, HttpUrl, RegularFile, Seconds, SecretRef, UrlPath
 from connector.settings.markers import AfterValidator, Field
 from connector.settings.shape import Strict, misfit
 
@@ -66,5 +66,5 @@ class FileSource(Selective, frozen=True, kw_only=True):
     """A file of the API's own JSON shape."""
 
     type: Annotated[Literal["file"], Field(description="A file in the format of the agent query.")]
-    path: Annotated[ExistingFile, Field(description="Path of the JSON file.")]
+    path: Annotated[RegularFile, Field(description="Path of the JSON file.")]
     max_bytes: Annotated[Bytes, Field(description="Largest file to accept, in bytes.")] = 1 << 30

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from msgspec import Struct
 
@@ -26,14 +26,13 @@ _elsewhere: ContextVar[bool] = ContextVar("elsewhere", default=False)
 
 
 class Looks(Struct, frozen=True):
-    """Files that were found to be there, and those of them that were found to be regular ones."""
+    """Files that were found to be there."""
 
-    there: list[str] = []
     regular: list[str] = []
 
     def hold(self) -> bool:
         """Whether they still are."""
-        return not any(why_no_file(Path(path)) for path in self.there) and all(map(os.path.isfile, self.regular))
+        return all(map(os.path.isfile, self.regular))
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -106,26 +105,42 @@ def is_elsewhere() -> bool:
     return _elsewhere.get()
 
 
-def read_text(path: Path, limit: int = MAX_BYTES, *, regular: bool = False) -> str:
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """A file that people name, open for reading; every such file is opened here.
+
+    Raises OSError; FileError for a pipe, also one of the shell (`<(…)`), a socket and a device: a pipe could be waited
+    for without end, and the first wait is that for its writer, in `open`.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileError(NOT_REGULAR, where=str(path))
+        yield file
+
+
+def read_octets(path: Path, limit: int = -1) -> bytes:
+    """What such a file holds, at most `limit` octets if that is not negative. Raises OSError and FileError."""
+    with open_regular(path) as file:
+        return file.read(limit)
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     """The text of a file that people write: UTF-8, with or without a byte order mark, at most `limit` bytes.
 
-    Raises FileError; also for a pipe, which could be waited for without end, and a device, if it has to be `regular`.
+    Raises FileError.
     """
     if path in _given.get():
         return _given.get()[path]
-    text = _read(path, limit, os.O_NONBLOCK if regular else 0)
+    text = _read(path, limit)
     texts = _noted.get()
     if texts is not None:
         texts[path] = text
     return text
 
 
-def _read(path: Path, limit: int, flags: int) -> str:
+def _read(path: Path, limit: int) -> str:
     try:
-        with open(path, "rb", opener=lambda name, usual: os.open(name, usual | flags)) as file:
-            if flags and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise FileError(NOT_REGULAR, where=str(path))
-            octets = file.read(limit + 1)
+        octets = read_octets(path, limit + 1)
     except FileNotFoundError:
         raise FileError("there is no such file", where=str(path)) from None
     except (OSError, ValueError) as fault:
@@ -141,10 +156,9 @@ def _read(path: Path, limit: int, flags: int) -> str:
 
 
 def why_no_file(path: Path) -> str | None:
-    """Why there is no file to read at that path; None where there is one (or a device, or a pipe)."""
+    """Why there is no regular file at that path; None where there is one."""
     try:
-        if stat.S_ISDIR(path.stat().st_mode):
-            return f"{path} is a folder"
+        mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             return f"{path} is a link to a file that is not there"
@@ -152,14 +166,9 @@ def why_no_file(path: Path) -> str | None:
         return f"there is no file {path}{meant(path.name, beside)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"
-    if (looked := _looked.get()) is not None:
-        looked.there.append(str(path))
-    return None
-
-
-def why_not_regular(path: Path) -> str | None:
-    """Why that is no regular file; None where it is one."""
-    if not path.is_file():
+    if stat.S_ISDIR(mode):
+        return f"{path} is a folder"
+    if not stat.S_ISREG(mode):
         return f"{path} {NOT_REGULAR}"
     if (looked := _looked.get()) is not None:
         looked.regular.append(str(path))

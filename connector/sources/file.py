@@ -7,6 +7,7 @@ from pathlib import Path
 
 from connector.errors import FileError, MalformedError, MalformedFileError, SourceTruncatedError
 from connector.model import Tenant
+from connector.settings.textfile import open_regular
 from connector.sources.records import decode
 
 
@@ -23,11 +24,11 @@ class FileSource:
         """The tenant, whole. Raises FileError, SourceTruncatedError or MalformedFileError."""
         where = str(self._path)
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 # a read reserves all that it asks for, so the bound alone would cost a gigabyte for every small file
                 size = os.fstat(file.fileno()).st_size
                 body = file.read(min(size, self._max_bytes) + 1)
-                if len(body) > size and len(body) <= self._max_bytes:  # it grows, or is a pipe, which has no size
+                if len(body) > size and len(body) <= self._max_bytes:  # it grows
                     body += file.read(self._max_bytes + 1 - len(body))
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from None

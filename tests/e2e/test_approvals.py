@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,18 +117,6 @@ def test_one_person_counts_once_whatever_the_keys_and_the_spelling(job: Job) -> 
     job.write("allowed_signers", f"{SIGNERS}Anna@example.org {other.public}\n")
     said = refused(job, "--plan", "plan.json", sign(job, "a", ANNA), sign(job, "b", other))
     assert "b: the signature is a second one of the same person, who counts once" in said
-
-
-def test_a_pipe_that_nobody_writes_to_is_not_waited_for(job: Job) -> None:
-    os.mkfifo(job.folder / "pipe")
-    assert "pipe: the signature is no SSH signature" in refused(job, "--plan", "plan.json", "--approval=pipe")
-
-
-def test_a_signature_is_read_from_a_pipe_of_the_shell(job: Job) -> None:
-    _, boris = both(job)
-    line = f"{sys.executable} -m connector apply job.yaml --plan plan.json --approval=<(cat anna.sig) {boris}"
-    subprocess.run(["bash", "-c", line], cwd=job.folder, env=environment({}), check=True, timeout=60)
-    assert written(job) == 3
 
 
 def test_limits_that_are_lowered_after_the_signatures_hold(job: Job) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
@@ -16,10 +14,11 @@ from typing import Any
 import pytest
 
 from connector.state.store import open_state
+from tests.support.held_file import entry, held, set_gate
 from tests.support.ldif_job import Job, agent
 from tests.support.pages import ROOT
 from tests.support.postgres import Postgres
-from tests.support.program import Ended
+from tests.support.program import Ended, ended, started
 from tests.support.syslogd import Syslogd
 
 
@@ -261,16 +260,14 @@ def test_a_number_beyond_all_bounds_is_none_of_the_chain(job: Job, seq: int, kno
 
 @pytest.mark.slow
 def test_a_run_that_begins_while_its_audit_is_verified_is_not_blamed(job: Job) -> None:
-    pipe = job.folder / "pipe"
-    os.mkfifo(pipe)
-    command = [sys.executable, "-m", "connector", "audit", "verify", "--job", "job.yaml", "pipe"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=job.folder, env=environment, stdout=subprocess.PIPE, text=True) as verifying:
-        with pipe.open("w") as file:  # it has read the state by now
+    audit = job.folder / "audit.jsonl"
+    set_gate(audit)
+    arguments = ("audit", "verify", "--job", "job.yaml", "audit.jsonl")
+    with started(*arguments, folder=job.folder, entry=entry("audit.jsonl")) as verifying:
+        with held(audit):  # it has read the state by now
             again(job, 2000)
-            file.write(job.read("audit.jsonl"))
-        said, _ = verifying.communicate(timeout=60)
-    assert (verifying.returncode, "5 records more than the state knows" in said) == (0, True), said
+        done = ended(verifying)
+    assert (done.code, "5 records more than the state knows" in done.out) == (0, True), done.said
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 from connector.directories.ldap import ber, requests
 from tests.support.crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
+from tests.support.held_file import entry, held, set_gate
 from tests.support.jobs import configure
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.program import ended, program, started
@@ -200,14 +201,13 @@ def test_a_write_that_arrives_while_the_next_run_reads_is_known_to_be_ours(stage
     world = stage.world_apart()
     (world.folder / "agents.json").write_text(FIRST)
     late = killed_at_the_first_modify(stage, world)
-    (world.folder / "agents.json").unlink()
-    os.mkfifo(world.folder / "agents.json")
-    with started("apply", "job.yaml", folder=world.folder, env=PASSWORD) as process:
-        with (world.folder / "agents.json").open("w") as source:  # the run has settled what was open, and reads on
+    (world.folder / "agents.json").write_text(FIRST if tenant == "the same" else SECOND)
+    set_gate(world.folder / "agents.json")
+    run = started("apply", "job.yaml", folder=world.folder, env=PASSWORD, entry=entry("agents.json"))
+    with run as process:
+        with held(world.folder / "agents.json"):  # the run has settled what was open, and reads on
             deliver(stage.server, late)
-            source.write(FIRST if tenant == "the same" else SECOND)
         assert ended(process).code == 0
-    (world.folder / "agents.json").unlink()
     (world.folder / "agents.json").write_text(SECOND)
     assert world.once("apply") == 0, world.said
     world.audit(logs(stage.server)[world.name])

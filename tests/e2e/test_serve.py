@@ -19,13 +19,14 @@ from connector.demo.simulator import Request, Simulator
 from connector.scheduler.scheduled_job import Scheduled
 from connector.scheduler.service import STUCK, Service
 from connector.scheduler.web import Address, Web
+from tests.support.held_file import entry, held, set_gate
 from tests.support.jobs import cec_source, changed, file
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import JOB, Job, agent
 from tests.support.monitoring import nobody_in
 from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.program import program
-from tests.support.serving import PATIENCE, asked, serving
+from tests.support.serving import PATIENCE, asked, serving, until
 from tests.support.slapd import Slapd, person
 from tests.support.soak_clock import Clock
 
@@ -366,15 +367,12 @@ def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: 
 
 def test_while_files_are_read_again_the_old_ones_are_in_order(job: Job) -> None:
     schedule(job, every="1h")
-    with serving(job.folder, "job.yaml") as served:
+    with serving(job.folder, "job.yaml", entry=entry("mapping.yaml")) as served:
         served.next("run ended")
-        mapping = job.read("mapping.yaml")
-        (job.folder / "mapping.yaml").unlink()
-        os.mkfifo(job.folder / "mapping.yaml")
+        set_gate(job.folder / "mapping.yaml")
         served.signal(signal.SIGHUP)
-        with (job.folder / "mapping.yaml").open("w") as file:  # it has begun to read, and is not done
+        with held(job.folder / "mapping.yaml"):
             assert served.metric("files_accepted") == 1
-            file.write(mapping)
         served.next("files read again")
         assert served.metric("files_accepted") == 1
         assert served.stop() == 0
@@ -454,7 +452,9 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
     assert not scheduled.too_old(over + timedelta(minutes=29))
     assert scheduled.too_old(over + timedelta(minutes=30))
     schedule(job, every="10m", max_age="1h")
-    scheduled.reread(over)
+    scheduled.reread()
+    until(lambda: scheduled.reading is not None and not scheduled.reading.open)
+    scheduled.take_files(over)
     assert scheduled.too_old(over), "how old what it read may be was said"
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from connector.state.migrations import FIRST, MIGRATIONS
 from connector.state.sqlite import Sqlite
+from tests.support.held_file import entry, held, set_gate
 from tests.support.jobs import changed, file_source
 from tests.support.ldif_job import Job, agent
 from tests.support.program import Ended, ended, program, started
@@ -268,16 +269,11 @@ def test_a_copy_that_was_taken_in_the_middle_of_a_run_settles_what_it_left_open(
 @contextmanager
 def reading(job: Job, *, code: int) -> Iterator[None]:
     """An apply that has opened its state, holds its lease, and waits for its source as long as this lasts."""
-    agents = job.read("agents.json")
-    (job.folder / "agents.json").unlink()
-    os.mkfifo(job.folder / "agents.json")
-    with started("apply", "job.yaml", folder=job.folder) as process:
-        with (job.folder / "agents.json").open("w") as source:
+    set_gate(job.folder / "agents.json")
+    with started("apply", "job.yaml", folder=job.folder, entry=entry("agents.json")) as process:
+        with held(job.folder / "agents.json"):
             yield
-            source.write(agents)
         done = ended(process)
-    (job.folder / "agents.json").unlink()
-    job.write("agents.json", agents)
     assert done.code == code, done.said
     assert "fault of the program" not in done.said
     if code:

@@ -71,11 +71,15 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def started(
-    *arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    *arguments: str | Path,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
+    entry: Sequence[str | Path] = ("-m", "connector"),
 ) -> Iterator[subprocess.Popen[str]]:
     """The same while it runs, `under` another command; it is killed at the end if it still does."""
     with subprocess.Popen(
-        [*under, sys.executable, *WARNINGS, "-m", "connector", *map(str, arguments)],
+        [*under, sys.executable, *WARNINGS, *entry, *map(str, arguments)],
         cwd=folder,
         env=environment(env or {}),
         stdin=subprocess.DEVNULL,

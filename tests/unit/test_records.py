@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import html
 import json
-import os
-import threading
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.errors import MalformedError, TruncatedError
+from connector.errors import MalformedError
 from connector.model import Agent, Invalid, Secret, Tenant
 from connector.sources import record_faults
 from connector.sources.file import FileSource
@@ -496,27 +493,6 @@ def test_a_small_file_is_read_in_small_whatever_the_bound(tmp_path: Path) -> Non
     path = tmp_path / "agents.json"
     path.write_text('{"agents": [{"workNo": 1}]}')
     assert FileSource(path, 1 << 60).read().size == 1
-
-
-def test_a_pipe_is_read_to_its_end_and_held_to_the_bound(tmp_path: Path) -> None:
-    path = tmp_path / "agents.fifo"
-    for bound, whole in ((1 << 20, True), (10, False)):
-        os.mkfifo(path)
-        body = json.dumps({"agents": [{"workNo": number} for number in range(1, 3000)]})
-        writer = threading.Thread(target=_written, args=(path, body))
-        writer.start()
-        if whole:
-            assert FileSource(path, bound).read().size == 2999
-        else:
-            with pytest.raises(TruncatedError):
-                FileSource(path, bound).read()
-        writer.join(10)
-        path.unlink()
-
-
-def _written(path: Path, body: str) -> None:
-    with contextlib.suppress(BrokenPipeError), path.open("w") as pipe:
-        pipe.write(body)
 
 
 @pytest.mark.parametrize("more", [[], [{"workNo": "x"}], [GOOD | {"workNo": 7, "sipAccount": "\u0001"}]])

@@ -26,6 +26,7 @@ from connector.model import AttributeInfo, Change, Description, Outcome, Result,
 from connector.model.spelling import meant
 from connector.reconcile.dn import Rdn, rdns
 from connector.settings.ldif import LdifDirectory as LdifSettings
+from connector.settings.textfile import open_regular
 
 ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
@@ -127,7 +128,7 @@ class LdifReader(EntryReader):
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 yield file
         except OSError as fault:
             kind = DeniedError if isinstance(fault, PermissionError) else UnreachableError

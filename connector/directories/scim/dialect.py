@@ -21,6 +21,7 @@ from connector.directories.scim.protocol import MEDIA_TYPE, PLAIN_JSON, Answer
 from connector.directories.scim.resource_schema import Schemas
 from connector.errors import NOT_JSON, FileError, OutputError
 from connector.regex import regex
+from connector.settings.textfile import read_octets
 
 SCHEMA: Final = "cec-connector/scim-dialect/1"
 _MALFORMED: Final = (400, 422, 501)
@@ -124,7 +125,7 @@ def save(path: Path, dialect: Dialect) -> None:
 def load(path: Path) -> Dialect:
     """As a probe has saved it. Raises FileError."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Dialect)
+        found = msgspec.json.decode(read_octets(path), type=Dialect)
     except OSError as fault:
         raise FileError(fault.strerror or "it cannot be read", where=str(path)) from None
     except NOT_JSON as fault:
