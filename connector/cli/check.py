@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,8 @@ from connector.net.secret_stores import open_to_others
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
-    from connector.model import Change, Description, Tenant
+    from connector.model import Change, Description, Tenant, User
+    from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.mapping import Mapping
     from connector.run.context import PlanContext
 
@@ -65,17 +66,14 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
             if place != "state":  # a check opens no state
                 say_text(f"  {_PLACES.get(place, place)}: {visible(what)}")
         survey = Survey(differ.attributes, differ.schema_checks)
-        cut = []
         try:
-            survey.take(context.reader.scan())
-        except LimitError as fault:
-            cut = _tell_cut(context.mapping, description, fault)
+            nobody, cut = _survey_users(context, tenant, description, survey)
         except TruncatedError:  # of a server that cannot be read whole, a probe may say why
             if probe:
                 _probe(job, save, context.files)
             raise
-        users = f"{survey.users} users{' or more' if cut else ''}"
-        say_text(f"directory  {users} within base and filter ({visible(description.identity)})")
+        or_more = " or more" if cut else ""
+        say_text(f"directory  {survey.users} users{or_more} within base and filter ({visible(description.identity)})")
         described = context.reader.describe()  # once more: reading may have told more
         for info in described.attributes.values():
             say_text(f"  {visible(info.name)}: {attribute(info)}")
@@ -93,11 +91,13 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         _tell_remembered(job, context.mapping, description)
         _tell_listed(context, tenant, description)
         try_state(job)
-        if not probe:
+        if nobody:
+            say_text(visible(nobody))
+        if probe:
+            _probe(job, save, context.files)
+        else:
             say_text("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
-            return 0
-        _probe(job, save, context.files)
-    return 0
+    return int(bool(nobody))
 
 
 def _tell_job(name: str, job: Path) -> None:
@@ -106,6 +106,34 @@ def _tell_job(name: str, job: Path) -> None:
     say_text(f"job        {visible(name)}: the job and mapping files are valid")
     found = open_to_others(load(job))
     _note((f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found), [str(path) for path, *_ in found])
+
+
+def _survey_users(
+    context: PlanContext, tenant: Tenant, description: Description, survey: Survey
+) -> tuple[str, list[str]]:
+    """Read all users into the survey. Returns that nobody matches, if so, and notes on what a limit left unread."""
+    from connector.reconcile.matching.roster import Roster
+    from connector.reports.wording import nobody_matches
+
+    roster = Roster(tenant, context.mapping, context.pins, description)
+    matching: list[User] = []
+
+    def noted() -> Iterator[User]:
+        for user in context.reader.scan():
+            if not matching and roster.seekers(user):
+                matching.append(user)
+            yield user
+
+    cut = []
+    try:
+        survey.take(noted())
+    except LimitError as fault:
+        cut = _tell_cut(context.mapping, description, fault)
+        matching += islice(context.reader.find(roster.keys(lambda _agent, _rule: False)), 1)
+    empty = survey.users == 0 and not cut
+    if matching or not (empty or len(roster)):
+        return "", cut
+    return f"Nobody matches: {nobody_matches(dict(context.about(description)), empty=empty)}.", cut
 
 
 def _tell_cut(mapping: Mapping, description: Description, fault: LimitError) -> list[str]:

@@ -55,6 +55,7 @@ from connector.model.plan import (
     APPROVAL_NAMESPACE as APPROVAL_NAMESPACE,
     APPROVED as APPROVED,
     NEW_STATE as NEW_STATE,
+    NOBODY as NOBODY,
     NOTICED as NOTICED,
     ON_HOLD as ON_HOLD,
     Approval as Approval,

@@ -20,6 +20,7 @@ APPROVED: Final = "approved by"
 """Under these words a plan's `about` says who has approved it, while it is applied."""
 APPROVAL_NAMESPACE: Final = "cec-connector/plan"
 """What `ssh-keygen -Y sign -n` is given. It keeps signatures of commits and mails from being approvals."""
+NOBODY: Final = "nobody matches"
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read or written."""
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from connector.model import (
     ANOTHER_KEY,
     NEW_STATE,
+    NOBODY,
     OBJECT_CLASS,
     ON_HOLD,
     AgentRef,
@@ -235,12 +236,22 @@ def last_line(ending: Ending) -> str:
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
-    said = [_what_happens(plan, outcomes)]
+    said = [f"Nobody matches: {visible(about[NOBODY])}."] if NOBODY in about else []
+    said += [_what_happens(plan, outcomes)]
     said += [losses(plan)] if plan.lost and outcomes is None else []
     said += [_NEW] if NEW_STATE in about else []
     said += ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
     said += ["The job is on hold: applies are refused until it is released."] if ON_HOLD in about else []
     return " ".join(said)
+
+
+def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
+    """Where no agent found a user. `places`: of the job, by their names; `empty`: there are no users at all."""
+    names = ("base" if "base" in places else "directory", "filter")
+    where = " and ".join(f"{name} {places[name]}" for name in names if name in places) or "the directory"
+    if empty:
+        return f"0 users are within {where}. Check both, and the account's rights"
+    return f"no user within {where} is one that an agent looks for. Check the match rules, then both"
 
 
 def losses(plan: Plan) -> str:

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead
-from connector.model import NOTICED, Change, Plan
+from connector.model import NOBODY, NOTICED, Change, Plan, Summary
 from connector.reconcile.matching.selection import selected
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
+from connector.reports.wording import nobody_matches
 from connector.run.context import PlanContext
 from connector.run.lookup import Lookup, run
 from connector.run.permission import held_back
@@ -47,9 +48,24 @@ def make_plan(
     if directory.cut:
         read = f"the agents were looked up, since not all users can be read: {directory.cut}"
         plan = replace(plan, about=(*plan.about, ("read", read)))
+    if _has_no_match(plan.summary):
+        nobody = nobody_matches(dict(plan.about), empty=_is_empty(context.reader))
+        plan = replace(plan, about=(*plan.about, (NOBODY, nobody)))
     if recorder is not None:
         recorder.ends(plan)
     return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
+
+
+def _has_no_match(summary: Summary) -> bool:
+    return 0 < summary.unmatched == summary.agents - summary.unassigned - summary.invalid
+
+
+def _is_empty(reader: Reader) -> bool:
+    """Whether the directory shows no user at all."""
+    try:
+        return next(iter(reader.scan()), None) is None
+    except IncompleteRead:
+        return False
 
 
 def with_noticed(reader: Reader, plan: Plan) -> Plan:
