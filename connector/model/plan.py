@@ -21,6 +21,8 @@ APPROVED: Final = "approved by"
 APPROVAL_NAMESPACE: Final = "cec-connector/plan"
 """What `ssh-keygen -Y sign -n` is given. It keeps signatures of commits and mails from being approvals."""
 NOBODY: Final = "nobody matches"
+KEPT_CREDENTIALS: Final = "leavers"
+"""Under this word a plan's `about` says how many stale users keep credentials of the job; the number comes first."""
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read or written."""
 
@@ -164,6 +166,12 @@ class Plan(Struct, frozen=True):
     lost: int = 0
     only: tuple[str, ...] = ()
     approvals: tuple[Approval, ...] = ()
+
+    @property
+    def keeping_credentials(self) -> int:
+        """How many stale users keep credentials of the job."""
+        number = dict(self.about).get(KEPT_CREDENTIALS, "0").partition(" ")[0]
+        return int(number) if number.isdecimal() else 0
 
     def is_permitted(self, accept: str | None) -> bool:
         """Whether it may be written. `accept`: the digest of the one plan that somebody accepts; None: of none."""

@@ -37,6 +37,7 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "last_success_timestamp_seconds": (Gauge, "When the last good run began.", ()),
     "agents": (Gauge, "Agents of the last plan, by match result.", ("match",)),
     "users": (Gauge, "Users of the last plan: unchanged, stale, and by change.", ("state",)),
+    "stale_users_with_credentials": (Gauge, "Stale users of the last plan that keep credentials of the job.", ()),
     "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
     "ready": (Gauge, "Whether the last good run is recent enough.", ()),
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
@@ -93,6 +94,7 @@ class Metrics:
             self.tell("agents", summary.job, summary.counts[match], match)
         for state in USER_COUNTS:
             self.tell("users", summary.job, summary.counts[state], state)
+        self.tell("stale_users_with_credentials", summary.job, summary.keeping_credentials)
         self._metrics["problems"].remove_by_labels({"cec_job": summary.job})
         for kind, number in summary.problems.items():
             self.tell("problems", summary.job, number, kind)

@@ -34,7 +34,8 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
     `cause`: the same for whoever may ask (`impersonal`).
 
-    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `since`: how many
+    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change.
+    `keeping_credentials`: stale users that keep credentials. `since`: how many
     changes and problems are new, gone, changed and the same since an earlier plan, by the plan document's names; empty
     where there was none. `course`: each stage as it came, with its begin and end, in seconds since the run began.
     """
@@ -49,6 +50,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     cause: str = ""
     digest: str = ""
     changes: int = 0
+    keeping_credentials: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
     since: dict[str, int] = field(default_factory=dict)
@@ -119,6 +121,7 @@ def _planned(plan: Plan) -> dict[str, Any]:
     return {
         "digest": plan.digest,
         "changes": len(plan.changes),
+        "keeping_credentials": plan.keeping_credentials,
         "counts": asdict(plan.summary),
         "problems": dict(Counter(problem.kind for problem in plan.problems)),
         "refusals": list(plan.refusals),

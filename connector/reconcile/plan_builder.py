@@ -6,15 +6,16 @@ the directory has against the changes, and for who holds single-holder values.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
     ID,
+    KEPT_CREDENTIALS,
     OBJECT_CLASS,
     AgentRef,
     Change,
@@ -43,7 +44,7 @@ from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.order import refused_last
 from connector.reconcile.questions import Brief, Find, Planning, Preflight, Slot, ask
 from connector.reconcile.stale import stale_users
-from connector.reconcile.stale.leavers import emptied
+from connector.reconcile.stale.leavers import doubted_attributes, emptied, hidden_attributes
 from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.reconcile.unanswered import unsettled
 
@@ -118,6 +119,7 @@ class PlanBuilder:
         unclaimed: list[stale_users.Unclaimed],
         shown: Collection[str],
         *,
+        holders: Mapping[str, int] = MappingProxyType({stale_users.ANY: 0}),
         only: Selection = EVERYBODY,
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
@@ -125,10 +127,11 @@ class PlanBuilder:
     ) -> Planning[PlanResult]:
         """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
-        `untold`: writes of an interrupted run of which it is not known whether they happened. `refused`: for what else
-        the plan is refused.
+        `holders`: as `stale_users.unclaimed` counts them. `untold`: writes of an interrupted run of which it is not
+        known whether they happened. `refused`: for what else the plan is refused.
         """
         unsure = verdicts.unsure or bool(self._tenant.invalid or self._tenant.others_invalid) or bool(verdicts.unproven)
+        unsure = unsure or bool(verdicts.doubtful and not self._brief.mapping.clears)
         if verdicts.unproven:
             self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
         excluded = self._spare(verdicts, unclaimed)
@@ -136,9 +139,10 @@ class PlanBuilder:
         self._problems += problems
         self._problems += unsettled(self._brief)
         print_ = self._brief.fingerprint
+        self._holders = holders
         self._stale = [replace(each, theirs=self._differ.theirs(each, print_)) for each in unclaimed]
         self._leave_to_others(verdicts.claimed)
-        self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
+        doubted = yield from self._clear(verdicts, unsure=unsure, only=only)
         yield from judge_alike(self._drafts, self._brief)
         self.unseen = Unseen(self._brief, self._drafts)
         yield from self.unseen.judge(shown)
@@ -151,7 +155,7 @@ class PlanBuilder:
         )
         plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
-        gone = frozenset(each.user.id for each in self._stale) if sure else None
+        gone = frozenset(each.user.id for each in self._stale if each.user.id not in doubted) if sure else None
         away = yield from emptied(self._stale, self._brief.mapping, self._brief.description)
         away += [slot for slot, print_ in self.unseen.confirmed.items() if not print_]
         return PlanResult(
@@ -214,24 +218,31 @@ class PlanBuilder:
         for draft in self._drafts:
             others.hold(draft)
 
-    def _clear(self, *, unsure: bool, unproven: bool, only: Selection) -> None:
-        """Clear our values from stale users, where the mapping says so and no agent may claim them."""
+    def _clear(self, verdicts: Verdicts, *, unsure: bool, only: Selection) -> Planning[Collection[str]]:
+        """Clear our values from stale users, where the mapping says so and no agent may claim them.
+
+        Return the ids of those whom an agent in doubt may claim.
+        """
         mapping = self._brief.mapping
-        if mapping.clears and unsure and self._stale and not unproven:
+        if mapping.clears and unsure and self._stale and not verdicts.unproven:
             self._cautions.append(stale_users.UNSURE)
         self._cautions += stale_users.jumped(mapping.stale, self._brief.memory, self._brief.now)
         due, problems = stale_users.judged(self._stale, mapping, self._brief.memory, self._brief.now)
         self._problems += problems
-        if unsure or only or self._tenant.size == 0:
-            return
+        if unsure or only or self._tenant.size == 0 or not mapping.clears:
+            return ()
+        hidden = yield from hidden_attributes(self._stale, mapping, self._brief.description)
+        doubted = doubted_attributes(self._stale, verdicts.doubtful, hidden)
         drafts, problems = stale_users.cleared(
             due, self._brief, self._differ.clearing, self._claimers,
             spared=lambda ref: not ref.identified or self._spared(None, ref), doubt=self._doubt,
+            hidden=hidden, doubted=doubted,
         )  # fmt: skip
         for draft in drafts:  # also what is adopted may be another job's
             self._others.hold(draft)
         self._drafts += drafts
         self._problems += problems
+        return doubted
 
     # ------------------------------------------------------------ what is to be asked
 
@@ -341,28 +352,30 @@ class PlanBuilder:
                 "account the right to read objectClass"
             )
         summary = self._summary(verdicts, left_out, changes)
-        owned, holders = self._holders() if summary.clear else (0, {})
         holding = (self._differ.holds_most(self._tenant.agents[each.agent], each.draft) for each in verdicts.matched)
         lost = sum(holding) if changes and memory.blank() else None  # what nobody can see counts as held
-        whole = Whole(summary.matched, owned, memory.last_good(), lost, self._tenant.beside, holders)
+        whole = Whole(
+            summary.matched, self._holders[stale_users.ANY], memory.last_good(), lost, self._tenant.beside,
+            self._holders,
+        )  # fmt: skip
         refused = (*refused, *refusals(brief.limits, summary, whole, changes, some=some))
+        kept = self._keeping_credentials(changes)
+        if kept:
+            said = f"{kept} stale {'user keeps' if kept == 1 else 'users keep'} credentials of this job"
+            how = ". To clear them, set `stale: clear` in the mapping" if brief.mapping.stale == "report" else ""
+            brief = replace(brief, about=(*brief.about, (KEPT_CREDENTIALS, f"{said}{how}")))
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions,
             beside={(draft.user.id, name) for draft in self._drafts for name in draft.shows}, taken=self.unique.taken(),
         )  # fmt: skip
 
-    def _holders(self) -> tuple[int, Mapping[str, int]]:
-        """How many users hold a value of this job: in any attribute, and by attribute in small letters."""
-        lapsed, users = self._brief.memory.lapsed(), set[str]()
-        holders: Counter[str] = Counter()
-        for ref, owned in self._brief.memory.owned():
-            if ref.id not in lapsed:
-                users.add(ref.id)
-                holders.update(name.lower() for name, each in owned.items() if not each.restored)
-        for stale in self._stale:
-            users.add(stale.user.id)
-            holders.update({name.lower() for name in stale.names} - {name.lower() for name in stale.owned})
-        return len(users), holders
+    def _keeping_credentials(self, changes: Iterable[Change]) -> int:
+        """How many stale users keep a secret of this job. Whoever was deleted keeps nothing."""
+        secret = {rule.name.lower() for rule in self._brief.mapping.attributes if rule.secret}
+        clears = (change for change in changes if change.agent is None)
+        cleared = {change.user.id: {each.name.lower() for each in change.attributes} for change in clears}
+        there = (each for each in self._stale if each.place is not stale_users.Place.DELETED)
+        return sum(not each.credentials(secret) <= cleared.get(each.user.id, set()) for each in there)
 
     def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:
         matched = len(verdicts.matched)

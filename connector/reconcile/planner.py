@@ -12,6 +12,7 @@ attributes of a matched or stale user is in `diff/draft.py`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
 
@@ -78,19 +79,20 @@ class Planner:
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         verdicts, proposals = proposed(verdicts, self.tenant, self.brief.mapping, described)
         hints = {"near misses": nearby, "proposal": "; ".join(map(str, proposals))}
-        brief = replace(self.brief, about=(*self.brief.about, *((what, said) for what, said in hints.items() if said)))
         listed = self.exclude.keys(self.naming)
         spared = list((yield from ask(Find(listed)))) if listed else []
         unknown = strangers(self.pins, self.exclude, self.tenant, spared, self.naming)
         excluded = self.exclude.named(spared, self.naming)
         refused = yield from unprotected(self.exclude, self.naming, [name for name, ids in excluded.items() if not ids])
-        unclaimed = yield from self._unclaimed(verdicts)
+        unclaimed, holders = yield from self._unclaimed(verdicts)
+        hints["not mapped"] = self._unmapped(holders)
+        brief = replace(self.brief, about=(*self.brief.about, *((what, said) for what, said in hints.items() if said)))
         witness = next((claim.user.id for claim in verdicts.matched if claim.user.identified), None)
         unclaimed = yield from placed(unclaimed, self.brief.description, witness)
         unclaimed, lapsed = lapsing(unclaimed, self.brief.memory.lapsed())
         builder = PlanBuilder(brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts))
         planned = yield from builder.build(
-            verdicts, unclaimed, self.claims.shown,
+            verdicts, unclaimed, self.claims.shown, holders=holders,
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
         plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
@@ -111,17 +113,26 @@ class Planner:
         return frozenset(ref.id for ref, _ in self.brief.memory.owned() if ref.id in theirs)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
-        """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""
+        """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one.
+
+        An agent that shares its account or seat with another may have it by any rule.
+        """
 
         @cache
         def seeking() -> Roster:
             having = (claim.agent for claim in verdicts.matched)
             without = {*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested}
-            return self.roster.only(without.union(having, self.tenant.others))
+            numbers = without.union(having, self.tenant.others)
+            return self.roster.only([each for each in numbers if self.tenant.agents[each].account_code is not None])
 
         def found(user: User) -> list[AgentRef]:
             sought = seeking().finds(user, [])
-            better = (number for number, rule in sought if all(rule <= each.rule for each in self.claims.of(number)))
+            claims, doubles = self.claims, self.roster.doubles  # what a double has claimed may be another's
+            better = (
+                number
+                for number, rule in sought
+                if number in doubles or all(rule <= each.rule for each in claims.of(number))
+            )
             agents = (self.tenant.agents[number] for number in better)
             return sorted({agent.ref for agent in agents})
 
@@ -131,8 +142,17 @@ class Planner:
         """A test whether no agent claims a user, be it by its name alone."""
         return lambda user: user.id not in verdicts.claimed() and user.name not in verdicts.unidentified
 
-    def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale_users.Unclaimed]]:
+    def _unclaimed(self, verdicts: Verdicts) -> Planning[tuple[list[stale_users.Unclaimed], Counter[str]]]:
+        """Users of ours that no agent claims, and how many users hold something of ours (`stale_users.unclaimed`)."""
         adopting = self.brief.mapping.adopting
         why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
         adopted: Iterable[User] = (yield from ask(Scan(adopting, why))) if adopting else ()
         return stale_users.unclaimed(self.brief.memory, self.nobodys(verdicts), adopted, self.differ.adopted)
+
+    def _unmapped(self, holders: Counter[str]) -> str:
+        """How many users hold something of ours in attributes that left the mapping, in a sentence, or nothing."""
+        infos, written = self.brief.description.attributes, [rule.name for rule in self.brief.mapping.attributes]
+        mapped = {stale_users.ANY, *map(str.lower, written)}.union(*(infos[name].aliases for name in written))
+        unmapped = [name for name in sorted(holders) if name.lower() not in mapped]
+        left = ", ".join(f"{name} of {holders[name]} users" for name in unmapped)
+        return stale_users.UNMAPPED.format(names=left) if left else ""

@@ -64,7 +64,7 @@ def test_a_user_of_ours_that_no_agent_claims_is_explained_as_the_plan_has_it(job
     job.agents([agent(1), agent(2), {"workNo": "x", "accountCode": "broken"}])
     unsure = explained(job, GONE)
     assert unsure["change"] is None
-    assert "some agents could not be matched" in unsure["why"]
+    assert "some agents may be anybody" in unsure["why"]
 
 
 @pytest.mark.parametrize("stale", ["report", "clear"])

@@ -109,7 +109,8 @@ def test_who_has_no_value_for_a_rule_is_looked_for_by_the_others() -> None:
     assert list(of.searches(0)) == [(1, ("uid", "ann")), (2, ("mail", "ann")), (3, None)]
     assert list(of.searches(1)) == []
     assert list(of.tried(of.agents[0])) == [("uid", "ann"), ("mail", "ann")]
-    assert [of.looked_for_whole(number) for number in range(3)] == [False, False, True]
+    doubtful = [of.doubtful_attributes(number) for number in range(3)]
+    assert doubtful == [frozenset({"phone"}), frozenset(), frozenset()], "a seat without an account has no user"
     assert len(of) == 2
     assert list(of.attributes()) == [(1, "uid"), (2, "mail"), (3, "phone")]
     keys = [("uid", "ann"), ("uid", "bob"), ("mail", "ann"), ("mail", "bob"), ("phone", "8")]
@@ -120,7 +121,7 @@ def test_who_has_no_value_for_a_rule_is_looked_for_by_the_others() -> None:
 def test_a_pinned_agent_is_looked_for_by_its_pin_alone() -> None:
     of = roster(Agent(1, "ann", "7"), Agent(2, "bob", "8"), pins=(Pin("ann", user="id-x"),))
     assert list(of.searches(0)) == [(PIN, (ID, "id-x"))]
-    assert not of.looked_for_whole(0)
+    assert of.doubtful_attributes(0) is None, "it may be anybody"
     assert found(of, user(uid="ann"))[0] == [(0, PIN)]
     assert len(of) == 2
     assert next(iter(of.keys(lambda agent, rule: False))) == (ID, "id-x")
@@ -141,13 +142,14 @@ def test_a_pin_of_a_seat_finds_nobody_while_the_seat_has_no_account() -> None:
 
 def test_records_that_share_a_seat_or_an_account_say_which() -> None:
     of = roster(Agent(1, "ann"), Agent(1, "bob"), Agent(2, "bob"), Agent(3), Agent(4))
-    seat, account = (
-        "several records of the source have workNo 1, and a pin cannot choose",
-        "several records of the source have accountCode 'bob', and a pin cannot choose",
-    )
-    assert of.doubles == {0: seat, 1: seat, 2: account}
+    assert of.doubles == {0: {"workNo": 1}, 1: {"workNo": 1, "accountCode": "bob"}, 2: {"accountCode": "bob"}}
+    assert of.doubtful_attributes(0) == frozenset({"phone"}), "no rule is made of the seat; it has no number"
+    assert of.doubtful_attributes(2) == frozenset({"uid", "mail", "phone"})
+    assert of.doubtful_attributes(3) == frozenset()
     assert roster(Agent(1, "ann"), Agent(2), Agent(3)).doubles == {}
     pinned = roster(Agent(1, "ann"), Agent(2, "bob"), Agent(3, "bob"), pins=(Pin("bob", 2, user="id-x"),))
+    account = {"accountCode": "bob"}
+    assert pinned.doubtful_attributes(2) is None, "the seat of the pin may be its own"
     assert pinned.doubles == {1: account, 2: account}, "also where their keys are not looked for"
 
 

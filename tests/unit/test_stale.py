@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -14,6 +14,7 @@ from connector.model import (
     AttributeInfo,
     Description,
     Fingerprint,
+    Holds,
     Memory,
     Moment,
     Owned,
@@ -25,8 +26,19 @@ from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
-from connector.reconcile.questions import Brief
-from connector.reconcile.stale.stale_users import MISSED, Place, Unclaimed, cleared, judged, jumped, unclaimed
+from connector.reconcile.questions import Brief, Compare
+from connector.reconcile.stale.leavers import doubted_attributes, hidden_attributes
+from connector.reconcile.stale.stale_users import (
+    ANY,
+    DOUBTED,
+    MISSED,
+    Place,
+    Unclaimed,
+    cleared,
+    judged,
+    jumped,
+    unclaimed,
+)
 from tests.support.worlds import NO_LIMITS, passing_state
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -122,21 +134,25 @@ class Wrote:
     """A memory of nothing but what this job wrote."""
 
     def __init__(self, **written: dict[str, Owned]) -> None:
-        self._written = written
+        self.written = written
 
     def owned(self) -> Iterator[tuple[UserRef, dict[str, Owned]]]:
-        return ((UserRef(id_, f"uid={id_}"), owned) for id_, owned in self._written.items())
+        return ((UserRef(id_, f"uid={id_}"), owned) for id_, owned in self.written.items())
 
     def unshown(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {}
+
+    def lapsed(self) -> frozenset[str]:
+        return frozenset({"gone"})
 
 
 def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids() -> None:
     seat, back = Owned("run", ("digest",)), Owned("run", ("digest",), restored=True)
     wrote = Wrote(zoe={"seat": seat, "line": back}, bob={"seat": back}, claimed={"seat": seat}, ann={"line": seat})
+    wrote.written["gone"] = {"seat": seat}
     adopted = [User(id_, f"uid=new-{id_}", {}) for id_ in ("zoe", "cid", "claimed", "dan")]
-    found = unclaimed(
-        cast("Memory", wrote), lambda ref: ref.id != "claimed", adopted,
+    found, holders = unclaimed(
+        cast("Memory", wrote), lambda ref: ref.id not in ("claimed", "gone"), adopted,
         lambda user: frozenset() if user.id == "dan" else frozenset({"mail"}),
     )  # fmt: skip
     assert found == [
@@ -144,6 +160,9 @@ def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids
         Unclaimed(UserRef("cid", "uid=new-cid"), adopted=frozenset({"mail"})),
         Unclaimed(UserRef("zoe", "uid=new-zoe"), {"seat": seat}, frozenset({"mail"})),
     ]
+    assert holders == {ANY: 5, "seat": 2, "line": 1, "mail": 2}, (
+        "what was put back is nobody's, who is gone holds nothing"
+    )
     assert [sorted(each.names) for each in found] == [["line"], ["mail"], ["mail", "seat"]]
     assert (found[0].last("LINE"), found[0].last("seat")) == (seat, None)
 
@@ -157,19 +176,19 @@ def emptied(user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
 
 
 def clear(
-    *due: Unclaimed, claimed: Iterable[str] = (), spared: Iterable[str] = (), readable: bool | None = True,
-    hides: bool = False,
+    *due: Unclaimed, claimed: Iterable[str] = (), spared: Iterable[str] = (), hidden: Sequence[str] = (),
+    doubted: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:  # fmt: skip
     """The names of whom clearing takes values from, and the lines."""
     infos = {name: AttributeInfo(name, readable=True) for name in ("uid", "seat")}
-    infos["number"] = AttributeInfo("number", readable=readable)
     brief = Brief(
-        mapping=mapping("clear", "clear"), limits=NO_LIMITS, description=Description("t", "t", infos, hides=hides),
+        mapping=mapping("clear", "clear"), limits=NO_LIMITS, description=Description("t", "t", infos),
         memory=seen(), fingerprint=fingerprinter(Secret("key")), job="job", plan_id="id", now=after(0),
     )  # fmt: skip
     drafts, problems = cleared(
         due, brief, emptied, lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
-        spared=lambda ref: ref.name in spared, doubt=lambda ref: "",
+        spared=lambda ref: ref.name in spared, doubt=lambda ref: "", hidden={ANN.id: hidden},
+        doubted={ANN.id: doubted},
     )  # fmt: skip
     assert {problem.kind for problem in problems} <= {"stale", "exclude"}
     return [draft.user.name for draft in drafts], [problem.why for problem in problems]
@@ -193,31 +212,61 @@ def test_whoever_is_spared_by_the_old_name_or_the_new_one_keeps_all(spared: str)
     assert clear(now(name="uid=new"), other, spared=[spared]) == (["uid=bob"], [why])
 
 
-def test_where_an_agent_would_claim_one_user_nobody_is_cleared() -> None:
+def test_whom_an_agent_would_claim_is_not_cleared_and_others_are() -> None:
     zoe = Unclaimed(UserRef("zoe", "uid=zoe"), now=User("zoe", "uid=zoe", {"uid": ("zoe",)}))
-    assert clear(now(), zoe, claimed=["uid=ann"]) == ([], [MISSED])
+    assert clear(now(), zoe, claimed=["uid=ann"]) == (["uid=zoe"], [MISSED])
 
 
 def test_a_disabled_user_is_cleared_whatever_it_shows_and_whoever_would_claim_it() -> None:
     """Agents do not find disabled users."""
     disabled = now({}, place=Place.DISABLED)
-    assert clear(disabled, claimed=["uid=ann"], readable=None, hides=True) == (["uid=ann"], [])
+    assert clear(disabled, claimed=["uid=ann"]) == (["uid=ann"], [])
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_whoever_may_be_some_agents_keeps_all_and_that_is_told(spared: bool) -> None:
+    names = ["uid=ann"] if spared else []
+    shows = "not cleared: it shows no uid and no number, so an agent may still match it"
+    assert clear(now(), spared=names, hidden=["uid", "number"], doubted=["uid"]) == ([], [] if spared else [shows])
+    assert clear(now(), spared=names, doubted=["number"]) == ([], [] if spared else [DOUBTED.format(names="number")])
+
+
+def described(readable: bool | None, *, hides: bool) -> Description:
+    infos = {"uid": AttributeInfo("uid", readable=True), "number": AttributeInfo("number", readable=readable)}
+    return Description("t", "t", infos, hides=hides)
 
 
 @pytest.mark.parametrize(
-    ("values", "readable", "hides", "lacking"),
+    ("values", "readable", "hides", "answer", "hidden"),
     [
-        (WHOLE, None, True, ""),
-        ({"uid": "ann"}, True, False, ""),
-        ({"uid": "ann"}, None, False, "number"),
-        ({"uid": "ann"}, False, False, "number"),
-        ({"uid": "ann"}, True, True, "number"),
-        ({}, None, False, "number"),
-        ({}, True, True, "uid and no number"),
+        (WHOLE, None, True, None, []),
+        ({"uid": "ann"}, True, False, None, []),
+        ({"uid": "ann"}, None, False, Holds.ABSENT, []),
+        ({"uid": "ann"}, None, False, Holds.UNKNOWN, ["number"]),
+        ({"uid": "ann"}, False, False, Holds.OTHER, ["number"]),
+        ({"uid": "ann"}, True, True, None, ["number"]),
+        ({}, None, False, Holds.SAME, ["number"]),
+        ({}, True, True, None, ["uid", "number"]),
     ],
 )
-def test_whoever_may_hide_what_an_agent_matches_by_keeps_all(
-    values: dict[str, str], readable: bool | None, hides: bool, lacking: str
+def test_what_a_user_does_not_show_is_absent_where_the_directory_says_so(
+    values: dict[str, str], readable: bool | None, hides: bool, answer: Holds | None, hidden: list[str]
 ) -> None:
-    why = f"not cleared: it shows no {lacking}, so an agent may still match it"
-    assert clear(now(values), readable=readable, hides=hides) == (([], [why]) if lacking else (["uid=ann"], []))
+    """It is asked of the attribute that may be hidden, and not where a hidden value answers like a missing one."""
+    asking = hidden_attributes([now(values)], mapping("clear", "clear"), described(readable, hides=hides))
+    try:
+        asked = next(asking)
+        assert isinstance(asked, Compare)
+        assert [(each.user.id, each.attribute) for each in asked.questions] == [(ANN.id, "number")]
+        assert answer is not None
+        asking.send([answer])
+    except StopIteration as ended:
+        found = ended.value
+    assert found == ({ANN.id: hidden} if hidden else {})
+
+
+def test_a_doubt_concerns_users_that_hold_the_attribute_or_may_hide_it() -> None:
+    assert doubted_attributes([now()], ["number"], {}) == {ANN.id: ["number"]}
+    assert doubted_attributes([now({"uid": "ann"})], ["number"], {}) == {}
+    assert doubted_attributes([now({"uid": "ann"})], ["number"], {ANN.id: ["number"]}) == {ANN.id: ["number"]}
+    assert doubted_attributes([ann(), now(place=Place.DISABLED)], ["number"], {}) == {}

@@ -88,7 +88,7 @@ class Whole(Struct, frozen=True):
 
     `holding`: of the matched users, how many hold most of what would be written; None: earlier applies tell of that.
     `beside`: how many agents of the source are not the job's.
-    `holders`: by attribute in small letters, how many users hold a value of the job there; None: no share is judged.
+    `holders`: by attribute, however it is spelt, how many users hold a value of the job; None: no share is judged.
     """
 
     matched: int
@@ -194,7 +194,7 @@ def _cleared_beyond_default(
     for change in changes if holders is not None else ():
         emptied.update(each.name for each in change.attributes if takes_value(change, each))
     for name, users in emptied.items():
-        whole = (holders or {}).get(name.lower(), 0)
+        whole = sum(number for spelt, number in (holders or {}).items() if spelt.lower() == name.lower())
         allowed = max(1, CLEAR_SHARE.of(whole))
         if users > allowed:
             of = "the one user that holds" if whole == 1 else f"the {whole} users that hold"

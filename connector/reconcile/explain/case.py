@@ -47,7 +47,7 @@ class Case(Planner):
         self._asked: set[int] = set()
         self._users: dict[str, User] = {}
         self._wanting_it = cache(self._agents_by_value)
-        self._unsure: bool | None = None
+        self._doubts: Verdicts | None = None
 
     # ------------------------------------------------------------ who claims whom
 
@@ -105,10 +105,12 @@ class Case(Planner):
             unclaimed = self._unclaimed_of(holders - verdicts.claimed() - {each.user.id for each in users})
             nobodys = self.nobodys(verdicts)
             unclaimed += [each for each in users if nobodys(each.user)]
-            if unclaimed and self._unsure is None and self.brief.mapping.clears:
-                self._unsure = yield from self._some_are_not_looked_for()
+            if unclaimed and self._doubts is None and self.brief.mapping.clears:
+                self._doubts = yield from self._doubtful()
                 continue
-            verdicts = replace(verdicts, unsure=verdicts.unsure or bool(self._unsure))
+            if self._doubts is not None:
+                doubtful = verdicts.doubtful | self._doubts.doubtful
+                verdicts = replace(verdicts, unsure=verdicts.unsure or self._doubts.unsure, doubtful=doubtful)
             builder = PlanBuilder(self.brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts), few=True)
             planned = yield from builder.build(verdicts, unclaimed, self.claims.shown)
             more = yield from self._more(builder)
@@ -147,25 +149,18 @@ class Case(Planner):
         users = [self._users[id_] for id_ in ids if id_ in self._users]
         if not users:
             return []
-        found = stale_users.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
+        found, _ = stale_users.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
         return [replace(each, now=self._users.get(each.user.id)) for each in found]
 
-    def _some_are_not_looked_for(self) -> Planning[bool]:
-        """Whether some agent without a user may have one (`Verdicts.unsure`), so that nobody's users may be its."""
+    def _doubtful(self) -> Planning[Verdicts]:
+        """Of the agents without a user that may have one: what keeps users of ours from being nobody's."""
         roster = self.roster
-        if roster.doubles or (yield from self._judge(roster.pinned)).unsure:
-            return True
-        doubtful = [
-            number
-            for number, agent in enumerate(roster.agents)
-            if agent.account_code is not None and not roster.looked_for_whole(number)
-        ]
-        yield from self._look_up(doubtful)
-        if any(not self.claims.of(number) for number in doubtful):
-            return True
+        suspects = [number for number in range(len(roster.agents)) if roster.doubtful_attributes(number) != frozenset()]
+        verdicts = yield from self._judge(suspects)
         if any(name not in self.claims.proven for _, name in roster.attributes()):
             yield from self._look_up(range(len(roster.agents)))
-        return bool((yield from proved(self.claims, roster)))
+        unproven = yield from proved(self.claims, roster)
+        return replace(verdicts, unsure=verdicts.unsure or bool(unproven))
 
     # ------------------------------------------------------------ the explanation
 

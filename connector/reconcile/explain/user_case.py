@@ -26,7 +26,7 @@ class UserCase(Case):
         named, keys = self.naming.among([written]), self.naming.keys(written)
         found = [user for user in (yield from self._found(list(keys))) if named(user.ref)]
         ids = {user.id for user in found}
-        ours = stale_users.unclaimed(
+        ours, _ = stale_users.unclaimed(
             self.brief.memory, lambda ref: ref.id in ids or named(ref), found, self.differ.adopted
         )
         witness = None if all(each.user.id in ids for each in ours) else (yield from self._witness())

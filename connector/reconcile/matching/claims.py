@@ -70,9 +70,9 @@ Claimed = Claim | dict[str, Claim]
 class Verdicts(Struct, frozen=True):
     """What became of every agent: claims that stand, and by its number a problem for each agent that has none.
 
-    `unsure`: some agent without a user could not be looked for by every rule, or not by its pin, or is contested since
-    it shares its account or seat, or by its pin. `unproven`: match attributes of which no user shows a value, so that
-    nobody knows whether look-ups by them find anybody.
+    `unsure`: some agent may have any user: its pin finds nobody, or others claim the same user. `doubtful`: attributes
+    by which agents may have users that they were not looked up by (`Roster.doubtful_attributes`). `unproven`: match
+    attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
     `unidentified`: names of claimed users that do not show their id. `claimed` gives ids of users.
     """
 
@@ -83,6 +83,7 @@ class Verdicts(Struct, frozen=True):
     unassigned: int
     claimed: Callable[[], AbstractSet[str]]
     unsure: bool = False
+    doubtful: frozenset[str] = frozenset()
     unproven: frozenset[str] = frozenset()
     unidentified: frozenset[str] = frozenset()
 
@@ -238,6 +239,7 @@ class Claims:
         doubles, rivals = self._roster.doubles, self._rivals(lone)
         verdicts = Verdicts(Matched(self.of, len(self._claims)), {}, {}, {}, 0, cache(lambda: frozenset(self._ids())))
         unassigned, unsure, matched = 0, False, verdicts.matched
+        doubted: set[int] = set()
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
         for number in _others(matched.stands, lone, apart) if of is None else of:
             held = self._claims[number]
@@ -248,16 +250,17 @@ class Claims:
                 continue
             agent, claim = tenant.agents[number], self._held(number)
             if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
-                lost = claim is None and agent.account_code is not None
-                unsure |= number in doubles or (lost and not self._roster.looked_for_whole(number))
+                doubted.update([number] if claim is None or number in doubles else [])
             elif number in doubles:
-                unsure = True  # one of them is mistaken for somebody else, whose user nobody claims now
-                verdicts.contested[number] = _problem("contested", agent, _each(claim), doubles[number])
+                doubted.add(number)  # one of them is mistaken for somebody else, whose user nobody claims now
+                field, value = next(iter(doubles[number].items()))
+                why = f"several records of the source have {field} {value!r}, and a pin cannot choose"
+                verdicts.contested[number] = _problem("contested", agent, _each(claim), why)
             elif agent.account_code is None:
                 unassigned += 1
             elif claim is None:
                 verdicts.unmatched[number] = self._unmatched(number, agent)
-                unsure |= not self._roster.looked_for_whole(number)
+                doubted.add(number)
             elif isinstance(claim, dict):
                 verdicts.ambiguous[number] = _problem("ambiguous", agent, claim.values(), f"{len(claim)} users match")
             else:
@@ -267,7 +270,11 @@ class Claims:
         hidden = frozenset(
             [id_.removeprefix(UNIDENTIFIED) for id_ in self._looked_at(lone) if id_.startswith(UNIDENTIFIED)]
         )
-        return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
+        doubts = [self._roster.doubtful_attributes(number) for number in doubted]
+        return replace(
+            verdicts, unassigned=unassigned, unsure=unsure or bool(hidden) or None in doubts, unidentified=hidden,
+            doubtful=frozenset(chain.from_iterable(filter(None, doubts))),
+        )  # fmt: skip
 
     def _lone(self) -> Sequence[int]:
         """Agents, by number, but for those whose users were taken at once; nearly always there are few."""

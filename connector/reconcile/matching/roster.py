@@ -83,12 +83,16 @@ class Doubt(Struct, frozen=True):
 class Roster:
     """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin.
 
-    `doubles`: agents that share a workNo or an accountCode with another record, by number, each with what it shares.
+    `doubles`: agents that share a workNo or an accountCode with another record, by number, each with what it shares, by
+    field.
     """
 
     def __init__(self, tenant: Tenant, mapping: Mapping, pins: Iterable[Pin], description: Description) -> None:
         self.agents = tenant.agents
         naming = Naming(description)
+        pins = tuple(pins)
+        self._are_pins = bool(pins)
+        self._fields = {place: rule.agent.fields for place, rule in enumerate(mapping.match, start=1)}
         self.pinned = _pinned(tenant.agents, pins, naming)
         self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
         for name, fold in ((ID, naming.id), (NAME, naming.name)):
@@ -156,9 +160,19 @@ class Roster:
         elif self.agents[number].account_code is not None:
             yield from ((rule.rule, rule.sought(self.agents[number])) for rule in self._rules)
 
-    def looked_for_whole(self, number: int) -> bool:
-        """Whether every rule has something to look for, for this agent, and no pin stands in its way."""
-        return number not in self.pinned and len(list(self.tried(self.agents[number]))) == len(self._rules)
+    def doubtful_attributes(self, number: int) -> frozenset[str] | None:
+        """Attributes by which this agent may have a user that it is not looked up by; None: it may be anybody.
+
+        Those of rules that make no value for it, or make it of a field that it shares with another record: one of the
+        two is mistaken there. A seat without an account has no user. Of pins, nobody can tell.
+        """
+        agent, shared = self.agents[number], self.doubles.get(number, {}).keys()
+        if agent.account_code is None:
+            return frozenset()
+        if number in self.pinned or (shared and self._are_pins):
+            return None
+        doubtful = (rule for rule in self._rules if shared & self._fields[rule.rule] or rule.sought(agent) is None)
+        return frozenset(rule.attribute for rule in doubtful)
 
     def keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:
         """What users are to be looked up by: the pins, then for every agent what the first rule looks for, and so on.
@@ -259,9 +273,9 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], naming: Naming) -> dic
     return pinned
 
 
-def _doubles(agents: Collection[Agent], fields: Collection[str]) -> dict[int, str]:
-    """Agents that share one of these fields with another record, by number, each with what it shares."""
-    doubles: dict[int, str] = {}
+def _doubles(agents: Collection[Agent], fields: Collection[str]) -> dict[int, dict[str, object]]:
+    """Agents that share one of these fields with another record, by number, each with what it shares, by field."""
+    doubles: dict[int, dict[str, object]] = {}
     for field in fields:
         of = _FIELDS[field]
         distinct = set(map(of, agents))
@@ -270,7 +284,5 @@ def _doubles(agents: Collection[Agent], fields: Collection[str]) -> dict[int, st
         times = Counter(map(of, agents))
         for number, value in enumerate(map(of, agents)):
             if value is not None and times[value] > 1:
-                doubles.setdefault(
-                    number, f"several records of the source have {field} {value!r}, and a pin cannot choose"
-                )
+                doubles.setdefault(number, {})[field] = value
     return doubles

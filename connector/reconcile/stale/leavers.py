@@ -6,7 +6,7 @@ A wrong base or filter reads as if people had gone, so whoever is left out is na
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -62,6 +62,37 @@ def lapsing(unclaimed: Sequence[Unclaimed], lapsed: frozenset[str]) -> tuple[lis
     deleted = {each.user.id for each in unclaimed if each.place is Place.DELETED}
     told = [each for each in unclaimed if each.user.id not in silent and each.user.id not in deleted & lapsed]
     return told, frozenset(deleted | silent)
+
+
+def hidden_attributes(
+    unclaimed: Sequence[Unclaimed], rules: AttributeMapping, description: Description
+) -> Planning[Mapping[str, list[str]]]:
+    """By user id the match attributes that a user within base and filter does not show, and may hold all the same.
+
+    A server that is asked to compare tells of this very user that it holds none. Where a hidden value answers like one
+    that is missing, nothing tells.
+    """
+    infos, hides = description.attributes, description.hides
+    looked_at = dict.fromkeys(rule.directory for rule in rules.match)
+    names = [name for name in looked_at if hides or not infos[name].readable]
+    users = [each.now for each in unclaimed if each.now and each.place is Place.WITHIN]
+    unseen = [(user.ref, name) for user in users for name in names if name not in user.values]
+    told = yield from compared(Question(user, name, "0") for user, name in unseen if not hides)
+    absent = {(each.user.id, each.attribute) for each, answer in told if answer is Holds.ABSENT}
+    hidden: dict[str, list[str]] = {}
+    for user, name in unseen:
+        if (user.id, name) not in absent:
+            hidden.setdefault(user.id, []).append(name)
+    return hidden
+
+
+def doubted_attributes(
+    unclaimed: Sequence[Unclaimed], doubtful: Collection[str], hidden: Mapping[str, Collection[str]]
+) -> dict[str, list[str]]:
+    """By user id those of the `doubtful` attributes, by which agents in doubt may have it, that a user may hold."""
+    users = [each.now for each in unclaimed if each.now and each.place is Place.WITHIN]
+    found = {user.id: sorted({*user.values, *hidden.get(user.id, ())} & {*doubtful}) for user in users}
+    return {id_: names for id_, names in found.items() if names}
 
 
 def emptied(unclaimed: Sequence[Unclaimed], rules: AttributeMapping, description: Description) -> Planning[list[Slot]]:

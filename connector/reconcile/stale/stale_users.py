@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Final
@@ -17,10 +18,18 @@ from connector.reconcile.questions import Brief
 from connector.reconcile.stale.grace import passed
 
 UNSURE = (
-    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, records "
-    "or pins that contradict each other, or an absent field of a match rule)"
+    "stale users are kept: some agents may be anybody (an invalid record, a pin without a match, pins that contradict "
+    "each other or the records, or users that do not show their ids)"
 )
-MISSED = "stale users are kept: an agent matches this user, but no look-up found it"
+UNMAPPED = (
+    "{names} left the mapping, and no run has cleared the values of this job. To clear them, see docs/mapping-file.md, "
+    "`An attribute that leaves the mapping`"
+)
+MISSED = "not cleared: an agent matches this user, but no look-up found it"
+DOUBTED = (
+    "not cleared: it may be the user of an agent that has no value for the match rule of {names}, or shares one with "
+    "another record. Solve the problems of unmatched and contested agents"
+)
 UNSEEN = "secrets that this account cannot read are cleared from stale users, whoever wrote them"
 JUMPED = (
     "{jump} since the last apply ({last}). The time since then does not count towards clear_after. Check the "
@@ -33,6 +42,10 @@ CHANGED = "changed by somebody since this job wrote it; kept"
 _LOST: Final = ". The mapping no longer writes {names}: not cleared"
 _SPARED: Final = "stale, and on the exclude list; without that it would be cleared"
 _KEPT: Final = ". Its values are kept. To clear them, set `stale: {disabled: clear}` in the mapping"
+
+
+ANY: Final = ""
+"""In the place of an attribute: any of them."""
 
 
 class Place(Enum):
@@ -76,6 +89,12 @@ class Unclaimed(Struct, frozen=True):
         """Whether the user is there under another name."""
         return self.now is not None and self.now.name != self.user.name
 
+    def credentials(self, secret: Collection[str]) -> frozenset[str]:
+        """The attributes, in small letters, that hold a secret of ours. `secret`: those that are secret now."""
+        names = {name.lower() for name in self.names}
+        written = {name.lower() for name, each in self.owned.items() if each.fingerprint}
+        return frozenset(names & {*secret, *written})
+
     @property
     def names(self) -> frozenset[str]:
         """The attributes that hold something of ours, as far as is known."""
@@ -85,23 +104,30 @@ class Unclaimed(Struct, frozen=True):
 
 def unclaimed(
     memory: Memory, nobodys: Callable[[UserRef], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
-) -> list[Unclaimed]:
+) -> tuple[list[Unclaimed], Counter[str]]:
     """Users that nobody claims, of those we wrote to and of those `adopted` for what they hold, whoever wrote it.
 
-    `nobodys`: whether no agent claims the user.
+    `nobodys`: whether no agent claims the user. Also how many users, claimed or not, hold something of ours, by
+    attribute as it was spelt; under `ANY`, of any attribute.
     """
-    found, unshown = {}, memory.unshown()
+    found, unshown, lapsed = {}, memory.unshown(), memory.lapsed()
+    holders: Counter[str] = Counter()
     for ref, written in memory.owned():
+        owned = {name: each for name, each in written.items() if not each.restored}
+        if ref.id not in lapsed:
+            holders.update([ANY, *owned])
         if nobodys(ref):
-            owned = {name: each for name, each in written.items() if not each.restored}
             lost = unshown.get(ref.id, {})
             if owned or lost:
                 found[ref.id] = Unclaimed(ref, owned, unshown=lost)
     for user in adopted:
         names = ours(user) if nobodys(user.ref) else frozenset()
         if names:
-            found[user.id] = replace(found.get(user.id, Unclaimed(user.ref)), user=user.ref, adopted=names)
-    return sorted(found.values(), key=lambda each: each.user)
+            each = found.get(user.id, Unclaimed(user.ref))
+            holders.update(name for name in names if each.last(name) is None)
+            holders.update([] if user.id in found else [ANY])
+            found[user.id] = replace(each, user=user.ref, adopted=names)
+    return sorted(found.values(), key=lambda each: each.user), holders
 
 
 def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
@@ -156,17 +182,17 @@ def cleared(
     *,
     spared: Callable[[UserRef], bool],
     doubt: Callable[[UserRef], str],
+    hidden: Mapping[str, Sequence[str]],
+    doubted: Mapping[str, Sequence[str]],
 ) -> tuple[list[Draft], list[Problem]]:
-    """What clears these users, as they are now, and why some are kept; nothing, where an agent would claim one.
+    """What clears these users, as they are now, and why some are kept.
 
     `claimers`: the agents that would claim a user; a disabled one is found by none. `spared`: who is never written, by
-    any name. `doubt`: why a user may be one of these.
+    any name. `doubt`: why a user may be one of these. By user id, match attributes: `hidden` ones, and those by which
+    an agent in doubt may have a user.
     """
-    looked_at = _to_be_shown(brief)
     drafts: list[Draft] = []
     problems: list[Problem] = []
-    missed: list[Problem] = []
-    kept: list[Problem] = []
     for each in due:
         user = each.now
         if user is None:
@@ -175,21 +201,19 @@ def cleared(
         why = _SPARED if held else doubt(user.ref)
         within = each.place is Place.WITHIN
         agents = claimers(user) if within else []
-        missing = [name for name in looked_at if name not in user.values] if within else []
+        missing, doubts = hidden.get(user.id, ()), doubted.get(user.id, ())
         if why:
-            if each.user.identified and not (agents or missing) and clearing(user, each, brief.fingerprint).planned:
-                kept.append(Problem("exclude", why, users=(each.user.name,)))
-            continue
-        missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in agents]
-        if missing:
+            open_ = agents or missing or doubts
+            if each.user.identified and not open_ and clearing(user, each, brief.fingerprint).planned:
+                problems.append(Problem("exclude", why, users=(each.user.name,)))
+        elif agents:
+            problems += [Problem("stale", MISSED, agent, (user.name,)) for agent in agents]
+        elif missing:
             why = f"not cleared: it shows no {' and no '.join(missing)}, so an agent may still match it"
+            problems.append(Problem("stale", why, users=(user.name,)))
+        elif doubts:
+            why = DOUBTED.format(names=" and ".join(doubts))
             problems.append(Problem("stale", why, users=(user.name,)))
         else:
             drafts.append(clearing(user, each, brief.fingerprint))
-    return ([], problems + missed) if missed else (drafts, problems + kept)
-
-
-def _to_be_shown(brief: Brief) -> list[str]:
-    """Attributes of match rules that a user has to show, lest it be somebody's and only not be found."""
-    infos, hides = brief.description.attributes, brief.description.hides
-    return [each.directory for each in brief.mapping.match if hides or infos[each.directory].readable is not True]
+    return drafts, problems
