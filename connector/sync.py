@@ -91,7 +91,7 @@ def apply_run(
     identity = context.directory.describe().identity
     saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
     with holding(context) as (description, ended):
-        permit(context, description.identity, None if asked else saved, octets_to_hold(context, signed))
+        permit(context, description.identity, saved, octets_to_hold(context, signed), asked=asked)
         same_source(context)
         recovery = Recovery(context, description)
         settled = recovery.settle()

@@ -15,7 +15,7 @@ from connector.reconcile.planner import Planner
 from connector.reports.wording import nobody_matches
 from connector.run.context import PlanContext
 from connector.run.lookup import Lookup, run
-from connector.run.permission import held_back
+from connector.run.permission import held_back, undone
 
 
 def make_plan(
@@ -32,7 +32,12 @@ def make_plan(
     named = selected(only, agents, "--only", tenant.others if only else ())
     context.observer.stage("describe directory", agents=tenant.size)
     brief = context.brief()
-    brief = replace(brief, about=(*brief.about, *held_back(context)))
+    notes = (*brief.description.cautions, *undone(context.state, context.job))
+    brief = replace(
+        brief,
+        about=(*brief.about, *held_back(context)),
+        description=replace(brief.description, cautions=notes),
+    )
     memory = context.state.memory(brief.description.identity, context.job)
     directory = Lookup(
         context.reader, context.read, context.observer, memory.users(), beyond=context.beyond, names=context.names

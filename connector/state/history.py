@@ -36,6 +36,15 @@ _TOOK_BACK: Final = (
     "select id from runs where undoes = ? "
     "and exists (select 1 from journal where run = runs.id and outcome = 'written') order by number desc"
 )
+UNDOS: Final = (
+    "select id, undoes, number from runs where job = ? and undoes is not null and exists (select 1 from journal "
+    "where run = runs.id and (outcome is null or outcome = 'written' or lost is not null))"
+)
+"""The undos of a job that wrote, or may have."""
+_APPLIED: Final = (
+    "select coalesce(max(number), 0) from runs "
+    "where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 and result in ('done', 'part')"
+)
 _IDS: Final = (
     "select id from (select id, number, job from runs union all select id, number, job from attempts where job = ?) "
     "as named where job = ? order by number desc"
@@ -139,6 +148,11 @@ class History:
     def taken_back(self, run: str) -> str:
         """The newest undo of this run that wrote; empty where there is none."""
         return next((id_ for (id_,) in self._database.rows(_TOOK_BACK, run)), "")
+
+    def undone(self, job: str) -> int | None:
+        """The number of the newest undo of a job that wrote; None: there is none, or all was applied since."""
+        found = self._database.rows(f"{UNDOS} and number > ({_APPLIED}) order by number desc limit 1", job, job)
+        return next((number for _, _, number in found), None)
 
     def _counts(self, run: str) -> dict[str, int]:
         return dict(self._database.rows(_COUNTS, run))

@@ -17,7 +17,8 @@ told         of each run and sink of the audit (file, syslog), the number up to 
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same; for which `agent` (JSON), null where that is not known
 plans        plans that were `saved` for a reviewer, and the ids and names of `users` (JSON) in each; `undoes`: the run
-             that such a plan takes back; `file`: the SHA-256 of the saved document, null if an older version did
+             that such a plan takes back; `file`: the SHA-256 of the saved document, null if an older version did;
+             `number`: runs that begin later have this one or a higher one
 approvals    of runs and releases, who has approved them, by which key, and when that was judged
 releases     holds that were ended by people who had to approve it; `number` orders them among the runs
 holders      in PostgreSQL, who took each lease last, for messages: a session's own name has room for 63 octets alone
@@ -182,6 +183,10 @@ MIGRATIONS: Final = (
     )
     """,
     _SECRETS,
+    """
+    alter table plans add column number integer;
+    update plans set number = (select coalesce(max(number), 0) + 1 from runs where started <= plans.saved)
+    """,
 )
 
 TABLES: Final = tuple(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))

@@ -12,11 +12,13 @@ from connector.errors import RefusedError
 from connector.model import Plan
 from connector.reconcile.digests import HINTS, readable
 from connector.runtime.clock import stamp
+from connector.state.attempts import NEXT
 from connector.state.database import Database
+from connector.state.history import UNDOS
 
 _KEEP: Final = (
-    "insert into plans (id, job, directory, digest, seal, saved, users, undoes, file) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "insert into plans (id, job, directory, digest, seal, saved, users, undoes, file, number) "  # noqa: S608  # `NEXT` is a literal; values are bound
+    f"values (?, ?, ?, ?, ?, ?, ?, ?, ?, {NEXT})"
 )
 
 
@@ -32,10 +34,10 @@ def permit(
     database: Database, plan: Plan, job: str, directory: str, *, undoes: str | None, octets: bytes | None
 ) -> None:
     """Raises RefusedError for a plan that this job may not apply."""
-    found = database.rows("select job, directory, seal, undoes, file from plans where id = ?", plan.id)
+    found = database.rows("select job, directory, seal, undoes, file, number from plans where id = ?", plan.id)
     if not found:
         raise RefusedError("this plan is foreign: it is not in the state of this job", where=plan.id)
-    ((its_job, its_directory, seal, taken_back, file),) = found
+    ((its_job, its_directory, seal, taken_back, file, number),) = found
     if its_job != job or its_directory != directory:
         why = f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
         raise RefusedError(why, where=plan.id)
@@ -54,6 +56,9 @@ def permit(
     spent = "select ended from runs where id = ? and result in ('done', 'part')"
     for (ended,) in database.rows(spent, plan.id):
         raise RefusedError(f"this plan is spent: it was applied; that run ended at {ended}", where=plan.id)
+    for undo, run, _ in database.rows(f"{UNDOS} and number >= ? and id <> ?", job, number, plan.id):
+        why = f"this plan is spent: undo {undo} took back run {run} since it was made, and it may bring that back"
+        raise RefusedError(why, where=plan.id)
 
 
 def _changed(plan: Plan) -> list[tuple[str, str]]:

@@ -191,6 +191,20 @@ def test_a_tenant_that_lost_its_agents_since_the_question_is_refused(job: Job) -
 
 
 @pytest.mark.slow
+def test_a_run_that_was_taken_back_since_the_question_is_not_written_again(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(n, workNo=1100 + n) for n in (1, 2, 3, 4)])
+    with session(job.folder, "apply", "job.yaml") as apply:
+        apply.wait_for("Apply 4 changes? [y/N] ")
+        job.run("undo", "last", "--apply")
+        job.run("release")
+        apply.type("y\n")
+        assert apply.end() == 3
+    assert "a run of this job was taken back after this plan was shown" in " ".join(plain(apply.seen).split())
+    assert "employeeNumber" not in job.read("people.ldif")
+
+
+@pytest.mark.slow
 def test_a_plan_that_is_refused_empty_or_on_hold_is_no_question(job: Job) -> None:
     job.configure(limits={"update": 1})
     code, seen = at_a_terminal(job.folder, "apply", "job.yaml", width=200)

@@ -155,6 +155,23 @@ def test_whoever_accepts_a_refused_plan_accepts_its_limits_as_they_were(job: Fle
     assert job.steps.apply(plan, accept=True).outcomes == {"written": 5}
 
 
+def test_a_plan_that_waited_through_an_undo_is_spent_whoever_has_approved_it(job: FleetJob) -> None:
+    job.configure(limits={"update": 3, "secret": "100%"})
+    plan = job.steps.plan(code=3).plan
+    digest = job.plan(code=3)["digest"]
+    job.run("apply", "--accept", digest)
+    job.run("undo", "last", "--apply")
+    job.run("release")
+    with pytest.raises(RefusedError, match=r"this plan is spent: undo \S+ took back run \S+ since it was made"):
+        check_approval(job.path, digest, ())
+    assert "this plan is spent: undo " in job.steps.apply(plan, accept=True, code=3).err
+    assert (job.numbers(), job.steps.waits()) == (0, [plan])
+    drawn = job.steps.plan(TICKS[1], code=3)
+    assert [drawn.plan] == job.steps.waits() != [plan]
+    job.steps.apply(drawn.plan, TICKS[1], accept=True)
+    assert job.numbers() == 5
+
+
 def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
     signers = f'anna {ANNA.public}\nboris valid-before="20200101Z" {BORIS.public}\n'
     job.write("signers", signers)
