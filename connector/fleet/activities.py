@@ -19,7 +19,7 @@ from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted, accept
 from connector.run.waiting import require_shared, withdraw
 from connector.runtime.log import log
-from connector.scheduler.accounts import Account, RefusedAccounts
+from connector.scheduler.accounts import Account, Accounts
 from connector.scheduler.worker_protocol import Result
 from connector.settings.job import LoadedJob
 
@@ -47,7 +47,7 @@ class Activities:
         self._options = options
         self._tell = told
         self._alarm = alarm
-        self._refused = RefusedAccounts(by="fleet worker")
+        self._accounts = Accounts(by="fleet worker")
         self.running: dict[asyncio.Task[object], str] = {}
 
     def hand_over(self) -> None:
@@ -78,7 +78,7 @@ class Activities:
         if request.step == "apply" and not request.approved and not about.apply:
             return StepResult(0, unasked=True)  # it is a dry-run job by now
         account = Account.of(job.job)
-        if why := self._refused.why(account):
+        if why := self._accounts.why(account):
             log.error("run waits for the account", job=job.name, reason=why)
             return StepResult(1, final=True, denied=True)
         mark, began = account.mark(), time.monotonic()
@@ -98,7 +98,7 @@ class Activities:
             exit_code=summary.exit_code, seconds=round(time.monotonic() - began, 3),
             refused=[each.limit for each in summary.refusals] or None)  # fmt: skip
         if result.refused:
-            log.error("runs wait for the account", job=job.name, reason=self._refused.add(account, mark))
+            log.error("runs wait for the account", job=job.name, reason=self._accounts.add(account, mark))
         goes_on = about.apply and request.step == "plan" and result.plan
         if not goes_on or result.approval or summary.refusals:
             self._tell(job, summary, result)

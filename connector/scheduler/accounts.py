@@ -1,4 +1,9 @@
-"""Accounts that a directory refused: another attempt may lock them, so none is made before something has changed."""
+"""Accounts that a directory refused, or has not taken yet: each attempt with a wrong password may lock them.
+
+After a refusal no attempt is made before something has changed. Until a run has ended well, one is made at a time.
+"""
+
+from __future__ import annotations
 
 import os
 import time
@@ -6,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -22,30 +28,44 @@ Mark = tuple[tuple[int, ...] | None, ...]
 
 
 class Account(Struct, frozen=True):
-    """Whom a job's runs log in as, and the files that prove it.
-
-    `kept`: where its secret is kept, for two directories may each have an account of one name.
-    """
+    """Whom a job's runs log in as, and the files that prove it."""
 
     who: str
+    """Empty: nobody, or somebody whom no directory locks."""
     files: tuple[Path, ...] = ()
     kept: Place | None = None
+    """Where its secret is kept."""
+    servers: frozenset[str] = frozenset()
+    """Where it logs in, as far as two directories may each have an account of one name."""
 
     @classmethod
     def of(cls, job: Job) -> Self:
         directory = job.directory
-        who, ref = "", None
+        who, ref, servers = "", None, []
         if directory.type == "scim" and directory.basic is not None:
-            who, ref = directory.basic.user, directory.basic.password
+            who, ref, servers = directory.basic.user, directory.basic.password, [directory.url]
+        elif directory.type == "scim" and directory.oauth is not None:
+            who, ref = directory.oauth.client_id, directory.oauth.client_secret
+            servers = [directory.oauth.token_url]
         elif directory.type == "ldap" and directory.sasl is None:
             who, ref = (directory.bind_dn or "").lower(), directory.password
+            servers = [urlsplit(url).hostname or url for url in directory.urls]
         elif directory.type == "ldap" and directory.sasl == "gssapi":
             named = (os.environ.get(name) for name in ("KRB5_CLIENT_KTNAME", "KRB5CCNAME"))
             return cls("Kerberos", tuple(Path(name.removeprefix("FILE:")) for name in named if name))
         elif directory.type == "ldap":
             return cls(str(directory.cert_file), tuple(filter(None, (directory.cert_file,))))
         path = file_of(ref) if ref else None
-        return cls(who, (path,) if path else (), ref)
+        return cls(who, (path,) if path else (), ref, frozenset(server.lower().rstrip("/") for server in servers))
+
+    def is_same(self, other: Account) -> bool:
+        """Whether both are one account of a directory, wherever each job keeps its secret."""
+        same_secret = self.kept is not None and self.kept == other.kept
+        return (
+            bool(self.who)
+            and self.who == other.who
+            and (self == other or same_secret or not self.servers.isdisjoint(other.servers))
+        )
 
     def mark(self) -> Mark:
         """Another one after every change of the files."""
@@ -68,8 +88,8 @@ class _Refused(Struct, frozen=True):
     why: str
 
 
-class RefusedAccounts:
-    """The accounts that were refused last, with what was seen of them then.
+class Accounts:
+    """The accounts that were refused last, and those that were taken, with what was seen of them then.
 
     `clock`: seconds, steady. `by`: the command that keeps them, which forgets them at SIGHUP if it is `serve`.
     """
@@ -78,6 +98,7 @@ class RefusedAccounts:
         self._clock = clock
         self._by = by
         self._refused: dict[Account, _Refused] = {}
+        self._taken: dict[Account, Mark] = {}
 
     def add(self, account: Account, mark: Mark) -> str:
         """A run that began with this mark was refused; a sentence on what is waited for."""
@@ -91,17 +112,30 @@ class RefusedAccounts:
             f"{until}. Each further attempt could lock the account"
         )
         self._refused[account] = _Refused(mark, self._clock() + WAITING, why)
+        self._taken = {each: mark for each, mark in self._taken.items() if not each.is_same(account)}
         return why
+
+    def take(self, account: Account, mark: Mark) -> None:
+        """A run that began with this mark has logged in."""
+        self._taken[account] = mark
+
+    def is_taken(self, account: Account) -> bool:
+        """Whether a run has logged in since its files changed, and none was refused since."""
+        return self._taken.get(account) == account.mark()
 
     def why(self, account: Account) -> str:
         """Why no run with this account may begin; empty: one may."""
-        found = self._refused.get(account)
-        if found is None:
-            return ""
-        if found.mark != account.mark() or self._clock() >= found.until:
-            del self._refused[account]
-            return ""
-        return found.why
+        for each, refused in list(self._refused.items()):
+            if refused.mark != each.mark() or self._clock() >= refused.until:
+                del self._refused[each]
+            elif each == account or each.is_same(account):
+                return refused.why
+        return ""
+
+    def exclude(self, one: Account, other: Account) -> bool:
+        """Whether runs of these have to wait for each other: they try one account that may not be taken."""
+        return one.is_same(other) and not (self.is_taken(one) and self.is_taken(other))
 
     def forget(self) -> None:
         self._refused.clear()
+        self._taken.clear()

@@ -50,7 +50,8 @@ class Scheduled:
     `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
     there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
     `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
-    account, if it does; `mark`: of its account's files when its last run began. `away`: why its state does not tell.
+    account, if it does; `tried`: its account when its last run began; `mark`: of that one's files. `away`: why its
+    state does not tell.
     `cause`: why the last run did not end well, if it did not. `reading`: its files, while they are read again.
 
     `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
@@ -68,6 +69,7 @@ class Scheduled:
         self.until: datetime | None = None
         self.worker: Worker | None = None
         self.refused = self.away = self.cause = ""
+        self.tried = self.account
         self.mark: Mark = ()
         self.failures = 0
         self.again: float | None = None

@@ -1,7 +1,7 @@
 """The loop of `serve`: starts what is due, one run of a job at a time, and listens to signals and to its runs.
 
 Jobs of one state run one after the other, because they may share a directory and its lease; those of different states
-run side by side.
+run side by side, once their directory has taken the account.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted
 from connector.runtime.log import log
-from connector.scheduler.accounts import LOOK, RefusedAccounts
+from connector.scheduler.accounts import LOOK, Accounts
 from connector.scheduler.causes import cause
 from connector.scheduler.schedule import Due
 from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
@@ -61,7 +61,7 @@ class Service:
         for job in self._jobs:
             self._metrics.expect(job.name, job.kind)
         self._clock = clock
-        self._refused = RefusedAccounts(clock)
+        self._accounts = Accounts(clock)
         self._looked = clock()
         self._stopping = 0
         self._selector = selectors.DefaultSelector()
@@ -110,14 +110,16 @@ class Service:
                     due.append((found.tick, job))
                 else:
                     wait = min(wait, found)
+        ahead = [(job.state, job.tried) for job in self._jobs if job.worker]
         for tick, job in sorted(due, key=lambda each: (each[0], each[1].name)):
-            if not any(other.worker and other.state == job.state for other in self._jobs):
+            if not any(state == job.state or self._accounts.exclude(job.account, tried) for state, tried in ahead):
                 self._start(job, tick, now)
+            ahead.append((job.state, job.account))  # also where it waits: later ones would keep it waiting
         return max(wait, 0.0)
 
     def _looked_at(self, job: Scheduled, now: datetime) -> Due | float:
         """The run of this job that is due, or seconds until it is worth another look."""
-        job.refused = self._refused.why(job.account)
+        job.refused = self._accounts.why(job.account)
         if job.refused:
             return LOOK
         left = job.not_before - time.monotonic()
@@ -150,7 +152,7 @@ class Service:
             job.until = until
 
     def _start(self, job: Scheduled, tick: datetime, now: datetime) -> None:
-        job.mark = job.account.mark()
+        job.tried, job.mark = job.account, job.account.mark()
         attempt = job.failures + 1 if tick == job.last else 1
         log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode, attempt=attempt)
         try:
@@ -196,9 +198,11 @@ class Service:
         if summary.good:
             job.went_well(request.tick, utc())
         if result.refused:
-            job.refused = self._refused.add(job.account, job.mark)
+            job.refused = self._accounts.add(job.tried, job.mark)
             summary = replace(summary, fault=f"{summary.fault}; {job.refused}")
             log.error("runs wait for the account", job=job.name, reason=job.refused)
+        elif summary.exit_code in (0, 2, 4) or summary.refusals:  # it has read the directory
+            self._accounts.take(job.tried, job.mark)
         say = log.info if summary.ending in ("done", "busy") else log.warning
         say("run ended", job=job.name, run=summary.run, ending=summary.ending, exit_code=summary.exit_code,
             seconds=round(summary.seconds, 3), why=job.cause or None,
@@ -227,7 +231,7 @@ class Service:
 
     def _reread(self) -> None:
         """Read all files as they are now; a job whose files are wrong goes on with those that it had."""
-        self._refused.forget()
+        self._accounts.forget()
         for job in self._jobs:
             job.reread()
 

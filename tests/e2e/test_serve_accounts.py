@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.scheduler.accounts import WAITING, Account, RefusedAccounts
+from connector.scheduler.accounts import WAITING, Account, Accounts
 from connector.settings.job import load
 from tests.support.jobs import changed, env, file, job_file, ldap_directory
 from tests.support.ldif_job import JOB, Job
@@ -90,7 +90,7 @@ def test_accounts_of_one_name_on_two_directories_are_two(tmp_path: Path) -> None
             path.with_name(beside).touch()
         return Account.of(load(path).job)
 
-    accounts, live = RefusedAccounts(), account("live", "LIVE_PASSWORD")
+    accounts, live = Accounts(), account("live", "LIVE_PASSWORD")
     accounts.add(account("trial", "TRIAL_PASSWORD"), ())
     assert accounts.why(live) == ""
     accounts.add(live, ())
@@ -99,10 +99,10 @@ def test_accounts_of_one_name_on_two_directories_are_two(tmp_path: Path) -> None
 
 def test_after_a_day_a_refused_account_is_tried_again() -> None:
     now = [0.0]
-    accounts, account = RefusedAccounts(lambda: now[0]), Account("cn=sync")
+    accounts, account = Accounts(lambda: now[0]), Account("cn=sync")
     accounts.add(account, account.mark())
     now[0] = WAITING - 1
     assert "`serve` restarted, SIGHUP, or" in accounts.why(account)
-    assert "`fleet worker` restarted, or" in RefusedAccounts(by="fleet worker").add(account, account.mark())
+    assert "`fleet worker` restarted, or" in Accounts(by="fleet worker").add(account, account.mark())
     now[0] = WAITING
     assert accounts.why(account) == ""

@@ -115,7 +115,7 @@ class Served:
             if event is not None:
                 self.events.append(event)
         assert "canary" not in self.text
-        assert "Traceback" not in self.text
+        assert "Traceback" not in self.text, self.text
         return code
 
     def names(self, *wanted: str) -> list[str]:
