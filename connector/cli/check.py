@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.mapping import Mapping
     from connector.run.context import PlanContext
+    from connector.sources.port import Source
 
 
 _INVALID: Final = 3
@@ -51,6 +54,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
     from connector.run.job_state import try_state
     from connector.run.to_arrange import index_notes
     from connector.runtime.clock import now
+    from connector.sources.once import OnceSource
 
     if save is not None and not probe:
         raise UsageError("needs --probe, whose findings it saves", where="--save")
@@ -58,7 +62,8 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         return _tell_rights(job, log_level)
     with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
         _tell_job(context.job, job)
-        tenant = context.source.read()
+        source = OnceSource(context.source)
+        tenant = source.read()
         _tell_source(tenant)
         description = context.reader.describe()
         differ = Differ(tenant, context.mapping, description)
@@ -90,6 +95,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_remembered(job, context.mapping, description)
         _tell_listed(context, tenant, description)
+        _tell_foreign_values(job, source, context.mapping, log_level)
         try_state(job)
         if nobody:
             say_text(visible(nobody))
@@ -224,6 +230,25 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
         say_text(f"  rights: the account may not write {', '.join(map(visible, names))} of {users}")
     if lacking:
         say_text(f"    To print the rights to grant, run: {shlex.join(['cec-connector', 'check', str(job), '--acl'])}")
+
+
+def _tell_foreign_values(job: Path, source: Source, mapping: Mapping, log_level: str | None) -> None:
+    """Count the users whose values an apply would replace although this job did not write them."""
+    from connector.reconcile.overview.foreign_values import find_foreign_values
+    from connector.run.composition import what_if_context
+    from connector.run.planning import make_plan
+
+    observer = partial(observers, level=log_level)
+    with (
+        tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
+        what_if_context(job, observer, mapping, source, Path(spare)) as context,
+    ):
+        planned = make_plan(context)
+        found = find_foreign_values(planned.plan, context.brief(), planned.denied)
+    for name in found.users:
+        say_text(f"in use     {visible(name)}: {found.tell(name)}")
+    if found.users:
+        say_text("           An apply replaces these values. To keep them, narrow `owns`, or remove these attributes.")
 
 
 def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:

@@ -25,10 +25,12 @@ from connector.errors import (
     UntrustedError,
     UsageError,
 )
+from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.regex import regex
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
+    from connector.init.drafts import Chosen
     from connector.init.fit import Fit, Server
     from connector.init.match_search import Found
 
@@ -185,10 +187,7 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
     yield f"mapping    {chosen.name}"
     for misfit in fitted.misfits:
         yield f"           not {visible(misfit)}"
-    for name, why in chosen.taken.items():
-        yield f"           without {name}: {visible(why)}"
-    for name, why in chosen.stays.items():
-        yield f"           with {name}: {visible(why)}"
+    yield from _tell_fields(chosen)
     yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} of those with an account"
     for record in fitted.invalid[:_MOST]:
         yield f"           record {record.record} is invalid: {visible(record.why)}"
@@ -212,6 +211,20 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
     yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Check them, then run:"
     for command_ in ("check", "plan"):
         yield f"  {shlex.join(['cec-connector', command_, str(job)])}"
+
+
+def _tell_fields(chosen: Chosen) -> Iterator[str]:
+    """Each field of an agent with the attributes that take it, and what others keep there, each attribute once."""
+    rest = {name: f"           without {name}: {visible(why)}" for name, why in chosen.taken.items()}
+    rest |= {name: f"           with {name}: {visible(why)}" for name, why in chosen.stays.items()}
+    for number, field in enumerate((*AGENT_FIELDS, *TENANT_FIELDS)):
+        places = [rule.name for rule in chosen.written if field in rule.fields]
+        left_out = [rule.name for rule in chosen.ready.attributes if field in rule.fields and rule.name in chosen.taken]
+        why = chosen.unplaced.get(field, f"{chosen.name} has no attribute for it")
+        said = ", ".join(places) or ("not written" if left_out else f"not written: {visible(why)}")
+        yield f"{'' if number else 'fields':<10} {field}: {said}"
+        yield from (rest.pop(name) for name in (*places, *left_out) if name in rest)
+    yield from rest.values()
 
 
 def _in_vain(found: Found) -> Iterator[str]:

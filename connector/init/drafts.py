@@ -11,13 +11,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.init.rules import Tried
-from connector.reconcile.mapping import Mapping, MatchRule
+from connector.reconcile.diff import patterns
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.regex import regex
 from connector.settings import job as jobs
 from connector.settings.yamlfile import parse
 
 _PLAIN: Final = regex(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
 """Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are put in quotes."""
+_OWNS: Final = regex(r'owns: ("[^"]*"|\[[^\]]*\])')
+FULLEST: Final = "openldap-h350"
+"""The ready mapping that writes every field."""
 
 
 class Reference(Struct, frozen=True):
@@ -67,7 +71,7 @@ class Answers(Struct, frozen=True):
     def to(self, path: Path, base: tuple[str, ...], filter_: str) -> jobs.LoadedJob:
         """The job that this would be, in a file of that name, with this base and filter. Raises FileError."""
         answered = replace(self, base=base, filter=filter_)
-        return jobs.shaped(parse(job_text(answered, "openldap-h350"), path))
+        return jobs.shaped(parse(job_text(answered, FULLEST), path))
 
 
 def job_text(answers: Answers, mapping: str) -> str:
@@ -151,24 +155,34 @@ OWN: Final = "own schema"
 
 
 class Chosen(Struct, frozen=True):
-    """A mapping by its name, and what is to be changed in it.
-
-    `rules` stand in place of its own, if there are any; `tried` were tried on so many `agents`; `taken` attributes are
-    left out, each for its reason; of `stays` some users keep another value. `besides`: lines for `attributes`.
-    """
+    """A mapping by its name, and what is to be changed in it."""
 
     name: str
     ready: Mapping
     agents: int
+    """How many agents the rules were tried on."""
     tried: Sequence[Tried]
     rules: Sequence[MatchRule]
-    taken: AbstractMapping[str, str]
+    """They stand in place of the mapping's own, if there are any."""
+    taken: AbstractMapping[str, str] = {}
+    """Attributes that are left out, each with the reason."""
     stays: AbstractMapping[str, str] = {}
+    """Attributes of which some users keep another value, each with how many do."""
+    owns: AbstractMapping[str, str] = {}
+    """Attributes whose `owns` is narrower than the mapping's own."""
+    unplaced: AbstractMapping[str, str] = {}
+    """Fields of an agent for which the schema has no place, each with the reason."""
     besides: Sequence[str] = ()
+    """Lines for `attributes`."""
 
     @property
     def mapping(self) -> Mapping:
         return replace(self.ready, match=tuple(self.rules) or self.ready.match)
+
+    @property
+    def written(self) -> list[AttributeRule]:
+        """The attributes that are not left out."""
+        return [rule for rule in self.ready.attributes if rule.name not in self.taken]
 
 
 def mapping_text(ready: str, chosen: Chosen) -> str:
@@ -183,11 +197,19 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
         found = counts.get((rule.agent.text, rule.directory))
         line = f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"
         lines.append(f"{line}  # {found.matched}" if found else line)
-    attributes = [_left_out(line, chosen.taken) for line in tail.splitlines()]
+    attributes = [_attribute_line(line, chosen) for line in tail.splitlines()]
     place = attributes.index("attributes:") + 1
     return "\n".join([*lines, "", *attributes[:place], *chosen.besides, *attributes[place:], ""])
 
 
-def _left_out(line: str, taken: AbstractMapping[str, str]) -> str:
-    why = next((why for name, why in taken.items() if line.startswith(f"  {name}:")), None)
-    return f"  # left out, since {why}:\n  # {line.strip()}" if why else line
+def _attribute_line(line: str, chosen: Chosen) -> str:
+    """A line of the ready mapping: as a comment where the attribute is left out, or with its narrower `owns`."""
+    name = next((name for name in (*chosen.taken, *chosen.owns) if line.startswith(f"  {name}:")), None)
+    if name is None:
+        return line
+    if name in chosen.taken:
+        return f"  # left out, since {chosen.taken[name]}:\n  # {line.strip()}"
+    several = patterns.parts(chosen.owns[name])
+    owns = json.dumps(several if len(several) > 1 else several[0])
+    narrower = _OWNS.sub(lambda _: f"owns: {owns}", line)
+    return f"  # {chosen.stays[name]}:\n{narrower}"

@@ -14,14 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import FileError, UsageError
-from connector.init.drafts import OWN, Answers, Chosen, mapping_text
+from connector.init.drafts import FULLEST, OWN, Answers, Chosen, mapping_text
+from connector.init.foreign_values import keep_foreign_values
 from connector.init.match_search import Found, search
-from connector.init.place import Place
+from connector.init.place import Place, Places
 from connector.init.places import places, siblings
-from connector.init.rules import Sample, keys, some
-from connector.init.skeleton import skeleton, stays, unused, why_not
+from connector.init.rules import some
+from connector.init.skeleton import skeleton, stays, unplaced, unused, why_not
 from connector.model import Invalid, Tenant, View
-from connector.reconcile import equality
 from connector.reconcile.checks.schema_checks import classes_of
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.mapping import Mapping
@@ -49,9 +49,7 @@ _MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
     "SCIM 2.0 server": ("scim-extension", "scim-enterprise"),
 }
 """Ready mappings by the kind of directory, the fullest first."""
-_STOCK: Final = frozenset({"active-directory", "inetorgperson", "scim-enterprise"})
-"""Those of them that write to attributes which may well be in use for something else."""
-_REPLACED: Final = _STOCK | {"ldif"}
+_REPLACED: Final = frozenset({"active-directory", "inetorgperson", "ldif", "scim-enterprise"})
 """Those of them that a mapping onto the directory's own attributes is better than."""
 
 
@@ -97,9 +95,10 @@ def meet(answers: Answers, path: Path) -> Server:
 
 
 def read(answers: Answers, path: Path) -> Tenant:
-    """The tenant, without passwords. Raises FileError, or one of the kinds of IncompleteRead."""
+    """The tenant, with passwords unless all is shown there. Raises FileError, or one of the kinds of IncompleteRead."""
     job = answers.to(path, answers.base, answers.filter or _PEOPLE)
-    return source_of(job, Mapping((), ())).read()
+    into_a_file = job.job.directory.type == "ldif"
+    return source_of(job, Mapping((), ()) if into_a_file else mappings.load(FULLEST, path)).read()
 
 
 def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant: Tenant) -> Fit:
@@ -109,12 +108,15 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant
     name, ready, misfits = _ready(job, server)
     sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
     found = search(job, sampled)
-    chosen = Chosen(name, ready, len(sampled.agents), found.tried, found.rules, {})
-    fitted = Fit(answers, read_text(Path(ready.where)), chosen, misfits, tenant.size, found, tenant.invalid)
-    if name in _STOCK:
-        chosen = replace(chosen, taken=_taken(job, sampled, chosen.mapping))
-        fitted = replace(fitted, chosen=chosen)
-    fitted = _own(job, tenant, sampled, fitted)
+    chosen = Chosen(name, ready, len(sampled.agents), found.tried, found.rules)
+    stock = Fit(answers, read_text(Path(ready.where)), chosen, misfits, tenant.size, found, tenant.invalid)
+    fitted = _own(job, tenant, sampled, stock)
+    if fitted.chosen.name != OWN:
+        fitted = replace(fitted, chosen=keep_foreign_values(job, tenant, fitted.chosen))
+    if not fitted.chosen.written:
+        in_use = "; ".join(f"{each}: {why}" for each, why in fitted.chosen.taken.items())
+        why = f"every attribute that {name} writes holds values of others: {in_use}. Write a mapping by hand"
+        raise UsageError(why, where="--directory")
     text = mapping_text(fitted.text, fitted.chosen)
     mappings.shaped(parse(text, mapping_path))
     return replace(fitted, text=text)
@@ -138,19 +140,27 @@ def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fi
     elif own.suffice(microsoft=description.hides):
         why = f"agents' values are in {in_use}" if in_use else "this schema has attributes for it"
         misfits = (*stock.misfits, f"{ready}: {why}")
-        text = skeleton(own, misfits, (rules or stock.chosen.ready.match)[0].directory)
-        chosen = replace(stock.chosen, name=OWN, ready=mappings.shaped(parse(text, job.path)))
-        taken = _taken(job, sampled, chosen.mapping)
-        if len(taken) < len(chosen.ready.attributes):
-            taken |= {place.info.name: why_not(place, own) for place in own.best if not place.free}
-            kept = {place.info.name: stays(place, own) for place in own.best if place.free and place.holders}
-            return replace(stock, text=text, chosen=replace(chosen, taken=taken, stays=kept), misfits=misfits)
-        fault = "; ".join(f"{name}: {why}" for name, why in taken.items())
+        chosen, text = _onto(own, job, tenant, stock.chosen, misfits)
+        if chosen.written:
+            return replace(stock, text=text, chosen=chosen, misfits=misfits)
+        fault = "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
     if not fault:
         return stock
     besides = (f"  # not mapped onto this directory's own schema, since {fault}", *unused(own, yielding | mapped))
     misfits = (*stock.misfits, f"{OWN}: {fault}")
     return replace(stock, chosen=replace(stock.chosen, besides=besides), misfits=misfits)
+
+
+def _onto(
+    own: Places, job: jobs.LoadedJob, tenant: Tenant, stock: Chosen, misfits: Sequence[str]
+) -> tuple[Chosen, str]:
+    """The mapping onto the best of these places, and its text before that is changed."""
+    text = skeleton(own, misfits, stock.mapping.match[0].directory)
+    kept = {place.info.name: stays(place, own) for place in own.best if place.free and place.holders}
+    chosen = replace(stock, name=OWN, ready=mappings.shaped(parse(text, job.path)), stays=kept, unplaced=unplaced(own))
+    chosen = keep_foreign_values(job, tenant, chosen)
+    barred = {place.info.name: why_not(place, own) for place in own.best if not place.free}
+    return replace(chosen, taken={**chosen.taken, **barred}), text
 
 
 def _names(some: Sequence[Place]) -> str:
@@ -215,23 +225,3 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
             return name, mapping, tuple(misfits)
         misfits.append(f"{name}: the server publishes no schema with it")
     raise UsageError(f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind)
-
-
-def _taken(job: jobs.LoadedJob, sampled: Tenant, mapping: Mapping) -> dict[str, str]:
-    """Attributes that hold something else for users of the sample, by name, each with for how many."""
-    with closing(reader_of(job, mapping.view())) as reader:
-        users = list(reader.find(keys(mapping.match, sampled)))
-        description = reader.describe()
-        verdicts = Sample(sampled, users, description).verdicts(mapping)
-    drafts = [claim.draft for claim in verdicts.matched if claim.draft]
-    for draft in drafts:
-        draft.bind(mapping.groups, replaced=False)
-    replaced = Counter(
-        each.name
-        for draft in drafts
-        for each in draft.planned
-        if equality.minus(description.equality(each.name), each.old, each.new)
-    )
-    return {
-        name: f"{count} of {len(verdicts.matched)} matched users hold another value" for name, count in replaced.items()
-    }

@@ -149,13 +149,13 @@ def _place(field: Field, info: AttributeInfo, rank: int, users: Sequence[User], 
     whose = field.unique or field.template in NEEDED  # what is made for one agent alone
     used = sum(any(map(made, user.values.get(info.name, ()))) for user in users) if whose else 0
     if 0 < 2 * len(holders) <= len(users):
-        for narrow in _narrow(template, tenant):
+        for narrow in narrow_patterns(template, tenant):
             if not _holders(info, narrow, users, made):
                 return Place(field, info, rank, holders, used, narrow, stays=True)
     return Place(field, info, rank, holders, used, whole)
 
 
-def _narrow(template: Template, tenant: Tenant) -> Iterator[str]:
+def narrow_patterns(template: Template, tenant: Tenant) -> Iterator[str]:
     """Patterns of what is made for this tenant: with its own address, and then with what all values begin with."""
     within = template.within(tenant)
     pattern = patterns.of(within)

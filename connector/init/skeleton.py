@@ -56,6 +56,19 @@ def _attributes(places: Places) -> Iterator[str]:
                 yield from _comment(place, places)
 
 
+def unplaced(places: Places) -> dict[str, str]:
+    """Each field without a place that can be mapped, and why."""
+    reasons = {}
+    for template in (field.template for field in FIELDS):
+        best = next(iter(places.found.get(template, [])), None)
+        if best is None:
+            why = f"no attribute of this directory's schema was found for it{_closed(places, template)}"
+            reasons[template.strip("{}")] = why
+        elif not best.free:
+            reasons[template.strip("{}")] = f"{best.info.name}: {why_not(best, places)}"
+    return reasons
+
+
 def _closed(places: Places, template: str) -> str:
     """The attributes that would be places if users could take them."""
     closed = places.closed.get(template, {})

@@ -47,7 +47,7 @@ def assembled(
 
     `beside`, `taken`, `ours`: as in `forms.formed`.
     """
-    given, lost, left = formed(changes, brief, beside=beside, taken=taken, ours=ours)
+    given, losing, left = formed(changes, brief, beside=beside, taken=taken, ours=ours)
     plan = Plan(
         id=brief.plan_id,
         digest="",
@@ -59,7 +59,7 @@ def assembled(
         refusals=tuple(refusals),
         cautions=(*cautions, *(_former(*slot, users) for slot, users in sorted(left.items()))),
         about=brief.about,
-        lost=lost,
+        lost=len(set[str]().union(*losing.values())),
     )
     return overviewed(replace(plan, digest=digest_of_plan(plan)))
 

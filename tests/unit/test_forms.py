@@ -67,10 +67,10 @@ def form(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    (change,), lost, _ = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
+    (change,), losing, _ = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
     (found,) = change.attributes
     assert replace(found, form=None) == each
-    assert lost == (loses or found.form is Form.FOREIGN)
+    assert bool(losing) == (loses or found.form is Form.FOREIGN)
     return found.form
 
 

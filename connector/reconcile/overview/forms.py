@@ -21,12 +21,12 @@ _MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
 class Formed(NamedTuple):
     """Changes, each attribute with its form.
 
-    `lost`: how many users lose values that this job did not write. `left`: by attribute and its former `owns` how many
-    users may keep what this job wrote by that, and which is not its own any more.
+    `losing`: by attribute the ids of users that lose values which this job did not write. `left`: by attribute and its
+    former `owns` how many users may keep what this job wrote by that, and which is not its own any more.
     """
 
     changes: list[Change]
-    lost: int
+    losing: Mapping[str, set[str]]
     left: Mapping[tuple[str, str], int]
 
 
@@ -49,7 +49,7 @@ def formed(
     ids = [change.user.id for change in found]
     forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), beside, taken, ours=ours)
     changed = [replace(change, attributes=tuple(forms.of(change))) for change in found]
-    return Formed(changed, len(forms.losing), forms.left)
+    return Formed(changed, forms.losing, forms.left)
 
 
 class _Forms:
@@ -70,7 +70,7 @@ class _Forms:
         self._beside = beside
         self._taken = taken
         self._all_ours = ours
-        self.losing: set[str] = set()
+        self.losing: dict[str, set[str]] = {}
         self.left: Counter[tuple[str, str]] = Counter()
 
     def of(self, change: Change) -> Iterator[AttributeChange]:
@@ -96,7 +96,8 @@ class _Forms:
         comes = each.new if each.secret else equality.minus(rule, each.new, each.old)
         owned = self._known.get(user.id, {}).get(each.name)
         lost = (not each.seen or bool(each.old)) and self._lost(user, each, owned)
-        self.losing |= {user.id} if lost else set()
+        if lost:
+            self.losing.setdefault(each.name, set()).add(user.id)
         if not comes:
             return Form.EMPTIED
         if (user.id, each.name) in self._taken:
