@@ -95,10 +95,11 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_remembered(job, context.mapping, description)
         _tell_listed(context, tenant, description)
-        _tell_foreign_values(job, source, context.mapping, log_level)
-        try_state(job)
         if nobody:
             say_text(visible(nobody))
+        else:
+            _tell_foreign_values(job, source, context.mapping, log_level)
+        try_state(job)
         if probe:
             _probe(job, save, context.files)
         else:

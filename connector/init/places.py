@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Mapping as AbstractMapping, Sequence, Set as AbstractSet
 from contextlib import closing
 from itertools import islice, takewhile
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.init.attributes import USERS, allowed
@@ -16,6 +17,7 @@ from connector.init.place import FEW, Place, Places
 from connector.init.rules import Sample, keys
 from connector.model import (
     OBJECT_CLASS,
+    Agent,
     AttributeInfo,
     ClassInfo,
     Description,
@@ -35,6 +37,16 @@ from connector.settings import job as jobs
 
 _HIDDEN: Final = "this account cannot see which values it holds"
 _IN_A_FILE: Final = "a file shows a password to everybody who can open it"
+
+
+class Agents(Struct, frozen=True):
+    """The tenant's agents and their users."""
+
+    tenant: Tenant
+    by_user: AbstractMapping[str, Agent]
+    """The agent of each matched user, by the user's id."""
+    claimed: AbstractSet[str]
+    """The ids of all users that an agent claims, or may claim."""
 
 
 def places(
@@ -83,22 +95,23 @@ def placed(
     survey = Survey(names, SchemaChecks([item.spelling for item in classes], description))
     survey.take(users)
     barred = survey.barred()
+    agents = _match(users, tenant, description, rules)
     found: dict[str, list[Place]] = {}
     closed: dict[str, dict[str, tuple[int, str]]] = {}
     for field, info, rank in named:
         why = barred[info.name]
         if 2 * why.total() <= survey.users:
-            place = _place(field, description.attributes.get(info.name, info), rank, users, tenant)
+            place = _place(field, description.attributes.get(info.name, info), rank, users, agents)
             hidden = _IN_A_FILE if file and field.secret else "" if field.secret or info.readable is True else _HIDDEN
             place = replace(place, barred=hidden)
             found.setdefault(field.template, []).append(place)
         else:
             closed.setdefault(field.template, {})[info.name] = (why.total(), why.most_common(1)[0][0])
     found = _ranked(found, description, ready)
-    _settle(found, len(users), _claimed(users, tenant, description, rules))
+    _settle(found, len(users), agents.claimed)
     sip = (several[0].info for several in found.values() if several[0].field.sip)
     beside = (info.name for info in unused_beside(sip, description, rules) if info.name not in names)
-    unused = _beside(found, [description.attributes[name] for name in beside], users, tenant)
+    unused = _beside(found, [description.attributes[name] for name in beside], users, agents)
     names = tuple(some[0].info.name for some in found.values() if some[0].free)
     taken = set(map(str.lower, names)) - _everywhere(description, users)
     if file:
@@ -140,17 +153,17 @@ def siblings(names: AbstractSet[str], description: Description) -> frozenset[str
     return frozenset(names) | {name for name, allowing in infos.items() if allowing and allowing <= classes}
 
 
-def _place(field: Field, info: AttributeInfo, rank: int, users: Sequence[User], tenant: Tenant) -> Place:
+def _place(field: Field, info: AttributeInfo, rank: int, users: Sequence[User], agents: Agents) -> Place:
     """With `owns` narrowed to what is made for this tenant where that leaves others' values to them."""
     template = Template.parse(field.template)
-    made = _made(template, info, tenant)
+    is_made = _makes(template, info, agents)
     whole = None if info.single else patterns.of(template)
-    holders = _holders(info, whole, users, made)
-    whose = field.unique or field.template in NEEDED  # what is made for one agent alone
-    used = sum(any(map(made, user.values.get(info.name, ()))) for user in users) if whose else 0
-    if 0 < 2 * len(holders) <= len(users):
-        for narrow in narrow_patterns(template, tenant):
-            if not _holders(info, narrow, users, made):
+    holders = _holders(info, whole, users, is_made)
+    whose = not field.template.startswith("{sipService")  # what is made for one agent alone
+    used = sum(any(is_made(user, value) for value in user.values.get(info.name, ())) for user in users) if whose else 0
+    if field.sip and 0 < 2 * len(holders) <= len(users):
+        for narrow in narrow_patterns(template, agents.tenant):
+            if not _holders(info, narrow, users, is_made):
                 return Place(field, info, rank, holders, used, narrow, stays=True)
     return Place(field, info, rank, holders, used, whole)
 
@@ -169,13 +182,12 @@ def narrow_patterns(template: Template, tenant: Tenant) -> Iterator[str]:
         yield f"{start}*{end}"
 
 
-def _claimed(
-    users: Sequence[User], tenant: Tenant, description: Description, rules: Sequence[MatchRule]
-) -> AbstractSet[str]:
-    """The users that an agent matches; without a rule it may be anybody."""
+def _match(users: Sequence[User], tenant: Tenant, description: Description, rules: Sequence[MatchRule]) -> Agents:
+    """Whom the rules match; without a rule, an agent may claim anybody."""
     if not rules:
-        return {user.id for user in users}
-    return Sample(tenant, users, description).verdicts(Mapping(tuple(rules), ())).claimed()
+        return Agents(tenant, {}, {user.id for user in users})
+    verdicts = Sample(tenant, users, description).verdicts(Mapping(tuple(rules), ()))
+    return Agents(tenant, {claim.id: tenant.agents[claim.agent] for claim in verdicts.matched}, verdicts.claimed())
 
 
 def _settle(found: dict[str, list[Place]], users: int, claimed: AbstractSet[str]) -> None:
@@ -251,45 +263,54 @@ def _allows(description: Description, item: ClassInfo) -> frozenset[str]:
 
 
 def _beside(
-    found: dict[str, list[Place]], left: list[AttributeInfo], users: Sequence[User], tenant: Tenant
+    found: dict[str, list[Place]], left: list[AttributeInfo], users: Sequence[User], agents: Agents
 ) -> dict[str, list[Place]]:
-    """Those left beside the places of the SIP identity that hold nothing but ours, for fields without a place.
+    """Those left beside the places of the SIP identity, for fields without a place.
 
-    If one has the likeliest name alone, it becomes the field's place.
+    The one that holds most agents' own values becomes the field's place, whatever its name; else the one that is unused
+    and has the likeliest name alone.
     """
     unused: dict[str, list[Place]] = {}
     for field in FIELDS:
         if field.sip or field.template in found:
             continue
-        whole = patterns.of(Template.parse(field.template))
-        several = [
-            Place(field, info, field.rank_alone(info.name), owns=None if info.single else whole)
-            for info in left
-            if info.syntax in field.syntaxes
-            and info.readable is not False
-            and not _holders(info, patterns.ALL, users, _made(Template.parse(field.template), info, tenant))
-        ]
-        several.sort(key=lambda place: (place.rank, place.info.name.lower()))
-        likeliest = [place for place in several if place.rank == several[0].rank < len(field.alone)]
-        if len(likeliest) == 1:
-            found[field.template] = likeliest
-            left.remove(likeliest[0].info)
-        elif several:
-            unused[field.template] = several
+        fitting = [info for info in left if info.syntax in field.syntaxes and info.readable is not False]
+        several = [_place(field, info, field.rank_alone(info.name), users, agents) for info in fitting]
+        several.sort(key=lambda place: (len(place.holders), place.rank, place.info.name.lower()))
+        in_use = [place for place in several if 2 * place.used > len(agents.by_user)]
+        free = [place for place in several if not place.holders and not place.used]
+        likeliest = [place for place in free if place.rank == free[0].rank < len(field.alone)]
+        best = in_use[:1] or (likeliest if len(likeliest) == 1 else [])
+        if best:
+            found[field.template] = best
+            left.remove(best[0].info)
+        elif free:
+            unused[field.template] = free
     return unused
 
 
 def _holders(
-    info: AttributeInfo, owns: str | None, users: Sequence[User], made: Callable[[Held], bool]
+    info: AttributeInfo, owns: str | None, users: Sequence[User], is_made: Callable[[User, Held], bool]
 ) -> frozenset[str]:
-    """Who holds a value that would count as ours and is no agent's."""
-    return frozenset(
-        user.id for user in users if not all(map(made, patterns.ours(owns, user.values.get(info.name, ()))))
-    )
+    """Who holds a value that would count as ours and is not made for the user's agent."""
+    strangers = set()
+    for user in users:
+        covered = patterns.ours(owns, user.values.get(info.name, ()))
+        if not all(is_made(user, value) for value in covered):
+            strangers.add(user.id)
+    return frozenset(strangers)
 
 
-def _made(template: Template, info: AttributeInfo, tenant: Tenant) -> Callable[[Held], bool]:
-    """Whether a value is made for an agent; what a secret is cannot be told."""
-    render, key = template.bind(tenant), equality.keys_of(info.equality)
-    made = {key(value) for value in map(render, tenant.agents) if isinstance(value, str)}
-    return lambda value: not isinstance(value, Secret) and key(value) in made
+def _makes(template: Template, info: AttributeInfo, agents: Agents) -> Callable[[User, Held], bool]:
+    """A test whether a value is what is made for a user's agent; without an agent, for any. A secret never is."""
+    render, key = template.bind(agents.tenant), equality.keys_of(info.equality)
+    made_for_any = {key(value) for value in map(render, agents.tenant.agents) if isinstance(value, str)}
+
+    def is_made(user: User, value: Held) -> bool:
+        if isinstance(value, Secret):
+            return False
+        agent = agents.by_user.get(user.id)
+        wanted = render(agent) if agent else None
+        return key(value) == key(wanted) if isinstance(wanted, str) else key(value) in made_for_any
+
+    return is_made

@@ -21,6 +21,8 @@ from msgspec.structs import replace
 from connector.errors import DeniedError
 from connector.model import AgentRef, Change, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
+from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
 from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin, strangers, unprotected
@@ -43,6 +45,10 @@ class Planner:
     def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList) -> None:
         if tenant.beside:
             brief = replace(brief, about=(*brief.about, ("not this job's", f"{tenant.beside} agents of the source")))
+        if unwritten := _unwritten_fields(brief.mapping, tenant):
+            takes = "takes it" if len(unwritten) == 1 else "takes them"
+            said = f"{', '.join(unwritten)} (no attribute of the mapping {takes})"
+            brief = replace(brief, about=(*brief.about, ("not written", said)))
         self.brief = brief
         self.tenant = tenant
         self.pins = pins
@@ -156,3 +162,14 @@ class Planner:
         unmapped = [name for name in sorted(holders) if name.lower() not in mapped]
         left = ", ".join(f"{name} of {holders[name]} users" for name in unmapped)
         return stale_users.UNMAPPED.format(names=left) if left else ""
+
+
+def _unwritten_fields(mapping: Mapping, tenant: Tenant) -> list[str]:
+    """The fields that agents have and no attribute takes. Whoever has a number has a password, which may be unread."""
+    taken = frozenset[str]().union(*(rule.fields for rule in mapping.attributes))
+    shown_by = {"sipPwd": "sipAccount"}
+    return [
+        field
+        for field in (*AGENT_FIELDS, *TENANT_FIELDS)
+        if field not in taken and any(field_of(shown_by.get(field, field), tenant, agent) for agent in tenant.agents)
+    ]
