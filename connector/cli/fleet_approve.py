@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from pathlib import Path
 
 import click
 
 from connector.cli.approvals import approval_option, said_how, signed
 from connector.cli.fleet import fleet_option
+from connector.cli.fleet_status import time_of
 from connector.cli.running import job_argument, say_text
 
 _digest_argument = click.argument("digest")
@@ -30,20 +32,28 @@ def command(job: Path, digest: str, signatures: tuple[Path, ...], named: Path | 
         pairs = signed(b"", signatures).signatures
         check_approval(job, digest, pairs)
     sent = {str(number): base64.b64encode(octets).decode() for number, (_, octets) in enumerate(pairs, 1)}
-    judge(job, digest, named, approved=True, signatures=sent)
-    say_text("Approved. The fleet applies it as soon as its limits allow.")
+    stopped = judge(job, digest, named, approved=True, signatures=sent)
+    if stopped:
+        folder = shlex.quote(str(job.parent))
+        say_text(
+            f"Approved. It is not applied yet: applies of the fleet have stopped since {time_of(stopped)}. To find "
+            f"the cause, and then to let applies begin again, run:\n    cec-connector fleet status {folder}\n"
+            f"    cec-connector fleet resume {folder}"
+        )
+    else:
+        say_text("Approved. The fleet applies it as soon as its limits allow.")
     return 0
 
 
-def judge(job: Path, digest: str, named: Path | None, *, approved: bool, signatures: dict[str, str]) -> None:
-    """Tell the run of a job. Raises UsageError where it does not wait with this plan."""
+def judge(job: Path, digest: str, named: Path | None, *, approved: bool, signatures: dict[str, str]) -> float:
+    """Tell the run of a job, as `asking.judge` does. Raises UsageError where it does not wait with this plan."""
     from connector.fleet import asking
     from connector.fleet.client import ask
     from connector.fleet.values import Verdict
     from connector.settings.fleet import find
 
     verdict = Verdict(digest, approved, signatures)
-    ask(find(job.parent, named), lambda client: asking.judge(client, job.stem, verdict))
+    return ask(find(job.parent, named), lambda client: asking.judge(client, job.stem, verdict))
 
 
 @click.command

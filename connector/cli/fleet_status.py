@@ -56,14 +56,14 @@ def _told(found: FleetState, there: list[str]) -> list[Told]:
 def _document(found: FleetState, there: list[str]) -> dict[str, Any]:
     jobs = [
         {
-            "job": each.job, "state": each.state, "since": _time(each.since), "last": _time(each.at),
-            "last_good": _time(each.good), "exit_code": each.code, "digest": each.digest, "changes": each.changes,
+            "job": each.job, "state": each.state, "since": time_of(each.since), "last": time_of(each.at),
+            "last_good": time_of(each.good), "exit_code": each.code, "digest": each.digest, "changes": each.changes,
         }
         for each in _told(found, there)
     ]  # fmt: skip
     return {
         "form": "cec-connector/fleet/1",
-        "applies_stopped_since": _time(found.braked),
+        "applies_stopped_since": time_of(found.braked),
         "waiting_to_begin": len(found.asked),
         "under_way": sorted(ask.workflow.rpartition("/")[2] for ask, _ in found.held.values()),
         "not_run_yet": [name for name in there if name not in found.jobs],
@@ -71,7 +71,8 @@ def _document(found: FleetState, there: list[str]) -> dict[str, Any]:
     }
 
 
-def _time(seconds: float) -> str | None:
+def time_of(seconds: float) -> str | None:
+    """A time of the engine, in ISO 8601; None: it is not known."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
 
 
@@ -80,7 +81,7 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
 
     told = _told(found, there)
     if found.braked:
-        yield f"APPLIES HAVE STOPPED since {_time(found.braked)}: too many jobs turned bad."
+        yield f"APPLIES HAVE STOPPED since {time_of(found.braked)}: too many jobs turned bad."
         yield "Find the cause by the jobs below and the logs of the workers."
         yield "To let applies begin again, run:"
         yield f"    cec-connector fleet resume {visible(shlex.quote(str(folder)))}"
@@ -93,7 +94,7 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
         if state == "in step":
             continue
         for each in jobs:
-            yield f"    {each.job}  since {_time(each.since)}{_about(each)}"
+            yield f"    {each.job}  since {time_of(each.since)}{_about(each)}"
     left = [name for name in there if name not in found.jobs]
     if left:
         yield f"not run yet: {len(left):,}"
@@ -102,6 +103,8 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
 
 def _about(told: Told) -> str:
     if told.state in ("waiting for approval", "refused", "rejected") and told.digest:
-        return f", {count(told.changes, 'change')}, {told.digest}"
-    last = f", last good {_time(told.good)}" if told.good else ""
+        waits_refused = told.state == "waiting for approval" and told.code == Exit.REFUSED
+        refused = ", beyond its limits" if waits_refused else ""
+        return f", {count(told.changes, 'change')}{refused}, {told.digest}"
+    last = f", last good {time_of(told.good)}" if told.good else ""
     return f", exit code {told.code}{last}"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from connector.cli.advice import Exit
 from connector.cli.running import exit_code
 from connector.cli.worker_run import SCHEDULE, WorkerRun, silent
-from connector.errors import RefusedError, StateError
+from connector.errors import RefusedError, StateError, UnapprovedError
 from connector.model import Outcome, Plan
 from connector.planfile import document_of
 from connector.run.approval import Signed, unapproved
@@ -116,9 +116,10 @@ class FleetStep(WorkerRun):
         accept = plan.digest if self._fleet.accept and not self._fleet.signatures else None
         try:
             run = apply_run(context, report, accept=accept, reviewed=plan, signed=signed, stop=self.stop)
-        except RefusedError:  # perhaps since an earlier attempt went on, and ended while this one was about to begin
+        except RefusedError as fault:  # perhaps since an earlier attempt went on, and ended while this one began
             earlier = context.state.history.spent(context.job, self.plan)
             if earlier is None:
+                self.approval = isinstance(fault, UnapprovedError)
                 raise
             return self._answered(context, earlier)
         if run.outcomes is not None:

@@ -16,7 +16,7 @@ from connector.errors import ConnectorError, FileError
 from connector.model import Change, Ending, Fingerprint, Outcome, Plan, Result, UserRef
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer, Observers
-from connector.observers.run_summary import Kind, RunSummary, SummaryObserver, impersonal
+from connector.observers.run_summary import STOPPED, Kind, RunSummary, SummaryObserver, impersonal
 from connector.run.composition import Begun
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
@@ -67,6 +67,8 @@ class LogObserver(Observer):
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
         if fault is None:
             log.info("finished", exit_code=None if exit_code is None else int(exit_code))
+        elif isinstance(fault, KeyboardInterrupt):
+            log.warning("finished", reason=STOPPED)
         else:
             reason = None  # of any other kind it could repeat a secret
             if isinstance(fault, ConnectorError):

@@ -60,8 +60,11 @@ async def forget(client: Client, jobs: list[str]) -> None:
             raise
 
 
-async def judge(client: Client, job: str, verdict: Verdict) -> None:
-    """Tell the run of a job what somebody says to its plan. Raises UsageError where it has another, or none."""
+async def judge(client: Client, job: str, verdict: Verdict) -> float:
+    """Tell the run of a job what somebody says to its plan; since when applies have stopped, 0 where they have not.
+
+    Raises UsageError where it has another plan, or none.
+    """
     handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
     waits = ""
     try:
@@ -73,7 +76,10 @@ async def judge(client: Client, job: str, verdict: Verdict) -> None:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
     else:
-        return
+        try:
+            return (await known(client)).braked
+        except NoWorkerError:  # the verdict was taken all the same
+            return 0
     other = waits.startswith("sha256:")  # the SDK puts words of its own in place of none
     what = f"waits with another plan: {waits}" if other else "waits for no approval"
     raise UsageError(f"the run of this job {what}. See `fleet status`", where=job)

@@ -105,17 +105,19 @@ class Job:
         )
         if about.apply and not planned.refused and not planned.approval:
             applied = await self._step(about, request, free=True)
-            if not applied.unasked:
+            if not applied.unasked and not applied.approval:
                 return await self._judged(replace(begin, apply=request), applied)
-        verdict = await self._approval(begin, planned)
-        if not verdict.approved:
-            self._at = "withdraws its plan"
-            await workflow.execute_activity(
-                "withdraw", args=[begin.job, planned.plan], start_to_close_timeout=timedelta(seconds=60),
-                task_queue=aside(workflow.info().task_queue),
-            )  # fmt: skip
-            return await self._end(begin.job, planned, "rejected")
-        return await self._applied(begin, about, replace(request, approved=True, signatures=verdict.signatures))
+        while (verdict := await self._approval(begin, planned)).approved:
+            request = replace(request, approved=True, signatures=verdict.signatures)
+            applied = await self._step(about, request)
+            if not applied.approval:  # else it was approved by a job file that needs no such signatures, and waits on
+                return await self._judged(replace(begin, apply=request), applied)
+        self._at = "withdraws its plan"
+        await workflow.execute_activity(
+            "withdraw", args=[begin.job, planned.plan], start_to_close_timeout=timedelta(seconds=60),
+            task_queue=aside(workflow.info().task_queue),
+        )  # fmt: skip
+        return await self._end(begin.job, planned, "rejected")
 
     async def _applied(self, begin: Begin, about: About, request: StepRequest) -> StepResult:
         applied = await self._step(about, request)
@@ -178,13 +180,13 @@ class Job:
     async def _approval(self, begin: Begin, planned: StepResult) -> Verdict:
         """What somebody says to the plan. A tick that comes first makes a new one in its place."""
         self._waiting, self._at = planned.digest, "waits for approval"
-        await self._tell(begin.job, planned, "refused" if planned.refused else "waiting for approval")
+        await self._tell(begin.job, planned, "waiting for approval")
         self._next_tick = ""
         await workflow.wait_condition(lambda: bool(self._verdicts or self._next_tick))
         self._waiting = ""
         if not self._verdicts:
             workflow.continue_as_new(Begin(begin.job, self._next_tick))
-        return self._verdicts[0]
+        return self._verdicts.pop()
 
     async def _again(self, begin: Begin, result: StepResult) -> StepResult:
         """Try it again, after a pause; a run that was told to stop at once, and as often as that is so."""

@@ -172,8 +172,10 @@ class Check:
             self._find(place.job, where, f"record {place.seq} {what}: the one before has number {chain.seq}")
             return
         self._judge(chain, place, where)
+        if not chain.seq:  # also where it begins anew, after records with higher numbers
+            chain.begun, chain.since = place.seq, where
         if not chain.seq or place.seq > chain.seq + 1:
-            chain.first, chain.begun, chain.since = place.seq, chain.begun or place.seq, chain.since or where
+            chain.first = place.seq
             chain.digests.clear()
         chain.seq, chain.last = place.seq, where
         chain.cut += place.whole is not None
@@ -211,7 +213,8 @@ class Check:
 
     def _twice(self, chain: Chain, place: Place, where: str) -> None:
         """The chain goes on from an earlier record, and no run says so: nobody can tell which of the two is genuine."""
-        which = f"records {place.seq} to {chain.seq}" if chain.seq > place.seq else f"record {place.seq}"
+        first = max(place.seq, chain.begun)
+        which = f"records {first} to {chain.seq}" if chain.seq > first else f"record {first}"
         both = f"this one follows record {place.seq - 1} as well" if place.seq > 1 else "the chain begins anew here"
         why = "Either somebody added records, or the state was lost or replaced by an older one"
         self._find(place.job, where, f"{which} ({chain.last}) came before, and {both}. {why}")

@@ -23,6 +23,8 @@ ENDINGS: Final = {
 }  # fmt: skip
 """What an exit code says of a run: pending changes (2) are no other ending than none."""
 
+STOPPED: Final = "stopped by a signal"
+
 _DN: Final = regex(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
 """A DN of two parts or more."""
 _OF_PEOPLE: Final = {"--only", "AGENT", "USER"}
@@ -133,6 +135,8 @@ def _said(fault: BaseException | None) -> str:
     """The fault in a sentence, where it is one of ours, which hold no secret; else only its kind."""
     if fault is None:
         return ""
+    if isinstance(fault, KeyboardInterrupt):  # which is how a run ends that is told to before it writes
+        return STOPPED
     return str(fault) if isinstance(fault, ConnectorError) else type(fault).__name__
 
 

@@ -58,6 +58,18 @@ def test_each_record_has_a_number_and_the_digest_of_the_one_before(job: Job) -> 
     assert verify(job, "--job", "job.yaml", "audit.jsonl") == with_state
 
 
+def test_records_that_begin_anew_after_a_rotated_file_are_numbered_as_they_are(job: Job) -> None:
+    again(job, 2000)
+    rotated = lines(job)[5:]
+    (job.folder / "state.db").unlink()
+    (job.folder / "audit.jsonl").unlink()
+    again(job, 3000)
+    job.write("both.jsonl", "".join([*rotated, *lines(job)]))
+    said = verify(job, "--from", "6", "both.jsonl", code=1)
+    assert "records 6 to 10 (both.jsonl:5) came before, and the chain begins anew here" in said
+    assert "job: records 1 to 5, see above (both.jsonl:6 to both.jsonl:10)" in said
+
+
 EDITS: list[tuple[Callable[[list[str]], list[str]], str]] = [
     (lambda all_: [*all_[:2], all_[2].replace("user2", "user9"), *all_[3:]], "audit.jsonl:4: job: record 3 "),
     (lambda all_: [*all_[:2], *all_[3:]], "audit.jsonl:3: job: record 3 is missing before this one"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.support.plain_job import Stalled
 from tests.support.postgres import Postgres
 from tests.support.program import program
 from tests.support.slapd import Slapd
+from tests.support.ssh_keys import pen
 from tests.support.temporal import Temporal
 
 pytestmark = [pytest.mark.temporal, pytest.mark.postgresql]
@@ -63,7 +65,8 @@ def test_a_refused_plan_waits_until_somebody_approves_it(world: MakeWorld, serve
     said = fleet.fleet("run", "beta.yaml", code=3).out
     digest = fleet.status()["beta"]["digest"]
     assert f"fleet approve beta.yaml {digest}" in said.replace("\n", " ").replace("  ", " ")
-    assert fleet.status()["beta"]["state"] == "refused"
+    assert fleet.status()["beta"]["state"] == "waiting for approval"
+    assert f", 3 changes, beyond its limits, {digest}\n" in fleet.fleet("status", ".").out
     said = fleet.fleet("plan", "beta.yaml", "--all", "--report", "plan.html").out
     assert "REFUSED" in said
     assert said.count(f"run:\n    cec-connector fleet approve beta.yaml {digest}\n") == 3
@@ -157,16 +160,80 @@ def test_jobs_with_wrong_files_and_files_as_states(world: MakeWorld, server: Sla
     assert fleet.settle("omega", "failing", code=1)["exit_code"] == 78
 
 
+def fail(fleet: FleetWorld, name: str) -> None:
+    """Let a job fail for good."""
+    job = fleet.folder / f"{name}.yaml"
+    job.write_text(f"{job.read_text()}\nwrong: 1\n")
+    fleet.tick(name)
+    fleet.until(lambda: fleet.ask("status", ".").code == 1 and fleet.status(1).get(name, {}).get("state") == "failing")
+
+
+def test_jobs_whose_plans_wait_stop_no_applies_of_others(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    names = [f"wait{number}" for number in range(6)]
+    for name in names:
+        fleet.add(name, server, limits={"update": "100%" if name == names[5] else 1})
+    fleet.work()
+    for name in names[:5]:
+        fleet.fleet("run", f"{name}.yaml", code=3)
+    assert "APPLIES HAVE STOPPED" not in fleet.fleet("status", ".").out
+    assert " ended: 3 written." in fleet.fleet("run", f"{names[5]}.yaml").out
+
+
+def test_an_approval_says_that_applies_have_stopped(world: MakeWorld, server: Slapd) -> None:
+    fleet = world(brake={"share": "10%", "least": 2})
+    for name in ("halted", "worse", "waits"):
+        fleet.add(name, server, limits={"update": 1 if name == "waits" else "100%"})
+    fleet.work()
+    fleet.fleet("run", "waits.yaml", code=3)
+    digest = fleet.status()["waits"]["digest"]
+    for name in ("halted", "worse"):
+        fail(fleet, name)
+    said = fleet.fleet("approve", "waits.yaml", digest).out
+    assert "as soon as" not in said
+    assert "Approved. It is not applied yet: applies of the fleet have stopped since 20" in said
+    assert said.endswith("run:\n    cec-connector fleet status .\n    cec-connector fleet resume .\n")
+    assert numbers(server, "waits") == []
+    fleet.fleet("resume", ".")
+    fleet.settle("waits", "in step", code=1)
+
+
+def test_an_approval_by_a_copied_file_without_approvers_leaves_the_plan_waiting(
+    world: MakeWorld, server: Slapd
+) -> None:
+    fleet = world()
+    fleet.add("signed", server, approvers={"allowed": "signers", "needed": 1})
+    anna = pen()
+    (fleet.folder / "signers").write_text(f"anna {anna.public}\n")
+    worker = fleet.work()
+    fleet.fleet("run", "signed.yaml", code=2)
+    digest = fleet.status()["signed"]["digest"]
+    copies = fleet.folder / "copies"
+    shutil.copytree(fleet.folder, copies, ignore=shutil.ignore_patterns("*.log"))
+    text = (copies / "signed.yaml").read_text()
+    (copies / "signed.yaml").write_text("\n".join(line for line in text.splitlines() if "approvers" not in line))
+    fleet.fleet("approve", "copies/signed.yaml", digest)
+    fleet.until(lambda: '"exit_code": 3' in worker.log.read_text())
+    assert fleet.settle("signed", "waiting for approval")["digest"] == digest
+    assert numbers(server, "signed") == []
+
+    fleet.fleet("plan", "signed.yaml", "--save", "plan.json")
+    (fleet.folder / "anna.sig").write_bytes(anna.sign((fleet.folder / "plan.json").read_bytes()))
+    fleet.fleet("approve", "signed.yaml", digest, "--approval", "anna.sig")
+    fleet.settle("signed", "in step")
+    assert numbers(server, "signed") == ["1000", "1001", "1002"]
+
+
 def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server: Slapd) -> None:
     fleet = world()
     names = [f"brake{number}" for number in range(6)]
     for name in names:
-        fleet.add(name, server, limits={"update": 1} if name in names[:2] else {"update": "100%"})
+        fleet.add(name, server)
     worker = fleet.work()
     for name in names[2:5]:
         fleet.fleet("run", f"{name}.yaml")
     for name in names[:2]:
-        fleet.fleet("run", f"{name}.yaml", code=3)
+        fail(fleet, name)
     said = fleet.fleet("status", ".", code=1).out
     assert "APPLIES HAVE STOPPED" in said
     assert "fleet resume .\n" in said
@@ -180,7 +247,7 @@ def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server
     assert {name: each["state"] for name, each in fleet.status(code=1).items()} == before
     assert numbers(server, names[5]) == []
     assert "begin again" in fleet.fleet("resume", ".").out
-    fleet.settle(names[5], "in step")
+    fleet.settle(names[5], "in step", code=1)
 
 
 def test_what_is_said_where_nobody_answers(world: MakeWorld, server: Slapd, tmp_path: Path) -> None:

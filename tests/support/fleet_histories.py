@@ -43,7 +43,11 @@ def record() -> None:
         for job, more in (("applied", {}), ("approved", {"limits": {"update": 1}}), ("rejected", {"mode": "dry-run"})):
             world.add(job, server, **more)
         worker = world.work()
-        for job, state in (("applied", "in step"), ("approved", "refused"), ("rejected", "waiting for approval")):
+        for job, state in (
+            ("applied", "in step"),
+            ("approved", "waiting for approval"),
+            ("rejected", "waiting for approval"),
+        ):
             world.tick(job)
             world.settle(job, state)
         world.tick("rejected", 2)
