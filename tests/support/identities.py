@@ -27,8 +27,8 @@ TEMPLATES = {
 FURTHER = "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"
 """A further template of an address."""
 OWNS = {NUMBER: ("*", "1*"), ADDRESS: ("sip:*", "sip:*@192.0.2.1"), REGISTRAR: ("*",), PHONE: (None,), PASSWORD: ("*",)}
-LINES = ["1", "2", "10", "11", "1" * 65, "1\u00f6"]
-"""The last ones fit no telephone number, or not everywhere: ipPhone holds 64 characters."""
+LINES = ["1", "2", "10", "11", "1" * 65, "1\u00f6", "8 0"]
+"""The last ones do not fit everywhere: ipPhone holds 64 characters, and an address has a user of RFC 3261."""
 HOSTS = ["192.0.2.1", "192.0.2.2"]
 WORDS = ["old", "new", "newer"]
 Values = frozenset[str]

@@ -22,9 +22,10 @@ from connector.model import (
     Value,
 )
 from connector.reconcile import dn, equality
-from connector.reconcile.diff import patterns
+from connector.reconcile.diff import addresses, patterns
 from connector.reconcile.diff.conversion import UnfitError, defined, fitting, named
 from connector.reconcile.diff.secret_answers import IN_STEP, Verdict
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.diff.together import staying
 from connector.reconcile.mapping import AttributeRule
 from connector.reconcile.stale.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
@@ -138,10 +139,10 @@ def changed(
     if not wanted.names.isdisjoint(naming):
         raise UnfitError("it names the entry; a naming attribute is never written")
     rule, info = wanted.rule, wanted.info
+    made = zip(rule.templates, each_of(value), strict=True)
+    new = tuple([as_held(wanted, each, template, agent) for template, each in made if each is not None])
     if isinstance(value, tuple):
-        new = equality.distinct(info.equality, [as_held(wanted, each) for each in value if each is not None])
-    else:
-        new = () if value is None else (as_held(wanted, value),)
+        new = equality.distinct(info.equality, new)
     if rule.secret and not held and info.readable is not True:
         return _attribute_change(wanted, (), new, seen=False)
     if not held:
@@ -175,8 +176,9 @@ def _attribute_change(wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ..
     return AttributeChange(rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique)
 
 
-def as_held(wanted: Wanted, value: Held) -> Held:
-    """The value as the attribute holds it. Raises UnfitError."""
+def as_held(wanted: Wanted, value: Held, template: Template, agent: Agent) -> Held:
+    """What a template made of an agent, as the attribute holds it. Raises UnfitError."""
+    addresses.check(value, template, agent, wanted.tenant)
     held = wanted.fits(value) if wanted.plain and type(value) is str else _fitted(wanted, value)
     if wanted.owned is not None and not wanted.owned(held):
         raise UnfitError(f"the value is not covered by `owns`: {patterns.said(wanted.rule.owns)}")

@@ -118,11 +118,11 @@ class Differ:
         for column in self._columns:
             _, render, wanted = column
             fitted: list[Held | None] = []
-            for value in each_of(render(agent)):
+            for template, value in zip(wanted.rule.templates, each_of(render(agent)), strict=True):
                 fitted.append(None)
                 if value is not None:
                     with suppress(UnfitError):
-                        fitted[-1] = as_held(wanted, value)
+                        fitted[-1] = as_held(wanted, value, template, agent)
             yield wanted.rule, tuple(fitted), self._compared([column], agent, user, None)
 
     def _compared(self, columns: list[Column], agent: Agent, user: User, rule: int | None) -> Draft | None:
