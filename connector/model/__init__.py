@@ -69,6 +69,7 @@ from connector.model.plan import (
     Summary as Summary,
 )
 from connector.model.secret import (
+    UNKNOWN_SECRET as UNKNOWN_SECRET,
     Held as Held,
     Secret as Secret,
     Value as Value,

@@ -7,7 +7,7 @@ Records and edits that hold it have no repr of it.
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn
+from typing import Final, NoReturn
 
 Value = str | bytes
 """A value of a directory attribute: `str`, or `bytes` where the syntax is an octet string."""
@@ -48,6 +48,10 @@ class Secret:
 
 def _octets(value: Value) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
+
+
+UNKNOWN_SECRET: Final = Secret("")
+"""A secret that the source has and does not tell, by identity: it is neither absent nor a value."""
 
 
 def hidden(value: Value | Secret) -> Secret:

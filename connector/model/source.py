@@ -43,6 +43,8 @@ class Tenant(Struct, frozen=True):
     notes: list[str] = []
     others: frozenset[int] = frozenset()
     others_invalid: list[Invalid] = []
+    unknown_secrets: int = 0
+    """Agents whose password is masked, or shared by so many that it is taken for a mask."""
 
     @property
     def size(self) -> int:

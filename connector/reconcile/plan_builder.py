@@ -341,7 +341,10 @@ class PlanBuilder:
         ]
         repeats = {draft.user.id: draft.repeats for draft in self._drafts}
         problems = held_back(self._drafts, self.unique.problems)
-        problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]
+        problems = [
+            *{id(each): each for each in (*self._problems, *problems)}.values(),
+            *flapping(changes, repeats, brief),
+        ]
         problems += refused_last.problems(changes, memory.refused())
         nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
         if any(each.secret and not each.seen for each in nobodys):

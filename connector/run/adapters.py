@@ -15,6 +15,7 @@ from connector.reconcile.mapping import Mapping
 from connector.settings import job as jobs
 from connector.sources.part import PartOfSource
 from connector.sources.port import Source
+from connector.sources.unknown_secrets import UnknownSecretsSource
 
 if TYPE_CHECKING:
     from connector.directories.scim.protocol import Transport
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
     source, agents = _whole_source_of(job, mapping), job.job.source.agents
+    if mapping.passwords:
+        source = UnknownSecretsSource(source, shared=job.job.source.shared_secrets)
     return PartOfSource(source, agents) if agents.only or agents.besides else source
 
 

@@ -32,6 +32,8 @@ class Selective(Strict, frozen=True, kw_only=True):
         AgentPatterns | None, Field(alias="except", description="Agents that are not the job's, written likewise.")
     ] = None
 
+    shared_secrets: Annotated[bool, Field(description="Write a SIP password that ten agents or more share.")] = False
+
     @property
     def agents(self) -> JobAgents:
         """The agents that are the job's."""

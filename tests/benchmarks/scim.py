@@ -57,7 +57,12 @@ def writing(folder: Path, rounds: int, count: int = USERS) -> Iterator[Figure]:
 def _plan(folder: Path, server: ScimServer, users: list[dict[str, Any]]) -> Path:
     """A plan of the program's own, as its report says it."""
     agents = [
-        {"workNo": 1000 + number, "accountCode": user["userName"], "sipAccount": str(70_000 + number), "sipPwd": "x"}
+        {
+            "workNo": 1000 + number,
+            "accountCode": user["userName"],
+            "sipAccount": str(70_000 + number),
+            "sipPwd": f"x-{number}",
+        }
         for number, user in enumerate(users)
     ]
     tenant = {"sipServiceIp": IP, "sipServicePort": PORT, "agents": agents}

@@ -17,7 +17,12 @@ class InitFolder:
         self.path, self.env = path, dict(env)
         path.mkdir()
         agents = [
-            {"workNo": 1000 + number, "accountCode": account, "sipAccount": str(7000 + number), "sipPwd": "canary"}
+            {
+                "workNo": 1000 + number,
+                "accountCode": account,
+                "sipAccount": str(7000 + number),
+                "sipPwd": f"canary-{number}",
+            }
             for number, account in enumerate(accounts, 1)
         ]
         tenant = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}

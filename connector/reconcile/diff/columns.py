@@ -8,6 +8,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from connector.model import (
+    UNKNOWN_SECRET,
     Agent,
     AttributeChange,
     AttributeInfo,
@@ -25,7 +26,7 @@ from connector.reconcile import dn, equality
 from connector.reconcile.diff import addresses, patterns
 from connector.reconcile.diff.conversion import UnfitError, defined, fitting, named
 from connector.reconcile.diff.secret_answers import IN_STEP, Verdict
-from connector.reconcile.diff.templates import Template
+from connector.reconcile.diff.templates import SECRET_FIELDS, Template
 from connector.reconcile.diff.together import staying
 from connector.reconcile.mapping import AttributeRule
 from connector.reconcile.stale.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
@@ -97,6 +98,8 @@ def holds_ours(wanted: Wanted, user: User) -> bool:
 
 def judged(wanted: Wanted, render: Render, agent: Agent, user: User) -> Verdict:
     """What becomes of one attribute that holds a secret."""
+    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(wanted.rule.fields):
+        return Verdict(unknown=True)
     value, held = render(agent), user.values.get(wanted.rule.name, ())
     if held == (value,):
         return IN_STEP

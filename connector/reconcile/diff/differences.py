@@ -37,12 +37,18 @@ from connector.reconcile.diff.columns import (
 from connector.reconcile.diff.conversion import UnfitError
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.secret_answers import OnSecret, Verdict, at_once
+from connector.reconcile.diff.templates import SECRET_FIELDS
 from connector.reconcile.diff.together import Kept, Together
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.stale.stale_users import CHANGED, Unclaimed
 
 _MEMO: Final = 10_000
 """So many sets of object classes, and of attributes with them, are remembered."""
+
+_UNKNOWN: Final = (
+    "the sipPwd of {count:,} agents is unknown: it is * alone, or ten agents or more share it. It is neither written "
+    "nor cleared. Fix the tenant. If agents may share one, set `shared_secrets: true` in `source`"
+)
 
 
 class Differ:
@@ -81,6 +87,14 @@ class Differ:
                 (partly if makes else missing).setdefault(field, []).append(rule.name)
             if makes:
                 self._wanted.append(Wanted.of(rule, description, tenant))
+        why = _UNKNOWN.format(count=tenant.unknown_secrets)
+        self._unknown = {
+            rule.name: Problem("tenant", why, attribute=rule.name)
+            for rule in mapping.attributes
+            if tenant.unknown_secrets and not SECRET_FIELDS.isdisjoint(rule.fields)
+        }
+        """The one line of each attribute that is made of secrets which the source does not tell."""
+        self.problems += self._unknown.values()
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
         self._secret = [column for column in self._columns if column[2].rule.secret]
@@ -128,6 +142,7 @@ class Differ:
     def _compared(self, columns: list[Column], agent: Agent, user: User, rule: int | None) -> Draft | None:
         planned: list[AttributeChange] = []
         unfit: list[tuple[str, str]] = []
+        unknown: list[Problem] = []
         values = user.values
         naming: frozenset[str] | None = None
         lacking = self._lacking
@@ -137,6 +152,7 @@ class Differ:
                 verdict = self._on_secret(("change", user.id, name), work, Verdict)
                 lacking = lacking or verdict.lacks
                 unfit.extend((name, why) for why in verdict.faults)
+                unknown += [self._unknown[name]] if verdict.unknown else []
                 planned.extend(verdict.changes)
                 continue
             value = render(agent)
@@ -155,9 +171,10 @@ class Differ:
                 continue
             if change is not None:
                 planned.append(change)
-        if not planned and not unfit:
+        if not planned and not unfit and not unknown:
             return None
         draft = self._drafted(agent, user, rule, planned, unfit)
+        draft.held += tuple(unknown)
         if lacking:
             kept = partial(self._together.kept, agent, user, planned)
             draft.keeps = self._on_secret(("kept", user.id), kept, tuple[Kept, ...]) if self._secrets else kept()

@@ -29,12 +29,13 @@ def at_once(_about: tuple[str, ...], work: Callable[[], T], _kind: object, /) ->
 class Verdict(Struct, frozen=True):
     """What becomes of one attribute of a user: in step, a `change`, or `unfit`, why it cannot hold the value.
 
-    `lacks`: a field of a template is absent, so that there is no new value.
+    `lacks`: a field of a template is absent, so that there is no new value. `unknown`: the source does not tell it.
     """
 
     change: AttributeChange | None = None
     unfit: str = ""
     lacks: bool = False
+    unknown: bool = False
 
     @property
     def changes(self) -> tuple[AttributeChange, ...]:
