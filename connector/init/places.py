@@ -268,7 +268,7 @@ def _beside(
     """Those left beside the places of the SIP identity, for fields without a place.
 
     The one that holds most agents' own values becomes the field's place, whatever its name; else the one that is unused
-    and has the likeliest name alone.
+    and has the likeliest name alone; else one of a likely name that users hold other values of, which is a comment.
     """
     unused: dict[str, list[Place]] = {}
     for field in FIELDS:
@@ -280,7 +280,8 @@ def _beside(
         in_use = [place for place in several if 2 * place.used > len(agents.by_user)]
         free = [place for place in several if not place.holders and not place.used]
         likeliest = [place for place in free if place.rank == free[0].rank < len(field.alone)]
-        best = in_use[:1] or (likeliest if len(likeliest) == 1 else [])
+        conflicting = [place for place in several if place.holders and place.rank < len(field.alone)]
+        best = in_use[:1] or (likeliest if len(likeliest) == 1 else conflicting[:1] if not likeliest else [])
         if best:
             found[field.template] = best
             left.remove(best[0].info)

@@ -15,6 +15,7 @@ from tests.support import samba
 from tests.support.init_folder import InitFolder
 from tests.support.ldap_job import held
 from tests.support.ldif_job import person as ldif_person
+from tests.support.program import program
 from tests.support.samba import Samba
 from tests.support.scim_servers import CEC, TOKEN, ScimServer, people
 from tests.support.slapd import ACL, PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
@@ -180,6 +181,19 @@ def test_an_ldif_file_s_identities_of_a_pbx_stay(tmp_path: Path) -> None:
     kept = (folder.path / "people.ldif").read_text()
     for number in range(1, 5):
         assert all(line in kept for line in pbx(number))
+
+
+def test_a_mapping_of_which_nothing_is_left_is_not_written(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "job")
+    numbers = ["cecAccountCode: other", "cecWorkNo: 4711", "cecSipServicePort: 5099"]
+    identity = [f"{NUMBER}: desk", f"{URI}: sip:desk@pbx.example.net", "SIPIdentityRegistrarAddress: pbx.example.net"]
+    records = [person(account, *numbers, *identity) for account in accounts()]
+    (folder.path / "people.ldif").write_text("version: 1\n\n" + "\n".join(records))
+    ended = program("init", "--source", "agents.json", "--directory", "people.ldif", folder=folder.path)
+    assert ended.code == 64, ended.said
+    assert "every attribute that ldif writes holds values of others" in ended.err
+    assert f"{URI}: 12 of 12 matched users hold another value" in ended.err
+    assert not (folder.path / "job.yaml").exists()
 
 
 @pytest.mark.slow

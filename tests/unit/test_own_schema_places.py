@@ -115,8 +115,8 @@ NEW = {"acmeSipUser": "7100", "acmeSipUri": "sip:7100@192.0.2.10"}
         # the tenant's numbers begin alike; of a number that does so too, nobody can tell whose it is
         ({"acmeSipUser": "old"}, 1, WHOLE, {"7*"}),
         ({"acmeSipUser": "7old"}, 1, [], set()),
-        # what was made for an agent is ours
-        (NEW, 200, WHOLE, set()),
+        # what was made for another agent is not ours
+        (NEW, 200, [], set()),
         ({"acmeSipUri": "sip:old@192.0.2.10"}, 1, WHOLE, {"sip:7*@192.0.2.10"}),
         ({"acmeSipUri": "sip:7old@192.0.2.10"}, 1, [], set()),
         ({"acmeSipUser": "old", "acmeSipUri": "sip:7old@192.0.2.10"}, 1, WHOLE, {"7*"}),
@@ -154,7 +154,7 @@ def test_why_the_schema_of_ones_own_is_not_taken() -> None:
     ("besides", "held", "seat", "unused"),
     [
         ("acmeSeat", {}, "acmeSeat", []),
-        ("acmeSeat", {"acmeSeat": "12"}, "", []),
+        ("acmeSeat", {"acmeSeat": "12"}, "# acmeSeat", []),
         ("acmeSeat", {"acmeSeat": "1003"}, "acmeSeat", []),  # an agent's seat
         ("acmeSeat acmeDesk acmeExtension", {}, "acmeSeat", []),
         ("acmeSeat acmeWorkNo", {}, "acmeWorkNo", []),
@@ -170,7 +170,8 @@ def test_an_unused_attribute_of_the_same_class_is_a_place_for_the_seat(
 ) -> None:
     users = [user(number, **(held if number == 7 else {})) for number in range(COUNT)]
     places = found(users, "acmeTelephony", besides=" ".join(f"$ {name}" for name in besides.split()))
-    assert [place.info.name for place in places.found.get("{workNo}", [])] == [seat] * bool(seat)
+    found_names = [f"{'' if place.free else '# '}{place.info.name}" for place in places.found.get("{workNo}", [])]
+    assert found_names == [seat] * bool(seat)
     assert [place.info.name for place in places.unused.get("{workNo}", [])] == unused
     text = skeleton(places, (), "acmeStaffCode")
     if seat:
@@ -180,6 +181,12 @@ def test_an_unused_attribute_of_the_same_class_is_a_place_for_the_seat(
     for name in unused:
         owns = ', owns: "*"' if name == "acmeNotes" else ""
         assert f'\n  # {name}: {{value: "{{workNo}}"{owns}, unique: true}}\n' in text
+
+
+def test_an_identity_that_was_made_for_the_user_s_own_agent_is_ours() -> None:
+    own = [{"acmeSipUser": str(7000 + n), "acmeSipUri": f"sip:{7000 + n}@192.0.2.10"} for n in range(COUNT)]
+    users = [user(n, "acmeTelephony", acmeStaffCode=f"c{n}", **held) for n, held in enumerate(own)]
+    assert names(found(users, "acmeTelephony")) == WHOLE
 
 
 def test_the_seat_alone_is_mapped_where_a_few_users_hold_others_numbers() -> None:
