@@ -9,7 +9,7 @@ from typing import Self
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from connector.model import Agent, Secret, Tenant
+from connector.model import UNKNOWN_SECRET, Agent, Secret, Tenant
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, WhenAbsent
@@ -39,20 +39,24 @@ kept_or_cleared: st.SearchStrategy[WhenAbsent] = st.sampled_from(["keep", "keep"
 
 @st.composite
 def tenants(draw: st.DrawFn, count: int) -> Tenant:
-    """Agents for most users, on whatever lines; some lack a number or a password, and the tenant may lack its host."""
+    """Agents for most users, on whatever lines; some lack a number or a password, or it is masked.
+
+    The tenant may lack its host.
+    """
     lines, seats = draw(st.permutations(LINES[:4])), draw(st.permutations(range(5)))
     agents = []
     for number in range(count):
         if not draw(st.integers(0, 5)):
             continue
         line = draw(st.sampled_from([lines[number % 4], lines[number % 4], *LINES, None]))
-        word = draw(st.sampled_from([*WORDS, None]))
-        agents.append(Agent(seats[number], f"u{number}", line, Secret(word) if word else None))
+        word = draw(st.sampled_from([*WORDS, None, UNKNOWN_SECRET]))
+        agents.append(Agent(seats[number], f"u{number}", line, Secret(word) if isinstance(word, str) else word))
     return Tenant(
         agents or [Agent(0, "u0", "1")],
         [],
         draw(st.sampled_from([*HOSTS, None])),
         draw(st.sampled_from(["5060", "5060", None])),
+        unknown_secrets=sum(agent.sip_pwd is UNKNOWN_SECRET for agent in agents),
     )
 
 
@@ -135,6 +139,9 @@ class Writing:
         `untold`: nobody can say whether there is a password, or whether it still is what we wrote.
         """
         changed = {name for name in before if before[name] != after[name] and name not in spared}
+        if agent.sip_pwd is UNKNOWN_SECRET and PASSWORD in after:
+            yield from (f"{name} is written, and the password is not known" for name in changed)
+            return
         made = {name: self.made(name, agent, tenant) for name in after}
         if untold:
             spared = spared | {PASSWORD}

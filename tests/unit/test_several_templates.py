@@ -115,8 +115,8 @@ def test_names_stay_in_a_list_for_a_name_fits_no_pattern() -> None:
 
 
 def test_a_value_that_is_there_among_others_is_not_added_beside() -> None:
-    spaced = replace(RULE, value=Template.parse("sip: {sipAccount}"), owns="sip: 7\ntel:*\nSIP:ann")
-    draft = differ(rule=spaced).draft(ANN, user("sip:  7"), 1)
+    spaced = replace(RULE, value=Template.parse("ext: {sipAccount}"), owns="ext: 7\ntel:*\nSIP:ann")
+    draft = differ(rule=spaced).draft(ANN, user("ext:  7"), 1)
     assert draft is not None
     assert (draft.planned, [each.why for each in draft.held]) == (
         (),
