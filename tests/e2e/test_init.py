@@ -42,7 +42,7 @@ def agents(folder: Path, template: str = "agent{:02}") -> None:
             "workNo": 1000 + each,
             "accountCode": template.format(each),
             "sipAccount": str(7000 + each),
-            "sipPwd": "canary",
+            "sipPwd": f"canary-{each}",
         }
         for each in range(1, COUNT + 1)
     ]
