@@ -52,7 +52,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
     from connector.reports.schema import attribute
     from connector.run.composition import plan_context
     from connector.run.job_state import try_state
-    from connector.run.to_arrange import index_notes
+    from connector.run.to_arrange import compare_notes, index_notes
     from connector.runtime.clock import now
     from connector.sources.once import OnceSource
 

@@ -124,7 +124,7 @@ class AttributeInfo(Struct, frozen=True):
     every name and number of the attribute, lower case. `comparable`: it has an equality rule, so that one of its values
     can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it. `unique`: the
     directory itself sees to it that no two of all users hold one value. `constructed`: worked out as it is read, so
-    that no look-up finds it.
+    that no look-up finds it. `named_rule`: its equality rule is named and known; else `equality` is but likely.
     """
 
     name: str
@@ -146,6 +146,12 @@ class AttributeInfo(Struct, frozen=True):
     constructed: bool = False
     classes: frozenset[str] = frozenset()
     aliases: frozenset[str] = frozenset()
+    named_rule: bool = True
+
+    @property
+    def exact(self) -> bool:
+        """Whether values that the directory calls the same are the same in every character."""
+        return self.named_rule and self.equality in (Equality.OCTETS, Equality.CASE_EXACT)
 
     @property
     def octets(self) -> bool:

@@ -117,6 +117,9 @@ class Memory(Protocol):
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         """The fingerprint of the secret that was last written there, if any."""
 
+    def days_of_writes(self, users: Collection[str], attribute: str) -> Sequence[str]:
+        """The days on which an attribute of these users was written last, in order; not those of pruned runs."""
+
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
 

@@ -18,6 +18,9 @@ from typing import Final
 from connector.model import Equality, Held, Holds, Secret, Value
 from connector.reconcile import dn, folding
 
+_OF_TEXT: Final = frozenset(
+    {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE, Equality.NUMERIC, Equality.TELEPHONE}
+)
 _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {**folding.KEYS, Equality.DN: dn.key}
 
 
@@ -65,6 +68,11 @@ def _said(folded: Hashable) -> str:
         parts = list(map(_said, folded))
         return f"({','.join(parts if isinstance(folded, tuple) else sorted(parts))})"
     return repr(folded.normalize() if isinstance(folded, Decimal) else folded)
+
+
+def choose_rule(rule: Equality, *, secret: bool) -> Equality:
+    """How values compare here where the directory has this rule: of a password that is text every character counts."""
+    return Equality.OCTETS if secret and rule in _OF_TEXT else rule
 
 
 def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:

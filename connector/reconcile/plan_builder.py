@@ -146,6 +146,8 @@ class PlanBuilder:
         yield from judge_alike(self._drafts, self._brief)
         self.unseen = Unseen(self._brief, self._drafts)
         yield from self.unseen.judge(shown)
+        if unverified := "; ".join(self._unverified()):
+            self._brief = replace(self._brief, about=(*self._brief.about, ("not verifiable", unverified)))
         self._settle_unshown()
         yield from self._hold_doubled()
         yield from self._object()
@@ -262,6 +264,13 @@ class PlanBuilder:
                     found = objected.get(each.name) or (objected[OBJECT_CLASS] if each.name in classless else None)
                     if found is not None:
                         draft.hold((each.name,), draft.problem(found.kind, found.why, each.name))
+
+    def _unverified(self) -> Iterator[str]:
+        """Secrets that are believed to be there as they were written last, for nobody can read or compare them."""
+        for name, users in self.unseen.unverified.items():
+            days = self._brief.memory.days_of_writes(users, name)
+            when = f" on {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else " by runs that were pruned"
+            yield f"{name} of {len(users):,} users, last written{when}: not read or compared here"
 
     def _hold_doubled(self) -> Planning[None]:
         """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""

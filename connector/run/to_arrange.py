@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from connector.directories.ldap.reader import LdapReader
 from connector.errors import UsageError
-from connector.model import Change
+from connector.model import Change, Holds, Question, Secret, User
 from connector.reconcile.mapping import Mapping
 from connector.run.context import PlanContext
 
@@ -34,6 +34,17 @@ def missing_rights(context: PlanContext, changes: Sequence[Change]) -> Iterator[
     for name, users in denied.items():
         groups.setdefault((frozenset(users), asked[name]), []).append(name)
     yield from ((names, len(users), count) for (users, count), names in groups.items())
+
+
+def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
+    """What is to be said of secrets that the account can neither read nor compare of any of these users."""
+    if not isinstance(context.reader, LdapReader):
+        return
+    for name in (rule.name for rule in context.mapping.attributes if rule.secret):
+        unseen = [Question(user.ref, name, Secret("-")) for user in users if name not in user.values]
+        grant = context.reader.right_to_compare(name) if unseen and len(unseen) == len(users) else ""
+        if grant and set(context.reader.holds(unseen)) == {Holds.UNKNOWN}:
+            yield f"{name} can be neither read nor compared, so no plan verifies what is there. {grant}"
 
 
 def index_notes(context: PlanContext) -> Iterator[str]:

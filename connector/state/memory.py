@@ -74,6 +74,12 @@ class DirectoryMemory(JobNotes):
         rows = (row.attributes.get(attribute) for row in self._ownership.of([user_id]))
         return next((owned.fingerprint for owned in rows if owned), None)
 
+    def days_of_writes(self, users: Collection[str], attribute: str) -> Sequence[str]:
+        rows = self._ownership.of(sorted(users))
+        last = {row.attributes[attribute].run for row in rows if attribute in row.attributes}
+        runs = self._database.rows("select id, started from runs where directory = ?", self._directory)
+        return sorted({started[:10] for run, started in runs if run in last})
+
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
         return {row.user.id: row.attributes for row in rows}

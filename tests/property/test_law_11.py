@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings, strategies as st
+from msgspec.structs import replace
 
-from connector.model import Agent, Change, Objection, Result, View
+from connector.directories.common.builtin_schema import ATTRIBUTES, OBJECT_CLASSES
+from connector.directories.common.schema import Schema
+from connector.model import Agent, Change, Objection, Result, Secret, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from tests.support.identities import (
@@ -37,6 +40,16 @@ from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal, MortalDirectory, Snapshot
 from tests.support.worlds import BASE, World
 
+BY_CASE = Schema(
+    [
+        f"( 0.0.8.350.1.1.6.1.5 NAME '{PASSWORD}' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
+        if f"'{PASSWORD}'" in each
+        else each
+        for each in ATTRIBUTES
+    ],
+    OBJECT_CLASSES,
+)
+"""A directory that compares passwords without case."""
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large])
 
 
@@ -70,8 +83,11 @@ class Fixture:
     def untold(self, user: str) -> bool:
         """Whether nobody can say if there is a password, or if it still is what we wrote."""
         store = self.mortal.world.store
-        hidden = store.schema.key(PASSWORD) in store.hidden and not store.compares
-        return hidden and (self.agents[user].sip_pwd is None or user in self.ever)
+        if store.schema.key(PASSWORD) not in store.hidden:
+            return False
+        if store.compares:  # of what somebody else has put there it may say that it is ours
+            return user in self.ever and store.schema is BY_CASE
+        return self.agents[user].sip_pwd is None or user in self.ever
 
 
 class Guarded(MortalDirectory):
@@ -95,7 +111,8 @@ def scenes(draw: st.DrawFn) -> Fixture:
     match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
     mapping = Mapping(match, tuple(rules), ("SIPIdentity",), draw(st.sampled_from(["report", "clear"])))
     hidden = draw(st.sampled_from([[], [], [PASSWORD], [ADDRESS]]))
-    store = MemoryStore(draw(people(count)), hidden=hidden, compares=draw(st.booleans()))
+    schema = draw(st.sampled_from([None, BY_CASE]))
+    store = MemoryStore(draw(people(count)), schema, hidden=hidden, compares=draw(st.booleans()))
     mortal = Mortal(World(draw(tenants(count)), store, mapping), classes_first=draw(st.booleans()))
     pairs = st.tuples(st.integers(0, count - 1).map("id-{}".format), st.sampled_from(sorted(writing.owns)))
     fixture = Fixture(mortal, draw(st.just(frozenset()) | st.frozensets(pairs, max_size=1)), writing)
@@ -189,6 +206,28 @@ def test_11_no_apply_leaves_a_user_with_a_part_of_a_new_identity(
         apply(fixture, data.draw(st.integers(1, 40)) if dies else None)
         world = fixture.mortal.world
         world.tenant = data.draw(later(world.tenant, len(world.store.entries)))
+
+
+@law
+@given(scenes(), st.booleans(), st.sampled_from(["compared", "read"]))
+def test_11_a_password_that_differs_in_case_alone_comes_with_its_number(fixture: Fixture, dies: bool, how: str) -> None:
+    """The directory calls both passwords the same. Each agent gets another line, and its password in capitals."""
+    world = fixture.mortal.world
+    hidden = [PASSWORD] if how == "compared" else []
+    world.store = MemoryStore(world.store.snapshot(), BY_CASE, hidden=hidden)
+    apply(fixture, None)
+    lines = {line: LINES[(number + 1) % 4] for number, line in enumerate(LINES)}
+    changed = [
+        replace(
+            agent,
+            sip_account=lines.get(agent.sip_account or ""),
+            sip_pwd=agent.sip_pwd and Secret(str(agent.sip_pwd.reveal()).swapcase()),
+        )
+        for agent in world.tenant.agents
+    ]
+    world.tenant = replace(world.tenant, agents=changed)
+    apply(fixture, 3 if dies else None)
+    apply(fixture, None)
 
 
 @law

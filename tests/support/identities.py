@@ -30,7 +30,7 @@ OWNS = {NUMBER: ("*", "1*"), ADDRESS: ("sip:*", "sip:*@192.0.2.1"), REGISTRAR: (
 LINES = ["1", "2", "10", "11", "1" * 65, "1\u00f6", "8 0"]
 """The last ones do not fit everywhere: ipPhone holds 64 characters, and an address has a user of RFC 3261."""
 HOSTS = ["192.0.2.1", "192.0.2.2"]
-WORDS = ["old", "new", "newer"]
+WORDS = ["old", "new", "newer", "OLD"]
 Values = frozenset[str]
 Held = dict[str, Values]
 """By attribute of the identity the values that are ours."""

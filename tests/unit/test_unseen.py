@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
@@ -12,8 +13,10 @@ from connector.model import (
     AttributeChange,
     AttributeInfo,
     Description,
+    Equality,
     Held,
     Holds,
+    Memory,
     Moment,
     Question,
     Secret,
@@ -49,12 +52,14 @@ def judged(
     *,
     rules: Sequence[AttributeRule] = (OPEN, HIDDEN),
     shown: Collection[str] = (),
+    equality: Equality = Equality.OCTETS,
+    memory: Memory | None = None,
 ) -> tuple[list[list[tuple[str, str, Held]]], Unseen]:
     """What is asked, in rounds. `answers`: by user; whoever is not named holds nothing."""
-    infos = {rule.name: AttributeInfo(rule.name, readable=READABLE[rule.name]) for rule in rules}
+    infos = {rule.name: AttributeInfo(rule.name, equality=equality, readable=READABLE[rule.name]) for rule in rules}
     brief = Brief(
         mapping=AttributeMapping((), tuple(rules)), limits=NO_LIMITS,
-        description=Description("t", "t", infos), memory=passing_state().memory("test", "job"),
+        description=Description("t", "t", infos), memory=memory or passing_state().memory("test", "job"),
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime(2026, 1, 1, tzinfo=UTC)),
     )  # fmt: skip
     unseen = Unseen(brief, drafts)
@@ -177,6 +182,35 @@ def test_a_secret_that_is_as_it_is_to_be_is_in_step(
     prints = [PRINT(each.user, "password", Secret("word")) if change.new else ""]
     assert [change.fingerprint for change in each.planned] == (prints if stays else [])
     assert not unseen.probed, "secrets are no sample"
+
+
+class Wrote:
+    """A state that knows what was written last."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
+        return PRINT(UserRef(user_id, f"uid={user_id}"), attribute, Secret(self.word))
+
+    def unsettled(self) -> tuple[()]:
+        return ()
+
+
+@pytest.mark.parametrize("rule", [each for each in Equality if each not in (Equality.OCTETS, Equality.CASE_EXACT)])
+@pytest.mark.parametrize(("wrote", "stays"), [("word", False), ("WORD", True), (None, True)])
+def test_a_comparison_that_is_not_exact_is_believed_of_what_was_written_last(
+    rule: Equality, wrote: str | None, *, stays: bool
+) -> None:
+    each = draft(1, WORD)
+    memory = cast("Memory", Wrote(wrote)) if wrote else None
+    _, unseen = judged([each], {"u1": SAME}, rules=[PASSWORD], equality=rule, memory=memory)
+    assert bool(each.planned) is stays
+    assert unseen.denied == {}, "nothing says that it is not there"
+    assert bool(unseen.confirmed) is not stays
+    gone = draft(1, GONE)
+    judged([gone], {"u1": SAME}, rules=[PASSWORD], equality=rule, memory=memory)
+    assert gone.planned, "that there is a value is believed"
 
 
 def test_a_secret_that_is_seen_is_not_asked_about_and_written_with_its_fingerprint() -> None:

@@ -11,7 +11,7 @@ from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Change, Equality, Held, Value
 from connector.reconcile.diff.conversion import UnfitError, fit
 from connector.reconcile.diff.patterns import ours
-from connector.reconcile.equality import keys_of, plain
+from connector.reconcile.equality import choose_rule, keys_of, plain
 
 S = TypeVar("S", str, bytes)
 
@@ -90,7 +90,7 @@ def compared(held: Sequence[S], change: AttributeChange, rule: Equality, stored:
 
     Raises ConflictError.
     """
-    key = keys_of(rule)
+    key = keys_of(choose_rule(rule, secret=change.secret))
     mine = ours(change.pattern, held)
     keys = set(map(key, mine))
     if change.seen and keys != {key(plain(value)) for value in change.old}:

@@ -97,7 +97,7 @@ class Schema:
         """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
         lineage = self._types.lineage(base_of(name))
         if not lineage:
-            return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False)
+            return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False, named_rule=False)
         number = _inherited(lineage, "SYNTAX") or ""
         syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT)
         rule = _inherited(lineage, "EQUALITY")
@@ -116,6 +116,7 @@ class Schema:
             most=_number(lineage, "X-MOST"),
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
             comparable=rule is not None,
+            named_rule=rule is not None and rule.lower() in EQUALITIES,
             obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
             constructed=bool(_inherited(lineage, "X-CONSTRUCTED")) or lineage[0].oid in _CONSTRUCTED,
             operational=operational,

@@ -30,7 +30,7 @@ from connector.model import (
     User,
 )
 from connector.reconcile.diff.patterns import ALL, ours, parts
-from connector.reconcile.equality import minus, same_set
+from connector.reconcile.equality import choose_rule, minus, same_set
 from connector.regex import regex
 
 FILTER: Final = "@filter"
@@ -132,7 +132,7 @@ class Modifier(Struct, frozen=True, dict=True):
         name = change.name
         known = change.seen or (change.old and not change.secret)
         if known and self.rules(name).equality:
-            rule = self.info(name).equality
+            rule = self._rule(change)
             removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
             if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
@@ -145,6 +145,9 @@ class Modifier(Struct, frozen=True, dict=True):
             )
         first = change.seen and change.new and not change.old  # added, for there may be a value by now
         return [requests.modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
+
+    def _rule(self, change: AttributeChange) -> Equality:
+        return choose_rule(self.info(change.name).equality, secret=change.secret)
 
     def _beliefs(self, change: Change, without: Collection[str]) -> list[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
@@ -190,7 +193,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return f"the entry was renamed: {now.name}"
         for attribute in judged(change.attributes):
             held = now.values.get(attribute.name, ())
-            if not same_set(self.info(attribute.name).equality, ours(attribute.pattern, held), attribute.old):
+            if not same_set(self._rule(attribute), ours(attribute.pattern, held), attribute.old):
                 return f"{attribute.name} changed since the plan"
         return None
 

@@ -18,6 +18,7 @@ from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.preflight import Preflight
 from connector.directories.ldap.restrictions import Restrictions
+from connector.directories.ldap.rights import Right
 from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
@@ -264,6 +265,12 @@ class LdapReader:
     @property
     def _preflight(self) -> Preflight:
         return Preflight(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
+
+    def right_to_compare(self, name: str) -> str:
+        """What to grant, so that a secret can be compared; nothing on servers where comparing tells nothing."""
+        if self._inspection.dialect.microsoft or not self._inspection.info(name).comparable:
+            return ""
+        return self._wire.rights.grant(f"write and compare {name}", [name], Right.BLIND, [name])
 
     def index_notes(self, names: Iterable[str]) -> Iterator[str]:
         """What is to be said of equality indexes for look-ups by id and by these attributes."""

@@ -160,7 +160,7 @@ def changed(
     if isinstance(value, tuple) and None in value and wanted.keeps:
         kept = staying(rule, info.equality, wanted.tenant, agent, owned=owned, new=new)
         new = (*kept, *equality.minus(info.equality, new, kept))
-    if equality.same_set(info.equality, owned, new):
+    if equality.same_set(equality.choose_rule(info.equality, secret=rule.secret), owned, new):
         return None
     if taken:
         raise UnfitError("it already holds the value among those that are not this job's (owns)")

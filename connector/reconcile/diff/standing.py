@@ -15,7 +15,7 @@ def stands(each: AttributeChange, held: tuple[Held, ...], description: Descripti
     """Whether the values that the change sets are there, and those that it takes away are gone."""
     if not each.old and (held == each.new or all(value in held for value in each.new)):
         return True  # as nearly always: nothing has to be compared
-    rule = description.equality(each.name)
+    rule = equality.choose_rule(description.equality(each.name), secret=each.secret)
     gone = equality.minus(rule, each.old, each.new)
     return not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
 

@@ -64,6 +64,8 @@ class Unseen:
         self._brief = brief
         self._drafts = drafts
         self._unreadable: dict[str, Problem] = {}
+        self.unverified: dict[str, list[str]] = {}
+        """By attribute, whose secrets nothing tells of but what was written last: their ids."""
         self.confirmed: dict[Slot, str] = {}
         self.denied: dict[Slot, str] = {}
         self.probed = False
@@ -153,18 +155,27 @@ class Unseen:
 
     def _secret(self, draft: Draft, answer: Holds | None, change: AttributeChange) -> AttributeChange | None:
         user = draft.user
+        slot = user.id, change.name
         print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
         there = answer is (Holds.SAME if change.new else Holds.ABSENT)
-        if answer is not Holds.UNKNOWN:
-            (self.confirmed if there else self.denied)[user.id, change.name] = print_
-        else:
-            there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
-            there = there and (user.id, change.name) not in self._doubtful
+        if answer is Holds.UNKNOWN:
+            there = self._wrote_last(slot, print_)
+            if there and change.new:
+                self.unverified.setdefault(change.name, []).append(user.id)
             if there and change.new and self._brief.description.replaces:
                 draft.repeats |= {change.name}
                 there = False
+        elif there and change.new and not self._brief.description.attributes[change.name].exact:
+            there = self._wrote_last(slot, print_)  # the server may call another spelling the same
+            self.confirmed |= {slot: print_} if there else {}
+        else:
+            (self.confirmed if there else self.denied)[slot] = print_
         absent = answer is Holds.ABSENT and not change.seen
         return None if there else replace(change, fingerprint=print_, absent=absent)
+
+    def _wrote_last(self, slot: Slot, print_: str) -> bool:
+        """Whether this is what was written there last, and nothing since may have happened."""
+        return (self._brief.memory.fingerprint_of(*slot) or "") == print_ and slot not in self._doubtful
 
 
 def _first(draft: Draft, change: AttributeChange) -> bool:
