@@ -90,7 +90,10 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         problems = (problem.why for problem in differ.problems)
         short = context.approvers.shortage(now().time) if context.approvers else ""
         approvers = [f"approvers: {short}"] if short else []
-        notes = (*cut, *problems, *differ.cautions, *barred, *described.cautions, *index_notes(context), *approvers)
+        notes = (
+            *cut, *problems, *differ.cautions, *barred, *described.cautions, *compare_notes(context, survey.spread),
+            *index_notes(context), *approvers,
+        )  # fmt: skip
         _note(notes, [*(rule.directory for rule in context.mapping.match), *differ.attributes])
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_remembered(job, context.mapping, description)
