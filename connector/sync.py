@@ -215,6 +215,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
                 pace=context.pace, stop=stop, settling=Settling(context.pace.settle, stop),
                 left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
                 refused=memory.refused(), last=context.mapping.told_by, reviewed=work.reviewed,
+                fingerprint=context.fingerprint,
             )  # fmt: skip
             run = Run(
                 work.plan, False, applied.outcomes, work.aside,

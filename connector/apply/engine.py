@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
 from connector.apply.verification import Verifier, told_apart
 from connector.directories.port import Directory
-from connector.model import AGAIN, NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
+from connector.model import AGAIN, NOT_SENT, Change, Description, Ending, Fingerprint, Outcome, Part, Refused, Result
 from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.order.refused_last import go_last, turn
@@ -79,6 +79,7 @@ def apply(
     refused: Mapping[str, Refused] = MappingProxyType({}),
     last: Sequence[str] = (),
     reviewed: bool = False,
+    fingerprint: Fingerprint | None = None,
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
 
@@ -101,7 +102,9 @@ def apply(
     brake = _Brake(pace.max_failures, stop)
     ledger = Ledger(journal, observer, left_open)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-    engine = _Engine(directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last)
+    engine = _Engine(
+        directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last, fingerprint
+    )  # fmt: skip
     ledger.leave(left)
     stop.standing = lambda: Ending.of(ledger.standing(changes, CUT), touched=ledger.touches, cut=True)
     try:
@@ -190,6 +193,7 @@ class _Engine(Struct):
     again: Collection[str]
     settling: Settling
     last: Sequence[str] = ()
+    fingerprint: Fingerprint | None = None
     most_batches: int = 1
 
     @property
@@ -282,7 +286,7 @@ class _Engine(Struct):
 
         They are taken from `pieces` as they are begun.
         """
-        verifier = Verifier(self.directory, self.description, self.settling)
+        verifier = Verifier(self.directory, self.description, self.settling, self.fingerprint)
         for outcome in self.directory.write(self._feed(pieces, verifier)):
             change = self.ledger.of(outcome.user.id)
             known = verifier.judged(change, outcome)
@@ -327,7 +331,7 @@ class _Engine(Struct):
     def _settle(self, change: Change, outcome: Outcome) -> None:
         """Give a write its outcome, and watch out for reasons to stop."""
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
-            outcome = Outcome(outcome.user, Result.WRITTEN, AGAIN)
+            outcome = replace(outcome, why=AGAIN)
         self.brake.heard(outcome)
         half = self.ledger.half(change.user.id, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
         if not outcome.why.endswith(half):

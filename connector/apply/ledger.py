@@ -151,8 +151,9 @@ class Ledger:
         self._open[change.user.id].become(State.ANSWERED)
 
     def settle(self, change: Change, outcome: Outcome) -> None:
-        """A write that was noted has its outcome, which is still to be noted."""
+        """A write that was noted has its outcome, which is still to be noted; `change` says how values are stored."""
         write = self._open.pop(change.user.id)
+        write.change = change
         write.become(State.SETTLED)
         self._settled.append((write, self._known(change, outcome)))
 

@@ -7,11 +7,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from connector.apply.respelling import Respelt, Spelling
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
-from connector.model import Change, Description, Difference, Holds, Outcome, Question, Result, User
+from connector.model import Change, Description, Difference, Fingerprint, Holds, Outcome, Question, Result, User
 from connector.reconcile.conflicts import unlike
 from connector.reconcile.diff.standing import stands
+from connector.runtime.log import log
 from connector.runtime.stopping import Settling
 
 _SAMPLE: Final = 8
@@ -27,8 +29,17 @@ class Verifier:
     the same. What reading does not show at first is looked for again while `settling`.
     """
 
-    def __init__(self, directory: Directory, description: Description, settling: Settling | None = None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        description: Description,
+        settling: Settling | None = None,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
         self._directory = directory
+        self._spelling = Spelling(directory, description, fingerprint or (lambda user, name, value: ""))
+        self._suspects: dict[str, Respelt] = {}
+        self._answered: dict[str, User] = {}
         self._settling = settling or Settling()
         self._description = description
         self._unconfirmed: list[tuple[Change, User | None]] = []
@@ -59,6 +70,8 @@ class Verifier:
         else:
             return Outcome(change.user, Result.WRITTEN, outcome.why)
         self._notes[change.user.id] = outcome.why
+        if shown is not None and outcome.answered:
+            self._answered[change.user.id] = shown
         self._unconfirmed.append((change, shown if asks else None))
         return None
 
@@ -92,11 +105,27 @@ class Verifier:
         yield from (_not_waited_for(*each, cut) if cut else each for each in late)
 
     def _written_of(self, found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:
-        """Those that were written; it returns the others."""
+        """Those that were written, and those whose values are spelt otherwise; it returns the others."""
         for change, outcome in found:
             self._settling.saw(each.name for each in change.attributes if each.new and each.name not in outcome.lost)
         yield from (each for each in found if each[1].result is Result.WRITTEN)
-        return [each for each in found if each[1].result is not Result.WRITTEN]
+        suspects, self._suspects = self._suspects, {}
+        if suspects:
+            yield from self._judged_by_spelling(suspects)
+        return [each for each in found if each[1].result is not Result.WRITTEN and each[0].user.id not in suspects]
+
+    def _judged_by_spelling(self, suspects: Mapping[str, Respelt]) -> Iterator[_Judged]:
+        """What became of writes whose values stand in another spelling, or have been changed by somebody."""
+        left, respelt = dict(suspects), set[str]()
+        try:
+            for change, outcome in self._spelling.judge([*suspects.values()], again=not self._settling.cut):
+                del left[change.user.id]
+                respelt.update(each.name for each in outcome.differs)
+                yield change, outcome
+        except IncompleteRead as fault:
+            yield from (_not_waited_for(each.change, each.outcome, str(fault)) for each in left.values())
+        if respelt:
+            log.warning("the server stores another spelling than it was sent", attributes=sorted(respelt))
 
     def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
@@ -118,7 +147,11 @@ class Verifier:
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
-        return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+        outcome = Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+        suspect = self._spelling.suspect(change, user, outcome, self._answered.get(user.id))
+        if suspect is not None:
+            self._suspects[user.id] = suspect
+        return outcome
 
 
 def told_apart(

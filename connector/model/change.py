@@ -26,6 +26,9 @@ class AttributeChange(Struct, frozen=True, gc=False):
     Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
     value could not be read, so `old` says nothing, or of one that is no secret, what was written last; `absent`: a
     comparison found that there was none.
+    `sent`: where the directory stores another spelling than it was sent, the values that were sent, of a secret its
+    fingerprint; `new` is then what is stored. `replaced`: what was there before an earlier run wrote these very values,
+    which the directory took and did not show; None where no run is known to have done so. In no digest.
     `pattern` is the attribute's `owns`, where it has one. A plan read from a file has no secrets: of a secret change it
     knows the `fingerprint`, which is empty for one that clears. `form`: for the reader of a plan; in no digest.
     """
@@ -40,6 +43,8 @@ class AttributeChange(Struct, frozen=True, gc=False):
     unique: bool = False
     absent: bool = False
     form: Form | None = None
+    sent: tuple[Held, ...] = ()
+    replaced: tuple[Held, ...] | None = None
 
     @property
     def sets(self) -> bool:

@@ -19,7 +19,8 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
 
     `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
     the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's. `pattern`: which
-    values of the attribute were the job's (`owns`).
+    values of the attribute were the job's (`owns`). `sent`, `stored`: where the directory spells values otherwise, a
+    digest or fingerprint of each one that was sent, and of each one that was there then.
     """
 
     run: str
@@ -28,6 +29,8 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     times: int = 1
     restored: bool = False
     pattern: str | None = None
+    sent: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
 
 
 class Others(Struct, frozen=True):
@@ -132,6 +135,12 @@ class Memory(Protocol):
 
         With the values of that write; none, where they are secrets, or were not there any more.
         """
+
+    def replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+        """Of the same writes as `unshown`, the values that were there before; none, where they are secrets."""
+
+    def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        """What any job wrote last and the directory stores in another spelling, by user and attribute."""
 
     def unsettled(self) -> Iterator[Unsettled]:
         """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""

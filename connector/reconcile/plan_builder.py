@@ -148,6 +148,7 @@ class PlanBuilder:
         yield from self.unseen.judge(shown)
         if unverified := "; ".join(self._unverified()):
             self._brief = replace(self._brief, about=(*self._brief.about, ("not verifiable", unverified)))
+        self._note_replaced()
         self._settle_unshown()
         yield from self._hold_doubled()
         yield from self._object()
@@ -286,6 +287,25 @@ class PlanBuilder:
             if others:
                 why = DOUBLED.format(id=draft.user.id, name=chosen.name, other=min(others))
                 draft.planned, draft.held = (), (draft.problem("unreadable", why),)
+
+    def _note_replaced(self) -> None:
+        """Tell of values that are written again, since the last write was taken and not shown, what was there before.
+
+        If the same stands again after this write, the directory spells them so.
+        """
+        memory, equality_of = self._brief.memory, self._brief.description.equality
+        unshown, replaced = memory.unshown(), memory.replaced()
+        for draft in self._drafts if replaced else ():
+            last, before = unshown.get(draft.user.id, {}), replaced.get(draft.user.id, {})
+            draft.planned = tuple(
+                replace(each, replaced=before[each.name])
+                if each.name in before
+                and each.seen
+                and equality.same_set(equality_of(each.name), last[each.name], each.new)
+                and equality.minus(equality_of(each.name), each.old, before[each.name]) == each.old
+                else each
+                for each in draft.planned
+            )
 
     def _settle_unshown(self) -> None:
         """Take out by value what we wrote last and is not shown, so that the new value does not join it.

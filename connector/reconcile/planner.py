@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from connector.errors import DeniedError
 from connector.model import AgentRef, Change, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
@@ -53,7 +54,8 @@ class Planner:
         self.tenant = tenant
         self.pins = pins
         self.exclude = exclude.remembering(brief.memory.excluded())
-        self.differ = Differ(tenant, brief.mapping, brief.description, brief.on_secret)
+        spellings = Spellings(brief.memory, brief.fingerprint)
+        self.differ = Differ(tenant, brief.mapping, brief.description, brief.on_secret, spellings)
         self.naming = Naming(brief.description)
         self.roster = Roster(tenant, brief.mapping, pins, brief.description)
         self.claims = Claims(self.roster, self.differ)

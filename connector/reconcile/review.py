@@ -25,6 +25,7 @@ from connector.reconcile.checks.limits import (
     too_many,
 )
 from connector.reconcile.conflicts import held_now, replanned
+from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.standing import Shown, stands
 from connector.reconcile.digests import digest_of_change
 from connector.reconcile.matching.selection import EVERYBODY, Selection
@@ -174,6 +175,9 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
 
 
 def _true(each: AttributeChange, user: User, brief: Brief) -> bool:
+    rule, held = brief.description.equality(each.name), user.values.get(each.name, ())
+    if Spellings(brief.memory, brief.fingerprint).in_step(user.ref, each.name, rule, each.new, held):
+        return True
     if not each.secret:
         return stands(each, user.values.get(each.name, ()), brief.description)
     shown = Shown(user, brief.description, brief.fingerprint)

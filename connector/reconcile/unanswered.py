@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Outcome, Owned, Past, Problem, Result
 from connector.reconcile import equality
+from connector.reconcile.diff.patterns import ours
 from connector.reconcile.diff.standing import Shown
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.questions import Brief
@@ -52,10 +53,27 @@ class Unanswered(Struct, frozen=True, dict=True):
         if all(answers) and (self._proofs(self._unheard()) or not (self._elsewhere or self._hidden())):
             return self._found(Result.WRITTEN, "the values are there")
         if any(self._proofs(self.ours)):
-            return self._found(Result.WRITTEN, "it was written, and changed by somebody since")
+            return self._found(Result.WRITTEN, "it was written, and changed by somebody since", self._others())
         if self._elsewhere or self._in_doubt(some=any(answers)):
             return None
+        others = self._others()
+        if others:
+            return self._found(Result.FAILED, f"{', '.join(others)}: neither as before nor as written", others)
         return self._found(Result.SKIPPED, "it was not written")
+
+    def _others(self) -> tuple[str, ...]:
+        """Attributes that hold other values than before the write and after it; none, if one is as before or unseen.
+
+        The directory may spell its values so, or somebody has changed them.
+        """
+        changed = [each for each in self.change.attributes if not self.shown.stands(each)]
+        return tuple(each.name for each in changed) if all(map(self._is_other, changed)) else ()
+
+    def _is_other(self, each: AttributeChange) -> bool:
+        held = ours(each.pattern, self.shown.held(each.name))
+        rule = self.shown.description.equality(each.name)
+        told = each.name != OBJECT_CLASS and each.seen and not each.secret
+        return told and bool(held) and equality.minus(rule, held, (*each.old, *each.new)) == held
 
     def closed(self, *, alone: bool) -> frozenset[str]:
         """Attributes of which nothing is open, at the server that the write was meant for.
@@ -187,8 +205,8 @@ class Unanswered(Struct, frozen=True, dict=True):
             if other.name == each.name and self._apart(run, server)
         )
 
-    def _found(self, result: Result, why: str) -> Outcome:
-        return Outcome(self.change.user, result, f"not confirmed at first; {why}")
+    def _found(self, result: Result, why: str, lost: tuple[str, ...] = ()) -> Outcome:
+        return Outcome(self.change.user, result, f"not confirmed at first; {why}", lost=lost)
 
 
 def _changes(each: AttributeChange) -> bool:

@@ -253,6 +253,8 @@ def _difference(each: Difference) -> Object:
     """Of secrets only that they differ."""
     said: Object = {"name": readable(each.name)} | ({"reviewed": True} if each.reviewed else {})
     if any(side and is_secret(side) for side in (each.wanted, each.then)):
-        return said | {"secret": "different"}
+        return said | {"secret": "different"} | ({"stored": []} if each.stored else {})
+    if each.stored:
+        return said | {"stored": value_list(each.now or ())}
     said |= {} if each.now is None else {"now": value_list(each.now)}
     return said | {"planned": value_list(each.then.new)} if each.then else said

@@ -234,13 +234,17 @@ class _Differing(_Strict, frozen=True):
     name: str
     now: list[str | Octets] | UnsetType = UNSET
     planned: list[str | Octets] | UnsetType = UNSET
+    stored: list[str | Octets] | UnsetType = UNSET
     secret: Literal["different", ""] = ""
     reviewed: bool = False
 
     def value(self, wanted: AttributeChange | None) -> Difference:
         if self.secret:
             hidden = wanted or AttributeChange(self.name, (), (), secret=True)
-            return Difference(self.name, wanted, then=hidden, reviewed=self.reviewed)
+            stored = self.stored is not UNSET
+            return Difference(self.name, wanted, then=hidden, reviewed=self.reviewed, stored=stored)
+        if self.stored is not UNSET:
+            return Difference(self.name, wanted, held(self.stored), stored=True)
         now = None if self.now is UNSET else held(self.now)
         then = None if self.planned is UNSET else AttributeChange(self.name, now or (), held(self.planned))
         return Difference(self.name, wanted, now, then, self.reviewed)

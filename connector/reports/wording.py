@@ -331,7 +331,12 @@ def outcome_text(outcome: Outcome | None) -> str:
 
 
 def difference(each: Difference) -> str:
-    """`mail: reviewed a → b, now c. Not written.`; what is planned now follows where that is something else."""
+    """`mail: reviewed a → b, now c. Not written.`; what is planned now follows where that is something else.
+
+    Of one that was written, `mail: stored as 'c'`.
+    """
+    if each.stored:
+        return f"{visible(each.name)}: stored {_stored(each)}"
     seen = "reviewed" if each.reviewed else "planned"
     before = f"{seen} {_arrow(each.wanted)}" if each.wanted else f"not {seen}"
     if any(side and is_secret(side) for side in (each.wanted, each.then)):
@@ -340,6 +345,12 @@ def difference(each: Difference) -> str:
         now = f"now {NOT_READABLE if each.now is None else _short(each.now)}"
         now += f" → {_short(each.then.new)}" if each.then else ""
     return f"{visible(each.name)}: {before}, {now}. Not written."
+
+
+def _stored(each: Difference) -> str:
+    if any(side and is_secret(side) for side in (each.wanted, each.then)):
+        return "in another spelling"
+    return "as " + ", ".join(f"'{_short([value])}'" for value in each.now or ())
 
 
 def _arrow(each: AttributeChange) -> str:

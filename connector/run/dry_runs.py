@@ -66,7 +66,7 @@ def undo_plan(context: UndoContext) -> Plan:
         context.state.history.released(context.run, context.sealer),
         context.state.history.written_since(context.run),
         context.exclude,
-        unshown=[(step.change, step.lost) for step in steps if step.lost],
+        unshown=[(step.change, step.lost) for step in steps if step.lost and step.outcome is not Result.WRITTEN],
     )
     asking = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
     return asking.run(undoing)

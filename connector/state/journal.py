@@ -70,11 +70,14 @@ class RunJournal:
         asked then.
         """
         known = [(change, outcome) for change, outcome in settled if not outcome.open]
-        known = [each for each in known if _took(each[1]) or not self._was_written(each[0])]
+        known = [each for each in known if took_place(each[1]) or not self._was_written(each[0])]
         with self._writing() as transaction:
             noted = self._account.settle(transaction, self._run, known)
+            respelt = (each for each in noted if any(one.sent for one in each.change.attributes))
+            rows = [self._row(each.change, each.time or stamp(), each) for each in respelt]
+            transaction.executemany(_INTENT, rows)  # with what is stored: an undo goes by that
             note_servers(transaction, self._gone_on(known))
-            self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
+            self._ours.take(transaction, (stuck(change, outcome) for change, outcome in known if took_place(outcome)))
             self._note_secrets(transaction, intended)
             time = stamp()
             transaction.executemany(
@@ -143,11 +146,12 @@ def _key(change: Change) -> tuple[str, str, str]:
     return change.user.id, change.digest, part_of(change)
 
 
-def _took(outcome: Outcome) -> bool:
+def took_place(outcome: Outcome) -> bool:
+    """Whether the directory took the write, all of it or some."""
     return outcome.result is Result.WRITTEN or bool(outcome.lost)
 
 
-def _stuck(change: Change, outcome: Outcome) -> Change:
+def stuck(change: Change, outcome: Outcome) -> Change:
     """What of a change is as it was written."""
     if not outcome.lost:
         return change
@@ -238,11 +242,12 @@ class Ours:
             return Taken(user, each, None, there=there)
         if not self._takes_back:
             return Taken(user, each, self._job, there=there)
-        writer = self._had_written(user, each)
-        return Taken(user, each, writer or self._job, restored=writer is None, there=there)
+        writer, noted = self._had_written(user, each)
+        back = replace(each, sent=held(noted.sent))
+        return Taken(user, back, writer or self._job, restored=writer is None, there=there)
 
-    def _had_written(self, user: UserRef, each: AttributeChange) -> str | None:
-        """The job whose apply once wrote these very values there, the last if several did."""
+    def _had_written(self, user: UserRef, each: AttributeChange) -> tuple[str | None, KeptChange]:
+        """The job whose apply once wrote these very values there, the last if several did; and how it noted that."""
         query = (
             "select job, attributes from ("
             "select job, attributes, number from journal join runs on runs.id = journal.run "
@@ -259,10 +264,10 @@ class Ours:
 
         return next(
             (
-                job
+                (job, noted)
                 for job, attributes in self._database.rows(query, *[user.id, self._description.identity] * 2)
                 for noted in json.decode(attributes, type=list[KeptChange])
                 if says(noted)
             ),
-            None,
+            (None, KeptChange(each.name)),
         )

@@ -29,7 +29,10 @@ OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_
 
 
 class KeptChange(Struct, frozen=True, omit_defaults=True):
-    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret, `key`: by which key."""
+    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret, `key`: by which key.
+
+    `sent`: as of `AttributeChange`, once the outcome is known. Of a secret it is a fingerprint.
+    """
 
     name: str
     old: tuple[str | Octets, ...] = ()
@@ -41,6 +44,7 @@ class KeptChange(Struct, frozen=True, omit_defaults=True):
     unique: bool = False
     key: str | None = None
     absent: bool = False
+    sent: tuple[str | Octets, ...] = ()
 
 
 class Step(Struct, frozen=True):
@@ -76,15 +80,16 @@ def among(servers: str, server: str) -> bool:
 
 def kept_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptChange:
     """An attribute's change as the journal keeps it."""
-    if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
+    if not (each.secret or each.sent) and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
         return KeptChange(each.name, each.old, each.new, None, None, each.seen, each.pattern, each.unique)
+    sent, old, new = kept(each.sent), kept(each.old), kept(each.new)
     if is_secret(each):
         sealed = sealer.seal(user, each.name, each.old) if each.old else None
         seen = each.seen and (sealed is not None or not each.old)
         key = sealer.check
         print_ = each.fingerprint
-        return KeptChange(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent)
-    return KeptChange(each.name, kept(each.old), kept(each.new), None, None, each.seen, each.pattern, each.unique)
+        return KeptChange(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent, sent)
+    return KeptChange(each.name, old, new, None, None, each.seen, each.pattern, each.unique, sent=sent)
 
 
 def part_of(change: Change) -> str:

@@ -181,8 +181,18 @@ class DirectoryMemory(JobNotes):
     def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         return {id_: values for id_, (_, values) in self._unshown().items()}
 
-    def _unshown(self) -> dict[str, tuple[UserRef, Mapping[str, tuple[Held, ...]]]]:
-        """By user id the user, and what `unshown` says of it. What another job has written since is no more ours."""
+    def replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+        return {id_: values for id_, (_, values) in self._unshown(before=True).items()}
+
+    def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        for row in self._ownership.respelt():
+            yield row.user, {name: each for name, each in row.attributes.items() if each.sent}
+
+    def _unshown(self, *, before: bool = False) -> dict[str, tuple[UserRef, Mapping[str, tuple[Held, ...]]]]:
+        """By user id the user, and what `unshown` says of it, or `replaced`, which tells of the time `before`.
+
+        What another job has written since is no more ours.
+        """
         query = (
             "select user_id, user_name, job, run, attributes, lost, outcome from journal "
             "join runs on runs.id = journal.run where user_id in (select user_id from journal where lost is not null) "
@@ -207,7 +217,8 @@ class DirectoryMemory(JobNotes):
                 continue
             for name in names:
                 values.pop(name, None)
-            put = {each.name: each.new for each in past_of(attributes, run, self._database.where) if not each.secret}
+            past = [each for each in past_of(attributes, run, self._database.where) if not each.secret]
+            put = {each.name: each.old if before else each.new for each in past}
             values.update({name: put.get(name, ()) for name in lost_of(lost, run, self._database.where)})
         return {user: each for user, each in found.items() if each[1]}
 

@@ -69,6 +69,10 @@ class Ownership:
     def of_others(self, job: str) -> Iterator[Row]:
         return self._found(f"{_ROWS} and job <> ?", job)
 
+    def respelt(self) -> Iterator[Row]:
+        """What any job wrote that the directory spells otherwise: lists in it have values."""
+        return self._found(f"{_ROWS} and attributes like ?", '%"],["%')
+
     def rewritten(self, job: str) -> Iterator[Row]:
         return self._found(f"{_ROWS} and job = ? and times > 1", job)
 
@@ -167,7 +171,7 @@ def _all_first(
     """What is ours after a change that sets attributes which had no value, as nearly every one does; else None."""
     found = {}
     for each in change.attributes:
-        if each.old or each.secret or each.fingerprint or not each.new:
+        if each.old or each.secret or each.fingerprint or each.sent or not each.new:
             return None
         values = [
             digest(rules[each.name], value if type(value) is str else equality.plain(value)) for value in each.new
@@ -184,6 +188,13 @@ def _owned(
     A value that was there before, and that no job had written, is not ours for being kept.
     """
     change = taken.change
+    sent, stored = tuple[str, ...](), tuple[str, ...]()
+    if change.sent and change.secret:
+        sent, stored = tuple(map(str, change.sent)), (change.fingerprint,)
+    elif change.sent:
+        sent, stored = (
+            tuple([digest(rule, equality.plain(one)) for one in some]) for some in (change.sent, change.new)
+        )
     if change.secret:
         values: tuple[str, ...] = ()
     else:
@@ -194,8 +205,9 @@ def _owned(
             pairs = zip(change.new, digests, strict=True)
             digests = [digest for value, digest in pairs if value in put or digest in known]
         values = tuple(digests)
-        if not values and change.name != OBJECT_CLASS:
+        if not (values or sent) and change.name != OBJECT_CLASS:
             return None
     print_ = change.fingerprint or None
     same = before is not None and (before.values, before.fingerprint) == (values, print_)
-    return Owned(run, values, print_, before.times + 1 if same and before else 1, taken.restored, change.pattern)
+    times = before.times + 1 if same and before else 1
+    return Owned(run, values, print_, times, taken.restored, change.pattern, sent, stored)

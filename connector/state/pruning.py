@@ -226,7 +226,9 @@ class Pruning:
             olds, owned = back.get(user, ()), ours.get((job, user), {})
             found = [each for each in self._changes(attributes) if _puts_back(olds, each) or _stands(owned, each)]
             if found:
-                without_old = (KeptChange(each.name, new=each.new, secret=each.secret) for each in found)
+                without_old = (
+                    KeptChange(each.name, new=each.new, secret=each.secret, sent=each.sent) for each in found
+                )
                 kept.setdefault((job, user, number), []).extend(without_old)
         return kept
 

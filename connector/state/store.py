@@ -24,7 +24,7 @@ from connector.state.database import Database
 from connector.state.documents import Documents
 from connector.state.drawn import DrawnPlans
 from connector.state.history import TO_LIST, History
-from connector.state.journal import Ours, RunJournal
+from connector.state.journal import Ours, RunJournal, stuck, took_place
 from connector.state.journal_rows import STEPS, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
@@ -334,7 +334,7 @@ class Store:
             note_servers(transaction, (replace(each, server=here) for each in shown if among(each.server, here)))
             for run, outcomes in of_runs.items():
                 noted += self.telling.settle(transaction, run, outcomes)
-                written = [change for change, outcome in outcomes if outcome.result is Result.WRITTEN]
+                written = [stuck(change, outcome) for change, outcome in outcomes if took_place(outcome)]
                 if written:
                     Ours(self._database, description, run).take(transaction, written, late=True, now=now)
         self.telling.tell(noted)

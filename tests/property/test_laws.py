@@ -65,6 +65,22 @@ def test_1_convergence_after_an_apply_that_wrote_everything_the_next_plan_is_emp
 
 
 @law
+@given(worlds(), st.booleans(), st.data())
+def test_1_convergence_also_where_the_server_stores_another_spelling(
+    world: World, shows: bool, data: st.DataObject
+) -> None:
+    rules = world.mapping.attributes
+    spelt = [rule.name for rule in rules if rule.name in ("employeeNumber", "cecAccountCode") or rule.secret]
+    world.store.respells, world.store.shows = frozenset(map(world.store.schema.key, spelt)), shows
+    for _ in range(3):
+        run = apply(world)
+        assert run.outcomes is not None
+        assert [outcome for outcome in run.outcomes if outcome.result is not Result.WRITTEN] == []
+        assert plan(world).changes == ()
+        world.tenant = data.draw(later(world.tenant))
+
+
+@law
 @given(worlds(), st.data())
 def test_2_hands_off_whatever_the_tenant_the_directory_and_the_mapping(world: World, data: st.DataObject) -> None:
     if data.draw(st.booleans()):

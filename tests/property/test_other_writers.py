@@ -5,7 +5,7 @@ In many worlds in memory, and in a few on a file and on real servers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 import pytest
@@ -16,7 +16,7 @@ from connector.reconcile.mapping import Stale
 from connector.runtime.clock import stamp
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.examples import examples
-from tests.support.grounds import Ground, MemoryGround, ground_of
+from tests.support.grounds import SEAT, Ground, MemoryGround, ground_of
 from tests.support.scim_servers import ScimServer
 from tests.support.shared_state import RULES, USERS, Job, Shared
 
@@ -66,15 +66,23 @@ values = st.sampled_from(sorted(RULES)).flatmap(
 writes = st.tuples(st.integers(0, USERS - 1), values)
 
 
-def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
-    """Jobs of one state run and are undone in any order, and somebody else writes between any two steps."""
+def disturbing(world: Shared, data: st.DataObject) -> Callable[[], None]:
+    """Somebody else writes now and then, but not the same again after each write: a server's own spelling does that."""
+    last: dict[tuple[int, str], list[str]] = {}
 
     def disturb() -> None:
         if data.draw(st.integers(0, 9)) == 9:
             user, (name, put) = data.draw(writes)
-            world.put(user, name, put)
+            if last.get((user, name)) != put:
+                world.put(user, name, put)
+            last[user, name] = put
 
-    world.disturb = disturb
+    return disturb
+
+
+def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
+    """Jobs of one state run and are undone in any order, and somebody else writes between any two steps."""
+    world.disturb = disturbing(world, data)
     for job in world.jobs.values():
         world.apply(job)
     for _ in range(data.draw(st.integers(3, 9))):
@@ -136,6 +144,14 @@ def test_nobody_else_s_value_is_taken_from_whom_no_agent_claims_nor_undone(
     jobs: dict[str, Job], data: st.DataObject
 ) -> None:
     keep_to_what_is_theirs(begun(MemoryGround(), jobs), data)
+
+
+@law
+@given(several(), st.booleans(), st.data())
+def test_nor_where_the_server_stores_another_spelling(jobs: dict[str, Job], shows: bool, data: st.DataObject) -> None:
+    ground = MemoryGround()
+    ground.store.respells, ground.store.shows = frozenset({SEAT.lower()}), shows
+    keep_to_what_is_theirs(begun(ground, jobs), data)
 
 
 @pytest.mark.slow

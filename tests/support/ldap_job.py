@@ -32,6 +32,12 @@ class LdapJob:
         ended = program(command, *options, folder=self.folder, env={"LDAP_PASSWORD": SYNC_PASSWORD})
         return ended, json.loads(report.read_text()) if report.exists() else {}
 
+    def run_plainly(self, command: str, *options: str, code: int = 0) -> str:
+        """Run a command that writes no report; what it prints."""
+        ended = program(command, "job.yaml", *options, folder=self.folder, env={"LDAP_PASSWORD": SYNC_PASSWORD})
+        assert ended.code == code, ended.said
+        return ended.out
+
     def apply(self, code: int = 0) -> dict[str, dict[str, Any]]:
         """Apply; what became of each user, by uid."""
         ended, report = self.run("apply")

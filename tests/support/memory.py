@@ -41,7 +41,8 @@ class MemoryStore:
     """Entries, and how often they were read (passes) and written (changes that changed something).
 
     `hidden`: attributes that are never shown, or of the users `veiled` alone, by id; `compares`: whether they can be
-    compared unseen (RFC 4511 §4.10), but of the users `mute`.
+    compared unseen (RFC 4511 §4.10), but of the users `mute`. `respells`: attributes whose values are stored with a `~`
+    before them, whatever is sent; `shows`: the answer to a write shows the entry as it is stored.
     """
 
     def __init__(
@@ -53,12 +54,16 @@ class MemoryStore:
         veiled: Collection[str] | None = None,
         compares: bool = True,
         mute: Collection[str] = (),
+        respells: Collection[str] = (),
+        shows: bool = False,
     ) -> None:
         self.schema = schema or known_schema()
         self.hidden = frozenset(self.schema.key(name) for name in hidden)
         self.veiled = veiled
         self.compares = compares
         self.mute = mute
+        self.respells = frozenset(self.schema.key(name) for name in respells)
+        self.shows = shows
         self.reads = 0
         self.writes = 0
         self.entries = {id_: self._entry(id_, dn, values) for id_, (dn, values) in entries.items()}
@@ -165,7 +170,11 @@ class MemoryDirectory(EntryReader):
             return Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
         self.store.writes += 1
         self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.rdns, values)
-        return Outcome(change.user, Result.WRITTEN)
+        answer = next(iter(self.read([change.user])), None) if self.store.shows else None
+        return Outcome(change.user, Result.WRITTEN, shown=answer, answered=True)
+
+    def _as_stored(self, name: str, value: bytes) -> bytes:
+        return b"~" + value if name in self.store.respells and not value.startswith(b"~") else value
 
     def _edited(self, before: Mapping[str, list[bytes]], wanted: list[Edit]) -> dict[str, list[bytes]]:
         """The values after the edits. Raises ForbiddenError where no class of the entry allows an attribute."""
@@ -173,7 +182,7 @@ class MemoryDirectory(EntryReader):
         for edit in wanted:
             name = self.schema.key(edit.name)
             kept = [value for value in values.get(name, []) if value not in edit.removed]
-            values[name] = [*kept, *edit.added]
+            values[name] = [*kept, *(self._as_stored(name, value) for value in edit.added)]
             if not values[name]:
                 del values[name]
         classes = [value.decode("utf-8", "replace") for value in values.get("objectclass", ())]

@@ -206,7 +206,7 @@ class Mortal:
         return sorted(
             (user, attribute, times)
             for user, attributes in self.database.rows("select user_id, attributes from ownership")
-            for attribute, (_, _, _, times, restored, _) in json.loads(attributes).items()
+            for attribute, (_, _, _, times, restored, *_) in json.loads(attributes).items()
             if not restored
         )
 

@@ -124,6 +124,6 @@ def ours(mortal: Mortal) -> list[tuple[Any, ...]]:
     return sorted(
         (user, attribute, values, print_ or "")
         for user, attributes in mortal.database.rows("select user_id, attributes from ownership")
-        for attribute, (_, values, print_, _, restored, _) in json.loads(attributes).items()
+        for attribute, (_, values, print_, _, restored, *_) in json.loads(attributes).items()
         if not restored and attribute != OBJECT_CLASS
     )

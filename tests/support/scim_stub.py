@@ -1,10 +1,11 @@
 """A SCIM server for large directories: fast, since it knows no user until it is asked for one.
 
-    python scim_stub.py --users 100000 --paging cursor
+    python scim_stub.py --users 100000 --paging cursor --respell
 
 The port is the first line of standard output. User number n has the id `u000000n` and the userName `agent00000n`; what
 is written to one by PATCH (`replace`, `add`, `remove` of an extension's attribute) is remembered, with a version that
-If-Match is held to. Filters are `eq` of userName, id or such an attribute, with `or` between them.
+If-Match is held to. With `--respell`, numbers are stored with a `+` before them. Filters are `eq` of userName, id or
+such an attribute, with `or` between them.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ Paging = Literal["index", "cursor"]
 class Directory:
     """Users by number, from 1."""
 
-    def __init__(self, users: int, paging: Paging) -> None:
+    def __init__(self, users: int, paging: Paging, *, respells: bool = False) -> None:
         self.users = users
+        self.respells = respells
         self.paging = paging
         self.held: dict[int, dict[str, Any]] = {}
         self.versions: dict[int, int] = {}
@@ -106,7 +108,8 @@ class Directory:
             if operation["op"].lower() == "remove" or operation.get("value") is None:
                 held.pop(name, None)
             else:
-                held[name] = operation["value"]
+                digits = self.respells and bool(re.fullmatch("[0-9]+", str(operation["value"])))
+                held[name] = f"+{operation['value']}" if digits else operation["value"]
         self.versions[number] = self.versions.get(number, 0) + 1
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, str, str]:
@@ -165,9 +168,9 @@ async def _serve(directory: Directory) -> None:
 
 
 @contextmanager
-def stub(users: int, paging: Paging) -> Iterator[str]:
+def stub(users: int, paging: Paging, *more: str) -> Iterator[str]:
     """The base address of such a server while it runs."""
-    command = [sys.executable, str(Path(__file__)), "--users", str(users), "--paging", paging]
+    command = [sys.executable, str(Path(__file__)), "--users", str(users), "--paging", paging, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -180,8 +183,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--paging", choices=["index", "cursor"], default="index")
+    parser.add_argument("--respell", action="store_true")
     options = parser.parse_args()
-    asyncio.run(_serve(Directory(options.users, options.paging)))
+    asyncio.run(_serve(Directory(options.users, options.paging, respells=options.respell)))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ class Ledger:
                     self.broken.append(f"{job} ({kind}) took {sorted(was - now)} of {whose}'s from {place}")
             elif kind == "apply" and whose and whose != job and change.user.id not in self.let_go.get(whose, ()):
                 self.broken.append(f"{job} wrote {place}, which is {whose}'s")
-            put = (now - was) | (values & now)
+            spelt = {f"~{value}" for value in each.new if isinstance(value, str)}  # as some server has it
+            put = (now - was) | (values & now) | (spelt & now)
             writer = self.once.get((*place, now)) if kind == "undo" else job
             self.owner.pop(place, None)
             if put and writer:

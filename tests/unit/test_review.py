@@ -80,7 +80,7 @@ def held(
     """What came of it, and who was read."""
     brief = Brief(
         mapping=mapping, limits=NO_LIMITS, description=Description("test", "test", INFOS),
-        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered)), fingerprint=PRINT,
+        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, respelt=tuple)), fingerprint=PRINT,
         job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
     planning = hold_to(reviewed, fresh, brief, done=done or {}, released=released or {}, since=since or {}, only=only)

@@ -183,7 +183,8 @@ class Writer:
             outcome = self._modifier.outcome(change, answer, self._looker.assertions.refuted, hidden)
             if outcome.result is Result.WRITTEN:
                 self._looker.assertions.written(change)
-                outcome = Outcome(change.user, Result.WRITTEN, shown=self._post_read.user(change, answer))
+                shown = self._post_read.user(change, answer)
+                outcome = Outcome(change.user, Result.WRITTEN, shown=shown, answered=True)
             settled.append(Outcome(change.user, Result.CONFLICT, _TWICE) if failed else outcome)
         return settled + self._once_more(refused, queue) if refused else settled
 

@@ -204,7 +204,7 @@ class Writer:
         What the answer shows is believed of a server that heeds versions, where nothing else has changed; all others
         are read again. `listed`: `before` was seen in a list, which may leave out what is shown of one user alone.
         """
-        now = self._shown(change, answer)
+        answered = now = self._shown(change, answer)
         if now is None or self.notes.news(found := self._effects(before, now, some)):
             now = self._now(change)
             if now is None:  # it will be read back, and then it is said why it cannot be
@@ -221,7 +221,8 @@ class Writer:
         if found.lost:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
-        return Outcome(change.user, Result.WRITTEN, self.notes.of(found), shown=self._attributes.user(now))
+        shown, own = self._attributes.user(now), now is answered
+        return Outcome(change.user, Result.WRITTEN, self.notes.of(found), shown=shown, answered=own)
 
     def _stored_as_lists(self, change: Change, before: Resource, now: Resource, wrong: list[Edit]) -> Outcome:
         """The server wanted single values in arrays, and has not taken them out: the user is to be as it was."""

@@ -26,6 +26,7 @@ from connector.reconcile import dn, equality
 from connector.reconcile.diff import addresses, patterns
 from connector.reconcile.diff.conversion import UnfitError, defined, fitting, named
 from connector.reconcile.diff.secret_answers import IN_STEP, Verdict
+from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.templates import SECRET_FIELDS, Template
 from connector.reconcile.diff.together import staying
 from connector.reconcile.mapping import AttributeRule
@@ -96,7 +97,14 @@ def holds_ours(wanted: Wanted, user: User) -> bool:
     return bool(patterns.ours(wanted.rule.owns, user.values.get(wanted.rule.name, ())))
 
 
-def judged(wanted: Wanted, render: Render, agent: Agent, user: User) -> Verdict:
+def in_step(change: AttributeChange, wanted: Wanted, user: User, spellings: Spellings | None) -> bool:
+    """Whether a planned change is to set what the user holds already, as the directory spells it."""
+    if spellings is None or not (change.old and change.new):
+        return False
+    return spellings.in_step(user.ref, change.name, wanted.info.equality, change.new, change.old)
+
+
+def judged(wanted: Wanted, render: Render, agent: Agent, user: User, spellings: Spellings | None = None) -> Verdict:
     """What becomes of one attribute that holds a secret."""
     if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(wanted.rule.fields):
         return Verdict(unknown=True)
@@ -107,7 +115,9 @@ def judged(wanted: Wanted, render: Render, agent: Agent, user: User) -> Verdict:
     if value is None and (wanted.keeps or (not held and wanted.info.readable)):
         return Verdict(lacks=lacks)
     try:
-        return Verdict(changed(wanted, value, held, dn.naming(user.name), agent), lacks=lacks)
+        change = changed(wanted, value, held, dn.naming(user.name), agent)
+        known = change is not None and in_step(change, wanted, user, spellings)
+        return Verdict(None if known else change, lacks=lacks)
     except UnfitError as fault:
         return Verdict(unfit=str(fault), lacks=lacks)
 

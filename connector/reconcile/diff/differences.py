@@ -31,12 +31,14 @@ from connector.reconcile.diff.columns import (
     cleared,
     each_of,
     holds_ours,
+    in_step,
     judged,
     makes_any,
 )
 from connector.reconcile.diff.conversion import UnfitError
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.secret_answers import OnSecret, Verdict, at_once
+from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.templates import SECRET_FIELDS
 from connector.reconcile.diff.together import Kept, Together
 from connector.reconcile.mapping import AttributeRule, Mapping
@@ -59,9 +61,15 @@ class Differ:
     """
 
     def __init__(
-        self, tenant: Tenant, mapping: Mapping, description: Description, on_secret: OnSecret = at_once
+        self,
+        tenant: Tenant,
+        mapping: Mapping,
+        description: Description,
+        on_secret: OnSecret = at_once,
+        spellings: Spellings | None = None,
     ) -> None:
         self._on_secret = on_secret
+        self._spellings = spellings
         self._secrets = any(rule.secret for rule in mapping.attributes)
         self._mapping = mapping
         self._infos = description.attributes
@@ -148,7 +156,7 @@ class Differ:
         lacking = self._lacking
         for name, render, wanted in columns:
             if wanted.rule.secret:
-                work = partial(judged, wanted, render, agent, user)
+                work = partial(judged, wanted, render, agent, user, self._spellings)
                 verdict = self._on_secret(("change", user.id, name), work, Verdict)
                 lacking = lacking or verdict.lacks
                 unfit.extend((name, why) for why in verdict.faults)
@@ -169,7 +177,7 @@ class Differ:
             except UnfitError as fault:
                 unfit.append((wanted.rule.name, str(fault)))
                 continue
-            if change is not None:
+            if change is not None and not in_step(change, wanted, user, self._spellings):
                 planned.append(change)
         if not planned and not unfit and not unknown:
             return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 
-from connector.model import User
+from msgspec.structs import replace
+
+from connector.model import Owned, User
+from connector.reconcile import equality
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.unique_values import UniqueValues
-from connector.reconcile.questions import Brief, Find, Planning, Search, ask
+from connector.reconcile.questions import Brief, Find, Planning, Read, Search, ask
 from connector.reconcile.stale.leavers import still_holding
 from connector.reconcile.stale.stale_users import Unclaimed
 
@@ -42,10 +45,30 @@ def settled(
         unique.held_by((yield from ask(asked)))
         unique.held_by(still_holding(unique, unclaimed))
         unique.held_by(_told_elsewhere(unique, brief), late=True)
+        unique.held_by((yield from _holding_respelt(unique, brief)), respelt=True)
     unique.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
         unique.hold_back()
     return unique
+
+
+def _holding_respelt(unique: UniqueValues, brief: Brief) -> Planning[list[User]]:
+    """Users who hold a wanted value in the spelling of the directory, in which no look-up finds it."""
+    known = {ref.id: (ref, owned) for ref, owned in brief.memory.respelt()}
+    sent = {id_: unique.among(_as_sent(owned)) for id_, (_, owned) in known.items()}
+    asked = [known[id_][0] for id_, wanted in sent.items() if wanted]
+    found = []
+    for user in (yield from ask(Read(asked, disabled=True))) if asked else ():
+        stored = {(name.lower(), digest) for name, each in known[user.id][1].items() for digest in each.stored}
+        for name, values in sent[user.id].items():
+            rule, held = brief.description.equality(name), user.values.get(name, ())
+            if not stored.isdisjoint((name.lower(), equality.digest(rule, value)) for value in held):
+                found.append(User(user.id, user.name, {name: values}))
+    return found
+
+
+def _as_sent(owned: Mapping[str, Owned]) -> dict[str, Owned]:
+    return {name: replace(each, values=each.sent) for name, each in owned.items()}
 
 
 def _told_elsewhere(unique: UniqueValues, brief: Brief) -> Iterator[User]:

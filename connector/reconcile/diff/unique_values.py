@@ -42,6 +42,7 @@ class UniqueValues:
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
         self._held: dict[Slot, dict[str, str]] = {}
         self._late: set[tuple[Slot, str]] = set()
+        self._respelt: set[tuple[Slot, str]] = set()
         self.problems: list[Problem] = []
         for user, draft in self._drafts.items():
             for slot, value in self._brought(draft):
@@ -80,10 +81,10 @@ class UniqueValues:
     def __len__(self) -> int:
         return len(self._values)
 
-    def held_by(self, holders: Iterable[User], *, late: bool = False) -> None:
+    def held_by(self, holders: Iterable[User], *, late: bool = False, respelt: bool = False) -> None:
         """Take in who holds the wanted values now: by value their ids, with their names.
 
-        `late`: this server does not show them as holders, and may do so later.
+        `late`: this server does not show them as holders, and may do so later. `respelt`: it shows other spellings.
         """
         for user in holders:
             for name, key_of in self._keys.items():
@@ -93,6 +94,7 @@ class UniqueValues:
                         if late and user.id not in self._held.get(slot, {}):
                             self._late.add((slot, user.id))
                         self._held.setdefault(slot, {})[user.id] = user.name
+                        self._respelt |= {(slot, user.id)} if respelt else set()
 
     def holders(self) -> frozenset[str]:
         """The users that hold a wanted value now, by id."""
@@ -158,6 +160,8 @@ class UniqueValues:
         if each is None:
             return False
         gone = equality.minus(self._rules[name], each.old, each.new)
+        if (slot, holder) in self._respelt:
+            return gone == each.old
         return any(self._keys[name](equality.plain(value)) == key for value in gone)
 
     def _hold(self, users: Iterable[str], problem: Problem) -> None:

@@ -1,0 +1,169 @@
+"""Values that are stored in another spelling than they were sent: whose they are.
+
+What stands after a write is ours, as the directory spells it, only if
+
+- the answer to that very write showed it, and reading shows it still, or
+- the directory compares it equal to what was sent, or
+- writing the same again brings the same again.
+
+Else somebody else wrote meanwhile. That is a conflict. Where the second write has replaced their value, it is put back.
+A value that was there before the first write tells nothing: the server may have dropped that write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.directories.port import Directory
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Change,
+    Description,
+    Difference,
+    Fingerprint,
+    Held,
+    Holds,
+    Outcome,
+    Question,
+    Result,
+    User,
+)
+from connector.reconcile import equality
+from connector.reconcile.diff.patterns import ours
+
+Pair = tuple[AttributeChange, AttributeChange]
+"""An attribute as it was sent, and as it is stored."""
+_STORED: Final = "the server stores {names} in another spelling"
+_ELSES: Final = "another program wrote {names} just after this job; that value stays"
+_TAKEN: Final = "the server stores {names} as a value that {holder} has too. Give one of them another value"
+
+
+class Respelt(Struct, frozen=True):
+    """A write whose values are not shown as they were sent."""
+
+    change: Change
+    outcome: Outcome
+    """What it came to if nothing tells whose the values are."""
+    pairs: tuple[Pair, ...]
+    """The attributes that are not shown as they were sent."""
+    answered: User | None
+    """The user as the answer to the write showed it; None where it did not."""
+
+    def conflict(self, names: Sequence[str]) -> tuple[Change, Outcome]:
+        """Somebody else wrote these attributes; the others are as written."""
+        why = _ELSES.format(names=", ".join(names))
+        return self.change, Outcome(self.change.user, Result.CONFLICT, why, lost=tuple(names))
+
+
+class Spelling:
+    """Tells whose values are that are not shown as they were sent. `key`: the fingerprint of a secret."""
+
+    def __init__(self, directory: Directory, description: Description, key: Fingerprint) -> None:
+        self._directory = directory
+        self._description = description
+        self._key = key
+
+    def suspect(self, change: Change, user: User, outcome: Outcome, answered: User | None) -> Respelt | None:
+        """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
+        pairs = []
+        for each in change.attributes:
+            if each.name not in outcome.lost:
+                continue
+            held = _held(user, each)
+            missing, come = self._minus(each, each.new, held), self._minus(each, held, each.new)
+            before = each.old if each.replaced is None else each.replaced
+            other = len(missing) == len(come) and self._minus(each, come, before) == come
+            if not (missing and other) or each.name == OBJECT_CLASS:
+                return None
+            stored = replace(each, old=before, new=held, sent=each.new)
+            if each.secret:
+                stored = replace(stored, sent=(each.fingerprint,), fingerprint=self._key(user.ref, each.name, held[0]))
+            pairs.append((each, stored))
+        return Respelt(change, outcome, tuple(pairs), answered)
+
+    def judge(self, found: Sequence[Respelt], *, again: bool) -> Iterator[tuple[Change, Outcome]]:
+        """Say of each write whose its values are. Raises IncompleteRead. `again`: one may be sent once more."""
+        asked = [
+            Question(each.change.user, sent.name, value)
+            for each in found
+            for sent, stored in each.pairs
+            for value in self._minus(sent, sent.new, stored.new)
+            if not sent.secret
+        ]
+        answers = zip(asked, self._directory.holds(asked), strict=True)
+        unequal = {(each.user.id, each.attribute) for each, answer in answers if answer is not Holds.SAME}
+        unknown = []
+        for each in found:
+            left = [pair for pair in each.pairs if pair[0].secret or (each.change.user.id, pair[0].name) in unequal]
+            verdicts = {sent.name: self._is_ours(each, sent, stored) for sent, stored in left}
+            elses = [name for name, verdict in verdicts.items() if verdict is False]
+            if elses:
+                yield each.conflict(elses)
+            elif all(verdicts.values()):
+                yield self._as_ours(each)
+            elif again:
+                unknown.append(each)
+            else:
+                yield each.change, each.outcome
+        if unknown:
+            yield from self._write_again(unknown)
+
+    def _is_ours(self, each: Respelt, sent: AttributeChange, stored: AttributeChange) -> bool | None:
+        """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""
+        if each.answered is not None and each.answered.values.get(sent.name):
+            return self._holds(each.answered, stored)
+        return None if sent.replaced is None else True
+
+    def _write_again(self, found: Sequence[Respelt]) -> Iterator[tuple[Change, Outcome]]:
+        """Send once more what was sent: if the same stands again, the directory spells it so."""
+        seconds = [_of(each, [replace(sent, old=stored.new) for sent, stored in each.pairs]) for each in found]
+        results = {outcome.user.id: outcome for outcome in self._directory.write(seconds)}
+        users = {user.id: user for user in self._directory.read([each.user for each in seconds], disabled=True)}
+        for each in found:
+            user, outcome = users.get(each.change.user.id), results[each.change.user.id]
+            if user is None or outcome.result in (Result.FAILED, Result.SKIPPED):
+                yield each.change, replace(each.outcome, may_stand=outcome.open)
+                continue
+            elses = [(sent, stored) for sent, stored in each.pairs if not self._holds(user, stored)]
+            if outcome.result is Result.WRITTEN and not elses:
+                yield self._as_ours(each)
+                continue
+            if outcome.result is Result.WRITTEN:
+                back = [replace(sent, old=_held(user, sent), new=stored.new) for sent, stored in elses]
+                list(self._directory.write([_of(each, back)]))
+            yield each.conflict([sent.name for sent, _ in elses or each.pairs])
+
+    def _as_ours(self, each: Respelt) -> tuple[Change, Outcome]:
+        """Written, unless somebody else holds what the directory has made of a single-holder value."""
+        user, names = each.change.user, ", ".join(sent.name for sent, _ in each.pairs)
+        unique = [stored for _, stored in each.pairs if stored.unique]
+        keys = [(stored.name, equality.plain_text(value)) for stored in unique for value in stored.new]
+        for other in self._directory.find(keys) if keys else ():
+            if other.id != user.id and any(self._minus(one, one.new, _held(other, one)) != one.new for one in unique):
+                return each.change, replace(each.outcome, why=_TAKEN.format(names=names, holder=other.name))
+        stored = {one.name: one for _, one in each.pairs}
+        how = [Difference(one.name, one, None if one.secret else one.new, stored=True) for one in stored.values()]
+        change = _of(each, [stored.get(one.name, one) for one in each.change.attributes])
+        return change, Outcome(user, Result.WRITTEN, _STORED.format(names=names), differs=tuple(how))
+
+    def _holds(self, user: User, each: AttributeChange) -> bool:
+        """Whether a user holds, of the values that are ours, exactly what a change sets."""
+        return equality.same_set(self._description.equality(each.name), _held(user, each), each.new)
+
+    def _minus(self, each: AttributeChange, some: tuple[Held, ...], others: tuple[Held, ...]) -> tuple[Held, ...]:
+        return equality.minus(self._description.equality(each.name), some, others)
+
+
+def _of(each: Respelt, attributes: Sequence[AttributeChange]) -> Change:
+    """A write of these attributes in place of its own."""
+    return replace(each.change, attributes=tuple(attributes))
+
+
+def _held(user: User, each: AttributeChange) -> tuple[Held, ...]:
+    """The values of an attribute that are the job's to write."""
+    return ours(each.pattern, user.values.get(each.name, ()))
