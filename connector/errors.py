@@ -4,6 +4,7 @@
 
     ConnectorError
     ├── FileError             a file that people write is wrong: job, mapping, pins, plan      exit 78
+    │   └── OtherJobError     the state knows the job's name as another job's                  exit 78
     ├── UsageError            the command line asks for something that cannot be               exit 64
     ├── RefusedError          a plan may not be applied: spent, tampered with, foreign         exit  3
     │   ├── UnapprovedError   people who have to sign a plan have not, or not rightly         exit  3
@@ -59,6 +60,10 @@ class ConnectorError(Exception):
 
 class FileError(ConnectorError):
     """A file that people write is wrong; `where` is `path:line` as far as the line is known."""
+
+
+class OtherJobError(FileError):
+    """The state knows the job's name with another tenant or directory, so that its users would be cleared."""
 
 
 class UsageError(ConnectorError):

@@ -21,7 +21,7 @@ from connector.run.dry_runs import Show, dry_run, dry_undo, shown, undo_plan
 from connector.run.holding import holding
 from connector.run.kept_plans import Before, compared, keep
 from connector.run.lookup import Lookup
-from connector.run.permission import permit, same_source
+from connector.run.permission import identity_of, permit, same_job
 from connector.run.planning import make_plan, with_noticed
 from connector.run.result import Run
 from connector.runtime import clock
@@ -91,8 +91,8 @@ def apply_run(
     identity = context.directory.describe().identity
     saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
     with holding(context) as (description, ended):
+        same_job(context)
         permit(context, description.identity, saved, octets_to_hold(context, signed), asked=asked)
-        same_source(context)
         recovery = Recovery(context, description)
         settled = recovery.settle()
         planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None and not asked)
@@ -137,6 +137,7 @@ def apply_undo(
     identity = context.directory.describe().identity
     saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
     with holding(context) as (description, ended):
+        same_job(context)
         if saved and not asked:
             octets = octets_to_hold(context, signed)
             context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
@@ -153,7 +154,7 @@ def apply_undo(
         work = replace(work, settled=settled, kind="undo", undoes=context.run)
         run = _carry_out(context, work, show, accept, stop or Stop())
         if held is None and run.remembered and not run.touched:
-            context.state.let_go(context.job)
+            context.state.release(context.job)
         return ended(run)
 
 
@@ -204,6 +205,8 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
     description = context.directory.describe()
     stop.wait_for_the_end()
     memory = context.state.memory(description.identity, context.job)
+    if work.kind == "apply":
+        context.state.note_identity(context.job, identity_of(context))
     noted = context.state.run(
         work.plan, description, context.sealer,
         kind=work.kind, undoes=work.undoes, found=work.found, some=work.some,
@@ -242,7 +245,6 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
 def _remember(context: ApplyContext, memory: DirectoryMemory, planned: PlanResult, run: Run, *, some: bool) -> None:
     """Keep what the next run needs to know of an apply, beside what its journal has."""
     outcomes = run.outcomes or ()
-    context.state.note_source(context.job, context.source.identity)
     if not some and any(outcome.result is Result.WRITTEN for outcome in outcomes):
         right = (Result.WRITTEN, Result.UNCHANGED)
         failed = {each.user.id for each in outcomes if each.result not in right}

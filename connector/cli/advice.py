@@ -37,6 +37,10 @@ _CODES: Final[dict[type[errors.ConnectorError], Exit]] = {
 }
 _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
     errors.FileError: "Fix the file and line above, then rerun. Nothing was written.",
+    errors.OtherJobError: (
+        "Nothing was written. Two jobs of one state need two names. Give this file another name, or rename the earlier "
+        "job, file and state. If it is the same job, which was moved or changed, look at its users and accept that:"
+    ),
     errors.UsageError: "Nothing was written.",
     errors.RefusedError: "Nothing was written. Save a new plan with `plan --save FILE`, and have it reviewed.",
     errors.UnapprovedError: "Nothing was written. Have the file signed, and name each signature with `--approval`:",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec.structs import replace
 
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say_text
@@ -96,8 +97,8 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         )  # fmt: skip
         _note(notes, [*(rule.directory for rule in context.mapping.match), *differ.attributes])
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
-        _tell_remembered(job, context.mapping, description)
         _tell_listed(context, tenant, description)
+        _tell_remembered(context, job, description)
         if nobody:
             say_text(visible(nobody))
         else:
@@ -193,17 +194,21 @@ def _tell_rights(job: Path, log_level: str | None) -> int:
     return 0
 
 
-def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> None:
-    """What the state knows of other jobs, and that the job is on hold."""
-    from connector.run.job_state import hold_on, other_jobs
+def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
+    """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
+    from connector.run.job_state import hold_on, opened, other_jobs
+    from connector.run.permission import same_job
 
-    others = other_jobs(job, mapping, description)
+    others = other_jobs(job, context.mapping, description)
     for place, what in others.told if others else ():
         say_text(f"{visible(place)}: {visible(what)}")
     if held := hold_on(job):
         since, why = held
         release = shlex.join(["cec-connector", "release", str(job)])
         say_text(f"on hold    since {since}: {visible(why)}; applies are refused. To allow them, run:\n    {release}")
+    with opened(job) as (_, state):
+        if state:
+            same_job(replace(context, state=state))
 
 
 def _tell_listed(context: PlanContext, tenant: Tenant, description: Description) -> None:

@@ -22,7 +22,7 @@ from connector.planfile import document_of
 from connector.run.approval import Signed, unapproved
 from connector.run.composition import apply_context, plan_context
 from connector.run.context import ApplyContext, PlanContext
-from connector.run.permission import not_on_hold, same_source
+from connector.run.permission import not_on_hold
 from connector.run.waiting import require_shared
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
@@ -62,7 +62,6 @@ class FleetStep(WorkerRun):
                 return Exit.DONE
             if writes:  # else people would be asked about a plan that no apply may write
                 not_on_hold(context.state, context.job)
-                same_source(context)
             run = dry_run(context, silent, before=partial(context.state.drawn.left, context.job, SCHEDULE), by=SCHEDULE)
             self.plan = self._kept(context, run.plan)
             self.open = bool(self.plan)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @approval_option
 @click.pass_obj
 def command(log_level: str | None, job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> int:
-    """Allow applies of JOB again, after an undo or a changed source.
+    """Allow applies of JOB again, after an undo.
 
     Where JOB has approvers, they sign what --save writes.
     """
@@ -42,8 +42,7 @@ def command(log_level: str | None, job: Path, *, save: Path | None, signatures: 
 
     with said_how("release.txt", ("release", str(job), "--save", "release.txt")), _recorded(log_level, job) as record:
         said = "Released." if release(job, approve, record) else "The job was not on hold."
-    whence = "from the source that was signed" if signatures else "also from a changed source"
-    say_text(f"{said} The next apply may write, {whence}.")
+    say_text(f"{said} The next apply may write.")
     return 0
 
 

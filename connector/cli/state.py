@@ -13,7 +13,7 @@ import click
 from connector.cli.advice import Exit
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say, say_text, yes_option
-from connector.errors import DeclinedError, OnHoldError, UsageError
+from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageError
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -254,3 +254,35 @@ def rename(job: Path, new: str) -> int:
         raise
     say_text(f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users.")
     return 0
+
+
+@command.command(short_help="Accept that a job was moved or changed.")
+@job_argument
+@click.option("--accept", metavar="DIGEST", help="Accept what was shown, by its digest.")
+@click.pass_obj
+def move(log_level: str | None, job: Path, *, accept: str | None) -> int:
+    """Show which tenant and directory JOB had in the state, which it has now, and which users would lose values.
+
+    With --accept, what the state knows of JOB goes to what it is now. The directory is not changed.
+    """
+    from connector.run.composition import plan_context
+    from connector.run.moving import find_move
+    from connector.run.permission import side
+
+    with plan_context(job, lambda begun: observers(begun, log_level)) as context:
+        found = find_move(context)
+        sides = f"applied before: {side(found.before)}", f"this file now:  {side(found.now)}"
+        what = "users with values of this job whom no agent claims, so that `stale: clear` clears them"
+        users = (f"  {name}" for name, _ in found.losing)
+        say(f"{visible(line)}\n" for line in (*sides, f"{what}: {len(found.losing):,}", *users))
+        if accept == found.digest:
+            context.state.move(context.job, found.before.directory, found.now)
+        elif accept is not None:
+            raise RefusedError("the digest is of something else: what is shown has changed", where="--accept")
+        context.observer.finished(None, Exit.DONE)
+    if accept is None:
+        again = shlex.join(["cec-connector", "state", "move", str(job), "--accept", found.digest])
+        say([f"\nNothing was changed. If this is the same job, run:\n    {visible(again)}\n"])
+    else:
+        say_text("\nAccepted. Look at the next plan before you apply it.")
+    return Exit.DONE

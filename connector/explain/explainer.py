@@ -12,6 +12,7 @@ from connector.reconcile.explain.user_case import UserCase
 from connector.reconcile.matching.selection import nobody, selected
 from connector.run.context import PlanContext
 from connector.run.lookup import Lookup
+from connector.run.permission import same_job
 
 WHERE = "AGENT"
 """What a name on the command line is called there."""
@@ -25,6 +26,7 @@ def explain(context: PlanContext, name: str) -> Explained:
     Of a user, the agents that look for it; before them the user itself, where none of them claims it. Raises UsageError
     for a name that is nobody's, or two things.
     """
+    same_job(context)
     context.observer.stage("read source")
     tenant = context.source.read()
     agents = [agent.ref for agent in tenant.agents]

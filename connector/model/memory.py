@@ -89,6 +89,19 @@ class LastGood(Struct, frozen=True):
         return self.matched - max(0, min(self.agents - now.agents, self.assigned - now.assigned))
 
 
+class JobIdentity(Struct, frozen=True, omit_defaults=True):
+    """What a job is, beside its name: another one of that name would have its users cleared."""
+
+    tenant: str = ""
+    """Where its agents come from: the URL without the key, or a file's real path. Empty: not known."""
+    directory: str = ""
+    """The identity of its directory. Empty: not known."""
+    bases: tuple[str, ...] | None = None
+    """The DNs below which its users are; None: not known."""
+    file: str = ""
+    """The job file's real path, for messages alone. Empty: an older version has noted none."""
+
+
 class Moment(Struct, frozen=True):
     """A time (UTC), as the clock had it.
 

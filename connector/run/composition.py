@@ -217,6 +217,7 @@ def _opened(
                 observer=observer,
                 places=(*_places(settings), *([(APPROVAL, approvers.rule)] if approvers else ())),
                 file=str(path),
+                tenant=_tenant(settings),
                 files=frozenset(Path(os.path.realpath(file)) for file in (*files_of(job), Path(mapping.where))),
                 beyond=_beyond(stack, job, mapping),
                 names=_names(stack, job, show),
@@ -322,6 +323,12 @@ def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
             raise FileError(why, where=job.where("limits", "attributes", name))
         limits[names[name.lower()]] = limit
     return limits
+
+
+def _tenant(settings: jobs.Job) -> str:
+    """Where a job's agents come from, as of `JobIdentity`."""
+    source = settings.source
+    return source.url if source.type == "cec" else f"file {os.path.realpath(source.path)}"
 
 
 def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:

@@ -31,8 +31,8 @@ class Common(Struct, frozen=True, kw_only=True):
     """What every run has at hand beside its directory. `plan_id`: of the plan that will be drawn; it names the run.
 
     `beyond` opens a reader of the same directory past base and filter, once, and `names` one of people's names, which
-    no other question needs. `file`: the job's, as it was named. `show`: as `Brief` has it. `approvers`: who has to
-    approve what is written; None: nobody.
+    no other question needs. `file`: the job's, as it was named. `tenant`: as of `JobIdentity`. `show`: as `Brief` has
+    it. `approvers`: who has to approve what is written; None: nobody.
     """
 
     job: str
@@ -47,6 +47,7 @@ class Common(Struct, frozen=True, kw_only=True):
     observer: Observer
     places: tuple[tuple[str, str], ...] = ()
     file: str = "JOB"
+    tenant: str = ""
     files: frozenset[Path] = frozenset()
     beyond: Callable[[], Reader] | None = None
     names: Callable[[], Reader] | None = None

@@ -11,6 +11,7 @@ from connector.model import Outcome, Plan, Result
 from connector.run.context import Context, PlanContext, UndoContext
 from connector.run.kept_plans import Before, compared
 from connector.run.lookup import Lookup
+from connector.run.permission import same_job
 from connector.run.planning import make_plan
 from connector.run.result import Run
 
@@ -30,6 +31,7 @@ def dry_run(
 
     `before`: what the plan is compared with. `by`: who has it drawn, as the state keeps it for the next one.
     """
+    same_job(context)
     plan = compared(context, make_plan(context, only).plan, before, by, some=bool(only))
     if save:
         from connector.planfile import sha256_of
@@ -40,6 +42,7 @@ def dry_run(
 
 def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
     """Show what would take a run back. `save`: the plan is for `undo --plan`."""
+    same_job(context)
     plan = undo_plan(context)
     if save:
         from connector.planfile import sha256_of

@@ -14,8 +14,7 @@ from connector.reconcile.digests import fingerprinter, readable
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.reports.visible import visible
-from connector.run.adapters import source_of
-from connector.settings import job as jobs, mapping_file as mappings
+from connector.settings import job as jobs
 from connector.settings.shape import parts
 from connector.state import keyfile
 from connector.state.attempts import Attempt
@@ -150,7 +149,7 @@ def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
 def release_request(path: Path) -> str:
     """What people sign who approve the release of the job in `path`; see `_request`. Raises FileError, StateError."""
     with opened(path) as (job, state):
-        return _request(job, state, _source(job))
+        return _request(job, state)
 
 
 def release(
@@ -165,28 +164,21 @@ def release(
     """
     with opened(path) as (job, state):
         held = state.held(job.name) if state else None
-        source = _source(job) if job.job.approvers else ""
-        approvals = approve(job, _request(job, state, source) if source else "")
+        approvals = approve(job, _request(job, state) if job.job.approvers else "")
         if held:
             record(held[1], approvals)
-        return state.release(job.name, approvals, seen=held, source=source) if state else False
+        return state.release(job.name, approvals, seen=held) if state else False
 
 
-def _source(job: jobs.LoadedJob) -> str:
-    """Where the agents of the next apply come from."""
-    return source_of(job, mappings.load(job.job.mapping, job.path)).identity
-
-
-def _request(job: jobs.LoadedJob, state: Store | None, source: str) -> str:
-    """The job, its hold, its last run, its source so far, and the `source` that the next apply may write from.
+def _request(job: jobs.LoadedJob, state: Store | None) -> str:
+    """The job, its hold and its last run.
 
     The hold has its time, and off hold the last run its id: no signature is good for another release.
     """
-    held, before = (state.held(job.name), state.source(job.name)) if state else (None, None)
+    held = state.held(job.name) if state else None
     last = state.history.last(job.name) if state else None
     hold = [f"on hold since: {held[0]}", f"why: {held[1]}"] if held else ["on hold: no"]
-    sources = [f"source of the last apply: {before or 'not known'}", f"source of the next apply: {source}"]
-    lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}", *sources]
+    lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}"]
     return "".join(f"{visible(line)}\n" for line in ("cec-connector release", *lines))
 
 

@@ -1,13 +1,15 @@
-"""Whether a job may be applied at all: it may be on hold, its agents may come from elsewhere, its plan may be spent."""
+"""Whether a job may be planned or applied at all: it may be on hold, another job's by its name, its plan spent."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 
-from connector.errors import OnHoldError, RefusedError
-from connector.model import ON_HOLD, Plan
-from connector.run.context import ApplyContext, PlanContext
+from connector.errors import OnHoldError, OtherJobError, RefusedError
+from connector.model import ON_HOLD, JobIdentity, Plan
+from connector.reconcile.dn import covers, rdns
+from connector.run.context import ApplyContext, Context, PlanContext
 from connector.state.store import Store
 
 
@@ -36,27 +38,60 @@ def not_on_hold(state: Store, job: str) -> None:
         raise OnHoldError(f"this job is on hold since {since}: {why}", where=job)
 
 
-def same_source(context: PlanContext) -> None:
-    """Raises OnHoldError for a job whose agents came from elsewhere before: then all of its users would be stale."""
-    why = _moved(context)
-    if why:
-        context.state.hold(context.job, why)
-        raise OnHoldError(f"this job is on hold: {why}", where=context.job)
+def identity_of(context: Context) -> JobIdentity:
+    """What the job of this context is now; the directory is asked what it is."""
+    description = context.reader.describe()
+    return JobIdentity(context.tenant, description.identity, description.bases, os.path.realpath(context.file))
 
 
-def _moved(context: PlanContext) -> str:
-    """That the agents of the job came from elsewhere before; empty where they did not."""
-    before, now = context.state.source(context.job), context.source.identity
-    return "" if before in (None, now) else f"its source was {before} and is now {now}"
+def differences(before: JobIdentity, now: JobIdentity) -> list[str]:
+    """What makes these two jobs of one name two jobs. A base that is added, or widened, makes none."""
+    found = []
+    if before.tenant not in ("", now.tenant):
+        found.append("another tenant")
+    if before.directory not in ("", now.directory):
+        found.append("another directory")
+    elif any(not covers(base, *map(rdns, now.bases or ("",))) for base in _bases(before)):
+        found.append("another base")
+    return found
+
+
+def _bases(job: JobIdentity) -> tuple[str, ...]:
+    """The DNs below which its users are, the root where they are everywhere; nothing where that is not known."""
+    return () if job.bases is None else job.bases or ("",)
+
+
+def side(job: JobIdentity) -> str:
+    """A job in words, for the one who has to tell it from another."""
+    below = f" below {'; '.join(job.bases)}" if job.bases else ""
+    file, tenant = job.file or "a file that is not known", job.tenant or "a tenant that is not known"
+    return f"{file}: agents of {tenant}; directory {job.directory or 'not known'}{below}"
+
+
+def same_job(context: Context) -> None:
+    """Raises OtherJobError where the state knows the job's name with another tenant or directory."""
+    before, now = context.state.identity(context.job), identity_of(context)
+    other = differences(before, now) if before else []
+    if before and other:
+        users = context.state.users_of(context.job)
+        lines = (
+            f"the state knows a job {context.job!r} with {' and '.join(other)}",
+            f"applied before: {side(before)}",
+            f"this file now:  {side(now)}",
+            f"users who would lose values that the job wrote, unless an agent here claims them: {users:,}",
+        )
+        fault = OtherJobError("\n".join(lines), where=context.file)
+        fault.add_note(shlex.join(["cec-connector", "state", "rename", before.file or context.file, "NEW"]))
+        fault.add_note(shlex.join(["cec-connector", "state", "move", context.file]))
+        raise fault
 
 
 def held_back(context: PlanContext) -> Iterator[tuple[str, str]]:
     """That an apply would be refused, for whoever reads a plan."""
-    held, moved = context.state.held(context.job), _moved(context)
-    if held or moved:
-        why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
+    held = context.state.held(context.job)
+    if held:
         release = shlex.join(["cec-connector", "release", context.file])
-        yield ON_HOLD, f"{why}; applies are refused. To allow them, run: {release}"
+        yield ON_HOLD, f"since {held[0]}: {held[1]}; applies are refused. To allow them, run: {release}"
 
 
 def undone(state: Store, job: str) -> Iterator[str]:

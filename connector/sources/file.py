@@ -16,7 +16,6 @@ class FileSource:
 
     def __init__(self, path: Path, max_bytes: int, *, passwords: bool = True) -> None:
         self._path = path
-        self.identity = f"file {os.path.realpath(path)}"
         self._max_bytes = max_bytes
         self._passwords = passwords
 

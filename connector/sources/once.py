@@ -12,7 +12,6 @@ class OnceSource:
     """Reads another source when it is first asked, and never again."""
 
     def __init__(self, source: Source) -> None:
-        self.identity = source.identity
         self._source = source
 
     def read(self) -> Tenant:

@@ -13,7 +13,6 @@ class PartOfSource:
     def __init__(self, source: Source, agents: JobAgents) -> None:
         self._source = source
         self._agents = agents
-        self.identity = source.identity
 
     def read(self) -> Tenant:
         return self._agents.of(self._source.read())

@@ -10,9 +10,6 @@ from connector.model import Tenant
 class Source(Protocol):
     """Where agents come from."""
 
-    identity: str
-    """What tells this tenant from others, whatever its agents; it holds no secret."""
-
     def read(self) -> Tenant:
         """The tenant, whole.
 

@@ -22,7 +22,6 @@ class UnknownSecretsSource:
     def __init__(self, source: Source, *, shared: bool) -> None:
         self._source = source
         self._shared = shared
-        self.identity = source.identity
 
     def read(self) -> Tenant:
         tenant, salt = self._source.read(), os.urandom(16)

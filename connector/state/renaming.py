@@ -1,4 +1,4 @@
-"""Another name for a job, in all that the state knows of it."""
+"""Another name or directory for a job, in all that the state knows of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ _OF_JOBS: Final = (
     "sources", "refused", "kept_writes", "pruned", "chains",
 )  # fmt: skip
 """The tables that know things by a job's name."""
+_OF_DIRECTORIES: Final = (
+    "runs", "ownership", "stale", "lapsed", "clocks", "excluded", "refused", "kept_writes", "pruned",
+)  # fmt: skip
+"""Those that know them by its directory too."""
 
 
 def rename(database: Database, job: str, new: str, held: tuple[str, str] | None) -> int:
@@ -36,6 +40,20 @@ def rename(database: Database, job: str, new: str, held: tuple[str, str] | None)
         for table in (*_OF_JOBS, "drawn", "run_plans", "documents"):
             transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
     return int(users)
+
+
+def move(database: Database, job: str, directory: str, new: str) -> None:
+    """Give all that is known of a job in a directory to another one, unless something is known of it there.
+
+    Saved plans are of before, and go.
+    """
+    there = database.rows("select 1 from runs where job = ? and directory = ? limit 1", job, new)
+    with database.writing() as transaction:
+        transaction.execute("delete from plans where job = ?", (job,))
+        transaction.execute("delete from documents where kind = 'plan' and job = ?", (job,))
+        for table in () if there else _OF_DIRECTORIES:
+            statement = f"update {table} set directory = ? where directory = ? and job = ?"  # noqa: S608  # the table is one of `_OF_DIRECTORIES`; values are bound
+            transaction.execute(statement, (new, directory, job))
 
 
 def _known(database: Database, job: str) -> bool:

@@ -16,11 +16,12 @@ from msgspec import json
 from msgspec.structs import astuple, replace
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Approval, Change, Description, LastGood, Noted, Outcome, Plan, Result, User
+from connector.model import Approval, Change, Description, JobIdentity, LastGood, Noted, Outcome, Plan, Result, User
+from connector.regex import regex
 from connector.runtime.clock import stamp
 from connector.state import approvals, saved_plans
 from connector.state.attempts import NEXT, Attempts
-from connector.state.database import Database
+from connector.state.database import Database, sound
 from connector.state.documents import Documents
 from connector.state.drawn import DrawnPlans
 from connector.state.history import TO_LIST, History
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
 _TRIAL: Final = "a trial, which is taken back"
+_KEY: Final = regex(r" \(app [0-9a-f]{12}\)$")
+"""What an older version told one app key from another by."""
 
 
 def open_state(url: str | None) -> Store:
@@ -96,10 +99,11 @@ class Store:
         return self._database.lease(directory, job)
 
     @contextmanager
-    def leases(self, job: str) -> Iterator[None]:
-        """Hold every directory that this job has written to. Raises BusyError."""
+    def leases(self, job: str, *also: str) -> Iterator[None]:
+        """Hold every directory that this job has written to, and `also` these. Raises BusyError."""
         with ExitStack() as leases:
-            for (directory,) in self._database.rows("select distinct directory from runs where job = ?", job):
+            wrote = self._database.rows("select distinct directory from runs where job = ?", job)
+            for directory in sorted({*also, *(directory for (directory,) in wrote)}):
                 leases.enter_context(self.lease(directory, job))
             yield
 
@@ -149,6 +153,14 @@ class Store:
 
         with self.leases(job):
             return rename(self._database, job, new, self.held(job))
+
+    def move(self, job: str, directory: str, now: JobIdentity) -> None:
+        """Let a job be what it is now, with all that is known of it in the `directory` of before. Raises BusyError."""
+        from connector.state.renaming import move
+
+        with self.leases(job, now.directory):
+            move(self._database, job, directory, now.directory)
+            self.note_identity(job, now)
 
     def ticks(self, job: str) -> Ticks:
         return Ticks(self._database, job)
@@ -201,40 +213,43 @@ class Store:
         found = self._database.rows("select since, why from holds where job = ?", job)
         return next(((since, why) for since, why in found), None)
 
-    def let_go(self, job: str) -> bool:
-        """End the hold of this job, and leave its source as it is; whether it was on hold."""
-        was_held = self.held(job) is not None
-        with self._database.writing() as transaction:
-            transaction.execute("delete from holds where job = ?", (job,))
-        return was_held
+    def release(self, job: str, approved: Sequence[Approval] = (), *, seen: tuple[str, str] | None = None) -> bool:
+        """Let the job apply again; whether it was on hold.
 
-    def release(
-        self, job: str, approved: Sequence[Approval] = (), *, seen: tuple[str, str] | None = None, source: str = ""
-    ) -> bool:
-        """Let the job apply again, from whatever source it has now; whether it was on hold.
-
-        `seen`: the hold, or none, whose end people have `approved`, for this `source` alone. Raises RefusedError where
-        it is another hold by now.
+        `seen`: the hold, or none, whose end people have `approved`. Raises RefusedError where it is another by now.
         """
         with self._database.writing() as transaction:
             held = self.held(job)
             if approved and held != seen:
                 raise RefusedError("the hold has changed meanwhile. Look at it again", where=job)
             transaction.execute("delete from holds where job = ?", (job,))
-            transaction.execute("delete from sources where job = ?", (job,))
             if approved:
-                transaction.put("sources", job=job, source=source)
                 approvals.note_release(transaction, job, held[1] if held else "not on hold", approved)
         return held is not None
 
-    def source(self, job: str) -> str | None:
-        """Where the agents of the job's last apply came from; None: there was none since its release."""
-        found = self._database.rows("select source from sources where job = ?", job)
-        return next((source for (source,) in found), None)
+    # ------------------------------------------------------------ which job it is
 
-    def note_source(self, job: str, source: str) -> None:
+    def identity(self, job: str) -> JobIdentity | None:
+        """The job as it was applied last; None: it never was."""
+        found = self._database.rows("select source from sources where job = ?", job)
+        for (noted,) in (row for row in found if row[0].startswith("{")):
+            with sound(self._database, "what the job is"):
+                return json.decode(noted, type=JobIdentity)
+        # an older version noted the source alone, with a digest of its key
+        wrote = self._database.rows("select directory from runs where job = ? order by number desc limit 1", job)
+        if not found and not wrote:
+            return None
+        tenant = _KEY.sub("", found[0][0]) if found else ""
+        return JobIdentity(tenant, wrote[0][0] if wrote else "")
+
+    def note_identity(self, job: str, identity: JobIdentity) -> None:
         with self._database.writing() as transaction:
-            transaction.put("sources", job=job, source=source)
+            transaction.put("sources", job=job, source=json.encode(identity).decode())
+
+    def users_of(self, job: str) -> int:
+        """How many users hold something that this job wrote."""
+        ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
+        return int(users)
 
     # ------------------------------------------------------------ runs
 

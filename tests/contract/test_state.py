@@ -29,6 +29,7 @@ from connector.model import (
     Change,
     Drawn,
     Equality,
+    JobIdentity,
     LastGood,
     Moment,
     Noted,
@@ -1065,8 +1066,8 @@ def test_approvals_are_kept_with_their_run_and_their_release(state: Store) -> No
     with pytest.raises(RefusedError, match="the hold has changed meanwhile"):
         state.release("hr", [boris], seen=("earlier", "why"))
     assert state.held("hr") == held
-    assert state.release("hr", [boris], seen=held, source="the new one")
-    assert (state.held("hr"), state.source("hr"), state.history.last("hr")) == (None, "the new one", "run-1")
+    assert state.release("hr", [boris], seen=held)
+    assert (state.held("hr"), state.history.last("hr")) == (None, "run-1")
     apply(state, id_="run-2")
     assert state.rename("hr", "staff") == 0
     last, release, first = state.history.runs("staff")
@@ -1491,7 +1492,7 @@ def _known(state: Store, job: str) -> list[object]:
         memory.stale(),
         memory.looked(),
         hold and hold[1],
-        state.source(job),
+        state.identity(job),
         tick and tick.tick,
     ]
 
@@ -1501,7 +1502,7 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
     for job, number in (("hr", 1), ("it", 2)):
         apply(state, change(number, sets("mail", "a@example.org")), id_=f"run of {job}", job=job)
         state.memory(HERE, job).note_stale([user(number).id], DAYS[1])
-        state.note_source(job, f"source of {job}")
+        state.note_identity(job, JobIdentity(f"tenant of {job}", HERE, ()))
         with state.ticks(job).turn(now, now):
             pass
     state.hold("it", "it waits")
@@ -1514,7 +1515,7 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
         {"id-00001": (timedelta(0), 1)},
         DAYS[1],
         None,
-        "source of hr",
+        JobIdentity("tenant of hr", HERE, ()),
         now,
     ]
     assert state.rename("hr", "staff") == 1
@@ -1525,7 +1526,7 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
     assert (state.knows("staff", SEALER), state.knows("staff", Sealer(Secret("another key")))) == (True, False)
 
 
-@pytest.mark.parametrize("what", ["run", "hold", "source", "tick"])
+@pytest.mark.parametrize("what", ["run", "hold", "identity", "tick"])
 def test_two_jobs_are_never_mixed_and_one_that_is_not_known_has_no_name_to_change(state: Store, what: str) -> None:
     now = datetime(2026, 11, 25, 6, tzinfo=UTC)
     with pytest.raises(UsageError, match="no job 'hr'"):
@@ -1535,8 +1536,8 @@ def test_two_jobs_are_never_mixed_and_one_that_is_not_known_has_no_name_to_chang
             apply(state, id_=job, job=job)
         elif what == "hold":
             state.hold(job, "why")
-        elif what == "source":
-            state.note_source(job, "somewhere")
+        elif what == "identity":
+            state.note_identity(job, JobIdentity("somewhere"))
         else:
             with state.ticks(job).turn(now, now):
                 pass

@@ -250,7 +250,7 @@ def test_on_an_ldap_server_too(server_world: World) -> None:
         assert drops(planned) == [("matched_drop", 9, 2)]
         assert outside(planned) == {user: [dn] for uid, dn in names.items() for user in (uid, dn)}
     world.job(directory={"base": f"ou=elsewhere,{PEOPLE}"})
-    assert world.try_("plan").code == 1, "a base that is not there is an error, as always"
+    assert world.try_("plan").code == 78, "another base is another job's"
 
 
 @pytest.mark.slow

@@ -115,24 +115,6 @@ def test_a_user_of_whom_nothing_is_its_owners_any_more_passes_to_the_job_that_cl
     assert "employeeNumber: 1005" in job.read("people.ldif")
 
 
-def test_a_job_whose_source_is_another_is_on_hold_until_it_is_released(job: Job) -> None:
-    job.run("apply")
-    job.write("elsewhere.json", job.read("agents.json"))
-    job.configure(source=file_source("elsewhere.json"))
-    before = job.read("people.ldif")
-    planned = job.run("plan")
-    assert "on hold   from the next apply on: its source was file" in planned
-    assert "refused. To allow them, run: cec-connector release job.yaml" in planned
-    said = job.run("apply", code=3)
-    assert "its source was file" in said
-    assert "agents.json" in said
-    assert job.run("apply", code=3)
-    assert "on hold" in job.run("plan")
-    assert job.read("people.ldif") == before
-    assert "Released" in job.run("release")
-    job.run("apply")
-
-
 @pytest.mark.parametrize("first", ["the state", "the file"])
 def test_a_job_gets_another_name_and_keeps_what_it_wrote(job: Job, first: str) -> None:
     job.run("apply")

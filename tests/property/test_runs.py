@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.errors import OnHoldError, OutputError, UsageError
+from connector.errors import OutputError, UsageError
 from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, Tenant
 from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Limit
@@ -25,7 +25,6 @@ MAPPING = Mapping(
     (AttributeRule("employeeNumber", Template.parse("{workNo}")),),
     stale=Grace(2, "runs"),
 )
-HOLD = "its source was a tenant and is now another"
 
 
 def world(count: int = 3, *, agents: int | None = None) -> World:
@@ -105,25 +104,6 @@ def test_a_run_that_is_refused_counts_for_no_grace() -> None:
     assert "seen by 1 applies" in plan(of).problems[0].why
 
 
-def test_a_job_whose_agents_come_from_elsewhere_is_put_on_hold_and_its_plans_say_so() -> None:
-    of = world()
-    apply(of)
-    of.identity = "another"
-    with pytest.raises(OnHoldError, match=HOLD):
-        apply(of)
-    of.identity = "a tenant"
-    with pytest.raises(OnHoldError, match=HOLD):
-        apply(of)
-    (said,) = [said for name, said in plan(of).about if name == "on hold"]
-    assert said.endswith(f": {HOLD}; applies are refused. To allow them, run: cec-connector release JOB")
-    assert of.state.release("law")
-    of.identity = "another"
-    of.tenant = Tenant([Agent(7, "u0")])
-    apply(of)
-    assert numbers(of)["id-0"] == "7"
-    assert not any(name == "on hold" for name, _ in plan(of).about)
-
-
 class Hearing(Observer):
     """Remembers in which order it was told what; `owes`: it cannot keep its account."""
 
@@ -181,6 +161,7 @@ def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
                 job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits,
                 read=context.read, state=context.state, fingerprint=context.fingerprint, sealer=context.sealer,
                 pace=context.pace, observer=context.observer, exclude=context.exclude, run=run, wrote_to=wrote_to,
+                tenant=context.tenant,
             )  # fmt: skip
             if wrote_to == identity:
                 assert len(dry_undo(undo, Shown()).plan.changes) == 3

@@ -72,6 +72,7 @@ def taken_back(mortal: Mortal, run: str) -> Plan:
             job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits, read=context.read,
             state=context.state, fingerprint=context.fingerprint, sealer=context.sealer, pace=context.pace,
             observer=context.observer, exclude=context.exclude, run=run, wrote_to=context.directory.describe().identity,
+            tenant=context.tenant,
         )  # fmt: skip
         return dry_undo(undo, lambda plan, outcomes: None).plan
 
@@ -811,7 +812,7 @@ def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_no
     for number in range(4):
         put(mortal, number, cecAccountCode=[] if number in telling else [f"u{number}"])
     with suppress(DeathError):
-        mortal.apply(last=20)
+        mortal.apply(last=23)
     assert {id_ for id_, _ in mortal.journal(None)} == {"id-1", "id-2"}, "what was under way"
     mortal.said.clear()
     mortal.apply()

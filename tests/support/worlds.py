@@ -221,7 +221,7 @@ class World:
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
             exclude=self.exclude, limits=self.limits, read="auto", state=self.state,
             fingerprint=fingerprinter(self.key), sealer=Sealer(self.key), pace=self.pace, observer=Observers(),
-            beyond=self.beyond,
+            beyond=self.beyond, tenant=self.identity,
         )  # fmt: skip
 
     @contextmanager
@@ -232,7 +232,7 @@ class World:
                 job=context.job, reader=context.reader, directory=context.directory, mapping=context.mapping,
                 limits=context.limits, read=context.read, state=context.state, fingerprint=context.fingerprint,
                 sealer=context.sealer, pace=context.pace, observer=context.observer, exclude=context.exclude, run=run,
-                beyond=context.beyond,
+                beyond=context.beyond, tenant=context.tenant,
                 wrote_to=context.directory.describe().identity,
             )  # fmt: skip
 

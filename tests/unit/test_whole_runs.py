@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.errors import OnHoldError, RefusedError, StateError, UnreachableError, UsageError
+from connector.errors import OnHoldError, OtherJobError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import (
     NOTICED,
     Agent,
@@ -100,6 +100,12 @@ def memory(of: World) -> DirectoryMemory:
         return of.state.memory(context.directory.describe().identity, of.job)
 
 
+def tenant_of(of: World) -> str | None:
+    """Where the agents came from that the state knows."""
+    known = of.state.identity(of.job)
+    return known.tenant if known else None
+
+
 def matched(of: World) -> int:
     """How many agents the next run expects to have users."""
     last = memory(of).last_good()
@@ -154,7 +160,7 @@ def refuses(*ids: str) -> Callable[[Change], Outcome | None]:
 def test_a_plan_leaves_nothing_behind() -> None:
     of = world()
     assert len(plan(of).changes) == 4
-    assert (runs(of), of.state.source(of.job), memory(of).last_good()) == ([], None, None)
+    assert (runs(of), tenant_of(of), memory(of).last_good()) == ([], None, None)
     assert seats(of) == [()] * 4
 
 
@@ -196,7 +202,7 @@ def test_an_apply_notes_its_run_its_source_and_its_key() -> None:
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
     assert (run.refused, run.remembered, run.tried, run.touched) == (False, True, True, True)
     assert (run.untold, run.aside, run.ending.in_part) == ("", frozenset(), False)
-    assert of.state.source(of.job) == of.identity
+    assert tenant_of(of) == of.identity
     assert of.state.knows(of.job, Sealer(of.key))
     (record,) = runs(of)
     assert (record.id, record.kind, record.result, record.undoes) == (run.plan.id, "apply", "done", None)
@@ -209,10 +215,10 @@ def test_a_refused_plan_is_written_only_where_its_own_digest_is_accepted() -> No
     assert (refused.refused, refused.outcomes, refused.ending.in_part) == (True, None, False)
     again = apply(of, accept="another digest")
     assert (again.refused, again.outcomes) == (True, None)
-    assert (runs(of), of.state.source(of.job), seats(of)) == ([], None, [()] * 4)
+    assert (runs(of), tenant_of(of), seats(of)) == ([], None, [()] * 4)
     run = apply(of, accept=refused.plan.digest)
     assert (run.refused, len(run.outcomes or ())) == (False, 4)
-    assert of.state.source(of.job) == of.identity
+    assert tenant_of(of) == of.identity
 
 
 def test_a_run_is_shown_before_it_is_written_and_after() -> None:
@@ -263,7 +269,7 @@ def test_a_run_that_is_cut_off_leaves_the_state_as_it_was() -> None:
     oddly(of, interrupted)
     run = apply(of, show=shown)
     assert (run.remembered, run.ending.in_part) == (False, True)
-    assert of.state.source(of.job) is None
+    assert tenant_of(of) == of.identity, "it is noted before the first write"
     assert memory(of).stale() == {}
     assert memory(of).looked() is None
     assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
@@ -332,7 +338,7 @@ def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.Monkey
         (Result.SKIPPED, False),
     ]
     assert (run.remembered, run.tried, run.ending.in_part) == (False, False, True)
-    assert of.state.source(of.job) is None
+    assert tenant_of(of) == of.identity, "it is noted before the first write"
 
 
 def test_what_a_run_that_was_cut_off_may_have_written_is_open_until_the_next_one_has_written_it() -> None:
@@ -398,27 +404,22 @@ def test_a_run_of_some_does_not_tell_that_the_state_knows_who_was_written(tmp_pa
 # ---------------------------------------------------------------- agents from elsewhere, and holds
 
 
-def test_agents_from_elsewhere_put_the_job_on_hold_until_it_is_released() -> None:
+def test_agents_from_elsewhere_are_another_jobs_whatever_was_released() -> None:
     of = world()
     apply(of)
     of.identity, of.tenant = "another tenant", tenant([0], 50)
-    why = "its source was a tenant and is now another tenant"
-    about = dict(plan(of).about)
-    assert about["on hold"].startswith(f"from the next apply on: {why}; ")
-    with pytest.raises(OnHoldError, match=f"is on hold: {why}"):
-        apply(of)
-    about = dict(plan(of).about)
-    assert about["on hold"].startswith("since ")
-    assert why in about["on hold"]
-    of.identity = "a tenant"
-    with pytest.raises(OnHoldError, match=f"is on hold since .*: {why}"):
+    for run in (apply, plan):
+        with pytest.raises(
+            OtherJobError, match=r"(?s)another tenant.*agents of a tenant; .*agents of another tenant; "
+        ):
+            run(of)
+    assert not of.state.release(of.job)
+    with pytest.raises(OtherJobError):
         apply(of)
     assert seats(of)[0] == ("0",)
-    of.identity = "another tenant"
-    assert of.state.release(of.job)
+    of.identity = "a tenant"
     apply(of)
     assert seats(of)[0] == ("50",)
-    assert of.state.source(of.job) == "another tenant"
 
 
 def test_a_job_that_is_not_on_hold_says_nothing_of_it() -> None:
@@ -826,7 +827,6 @@ def test_an_undo_that_is_cut_off_keeps_the_job_on_hold(sent: bool) -> None:
 def test_an_undo_goes_to_the_directory_that_the_run_wrote_to() -> None:
     of = world()
     run = apply(of).plan.id
-    of.store = MemoryStore({})
     with of.back(run) as context, pytest.raises(UsageError, match="another directory"):
         apply_undo(replace(context, wrote_to="memory:another"), quiet)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -52,7 +51,6 @@ class CecSource:
         if not _HEADER_VALUE.fullmatch(key):
             raise FileError("empty, or holds a character that no header can carry", where="source.app_key")
         self._settings = settings
-        self.identity = f"{settings.url} (app {sha256(key.encode()).hexdigest()[:12]})"
         self._app_key = key
         self._token = TokenKeeper(clock)
         self._credentials = msgspec.json.encode({"app_key": key, "app_secret": secret})
