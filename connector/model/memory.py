@@ -20,7 +20,8 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
     the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's. `pattern`: which
     values of the attribute were the job's (`owns`). `sent`, `stored`: where the directory spells values otherwise, a
-    digest or fingerprint of each one that was sent, and of each one that was there then.
+    digest or fingerprint of each one that was sent, and of each one that was there then. `former`: by patterns of
+    earlier mappings, the digests of values that may still be there, and that the pattern leaves out.
     """
 
     run: str
@@ -31,6 +32,7 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     pattern: str | None = None
     sent: tuple[str, ...] = ()
     stored: tuple[str, ...] = ()
+    former: dict[str, tuple[str, ...]] = {}
 
 
 class Others(Struct, frozen=True):
@@ -163,6 +165,9 @@ class Memory(Protocol):
 
     def others(self) -> Iterator[Others]:
         """Every user that holds something another job of this state wrote last."""
+
+    def former(self) -> Iterator[tuple[str, str]]:
+        """Attributes of users that hold, or held, values of this job which its `owns` leaves out, with what had it."""
 
     def rewritten(self) -> Mapping[tuple[str, str], Owned]:
         """What this job wrote there more than once running, by user id and attribute."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -57,11 +58,21 @@ def assembled(
         changes=tuple(given),
         problems=tuple(sorted(problems, key=_order)),
         refusals=tuple(refusals),
-        cautions=(*cautions, *(_former(*slot, users) for slot, users in sorted(left.items()))),
+        cautions=(*cautions, *(_former(*slot, users) for slot, users in sorted((left + _left(brief)).items()))),
         about=brief.about,
         lost=len(set[str]().union(*losing.values())),
     )
     return overviewed(replace(plan, digest=digest_of_plan(plan)))
+
+
+def _left(brief: Brief) -> Counter[tuple[str, str]]:
+    """What earlier plans left as the ones in `Formed.left`, as far as the mapping does not own it again."""
+    owns = {rule.name: frozenset(patterns.parts(rule.owns)) for rule in brief.mapping.attributes if rule.owns}
+    return Counter(
+        (name, pattern)
+        for name, pattern in brief.memory.former()
+        if name in owns and patterns.ALL not in owns[name] and not owns[name].issuperset(patterns.parts(pattern))
+    )
 
 
 def _former(name: str, pattern: str, users: int) -> str:

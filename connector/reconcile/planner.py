@@ -62,6 +62,8 @@ class Planner:
         infos = brief.description.attributes
         self.unfindable = tuple(name for _, name in self.roster.attributes() if not infos[name].comparable)
         """Match attributes without an equality rule: no look-up finds anybody by them."""
+        self.searched = dict.fromkeys(name for _, name in self.roster.attributes() if infos[name].comparable)
+        """All other match attributes."""
 
     def plan(
         self, only: Selection = EVERYBODY, untold: Iterable[Change] = (), *, whole: bool = False
@@ -71,7 +73,7 @@ class Planner:
         `untold`: writes of an interrupted run of which it is not known whether they happened. Raises UsageError for a
         user in `only` that there is not.
         """
-        only = yield from looked_up(only, self.naming, "--only")
+        only = yield from looked_up(only, self.naming, self.searched, "--only")
         search = Search(self.claims.wanted(), len(self.roster), self.claims.found, self.unfindable, self.claims.take)
         for user in (yield from ask(search)):
             self.claims.add(user)

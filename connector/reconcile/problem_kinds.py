@@ -32,7 +32,10 @@ KINDS: Final[dict[str, str]] = {
     "exclude": "The agent or user is on the exclude list. It is not written.",
     "tenant": "A field of the tenant itself is missing or invalid. Values made of it are kept.",
     "unreadable": "This account cannot read the attribute; skipped. Grant it the right to read.",
-    "stale": "This job wrote values to the user, and no agent claims it any more. They stay until `stale` clears them.",
+    "stale": (
+        "The user holds values that this job wrote or adopts, and no agent claims it. They are cleared only where the "
+        "mapping sets `stale: clear`."
+    ),
     "unsettled": "A server gave no answer to a write. The values count as this job's until a read settles it.",
     "undo": "A value of that run cannot be restored. It is kept.",
     "unmatched": (

@@ -116,7 +116,7 @@ def undo(
     cautions = brief.description.cautions
     plan = assembled(
         brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions,
-        taken=unique.taken(), ours=writers.untold,
+        taken=unique.taken(), ours={change.user.id for change in changes},  # nothing else is taken back
     )  # fmt: skip
     return (yield from with_people(plan, brief))
 

@@ -174,8 +174,11 @@ def about(problems: Sequence[Problem]) -> str:
     first = problems[0]
     if len(problems) == 1:
         return subject(first)
-    users = count(len(problems), "user") if first.users else count(len(problems), "agent")
-    return ", ".join(filter(None, [users, subject(replace(first, agent=None))]))
+    users = {user for each in problems for user in each.users}
+    said = [count(len(users), "user")] if users else []
+    if len(users) < len(problems):
+        said = [count(len(problems), "agent"), *said]
+    return ", ".join(filter(None, [*said, subject(replace(first, agent=None))]))
 
 
 def almost(near: Near) -> str:

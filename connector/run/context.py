@@ -95,7 +95,7 @@ class Context(Common, frozen=True, kw_only=True):
         if self.state.memory(description.identity, self.job).new():
             yield (
                 NEW_STATE,
-                "no earlier run is known: agents_drop and matched_drop are not checked, and no user is stale",
+                "no earlier run is known: agents_drop and matched_drop are not checked; only adopt finds stale users",
             )
         if not self.state.knows(self.job, self.sealer):
             yield (

@@ -324,6 +324,10 @@ class DirectoryMemory(JobNotes):
         query = "select job, user_id from stale where directory = ? and job <> ?"
         return frozenset((job, id_) for job, id_ in self._database.rows(query, self._directory, self._job))
 
+    def former(self) -> Iterator[tuple[str, str]]:
+        for row in self._ownership.with_former(self._job):
+            yield from ((name, pattern) for name, each in row.attributes.items() for pattern in each.former)
+
     def rewritten(self) -> Mapping[tuple[str, str], Owned]:
         return {
             (row.user.id, name): each

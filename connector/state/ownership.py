@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Equality, Held, Owned, UserRef, Value
 from connector.reconcile import equality
-from connector.reconcile.diff.patterns import apart
+from connector.reconcile.diff.patterns import ALL, apart, parts
 from connector.state.database import Database, Transaction, rows_of_users, sound
 from connector.state.journal_rows import kept_ref
 
@@ -76,6 +76,10 @@ class Ownership:
     def rewritten(self, job: str) -> Iterator[Row]:
         return self._found(f"{_ROWS} and job = ? and times > 1", job)
 
+    def with_former(self, job: str) -> Iterator[Row]:
+        """Rows with an attribute that has former values; the last field of its JSON is an object that is not empty."""
+        return self._found(f"{_ROWS} and job = ? and attributes like '%,{{\"%'", job)
+
     def of(self, users: Sequence[str]) -> Iterator[Row]:
         """What any job wrote last to these users, by id."""
         return self._read(rows_of_users(self._database, f"{_ROWS} and user_id in ({{users}})", users, self._directory))
@@ -117,6 +121,7 @@ class Ownership:
             for each in taken_of(change):
                 name, before = each.change.name, None
                 ours = jobs.get(each.job or "")
+                mine = ours.get(name) if ours else None
                 held: Sequence[str] = ()
                 if jobs and (len(jobs) > 1 or ours is None or name in ours):  # else nobody had this attribute
                     held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)]
@@ -130,6 +135,7 @@ class Ownership:
                         jobs[job][name] = replace(before, values=stays)
                 if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
                     ours = jobs.setdefault(each.job, {})
+                    now = replace(now, former=_former(mine, each.change.pattern)) if mine else now
                     also = ours[name].values if name in ours else ()
                     more = tuple([value for value in also if value not in now.values]) if also else ()
                     ours[name] = replace(now, values=(*now.values, *more)) if more else now
@@ -211,3 +217,12 @@ def _owned(
     same = before is not None and (before.values, before.fingerprint) == (values, print_)
     times = before.times + 1 if same and before else 1
     return Owned(run, values, print_, times, taken.restored, change.pattern, sent, stored)
+
+
+def _former(before: Owned | None, pattern: str | None) -> dict[str, tuple[str, ...]]:
+    """Values of a job that this pattern leaves out, by the patterns under which it wrote them."""
+    if before is None or pattern is None:
+        return {}
+    found = before.former | ({before.pattern: before.values} if before.pattern and before.values else {})
+    owned = {*parts(pattern)}
+    return {each: values for each, values in found.items() if ALL not in owned and not owned.issuperset(parts(each))}

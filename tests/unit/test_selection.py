@@ -89,7 +89,7 @@ def test_names_are_read_once_and_each_as_what_it_is() -> None:
 
 def looked(selection: Selection, users: Sequence[User]) -> Selection:
     """The selection, where a server finds these users by whatever it is asked for."""
-    looking = looked_up(selection, Naming(Description("test", "test", {})), "--only")
+    looking = looked_up(selection, Naming(Description("test", "test", {})), (), "--only")
     answer = None
     while True:
         try:

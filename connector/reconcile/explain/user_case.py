@@ -11,6 +11,7 @@ from connector.reconcile.equality import plain
 from connector.reconcile.explain.case import Case
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.matching.near_misses import MOST_KEYS
+from connector.reconcile.matching.selection import named_users
 from connector.reconcile.matching.variants import spellings
 from connector.reconcile.questions import Find, Planning, Scan, ask
 from connector.reconcile.stale import stale_users
@@ -22,9 +23,13 @@ class UserCase(Case):
     """A case that may begin with a user."""
 
     def explain_user(self, written: str) -> Planning[list[Explanation]]:
-        """A user by name or id, if no agent claims it, and each agent that looks for it; nothing: there is none."""
+        """A user by name, id, or value of a match attribute, if no agent claims it; and each agent that looks for it.
+
+        Nothing: there is none.
+        """
         named, keys = self.naming.among([written]), self.naming.keys(written)
-        found = [user for user in (yield from self._found(list(keys))) if named(user.ref)]
+        found = yield from named_users(written, self.naming, self.searched)
+        self._users |= {user.id: user for user in found}
         ids = {user.id for user in found}
         ours, _ = stale_users.unclaimed(
             self.brief.memory, lambda ref: ref.id in ids or named(ref), found, self.differ.adopted

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.model import AgentRef, UserRef
+from connector.model import AgentRef, User, UserRef
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.matching.variants import spellings
 from connector.reconcile.questions import Find, Planning, ask
@@ -72,16 +72,33 @@ def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str, other
     return found
 
 
-def looked_up(selection: Selection, naming: Naming, where: str) -> Planning[Selection]:
-    """The same with the ids of its users. Raises UsageError for a user that is not within base and filter."""
+def looked_up(selection: Selection, naming: Naming, searched: Collection[str], where: str) -> Planning[Selection]:
+    """The same with the ids of its users. `searched`: as in `named_users`.
+
+    Raises UsageError for a user that is not within base and filter, and for a value that several hold.
+    """
     ids = set[str]()
     for name in selection.users:
-        named = naming.among([name])
-        found = {user.id for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)}
+        found = {user.id for user in (yield from named_users(name, naming, searched))}
         if not found:
             raise UsageError(nobody(selection, name), where=where)
+        if len(found) > 1:
+            raise UsageError(f"{len(found)} users hold {name!r}. Give a whole name or an id", where=where)
         ids |= found
     return replace(selection, ids=frozenset(ids))
+
+
+def named_users(name: str, naming: Naming, searched: Collection[str]) -> Planning[list[User]]:
+    """Users of this name or id; where there is none, those that hold it in an attribute such as uid or mail.
+
+    `searched`: the attributes that look-ups find users by.
+    """
+    named = naming.among([name])
+    found = [user for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)]
+    if found or not searched:
+        return found
+    holders = list((yield from ask(Find([(attribute, name) for attribute in searched]))))
+    return [user for user in holders if any(naming.holds(user, attribute, name) for attribute in searched)]
 
 
 def nobody(selection: Selection, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Final
 
-from connector.model import ID, NAME, Description, Equality, Key, UserRef, Value
+from connector.model import ID, NAME, Description, Equality, Key, User, UserRef, Value
 from connector.reconcile import dn, equality
 from connector.regex import regex
 
@@ -21,6 +21,7 @@ class Naming:
         self._names = description.names
         self._ids = description.ids
         self._types = description.types
+        self._rule_of = description.equality
         self._rdn = lru_cache(maxsize=4096)(self._rdn_of)  # what stands above an entry is shared by most entries
 
     def keys(self, written: str) -> tuple[Key, ...]:
@@ -30,6 +31,11 @@ class Naming:
         if self._names is Equality.DN:
             return ((NAME if "=" in written else ID, written),)
         return (NAME, written), (ID, written)
+
+    def holds(self, user: User, attribute: str, value: str) -> bool:
+        """Whether the user shows this value there."""
+        key = equality.keys_of(self._rule_of(attribute))
+        return any(key(equality.plain(each)) == key(value) for each in user.values.get(attribute, ()))
 
     def id(self, value: Value) -> Hashable:
         """What equal ids have in common."""

@@ -36,8 +36,14 @@ def _kind(changes: Sequence[Change], unlike: Sequence[Change], merged: int = 1) 
                 by_form.setdefault(each.form, {})[each.name] = None
     forms = tuple((form, tuple(by_form[form])) for form in sorted(by_form, key=RISKS.__getitem__))
     rules = {change.rule for change in unlike}
-    form = forms[0][0] if forms else Form.BESIDE  # an object class alone joins those of others
+    form = forms[0][0] if forms else _form_of_classes(changes)
     return Kind(form, rules.pop() if len(rules) == 1 else None, forms, tuple(changes), merged)
+
+
+def _form_of_classes(changes: Iterable[Change]) -> Form:
+    """Of changes of object classes alone: those that come join others, those that go were this job's."""
+    goes = any({*each.old} - {*each.new} for change in changes for each in change.attributes)
+    return Form.EMPTIED if goes else Form.BESIDE
 
 
 def _merged(kinds: list[Kind], key_of: Callable[[Kind], Hashable]) -> list[Kind]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -27,7 +28,7 @@ class Formed(NamedTuple):
 
     changes: list[Change]
     losing: Mapping[str, set[str]]
-    left: Mapping[tuple[str, str], int]
+    left: Counter[tuple[str, str]]
 
 
 def formed(
@@ -73,6 +74,15 @@ class _Forms:
         self.losing: dict[str, set[str]] = {}
         self.left: Counter[tuple[str, str]] = Counter()
 
+    def _owned(self, user: str, name: str) -> Owned | None:
+        """What this job wrote there, also where its mapping had another spelling or alias of the attribute."""
+        known = self._known.get(user, {})
+        if name in known or not known:
+            return known.get(name)
+        info = self._description.attributes.get(name)
+        names = {name.lower(), *(info.aliases if info else ())}
+        return next((owned for spelt, owned in known.items() if spelt.lower() in names), None)
+
     def of(self, change: Change) -> Iterator[AttributeChange]:
         id_ = change.user.id
         last = self._agents.get(id_)
@@ -86,7 +96,7 @@ class _Forms:
                 form = Form.TAKEN_OVER if slot in self._taken else Form.BESIDE if slot in self._beside else Form.FIRST
             else:
                 form = self._form(change.user, each)
-            owned = self._known.get(id_, {}).get(each.name) if form is Form.BESIDE else None
+            owned = self._owned(id_, each.name) if form is Form.BESIDE else None
             if owned is not None and owned.values and owned.pattern not in (None, each.pattern):
                 self.left[each.name, owned.pattern] += 1
             yield replace(each, form=Form.OTHER_AGENT if moved and form in _MILD else form)
@@ -94,7 +104,7 @@ class _Forms:
     def _form(self, user: UserRef, each: AttributeChange) -> Form:
         rule = self._description.equality(each.name)
         comes = each.new if each.secret else equality.minus(rule, each.new, each.old)
-        owned = self._known.get(user.id, {}).get(each.name)
+        owned = self._owned(user.id, each.name)
         lost = (not each.seen or bool(each.old)) and self._lost(user, each, owned)
         if lost:
             self.losing.setdefault(each.name, set()).add(user.id)
@@ -125,7 +135,8 @@ class _Forms:
         if each.secret:
             print_ = owned.fingerprint if owned else ""
             return all(self._fingerprint(user, each.name, value) == print_ for value in values)
-        rule, known = self._description.equality(each.name), owned.values if owned else ()
+        known = {*owned.values, *chain.from_iterable(owned.former.values())} if owned else ()
+        rule = self._description.equality(each.name)
         return all(equality.digest(rule, value) in known for value in values)
 
 
