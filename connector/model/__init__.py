@@ -35,6 +35,7 @@ from connector.model.directory import (
 from connector.model.ending import AGAIN as AGAIN, NOT_SENT as NOT_SENT, Ending as Ending
 from connector.model.form import Form as Form
 from connector.model.memory import (
+    Cleared as Cleared,
     JobIdentity as JobIdentity,
     LastGood as LastGood,
     Memory as Memory,

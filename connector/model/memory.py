@@ -35,6 +35,18 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     former: dict[str, tuple[str, ...]] = {}
 
 
+class Cleared(Struct, frozen=True):
+    """What a job cleared from a user that no agent claimed.
+
+    `time`: when, in RFC 3339. `held`: what was the job's own in that attribute until then.
+    """
+
+    user: UserRef
+    attribute: str
+    time: str
+    held: Owned
+
+
 class Others(Struct, frozen=True):
     """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user.
 
@@ -177,6 +189,9 @@ class Memory(Protocol):
 
     def lapsed(self) -> frozenset[str]:
         """Users of this job, by id, that the last apply found nowhere, and said so."""
+
+    def cleared(self) -> Iterator[Cleared]:
+        """What this job cleared from users that nobody claimed, and to which it has not written since."""
 
     def looked(self) -> Moment | None:
         """When an apply last looked for who is stale."""

@@ -120,6 +120,7 @@ class PlanBuilder:
         shown: Collection[str],
         *,
         holders: Mapping[str, int] = MappingProxyType({stale_users.ANY: 0}),
+        restored: int = 0,
         only: Selection = EVERYBODY,
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
@@ -127,7 +128,8 @@ class PlanBuilder:
     ) -> Planning[PlanResult]:
         """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
-        `holders`: as `stale_users.unclaimed` counts them. `untold`: writes of an interrupted run of which it is not
+        `holders`: as `stale_users.unclaimed` counts them. `restored`: how many users without an agent hold a secret
+        again that was cleared. `untold`: writes of an interrupted run of which it is not
         known whether they happened. `refused`: for what else the plan is refused.
         """
         unsure = verdicts.unsure or bool(self._tenant.invalid or self._tenant.others_invalid) or bool(verdicts.unproven)
@@ -139,7 +141,7 @@ class PlanBuilder:
         self._problems += problems
         self._problems += unsettled(self._brief)
         print_ = self._brief.fingerprint
-        self._holders = holders
+        self._holders, self._restored = holders, restored
         self._stale = [replace(each, theirs=self._differ.theirs(each, print_)) for each in unclaimed]
         self._leave_to_others(verdicts.claimed)
         doubted = yield from self._clear(verdicts, unsure=unsure, only=only)
@@ -391,7 +393,7 @@ class PlanBuilder:
             self._holders,
         )  # fmt: skip
         refused = (*refused, *refusals(brief.limits, summary, whole, changes, some=some))
-        kept = self._keeping_credentials(changes)
+        kept = self._keeping_credentials(changes) + self._restored
         if kept:
             said = f"{kept} stale {'user keeps' if kept == 1 else 'users keep'} credentials of this job"
             how = ". To clear them, set `stale: clear` in the mapping" if brief.mapping.stale == "report" else ""

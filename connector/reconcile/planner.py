@@ -19,7 +19,7 @@ from functools import cache
 from msgspec.structs import replace
 
 from connector.errors import DeniedError
-from connector.model import AgentRef, Change, Tenant, User, UserRef
+from connector.model import AgentRef, Change, Cleared, Problem, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
@@ -34,7 +34,7 @@ from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.plan_builder import PlanBuilder, PlanResult
-from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
+from connector.reconcile.questions import Brief, Find, Planning, Read, Scan, Search, ask
 from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.leavers import lapsing, placed, told_outside
 from connector.reconcile.stale.stale_users import Place
@@ -94,16 +94,18 @@ class Planner:
         unknown = strangers(self.pins, self.exclude, self.tenant, spared, self.naming)
         excluded = self.exclude.named(spared, self.naming)
         refused = yield from unprotected(self.exclude, self.naming, [name for name, ids in excluded.items() if not ids])
-        unclaimed, holders = yield from self._unclaimed(verdicts)
-        hints["not mapped"] = self._unmapped(holders)
+        ours = yield from self._ours(verdicts)
+        hints["not mapped"] = self._unmapped(ours.holders)
+        hints["not ours"] = self._not_ours(verdicts, ours.claimed)
         brief = replace(self.brief, about=(*self.brief.about, *((what, said) for what, said in hints.items() if said)))
         witness = next((claim.user.id for claim in verdicts.matched if claim.user.identified), None)
-        unclaimed = yield from placed(unclaimed, self.brief.description, witness)
+        unclaimed = yield from placed(ours.unclaimed, self.brief.description, witness)
         unclaimed, lapsed = lapsing(unclaimed, self.brief.memory.lapsed())
+        back, credentials = yield from self._cleared_and_back(verdicts)
         builder = PlanBuilder(brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts))
         planned = yield from builder.build(
-            verdicts, unclaimed, self.claims.shown, holders=holders,
-            only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
+            verdicts, unclaimed, self.claims.shown, holders=ours.holders, restored=credentials,
+            only=EVERYBODY if whole else only, problems=[*unknown, *back], untold=untold, refused=refused,
         )  # fmt: skip
         plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
         # by the name that such a user had, somebody else may be found by now
@@ -152,12 +154,50 @@ class Planner:
         """A test whether no agent claims a user, be it by its name alone."""
         return lambda user: user.id not in verdicts.claimed() and user.name not in verdicts.unidentified
 
-    def _unclaimed(self, verdicts: Verdicts) -> Planning[tuple[list[stale_users.Unclaimed], Counter[str]]]:
-        """Users of ours that no agent claims, and how many users hold something of ours (`stale_users.unclaimed`)."""
+    def _ours(self, verdicts: Verdicts) -> Planning[stale_users.Ours]:
         adopting = self.brief.mapping.adopting
         why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
         adopted: Iterable[User] = (yield from ask(Scan(adopting, why))) if adopting else ()
         return stale_users.unclaimed(self.brief.memory, self.nobodys(verdicts), adopted, self.differ.adopted)
+
+    def _cleared_and_back(self, verdicts: Verdicts) -> Planning[tuple[list[Problem], int]]:
+        """A line about each user without an agent that shows what this job cleared there; how many got secrets back."""
+        nobodys, adopting = self.nobodys(verdicts), {name.lower() for name in self.brief.mapping.adopting}
+        known_cleared = [each for each in self.brief.memory.cleared() if nobodys(each.user)]
+        others = self.brief.memory.others() if known_cleared else ()
+        theirs = {(each.user.id, name.lower()) for each in others for name in each.attributes}
+        cleared: dict[str, list[Cleared]] = {}
+        for each in known_cleared:
+            name = each.attribute.lower()
+            if name not in adopting and (each.user.id, name) not in theirs:
+                cleared.setdefault(each.user.id, []).append(each)
+        refs = [known[0].user for known in cleared.values()]
+        told, credentials = [], 0
+        for user in (yield from ask(Read(refs, disabled=True))) if refs else ():
+            known = cleared[user.id]
+            was = stale_users.Unclaimed(user.ref, {each.attribute: each.held for each in known}, now=user)
+            ours = self.differ.clearing(user, was, self.brief.fingerprint).planned
+            names = [each.name for each in ours if each.seen]
+            if names:
+                why = stale_users.BACK.format(names=", ".join(names), date=max(each.time for each in known)[:10])
+                told.append(Problem("stale", why, users=(user.name,)))
+                credentials += any(each.secret for each in ours)
+        return told, credentials
+
+    def _not_ours(self, verdicts: Verdicts, owned: Collection[str]) -> str:
+        """How many matched users hold most of their values though no job wrote there, in a sentence, or nothing.
+
+        `owned`: ids of claimed users that this job wrote to.
+        """
+        if self.brief.mapping.adopting or len(owned) >= len(verdicts.matched):
+            return ""
+        others = {each.user.id for each in self.brief.memory.others()}
+        users = sum(
+            self.differ.holds_most(self.tenant.agents[claim.agent], claim.draft)
+            for claim in verdicts.matched
+            if claim.id not in owned and claim.id not in others
+        )
+        return stale_users.NOT_OURS.format(users=users) if users else ""
 
     def _unmapped(self, holders: Counter[str]) -> str:
         """How many users hold something of ours in attributes that left the mapping, in a sentence, or nothing."""

@@ -26,16 +26,19 @@ _RUNS: Final = "run in (select id from runs where job = ?)"
 _SEEN: Final = f"""
     select user_id, user_name from journal where {_RUNS} and (user_id = ? or lower(user_name) = lower(?))
     union select user_id, user_name from ownership where job = ? and (user_id = ? or lower(user_name) = lower(?))
+    union select user_id, user_name from cleared where job = ? and (user_id = ? or lower(user_name) = lower(?))
 """  # noqa: S608  # `_RUNS` is a literal; values are bound
 _NAMES: Final = f"""
     select user_name from journal where {_RUNS} and user_id = ?
     union select user_name from ownership where job = ? and user_id = ?
+    union select user_name from cleared where job = ? and user_id = ?
 """  # noqa: S608  # `_RUNS` is a literal; values are bound
 _ALL_NAMES: Final = f"""
     select user_name from journal where {_RUNS} union select user_name from ownership where job = ?
+    union select user_name from cleared where job = ?
 """  # noqa: S608  # `_RUNS` is a literal; values are bound
 _COUNTS: Final = f"select count(*), count(distinct run) from journal where {_RUNS} and user_id = ?"  # noqa: S608  # `_RUNS` is a literal; values are bound
-_BY_USER: Final = ("ownership", "stale", "lapsed", "refused", "kept_writes")
+_BY_USER: Final = ("ownership", "stale", "lapsed", "refused", "kept_writes", "cleared")
 """The tables with a row for each user of a job, but for the exclude list's."""
 _OPEN: Final = f"select run from journal where {_RUNS} and user_id = ? and outcome is null"  # noqa: S608  # `_RUNS` is a literal; values are bound
 _OWED: Final = (
@@ -129,14 +132,14 @@ class Forgetting:
         return self._person(ids[0])
 
     def _ids(self, user: str) -> list[str]:
-        written_to = {id_ for id_, _ in self._database.rows(_SEEN, *[self._job, user, user] * 2)}
+        written_to = {id_ for id_, _ in self._database.rows(_SEEN, *[self._job, user, user] * 3)}
         planned = self._planned(user).difference(map(readable, written_to))
         return sorted(written_to | planned) or self._by_id(user)
 
     def _spellings(self, name: str) -> Iterator[str]:
         """Names in the state that are the same DN, with other spaces or escapes in it (RFC 4514)."""
         wanted = _dn(name)
-        names = {each for (each,) in self._database.rows(_ALL_NAMES, self._job, self._job)}
+        names = {each for (each,) in self._database.rows(_ALL_NAMES, *[self._job] * 3)}
         names.update(each for _, listed in self._saved() for _, each in _pairs(listed))
         yield from (each for each in sorted(names) if wanted is not None and _dn(each) == wanted)
 
@@ -156,7 +159,7 @@ class Forgetting:
     def _person(self, id_: str) -> Person:
         rows, both = self._database.rows, (self._job, id_)
         planned = {name for _, listed in self._saved() for its, name in _pairs(listed) if its == readable(id_)}
-        names = tuple(sorted(planned.union(name for (name,) in rows(_NAMES, *both, *both))))
+        names = tuple(sorted(planned.union(name for (name,) in rows(_NAMES, *both * 3))))
         ((writes, runs),) = rows(_COUNTS, *both)
         entries = rows("select distinct entry from excluded where job = ? and user_id = ? order by 1", *both)
         others = rows("select distinct job from ownership where job <> ? and user_id = ? order by 1", *both)

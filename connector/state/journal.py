@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from connector.errors import StateError
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Description, Noted, Outcome, Result, User, UserRef
 from connector.reconcile import equality
+from connector.reconcile.checks.limits import takes_value
 from connector.reports.document import held
 from connector.runtime.clock import stamp
 from connector.state.database import Database, Transaction, rows_of_users
@@ -31,6 +32,12 @@ _INTENT = """
         told_as = excluded.told_as, noted = excluded.noted, lost = null
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
+_CLEARED: Final = """
+    insert into cleared (directory, job, user_id, user_name, attribute, time, held) values (?, ?, ?, ?, ?, ?, ?)
+    on conflict (directory, job, user_id, attribute)
+    do update set user_name = excluded.user_name, time = excluded.time, held = excluded.held
+"""
+_WRITTEN_AGAIN: Final = "delete from cleared where directory = ? and job = ? and user_id = ?"
 _AT_ONCE: Final = 2_000
 """Of so many users what is ours is looked at together: an LDIF file is written in one batch, however large it is."""
 
@@ -190,10 +197,27 @@ class Ours:
         first = None if late or self._takes_back else self._job
         while some := list(islice(left, _AT_ONCE)):
             gone = self._taken_away(newer, [change.user.id for change in some]) if newer else {}
+            self._remember_cleared(transaction, some, ownership)
             taken = partial(self._of, gone=gone, now=now)
             if self._takes_back:  # what it puts back was written for an agent that only the journal may know
                 some = [replace(change, agent=None) for change in some]
             ownership.note(transaction, self._run, some, taken, where.equality, newer=newer, first=first)
+
+    def _remember_cleared(self, transaction: Transaction, changes: Sequence[Change], ownership: Ownership) -> None:
+        """Keep what was ours and is taken from users without an agent; forget it where users are written otherwise."""
+        leavers = [change for change in changes if change.agent is None and not self._takes_back]
+        ids = {change.user.id for change in leavers}
+        place = (self._description.identity, self._job)
+        others = {change.user.id for change in changes} - ids
+        transaction.executemany(_WRITTEN_AGAIN, [(*place, id_) for id_ in others])
+        ours = {row.user.id: row.attributes for row in ownership.of(sorted(ids)) if row.job == self._job}
+        rows = [
+            (*place, change.user.id, change.user.name, each.name, stamp(), json.encode(held).decode())
+            for change in leavers
+            for each in change.attributes
+            if takes_value(change, each) and (held := ours.get(change.user.id, {}).get(each.name)) is not None
+        ]
+        transaction.executemany(_CLEARED, rows)
 
     def _of(self, change: Change, gone: Mapping[tuple[str, str], set[str]], now: Mapping[str, User]) -> Iterator[Taken]:
         for each in change.attributes:

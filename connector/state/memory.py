@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from msgspec import json
 from msgspec.structs import replace
 
 from connector.model import (
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
+    Cleared,
     Description,
     Held,
     LastGood,
@@ -24,7 +26,7 @@ from connector.model import (
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
 from connector.runtime.clock import stamp
-from connector.state.database import Database, rows_of_users
+from connector.state.database import Database, rows_of_users, sound
 from connector.state.job_notes import JobNotes
 from connector.state.journal_rows import agent_of, lost_of, names_of, past_of, without
 from connector.state.ownership import Ownership, Row
@@ -268,6 +270,11 @@ class DirectoryMemory(JobNotes):
             names = {each: owns for each, owns in noted.items() if not overtaken(job, run, user.id, each, owns)}
             if names:
                 yield Others(job, user, names, (job, user.id) not in unclaimed)
+
+    def cleared(self) -> Iterator[Cleared]:
+        for id_, name, attribute, time, held in self._noted("cleared", "user_id, user_name, attribute, time, held"):
+            with sound(self._database, "what was cleared"):
+                yield Cleared(UserRef(id_, name), attribute, time, json.decode(held, type=Owned))
 
     def take_over(self, users: Collection[str], attributes: Mapping[str, str | None]) -> None:
         """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim.

@@ -28,6 +28,8 @@ stale        users that nobody claims any more of whom a job has written: how ma
 lapsed       users of a job that its last apply found nowhere, and said so; shown again, they are its users again
 excluded     by entry of a job's exclude list, the users that it has named: they may have been renamed since, or the
              tenant may have dropped the account
+cleared      what a job has cleared from users that nobody claimed, when, and what was its own there (`Owned`, JSON);
+             forgotten as soon as it writes to that user again
 clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
 refused      users whom the directory did not let a job write: the `attributes` (JSON), in how many of its `runs`
              running, why, and the `turn`, the greater, the later it was tried last
@@ -186,6 +188,13 @@ MIGRATIONS: Final = (
     """
     alter table plans add column number integer;
     update plans set number = (select coalesce(max(number), 0) + 1 from runs where started <= plans.saved)
+    """,
+    """
+    create table cleared (
+        directory text not null, job text not null, user_id text not null, user_name text not null,
+        attribute text not null, time text not null, held text not null,
+        primary key (directory, job, user_id, attribute)
+    )
     """,
 )
 

@@ -10,11 +10,11 @@ from connector.state.sealing import key_name
 
 _OF_JOBS: Final = (
     "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
-    "sources", "refused", "kept_writes", "pruned", "chains",
+    "sources", "refused", "kept_writes", "pruned", "cleared", "chains",
 )  # fmt: skip
 """The tables that know things by a job's name."""
 _OF_DIRECTORIES: Final = (
-    "runs", "ownership", "stale", "lapsed", "clocks", "excluded", "refused", "kept_writes", "pruned",
+    "runs", "ownership", "stale", "lapsed", "clocks", "excluded", "refused", "kept_writes", "pruned", "cleared",
 )  # fmt: skip
 """Those that know them by its directory too."""
 

@@ -476,6 +476,24 @@ def test_nobody_is_cleared_whom_an_agent_has_in_truth(doubt: tuple[World, list[A
     assert found.isdisjoint(claimed_by(truth, world.mapping.match, world.store))
 
 
+@law
+@given(worlds_that_are_left(), st.data())
+def test_what_was_cleared_and_is_back_is_named_and_never_cleared_again(world: World, data: st.DataObject) -> None:
+    """Whoever was cleared gets everything back, or what somebody else has made of it, perhaps on purpose."""
+    before = world.store.snapshot()
+    users = cleared(apply(world).plan)
+    event("some were cleared" if users else "nobody was cleared")
+    theirs = data.draw(st.sets(st.sampled_from(sorted(users)))) if users else set()
+    for id_ in users:
+        name, held = before[id_]
+        world.store.put(id_, name, {**held, "SIPIdentityUserName": ["theirs"]} if id_ in theirs else held)
+    for _ in range(2):
+        drawn = apply(world).plan
+        assert cleared(drawn).isdisjoint(users)
+        named = {name for problem in drawn.problems if "and back" in problem.why for name in problem.users}
+        assert {before[id_][0] for id_ in users - theirs} <= named <= {before[id_][0] for id_ in users}
+
+
 class Unreliable(MemoryDirectory):
     """Writes of some users do not happen, each for a reason; `log` is what did happen, by user and attribute."""
 

@@ -151,16 +151,18 @@ def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids
     wrote = Wrote(zoe={"seat": seat, "line": back}, bob={"seat": back}, claimed={"seat": seat}, ann={"line": seat})
     wrote.written["gone"] = {"seat": seat}
     adopted = [User(id_, f"uid=new-{id_}", {}) for id_ in ("zoe", "cid", "claimed", "dan")]
-    found, holders = unclaimed(
+    ours = unclaimed(
         cast("Memory", wrote), lambda ref: ref.id not in ("claimed", "gone"), adopted,
         lambda user: frozenset() if user.id == "dan" else frozenset({"mail"}),
     )  # fmt: skip
+    found = ours.unclaimed
     assert found == [
         Unclaimed(UserRef("ann", "uid=ann"), {"line": seat}),
         Unclaimed(UserRef("cid", "uid=new-cid"), adopted=frozenset({"mail"})),
         Unclaimed(UserRef("zoe", "uid=new-zoe"), {"seat": seat}, frozenset({"mail"})),
     ]
-    assert holders == {ANY: 5, "seat": 2, "line": 1, "mail": 2}, (
+    assert ours.claimed == {"claimed", "gone"}
+    assert ours.holders == {ANY: 5, "seat": 2, "line": 1, "mail": 2}, (
         "what was put back is nobody's, who is gone holds nothing"
     )
     assert [sorted(each.names) for each in found] == [["line"], ["mail"], ["mail", "seat"]]

@@ -149,7 +149,9 @@ class Case(Planner):
         users = [self._users[id_] for id_ in ids if id_ in self._users]
         if not users:
             return []
-        found, _ = stale_users.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
+        found = stale_users.unclaimed(
+            self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted
+        ).unclaimed
         return [replace(each, now=self._users.get(each.user.id)) for each in found]
 
     def _doubtful(self) -> Planning[Verdicts]:

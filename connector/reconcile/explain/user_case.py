@@ -31,9 +31,9 @@ class UserCase(Case):
         found = yield from named_users(written, self.naming, self.searched)
         self._users |= {user.id: user for user in found}
         ids = {user.id for user in found}
-        ours, _ = stale_users.unclaimed(
+        ours = stale_users.unclaimed(
             self.brief.memory, lambda ref: ref.id in ids or named(ref), found, self.differ.adopted
-        )
+        ).unclaimed
         witness = None if all(each.user.id in ids for each in ours) else (yield from self._witness())
         ours = yield from placed(ours, self.brief.description, witness)
         within = {each.user.id: each.now for each in ours if each.now and each.place is Place.WITHIN}

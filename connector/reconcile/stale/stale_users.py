@@ -25,6 +25,14 @@ UNMAPPED = (
     "{names} left the mapping, and no run has cleared the values of this job. To clear them, see docs/mapping-file.md, "
     "`An attribute that leaves the mapping`"
 )
+BACK = (
+    "{names}: cleared on {date}, and back. Not cleared again, for somebody may have put it back on purpose. Clear it "
+    "by hand, or set `adopt: true` for an attribute that only this job writes"
+)
+NOT_OURS = (
+    "matched users that hold their values already, none of them written by this job: {users}. If their agents leave, "
+    "nothing is cleared there. To change that, set `adopt: true` for an attribute that only this job writes"
+)
 MISSED = "not cleared: an agent matches this user, but no look-up found it"
 DOUBTED = (
     "not cleared: it may be the user of an agent that has no value for the match rule of {names}, or shares one with "
@@ -102,15 +110,25 @@ class Unclaimed(Struct, frozen=True):
         return frozenset(each for each in names if each.lower() not in self.theirs) if self.theirs else names
 
 
+class Ours(Struct, frozen=True):
+    """Users that hold something of ours: those whom no agent claims, and the ids of `claimed` ones.
+
+    `holders`: how many there are, by attribute as it was spelt; under `ANY`, of any attribute.
+    """
+
+    unclaimed: list[Unclaimed]
+    holders: Counter[str]
+    claimed: set[str]
+
+
 def unclaimed(
     memory: Memory, nobodys: Callable[[UserRef], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
-) -> tuple[list[Unclaimed], Counter[str]]:
-    """Users that nobody claims, of those we wrote to and of those `adopted` for what they hold, whoever wrote it.
+) -> Ours:
+    """Users that we wrote to, and that are `adopted` for what they hold, whoever wrote it.
 
-    `nobodys`: whether no agent claims the user. Also how many users, claimed or not, hold something of ours, by
-    attribute as it was spelt; under `ANY`, of any attribute.
+    `nobodys`: whether no agent claims the user.
     """
-    found, unshown, lapsed = {}, memory.unshown(), memory.lapsed()
+    found, unshown, lapsed, claimed = {}, memory.unshown(), memory.lapsed(), set[str]()
     holders: Counter[str] = Counter()
     for ref, written in memory.owned():
         owned = {name: each for name, each in written.items() if not each.restored}
@@ -120,6 +138,8 @@ def unclaimed(
             lost = unshown.get(ref.id, {})
             if owned or lost:
                 found[ref.id] = Unclaimed(ref, owned, unshown=lost)
+        elif owned:
+            claimed.add(ref.id)
     for user in adopted:
         names = ours(user) if nobodys(user.ref) else frozenset()
         if names:
@@ -127,7 +147,7 @@ def unclaimed(
             holders.update(name for name in names if each.last(name) is None)
             holders.update([] if user.id in found else [ANY])
             found[user.id] = replace(each, user=user.ref, adopted=names)
-    return sorted(found.values(), key=lambda each: each.user), holders
+    return Ours(sorted(found.values(), key=lambda each: each.user), holders, claimed)
 
 
 def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
