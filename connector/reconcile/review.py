@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from connector.model import AGAIN, AttributeChange, Change, Outcome, Plan, Refusal, Result, User
 from connector.reconcile.checks.limits import (
     CLEAR,
+    CLEAR_SHARE,
+    CLEAR_USERS,
     EXCLUDE,
     LOST_STATE,
     MATCHED_DROP,
@@ -200,7 +202,8 @@ def fresh_refusals(reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = 
     beyond = {each.limit: each for each in too_many(limits, reviewed.summary, Whole(matched, 0), reviewed.changes)}
     for refusal in fresh.refusals:
         before = accepted.get(refusal.limit)
-        if before is not None and _allowed(refusal, limits, matched, beyond) < before.allowed:
+        gone = reviewed.summary.clear - fresh.summary.clear
+        if before is not None and _allowed(refusal, limits, matched, gone, beyond) < before.allowed:
             yield refusal
         elif refusal.limit in judged:
             if before is None or before.planned < refusal.planned:
@@ -212,10 +215,18 @@ def fresh_refusals(reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = 
             yield refusal
 
 
-def _allowed(refusal: Refusal, limits: Limits, matched: int, beyond: Mapping[str, Refusal]) -> int:
-    """How many users a limit allows today; a share of `matched` users is taken of those of the reviewed plan."""
+def _allowed(refusal: Refusal, limits: Limits, matched: int, gone: int, beyond: Mapping[str, Refusal]) -> int:
+    """How many users a limit allows today; a share of `matched` users is taken of those of the reviewed plan.
+
+    So is the share that may be emptied: it was of `gone` users more, which an interrupted run of the plan has emptied.
+    """
     if refusal.limit == LOST_STATE:
         return limits.state.of(matched)
-    if not matched or refusal.limit == CLEAR:  # an undo counts no matched users
+    if refusal.limit == CLEAR:
+        share = limits.clear or CLEAR_SHARE
+        emptied = share.of(gone) + 1 if share.percent and gone > 0 else 0  # both shares are rounded down
+        allowed = refusal.allowed + emptied
+        return allowed if limits.clear else min(allowed, CLEAR_USERS.number)
+    if not matched:  # an undo counts no matched users
         return refusal.allowed
     return beyond.get(refusal.limit, refusal).allowed

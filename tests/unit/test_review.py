@@ -284,3 +284,21 @@ def test_limits_that_were_lowered_since_refuse_the_reviewed_plan_by_its_own_numb
     assert [each.limit for each in fresh_refusals(reviewed, fresh, limits)] == beyond
     seen = replace(reviewed, refusals=tuple(now))
     assert list(fresh_refusals(seen, fresh, limits)) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "before", "now", "refused"),
+    [
+        (Limits(), 8, 6, False),  # 40 held something, and 30 do: ten were emptied
+        (Limits(clear=Limit(20, percent=True)), 8, 6, False),
+        (Limits(clear=Limit(10, percent=True)), 8, 3, True),
+        (Limits(clear=Limit(6)), 8, 6, True),
+        (Limits(), 15, 6, True),  # the job said 15, and its default is ten at most
+    ],
+)
+def test_an_interrupted_run_goes_on_emptying_though_its_share_is_of_fewer_users_by_now(
+    limits: Limits, before: int, now: int, refused: bool
+) -> None:
+    reviewed = replace(plan(refusals=[Refusal("clear", before, 20, "")]), summary=Summary(matched=40, clear=20))
+    fresh = replace(plan(refusals=[Refusal("clear", now, 10, "")]), summary=Summary(matched=40, clear=10))
+    assert bool(list(fresh_refusals(reviewed, fresh, limits))) == refused
