@@ -71,10 +71,12 @@ class Spelling:
     def suspect(self, change: Change, user: User, outcome: Outcome, answered: User | None) -> Respelt | None:
         """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
         pairs = []
-        for each in change.attributes:
-            if each.name not in outcome.lost:
+        for planned in change.attributes:
+            if planned.name not in outcome.lost:
                 continue
-            held = _held(user, each)
+            held, each = _held(user, planned), planned
+            if not self._holds(user, replace(planned, new=planned.old)):
+                each = replace(planned, replaced=None)  # this write has not brought the same again
             missing, come = self._minus(each, each.new, held), self._minus(each, held, each.new)
             before = each.old if each.replaced is None else each.replaced
             other = len(missing) == len(come) and self._minus(each, come, before) == come

@@ -242,6 +242,31 @@ def test_a_run_that_is_killed_before_it_hears_of_the_write_is_made_good(
         job.run_plainly("release")
 
 
+def test_a_run_that_was_killed_proves_no_value_that_somebody_else_writes_after_the_next_one(
+    server: Slapd, tmp_path: Path
+) -> None:
+    running: list[subprocess.Popen[str]] = []
+
+    def disturb(writes: int) -> None:
+        if writes < 3:
+            user = f"dn: uid=agent000,{PEOPLE}\nchangetype: modify\n"
+            server.modify(f"{user}replace: employeeNumber\nemployeeNumber: theirs {writes}\n")
+        if writes == 1:
+            running[0].kill()
+            running[0].wait()
+
+    with RespellingProxy(server.port, "neither", respells=False, answered=disturb) as proxy:
+        job = job_on(proxy, tmp_path, "agent000")
+        with started("apply", "job.yaml", folder=job.folder, env={"LDAP_PASSWORD": SYNC_PASSWORD}) as process:
+            running.append(process)
+            ended(process)
+        assert job.apply(code=4)["agent000"]["outcome"] == "conflict"
+        assert numbers(server)[0] == ["theirs 2"]
+        agents(job, "nobody")
+        job.apply()
+        assert numbers(server)[0] == ["theirs 2"], "a leaver keeps what somebody else wrote"
+
+
 ORDERED = """
 attributetype ( 1.3.6.1.4.1.32473.1.1 NAME 'exampleLine' EQUALITY caseIgnoreMatch
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 X-ORDERED 'VALUES' )
