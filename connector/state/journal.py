@@ -210,12 +210,13 @@ class Ours:
         place = (self._description.identity, self._job)
         others = {change.user.id for change in changes} - ids
         transaction.executemany(_WRITTEN_AGAIN, [(*place, id_) for id_ in others])
-        ours = {row.user.id: row.attributes for row in ownership.of(sorted(ids)) if row.job == self._job}
+        mine = (row for row in ownership.of(sorted(ids)) if row.job == self._job)
+        ours = {(row.user.id, name.lower()): each for row in mine for name, each in row.attributes.items()}
         rows = [
             (*place, change.user.id, change.user.name, each.name, stamp(), json.encode(held).decode())
             for change in leavers
             for each in change.attributes
-            if takes_value(change, each) and (held := ours.get(change.user.id, {}).get(each.name)) is not None
+            if takes_value(change, each) and (held := ours.get((change.user.id, each.name.lower()))) is not None
         ]
         transaction.executemany(_CLEARED, rows)
 

@@ -66,6 +66,18 @@ def test_what_was_cleared_is_known_after_pruning_and_by_fingerprint_alone(job: J
     assert b"canary" not in (job.folder / "state.db").read_bytes()
 
 
+def test_what_was_cleared_under_another_spelling_of_the_attribute_is_known_too(tmp_path: Path) -> None:
+    job = Job(tmp_path, 2)
+    job.configure(limits={"agents_drop": "100%", "matched_drop": "100%"})
+    job.run("apply")
+    before = job.read("people.ldif")
+    job.write("mapping.yaml", CLEARING.replace("employeeNumber:", "EMPLOYEENUMBER:"))
+    job.agents(EVERYBODY[:1])
+    job.run("apply")
+    job.write("people.ldif", before)
+    assert f"EMPLOYEENUMBER, SIPIdentitySIPURI, {PASSWORD}: cleared on" in re.sub(r"\s+", " ", job.run("plan"))
+
+
 def test_values_that_somebody_else_has_put_there_since_are_not_named(job: Job) -> None:
     restore(job)
     job.write("people.ldif", job.read("people.ldif").replace("cecAccountCode: user5\n", "cecAccountCode: theirs\n"))
