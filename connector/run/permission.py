@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from connector.errors import OnHoldError, OtherJobError, RefusedError
 from connector.model import ON_HOLD, JobIdentity, Plan
@@ -47,13 +49,22 @@ def identity_of(context: Context) -> JobIdentity:
 def differences(before: JobIdentity, now: JobIdentity) -> list[str]:
     """What makes these two jobs of one name two jobs. A base that is added, or widened, makes none."""
     found = []
-    if before.tenant not in ("", now.tenant):
+    if before.tenant and _address(before.tenant) != _address(now.tenant):
         found.append("another tenant")
     if before.directory not in ("", now.directory):
         found.append("another directory")
     elif any(not covers(base, *map(rdns, now.bases or ("",))) for base in _bases(before)):
         found.append("another base")
     return found
+
+
+def _address(tenant: str) -> str:
+    """A tenant as it is compared: of a URL neither the case of the host nor the default port counts (RFC 3986 §6.2)."""
+    parts = urlsplit(tenant)
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    if default is None:
+        return tenant
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or default}"
 
 
 def _bases(job: JobIdentity) -> tuple[str, ...]:
@@ -81,7 +92,8 @@ def same_job(context: Context) -> None:
             f"users who would lose values that the job wrote, unless an agent here claims them: {users:,}",
         )
         fault = OtherJobError("\n".join(lines), where=context.file)
-        fault.add_note(shlex.join(["cec-connector", "state", "rename", before.file or context.file, "NEW"]))
+        earlier = before.file if Path(before.file).stem == context.job and Path(before.file).is_file() else context.file
+        fault.add_note(shlex.join(["cec-connector", "state", "rename", earlier, "NEW"]))
         fault.add_note(shlex.join(["cec-connector", "state", "move", context.file]))
         raise fault
 

@@ -7,6 +7,7 @@ from typing import Final
 from connector.errors import OnHoldError, UsageError
 from connector.state.database import Database
 from connector.state.sealing import key_name
+from connector.state.secret_attributes import note_secrets
 
 _OF_JOBS: Final = (
     "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
@@ -45,7 +46,7 @@ def rename(database: Database, job: str, new: str, held: tuple[str, str] | None)
 def move(database: Database, job: str, directory: str, new: str) -> None:
     """Give all that is known of a job in a directory to another one, unless something is known of it there.
 
-    Saved plans are of before, and go.
+    Saved plans are of before, and go. What was secret there is secret here too.
     """
     there = database.rows("select 1 from runs where job = ? and directory = ? limit 1", job, new)
     with database.writing() as transaction:
@@ -54,6 +55,8 @@ def move(database: Database, job: str, directory: str, new: str) -> None:
         for table in () if there else _OF_DIRECTORIES:
             statement = f"update {table} set directory = ? where directory = ? and job = ?"  # noqa: S608  # the table is one of `_OF_DIRECTORIES`; values are bound
             transaction.execute(statement, (new, directory, job))
+        secrets = [name for (name,) in database.rows("select attribute from secrets where directory = ?", directory)]
+        note_secrets(transaction, new, secrets)
 
 
 def _known(database: Database, job: str) -> bool:

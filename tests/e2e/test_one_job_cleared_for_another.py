@@ -9,8 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from connector.demo.simulator import Simulator
+from connector.model import JobIdentity
+from connector.run.permission import differences
 from tests.support.jobs import cec_source, configure, job_file, ldif_directory
 from tests.support.ldif_job import MAPPING, agent, person
 from tests.support.program import Ended, program
@@ -202,6 +205,32 @@ def test_a_rotated_app_key_is_the_same_job_and_another_url_is_another(offices: O
         offices.run("apply", "berlin/hr.yaml", env=env)
         configure(berlin, source={"url": other.url})
         offices.refused("apply", "berlin/hr.yaml", env=env)
+
+
+@pytest.mark.parametrize("url", ["https://CEC.example.org", "https://cec.example.org:443"])
+def test_the_same_url_in_another_spelling_is_the_same_tenant(url: str) -> None:
+    before, now = (JobIdentity(each, "d", ()) for each in ("https://cec.example.org", url))
+    assert differences(before, now) == []
+    assert differences(replace(before, tenant="https://cec.example.org:8443"), now) == ["another tenant"]
+
+
+def test_the_way_out_names_a_file_that_is_there(offices: Offices) -> None:
+    (offices.folder / "berlin" / "hr.yaml").unlink()
+    assert "cec-connector state rename paris/hr.yaml NEW\n" in offices.refused("apply", "paris/hr.yaml")
+    offices.run("state", "rename", "paris/hr.yaml", "berlin")
+    offices.run("apply", "paris/hr.yaml")
+    assert offices.written() == {1, 2, 3, 4, 5}
+
+
+def test_what_was_secret_in_a_directory_is_secret_where_it_was_moved(offices: Offices) -> None:
+    (offices.folder / "people.ldif").rename(offices.folder / "staff.ldif")
+    configure(offices.folder / "berlin" / "hr.yaml", directory={"path": "../staff.ldif"})
+    offices.accept("berlin/hr.yaml")
+    mapping = (offices.folder / "mapping.yaml").read_text()
+    shown = mapping.replace('"{sipPwd}", owns: "*", secret: true', '"{workNo}", owns: "*"')
+    (offices.folder / "mapping.yaml").write_text(shown)
+    said = offices.run("plan", "berlin/hr.yaml", code=78).err
+    assert "SIPIdentityPassword is secret: this job, or another one of its state, wrote secrets into it" in said
 
 
 @pytest.mark.parametrize("noted", ["the source", "nothing"])
