@@ -74,7 +74,7 @@ GROUPS: Final = {
                 "explained", "explained_users", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
                 "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "whole_identities",
                 "find_is_scan", "law_4", "laws_near", "disabled", "untold_secrets",
-                "undo_holds", "change_kinds", "parts_of_a_tenant", "comparison", "snapshots",
+                "undo_holds", "change_kinds", "parts_of_a_tenant", "comparison",
             )),
             *_SCENARIOS, "tests/e2e/test_change_kinds.py", "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
             "tests/property/test_laws_explain.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -27,19 +27,6 @@ from connector.state.history import LAST
 @click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
 @click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
 @click.option("--since", metavar="last|RUN|FILE", help="Mark changes and problems that are new since that plan.")
-@click.option(
-    "--snapshot",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write all that this plan is made from to a new folder: personal data, but no secrets.",
-)
-@click.option(
-    "--from",
-    "drawn",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Draw the plan of a snapshot again; ask no server and no state.",
-)
 @json_option
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
@@ -51,8 +38,6 @@ def command(
     save: Path | None,
     *,
     since: str | None,
-    snapshot: Path | None,
-    drawn: Path | None,
     whole: bool,
     as_json: bool,
     fail_on_changes: bool,
@@ -60,20 +45,12 @@ def command(
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     if since is not None and only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
-    if drawn is not None:
-        _alone({"--only": only, "--save": save, "--since": since, "--snapshot": snapshot})
     earlier = _earlier(job, since)
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save, whole=whole, as_json=as_json)
-    if drawn is not None:
-        from connector.cli.snapshots import drawn_from
-
-        return exit_code(drawn_from(drawn, job, show, log_level), fail_on_changes=fail_on_changes)
-    if snapshot is not None:
-        from connector.cli.snapshots import recorded
     everybody = whole or as_json or bool(reports or save)
     observer = partial(observers, level=log_level, kind="plan")
-    with recorded(job, observer, snapshot) if snapshot else plan_context(job, observer, everybody=everybody) as context:
+    with plan_context(job, observer, everybody=everybody) as context:
         show.keep_off(context.files)
         found = earlier(context)
         before = None if found is None else lambda: found
@@ -81,12 +58,6 @@ def command(
         code = exit_code(run, fail_on_changes=fail_on_changes)
         context.observer.finished(run.plan, code)
     return code
-
-
-def _alone(others: Mapping[str, object]) -> None:
-    """Raises UsageError for an option beside `--from`: a snapshot is drawn as it was."""
-    for name in [name for name, value in others.items() if value]:
-        raise UsageError(f"`--from` draws the plan of a snapshot, as it was then. Leave out `{name}`")
 
 
 def _earlier(job: Path, since: str | None) -> Callable[[PlanContext], Drawn | None]:

@@ -55,7 +55,7 @@ class Planner:
         self.pins = pins
         self.exclude = exclude.remembering(brief.memory.excluded())
         spellings = Spellings(brief.memory, brief.fingerprint)
-        self.differ = Differ(tenant, brief.mapping, brief.description, brief.on_secret, spellings)
+        self.differ = Differ(tenant, brief.mapping, brief.description, spellings)
         self.naming = Naming(brief.description)
         self.roster = Roster(tenant, brief.mapping, pins, brief.description)
         self.claims = Claims(self.roster, self.differ)

@@ -27,7 +27,6 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.checks.limits import Limits
-from connector.reconcile.diff.secret_answers import OnSecret, at_once
 from connector.reconcile.mapping import Mapping
 
 NAMES_SECONDS: Final = 5
@@ -51,7 +50,6 @@ class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
 
     `now`: when planning began. `about`: what it is made from, for the reader of the plan.
-    `on_secret`: gets the answers that depend on secrets.
     """
 
     mapping: Mapping
@@ -64,7 +62,6 @@ class Brief(Struct, frozen=True, kw_only=True):
     now: Moment
     about: tuple[tuple[str, str], ...] = ()
     show: Show = Show()
-    on_secret: OnSecret = at_once
 
 
 class Query(Struct, Generic[Answer], frozen=True):

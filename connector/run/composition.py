@@ -27,7 +27,7 @@ from connector.run.context import ApplyContext, ApplyUndoContext, Common, PlanCo
 from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of, state_to_look_at
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.attribute_names import shows_secret, without_core
-from connector.settings.textfile import is_elsewhere, noted
+from connector.settings.textfile import noted
 from connector.sources.port import Source
 from connector.state.attempts import Attempt
 from connector.state.sealing import Sealer
@@ -47,15 +47,11 @@ class Begun(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """A job whose files are in order, what they say, and the text of each."""
+    """A job whose files are in order, its mapping, and the text of each file."""
 
     job: jobs.LoadedJob
     texts: dict[Path, str]
     mapping: Mapping
-    limits: Limits
-    show: Show
-    pins: tuple[Pin, ...]
-    exclude: ExcludeList
 
 
 MakeObserver = Callable[[Begun], Observer]
@@ -166,10 +162,12 @@ def accept(path: Path) -> Accepted:
         job = jobs.load(path)
         set_apart(job)
         mapping = mappings.load(job.job.mapping, path)
-        limits, show = _limits(job, mapping), _shown(job, mapping)
-        pins, exclude = _pins(job.job), _exclude_list(job.job)
+        _limits(job, mapping)
+        _shown(job, mapping)
+        _pins(job.job)
+        _exclude_list(job.job)
         approvers_of(job)
-    return Accepted(job, texts, mapping, limits, show, pins, exclude)
+    return Accepted(job, texts, mapping)
 
 
 @contextmanager
@@ -306,7 +304,7 @@ def _exclude_list(settings: jobs.Job) -> ExcludeList:
 def approvers_of(job: jobs.LoadedJob) -> Approvers | None:
     """Who has to approve. Imported only where a job says so: cryptography is a tenth of a start. Raises FileError."""
     settings = job.job.approvers
-    if settings is None or is_elsewhere():
+    if settings is None:
         return None
     from connector.settings.approver_files import load
 

@@ -24,7 +24,6 @@ from connector.state.store import Store
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
-    from connector.run.snapshot.recorder import Recorder
 
 
 class Common(Struct, frozen=True, kw_only=True):
@@ -107,12 +106,11 @@ class Context(Common, frozen=True, kw_only=True):
 class PlanContext(Context, frozen=True, kw_only=True):
     """What a dry run has at hand; nothing in it can write to the directory.
 
-    `recorder` takes a snapshot of the plan. `remembers`: the size of the directory is kept for the next plan.
+    `remembers`: the size of the directory is kept for the next plan.
     """
 
     source: Source
     pins: tuple[Pin, ...]
-    recorder: Recorder | None = None
     remembers: bool = True
 
 

@@ -14,7 +14,7 @@ from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
 from connector.reports.wording import nobody_matches
 from connector.run.context import PlanContext
-from connector.run.lookup import Lookup, run
+from connector.run.lookup import Lookup
 from connector.run.permission import held_back, undone
 
 
@@ -42,11 +42,8 @@ def make_plan(
     directory = Lookup(
         context.reader, context.read, context.observer, memory.users(), beyond=context.beyond, names=context.names
     )
-    recorder = context.recorder
-    brief = recorder.begins(tenant, brief, only) if recorder else brief
     planner = Planner(brief, tenant, context.pins, context.exclude)
-    planning = planner.plan(named, untold, whole=whole)
-    planned = run(planning, recorder.answering(directory.answer)) if recorder else directory.run(planning)
+    planned = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users() and context.remembers:
         memory.note_users(directory.at_least)
     plan = with_noticed(context.reader, planned.plan)
@@ -56,8 +53,6 @@ def make_plan(
     if _has_no_match(plan.summary):
         nobody = nobody_matches(dict(plan.about), empty=_is_empty(context.reader))
         plan = replace(plan, about=(*plan.about, (NOBODY, nobody)))
-    if recorder is not None:
-        recorder.ends(plan)
     return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
 
 

@@ -24,7 +24,7 @@ from connector import __version__
 from connector.reconcile.diff.templates import Template
 from connector.regex import regex
 from connector.settings.document import Document
-from connector.settings.textfile import Looks, is_elsewhere, is_given, looks, read_text
+from connector.settings.textfile import Looks, is_given, looks, read_text
 
 T = TypeVar("T", bound=Struct)
 MOST: Final = 1000
@@ -50,7 +50,7 @@ class Entry(Struct, frozen=True):
 def load(path: Path, kind: type[T], shaped: Callable[[Document], T]) -> T:
     """What a file comes to by `shaped`, of which it is the kind. Raises FileError, as that does."""
     text = read_text(path)
-    entry = None if is_given() or is_elsewhere() or _NEVER.search(text) else _place(path, kind)
+    entry = None if is_given() or _NEVER.search(text) else _place(path, kind)
     if entry is None:
         return shaped(_parsed(text, path))
     key = key_of(text, path)

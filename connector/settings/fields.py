@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from connector.settings.markers import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from connector.settings.shape import Choice, Strict, matching, misfit
-from connector.settings.textfile import is_elsewhere, why_no_file
+from connector.settings.textfile import why_no_file
 
 CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105  # a message
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -38,7 +38,7 @@ def _resolved(value: object, info: ValidationInfo) -> Path:
 
 
 def _there(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is not None and not is_elsewhere() and (fault := why_no_file(path)):
+    if folder_of(info) is not None and (fault := why_no_file(path)):
         raise misfit(fault)
     return path
 

@@ -22,7 +22,6 @@ NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
 _given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
 _looked: ContextVar[Looks | None] = ContextVar("looked", default=None)
-_elsewhere: ContextVar[bool] = ContextVar("elsewhere", default=False)
 
 
 class Looks(Struct, frozen=True):
@@ -93,16 +92,6 @@ def is_given() -> bool:
 def looks() -> AbstractContextManager[Looks]:
     """Every file that is looked for meanwhile, and is there."""
     return _meanwhile(_looked, Looks())
-
-
-def elsewhere() -> AbstractContextManager[object]:
-    """Meanwhile files that a job only names need not be there: it came from another machine, and is not run."""
-    return _meanwhile(_elsewhere, True)
-
-
-def is_elsewhere() -> bool:
-    """Whether files that a job only names need not be there."""
-    return _elsewhere.get()
 
 
 @contextmanager

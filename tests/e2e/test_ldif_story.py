@@ -22,7 +22,7 @@ from tests.support.program import program
 NEEDLESS = {
     "asyncio", "csv", "difflib", "http", "httpx", "logging", "psycopg", "pydantic", "rich", "ruamel.yaml",
     "socket", "ssl", "structlog", "traceback",
-    "connector.apply.engine", "connector.cli.snapshots", "connector.reconcile.undoing",
+    "connector.apply.engine", "connector.reconcile.undoing",
     "connector.settings.approvers", "connector.settings.ldap", "connector.settings.operations",
     "connector.settings.scim",
 }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +104,6 @@ def test_a_tenant_that_masks_for_once_changes_nothing_and_goes_on(tmp_path: Path
     job.run("apply")
     masking(job, *(f"canary-{number}" for number in EVERYBODY))
     assert job.plan()["changes"] == []
-
-
-def test_a_snapshot_of_a_masking_tenant_is_planned_from_as_well(tmp_path: Path) -> None:
-    job = Job(tmp_path, users=USERS)
-    masking(job, *[MASK] * USERS)
-    document = job.plan("--snapshot", "snapshot")
-    job.run("plan", "--from", "snapshot", "--report", "again.json")
-    assert json.loads(job.read("again.json"))["digest"] == document["digest"]
 
 
 def test_on_scim_a_mask_is_no_password_either(tmp_path: Path) -> None:

@@ -62,7 +62,6 @@ def refused(job: Job, command: str = "plan", *options: str, name: str = "title")
 def test_a_mapping_that_no_longer_calls_it_secret_shows_nothing_in_any_output(job: Job) -> None:
     job.write("mapping.yaml", IN_CLEAR)
     refused(job, "plan", "--all", "--save", "plan.json", *EVERY_REPORT)
-    refused(job, "plan", "--snapshot", "snapshot")
     refused(job, "explain", "account:user1")
     refused(job, "explain", f"user:uid=user1,{PEOPLE}")
     refused(job, "apply", *EVERY_REPORT)

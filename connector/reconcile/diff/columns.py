@@ -25,7 +25,6 @@ from connector.model import (
 from connector.reconcile import dn, equality
 from connector.reconcile.diff import addresses, patterns
 from connector.reconcile.diff.conversion import UnfitError, defined, fitting, named
-from connector.reconcile.diff.secret_answers import IN_STEP, Verdict
 from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.templates import SECRET_FIELDS, Template
 from connector.reconcile.diff.together import staying
@@ -69,6 +68,28 @@ class Wanted(Struct, frozen=True):
             rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant, fitting(info), owned, plain
         )  # fmt: skip
 
+
+class Verdict(Struct, frozen=True):
+    """What becomes of one attribute of a user: in step, a `change`, or `unfit`, why it cannot hold the value.
+
+    `lacks`: a field of a template is absent, so that there is no new value. `unknown`: the source does not tell it.
+    """
+
+    change: AttributeChange | None = None
+    unfit: str = ""
+    lacks: bool = False
+    unknown: bool = False
+
+    @property
+    def changes(self) -> tuple[AttributeChange, ...]:
+        return (self.change,) if self.change else ()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return (self.unfit,) if self.unfit else ()
+
+
+IN_STEP: Final = Verdict()
 
 Column = tuple[str, Render, Wanted]
 """An attribute by name, what its templates make of an agent, and what is wanted there."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import and_, eq
 from typing import Final
 
@@ -37,10 +37,9 @@ from connector.reconcile.diff.columns import (
 )
 from connector.reconcile.diff.conversion import UnfitError
 from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.secret_answers import OnSecret, Verdict, at_once
 from connector.reconcile.diff.spellings import Spellings
 from connector.reconcile.diff.templates import SECRET_FIELDS
-from connector.reconcile.diff.together import Kept, Together
+from connector.reconcile.diff.together import Together
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.stale.stale_users import CHANGED, Unclaimed
 
@@ -65,10 +64,8 @@ class Differ:
         tenant: Tenant,
         mapping: Mapping,
         description: Description,
-        on_secret: OnSecret = at_once,
         spellings: Spellings | None = None,
     ) -> None:
-        self._on_secret = on_secret
         self._spellings = spellings
         self._secrets = any(rule.secret for rule in mapping.attributes)
         self._mapping = mapping
@@ -156,8 +153,7 @@ class Differ:
         lacking = self._lacking
         for name, render, wanted in columns:
             if wanted.rule.secret:
-                work = partial(judged, wanted, render, agent, user, self._spellings)
-                verdict = self._on_secret(("change", user.id, name), work, Verdict)
+                verdict = judged(wanted, render, agent, user, self._spellings)
                 lacking = lacking or verdict.lacks
                 unfit.extend((name, why) for why in verdict.faults)
                 unknown += [self._unknown[name]] if verdict.unknown else []
@@ -184,8 +180,7 @@ class Differ:
         draft = self._drafted(agent, user, rule, planned, unfit)
         draft.held += tuple(unknown)
         if lacking:
-            kept = partial(self._together.kept, agent, user, planned)
-            draft.keeps = self._on_secret(("kept", user.id), kept, tuple[Kept, ...]) if self._secrets else kept()
+            draft.keeps = self._together.kept(agent, user, planned)
         return draft
 
     def _drafted(
@@ -214,16 +209,9 @@ class Differ:
             differing = {*[each.name for each in draft.planned if each.seen], *[each.attribute for each in draft.held]}
         if differing.issuperset(self.attributes):
             return False
-        columns = [column for column in self._columns if self._makes(column, agent)]
-        wanted = {name: each.rule.secret for name, _, each in columns}
+        wanted = {name: each.rule.secret for name, render, each in self._columns if makes_any(render, agent)}
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
-
-    def _makes(self, column: Column, agent: Agent) -> bool:
-        name, render, wanted = column
-        if not wanted.rule.secret:
-            return makes_any(render, agent)
-        return self._on_secret(("made", str(agent.work_no), name), partial(makes_any, render, agent), bool)
 
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more.
@@ -233,22 +221,17 @@ class Differ:
         draft = Draft(user.ref, None, None, (), disabled=user.disabled, inactive=user.inactive or user.disabled)
         planned: list[AttributeChange] = []
         for each in self._wanted:
-            verdict = self._clearing(each, user, found, fingerprint)
+            verdict = cleared(each, user, found, fingerprint)
             planned.extend(verdict.changes)
             draft.held += tuple(draft.problem("stale", why, each.rule.name) for why in verdict.faults)
         draft.planned = tuple(planned)
         return self._checked(draft, user)
 
-    def _clearing(self, each: Wanted, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Verdict:
-        work = partial(cleared, each, user, found, fingerprint)
-        about = ("clear", user.id, each.rule.name)
-        return self._on_secret(about, work, Verdict) if each.rule.secret else work()
-
     def theirs(self, found: Unclaimed, fingerprint: Fingerprint) -> frozenset[str]:
         """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
         if found.now is None:
             return frozenset()
-        verdicts = {each.rule.name: self._clearing(each, found.now, found, fingerprint) for each in self._wanted}
+        verdicts = {each.rule.name: cleared(each, found.now, found, fingerprint) for each in self._wanted}
         return frozenset(name.lower() for name, each in verdicts.items() if CHANGED in each.faults and not each.changes)
 
     def _checked(self, draft: Draft, user: User) -> Draft:
@@ -261,12 +244,7 @@ class Differ:
         return draft
 
     def adopted(self, user: User) -> frozenset[str]:
-        return frozenset(each.rule.name for each in self._wanted if each.rule.adopt and self._holds_ours(each, user))
-
-    def _holds_ours(self, wanted: Wanted, user: User) -> bool:
-        work = partial(holds_ours, wanted, user)
-        about = ("adopted", user.id, wanted.rule.name)
-        return self._on_secret(about, work, bool) if wanted.rule.secret else work()
+        return frozenset(each.rule.name for each in self._wanted if each.rule.adopt and holds_ours(each, user))
 
     def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
         """These object classes in lower case, as they are spelt and by their names; servers store numbers too."""
