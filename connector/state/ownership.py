@@ -78,7 +78,7 @@ class Ownership:
 
     def with_former(self, job: str) -> Iterator[Row]:
         """Rows with an attribute that has former values; the last field of its JSON is an object that is not empty."""
-        return self._found(f"{_ROWS} and job = ? and attributes like '%,{{\"%'", job)
+        return self._found(f"{_ROWS} and job = ? and attributes like ?", job, '%,{"%')
 
     def of(self, users: Sequence[str]) -> Iterator[Row]:
         """What any job wrote last to these users, by id."""
