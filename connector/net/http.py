@@ -1,85 +1,142 @@
-"""One HTTP exchange at a time with one server: time-outs, bounds, and faults in our words.
+"""One HTTP exchange at a time with one server, by httpx: limits of time and size, and faults in our words.
 
 - Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
   .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
 - Redirects are not followed: they would take the token to another address.
-- h11 speaks HTTP on connections of our own (`connection.py`). A library for all of it takes a fifth of a start.
 - `timeout` bounds every wait for a connection or for more octets; ten times that, or `in_all`, an exchange as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Self
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Final, Self
 from urllib.parse import urljoin, urlsplit
 
+import httpx
 from msgspec import Struct
 
 from connector import __version__
-from connector.errors import (
-    ConnectorError,
-    IncompleteRead,
-    MalformedError,
-    SourceTruncatedError,
-    TruncatedError,
-    UnreachableError,
-)
-from connector.net import counters
-from connector.net.connection import Connection, Url
-from connector.net.deadlines import TIMEOUTS, Bound, Line
-from connector.net.http_errors import FAULTS, translated
-from connector.net.inflate import CutError, GarbledError, TooLongError, inflated
-from connector.net.proxies import proxy_of
-
-if TYPE_CHECKING:
-    import ssl
+from connector.errors import IncompleteRead, MalformedError, SourceTruncatedError, TruncatedError
+from connector.net import counters, tls
+from connector.net.http_errors import describe_fault, describe_proxy_fault
+from connector.net.proxy import proxy_for
+from connector.net.time_limit import TIMEOUTS, TimeLimit
 
 ERROR_OCTETS: Final = 1 << 16
 """How much is read of an answer that is an error anyway."""
+IDLE_SECONDS: Final = 1.0
+"""How long a connection is kept unused: less than servers keep it, so that it is not cut under a request."""
 
 
 class Answer(Struct, frozen=True):
-    """An HTTP answer, read to its end; names of headers are in small letters, `where` is the address that was asked."""
+    """An HTTP answer, read to its end."""
 
     status: int
     headers: Mapping[str, str]
+    """By names in small letters."""
     body: bytes
     where: str
+    """The address that was asked."""
 
     def __repr__(self) -> str:
         return f"<answer {self.status} of {self.where}>"  # the body may hold passwords
 
 
+class Limits(Struct, frozen=True):
+    """What an exchange may take."""
+
+    timeout: float
+    """Seconds of a single wait."""
+    max_bytes: int
+    """Octets of a body, after decompression."""
+    place: str
+    """The part of the job whose `timeout` and `max_bytes` these are ("source"), for messages."""
+    in_all: float | None = None
+    """Seconds of a whole exchange, where no job sets them; None: ten timeouts."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a whole exchange."""
+        return self.in_all or TIMEOUTS * self.timeout
+
+
+class _Route:
+    """The way to one server, and what was seen of the last exchange on it."""
+
+    def __init__(self, origin: str, trusted: ssl.SSLContext, limits: Limits) -> None:
+        self.proxy = proxy_for(origin)
+        self.limit = TimeLimit(limits.seconds)
+        self.request_was_sent = False
+        self._in_tunnel = False
+        self._client = httpx.Client(
+            auth=lambda request: request,
+            verify=trusted,
+            proxy=_configure_proxy(self.proxy) if self.proxy else None,
+            timeout=limits.timeout,
+            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
+            trust_env=False,
+        )
+        # httpx has no setting for this, and under a policy that allows none it still looks for some in every answer
+        self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
+
+    def build(self, method: str, where: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
+        """A request. Raises httpx.InvalidURL or ValueError where the address or a header is none."""
+        body = content if content or method in ("POST", "PUT", "PATCH") else None
+        traced = {"trace": self._note_event}
+        return self._client.build_request(
+            method, where, headers=_encode_headers(headers), content=body, extensions=traced
+        )
+
+    @contextmanager
+    def send(self, request: httpx.Request) -> Iterator[httpx.Response]:
+        """Send a request, and give its answer, whose body is still to be read."""
+        self.request_was_sent = False
+        response = self._client.send(request, stream=True)
+        with closing(response):
+            if response.status_code == 407 and self.proxy and request.url.scheme == "http":
+                self.request_was_sent = False
+                raise httpx.ProxyError("407")  # the proxy's own (RFC 9110 §15.5.8)
+            yield response
+
+    def _note_event(self, event: str, info: Mapping[str, Any]) -> None:
+        """What httpcore tells of an exchange (https://www.encode.io/httpcore/extensions/#trace)."""
+        if event == "connection.connect_tcp.complete":
+            self._in_tunnel = False
+            self.limit.watch(info["return_value"].get_extra_info("socket"))
+        elif event == "proxy.start_tls.started":
+            self._in_tunnel = True
+        elif event == "http11.send_request_headers.started":
+            self.request_was_sent = info["request"].method != b"CONNECT"
+
+    def describe(self, fault: Exception, where: str, timeout: float) -> IncompleteRead:
+        """The error in our words: the proxy's, where it came before the server was reached."""
+        if self.proxy and not (self.request_was_sent or self._in_tunnel):
+            return describe_proxy_fault(fault, where, timeout)
+        return describe_fault(fault, where, timeout, sent=self.request_was_sent)
+
+    def close(self) -> None:
+        self._client.close()
+        self.limit.close()
+
+
 class Channel:
     """Requests to one server, one after the other; a context manager.
 
-    `max_bytes`: octets that a body may have; `place`: the part of the job ("source") whose `max_bytes` and `timeout`
-    (seconds) these are, for messages; with `in_all` (seconds) no job sets them. `headers` go with every request.
-    Without `context` the system's authorities are trusted; they are loaded when TLS is first spoken, since that takes
-    as long as a dozen requests.
+    Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError, TruncatedError.
     """
 
     def __init__(
-        self,
-        context: ssl.SSLContext | None,
-        headers: Mapping[str, str],
-        *,
-        timeout: float,
-        max_bytes: int,
-        place: str,
-        clock: Callable[[], float],
-        in_all: float | None = None,
+        self, trusted: ssl.SSLContext, headers: Mapping[str, str], limits: Limits, *, keeps_connections: bool = False
     ) -> None:
-        self._max_bytes = max_bytes
-        self._timeout = timeout
-        self._in_all = in_all
-        self._allowed = in_all or TIMEOUTS * timeout
-        self._place = place
-        self._clock = clock
-        self._lines: dict[str, Line] = {}
-        self._context = context
-        self._headers = {"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json", **headers}
-        self._connections: dict[str, Connection] = {}
+        """Send `headers` with every request. Without `keeps_connections` each request has a connection of its own."""
+        self._trusted = trusted
+        self._limits = limits
+        self._routes: dict[str, _Route] = {}
+        closing = {} if keeps_connections else {"Connection": "close"}
+        ours = {"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._headers = {**ours, **headers, **closing}
 
     def __enter__(self) -> Self:
         return self
@@ -88,102 +145,79 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
-        for line in self._lines.values():
-            line.close()
+        """Close all connections."""
+        for route in self._routes.values():
+            route.close()
 
     def exchange(
         self, method: str, where: str, headers: Mapping[str, str], *, content: bytes = b"", bound: int | None = None
     ) -> Answer:
-        """The answer to one request, of any status. `bound`: octets that a token's body may have, if not `max_bytes`.
+        """The answer to one request, of any status. `bound`: octets that a token may have, in place of `max_bytes`."""
+        counters.asked(self._limits.place)
+        route = self._route(where)
+        fault: IncompleteRead
+        with route.limit:
+            try:
+                request = route.build(method, where, {**self._headers, **headers}, content)
+                with route.send(request) as response:
+                    body = self._read_body(response, where, bound)
+                answer = Answer(response.status_code, _decode_headers(response.headers.raw), body, where)
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                fault = route.describe(error, where, self._limits.timeout)
+            except IncompleteRead as found:
+                fault = found
+            else:
+                if not route.limit.has_passed:  # a body without a length would end with the connection, as if whole
+                    if answer.status >= 400:
+                        counters.failed(self._limits.place)
+                    return answer
+            if route.limit.has_passed:
+                fault = self._too_slow(where)
+        counters.failed(self._limits.place)
+        raise fault  # outside, for httpx's error holds the request, and with it the token
 
-        Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError, TruncatedError.
-        """
-        fault: ConnectorError = self._late(where)
-        counters.asked(self._place)
+    def _route(self, where: str) -> _Route:
         origin = "/".join(where.split("/", 3)[:3])
-        exchanging = Bound(self._lines.setdefault(origin, Line()), self._allowed)
-        start = self._clock()
-        body = content if content or method in ("POST", "PUT", "PATCH") else None
-        sent = False
-        try:
-            url, host = _url(where)
-            said = _encoded({"Host": host, **self._headers, **headers, "Accept-Encoding": "gzip"})
-            with exchanging, self._connection(origin, url, exchanging) as connection:
-                sent = True
-                answer = connection.ask(method, host, url.target, said, body)
-                decoded = _decoded(answer.headers.raw_items())
-                chunks = self._in_time(connection.body(), where, start)
-                octets = self._body(answer.status_code, decoded, chunks, where, bound)
-                if not exchanging.passed:  # a body without a length would end with the connection, as if it were whole
-                    if answer.status_code >= 400:
-                        counters.failed(self._place)
-                    return Answer(answer.status_code, decoded, octets, where)
-        except FAULTS as error:
-            fault = fault if exchanging.passed else translated(error, where, self._timeout, sent=sent)
-        except IncompleteRead as found:
-            fault = fault if exchanging.passed else found
-        counters.failed(self._place)
-        raise fault  # outside, for the library's error may hold the request, and with it the token
+        if origin not in self._routes:
+            try:
+                self._routes[origin] = _Route(origin, self._trusted, self._limits)
+            except ValueError:
+                raise MalformedError("this address is invalid for HTTP", where=where) from None
+        return self._routes[origin]
 
-    def _connection(self, origin: str, url: Url, exchanging: Bound) -> Connection:
-        """The connection to that server, if it is still good, else a new one."""
-        known = self._connections.get(origin)
-        if known is not None and known.ready:
-            return known
-        if known is not None:
-            known.close()
-        proxy = proxy_of(origin)
-        made = self._connections[origin] = Connection(url, proxy, self._tls, self._timeout, exchanging.hold)
-        return made
-
-    def _tls(self) -> ssl.SSLContext:
-        from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, four tenths of an empty Python's start: a connection in clear needs none
-
-        self._context = self._context or tls.context(None)
-        self._context.set_alpn_protocols(["http/1.1"])
-        return self._context
-
-    def _truncated(self, what: str, where: str) -> TruncatedError:
-        return (SourceTruncatedError if self._place == "source" else TruncatedError)(what, where=where)
-
-    def _late(self, where: str) -> TruncatedError:
-        setting = "" if self._in_all else f" ({TIMEOUTS} times {self._place}.timeout)"
-        return self._truncated(f"the answer did not end within {self._allowed:g} s{setting}", where)
-
-    def _body(
-        self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes], where: str, bound: int | None
-    ) -> bytes:
-        fine = 200 <= status < 300
-        most = bound or self._max_bytes
+    def _read_body(self, response: httpx.Response, where: str, bound: int | None) -> bytes:
+        """The body, decompressed. Of an answer that is an error, no more than tells why."""
+        is_fine = response.is_success
+        most = (bound or self._limits.max_bytes) if is_fine else ERROR_OCTETS
         pieces: list[bytes] = []
-        encoding = headers.get("content-encoding", "")
+        size = 0
         try:
-            pieces.extend(inflated(chunks, encoding, most if fine else ERROR_OCTETS))
-        except CutError:
-            raise UnreachableError(
-                "the connection was cut within the compressed answer", where=where, sent=True
-            ) from None
-        except TooLongError:
-            if not fine:
-                return b"".join(pieces)
-            if bound is not None:  # no setting allows more
-                what = f"the answer is longer than {bound} octets, so it is no token"
-                raise MalformedError(what, where=where) from None
-            setting = "" if self._in_all else f" ({self._place}.max_bytes)"
-            raise self._truncated(f"the answer is longer than {most} octets{setting}", where) from None
-        except GarbledError as error:
-            if fine:
-                raise MalformedError(f"the answer is {error}", where=where) from None
+            for piece in response.iter_bytes():
+                size += len(piece)
+                if size > most:
+                    break
+                pieces.append(piece)
+        except httpx.DecodingError:
+            if is_fine:
+                raise
             return b""
+        if size > most and is_fine:
+            raise self._too_long(most, where, is_token=bound is not None)
         return b"".join(pieces)
 
-    def _in_time(self, chunks: Iterator[bytes], where: str, start: float) -> Iterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-            if self._clock() - start > self._allowed:
-                raise self._late(where)
+    def _too_long(self, most: int, where: str, *, is_token: bool) -> IncompleteRead:
+        if is_token:  # no setting allows more
+            return MalformedError(f"the answer is longer than {most} octets, so it is no token", where=where)
+        setting = "" if self._limits.in_all else f" ({self._limits.place}.max_bytes)"
+        return self._truncated(f"the answer is longer than {most} octets{setting}", where)
+
+    def _too_slow(self, where: str) -> TruncatedError:
+        setting = "" if self._limits.in_all else f" ({TIMEOUTS} times {self._limits.place}.timeout)"
+        return self._truncated(f"the answer did not end within {self._limits.seconds:g} s{setting}", where)
+
+    def _truncated(self, what: str, where: str) -> TruncatedError:
+        kind = SourceTruncatedError if self._limits.place == "source" else TruncatedError
+        return kind(what, where=where)
 
 
 def host_of_redirect(answer: Answer) -> str:
@@ -193,30 +227,26 @@ def host_of_redirect(answer: Answer) -> str:
     try:
         target = urlsplit(urljoin(answer.where, answer.headers["location"]))
     except ValueError:
-        return "an address that is none"
+        return "an invalid address"
     return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
 
 
-def _url(where: str) -> tuple[Url, str]:
-    """The address, and the Host that it has (RFC 9110 §7.2). Raises ValueError."""
-    parts = urlsplit(where.encode("ascii").decode())
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("not HTTP")
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    host = parts.netloc.rpartition("@")[2].lower().removesuffix({"http": ":80", "https": ":443"}[parts.scheme])
-    return Url(parts.scheme, (parts.hostname or "").encode(), parts.port, target.encode()), host
+def _configure_proxy(address: str) -> httpx.Proxy:
+    """What httpx is to know of a proxy. Of one that speaks TLS, the system's authorities are trusted."""
+    return httpx.Proxy(address, ssl_context=tls.context(None) if address.startswith("https:") else None)
 
 
-def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Of names that differ in case alone the last."""
+def _encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Octets as they are sent; of names that differ in case alone the last."""
     last = {name.lower(): (name, value) for name, value in headers.items()}
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in last.values()]
 
 
-def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
+def _decode_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
     """What is said several times is a list (RFC 9110 §5.3). Octets stay what they are, as an ETag is sent back."""
     joined: dict[str, str] = {}
     for name, value in headers:
-        known = joined.get(key := name.decode("latin-1").lower())
-        joined[key] = value.decode("latin-1") if known is None else f"{known}, {value.decode('latin-1')}"
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
     return joined

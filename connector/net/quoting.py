@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Collection, Iterator
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -85,8 +86,6 @@ def looks_like(body: bytes) -> str:
 
 def phrase(status: int) -> str:
     """A status with its name, such as `404 Not Found` (RFC 9110 §15)."""
-    from http import HTTPStatus  # noqa: PLC0415  # only for an answer that is no 200; plans of files load no `http`
-
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 LONGEST: Final = 30.0
@@ -39,8 +40,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  # a fiftieth of a start; few servers say a date
-
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,18 +13,17 @@ import msgspec
 
 from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Secret, text_of
+from connector.net import tls
+from connector.net.http import Answer, Channel, Limits
+from connector.net.quoting import phrase
 from connector.settings import secrets
 from connector.settings.fields import AppRole, Place, SecretRef, VaultRef
 from connector.settings.shape import Strict, parts
 
 if TYPE_CHECKING:
-    from connector.net.http import Answer, Channel
     from connector.settings.job import LoadedJob
 
-SECONDS: Final = 10.0
-IN_ALL: Final = 15.0
-"""Seconds that one wait for Vault, and that a whole request may take."""
-LARGEST: Final = 1 << 20
+LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 20, place="vault", in_all=15.0)
 READABLE: Final = "other users of this machine can read this secret file"
 WRITABLE: Final = "other users of this machine can write here, and so change who approves plans"
 
@@ -87,16 +85,10 @@ class _Vault:
         self._address = f"{ref.url}/v1/{ref.mount}/data/{ref.path}"
 
     def read(self) -> Secret:
-        from connector.net import tls  # noqa: PLC0415  # loads ssl: only jobs with a secret in Vault need it
-        from connector.net.http import Channel  # noqa: PLC0415  # loads ssl and h11: only jobs with a secret in Vault need it
-
         headers = {"X-Vault-Request": "true"}
         if self._ref.namespace is not None:
             headers["X-Vault-Namespace"] = self._ref.namespace
-        with Channel(
-            tls.context(self._ref.ca_file), headers,
-            timeout=SECONDS, max_bytes=LARGEST, place="vault", clock=time.monotonic, in_all=IN_ALL,
-        ) as channel:  # fmt: skip
+        with Channel(tls.context(self._ref.ca_file), headers, LIMITS) as channel:
             token = self._token(channel)
             answer = channel.exchange("GET", self._address, {"X-Vault-Token": token})
             if answer.status == 404:
@@ -130,8 +122,6 @@ class _Vault:
 
     def _answered(self, answer: Answer, *keys: str) -> Mapping[str, Any]:
         """What stands under these keys of an answer of 200; errors in our words, for Vault's could repeat a value."""
-        from connector.net.quoting import phrase  # noqa: PLC0415  # of use only after an answer of Vault's
-
         if answer.status in (401, 403):
             raise DeniedError(f"{self._what}: Vault denied it ({phrase(answer.status)})", where=answer.where)
         if answer.status in (429, 472, 473) or answer.status >= 500:  # 503: it is sealed

@@ -5,22 +5,19 @@ Neither is worth a run: what cannot be handed over is logged.
 
 from __future__ import annotations
 
-import time
 from typing import Final
 from urllib.parse import quote
 
 from connector.errors import ConnectorError, IncompleteRead
 from connector.net import tls
+from connector.net.http import Channel, Limits
 from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
 from connector.planfile import write_out
 from connector.runtime.log import log
 from connector.settings.operations import Metrics as Settings
 
-SECONDS: Final = 10.0
-IN_ALL: Final = 100.0
-"""Seconds that one wait, and that a whole request may take."""
-LARGEST: Final = 16 << 20
+LIMITS: Final = Limits(timeout=10.0, max_bytes=16 << 20, place="metrics", in_all=100.0)
 
 
 def export(settings: Settings, summary: RunSummary) -> None:
@@ -37,15 +34,10 @@ def export(settings: Settings, summary: RunSummary) -> None:
 
 
 def _to_gateway(settings: Settings, summary: RunSummary) -> None:
-    from connector.net.http import Channel  # noqa: PLC0415  # loads ssl and h11: only jobs with a Pushgateway need it
-
     headers = {"Accept": "text/plain", "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     url = str(settings.pushgateway)
     group = f"{url}/metrics/job/cec-connector/cec_job/{quote(summary.job, safe='')}"
-    with Channel(
-        tls.context(settings.ca_file), headers,
-        timeout=SECONDS, max_bytes=LARGEST, place="metrics", clock=time.monotonic, in_all=IN_ALL,
-    ) as gateway:  # fmt: skip
+    with Channel(tls.context(settings.ca_file), headers, LIMITS) as gateway:
         answer = gateway.exchange("GET", f"{url}/metrics", {})
         before = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
         metrics = _metrics(before, summary, only=summary.job)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from connector.errors import DeniedError, IncompleteRead, UnreachableError, UntrustedError
 from connector.model import Secret, text_of
 from connector.net import tls
-from connector.net.deadlines import Bound, Line
+from connector.net.time_limit import TimeLimit
 from connector.observers.notices import Notice
 from connector.settings.operations import Mail
 
@@ -45,15 +45,15 @@ def send(settings: Mail, password: Secret | None, told: Notice) -> None:
 class _Server(smtplib.SMTP):
     """A connection that can be cut. `tls`: what it speaks TLS by from the start, if it does."""
 
-    def __init__(self, line: Line, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        self._line = line
+    def __init__(self, limit: TimeLimit, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._limit = limit
         self._tls = tls
         self._name = host
         super().__init__(host, port, timeout=SECONDS)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # the library's name
         connected = socket.create_connection((host, port), timeout)
-        self._line.hold(connected)
+        self._limit.watch(connected)
         return self._tls.wrap_socket(connected, server_hostname=self._name) if self._tls else connected
 
 
@@ -61,22 +61,21 @@ def _send(settings: Mail, password: Secret | None, message: EmailMessage) -> Non
     parts = urlsplit(settings.server)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     context = tls.context(settings.ca_file)
-    line = Line()
-    bound = Bound(line, IN_ALL)
+    limit = TimeLimit(IN_ALL)
     try:
-        with bound, _Server(line, host, port, context if parts.scheme == "smtps" else None) as server:
+        with limit, _Server(limit, host, port, context if parts.scheme == "smtps" else None) as server:
             if parts.scheme == "smtp" and not settings.allow_plaintext:
                 server.starttls(context=context)
             if settings.user is not None and password is not None:
                 _log_in(server, settings, settings.user, password)
             server.send_message(message)
     except (OSError, smtplib.SMTPException, DeniedError):
-        if bound.passed:
+        if limit.has_passed:
             why = f"the server did not take the mail within {IN_ALL:g} s"
             raise IncompleteRead(why, where=settings.server) from None
         raise
     finally:
-        line.close()
+        limit.close()
 
 
 def _log_in(server: smtplib.SMTP, settings: Mail, user: str, password: Secret) -> None:

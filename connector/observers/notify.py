@@ -16,8 +16,10 @@ from msgspec import Struct
 from connector.errors import ConnectorError, UnreachableError
 from connector.net.retry import seconds_to_wait
 from connector.net.secret_stores import resolve
+from connector.observers.mail import send
 from connector.observers.notices import Notice, notice, occasions
 from connector.observers.run_summary import RunSummary
+from connector.observers.webhook import post
 from connector.runtime.log import log
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Notify
@@ -109,14 +111,10 @@ def _send(job: Notifying, target: Target, told: Notice) -> None:
     settings = job.notify
     assert settings
     if target.way == "webhook":
-        from connector.observers.webhook import post  # noqa: PLC0415  # loads ssl and h11: only who notifies a webhook needs it
-
         assert settings.webhook
         where = job.where("notify", "webhook", "secret")
         post(settings.webhook, resolve(settings.webhook.secret, "the secret of the webhook", where), told)
     else:
-        from connector.observers.mail import send  # noqa: PLC0415  # loads smtplib: only runs that send mail need it
-
         assert settings.mail
         ref, where = settings.mail.password, job.where("notify", "mail", "password")
         send(settings.mail, resolve(ref, "the password of the mail server", where) if ref else None, told)

@@ -13,24 +13,19 @@ import msgspec
 from connector.errors import DeniedError, IncompleteRead, UnreachableError
 from connector.model import Secret
 from connector.net import tls
-from connector.net.http import Channel
+from connector.net.http import Channel, Limits
 from connector.net.quoting import phrase
 from connector.observers.notices import Notice
 from connector.settings.operations import Webhook
 
-SECONDS: Final = 10.0
-IN_ALL: Final = 15.0
-"""Seconds that one wait, and that a whole attempt may take."""
+LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 16, place="notify", in_all=15.0)
 
 
 def post(settings: Webhook, secret: Secret, told: Notice) -> None:
     """One attempt. Raises UnreachableError where another may help, and other kinds of IncompleteRead where not."""
     body = msgspec.json.encode(told.body)
     headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(time.time()), body)
-    with Channel(
-        tls.context(settings.ca_file), headers,
-        timeout=SECONDS, max_bytes=1 << 16, place="notify", clock=time.monotonic, in_all=IN_ALL,
-    ) as receiver:  # fmt: skip
+    with Channel(tls.context(settings.ca_file), headers, LIMITS) as receiver:
         answer = receiver.exchange("POST", settings.url, {}, content=body)
     if answer.status // 100 == 2:
         return

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector.demo.simulator import Simulator
-from connector.observers.export import LARGEST
+from connector.observers.export import LIMITS
 from tests.support.http_server import HttpServer, said
 from tests.support.jobs import cec_source, file, ldap_directory
 from tests.support.ldif_job import Job, agent
@@ -178,11 +178,11 @@ def test_runs_add_up_in_a_pushgateway(job: Job) -> None:
 
 def test_a_gateway_that_says_too_much_is_told_of_by_no_setting(job: Job) -> None:
     """No job has a bound for it."""
-    with HttpServer([said(200, b"#" * (LARGEST + 1))]) as gateway:
+    with HttpServer([said(200, b"#" * (LIMITS.max_bytes + 1))]) as gateway:
         job.configure(metrics={"textfile": None, "pushgateway": gateway.url})
         lines = job.program("plan", "job.yaml").err.splitlines()
     (event,) = [json.loads(line) for line in lines if "handed over" in line]
-    assert event["reason"] == f"{gateway.url}/metrics: the answer is longer than {LARGEST} octets"
+    assert event["reason"] == f"{gateway.url}/metrics: the answer is longer than {LIMITS.max_bytes} octets"
 
 
 def test_a_gateway_that_is_away_costs_no_run(job: Job) -> None:

@@ -26,7 +26,7 @@ from connector.directories.ldap.wire import Wire
 from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, UnreachableError, UntrustedError
 from connector.model import Secret
 from connector.net import counters
-from connector.net.deadlines import TIMEOUTS, Bound, Line
+from connector.net.time_limit import TIMEOUTS, TimeLimit
 from connector.settings.ldap import LdapDirectory
 
 if TYPE_CHECKING:
@@ -146,17 +146,17 @@ def _opened(
 def _bound_in_time(connected: socket.socket, endpoint: Endpoint, client: Client, failed: ExitStack) -> Wire:
     """Secure the connection and bind. Each wait has a bound of its own; here is that of them all."""
     allowed = TIMEOUTS * client.settings.timeout
-    with closing(Line()) as line, Bound(line, allowed) as binding:
-        line.hold(connected)
+    with closing(TimeLimit(allowed)) as limit, limit:
+        limit.watch(connected)
         try:
             if client.settings.start_tls and endpoint.scheme == "ldap":
                 connected = failed.enter_context(_start_tls(connected, endpoint, client))
             wire = _bound(connected, endpoint, client)
         except ConnectorError:
-            if not binding.passed:
+            if not limit.has_passed:
                 raise
         else:
-            if not binding.passed:
+            if not limit.has_passed:
                 return wire
     said = f"the bind did not end within {allowed:g} s ({TIMEOUTS} times directory.timeout)"
     raise UnreachableError(said, where=endpoint.url)

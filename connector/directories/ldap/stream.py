@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from connector.errors import UnreachableError
-from connector.net.deadlines import TIMEOUTS
+from connector.net.time_limit import TIMEOUTS
 
 RECEIVE: Final = 64 << 10
 """Octets asked for at once. Asking for more costs more than it saves: the buffer is allocated for each receive, and

@@ -68,7 +68,6 @@ class HttpTransport:
         """`secret`: what `settings.secret` names. Raises FileError for certificates or a token that are of no use."""
         self._settings = settings
         self._base = settings.url.rstrip("/")
-        self._clock = clock
         self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
         self._proof = text_of(secret) if secret else ""
@@ -160,10 +159,8 @@ class HttpTransport:
             channel = http.Channel(
                 self._tls,
                 {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"},
-                timeout=self._settings.timeout,
-                max_bytes=self._settings.max_bytes,
-                place="directory",
-                clock=self._clock,
+                http.Limits(self._settings.timeout, self._settings.max_bytes, "directory"),
+                keeps_connections=True,
             )
         try:
             answer = channel.exchange(

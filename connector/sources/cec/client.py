@@ -56,12 +56,11 @@ class CecSource:
         self._credentials = msgspec.json.encode({"app_key": key, "app_secret": secret})
         self._hide = [text for text in (key, secret) if text]
         self._passwords = passwords
-        self._clock = clock
         self._sleep = sleep
 
     def read(self) -> Tenant:
         """The tenant, whole. Raises one of the kinds of `IncompleteRead`."""
-        with Exchange(self._settings, hide=self._hide, clock=self._clock, sleep=self._sleep) as exchange:
+        with Exchange(self._settings, hide=self._hide, sleep=self._sleep) as exchange:
             answer = self._query(exchange)
         return decode(answer.body, answer.where, self._hide, passwords=self._passwords)
 

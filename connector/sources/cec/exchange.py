@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
-from connector.net.http import Answer, Channel, host_of_redirect
+from connector.net import tls
+from connector.net.http import Answer, Channel, Limits, host_of_redirect
 from connector.net.quoting import looks_like, phrase
 from connector.net.retry import seconds_to_wait
 from connector.runtime.log import log
@@ -26,26 +27,14 @@ class Exchange(Channel):
         settings: CecSourceSettings,
         *,
         hide: list[str],
-        clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         """Raises FileError if `ca_file` cannot be used."""
         self.hide = hide
         self._base = settings.url.rstrip("/")
         self._retries, self._sleep = settings.retries, sleep
-        context = None
-        if settings.ca_file:
-            from connector.net import tls  # noqa: PLC0415  # loads OpenSSL, four tenths of an empty Python's start: a tenant in clear needs none
-
-            context = tls.context(settings.ca_file)
-        super().__init__(
-            context,
-            settings.headers,
-            timeout=settings.timeout,
-            max_bytes=settings.max_bytes,
-            place="source",
-            clock=clock,
-        )
+        limits = Limits(settings.timeout, settings.max_bytes, "source")
+        super().__init__(tls.context(settings.ca_file), settings.headers, limits)
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], *, bound: int | None = None, content: bytes = b""
