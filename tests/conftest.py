@@ -103,15 +103,6 @@ def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tempor
         yield started
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What settings files come to is kept apart from the user's own."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.delenv("CACHE_DIRECTORY", raising=False)
-        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
     """One slapd for all tests of the contract; each has an organizational unit of its own in it."""

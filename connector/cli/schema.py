@@ -25,21 +25,18 @@ def schema(kind: Kind) -> dict[str, Any]:
     from connector.reconcile.checks.limits import Limit
     from connector.settings.fleet import FleetFile
     from connector.settings.job import Job
-    from connector.settings.later import at_once
     from connector.settings.limits import as_written
     from connector.settings.mapping_file import MappingShape
     from connector.settings.shape import Strict
-    from connector.settings.validation import fresh_model
 
     class Generator(GenerateJsonSchema):
         """Defaults as a file would say them."""
 
         def encode_default(self, dft: Any) -> Any:
             if isinstance(dft, Strict):
-                return {name: self.encode_default(getattr(dft, name)) for name in dft.__struct_fields__}
+                return {name: self.encode_default(getattr(dft, name)) for name in type(dft).model_fields}
             return as_written(dft) if isinstance(dft, Limit) else super().encode_default(dft)
 
     shapes: dict[Kind, type[Strict]] = {"job": Job, "mapping": MappingShape, "fleet": FleetFile}
-    with at_once():
-        said = fresh_model(shapes[kind]).model_json_schema(mode="validation", schema_generator=Generator)
+    said = shapes[kind].model_json_schema(mode="validation", schema_generator=Generator)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **said, "title": f"cec-connector {kind}"}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from connector.errors import DeniedError, FileError, IncompleteRead, NoTlsError, UntrustedError
 from connector.regex import regex
 from connector.settings.textfile import open_regular
-
-T = TypeVar("T")
 
 NO_TLS: Final = "WRONG_VERSION_NUMBER"
 """OpenSSL's reason where the first octets of an answer are no record of TLS."""

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
+from pydantic import Field
+
 from connector.reconcile.checks.limits import Limit
 from connector.settings.fields import RegularFile
 from connector.settings.limits import UserLimit
-from connector.settings.markers import Field
 from connector.settings.shape import Strict
 
 
-class Free(Strict, frozen=True, kw_only=True):
+class Free(Strict):
     """How many users one apply may change without approval. A limit that is not said is 0."""
 
     update: Annotated[UserLimit, Field(description="Most users with an attribute to set.")] = Limit(0)
@@ -17,7 +18,7 @@ class Free(Strict, frozen=True, kw_only=True):
     secret: Annotated[UserLimit, Field(description="Most users with a secret to set.")] = Limit(0)
 
 
-class Approvers(Strict, frozen=True, kw_only=True):
+class Approvers(Strict):
     """Who approves the plans of this job, by SSH signature."""
 
     allowed: Annotated[RegularFile, Field(description="File of allowed signers, in OpenSSH's format.")]

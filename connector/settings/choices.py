@@ -4,9 +4,9 @@ import re
 from typing import Annotated, Final
 
 from msgspec import Struct
+from pydantic import PlainValidator, WithJsonSchema
 
 from connector.reconcile.mapping import SIP, Disabled, Grace, Stale
-from connector.settings.markers import PlainValidator, WithJsonSchema
 from connector.settings.shape import matching, misfit
 
 _CHOICE: Final = {"type": "string", "enum": ["report", "clear"]}

@@ -4,10 +4,11 @@ import re
 from itertools import permutations
 from typing import Annotated, Final, Literal
 
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+
 from connector.reconcile.dn import covers, rdns
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 from connector.settings.fields import Text, check_host, split_url
-from connector.settings.markers import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from connector.settings.shape import matching, misfit
 
 SettleTime = Annotated[

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from connector.settings.markers import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+
 from connector.settings.shape import Choice, Strict, matching, misfit
 from connector.settings.textfile import why_no_file
 
@@ -70,7 +71,7 @@ _CREDENTIAL: Final = matching(
 )
 
 
-class Place(Choice, frozen=True, kw_only=True):
+class Place(Choice):
     """Where a secret is kept on this machine."""
 
     discreet: ClassVar[bool] = True
@@ -159,7 +160,7 @@ VaultPath = Annotated[
 ]
 
 
-class AppRole(Strict, frozen=True, kw_only=True):
+class AppRole(Strict):
     """A role to log in to Vault as."""
 
     mount: Annotated[VaultPath, Field(description="Mount path of the auth method.")] = "approle"
@@ -167,7 +168,7 @@ class AppRole(Strict, frozen=True, kw_only=True):
     secret_id: Annotated[Place, Field(description="Place of its secret id.")]
 
 
-class VaultRef(Choice, frozen=True, kw_only=True):
+class VaultRef(Choice):
     """A value in a version 2 KV store of HashiCorp Vault, and who asks for it."""
 
     one_of: ClassVar[tuple[str, ...]] = ("token", "approle")
@@ -184,7 +185,7 @@ class VaultRef(Choice, frozen=True, kw_only=True):
     approle: Annotated[AppRole | None, Field(description="AppRole to log in with.")] = None
 
 
-class SecretRef(Place, frozen=True, kw_only=True):
+class SecretRef(Place):
     """Where a secret is kept: on this machine, or in a vault."""
 
     one_of: ClassVar[tuple[str, ...]] = (*Place.one_of, "vault")

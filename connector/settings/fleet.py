@@ -9,11 +9,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
-from msgspec import Struct, field
-
-from connector.settings.document import Document
-from connector.settings.fields import CaFile, KeyFile, RegularFile, SecretRef
-from connector.settings.markers import (
+from msgspec import Struct
+from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
@@ -21,9 +18,13 @@ from connector.settings.markers import (
     WithJsonSchema,
     field_validator,
 )
+
+from connector.settings.document import Document
+from connector.settings.fields import CaFile, KeyFile, RegularFile, SecretRef
 from connector.settings.operations import Duration, Notify
-from connector.settings.shape import Strict, check, matching, misfit
+from connector.settings.shape import Strict, matching, misfit
 from connector.settings.textfile import wrong
+from connector.settings.validation import check
 from connector.settings.yamlfile import read
 
 NAME: Final = "fleet.yaml"
@@ -34,7 +35,7 @@ _NAME: Final = matching(
 )
 
 
-class Tls(Strict, frozen=True, kw_only=True):
+class Tls(Strict):
     """TLS to Temporal. `{}` is TLS with the authorities that this machine trusts."""
 
     ca_file: CaFile = None
@@ -80,7 +81,7 @@ Share = Annotated[int, BeforeValidator(_percentage), WithJsonSchema({"type": "st
 """A number of hundredths, from 1 to 100."""
 
 
-class Brake(Strict, frozen=True, kw_only=True):
+class Brake(Strict):
     """When applies stop in the whole fleet: too many jobs turned bad within a while."""
 
     share: Annotated[
@@ -96,7 +97,7 @@ class Brake(Strict, frozen=True, kw_only=True):
     least: Annotated[int, Field(ge=1, le=100_000, description="Fewest jobs that have to have run for it.")] = 5
 
 
-class FleetLimits(Strict, frozen=True, kw_only=True):
+class FleetLimits(Strict):
     """How much all jobs together may do at once."""
 
     applies: Annotated[int, Field(ge=1, le=10_000, description="Most applies at once.")] = 8
@@ -104,10 +105,10 @@ class FleetLimits(Strict, frozen=True, kw_only=True):
     source_rate: Annotated[
         int, Field(ge=1, le=100_000, description="Most runs that begin within a minute, for each CEC host.")
     ] = 60
-    brake: Annotated[Brake, Field(description="When applies stop in the whole fleet.")] = field(default_factory=Brake)
+    brake: Annotated[Brake, Field(description="When applies stop in the whole fleet.")] = Field(default_factory=Brake)
 
 
-class FleetFile(Strict, frozen=True, kw_only=True):
+class FleetFile(Strict):
     """Where Temporal is, and the limits of the fleet."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow a connection without TLS to another machine.")] = False
@@ -118,7 +119,7 @@ class FleetFile(Strict, frozen=True, kw_only=True):
         "cec-connector"
     )
     api_key: Annotated[SecretRef | None, Field(description="Place of the API key, for Temporal Cloud.")] = None
-    limits: Annotated[FleetLimits, Field(description="Limits of the whole fleet.")] = field(default_factory=FleetLimits)
+    limits: Annotated[FleetLimits, Field(description="Limits of the whole fleet.")] = Field(default_factory=FleetLimits)
     notify: Annotated[Notify | None, Field(description="Who is told when applies stop.")] = None
 
 

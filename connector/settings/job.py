@@ -7,45 +7,34 @@ a validator the keys before its own; that way every fault of a file is found at 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
-from connector.settings import cache
+from connector.settings.approvers import Approvers
 from connector.settings.document import Document
 from connector.settings.fields import RegularFile, SecretRef, StateUrl, Text, folder_of
-from connector.settings.later import Later
+from connector.settings.ldap import LdapDirectory
+from connector.settings.ldif import LdifDirectory
 from connector.settings.limits import UserLimit
 from connector.settings.mapping_file import locate
-from connector.settings.markers import AfterValidator, Field, ValidationInfo, field_validator
-from connector.settings.shape import Strict, check, misfit
+from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
+from connector.settings.scim import ScimDirectory
+from connector.settings.shape import Strict, misfit
+from connector.settings.source import CecSource, FileSource
 from connector.settings.textfile import wrong
+from connector.settings.validation import check
+from connector.settings.yamlfile import read
 
-if TYPE_CHECKING:
-    from connector.settings.approvers import Approvers
-    from connector.settings.ldap import LdapDirectory
-    from connector.settings.ldif import LdifDirectory
-    from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
-    from connector.settings.scim import ScimDirectory
-    from connector.settings.source import CecSource, FileSource
-
-    AnySource = CecSource | FileSource
-    AnyDirectory = LdapDirectory | LdifDirectory | ScimDirectory
-else:
-    _HERE = "connector.settings"
-    AnySource = Annotated[Any, Later(cec=f"{_HERE}.source:CecSource", file=f"{_HERE}.source:FileSource")]
-    _LDIF, _SCIM = f"{_HERE}.ldif:LdifDirectory", f"{_HERE}.scim:ScimDirectory"
-    AnyDirectory = Annotated[Any, Later(ldap=f"{_HERE}.ldap:LdapDirectory", ldif=_LDIF, scim=_SCIM)]
-    Approvers = Annotated[Any, Later(f"{_HERE}.approvers:Approvers")]
-    Audit, Log, Metrics, Notify, Serve = (
-        Annotated[Any, Later(f"{_HERE}.operations:{name}")] for name in ("Audit", "Log", "Metrics", "Notify", "Serve")
-    )
+AnySource = Annotated[CecSource | FileSource, Field(discriminator="type")]
+AnyDirectory = Annotated[LdapDirectory | LdifDirectory | ScimDirectory, Field(discriminator="type")]
 
 
-class Limits(Strict, frozen=True, kw_only=True):
+class Limits(Strict):
     """How many users one run may change; beyond it the plan is refused unless that very plan is accepted.
 
     A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
@@ -75,7 +64,7 @@ class Limits(Strict, frozen=True, kw_only=True):
     ] = Limit.parse("50%")
     attributes: Annotated[
         dict[str, UserLimit], Field(description="Most users with this one attribute to set or empty.")
-    ] = field(default_factory=dict)
+    ] = Field(default_factory=dict)
 
 
 def _located(named: str, info: ValidationInfo) -> str:
@@ -90,13 +79,15 @@ def _located(named: str, info: ValidationInfo) -> str:
     return named if ready else str(path)
 
 
-class Job(Strict, frozen=True, kw_only=True):
+class Job(Strict):
     """One source, one directory, one mapping."""
 
-    in_schema: ClassVar[Mapping[str, Any]] = {
-        "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
-        "then": {"required": ["key"]},
-    }
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
+            "then": {"required": ["key"]},
+        }
+    )
     renamed: ClassVar[Mapping[str, str]] = {"never": "exclude"}
 
     source: Annotated[AnySource, Field(description="Source of the agents.")]
@@ -115,7 +106,7 @@ class Job(Strict, frozen=True, kw_only=True):
     ramp: Annotated[
         list[Annotated[int, Field(ge=1, le=100_000)]],
         Field(description="Users in each first step of an apply. Each step is read back before the next."),
-    ] = field(default_factory=lambda: [5, 50])
+    ] = Field(default_factory=lambda: [5, 50])
     max_failures: Annotated[int, Field(ge=1, description="Failed writes that end an apply.")] = 8
     pins: Annotated[RegularFile | None, Field(description="CSV file that ties agents to users by hand.")] = None
     exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users to exclude.")] = None
@@ -182,7 +173,8 @@ class LoadedJob(Struct, frozen=True):
         return self._with(waits)
 
     def _with(self, said: Mapping[str, object]) -> "LoadedJob":
-        return replace(self, job=replace(self.job, directory=replace(self.job.directory, **said)))
+        directory = self.job.directory.model_copy(update=said)
+        return replace(self, job=self.job.model_copy(update={"directory": directory}))
 
 
 def load(path: Path) -> LoadedJob:
@@ -190,7 +182,7 @@ def load(path: Path) -> LoadedJob:
 
     The files that it names are there, but are not read: see `mapping.load`, `people.load_pins`, `secrets.resolve`.
     """
-    return cache.load(path, LoadedJob, shaped)
+    return shaped(read(path))
 
 
 def shaped(document: Document) -> LoadedJob:

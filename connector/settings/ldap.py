@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from msgspec import field
+from pydantic import Field, ValidationInfo, field_validator
 
 from connector.settings.directory_fields import AttributeName, Bases, LdapUrl, ReadBy, SettleTime, Shown
 from connector.settings.fields import CaFile, KeyFile, RegularFile, Seconds, SecretRef, Text
-from connector.settings.markers import Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, misfit
 
 _SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
 
+_NAMES: Final = ["displayName", "cn"]
 
-class LdapDirectory(Strict, frozen=True, kw_only=True):
+
+class LdapDirectory(Strict):
     """An LDAP server; the first of `urls` that answers serves the whole run."""
 
     type: Annotated[Literal["ldap"], Field(description="An LDAP server.")]
@@ -42,8 +43,8 @@ class LdapDirectory(Strict, frozen=True, kw_only=True):
         Bases, Field(description="Base DN of the users, or a list. Entries outside are not read or written.")
     ]
     filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Annotated[Shown, Field(json_schema_extra={"default": ["displayName", "cn"]})] = field(
-        default_factory=lambda: ["displayName", "cn"]
+    show: Shown = Field(
+        default_factory=lambda: ["displayName", "cn"], json_schema_extra={"default": ["displayName", "cn"]}
     )
     read: ReadBy = "auto"
     id: Annotated[

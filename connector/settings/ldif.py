@@ -1,16 +1,17 @@
 """A job's directory that is an LDIF file."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from msgspec import field
+from pydantic import Field
 
 from connector.settings.directory_fields import BasesOrAll, Shown
 from connector.settings.fields import RegularFile, Text
-from connector.settings.markers import Field
 from connector.settings.shape import Strict
 
+_NAMES: Final = ["displayName", "cn"]
 
-class LdifDirectory(Strict, frozen=True, kw_only=True):
+
+class LdifDirectory(Strict):
     """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
 
     read: ClassVar[Literal["auto"]] = "auto"
@@ -18,10 +19,10 @@ class LdifDirectory(Strict, frozen=True, kw_only=True):
 
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
-    base: Annotated[BasesOrAll, Field(description="Base DN of the users, or a list; empty: all entries.")] = field(
-        default_factory=lambda: [""]
+    base: BasesOrAll = Field(
+        default_factory=lambda: [""], description="Base DN of the users, or a list; empty: all entries."
     )
     filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
-    show: Annotated[Shown, Field(json_schema_extra={"default": ["displayName", "cn"]})] = field(
-        default_factory=lambda: ["displayName", "cn"]
+    show: Shown = Field(
+        default_factory=lambda: ["displayName", "cn"], json_schema_extra={"default": ["displayName", "cn"]}
     )

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Final
 
+from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
+
 from connector.reconcile.checks.limits import Limit
-from connector.settings.markers import BeforeValidator, InstanceOf, WithJsonSchema
 
 _SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
 
@@ -13,4 +14,4 @@ def as_written(limit: Limit) -> str | int:
     return str(limit) if limit.percent else limit.number
 
 
-UserLimit = Annotated[Limit, InstanceOf(), BeforeValidator(Limit.parse), WithJsonSchema(_SCHEMA)]
+UserLimit = Annotated[InstanceOf[Limit], BeforeValidator(Limit.parse), WithJsonSchema(_SCHEMA)]

@@ -4,20 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from msgspec import field
-
-import connector
-from connector.errors import FileError
-from connector.model.spelling import meant
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
-from connector.reconcile.diff.transforms import TemplateError
-from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.settings import cache
-from connector.settings.attribute_names import fault_of_name, why_not_matched, why_not_written
-from connector.settings.choices import ObjectClass, StaleChoice, StaleRules, Together
-from connector.settings.document import Document
-from connector.settings.markers import (
+from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
@@ -26,8 +13,21 @@ from connector.settings.markers import (
     WithJsonSchema,
     field_validator,
 )
-from connector.settings.shape import MisfitError, Strict, check, misfit
+
+import connector
+from connector.errors import FileError
+from connector.model.spelling import meant
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
+from connector.reconcile.diff.transforms import TemplateError
+from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.settings.attribute_names import fault_of_name, why_not_matched, why_not_written
+from connector.settings.choices import ObjectClass, StaleChoice, StaleRules, Together
+from connector.settings.document import Document
+from connector.settings.shape import MisfitError, Strict, misfit
 from connector.settings.textfile import Fault, why_no_file, wrong
+from connector.settings.validation import check
+from connector.settings.yamlfile import read
 
 _PACKAGE: Final = Path(connector.__file__).parent
 READY: Final = (_PACKAGE / "mappings", _PACKAGE.parent / "mappings")
@@ -113,23 +113,23 @@ def _one_or_several(schema: Any) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
 
 
-TemplateText = Annotated[Template, InstanceOf(), BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
+TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
 Templates = Annotated[
-    tuple[Annotated[Template, InstanceOf()], ...],
+    tuple[InstanceOf[Template], ...],
     BeforeValidator(_templates),
     WithJsonSchema(_one_or_several(_TEMPLATE_SCHEMA)),
 ]
 Patterns = Annotated[str, Field(min_length=1), BeforeValidator(_owned), WithJsonSchema(_one_or_several(_OWNS))]
 
 
-class MatchShape(Strict, frozen=True, kw_only=True):
+class MatchShape(Strict):
     """One rule: the user who holds the template's value in an attribute."""
 
     agent: Annotated[TemplateText, AfterValidator(_match_template), Field(description="Value to look for.")]
     directory: Annotated[str, AfterValidator(_matchable), Field(description="Attribute to look in.")]
 
 
-class AttributeShape(Strict, frozen=True, kw_only=True):
+class AttributeShape(Strict):
     """What is written into one attribute."""
 
     value: Annotated[Templates, Field(description="A template; for a multi-valued attribute also a list.")]
@@ -191,14 +191,14 @@ def _agree(one: str, other: str) -> bool:
 
 def _spread(value: object) -> object:
     """The short form, a template alone, as the long one."""
-    if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & set(AttributeShape.__struct_fields__)):
+    if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & AttributeShape.model_fields.keys()):
         return value
     if isinstance(value, list):
         raise misfit('write a list of templates under value: {value: ["…", "…"], owns: "…"}')
     return {"value": _template(value)}
 
 
-class MappingShape(Strict, frozen=True, kw_only=True):
+class MappingShape(Strict):
     """Which agent is which user, and what is written where."""
 
     match: Annotated[
@@ -215,7 +215,7 @@ class MappingShape(Strict, frozen=True, kw_only=True):
         "keep"
     )
     object_classes: Annotated[list[ObjectClass], Field(description="Auxiliary classes to add with the attributes.")] = (
-        field(default_factory=list)
+        Field(default_factory=list)
     )
     stale: Annotated[
         StaleChoice,
@@ -223,7 +223,7 @@ class MappingShape(Strict, frozen=True, kw_only=True):
             description="What to do with values whose agent is gone. clear_after: after this many runs or days. "
             "disabled: for disabled users outside the filter. Default: report."
         ),
-    ] = field(default_factory=StaleRules)
+    ] = Field(default_factory=StaleRules)
 
 
 def locate(named: str, folder: Path) -> tuple[Path, bool]:
@@ -254,7 +254,7 @@ def load(named: str, relative_to: Path) -> Mapping:
         path, _ = locate(named, relative_to.parent)
     except FileError as fault:
         raise FileError(fault.what, where=str(relative_to)) from None
-    return cache.load(path, Mapping, shaped)
+    return shaped(read(path))
 
 
 def shaped(document: Document) -> Mapping:

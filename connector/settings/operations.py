@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from msgspec import field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from connector.settings.fields import (
     AnyPath,
@@ -18,15 +26,6 @@ from connector.settings.fields import (
     http_address,
     split_url,
     url_path,
-)
-from connector.settings.markers import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
 )
 from connector.settings.shape import Choice, Strict, matching, misfit
 
@@ -59,7 +58,7 @@ def _syslog(url: str, info: ValidationInfo) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class Audit(Choice, frozen=True, kw_only=True):
+class Audit(Choice):
     """Where every write is noted for auditors: who, what, when, from which values to which. One place, or both."""
 
     any_of: ClassVar[tuple[str, ...]] = ("file", "syslog")
@@ -76,7 +75,7 @@ class Audit(Choice, frozen=True, kw_only=True):
     )
 
 
-class Log(Strict, frozen=True, kw_only=True):
+class Log(Strict):
     """What the log says of people."""
 
     people: Annotated[
@@ -91,7 +90,7 @@ def _collected(path: Path) -> Path:
     return path
 
 
-class Metrics(Choice, frozen=True, kw_only=True):
+class Metrics(Choice):
     """Where a single run leaves its metrics: a file of node-exporter's textfile collector, a Pushgateway, or both."""
 
     any_of: ClassVar[tuple[str, ...]] = ("textfile", "pushgateway")
@@ -139,7 +138,7 @@ def _cron(expression: str) -> str:
     return expression
 
 
-class Serve(Choice, frozen=True, kw_only=True):
+class Serve(Choice):
     """When `cec-connector serve` runs the job, and whether it may write."""
 
     one_of: ClassVar[tuple[str, ...]] = ("cron", "every")
@@ -185,7 +184,7 @@ def _hook(url: str, info: ValidationInfo) -> str:
     return url
 
 
-class Webhook(Strict, frozen=True, kw_only=True):
+class Webhook(Strict):
     """Whom to tell over HTTPS: a POST of JSON, signed as https://www.standardwebhooks.com says."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
@@ -205,7 +204,7 @@ def _smtp(url: str) -> str:
 MailAddress = Annotated[str, matching(r"[!-~]+@[A-Za-z0-9.-]+", "must be a mail address, such as identity@example.org")]
 
 
-class Mail(Strict, frozen=True, kw_only=True):
+class Mail(Strict):
     """Whom to tell by e-mail."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow smtp:// without STARTTLS.")] = False
@@ -229,7 +228,7 @@ class Mail(Strict, frozen=True, kw_only=True):
         return password
 
 
-class Notify(Choice, frozen=True, kw_only=True):
+class Notify(Choice):
     """Who is told when a run needs somebody."""
 
     any_of: ClassVar[tuple[str, ...]] = ("webhook", "mail")
@@ -243,6 +242,6 @@ class Notify(Choice, frozen=True, kw_only=True):
                 "Occasions: a refused plan, a failed run or write, a conflict, or changes that wait for an apply."
             ),
         ),
-    ] = field(default_factory=lambda: list(get_args(Occasion)))
+    ] = Field(default_factory=lambda: list(get_args(Occasion)))
     webhook: Annotated[Webhook | None, Field(description="A receiver of JSON over HTTPS.")] = None
     mail: Annotated[Mail | None, Field(description="E-mail.")] = None

@@ -1,12 +1,12 @@
 """The part of a job that names a SCIM 2.0 service provider (RFC 7644)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
+from pydantic import Field, ValidationInfo, field_validator
 
 from connector.settings.directory_fields import ReadBy, SettleTime, Shown
 from connector.settings.fields import Bytes, CaFile, HttpAddress, KeyFile, RegularFile, Seconds, SecretRef, Text
-from connector.settings.markers import Field, ValidationInfo, field_validator
 from connector.settings.shape import Strict, matching, misfit
 
 EXTENSION = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
@@ -21,8 +21,10 @@ Urn = Annotated[
     ),
 ]
 
+_NAMES: Final = ["displayName", "name.formatted"]
 
-class ClientCredentials(Strict, frozen=True, kw_only=True):
+
+class ClientCredentials(Strict):
     """An access token of OAuth 2.0 for the program itself (RFC 6749 §4.4); it is renewed before it runs out."""
 
     token_url: Annotated[HttpAddress, Field(description="https:// address of the token endpoint.")]
@@ -35,7 +37,7 @@ class ClientCredentials(Strict, frozen=True, kw_only=True):
     ] = "client_secret_basic"
 
 
-class Basic(Strict, frozen=True, kw_only=True):
+class Basic(Strict):
     """A user and a password (RFC 7617)."""
 
     user: Annotated[
@@ -52,7 +54,7 @@ class Kept(Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-class ScimDirectory(Strict, frozen=True, kw_only=True):
+class ScimDirectory(Strict):
     """A SCIM 2.0 service provider; who asks is proved by one of `token`, `oauth` and `basic`, or by a certificate."""
 
     type: Annotated[Literal["scim"], Field(description="A SCIM 2.0 service provider.")]
@@ -69,8 +71,9 @@ class ScimDirectory(Strict, frozen=True, kw_only=True):
         SecretRef | None, Field(description="Place of a bearer token (RFC 6750).", validate_default=True)
     ] = None
     filter: Annotated[Text | None, Field(description="Filter of the users (RFC 7644 §3.4.2.2).")] = None
-    show: Annotated[Shown, Field(json_schema_extra={"default": ["displayName", "name.formatted"]})] = field(
-        default_factory=lambda: ["displayName", "name.formatted"]
+    show: Shown = Field(
+        default_factory=lambda: ["displayName", "name.formatted"],
+        json_schema_extra={"default": ["displayName", "name.formatted"]},
     )
     read: ReadBy = "auto"
     urn: Annotated[Urn, Field(description="URN of the extension on the server.")] = EXTENSION

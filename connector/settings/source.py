@@ -2,11 +2,10 @@
 
 from typing import Annotated, Literal
 
-from msgspec import field
+from pydantic import AfterValidator, Field
 
 from connector.reconcile.matching.job_agents import AgentPattern, JobAgents
 from connector.settings.fields import Bytes, CaFile, Headers, HttpUrl, RegularFile, Seconds, SecretRef, UrlPath
-from connector.settings.markers import AfterValidator, Field
 from connector.settings.shape import Strict, misfit
 
 
@@ -21,7 +20,7 @@ def _pattern(text: str) -> str:
 AgentPatterns = Annotated[list[Annotated[str, AfterValidator(_pattern)]], Field(min_length=1)]
 
 
-class Selective(Strict, frozen=True, kw_only=True):
+class Selective(Strict):
     """A source of which a job may take some agents only."""
 
     only: Annotated[
@@ -41,7 +40,7 @@ class Selective(Strict, frozen=True, kw_only=True):
         return JobAgents(only, besides)
 
 
-class CecSource(Selective, frozen=True, kw_only=True):
+class CecSource(Selective):
     """The agent query of a CEC tenant, over HTTPS."""
 
     type: Annotated[Literal["cec"], Field(description="The agent query of a CEC tenant.")]
@@ -55,16 +54,14 @@ class CecSource(Selective, frozen=True, kw_only=True):
     token_path: Annotated[UrlPath, Field(description="Path of the token query.")] = (
         "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
     )
-    headers: Annotated[Headers, Field(description="Further headers, such as X-TenantSpaceID.")] = field(
-        default_factory=dict
-    )
+    headers: Headers = Field(default_factory=dict, description="Further headers, such as X-TenantSpaceID.")
     ca_file: CaFile = None
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
     max_bytes: Annotated[Bytes, Field(description="Largest answer to accept, in bytes.")] = 1 << 30
     retries: Annotated[int, Field(ge=0, le=20, description="Retries of a failed call.")] = 4
 
 
-class FileSource(Selective, frozen=True, kw_only=True):
+class FileSource(Selective):
     """A file of the API's own JSON shape."""
 
     type: Annotated[Literal["file"], Field(description="A file in the format of the agent query.")]

@@ -21,17 +21,6 @@ MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
 _given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
-_looked: ContextVar[Looks | None] = ContextVar("looked", default=None)
-
-
-class Looks(Struct, frozen=True):
-    """Files that were found to be there."""
-
-    regular: list[str] = []
-
-    def hold(self) -> bool:
-        """Whether they still are."""
-        return all(map(os.path.isfile, self.regular))
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -82,16 +71,6 @@ def noted() -> AbstractContextManager[dict[Path, str]]:
 def given(texts: Mapping[Path, str]) -> AbstractContextManager[object]:
     """Meanwhile these texts stand for what is on the disk."""
     return _meanwhile(_given, texts)
-
-
-def is_given() -> bool:
-    """Whether some texts stand for what is on the disk."""
-    return bool(_given.get())
-
-
-def looks() -> AbstractContextManager[Looks]:
-    """Every file that is looked for meanwhile, and is there."""
-    return _meanwhile(_looked, Looks())
 
 
 @contextmanager
@@ -159,6 +138,4 @@ def why_no_file(path: Path) -> str | None:
         return f"{path} is a folder"
     if not stat.S_ISREG(mode):
         return f"{path} {NOT_REGULAR}"
-    if (looked := _looked.get()) is not None:
-        looked.regular.append(str(path))
     return None

@@ -139,7 +139,6 @@ def main() -> None:
     about = _about(options.rivals)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="cec-connector-bench-", dir=options.folder) as folder:
-        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))
         try:
             for figure in _figures(options, Path(folder)):
                 figures.append(figure)  # noqa: PERF402  # what there is by then is shown also after an interruption

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,19 +32,6 @@ def test_an_address_without_a_socket_is_refused_before_anything_is_read(job: Job
         ended = job.program(command, "job.yaml")
         assert (ended.code, ended.out) == (78, "")
         assert "job.yaml:2: directory.urls[1]: must name the whole path of a socket, as ldapi://%2F" in ended.err
-
-
-def test_settings_that_were_changed_where_they_are_kept_are_read_anew(job: Job) -> None:
-    kept = job.folder / "cache" / "cec-connector"
-    env = {"XDG_CACHE_HOME": str(kept.parent)}
-    first = program("plan", "job.yaml", folder=job.folder, env=env)
-    before = {path: path.read_bytes() for path in kept.iterdir()}
-    assert len(before) == 2
-    for path, text in before.items():
-        path.write_bytes(re.sub(rb'\["path","[^"]*/agents.json"\]', b"7", text))
-    again = program("plan", "job.yaml", folder=job.folder, env=env)
-    assert (first.code, again.code) == (0, 0), again.said
-    assert {path: path.read_bytes() for path in kept.iterdir()} == before
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ class Ended:
 
 LONGEST = 120.0
 """Seconds that a run may take."""
-_OURS = {"PATH", "PYTHONPATH", "LANG", "HOME", "XDG_CACHE_HOME"}
+_OURS = {"PATH", "PYTHONPATH", "LANG", "HOME"}
 _BY_PYTHON = ("PYTHON", "LC_", "LANG")
 """Variables that Python itself reads, once, as it starts."""
 _one_at_a_time = threading.Lock()

@@ -8,7 +8,7 @@ import pytest
 
 from connector.settings.job import Job
 from connector.settings.scim import EXTENSION, Kept, ScimDirectory
-from connector.settings.shape import check
+from connector.settings.validation import check
 from connector.settings.yamlfile import read
 
 CANARY = "hunter-2-canary"
