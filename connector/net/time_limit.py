@@ -6,6 +6,7 @@ A socket's own timeout bounds a single wait. A server that sends an octet now an
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -43,7 +44,7 @@ class TimeLimit:
         """Name the connection to shut down. It stays the same one while TLS is put around it."""
         with self._lock:
             self._close()
-            self._connected = connected.dup()
+            self._connected = socket.socket(fileno=os.dup(connected.fileno()))  # TLS sockets have no dup
         if self.has_passed:
             self._shut_down()
 

@@ -26,7 +26,7 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap import ber, framing, password_policy, requests, responses
+from connector.directories.ldap import ber, framing, requests, responses
 from connector.directories.ldap.framing import Framer
 from connector.directories.ldap.requests import Edit, Scope, Search
 from connector.directories.ldap.responses import Entry, Response
@@ -206,29 +206,6 @@ def test_ldap3_reads_our_farewells(number: int, other: int) -> None:
     assert by_ldap3(requests.unbind(number))[:2] == (number, "unbindRequest")
     found_id, kind, found, _ = by_ldap3(requests.abandon(number, other))
     assert (found_id, kind, int(found)) == (number, "abandonRequest", other)
-
-
-@given(IDS, TEXT, OCTETS)
-def test_ldap3_reads_our_binds(number: int, name: str, password: bytes) -> None:
-    octets = requests.message(number, requests.bind(name, password), (password_policy.ASK,))
-    found_id, kind, found, ((oid, critical, value),) = by_ldap3(octets)
-    assert (found_id, kind, int(found["version"]), str(found["name"])) == (number, "bindRequest", 3, name)
-    assert (found["authentication"].getName(), bytes(found["authentication"].getComponent())) == ("simple", password)
-    assert (oid, critical, value) == (password_policy.CONTROL, False, None)
-
-
-def test_ldap3_reads_our_external_bind_and_our_starttls() -> None:
-    _, kind, found, _ = by_ldap3(requests.message(1, requests.external_bind()))
-    sasl = found["authentication"].getComponent()
-    assert (kind, str(found["name"]), found["authentication"].getName()) == ("bindRequest", "", "sasl")
-    assert (str(sasl["mechanism"]), sasl["credentials"].hasValue(), bytes(sasl["credentials"])) == (
-        "EXTERNAL",
-        True,
-        b"",
-    )
-    _, kind, found, _ = by_ldap3(requests.message(1, requests.extended(requests.START_TLS)))
-    assert (kind, str(found["requestName"])) == ("extendedReq", "1.3.6.1.4.1.1466.20037")
-    assert not found["requestValue"].hasValue()
 
 
 # ---------------------------------------------------------------- the other way

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connector.directories.ldap.connection import Client, connect
+from connector.directories.ldap.connection import connect
 from connector.errors import FileError
 from connector.settings.ldap import LdapDirectory
 
 
 def settings(*urls: str, **more: Any) -> LdapDirectory:
     return LdapDirectory(type="ldap", urls=[*urls], base=["dc=example,dc=org"], allow_plaintext=True, **more)
-
-
-@pytest.mark.parametrize(
-    ("urls", "more"),
-    [
-        (["ldaps://ldap1.example.org"], {}),
-        (["ldap://ldap1.example.org", "LDAPS://ldap2.example.org"], {}),
-        (["ldap://ldap1.example.org"], {"start_tls": True}),
-    ],
-)
-def test_tls_trusts_whom_the_system_trusts(urls: list[str], more: dict[str, Any]) -> None:
-    made = Client(settings(*urls, **more), None).context
-    assert made.cert_store_stats() == ssl.create_default_context().cert_store_stats()
-    assert made.verify_mode is ssl.VerifyMode.CERT_REQUIRED
-    assert made.check_hostname
 
 
 def test_a_file_that_is_named_is_read_all_the_same(tmp_path: Path) -> None:

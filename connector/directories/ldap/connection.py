@@ -1,4 +1,4 @@
-"""From a job's settings to a bound connection: connect, secure and bind.
+"""From a job's settings to a bound connection: ldap3 connects, does TLS and binds; errors are translated here.
 
 The first URL whose server can be reached serves the run. Only faults of the connection go on to the next one: a server
 that we do not trust, or that refuses our credentials, ends the search. Going on would let whoever stands in the
@@ -7,40 +7,55 @@ way choose our server, and would try a wrong password on every server, until the
 
 from __future__ import annotations
 
+import math
 import socket
-from collections.abc import Iterable
-from contextlib import ExitStack, closing
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
+import ldap3
+from ldap3.core.exceptions import (
+    LDAPExceptionError,
+    LDAPSessionTerminatedByServerError,
+    LDAPSocketOpenError,
+    LDAPSocketReceiveError,
+    LDAPSocketSendError,
+    LDAPStartTLSError,
+)
 from msgspec import Struct
 
-from connector.directories.ldap import password_policy, requests, results
-from connector.directories.ldap.framing import Frame
-from connector.directories.ldap.responses import BOUND, EXTENDED, Response, response
+from connector.directories.ldap import password_policy, results
+from connector.directories.ldap.responses import Response
 from connector.directories.ldap.results import explained
 from connector.directories.ldap.rights import Advice
-from connector.directories.ldap.session import Session
 from connector.directories.ldap.wire import Wire
-from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, UnreachableError, UntrustedError
+from connector.errors import (
+    ConnectorError,
+    DeniedError,
+    FileError,
+    MalformedError,
+    RefusedBindError,
+    UnreachableError,
+    UntrustedError,
+)
 from connector.model import Secret
-from connector.net import counters
+from connector.net import counters, tls
 from connector.net.time_limit import TIMEOUTS, TimeLimit
 from connector.settings.ldap import LdapDirectory
 
-if TYPE_CHECKING:
-    import ssl
-
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
+_ASK_PASSWORD_POLICY: Final = (password_policy.CONTROL, False, None)
 
 
 class Endpoint(Struct, frozen=True):
-    """A URL of a job, read. `host` is the path of the socket for `ldapi`, and a bare address for IPv6."""
+    """A URL of a job, read."""
 
     url: str
     scheme: str
     host: str
+    """The path of the socket for `ldapi`; a bare address for IPv6."""
     port: int
 
     @classmethod
@@ -53,32 +68,52 @@ class Endpoint(Struct, frozen=True):
         return cls(url, scheme, host, port or _PORTS.get(scheme, 0))
 
 
-class Client:
-    """Who connects: a job's settings, and its password."""
+class Client(Struct, frozen=True):
+    """Who connects."""
 
-    def __init__(self, settings: LdapDirectory, password: Secret | None) -> None:
-        self.settings = settings
-        self.password = password
+    settings: LdapDirectory
+    password: Secret | None
+    trusted: ssl.SSLContext
+    """Whom the job trusts, and the certificate that it shows."""
 
-    @cached_property
-    def context(self) -> ssl.SSLContext:
-        """Whom the job trusts. Raises FileError. To read the system's trust store takes a while."""
-        from connector.net import tls
 
-        return tls.context(self.settings.ca_file, self.settings.cert_file, self.settings.key_file)
+class _Tls(ldap3.Tls):
+    """TLS by a context of ours: ldap3's own check of host names passes over a certificate's IP addresses."""
 
-    def secured(self, connected: socket.socket, endpoint: Endpoint) -> socket.socket:
-        """The same connection in TLS. Raises UntrustedError or UnreachableError."""
-        from connector.directories.ldap.tls_stream import secured
+    def __init__(self, trusted: ssl.SSLContext, host: str, *, shows_certificate: bool) -> None:
+        super().__init__()
+        self._trusted = trusted
+        self._host = host
+        self.fault: OSError | ValueError | None = None
+        """Why the handshake failed; ldap3 turns every fault into text."""
+        self.shook_hands = False
+        self.shows_certificate = shows_certificate
 
-        return secured(connected, self.context, endpoint.host, endpoint.url)
+    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:  # noqa: ARG002  # ldap3 hands it over by name
+        """What ldap3 calls, for ldaps and for StartTLS; it always wants the handshake."""
+        try:
+            connection.socket = self._trusted.wrap_socket(connection.socket, server_hostname=self._host)
+        except (OSError, ValueError) as fault:
+            self.fault = fault
+            raise
+        self.shook_hands = True
+
+
+class _Connection(ldap3.Connection):
+    """ldap3's connection, which shows its password wherever it is shown itself."""
+
+    def __repr__(self) -> str:
+        return f"<connection to {self.server.host}>"
+
+    __str__ = __repr__
 
 
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    client = Client(settings, password)
-    if settings.ca_file or settings.cert_file:
-        _ = client.context  # files that are of no use are said whichever server answers
+    client = Client(settings, password, tls.context(settings.ca_file, settings.cert_file, settings.key_file))
+    if settings.bind_dn is not None and not (password and password.reveal()):
+        # to a server it would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
+        raise FileError("the password is empty", where="directory.password")
     if settings.sasl == "gssapi":
         from connector.directories.ldap import kerberos
 
@@ -99,59 +134,77 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
 
 
 def _connect(endpoint: Endpoint, client: Client) -> Wire:
-    """Try each of the host's addresses; the first one at which the server can be reached is bound to."""
+    """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
     fault = UnreachableError("the name has no address", where=endpoint.url)
-    for family, address in _addresses(endpoint):
+    for address in _find_addresses(endpoint):
+        secured = _Tls(client.trusted, endpoint.host, shows_certificate=client.settings.cert_file is not None)
+        connection = _prepare(endpoint, address, client, secured)
         with ExitStack() as failed:
+            failed.callback(_discard, connection)
             try:
-                connected = _opened(endpoint, client, family, address, failed)
+                with _translating(endpoint, secured, client.settings.timeout):
+                    connection.open(read_server_info=False)
             except UnreachableError as found:
                 fault = found
                 continue
-            wire = _bound_in_time(connected, endpoint, client, failed)
+            wire = _bind_in_time(connection, endpoint, client, secured)
             failed.pop_all()
             return wire
     raise fault
 
 
-def _addresses(endpoint: Endpoint) -> Iterable[tuple[socket.AddressFamily, Any]]:
+def _find_addresses(endpoint: Endpoint) -> list[str]:
     """The host's addresses, in the order in which the system prefers them. Raises UnreachableError."""
     if endpoint.scheme == "ldapi":
-        return [(socket.AF_UNIX, endpoint.host)]
+        return [endpoint.url]
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as fault:
         why = getattr(fault, "strerror", None) or "not a host name"
         raise UnreachableError(f"the name has no address: {why}", where=endpoint.url) from None
-    return dict.fromkeys((family, address) for family, *_, address in found)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _opened(
-    endpoint: Endpoint, client: Client, family: socket.AddressFamily, address: Any, failed: ExitStack
-) -> socket.socket:
-    """A connection, for `ldaps` in TLS. Raises UnreachableError or UntrustedError."""
-    timeout = client.settings.timeout
-    try:
-        connected = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        connected.settimeout(timeout)
-        connected.connect(address)
-    except OSError as fault:
-        why = fault.strerror or (f"no answer within {timeout:g} s" if isinstance(fault, TimeoutError) else fault)
-        raise UnreachableError(f"no connection: {why}", where=endpoint.url) from None
-    if endpoint.scheme == "ldaps":
-        return failed.enter_context(client.secured(connected, endpoint))
-    return connected
+def _prepare(endpoint: Endpoint, address: str, client: Client, secured: _Tls) -> ldap3.Connection:
+    """A connection that is not open yet."""
+    settings = client.settings
+    server = ldap3.Server(
+        address,
+        port=endpoint.port or None,
+        use_ssl=endpoint.scheme == "ldaps",
+        tls=secured,
+        get_info=ldap3.NONE,
+        connect_timeout=settings.timeout,
+    )
+    # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in the answer to a bind
+    options: dict[str, Any] = {
+        "receive_timeout": math.ceil(settings.timeout),
+        "auto_referrals": False,
+        "fast_decoder": False,
+    }
+    if settings.sasl == "gssapi":
+        from connector.directories.ldap import kerberos
+
+        return kerberos.Connection(server, endpoint.host, endpoint.url, options)
+    if settings.sasl == "external":
+        options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+    elif settings.bind_dn is not None and client.password is not None:
+        value = client.password.reveal()
+        # octets are sent as they are; a str would be changed, or refused, by SASLprep, as no other client does
+        octets = value if isinstance(value, bytes) else value.encode()
+        options |= {"authentication": ldap3.SIMPLE, "user": settings.bind_dn, "password": octets}
+    else:
+        options |= {"authentication": ldap3.ANONYMOUS}
+    return _Connection(server, **options)
 
 
-def _bound_in_time(connected: socket.socket, endpoint: Endpoint, client: Client, failed: ExitStack) -> Wire:
-    """Secure the connection and bind. Each wait has a bound of its own; here is that of them all."""
+def _bind_in_time(connection: Any, endpoint: Endpoint, client: Client, secured: _Tls) -> Wire:
+    """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
     allowed = TIMEOUTS * client.settings.timeout
     with closing(TimeLimit(allowed)) as limit, limit:
-        limit.watch(connected)
+        limit.watch(connection.socket)
         try:
-            if client.settings.start_tls and endpoint.scheme == "ldap":
-                connected = failed.enter_context(_start_tls(connected, endpoint, client))
-            wire = _bound(connected, endpoint, client)
+            wire = _secure_and_bind(connection, endpoint, client, secured)
         except ConnectorError:
             if not limit.has_passed:
                 raise
@@ -162,73 +215,103 @@ def _bound_in_time(connected: socket.socket, endpoint: Endpoint, client: Client,
     raise UnreachableError(said, where=endpoint.url)
 
 
-def _start_tls(connected: socket.socket, endpoint: Endpoint, client: Client) -> socket.socket:
-    """Agree with the server to go on in TLS (RFC 4511 §4.14), and do."""
-    session = Session(connected, endpoint.url, client.settings.timeout)
-    inbox: list[Frame] = []
-    session.submit(requests.extended(requests.START_TLS), (), inbox)
-    frame = session.answer(inbox, EXTENDED)
-    end = session.located(response, frame)
-    if end.code != results.SUCCESS:
-        said = f"{results.name(end.code)}{results.diagnostic(end)}"
-        raise UntrustedError(f"the server refused StartTLS: {said}", where=endpoint.url)
-    if frame.end != len(frame.data):  # they would be taken for what the server has said in TLS
-        raise UntrustedError("more came in clear behind the answer to StartTLS, perhaps a forgery", where=endpoint.url)
-    connected.settimeout(client.settings.timeout)
-    return client.secured(connected, endpoint)
-
-
-def _bound(connected: socket.socket, endpoint: Endpoint, client: Client) -> Wire:
-    """Bind, and judge the answer. Raises DeniedError, UnreachableError or MalformedError."""
-    try:
-        wire, end = _answered(connected, endpoint, client)
-    except UnreachableError:
-        if alert := getattr(connected, "alert", ""):  # of a TlsSocket
-            raise DeniedError(f"the server refused the TLS connection: {alert}", where=endpoint.url) from None
-        raise
-    settings, password = client.settings, client.password
-    notice = wire.located(password_policy.of, end.controls)
+def _secure_and_bind(connection: Any, endpoint: Endpoint, client: Client, secured: _Tls) -> Wire:
+    settings = client.settings
+    with _translating(endpoint, secured, settings.timeout):
+        if settings.start_tls and endpoint.scheme == "ldap":
+            connection.start_tls(read_server_info=False)
+        connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
+    end = Response(connection.result["result"], diagnostic=connection.result["message"] or "")
+    notice = _read_notice(connection.result, endpoint)
     who = settings.bind_dn or (f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)")
     if end.code != results.SUCCESS:
-        in_clear = endpoint.scheme == "ldap" and not settings.start_tls
-        words = results.diagnostic(end, [password.reveal()] if password else ())
-        said = f"{results.name(end.code)}{words}{notice.refusal}{explained(end, in_clear=in_clear)}"
-        away = end.code in results.AWAY or end.code == results.REFERRAL  # a copy that is being made refers to another
-        proof = RefusedBindError if end.code in results.PROOF_REFUSED else DeniedError
-        kind = UnreachableError if away else proof
-        raise kind(f"the bind as {who} failed: {said}", where=endpoint.url)
+        raise _describe_refusal(end, notice, who, endpoint, client)
     if notice.must_change:
-        raise DeniedError(
+        why = (
             f"the server requires a new password for {who} (password policy): change it, and store the new one "
-            "where the job reads it",
-            where=endpoint.url,
+            "where the job reads it"
         )
+        raise DeniedError(why, where=endpoint.url)
+    wire = Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
     wire.cautions = tuple(notice.cautions(who))
     wire.rights = Advice(account=settings.bind_dn or "")
     return wire
 
 
-def _answered(connected: socket.socket, endpoint: Endpoint, client: Client) -> tuple[Wire, Response]:
-    settings = client.settings
-    first = 2 if settings.start_tls else 1  # StartTLS had the first message
-    wire = Wire(connected, endpoint.url, settings.timeout, first)
-    if settings.sasl == "gssapi":
-        from connector.directories.ldap import kerberos
+def _describe_refusal(
+    end: Response, notice: password_policy.Notice, who: str, endpoint: Endpoint, client: Client
+) -> ConnectorError:
+    in_clear = endpoint.scheme == "ldap" and not client.settings.start_tls
+    words = results.diagnostic(end, [client.password.reveal()] if client.password else ())
+    said = f"{results.name(end.code)}{words}{notice.refusal}{explained(end, in_clear=in_clear)}"
+    kind: type[ConnectorError] = DeniedError
+    if end.code in results.AWAY or end.code == results.REFERRAL:  # a copy that is being made refers to another
+        kind = UnreachableError
+    elif end.code in results.PROOF_REFUSED:
+        kind = RefusedBindError
+    return kind(f"the bind as {who} failed: {said}", where=endpoint.url)
 
-        return wire, kerberos.bind(wire, connected, endpoint.host)
-    inbox: list[Frame] = []
-    wire.submit(_request(settings, client.password), (password_policy.ASK,), inbox)
-    return wire, wire.located(response, wire.answer(inbox, BOUND))
+
+def _read_notice(result: Any, endpoint: Endpoint) -> password_policy.Notice:
+    """What the server says of the password, beside the answer to a bind as ldap3 has it."""
+    controls = result.get("controls") or {}
+    try:
+        return password_policy.of({oid: control["value"] or b"" for oid, control in controls.items()})
+    except MalformedError as fault:
+        raise MalformedError(fault.what, where=endpoint.url) from None
 
 
-def _request(settings: LdapDirectory, password: Secret | None) -> bytes:
-    """The bind that the job asks for. Keep it nowhere: a traceback that shows variables would show the password."""
-    if settings.sasl == "external":
-        return requests.external_bind()
-    if settings.bind_dn is None:
-        return requests.bind("", b"")
-    value = password.reveal() if password else b""
-    if not value:  # to a server that would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
-        raise FileError("the password is empty", where="directory.password")
-    # as it is: SASLprep would change it, or refuse it, as no other client does
-    return requests.bind(settings.bind_dn, value if isinstance(value, bytes) else value.encode())
+def _discard(connection: Any) -> None:
+    if connection.socket is not None:
+        connection.socket.close()
+
+
+@contextmanager
+def _translating(endpoint: Endpoint, secured: _Tls, timeout: float) -> Iterator[None]:
+    """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
+    try:
+        yield
+    except ConnectorError:
+        raise
+    except (LDAPExceptionError, OSError) as fault:
+        raise _describe(fault, secured, endpoint, timeout) from None
+    except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
+        raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
+
+
+def _describe(fault: Exception, secured: _Tls, endpoint: Endpoint, timeout: float) -> ConnectorError:
+    """What failed: the handshake (then its own fault is known), StartTLS, or the connection."""
+    url = endpoint.url
+    if secured.fault is not None:
+        return _describe_handshake(secured.fault, endpoint)
+    if isinstance(fault, LDAPStartTLSError):
+        return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
+    said = str(fault).rpartition("] ")[2]
+    if isinstance(fault, LDAPSessionTerminatedByServerError):
+        return UnreachableError(f"the server has ended the connection: {said}{_advise_certificate(secured)}", where=url)
+    if "ALERT" in str(fault):
+        # in TLS 1.3 a client learns only with the first answer that its certificate was refused
+        alert = str(fault).partition("[SSL: ")[2].partition("]")[0]
+        return DeniedError(f"the server refused the TLS connection: {alert or said}", where=url)
+    if not isinstance(fault, OSError | LDAPSocketOpenError | LDAPSocketReceiveError | LDAPSocketSendError):
+        return MalformedError(f"the answer is no LDAP message ({said})", where=url)
+    is_late = "timed out" in said or "temporarily unavailable" in said
+    what = f"no answer within {timeout:g} s" if is_late else f"no connection: {said}{_advise_certificate(secured)}"
+    return UnreachableError(what, where=url)
+
+
+def _advise_certificate(secured: _Tls) -> str:
+    """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
+    if not secured.shook_hands or secured.shows_certificate:
+        return ""
+    return ". If the server requires a client certificate, set directory.cert_file"
+
+
+def _describe_handshake(fault: OSError | ValueError, endpoint: Endpoint) -> ConnectorError:
+    url, host = endpoint.url, endpoint.host
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        why = fault.verify_message.rstrip(".")
+        return UntrustedError(f"the certificate of {host} is not trusted: {why}", where=url)
+    if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+        return tls.fault_of(fault, url) or UntrustedError(f"no TLS with {host}: {fault.reason}", where=url)
+    return UnreachableError(f"the connection was cut in the TLS handshake: {fault}", where=url)

@@ -7,18 +7,17 @@ that no layer of GSSAPI's own is asked for; the bind is tied to the server's cer
 
 from __future__ import annotations
 
-import socket
+import ssl
+from collections.abc import Mapping
 from typing import Any, Final
 
+import ldap3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
-from connector.directories.ldap import password_policy, requests, results
-from connector.directories.ldap.framing import Frame
-from connector.directories.ldap.responses import BOUND, Response, response
-from connector.directories.ldap.session import Session
-from connector.directories.ldap.tls_stream import TlsSocket
-from connector.errors import DeniedError, FileError, MalformedError, RefusedBindError, UnreachableError
+from connector.directories.ldap import results
+from connector.errors import DeniedError, FileError, RefusedBindError
 
 _NO_LAYER: Final = 1
 _IN_PROGRESS: Final = 14
@@ -37,64 +36,58 @@ def library() -> Any:
     return gssapi
 
 
-def bind(session: Session, connected: socket.socket, host: str) -> Response:
-    """Bind as a client of the service `ldap` on this host, by a session on this connection; the server's last answer.
+class Connection(ldap3.Connection):
+    """A connection that will bind so, as a client of the service `ldap` on this host.
 
-    Raises DeniedError where Kerberos has no ticket for us, or none for the server.
+    ldap3's own exchange lacks what a server says that refuses, and fails where no layer is all that is offered.
     """
-    gssapi = library()
-    try:
-        return _exchange(gssapi, session, connected, host)
-    except gssapi.exceptions.GSSError as fault:
-        why = " ".join(str(fault).split())
-        kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
-        raise kind(f"no bind by Kerberos, for the service ldap@{host}: {why}", where=session.where) from None
-    except UnreachableError as fault:
-        why = f"the connection was cut in the bind by Kerberos: {fault.what}"
-        raise UnreachableError(why, where=session.where) from None
-    except MalformedError as fault:
-        raise MalformedError(f"the answer is no LDAP message ({fault.what})", where=session.where) from None
 
+    def __init__(self, server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]) -> None:
+        self._host = host
+        self._where = url
+        self._gssapi = library()
+        super().__init__(server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options)
 
-def _exchange(gssapi: Any, session: Session, connected: socket.socket, host: str) -> Response:
-    context = gssapi.SecurityContext(
-        name=gssapi.Name(f"ldap@{host}", gssapi.NameType.hostbased_service),
-        mech=gssapi.MechType.kerberos,
-        usage="initiate",
-        channel_bindings=_bindings(gssapi, connected),
-    )
-    token = None
-    while not context.complete:
-        answer = _answer(session, _sent(session, context.step(token) or b""))
-        if answer.code not in {results.SUCCESS, _IN_PROGRESS}:
-            return answer
-        token = answer.credentials
-    offered = context.unwrap(token).message
-    if not offered or not offered[0] & _NO_LAYER:
-        raise DeniedError("the server requires GSSAPI protection instead of TLS", where=session.where)
-    return _answer(session, _sent(session, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message))
+    def do_sasl_bind(self, controls: Any) -> Any:
+        """What ldap3 calls to bind. Raises DeniedError where Kerberos has no ticket for us, or none for the server."""
+        try:
+            return self._exchange(controls)
+        except self._gssapi.exceptions.GSSError as fault:
+            why = " ".join(str(fault).split())
+            kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
+            raise kind(f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where) from None
 
+    def _exchange(self, controls: Any) -> Any:
+        name = self._gssapi.Name(f"ldap@{self._host}", self._gssapi.NameType.hostbased_service)
+        context = self._gssapi.SecurityContext(
+            name=name,
+            mech=self._gssapi.MechType.kerberos,
+            usage="initiate",
+            channel_bindings=self._bindings(),
+        )
+        token = None
+        while not context.complete:
+            answer = self._say(controls, context.step(token) or b"")
+            if answer["result"] not in {results.SUCCESS, _IN_PROGRESS}:
+                return answer
+            token = answer["saslCreds"]
+        offered = context.unwrap(token).message
+        if not offered or not offered[0] & _NO_LAYER:
+            raise DeniedError("the server requires GSSAPI protection instead of TLS", where=self._where)
+        return self._say(controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
 
-def _sent(session: Session, token: bytes) -> list[Frame]:
-    """Where the answer to this token comes. Who waits for it has no token: a traceback may show variables."""
-    inbox: list[Frame] = []
-    session.submit(requests.sasl_bind("GSSAPI", token), (password_policy.ASK,), inbox)
-    return inbox
+    def _say(self, controls: Any, token: bytes) -> Any:
+        return send_sasl_negotiation(self, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
 
-
-def _answer(session: Session, inbox: list[Frame]) -> Response:
-    return session.located(response, session.answer(inbox, BOUND))
-
-
-def _bindings(gssapi: Any, connected: socket.socket) -> Any:
-    """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
-    certificate = connected.getpeercert() if isinstance(connected, TlsSocket) else None
-    if certificate is None:
-        return None
-    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-    if algorithm is None:
-        return None
-    digest = hashes.Hash(hashes.SHA256() if algorithm.name in _WEAK else algorithm)
-    digest.update(certificate)
-    data = b"tls-server-end-point:" + digest.finalize()
-    return gssapi.raw.ChannelBindings(application_data=data)
+    def _bindings(self) -> Any:
+        """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
+        certificate = self.socket.getpeercert(binary_form=True) if isinstance(self.socket, ssl.SSLSocket) else None
+        if certificate is None:
+            return None
+        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+        if algorithm is None:
+            return None
+        digest = hashes.Hash(hashes.SHA256() if algorithm.name in _WEAK else algorithm)
+        digest.update(certificate)
+        data = b"tls-server-end-point:" + digest.finalize()
+        return self._gssapi.raw.ChannelBindings(application_data=data)

@@ -15,8 +15,6 @@ from msgspec import Struct
 from connector.directories.ldap import ber
 
 CONTROL: Final = "1.3.6.1.4.1.42.2.27.8.5.1"
-ASK: Final = ber.tlv(ber.SEQUENCE, ber.tlv(ber.OCTETS, CONTROL.encode()))
-"""The control beside a bind: not critical, and without a value."""
 
 _EXPIRED, _LOCKED, _CHANGE_AFTER_RESET = 0, 1, 2
 _WARNING, _ERROR, _SECONDS, _BINDS = 0xA0, 0x81, 0x80, 0x81

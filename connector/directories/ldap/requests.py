@@ -21,9 +21,7 @@ EFFECTIVE_RIGHTS: Final = "1.3.6.1.4.1.42.2.27.9.5.2"
 """Get effective rights, of 389-DS and its ancestors."""
 PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
-START_TLS: Final = "1.3.6.1.4.1.1466.20037"  # RFC 4511 §4.14
 _UNBIND: Final = b"\x42\x00"
-_VERSION: Final = ber.integer(3)
 _CRITICAL: Final = ber.boolean(value=True)
 _SHORT_MODIFICATION: Final = 0x80 - 9
 """Octets of an attribute's name and of its value, up to which every length in a modification is a single octet."""
@@ -63,7 +61,7 @@ def one(name: str, attributes: tuple[str, ...] = NOTHING) -> Search:
     return Search(name, Scope.BASE, ldap_filters.ANYTHING, attributes)
 
 
-_BIND, _SEARCH, _MODIFY, _COMPARE, _ABANDON, _EXTENDED = 0x60, 0x63, 0x66, 0x6E, 0x50, 0x77
+_SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
 
 
 def message(number: int, operation: bytes, controls: Iterable[bytes] = ()) -> bytes:
@@ -81,26 +79,6 @@ def unbind(number: int) -> bytes:
 def abandon(number: int, other: int) -> bytes:
     """The message that asks to give up operation `other`; nothing answers it."""
     return message(number, ber.integer(other, _ABANDON))
-
-
-def bind(name: str, password: bytes) -> bytes:
-    """A simple bind: the octets of the password as they are. Anonymous where both are empty (RFC 4513 §5.1)."""
-    return ber.sequence((_VERSION, _text(name), ber.tlv(0x80, password)), _BIND)
-
-
-def external_bind() -> bytes:
-    """A bind by SASL EXTERNAL (RFC 4513 §5.2.3), with an empty response: as whom the connection itself proves."""
-    return sasl_bind("EXTERNAL", b"")
-
-
-def sasl_bind(mechanism: str, credentials: bytes) -> bytes:
-    """One message of a bind by SASL (RFC 4511 §4.2), with what the mechanism has to say."""
-    return ber.sequence((_VERSION, _text(""), ber.sequence((_text(mechanism), _octets(credentials)), 0xA3)), _BIND)
-
-
-def extended(name: str) -> bytes:
-    """An extended operation without a value (RFC 4511 §4.12)."""
-    return ber.tlv(_EXTENDED, ber.tlv(0x80, name.encode()))
 
 
 def search(request: Search, most: int = 0) -> bytes:

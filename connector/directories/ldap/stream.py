@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import time
 from typing import Final
 
@@ -19,6 +20,8 @@ RECEIVE: Final = 64 << 10
 """Octets asked for at once. Asking for more costs more than it saves: the buffer is allocated for each receive, and
 from 128 KiB on by a system call of its own (measured: 14 us instead of 2, when a few entries have come)."""
 SEND: Final = 64 << 10
+WAIT: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket that never blocks raises where it cannot go on at once."""
 DECENT: Final = 64 << 10
 """Octets in ten timeouts that a search goes on by; an entry has a few hundred."""
 
@@ -34,6 +37,8 @@ class Stream:
         self._socket = connected
         self._socket.setblocking(False)
         self._timeout = timeout
+        self._has_records = isinstance(connected, ssl.SSLSocket)
+        """Whether each record of TLS comes by itself; a server may send small ones."""
         self._waited = 0.0
         self._came = 0
         self._outgoing = bytearray()
@@ -81,7 +86,7 @@ class Stream:
             while self._outgoing and self._fault is None:
                 sent = self._socket.send(self._outgoing[:SEND])
                 del self._outgoing[:sent]
-        except BlockingIOError:
+        except WAIT:
             return
         except OSError as fault:
             # not raised yet: the server may have sent why it hung up
@@ -89,16 +94,23 @@ class Stream:
 
     def _take(self) -> bytes:
         """What is there already. A fault is raised once nothing is: the server may have sent why it hung up."""
+        pieces: list[bytes] = []
+        size = 0
         try:
-            data = self._socket.recv(RECEIVE)
-        except BlockingIOError:
-            return b""
+            while size < RECEIVE:
+                data = self._socket.recv(RECEIVE)
+                if not data:
+                    self._fault = self._fault or "the server has closed the connection"
+                    break
+                pieces.append(data)
+                size += len(data)
+                if not self._has_records:
+                    break
+        except WAIT:
+            pass
         except OSError as fault:
             self._fault = self._fault or _cut(fault)
-            return b""
-        if not data:
-            self._fault = self._fault or "the server has closed the connection"
-        return data
+        return b"".join(pieces)
 
     def _wait(self) -> None:
         self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
