@@ -18,9 +18,6 @@ import click
 from tests.support.warm import Warm
 
 WARNINGS = ["-Werror", "-Wignore::DeprecationWarning:ldap3.utils.asn1"]
-    "-Werror",
-    "-Wignore::DeprecationWarning:ldap3.utils.asn1",
-]  # ldap3 2.9.1 imports names that pyasn1 has renamed
 """Warnings are errors, but for names that ldap3 2.9.1 imports and pyasn1 has renamed."""
 
 
