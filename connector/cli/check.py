@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import tempfile
@@ -17,8 +16,7 @@ from msgspec.structs import replace
 
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say_text
-from connector.cli.signals import stopped_by_signals
-from connector.errors import LimitError, TruncatedError, UsageError
+from connector.errors import LimitError
 from connector.net.secret_stores import open_to_others
 from connector.reports.visible import visible
 
@@ -38,15 +36,9 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
 
 @click.command
 @job_argument
-@click.option(
-    "--probe", is_flag=True, help="Test what a SCIM server can do, with a user that is created and removed again."
-)
-@click.option(
-    "--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the findings of --probe as a dialect file."
-)
 @click.option("--acl", is_flag=True, help="Print the rights that the mapping needs, as a file for this server.")
 @click.pass_obj
-def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None, acl: bool) -> int:
+def command(log_level: str | None, job: Path, *, acl: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
     from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.diff.differences import Differ
@@ -57,8 +49,6 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
     from connector.runtime.clock import now
     from connector.sources.once import OnceSource
 
-    if save is not None and not probe:
-        raise UsageError("needs --probe, whose findings it saves", where="--save")
     if acl:
         return _tell_rights(job, log_level)
     with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
@@ -72,12 +62,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
             if place != "state":  # a check opens no state
                 say_text(f"  {_PLACES.get(place, place)}: {visible(what)}")
         survey = Survey(differ.attributes, differ.schema_checks)
-        try:
-            nobody, cut = _survey_users(context, tenant, description, survey)
-        except TruncatedError:  # of a server that cannot be read whole, a probe may say why
-            if probe:
-                _probe(job, save, context.files)
-            raise
+        nobody, cut = _survey_users(context, tenant, description, survey)
         or_more = " or more" if cut else ""
         say_text(f"directory  {survey.users} users{or_more} within base and filter ({visible(description.identity)})")
         described = context.reader.describe()  # once more: reading may have told more
@@ -104,10 +89,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None,
         else:
             _tell_foreign_values(job, source, context.mapping, log_level)
         try_state(job)
-        if probe:
-            _probe(job, save, context.files)
-        else:
-            say_text("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
+        say_text("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
     return int(bool(nobody))
 
 
@@ -258,20 +240,3 @@ def _tell_foreign_values(job: Path, source: Source, mapping: Mapping, log_level:
         say_text(f"in use     {visible(name)}: {found.tell(name)}")
     if found.users:
         say_text("           An apply replaces these values. To keep them, narrow `owns`, or remove these attributes.")
-
-
-def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
-    """Try the server out, say what comes of it, and save it. Raises UsageError for a file that is the job's own."""
-    from connector.directories.scim import dialect
-    from connector.run.composition import probe
-
-    with stopped_by_signals() as stop, probe(job) as trial:
-        if save is not None and Path(os.path.realpath(save)) in set(files) - trial.replaceable:
-            raise UsageError("this is one of the job's own files. Name another file", where=str(save))
-        trial.run(lambda what, seen: say_text(f"probe      {visible(what)}: {visible(seen)}"), stop)
-        if stop.why:
-            say_text(f"probe      {stop.why}; the probe is incomplete, so nothing is saved")
-            raise KeyboardInterrupt
-        if save is not None:
-            dialect.save(save, trial.dialect)
-            say_text(f"Saved. In the job, add under `directory`: `dialect: {visible(str(save))}`.")

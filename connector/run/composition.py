@@ -13,7 +13,7 @@ from uuid import uuid4
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from connector.errors import FileError, UsageError
+from connector.errors import FileError
 from connector.model import OBJECT_CLASS, Secret, View
 from connector.net import counters
 from connector.observers.observer import Observer
@@ -22,7 +22,7 @@ from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.questions import NAMES_SECONDS, Show
-from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
+from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of
 from connector.run.context import ApplyContext, ApplyUndoContext, Common, PlanContext, UndoContext
 from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of, state_to_look_at
 from connector.settings import job as jobs, mapping_file as mappings
@@ -36,7 +36,6 @@ from connector.state.store import Store, open_state
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
     from connector.directories.port import Reader
-    from connector.directories.scim.probe import Probe
 
 
 class Begun(Struct, frozen=True):
@@ -94,30 +93,6 @@ def what_if_context(
     with opened as (stack, job, _, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
         yield PlanContext(**asdict(common), reader=reader, source=source, pins=_pins(job.job), remembers=False)
-
-
-@contextmanager
-def probe(path: Path) -> Iterator[Probe]:
-    """A probe of the job's SCIM server, which makes a user of its own: so it holds the directory while it lasts.
-
-    Raises FileError, UsageError, StateError, BusyError.
-    """
-    job = jobs.load(path)
-    settings = job.job.directory
-    if settings.type != "scim":
-        raise UsageError(f"the probe is for SCIM servers; this directory is of type {settings.type}", where=str(path))
-    from connector.directories.scim.adapter import identity_of
-    from connector.directories.scim.probe import Probe
-
-    mapping = mappings.load(job.job.mapping, path)
-    keys = [rule.directory for rule in mapping.match]
-    anew = partial(transport_of, job, settings)
-    with (
-        closing(state_of(job)) as state,
-        state.lease(identity_of(settings.url), job.name),
-        closing(anew()) as transport,
-    ):
-        yield Probe(settings, transport, mapping.view(), keys=keys, anew=anew)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class ScimDirectory(Strict):
     )
     read: ReadBy = "auto"
     urn: Annotated[Urn, Field(description="URN of the extension on the server.")] = EXTENSION
-    dialect: Annotated[RegularFile | None, Field(description="Dialect file that `check --probe --save` wrote.")] = None
+    dialect: Annotated[RegularFile | None, Field(description="Dialect file: what the server does its own way.")] = None
     page_size: Annotated[int, Field(ge=2, le=100_000, description="Users a page; the server may give fewer.")] = 100
     concurrency: Annotated[int, Field(ge=1, le=64, description="Concurrent requests.")] = 8
     rate: Annotated[

@@ -141,8 +141,6 @@ def test_scim(tmp_path: Path, kind: Kind) -> None:
         secrets(page.folder, scim_token=server.token)
         page.follow("init")
         page.follow("check")
-        job = page.folder / "job.yaml"
-        job.write_text(job.read_text().replace("  type: scim\n", "  type: scim\n  dialect: dialect.json\n"))
         through(page, identity_stays=True)
         assert server.stored("agent008")[CEC]["workNo"] == 1008
 

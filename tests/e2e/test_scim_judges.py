@@ -33,8 +33,6 @@ def test_every_body_is_valid_and_does_what_it_is_to_do_in_every_interpreter(tmp_
 
     with ScimServer.start(tmp_path / "server", people(4), kind=kind) as server, HttpProxy(server.root, watch) as proxy:
         job = ScimJob(tmp_path / "job", server, agents=4, url=proxy.url)
-        assert job.try_("check", "--probe").code == 0
-        probed, sent[:] = sent[:], []
         judged(sent, server, lambda: job.run("apply"))
         mapping = (Path(__file__).parents[2] / "mappings" / "scim-extension.yaml").read_text()
         (job.folder / "clearing.yaml").write_text(mapping.replace("when_absent: keep", "when_absent: clear"))
@@ -43,10 +41,9 @@ def test_every_body_is_valid_and_does_what_it_is_to_do_in_every_interpreter(tmp_
         del job.agents[1]["sipAccount"]
         job.tenant()
         judged(sent, server, lambda: job.run("apply"))
-    assert {method for method, _, _ in probed} == {"POST", "PATCH"}
     assert len(sent) >= 6
     assert complaints({"Operations": [{"op": "put"}]}, "patch"), "the judge sees nothing"
-    for method, _, body in [*(each for each in probed if each[0] == "POST"), *sent]:
+    for method, _, body in sent:
         assert complaints(body, "patch" if method == "PATCH" else "full") == []
 
 

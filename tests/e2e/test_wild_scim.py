@@ -140,18 +140,6 @@ def test_an_undo_leaves_what_somebody_has_put_there_since(job: Job) -> None:
     assert job.users() == before | {"agent000": before["agent000"] | {"title": "since"}}
 
 
-def test_a_probe_finds_what_this_server_does_and_leaves_no_trace(job: Job) -> None:
-    before = job.users()
-    ended = job.try_("check", "job.yaml", "--probe")
-    assert ended.code == 0, ended.said
-    assert "PATCH replace: works" in ended.out
-    assert "versions (ETag, If-Match): heeded" in ended.out
-    assert "filter userName: ignored" in ended.out
-    assert "count=0: refused: 500" in ended.out
-    assert "scratch user: removed" in ended.out
-    assert job.users() == before
-
-
 def test_somebody_without_rights_is_told_in_the_servers_words(job: Job) -> None:
     ended = job.try_("apply", "job.yaml", token=TOKEN_WITHOUT_RIGHTS)
     assert ended.code == 1, ended.said

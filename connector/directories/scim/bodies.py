@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import PATCH_OP, Edit, holder_of
 from connector.directories.scim.paths import Json, Resource, key_of
 
 
-def body(some: Iterable[Edit], dialect: Dialect, before: Resource, listed: Collection[str] = ()) -> dict[str, Json]:
+def body(some: Iterable[Edit], dialect: Dialect, before: Resource) -> dict[str, Json]:
     """The operations on a user that was `before`. What is emptied comes first: if that is refused, nothing was done.
 
     What is set unseen comes last: if something before it is refused, it was not done, and the rest can be taken back.
-    `listed`: paths whose single value goes in an array.
     """
     ordered = sorted(some, key=lambda edit: (edit.value is not None, edit.unseen))
-    whole = (_operation(edit, dialect, listed) for edit in ordered)
+    whole = (_operation(edit, dialect) for edit in ordered)
     made = whole if dialect.paths else _without_paths(ordered, dialect, before)
     return {"schemas": [PATCH_OP], "Operations": list(_spelt(made, dialect))}
 
@@ -40,10 +39,10 @@ def _without_paths(some: Iterable[Edit], dialect: Dialect, before: Resource) -> 
         yield {"op": "replace", "value": {name: held for name, held in whole.items() if held != {}}}
 
 
-def _operation(edit: Edit, dialect: Dialect, listed: Collection[str] = ()) -> dict[str, Json]:
+def _operation(edit: Edit, dialect: Dialect) -> dict[str, Json]:
     if edit.value is None and dialect.clearing != "null":
         return {"op": "remove", "path": str(edit.path)}
-    alone = edit.single and (dialect.arrays or str(edit.path) in listed)
+    alone = edit.single and dialect.arrays
     return {"op": "replace", "path": str(edit.path), "value": [edit.value] if alone else edit.value}
 
 

@@ -1,11 +1,10 @@
-"""How SCIM servers differ, as a value: what a server says of itself, and what a probe has found (`check --probe`).
+"""How SCIM servers differ, as a value: what a server says of itself, or what a job's dialect file says of it.
 
-Answers tell more: a refusal, in so many words, which form of a write is wanted; a yes, that a form fits.
+A refusal tells more where it can mean one thing only: 415 that another content type is wanted, 428 a version.
 """
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal
@@ -14,61 +13,40 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from connector.directories.scim.answers import document
 from connector.directories.scim.discovery import Features
-from connector.directories.scim.paths import inner
 from connector.directories.scim.protocol import MEDIA_TYPE, PLAIN_JSON, Answer
 from connector.directories.scim.resource_schema import Schemas
-from connector.errors import NOT_JSON, FileError, OutputError
-from connector.regex import regex
+from connector.errors import NOT_JSON, FileError
 from connector.settings.textfile import read_octets
 
 SCHEMA: Final = "cec-connector/scim-dialect/1"
-_MALFORMED: Final = (400, 422, 501)
-_OFFERED: Final = (
-    r"(?i:must be|should be|has to be|expected|expects|use|one of|case[- ]sensitive"
-    r"|(?:allowed|supported|valid)(?: (?:values|operations|ops))?(?: are)?)"
-)
-_NAME: Final = r"""["'`]?(?:Add|Remove|Replace)["'`]?"""
-_CAPITALS: Final = regex(
-    rf"\b{_OFFERED}[^\w\"'`]{{1,3}}(?i:one of )?\W?{_NAME},? (?:(?i:or|and) )?{_NAME}(?!\w)"
-    rf"|\b(?i:op|operation)\b.{{0,40}}\b{_OFFERED}\W{{1,3}}Replace\b"
-)
-_ARRAY: Final = regex(
-    r"""(?:^|[\s.'"`(\]])value["'`]?:?\s(?:Input |field )?"""
-    r"(?:(?:must|should|has to|needs to) be|is not|isn't|expected(?: to be)?)"
-    r""" (?:an? )?(?:valid |JSON )?(?:array|list)["'`]?\s*(?:[.;]|$)""",
-    re.IGNORECASE,
-)
-"""Speaks of the member `value` itself, and ends there: a value may have to be "a valid list member" (a rule of its)."""
-_LONGEST: Final = 2000
-"""So many characters of a refusal are looked at."""
 
 
 class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one server does its own way; `adapted` adds what a refusal asks for.
-
-    `writes`: by PATCH, or by PUT where there is no PATCH; "no": there is none, and a PUT could take away what is never
-    shown. `clearing`: how PATCH empties an attribute, as RFC 7644 §3.5.2.2 has it, or as a server that knows `replace`
-    alone; None: as it turns out. `versions`: it heeds If-Match (RFC 7644 §3.14). `cursor`: it pages by cursor (RFC
-    9865). `found`: what a probe has seen, for people.
-
-    `capitals`: operations are `Replace` and `Remove`. `arrays`: a single value goes in an array. `media`: the content
-    type of what is sent. `paths`: operations name the path of what they set; else one operation has all of it, and
-    some servers wipe what stands beside it. `at_once`: a request may have several operations. Only a file says no to
-    these two.
-    """
+    """What one server does its own way, as it is found out or as a job's dialect file says."""
 
     writes: Literal["patch", "put", "no"] = "patch"
+    """By PATCH, or by PUT where there is no PATCH; "no": there is none, and a PUT could erase what is never shown."""
     clearing: Literal["remove", "null"] | None = None
+    """How PATCH empties an attribute: as RFC 7644 §3.5.2.2 has it, or as a server that knows `replace` alone; None: as
+    the first answer shows."""
     versions: bool = False
+    """The server heeds If-Match (RFC 7644 §3.14)."""
     cursor: bool = False
+    """The server pages by cursor (RFC 9865)."""
     capitals: bool = False
+    """Operations are `Replace` and `Remove`. Only a file says so."""
     arrays: bool = False
+    """A single value goes in an array. Only a file says so."""
     paths: bool = True
+    """Operations name the path of what they set; else one operation has all of it, and some servers wipe what stands
+    beside it. Only a file says no."""
     at_once: bool = True
+    """A request may have several operations. Only a file says no."""
     media: Literal["application/scim+json", "application/json"] = MEDIA_TYPE
+    """The content type of what is sent."""
     found: dict[str, str] = field(default_factory=dict)
+    """What `check --probe` of earlier versions saw; read and not used."""
     schema: str = SCHEMA
 
 
@@ -79,57 +57,28 @@ def announced(features: Features, schemas: Schemas) -> Dialect:
 
 
 def adapted(spoken: Dialect, answer: Answer) -> Dialect | None:
-    """The form that a refusal asks for in place of the one that was `spoken`; None where it names no other."""
+    """The form that a refusal can only mean, in place of the one that was `spoken`; None where it means no other."""
     if answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE and spoken.media != PLAIN_JSON:
         return replace(spoken, media=PLAIN_JSON)
-    said = _detail(answer) if answer.status in _MALFORMED and spoken.writes == "patch" else ""
-    if not spoken.capitals and _CAPITALS.search(said):
-        return replace(spoken, capitals=True)
-    if not spoken.arrays and _ARRAY.search(said):
-        return replace(spoken, arrays=True)
     return None
 
 
 def learnt(known: Dialect, spoken: Dialect, *, cleared: bool) -> Dialect:
-    """What is known of a server that has understood a write in the form `spoken`: all of it, with two exceptions.
+    """What is known of a server that has understood a write in the form `spoken`.
 
-    How attributes are emptied shows only in a write that has `cleared` one; arrays are wanted path by path.
+    How attributes are emptied shows only in a write that has `cleared` one.
     """
-    clearing = (spoken.clearing or "remove") if cleared else known.clearing
-    return replace(spoken, clearing=clearing, arrays=known.arrays)
-
-
-def _detail(answer: Answer) -> str:
-    """`detail` of a refusal (RFC 7644 §3.12); some frameworks make a list of objects with a `msg` of it."""
-    detail = inner(document(answer), "detail")
-    if isinstance(detail, list):
-        detail = "; ".join(_of_a_list(each) for each in detail if isinstance(each, dict))
-    return detail[:_LONGEST] if isinstance(detail, str) else ""
-
-
-def _of_a_list(each: dict[str, object]) -> str:
-    """Where (`loc`) and what (`msg`), as FastAPI says it."""
-    where = each.get("loc")
-    place = str(where[-1]) if isinstance(where, list) and where else ""
-    return f"{place} {each.get('msg', '')}"
-
-
-def save(path: Path, dialect: Dialect) -> None:
-    """For the job to name. Raises OutputError."""
-    try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(dialect), indent=2) + b"\n")
-    except OSError as fault:
-        raise OutputError(fault.strerror or "it cannot be written", where=str(path)) from None
+    return replace(spoken, clearing=(spoken.clearing or "remove") if cleared else known.clearing)
 
 
 def load(path: Path) -> Dialect:
-    """As a probe has saved it. Raises FileError."""
+    """A dialect file, as a job names it. Raises FileError."""
     try:
         found = msgspec.json.decode(read_octets(path), type=Dialect)
     except OSError as fault:
         raise FileError(fault.strerror or "it cannot be read", where=str(path)) from None
     except NOT_JSON as fault:
-        raise FileError(f"not a dialect file of `check --probe --save`: {fault}", where=str(path)) from None
+        raise FileError(f"not a dialect file: {fault}", where=str(path)) from None
     if found.schema != SCHEMA:
         raise FileError(f"this is not of the kind {SCHEMA}", where=str(path))
     return found

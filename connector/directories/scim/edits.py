@@ -38,11 +38,6 @@ class Edit(Struct, frozen=True):
         """Whether it sets a value that is no list."""
         return self.value is not None and not isinstance(self.value, list)
 
-    def listed(self, resource: Resource) -> bool:
-        held = self.path.held(resource)
-        at = member(held, self.path.sub) if isinstance(held, dict) else held
-        return self.single and isinstance(at, list)
-
     def __repr__(self) -> str:
         return f"<edit of {self.path}>"  # its value may be a password
 

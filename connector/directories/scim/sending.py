@@ -53,11 +53,6 @@ class Wire:
         self._tried = False
         self.takes_versions = self._asks_back = dialect.versions
         self.heeds_versions = False
-        self._listed: frozenset[str] = frozenset()
-        """Paths whose single value the server wants in an array, and takes out of it."""
-        self._never_listed: frozenset[str] = frozenset()
-        """Those where it stored the array."""
-        self._in_doubt: dict[str, frozenset[str]] = {}
 
     def write(self, writing: Writing) -> Answer:
         """The answer to a write: 412 where the user is no longer of that version. Raises IncompleteRead."""
@@ -76,55 +71,23 @@ class Wire:
 
     def _write(self, writing: Writing) -> Answer:
         """One request; another one in each other form that a refusal asks for, which is kept if it is understood."""
-        spoken, listed = self._dialect, self._listed  # others may learn meanwhile
-        answer = first = self._spoken(writing, spoken, listed)
-        while not good(answer) and (other := self._asked_for(writing, spoken, listed, answer)) is not None:
-            if other.arrays and not spoken.arrays:
-                first = answer
-            again = self._spoken(writing, other, listed)
+        spoken = self._dialect  # others may learn meanwhile
+        answer = self._send_as(writing, spoken)
+        while not good(answer) and (other := _find_form(writing, spoken, answer)) is not None:
+            again = self._send_as(writing, other)
             if again.status == HTTPStatus.PRECONDITION_FAILED and writing.version != _NO_VERSION:
                 return answer  # the version was changed by the first one, which did a part before its refusal
             spoken, answer = other, again
         if good(answer):
-            self._learn(writing, spoken)
-        elif spoken.arrays and not self._dialect.arrays:
-            return first  # what is wrong with the array is not what is wrong with the value
+            with self._trying:
+                self._dialect = learnt(self._dialect, spoken, cleared=_clears(writing))
         return answer
 
-    def _learn(self, writing: Writing, spoken: Dialect) -> None:
-        """A form was understood; whether a value was taken out of its array is still to be seen."""
-        with self._trying:
-            self._dialect = learnt(self._dialect, spoken, cleared=_clears(writing))
-            if spoken.arrays:
-                self._in_doubt[writing.id] = _singles(writing)
-
-    def takes_lists(self, id_: str, *, whether: bool) -> None:
-        """Whether the single values that were last sent to a user in arrays are there as single values."""
-        with self._trying:
-            sent = self._in_doubt.pop(id_, frozenset())
-            self._listed = self._listed | sent if whether else self._listed - sent
-            self._never_listed |= frozenset() if whether else sent
-
-    def _asked_for(self, writing: Writing, spoken: Dialect, listed: frozenset[str], answer: Answer) -> Dialect | None:
-        """Another form, which the refusal names; or the other way of emptying, where it is not known yet how to.
-
-        `listed`: the paths whose single value was sent in an array.
-        """
-        other = adapted(spoken, answer)
-        if other is None and spoken.writes == "patch" and spoken.clearing is None and _clears(writing):
-            return replace(spoken, clearing="null") if answer.status in _NO_SUCH_OPERATION else None
-        if other is not None and other.arrays and not spoken.arrays:
-            seen = any(edit.single and not edit.unseen for edit in writing.edits)  # else who could tell what came of it
-            singles = _singles(writing)
-            changes = spoken.paths and not singles <= listed
-            return other if changes and singles.isdisjoint(self._never_listed) and (seen or self._listed) else None
-        return other
-
-    def _spoken(self, writing: Writing, dialect: Dialect, listed: frozenset[str]) -> Answer:
+    def _send_as(self, writing: Writing, dialect: Dialect) -> Answer:
         """The answer to one way of saying it."""
         if dialect.writes == "put":
             return self._send(writing, dialect, "PUT", editing.edited(writing.before, writing.edits))
-        document = body(writing.edits, dialect, writing.before, listed)
+        document = body(writing.edits, dialect, writing.before)
         if not self._asks_back:
             return self._send(writing, dialect, "PATCH", document)
         # of a server that heeds versions, also what the user has become, if it can be had in the answer
@@ -151,5 +114,9 @@ def _clears(writing: Writing) -> bool:
     return any(edit.value is None for edit in writing.edits)
 
 
-def _singles(writing: Writing) -> frozenset[str]:
-    return frozenset(str(edit.path) for edit in writing.edits if edit.single)
+def _find_form(writing: Writing, spoken: Dialect, answer: Answer) -> Dialect | None:
+    """Another form, which the refusal can only mean; or the other way of emptying, where it is not known yet."""
+    other = adapted(spoken, answer)
+    if other is None and spoken.writes == "patch" and spoken.clearing is None and _clears(writing):
+        return replace(spoken, clearing="null") if answer.status in _NO_SUCH_OPERATION else None
+    return other

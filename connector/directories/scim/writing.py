@@ -43,10 +43,9 @@ from connector.runtime.stopping import Settling
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
 LOST: Final = "written, but other values are gone, by the server or another program at that moment"
-LISTS: Final = "written, but the server stored a list where one value belongs"
 STALE: Final = (
     "the server refuses its own version (412): its reads lag, or its versions do not work. If this holds for all "
-    "users, run `check --probe --save FILE` and set `dialect` to FILE"
+    'users, name a `dialect` file with {"versions": false}'
 )
 _NOBODY_ANSWERS: Final = (
     UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, NoTokenError, TruncatedError,
@@ -214,22 +213,11 @@ class Writer:
             self._resources.seen = None
             like = self._listed(change.user.id, now)
             found = self._effects(before, like, some) if like else found
-        wrong = [edit for edit in some if edit.listed(now)]
-        self._wire.takes_lists(change.user.id, whether=not wrong)
-        if wrong:
-            return self._stored_as_lists(change, before, now, wrong)
         if found.lost:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         shown, own = self._attributes.user(now), now is answered
         return Outcome(change.user, Result.WRITTEN, self.notes.of(found), shown=shown, answered=own)
-
-    def _stored_as_lists(self, change: Change, before: Resource, now: Resource, wrong: list[Edit]) -> Outcome:
-        """The server wanted single values in arrays, and has not taken them out: the user is to be as it was."""
-        left = self._given_back(change, before, now, wrong)
-        names = ", ".join(edit.path.whole for edit in wrong)
-        why = f"{LISTS}: {names}; {'it could not be taken back' if left else 'it was taken back'}"
-        return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
 
     def _effects(self, before: Resource, after: Resource, some: Iterable[Edit] = ()) -> Effects:
         return effects(before, after, some, self._attributes)
