@@ -82,14 +82,11 @@ def _apart(one: str, other: str) -> bool:
     return not (heads and tails)
 
 
-def fits(rule: Equality, outline: Sequence[str | None], value: Held) -> bool:
-    """Whether a value can be what such pieces make, as the attribute compares, if None may be anything.
-
-    Case does not count.
-    """
+def fits(rule: Equality, outline: Sequence[str | None], value: Held, *, any_case: bool = True) -> bool:
+    """Whether a value can be what such pieces make, as the attribute compares, if None may be anything."""
     made = "".join(_OPEN if piece is None else piece for piece in outline)
     key, text = equality.written(rule, made), equality.written(rule, value)
     if key is None or text is None:
         key, text = made, equality.plain_text(value)
     pattern = ".*".join(map(re.escape, key.split(_OPEN)))
-    return re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL) is not None
+    return re.fullmatch(pattern, text, re.DOTALL | (re.IGNORECASE if any_case else 0)) is not None

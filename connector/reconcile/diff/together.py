@@ -6,7 +6,7 @@ is found here is which values those are, and which values of several templates s
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from msgspec import Struct
@@ -65,7 +65,9 @@ class _Member(Struct, frozen=True):
         """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
         of = [each for each in self.rule.templates if tenant is not None or not OWN.isdisjoint(each.fields)]
         outlines = [template.outline(agent, tenant) for template in of]
-        return all(any(patterns.fits(self.info.equality, outline, value) for outline in outlines) for value in values)
+        compared = equality.choose_rule(self.info.equality, secret=self.rule.secret)
+        fits = partial(patterns.fits, compared, any_case=not self.rule.secret)
+        return all(any(fits(outline, value) for outline in outlines) for value in values)
 
 
 class Together:
