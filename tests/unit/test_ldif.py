@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import tracemalloc
 from collections.abc import Collection
 from pathlib import Path
@@ -113,10 +114,10 @@ def test_a_file_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, mode: str = "r") -> None:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DeniedError, match="cannot be read: Permission denied"):
         list(directory(tmp_path / "people.ldif").scan())
 

@@ -103,7 +103,7 @@ class Undone:
                 owned=lambda: owned, confirmed=lambda users: {ref.id: some for ref, some in owned},
                 past=lambda users: {ANN.id: self.past}, others=list, agents=lambda users: {}, excluded=dict,
                 unsettled=lambda: [Unsettled(run, "there", ANN, ("mail",)) for run in self.open_], late=list,
-                respelt=list,
+                respelt=list, former=list,
                 fingerprint_of=lambda user, name: "f" if name in self.fingerprints else None,
             ),
         )  # fmt: skip

@@ -42,7 +42,7 @@ def _kind(changes: Sequence[Change], unlike: Sequence[Change], merged: int = 1) 
 
 def _form_of_classes(changes: Iterable[Change]) -> Form:
     """Of changes of object classes alone: those that come join others, those that go were this job's."""
-    goes = any({*each.old} - {*each.new} for change in changes for each in change.attributes)
+    goes = any(value not in each.new for change in changes for each in change.attributes for value in each.old)
     return Form.EMPTIED if goes else Form.BESIDE
 
 
