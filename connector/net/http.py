@@ -179,10 +179,9 @@ class Channel:
     def _route(self, where: str) -> _Route:
         origin = "/".join(where.split("/", 3)[:3])
         if origin not in self._routes:
-            try:
-                self._routes[origin] = _Route(origin, self._trusted, self._limits)
-            except ValueError:
-                raise MalformedError("this address is invalid for HTTP", where=where) from None
+            if not _is_address(origin):
+                raise MalformedError("this address is invalid for HTTP", where=where)
+            self._routes[origin] = _Route(origin, self._trusted, self._limits)
         return self._routes[origin]
 
     def _read_body(self, response: httpx.Response, where: str, bound: int | None) -> bytes:
@@ -229,6 +228,13 @@ def host_of_redirect(answer: Answer) -> str:
     except ValueError:
         return "an invalid address"
     return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
+
+
+def _is_address(origin: str) -> bool:
+    try:
+        return bool(urlsplit(origin).hostname)
+    except ValueError:
+        return False
 
 
 def _configure_proxy(address: str) -> httpx.Proxy:

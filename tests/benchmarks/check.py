@@ -69,7 +69,7 @@ class Work:
 WORKS = (
     Work("read", "our reader", 1.1, "our start", TIMES),
     Work("find", "our look-ups", 1.7, "our start", TIMES),
-    Work("plan of few", "plan of few", 16.0, unit=EMPTY),
+    Work("plan of few", "plan of few", 25.0, unit=EMPTY),
     Work("plan in sync", "plan", 1.7, "plan of few"),
     Work("apply", "apply", 22.0, "plan of few"),
 )
