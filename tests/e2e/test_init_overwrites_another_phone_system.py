@@ -149,7 +149,7 @@ attributes:
 def test_a_password_of_somebody_else_beside_the_same_number_is_found_by_comparing(tmp_path: Path) -> None:
     """The PBX's numbers were taken over into the tenant; its passwords were not."""
     same = [f"{NUMBER}: {{}}", f"{URI}: sip:{{}}@192.0.2.10", f"{PASSWORD}: {{}}"]
-    passwords = ["canary"] * 10 + ["canary-pbx"] * 2
+    passwords = [*(f"canary-{n}" for n in range(1, 11)), "canary-pbx", "canary-pbx"]
     records = [
         person(
             account,
