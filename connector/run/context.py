@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from msgspec import Struct, field
 
+from connector.directories.common.builtin_schema import known_schema
 from connector.directories.port import Directory, Read, Reader
 from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
 from connector.observers.observer import Observer
@@ -76,7 +77,8 @@ class Context(Common, frozen=True, kw_only=True):
 
     def secret_attributes(self, description: Description) -> SecretAttributes:
         """The attributes into which jobs of this state wrote secrets."""
-        return SecretAttributes(tuple(self.state.secret_attributes(description.identity)), description.types)
+        types = description.types or known_schema().types  # a file, or a server that hides its schema, has aliases too
+        return SecretAttributes(tuple(self.state.secret_attributes(description.identity)), types)
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """What a plan was made from, for the one who has to sign it."""

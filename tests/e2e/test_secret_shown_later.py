@@ -175,6 +175,20 @@ def test_an_alias_or_an_option_of_it_is_the_same_attribute(tmp_path: Path, name:
         assert job.run("plan")[0].code == 0
 
 
+@pytest.mark.parametrize("name", [ALIAS, f"{ALIAS};lang-en"])
+def test_an_alias_is_the_same_attribute_in_a_directory_without_a_schema(tmp_path: Path, name: str) -> None:
+    job = Job(tmp_path, users=2)
+    job.write("mapping.yaml", SECRET.replace("title", "mobile"))
+    job.run("apply")
+    job.write("mapping.yaml", PHONE.replace("NAME", name))
+    refused(job, "plan", "--all", *EVERY_REPORT, name=name)
+    job.write("mapping.yaml", ELSEWHERE)
+    job.configure(directory={"show": [name]})
+    refused(job, name=name)
+    assert job.program("state", "forget-secret", "job.yaml", name, "--yes").code == 0
+    assert program("plan", "job.yaml", folder=tmp_path).code == 0
+
+
 @pytest.fixture
 def scim(tmp_path: Path) -> Iterator[ScimJob]:
     with ScimServer.start(tmp_path / "scim") as server:
