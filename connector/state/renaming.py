@@ -49,9 +49,11 @@ def move(database: Database, job: str, directory: str, new: str) -> None:
     Saved plans are of before, and go. What was secret there is secret here too.
     """
     there = database.rows("select 1 from runs where job = ? and directory = ? limit 1", job, new)
+    secret = [name for (name,) in database.rows("select attribute from secrets where directory = ?", directory)]
     with database.writing() as transaction:
         transaction.execute("delete from plans where job = ?", (job,))
         transaction.execute("delete from documents where kind = 'plan' and job = ?", (job,))
+        note_secrets(transaction, new, secret)
         for table in () if there else _OF_DIRECTORIES:
             statement = f"update {table} set directory = ? where directory = ? and job = ?"  # noqa: S608  # the table is one of `_OF_DIRECTORIES`; values are bound
             transaction.execute(statement, (new, directory, job))

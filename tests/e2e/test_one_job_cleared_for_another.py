@@ -170,6 +170,15 @@ def test_a_directory_that_was_moved_takes_along_what_the_job_owns(offices: Offic
     assert offices.written() == {1, 2}
 
 
+def test_what_held_passwords_is_secret_in_the_moved_directory_too(offices: Offices) -> None:
+    mapping = offices.folder / "mapping.yaml"
+    (offices.folder / "people.ldif").rename(offices.folder / "staff.ldif")
+    (offices.folder / "people.ldif").symlink_to("staff.ldif")
+    offices.accept("berlin/hr.yaml")
+    mapping.write_text(mapping.read_text().replace('"{sipPwd}", owns: "*", secret: true', '"{accountCode}", owns: "*"'))
+    assert "SIPIdentityPassword is secret" in offices.refused("plan", "berlin/hr.yaml", "--all")
+
+
 def test_a_base_may_be_added_or_widened_but_not_replaced(offices: Offices) -> None:
     def below(*bases: str) -> None:
         configure(offices.folder / "berlin" / "hr.yaml", directory={"base": [*bases]})
