@@ -78,6 +78,8 @@ def test_an_identity_that_is_there_stays_whole(tmp_path: Path) -> None:
         ("sip:{sipAccount}@{sipServiceIp} of {accountCode}", "192.0.2.1", "sip:7001@192.0.2.1 of user1"),
         ("SIP:{sipAccount}@{sipServiceIp}", "192.0.2.1#evil", None),
         ("tel:{sipAccount}", "192.0.2.1", "tel:7001"),
+        ("SIP: {sipAccount}", "192.0.2.1", "SIP: 7001"),
+        ("Tel: {accountCode}", "192.0.2.1", "Tel: user1"),
     ],
 )
 def test_hosts_parameters_and_labels(tmp_path: Path, template: str, host: str, written: str | None) -> None:

@@ -29,18 +29,21 @@ _SPACE: Final = regex(r"\s")
 def check(value: Held, template: Template, agent: Agent, tenant: Tenant) -> None:
     """Hold what a template made to RFC 3261 §25.1, or to RFC 3966 §3. Raises UnfitError, which never repeats it.
 
-    A space that the template itself has ends the address: what follows is a label (RFC 2079).
+    A space that the template itself has ends the address: what follows is a label (RFC 2079). Right after the colon it
+    makes the whole a text, such as `SIP: 7001`.
     """
     text = plain(value)
     if isinstance(text, bytes) or not text[:5].lower().startswith(_SCHEMES):
         return
-    address = ""
+    address, label = "", None
     for piece, made in zip(template.pieces, template.outline(agent, tenant), strict=True):
         label = _SPACE.search(piece) if isinstance(piece, str) else None
         address += (made or "")[: label.start() if label else None]
         if label:
             break
     scheme, _, rest = address.partition(":")
+    if label and not rest:
+        return
     user, at, host = rest.rpartition("@")
     if scheme.lower() == "tel":
         if not _NUMBER.fullmatch(rest):
