@@ -66,7 +66,7 @@ def hold_to(
     fresh_changes = {change.user.id: change for change in fresh.changes}
     open_ = [each.user for each in reviewed.changes if not _as_reviewed(each, fresh_changes, released, since)]
     now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
-    unreadable = _unreadable(fresh)
+    unreadable, spellings = _unreadable(fresh), Spellings(brief.memory, brief.fingerprint)
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()
@@ -81,7 +81,8 @@ def hold_to(
             aside.add(user.id)
             left.append((change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True)))
         elif planned is None:
-            left.append((change, _settled(change, now.get(user.id), brief, unreadable(now.get(user.id)))))
+            there = now.get(user.id)
+            left.append((change, _settled(change, there, brief, spellings, unreadable(there))))
         elif as_reviewed:
             write.append(planned)
         else:
@@ -155,12 +156,12 @@ def _with_owns(change: Change, brief: Brief) -> Change:
     return replace(change, attributes=tuple(replace(each, pattern=owns.get(each.name)) for each in change.attributes))
 
 
-def _settled(change: Change, user: User | None, brief: Brief, hidden: Collection[str]) -> Outcome:
+def _settled(change: Change, user: User | None, brief: Brief, spellings: Spellings, hidden: Collection[str]) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     why = "no change is planned any more. Not written. The reviewed values are not there: "
     if user is None:
         return Outcome(change.user, Result.CONFLICT, f"{why}the user is gone, or outside base and filter")
-    names = [each.name for each in change.attributes if not _true(each, user, brief)]
+    names = [each.name for each in change.attributes if not _true(each, user, brief, spellings)]
     if names:
         differs = held_now(_with_owns(change, brief), user, hidden, names)
         return Outcome(change.user, Result.CONFLICT, why + ", ".join(names), differs=differs)
@@ -176,9 +177,9 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
         yield digest_of_change(replace(change, attributes=left))
 
 
-def _true(each: AttributeChange, user: User, brief: Brief) -> bool:
+def _true(each: AttributeChange, user: User, brief: Brief, spellings: Spellings) -> bool:
     rule, held = brief.description.equality(each.name), user.values.get(each.name, ())
-    if Spellings(brief.memory, brief.fingerprint).in_step(user.ref, each.name, rule, each.new, held):
+    if spellings.in_step(user.ref, each.name, rule, each.new, held):
         return True
     if not each.secret:
         return stands(each, user.values.get(each.name, ()), brief.description)

@@ -77,11 +77,12 @@ def held(
     since: Mapping[str, frozenset[str]] | None = None,
     remembered: str | None = None,
 ) -> tuple[Held, list[UserRef]]:
-    """What came of it, and who was read."""
+    """What came of it, and who was read. What the state knows of spellings is all read: once, however many changes."""
+    spellings: list[tuple[()]] = [()]
     brief = Brief(
         mapping=mapping, limits=NO_LIMITS, description=Description("test", "test", INFOS),
-        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, respelt=tuple)), fingerprint=PRINT,
-        job="job", plan_id="id", now=Moment(datetime.now(UTC)),
+        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, respelt=spellings.pop)),
+        fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
     planning = hold_to(reviewed, fresh, brief, done=done or {}, released=released or {}, since=since or {}, only=only)
     query = next(planning)
