@@ -29,6 +29,7 @@ from connector.state.journal import Ours, RunJournal, stuck, took_place
 from connector.state.journal_rows import STEPS, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
+from connector.state.ownership import Ownership
 from connector.state.sealing import Sealer, key_name
 from connector.state.sqlite import Sqlite
 from connector.state.telling import Telling
@@ -248,8 +249,9 @@ class Store:
 
     def users_of(self, job: str) -> int:
         """How many users hold something that this job wrote."""
-        ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
-        return int(users)
+        directories = self._database.rows("select distinct directory from ownership where job = ?", job)
+        rows = (row for (each,) in directories for row in Ownership(self._database, each).of_job(job))
+        return sum(not all(each.restored for each in row.attributes.values()) for row in rows)
 
     # ------------------------------------------------------------ runs
 

@@ -97,6 +97,16 @@ def test_a_file_of_the_same_name_with_another_tenant_is_refused(offices: Offices
     assert "cec-connector state move paris/hr.yaml\n" in said
 
 
+def test_users_who_only_have_back_what_was_there_before_would_lose_nothing(tmp_path: Path) -> None:
+    offices = Offices(tmp_path)
+    people = (tmp_path / "people.ldif").read_text().replace("uid: user1\n", "uid: user1\nemployeeNumber: 77\n")
+    (tmp_path / "people.ldif").write_text(people)
+    offices.run("apply", "berlin/hr.yaml")
+    offices.run("undo", "berlin/hr.yaml", "last", "--apply")
+    assert "employeeNumber: 77\n" in (tmp_path / "people.ldif").read_text()
+    assert "unless an agent here claims them: 0\n" in offices.refused("plan", "paris/hr.yaml")
+
+
 def test_a_release_does_not_lift_it(offices: Offices) -> None:
     offices.refused("apply", "paris/hr.yaml")
     offices.run("release", "paris/hr.yaml")
