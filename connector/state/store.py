@@ -251,7 +251,7 @@ class Store:
         """How many users hold something that this job wrote."""
         directories = self._database.rows("select distinct directory from ownership where job = ?", job)
         rows = (row for (each,) in directories for row in Ownership(self._database, each).of_job(job))
-        return sum(not all(each.restored for each in row.attributes.values()) for row in rows)
+        return len({row.user.id for row in rows if not all(each.restored for each in row.attributes.values())})
 
     # ------------------------------------------------------------ runs
 

@@ -189,6 +189,19 @@ def test_what_held_passwords_is_secret_in_the_moved_directory_too(offices: Offic
     assert "SIPIdentityPassword is secret" in offices.refused("plan", "berlin/hr.yaml", "--all")
 
 
+def test_back_in_an_earlier_directory_what_the_job_owns_there_is_shown(offices: Offices) -> None:
+    """An older version let a job go from one directory to another, with runs in both."""
+    shutil.copy(offices.folder / "people.ldif", offices.folder / "staff.ldif")
+    with closing(sqlite3.connect(offices.folder / "state.db")) as database:
+        ((first,),) = database.execute("select directory from runs")
+    offices.sql(f"update sources set source = replace(source, '{first}', '{first.replace('people', 'staff')}')")
+    offices.agents("berlin", 1, 2)
+    shown = offices.accept("berlin/hr.yaml")
+    assert "so that `stale: clear` clears them: 1\n" in shown
+    offices.run("apply", "berlin/hr.yaml")
+    assert offices.written() == {1, 2}
+
+
 def test_a_base_may_be_added_or_widened_but_not_replaced(offices: Offices) -> None:
     def below(*bases: str) -> None:
         configure(offices.folder / "berlin" / "hr.yaml", directory={"base": [*bases]})
