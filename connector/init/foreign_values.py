@@ -45,10 +45,18 @@ def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> 
         left = tuple(rule for rule in mapping.attributes if rule.name not in taken)
         mapping = replace(mapping, attributes=left)
         found = _count_foreign_values(job, tenant, mapping)
+    taken |= dict.fromkeys(_without_number(chosen.mapping, mapping), "no attribute takes the sipAccount")
+    mapping = replace(mapping, attributes=tuple(rule for rule in mapping.attributes if rule.name not in taken))
     before = {rule.name: rule.owns for rule in chosen.ready.attributes}
     owns = {rule.name: rule.owns for rule in mapping.attributes if rule.owns and rule.owns != before[rule.name]}
     stays = {name: f"{at_first.tell(name)}, which stays" for name in owns}
     return replace(chosen, taken={**chosen.taken, **taken}, stays={**chosen.stays, **stays}, owns=owns)
+
+
+def _without_number(before: Mapping, mapping: Mapping) -> list[str]:
+    """The attributes of groups that no longer hold the number: beside somebody else's they are half an identity."""
+    had, has = ({rule.group for rule in each.attributes if "sipAccount" in rule.fields} for each in (before, mapping))
+    return [rule.name for rule in mapping.attributes if rule.group and rule.group in had - has]
 
 
 def _narrow_owns(rule: AttributeRule, found: ForeignValues, tenant: Tenant) -> AttributeRule:

@@ -113,8 +113,10 @@ def test_where_all_have_a_phone_of_a_pbx_nothing_of_it_is_written(tmp_path: Path
         for name in (URI, NUMBER, PASSWORD):
             assert f"           without {name}: 12 of 12 matched users hold another value\n" in out
             assert f"\n  # {name}: " in folder.mapping
+        assert "           without SIPIdentityRegistrarAddress: no attribute takes the sipAccount\n" in out
         folder.report("apply")
         still_there(server, COUNT)
+        assert held(server, "agent01", "SIPIdentityRegistrarAddress") == [], "the PBX's phone stays with its registrar"
         folder.hand_over("openldap-h350")
         told = folder.run("check", "job.yaml")
         assert in_use(told) == dict.fromkeys((NUMBER, URI, PASSWORD), "12 of 12 matched users hold another value")
