@@ -7,7 +7,7 @@ What stands after a write is ours, as the directory spells it, only if
 - writing the same again brings the same again.
 
 Else somebody else wrote meanwhile. That is a conflict. Where the second write has replaced their value, it is put back.
-A value that was there before the first write tells nothing: the server may have dropped that write.
+Where such a value was there before the first write, only comparing tells: the server may have dropped that write.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Respelt(Struct, frozen=True):
     """The attributes that are not shown as they were sent."""
     answered: User | None
     """The user as the answer to the write showed it; None where it did not."""
+    stood: bool = False
+    """Whether a value that stands was there before the write."""
 
     def conflict(self, names: Sequence[str]) -> tuple[Change, Outcome]:
         """Somebody else wrote these attributes; the others are as written."""
@@ -70,7 +72,7 @@ class Spelling:
 
     def suspect(self, change: Change, user: User, outcome: Outcome, answered: User | None) -> Respelt | None:
         """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
-        pairs = []
+        pairs, stood = [], False
         for planned in change.attributes:
             if planned.name not in outcome.lost:
                 continue
@@ -79,17 +81,20 @@ class Spelling:
                 each = replace(planned, replaced=None)  # this write has not brought the same again
             missing, come = self._minus(each, each.new, held), self._minus(each, held, each.new)
             before = each.old if each.replaced is None else each.replaced
-            other = len(missing) == len(come) and self._minus(each, come, before) == come
-            if not (missing and other) or each.name == OBJECT_CLASS:
+            if not missing or len(missing) != len(come) or each.name == OBJECT_CLASS:
                 return None
+            stood = stood or self._minus(each, come, before) != come
             stored = replace(each, old=before, new=held, sent=each.new)
             if each.secret:
                 stored = replace(stored, sent=(each.fingerprint,), fingerprint=self._key(user.ref, each.name, held[0]))
             pairs.append((each, stored))
-        return Respelt(change, outcome, tuple(pairs), answered)
+        return Respelt(change, outcome, tuple(pairs), answered, stood)
 
     def judge(self, found: Sequence[Respelt], *, again: bool) -> Iterator[tuple[Change, Outcome]]:
-        """Say of each write whose its values are. Raises IncompleteRead. `again`: one may be sent once more."""
+        """Say of each write whose its values are. Raises IncompleteRead. `again`: one may be sent once more.
+
+        Nothing is said where a value stood before and does not compare equal: the write may not show yet.
+        """
         asked = [
             Question(each.change.user, sent.name, value)
             for each in found
@@ -102,6 +107,8 @@ class Spelling:
         unknown = []
         for each in found:
             left = [pair for pair in each.pairs if pair[0].secret or (each.change.user.id, pair[0].name) in unequal]
+            if each.stood and (left or not self._stands(each)):
+                continue
             verdicts = {sent.name: self._is_ours(each, sent, stored) for sent, stored in left}
             elses = [name for name, verdict in verdicts.items() if verdict is False]
             if elses:
@@ -120,6 +127,11 @@ class Spelling:
         if each.answered is not None and each.answered.values.get(sent.name):
             return self._holds(each.answered, stored)
         return None if sent.replaced is None else True
+
+    def _stands(self, each: Respelt) -> bool:
+        """Whether reading shows the same still: a replica that lagged may have caught up before it compared."""
+        users = [*self._directory.read([each.change.user], disabled=True)]
+        return any(all(self._holds(user, stored) for _, stored in each.pairs) for user in users)
 
     def _write_again(self, found: Sequence[Respelt]) -> Iterator[tuple[Change, Outcome]]:
         """Send once more what was sent: if the same stands again, the directory spells it so."""

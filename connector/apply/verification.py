@@ -12,6 +12,7 @@ from connector.directories.port import Directory
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Difference, Fingerprint, Holds, Outcome, Question, Result, User
 from connector.reconcile.conflicts import unlike
+from connector.reconcile.diff.patterns import ALL
 from connector.reconcile.diff.standing import stands
 from connector.runtime.log import log
 from connector.runtime.stopping import Settling
@@ -111,11 +112,15 @@ class Verifier:
         yield from (each for each in found if each[1].result is Result.WRITTEN)
         suspects, self._suspects = self._suspects, {}
         if suspects:
-            yield from self._judged_by_spelling(suspects)
+            left = yield from self._judged_by_spelling(suspects)
+            suspects = {id_: each for id_, each in suspects.items() if id_ not in left}
         return [each for each in found if each[1].result is not Result.WRITTEN and each[0].user.id not in suspects]
 
-    def _judged_by_spelling(self, suspects: Mapping[str, Respelt]) -> Iterator[_Judged]:
-        """What became of writes whose values stand in another spelling, or have been changed by somebody."""
+    def _judged_by_spelling(self, suspects: Mapping[str, Respelt]) -> Generator[_Judged, None, Collection[str]]:
+        """What became of writes whose values stand in another spelling, or have been changed by somebody.
+
+        It returns the ids of users of whom nothing tells yet.
+        """
         left, respelt = dict(suspects), set[str]()
         try:
             for change, outcome in self._spelling.judge([*suspects.values()], again=not self._settling.cut):
@@ -124,8 +129,10 @@ class Verifier:
                 yield change, outcome
         except IncompleteRead as fault:
             yield from (_not_waited_for(each.change, each.outcome, str(fault)) for each in left.values())
+            left = {}
         if respelt:
             log.warning("the server stores another spelling than it was sent", attributes=sorted(respelt))
+        return left
 
     def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
@@ -147,6 +154,8 @@ class Verifier:
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
+        if any(each.name in lost and each.new and each.pattern not in (None, ALL) for each in change.attributes):
+            why += ". If it stores another spelling, `owns` has to take that too"
         outcome = Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
         suspect = self._spelling.suspect(change, user, outcome, self._answered.get(user.id))
         if suspect is not None:

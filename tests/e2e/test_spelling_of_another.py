@@ -294,6 +294,27 @@ def test_values_that_slapd_stores_in_order_are_ours_with_their_numbers(tmp_path:
         assert job.problems() == []
 
 
+def test_a_value_that_slapd_numbers_anew_once_another_is_gone_is_ours_again(tmp_path: Path) -> None:
+    mapping = LINES.replace('"*"', '"*10*"')
+    others = person("agent000", "exampleLine: 555", "exampleLine: 666", classes=("exampleAgent",))
+    with Slapd.start(tmp_path / "server", [others], rules=ORDERED) as server:
+        job = job_on(server, tmp_path, "agent000", mapping=mapping)
+        job.apply()
+        assert held(server, "agent000", "exampleLine") == ["{0}555", "{1}666", "{2}1000"]
+        gone = "changetype: modify\ndelete: exampleLine\nexampleLine: {0}555\n"
+        server.modify(f"dn: uid=agent000,{PEOPLE}\n{gone}")
+        job.apply()
+        assert held(server, "agent000", "exampleLine") == ["{0}666", "{1}1000"]
+        assert job.problems() == []
+
+
+def test_a_spelling_that_owns_does_not_take_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with Slapd.start(tmp_path / "server", [person("agent000")], rules=ORDERED) as server:
+        job = job_on(server, tmp_path, "agent000", mapping=LINES.replace('"*"', '"10*"'))
+        said = job.run_plainly("apply", code=4)
+        assert "as written. If it stores another spelling, `owns` has to take that too\n" in said
+
+
 def test_a_scim_server_that_completes_numbers_is_written_once_and_taken_back(tmp_path: Path) -> None:
     mapping = """\
 match: [{agent: "{accountCode}", directory: userName}]
