@@ -55,6 +55,7 @@ def test_a_leaver_who_gets_the_cleared_values_back_is_named_in_each_plan_and_cou
         assert back(said)
         assert "leavers   1 stale user keeps credentials of this job" in said
         assert phones(job) == 5, "somebody may have put them back on purpose"
+    assert back(job.run("explain", "user:user5"))
 
 
 def test_what_was_cleared_is_known_after_pruning_and_by_fingerprint_alone(job: Job) -> None:

@@ -46,9 +46,12 @@ class UserCase(Case):
         nobodys = self.nobodys(verdicts)
         told = [self._stale(each, plan) for each in ours if nobodys(each.user)]
         of_ours = {each.user.id for each in ours}
-        for user in (user for user in found if nobodys(user.ref) and user.id not in of_ours):
+        unsought = [user for user in found if nobodys(user.ref) and user.id not in of_ours]
+        back, _ = (yield from self._cleared_and_back(verdicts)) if unsought else ((), 0)
+        for user in unsought:
             why = yield from self._unsought(user, agents)
-            told.append(Explanation(None, "untouched", why, user=user.ref))
+            problems = tuple(line for line in back if user.name in line.users)
+            told.append(Explanation(None, "untouched", why, user=user.ref, problems=problems))
         if not found and not ours:
             told = yield from self._beyond(keys, named)
         for number in agents:
