@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from connector.errors import ConnectorError, IncompleteRead
+from connector.errors import ConnectorError, IncompleteRead, OutputError
 from connector.net import tls
 from connector.net.http import Channel, Limits
 from connector.observers.metrics import Metrics
@@ -16,6 +16,7 @@ from connector.observers.run_summary import RunSummary
 from connector.planfile import write_out
 from connector.runtime.log import log
 from connector.settings.operations import Metrics as Settings
+from connector.settings.textfile import NOT_REGULAR
 
 LIMITS: Final = Limits(timeout=10.0, max_bytes=16 << 20, place="metrics", in_all=100.0)
 
@@ -25,6 +26,8 @@ def export(settings: Settings, summary: RunSummary) -> None:
     try:
         if settings.textfile is not None:
             path = settings.textfile
+            if path.exists() and not path.is_file():  # a pipe is waited for without end
+                raise OutputError(NOT_REGULAR, where=str(path))
             before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
             write_out(path, [_metrics(before, summary).render()], mode=0o644)  # node-exporter is another account
         if settings.pushgateway is not None:

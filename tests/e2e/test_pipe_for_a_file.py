@@ -76,6 +76,15 @@ def test_a_file_of_the_command_line_is_not_waited_for(job: Job, name: str, argum
     refused_with_78(job.folder, *arguments)
 
 
+def test_a_pipe_for_metrics_is_not_waited_for_after_the_writes(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=3)
+    job.configure(metrics={"textfile": "cec.prom"})
+    pipe(job.folder / "cec.prom")
+    ended = program("apply", "job.yaml", folder=job.folder)
+    assert ended.code == 0, ended.said
+    assert NOT_REGULAR in ended.err
+
+
 def test_a_pipe_of_the_shell_is_refused_and_a_redirected_file_is_read(job: Job) -> None:
     def shell(line: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", "-c", line.replace("cec-connector", f"{sys.executable} -m connector")]
