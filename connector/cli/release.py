@@ -41,8 +41,8 @@ def command(log_level: str | None, job: Path, *, save: Path | None, signatures: 
         return _approved(loaded, text, signatures)
 
     with said_how("release.txt", ("release", str(job), "--save", "release.txt")), _recorded(log_level, job) as record:
-        said = "Released." if release(job, approve, record) else "The job was not on hold."
-    say_text(f"{said} The next apply may write.")
+        released = release(job, approve, record)
+    say_text("Released. The next apply may write." if released else "The job was not on hold. Nothing was changed.")
     return 0
 
 

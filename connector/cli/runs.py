@@ -33,7 +33,7 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
     newest = next((each for each in runs if not each.why), None)
     for each in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in each.outcomes.items()) or "nothing to write"
-        counts = visible(each.why) if each.why else counts
+        counts = visible("; ".join(each.why.splitlines())) if each.why else counts
         what = f"undo of {each.undoes}" if each.undoes else each.kind
         what += f" of plan {each.plan}" if each.plan else ""
         served = f" on {visible(each.server)}" if each.server else ""

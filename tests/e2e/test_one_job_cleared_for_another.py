@@ -81,6 +81,14 @@ def offices(tmp_path: Path) -> Offices:
     return made
 
 
+def test_the_refusal_is_one_plain_line_of_the_list_of_runs(offices: Offices) -> None:
+    offices.refused("apply", "paris/hr.yaml")
+    said = offices.run("runs", "paris/hr.yaml").out
+    assert "with another tenant; applied before: " in said
+    assert "U+000A" not in said
+    assert len(said.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     "command",
     [("plan",), ("plan", "--save", "plan.json"), ("apply",), ("undo", "last"), ("undo", "last", "--apply"), ("check",)],
