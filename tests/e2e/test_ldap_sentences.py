@@ -84,6 +84,14 @@ def test_a_filter_that_nobody_matches_is_said(tmp_path: Path, read: str) -> None
         assert "noticed" not in report["about"], "somebody is within the filter, though no agent's user"
 
 
+@pytest.mark.slapd
+def test_where_a_size_limit_ends_the_count_of_users_it_is_no_number_of_them(tmp_path: Path) -> None:
+    with Slapd.start(tmp_path / "s", map(person, UIDS), limits="size.soft=5 size.hard=5") as server:
+        job = job_of(tmp_path / "job", server.url)
+        configure(job.folder / "job.yaml", directory={"filter": "(objectClass=posixAccount)"})
+        assert "0 of 5 or more users in" in job.run("plan")[1]["about"]["noticed"]
+
+
 @pytest.mark.ds389
 def test_a_view_is_no_base(tmp_path: Path) -> None:
     with Ds389.start(tmp_path / "s", map(person, UIDS)) as server:

@@ -120,17 +120,19 @@ class LdapReader:
     def _nobody(self) -> str:
         """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
         settings = self._settings
-        if self._count(self._realm, 1):
+        if self._count(self._realm, 1)[0]:
             return ""
         realms = ((what, replace(self._realm, filter=everybody)) for what, everybody in _ALL)
         counts = ((what, self._count(realm, _MANY)) for what, realm in realms)
-        what, there = next(((what, found) for what, found in counts if found), ("entries", 0))
-        count = f"{there} or more" if there >= _MANY else str(there)
+        what, (there, more) = next(((what, found) for what, found in counts if found[0]), ("entries", (0, False)))
+        count = f"{there} or more" if more else str(there)
         rights = "the account's rights to search by its attributes"
         return nobody_within(f"{count} {what}", " and ".join(settings.base), settings.filter, rights)
 
-    def _count(self, realm: Realm, most: int) -> int:
-        return sum(self._wire.count(search, most) for search in realm.all(("1.1",)))
+    def _count(self, realm: Realm, most: int) -> tuple[int, bool]:
+        """How many entries are shown, and whether there are more."""
+        found = [self._wire.count(search, most) for search in realm.all(("1.1",))]
+        return sum(count for count, _ in found), any(more for _, more in found)
 
     @cached_property
     def _description(self) -> Description:

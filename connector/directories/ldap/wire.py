@@ -209,10 +209,11 @@ class Wire(Session):
             list(self.exchange([Operation(None, request, (requests.paged(0, cookie),))], 1))
         return count or None
 
-    def count(self, search: Search, most: int) -> int:
-        """How many entries a search shows, up to so many."""
+    def count(self, search: Search, most: int) -> tuple[int, bool]:
+        """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
         operation = Operation(None, requests.search(search, most), ())
-        return sum(frame.tag == ENTRY for _, frame in self.exchange([operation], 1))
+        frames = [frame for _, frame in self.exchange([operation], 1)]
+        return sum(frame.tag == ENTRY for frame in frames), self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED)
 
     def entries(
         self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...] = ()
