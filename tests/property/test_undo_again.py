@@ -824,7 +824,7 @@ def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_no
 
 def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -> None:
     """They can only be compared, and somebody has set one of them again before the next run looks."""
-    other = "SIPIdentityServiceLevel"
+    other = "SIPIdentitySIPURI"  # compared as exactly as a password is
     secrets = tuple(
         AttributeRule(name, Template.parse("{sipPwd}"), owns="*", secret=True) for name in (PASSWORD, other)
     )
