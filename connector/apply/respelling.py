@@ -40,6 +40,9 @@ Pair = tuple[AttributeChange, AttributeChange]
 """An attribute as it was sent, and as it is stored."""
 _STORED: Final = "the server stores {names} in another spelling"
 _ELSES: Final = "another program wrote {names} just after this job; that value stays"
+_REPLACED: Final = (
+    "another program wrote {names} just after this job, which has replaced that value. It cannot be put back: {why}"
+)
 _TAKEN: Final = "the server stores {names} as a value that {holder} has too. Give one of them another value"
 
 
@@ -149,7 +152,11 @@ class Spelling:
                 continue
             if outcome.result is Result.WRITTEN:
                 back = [replace(sent, old=_held(user, sent), new=stored.new) for sent, stored in elses]
-                list(self._directory.write([_of(each, back)]))
+                put = list(self._directory.write([_of(each, back)]))
+                if refused := next((one for one in put if one.result in (Result.FAILED, Result.SKIPPED)), None):
+                    names = ", ".join(sent.name for sent, _ in elses)
+                    yield each.change, replace(each.outcome, why=_REPLACED.format(names=names, why=refused.why))
+                    continue
             yield each.conflict([sent.name for sent, _ in elses or each.pairs])
 
     def _as_ours(self, each: Respelt) -> tuple[Change, Outcome]:
