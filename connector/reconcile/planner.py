@@ -127,8 +127,10 @@ class Planner:
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one.
 
-        An agent that shares its account or seat with another may have it by any rule.
+        One that is ambiguous or contested, or shares its account or seat with another, may have it by any rule: what
+        decided may be mistaken.
         """
+        undecided = {*verdicts.ambiguous, *verdicts.contested, *self.roster.doubles}
 
         @cache
         def seeking() -> Roster:
@@ -139,11 +141,11 @@ class Planner:
 
         def found(user: User) -> list[AgentRef]:
             sought = seeking().finds(user, [])
-            claims, doubles = self.claims, self.roster.doubles  # what a double has claimed may be another's
+            claims = self.claims
             better = (
                 number
                 for number, rule in sought
-                if number in doubles or all(rule <= each.rule for each in claims.of(number))
+                if number in undecided or all(rule <= each.rule for each in claims.of(number))
             )
             agents = (self.tenant.agents[number] for number in better)
             return sorted({agent.ref for agent in agents})

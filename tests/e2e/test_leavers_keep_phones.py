@@ -147,3 +147,26 @@ def test_a_leaver_keeps_the_password_of_an_attribute_that_left_the_mapping_and_i
     said = job.run("apply")
     assert "1 stale user keeps credentials of this job" in said
     assert "The mapping no longer writes SIPIdentityPassword: not cleared" in said
+
+
+def test_a_contested_agent_may_be_the_leaver_that_a_later_rule_finds(tmp_path: Path) -> None:
+    """Somebody has given seat 1002 the account of another one, in capitals: its own user is not cleared for that."""
+    job = Job(tmp_path, users=3)
+    people = job.read("people.ldif")
+    for number in (1, 2, 3):
+        people = people.replace(f"cn: User {number}\n", f"cn: User {number}\nemployeeType: {1000 + number}\n")
+    job.write("people.ldif", people)
+    by_seat = '{agent: "{workNo}", directory: employeeType}'
+    job.write("mapping.yaml", MAPPING.replace("attributes:", f"  - {by_seat}\nattributes:", 1) + "stale: clear\n")
+    job.configure(limits={"update": "100%", "clear": 5, "agents_drop": "100%", "matched_drop": "100%"})
+    job.run("apply")
+    job.agents([agent(1), agent(2, accountCode="USER1")])
+    said = job.run("apply")
+    assert "not cleared: an agent matches this user, but no look-up gave it the user" in said
+    assert emptied(job) == {"uid=user3"}
+
+
+def emptied(job: Job) -> set[str]:
+    """The first parts of the names of users without a password."""
+    entries = job.read("people.ldif").split("dn: ")[1:]
+    return {entry.partition(",")[0] for entry in entries if PASSWORD not in entry}

@@ -280,7 +280,7 @@ def test_nobody_is_cleared_whom_an_agent_with_another_user_would_claim_as_well(r
     world.store.put("id-1", f"cn=1,{BASE}", {**held, "uid": ["ann"]})
     drawn = plan(world, Habits(lost=("id-0",)), "find")
     assert cleared(drawn) == (set() if kept else {"id-0"})
-    assert [problem.users for problem in drawn.problems if "no look-up found it" in problem.why] == (
+    assert [problem.users for problem in drawn.problems if "no look-up gave it" in problem.why] == (
         [(f"cn=0,{BASE}",)] if kept else []
     )
 

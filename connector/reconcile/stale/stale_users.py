@@ -33,7 +33,7 @@ NOT_OURS = (
     "matched users that hold their values already, none of them written by this job: {users}. If their agents leave, "
     "nothing is cleared there. To change that, set `adopt: true` for an attribute that only this job writes"
 )
-MISSED = "not cleared: an agent matches this user, but no look-up found it"
+MISSED = "not cleared: an agent matches this user, but no look-up gave it the user"
 DOUBTED = (
     "not cleared: it may be the user of an agent that has no value for the match rule of {names}, or shares one with "
     "another record. Solve the problems of unmatched and contested agents"
