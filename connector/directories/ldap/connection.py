@@ -110,7 +110,7 @@ class _Connection(ldap3.Connection):
 
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    client = Client(settings, password, tls.context(settings.ca_file, settings.cert_file, settings.key_file))
+    client = Client(settings, password, _trust(settings))
     if settings.bind_dn is not None and not (password and password.reveal()):
         # to a server it would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
         raise FileError("the password is empty", where="directory.password")
@@ -131,6 +131,14 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     if len(faults) == 1:
         raise faults[0]
     raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
+
+
+def _trust(settings: LdapDirectory) -> ssl.SSLContext:
+    """Whom the job trusts; nobody where it comes to no TLS, for to read the system's authorities takes a while."""
+    comes_to_tls = settings.start_tls or any(url.lower().startswith("ldaps:") for url in settings.urls)
+    if comes_to_tls or settings.ca_file or settings.cert_file:
+        return tls.context(settings.ca_file, settings.cert_file, settings.key_file)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _connect(endpoint: Endpoint, client: Client) -> Wire:
