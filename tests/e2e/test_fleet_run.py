@@ -268,10 +268,8 @@ def test_a_job_whose_agents_come_from_elsewhere_is_not_planned_for_people(job: F
     job.steps.apply(job.steps.plan().plan)
     job.write("others.json", job.read("agents.json"))
     job.configure(source={"path": "others.json"})
-    found = job.steps.plan(TICKS[1], code=3)
+    found = job.steps.plan(TICKS[1], code=78)
     assert (found.plan, waiting(job.path)) == ("", None)
-    with closing(open_state(job.steps.url)) as state:
-        assert state.held("job")
 
 
 def test_a_failure_that_another_attempt_may_mend_leaves_the_tick_due(job: FleetJob) -> None:

@@ -100,7 +100,7 @@ def test_an_account_of_389ds_that_may_only_read_is_told_each_attribute_once(tmp_
     reads = f'(targetattr="*")(version 3.0; acl "reads"; allow (read, search, compare) userdn="ldap:///{SYNC}";)'
     uids = [f"ann{number:02}" for number in range(12)]
     agents = [
-        {"workNo": 1000 + number, "accountCode": uid, "sipAccount": f"s{number}", "sipPwd": "canary-1"}
+        {"workNo": 1000 + number, "accountCode": uid, "sipAccount": f"s{number}", "sipPwd": f"canary-{number}"}
         for number, uid in enumerate(uids)
     ]
     with Ds389.start(tmp_path / "server", [*map(person, uids), person("other")], rights=(reads,)) as server:
