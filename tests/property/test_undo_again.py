@@ -822,9 +822,12 @@ def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_no
     assert mortal.said.count(again) == 2 - len(telling)
 
 
-def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -> None:
-    """They can only be compared, and somebody has set one of them again before the next run looks."""
-    other = "SIPIdentitySIPURI"  # compared as exactly as a password is
+@pytest.mark.parametrize(("other", "exact"), [("SIPIdentitySIPURI", True), ("SIPIdentityServiceLevel", False)])
+def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written(other: str, exact: bool) -> None:
+    """They can only be compared, and somebody has set one of them again before the next run looks.
+
+    Where the server ignores case, finding tells nothing: `NEW` may have been there all along.
+    """
     secrets = tuple(
         AttributeRule(name, Template.parse("{sipPwd}"), owns="*", secret=True) for name in (PASSWORD, other)
     )
@@ -840,7 +843,7 @@ def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -
         for name in undone:
             put(mortal, 0, **{name: [b"by hand"]})
         mortal.apply()
-        outcome = "written" if not undone else "failed"
+        outcome = "written" if exact and not undone else "failed"
         assert noted(mortal, plan.id) == {"id-0": outcome}
         assert (held(mortal, 0)[PASSWORD], held(mortal, 0)[other]) == ((b"new",), ("new",))
 
