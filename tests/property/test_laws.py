@@ -92,7 +92,11 @@ def test_1_a_secret_that_can_only_be_compared_and_differs_fails_and_is_planned_a
 ) -> None:
     """Nothing tells another spelling from what somebody else has written, or from a write that was dropped."""
     name = "SIPIdentityPassword"
-    user = {"objectClass": ["inetOrgPerson", "SIPIdentity"], "uid": ["ann"], name: before}
+    user: dict[str, list[str | bytes]] = {
+        "objectClass": ["inetOrgPerson", "SIPIdentity"],
+        "uid": ["ann"],
+        name: [*before],
+    }
     people = MemoryStore({"id-0": (f"uid=ann,{BASE}", user)}, hidden=[name], respells=[name], shows=shows)
     world = World(
         Tenant([Agent(1, "ann", None, Secret(CANARY))]), people, replace(SEATS, attributes=SEATS.attributes[3:])
