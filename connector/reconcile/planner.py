@@ -173,7 +173,7 @@ class Planner:
             name = each.attribute.lower()
             if name not in adopting and (each.user.id, name) not in theirs:
                 cleared.setdefault(each.user.id, []).append(each)
-        refs = [known[0].user for known in cleared.values()]
+        refs = stale_users.cleared_last(cleared.values())
         told, credentials = [], 0
         for user in (yield from ask(Read(refs, disabled=True))) if refs else ():
             known = cleared[user.id]

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Fingerprint, Held, Memory, Moment, Owned, Problem, User, UserRef
+from connector.model import AgentRef, Cleared, Fingerprint, Held, Memory, Moment, Owned, Problem, User, UserRef
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
 from connector.reconcile.questions import Brief
@@ -25,6 +25,8 @@ UNMAPPED = (
     "{names} left the mapping, and no run has cleared the values of this job. To clear them, see docs/mapping-file.md, "
     "`An attribute that leaves the mapping`"
 )
+READ_AGAIN: Final = 500
+"""Former leavers that a plan reads to see whether what was cleared is back: one request each."""
 BACK = (
     "{names}: cleared on {date}, and back. Not cleared again, for somebody may have put it back on purpose. Clear it "
     "by hand, or set `adopt: true` for an attribute that only this job writes"
@@ -148,6 +150,12 @@ def unclaimed(
             holders.update([] if user.id in found else [ANY])
             found[user.id] = replace(each, user=user.ref, adopted=names)
     return Ours(sorted(found.values(), key=lambda each: each.user), holders, claimed)
+
+
+def cleared_last(cleared: Iterable[Sequence[Cleared]]) -> list[UserRef]:
+    """The users of these, those cleared last first, no more than a plan may read one by one."""
+    newest = sorted(cleared, key=lambda each: max(one.time for one in each), reverse=True)
+    return [each[0].user for each in newest[:READ_AGAIN]]
 
 
 def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
