@@ -130,14 +130,11 @@ def _zone(name: str) -> str:
 def _cron(expression: str) -> str:
     from cronsim import CronSim, CronSimError  # noqa: PLC0415  # for jobs with a schedule only
 
-    fields = len(expression.split())
     try:
         CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
-        said = "" if fields == 5 else f"{fields} fields in place of 5"  # of six the first is the seconds, to cronsim
     except CronSimError as fault:
         said = str(fault).lower()
-    if said:
-        raise misfit(f"is no cron expression ({said}); write minute, hour, day, month, day of the week")
+        raise misfit(f"is no cron expression ({said}); write minute, hour, day, month, day of the week") from None
     return expression
 
 
