@@ -98,13 +98,7 @@ class Spelling:
 
         Nothing is said where a value stood before and does not compare equal: the write may not show yet.
         """
-        asked = [
-            Question(each.change.user, sent.name, value)
-            for each in found
-            for sent, stored in each.pairs
-            for value in self._minus(sent, sent.new, stored.new)
-            if not sent.secret
-        ]
+        asked = [question for each in found for question in self._questions(each)]
         answers = zip(asked, self._directory.holds(asked), strict=True)
         unequal = {(each.user.id, each.attribute) for each, answer in answers if answer is not Holds.SAME}
         unknown = []
@@ -124,6 +118,19 @@ class Spelling:
                 yield each.change, each.outcome
         if unknown:
             yield from self._write_again(unknown)
+
+    def _questions(self, each: Respelt) -> Iterator[Question]:
+        """Whether the directory holds what was sent; of a value that stood before, also whether it holds that still.
+
+        Else it may compare where the write has arrived, and show where it has not.
+        """
+        for sent, stored in each.pairs:
+            if sent.secret:
+                continue
+            values = self._minus(sent, sent.new, stored.new)
+            if each.stood:
+                values = (*values, *self._minus(sent, stored.new, sent.new))
+            yield from (Question(each.change.user, sent.name, value) for value in values)
 
     def _is_ours(self, each: Respelt, sent: AttributeChange, stored: AttributeChange) -> bool | None:
         """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""

@@ -40,6 +40,8 @@ class Verifier:
         self._directory = directory
         self._spelling = Spelling(directory, description, fingerprint or (lambda user, name, value: ""))
         self._suspects: dict[str, Respelt] = {}
+        self._stood: dict[str, Respelt] = {}
+        """Suspects whose value was there before the write."""
         self._answered: dict[str, User] = {}
         self._settling = settling or Settling()
         self._description = description
@@ -101,6 +103,10 @@ class Verifier:
             late = yield from self._written_of(found)
             if not late:
                 return
+        if self._stood:  # only now: until then, who reads may see the user as it was
+            left = yield from self._judged_by_spelling(self._stood)
+            told = self._stood.keys() - left
+            late = [each for each in late if each[0].user.id not in told]
         cut = self._settling.cut if self._settling.seconds else ""
         self._settling.gave_up(name for _, outcome in late for name in outcome.lost)  # after a stop nobody waits anyway
         yield from (_not_waited_for(*each, cut) if cut else each for each in late)
@@ -110,7 +116,9 @@ class Verifier:
         for change, outcome in found:
             self._settling.saw(each.name for each in change.attributes if each.new and each.name not in outcome.lost)
         yield from (each for each in found if each[1].result is Result.WRITTEN)
-        suspects, self._suspects = self._suspects, {}
+        found_suspects, self._suspects = self._suspects, {}
+        self._stood = {id_: each for id_, each in found_suspects.items() if each.stood}
+        suspects = {id_: each for id_, each in found_suspects.items() if not each.stood}
         if suspects:
             left = yield from self._judged_by_spelling(suspects)
             suspects = {id_: each for id_, each in suspects.items() if id_ not in left}
