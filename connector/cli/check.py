@@ -6,7 +6,6 @@ import re
 import shlex
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -87,7 +86,7 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
         if nobody:
             say_text(visible(nobody))
         else:
-            _tell_foreign_values(job, source, context.mapping, log_level)
+            _tell_foreign_values(job, source, context.mapping)
         try_state(job)
         say_text("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
     return int(bool(nobody))
@@ -223,16 +222,16 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
         say_text(f"    To print the rights to grant, run: {shlex.join(['cec-connector', 'check', str(job), '--acl'])}")
 
 
-def _tell_foreign_values(job: Path, source: Source, mapping: Mapping, log_level: str | None) -> None:
+def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
     """Count the users whose values an apply would replace although this job did not write them."""
+    from connector.observers.observer import Observer
     from connector.reconcile.overview.foreign_values import find_foreign_values
     from connector.run.composition import what_if_context
     from connector.run.planning import make_plan
 
-    observer = partial(observers, level=log_level)
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
-        what_if_context(job, observer, mapping, source, Path(spare)) as context,
+        what_if_context(job, lambda _: Observer(), mapping, source, Path(spare)) as context,
     ):
         planned = make_plan(context)
         found = find_foreign_values(planned.plan, context.brief(), planned.denied)

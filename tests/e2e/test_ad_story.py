@@ -356,8 +356,7 @@ def test_all_faults_at_once_are_a_line_each_and_the_rest_is_written(world: Domai
     assert summary["unmatched"] == len(HOSTILE) - 1
     world.run("apply")
     assert "ipPhone" not in world.ours("agent001")
-    address = f"sip:{misfits[1]['sipAccount']}@192.0.2.10"
-    assert world.ours("agent002")["otherIpPhone"] == [address, f"{address}:5060"]
+    assert "otherIpPhone" not in world.ours("agent002"), "no address of RFC 3261 can be made of it"
     assert SEAT not in world.ours("agent003"), "somebody else has it"
     assert world.ours("agent019") == written(19)
     assert world.plan("--fail-on-changes")["changes"] == []

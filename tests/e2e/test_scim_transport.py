@@ -176,14 +176,9 @@ def test_a_body_over_max_bytes_is_an_error_that_names_the_setting(body: Act) -> 
 
 
 def test_a_body_that_never_ends_is_given_up_after_ten_time_outs() -> None:
-    ticks = itertools.count(step=2.0)
-    with HttpServer([faults.dribble]) as server:
-        job = {"type": "scim", "allow_plaintext": True, "url": server.url, "token": {"env": "T"}, "timeout": 5}
-        with closing(
-            HttpTransport(ScimDirectory.model_validate(job), Secret(TOKEN), clock=lambda: next(ticks))
-        ) as scim:
-            what = failure(TruncatedError, lambda: scim.send(GET))
-    assert "did not end within 50 s (10 times directory.timeout)" in what
+    with HttpServer([faults.dribble]) as server, transport(server.url, timeout=0.01) as scim:
+        what = failure(TruncatedError, lambda: scim.send(GET))
+    assert "did not end within 0.1 s (10 times directory.timeout)" in what
 
 
 def test_neither_a_request_nor_an_answer_shows_what_is_in_it() -> None:
@@ -221,7 +216,7 @@ def test_a_cut_under_a_write_is_a_lost_answer_and_nothing_is_sent_again(cut: Act
 
 @pytest.mark.parametrize(
     "act",
-    [faults.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), faults.bomb(64 << 20), said(200, b"{}", Content_Encoding="br")],
+    [faults.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), faults.bomb(64 << 20)],
 )
 def test_a_write_whose_answer_cannot_be_read_is_a_lost_answer(act: Act) -> None:
     with HttpServer([act]) as server, transport(server.url, Clock(), max_bytes=5000) as scim:
