@@ -125,15 +125,15 @@ def test_text_is_kept_to_the_letter_and_settles(tmp_path: Path, server: ScimServ
 
 def test_values_among_those_of_others_settle(tmp_path: Path, typed: ScimServer) -> None:
     lines = (
-        f'{TYPES}:several: {{value: "tel:{{sipAccount}}", owns: "tel:*"}}',
+        f'{TYPES}:several: {{value: "line:{{sipAccount}}", owns: "line:*"}}',
         'phoneNumbers[type eq "work"].value: {value: "{sipAccount}", owns: "*"}',
-        'ims[type eq "sip"].value: {value: "sip:{sipAccount}", owns: "sip:*"}',
+        'ims[type eq "sip"].value: {value: "im:{sipAccount}", owns: "im:*"}',
     )
     made = job(tmp_path, typed, TEXTS, *lines)
     for user in typed.all():
         others = [{"type": "home", "value": "+49 1"}, {"type": "WORK", "value": "old"}]
         typed.patch(user["id"], {"op": "replace", "path": "phoneNumbers", "value": others},
-                    {"op": "replace", "path": f"{TYPES}:several", "value": ["theirs", "TEL:old"]})  # fmt: skip
+                    {"op": "replace", "path": f"{TYPES}:several", "value": ["theirs", "LINE:old"]})  # fmt: skip
     settled(made)
-    assert [user[TYPES]["several"] for user in typed.all()] == [["theirs", f"tel:{text}"] for text in TEXTS]
+    assert [user[TYPES]["several"] for user in typed.all()] == [["theirs", f"line:{text}"] for text in TEXTS]
     assert [user["phoneNumbers"][0]["value"] for user in typed.all()] == ["+49 1"] * len(TEXTS)
