@@ -233,7 +233,11 @@ def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
         what_if_context(job, lambda _: Observer(), mapping, source, Path(spare)) as context,
     ):
-        planned = make_plan(context)
+        try:
+            planned = make_plan(context)
+        except LimitError as fault:
+            say_text(f"in use     not counted: {visible(fault.what)}")
+            return
         found = find_foreign_values(planned.plan, context.brief(), planned.denied)
     for name in found.users:
         say_text(f"in use     {visible(name)}: {found.tell(name)}")

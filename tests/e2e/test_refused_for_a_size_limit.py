@@ -102,10 +102,12 @@ def test_a_server_that_limits_only_pages_is_read_without_them(tmp_path: Path, li
 
 
 @pytest.mark.slapd
-def test_a_check_says_what_a_plan_will_do(server: Slapd, tmp_path: Path) -> None:
-    job = LdapJob(tmp_path / "job", server.url, *UIDS, mapping=MAPPING % ", adopt: true")
-    ended = check(job)
+def test_a_check_says_what_a_plan_will_do(tmp_path: Path) -> None:
+    people = [person(uid, "employeeNumber: 7") for uid in UIDS]
+    with Slapd.start(tmp_path / "s", people, **STOCK) as limited:
+        ended = check(LdapJob(tmp_path / "job", limited.url, *UIDS, mapping=MAPPING % ", adopt: true"))
     assert ended.code == 0, ended.said
+    assert "in use     not counted: " in ended.out
     assert "users or more within base and filter" in ended.out
     assert "a plan looks the agents up, since not all users can be read" in ended.out
     assert "`adopt: true` of employeeNumber has to see every user" in ended.out
