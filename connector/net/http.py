@@ -79,7 +79,7 @@ class _Route:
             trust_env=False,
         )
         # httpx has no setting for this, and under a policy that allows none it still looks for some in every answer
-        self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
+        self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]  # to keep no cookies
 
     def build(self, method: str, where: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
         """A request. Raises httpx.InvalidURL or ValueError where the address or a header is none."""

@@ -283,7 +283,7 @@ def _translating(endpoint: Endpoint, secured: _Tls, timeout: float) -> Iterator[
         raise
     except (LDAPExceptionError, OSError) as fault:
         raise _describe(fault, secured, endpoint, timeout) from None
-    except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
+    except Exception as fault:  # noqa: BLE001  # ldap3 raises TypeError, IndexError and others for octets that are no LDAP
         raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
 
 

@@ -149,14 +149,6 @@ class Session:
                 self._stream.gets_on()
                 del inboxes[frame.id]
 
-    def answer(self, inbox: list[Frame], kind: int) -> Frame:
-        """Wait for the one message that answers a request, which has to be of this kind."""
-        while not inbox:
-            self.pump()
-        if inbox[0].tag != kind:
-            raise self.broken(f"a request is answered by a message of kind {inbox[0].tag:#04x}")
-        return inbox[0]
-
     def _unsolicited(self, frame: Frame) -> IncompleteRead | None:
         """A message that answers nothing: the server's farewell, a notice that we do not know, or nonsense."""
         if frame.id or frame.tag != EXTENDED:
