@@ -145,8 +145,11 @@ class World:
         """Let it read its files again, those of both jobs, and so look at its clock."""
         self.served.signal(signal.SIGHUP)
         said = "files invalid, the old ones stay in use" if refused else "files read again"
-        for job in ("hr", "beat"):  # in this order: nothing of it is left for whoever waits for the next
-            self.served.next(said, job=job)
+        waited_for = {"hr", "beat"}  # each reads its files beside the other, so that either may be first
+        while waited_for:
+            job = self.served.next(said)["job"]
+            waited_for.discard(job)
+        for job in ("hr", "beat"):
             assert self.served.metric("files_accepted", cec_job=job) == (not refused)
 
     def ready(self) -> bool:
