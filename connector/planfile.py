@@ -25,8 +25,9 @@ _OWN_STREAM: Final = regex(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(
 def load(path: Path) -> Plan:
     """The plan of a document.
 
-    A secret comes back without values: its `fingerprint` says that it is set, and what it is. Raises FileError where
-    the file cannot be read or is no plan document, RefusedError where it was edited after it was written.
+    A secret comes back without values: its `fingerprint` says that it is set, and what it
+    is. Raises FileError where the file cannot be read or is no plan document, RefusedError
+    where it was edited after it was written.
     """
     return load_octets(path)[0]
 
@@ -47,7 +48,9 @@ def octets_of(path: Path) -> bytes:
     try:
         return read_octets(path)
     except OSError as fault:
-        raise FileError(f"the plan cannot be read: {fault.strerror}", where=str(path)) from fault
+        raise FileError(
+            f"the plan cannot be read: {fault.strerror}", where=str(path)
+        ) from fault
 
 
 def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
@@ -55,10 +58,16 @@ def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
         return parse(octets)
     except document_reader.DocumentError as fault:
         where = str(path) if fault.line is None else f"{path}:{fault.line}"
-        kind = "" if path.suffix.lower() == ".json" else ". It is written by --save, or by --report FILE.json"
+        kind = (
+            ""
+            if path.suffix.lower() == ".json"
+            else ". It is written by --save, or by --report FILE.json"
+        )
         raise FileError(f"not a plan document: {fault}{kind}", where=where) from None
     except document_reader.TamperedError as fault:
-        raise RefusedError(f"the plan was changed after it was saved: {fault}", where=str(path)) from None
+        raise RefusedError(
+            f"the plan was changed after it was saved: {fault}", where=str(path)
+        ) from None
 
 
 def save(path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> None:
@@ -82,8 +91,9 @@ def sha256_of(plan: Plan) -> str:
 def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:
     """Write a text, in UTF-8, as a file that appears whole or not at all, and that by default only its owner reads.
 
-    A file that is there is replaced; of a symbolic link, what it points to. A pipe, a device, `/dev/stdout` and the
-    like are written into as they are, for there is nothing to replace. Raises OutputError.
+    A file that is there is replaced; of a symbolic link, what it points to. A pipe, a
+    device, `/dev/stdout` and the like are written into as they are, for there is nothing to
+    replace. Raises OutputError.
     """
     try:
         own = _OWN_STREAM.fullmatch(os.path.normpath(path))
@@ -99,7 +109,9 @@ def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:
         else:
             _replace(Path(os.path.realpath(path)), chunks, mode)
     except OSError as fault:
-        raise OutputError(f"it cannot be written: {fault.strerror or fault}", where=str(path)) from fault
+        raise OutputError(
+            f"it cannot be written: {fault.strerror or fault}", where=str(path)
+        ) from fault
 
 
 def _pour(chunks: Iterable[str], stream: BinaryIO) -> None:
@@ -108,7 +120,8 @@ def _pour(chunks: Iterable[str], stream: BinaryIO) -> None:
 
 
 def _encoded(chunks: Iterable[str]) -> Iterator[bytes]:
-    # a stray half of a surrogate pair, which UTF-8 cannot carry, must not be what a finished run ends with
+    # a stray half of a surrogate pair, which UTF-8 cannot carry, must not be what a
+    # finished run ends with
     return (chunk.encode("utf-8", "backslashreplace") for chunk in chunks)
 
 

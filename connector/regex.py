@@ -14,7 +14,9 @@ class _Lazy:
         self._flags = flags
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # asked for by copies and pickles, before there is a pattern
+        if name.startswith(
+            "_"
+        ):  # asked for by copies and pickles, before there is a pattern
             raise AttributeError(name)
         found = getattr(re.compile(self.pattern, self._flags), name)
         setattr(self, name, found)

@@ -15,7 +15,13 @@ from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.review import fresh_refusals, hold_to
 from connector.reconcile.undoing import folded
-from connector.run.approval import Signed, approved, lifted, octets_to_hold, refused_unapproved
+from connector.run.approval import (
+    Signed,
+    approved,
+    lifted,
+    octets_to_hold,
+    refused_unapproved,
+)
 from connector.run.context import ApplyContext, ApplyUndoContext, Context
 from connector.run.dry_runs import Show, dry_run, dry_undo, shown, undo_plan
 from connector.run.holding import holding
@@ -37,7 +43,8 @@ class Work(Struct, frozen=True):
     """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
 
     `again`: users of whom an interrupted run may have written the same already. `settled`: writes of such a run
-    that were open when this one began. `found`: what the next run's agents and users are held against.
+    that were open when this one began. `found`: what the next run's agents and users are
+    held against.
     `some`: it is for some agents alone. `reviewed`: somebody has seen the changes.
     """
 
@@ -55,14 +62,22 @@ class Work(Struct, frozen=True):
 
     def written(self, applied: Applied) -> dict[str, Change]:
         """By user the changes that are confirmed, or what went first of them, but for what was there already."""
-        confirmed = {outcome.user.id for outcome in applied.outcomes if outcome.result is Result.WRITTEN}
+        confirmed = {
+            outcome.user.id
+            for outcome in applied.outcomes
+            if outcome.result is Result.WRITTEN
+        }
         changes = (change for change in self.changes if change.user.id in confirmed)
         firsts = {change.user.id: change for change in folded(applied.firsts)}
-        return firsts | {change.user.id: _less(change, applied.found) for change in changes}
+        return firsts | {
+            change.user.id: _less(change, applied.found) for change in changes
+        }
 
 
 def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
-    left = tuple(each for each in change.attributes if (change.user.id, each.name) not in found)
+    left = tuple(
+        each for each in change.attributes if (change.user.id, each.name) not in found
+    )
     return replace(change, attributes=left)
 
 
@@ -85,17 +100,28 @@ def apply_run(
     """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
 
     `accept` is the digest of the one plan that may be written; `reviewed` a plan of which no more than it says is
-    written: one that was saved, perhaps `signed`, or one that somebody has just been `asked` about. `before` and `by`:
-    as of a dry run.
+    written: one that was saved, perhaps `signed`, or one that somebody has just been
+    `asked` about. `before` and `by`: as of a dry run.
     """
     identity = context.directory.describe().identity
-    saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
+    saved, reviewed = (
+        reviewed,
+        reviewed and approved(context, reviewed, signed, accept, identity),
+    )
     with holding(context) as (description, ended):
         same_job(context)
-        permit(context, description.identity, saved, octets_to_hold(context, signed), asked=asked)
+        permit(
+            context,
+            description.identity,
+            saved,
+            octets_to_hold(context, signed),
+            asked=asked,
+        )
         recovery = Recovery(context, description)
         settled = recovery.settle()
-        planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None and not asked)
+        planned = make_plan(
+            context, only, settled.doubtful, whole=reviewed is not None and not asked
+        )
         memory = context.state.memory(description.identity, context.job)
         memory.note_excluded(planned.excluded)
         settled = recovery.settle_secrets(settled, planned.confirmed, planned.denied)
@@ -108,12 +134,20 @@ def apply_run(
             any(fresh_refusals(reviewed, planned.plan, context.limits, some=bool(only)))
             and accept != planned.plan.digest
         ):
-            return ended(_refused(context, shown(context, planned.plan, show), some=bool(only)))
+            return ended(
+                _refused(context, shown(context, planned.plan, show), some=bool(only))
+            )
         else:
             work = _held_to(context, reviewed, planned.plan, planned.only)
             accept = _of_reviewed(accept, reviewed, planned.plan)
         found = _found(context, planned.plan, description, some=bool(only))
-        work = replace(work, again=settled.again(work.changes), settled=settled, found=found, some=bool(only))
+        work = replace(
+            work,
+            again=settled.again(work.changes),
+            settled=settled,
+            found=found,
+            some=bool(only),
+        )
         run = _carry_out(context, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             _remember(context, memory, planned, run, some=bool(only))
@@ -132,25 +166,41 @@ def apply_undo(
 ) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
-    An undo that takes nothing back leaves the job as it was. `reviewed`, `asked` and `signed`: as of an apply.
+    An undo that takes nothing back leaves the job as it was. `reviewed`, `asked` and
+    `signed`: as of an apply.
     """
     identity = context.directory.describe().identity
-    saved, reviewed = reviewed, reviewed and approved(context, reviewed, signed, accept, identity)
+    saved, reviewed = (
+        reviewed,
+        reviewed and approved(context, reviewed, signed, accept, identity),
+    )
     with holding(context) as (description, ended):
         same_job(context)
         if saved and not asked:
             octets = octets_to_hold(context, signed)
-            context.state.permit(saved, context.job, description.identity, undoes=context.run, octets=octets)
+            context.state.permit(
+                saved,
+                context.job,
+                description.identity,
+                undoes=context.run,
+                octets=octets,
+            )
         settled = Recovery(context, description).settle()
         fresh = undo_plan(context)
-        if reviewed and any(fresh_refusals(reviewed, fresh, context.limits)) and accept != fresh.digest:
+        if (
+            reviewed
+            and any(fresh_refusals(reviewed, fresh, context.limits))
+            and accept != fresh.digest
+        ):
             return ended(_refused(context, shown(context, fresh, show), some=True))
         accept = _of_reviewed(accept, reviewed, fresh) if reviewed else accept
         plan = reviewed or refused_unapproved(context, fresh, description.identity)
         held = context.state.held(context.job)
         if plan.changes and plan.is_permitted(lifted(plan, accept)):
             context.state.hold(context.job, f"its run {context.run} was taken back")
-        work = _held_to(context, reviewed, fresh) if reviewed else Work(plan, plan.changes)
+        work = (
+            _held_to(context, reviewed, fresh) if reviewed else Work(plan, plan.changes)
+        )
         work = replace(work, settled=settled, kind="undo", undoes=context.run)
         run = _carry_out(context, work, show, accept, stop or Stop())
         if held is None and run.remembered and not run.touched:
@@ -172,14 +222,22 @@ def _of_reviewed(accept: str | None, reviewed: Plan, fresh: Plan) -> str | None:
     return reviewed.digest if accept == fresh.digest else accept
 
 
-def _found(context: ApplyContext, plan: Plan, description: Description, *, some: bool) -> LastGood:
+def _found(
+    context: ApplyContext, plan: Plan, description: Description, *, some: bool
+) -> LastGood:
     """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
     now = LastGood.of(plan.summary)
-    last = context.state.memory(description.identity, context.job).last_good() if some else None
+    last = (
+        context.state.memory(description.identity, context.job).last_good()
+        if some
+        else None
+    )
     return replace(now, matched=max(now.matched, last.expected(now))) if last else now
 
 
-def _held_to(context: Context, reviewed: Plan, fresh: Plan, only: Selection = EVERYBODY) -> Work:
+def _held_to(
+    context: Context, reviewed: Plan, fresh: Plan, only: Selection = EVERYBODY
+) -> Work:
     holding = hold_to(
         reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),
@@ -190,7 +248,13 @@ def _held_to(context: Context, reviewed: Plan, fresh: Plan, only: Selection = EV
     return Work(reviewed, held.changes, held.left, held.aside, reviewed=True)
 
 
-def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
+def _carry_out(
+    context: ApplyContext | ApplyUndoContext,
+    work: Work,
+    show: Show,
+    accept: str | None,
+    stop: Stop,
+) -> Run:
     """Show, permit or refuse, apply, show what became of it."""
     accept = lifted(work.plan, accept)
     if work.changes and work.plan.is_permitted(accept):
@@ -201,7 +265,9 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
     if not work.plan.is_permitted(accept):
         return _refused(context, run, some=some)
     keep(context, work.plan.id, work.plan, some=some)
-    context.observer.stage("apply", changes=len(work.changes), left=len(work.left), accepted=run.refused)
+    context.observer.stage(
+        "apply", changes=len(work.changes), left=len(work.left), accepted=run.refused
+    )
     description = context.directory.describe()
     stop.wait_for_the_end()
     memory = context.state.memory(description.identity, context.job)
@@ -226,11 +292,19 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
             )  # fmt: skip
             applied_run = run
             stop.standing = lambda: replace(applied_run, untold=stop.failed).ending
-            journal.result = "done" if not run.ending.in_part else "stopped" if applied.stopped else "part"
+            journal.result = (
+                "done"
+                if not run.ending.in_part
+                else "stopped"
+                if applied.stopped
+                else "part"
+            )
             if not (journal.broken or applied.cut):
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
-                    Recovery(context, description).settle_at_the_end(work.settled, work.written(applied))
+                    Recovery(context, description).settle_at_the_end(
+                        work.settled, work.written(applied)
+                    )
             run = replace(run, remembered=not (journal.broken or applied.cut))
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
@@ -242,7 +316,14 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
     return run
 
 
-def _remember(context: ApplyContext, memory: DirectoryMemory, planned: PlanResult, run: Run, *, some: bool) -> None:
+def _remember(
+    context: ApplyContext,
+    memory: DirectoryMemory,
+    planned: PlanResult,
+    run: Run,
+    *,
+    some: bool,
+) -> None:
     """Keep what the next run needs to know of an apply, beside what its journal has."""
     outcomes = run.outcomes or ()
     if not some and any(outcome.result is Result.WRITTEN for outcome in outcomes):
@@ -255,6 +336,8 @@ def _remember(context: ApplyContext, memory: DirectoryMemory, planned: PlanResul
     if not some:
         memory.forget_refused({change.user.id for change in planned.plan.changes})
     if planned.stale is not None:
-        memory.note_stale(planned.stale | planned.lapsed, clock.now(), planned.left_to_others)
+        memory.note_stale(
+            planned.stale | planned.lapsed, clock.now(), planned.left_to_others
+        )
     if run.tried and not some and not run.aside:
         context.state.renew(context.job, context.sealer)

@@ -24,7 +24,9 @@ def main() -> int:
     host, _, port = address.rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # what listens everywhere, here
     try:
-        with build_opener(ProxyHandler({})).open(f"http://{host}:{port}/healthz", timeout=4) as answer:
+        with build_opener(ProxyHandler({})).open(
+            f"http://{host}:{port}/healthz", timeout=4
+        ) as answer:
             return 0 if answer.status == 200 else 1
     except OSError as fault:
         print(fault, file=sys.stderr)  # noqa: T201  # the engine keeps what a health check prints

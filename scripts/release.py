@@ -3,8 +3,9 @@
     python scripts/release.py            # the version of connector/__init__.py, which CHANGELOG.md describes
     python scripts/release.py --no-image
 
-Both archives are built twice, from two copies of the commit, and must be the same octets. The wheel is installed by
-pip, pipx and uv, each into an empty place, and runs the demo from there. Nothing is published.
+Both archives are built twice, from two copies of the commit, and must be the same octets.
+The wheel is installed by pip, pipx and uv, each into an empty place, and runs the demo from
+there. Nothing is published.
 """
 
 from __future__ import annotations
@@ -31,16 +32,27 @@ TOOLS = ROOT / ".venv-deploy/bin"
 def run(*command: object, cwd: Path = ROOT, **environment: str) -> str:
     """What a command prints. Ends the release where it fails."""
     ended = subprocess.run(
-        list(map(str, command)), cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False
+        list(map(str, command)),
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ended.returncode:
-        sys.exit(f"{ended.stdout}{ended.stderr}release: this failed: {' '.join(map(str, command))}")
+        sys.exit(
+            f"{ended.stdout}{ended.stderr}release: this failed: {' '.join(map(str, command))}"
+        )
     return ended.stdout
 
 
 def version() -> str:
     """The version that the program says it is."""
-    found = re.search(r'^__version__ = "(.*)"$', (ROOT / "connector/__init__.py").read_text(), re.MULTILINE)
+    found = re.search(
+        r'^__version__ = "(.*)"$',
+        (ROOT / "connector/__init__.py").read_text(),
+        re.MULTILINE,
+    )
     if found is None:
         sys.exit("release: connector/__init__.py names no version")
     return found[1]
@@ -50,10 +62,16 @@ def notes(of: str) -> str:
     """What CHANGELOG.md says of this version, or of what is not released yet."""
     told = (ROOT / "CHANGELOG.md").read_text()
     for heading in (of, "Unreleased"):
-        found = re.search(rf"^## \[{re.escape(heading)}\].*\n([\s\S]*?)(?=^## |\Z)", told, re.MULTILINE)
+        found = re.search(
+            rf"^## \[{re.escape(heading)}\].*\n([\s\S]*?)(?=^## |\Z)",
+            told,
+            re.MULTILINE,
+        )
         if found and found[1].strip():
             if heading != of:
-                print(f"CHANGELOG.md has no section [{of}] yet: the notes are those of [Unreleased].")
+                print(
+                    f"CHANGELOG.md has no section [{of}] yet: the notes are those of [Unreleased]."
+                )
             return found[1].strip() + "\n"
     sys.exit(f"release: CHANGELOG.md has no section [{of}]: write what is new")
 
@@ -67,7 +85,16 @@ def built(folder: Path) -> list[Path]:
     with tarfile.open(archive) as commit:
         commit.extractall(tree, filter="data")
     time = run("git", "log", "-1", "--format=%ct").strip()
-    run(sys.executable, "-m", "hatchling", "build", "-d", folder / "built", cwd=tree, SOURCE_DATE_EPOCH=time)
+    run(
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-d",
+        folder / "built",
+        cwd=tree,
+        SOURCE_DATE_EPOCH=time,
+    )
     return sorted((folder / "built").iterdir())
 
 
@@ -76,31 +103,53 @@ def same_twice(work: Path) -> list[Path]:
     first, second = built(work / "one"), built(work / "two")
     for one, two in zip(first, second, strict=True):
         if one.read_bytes() != two.read_bytes():
-            sys.exit(f"release: {one.name} is not the same octets when it is built again")
+            sys.exit(
+                f"release: {one.name} is not the same octets when it is built again"
+            )
     return [Path(shutil.copy(path, DIST)) for path in first]
 
 
 def checked(wheel: Path, of: str) -> None:
     """The wheel's metadata, as an index would check it (PEP 566 and what followed)."""
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        (name,) = (
+            name for name in archive.namelist() if name.endswith(".dist-info/METADATA")
+        )
         metadata = Metadata.from_email(archive.read(name), validate=True)
-    if str(metadata.version) != of or metadata.description_content_type != "text/markdown" or not metadata.description:
-        sys.exit(f"release: the metadata of {wheel.name} does not fit version {of}, or has no description")
+    if (
+        str(metadata.version) != of
+        or metadata.description_content_type != "text/markdown"
+        or not metadata.description
+    ):
+        sys.exit(
+            f"release: the metadata of {wheel.name} does not fit version {of}, or has no description"
+        )
 
 
 def installed(wheel: Path, work: Path) -> None:
     """The demo, from the wheel as users install it."""
     run(sys.executable, "-m", "venv", work / "pip")
     places = {
-        "pip": ([work / "pip/bin/python", "-m", "pip", "install", "--quiet", wheel], work / "pip/bin", {}),
+        "pip": (
+            [work / "pip/bin/python", "-m", "pip", "install", "--quiet", wheel],
+            work / "pip/bin",
+            {},
+        ),
         "pipx": (
             [TOOLS / "pipx", "install", "--quiet", "--python", sys.executable, wheel],
             work / "pipx-bin",
             {"PIPX_HOME": str(work / "pipx"), "PIPX_BIN_DIR": str(work / "pipx-bin")},
         ),
         "uv": (
-            [TOOLS / "uv", "tool", "install", "--quiet", "--python", sys.executable, wheel],
+            [
+                TOOLS / "uv",
+                "tool",
+                "install",
+                "--quiet",
+                "--python",
+                sys.executable,
+                wheel,
+            ],
             work / "uv-bin",
             {"UV_TOOL_DIR": str(work / "uv"), "UV_TOOL_BIN_DIR": str(work / "uv-bin")},
         ),
@@ -111,7 +160,9 @@ def installed(wheel: Path, work: Path) -> None:
         run(*command, cwd=empty, **environment)
         said = run(where / "cec-connector", "demo", cwd=empty)
         if "Nothing is left to write" not in said:
-            sys.exit(f"{said}release: the demo of the wheel that {by} installed did not come to its end")
+            sys.exit(
+                f"{said}release: the demo of the wheel that {by} installed did not come to its end"
+            )
         print(f"installed by {by}, the demo runs")
 
 
@@ -125,11 +176,17 @@ def image(of: str) -> Path:
 
 def main() -> None:
     """Make the release, and say what is in it."""
-    asked = argparse.ArgumentParser(description="Makes a release in dist/ from the last commit.")
-    asked.add_argument("--no-image", action="store_true", help="leave the container image out")
+    asked = argparse.ArgumentParser(
+        description="Makes a release in dist/ from the last commit."
+    )
+    asked.add_argument(
+        "--no-image", action="store_true", help="leave the container image out"
+    )
     options = asked.parse_args()
     if run("git", "status", "--porcelain"):
-        sys.exit("release: something is not committed, and a release is made from the last commit")
+        sys.exit(
+            "release: something is not committed, and a release is made from the last commit"
+        )
     of = version()
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
@@ -140,10 +197,17 @@ def main() -> None:
         checked(wheel, of)
         installed(wheel, Path(folder))
     run("scripts/list-packages", DIST / "cec-connector.cdx.json")
-    files = [*archives, DIST / "cec-connector.cdx.json"] + ([] if options.no_image else [image(of)])
-    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(files))
+    files = [*archives, DIST / "cec-connector.cdx.json"] + (
+        [] if options.no_image else [image(of)]
+    )
+    sums = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(files)
+    )
     (DIST / "SHA256SUMS").write_text(sums)
-    print(f"\nVersion {of} is in dist/:\n{sums}\nTag the commit as v{of} to publish it.")
+    print(
+        f"\nVersion {of} is in dist/:\n{sums}\nTag the commit as v{of} to publish it."
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Applying a plan: in steps that begin small, each noted, written, read back and noted again.
 
-It moves writes through the states that are drawn in `ledger.py`. What frees a value is in an earlier *step* than what
-takes it (`reconcile/order/steps.py`). A step is written in *batches*, first those of the ramp. A batch is noted in
+It moves writes through the states that are drawn in `ledger.py`. What frees a value is in
+an earlier *step* than what takes it (`reconcile/order/steps.py`). A step is written in
+*batches*, first those of the ramp. A batch is noted in
 *pieces*.
-Users that earlier runs were refused go last, a few of them in turn (`reconcile/order/refused_last.py`).
+Users that earlier runs were refused go last, a few of them in turn
+(`reconcile/order/refused_last.py`).
 
-A server is not kept waiting where it shows what it has written: while the window is full, outcomes are noted together
-with the changes that come next, and only what has to be read back is waited for. Writing ends when `_Brake` says so, to
-whoever hands out changes and to whoever settles them, or when the journal is lost.
+A server is not kept waiting where it shows what it has written: while the window is full,
+outcomes are noted together with the changes that come next, and only what has to be read
+back is waited for. Writing ends when `_Brake` says so, to whoever hands out changes and to
+whoever settles them, or when the journal is lost.
 """
 
 from __future__ import annotations
@@ -25,7 +28,18 @@ from msgspec.structs import replace
 from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
 from connector.apply.verification import Verifier, told_apart
 from connector.directories.port import Directory
-from connector.model import AGAIN, NOT_SENT, Change, Description, Ending, Fingerprint, Outcome, Part, Refused, Result
+from connector.model import (
+    AGAIN,
+    NOT_SENT,
+    Change,
+    Description,
+    Ending,
+    Fingerprint,
+    Outcome,
+    Part,
+    Refused,
+    Result,
+)
 from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.order.refused_last import go_last, turn
@@ -34,14 +48,17 @@ from connector.runtime.stopping import Settling, Stop
 
 CUT: Final = "the run was stopped"
 _PIECES: Final = 4
-"""A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
+"""A batch is noted in so many pieces, each about as quickly as a server does the writes of
+a full window."""
 _MOST_BATCHES: Final = 16
-"""So many batches at most go out before those of their users are read back that are read back as a sample.
+"""So many batches at most go out before those of their users are read back that are read back
+as a sample.
 
 After the ramp the first one is waited for, too.
 """
 _TURN = (
-    "not tried: refused in earlier runs, or waits for such a user. Each run tries at most {most} of them (max_failures)"
+    "not tried: refused in earlier runs, or waits for such a user. "
+    "Each run tries at most {most} of them (max_failures)"
 )
 
 
@@ -49,8 +66,9 @@ class Applied(Struct, frozen=True):
     """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
 
     `cut`: the run was told to end at once. `ended`: what was tried, each change with its outcome. `turns`: of the users
-    that were refused before, whose turn it was. `touched`: something was written, or may have been. `found`: by user id
-    the attributes that went first, and were there already. `firsts`: what was written first of changes.
+    that were refused before, whose turn it was. `touched`: something was written, or may
+    have been. `found`: by user id the attributes that went first, and were there already.
+    `firsts`: what was written first of changes.
     """
 
     outcomes: list[Outcome]
@@ -95,35 +113,63 @@ def apply(
 
     `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
 
-    A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
-    account of it.
+    A journal that fails, too many failures, a server that goes away or a request to stop
+    end the writing, not the account of it.
     """
     stop = stop or Stop()
     brake = _Brake(pace.max_failures, stop)
     ledger = Ledger(journal, observer, left_open)
-    sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
+    sizes = chain(
+        ((size, True) for size in pace.ramp), repeat((description.batch, False))
+    )
     engine = _Engine(
         directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last, fingerprint
     )  # fmt: skip
     ledger.leave(left)
-    stop.standing = lambda: Ending.of(ledger.standing(changes, CUT), touched=ledger.touches, cut=True)
+    stop.standing = lambda: Ending.of(
+        ledger.standing(changes, CUT), touched=ledger.touches, cut=True
+    )
     try:
         first, last_of_all = go_last(changes, refused)
         for step in steps(first):
             engine.write(step)
         turns = engine.write_last(last_of_all, refused, pace.max_failures)
-        conflicts = [change for change in changes if ledger.outcomes[change.user.id].result is Result.CONFLICT]
-        apart = told_apart(conflicts, directory, description, reviewed=reviewed) if not engine.stopped else {}
+        conflicts = [
+            change
+            for change in changes
+            if ledger.outcomes[change.user.id].result is Result.CONFLICT
+        ]
+        apart = (
+            told_apart(conflicts, directory, description, reviewed=reviewed)
+            if not engine.stopped
+            else {}
+        )
         if any(each.open for each in ledger.outcomes.values()):
-            brake.check()  # somebody may have asked to stop while what was in flight was waited for
+            # somebody may have asked to stop while what was in flight was
+            # waited for
+            brake.check()
         brake.release()
     except KeyboardInterrupt:
-        return Applied(ledger.standing(changes, CUT), CUT, [], touched=ledger.touches, cut=True)
+        return Applied(
+            ledger.standing(changes, CUT), CUT, [], touched=ledger.touches, cut=True
+        )
     places = {change.user.id: place for place, change in enumerate(changes)}
-    outcomes = ledger.outcomes | {user: replace(ledger.outcomes[user], differs=how) for user, how in apart.items()}
-    told = sorted(outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
+    outcomes = ledger.outcomes | {
+        user: replace(ledger.outcomes[user], differs=how) for user, how in apart.items()
+    }
+    told = sorted(
+        outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1)
+    )
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
-    return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found, firsts=ledger.began)
+    return Applied(
+        told,
+        engine.stopped,
+        ended,
+        turns,
+        ledger.touched,
+        found=ledger.found,
+        firsts=ledger.began,
+    )
 
 
 class _Brake:
@@ -210,14 +256,24 @@ class _Engine(Struct):
                 self.ledger.note()
             else:
                 pieces.popleft()
-            if pieces and first.trial and not any(self._is_confirmed(change.user.id) for change in first.trial):
+            if (
+                pieces
+                and first.trial
+                and not any(
+                    self._is_confirmed(change.user.id) for change in first.trial
+                )
+            ):
                 count = len(first.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
                 self.brake.pull(f"no write was confirmed for the {users}")
-        left = self._ready([change for piece in pieces for change in piece.changes], within=True)
+        left = self._ready(
+            [change for piece in pieces for change in piece.changes], within=True
+        )
         self.ledger.leave((change, self._not_sent(change)) for change in left)
 
-    def write_last(self, last: list[Change], refused: Mapping[str, Refused], most: int) -> frozenset[str]:
+    def write_last(
+        self, last: list[Change], refused: Mapping[str, Refused], most: int
+    ) -> frozenset[str]:
         """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
         self.brake.counts, self.sizes = False, repeat((self.description.batch, False))
         users: frozenset[str] = frozenset()
@@ -230,7 +286,13 @@ class _Engine(Struct):
                 break
         why = _TURN.format(most=most)
         self.ledger.leave(
-            (each, self._not_sent(each) if self.stopped else Outcome(each.user, Result.SKIPPED, why)) for each in last
+            (
+                each,
+                self._not_sent(each)
+                if self.stopped
+                else Outcome(each.user, Result.SKIPPED, why),
+            )
+            for each in last
         )
         return users
 
@@ -253,11 +315,19 @@ class _Engine(Struct):
         piece = pieces.popleft()
         described = self.description
         *firsts, last = rounds(
-            piece.changes, classes_first=described.classes_first, singly=described.singly, last=self.last
+            piece.changes,
+            classes_first=described.classes_first,
+            singly=described.singly,
+            last=self.last,
         )
         begins = piece.begins and not firsts
-        pieces.appendleft(replace(piece, changes=self._ready(last, within=True), begins=begins))
-        pieces.extendleft(_Piece(first, _Then.WAIT, begins=first is firsts[0]) for first in reversed(firsts))
+        pieces.appendleft(
+            replace(piece, changes=self._ready(last, within=True), begins=begins)
+        )
+        pieces.extendleft(
+            _Piece(first, _Then.WAIT, begins=first is firsts[0])
+            for first in reversed(firsts)
+        )
         return pieces[0]
 
     def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:
@@ -276,7 +346,9 @@ class _Engine(Struct):
             outcome = outcomes.get(change.user.id)
             if outcome is None or outcome.result in CONFIRMED:
                 why = "the write that frees this value was not confirmed"
-                outcome = Outcome(change.user, Result.SKIPPED, why + self.ledger.half(change.user.id))
+                outcome = Outcome(
+                    change.user, Result.SKIPPED, why + self.ledger.half(change.user.id)
+                )
             waiting.append((change, outcome))
         self.ledger.leave(waiting)
         return ready
@@ -286,7 +358,9 @@ class _Engine(Struct):
 
         They are taken from `pieces` as they are begun.
         """
-        verifier = Verifier(self.directory, self.description, self.settling, self.fingerprint)
+        verifier = Verifier(
+            self.directory, self.description, self.settling, self.fingerprint
+        )
         for outcome in self.directory.write(self._feed(pieces, verifier)):
             change = self.ledger.of(outcome.user.id)
             known = verifier.judged(change, outcome)
@@ -333,7 +407,11 @@ class _Engine(Struct):
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = replace(outcome, why=AGAIN)
         self.brake.heard(outcome)
-        half = self.ledger.half(change.user.id, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
+        half = (
+            self.ledger.half(change.user.id, Part.CLASSES, Part.STEP)
+            if outcome.result not in CONFIRMED
+            else ""
+        )
         if not outcome.why.endswith(half):
             outcome = replace(outcome, why=outcome.why + half)
         self.ledger.settle(change, outcome)
@@ -341,7 +419,9 @@ class _Engine(Struct):
     def _not_sent(self, change: Change) -> Outcome:
         reason = self.stopped or ""
         why = reason if reason.startswith(NOT_SENT) else f"{NOT_SENT}: {reason}"
-        return Outcome(change.user, Result.SKIPPED, why + self.ledger.half(change.user.id))
+        return Outcome(
+            change.user, Result.SKIPPED, why + self.ledger.half(change.user.id)
+        )
 
     def _is_confirmed(self, user: str) -> bool:
         outcome = self.ledger.outcomes.get(user)

@@ -36,7 +36,9 @@ _HALF: Final = {
     Part.CLASSES: " (its object classes were added)",
     Part.STEP: " (some attributes were written: the server takes one operation a request)",
 }
-_UNKNOWN: Final = "sent, answer not awaited; the next run settles whether it was written"
+_UNKNOWN: Final = (
+    "sent, answer not awaited; the next run settles whether it was written"
+)
 WriteId = tuple[str, str, Part]
 """A write of a run: the user's id, the digest of the change, and which part of it."""
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
@@ -72,14 +74,18 @@ class Write(Struct, gc=False):
     def become(self, state: State) -> None:
         """Go on to a state. Raises ValueError for one that does not follow."""
         if state not in _NEXT[self.state]:
-            raise ValueError(f"a write that is {self.state.value} does not become {state.value}")
+            raise ValueError(
+                f"a write that is {self.state.value} does not become {state.value}"
+            )
         self.state = state
 
 
 class Journal(Protocol):
     """Where intents are kept, durably, before they are carried out, and outcomes after that."""
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None] | None:
+    def note(
+        self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]
+    ) -> Callable[[], None] | None:
         """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
 
         What it returns is still to be called: it tells the audit. Raises StateError.
@@ -93,14 +99,16 @@ class Ledger:
     """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told.
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
-    parts that went first and are confirmed. Object classes and steps that went first are noted, and told together with
-    the rest. `began`: those of them that were written. `found`: by user, attributes that went first and were there
-    already.
+    parts that went first and are confirmed. Object classes and steps that went first are
+    noted, and told together with the rest. `began`: those of them that were written.
+    `found`: by user, attributes that went first and were there already.
     `touched`: something was written, or may have been, be it a part that went first.
     `left_open`: writes of this run that were open when it was interrupted. They stay so unless they are written.
     """
 
-    def __init__(self, journal: Journal, observer: Observer, left_open: Collection[WriteId] = ()) -> None:
+    def __init__(
+        self, journal: Journal, observer: Observer, left_open: Collection[WriteId] = ()
+    ) -> None:
         self._journal = journal
         self._observer = observer
         self._left_open = left_open
@@ -130,7 +138,13 @@ class Ledger:
         except StateError as fault:
             self._lose(fault)
             told = [(change, _unnoted(outcome, str(fault))) for change, outcome in told]
-        self._whole.update({change.user.id: outcome for change, outcome in told if change.part is Part.REST})
+        self._whole.update(
+            {
+                change.user.id: outcome
+                for change, outcome in told
+                if change.part is Part.REST
+            }
+        )
         if audit is not None:
             audit()
         with log.together():
@@ -162,7 +176,11 @@ class Ledger:
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note and tell outcomes of changes that are not written."""
-        left = [(change, outcome) for change, outcome in left if self._told.get(change.user.id) is not outcome]
+        left = [
+            (change, outcome)
+            for change, outcome in left
+            if self._told.get(change.user.id) is not outcome
+        ]
         left = [(change, self._known(change, outcome)) for change, outcome in left]
         try:
             if left and self.lost is None:
@@ -174,7 +192,10 @@ class Ledger:
 
     def _known(self, change: Change, outcome: Outcome) -> Outcome:
         """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
-        left_open = self._left_open and (change.user.id, change.digest, change.part) in self._left_open
+        left_open = (
+            self._left_open
+            and (change.user.id, change.digest, change.part) in self._left_open
+        )
         if not left_open or outcome.open or outcome.result is Result.WRITTEN:
             return outcome
         return replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
@@ -188,13 +209,20 @@ class Ledger:
 
     def standing(self, changes: Sequence[Change], why: str) -> list[Outcome]:
         """The account of a run that ends at once, as far as these changes are known now. It asks and notes nothing."""
-        noted, outcomes = list(self._settled), list(self.outcomes.items())  # another thread may be at work on them
+        # another thread may be at work on them
+        noted, outcomes = list(self._settled), list(self.outcomes.items())
         planned = {change.user.id for change in changes}
         left = [outcome for user, outcome in outcomes if user not in planned]
-        settled = {write.change.user.id: outcome for write, outcome in noted if write.change.part is Part.REST}
+        settled = {
+            write.change.user.id: outcome
+            for write, outcome in noted
+            if write.change.part is Part.REST
+        }
         return [*left, *(self._stands(change.user, settled, why) for change in changes)]
 
-    def _stands(self, user: UserRef, settled: Mapping[str, Outcome], why: str) -> Outcome:
+    def _stands(
+        self, user: UserRef, settled: Mapping[str, Outcome], why: str
+    ) -> Outcome:
         write = self._open.get(user.id)
         if write is not None and write.state is not State.NOTED:
             return Outcome(user, Result.FAILED, f"{_UNKNOWN}: {why}", unknown=True)
@@ -213,14 +241,21 @@ class Ledger:
         self.outcomes[change.user.id] = outcome
         self.touched = self.touched or outcome.touched
         if change.part is not Part.REST and outcome.result in CONFIRMED:
-            self.firsts[change.user.id] = (*self.firsts.get(change.user.id, ()), change.part)
+            self.firsts[change.user.id] = (
+                *self.firsts.get(change.user.id, ()),
+                change.part,
+            )
             if outcome.result is Result.UNCHANGED:
-                self.found.update((change.user.id, each.name) for each in change.attributes)
+                self.found.update(
+                    (change.user.id, each.name) for each in change.attributes
+                )
             else:
                 self.began.append(change)
         firsts = self._untold.pop(change.user.id, None)
         if firsts is not None:
-            change = replace(change, attributes=(*firsts.attributes, *change.attributes))
+            change = replace(
+                change, attributes=(*firsts.attributes, *change.attributes)
+            )
         if change.part in {Part.CLASSES, Part.STEP}:
             self._untold[change.user.id] = change
             return
@@ -236,4 +271,6 @@ class Ledger:
 def _unnoted(outcome: Outcome, why: str) -> Outcome:
     if outcome.result is not Result.WRITTEN:
         return outcome
-    return replace(outcome, why=f"written, but not noted in the journal: {why}", unnoted=True)
+    return replace(
+        outcome, why=f"written, but not noted in the journal: {why}", unnoted=True
+    )

@@ -23,7 +23,9 @@ from connector.state.journal_rows import Step, among, part_of, without
 _Found = tuple[Step, Outcome]
 _Write = tuple[str, str, str, str]
 """A write of some run: the run, the user's id, the digest of the change, and which part of it."""
-_OF_ANOTHER_KEY: Final = "not confirmed; noted with another key, so its result stays unknown"
+_OF_ANOTHER_KEY: Final = (
+    "not confirmed; noted with another key, so its result stays unknown"
+)
 
 
 class Settled(Struct, frozen=True):
@@ -31,7 +33,8 @@ class Settled(Struct, frozen=True):
 
     `left` has the writes of the oldest run first. `server`: the one that is asked now.
     `explained`: by write in `left` that this server may have, attributes of which nothing is open. `compared`: the
-    secrets of which a comparison has told since. `denied`: the fingerprints of those that it did not find there.
+    secrets of which a comparison has told since. `denied`: the fingerprints of those that
+    it did not find there.
     """
 
     left: Sequence[Step] = ()
@@ -55,18 +58,31 @@ class Settled(Struct, frozen=True):
 
     def again(self, changes: Iterable[Change]) -> frozenset[str]:
         """The users of whom nothing told, and whose changes may write the same for the second time."""
-        written = {(change.user.id, each.name) for change in changes for each in change.attributes} if self.left else ()
+        written = (
+            {
+                (change.user.id, each.name)
+                for change in changes
+                for each in change.attributes
+            }
+            if self.left
+            else ()
+        )
         return frozenset(
             user
             for step in self.left
             for user, name, print_ in self.unknown(step)
-            if not self.elsewhere(step) and (user, name) in written and self.denied.get((user, name)) != print_
+            if not self.elsewhere(step)
+            and (user, name) in written
+            and self.denied.get((user, name)) != print_
         )
 
     def left_by(self, run: str) -> frozenset[WriteId]:
         """The writes that this run itself had left open, and still are, where it goes on."""
         steps = (step for step in self.left if step.run == run)
-        return frozenset((step.change.user.id, step.change.digest, step.change.part) for step in steps)
+        return frozenset(
+            (step.change.user.id, step.change.digest, step.change.part)
+            for step in steps
+        )
 
     @property
     def doubtful(self) -> Sequence[Change]:
@@ -104,8 +120,20 @@ class Recovery:
                 left.append(step)
                 continue
             server = "" if self._may_have(step) else step.server
-            ours, past, open_ = confirmed.get(id_, {}), pasts.get(id_, ()), frozenset(still[id_])
-            write = Unanswered(step.change, self._shown(users[id_]), step.run, server, ours, past, open_)
+            ours, past, open_ = (
+                confirmed.get(id_, {}),
+                pasts.get(id_, ()),
+                frozenset(still[id_]),
+            )
+            write = Unanswered(
+                step.change,
+                self._shown(users[id_]),
+                step.run,
+                server,
+                ours,
+                past,
+                open_,
+            )
             outcome = _outcome(write)
             if outcome is None or outcome.result is not Result.SKIPPED:
                 still[id_].add(step.run)
@@ -118,23 +146,36 @@ class Recovery:
             else:
                 left.append(step)
                 if not server:
-                    told[_write(step)] = write.closed(alone=step.server in ("", where.server))
+                    told[_write(step)] = write.closed(
+                        alone=step.server in ("", where.server)
+                    )
         self._context.state.note_servers(fewer)
         self._keep(self._once(found, Settled()), users)
-        unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
+        unwritten = [
+            step for step, outcome in found if outcome.result is Result.SKIPPED
+        ]
         return Settled(left, unwritten, where.server, told)
 
-    def settle_secrets(self, settled: Settled, confirmed: Mapping[Slot, str], denied: Mapping[Slot, str]) -> Settled:
+    def settle_secrets(
+        self,
+        settled: Settled,
+        confirmed: Mapping[Slot, str],
+        denied: Mapping[Slot, str],
+    ) -> Settled:
         """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
-        All else stays open, and may be ours, until a run writes the same attributes; also what was `denied`, for it may
-        arrive late, and what was to be cleared at another server: here it may never have been.
+        All else stays open, and may be ours, until a run writes the same attributes; also
+        what was `denied`, for it may arrive late, and what was to be cleared at another
+        server: here it may never have been.
         """
         found: list[_Found] = []
         left = []
         for step in settled.left:
             here, unknown = self._may_have(step), settled.unknown(step)
-            if all(confirmed.get((id_, name)) == print_ and (here or print_) for id_, name, print_ in unknown):
+            if all(
+                confirmed.get((id_, name)) == print_ and (here or print_)
+                for id_, name, print_ in unknown
+            ):
                 why = "not confirmed at first; the values are there"
                 found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
             else:
@@ -155,22 +196,36 @@ class Recovery:
     def _supersede(self, settled: Settled, own: Mapping[str, Change]) -> None:
         """Settle writes of which nothing tells, where this run has written all of the same attributes.
 
-        Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them
-        has written them, which was killed. Or it was to clear a secret that nobody owns. What the run itself had left
-        open, and has written now, has its outcome already.
+        Or has compared them: what the server that was asked then says of a secret is known,
+        too. Or a run between them has written them, which was killed. Or it was to clear a
+        secret that nobody owns. What the run itself had left open, and has written now, has
+        its outcome already.
         """
         overtaken, moot = self._overtaken(), self._moot(settled)
         still = set(map(_write, self._open()))
-        written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
+        written = frozenset(
+            (user, each.name)
+            for user, change in own.items()
+            for each in change.attributes
+        )
         found = []
         for step in settled.left:
-            known = moot | written | (frozenset() if settled.elsewhere(step) else settled.compared)
+            known = (
+                moot
+                | written
+                | (frozenset() if settled.elsewhere(step) else settled.compared)
+            )
             unknown = settled.unknown(step)
-            if _write(step) in still and all((id_, name) in known or overtaken(step, name) for id_, name, _ in unknown):
+            if _write(step) in still and all(
+                (id_, name) in known or overtaken(step, name)
+                for id_, name, _ in unknown
+            ):
                 found.append((step, _superseded(step)))
         self._keep(found)
 
-    def _settle_late(self, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:
+    def _settle_late(
+        self, unwritten: Sequence[Step], own: Mapping[str, Change]
+    ) -> None:
         """Look again for writes that had not happened, each user being judged by how it was before its `own` change.
 
         A server, or whatever lies on the way to it, may still have had them when their sender died.
@@ -191,16 +246,23 @@ class Recovery:
 
     def _open(self) -> list[Step]:
         context = self._context
-        return context.state.open_steps(self._description.identity, context.job, context.sealer)
+        return context.state.open_steps(
+            self._description.identity, context.job, context.sealer
+        )
 
     def _read(self, steps: Iterable[Step]) -> dict[str, User]:
         """The users of these writes, by id, as they are now. Raises IncompleteRead."""
         users = dict.fromkeys(step.change.user for step in steps)
-        return {user.id: user for user in self._context.reader.read(users, disabled=True)}
+        return {
+            user.id: user for user in self._context.reader.read(users, disabled=True)
+        }
 
     def _may_have(self, step: Step) -> bool:
         """Whether it may have been sent to the server that is asked now."""
-        return not step.server or without(step.server, self._description.server) != step.server
+        return (
+            not step.server
+            or without(step.server, self._description.server) != step.server
+        )
 
     def _shown(self, user: User) -> Shown:
         return Shown(user, self._description, self._context.fingerprint)
@@ -211,20 +273,30 @@ class Recovery:
         An open write of one that may still arrive is cleared then.
         """
         left = [
-            (step, step.change.user.id, each) for step in settled.left for each in step.change.attributes if each.secret
+            (step, step.change.user.id, each)
+            for step in settled.left
+            for each in step.change.attributes
+            if each.secret
         ]
         slots = {(id_, each.name) for _, id_, each in left}
         may_be = {
             (id_, each.name)
             for step, id_, each in left
-            if each.fingerprint and (settled.elsewhere(step) or (id_, each.name) not in settled.compared)
+            if each.fingerprint
+            and (settled.elsewhere(step) or (id_, each.name) not in settled.compared)
         }
         ours = self._memory.confirmed({id_ for id_, _ in slots})
-        return frozenset(slot for slot in slots - may_be if slot[1] not in ours.get(slot[0], {}))
+        return frozenset(
+            slot for slot in slots - may_be if slot[1] not in ours.get(slot[0], {})
+        )
 
     def _overtaken(self) -> Callable[[Step, str], bool]:
         """Tells whether a later run is known to have written an attribute that an open write set out to write."""
-        open_ = {(each.run, each.user.id, name) for each in self._memory.unsettled() for name in each.attributes}
+        open_ = {
+            (each.run, each.user.id, name)
+            for each in self._memory.unsettled()
+            for name in each.attributes
+        }
         return lambda step, name: (step.run, step.change.user.id, name) not in open_
 
     def _once(self, found: Sequence[_Found], settled: Settled) -> list[_Found]:
@@ -239,13 +311,19 @@ class Recovery:
         for step, outcome in reversed(found):
             slots = set(settled.unknown(step))
             secret = {each.name for each in step.change.attributes if each.secret}
-            counts = outcome.result is Result.WRITTEN and all(name in secret for _, name, _ in slots)
-            twice = counts and (slots <= counted or all(overtaken(step, name) for _, name, _ in slots))
+            counts = outcome.result is Result.WRITTEN and all(
+                name in secret for _, name, _ in slots
+            )
+            twice = counts and (
+                slots <= counted or all(overtaken(step, name) for _, name, _ in slots)
+            )
             counted |= slots if counts else set()
             once.append((step, _superseded(step) if twice else outcome))
         return once[::-1]
 
-    def _keep(self, found: Sequence[_Found], now: Mapping[str, User] = MappingProxyType({})) -> None:
+    def _keep(
+        self, found: Sequence[_Found], now: Mapping[str, User] = MappingProxyType({})
+    ) -> None:
         if found:
             self._context.state.settle(self._description, found, now)
         for step, outcome in found:
@@ -254,15 +332,26 @@ class Recovery:
 
 def _outcome(write: Unanswered) -> Outcome | None:
     """What became of a write; None: nothing tells."""
-    outcome, user, attributes = write.outcome(), write.shown.user, write.change.attributes
-    if outcome is None and all(each.fingerprint == UNKEYED and each.name in user.values for each in attributes):
-        return Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)  # what it shows may be what was written
+    outcome, user, attributes = (
+        write.outcome(),
+        write.shown.user,
+        write.change.attributes,
+    )
+    if outcome is None and all(
+        each.fingerprint == UNKEYED and each.name in user.values for each in attributes
+    ):
+        # what it shows may be what was written
+        return Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
     return outcome
 
 
 def _superseded(step: Step) -> Outcome:
     server = f" from {step.server}" if step.server else ""
-    return Outcome(step.change.user, Result.FAILED, f"no answer{server}; a later run has written the same attributes")
+    return Outcome(
+        step.change.user,
+        Result.FAILED,
+        f"no answer{server}; a later run has written the same attributes",
+    )
 
 
 def _write(step: Step) -> _Write:
@@ -271,10 +360,15 @@ def _write(step: Step) -> _Write:
 
 def _slots(step: Step) -> Iterator[tuple[str, str, str]]:
     """What it set out to write: the user's id and each attribute, with the fingerprint of a secret."""
-    return ((step.change.user.id, each.name, each.fingerprint) for each in step.change.attributes)
+    return (
+        (step.change.user.id, each.name, each.fingerprint)
+        for each in step.change.attributes
+    )
 
 
 def _before(user: User, own: Change | None) -> User:
     """The user as it was before this change of it."""
-    believed = {each.name: each.old for each in own.attributes if each.seen} if own else {}
+    believed = (
+        {each.name: each.old for each in own.attributes if each.seen} if own else {}
+    )
     return replace(user, values={**user.values, **believed})

@@ -6,8 +6,9 @@ What stands after a write is ours, as the directory spells it, only if
 - the directory compares it equal to what was sent, or
 - writing the same again brings the same again.
 
-Else somebody else wrote meanwhile. That is a conflict. Where the second write has replaced their value, it is put back.
-Where such a value was there before the first write, only comparing tells: the server may have dropped that write.
+Else somebody else wrote meanwhile. That is a conflict. Where the second write has replaced
+their value, it is put back. Where such a value was there before the first write, only
+comparing tells: the server may have dropped that write.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ Pair = tuple[AttributeChange, AttributeChange]
 _STORED: Final = "the server stores {names} in another spelling"
 _ELSES: Final = "another program wrote {names} just after this job; that value stays"
 _REPLACED: Final = (
-    "another program wrote {names} just after this job, which has replaced that value. It cannot be put back: {why}"
+    "another program wrote {names} just after this job, which has replaced that value. "
+    "It cannot be put back: {why}"
 )
 _TAKEN: Final = "the server stores {names} as a value that {holder} has too. Give one of them another value"
 
@@ -62,18 +64,24 @@ class Respelt(Struct, frozen=True):
     def conflict(self, names: Sequence[str]) -> tuple[Change, Outcome]:
         """Somebody else wrote these attributes; the others are as written."""
         why = _ELSES.format(names=", ".join(names))
-        return self.change, Outcome(self.change.user, Result.CONFLICT, why, lost=tuple(names))
+        return self.change, Outcome(
+            self.change.user, Result.CONFLICT, why, lost=tuple(names)
+        )
 
 
 class Spelling:
     """Tells whose values are that are not shown as they were sent. `key`: the fingerprint of a secret."""
 
-    def __init__(self, directory: Directory, description: Description, key: Fingerprint) -> None:
+    def __init__(
+        self, directory: Directory, description: Description, key: Fingerprint
+    ) -> None:
         self._directory = directory
         self._description = description
         self._key = key
 
-    def suspect(self, change: Change, user: User, outcome: Outcome, answered: User | None) -> Respelt | None:
+    def suspect(
+        self, change: Change, user: User, outcome: Outcome, answered: User | None
+    ) -> Respelt | None:
         """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
         pairs, stood = [], False
         for planned in change.attributes:
@@ -81,32 +89,53 @@ class Spelling:
                 continue
             held, each = _held(user, planned), planned
             if not self._holds(user, replace(planned, new=planned.old)):
-                each = replace(planned, replaced=None)  # this write has not brought the same again
-            missing, come = self._minus(each, each.new, held), self._minus(each, held, each.new)
+                # this write has not brought the same again
+                each = replace(planned, replaced=None)
+            missing, come = (
+                self._minus(each, each.new, held),
+                self._minus(each, held, each.new),
+            )
             before = each.old if each.replaced is None else each.replaced
             if not missing or len(missing) != len(come) or each.name == OBJECT_CLASS:
                 return None
             stood = stood or self._minus(each, come, before) != come
             stored = replace(each, old=before, new=held, sent=each.new)
             if each.secret:
-                stored = replace(stored, sent=(each.fingerprint,), fingerprint=self._key(user.ref, each.name, held[0]))
+                stored = replace(
+                    stored,
+                    sent=(each.fingerprint,),
+                    fingerprint=self._key(user.ref, each.name, held[0]),
+                )
             pairs.append((each, stored))
         return Respelt(change, outcome, tuple(pairs), answered, stood)
 
-    def judge(self, found: Sequence[Respelt], *, again: bool) -> Iterator[tuple[Change, Outcome]]:
+    def judge(
+        self, found: Sequence[Respelt], *, again: bool
+    ) -> Iterator[tuple[Change, Outcome]]:
         """Say of each write whose its values are. Raises IncompleteRead. `again`: one may be sent once more.
 
-        Nothing is said where a value stood before and does not compare equal: the write may not show yet.
+        Nothing is said where a value stood before and does not compare equal: the write may
+        not show yet.
         """
         asked = [question for each in found for question in self._questions(each)]
         answers = zip(asked, self._directory.holds(asked), strict=True)
-        unequal = {(each.user.id, each.attribute) for each, answer in answers if answer is not Holds.SAME}
+        unequal = {
+            (each.user.id, each.attribute)
+            for each, answer in answers
+            if answer is not Holds.SAME
+        }
         unknown = []
         for each in found:
-            left = [pair for pair in each.pairs if pair[0].secret or (each.change.user.id, pair[0].name) in unequal]
+            left = [
+                pair
+                for pair in each.pairs
+                if pair[0].secret or (each.change.user.id, pair[0].name) in unequal
+            ]
             if each.stood and (left or not self._stands(each)):
                 continue
-            verdicts = {sent.name: self._is_ours(each, sent, stored) for sent, stored in left}
+            verdicts = {
+                sent.name: self._is_ours(each, sent, stored) for sent, stored in left
+            }
             elses = [name for name, verdict in verdicts.items() if verdict is False]
             if elses:
                 yield each.conflict(elses)
@@ -130,9 +159,13 @@ class Spelling:
             values = self._minus(sent, sent.new, stored.new)
             if each.stood:
                 values = (*values, *self._minus(sent, stored.new, sent.new))
-            yield from (Question(each.change.user, sent.name, value) for value in values)
+            yield from (
+                Question(each.change.user, sent.name, value) for value in values
+            )
 
-    def _is_ours(self, each: Respelt, sent: AttributeChange, stored: AttributeChange) -> bool | None:
+    def _is_ours(
+        self, each: Respelt, sent: AttributeChange, stored: AttributeChange
+    ) -> bool | None:
         """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""
         if each.answered is not None and each.answered.values.get(sent.name):
             return self._holds(each.answered, stored)
@@ -141,28 +174,62 @@ class Spelling:
     def _stands(self, each: Respelt) -> bool:
         """Whether reading shows the same still: a replica that lagged may have caught up before it compared."""
         users = [*self._directory.read([each.change.user], disabled=True)]
-        return any(all(self._holds(user, stored) for _, stored in each.pairs) for user in users)
+        return any(
+            all(self._holds(user, stored) for _, stored in each.pairs) for user in users
+        )
 
-    def _write_again(self, found: Sequence[Respelt]) -> Iterator[tuple[Change, Outcome]]:
+    def _write_again(
+        self, found: Sequence[Respelt]
+    ) -> Iterator[tuple[Change, Outcome]]:
         """Send once more what was sent: if the same stands again, the directory spells it so."""
-        seconds = [_of(each, [replace(sent, old=stored.new) for sent, stored in each.pairs]) for each in found]
-        results = {outcome.user.id: outcome for outcome in self._directory.write(seconds)}
-        users = {user.id: user for user in self._directory.read([each.user for each in seconds], disabled=True)}
+        seconds = [
+            _of(each, [replace(sent, old=stored.new) for sent, stored in each.pairs])
+            for each in found
+        ]
+        results = {
+            outcome.user.id: outcome for outcome in self._directory.write(seconds)
+        }
+        users = {
+            user.id: user
+            for user in self._directory.read(
+                [each.user for each in seconds], disabled=True
+            )
+        }
         for each in found:
             user, outcome = users.get(each.change.user.id), results[each.change.user.id]
             if user is None or outcome.result in (Result.FAILED, Result.SKIPPED):
                 yield each.change, replace(each.outcome, may_stand=outcome.open)
                 continue
-            elses = [(sent, stored) for sent, stored in each.pairs if not self._holds(user, stored)]
+            elses = [
+                (sent, stored)
+                for sent, stored in each.pairs
+                if not self._holds(user, stored)
+            ]
             if outcome.result is Result.WRITTEN and not elses:
                 yield self._as_ours(each)
                 continue
             if outcome.result is Result.WRITTEN:
-                back = [replace(sent, old=_held(user, sent), new=stored.new) for sent, stored in elses]
+                back = [
+                    replace(sent, old=_held(user, sent), new=stored.new)
+                    for sent, stored in elses
+                ]
                 put = list(self._directory.write([_of(each, back)]))
-                if refused := next((one for one in put if one.result in (Result.FAILED, Result.SKIPPED)), None):
+                if refused := next(
+                    (
+                        one
+                        for one in put
+                        if one.result in (Result.FAILED, Result.SKIPPED)
+                    ),
+                    None,
+                ):
                     names = ", ".join(sent.name for sent, _ in elses)
-                    yield each.change, replace(each.outcome, why=_REPLACED.format(names=names, why=refused.why))
+                    yield (
+                        each.change,
+                        replace(
+                            each.outcome,
+                            why=_REPLACED.format(names=names, why=refused.why),
+                        ),
+                    )
                     continue
             yield each.conflict([sent.name for sent, _ in elses or each.pairs])
 
@@ -170,20 +237,40 @@ class Spelling:
         """Written, unless somebody else holds what the directory has made of a single-holder value."""
         user, names = each.change.user, ", ".join(sent.name for sent, _ in each.pairs)
         unique = [stored for _, stored in each.pairs if stored.unique]
-        keys = [(stored.name, equality.plain_text(value)) for stored in unique for value in stored.new]
+        keys = [
+            (stored.name, equality.plain_text(value))
+            for stored in unique
+            for value in stored.new
+        ]
         for other in self._directory.find(keys) if keys else ():
-            if other.id != user.id and any(self._minus(one, one.new, _held(other, one)) != one.new for one in unique):
-                return each.change, replace(each.outcome, why=_TAKEN.format(names=names, holder=other.name))
+            if other.id != user.id and any(
+                self._minus(one, one.new, _held(other, one)) != one.new
+                for one in unique
+            ):
+                return each.change, replace(
+                    each.outcome, why=_TAKEN.format(names=names, holder=other.name)
+                )
         stored = {one.name: one for _, one in each.pairs}
-        how = [Difference(one.name, one, None if one.secret else one.new, stored=True) for one in stored.values()]
-        change = _of(each, [stored.get(one.name, one) for one in each.change.attributes])
-        return change, Outcome(user, Result.WRITTEN, _STORED.format(names=names), differs=tuple(how))
+        how = [
+            Difference(one.name, one, None if one.secret else one.new, stored=True)
+            for one in stored.values()
+        ]
+        change = _of(
+            each, [stored.get(one.name, one) for one in each.change.attributes]
+        )
+        return change, Outcome(
+            user, Result.WRITTEN, _STORED.format(names=names), differs=tuple(how)
+        )
 
     def _holds(self, user: User, each: AttributeChange) -> bool:
         """Whether a user holds, of the values that are ours, exactly what a change sets."""
-        return equality.same_set(self._description.equality(each.name), _held(user, each), each.new)
+        return equality.same_set(
+            self._description.equality(each.name), _held(user, each), each.new
+        )
 
-    def _minus(self, each: AttributeChange, some: tuple[Held, ...], others: tuple[Held, ...]) -> tuple[Held, ...]:
+    def _minus(
+        self, each: AttributeChange, some: tuple[Held, ...], others: tuple[Held, ...]
+    ) -> tuple[Held, ...]:
         return equality.minus(self._description.equality(each.name), some, others)
 
 

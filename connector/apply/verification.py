@@ -10,7 +10,17 @@ from msgspec.structs import replace
 from connector.apply.respelling import Respelt, Spelling
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
-from connector.model import Change, Description, Difference, Fingerprint, Holds, Outcome, Question, Result, User
+from connector.model import (
+    Change,
+    Description,
+    Difference,
+    Fingerprint,
+    Holds,
+    Outcome,
+    Question,
+    Result,
+    User,
+)
 from connector.reconcile.conflicts import unlike
 from connector.reconcile.diff.patterns import ALL
 from connector.reconcile.diff.standing import stands
@@ -25,9 +35,10 @@ _Judged = tuple[Change, Outcome]
 class Verifier:
     """Judges what was written by what is there.
 
-    An answer that shows the user as written is believed as it comes. All else is read back when all is written, for an
-    answer may come through a proxy that takes values away. So are a few that were shown: they tell whether readers see
-    the same. What reading does not show at first is looked for again while `settling`.
+    An answer that shows the user as written is believed as it comes. All else is read back
+    when all is written, for an answer may come through a proxy that takes values away. So
+    are a few that were shown: they tell whether readers see the same. What reading does not
+    show at first is looked for again while `settling`.
     """
 
     def __init__(
@@ -38,7 +49,9 @@ class Verifier:
         fingerprint: Fingerprint | None = None,
     ) -> None:
         self._directory = directory
-        self._spelling = Spelling(directory, description, fingerprint or (lambda user, name, value: ""))
+        self._spelling = Spelling(
+            directory, description, fingerprint or (lambda user, name, value: "")
+        )
         self._suspects: dict[str, Respelt] = {}
         self._stood: dict[str, Respelt] = {}
         """Suspects whose value was there before the write."""
@@ -82,13 +95,19 @@ class Verifier:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
         shown = {user.id: user for _, user in self._unconfirmed if user is not None}
         try:
-            found = list(self._looked_at([change for change, _ in self._unconfirmed], shown))
+            found = list(
+                self._looked_at([change for change, _ in self._unconfirmed], shown)
+            )
         except IncompleteRead as fault:
             self.blind = f"the written values could not be read back: {fault}"
             for change, _ in self._unconfirmed:
                 yield (
                     change,
-                    Outcome(change.user, Result.WRITTEN, f"the server confirmed the write; not read back: {fault}"),
+                    Outcome(
+                        change.user,
+                        Result.WRITTEN,
+                        f"the server confirmed the write; not read back: {fault}",
+                    ),
                 )
             return
         late = yield from self._written_of(found)
@@ -108,13 +127,20 @@ class Verifier:
             told = self._stood.keys() - left
             late = [each for each in late if each[0].user.id not in told]
         cut = self._settling.cut if self._settling.seconds else ""
-        self._settling.gave_up(name for _, outcome in late for name in outcome.lost)  # after a stop nobody waits anyway
+        # after a stop nobody waits anyway
+        self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
         yield from (_not_waited_for(*each, cut) if cut else each for each in late)
 
-    def _written_of(self, found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:
+    def _written_of(
+        self, found: list[_Judged]
+    ) -> Generator[_Judged, None, list[_Judged]]:
         """Those that were written, and those whose values are spelt otherwise; it returns the others."""
         for change, outcome in found:
-            self._settling.saw(each.name for each in change.attributes if each.new and each.name not in outcome.lost)
+            self._settling.saw(
+                each.name
+                for each in change.attributes
+                if each.new and each.name not in outcome.lost
+            )
         yield from (each for each in found if each[1].result is Result.WRITTEN)
         found_suspects, self._suspects = self._suspects, {}
         self._stood = {id_: each for id_, each in found_suspects.items() if each.stood}
@@ -122,39 +148,69 @@ class Verifier:
         if suspects:
             left = yield from self._judged_by_spelling(suspects)
             suspects = {id_: each for id_, each in suspects.items() if id_ not in left}
-        return [each for each in found if each[1].result is not Result.WRITTEN and each[0].user.id not in suspects]
+        return [
+            each
+            for each in found
+            if each[1].result is not Result.WRITTEN and each[0].user.id not in suspects
+        ]
 
-    def _judged_by_spelling(self, suspects: Mapping[str, Respelt]) -> Generator[_Judged, None, Collection[str]]:
+    def _judged_by_spelling(
+        self, suspects: Mapping[str, Respelt]
+    ) -> Generator[_Judged, None, Collection[str]]:
         """What became of writes whose values stand in another spelling, or have been changed by somebody.
 
         It returns the ids of users of whom nothing tells yet.
         """
         left, respelt = dict(suspects), set[str]()
         try:
-            for change, outcome in self._spelling.judge([*suspects.values()], again=not self._settling.cut):
+            for change, outcome in self._spelling.judge(
+                [*suspects.values()], again=not self._settling.cut
+            ):
                 del left[change.user.id]
                 respelt.update(each.name for each in outcome.differs)
                 yield change, outcome
         except IncompleteRead as fault:
-            yield from (_not_waited_for(each.change, each.outcome, str(fault)) for each in left.values())
+            yield from (
+                _not_waited_for(each.change, each.outcome, str(fault))
+                for each in left.values()
+            )
             left = {}
         if respelt:
-            log.warning("the server stores another spelling than it was sent", attributes=sorted(respelt))
+            log.warning(
+                "the server stores another spelling than it was sent",
+                attributes=sorted(respelt),
+            )
         return left
 
-    def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
+    def _looked_at(
+        self, written: Collection[Change], shown: Mapping[str, User]
+    ) -> Iterator[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
         unshown = (change.user for change in written if change.user.id not in shown)
-        users = {**shown, **{user.id: user for user in self._directory.read(unshown, disabled=True)}}
-        unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
+        users = {
+            **shown,
+            **{user.id: user for user in self._directory.read(unshown, disabled=True)},
+        }
+        unseen = [
+            question
+            for change in written
+            for question in _questions(change, users.get(change.user.id))
+        ]
         answers = {
             (question.user.id, question.attribute): answer
-            for question, answer in zip(unseen, self._directory.holds(unseen), strict=True)
+            for question, answer in zip(
+                unseen, self._directory.holds(unseen), strict=True
+            )
         }
         for change in written:
             yield change, self._confirmed(change, users.get(change.user.id), answers)
 
-    def _confirmed(self, change: Change, user: User | None, answers: Mapping[tuple[str, str], Holds]) -> Outcome:
+    def _confirmed(
+        self,
+        change: Change,
+        user: User | None,
+        answers: Mapping[tuple[str, str], Holds],
+    ) -> Outcome:
         """*Written* where the user shows all that was written, else *failed*."""
         lost = _lost(change, user, self._description, answers)
         if not lost:
@@ -162,25 +218,42 @@ class Verifier:
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
-        if any(each.name in lost and each.new and each.pattern not in (None, ALL) for each in change.attributes):
+        if any(
+            each.name in lost and each.new and each.pattern not in (None, ALL)
+            for each in change.attributes
+        ):
             why += ". If it stores another spelling, `owns` has to take that too"
         outcome = Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
-        suspect = self._spelling.suspect(change, user, outcome, self._answered.get(user.id))
+        suspect = self._spelling.suspect(
+            change, user, outcome, self._answered.get(user.id)
+        )
         if suspect is not None:
             self._suspects[user.id] = suspect
         return outcome
 
 
 def told_apart(
-    conflicts: Sequence[Change], directory: Directory, description: Description, *, reviewed: bool
+    conflicts: Sequence[Change],
+    directory: Directory,
+    description: Description,
+    *,
+    reviewed: bool,
 ) -> dict[str, tuple[Difference, ...]]:
     """By user how it is not as its change expects, as far as reading it once more tells."""
     found = {change.user.id: change for change in conflicts}
     try:
-        users = list(directory.read((change.user for change in conflicts), disabled=True)) if conflicts else []
+        users = (
+            list(directory.read((change.user for change in conflicts), disabled=True))
+            if conflicts
+            else []
+        )
     except IncompleteRead:
         return {}
-    return {user.id: unlike(found[user.id], user, description, reviewed=reviewed) for user in users if user.id in found}
+    return {
+        user.id: unlike(found[user.id], user, description, reviewed=reviewed)
+        for user in users
+        if user.id in found
+    }
 
 
 def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
@@ -191,12 +264,20 @@ def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
 
 def _questions(change: Change, user: User | None) -> Iterator[Question]:
     for each in change.attributes:
-        if user is not None and each.secret and each.new and each.name not in user.values:
+        if (
+            user is not None
+            and each.secret
+            and each.new
+            and each.name not in user.values
+        ):
             yield Question(change.user, each.name, next(iter(each.new)))
 
 
 def _lost(
-    change: Change, user: User | None, description: Description, answers: Mapping[tuple[str, str], Holds]
+    change: Change,
+    user: User | None,
+    description: Description,
+    answers: Mapping[tuple[str, str], Holds],
 ) -> list[str]:
     """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
     if user is None:

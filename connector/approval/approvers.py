@@ -36,13 +36,19 @@ class Approvers(Struct, frozen=True):
         """That some people's keys are good for nothing now; empty where everybody can sign."""
         good = [each for each in self.signers if each.key.blob not in self.revoked]
         able, everybody = (
-            people([each for each in good if not each.objection(APPROVAL_NAMESPACE, now)]),
+            people(
+                [each for each in good if not each.objection(APPROVAL_NAMESPACE, now)]
+            ),
             people(self.signers),
         )
         if able == everybody:
             return ""
         keys = "all other keys are revoked, have expired, are not valid yet, or are for other namespaces"
-        too_few = "" if able >= self.needed else f". {self.needed} have to, so that no plan can be approved"
+        too_few = (
+            ""
+            if able >= self.needed
+            else f". {self.needed} have to, so that no plan can be approved"
+        )
         return f"{able} of {everybody} people can sign now; {keys}{too_few}"
 
     def judge(
@@ -53,12 +59,16 @@ class Approvers(Struct, frozen=True):
         faults = []
         for name, signature in signatures:
             try:
-                approval = self._approval(signed_by(signature, data, APPROVAL_NAMESPACE), now)
+                approval = self._approval(
+                    signed_by(signature, data, APPROVAL_NAMESPACE), now
+                )
             except SignatureError as fault:
                 faults.append(f"{name}: the signature {fault}")
                 continue
             if any(_same(each, approval) for each in approvals):
-                faults.append(f"{name}: the signature is a second one of the same person, who counts once")
+                faults.append(
+                    f"{name}: the signature is a second one of the same person, who counts once"
+                )
             else:
                 approvals.append(approval)
         return tuple(approvals), faults
@@ -69,12 +79,18 @@ class Approvers(Struct, frozen=True):
             raise SignatureError(f"is by a revoked key, {key.fingerprint}")
         lines = [each for each in self.signers if each.key.blob == key.blob]
         if not lines:
-            raise SignatureError(f"is by a key that is not among the allowed signers, {key.fingerprint}")
+            raise SignatureError(
+                f"is by a key that is not among the allowed signers, {key.fingerprint}"
+            )
         objections = [each.objection(APPROVAL_NAMESPACE, now) for each in lines]
         if all(objections):
-            raise SignatureError(f"is by the key of line {lines[0].line}, which {objections[0]}")
+            raise SignatureError(
+                f"is by the key of line {lines[0].line}, which {objections[0]}"
+            )
         good = lines[objections.index("")]
-        return Approval(good.principal, key.fingerprint, now.isoformat(timespec="seconds"))
+        return Approval(
+            good.principal, key.fingerprint, now.isoformat(timespec="seconds")
+        )
 
 
 def _same(one: Approval, other: Approval) -> bool:

@@ -1,7 +1,7 @@
 """Public keys of OpenSSH, and what each of them has signed.
 
-The forms: RFC 4253 §6.6, RFC 8332 (RSA), RFC 5656 (ECDSA), RFC 8709 (Ed25519), and OpenSSH's PROTOCOL.u2f (keys in
-hardware, `sk-`).
+The forms: RFC 4253 §6.6, RFC 8332 (RSA), RFC 5656 (ECDSA), RFC 8709 (Ed25519), and
+OpenSSH's PROTOCOL.u2f (keys in hardware, `sk-`).
 """
 
 from __future__ import annotations
@@ -56,8 +56,14 @@ class PublicKey(Struct, frozen=True):
         octets = Octets(blob)
         kind = octets.name()
         if kind not in KINDS:
-            what = "is a certificate" if "-cert-v" in kind else f"has a key of the type {kind}"
-            raise SignatureError(f"{what}, which is not accepted. Accepted key types: {', '.join(KINDS)}")
+            what = (
+                "is a certificate"
+                if "-cert-v" in kind
+                else f"has a key of the type {kind}"
+            )
+            raise SignatureError(
+                f"{what}, which is not accepted. Accepted key types: {', '.join(KINDS)}"
+            )
         try:
             numbers = _numbers(kind, octets)
         except (ValueError, UnsupportedAlgorithm):
@@ -88,7 +94,9 @@ class PublicKey(Struct, frozen=True):
         octets = Octets(signature)
         algorithm = octets.name()
         if algorithm not in (_RSA_HASHES if self.kind == RSA else (self.kind,)):
-            raise SignatureError(f"is made by {algorithm}, which is not accepted from a key of the type {self.kind}")
+            raise SignatureError(
+                f"is made by {algorithm}, which is not accepted from a key of the type {self.kind}"
+            )
         made = octets.string()
         if self.application:
             flags, counter = octets.take(1), octets.take(4)
@@ -111,7 +119,9 @@ class PublicKey(Struct, frozen=True):
             pair = Octets(made)
             der = encode_dss_signature(pair.natural(), pair.natural())
             pair.end()
-            numbers.verify(der, data, ec.ECDSA(_CURVES[_ECDSA.get(algorithm, "nistp256")][1]))
+            numbers.verify(
+                der, data, ec.ECDSA(_CURVES[_ECDSA.get(algorithm, "nistp256")][1])
+            )
 
 
 def _numbers(kind: str, octets: Octets) -> PublicNumbers:
@@ -120,7 +130,9 @@ def _numbers(kind: str, octets: Octets) -> PublicNumbers:
     if kind == RSA:
         exponent, modulus = octets.natural(), octets.natural()
         if modulus.bit_length() not in RSA_BITS:
-            raise SignatureError(f"has an RSA key of {modulus.bit_length()} bits. Use {RSA_BITS[0]} bits or more")
+            raise SignatureError(
+                f"has an RSA key of {modulus.bit_length()} bits. Use {RSA_BITS[0]} bits or more"
+            )
         return rsa.RSAPublicNumbers(exponent, modulus).public_key()
     curve, point = octets.name(), octets.string()
     if curve != _ECDSA.get(kind, "nistp256") or point[:1] != b"\x04":

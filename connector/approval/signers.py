@@ -1,6 +1,7 @@
 """Who may approve: OpenSSH's file of allowed signers (ssh-keygen(1), ALLOWED SIGNERS), and a list of revoked keys.
 
-Stricter than OpenSSH where a line would name nobody in particular: patterns, several principals, authorities.
+Stricter than OpenSSH where a line would name nobody in particular: patterns, several
+principals, authorities.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from connector.approval.wire import SignatureError
 from connector.regex import regex
 
 Faults = list[tuple[int, str]]
-"""Lines, from 1, and what is wrong there. A line's own text is not repeated, for it may be a private key's."""
+"""Lines, from 1, and what is wrong there. A line's own text is not repeated, for it may be
+a private key's."""
 KRL: Final = "SSHKRL\n"
 """A key revocation list of OpenSSH begins with it."""
 _PATTERN: Final = frozenset("*?!")
@@ -57,7 +59,9 @@ def allowed_signers(text: str) -> tuple[list[Signer], Faults]:
         except SignatureError as fault:
             faults.append((number, str(fault)))
             continue
-        other = next((each for each in signers if each.key.blob == signer.key.blob), signer)
+        other = next(
+            (each for each in signers if each.key.blob == signer.key.blob), signer
+        )
         if other.principal != signer.principal:
             what = f"has the key of line {other.line} for another principal. One key can stand for one person only"
             faults.append((number, what))
@@ -69,7 +73,12 @@ def revoked_keys(text: str) -> tuple[frozenset[bytes], Faults]:
     """The keys (as their `blob`) of a list of public keys, and every fault of it."""
     if text.startswith(KRL):
         advice = "Write the revoked public keys into a text file, one a line"
-        return frozenset(), [(0, f"is a key revocation list (KRL) of OpenSSH, which is not read. {advice}")]
+        return frozenset(), [
+            (
+                0,
+                f"is a key revocation list (KRL) of OpenSSH, which is not read. {advice}",
+            )
+        ]
     keys: set[bytes] = set()
     faults: Faults = []
     for number, line in _lines(text):
@@ -96,16 +105,27 @@ def _signer(number: int, line: str) -> Signer:
     after, before = _time(options, "valid-after"), _time(options, "valid-before")
     if after and before and after > before:
         raise SignatureError("is never valid: valid-after is later than valid-before")
-    return Signer(number, principal, _key(rest), None if named is None else _names(named), after, before)
+    return Signer(
+        number,
+        principal,
+        _key(rest),
+        None if named is None else _names(named),
+        after,
+        before,
+    )
 
 
 def _principal(line: str) -> tuple[str, str]:
     found = re.match(r'(?:"([^"]*)"|([^" \t]+))[ \t]+(?=\S)', line)
     if found is None:
-        raise SignatureError("is no line of a principal, options and a public key (ssh-keygen(1), ALLOWED SIGNERS)")
+        raise SignatureError(
+            "is no line of a principal, options and a public key (ssh-keygen(1), ALLOWED SIGNERS)"
+        )
     principal = found[1] or found[2] or ""
     if "," in principal:
-        raise SignatureError("names several principals. Give each person's key a line of its own")
+        raise SignatureError(
+            "names several principals. Give each person's key a line of its own"
+        )
     if _PATTERN & set(principal):
         raise SignatureError("has a pattern (*, ?, !) as principal. Name one person")
     if not principal or not principal.isprintable() or principal != principal.strip():
@@ -124,9 +144,17 @@ def _options(rest: str) -> tuple[dict[str, str | None], str]:
         found = _OPTION.match(rest)
         name = found[1].lower() if found else ""
         if name == "cert-authority":
-            raise SignatureError("has cert-authority, which is not accepted. List each person's own key")
-        if found is None or name not in ("namespaces", "valid-after", "valid-before") or found[2] is None:
-            raise SignatureError('has an option that is none of namespaces="…", valid-after="…", valid-before="…"')
+            raise SignatureError(
+                "has cert-authority, which is not accepted. List each person's own key"
+            )
+        if (
+            found is None
+            or name not in ("namespaces", "valid-after", "valid-before")
+            or found[2] is None
+        ):
+            raise SignatureError(
+                'has an option that is none of namespaces="…", valid-after="…", valid-before="…"'
+            )
         if name in options:
             raise SignatureError(f"has {name} twice")
         options[name], more, rest = found[2], found[3] == ",", rest[found.end() :]
@@ -136,7 +164,9 @@ def _options(rest: str) -> tuple[dict[str, str | None], str]:
 def _names(namespaces: str) -> frozenset[str]:
     names = frozenset(namespaces.split(","))
     if any(not name or _PATTERN & set(name) for name in names):
-        raise SignatureError("has an empty name or a pattern (*, ?, !) in namespaces. Name each namespace")
+        raise SignatureError(
+            "has an empty name or a pattern (*, ?, !) in namespaces. Name each namespace"
+        )
     return names
 
 

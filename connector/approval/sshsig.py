@@ -1,7 +1,7 @@
 """SSH signatures of files (OpenSSH's PROTOCOL.sshsig), as `ssh-keygen -Y sign` makes them.
 
-Stricter than OpenSSH: each field has one right form, and what that format ignores has to be empty. So no octet can be
-another one.
+Stricter than OpenSSH: each field has one right form, and what that format ignores has to be
+empty. So no octet can be another one.
 """
 
 from __future__ import annotations
@@ -34,27 +34,50 @@ def signed_by(signature: bytes, data: bytes, namespace: str) -> PublicKey:
         raise SignatureError("is no SSH signature")
     version = octets.uint32()
     if version != 1:
-        raise SignatureError(f"is an SSH signature of version {version}, which is not known")
-    blob, said, reserved, digest, made = octets.string(), octets.name(), octets.string(), octets.name(), octets.string()
+        raise SignatureError(
+            f"is an SSH signature of version {version}, which is not known"
+        )
+    blob, said, reserved, digest, made = (
+        octets.string(),
+        octets.name(),
+        octets.string(),
+        octets.name(),
+        octets.string(),
+    )
     octets.end()
     if reserved:
         raise SignatureError("uses a reserved field")
     if said != namespace:
-        raise SignatureError(f"is for the namespace {said!r}. Sign again with -n {namespace}")
+        raise SignatureError(
+            f"is for the namespace {said!r}. Sign again with -n {namespace}"
+        )
     if digest not in _HASHES:
-        raise SignatureError(f"uses the hash {digest!r}, which is not accepted. Accepted: {', '.join(_HASHES)}")
+        raise SignatureError(
+            f"uses the hash {digest!r}, which is not accepted. Accepted: {', '.join(_HASHES)}"
+        )
     key = PublicKey.of(blob)
-    fields = (said.encode(), reserved, digest.encode(), hashlib.new(digest, data).digest())
+    fields = (
+        said.encode(),
+        reserved,
+        digest.encode(),
+        hashlib.new(digest, data).digest(),
+    )
     key.check(made, _MAGIC + b"".join(map(string, fields)))
     return key
 
 
 def _unarmored(signature: bytes) -> bytes:
     """The octets between the two lines. A mail may have made every line break CR LF."""
-    text = signature.replace(b"\r\n", b"\n") if signature.count(b"\r\n") == signature.count(b"\n") else signature
+    text = (
+        signature.replace(b"\r\n", b"\n")
+        if signature.count(b"\r\n") == signature.count(b"\n")
+        else signature
+    )
     found = _ARMOR.fullmatch(text) if len(text) <= MAX_BYTES else None
     if found is None:
-        raise SignatureError("is no SSH signature of `ssh-keygen -Y sign`, or is cut short")
+        raise SignatureError(
+            "is no SSH signature of `ssh-keygen -Y sign`, or is cut short"
+        )
     body = found[1].replace(b"\n", b"")
     try:
         octets = base64.b64decode(body, validate=True)

@@ -28,7 +28,11 @@ class Octets:
     def name(self) -> str:
         """A string that is a name: of an algorithm, a namespace, an application."""
         octets = self.string()
-        if not octets.isascii() or not (name := octets.decode("ascii")).isprintable() or len(name) > 255:
+        if (
+            not octets.isascii()
+            or not (name := octets.decode("ascii")).isprintable()
+            or len(name) > 255
+        ):
             raise SignatureError("has a name that is not printable ASCII")
         return name
 

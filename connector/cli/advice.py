@@ -127,7 +127,9 @@ def code_of_ending(ending: Ending) -> Exit:
 
 def code_of(fault: BaseException) -> int:
     """The exit code of a run that ended by this fault."""
-    return _of(fault, _CODES) if isinstance(fault, errors.ConnectorError) else Exit.FAILED
+    return (
+        _of(fault, _CODES) if isinstance(fault, errors.ConnectorError) else Exit.FAILED
+    )
 
 
 def _is_everybodys(fault: click.NoSuchOption) -> bool:
@@ -145,20 +147,33 @@ def tell(fault: BaseException) -> int:
         shown = StringIO()
         fault.show(shown)
         if isinstance(fault, click.NoSuchOption) and _is_everybodys(fault):
-            shown.write(f"Write it before the command: cec-connector {fault.option_name} …\n")
+            shown.write(
+                f"Write it before the command: cec-connector {fault.option_name} …\n"
+            )
         click.echo(fit(visible_lines(shown.getvalue()), sys.stderr), nl=False, err=True)
         return Exit.USAGE
     if isinstance(fault, BrokenPipeError):
-        return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
+        # `… | head`: the reader has gone, and nobody listens any more
+        return Exit.FAILED
     if isinstance(fault, errors.ConnectorError):
-        commands = "".join(f"\n    {visible(note)}" for note in getattr(fault, "__notes__", ()))
+        commands = "".join(
+            f"\n    {visible(note)}" for note in getattr(fault, "__notes__", ())
+        )
         # of files that people write each fault has a line of its own; else no line break is ours
-        said = visible_lines(str(fault)) if isinstance(fault, errors.FileError) else visible(str(fault))
-        click.echo(fit(f"cec-connector: {said}\n{_of(fault, _ADVICE)}", sys.stderr) + commands, err=True)
+        said = (
+            visible_lines(str(fault))
+            if isinstance(fault, errors.FileError)
+            else visible(str(fault))
+        )
+        click.echo(
+            fit(f"cec-connector: {said}\n{_of(fault, _ADVICE)}", sys.stderr) + commands,
+            err=True,
+        )
         return _of(fault, _CODES)
     import traceback
 
-    # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
+    # A traceback shows lines of code and no values; the message itself could carry one, so
+    # only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))
     click.echo(
         f"cec-connector: unexpected {type(fault).__name__}. This is a fault of the program. Report it with these "

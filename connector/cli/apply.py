@@ -60,9 +60,12 @@ def command(
 ) -> int:
     """Plan JOB and write the plan to the directory, unless a limit refuses it.
 
-    At a terminal it shows the plan and asks first. What has changed by the time of the answer is not written.
+    At a terminal it shows the plan and asks first. What has changed by the time of the
+    answer is not written.
     """
-    options = [f"--only={name}" for name in only] + ([f"--plan={saved}"] if saved else [])
+    options = [f"--only={name}" for name in only] + (
+        [f"--plan={saved}"] if saved else []
+    )
     show = Shower(["apply", str(job), *options], reports, accept=accept)
     show.goes_on = True
     reviewed, signed = signed_plan(saved, signatures)
@@ -74,7 +77,14 @@ def command(
         show.stop = stop
         if asked:
             reviewed = _asked_about(
-                log_level, job, only, show, saved=reviewed, signed=signed, accept=accept, everybody=bool(reports)
+                log_level,
+                job,
+                only,
+                show,
+                saved=reviewed,
+                signed=signed,
+                accept=accept,
+                everybody=bool(reports),
             )
         run_id = reviewed.id if reviewed else None
         with apply_context(
@@ -84,11 +94,21 @@ def command(
             everybody=bool(reports),
         ) as context:
             show.writes = True
-            show.keep_off(context.files | {each.resolve() for each in (saved, *signatures) if each})
+            show.keep_off(
+                context.files
+                | {each.resolve() for each in (saved, *signatures) if each}
+            )
             told = asked and not saved
             try:
                 run = apply_run(
-                    context, show, only, accept=accept, reviewed=reviewed, asked=told, signed=signed, stop=stop
+                    context,
+                    show,
+                    only,
+                    accept=accept,
+                    reviewed=reviewed,
+                    asked=told,
+                    signed=signed,
+                    stop=stop,
                 )
             except OnHoldError as fault:
                 fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
@@ -104,12 +124,20 @@ def command(
 
 def _next_plan(job: Path, saved: Path, only: Sequence[str], *, done: bool) -> str:
     """Which plan comes after a reviewed one that left users out: the same for a pilot that failed, else everybody's."""
-    words, another = ["cec-connector", "plan", str(job)], saved.with_name(f"{saved.stem}-next{saved.suffix}")
+    words, another = (
+        ["cec-connector", "plan", str(job)],
+        saved.with_name(f"{saved.stem}-next{saved.suffix}"),
+    )
     if only and not done:
         said = "The reviewed plan is spent. To plan the same agents again"
-        words += [f"--only={name}" for name in dict.fromkeys(only)] + ["--save", str(another)]
+        words += [f"--only={name}" for name in dict.fromkeys(only)] + [
+            "--save",
+            str(another),
+        ]
     elif only:
-        everybody = saved.with_name("everybody.json" if saved.name == "plan.json" else "plan.json")
+        everybody = saved.with_name(
+            "everybody.json" if saved.name == "plan.json" else "plan.json"
+        )
         said = "The reviewed plan is spent; it was for some agents alone. To plan for everybody"
         words += ["--save", str(everybody)]
     else:
@@ -131,15 +159,23 @@ def _asked_about(
 ) -> Plan:
     """The plan that somebody was shown, and said yes to. Nothing is held meanwhile. Raises DeclinedError."""
     attempt = Attempt(plan=saved.id if saved else None)
-    with plan_context(job, lambda begun: observers(begun, log_level), everybody=everybody, attempt=attempt) as context:
+    with plan_context(
+        job,
+        lambda begun: observers(begun, log_level),
+        everybody=everybody,
+        attempt=attempt,
+    ) as context:
         show.keep_off(context.files)
         if saved is not None and context.state.held(context.job) is not None:
             return saved  # its apply will be refused
         plan = saved or dry_run(context, show, only).plan
-        found = approved(context, plan, signed, accept, context.reader.describe().identity)
+        found = approved(
+            context, plan, signed, accept, context.reader.describe().identity
+        )
         show(found, None)
         context.observer.finished(plan, None)
     with attempted(job, context.plan_id, attempt):
-        begins = None if saved else show.stop  # an earlier run may have written a part of a saved plan
+        # an earlier run may have written a part of a saved plan
+        begins = None if saved else show.stop
         ask(found, lifted(found, accept), begins)
     return plan

@@ -26,13 +26,17 @@ approval_option = click.option(
 )
 
 
-def signed_plan(saved: Path | None, signatures: Sequence[Path]) -> tuple[Plan | None, Signed | None]:
+def signed_plan(
+    saved: Path | None, signatures: Sequence[Path]
+) -> tuple[Plan | None, Signed | None]:
     """The plan in a file, and what people have signed of it: the same octets. Raises FileError, UsageError."""
     from connector.planfile import load_octets
 
     if saved is None:
         if signatures:
-            raise UsageError("signs a saved plan. Name it with --plan", where="--approval")
+            raise UsageError(
+                "signs a saved plan. Name it with --plan", where="--approval"
+            )
         return None, None
     plan, octets = load_octets(saved)
     return plan, signed(octets, signatures)
@@ -49,7 +53,9 @@ def _read(path: Path) -> bytes:
     try:
         return read_octets(path, _MOST)
     except OSError as fault:
-        raise FileError(f"the signature cannot be read: {fault.strerror}", where=str(path)) from fault
+        raise FileError(
+            f"the signature cannot be read: {fault.strerror}", where=str(path)
+        ) from fault
 
 
 @contextmanager
@@ -66,4 +72,6 @@ def said_how(file: Path | str, save: Sequence[str]) -> Iterator[None]:
 
 def sign_command(file: Path | str) -> str:
     """The command line that signs a file."""
-    return shlex.join(["ssh-keygen", "-Y", "sign", "-f", "KEY", "-n", APPROVAL_NAMESPACE, str(file)])
+    return shlex.join(
+        ["ssh-keygen", "-Y", "sign", "-f", "KEY", "-n", APPROVAL_NAMESPACE, str(file)]
+    )

@@ -27,7 +27,8 @@ def asks(*, yes: bool) -> bool:
 def ask(plan: Plan, accept: str | None, stop: Stop | None = None) -> None:
     """Ask whether a plan that was shown is to be written. Raises DeclinedError where the answer is anything but yes.
 
-    Nobody is asked about a plan without changes, or one that will be refused. `stop` learns that none is written yet.
+    Nobody is asked about a plan without changes, or one that will be refused. `stop` learns
+    that none is written yet.
     """
     if not plan.changes or not plan.is_permitted(accept) or ON_HOLD in dict(plan.about):
         return
@@ -40,7 +41,8 @@ def ask(plan: Plan, accept: str | None, stop: Stop | None = None) -> None:
 def confirm(question: str) -> None:
     """Ask at the terminal. Raises DeclinedError where the answer is anything but yes."""
     with suppress(termios.error):
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)  # what was typed before the question answers nothing
+        # what was typed before the question answers nothing
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     say([f"{question} [y/N] "])
     try:
         answer = _answer()

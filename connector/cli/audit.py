@@ -49,12 +49,18 @@ def catch_up(log_level: str | None, job: Path) -> int:
         finally:
             audit.close()
         for where, writes in audit.late.items():
-            say_text(f"{visible(where)}: {writes} writes sent late." if writes else f"{visible(where)}: complete.")
+            say_text(
+                f"{visible(where)}: {writes} writes sent late."
+                if writes
+                else f"{visible(where)}: complete."
+            )
     return 0
 
 
 @command.command(short_help="Check that audit files are as they were written.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "--job", metavar="JOB", type=click.Path(path_type=Path),
     help="Check this job's records alone, and by its state that the end is not cut.",
@@ -63,12 +69,16 @@ def catch_up(log_level: str | None, job: Path) -> int:
     "--from", "first", type=click.IntRange(min=1), default=1, metavar="NUMBER",
     help="The first record that is still kept, if older files were deleted. Default: 1.",
 )  # fmt: skip
-@click.option("--syslog", is_flag=True, help="The files are what a syslog receiver has kept.")
-def verify(files: tuple[Path, ...], job: Path | None, first: int, *, syslog: bool) -> int:
+@click.option(
+    "--syslog", is_flag=True, help="The files are what a syslog receiver has kept."
+)
+def verify(
+    files: tuple[Path, ...], job: Path | None, first: int, *, syslog: bool
+) -> int:
     """Check that no record of the audit in FILE... was edited, removed, moved or added.
 
-    Give rotated files first, the oldest first. Without --job, nobody knows whether records are missing at the end.
-    Exit code 1: something was found.
+    Give rotated files first, the oldest first. Without --job, nobody knows whether records
+    are missing at the end. Exit code 1: something was found.
     """
     from connector.observers.chain_check import Check
     from connector.run.job_state import link_of, runs_that_wrote
@@ -76,7 +86,9 @@ def verify(files: tuple[Path, ...], job: Path | None, first: int, *, syslog: boo
     sink = "syslog" if syslog else "file"
     name, link = None, None
     runs = {}
-    if job is not None:  # before the files: what comes meanwhile makes them longer, not shorter
+    if (
+        job is not None
+    ):  # before the files: what comes meanwhile makes them longer, not shorter
         name, link = link_of(job, sink)
         runs = runs_that_wrote(job)
     check = Check(sink, first)
@@ -84,16 +96,29 @@ def verify(files: tuple[Path, ...], job: Path | None, first: int, *, syslog: boo
         for number, line in enumerate(_lines(path), 1):
             check.line(f"{path}:{number}", line)
     if job is not None and link is not None and link != link_of(job, sink)[1]:
-        link = replace(link, ended=False)  # a run has begun meanwhile, and may have added records
+        # a run has begun meanwhile, and may have added records
+        link = replace(link, ended=False)
     findings = check.end(name, link, runs)
     for finding in findings[:_SHOWN]:
         whose = f"{finding.job}: " if finding.job is not None else ""
-        say_text(visible(f"{finding.where}: {whose}{finding.why}" if finding.where else f"{whose}{finding.why}"))
+        say_text(
+            visible(
+                f"{finding.where}: {whose}{finding.why}"
+                if finding.where
+                else f"{whose}{finding.why}"
+            )
+        )
     if len(findings) > _SHOWN:
         say_text(f"… and more, {check.found} in all")
-    chains = [chain for chain in check.chains.values() if chain.seq and (name is None or chain.job == name)]
+    chains = [
+        chain
+        for chain in check.chains.values()
+        if chain.seq and (name is None or chain.job == name)
+    ]
     for chain in chains:
-        for said in _said(chain, link, sound=not any(chain.job == each.job for each in findings)):
+        for said in _said(
+            chain, link, sound=not any(chain.job == each.job for each in findings)
+        ):
             say_text(visible(said))
     _say_rest(check, chains)
     return Exit.FAILED if findings else Exit.DONE
@@ -112,7 +137,11 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _said(chain: Chain, link: Link | None, *, sound: bool) -> Iterator[str]:
     """What is known of a job's chain."""
-    numbers = f"record {chain.seq}" if chain.begun == chain.seq else f"records {chain.begun} to {chain.seq}"
+    numbers = (
+        f"record {chain.seq}"
+        if chain.begun == chain.seq
+        else f"records {chain.begun} to {chain.seq}"
+    )
     yield f"{chain.job}: {numbers}, {'unchanged' if sound else 'see above'} ({chain.since} to {chain.last})"
     if chain.before:
         yield f"{chain.job}: {chain.before} earlier records have no chain, and cannot be verified"
@@ -131,6 +160,10 @@ def _said(chain: Chain, link: Link | None, *, sound: bool) -> Iterator[str]:
 
 def _say_rest(check: Check, chains: list[Chain]) -> None:
     if check.half:
-        say_text(visible(f"{check.half}: half a record, of a run that is under way or was interrupted"))
+        say_text(
+            visible(
+                f"{check.half}: half a record, of a run that is under way or was interrupted"
+            )
+        )
     if not chains and not check.found:
         say_text("No records.")

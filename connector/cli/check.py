@@ -35,7 +35,11 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
 
 @click.command
 @job_argument
-@click.option("--acl", is_flag=True, help="Print the rights that the mapping needs, as a file for this server.")
+@click.option(
+    "--acl",
+    is_flag=True,
+    help="Print the rights that the mapping needs, as a file for this server.",
+)
 @click.pass_obj
 def command(log_level: str | None, job: Path, *, acl: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
@@ -50,7 +54,9 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
 
     if acl:
         return _tell_rights(job, log_level)
-    with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
+    with plan_context(
+        job, lambda begun: observers(begun, log_level), remember=False
+    ) as context:
         _tell_job(context.job, job)
         source = OnceSource(context.source)
         tenant = source.read()
@@ -63,7 +69,9 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
         survey = Survey(differ.attributes, differ.schema_checks)
         nobody, cut = _survey_users(context, tenant, description, survey)
         or_more = " or more" if cut else ""
-        say_text(f"directory  {survey.users} users{or_more} within base and filter ({visible(description.identity)})")
+        say_text(
+            f"directory  {survey.users} users{or_more} within base and filter ({visible(description.identity)})"
+        )
         described = context.reader.describe()  # once more: reading may have told more
         for info in described.attributes.values():
             say_text(f"  {visible(info.name)}: {attribute(info)}")
@@ -79,7 +87,10 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
             *cut, *problems, *differ.cautions, *barred, *described.cautions, *compare_notes(context, survey.spread),
             *index_notes(context), *approvers,
         )  # fmt: skip
-        _note(notes, [*(rule.directory for rule in context.mapping.match), *differ.attributes])
+        _note(
+            notes,
+            [*(rule.directory for rule in context.mapping.match), *differ.attributes],
+        )
         _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
         _tell_listed(context, tenant, description)
         _tell_remembered(context, job, description)
@@ -88,7 +99,9 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
         else:
             _tell_foreign_values(job, source, context.mapping)
         try_state(job)
-        say_text("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
+        say_text(
+            "Nothing was written. To check each change against the schema, run `cec-connector plan`."
+        )
     return int(bool(nobody))
 
 
@@ -97,7 +110,10 @@ def _tell_job(name: str, job: Path) -> None:
 
     say_text(f"job        {visible(name)}: the job and mapping files are valid")
     found = open_to_others(load(job))
-    _note((f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found), [str(path) for path, *_ in found])
+    _note(
+        (f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found),
+        [str(path) for path, *_ in found],
+    )
 
 
 def _survey_users(
@@ -121,19 +137,30 @@ def _survey_users(
         survey.take(noted())
     except LimitError as fault:
         cut = _tell_cut(context.mapping, description, fault)
-        matching += islice(context.reader.find(roster.keys(lambda _agent, _rule: False)), 1)
+        matching += islice(
+            context.reader.find(roster.keys(lambda _agent, _rule: False)), 1
+        )
     empty = survey.users == 0 and not cut
     if matching or not (empty or len(roster)):
         return "", cut
-    return f"Nobody matches: {nobody_matches(dict(context.about(description)), empty=empty)}.", cut
+    return (
+        f"Nobody matches: {nobody_matches(dict(context.about(description)), empty=empty)}.",
+        cut,
+    )
 
 
-def _tell_cut(mapping: Mapping, description: Description, fault: LimitError) -> list[str]:
+def _tell_cut(
+    mapping: Mapping, description: Description, fault: LimitError
+) -> list[str]:
     """What a plan does where the server's limit cuts a scan short. Raises the fault where no look-ups can be made."""
-    if not all(description.attributes[rule.directory].comparable for rule in mapping.match):
+    if not all(
+        description.attributes[rule.directory].comparable for rule in mapping.match
+    ):
         raise fault
     adopting = " and ".join(mapping.adopting)
-    told = [f"a plan looks the agents up, since not all users can be read: {fault.what}"]
+    told = [
+        f"a plan looks the agents up, since not all users can be read: {fault.what}"
+    ]
     refused = f"`adopt: true` of {adopting} has to see every user who holds a value; if the limit cuts that, plans fail"
     return [*told, refused] if adopting else told
 
@@ -141,7 +168,11 @@ def _tell_cut(mapping: Mapping, description: Description, fault: LimitError) -> 
 def _note(notes: Iterable[str], names: Collection[str]) -> None:
     """Say each note; what holds for several of the names, once."""
     known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    each = re.compile(rf"(?<![\w;-])(?:{known})(?![\w;-])") if known else re.compile("(?!)")
+    each = (
+        re.compile(rf"(?<![\w;-])(?:{known})(?![\w;-])")
+        if known
+        else re.compile("(?!)")
+    )
     alike: dict[str, tuple[str, list[str]]] = {}
     for note in dict.fromkeys(notes):
         found = set(each.findall(note))
@@ -155,11 +186,17 @@ def _note(notes: Iterable[str], names: Collection[str]) -> None:
 
 
 def _tell_source(tenant: Tenant) -> None:
-    own = (agent for number, agent in enumerate(tenant.agents) if number not in tenant.others)
+    own = (
+        agent
+        for number, agent in enumerate(tenant.agents)
+        if number not in tenant.others
+    )
     unassigned = sum(agent.account_code is None for agent in own)
     invalid = f", {len(tenant.invalid)} invalid records" if tenant.invalid else ""
     invalid += f"; {tenant.beside} more are not this job's" if tenant.beside else ""
-    say_text(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
+    say_text(
+        f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}"
+    )
     for each in tenant.invalid[:_INVALID]:
         say_text(f"  record {each.record} is invalid: {visible(each.why)}")
 
@@ -169,7 +206,9 @@ def _tell_rights(job: Path, log_level: str | None) -> int:
     from connector.run.composition import plan_context
     from connector.run.to_arrange import access_rules
 
-    with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
+    with plan_context(
+        job, lambda begun: observers(begun, log_level), remember=False
+    ) as context:
         for rule in access_rules(context):
             click.echo(rule, nl=False)  # as the server is to get it, however wide
     return 0
@@ -186,13 +225,17 @@ def _tell_remembered(context: PlanContext, job: Path, description: Description) 
     if held := hold_on(job):
         since, why = held
         release = shlex.join(["cec-connector", "release", str(job)])
-        say_text(f"on hold    since {since}: {visible(why)}; applies are refused. To allow them, run:\n    {release}")
+        say_text(
+            f"on hold    since {since}: {visible(why)}; applies are refused. To allow them, run:\n    {release}"
+        )
     with opened(job) as (_, state):
         if state:
             same_job(replace(context, state=state))
 
 
-def _tell_listed(context: PlanContext, tenant: Tenant, description: Description) -> None:
+def _tell_listed(
+    context: PlanContext, tenant: Tenant, description: Description
+) -> None:
     """Say which lines of the pins and of the exclude list name nobody."""
     from connector.reconcile.matching.people import nowhere, strangers
     from connector.reconcile.matching.user_names import Naming
@@ -203,10 +246,13 @@ def _tell_listed(context: PlanContext, tenant: Tenant, description: Description)
     pinned = sorted({key for pin in context.pins for key in naming.keys(pin.user)})
     found = list(context.reader.find(pinned)) if pinned else []
     problems = chain(
-        strangers(context.pins, context.exclude, tenant, spared, naming), nowhere(context.pins, found, naming)
+        strangers(context.pins, context.exclude, tenant, spared, naming),
+        nowhere(context.pins, found, naming),
     )
     for problem in problems:
-        who = ", ".join([*([str(problem.agent)] if problem.agent else []), *problem.users])
+        who = ", ".join(
+            [*([str(problem.agent)] if problem.agent else []), *problem.users]
+        )
         say_text(f"  {problem.kind}: {visible(problem.why)}: {visible(who)}")
 
 
@@ -216,10 +262,18 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
 
     lacking = list(missing_rights(context, changes))
     for names, denied, asked in lacking:
-        users = f"any of {asked:,} users asked" if denied == asked else f"{denied:,} of {asked:,} users asked"
-        say_text(f"  rights: the account may not write {', '.join(map(visible, names))} of {users}")
+        users = (
+            f"any of {asked:,} users asked"
+            if denied == asked
+            else f"{denied:,} of {asked:,} users asked"
+        )
+        say_text(
+            f"  rights: the account may not write {', '.join(map(visible, names))} of {users}"
+        )
     if lacking:
-        say_text(f"    To print the rights to grant, run: {shlex.join(['cec-connector', 'check', str(job), '--acl'])}")
+        say_text(
+            f"    To print the rights to grant, run: {shlex.join(['cec-connector', 'check', str(job), '--acl'])}"
+        )
 
 
 def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
@@ -231,7 +285,9 @@ def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
 
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
-        what_if_context(job, lambda _: Observer(), mapping, source, Path(spare)) as context,
+        what_if_context(
+            job, lambda _: Observer(), mapping, source, Path(spare)
+        ) as context,
     ):
         try:
             planned = make_plan(context)
@@ -242,4 +298,6 @@ def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
     for name in found.users:
         say_text(f"in use     {visible(name)}: {found.tell(name)}")
     if found.users:
-        say_text("           An apply replaces these values. To keep them, narrow `owns`, or remove these attributes.")
+        say_text(
+            "           An apply replaces these values. To keep them, narrow `owns`, or remove these attributes."
+        )

@@ -28,14 +28,20 @@ Next, write a job for your own directory. Have the addresses of tenant and direc
 
 
 @click.command
-@click.option("--folder", type=click.Path(path_type=Path), help="The folder for the files. Default: a new folder.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="The folder for the files. Default: a new folder.",
+)
 def command(folder: Path | None) -> int:
     """Plan, apply and plan again, from a simulated tenant into a sample LDIF directory of 200 users."""
     from connector.demo import sample
     from connector.demo.simulator import Simulator
 
     if folder is not None and folder.exists() and any(folder.iterdir()):
-        raise UsageError("the folder is not empty. Name an empty or a new folder", where=str(folder))
+        raise UsageError(
+            "the folder is not empty. Name an empty or a new folder", where=str(folder)
+        )
     folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "plan.html"
@@ -52,15 +58,24 @@ def command(folder: Path | None) -> int:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         job = folder / "job.yaml"
-        say_text(f"Files: {folder}. Simulated tenant: {tenant.url}.\nA month ago, the first apply:\n")
+        say_text(
+            f"Files: {folder}. Simulated tenant: {tenant.url}.\nA month ago, the first apply:\n"
+        )
         code = _run("apply", job, shown=_last_line)
         tenant.document = sample.today()
-        say_text("Today the tenant has changed. A dry run shows the changes and writes nothing:\n")
+        say_text(
+            "Today the tenant has changed. A dry run shows the changes and writes nothing:\n"
+        )
         code = code or _run("plan", job, f"--report={page}")
         say_text("After the review, apply them:\n")
         code = code or _run("apply", job, shown=_last_line)
         say_text("A second plan finds nothing left to write:\n")
-        code = code or _run("plan", job, "--fail-on-changes", shown=lambda report: report.partition("\nProblems:")[0])
+        code = code or _run(
+            "plan",
+            job,
+            "--fail-on-changes",
+            shown=lambda report: report.partition("\nProblems:")[0],
+        )
     if code == Exit.DONE:
         say_text(_END.format(page=page, command=_own_command()))
     return code
@@ -72,7 +87,11 @@ def _own_command() -> str:
     if not own or Path(own).name == "__main__.py":
         return shlex.join([sys.executable, "-m", "connector"])
     found = shutil.which(name)
-    return name if found and os.path.realpath(found) == os.path.realpath(own) else shlex.quote(own)
+    return (
+        name
+        if found and os.path.realpath(found) == os.path.realpath(own)
+        else shlex.quote(own)
+    )
 
 
 def _last_line(report: str) -> str:

@@ -14,12 +14,15 @@ from connector.cli.running import job_argument, say
 @click.command
 @job_argument
 @click.argument("agent", metavar="AGENT|USER")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (cec-connector/explain/1).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON (cec-connector/explain/1)."
+)
 @click.pass_obj
 def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> int:
     """Show how JOB matches and plans an agent or a user: rules, templates, values, the change.
 
-    AGENT is account:CODE or seat:WORKNO, USER is user:NAME (a DN, an id, a userName). The bare name also does.
+    AGENT is account:CODE or seat:WORKNO, USER is user:NAME (a DN, an id, a userName). The
+    bare name also does.
 
     Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
     """

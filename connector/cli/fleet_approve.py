@@ -21,7 +21,9 @@ _digest_argument = click.argument("digest")
 @_digest_argument
 @approval_option
 @fleet_option
-def command(job: Path, digest: str, signatures: tuple[Path, ...], named: Path | None) -> int:
+def command(
+    job: Path, digest: str, signatures: tuple[Path, ...], named: Path | None
+) -> int:
     """Let the waiting plan of JOB be applied. DIGEST is that of the plan, as `fleet status` and the plan show it.
 
     Where JOB has approvers, they sign what `fleet plan --save` writes.
@@ -31,7 +33,10 @@ def command(job: Path, digest: str, signatures: tuple[Path, ...], named: Path | 
     with said_how("plan.json", ("fleet", "plan", str(job), "--save", "plan.json")):
         pairs = signed(b"", signatures).signatures
         check_approval(job, digest, pairs)
-    sent = {str(number): base64.b64encode(octets).decode() for number, (_, octets) in enumerate(pairs, 1)}
+    sent = {
+        str(number): base64.b64encode(octets).decode()
+        for number, (_, octets) in enumerate(pairs, 1)
+    }
     stopped = judge(job, digest, named, approved=True, signatures=sent)
     if stopped:
         folder = shlex.quote(str(job.parent))
@@ -45,7 +50,14 @@ def command(job: Path, digest: str, signatures: tuple[Path, ...], named: Path | 
     return 0
 
 
-def judge(job: Path, digest: str, named: Path | None, *, approved: bool, signatures: dict[str, str]) -> float:
+def judge(
+    job: Path,
+    digest: str,
+    named: Path | None,
+    *,
+    approved: bool,
+    signatures: dict[str, str],
+) -> float:
     """Tell the run of a job, as `asking.judge` does. Raises UsageError where it does not wait with this plan."""
     from connector.fleet import asking
     from connector.fleet.client import ask
@@ -53,7 +65,9 @@ def judge(job: Path, digest: str, named: Path | None, *, approved: bool, signatu
     from connector.settings.fleet import find
 
     verdict = Verdict(digest, approved, signatures)
-    return ask(find(job.parent, named), lambda client: asking.judge(client, job.stem, verdict))
+    return ask(
+        find(job.parent, named), lambda client: asking.judge(client, job.stem, verdict)
+    )
 
 
 @click.command

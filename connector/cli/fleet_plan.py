@@ -14,10 +14,22 @@ from connector.errors import UsageError
 
 @click.command
 @job_argument
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan, for people to sign.")
-@click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the plan, for people to sign.",
+)
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="List all changes and problems, not kinds and first ones.",
+)
 @report_option
-def command(job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool) -> int:
+def command(
+    job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool
+) -> int:
     """Show the plan of JOB that waits for approval. It comes from the state; the engine is not asked."""
     from connector.planfile import write_out
     from connector.reports import renderer, text
@@ -26,7 +38,9 @@ def command(job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: b
 
     found = waiting(job)
     if found is None:
-        raise UsageError("no plan of this job waits. See `fleet status`", where=str(job))
+        raise UsageError(
+            "no plan of this job waits. See `fleet status`", where=str(job)
+        )
     approve = ["cec-connector", "fleet", "approve", str(job), found.digest]
     approve += [f"--approval={save or 'PLAN.json'}.sig"] if found.needed else []
     command = shlex.join(approve)
@@ -37,6 +51,9 @@ def command(job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: b
         say(text.render(plan, command=command, narrow=is_narrow(), whole=whole))
     else:
         write_out(save, [found.octets.decode()])
-        say_text("Saved." + (f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""))
+        say_text(
+            "Saved."
+            + (f" To sign it, run:\n    {sign_command(save)}" if found.needed else "")
+        )
     say_text(f"To approve it, run:\n    {command}")
     return 0

@@ -19,5 +19,9 @@ def command(folder: Path, named: Path | None) -> int:
     from connector.fleet.client import ask
     from connector.settings.fleet import find
 
-    say_text("Applies begin again." if ask(find(folder, named), resume) else "Applies had not stopped.")
+    say_text(
+        "Applies begin again."
+        if ask(find(folder, named), resume)
+        else "Applies had not stopped."
+    )
     return 0

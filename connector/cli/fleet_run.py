@@ -13,7 +13,9 @@ from connector.cli.running import job_argument, say_text
 
 @click.command
 @job_argument
-@click.option("--no-wait", is_flag=True, help="End at once, with 0, and do not wait for the run.")
+@click.option(
+    "--no-wait", is_flag=True, help="End at once, with 0, and do not wait for the run."
+)
 @fleet_option
 def command(job: Path, *, no_wait: bool, named: Path | None) -> int:
     """Run JOB now, by the fleet, and wait for it.
@@ -29,7 +31,10 @@ def command(job: Path, *, no_wait: bool, named: Path | None) -> int:
     loaded = load(job)
     require_shared(loaded)
     fleet = find(job.parent, named)
-    result, waits = ask(fleet, lambda client: run(client, fleet.settings.task_queue, loaded, wait=not no_wait))
+    result, waits = ask(
+        fleet,
+        lambda client: run(client, fleet.settings.task_queue, loaded, wait=not no_wait),
+    )
     if no_wait:
         say_text("The run has begun. See `fleet status`.")
         return 0
@@ -41,11 +46,15 @@ def command(job: Path, *, no_wait: bool, named: Path | None) -> int:
             f"    cec-connector fleet approve {job} {waits}"
         )
         return Exit.REFUSED if refused else Exit.PENDING
-    outcomes = ", ".join(f"{number:,} {what}" for what, number in sorted(result.outcomes.items()))
+    outcomes = ", ".join(
+        f"{number:,} {what}" for what, number in sorted(result.outcomes.items())
+    )
     what = f"Run {result.run}" if result.run else "The run"
     if result.code:
         about = f": {outcomes}" if outcomes else ""
-        say_text(f"{what} ended with exit code {result.code}{about}. For the reason, see the log of its worker.")
+        say_text(
+            f"{what} ended with exit code {result.code}{about}. For the reason, see the log of its worker."
+        )
     else:
         say_text(f"{what} ended: {outcomes or 'no changes'}.")
     return result.code

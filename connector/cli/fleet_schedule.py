@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 @click.command
 @folder_argument
 @fleet_option
-@click.option("--apply", "applies", is_flag=True, help="Make the changes. Without it they are only shown.")
+@click.option(
+    "--apply",
+    "applies",
+    is_flag=True,
+    help="Make the changes. Without it they are only shown.",
+)
 @yes_option
 def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> int:
     """Make Temporal's schedules match the job files in FOLDER: create, update, pause, delete.
 
-    Without --apply it only shows the changes, and ends with 2 if there are any. With it, a terminal is asked first.
+    Without --apply it only shows the changes, and ends with 2 if there are any. With it, a
+    terminal is asked first.
     """
     from connector.cli.asking import asks, confirm
     from connector.fleet.asking import forget
@@ -43,19 +49,39 @@ def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> in
     if not planned.changes:
         return Exit.DONE
     if not applies:
-        words = ["fleet", "schedule", str(folder), *(["--fleet", str(named)] if named else []), "--apply"]
+        words = [
+            "fleet",
+            "schedule",
+            str(folder),
+            *(["--fleet", str(named)] if named else []),
+            "--apply",
+        ]
         again = shlex.join(["cec-connector", *words])
-        say([f"\nNothing was changed. To make the changes, run:\n    {visible(again)}\n"])
+        say(
+            [
+                f"\nNothing was changed. To make the changes, run:\n    {visible(again)}\n"
+            ]
+        )
         return Exit.PENDING
     if asks(yes=yes):
         confirm(f"Make {count(len(planned.changes), 'change')}?")
     made = ask(fleet, lambda client: make(client, planned.changes))
-    gone = [each.change.job for each in made if each.change.verb == "delete" and not each.why]
+    gone = [
+        each.change.job
+        for each in made
+        if each.change.verb == "delete" and not each.why
+    ]
     if gone:
         ask(fleet, lambda client: forget(client, gone))
     say(f"{line}\n" for line in _ended(made))
     missed = sum(bool(each.why) for each in made)
-    return Exit.DONE if not missed else Exit.FAILED if missed == len(made) else Exit.IN_PART
+    return (
+        Exit.DONE
+        if not missed
+        else Exit.FAILED
+        if missed == len(made)
+        else Exit.IN_PART
+    )
 
 
 def _shown(planned: Plan) -> Iterator[str]:

@@ -43,7 +43,11 @@ def command(folder: Path, *, as_json: bool, named: Path | None) -> int:
         click.echo(json.format(json.encode(_document(found, there)), indent=1).decode())
     else:
         say(f"{line}\n" for line in _lines(found, there, folder))
-    return Exit.FAILED if found.braked or any(each.state == "failing" for each in _told(found, there)) else 0
+    return (
+        Exit.FAILED
+        if found.braked or any(each.state == "failing" for each in _told(found, there))
+        else 0
+    )
 
 
 def _told(found: FleetState, there: list[str]) -> list[Told]:
@@ -65,7 +69,9 @@ def _document(found: FleetState, there: list[str]) -> dict[str, Any]:
         "form": "cec-connector/fleet/1",
         "applies_stopped_since": time_of(found.braked),
         "waiting_to_begin": len(found.asked),
-        "under_way": sorted(ask.workflow.rpartition("/")[2] for ask, _ in found.held.values()),
+        "under_way": sorted(
+            ask.workflow.rpartition("/")[2] for ask, _ in found.held.values()
+        ),
         "not_run_yet": [name for name in there if name not in found.jobs],
         "jobs": jobs,
     }
@@ -73,7 +79,11 @@ def _document(found: FleetState, there: list[str]) -> dict[str, Any]:
 
 def time_of(seconds: float) -> str | None:
     """A time of the engine, in ISO 8601; None: it is not known."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
+    return (
+        datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+        if seconds
+        else None
+    )
 
 
 def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
@@ -103,7 +113,9 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
 
 def _about(told: Told) -> str:
     if told.state in ("waiting for approval", "refused", "rejected") and told.digest:
-        waits_refused = told.state == "waiting for approval" and told.code == Exit.REFUSED
+        waits_refused = (
+            told.state == "waiting for approval" and told.code == Exit.REFUSED
+        )
         refused = ", beyond its limits" if waits_refused else ""
         return f", {count(told.changes, 'change')}{refused}, {told.digest}"
     last = f", last good {time_of(told.good)}" if told.good else ""

@@ -37,7 +37,9 @@ from connector.sync import apply_run, dry_run
 class FleetStep(WorkerRun):
     """A step on its way; `plan`, `approval` and `spent` are those of its result."""
 
-    def __init__(self, request: RunRequest, fleet: FleetRun, log_level: str | None, stop: Stop) -> None:
+    def __init__(
+        self, request: RunRequest, fleet: FleetRun, log_level: str | None, stop: Stop
+    ) -> None:
         super().__init__(request, log_level, stop)
         self._fleet = fleet
         self.plan = ""
@@ -50,19 +52,38 @@ class FleetStep(WorkerRun):
         return self._apply() if self._fleet.step == "apply" else self._draw()
 
     def result(self) -> Result:
-        return replace(super().result(), plan=self.plan, approval=self.approval, spent=self.spent)
+        return replace(
+            super().result(), plan=self.plan, approval=self.approval, spent=self.spent
+        )
 
     # ------------------------------------------------------------ plan
 
     def _draw(self) -> int:
         writes = self.request.kind == "apply"
-        opened = plan_context(self.request.job, self.observer, everybody=True, attempt=Attempt() if writes else None)
-        with opened as context, self._by_hand(context) if self._fleet.manual else self.turn(context) as mine:
+        opened = plan_context(
+            self.request.job,
+            self.observer,
+            everybody=True,
+            attempt=Attempt() if writes else None,
+        )
+        with (
+            opened as context,
+            self._by_hand(context)
+            if self._fleet.manual
+            else self.turn(context) as mine,
+        ):
             if not mine:
                 return Exit.DONE
-            if writes:  # else people would be asked about a plan that no apply may write
+            if (
+                writes
+            ):  # else people would be asked about a plan that no apply may write
                 not_on_hold(context.state, context.job)
-            run = dry_run(context, silent, before=partial(context.state.drawn.left, context.job, SCHEDULE), by=SCHEDULE)
+            run = dry_run(
+                context,
+                silent,
+                before=partial(context.state.drawn.left, context.job, SCHEDULE),
+                by=SCHEDULE,
+            )
             self.plan = self._kept(context, run.plan)
             self.open = bool(self.plan)
             return self.finished(context, run.plan, exit_code(run))
@@ -87,7 +108,9 @@ class FleetStep(WorkerRun):
         waits = documents.waiting(context.job)
         if waits is not None and waits.digest == plan.digest:
             with suppress(RefusedError, StateError):
-                context.state.permit(documents.read(waits), context.job, identity, octets=waits.octets)
+                context.state.permit(
+                    documents.read(waits), context.job, identity, octets=waits.octets
+                )
                 return waits.id
         octets = document_of(plan)
         context.state.keep(plan, identity, file=hashlib.sha256(octets).hexdigest())
@@ -99,11 +122,17 @@ class FleetStep(WorkerRun):
     def _apply(self) -> int:
         self.plan = self.run_id = self._fleet.plan
         self.kind = "apply"  # also of a job whose schedule only plans
-        with apply_context(self.request.job, self.observer, self.plan, everybody=True) as context:
+        with apply_context(
+            self.request.job, self.observer, self.plan, everybody=True
+        ) as context:
             ticks = context.state.ticks(context.job)
             with nullcontext() if self._fleet.manual else self.noted(ticks):
                 earlier = context.state.history.spent(context.job, self.plan)
-                return self._written(context) if earlier is None else self._answered(context, earlier)
+                return (
+                    self._written(context)
+                    if earlier is None
+                    else self._answered(context, earlier)
+                )
 
     def _written(self, context: ApplyContext) -> int:
         found = context.state.documents.named(context.job, self.plan)
@@ -112,9 +141,18 @@ class FleetStep(WorkerRun):
             raise RefusedError(why, where=self.plan)
         plan, report = context.state.documents.read(found), _Report()
         signed = Signed(found.octets, self._fleet.signatures)
-        accept = plan.digest if self._fleet.accept and not self._fleet.signatures else None
+        accept = (
+            plan.digest if self._fleet.accept and not self._fleet.signatures else None
+        )
         try:
-            run = apply_run(context, report, accept=accept, reviewed=plan, signed=signed, stop=self.stop)
+            run = apply_run(
+                context,
+                report,
+                accept=accept,
+                reviewed=plan,
+                signed=signed,
+                stop=self.stop,
+            )
         except RefusedError as fault:  # perhaps since an earlier attempt went on, and ended while this one began
             earlier = context.state.history.spent(context.job, self.plan)
             if earlier is None:
@@ -132,15 +170,21 @@ class FleetStep(WorkerRun):
             if self.spent:
                 context.state.documents.keep_report(plan, report.octets)
         except StateError as fault:  # all is written all the same
-            log.warning("report not kept", job=context.job, run=plan.id, reason=str(fault))
+            log.warning(
+                "report not kept", job=context.job, run=plan.id, reason=str(fault)
+            )
 
     def _answered(self, context: ApplyContext, earlier: RunRecord) -> int:
         """What the apply of the plan came to, by an attempt of whose end nobody was told."""
         self.spent = True
         found = context.state.documents.named(context.job, self.plan)
         plan = context.state.documents.read(found) if found else None
-        code = self.finished(context, plan, Exit.DONE if earlier.result == "done" else Exit.IN_PART)
-        started, ended = map(datetime.fromisoformat, (earlier.started, earlier.ended or earlier.started))
+        code = self.finished(
+            context, plan, Exit.DONE if earlier.result == "done" else Exit.IN_PART
+        )
+        started, ended = map(
+            datetime.fromisoformat, (earlier.started, earlier.ended or earlier.started)
+        )
         self.summaries[-1] = replace(
             self.summaries[-1], started=started.timestamp(), seconds=(ended - started).total_seconds(),
             digest=earlier.digest, counts=earlier.summary, outcomes=earlier.outcomes,

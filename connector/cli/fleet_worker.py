@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 @click.command
 @folder_argument
-@click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Steps at a time.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Steps at a time.",
+)
 @click.option(
     "--finish",
     type=click.IntRange(0, 86400),
@@ -32,19 +38,35 @@ if TYPE_CHECKING:
 @fleet_option
 @click.pass_obj
 def command(
-    log_level: str | None, folder: Path, *, at_once: int, finish: int, listen: Address, named: Path | None
+    log_level: str | None,
+    folder: Path,
+    *,
+    at_once: int,
+    finish: int,
+    listen: Address,
+    named: Path | None,
 ) -> int:
     """Run the jobs in FOLDER as the fleet says, until SIGTERM. Any number of workers share the work."""
     from connector.cli.logs import configure_service
     from connector.settings.fleet import find
 
     options = configure_service(log_level)
-    asyncio.run(_work(find(folder, named), folder, options, listen, at_once=at_once, finish=finish))
+    asyncio.run(
+        _work(
+            find(folder, named), folder, options, listen, at_once=at_once, finish=finish
+        )
+    )
     return 0
 
 
 async def _work(
-    fleet: LoadedFleet, folder: Path, options: list[str], listen: Address, *, at_once: int, finish: float
+    fleet: LoadedFleet,
+    folder: Path,
+    options: list[str],
+    listen: Address,
+    *,
+    at_once: int,
+    finish: float,
 ) -> None:
     from connector.fleet.client import connect
     from connector.fleet.jobs import names
@@ -52,9 +74,13 @@ async def _work(
     from connector.runtime.log import log
     from connector.scheduler.web import Web
 
-    if not names(folder, fleet.path):  # it would take other workers' jobs, and fail them
+    if not names(
+        folder, fleet.path
+    ):  # it would take other workers' jobs, and fail them
         raise UsageError("holds no job files", where=str(folder))
-    worker = FleetWorker(await connect(fleet), fleet, folder, options, at_once=at_once, finish=finish)
+    worker = FleetWorker(
+        await connect(fleet), fleet, folder, options, at_once=at_once, finish=finish
+    )
     with Web(listen, worker) as web:
         log.info("working", address=str(web.address), folder=str(folder))
         await worker.run()

@@ -38,29 +38,49 @@ _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
 _path = click.Path(path_type=Path)
 
-_KEYS: Final = regex(r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE)
+_KEYS: Final = regex(
+    r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE
+)
 """A key of the job that the answers make, where a fault is told."""
 _MOST: Final = 3
 """So many invalid records are told."""
 
 
-def _reference(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _reference(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
     """Never repeats the value: somebody may have written the secret itself."""
     if value is None or is_reference(value):
         return value
-    raise click.BadParameter("give the place of the secret, env:NAME or file:PATH, not the secret itself")
+    raise click.BadParameter(
+        "give the place of the secret, env:NAME or file:PATH, not the secret itself"
+    )
 
 
-def _secret_option(name: str, whose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(name, metavar=KEPT, callback=_reference, help=f"Place of {whose}: env:NAME or file:PATH.")
+def _secret_option(
+    name: str, whose: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        name,
+        metavar=KEPT,
+        callback=_reference,
+        help=f"Place of {whose}: env:NAME or file:PATH.",
+    )
 
 
 @click.command
-@click.option("--source", metavar="URL|FILE", help="https:// address of a CEC tenant, or a JSON file of agents.")
+@click.option(
+    "--source",
+    metavar="URL|FILE",
+    help="https:// address of a CEC tenant, or a JSON file of agents.",
+)
 @_secret_option("--app-key", "the tenant's app key")
 @_secret_option("--app-secret", "the tenant's app secret")
 @click.option(
-    "--source-ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the tenant."
+    "--source-ca-file",
+    type=_path,
+    metavar="FILE",
+    help="PEM file of the authorities to trust for the tenant.",
 )
 @click.option(
     "--directory",
@@ -71,31 +91,70 @@ def _secret_option(name: str, whose: str) -> Callable[[Callable[..., Any]], Call
 @click.option("--bind-dn", metavar="DN", help="The bind DN.")
 @_secret_option("--password", "its password")
 @_secret_option("--token", "the SCIM server's bearer token")
-@click.option("--ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the directory.")
+@click.option(
+    "--ca-file",
+    type=_path,
+    metavar="FILE",
+    help="PEM file of the authorities to trust for the directory.",
+)
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on ldap:// connections.")
-@click.option("--allow-plaintext", is_flag=True, help="Allow http:// and ldap:// without TLS: secrets travel in clear.")
-@click.option("--base", multiple=True, metavar="DN", help="Base DN of the users (repeatable).")
-@click.option("--filter", "filter_", metavar="FILTER", help="Filter of the users. Default: by the kind of server.")
-@click.option("--job", type=_path, default="job.yaml", show_default=True, help="Job file to write.")
-@click.option("--mapping", type=_path, help="Mapping file to write. Default: mapping.yaml beside the job.")
+@click.option(
+    "--allow-plaintext",
+    is_flag=True,
+    help="Allow http:// and ldap:// without TLS: secrets travel in clear.",
+)
+@click.option(
+    "--base", multiple=True, metavar="DN", help="Base DN of the users (repeatable)."
+)
+@click.option(
+    "--filter",
+    "filter_",
+    metavar="FILTER",
+    help="Filter of the users. Default: by the kind of server.",
+)
+@click.option(
+    "--job",
+    type=_path,
+    default="job.yaml",
+    show_default=True,
+    help="Job file to write.",
+)
+@click.option(
+    "--mapping",
+    type=_path,
+    help="Mapping file to write. Default: mapping.yaml beside the job.",
+)
 @click.option("--force", is_flag=True, help="Replace these files if they exist.")
 def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> int:
     """Write a job and a mapping file that fit a tenant and a directory.
 
-    At a terminal the command asks for missing options. It writes nothing to the directory. A secret is given by its
-    place: env:NAME for an environment variable, file:PATH for a file.
+    At a terminal the command asks for missing options. It writes nothing to the directory.
+    A secret is given by its place: env:NAME for an environment variable, file:PATH for a
+    file.
     """
     from connector.cli.logs import configure
 
     flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
-    said = {f"--{name.rstrip('_').replace('_', '-')}": _texts(value) for name, value in given.items()}
-    files = {"--job": _texts(str(job) != "job.yaml" and job), "--mapping": _texts(mapping)}
+    said = {
+        f"--{name.rstrip('_').replace('_', '-')}": _texts(value)
+        for name, value in given.items()
+    }
+    files = {
+        "--job": _texts(str(job) != "job.yaml" and job),
+        "--mapping": _texts(mapping),
+    }
     dialogue = Dialogue({**said, **files}, job, **flags)
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
-            click.echo(f"To replace the files, run:\n  {visible(dialogue.command())} --force", err=True)
-            raise UsageError("the file exists. Name another by --job and --mapping, or add --force", where=str(path))
+            click.echo(
+                f"To replace the files, run:\n  {visible(dialogue.command())} --force",
+                err=True,
+            )
+            raise UsageError(
+                "the file exists. Name another by --job and --mapping, or add --force",
+                where=str(path),
+            )
     configure(None)
     try:
         fitted, server = _fitted(dialogue, job, mapping)
@@ -155,7 +214,11 @@ def _option(key: re.Match[str]) -> str:
     name = key["name"].replace("_", "-")
     if name in ("url", "urls", "path"):
         return f"--{key['part']}"
-    return f"--source-{name}" if key["part"] == "source" and name == "ca-file" else f"--{name}"
+    return (
+        f"--source-{name}"
+        if key["part"] == "source" and name == "ca-file"
+        else f"--{name}"
+    )
 
 
 def _texts(value: object) -> list[str]:
@@ -173,7 +236,9 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as fault:
-        raise OutputError(f"it cannot be written: {fault.strerror}", where=str(path)) from None
+        raise OutputError(
+            f"it cannot be written: {fault.strerror}", where=str(path)
+        ) from None
 
 
 # ---------------------------------------------------------------- telling
@@ -194,11 +259,20 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
     if len(fitted.invalid) > _MOST:
         yield f"           … and {len(fitted.invalid) - _MOST:,} more invalid records"
     yield "\nMatch rules, and how many of these agents each matches alone"
-    order = {(rule.agent.text, rule.directory): place for place, rule in enumerate(chosen.rules, start=1)}
+    order = {
+        (rule.agent.text, rule.directory): place
+        for place, rule in enumerate(chosen.rules, start=1)
+    }
     telling = [each for each in chosen.tried if each.matched or each.several]
     for each in sorted(telling, key=lambda each: -each.matched):
         place = order.get((each.rule.agent.text, each.rule.directory))
-        note = f"   rule {place}" if place else f"   not proposed: {each.barred}" if each.barred else ""
+        note = (
+            f"   rule {place}"
+            if place
+            else f"   not proposed: {each.barred}"
+            if each.barred
+            else ""
+        )
         several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
         yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
     yield from _in_vain(fitted.found)
@@ -215,13 +289,25 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
 
 def _tell_fields(chosen: Chosen) -> Iterator[str]:
     """Each field of an agent with the attributes that take it, and what others keep there, each attribute once."""
-    rest = {name: f"           without {name}: {visible(why)}" for name, why in chosen.taken.items()}
-    rest |= {name: f"           with {name}: {visible(why)}" for name, why in chosen.stays.items()}
+    rest = {
+        name: f"           without {name}: {visible(why)}"
+        for name, why in chosen.taken.items()
+    }
+    rest |= {
+        name: f"           with {name}: {visible(why)}"
+        for name, why in chosen.stays.items()
+    }
     for number, field in enumerate((*AGENT_FIELDS, *TENANT_FIELDS)):
         places = [rule.name for rule in chosen.written if field in rule.fields]
-        left_out = [rule.name for rule in chosen.ready.attributes if field in rule.fields and rule.name in chosen.taken]
+        left_out = [
+            rule.name
+            for rule in chosen.ready.attributes
+            if field in rule.fields and rule.name in chosen.taken
+        ]
         why = chosen.unplaced.get(field, f"{chosen.name} has no attribute for it")
-        said = ", ".join(places) or ("not written" if left_out else f"not written: {visible(why)}")
+        said = ", ".join(places) or (
+            "not written" if left_out else f"not written: {visible(why)}"
+        )
         yield f"{'' if number else 'fields':<10} {field}: {said}"
         yield from (rest.pop(name) for name in (*places, *left_out) if name in rest)
     yield from rest.values()

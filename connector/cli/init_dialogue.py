@@ -53,7 +53,14 @@ def is_reference(value: str) -> bool:
 class Dialogue:
     """Options by name, with their values; `asked`: whether somebody at a terminal gave any of them."""
 
-    def __init__(self, said: Mapping[str, Sequence[str]], job: Path, *, start_tls: bool, allow_plaintext: bool) -> None:
+    def __init__(
+        self,
+        said: Mapping[str, Sequence[str]],
+        job: Path,
+        *,
+        start_tls: bool,
+        allow_plaintext: bool,
+    ) -> None:
         self._said = {option: list(values) for option, values in said.items() if values}
         self._job = job
         self._start_tls = start_tls
@@ -69,10 +76,16 @@ class Dialogue:
                 if not _is_terminal():
                     raise
                 click.echo(fit(str(fault), sys.stderr), err=True)
-                for option in next(options for kind, options in remedies.items() if isinstance(fault, kind)):
+                for option in next(
+                    options
+                    for kind, options in remedies.items()
+                    if isinstance(fault, kind)
+                ):
                     self.ask(option, again=True)
 
-    def ask(self, option: str, default: str | None = None, *, again: bool = False) -> str:
+    def ask(
+        self, option: str, default: str | None = None, *, again: bool = False
+    ) -> str:
         """What was said, or what somebody answers; without a terminal a usage error that names the option."""
         before = self._said.get(option, [])
         if before and not again:
@@ -81,7 +94,10 @@ class Dialogue:
             likely = f" (the directory has {default})" if default else ""
             why = f"{option} is missing: {QUESTIONS[option]}{likely}. Add it, or run the command in a terminal"
             raise UsageError(why, where="init")
-        question, default = QUESTIONS[option], _SEVERAL.join(before) or ("" if option == "--filter" else default)
+        question, default = (
+            QUESTIONS[option],
+            _SEVERAL.join(before) or ("" if option == "--filter" else default),
+        )
         question = fit(question[0].upper() + question[1:], sys.stderr)
         said = click.prompt(question, default=default, err=True)
         while (why := _wrong(option, said)) or not self._safe(option, said):
@@ -100,14 +116,21 @@ class Dialogue:
             self.ask(option)
             if not all(self._safe(option, said) for said in self._said[option]):
                 self.ask(option, again=True)
-        source, directories = self._said["--source"][0], tuple(self._said["--directory"])
+        source, directories = (
+            self._said["--source"][0],
+            tuple(self._said["--directory"]),
+        )
         plain = Answers(source, directories)
-        if not plain.ldap and (len(directories) > 1 or ("://" in directories[0] and not plain.scim)):
+        if not plain.ldap and (
+            len(directories) > 1 or ("://" in directories[0] and not plain.scim)
+        ):
             raise UsageError(_DIRECTORIES, where="--directory")
         bound = plain.ldap and not plain.local
         return Answers(
             source=source if plain.cec else self._named(source),
-            directories=directories if plain.ldap or plain.scim else (self._named(directories[0]),),
+            directories=directories
+            if plain.ldap or plain.scim
+            else (self._named(directories[0]),),
             app_key=self._place("--app-key") if plain.cec else None,
             app_secret=self._place("--app-secret") if plain.cec else None,
             source_ca=self._file("--source-ca-file"),
@@ -123,7 +146,13 @@ class Dialogue:
 
     def command(self) -> str:
         """The command line that needs no answers."""
-        words = [word for option, values in self._said.items() for value in values if value for word in (option, value)]
+        words = [
+            word
+            for option, values in self._said.items()
+            for value in values
+            if value
+            for word in (option, value)
+        ]
         words += ["--start-tls"] if self._start_tls else []
         words += ["--allow-plaintext"] if self._in_clear else []
         return shlex.join(["cec-connector", "init", *words])
@@ -131,7 +160,11 @@ class Dialogue:
     def _safe(self, option: str, address: str) -> bool:
         """Whether secrets are not sent there in clear, or may be: somebody at a terminal is asked."""
         scheme, there, _ = address.lower().partition("://")
-        clear = there and scheme in ("http", "ldap") and not (scheme == "ldap" and self._start_tls)
+        clear = (
+            there
+            and scheme in ("http", "ldap")
+            and not (scheme == "ldap" and self._start_tls)
+        )
         if not clear or option in self._in_clear:
             return True
         if not _is_terminal():
@@ -139,10 +172,14 @@ class Dialogue:
             why = f"{scheme}:// sends secrets in clear; use {better}, or add --allow-plaintext"
             raise UsageError(why, where=option)
         self.asked = True
-        if scheme == "ldap" and click.confirm("Begin TLS on it (StartTLS)?", default=True, err=True):
+        if scheme == "ldap" and click.confirm(
+            "Begin TLS on it (StartTLS)?", default=True, err=True
+        ):
             self._start_tls = True
             return True
-        if click.confirm(f"{scheme}:// sends secrets in clear. Use it all the same?", err=True):
+        if click.confirm(
+            f"{scheme}:// sends secrets in clear. Use it all the same?", err=True
+        ):
             self._in_clear.add(option)
         return option in self._in_clear
 
@@ -158,7 +195,11 @@ class Dialogue:
 
     def _named(self, path: str) -> str:
         """A path as the job file is to name it: from its own folder."""
-        return path if Path(path).is_absolute() else os.path.relpath(path, self._job.parent)
+        return (
+            path
+            if Path(path).is_absolute()
+            else os.path.relpath(path, self._job.parent)
+        )
 
 
 def _is_terminal() -> bool:
@@ -174,8 +215,16 @@ def _wrong(option: str, said: str) -> str:
     if option in _PLACES and kind == "env" and not os.environ.get(place):
         return f"The environment variable {place} is not set. Enter another place, or stop and set it."
     scheme, address, _ = said.lower().partition("://")
-    if option in _SCHEMES and address and scheme not in ("http", *_SCHEMES[option].split()):
+    if (
+        option in _SCHEMES
+        and address
+        and scheme not in ("http", *_SCHEMES[option].split())
+    ):
         return f"Addresses begin with {', '.join(f'{each}://' for each in _SCHEMES[option].split())}."
     named = option in _FILES or (option in _SCHEMES and not address)
     path = place if option in _PLACES and kind == "file" else said if named else ""
-    return f"There is no file {path}. Enter another path." if path and not Path(path).is_file() else ""
+    return (
+        f"There is no file {path}. Enter another path."
+        if path and not Path(path).is_file()
+        else ""
+    )

@@ -34,10 +34,18 @@ class LogFile:
         A name that is mistyped must not add lines to a directory, a mapping or a plan.
         """
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+            self._file = os.open(
+                path,
+                os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY,
+                0o666,
+            )
         except OSError as fault:
-            raise OutputError(f"cannot be opened: {fault.strerror}", where=str(path)) from None
-        if stat.S_ISREG(os.fstat(self._file).st_mode) and not _is_log(os.pread(self._file, _LONGEST_LINE, 0)):
+            raise OutputError(
+                f"cannot be opened: {fault.strerror}", where=str(path)
+            ) from None
+        if stat.S_ISREG(os.fstat(self._file).st_mode) and not _is_log(
+            os.pread(self._file, _LONGEST_LINE, 0)
+        ):
             raise UsageError("this file is no log. Name another file", where=str(path))
         self.path = path
         self._lost = False
@@ -49,7 +57,9 @@ class LogFile:
             if not self._lost:
                 self._lost = True
                 with suppress(OSError):
-                    sys.stderr.write(f"Warning: the log is incomplete: {self.path}: {fault.strerror}\n")
+                    sys.stderr.write(
+                        f"Warning: the log is incomplete: {self.path}: {fault.strerror}\n"
+                    )
 
     def flush(self) -> None:
         """Each piece is written at once."""
@@ -111,10 +121,14 @@ def configure(level: str | None) -> None:
 
 def configure_service(level: str | None) -> list[str]:
     """The same for a process that lives for months; the options by which the processes that it starts log likewise."""
-    gc.set_threshold(700, 10, 10)  # Python's own: such a process must not gather cycles as a run may
+    # Python's own: such a process must not gather cycles as a run may
+    gc.set_threshold(700, 10, 10)
     level = level or ("warning" if is_quiet(level) else None)
     configure(level)
-    return [*([f"--log-level={level}"] if level else []), *(f"--log-file={file.path}" for file in _files)]
+    return [
+        *([f"--log-level={level}"] if level else []),
+        *(f"--log-file={file.path}" for file in _files),
+    ]
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[str]:
@@ -142,19 +156,24 @@ def _plain(event: Event) -> str:
         return ""
     event = cleaned(event)
     unsaid = {"event", "level", "timestamp", "run", "job", "digest"}
-    details = ", ".join(f"{key}: {value}" for key, value in event.items() if key not in unsaid)
+    details = ", ".join(
+        f"{key}: {value}" for key, value in event.items() if key not in unsaid
+    )
     return f"Warning: {event['event']}" + (f" ({details})" if details else "")
 
 
 def json_line(event: Event) -> str:
     """An event as JSON, in a form that no terminal obeys, whoever reads the log with whatever.
 
-    Nearly all are of plain texts and whole numbers, and there is one for every user: these take less time. JSON escapes
-    controls, so a line without escapes needs no cleaning.
+    Nearly all are of plain texts and whole numbers, and there is one for every user: these
+    take less time. JSON escapes controls, so a line without escapes needs no cleaning.
     """
     try:
         text = as_json(event)
-    except (TypeError, ValueError):  # values that JSON does not know, or half a surrogate pair
+    except (
+        TypeError,
+        ValueError,
+    ):  # values that JSON does not know, or half a surrogate pair
         text = "\\"
     if "\\" not in text and text.isascii() and text.isprintable():
         return text

@@ -48,7 +48,12 @@ class Commands(click.Group):
     """
 
     def __init__(
-        self, *args: Any, listed: Mapping[str, str], prefix: str, unlisted: Collection[str] = (), **more: Any
+        self,
+        *args: Any,
+        listed: Mapping[str, str],
+        prefix: str,
+        unlisted: Collection[str] = (),
+        **more: Any,
     ) -> None:
         super().__init__(*args, **more)
         self._listed, self._prefix, self._unlisted = listed, prefix, unlisted
@@ -60,12 +65,18 @@ class Commands(click.Group):
         if cmd_name not in self._listed and cmd_name not in self._unlisted:
             return None
         gc.disable()
-        command: click.Command = importlib.import_module(f"{self._prefix}{cmd_name.replace('-', '_')}").command
-        gc.freeze()  # what has been imported stays: the collector need not walk through it ever again
+        command: click.Command = importlib.import_module(
+            f"{self._prefix}{cmd_name.replace('-', '_')}"
+        ).command
+        # what has been imported stays: the collector need not walk through it ever
+        # again
+        gc.freeze()
         gc.enable()
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self._listed.items()))
 
@@ -104,15 +115,26 @@ def cli(ctx: click.Context, log_level: str | None, log_file: Path | None) -> Non
 class Help(click.HelpFormatter):
     """Help in as many columns as the terminal has, 80 at most. Click itself takes 50 at least."""
 
-    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+    def __init__(
+        self,
+        indent_increment: int = 2,
+        width: int | None = None,
+        max_width: int | None = None,
+    ) -> None:
         from connector.cli.terminal import columns
 
         there = min(columns(sys.stdout) or _WIDEST, max_width or _WIDEST)
         super().__init__(indent_increment, width or max(there - 2, _NARROWEST))
 
-    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
         """Write terms with what they mean; where it is narrow a long term has a line of its own."""
-        super().write_dl(list(rows), col_max if self.width > 2 * col_max else self.width // 4, col_spacing)
+        super().write_dl(
+            list(rows),
+            col_max if self.width > 2 * col_max else self.width // 4,
+            col_spacing,
+        )
 
 
 click.Context.formatter_class = Help
@@ -164,14 +186,18 @@ def guard() -> None:
         encoding, lines = sys.stdout.encoding, sys.stdout.line_buffering
         # where ASCII alone is said to be taken, click would write UTF-8 itself, past this stream
         encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
-        sys.stdout = Visible(sys.stdout.detach(), encoding, "backslashreplace", line_buffering=lines)
+        sys.stdout = Visible(
+            sys.stdout.detach(), encoding, "backslashreplace", line_buffering=lines
+        )
 
 
 def main() -> None:
     """Run the command line, and end the process with one of the documented exit codes."""
-    # a run makes values by the hundred thousand, none of which refers back: looking for cycles every 700 is for nothing
+    # a run makes values by the hundred thousand, none of which refers back: looking for
+    # cycles every 700 is for nothing
     gc.set_threshold(50_000, 20, 50)
-    # unless told otherwise, pydantic looks through all that is installed for plugins; of those there are none here
+    # unless told otherwise, pydantic looks through all that is installed for plugins; of
+    # those there are none here
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     guard()
     # either may have been closed by whoever started us, so that nobody will read it
@@ -197,8 +223,10 @@ def main() -> None:
     engine = sys.modules.get("connector.fleet.client")
     if interrupted or (engine is not None and engine.begun.is_set()):
         sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 0)  # threads may wait for a server, for minutes
-    gc.freeze()  # Python looks for cycles once more before it ends; of a million values, for nothing
+        # threads may wait for a server, for minutes
+        os._exit(code if isinstance(code, int) else 0)
+    # Python looks for cycles once more before it ends; of a million values, for nothing
+    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)
 
 

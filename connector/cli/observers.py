@@ -16,7 +16,13 @@ from connector.errors import ConnectorError, FileError
 from connector.model import Change, Ending, Fingerprint, Outcome, Plan, Result, UserRef
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer, Observers
-from connector.observers.run_summary import STOPPED, Kind, RunSummary, SummaryObserver, impersonal
+from connector.observers.run_summary import (
+    STOPPED,
+    Kind,
+    RunSummary,
+    SummaryObserver,
+    impersonal,
+)
 from connector.run.composition import Begun
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
@@ -34,9 +40,10 @@ _SHORT: Final = 16
 class LogObserver(Observer):
     """Stages and outcomes as structured events.
 
-    Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
-    An event of level info names nobody: a user is a short keyed hash there. `hashed`: so are they at every level, and
-    words that could name somebody are left out.
+    Whatever else is logged during the run, by an adapter for instance, carries the job, the
+    run and the digest too. An event of level info names nobody: a user is a short keyed
+    hash there. `hashed`: so are they at every level, and words that could name somebody are
+    left out.
     """
 
     def __init__(self, job: str, run: str, *, hashed: bool = False) -> None:
@@ -52,21 +59,39 @@ class LogObserver(Observer):
 
     def planned(self, plan: Plan) -> None:
         log.about["digest"] = plan.digest
-        log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **asdict(plan.summary))
+        log.info(
+            "planned",
+            refused=[refusal.limit for refusal in plan.refusals],
+            **asdict(plan.summary),
+        )
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         fine = outcome.result is Result.WRITTEN or outcome.aside
         say = log.info if fine else log.warning
         about: dict[str, object] = {"person": self._person(change.user)}
         if not fine and not self._hashed:
-            about |= {"user": change.user.name} | ({"why": outcome.why} if outcome.why else {})
+            about |= {"user": change.user.name} | (
+                {"why": outcome.why} if outcome.why else {}
+            )
         if run:
             about["run"] = run
-        say("outcome", result=outcome.result.value, attributes=[each.name for each in change.attributes], **about)
+        say(
+            "outcome",
+            result=outcome.result.value,
+            attributes=[each.name for each in change.attributes],
+            **about,
+        )
 
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+    def finished(
+        self,
+        plan: Plan | None,
+        exit_code: int | None,
+        fault: BaseException | None = None,
+    ) -> None:
         if fault is None:
-            log.info("finished", exit_code=None if exit_code is None else int(exit_code))
+            log.info(
+                "finished", exit_code=None if exit_code is None else int(exit_code)
+            )
         elif isinstance(fault, KeyboardInterrupt):
             log.warning("finished", reason=STOPPED)
         else:
@@ -77,7 +102,11 @@ class LogObserver(Observer):
 
     def _person(self, user: UserRef) -> str | None:
         """The same for a user in each run of the job, and without its key nobody's."""
-        return self._fingerprint(user, "", user.id).partition(":")[2][:_SHORT] if self._fingerprint else None
+        return (
+            self._fingerprint(user, "", user.id).partition(":")[2][:_SHORT]
+            if self._fingerprint
+            else None
+        )
 
 
 def observers(
@@ -92,7 +121,8 @@ def observers(
     """All observers of a run: the log; progress where standard error is a terminal; whatever its job names.
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
-    of the plan that will be made. `take` is handed the summary of the run, in place of what its job names for them.
+    of the plan that will be made. `take` is handed the summary of the run, in place of what
+    its job names for them.
     """
     settings = begun.job.job
     run = run or begun.plan_id
@@ -100,7 +130,13 @@ def observers(
     told: list[Observer] = (
         []
         if is_quiet(level)
-        else [LogObserver(begun.job.name, run, hashed=settings.log is not None and settings.log.people == "hashed")]
+        else [
+            LogObserver(
+                begun.job.name,
+                run,
+                hashed=settings.log is not None and settings.log.people == "hashed",
+            )
+        ]
     )
     for path, why, mode in open_to_others(begun.job):
         log.warning(why, path=str(path), fix=f"chmod {mode} {shlex.quote(str(path))}")
@@ -112,7 +148,9 @@ def observers(
         told.append(auditor(begun.job, settings.audit, run, stop))
     if kind is not None:
         takers = _takers(begun.job, take)
-        told += [SummaryObserver(begun.job.name, run, kind, each, code_of) for each in takers]
+        told += [
+            SummaryObserver(begun.job.name, run, kind, each, code_of) for each in takers
+        ]
     return Observers(told)
 
 
@@ -121,14 +159,18 @@ def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObser
     from connector.observers.audit import AuditObserver
 
     bound = job.job.directory.bind_dn if job.job.directory.type == "ldap" else None
-    return AuditObserver(settings, job=job.name, run=run, bound=bound, stop=stop.end, code=_code)
+    return AuditObserver(
+        settings, job=job.name, run=run, bound=bound, stop=stop.end, code=_code
+    )
 
 
 def _code(ending: Ending | None) -> int:
     return Exit.REFUSED if ending is None else code_of_ending(ending)
 
 
-def _takers(job: LoadedJob, take: Callable[[RunSummary], None] | None) -> Iterator[Callable[[RunSummary], None]]:
+def _takers(
+    job: LoadedJob, take: Callable[[RunSummary], None] | None
+) -> Iterator[Callable[[RunSummary], None]]:
     """Who is handed the summary of a run. Raises FileError where the extra that traces need is not installed."""
     if take is not None:
         yield take
@@ -145,5 +187,7 @@ def _takers(job: LoadedJob, take: Callable[[RunSummary], None] | None) -> Iterat
             from connector.observers.opentelemetry import trace
         except ImportError as fault:
             why = "traces need OpenTelemetry: install the extra with `pip install 'cec-connector[otel]'`"
-            raise FileError(f"{why} ({fault.name} is missing)", where=job.where("traces")) from None
+            raise FileError(
+                f"{why} ({fault.name} is missing)", where=job.where("traces")
+            ) from None
         yield trace

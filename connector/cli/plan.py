@@ -9,7 +9,14 @@ from pathlib import Path
 import click
 
 from connector.cli.observers import observers
-from connector.cli.running import Shower, exit_code, job_argument, json_option, only_option, report_option
+from connector.cli.running import (
+    Shower,
+    exit_code,
+    job_argument,
+    json_option,
+    only_option,
+    report_option,
+)
 from connector.errors import UsageError
 from connector.model import Drawn
 from connector.run.composition import plan_context
@@ -24,9 +31,23 @@ from connector.state.history import LAST
 @job_argument
 @only_option
 @report_option
-@click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
-@click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
-@click.option("--since", metavar="last|RUN|FILE", help="Mark changes and problems that are new since that plan.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="PLAN.json",
+    help="Save the plan for a reviewer.",
+)
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="List all changes and problems, not kinds and first ones.",
+)
+@click.option(
+    "--since",
+    metavar="last|RUN|FILE",
+    help="Mark changes and problems that are new since that plan.",
+)
 @json_option
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
@@ -47,7 +68,9 @@ def command(
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
     earlier = _earlier(job, since)
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
-    show = Shower(["apply", str(job), *options], reports, save=save, whole=whole, as_json=as_json)
+    show = Shower(
+        ["apply", str(job), *options], reports, save=save, whole=whole, as_json=as_json
+    )
     everybody = whole or as_json or bool(reports or save)
     observer = partial(observers, level=log_level, kind="plan")
     with plan_context(job, observer, everybody=everybody) as context:
@@ -80,7 +103,9 @@ def _earlier(job: Path, since: str | None) -> Callable[[PlanContext], Drawn | No
 
 
 def _of_run(context: PlanContext, run: str) -> Drawn:
-    found = context.state.drawn.of_run(context.job, context.state.history.named(context.job, run))
+    found = context.state.drawn.of_run(
+        context.job, context.state.history.named(context.job, run)
+    )
     if found is None:
         why = (
             f"no plan of this run is kept. Only the newest {KEPT} plans of applies are, if they had changes and no "

@@ -24,13 +24,25 @@ class _Numbers(ProgressColumn):
     def render(self, task: Task) -> Text:
         seconds = task.elapsed or 0.0
         total = f"{task.total:,.0f}" if task.total else ""
-        parts = [f"{task.completed:,.0f} of {total}" if task.fields["writes"] else total and f"for {total}"]
+        parts = [
+            f"{task.completed:,.0f} of {total}"
+            if task.fields["writes"]
+            else total and f"for {total}"
+        ]
         done = task.completed
         if not task.fields["writes"]:
-            done = sum(each.requests for each in counters.counted().values()) - task.fields["asked"]
-            parts.append(f"{done:,.0f} request{'' if done == 1 else 's'}" if done else "")
+            done = (
+                sum(each.requests for each in counters.counted().values())
+                - task.fields["asked"]
+            )
+            parts.append(
+                f"{done:,.0f} request{'' if done == 1 else 's'}" if done else ""
+            )
         rate = done / seconds if seconds >= 1 else 0
-        parts += [f"{rate:,.{int(rate < 10)}f}/s" if rate else "", f"{int(seconds) // 60}:{int(seconds) % 60:02}"]
+        parts += [
+            f"{rate:,.{int(rate < 10)}f}/s" if rate else "",
+            f"{int(seconds) // 60}:{int(seconds) % 60:02}",
+        ]
         return Text(", ".join(part for part in parts if part))
 
 
@@ -53,7 +65,12 @@ class ProgressObserver(Observer):
         bar = [_Bar()] if console.width >= _NARROW else []
         # warnings make the bar move; results are for standard output, wherever that goes
         self._progress = Progress(
-            "{task.description}", *bar, _Numbers(), console=console, transient=True, redirect_stdout=False
+            "{task.description}",
+            *bar,
+            _Numbers(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
         )
         self._task = self._progress.add_task("", total=None, writes=False, asked=0)
         self._writes = False
@@ -71,15 +88,26 @@ class ProgressObserver(Observer):
     def _begin(self, name: str, details: dict[str, object]) -> None:
         """Begin to count anew; from `apply` on, changes that are done."""
         asked = sum(each.requests for each in counters.counted().values())
-        total = next((int(str(details[key])) for key in _TOTALS if details.get(key)), None)
-        total = total and total + int(str(details.get("left", 0)))  # those have outcomes too
+        total = next(
+            (int(str(details[key])) for key in _TOTALS if details.get(key)), None
+        )
+        # those have outcomes too
+        total = total and total + int(str(details.get("left", 0)))
         self._writes = name == "apply" and total is not None
         self._progress.reset(self._task, writes=self._writes, asked=asked)
-        self._progress.tasks[0].total = total  # `reset` keeps an old one in place of None
+        # `reset` keeps an old one in place of None
+        self._progress.tasks[0].total = total
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        if self._writes and run is None:  # else it settles what an earlier run has left open
+        if (
+            self._writes and run is None
+        ):  # else it settles what an earlier run has left open
             self._progress.advance(self._task)
 
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+    def finished(
+        self,
+        plan: Plan | None,
+        exit_code: int | None,
+        fault: BaseException | None = None,
+    ) -> None:
         self._progress.stop()

@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 @click.command
 @job_argument
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save what the approvers have to sign.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save what the approvers have to sign.",
+)
 @approval_option
 @click.pass_obj
-def command(log_level: str | None, job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> int:
+def command(
+    log_level: str | None, job: Path, *, save: Path | None, signatures: tuple[Path, ...]
+) -> int:
     """Allow applies of JOB again, after an undo.
 
     Where JOB has approvers, they sign what --save writes.
@@ -33,21 +40,32 @@ def command(log_level: str | None, job: Path, *, save: Path | None, signatures: 
 
     if save is not None:
         if signatures:
-            raise UsageError("is written before it is signed. Leave out --approval", where="--save")
+            raise UsageError(
+                "is written before it is signed. Leave out --approval", where="--save"
+            )
         _save(job, save, release_request(job))
         return 0
 
     def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
         return _approved(loaded, text, signatures)
 
-    with said_how("release.txt", ("release", str(job), "--save", "release.txt")), _recorded(log_level, job) as record:
+    with (
+        said_how("release.txt", ("release", str(job), "--save", "release.txt")),
+        _recorded(log_level, job) as record,
+    ):
         released = release(job, approve, record)
-    say_text("Released. The next apply may write." if released else "The job was not on hold. Nothing was changed.")
+    say_text(
+        "Released. The next apply may write."
+        if released
+        else "The job was not on hold. Nothing was changed."
+    )
     return 0
 
 
 @contextmanager
-def _recorded(log_level: str | None, job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
+def _recorded(
+    log_level: str | None, job: Path
+) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
     """What takes a release into the job's audit, if it has one. Raises BusyError, OutputError."""
     from connector.cli.logs import configure
     from connector.cli.observers import auditor
@@ -84,13 +102,19 @@ def _save(job: Path, file: Path, text: str) -> None:
     from connector.settings.job import load
 
     if file.resolve() in {each.resolve() for each in files_of(load(job))}:
-        raise UsageError("this is one of the job's own files. Name another file", where=str(file))
+        raise UsageError(
+            "this is one of the job's own files. Name another file", where=str(file)
+        )
     write_out(file, [text])
     again = shlex.join(["cec-connector", "release", str(job), f"--approval={file}.sig"])
-    say_text(f"Saved. To sign it, and then to release the job, run:\n    {sign_command(file)}\n    {again}")
+    say_text(
+        f"Saved. To sign it, and then to release the job, run:\n    {sign_command(file)}\n    {again}"
+    )
 
 
-def _approved(job: LoadedJob, text: str, signatures: Sequence[Path]) -> Sequence[Approval]:
+def _approved(
+    job: LoadedJob, text: str, signatures: Sequence[Path]
+) -> Sequence[Approval]:
     """Who has approved this release. Raises UnapprovedError, FileError, UsageError."""
     from connector.run.approval import approvals
     from connector.run.composition import approvers_of
@@ -98,5 +122,7 @@ def _approved(job: LoadedJob, text: str, signatures: Sequence[Path]) -> Sequence
     approvers = approvers_of(job)
     found = approvals(approvers, signed(text.encode(), signatures))
     if approvers and not found:
-        raise UnapprovedError(f"{approvers.needed} people have to sign this release", where=job.name)
+        raise UnapprovedError(
+            f"{approvers.needed} people have to sign this release", where=job.name
+        )
     return found

@@ -24,7 +24,10 @@ from connector.runtime.stopping import Stop
 STANDARD: Final = Path("-")
 """The report that is written to standard output."""
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON in place of the text report, as `--report -` does."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON in place of the text report, as `--report -` does.",
 )
 job_argument = click.argument("job", type=click.Path(path_type=Path))
 only_option = click.option(
@@ -43,9 +46,13 @@ report_option = click.option(
 )
 
 
-def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _digest(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> str | None:
     if value is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", value) is None:
-        raise click.BadParameter("must be `sha256:` and 64 hexadecimal digits. Copy the digest from the refused plan")
+        raise click.BadParameter(
+            "must be `sha256:` and 64 hexadecimal digits. Copy the digest from the refused plan"
+        )
     return value
 
 
@@ -61,11 +68,12 @@ class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
 
     `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
-    the account of the run. `whole`: all changes and problems are listed on standard output. None: the command
-    has no option for that.
+    the account of the run. `whole`: all changes and problems are listed on standard output.
+    None: the command has no option for that.
     `as_json`, or the report `-`: standard output gets the plan document alone.
     `writes`: the plan is about to be written, so somebody has to see it whole. `goes_on`: the plan that is shown is to
-    be written, or asked about, unless it is refused. `signed`: the digest of the plan that people have signed.
+    be written, or asked about, unless it is refused. `signed`: the digest of the plan that
+    people have signed.
     """
 
     def __init__(
@@ -81,7 +89,11 @@ class Shower:
         from connector.reports import renderer
 
         self._as_json = as_json or (as_json is not None and STANDARD in reports)
-        files = reports if as_json is None else [path for path in reports if path != STANDARD]
+        files = (
+            reports
+            if as_json is None
+            else [path for path in reports if path != STANDARD]
+        )
         self._arguments = arguments
         self._command = shlex.join(["cec-connector", *arguments])
         self._reports = [(path, renderer(path.suffix, self._command)) for path in files]
@@ -95,9 +107,14 @@ class Shower:
 
     def keep_off(self, files: Collection[Path]) -> None:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
-        for path in [path for path, _ in self._reports] + ([self._save] if self._save else []):
+        for path in [path for path, _ in self._reports] + (
+            [self._save] if self._save else []
+        ):
             if Path(os.path.realpath(path)) in files:
-                raise UsageError("this is one of the job's own files. Name another file", where=str(path))
+                raise UsageError(
+                    "this is one of the job's own files. Name another file",
+                    where=str(path),
+                )
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.reports import document, text
@@ -120,19 +137,39 @@ class Shower:
             )
         else:
             standing = self.stop.standing
-            lines = text.ending(plan, outcomes, standing() if standing else Ending.of(outcomes))
+            lines = text.ending(
+                plan, outcomes, standing() if standing else Ending.of(outcomes)
+            )
         try:
             say_json(lines) if self._as_json else say(lines)
             self.stop.told = outcomes is not None
-            if outcomes is None and self.writes and getattr(sys.stdout, "unread", False):
-                raise UnreadError("its reader has gone before the plan was shown whole", where="standard output")
+            if (
+                outcomes is None
+                and self.writes
+                and getattr(sys.stdout, "unread", False)
+            ):
+                raise UnreadError(
+                    "its reader has gone before the plan was shown whole",
+                    where="standard output",
+                )
         finally:
             if self._reports or self._save is not None:
                 self._write(plan, outcomes)
         if outcomes is None and self.accept not in (None, plan.digest):
-            say_text(f"The accepted digest {self.accept} is not that of this plan. {self._instead(plan)}")
-        if outcomes is None and self.signed and plan.digest != self.signed and plan.refusals:
-            say(["The signatures do not lift this refusal, which came up after the plan was made.\n"])
+            say_text(
+                f"The accepted digest {self.accept} is not that of this plan. {self._instead(plan)}"
+            )
+        if (
+            outcomes is None
+            and self.signed
+            and plan.digest != self.signed
+            and plan.refusals
+        ):
+            say(
+                [
+                    "The signatures do not lift this refusal, which came up after the plan was made.\n"
+                ]
+            )
 
     def _write(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.planfile import save, write_out
@@ -151,14 +188,27 @@ class Shower:
         return f"Review this plan. To apply it, run:\n    {self._command} --accept {plan.digest}"
 
     def _permitted(self, plan: Plan) -> bool:
-        return plan.is_permitted(self.signed or self.accept) and ON_HOLD not in dict(plan.about)
+        return plan.is_permitted(self.signed or self.accept) and ON_HOLD not in dict(
+            plan.about
+        )
 
     def _lifting(self, plan: Plan) -> str:
         """The command that goes on from a refused plan. People sign what was saved, and after what came up since."""
         if not self.goes_on or APPROVAL not in dict(plan.about):
             return self._command
-        words = [word for word in self._arguments if word != "--apply" and not word.startswith("--plan=")]
-        return shlex.join(["cec-connector", "plan" if words[0] == "apply" else words[0], *words[1:], "--save"])
+        words = [
+            word
+            for word in self._arguments
+            if word != "--apply" and not word.startswith("--plan=")
+        ]
+        return shlex.join(
+            [
+                "cec-connector",
+                "plan" if words[0] == "apply" else words[0],
+                *words[1:],
+                "--save",
+            ]
+        )
 
 
 def is_narrow() -> bool:
@@ -168,7 +218,9 @@ def is_narrow() -> bool:
     return (columns(sys.stdout) or NARROW) < NARROW
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked."
+)
 
 
 def say(lines: Iterable[str], *, fitted: bool = True) -> None:
@@ -180,7 +232,9 @@ def say(lines: Iterable[str], *, fitted: bool = True) -> None:
             sys.stdout.writelines(lines)
         sys.stdout.flush()
     except OSError as fault:
-        raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
+        raise OutputError(
+            f"cannot be written: {fault.strerror}", where="standard output"
+        ) from None
 
 
 def say_text(text: str) -> None:
@@ -199,7 +253,9 @@ def say_untold(run: Run, job: Path) -> None:
     """Say what the audit lacks, and how it gets it."""
     if run.untold:
         command = shlex.join(["cec-connector", "audit", "catch-up", str(job)])
-        lacking = f"The audit may lack writes: {run.untold}. The next run sends the rest."
+        lacking = (
+            f"The audit may lack writes: {run.untold}. The next run sends the rest."
+        )
         say([f"\n{lacking} To send them now, run:\n    {command}\n"])
 
 

@@ -18,7 +18,8 @@ from connector.cli.terminal import fit
 def command(job: Path, run: str | None, *, as_json: bool) -> int:
     """List the applies and undos of JOB, newest first; with RUN (an id, the beginning of one, or `last`) that one.
 
-    The last one is the newest apply that wrote. Attempts that failed or were refused are listed with the reason.
+    The last one is the newest apply that wrote. Attempts that failed or were refused are
+    listed with the reason.
     """
     from msgspec import json, to_builtins
 
@@ -27,18 +28,33 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
 
     runs = history(job, run)
     if as_json:
-        click.echo(json.format(json.encode([to_builtins(each) for each in runs]), indent=1).decode())
+        click.echo(
+            json.format(
+                json.encode([to_builtins(each) for each in runs]), indent=1
+            ).decode()
+        )
     elif not runs:
         say_text("No apply has run yet.")
     newest = next((each for each in runs if not each.why), None)
     for each in () if as_json else runs:
-        counts = ", ".join(f"{number} {outcome}" for outcome, number in each.outcomes.items()) or "nothing to write"
+        counts = (
+            ", ".join(
+                f"{number} {outcome}" for outcome, number in each.outcomes.items()
+            )
+            or "nothing to write"
+        )
         counts = visible("; ".join(each.why.splitlines())) if each.why else counts
         what = f"undo of {each.undoes}" if each.undoes else each.kind
         what += f" of plan {each.plan}" if each.plan else ""
         served = f" on {visible(each.server)}" if each.server else ""
-        counts += f"; approved by {', '.join(visible(str(who)) for who in each.approvals)}" if each.approvals else ""
-        result = each.result or ("interrupted, or under way" if each is newest else "interrupted")
+        counts += (
+            f"; approved by {', '.join(visible(str(who)) for who in each.approvals)}"
+            if each.approvals
+            else ""
+        )
+        result = each.result or (
+            "interrupted, or under way" if each is newest else "interrupted"
+        )
         say_text(f"{each.id}  {each.started}  {what}{served}, {result}: {counts}")
     held = visible_lines(on_hold(job, hold_on(job)))
     click.echo(fit(held, sys.stderr), nl=False, err=True) if as_json else say([held])

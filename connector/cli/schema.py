@@ -34,9 +34,24 @@ def schema(kind: Kind) -> dict[str, Any]:
 
         def encode_default(self, dft: Any) -> Any:
             if isinstance(dft, Strict):
-                return {name: self.encode_default(getattr(dft, name)) for name in type(dft).model_fields}
-            return as_written(dft) if isinstance(dft, Limit) else super().encode_default(dft)
+                return {
+                    name: self.encode_default(getattr(dft, name))
+                    for name in type(dft).model_fields
+                }
+            return (
+                as_written(dft)
+                if isinstance(dft, Limit)
+                else super().encode_default(dft)
+            )
 
-    shapes: dict[Kind, type[Strict]] = {"job": Job, "mapping": MappingShape, "fleet": FleetFile}
+    shapes: dict[Kind, type[Strict]] = {
+        "job": Job,
+        "mapping": MappingShape,
+        "fleet": FleetFile,
+    }
     said = shapes[kind].model_json_schema(mode="validation", schema_generator=Generator)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **said, "title": f"cec-connector {kind}"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **said,
+        "title": f"cec-connector {kind}",
+    }

@@ -31,7 +31,9 @@ listen_option = click.option(
 
 
 @click.command
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @listen_option
 @click.pass_obj
 def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> int:
@@ -46,7 +48,11 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     from connector.scheduler.web import Web
 
     options = configure_service(log_level)
-    with NotificationQueue() as queue, Service(jobs, options, queue.told) as service, Web(listen, service) as web:
+    with (
+        NotificationQueue() as queue,
+        Service(jobs, options, queue.told) as service,
+        Web(listen, service) as web,
+    ):
         log.info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
         service.run()
     return 0

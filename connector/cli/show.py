@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from connector.cli.running import STANDARD, is_narrow, json_option, report_option, say, say_json
+from connector.cli.running import (
+    STANDARD,
+    is_narrow,
+    json_option,
+    report_option,
+    say,
+    say_json,
+)
 from connector.errors import UsageError
 from connector.model import Plan
 
@@ -14,9 +21,16 @@ from connector.model import Plan
 @click.command
 @click.argument("plan", type=click.Path(path_type=Path))
 @report_option
-@click.option("--all", "whole", is_flag=True, help="List all changes and problems, not kinds and first ones.")
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="List all changes and problems, not kinds and first ones.",
+)
 @json_option
-def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool) -> int:
+def command(
+    plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
+) -> int:
     """Show a saved plan or a report in JSON, with the outcomes that it has; ask no server and no state.
 
     PLAN is a file of plan --save or of --report FILE.json.
@@ -26,14 +40,20 @@ def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
 
     shown, outcomes = load_report(plan)
     again = _command(shown)
-    files = [(path, renderer(path.suffix, again)) for path in reports if path != STANDARD]
+    files = [
+        (path, renderer(path.suffix, again)) for path in reports if path != STANDARD
+    ]
     for path, _ in files:
         if path.exists() and path.samefile(plan):
-            raise UsageError("this is the file that is shown. Name another file", where=str(path))
+            raise UsageError(
+                "this is the file that is shown. Name another file", where=str(path)
+            )
     if as_json or STANDARD in reports:
         say_json(document.render(shown, outcomes))
     else:
-        say(text.render(shown, outcomes, whole=whole, command=again, narrow=is_narrow()))
+        say(
+            text.render(shown, outcomes, whole=whole, command=again, narrow=is_narrow())
+        )
     for path, render in files:
         write_out(path, render(shown, outcomes))
     return 0
@@ -42,4 +62,8 @@ def command(plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
 def _command(plan: Plan) -> str:
     """What applies this plan: the file of its job is not known here."""
     undone = dict(plan.about).get("takes back", "").removeprefix("run ")
-    return f"cec-connector undo JOB {undone} --apply" if undone else "cec-connector apply JOB"
+    return (
+        f"cec-connector undo JOB {undone} --apply"
+        if undone
+        else "cec-connector apply JOB"
+    )

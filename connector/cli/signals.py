@@ -1,8 +1,9 @@
 """SIGTERM, SIGINT and SIGHUP: a run ends in good order; the second one ends it at once, in a bound whatever hangs.
 
-The bound is kept by a thread that hears of signals from the interpreter's own handler (`signal.set_wakeup_fd`): so it
-does even while the main thread waits in a library for a database, a name or a disk that does not answer. It also wakes
-the main thread. A signal that comes just before a call that waits does not end that call, and its handler would wait
+The bound is kept by a thread that hears of signals from the interpreter's own handler
+(`signal.set_wakeup_fd`): so it does even while the main thread waits in a library for a
+database, a name or a disk that does not answer. It also wakes the main thread. A signal
+that comes just before a call that waits does not end that call, and its handler would wait
 as long.
 """
 
@@ -48,12 +49,19 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
                 signal.signal(each, signal.SIG_IGN)
         stop.ask(f"stopped by {signal.Signals(number).name}")
 
-    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # under nohup a terminal that closes is no matter
-    before = {number: signal.signal(number, handle) for number in _SIGNALS if not (deaf and number == signal.SIGHUP)}
+    # under nohup a terminal that closes is no matter
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    before = {
+        number: signal.signal(number, handle)
+        for number in _SIGNALS
+        if not (deaf and number == signal.SIGHUP)
+    }
     try:
         with _bounded(stop):
             yield stop
-    except KeyboardInterrupt:  # of which click itself would write to standard error, however full
+    except (
+        KeyboardInterrupt
+    ):  # of which click itself would write to standard error, however full
         raise click.Abort("" if once else _account(stop)) from None
     finally:
         for number, handler in before.items():
@@ -71,8 +79,11 @@ def _bounded(stop: Stop) -> Iterator[None]:
     heard, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    signal.signal(signal.SIGURG, lambda number, frame: None)  # for good: one may be under way at the end
-    threading.Thread(target=_observer, args=(heard, stop), name="signals", daemon=True).start()
+    # for good: one may be under way at the end
+    signal.signal(signal.SIGURG, lambda number, frame: None)
+    threading.Thread(
+        target=_observer, args=(heard, stop), name="signals", daemon=True
+    ).start()
     try:
         yield
     finally:
@@ -86,7 +97,9 @@ def _observer(heard: int, stop: Stop) -> None:
     deadline: float | None = None
     while True:
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        if select.select([heard], [], [], left if left is None else min(left, _WAKE))[0]:
+        if select.select([heard], [], [], left if left is None else min(left, _WAKE))[
+            0
+        ]:
             octets = os.read(heard, 64)
             if not octets:
                 os.close(heard)
@@ -117,7 +130,9 @@ def _account(stop: Stop) -> str:
         return ""
     if stop.standing is not None:
         return last_line(stop.standing())
-    return "Stopped: nothing was written. Rerun the same command." if stop.is_early else ""
+    return (
+        "Stopped: nothing was written. Rerun the same command." if stop.is_early else ""
+    )
 
 
 def _end(stop: Stop) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from connector.state.pruning import Old
 
 _LEAST, _DIGITS = 2, 5
-"""Days, for a server of a directory may lag by one; and digits of them, for the calendar begins in the year 1."""
+"""Days, for a server of a directory may lag by one; and digits of them, for the calendar
+begins in the year 1."""
 
 
 @click.group
@@ -50,21 +51,38 @@ def show(job: Path, *, as_json: bool) -> int:
 
 
 def _lines(found: Contents) -> Iterator[tuple[str, str]]:
-    free = f", of which {_size(found.free)} are free for later runs" if found.free else ""
+    free = (
+        f", of which {_size(found.free)} are free for later runs" if found.free else ""
+    )
     yield "state", f"{found.state}, format {found.format}, {_size(found.octets)}{free}"
     yield "job", found.job
     for directory in found.directories:
         yield "writes to", directory
-    since = f", the oldest of {found.oldest}, the newest of {found.newest}" if found.oldest else ""
+    since = (
+        f", the oldest of {found.oldest}, the newest of {found.newest}"
+        if found.oldest
+        else ""
+    )
     pruned = f"; those until {found.pruned} were pruned" if found.pruned else ""
     yield "runs", f"{found.runs:,}{since}{pruned}"
     yield "attempts", f"{found.attempts:,} that wrote nothing"
-    yield "journal", f"{found.writes:,} writes, {found.open_writes:,} of them with unknown outcome"
-    yield "plans", f"{found.saved_plans:,} saved for review; digests of {found.earlier_plans:,} to compare with"
+    yield (
+        "journal",
+        f"{found.writes:,} writes, {found.open_writes:,} of them with unknown outcome",
+    )
+    yield (
+        "plans",
+        f"{found.saved_plans:,} saved for review; digests of {found.earlier_plans:,} to compare with",
+    )
     if found.documents:
         yield "documents", f"{found.documents:,} plans and reports of a fleet's runs"
     yield "ownership", f"values of {found.users:,} users"
-    notes = (found.stale, "stale"), (found.lapsed, "gone"), (found.refused, "refused"), (found.excluded, "excluded")
+    notes = (
+        (found.stale, "stale"),
+        (found.lapsed, "gone"),
+        (found.refused, "refused"),
+        (found.excluded, "excluded"),
+    )
     yield "users", ", ".join(f"{count:,} {what}" for count, what in notes)
     yield "on hold", f"since {found.held}" if found.held else "no"
 
@@ -84,7 +102,9 @@ def check(job: Path) -> int:
         say_text("The state is sound.")
         return Exit.DONE
     say(f"{visible(fault)}.\n" for fault in found)
-    say_text("\nThe state or its key is damaged. Restore both from a backup, then rerun.")
+    say_text(
+        "\nThe state or its key is damaged. Restore both from a backup, then rerun."
+    )
     return Exit.FAILED
 
 
@@ -108,15 +128,27 @@ def backup(job: Path, file: Path) -> int:
 def _age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     days = value.removesuffix("d")
     if not (
-        value.endswith("d") and days.isdecimal() and days.isascii() and len(days) <= _DIGITS and int(days) >= _LEAST
+        value.endswith("d")
+        and days.isdecimal()
+        and days.isascii()
+        and len(days) <= _DIGITS
+        and int(days) >= _LEAST
     ):
-        raise click.BadParameter(f"must be a number of days, at least {_LEAST}d, as in 400d")
+        raise click.BadParameter(
+            f"must be a number of days, at least {_LEAST}d, as in 400d"
+        )
     return timedelta(days=int(days))
 
 
 @command.command(short_help="Take old runs out of the state.")
 @job_argument
-@click.option("--older", callback=_age, required=True, metavar="AGE", help="Runs that ended so long ago, as in 400d.")
+@click.option(
+    "--older",
+    callback=_age,
+    required=True,
+    metavar="AGE",
+    help="Runs that ended so long ago, as in 400d.",
+)
 @click.option("--dry-run", is_flag=True, help="Only list what would be taken out.")
 @yes_option
 def prune(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
@@ -131,7 +163,9 @@ def prune(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
     say(f"{visible(line)}\n" for line in _old(old))
     anything = bool(old.runs or old.attempts or old.plans)
     if anything and dry_run:
-        again = shlex.join(["cec-connector", "state", "prune", str(job), "--older", f"{older.days}d"])
+        again = shlex.join(
+            ["cec-connector", "state", "prune", str(job), "--older", f"{older.days}d"]
+        )
         say([f"\nNothing was taken out. To do so, run:\n    {visible(again)}\n"])
     elif anything:
         if asks(yes=yes):
@@ -146,7 +180,10 @@ def _old(old: Old) -> Iterator[str]:
     undoable = [run for run in old.runs if run.wrote]
     if undoable:
         yield f"These {len(undoable):,} can no longer be undone once they are taken out:"
-    yield from (f"  {run.id}  {run.started}  {run.kind}: {run.wrote:,} writes" for run in undoable)
+    yield from (
+        f"  {run.id}  {run.started}  {run.kind}: {run.wrote:,} writes"
+        for run in undoable
+    )
     for run, why in old.stay:
         yield f"Run {run.id} of {run.started} and later ones stay: {why}."
 
@@ -173,12 +210,18 @@ def forget(job: Path, user: str, *, dry_run: bool, yes: bool) -> int:
     if asked := asks(yes=yes):
         confirm("Forget this user?")
     gone = state_care.forget(job, person, agreed=asked or yes)
-    say_text(f"\nForgot the user: {gone.writes:,} writes. Withdrew {len(gone.plans):,} saved plans.")
+    say_text(
+        f"\nForgot the user: {gone.writes:,} writes. Withdrew {len(gone.plans):,} saved plans."
+    )
     return Exit.DONE
 
 
 def _person(person: Person) -> Iterator[str]:
-    yield f"user {', '.join(person.names)}, id {person.id}" if person.names else f"user {person.id}"
+    yield (
+        f"user {', '.join(person.names)}, id {person.id}"
+        if person.names
+        else f"user {person.id}"
+    )
     yield f"{person.writes:,} writes in {person.runs:,} runs are known. Once forgotten, no undo takes them back."
     if person.owned:
         yield f"Values that this job wrote stay in the directory: {', '.join(person.owned)}."
@@ -200,16 +243,21 @@ def _person(person: Person) -> Iterator[str]:
     yield "Not changed: audit, logs, reports, plan files, and backups of the state."
 
 
-@command.command(name="forget-secret", short_help="Show an attribute again that held secrets.")
+@command.command(
+    name="forget-secret", short_help="Show an attribute again that held secrets."
+)
 @job_argument
 @click.argument("attribute")
 @click.option("--dry-run", is_flag=True, help="Only say what would be shown again.")
 @yes_option
 @click.pass_obj
-def forget_secret(log_level: str | None, job: Path, attribute: str, *, dry_run: bool, yes: bool) -> int:
+def forget_secret(
+    log_level: str | None, job: Path, attribute: str, *, dry_run: bool, yes: bool
+) -> int:
     """Take ATTRIBUTE for secret no longer, though jobs of this state wrote secrets into it.
 
-    The directory is asked what it is, and not changed. At a terminal, it asks first; elsewhere it needs --yes.
+    The directory is asked what it is, and not changed. At a terminal, it asks first;
+    elsewhere it needs --yes.
     """
     from connector.cli.asking import asks, confirm
     from connector.run.composition import plan_context
@@ -220,17 +268,27 @@ def forget_secret(log_level: str | None, job: Path, attribute: str, *, dry_run: 
         names = known.named(attribute)
         if not names:
             secret = ", ".join(known.names) or "none"
-            raise UsageError(f"no job of this state wrote secrets into it. Secret here: {secret}", where=attribute)
+            raise UsageError(
+                f"no job of this state wrote secrets into it. Secret here: {secret}",
+                where=attribute,
+            )
         identity = description.identity
-        say_text(f"Secret so far: {visible(', '.join(names))} of every user of {visible(identity)}.")
-        say_text("After this, plans, reports, logs and the audit show all values of it, passwords that are left too.")
+        say_text(
+            f"Secret so far: {visible(', '.join(names))} of every user of {visible(identity)}."
+        )
+        say_text(
+            "After this, plans, reports, logs and the audit show all values of it, passwords that are left too."
+        )
         say_text("A job that writes secrets into it makes it secret again.")
         if dry_run:
             return Exit.DONE
         if asks(yes=yes):
             confirm("Show its values again?")
         elif not yes:
-            raise DeclinedError("nobody can be asked here. To show its values again, add --yes", where=attribute)
+            raise DeclinedError(
+                "nobody can be asked here. To show its values again, add --yes",
+                where=attribute,
+            )
         with context.state.lease(identity, context.job):
             context.state.forget_secrets(identity, names)
     say_text(f"\n{visible(attribute)} is not secret any more.")
@@ -243,7 +301,8 @@ def forget_secret(log_level: str | None, job: Path, attribute: str, *, dry_run: 
 def rename(job: Path, new: str) -> int:
     """Rename JOB to NEW in the state: its runs, ownership and schedule. A job on hold is refused.
 
-    JOB is the job file under its old name; NEW is its new name or path. Rename the file before or after.
+    JOB is the job file under its old name; NEW is its new name or path. Rename the file
+    before or after.
     """
     from connector.run.job_state import rename as renamed
 
@@ -252,13 +311,17 @@ def rename(job: Path, new: str) -> int:
     except OnHoldError as fault:
         fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
         raise
-    say_text(f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users.")
+    say_text(
+        f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users."
+    )
     return 0
 
 
 @command.command(short_help="Accept that a job was moved or changed.")
 @job_argument
-@click.option("--accept", metavar="DIGEST", help="Accept what was shown, by its digest.")
+@click.option(
+    "--accept", metavar="DIGEST", help="Accept what was shown, by its digest."
+)
 @click.pass_obj
 def move(log_level: str | None, job: Path, *, accept: str | None) -> int:
     """Show which tenant and directory JOB had in the state, which it has now, and which users would lose values.
@@ -271,18 +334,33 @@ def move(log_level: str | None, job: Path, *, accept: str | None) -> int:
 
     with plan_context(job, lambda begun: observers(begun, log_level)) as context:
         found = find_move(context)
-        sides = f"applied before: {side(found.before)}", f"this file now:  {side(found.now)}"
+        sides = (
+            f"applied before: {side(found.before)}",
+            f"this file now:  {side(found.now)}",
+        )
         what = "users with values of this job whom no agent claims, so that `stale: clear` clears them"
         users = (f"  {name}" for name, _ in found.losing)
-        say(f"{visible(line)}\n" for line in (*sides, f"{what}: {len(found.losing):,}", *users))
+        say(
+            f"{visible(line)}\n"
+            for line in (*sides, f"{what}: {len(found.losing):,}", *users)
+        )
         if accept == found.digest:
             context.state.move(context.job, found.before.directory, found.now)
         elif accept is not None:
-            raise RefusedError("the digest is of something else: what is shown has changed", where="--accept")
+            raise RefusedError(
+                "the digest is of something else: what is shown has changed",
+                where="--accept",
+            )
         context.observer.finished(None, Exit.DONE)
     if accept is None:
-        again = shlex.join(["cec-connector", "state", "move", str(job), "--accept", found.digest])
-        say([f"\nNothing was changed. If this is the same job, run:\n    {visible(again)}\n"])
+        again = shlex.join(
+            ["cec-connector", "state", "move", str(job), "--accept", found.digest]
+        )
+        say(
+            [
+                f"\nNothing was changed. If this is the same job, run:\n    {visible(again)}\n"
+            ]
+        )
     else:
         say_text("\nAccepted. Look at the next plan before you apply it.")
     return Exit.DONE

@@ -30,14 +30,22 @@ def columns(stream: TextIO) -> int | None:
         return None
     said = os.environ.get("COLUMNS", "")
     try:
-        return (int(said) if said.isdecimal() else os.get_terminal_size(stream.fileno()).columns) or 80
+        return (
+            int(said)
+            if said.isdecimal()
+            else os.get_terminal_size(stream.fileno()).columns
+        ) or 80
     except OSError:
         return 80
 
 
 def has_colour(stream: TextIO) -> bool:
     """Whether colours are welcome there (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        stream.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def show(lines: Iterable[str]) -> None:
@@ -47,7 +55,11 @@ def show(lines: Iterable[str]) -> None:
     paint = getattr(output, "paint", None) if has_colour(output) else None
     for line in lines:
         text = line if width is None else _wrapped(line, width)
-        style = next((style for begin, style in _STYLES if begin.match(line)), "") if paint else ""
+        style = (
+            next((style for begin, style in _STYLES if begin.match(line)), "")
+            if paint
+            else ""
+        )
         if paint and style:
             paint(text, style)
         else:

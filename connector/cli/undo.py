@@ -38,8 +38,18 @@ from connector.sync import apply_undo, dry_undo
 @click.command
 @job_argument
 @click.argument("run")
-@click.option("--apply", "write", is_flag=True, help="Write the undo; without this it is only shown.")
-@click.option("--save", type=click.Path(path_type=Path), metavar="UNDO.json", help="Save the undo for a reviewer.")
+@click.option(
+    "--apply",
+    "write",
+    is_flag=True,
+    help="Write the undo; without this it is only shown.",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="UNDO.json",
+    help="Save the undo for a reviewer.",
+)
 @click.option(
     "--plan",
     "saved",
@@ -67,27 +77,38 @@ def command(
 ) -> int:
     """Undo RUN of JOB: restore values that are still as that run wrote them.
 
-    RUN is an id, the beginning of one, or `last`: the newest apply that wrote. At a terminal, --apply asks first.
-    The job is then on hold, since its next apply would write them again. To allow applies, run release.
+    RUN is an id, the beginning of one, or `last`: the newest apply that wrote. At a
+    terminal, --apply asks first. The job is then on hold, since its next apply would write
+    them again. To allow applies, run release.
     """
     if write and save:
-        raise UsageError("is for an undo that is only shown. Leave out --apply", where="--save")
+        raise UsageError(
+            "is for an undo that is only shown. Leave out --apply", where="--save"
+        )
     if (saved or signatures) and not write:
         raise UsageError("is for an undo that is written. Add --apply", where="--plan")
     run = run_named(job, run)
     options = [f"--plan={each}" for each in (save, saved) if each]
-    show = Shower(["undo", str(job), run, "--apply", *options], reports, save=save, accept=accept)
+    show = Shower(
+        ["undo", str(job), run, "--apply", *options], reports, save=save, accept=accept
+    )
     show.goes_on = write
     reviewed, signed = signed_plan(saved, signatures)
     if reviewed and signatures:
         show.signed = reviewed.digest
-    undoing = _Undoing(log_level, job, run, show, accept, signed, everybody=bool(reports or save))
+    undoing = _Undoing(
+        log_level, job, run, show, accept, signed, everybody=bool(reports or save)
+    )
     how = () if saved else ("undo", str(job), run, "--save", "UNDO.json")
     with said_how(saved or "UNDO.json", how), stopped_by_signals() as show.stop:
         if not write:
             return undoing.show(None, save=save is not None)[1]
         asked = asks(yes=yes)
-        shown = undoing.show(reviewed, attempt=Attempt("undo", undoes=run))[0] if asked else reviewed
+        shown = (
+            undoing.show(reviewed, attempt=Attempt("undo", undoes=run))[0]
+            if asked
+            else reviewed
+        )
         show.writes = True
         read = {each.resolve() for each in (saved, *signatures) if each}
         return undoing.write(shown, read, asked=asked and not saved)
@@ -104,7 +125,13 @@ class _Undoing(Struct, frozen=True):
     signed: Signed | None
     everybody: bool
 
-    def show(self, reviewed: Plan | None, *, save: bool = False, attempt: Attempt | None = None) -> tuple[Plan, int]:
+    def show(
+        self,
+        reviewed: Plan | None,
+        *,
+        save: bool = False,
+        attempt: Attempt | None = None,
+    ) -> tuple[Plan, int]:
         """Show the undo, and ask about it, where it is an `attempt` to write it."""
         with undo_context(
             self.job, lambda begun: observers(begun, self.log_level), self.run,
@@ -116,12 +143,20 @@ class _Undoing(Struct, frozen=True):
                 plan, code = shown.plan, exit_code(shown)
             else:
                 plan, code = reviewed, Exit.DONE
-            found = approved(context, plan, self.signed, self.accept, context.wrote_to) if attempt else plan
+            found = (
+                approved(context, plan, self.signed, self.accept, context.wrote_to)
+                if attempt
+                else plan
+            )
             self.shower(found, None)
             context.observer.finished(plan, None if attempt else code)
         if attempt:
             with attempted(self.job, context.plan_id, attempt):
-                ask(found, lifted(found, self.accept), None if reviewed else self.shower.stop)
+                ask(
+                    found,
+                    lifted(found, self.accept),
+                    None if reviewed else self.shower.stop,
+                )
         return plan, code
 
     def write(self, reviewed: Plan | None, read: set[Path], *, asked: bool) -> int:
@@ -134,7 +169,13 @@ class _Undoing(Struct, frozen=True):
             self.shower.keep_off(context.files | read)
             with _said_hold(context, self.job):
                 ended = apply_undo(
-                    context, self.shower, self.accept, stop, reviewed=reviewed, asked=asked, signed=self.signed
+                    context,
+                    self.shower,
+                    self.accept,
+                    stop,
+                    reviewed=reviewed,
+                    asked=asked,
+                    signed=self.signed,
                 )
                 code = exit_code(ended)
                 say_untold(ended, self.job)

@@ -23,12 +23,15 @@ from connector.cli.running import job_argument, say, say_json
     metavar="NEW.yaml",
     help="The other mapping: a file, or a ready mapping by name.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (cec-connector/diff/1).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON (cec-connector/diff/1)."
+)
 @click.pass_obj
 def command(log_level: str | None, job: Path, named: str, *, as_json: bool) -> int:
     """Plan JOB with its own mapping, then with another, and compare both plans as `diff` does.
 
-    The agents are read once, the directory for each plan. Nothing is written, not even to the state.
+    The agents are read once, the directory for each plan. Nothing is written, not even to
+    the state.
     """
     from connector.reconcile.comparison import compare
     from connector.reports import comparison
@@ -40,10 +43,14 @@ def command(log_level: str | None, job: Path, named: str, *, as_json: bool) -> i
 
     accepted = accept(job)
     new = mapping_file.load(named, Path("--mapping"))
-    source = OnceSource(source_of(accepted.job, new if new.passwords else accepted.mapping))
+    source = OnceSource(
+        source_of(accepted.job, new if new.passwords else accepted.mapping)
+    )
     observer = partial(observers, level=log_level)
     with tempfile.TemporaryDirectory(prefix="cec-connector-") as spare:
-        with what_if_context(job, observer, accepted.mapping, source, Path(spare)) as context:
+        with what_if_context(
+            job, observer, accepted.mapping, source, Path(spare)
+        ) as context:
             before = make_plan(context).plan
             context.observer.finished(before, Exit.DONE)
         same_key = context.fingerprint  # without a key each context has one of its own
@@ -55,5 +62,10 @@ def command(log_level: str | None, job: Path, named: str, *, as_json: bool) -> i
         say_json(comparison.document(before, after, found))
     else:
         mappings = f"old  {accepted.mapping.where}\nnew  {new.where}\n"
-        say([f"Plans with two mappings. Nothing was written.\n{mappings}\n", *comparison.render(before, after, found)])
+        say(
+            [
+                f"Plans with two mappings. Nothing was written.\n{mappings}\n",
+                *comparison.render(before, after, found),
+            ]
+        )
     return Exit.DONE

@@ -29,7 +29,11 @@ from connector.sync import Run, apply_run, dry_run
 @click.pass_obj
 def command(log_level: str | None) -> int:
     """Run what `serve` or a fleet asks for on standard input."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=RunRequest, dec_hook=lambda kind, value: kind(value))
+    request = msgspec.json.decode(
+        sys.stdin.buffer.read(),
+        type=RunRequest,
+        dec_hook=lambda kind, value: kind(value),
+    )
     configure(log_level)
     with given(request.texts), stopped_by_signals(once=True) as stop:
         run = _made(request, log_level, stop)
@@ -70,7 +74,9 @@ class _Scheduled(WorkerRun):
                 return 0
             before = partial(context.state.drawn.left, context.job, SCHEDULE)
             if isinstance(context, ApplyContext):
-                run = apply_run(context, silent, stop=self.stop, before=before, by=SCHEDULE)
+                run = apply_run(
+                    context, silent, stop=self.stop, before=before, by=SCHEDULE
+                )
             else:
                 run = dry_run(context, silent, before=before, by=SCHEDULE)
             self._leave(context, run)

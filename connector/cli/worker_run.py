@@ -17,11 +17,17 @@ from connector.run.composition import Begun
 from connector.run.context import PlanContext
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
-from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
+from connector.scheduler.worker_protocol import (
+    REPEATED,
+    Result,
+    RunRequest,
+    nothing_told,
+)
 from connector.state.ticks import Ticks
 
 SCHEDULE: Final = "serve"
-"""Under this name the state has the last plan of the schedule, apart from those that people draw."""
+"""Under this name the state has the last plan of the schedule, apart from those that people
+draw."""
 
 
 class WorkerRun(ABC):
@@ -46,7 +52,14 @@ class WorkerRun(ABC):
 
     def observer(self, begun: Begun) -> Observers:
         """The observers of the run."""
-        return observers(begun, self._log_level, self.kind, run=self.run_id, stop=self.stop, take=self.summaries.append)
+        return observers(
+            begun,
+            self._log_level,
+            self.kind,
+            run=self.run_id,
+            stop=self.stop,
+            take=self.summaries.append,
+        )
 
     def finished(self, context: PlanContext, plan: Plan | None, code: Exit) -> int:
         """The run has come to its end, with this exit code."""
@@ -60,14 +73,22 @@ class WorkerRun(ABC):
         self._refused = isinstance(fault, RefusedBindError)
         if not self.summaries:  # its files were wrong, so that it had no observer
             log.error("run failed", job=self.request.job.stem, reason=str(fault))
-            self.summaries.append(nothing_told(self.request, code, str(fault), impersonal(fault)))
+            self.summaries.append(
+                nothing_told(self.request, code, str(fault), impersonal(fault))
+            )
         return code
 
     def result(self) -> Result:
         """What whoever asked for it is answered."""
         stopped = self.interrupted or (self.stop.why is not None and not self.good)
         summary = self.summaries[-1] if self.summaries else None
-        return Result(summary, self._taken, self._taken_good, stopped=stopped, refused=self._refused)
+        return Result(
+            summary,
+            self._taken,
+            self._taken_good,
+            stopped=stopped,
+            refused=self._refused,
+        )
 
     @contextmanager
     def turn(self, context: PlanContext) -> Iterator[bool]:
@@ -99,7 +120,9 @@ class WorkerRun(ABC):
                 with suppress(StateError):
                     ticks.ended(self.request.tick, good=False)
             raise
-        if not self.open and (self.stop.why is None or self.good):  # also one that was asked to stop, and had done all
+        if not self.open and (
+            self.stop.why is None or self.good
+        ):  # also one that was asked to stop, and had done all
             ticks.ended(self.request.tick, good=self.good)
 
 

@@ -84,11 +84,16 @@ def _person(number: int) -> Iterator[str]:
     yield f"sn: User {number:03}"
     yield f"entryUUID: {uuid5(NAMESPACE, name)}"
     # 130 and 131 share a mailbox, which makes the agent `shared.desk` ambiguous
-    yield "mail: shared.desk@example.org" if number in (130, 131) else f"mail: sample.{number:03}@example.org"
+    yield (
+        "mail: shared.desk@example.org"
+        if number in (130, 131)
+        else f"mail: sample.{number:03}@example.org"
+    )
     if number == 1:
         yield "description:: U3RyYcOfZQ=="  # non-ASCII, which nobody here touches
     if number == 150:
-        yield "employeeNumber: 1300"  # still held by a user without an agent: `reassigned` for user126
+        # still held by a user without an agent: `reassigned` for user126
+        yield "employeeNumber: 1300"
     if number == 165:
         yield "employeeNumber: 1"  # two values where one is expected: hands off
         yield "employeeNumber: 2"
@@ -96,36 +101,65 @@ def _person(number: int) -> Iterator[str]:
 
 def last_month() -> dict[str, Any]:
     """The tenant of the first run: sixty agents, six of whom have gone or swapped seats since."""
-    return _document([_agent(number) for number in (*range(1, 61), 121, 122, 123, 124, 181, 182, 183)])
+    return _document(
+        [
+            _agent(number)
+            for number in (*range(1, 61), 121, 122, 123, 124, 181, 182, 183)
+        ]
+    )
 
 
 def today() -> dict[str, Any]:
     """The tenant as it is now."""
     agents = [_agent(number) for number in range(1, 101)]
-    agents[9]["accountCode"] = "USER010"  # another case: the directory compares without it, so nothing changes
+    # another case: the directory compares without it, so nothing changes
+    agents[9]["accountCode"] = "USER010"
     agents[19]["sipPwd"] = "sample-password-changed"
     # 121 passes its seat on to 122, who passes its own to nobody; 123 and 124 swap theirs
-    agents += [_agent(121, seat=1190), _agent(122, seat=1121), _agent(123, seat=1124), _agent(124, seat=1123)]
+    agents += [
+        _agent(121, seat=1190),
+        _agent(122, seat=1121),
+        _agent(123, seat=1124),
+        _agent(124, seat=1123),
+    ]
     agents += [_agent(126, seat=1300)]
-    agents += [_agent(127) | {"accountCode": "sample.127"}]  # found by the second rule, by mail
+    # found by the second rule, by mail
+    agents += [_agent(127) | {"accountCode": "sample.127"}]
     agents += [_agent(130) | {"accountCode": "shared.desk"}]  # ambiguous
-    agents += [_agent(140), _agent(141) | {"accountCode": "sample.140"}]  # both claim user140
-    agents += [_agent(142, seat=1142), _agent(143, seat=1142)]  # two records with one workNo
+    # both claim user140
+    agents += [_agent(140), _agent(141) | {"accountCode": "sample.140"}]
+    # two records with one workNo
+    agents += [_agent(142, seat=1142), _agent(143, seat=1142)]
     agents += [_agent(144), _agent(144, seat=1145)]  # two records with one accountCode
-    agents += [_agent(146, sip="7146"), _agent(147, sip="7146")]  # one SIP number for two: neither gets a part of it
+    # one SIP number for two: neither gets a part of it
+    agents += [_agent(146, sip="7146"), _agent(147, sip="7146")]
     agents += [_agent(160)]  # on the exclude list
     agents += [_agent(165)]  # holds two values where the mapping writes one
-    agents += [_agent(170) | {"accountCode": "external-7"}, _agent(171) | {"accountCode": "external-8"}]  # pinned
+    # pinned
+    agents += [
+        _agent(170) | {"accountCode": "external-7"},
+        _agent(171) | {"accountCode": "external-8"},
+    ]
     agents += [
         _agent(900) | {"accountCode": "unknown.1"},
         _agent(901) | {"accountCode": "usre195"},
     ]  # unmatched, one nearly
-    agents += [{"workNo": 1950 + number, "sipAccount": str(7950 + number)} for number in range(5)]  # unassigned
-    agents += [{"workNo": None, "accountCode": "broken.1"}, {"workNo": 1961, "accountCode": 42}]  # invalid
+    # unassigned
+    agents += [
+        {"workNo": 1950 + number, "sipAccount": str(7950 + number)}
+        for number in range(5)
+    ]
+    # invalid
+    agents += [
+        {"workNo": None, "accountCode": "broken.1"},
+        {"workNo": 1961, "accountCode": 42},
+    ]
     return _document(agents)
 
 
-def _agent(number: int, seat: int | None = None, sip: str | None = None) -> dict[str, Any]:
+def _agent(
+    number: int, seat: int | None = None, sip: str | None = None
+) -> dict[str, Any]:
     return {
         "workNo": seat or 1000 + number,
         "accountCode": uid(number),

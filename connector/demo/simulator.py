@@ -2,7 +2,8 @@
 
     python -m connector.demo.simulator agents.json --port 8080
 
-It is for the demo, for trying a job, and for tests; it knows one application and keeps everything in memory.
+It is for the demo, for trying a job, and for tests; it knows one application and keeps
+everything in memory.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class Simulator:
     """A context manager; while it is open it answers at `url`.
 
     `document` (the body, or what becomes it as JSON) and `credentials` may be replaced at any time. `requests` lists
-    method and path of every request so far. `spelling`: how the query's path is spelt; the other one is a 404. Tokens
-    live as long as is asked for, but at most `token_seconds`, by `clock`.
+    method and path of every request so far. `spelling`: how the query's path is spelt; the
+    other one is a 404. Tokens live as long as is asked for, but at most `token_seconds`, by
+    `clock`.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Simulator:
         self._clock = clock
         self._good_until: dict[str, float] = {}
         self._server = _Server(("127.0.0.1", port), self, ssl_context)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
+        )
         scheme = "https" if ssl_context else "http"
         self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
 
@@ -80,20 +84,35 @@ class Simulator:
         elif asked == ("GET", self._query_path):
             request.reply(*self._query(request))
         else:
-            request.reply(404, {"resultCode": "404", "resultMessage": "no such resource"})
+            request.reply(
+                404, {"resultCode": "404", "resultMessage": "no such resource"}
+            )
 
     def _issue(self, request: Request) -> Reply:
         asked = request.headers.get("X-Token-Expire", "")
         if request.headers.get_content_type() != "application/json":
-            return 400, {"resultCode": "400", "resultMessage": "Content-Type is not application/json"}
-        if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked) <= LONGEST_TOKEN:
-            return 400, {"resultCode": "400", "resultMessage": "X-Token-Expire is not from 1 to 3600"}
+            return 400, {
+                "resultCode": "400",
+                "resultMessage": "Content-Type is not application/json",
+            }
+        if (
+            not asked.isascii()
+            or not asked.isdigit()
+            or not 1 <= int(asked) <= LONGEST_TOKEN
+        ):
+            return 400, {
+                "resultCode": "400",
+                "resultMessage": "X-Token-Expire is not from 1 to 3600",
+            }
         try:
             credentials = json.loads(request.body)
         except ValueError:
             return 400, {"resultCode": "400", "resultMessage": "the body is not JSON"}
         if credentials != self.credentials:
-            return 401, {"resultCode": "401", "resultMessage": "wrong app_key or app_secret"}
+            return 401, {
+                "resultCode": "401",
+                "resultMessage": "wrong app_key or app_secret",
+            }
         seconds = min(int(asked), self._token_seconds)
         token = secrets.token_urlsafe(32)
         self._good_until[token] = self._clock() + seconds
@@ -109,9 +128,14 @@ class Simulator:
 
     def _query(self, request: Request) -> Reply:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        good = kind == "Bearer" and self._clock() < self._good_until.get(token, float("-inf"))
+        good = kind == "Bearer" and self._clock() < self._good_until.get(
+            token, float("-inf")
+        )
         if not good or request.headers.get("x-app-key") != self.credentials["app_key"]:
-            return 403, {"errorCode": "0", "exceptionInfo": "auth fail! illegal or expired token info"}
+            return 403, {
+                "errorCode": "0",
+                "exceptionInfo": "auth fail! illegal or expired token info",
+            }
         return 200, self.document
 
 
@@ -137,7 +161,11 @@ class Request(BaseHTTPRequestHandler):
         self._handle()
 
     def reply(self, status: int, document: dict[str, Any] | bytes) -> None:
-        body = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
+        body = (
+            document
+            if isinstance(document, bytes)
+            else json.dumps(document, ensure_ascii=False).encode()
+        )
         self.send_response(status)
         self.send_header("Content-Type", "application/json;charset=UTF-8")
         self.send_header("Content-Length", str(len(body)))
@@ -149,9 +177,15 @@ class Request(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > LARGEST_REQUEST:
+        if (
+            not length.isascii()
+            or not length.isdigit()
+            or int(length) > LARGEST_REQUEST
+        ):
             self.close_connection = True
-            self.reply(413, {"resultCode": "413", "resultMessage": "the request is too large"})
+            self.reply(
+                413, {"resultCode": "413", "resultMessage": "the request is too large"}
+            )
             return
         self.body = self.rfile.read(int(length))
         self.server.simulator.requests.append((self.command, self.path))
@@ -161,11 +195,18 @@ class Request(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that closing the server waits for the last answer
 
-    def __init__(self, address: tuple[str, int], simulator: Simulator, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        simulator: Simulator,
+        context: ssl.SSLContext | None,
+    ) -> None:
         super().__init__(address, Request)
         self.simulator = simulator
         if context is not None:
-            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Be silent about a client that hangs up; let every other fault be seen."""
@@ -176,9 +217,12 @@ class _Server(ThreadingHTTPServer):
 def main() -> None:
     """Serve the tenant in a file until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(
-        prog="python -m connector.demo.simulator", description="Simulate a CEC tenant on loopback."
+        prog="python -m connector.demo.simulator",
+        description="Simulate a CEC tenant on loopback.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE.json", help="what the agent query answers")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE.json", help="what the agent query answers"
+    )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     options = parser.parse_args()
     try:
@@ -189,7 +233,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with Simulator(document, port=options.port) as simulator:
-        print(f"{simulator.url}  (app key: demo-key, app secret: demo-secret)", flush=True)  # noqa: T201  # its result
+        print(  # noqa: T201  # its result
+            f"{simulator.url}  (app key: demo-key, app secret: demo-secret)", flush=True
+        )
         ended.wait()
 
 

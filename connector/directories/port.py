@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, Protocol
 
-from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, User, UserRef
+from connector.model import (
+    Change,
+    Description,
+    Holds,
+    Key,
+    Objection,
+    Outcome,
+    Question,
+    User,
+    UserRef,
+)
 
 Read = Literal["auto", "find", "scan"]
 """How users are got at: looked up by key, read whole, or whichever is cheaper."""
@@ -14,8 +24,9 @@ Read = Literal["auto", "find", "scan"]
 class Reader(Protocol):
     """A directory that can only be read; a dry run is handed no more than this.
 
-    Users outside the job's base and filter do not exist for a reader. An iterator that ends was complete; one that
-    cannot be completed raises `IncompleteRead` (or one of its kinds). `batches()`, if there is one, is a faster scan.
+    Users outside the job's base and filter do not exist for a reader. An iterator that ends
+    was complete; one that cannot be completed raises `IncompleteRead` (or one of its
+    kinds). `batches()`, if there is one, is a faster scan.
     """
 
     def describe(self) -> Description:
@@ -36,7 +47,9 @@ class Reader(Protocol):
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """Every user, once; where `holding` names attributes, those that show a value of any of them."""
 
-    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+    def read(
+        self, users: Iterable[UserRef], *, disabled: bool = False
+    ) -> Iterator[User]:
         """These users as they are now, by id, whatever their names have become; one that is gone is left out.
 
         `disabled`: also those below the base that the filter leaves out since they are disabled, which say so.
@@ -48,8 +61,9 @@ class Reader(Protocol):
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """What the directory has against these changes, as far as reading tells; nothing is written to find out.
 
-        Rights that we lack, values that somebody holds though one entry alone may, names of entries that do not exist.
-        A directory that can tell none of that says nothing here, and says so in `Description.checked`.
+        Rights that we lack, values that somebody holds though one entry alone may, names of
+        entries that do not exist. A directory that can tell none of that says nothing here,
+        and says so in `Description.checked`.
         """
 
     def close(self) -> None:
@@ -62,10 +76,12 @@ class Directory(Reader, Protocol):
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Write changes, many in flight, one at a time for each user; one outcome for every change, in any order.
 
-        Each is written whole or not at all; of a SCIM server that does a part of one, it has *failed* and says so.
-        Where the description says `classes_first`, none both adds object classes and sets what needs them. A user whose
-        values are not the ones that its change believes is a conflict and stays as it is. An outcome *written* may show
-        the user as the same operation left it, within base and filter as `read` would show it, with the attributes of
-        its change at least; who is not shown has to be read back. A server that goes away is no exception: what was in
-        flight has *failed* and is `unknown`, for it may have been written; what was not sent is *skipped*.
+        Each is written whole or not at all; of a SCIM server that does a part of one, it
+        has *failed* and says so. Where the description says `classes_first`, none both adds
+        object classes and sets what needs them. A user whose values are not the ones that
+        its change believes is a conflict and stays as it is. An outcome *written* may show
+        the user as the same operation left it, within base and filter as `read` would show
+        it, with the attributes of its change at least; who is not shown has to be read
+        back. A server that goes away is no exception: what was in flight has *failed* and
+        is `unknown`, for it may have been written; what was not sent is *skipped*.
         """

@@ -23,8 +23,8 @@ _OURS: Final = 3
 def explain(context: PlanContext, name: str) -> Explained:
     """The records of the source that this names, each explained: one, unless several share an account or a seat.
 
-    Of a user, the agents that look for it; before them the user itself, where none of them claims it. Raises UsageError
-    for a name that is nobody's, or two things.
+    Of a user, the agents that look for it; before them the user itself, where none of them
+    claims it. Raises UsageError for a name that is nobody's, or two things.
     """
     same_job(context)
     context.observer.stage("read source")
@@ -35,11 +35,20 @@ def explain(context: PlanContext, name: str) -> Explained:
     only = selected([name], [*agents, *invalid], WHERE)
     context.observer.stage("describe directory", agents=tenant.size)
     case = UserCase(context.brief(), tenant, context.pins, context.exclude)
-    directory = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
+    directory = Lookup(
+        context.reader,
+        context.read,
+        context.observer,
+        beyond=context.beyond,
+        names=context.names,
+    )
     if only.users:
         found = directory.run(case.explain_user(only.users[0]))
         if not found:
-            raise UsageError(f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}", where=WHERE)
+            raise UsageError(
+                f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}",
+                where=WHERE,
+            )
         return directory.run(case.with_people(found))
     named = [number for number, ref in enumerate(agents) if only.names_agent(ref)]
     unread = [
@@ -47,19 +56,32 @@ def explain(context: PlanContext, name: str) -> Explained:
         for record, ref in zip(unreadable, invalid, strict=True)
         if only.names_agent(ref)
     ]
-    return directory.run(case.with_people([*(directory.run(case.explain(number)) for number in named), *unread]))
+    return directory.run(
+        case.with_people(
+            [*(directory.run(case.explain(number)) for number in named), *unread]
+        )
+    )
 
 
 def _ours(context: PlanContext, name: str) -> str:
     """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
-    word, memory = name.casefold(), context.state.memory(context.reader.describe().identity, context.job)
+    word, memory = (
+        name.casefold(),
+        context.state.memory(context.reader.describe().identity, context.job),
+    )
     there = sorted(ref.name for ref, _ in memory.owned() if word in _words(ref.name))
-    return f"; this job wrote to {' and '.join(map(repr, there[:_OURS]))}: give the whole name" if there else ""
+    return (
+        f"; this job wrote to {' and '.join(map(repr, there[:_OURS]))}: give the whole name"
+        if there
+        else ""
+    )
 
 
 def _words(name: str) -> set[str]:
     """The values of a DN's first RDN; none of what is no DN."""
     try:
-        return {str(value).casefold() for _, value in next(iter(rdns(name)), frozenset())}
+        return {
+            str(value).casefold() for _, value in next(iter(rdns(name)), frozenset())
+        }
     except ValueError:
         return set()

@@ -67,8 +67,12 @@ class Activities:
         try:
             return await self._step(request)
         except Exception as fault:  # noqa: BLE001  # Temporal repeats whatever is raised; as a fault that ends the run it is told once, by its kind
-            log.error("run could not be made", job=request.job, fault=type(fault).__name__)
-            raise ApplicationError(type(fault).__name__, type="unexpected", non_retryable=True) from None
+            log.error(
+                "run could not be made", job=request.job, fault=type(fault).__name__
+            )
+            raise ApplicationError(
+                type(fault).__name__, type="unexpected", non_retryable=True
+            ) from None
 
     async def _step(self, request: StepRequest) -> StepResult:
         accepted = await self._accepted(request.job)
@@ -82,12 +86,20 @@ class Activities:
             log.error("run waits for the account", job=job.name, reason=why)
             return StepResult(1, final=True, denied=True)
         mark, began = account.mark(), time.monotonic()
-        log.info("run started", job=job.name, step=request.step, tick=request.tick, attempt=activity.info().attempt)
+        log.info(
+            "run started",
+            job=job.name,
+            step=request.step,
+            tick=request.tick,
+            attempt=activity.info().attempt,
+        )
         task = asyncio.current_task()
         assert task is not None
         self.running[task] = f"{request.step} {job.name}"
         try:
-            ran = await process.run(requests.request(accepted, request), self._options, about.seconds)
+            ran = await process.run(
+                requests.request(accepted, request), self._options, about.seconds
+            )
         finally:
             del self.running[task]
         result, summary = ran.result, ran.result.summary
@@ -98,7 +110,11 @@ class Activities:
             exit_code=summary.exit_code, seconds=round(time.monotonic() - began, 3),
             refused=[each.limit for each in summary.refusals] or None)  # fmt: skip
         if result.refused:
-            log.error("runs wait for the account", job=job.name, reason=self._accounts.add(account, mark))
+            log.error(
+                "runs wait for the account",
+                job=job.name,
+                reason=self._accounts.add(account, mark),
+            )
         goes_on = about.apply and request.step == "plan" and result.plan
         if not goes_on or result.approval or summary.refusals:
             self._tell(job, summary, result)
@@ -124,6 +140,7 @@ class Activities:
             accepted = await asyncio.to_thread(accept, path_of(self._folder, job))
             require_shared(accepted.job)
         except FileError as fault:
-            log.error("files invalid", job=job, reason=str(fault))  # an operator needs no traceback
+            # an operator needs no traceback
+            log.error("files invalid", job=job, reason=str(fault))
             return None
         return accepted

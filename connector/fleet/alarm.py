@@ -35,6 +35,14 @@ def _notice(ran: int, bad: Sequence[str]) -> Notice:
             "    cec-connector fleet resume FOLDER",
         ]
     )
-    about = {"schema": SCHEMA, "host": socket.gethostname(), "occasions": ["failed"], "jobs": list(bad), "ran": ran}
+    about = {
+        "schema": SCHEMA,
+        "host": socket.gethostname(),
+        "occasions": ["failed"],
+        "jobs": list(bad),
+        "ran": ran,
+    }
     body = about | {"digest": "", "fault": subject, "ending": "failed", "text": text}
-    return Notice(id=token_hex(16), occasions=("failed",), subject=subject, text=text, body=body)
+    return Notice(
+        id=token_hex(16), occasions=("failed",), subject=subject, text=text, body=body
+    )

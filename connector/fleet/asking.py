@@ -31,7 +31,11 @@ _PATIENCE: Final = timedelta(seconds=15)
 """How long a worker has to answer."""
 _LOOK: Final = 1.0
 """Seconds between two looks at a run that is waited for."""
-_NOBODY: Final = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.FAILED_PRECONDITION)
+_NOBODY: Final = (
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.FAILED_PRECONDITION,
+)
 """What a query comes to without a worker: none answers in time, or the workflow has no task yet."""
 
 
@@ -39,9 +43,13 @@ async def known(client: Client) -> FleetState:
     """How all jobs stand. Raises NoWorkerError where no worker answers, or none can yet."""
     try:
         with _worker_answers(also=RPCStatusCode.NOT_FOUND):
-            return await client.get_workflow_handle_for(Fleet.run, FLEET).query(Fleet.known, rpc_timeout=_PATIENCE)
+            return await client.get_workflow_handle_for(Fleet.run, FLEET).query(
+                Fleet.known, rpc_timeout=_PATIENCE
+            )
     except WorkflowQueryFailedError:
-        raise NoWorkerError("the workflow of its limits begins anew", where="fleet") from None
+        raise NoWorkerError(
+            "the workflow of its limits begins anew", where="fleet"
+        ) from None
 
 
 async def resume(client: Client) -> bool:
@@ -54,7 +62,9 @@ async def resume(client: Client) -> bool:
 async def forget(client: Client, jobs: list[str]) -> None:
     """Let the limits forget jobs that are no part of the fleet any more, if there are limits yet."""
     try:
-        await client.get_workflow_handle_for(Fleet.run, FLEET).signal(Fleet.forget, jobs)
+        await client.get_workflow_handle_for(Fleet.run, FLEET).signal(
+            Fleet.forget, jobs
+        )
     except RPCError as fault:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
@@ -80,16 +90,19 @@ async def judge(client: Client, job: str, verdict: Verdict) -> float:
             return (await known(client)).braked
         except NoWorkerError:  # the verdict was taken all the same
             return 0
-    other = waits.startswith("sha256:")  # the SDK puts words of its own in place of none
+    # the SDK puts words of its own in place of none
+    other = waits.startswith("sha256:")
     what = f"waits with another plan: {waits}" if other else "waits for no approval"
     raise UsageError(f"the run of this job {what}. See `fleet status`", where=job)
 
 
-async def run(client: Client, task_queue: str, loaded: LoadedJob, *, wait: bool) -> tuple[StepResult | None, str]:
+async def run(
+    client: Client, task_queue: str, loaded: LoadedJob, *, wait: bool
+) -> tuple[StepResult | None, str]:
     """Begin a run by hand: what it came to, or None and the digest of its plan that waits for approval.
 
-    One that was ended by hand has failed. Raises OpenRunError while a run of that job is open, FileError where the job
-    is another fleet's.
+    One that was ended by hand has failed. Raises OpenRunError while a run of that job is
+    open, FileError where the job is another fleet's.
     """
     job = loaded.name
     await require_ours(client, loaded, task_queue)
@@ -111,7 +124,8 @@ async def run(client: Client, task_queue: str, loaded: LoadedJob, *, wait: bool)
         raise OpenRunError(what, where=job) from None
     if not wait:
         return None, ""
-    handle = client.get_workflow_handle_for(Job.run, PREFIX + job)  # of whichever attempt is the last one
+    # of whichever attempt is the last one
+    handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
     result = asyncio.create_task(handle.result())
     while True:
         done, _ = await asyncio.wait({result}, timeout=_LOOK)
@@ -124,7 +138,9 @@ async def run(client: Client, task_queue: str, loaded: LoadedJob, *, wait: bool)
             found = await _at(handle)
         except NoWorkerError as fault:
             result.cancel()
-            raise NoWorkerError(f"the run has begun, and waits: {fault.what}", where=job) from None
+            raise NoWorkerError(
+                f"the run has begun, and waits: {fault.what}", where=job
+            ) from None
         if found is not None and found[1]:
             result.cancel()
             return None, found[1]
@@ -134,8 +150,15 @@ async def _at(handle: WorkflowHandle[Job, StepResult]) -> tuple[str, str] | None
     """What an open run does, and the digest of its plan that waits; None: none is open."""
     try:
         with _worker_answers():
-            return await handle.query(Job.at, reject_condition=QueryRejectCondition.NOT_OPEN, rpc_timeout=_PATIENCE)
-    except (WorkflowQueryRejectedError, WorkflowQueryFailedError):  # the latter begins anew
+            return await handle.query(
+                Job.at,
+                reject_condition=QueryRejectCondition.NOT_OPEN,
+                rpc_timeout=_PATIENCE,
+            )
+    except (
+        WorkflowQueryRejectedError,
+        WorkflowQueryFailedError,
+    ):  # the latter begins anew
         return None
     except RPCError as fault:
         if fault.status is RPCStatusCode.NOT_FOUND:

@@ -1,6 +1,7 @@
 """A job's cron expression as Temporal's calendars, and what a calendar of Temporal names.
 
-Cron joins day of the month and day of the week by *or* where both are given; a calendar of Temporal joins them by
+Cron joins day of the month and day of the week by *or* where both are given; a calendar of
+Temporal joins them by
 *and*, and a schedule takes several calendars. So such an expression becomes two of them.
 """
 
@@ -14,7 +15,8 @@ from temporalio.api.schedule.v1 import Range, StructuredCalendarSpec
 
 Numbers = frozenset[int]
 Times = tuple[Numbers, ...]
-"""Seconds, minutes, hours, days of the month, months, days of the week (Sunday is 0) and years; no years: all."""
+"""Seconds, minutes, hours, days of the month, months, days of the week (Sunday is 0) and
+years; no years: all."""
 _DAYS = frozenset(range(1, 32))
 _WEEK = frozenset(range(7))
 
@@ -25,8 +27,13 @@ def calendars(expression: str) -> list[StructuredCalendarSpec]:
     if min(cron.days) < 1:
         raise ValueError("Temporal has no last day of the month (L)")
     if not all(isinstance(day, int) for day in cron.weekdays):
-        raise ValueError("Temporal has no nth or last day of the week in a month (#, L)")
-    days, week = frozenset(cron.days), frozenset(day % 7 for day in cron.weekdays if isinstance(day, int))
+        raise ValueError(
+            "Temporal has no nth or last day of the week in a month (#, L)"
+        )
+    days, week = (
+        frozenset(cron.days),
+        frozenset(day % 7 for day in cron.weekdays if isinstance(day, int)),
+    )
     both = [(days, week)] if cron.day_and else [(days, _WEEK), (_DAYS, week)]
     return [
         StructuredCalendarSpec(
@@ -54,20 +61,42 @@ def _ranges(numbers: Iterable[int]) -> list[Range]:
 
 def expanded(calendar: StructuredCalendarSpec) -> Times:
     """What a calendar names, however its ranges say it."""
-    fields = (calendar.second, calendar.minute, calendar.hour, calendar.day_of_month, calendar.month)
+    fields = (
+        calendar.second,
+        calendar.minute,
+        calendar.hour,
+        calendar.day_of_month,
+        calendar.month,
+    )
     week = frozenset(day % 7 for day in _numbers(calendar.day_of_week))
-    return (*(frozenset(_numbers(field)) for field in fields), week, frozenset(_numbers(calendar.year)))
+    return (
+        *(frozenset(_numbers(field)) for field in fields),
+        week,
+        frozenset(_numbers(calendar.year)),
+    )
 
 
 def spelt(calendar: StructuredCalendarSpec) -> str:
     """A calendar as a cron expression, seconds and years left out."""
     found = expanded(calendar)[1:6]
-    whole = (frozenset(range(60)), frozenset(range(24)), _DAYS, frozenset(range(1, 13)), _WEEK)
-    return " ".join("*" if one == every else _listed(one) for one, every in zip(found, whole, strict=True))
+    whole = (
+        frozenset(range(60)),
+        frozenset(range(24)),
+        _DAYS,
+        frozenset(range(1, 13)),
+        _WEEK,
+    )
+    return " ".join(
+        "*" if one == every else _listed(one)
+        for one, every in zip(found, whole, strict=True)
+    )
 
 
 def _listed(numbers: Numbers) -> str:
-    return ",".join(f"{each.start}" + (f"-{each.end}" if each.end > each.start else "") for each in _ranges(numbers))
+    return ",".join(
+        f"{each.start}" + (f"-{each.end}" if each.end > each.start else "")
+        for each in _ranges(numbers)
+    )
 
 
 def _numbers(ranges: Iterable[Range]) -> Iterator[int]:

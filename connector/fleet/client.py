@@ -18,7 +18,12 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from connector.errors import FileError, TemporalDeniedError, TemporalUnreachableError, UntrustedError
+from connector.errors import (
+    FileError,
+    TemporalDeniedError,
+    TemporalUnreachableError,
+    UntrustedError,
+)
 from connector.model import text_of
 from connector.net.secret_stores import resolve
 from connector.net.tls import context
@@ -30,8 +35,8 @@ SECONDS: Final = 10.0
 """Seconds that a connection may take, and each call over it."""
 CALL: Final = timedelta(seconds=SECONDS)
 begun: Final = threading.Event()
-"""Set as soon as the SDK has threads of its own. Then a process ends by `os._exit`: Python's own end may crash it
-(https://github.com/temporalio/sdk-python/issues/300)."""
+"""Set as soon as the SDK has threads of its own. Then a process ends by `os._exit`: Python's
+own end may crash it (https://github.com/temporalio/sdk-python/issues/300)."""
 _CERTIFICATES: Final = {
     "UnknownIssuer": "its certificate is signed by an unknown authority",
     "NotValidForName": "its certificate carries another host name",
@@ -49,7 +54,10 @@ _CONNECTIONS: Final = {
     "transport error": _CUT,
     "connection closed": _CUT,
 }
-_DENIED: Final = {RPCStatusCode.UNAUTHENTICATED: "log-in refused", RPCStatusCode.PERMISSION_DENIED: "no permission"}
+_DENIED: Final = {
+    RPCStatusCode.UNAUTHENTICATED: "log-in refused",
+    RPCStatusCode.PERMISSION_DENIED: "no permission",
+}
 _WORDS: Final = ("Unauthenticated", "PermissionDenied")
 
 
@@ -66,11 +74,13 @@ def ask(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
 async def connect(fleet: LoadedFleet) -> Client:
     """A client of the fleet's namespace, which is there.
 
-    Raises TemporalUnreachableError, TemporalDeniedError, UntrustedError; FileError where a file or a secret cannot be
-    read, or there is no such namespace.
+    Raises TemporalUnreachableError, TemporalDeniedError, UntrustedError; FileError where a
+    file or a secret cannot be read, or there is no such namespace.
     """
     settings = fleet.settings
-    key = settings.api_key and resolve(settings.api_key, "the API key", fleet.where("api_key"))
+    key = settings.api_key and resolve(
+        settings.api_key, "the API key", fleet.where("api_key")
+    )
     tls = _tls(settings.tls) if settings.tls else False
     begun.set()
     with told(fleet):
@@ -110,8 +120,16 @@ def _silent() -> Runtime:
 def _tls(tls: Tls) -> TLSConfig:
     """What the SDK is given, once Python has found it good: of a wrong file the SDK says only that nothing connects."""
     context(tls.ca_file, tls.cert_file, tls.key_file)
-    ca, cert, key = (read_octets(path) if path else None for path in (tls.ca_file, tls.cert_file, tls.key_file))
-    return TLSConfig(server_root_ca_cert=ca, domain=tls.server_name, client_cert=cert, client_private_key=key)
+    ca, cert, key = (
+        read_octets(path) if path else None
+        for path in (tls.ca_file, tls.cert_file, tls.key_file)
+    )
+    return TLSConfig(
+        server_root_ca_cert=ca,
+        domain=tls.server_name,
+        client_cert=cert,
+        client_private_key=key,
+    )
 
 
 def unconnected(said: str, fleet: LoadedFleet) -> Exception:
@@ -122,9 +140,17 @@ def unconnected(said: str, fleet: LoadedFleet) -> Exception:
             return UntrustedError(why, where=address)
     if any(word in said for word in _WORDS):
         return TemporalDeniedError("Temporal refuses the log-in", where=address)
-    why = next((why for word, why in _CONNECTIONS.items() if word in said), "no connection")
+    why = next(
+        (why for word, why in _CONNECTIONS.items() if word in said), "no connection"
+    )
     if why == _CUT:
-        lacks = "" if tls and tls.cert_file else "a client certificate (`cert_file`)" if tls else "`tls`"
+        lacks = (
+            ""
+            if tls and tls.cert_file
+            else "a client certificate (`cert_file`)"
+            if tls
+            else "`tls`"
+        )
         why += f". It may want {lacks}" if lacks else ""
     return TemporalUnreachableError(why, where=address)
 
@@ -136,8 +162,14 @@ def told(fleet: LoadedFleet) -> Iterator[None]:
     try:
         yield
     except TimeoutError:
-        raise TemporalUnreachableError(f"no answer within {SECONDS:g} seconds", where=address) from None
+        raise TemporalUnreachableError(
+            f"no answer within {SECONDS:g} seconds", where=address
+        ) from None
     except RPCError as fault:
         if why := _DENIED.get(fault.status):
-            raise TemporalDeniedError(f"Temporal refuses this: {why}", where=address) from None
-        raise TemporalUnreachableError(f"Temporal cannot do this now ({fault.status.name})", where=address) from None
+            raise TemporalDeniedError(
+                f"Temporal refuses this: {why}", where=address
+            ) from None
+        raise TemporalUnreachableError(
+            f"Temporal cannot do this now ({fault.status.name})", where=address
+        ) from None

@@ -24,8 +24,8 @@ _OF_A_JOB: Final = {"source", "directory"}
 def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
     """Every job of the folder, by name. Mapping files and the fleet file may lie there too; hidden files are left out.
 
-    Raises FileError with what is wrong in all of them, also where one cannot run in a fleet; UsageError where the
-    folder has no job at all.
+    Raises FileError with what is wrong in all of them, also where one cannot run in a
+    fleet; UsageError where the folder has no job at all.
     """
     jobs: dict[str, LoadedJob] = {}
     faults: list[FileError] = []
@@ -36,7 +36,9 @@ def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
             faults.append(fault)
         else:
             if job is not None and job is not jobs.setdefault(job.name, job):
-                why = f"{jobs[job.name].path.name} is a job of the same name. Rename one"
+                why = (
+                    f"{jobs[job.name].path.name} is a job of the same name. Rename one"
+                )
                 faults.append(FileError(why, where=str(path)))
     raise_together(faults)
     if not jobs:
@@ -68,12 +70,19 @@ def _files(folder: Path, fleet: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=str(folder))
     for path in sorted(path for name in NAMES for path in folder.glob(name)):
-        if not path.name.startswith(".") and path.name != NAME and path.resolve() != fleet.resolve():
+        if (
+            not path.name.startswith(".")
+            and path.name != NAME
+            and path.resolve() != fleet.resolve()
+        ):
             yield path
 
 
 def _is_mapping(document: Document) -> bool:
-    return bool(_OF_A_MAPPING & document.data.keys()) and not _OF_A_JOB & document.data.keys()
+    return (
+        bool(_OF_A_MAPPING & document.data.keys())
+        and not _OF_A_JOB & document.data.keys()
+    )
 
 
 def _read(path: Path) -> LoadedJob | None:
@@ -83,6 +92,8 @@ def _read(path: Path) -> LoadedJob | None:
         return None
     job = shaped(document)
     if job.name == RESERVED:
-        raise FileError("no job of a fleet can have this name. Rename the file", where=str(path))
+        raise FileError(
+            "no job of a fleet can have this name. Rename the file", where=str(path)
+        )
     require_shared(job)
     return job

@@ -42,12 +42,21 @@ class Fleet:
                 await self._let_in(ask)
             if self._gate.unsounded and _is_over(self._sounding):
                 self._sounding = asyncio.create_task(self._sound())
-            if self._gate.asked and now - self._gate.checked >= _CHECK and _is_over(self._letting_go):
+            if (
+                self._gate.asked
+                and now - self._gate.checked >= _CHECK
+                and _is_over(self._letting_go)
+            ):
                 self._gate.checked = now
                 self._letting_go = asyncio.create_task(self._let_go())
             info = workflow.info()
-            long = info.get_current_history_length() > _LONG or info.is_continue_as_new_suggested()
-            if long and _is_over(self._letting_go):  # who is still to be told that applies stop is told by the next
+            long = (
+                info.get_current_history_length() > _LONG
+                or info.is_continue_as_new_suggested()
+            )
+            if long and _is_over(
+                self._letting_go
+            ):  # who is still to be told that applies stop is told by the next
                 workflow.continue_as_new(self._gate.known())
             await self._wait()
 
@@ -75,14 +84,18 @@ class Fleet:
     async def _let_in(self, ask: Ask) -> None:
         """Tell a step that it may begin. If its workflow was ended by hand, its place is free again."""
         try:
-            await workflow.get_external_workflow_handle(ask.workflow).signal("let_in", ask.token)
+            await workflow.get_external_workflow_handle(ask.workflow).signal(
+                "let_in", ask.token
+            )
         except FailureError:
             self._gate.over(Over(ask.token), workflow.now().timestamp())
             self._news = True
 
     async def _let_go(self) -> None:
         """Take back what is held by workflows that were ended by hand: they can be told nothing."""
-        await asyncio.gather(*(self._let_in(ask) for ask, _ in self._gate.held.values()))
+        await asyncio.gather(
+            *(self._let_in(ask) for ask, _ in self._gate.held.values())
+        )
         self._news = True
 
     @workflow.signal

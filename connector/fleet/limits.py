@@ -9,7 +9,8 @@ from connector.fleet.values import BAD, Ask, FleetState, Limits, Over, Told
 
 MINUTE: Final = 60.0
 DENIED: Final = 900.0
-"""Seconds after which one step may try an account again that its directory refused: directories lock after a few."""
+"""Seconds after which one step may try an account again that its directory refused:
+directories lock after a few."""
 
 
 class Gate:
@@ -40,13 +41,18 @@ class Gate:
             if held.workflow == ask.workflow and (token != ask.token or held != ask):
                 del self.held[token]
         for token, earlier in list(self.asked.items()):
-            if earlier.workflow == ask.workflow and (token != ask.token or earlier != ask):
+            if earlier.workflow == ask.workflow and (
+                token != ask.token or earlier != ask
+            ):
                 del self.asked[token]
         self.asked.setdefault(ask.token, ask)
 
     def over(self, over: Over, now: float) -> None:
         """A step has ended; what is known of its account by that is kept."""
-        asked, (held, _) = self.asked.pop(over.token, None), self.held.pop(over.token, (None, 0))
+        asked, (held, _) = (
+            self.asked.pop(over.token, None),
+            self.held.pop(over.token, (None, 0)),
+        )
         ask = asked or held
         if ask is not None and ask.account and over.known:
             self._accounts[ask.account] = (0.0, now) if over.denied else (now, 0.0)
@@ -74,22 +80,35 @@ class Gate:
             return False
         held = [held for held, _ in self.held.values()]
         taken, refused = self._accounts.get(ask.account, (0.0, 0.0))
-        if ask.account and taken <= refused and any(each.account == ask.account for each in held):
-            return False  # whether the directory takes this account is found out by one step
+        if (
+            ask.account
+            and taken <= refused
+            and any(each.account == ask.account for each in held)
+        ):
+            # whether the directory takes this account is found out by one step
+            return False
         if ask.step == "plan":
             return True
         applies = [each for each in held if each.step == "apply"]
         on_server = sum(each.server == ask.server for each in applies)
-        return not self.braked and len(applies) < self.limits.applies and on_server < self.limits.per_server
+        return (
+            not self.braked
+            and len(applies) < self.limits.applies
+            and on_server < self.limits.per_server
+        )
 
     def _free_at(self, ask: Ask, now: float) -> float:
         """When time lets a step begin: steps that read one source are spread evenly, a refused account rests."""
-        recent = [each for each in self._begun.get(ask.source, ()) if each > now - MINUTE]
+        recent = [
+            each for each in self._begun.get(ask.source, ()) if each > now - MINUTE
+        ]
         if ask.source:
             self._begun[ask.source] = recent
         taken, refused = self._accounts.get(ask.account, (0.0, 0.0))
         rested = refused + DENIED if refused > taken else now
-        return max(rested, recent[-1] + MINUTE / self.limits.source_rate if recent else now)
+        return max(
+            rested, recent[-1] + MINUTE / self.limits.source_rate if recent else now
+        )
 
     def look_at(self, now: float) -> float | None:
         """When time alone may let a step begin; None: only what is told can."""
@@ -99,12 +118,19 @@ class Gate:
     def tell(self, told: Told, now: float) -> None:
         """A job's run has come to this. If too many jobs turned bad, applies stop from now on."""
         before = self.jobs.get(told.job)
-        good = now if told.state == "in step" else before.good if before is not None else 0
-        since = before.since if before is not None and before.state == told.state else now
+        good = (
+            now if told.state == "in step" else before.good if before is not None else 0
+        )
+        since = (
+            before.since if before is not None and before.state == told.state else now
+        )
         self.jobs[told.job] = replace(told, at=now, since=since, good=good)
         was_bad = before is not None and before.state in BAD
         turned_before = self.endings.get(told.job, (0.0, False))[1]
-        self.endings[told.job] = now, told.state in BAD and (turned_before or not was_bad)
+        self.endings[told.job] = (
+            now,
+            told.state in BAD and (turned_before or not was_bad),
+        )
         if not self.braked and self._too_many(now):
             self.braked, self.unsounded = now, True
 
@@ -116,7 +142,11 @@ class Gate:
     def _too_many(self, now: float) -> bool:
         """Whether too large a share of the jobs that ran lately, or are about to, turned bad."""
         brake = self.limits.brake
-        recent = {job: bad for job, (at, bad) in self.endings.items() if at > now - brake.seconds}
+        recent = {
+            job: bad
+            for job, (at, bad) in self.endings.items()
+            if at > now - brake.seconds
+        }
         asks = [*self.asked.values(), *(held for held, _ in self.held.values())]
         under_way = {ask.workflow.rpartition("/")[2] for ask in asks} - recent.keys()
         ran = len(recent) + len(under_way)

@@ -36,9 +36,14 @@ async def run(request: RunRequest, options: Sequence[str], limit: float) -> Ran:
     Raises CancelledError where the engine has given it up, once it has ended.
     """
     process = await asyncio.create_subprocess_exec(
-        *command_line(options), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        *command_line(options),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
-    talk = asyncio.create_task(process.communicate(msgspec.json.encode(request, enc_hook=str)))
+    talk = asyncio.create_task(
+        process.communicate(msgspec.json.encode(request, enc_hook=str))
+    )
     late = stopped = given_up = False
     until = time.monotonic() + limit
     while not talk.done():
@@ -49,7 +54,11 @@ async def run(request: RunRequest, options: Sequence[str], limit: float) -> Ran:
             details = activity.cancellation_details()
             given_up = details is not None and not details.worker_shutdown
             stopped = True
-            log.info("run told to stop", job=request.job.stem, why="given up" if given_up else "handed over")
+            log.info(
+                "run told to stop",
+                job=request.job.stem,
+                why="given up" if given_up else "handed over",
+            )
             _tell(process, signal.SIGTERM)
             until = time.monotonic() + GRACE
         if time.monotonic() >= until and not talk.done():
@@ -58,7 +67,11 @@ async def run(request: RunRequest, options: Sequence[str], limit: float) -> Ran:
     said, _ = talk.result()
     if given_up:
         raise asyncio.CancelledError
-    return Ran(_result(request, said, process.returncode or 0, limit if late else None), stopped, late)
+    return Ran(
+        _result(request, said, process.returncode or 0, limit if late else None),
+        stopped,
+        late,
+    )
 
 
 def _tell(process: asyncio.subprocess.Process, sign: signal.Signals) -> None:
@@ -69,10 +82,16 @@ def _tell(process: asyncio.subprocess.Process, sign: signal.Signals) -> None:
 def _result(request: RunRequest, said: bytes, code: int, limit: float | None) -> Result:
     """What a process said at its end; of one that did not, or that took longer than `limit`, that it failed."""
     try:
-        result = msgspec.json.decode(said, type=Result, dec_hook=lambda kind, value: kind(value))
+        result = msgspec.json.decode(
+            said, type=Result, dec_hook=lambda kind, value: kind(value)
+        )
     except msgspec.DecodeError:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        result = Result(nothing_told(request, 1, f"the process of the run ended by {how} without a result"))
+        result = Result(
+            nothing_told(
+                request, 1, f"the process of the run ended by {how} without a result"
+            )
+        )
     if limit is not None and result.summary is not None:
         why = f"the run took longer than max_run_time ({limit:.0f} s) and was ended"
         summary = replace(result.summary, exit_code=1, fault=why, cause=why)

@@ -35,7 +35,9 @@ def request(accepted: Accepted, step: StepRequest) -> RunRequest:
     """The request to the process of a run."""
     now = datetime.now(UTC)
     job = accepted.job
-    signatures = [(name, base64.b64decode(octets)) for name, octets in step.signatures.items()]
+    signatures = [
+        (name, base64.b64decode(octets)) for name, octets in step.signatures.items()
+    ]
     return RunRequest(
         job=job.path.absolute(),
         texts=accepted.texts,
@@ -49,7 +51,9 @@ def request(accepted: Accepted, step: StepRequest) -> RunRequest:
     )  # fmt: skip
 
 
-def result(summary: RunSummary, told: Result, *, stopped: bool, late: bool) -> StepResult:
+def result(
+    summary: RunSummary, told: Result, *, stopped: bool, late: bool
+) -> StepResult:
     """The numbers and ids of a run; no word that could name somebody. `late`: it took too long."""
     return StepResult(
         code=summary.exit_code,
@@ -78,7 +82,11 @@ def _server(job: LoadedJob) -> str:
     directory = job.job.directory
     if directory.type == "ldap":
         return _hash(urlsplit(min(directory.urls)).netloc)
-    return _hash(urlsplit(directory.url).netloc if directory.type == "scim" else str(directory.path))
+    return _hash(
+        urlsplit(directory.url).netloc
+        if directory.type == "scim"
+        else str(directory.path)
+    )
 
 
 def _hash(name: str) -> str:

@@ -1,7 +1,8 @@
 """What the workflow of the limits knew, from its history: where it has ended, another begins with that.
 
-A history has each word that it was told, and each step that it let in, with their times. A gate that hears the same in
-the same order comes to the same, whatever the engine's tasks were.
+A history has each word that it was told, and each step that it let in, with their times. A
+gate that hears the same in the same order comes to the same, whatever the engine's tasks
+were.
 """
 
 from __future__ import annotations
@@ -43,21 +44,35 @@ class _Past:
         """An event, and its time. The only activity that the workflow has is the alarm."""
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                self.gate = Gate(_read(event.workflow_execution_started_event_attributes.input, FleetState))
+                self.gate = Gate(
+                    _read(
+                        event.workflow_execution_started_event_attributes.input,
+                        FleetState,
+                    )
+                )
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
                 said = event.workflow_execution_signaled_event_attributes
                 self._hear(said.signal_name, said.input, at)
             case EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED:
-                token = _read(event.signal_external_workflow_execution_initiated_event_attributes.input, str)
+                token = _read(
+                    event.signal_external_workflow_execution_initiated_event_attributes.input,
+                    str,
+                )
                 self._tokens[event.event_id] = token
                 self.gate.let_in(token, at)
             case EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED:
-                failed = event.signal_external_workflow_execution_failed_event_attributes
+                failed = (
+                    event.signal_external_workflow_execution_failed_event_attributes
+                )
                 self.gate.over(Over(self._tokens[failed.initiated_event_id]), at)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 self._brakes[event.event_id] = self.gate.braked
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                self.gate.sounded(self._brakes[event.activity_task_completed_event_attributes.scheduled_event_id])
+                self.gate.sounded(
+                    self._brakes[
+                        event.activity_task_completed_event_attributes.scheduled_event_id
+                    ]
+                )
 
     def _hear(self, name: str, said: Payloads, at: float) -> None:
         kind, take = self._words(at).get(name, (None, None))

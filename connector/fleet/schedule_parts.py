@@ -25,11 +25,16 @@ def differences(one: Schedule, other: Schedule) -> list[str]:
 def in_words(schedule: Schedule) -> str:
     """When it begins what, much as a job file says it."""
     spec = schedule.spec
-    times = [f"every {_length(each.interval)} (offset {_length(each.phase)})" for each in spec.interval]
+    times = [
+        f"every {_length(each.interval)} (offset {_length(each.phase)})"
+        for each in spec.interval
+    ]
     times += [f"cron {spelt(each)}" for each in spec.structured_calendar]
     zone = [f"timezone {_zone(spec)}"] if spec.structured_calendar else []
     jitter = [f"jitter {_length(spec.jitter)}"] if spec.HasField("jitter") else []
-    inputs = [_input(payload) for payload in schedule.action.start_workflow.input.payloads]
+    inputs = [
+        _input(payload) for payload in schedule.action.start_workflow.input.payloads
+    ]
     modes = [f"mode {each.get('mode')}" for each in inputs if isinstance(each, dict)]
     return ", ".join([*(times or ["other times"]), *zone, *jitter, *modes])
 
@@ -37,7 +42,9 @@ def in_words(schedule: Schedule) -> str:
 def _length(duration: Duration) -> str:
     seconds = int(_seconds(duration))
     size, unit = next(
-        (size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if not seconds % size
+        (size, unit)
+        for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+        if not seconds % size
     )
     return f"{seconds // size}{unit}" if seconds else "0s"
 
@@ -60,7 +67,9 @@ def _parts(schedule: Schedule) -> dict[str, object]:
 
 def _times(spec: ScheduleSpec) -> object:
     """All that names times. What the server does not take apart is compared as it is."""
-    intervals = frozenset((_seconds(each.interval), _seconds(each.phase)) for each in spec.interval)
+    intervals = frozenset(
+        (_seconds(each.interval), _seconds(each.phase)) for each in spec.interval
+    )
     whole = (*spec.calendar, *spec.exclude_calendar)
     return (
         frozenset(map(expanded, spec.structured_calendar)),
@@ -76,7 +85,11 @@ def _times(spec: ScheduleSpec) -> object:
 
 def _zone(spec: ScheduleSpec) -> str:
     """An interval is the same in every zone."""
-    return (spec.timezone_name or "UTC") if spec.structured_calendar or spec.cron_string or spec.calendar else "UTC"
+    return (
+        (spec.timezone_name or "UTC")
+        if spec.structured_calendar or spec.cron_string or spec.calendar
+        else "UTC"
+    )
 
 
 def _seconds(duration: Duration) -> float:

@@ -1,8 +1,9 @@
 """Makes the schedules in Temporal match the jobs of a fleet.
 
-What is compared is what the server has, so that edits by hand are seen. Ours are the schedules of this task queue
-whose ids begin with `cec-connector/`. What was shown is what is made: a schedule that has changed since is left alone.
-A schedule that somebody has paused by hand stays paused.
+What is compared is what the server has, so that edits by hand are seen. Ours are the
+schedules of this task queue whose ids begin with `cec-connector/`. What was shown is what
+is made: a schedule that has changed since is left alone. A schedule that somebody has
+paused by hand stays paused.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ WORKFLOW: Final = "Tick"
 PAUSED: Final = "cec-connector: the job file has no serve section"
 """The note of a schedule that we have paused; another note is somebody's own."""
 CATCH_UP: Final = timedelta(days=365)
-"""How late a tick may begin. Of all that were missed one is made up for: a tick is skipped while one is under way."""
+"""How late a tick may begin. Of all that were missed one is made up for: a tick is skipped
+while one is under way."""
 LONGEST: Final = timedelta(days=1)
-"""How long a tick may be under way, also while no worker runs. Then it is given up, and the next one can begin."""
+"""How long a tick may be under way, also while no worker runs. Then it is given up, and the
+next one can begin."""
 AT_ONCE: Final = 16
 """Requests that are under way at a time."""
 _PAUSES: Final = (0, 0.1, 0.3, 1, 3)
@@ -100,9 +103,13 @@ def wanted(jobs: Iterable[LoadedJob], queue: str) -> dict[str, Schedule | None]:
     faults = []
     for job in jobs:
         try:
-            found[job.name] = _schedule(job.name, job.job.serve, queue) if job.job.serve else None
+            found[job.name] = (
+                _schedule(job.name, job.job.serve, queue) if job.job.serve else None
+            )
         except ValueError as fault:
-            faults.append(FileError(f"serve.cron: {fault}", where=job.where("serve", "cron")))
+            faults.append(
+                FileError(f"serve.cron: {fault}", where=job.where("serve", "cron"))
+            )
     raise_together(faults)
     return found
 
@@ -112,10 +119,18 @@ def _schedule(job: str, serve: Serve, queue: str) -> Schedule:
         # apart from each other: else all jobs of a fleet would begin on the hour
         apart = int.from_bytes(hashlib.sha256(job.encode()).digest()[:6]) % serve.every
         spec = ScheduleSpec(
-            interval=[IntervalSpec(interval=Duration(seconds=serve.every), phase=Duration(seconds=apart))]
+            interval=[
+                IntervalSpec(
+                    interval=Duration(seconds=serve.every),
+                    phase=Duration(seconds=apart),
+                )
+            ]
         )
     else:
-        spec = ScheduleSpec(structured_calendar=calendars(serve.cron or ""), timezone_name=serve.timezone or "UTC")
+        spec = ScheduleSpec(
+            structured_calendar=calendars(serve.cron or ""),
+            timezone_name=serve.timezone or "UTC",
+        )
     if serve.jitter:
         spec.jitter.CopyFrom(Duration(seconds=serve.jitter))
     start = NewWorkflowExecutionInfo(
@@ -126,9 +141,16 @@ def _schedule(job: str, serve: Serve, queue: str) -> Schedule:
     start.workflow_execution_timeout.FromTimedelta(LONGEST)
     said = json.dumps({"job": job, "mode": serve.mode}, separators=(",", ":")).encode()
     start.input.payloads.add(metadata={"encoding": b"json/plain"}, data=said)
-    policies = SchedulePolicies(overlap_policy=ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP)
+    policies = SchedulePolicies(
+        overlap_policy=ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP
+    )
     policies.catchup_window.FromTimedelta(CATCH_UP)
-    return Schedule(spec=spec, action=ScheduleAction(start_workflow=start), policies=policies, state=ScheduleState())
+    return Schedule(
+        spec=spec,
+        action=ScheduleAction(start_workflow=start),
+        policies=policies,
+        state=ScheduleState(),
+    )
 
 
 async def plan(client: Client, jobs: Sequence[LoadedJob], queue: str) -> Plan:
@@ -136,23 +158,49 @@ async def plan(client: Client, jobs: Sequence[LoadedJob], queue: str) -> Plan:
     schedules = wanted(jobs, queue)
     said = {job.name: _said(job) for job in jobs if job.job.serve}
     listed = [
-        each.id.removeprefix(PREFIX) async for each in await client.list_schedules() if each.id.startswith(PREFIX)
+        each.id.removeprefix(PREFIX)
+        async for each in await client.list_schedules()
+        if each.id.startswith(PREFIX)
     ]
     # the list may lag behind; what the server says of one schedule does not
     names = sorted({*schedules, *listed})
     found = await _each(names, lambda name: _described(client, name))
-    there = {name: answer for name, answer in zip(names, found, strict=True) if answer is not None}
-    ours = {name: answer for name, answer in there.items() if _queue(answer.schedule) == queue}
-    raise_together([_foreign(job, there[job.name]) for job in jobs if job.name in there.keys() - ours.keys()])
+    there = {
+        name: answer
+        for name, answer in zip(names, found, strict=True)
+        if answer is not None
+    }
+    ours = {
+        name: answer
+        for name, answer in there.items()
+        if _queue(answer.schedule) == queue
+    }
+    raise_together(
+        [
+            _foreign(job, there[job.name])
+            for job in jobs
+            if job.name in there.keys() - ours.keys()
+        ]
+    )
     changes = [
         change
         for name in names
-        if (change := _change(name, ours.get(name), name in schedules, schedules.get(name), said.get(name, "")))
+        if (
+            change := _change(
+                name,
+                ours.get(name),
+                name in schedules,
+                schedules.get(name),
+                said.get(name, ""),
+            )
+        )
     ]
     by_hand = [
         (name, answer.schedule.state.notes)
         for name, answer in ours.items()
-        if answer.schedule.state.paused and answer.schedule.state.notes != PAUSED and name in schedules
+        if answer.schedule.state.paused
+        and answer.schedule.state.notes != PAUSED
+        and name in schedules
     ]
     return Plan(changes, by_hand, len(ours.keys() - {change.job for change in changes}))
 
@@ -160,7 +208,11 @@ async def plan(client: Client, jobs: Sequence[LoadedJob], queue: str) -> Plan:
 def _said(job: LoadedJob) -> str:
     """The schedule as the job file has it."""
     serve: dict[str, object] = job.document.data["serve"]
-    named = [f"{key} {serve[key]}" for key in ("every", "cron", "timezone", "jitter") if serve.get(key)]
+    named = [
+        f"{key} {serve[key]}"
+        for key in ("every", "cron", "timezone", "jitter")
+        if serve.get(key)
+    ]
     return ", ".join([*named, f"mode {serve.get('mode', 'dry-run')}"])
 
 
@@ -183,12 +235,18 @@ async def require_ours(client: Client, job: LoadedJob, queue: str) -> None:
 
 
 def _change(
-    name: str, answer: DescribeScheduleResponse | None, is_job: bool, schedule: Schedule | None, said: str
+    name: str,
+    answer: DescribeScheduleResponse | None,
+    is_job: bool,
+    schedule: Schedule | None,
+    said: str,
 ) -> Change | None:
     if answer is None:
         return Change("create", name, said, schedule) if schedule else None
     if not is_job:
-        return Change("delete", name, "its job file is gone", seen=answer.conflict_token)
+        return Change(
+            "delete", name, "its job file is gone", seen=answer.conflict_token
+        )
     new = Schedule()
     new.CopyFrom(schedule or answer.schedule)
     verb, why = _made(new, answer.schedule, without=schedule is None)
@@ -198,11 +256,17 @@ def _change(
     return Change(verb, name, why, new, answer.conflict_token) if verb else None
 
 
-def _made(new: Schedule, has: Schedule, *, without: bool) -> tuple[Literal["update", "pause", "resume", ""], str]:
+def _made(
+    new: Schedule, has: Schedule, *, without: bool
+) -> tuple[Literal["update", "pause", "resume", ""], str]:
     """Give a new schedule the state of what the server has, and say what is to be done about it, and why."""
     if without:
         new.state.paused, new.state.notes = True, PAUSED
-        return ("", "") if has.state.paused else ("pause", "its job file has no `serve` section")
+        return (
+            ("", "")
+            if has.state.paused
+            else ("pause", "its job file has no `serve` section")
+        )
     if has.state.paused and has.state.notes == PAUSED:
         return "resume", "its job file has a `serve` section again"
     new.state.paused, new.state.notes = has.state.paused, has.state.notes
@@ -235,13 +299,20 @@ async def _send(client: Client, change: Change) -> None:
     service, who = client.workflow_service, client.identity
     if change.verb == "create":
         new = CreateScheduleRequest(
-            namespace=space, schedule_id=id_, schedule=change.schedule, identity=who, request_id=request
+            namespace=space,
+            schedule_id=id_,
+            schedule=change.schedule,
+            identity=who,
+            request_id=request,
         )
         await service.create_schedule(new, retry=True, timeout=CALL)
         return
-    answer = await _described(client, change.job)  # no request deletes only what was seen
+    # no request deletes only what was seen
+    answer = await _described(client, change.job)
     if answer is None or answer.conflict_token != change.seen:
-        raise _ChangedError(_CHANGED[RPCStatusCode.FAILED_PRECONDITION] if answer else _GONE)
+        raise _ChangedError(
+            _CHANGED[RPCStatusCode.FAILED_PRECONDITION] if answer else _GONE
+        )
     if change.verb == "delete":
         gone = DeleteScheduleRequest(namespace=space, schedule_id=id_, identity=who)
         await service.delete_schedule(gone, retry=True, timeout=CALL)
@@ -259,7 +330,10 @@ async def _see(client: Client, change: Change) -> None:
     for pause in _PAUSES:
         await asyncio.sleep(pause)
         answer = await _described(client, change.job)
-        has, new = answer.schedule if answer else Schedule(), change.schedule or Schedule()
+        has, new = (
+            answer.schedule if answer else Schedule(),
+            change.schedule or Schedule(),
+        )
         if not differences(has, new) and has.state.paused == new.state.paused:
             return
     raise _ChangedError(_CHANGED[RPCStatusCode.FAILED_PRECONDITION])
@@ -267,9 +341,13 @@ async def _see(client: Client, change: Change) -> None:
 
 async def _described(client: Client, job: str) -> DescribeScheduleResponse | None:
     """A schedule as the server has it now; None: there is none."""
-    request = DescribeScheduleRequest(namespace=client.namespace, schedule_id=f"{PREFIX}{job}")
+    request = DescribeScheduleRequest(
+        namespace=client.namespace, schedule_id=f"{PREFIX}{job}"
+    )
     try:
-        return await client.workflow_service.describe_schedule(request, retry=True, timeout=CALL)
+        return await client.workflow_service.describe_schedule(
+            request, retry=True, timeout=CALL
+        )
     except RPCError as fault:
         if fault.status is RPCStatusCode.NOT_FOUND:
             return None

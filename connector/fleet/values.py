@@ -22,7 +22,15 @@ def aside(task_queue: str) -> str:
 
 
 Step = Literal["plan", "apply"]
-State = Literal["failing", "refused", "in part", "waiting for approval", "rejected", "stopped", "in step"]
+State = Literal[
+    "failing",
+    "refused",
+    "in part",
+    "waiting for approval",
+    "rejected",
+    "stopped",
+    "in step",
+]
 """How a job stands, the worst first. `stopped`: somebody has cancelled its run."""
 STATES: Final[tuple[State, ...]] = get_args(State)
 BAD: Final[frozenset[State]] = frozenset({"refused", "failing", "in part"})
@@ -167,9 +175,9 @@ class FleetState:
     """All that the workflow of the limits knows; what its next run begins with.
 
     `held`: steps under way, and since when. `begun`: when steps of a source began lately. `endings`: when each job last
-    ended, and whether it turned bad. `braked`: since when applies stop; 0: they do not. `accounts`: when a directory
-    took an account, and when it refused it; 0, where it did the other since. `unsounded`: nobody has been told yet that
-    applies stop.
+    ended, and whether it turned bad. `braked`: since when applies stop; 0: they do not.
+    `accounts`: when a directory took an account, and when it refused it; 0, where it did
+    the other since. `unsounded`: nobody has been told yet that applies stop.
     """
 
     limits: Limits = field(default_factory=Limits)

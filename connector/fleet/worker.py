@@ -42,7 +42,8 @@ from connector.settings.job import LoadedJob
 _KEEP: Final = 15.0
 """Seconds between two looks at the workflow that keeps the limits."""
 _SILENT_LOOKS: Final = 3
-"""Looks in a row without an answer of the workflow of the limits, while the engine has it open; then it is ended."""
+"""Looks in a row without an answer of the workflow of the limits, while the engine has it
+open; then it is ended."""
 SILENT: Final = 120.0
 """Seconds without an answer of the engine after which a worker is not ready."""
 
@@ -61,7 +62,14 @@ class FleetWorker:
     """
 
     def __init__(
-        self, client: Client, fleet: LoadedFleet, folder: Path, options: Sequence[str], *, at_once: int, finish: float
+        self,
+        client: Client,
+        fleet: LoadedFleet,
+        folder: Path,
+        options: Sequence[str],
+        *,
+        at_once: int,
+        finish: float,
     ) -> None:
         self._client = client
         self._task_queue = fleet.settings.task_queue
@@ -72,7 +80,9 @@ class FleetWorker:
         self._fleet_metrics = FleetMetrics(self._metrics.registry)
         self._lock = threading.Lock()
         self._notices = NotificationQueue()
-        self._activities = Activities(folder, options, told=self._told, alarm=partial(alarm, fleet))
+        self._activities = Activities(
+            folder, options, told=self._told, alarm=partial(alarm, fleet)
+        )
         self._answered = time.monotonic()
         self._stopping = False
 
@@ -80,7 +90,9 @@ class FleetWorker:
         """Work until SIGTERM or SIGINT. A second one ends runs under way, each in good order."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number, stop)
+            asyncio.get_running_loop().add_signal_handler(
+                number, self._signalled, number, stop
+            )
         with self._notices:
             async with self._aside(), self._worker():  # the latter stops first
                 keeper = asyncio.create_task(self._keep())
@@ -93,8 +105,14 @@ class FleetWorker:
             self._client,
             task_queue=self._task_queue,
             workflows=[Job, Tick, Fleet],
-            activities=[does.step, does.look, does.withdraw],  # the last two: of runs that an earlier version began
-            workflow_failure_exception_types=[NondeterminismError],  # else it would stand still until somebody ends it
+            activities=[
+                does.step,
+                does.look,
+                does.withdraw,
+            ],  # the last two: of runs that an earlier version began
+            workflow_failure_exception_types=[
+                NondeterminismError
+            ],  # else it would stand still until somebody ends it
             max_concurrent_activities=self._at_once,
             graceful_shutdown_timeout=timedelta(seconds=self._finish),
         )
@@ -103,11 +121,17 @@ class FleetWorker:
         """What takes a moment, and must not wait behind steps."""
         does = self._activities
         return Worker(
-            self._client, task_queue=aside(self._task_queue), activities=[does.look, does.withdraw, does.alarm]
+            self._client,
+            task_queue=aside(self._task_queue),
+            activities=[does.look, does.withdraw, does.alarm],
         )
 
     def _signalled(self, number: int, stop: asyncio.Event) -> None:
-        log.info("stopping", why=signal.Signals(number).name, running=sorted(self._activities.running.values()))
+        log.info(
+            "stopping",
+            why=signal.Signals(number).name,
+            running=sorted(self._activities.running.values()),
+        )
         if self._stopping:
             self._activities.hand_over()
         self._stopping = True
@@ -122,7 +146,8 @@ class FleetWorker:
     async def _keep(self) -> None:
         """See to it that the limits are kept, and look at how all jobs stand."""
         told = False
-        last, in_vain = "", 0  # the run that was asked, and how often in a row it did not answer
+        # the run that was asked, and how often in a row it did not answer
+        last, in_vain = "", 0
         while True:
             run = ""
             try:
@@ -136,7 +161,10 @@ class FleetWorker:
                 self._answered = time.monotonic()
                 self._measure(known)
             except Exception as fault:  # noqa: BLE001  # nobody waits for this task: if one kind of fault ended it, no worker would keep the limits any more
-                log.warning(f"{'limits do' if run else 'engine does'} not answer", reason=type(fault).__name__)
+                log.warning(
+                    f"{'limits do' if run else 'engine does'} not answer",
+                    reason=type(fault).__name__,
+                )
                 in_vain = in_vain + 1 if run == last else 1
             if run and in_vain >= _SILENT_LOOKS:
                 await self._end_limits(run)
@@ -148,15 +176,27 @@ class FleetWorker:
         handle = self._client.get_workflow_handle_for(Fleet.run, FLEET)
         found = await self._latest(handle)
         if found is None or found.status is not WorkflowExecutionStatus.RUNNING:
-            known = FleetState(self._limits) if found is None else await self._known(found.run_id)
+            known = (
+                FleetState(self._limits)
+                if found is None
+                else await self._known(found.run_id)
+            )
             latest = await self._latest(handle)
-            if (latest and latest.run_id) == (found and found.run_id):  # else somebody else has begun one
+            if (latest and latest.run_id) == (
+                found and found.run_id
+            ):  # else somebody else has begun one
                 with suppress(WorkflowAlreadyStartedError):
-                    await self._client.start_workflow(Fleet.run, known, id=FLEET, task_queue=self._task_queue)
+                    await self._client.start_workflow(
+                        Fleet.run, known, id=FLEET, task_queue=self._task_queue
+                    )
             found = await handle.describe()
-        return self._client.get_workflow_handle_for(Fleet.run, FLEET, run_id=found.run_id)
+        return self._client.get_workflow_handle_for(
+            Fleet.run, FLEET, run_id=found.run_id
+        )
 
-    async def _latest(self, handle: WorkflowHandle[Fleet, None]) -> WorkflowExecutionDescription | None:
+    async def _latest(
+        self, handle: WorkflowHandle[Fleet, None]
+    ) -> WorkflowExecutionDescription | None:
         """The last run of the workflow of the limits, if there is one."""
         try:
             return await handle.describe()
@@ -174,13 +214,16 @@ class FleetWorker:
     async def _end_limits(self, run: str) -> None:
         """End a run of the workflow of the limits that stands still. Another begins with all that it knew.
 
-        A worker that is very late can leave a history that no other comes to, for the SDK is not always exact there.
-        Such a workflow fails, if it has a task at all, and if the SDK gets as far as that.
+        A worker that is very late can leave a history that no other comes to, for the SDK
+        is not always exact there. Such a workflow fails, if it has a task at all, and if
+        the SDK gets as far as that.
         """
         why = f"their workflow has not answered {_SILENT_LOOKS} times in a row"
         log.warning("limits stand still", reason=why)
         with suppress(RPCError):
-            await self._client.get_workflow_handle(FLEET, run_id=run).terminate(reason=f"cec-connector: {why}")
+            await self._client.get_workflow_handle(FLEET, run_id=run).terminate(
+                reason=f"cec-connector: {why}"
+            )
 
     def _measure(self, known: FleetState) -> None:
         counts = Counter(each.state for each in known.jobs.values())
@@ -199,7 +242,11 @@ class FleetWorker:
     def unready(self) -> list[str]:
         """Why it takes no work."""
         silent = time.monotonic() - self._answered
-        return [f"the engine has not answered for {silent:.0f} seconds"] if silent > SILENT else []
+        return (
+            [f"the engine has not answered for {silent:.0f} seconds"]
+            if silent > SILENT
+            else []
+        )
 
     def metrics(self) -> str:
         """As `serve`'s, for the jobs that this worker ran, and the numbers of the whole fleet."""

@@ -1,9 +1,10 @@
 """The workflows of a job: its run, and the tick that begins it.
 
-The engine repeats them from its history whenever a worker takes one over, so they must come to the same again. No
-clock, no file, no random number: what they need of the world is an activity. A change that makes an old history go
-another way is put behind `workflow.patched` (Temporal's documentation, Versioning); `tests/unit/test_fleet_replay.py`
-repeats recorded ones.
+The engine repeats them from its history whenever a worker takes one over, so they must come
+to the same again. No clock, no file, no random number: what they need of the world is an
+activity. A change that makes an old history go another way is put behind `workflow.patched`
+(Temporal's documentation, Versioning); `tests/unit/test_fleet_replay.py` repeats recorded
+ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from typing import Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ActivityError, CancelledError, FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ActivityError,
+    CancelledError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+)
 
 with workflow.unsafe.imports_passed_through():
     from connector.fleet.values import (
@@ -40,7 +46,8 @@ HEARTBEAT: Final = timedelta(seconds=30)
 _GRACE: Final = 120.0
 """Seconds over its job's own that a step has."""
 _AGAIN: Final = (60, 300, 1800)
-"""Seconds after which a step that was not let in asks again: whoever keeps the limits may have lost its word."""
+"""Seconds after which a step that was not let in asks again: whoever keeps the limits may
+have lost its word."""
 _PAUSES: Final = (5, 15, 45, 120)
 """Seconds before a run that failed is tried again; after the last one it has failed."""
 _BUSY: Final = (1, 2, 5, 10, 30)
@@ -48,9 +55,12 @@ _BUSY: Final = (1, 2, 5, 10, 30)
 _DEATHS: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=10)
 """So many workers a step may cost."""
 ANEW: Final = RetryPolicy(
-    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
+    initial_interval=timedelta(seconds=1),
+    maximum_interval=timedelta(seconds=10),
+    maximum_attempts=10,
 )
-"""A run whose history cannot be repeated has failed (see `worker.py`), and is begun anew as often as this."""
+"""A run whose history cannot be repeated has failed (see `worker.py`), and is begun anew as
+often as this."""
 _TICK: Final = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 
@@ -82,7 +92,11 @@ class Job:
         if begin.apply is not None:
             return await self._applied(begin, about, begin.apply)
         planned = await self._step(about, StepRequest(begin.job, "plan", begin.tick))
-        return await (self._go_on(begin, about, planned) if planned.plan else self._judged(begin, planned))
+        return await (
+            self._go_on(begin, about, planned)
+            if planned.plan
+            else self._judged(begin, planned)
+        )
 
     async def _look(self, job: str) -> About:
         """What is to be known of its files now. Local activities are not always repeated in the task that made them."""
@@ -94,14 +108,23 @@ class Job:
             )  # fmt: skip
         else:
             about = await workflow.execute_local_activity(
-                "look", job, result_type=About, start_to_close_timeout=timedelta(seconds=60)
+                "look",
+                job,
+                result_type=About,
+                start_to_close_timeout=timedelta(seconds=60),
             )
         return about
 
-    async def _go_on(self, begin: Begin, about: About, planned: StepResult) -> StepResult:
+    async def _go_on(
+        self, begin: Begin, about: About, planned: StepResult
+    ) -> StepResult:
         """Apply a plan that was drawn, once somebody has approved it where somebody has to."""
         request = StepRequest(
-            begin.job, "apply", begin.tick, planned.plan, accept=planned.refused and not planned.approval
+            begin.job,
+            "apply",
+            begin.tick,
+            planned.plan,
+            accept=planned.refused and not planned.approval,
         )
         if about.apply and not planned.refused and not planned.approval:
             applied = await self._step(about, request, free=True)
@@ -119,7 +142,9 @@ class Job:
         )  # fmt: skip
         return await self._end(begin.job, planned, "rejected")
 
-    async def _applied(self, begin: Begin, about: About, request: StepRequest) -> StepResult:
+    async def _applied(
+        self, begin: Begin, about: About, request: StepRequest
+    ) -> StepResult:
         applied = await self._step(about, request)
         if applied.unasked:
             workflow.continue_as_new(Begin(begin.job, begin.tick))
@@ -131,7 +156,9 @@ class Job:
             return await self._again(begin, result)
         return await self._end(begin.job, result, _state(result))
 
-    async def _step(self, about: About, request: StepRequest, *, free: bool = False) -> StepResult:
+    async def _step(
+        self, about: About, request: StepRequest, *, free: bool = False
+    ) -> StepResult:
         """One step, once it is let in; as often as another run holds it up.
 
         `free`: nobody has approved its plan, so that a tick that comes while it waits makes a new one.
@@ -153,16 +180,27 @@ class Job:
                 result = StepResult(1, final=True)
             finally:
                 known = result.denied or result.code in (0, 2, 3, 4)
-                await asyncio.shield(_told_to_fleet("over", Over(token, known, result.denied)))
+                await asyncio.shield(
+                    _told_to_fleet("over", Over(token, known, result.denied))
+                )
             if result.code != 75:
                 return result
             self._at = "waits for another run"
             await workflow.sleep(_BUSY[min(attempt, len(_BUSY) - 1)])
         return StepResult(1, final=True)
 
-    async def _entered(self, about: About, request: StepRequest, token: str, *, free: bool) -> None:
+    async def _entered(
+        self, about: About, request: StepRequest, token: str, *, free: bool
+    ) -> None:
         """Wait until a step is let in."""
-        ask = Ask(token, workflow.info().workflow_id, request.step, about.source, about.server, about.account)
+        ask = Ask(
+            token,
+            workflow.info().workflow_id,
+            request.step,
+            about.source,
+            about.server,
+            about.account,
+        )
         self._at = f"waits to {request.step}"
         asked = 0
         self._next_tick = ""
@@ -204,7 +242,9 @@ class Job:
         return result
 
     async def _tell(self, job: str, result: StepResult, state: State) -> None:
-        await _told_to_fleet("tell", Told(job, state, result.code, result.digest, result.changes))
+        await _told_to_fleet(
+            "tell", Told(job, state, result.code, result.digest, result.changes)
+        )
 
     @workflow.signal
     def let_in(self, token: str) -> None:
@@ -234,7 +274,12 @@ class Job:
 
 def _state(result: StepResult) -> State:
     """How a job stands whose run has come to this."""
-    ended: Mapping[int, State] = {0: "in step", 2: "in step", 3: "refused", 4: "in part"}
+    ended: Mapping[int, State] = {
+        0: "in step",
+        2: "in step",
+        3: "refused",
+        4: "in part",
+    }
     return ended.get(result.code, "failing")
 
 
@@ -259,7 +304,10 @@ class Tick:
     @workflow.run
     async def run(self, begin: Begin) -> str:
         """Which of the two it was."""
-        at = workflow.info().typed_search_attributes.get(_TICK) or workflow.info().start_time
+        at = (
+            workflow.info().typed_search_attributes.get(_TICK)
+            or workflow.info().start_time
+        )
         tick = at.isoformat()
         id_ = PREFIX + begin.job
         while True:
@@ -270,7 +318,9 @@ class Tick:
                 )  # fmt: skip
             except WorkflowAlreadyStartedError:
                 try:
-                    await workflow.get_external_workflow_handle(id_).signal("tick", tick)
+                    await workflow.get_external_workflow_handle(id_).signal(
+                        "tick", tick
+                    )
                 except FailureError:  # it has ended meanwhile
                     continue
                 return "told"

@@ -18,7 +18,8 @@ from connector.settings import job as jobs
 from connector.settings.yamlfile import parse
 
 _PLAIN: Final = regex(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
-"""Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are put in quotes."""
+"""Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are
+put in quotes."""
 _OWNS: Final = regex(r'owns: ("[^"]*"|\[[^\]]*\])')
 FULLEST: Final = "openldap-h350"
 """The ready mapping that writes every field."""
@@ -111,14 +112,22 @@ def _directory(answers: Answers) -> dict[str, object]:
     if answers.scim:
         proof = {"token": answers.token, "ca_file": answers.ca_file}
         clear = {"allow_plaintext": _allowed(answers, answers.directories[0])}
-        return {"type": "scim", "url": answers.directories[0], **clear, **proof, **within}
+        return {
+            "type": "scim",
+            "url": answers.directories[0],
+            **clear,
+            **proof,
+            **within,
+        }
     if not answers.ldap:
         return {"type": "ldif", "path": answers.directories[0], **within}
     return {
         "type": "ldap",
         "urls": answers.directories,
         "start_tls": True if answers.start_tls else None,
-        "allow_plaintext": None if answers.start_tls else _allowed(answers, *answers.directories),
+        "allow_plaintext": None
+        if answers.start_tls
+        else _allowed(answers, *answers.directories),
         "sasl": "external" if answers.local else None,
         "bind_dn": answers.bind_dn,
         "password": answers.password,
@@ -144,7 +153,12 @@ def _keys(values: AbstractMapping[str, object]) -> Iterable[str]:
 
 
 def _scalar(text: str) -> str:
-    plain = _PLAIN.fullmatch(text) and text == text.strip() and ": " not in text and not text.endswith(":")
+    plain = (
+        _PLAIN.fullmatch(text)
+        and text == text.strip()
+        and ": " not in text
+        and not text.endswith(":")
+    )
     if plain and text.lower() not in {"true", "false", "null"}:
         return text
     return json.dumps(text, ensure_ascii=False)
@@ -189,22 +203,41 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
     """A ready mapping's text with these changes. Its `match` ends with an empty line, and an attribute is one line."""
     head, _, rest = ready.partition("\nmatch:\n")
     _, _, tail = rest.partition("\n\n")
-    counts = {(each.rule.agent.text, each.rule.directory): each for each in chosen.tried}
-    written = f"from the ready mapping {chosen.name}" if chosen.name != OWN else "from this directory's schema"
+    counts = {
+        (each.rule.agent.text, each.rule.directory): each for each in chosen.tried
+    }
+    written = (
+        f"from the ready mapping {chosen.name}"
+        if chosen.name != OWN
+        else "from this directory's schema"
+    )
     lines = [f"# Written by `cec-connector init`, {written}:", "#", head, "match:"]
-    lines.append(f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone")
+    lines.append(
+        f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone"
+    )
     for rule in chosen.mapping.match:
         found = counts.get((rule.agent.text, rule.directory))
-        line = f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"
+        line = (
+            f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"
+        )
         lines.append(f"{line}  # {found.matched}" if found else line)
     attributes = [_attribute_line(line, chosen) for line in tail.splitlines()]
     place = attributes.index("attributes:") + 1
-    return "\n".join([*lines, "", *attributes[:place], *chosen.besides, *attributes[place:], ""])
+    return "\n".join(
+        [*lines, "", *attributes[:place], *chosen.besides, *attributes[place:], ""]
+    )
 
 
 def _attribute_line(line: str, chosen: Chosen) -> str:
     """A line of the ready mapping: as a comment where the attribute is left out, or with its narrower `owns`."""
-    name = next((name for name in (*chosen.taken, *chosen.owns) if line.startswith(f"  {name}:")), None)
+    name = next(
+        (
+            name
+            for name in (*chosen.taken, *chosen.owns)
+            if line.startswith(f"  {name}:")
+        ),
+        None,
+    )
     if name is None:
         return line
     if name in chosen.taken:

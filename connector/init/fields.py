@@ -19,7 +19,8 @@ from connector.settings.attribute_names import fault_of_name, why_not_written
 _SIP: Final = regex("sip|voip|softphone", re.IGNORECASE)
 _AGENT: Final = regex("cec|agent|call.?cent|contact.?cent", re.IGNORECASE)
 _VENDOR: Final = regex("ms-?[A-Z]|msRTC")
-"""Attributes of Microsoft's products, such as msRTCSIP-Line of Skype for Business: their owners are known."""
+"""Attributes of Microsoft's products, such as msRTCSIP-Line of Skype for Business: their
+owners are known."""
 _TEXTS: Final = frozenset({Syntax.TEXT, Syntax.IA5, Syntax.PRINTABLE})
 _NUMBERS: Final = frozenset({Syntax.NUMERIC, Syntax.INTEGER})
 
@@ -48,19 +49,24 @@ class Field(Struct, frozen=True):
     @property
     def sip(self) -> bool:
         """Whether it is of the SIP identity."""
-        return any(name.startswith("sip") for name in Template.parse(self.template).fields)
+        return any(
+            name.startswith("sip") for name in Template.parse(self.template).fields
+        )
 
     def rank(self, name: str) -> int | None:
         """How well a name suits, 0 the best; None where it does not."""
         schema, _, name = name.rpartition(":")
         if not self.about.search(name):
-            about = self.about.search(schema)  # of SCIM: what a schema is about, its attributes are
+            # of SCIM: what a schema is about, its attributes are
+            about = self.about.search(schema)
             if about is None:
                 return None
             name = f"{about[0]}-{name}"
         rest = self.about.sub("", name, count=1)
         parts = words(rest)
-        fits = (word in parts or rest.lower().endswith(word) for word in self.named.split())
+        fits = (
+            word in parts or rest.lower().endswith(word) for word in self.named.split()
+        )
         return next((place for place, fit in enumerate(fits) if fit), None)
 
     def rank_alone(self, name: str) -> int:
@@ -70,7 +76,10 @@ class Field(Struct, frozen=True):
         """
         parts = words(name)
         there = {*parts, *map("".join, pairwise(parts))}
-        return next((place for place, word in enumerate(self.alone) if word in there), len(self.alone))
+        return next(
+            (place for place, word in enumerate(self.alone) if word in there),
+            len(self.alone),
+        )
 
 
 _SECRET: Final = frozenset({Syntax.OCTETS, *_TEXTS})
@@ -79,7 +88,13 @@ FIELDS: Final = (
     Field("{sipServicePort}", _SIP, "port", _TEXTS | _NUMBERS),
     Field("{sipServiceIp}", _SIP, "registrar server host proxy domain realm"),
     Field("sip:{sipAccount}@{sipServiceIp|host}", _SIP, "uri url aor address contact"),
-    Field("{sipAccount}", _SIP, "user username account number extension login line", _TEXTS | _NUMBERS, unique=True),
+    Field(
+        "{sipAccount}",
+        _SIP,
+        "user username account number extension login line",
+        _TEXTS | _NUMBERS,
+        unique=True,
+    ),
     Field(
         "{workNo}",
         _AGENT,
@@ -90,39 +105,65 @@ FIELDS: Final = (
     ),
     Field("{accountCode}", _AGENT, "account login code user"),
 )
-"""In the order in which they claim an attribute: a name that says several things is of the first."""
+"""In the order in which they claim an attribute: a name that says several things is of the
+first."""
 NEEDED: Final = frozenset({"{sipAccount}", "sip:{sipAccount}@{sipServiceIp|host}"})
 """One of these is written, or nothing of a SIP identity."""
 
 
-def named_for(description: Description, rules: Iterable[MatchRule]) -> Iterator[tuple[Field, AttributeInfo, int]]:
+def named_for(
+    description: Description, rules: Iterable[MatchRule]
+) -> Iterator[tuple[Field, AttributeInfo, int]]:
     """Every attribute of the schema whose name and syntax suit a field, but for those that users are matched by."""
     for info in {info.name: info for info in description.types.values()}.values():
         if not _mappable(info, rules):
             continue
         suiting = ((field, field.rank(info.name)) for field in FIELDS)
-        field, rank = next((each for each in suiting if each[1] is not None), (None, None))
+        field, rank = next(
+            (each for each in suiting if each[1] is not None), (None, None)
+        )
         if field is not None and rank is not None and info.syntax in field.syntaxes:
             yield field, info, rank
 
 
 def unused_beside(
-    places: Iterable[AttributeInfo], description: Description, rules: Iterable[MatchRule]
+    places: Iterable[AttributeInfo],
+    description: Description,
+    rules: Iterable[MatchRule],
 ) -> list[AttributeInfo]:
     """The other attributes of the classes that these places are of, for whoever finds them unused.
 
-    Of a class with many attributes, as users' own may be, only those whose name begins with the same word.
+    Of a class with many attributes, as users' own may be, only those whose name begins with
+    the same word.
     """
     rules, there = list(rules), {info.name: info for info in places}
     found: dict[str, AttributeInfo] = {}
     for info in there.values():
-        allowing = [item for name in info.classes if (item := description.classes.get(name)) and not item.anything]
-        for item in sorted(allowing, key=lambda item: (len(_names(item)), item.name))[:1]:
-            others = [other for name in sorted(_names(item)) if (other := description.types.get(name))]
+        allowing = [
+            item
+            for name in info.classes
+            if (item := description.classes.get(name)) and not item.anything
+        ]
+        for item in sorted(allowing, key=lambda item: (len(_names(item)), item.name))[
+            :1
+        ]:
+            others = [
+                other
+                for name in sorted(_names(item))
+                if (other := description.types.get(name))
+            ]
             if len(others) > _MANY:
-                others = [other for other in others if words(other.name)[:1] == words(info.name)[:1]]
+                others = [
+                    other
+                    for other in others
+                    if words(other.name)[:1] == words(info.name)[:1]
+                ]
             found |= {other.name: other for other in others}
-    fit = (info for name, info in found.items() if name not in there and _mappable(info, rules) and not is_secret(name))
+    fit = (
+        info
+        for name, info in found.items()
+        if name not in there and _mappable(info, rules) and not is_secret(name)
+    )
     return sorted(fit, key=lambda info: info.name.lower())
 
 
@@ -133,6 +174,16 @@ def _names(item: ClassInfo) -> frozenset[str]:
 def _mappable(info: AttributeInfo, rules: Iterable[MatchRule]) -> bool:
     """Whether a mapping may write it; users are not matched by what it writes."""
     matching = frozenset(rule.directory.lower() for rule in rules)
-    unfit = info.operational or info.obsolete or info.constructed or not info.writable or _VENDOR.match(info.name)
+    unfit = (
+        info.operational
+        or info.obsolete
+        or info.constructed
+        or not info.writable
+        or _VENDOR.match(info.name)
+    )
     named = why_not_written(info.name) or fault_of_name(info.name)
-    return not unfit and not named and matching.isdisjoint({info.name.lower(), *info.aliases})
+    return (
+        not unfit
+        and not named
+        and matching.isdisjoint({info.name.lower(), *info.aliases})
+    )

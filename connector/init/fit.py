@@ -40,7 +40,9 @@ _FILTERS: Final[dict[str, tuple[str, ...]]] = {
         "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
     )
 }
-_NOBODY: Final = regex(r"group|organization|domain|container|country|locality|role|device|alias|subentry|view")
+_NOBODY: Final = regex(
+    r"group|organization|domain|container|country|locality|role|device|alias|subentry|view"
+)
 """Classes of entries that are no users have such a word in their names."""
 _MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
     "Active Directory": ("active-directory",),
@@ -49,7 +51,9 @@ _MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
     "SCIM 2.0 server": ("scim-extension", "scim-enterprise"),
 }
 """Ready mappings by the kind of directory, the fullest first."""
-_REPLACED: Final = frozenset({"active-directory", "inetorgperson", "ldif", "scim-enterprise"})
+_REPLACED: Final = frozenset(
+    {"active-directory", "inetorgperson", "ldif", "scim-enterprise"}
+)
 """Those of them that a mapping onto the directory's own attributes is better than."""
 
 
@@ -98,10 +102,14 @@ def read(answers: Answers, path: Path) -> Tenant:
     """The tenant, with passwords unless all is shown there. Raises FileError, or one of the kinds of IncompleteRead."""
     job = answers.to(path, answers.base, answers.filter or _PEOPLE)
     into_a_file = job.job.directory.type == "ldif"
-    return source_of(job, Mapping((), ()) if into_a_file else mappings.load(FULLEST, path)).read()
+    return source_of(
+        job, Mapping((), ()) if into_a_file else mappings.load(FULLEST, path)
+    ).read()
 
 
-def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant: Tenant) -> Fit:
+def fit(
+    answers: Answers, path: Path, server: Server, mapping_path: Path, tenant: Tenant
+) -> Fit:
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
     answers = replace(answers, filter=_filter(answers, path, server))
     job = answers.to(path, answers.base, answers.filter)
@@ -109,12 +117,22 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant
     sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
     found = search(job, sampled)
     chosen = Chosen(name, ready, len(sampled.agents), found.tried, found.rules)
-    stock = Fit(answers, read_text(Path(ready.where)), chosen, misfits, tenant.size, found, tenant.invalid)
+    stock = Fit(
+        answers,
+        read_text(Path(ready.where)),
+        chosen,
+        misfits,
+        tenant.size,
+        found,
+        tenant.invalid,
+    )
     fitted = _own(job, tenant, sampled, stock)
     if fitted.chosen.name != OWN:
         fitted = replace(fitted, chosen=keep_foreign_values(job, tenant, fitted.chosen))
     if not fitted.chosen.written:
-        in_use = "; ".join(f"{each}: {why}" for each, why in fitted.chosen.taken.items())
+        in_use = "; ".join(
+            f"{each}: {why}" for each, why in fitted.chosen.taken.items()
+        )
         why = f"every attribute that {name} writes holds values of others: {in_use}. Write a mapping by hand"
         raise UsageError(why, where="--directory")
     text = mapping_text(fitted.text, fitted.chosen)
@@ -125,9 +143,14 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path, tenant
 def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fit:
     """A mapping from the directory's own schema; where that has no place for a softphone the stock one, and why.
 
-    A mapping onto attributes that are there for nothing else gives way only to those that hold agents' values already.
+    A mapping onto attributes that are there for nothing else gives way only to those that
+    hold agents' values already.
     """
-    description, rules, ready = stock.found.description, stock.found.rules, stock.chosen.name
+    description, rules, ready = (
+        stock.found.description,
+        stock.found.rules,
+        stock.chosen.name,
+    )
     if not description.types:
         return stock
     mapped = frozenset(attribute.name for attribute in stock.chosen.ready.attributes)
@@ -138,7 +161,11 @@ def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fi
     if ready not in _REPLACED and not in_use:
         fault = f"{others} hold no agents' values, or few" if others else ""
     elif own.suffice(microsoft=description.hides):
-        why = f"agents' values are in {in_use}" if in_use else "this schema has attributes for it"
+        why = (
+            f"agents' values are in {in_use}"
+            if in_use
+            else "this schema has attributes for it"
+        )
         misfits = (*stock.misfits, f"{ready}: {why}")
         chosen, text = _onto(own, job, tenant, stock.chosen, misfits)
         if chosen.written:
@@ -146,20 +173,41 @@ def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fi
         fault = "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
     if not fault:
         return stock
-    besides = (f"  # not mapped onto this directory's own schema, since {fault}", *unused(own, yielding | mapped))
+    besides = (
+        f"  # not mapped onto this directory's own schema, since {fault}",
+        *unused(own, yielding | mapped),
+    )
     misfits = (*stock.misfits, f"{OWN}: {fault}")
-    return replace(stock, chosen=replace(stock.chosen, besides=besides), misfits=misfits)
+    return replace(
+        stock, chosen=replace(stock.chosen, besides=besides), misfits=misfits
+    )
 
 
 def _onto(
-    own: Places, job: jobs.LoadedJob, tenant: Tenant, stock: Chosen, misfits: Sequence[str]
+    own: Places,
+    job: jobs.LoadedJob,
+    tenant: Tenant,
+    stock: Chosen,
+    misfits: Sequence[str],
 ) -> tuple[Chosen, str]:
     """The mapping onto the best of these places, and its text before that is changed."""
     text = skeleton(own, misfits, stock.mapping.match[0].directory)
-    kept = {place.info.name: stays(place, own) for place in own.best if place.free and place.holders}
-    chosen = replace(stock, name=OWN, ready=mappings.shaped(parse(text, job.path)), stays=kept, unplaced=unplaced(own))
+    kept = {
+        place.info.name: stays(place, own)
+        for place in own.best
+        if place.free and place.holders
+    }
+    chosen = replace(
+        stock,
+        name=OWN,
+        ready=mappings.shaped(parse(text, job.path)),
+        stays=kept,
+        unplaced=unplaced(own),
+    )
     chosen = keep_foreign_values(job, tenant, chosen)
-    barred = {place.info.name: why_not(place, own) for place in own.best if not place.free}
+    barred = {
+        place.info.name: why_not(place, own) for place in own.best if not place.free
+    }
     return replace(chosen, taken={**chosen.taken, **barred}), text
 
 
@@ -177,7 +225,9 @@ def _filter(answers: Answers, path: Path, server: Server) -> str:
     likely = (*_of_kind(_FILTERS, server.kind), _PEOPLE, "(objectClass=person)")
     tries = (answers.filter,) if answers.filter or answers.scim else likely
     for filter_ in tries:
-        with closing(reader_of(answers.to(path, answers.base, filter_), View(()))) as reader:
+        with closing(
+            reader_of(answers.to(path, answers.base, filter_), View(()))
+        ) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
     own = "" if answers.filter or not answers.ldap else _commonest_class(answers, path)
@@ -191,19 +241,26 @@ def _filter(answers: Answers, path: Path, server: Server) -> str:
 def _commonest_class(answers: Answers, path: Path) -> str:
     """The structural class that most of the first entries have, but for containers and groups; empty if there is none.
 
-    Of a class and those that it inherits from, only itself counts. 389-DS does not tell structural classes apart: there
-    it is any class.
+    Of a class and those that it inherits from, only itself counts. 389-DS does not tell
+    structural classes apart: there it is any class.
     """
-    with closing(reader_of(answers.to(path, answers.base, "(objectClass=*)"), View(()))) as reader:
+    with closing(
+        reader_of(answers.to(path, answers.base, "(objectClass=*)"), View(()))
+    ) as reader:
         known = reader.describe().classes
-        entries = [classes_of(entry) & known.keys() for entry in islice(reader.scan(), AGENTS)]
+        entries = [
+            classes_of(entry) & known.keys() for entry in islice(reader.scan(), AGENTS)
+        ]
     counts = Counter(
         name
         for names in entries
         for name in sorted(names - {"top"})
-        if not any(name in known[other].above for other in names - {name}) and not _NOBODY.search(name)
+        if not any(name in known[other].above for other in names - {name})
+        and not _NOBODY.search(name)
     )
-    ranked = sorted(counts, key=lambda name: (known[name].kind != "structural", -counts[name], name))
+    ranked = sorted(
+        counts, key=lambda name: (known[name].kind != "structural", -counts[name], name)
+    )
     return known[ranked[0]].spelling if ranked else ""
 
 
@@ -218,10 +275,17 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
                 description = reader.describe()
                 Differ(Tenant([]), mapping, description)
         except FileError as fault:
-            why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])  # where in a file that is ours
-            misfits.append(f"{name}: {re.sub(', or (use a mapping without|remove) this line$', '', why)}")
+            # where in a file that is ours
+            why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])
+            misfits.append(
+                f"{name}: {re.sub(', or (use a mapping without|remove) this line$', '', why)}"
+            )
             continue
-        if description.closed or name == names[-1]:  # without a schema nobody can say, so the plainest is the safest
+        if (
+            description.closed or name == names[-1]
+        ):  # without a schema nobody can say, so the plainest is the safest
             return name, mapping, tuple(misfits)
         misfits.append(f"{name}: the server publishes no schema with it")
-    raise UsageError(f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind)
+    raise UsageError(
+        f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind
+    )

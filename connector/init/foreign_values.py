@@ -16,7 +16,10 @@ from connector.reconcile.diff import patterns
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.matching.people import ExcludeList
-from connector.reconcile.overview.foreign_values import ForeignValues, find_foreign_values
+from connector.reconcile.overview.foreign_values import (
+    ForeignValues,
+    find_foreign_values,
+)
 from connector.reconcile.planner import Planner
 from connector.reconcile.questions import Brief
 from connector.run.adapters import reader_of
@@ -29,7 +32,8 @@ from connector.state.store import open_state
 def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> Chosen:
     """Narrow `owns` where that leaves values of others to them; leave out the attributes of which some would still go.
 
-    Without an attribute that held a group back, other attributes of the group may be written: so it is counted again.
+    Without an attribute that held a group back, other attributes of the group may be
+    written: so it is counted again.
     """
     if not chosen.rules:  # no agent matches a user, so nothing is written
         return chosen
@@ -45,31 +49,66 @@ def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> 
         left = tuple(rule for rule in mapping.attributes if rule.name not in taken)
         mapping = replace(mapping, attributes=left)
         found = _count_foreign_values(job, tenant, mapping)
-    taken |= dict.fromkeys(_without_number(chosen.mapping, mapping), "no attribute takes the sipAccount")
-    mapping = replace(mapping, attributes=tuple(rule for rule in mapping.attributes if rule.name not in taken))
+    taken |= dict.fromkeys(
+        _without_number(chosen.mapping, mapping), "no attribute takes the sipAccount"
+    )
+    mapping = replace(
+        mapping,
+        attributes=tuple(rule for rule in mapping.attributes if rule.name not in taken),
+    )
     before = {rule.name: rule.owns for rule in chosen.ready.attributes}
-    owns = {rule.name: rule.owns for rule in mapping.attributes if rule.owns and rule.owns != before[rule.name]}
+    owns = {
+        rule.name: rule.owns
+        for rule in mapping.attributes
+        if rule.owns and rule.owns != before[rule.name]
+    }
     stays = {name: f"{at_first.tell(name)}, which stays" for name in owns}
-    return replace(chosen, taken={**chosen.taken, **taken}, stays={**chosen.stays, **stays}, owns=owns)
+    return replace(
+        chosen,
+        taken={**chosen.taken, **taken},
+        stays={**chosen.stays, **stays},
+        owns=owns,
+    )
 
 
 def _without_number(before: Mapping, mapping: Mapping) -> list[str]:
     """The attributes of groups that no longer hold the number: beside somebody else's they are half an identity."""
-    had, has = ({rule.group for rule in each.attributes if "sipAccount" in rule.fields} for each in (before, mapping))
-    return [rule.name for rule in mapping.attributes if rule.group and rule.group in had - has]
+    had, has = (
+        {rule.group for rule in each.attributes if "sipAccount" in rule.fields}
+        for each in (before, mapping)
+    )
+    return [
+        rule.name
+        for rule in mapping.attributes
+        if rule.group and rule.group in had - has
+    ]
 
 
-def _narrow_owns(rule: AttributeRule, found: ForeignValues, tenant: Tenant) -> AttributeRule:
+def _narrow_owns(
+    rule: AttributeRule, found: ForeignValues, tenant: Tenant
+) -> AttributeRule:
     """The rule with `owns` narrowed to what is made for this tenant, if at most half of the users hold others."""
-    if rule.owns is None or rule.secret or 2 * found.users.get(rule.name, found.matched) > found.matched:
+    if (
+        rule.owns is None
+        or rule.secret
+        or 2 * found.users.get(rule.name, found.matched) > found.matched
+    ):
         return rule
-    narrow = [next(narrow_patterns(template, tenant), patterns.ALL) for template in rule.templates]
+    narrow = [
+        next(narrow_patterns(template, tenant), patterns.ALL)
+        for template in rule.templates
+    ]
     return replace(rule, owns=patterns.joined(narrow))
 
 
-def _count_foreign_values(job: jobs.LoadedJob, tenant: Tenant, mapping: Mapping) -> ForeignValues:
+def _count_foreign_values(
+    job: jobs.LoadedJob, tenant: Tenant, mapping: Mapping
+) -> ForeignValues:
     """Plan for everybody with this mapping, as the first plan of the job will."""
-    with closing(reader_of(job, mapping.view())) as reader, closing(open_state(None)) as state:
+    with (
+        closing(reader_of(job, mapping.view())) as reader,
+        closing(open_state(None)) as state,
+    ):
         description = reader.describe()
         brief = Brief(
             mapping=mapping, limits=Limits(), description=description,

@@ -13,15 +13,16 @@ from connector.model import AttributeInfo
 from connector.reconcile.diff.templates import Template
 
 FEW: Final = 10
-"""Where at most one in so many users holds another value, an attribute is taken for a place all the same."""
+"""Where at most one in so many users holds another value, an attribute is taken for a place
+all the same."""
 
 
 class Place(Struct, frozen=True):
     """An attribute for a field.
 
     `holders`: ids of the users that were looked at and hold another value. `used`: how many hold an agent's number,
-    address or seat. `owns`: as in the mapping. `stays`: these users keep their values. `barred`: why it cannot be
-    mapped, although nobody would lose a value.
+    address or seat. `owns`: as in the mapping. `stays`: these users keep their values.
+    `barred`: why it cannot be mapped, although nobody would lose a value.
     """
 
     field: Field
@@ -50,7 +51,9 @@ class Place(Struct, frozen=True):
         keys += [] if self.owns is None else [f"owns: {json.dumps(self.owns)}"]
         keys += ["unique: true"] if self.field.unique and self.info.comparable else []
         keys += ["secret: true"] if template.secret else []
-        return f"{self.info.name}: " + (f'"{template.text}"' if len(keys) == 1 else f"{{{', '.join(keys)}}}")
+        return f"{self.info.name}: " + (
+            f'"{template.text}"' if len(keys) == 1 else f"{{{', '.join(keys)}}}"
+        )
 
 
 class Places(Struct, frozen=True):
@@ -75,7 +78,9 @@ class Places(Struct, frozen=True):
         """Whether a user's softphone can be told from what is written there, or could but for a few users' values."""
         needed = self._needed(microsoft=microsoft)
         few = any(FEW * len(place.holders) <= self.users for place in needed)
-        return any(place.free for place in needed) or (few and any(place.free for place in self.best))
+        return any(place.free for place in needed) or (
+            few and any(place.free for place in self.best)
+        )
 
     def fault(self, *, microsoft: bool) -> str:
         """Why they do not; empty where the schema has no attribute for a softphone."""
@@ -83,7 +88,11 @@ class Places(Struct, frozen=True):
         if needed:
             names = ", ".join(sorted(place.info.name for place in needed))
             return f"{self.hold(frozenset[str]().union(*(place.holders for place in needed)))} in {names}"
-        closed = {name: why for text in sorted(NEEDED) for name, why in self.closed.get(text, {}).items()}
+        closed = {
+            name: why
+            for text in sorted(NEEDED)
+            for name, why in self.closed.get(text, {}).items()
+        }
         if not closed:
             return ""
         count, why = max(closed.values())
@@ -95,12 +104,23 @@ class Places(Struct, frozen=True):
 
     def besides(self, names: AbstractSet[str]) -> tuple[list[Place], list[Place]]:
         """Places of a phone's number and address other than these; and those of them that are in use more."""
-        found = [place for text in sorted(NEEDED) for place in self.found.get(text, ()) if not place.barred]
+        found = [
+            place
+            for text in sorted(NEEDED)
+            for place in self.found.get(text, ())
+            if not place.barred
+        ]
         others = [place for place in found if place.info.name not in names]
-        most = max((place.used for place in found if place.info.name in names), default=0)
+        most = max(
+            (place.used for place in found if place.info.name in names), default=0
+        )
         return others, [place for place in others if place.in_use and place.used > most]
 
     def _needed(self, *, microsoft: bool) -> list[Place]:
         """H.350 in Active Directory is this project's own, and its README says how to map it."""
         found = [place for text in sorted(NEEDED) for place in self.found.get(text, ())]
-        return [place for place in found if not (microsoft and place.info.name.startswith("SIPIdentity"))]
+        return [
+            place
+            for place in found
+            if not (microsoft and place.info.name.startswith("SIPIdentity"))
+        ]

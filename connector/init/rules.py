@@ -79,7 +79,10 @@ def some(agents: Sequence[Agent], most: int) -> list[Agent]:
 
 
 def candidates(
-    attributes: Collection[str], agents: Sequence[Agent], users: Sequence[User], description: Description
+    attributes: Collection[str],
+    agents: Sequence[Agent],
+    users: Sequence[User],
+    description: Description,
 ) -> Iterator[MatchRule]:
     """Rules worth trying, the plainest first: the account in the spellings that the users' values suggest, the seat.
 
@@ -88,7 +91,12 @@ def candidates(
     tenant = Tenant(list(agents))
     codes = [agent.account_code for agent in agents if agent.account_code]
     for attribute in attributes:
-        held = [value for user in users for value in user.values.get(attribute, ()) if isinstance(value, str)]
+        held = [
+            value
+            for user in users
+            for value in user.values.get(attribute, ())
+            if isinstance(value, str)
+        ]
         exact = description.attributes[attribute].equality is Equality.CASE_EXACT
         seen = set()
         for text in (*_forms(codes, held, exact=exact), "{workNo}"):
@@ -101,9 +109,17 @@ def candidates(
 
 def _forms(codes: Sequence[str], held: Sequence[str], *, exact: bool) -> list[str]:
     """The account, without its domain, with zeros before it or without them, in one case, with the users' domains."""
-    local = "accountCode|before:'@'" if any("@" in code for code in codes) else "accountCode"
+    local = (
+        "accountCode|before:'@'"
+        if any("@" in code for code in codes)
+        else "accountCode"
+    )
     spelt = [local]
-    zeros = Counter(len(number) for number in (value.partition("@")[0] for value in held) if _ZEROS.fullmatch(number))
+    zeros = Counter(
+        len(number)
+        for number in (value.partition("@")[0] for value in held)
+        if _ZEROS.fullmatch(number)
+    )
     if any(code.partition("@")[0].isdigit() for code in codes):
         spelt += [f"{local}|pad:{width}" for width, _ in zeros.most_common(WIDTHS)]
     if any(_ZEROS.fullmatch(code.partition("@")[0]) for code in codes):
@@ -111,12 +127,21 @@ def _forms(codes: Sequence[str], held: Sequence[str], *, exact: bool) -> list[st
     if exact:
         spelt += [f"{local}|lower", f"{local}|upper"]
     plain = [f"{{{each}}}" for each in ("accountCode", *spelt)]
-    return [*dict.fromkeys(plain), *(f"{{{each}}}@{domain}" for domain in _domains(held) for each in spelt)]
+    return [
+        *dict.fromkeys(plain),
+        *(f"{{{each}}}@{domain}" for domain in _domains(held) for each in spelt),
+    ]
 
 
 def _domains(values: Sequence[str]) -> list[str]:
-    counted = Counter(value.rpartition("@")[2].lower() for value in values if "@" in value)
-    plain = [domain for domain, _ in counted.most_common() if domain.replace(".", "").replace("-", "").isalnum()]
+    counted = Counter(
+        value.rpartition("@")[2].lower() for value in values if "@" in value
+    )
+    plain = [
+        domain
+        for domain, _ in counted.most_common()
+        if domain.replace(".", "").replace("-", "").isalnum()
+    ]
     return plain[:DOMAINS]
 
 
@@ -139,7 +164,10 @@ def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     score = 0
     useful = [one.rule for one in each if one.matched and not one.barred]
     while useful and len(rules) < MOST_RULES:
-        scores = [matched - several for matched, several in (sample.try_([*rules, rule]) for rule in useful)]
+        scores = [
+            matched - several
+            for matched, several in (sample.try_([*rules, rule]) for rule in useful)
+        ]
         highest = max(scores)
         if highest <= score:
             break

@@ -33,7 +33,11 @@ def skeleton(places: Places, misfits: Sequence[str], attribute: str) -> str:
             *_attributes(places),
             "",
             "when_absent: keep  # a field that the agent lacks leaves the value; clear: empties it",
-            *([f"object_classes: [{', '.join(places.classes)}]"] if places.classes else []),
+            *(
+                [f"object_classes: [{', '.join(places.classes)}]"]
+                if places.classes
+                else []
+            ),
             "stale: report  # see docs/mapping-file.md, `stale`",
         ]
     )
@@ -44,7 +48,11 @@ def _attributes(places: Places) -> Iterator[str]:
         found = places.found.get(field.template, [])
         if not found:
             unused = places.unused.get(field.template, [])
-            why = "; unused in the same class:" if unused else _closed(places, field.template)
+            why = (
+                "; unused in the same class:"
+                if unused
+                else _closed(places, field.template)
+            )
             yield f"  # no place was found for {field.template}{why}"
             yield from (f"  # {place.rule}" for place in unused[:_MOST])
         for number, place in enumerate(found):
@@ -72,7 +80,10 @@ def unplaced(places: Places) -> dict[str, str]:
 def _closed(places: Places, template: str) -> str:
     """The attributes that would be places if users could take them."""
     closed = places.closed.get(template, {})
-    said = (f"{count:,} of {places.users:,} users cannot take {name}" for name, (count, _) in sorted(closed.items()))
+    said = (
+        f"{count:,} of {places.users:,} users cannot take {name}"
+        for name, (count, _) in sorted(closed.items())
+    )
     return "".join(f"; {each}" for each in said)
 
 
@@ -92,7 +103,9 @@ def _comment(place: Place, places: Places) -> Iterator[str]:
 def why_not(place: Place, places: Places) -> str:
     """Why it is not mapped; empty where another place is likelier."""
     if place.holders and not place.stays:
-        return f"{places.hold(place.holders)} here" + (", which nobody compared" if place.field.secret else "")
+        return f"{places.hold(place.holders)} here" + (
+            ", which nobody compared" if place.field.secret else ""
+        )
     return place.barred
 
 

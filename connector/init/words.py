@@ -7,7 +7,9 @@ from typing import Final
 from connector.regex import regex
 
 _WORD: Final = regex(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET: Final = frozenset({"credential", "hash", "key", "pass", "password", "pin", "pwd", "secret", "token"})
+_SECRET: Final = frozenset(
+    {"credential", "hash", "key", "pass", "password", "pin", "pwd", "secret", "token"}
+)
 
 
 def words(name: str) -> list[str]:
@@ -17,4 +19,6 @@ def words(name: str) -> list[str]:
 
 def is_secret(name: str) -> bool:
     """Whether an attribute sounds as if it held secrets."""
-    return not _SECRET.isdisjoint(words(name)) or name.lower().endswith(("password", "secret", "pwd", "passwd"))
+    return not _SECRET.isdisjoint(words(name)) or name.lower().endswith(
+        ("password", "secret", "pwd", "passwd")
+    )

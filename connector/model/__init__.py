@@ -32,7 +32,11 @@ from connector.model.directory import (
     UserRef as UserRef,
     View as View,
 )
-from connector.model.ending import AGAIN as AGAIN, NOT_SENT as NOT_SENT, Ending as Ending
+from connector.model.ending import (
+    AGAIN as AGAIN,
+    NOT_SENT as NOT_SENT,
+    Ending as Ending,
+)
 from connector.model.form import Form as Form
 from connector.model.memory import (
     Cleared as Cleared,

@@ -68,8 +68,13 @@ class Batch(Struct, frozen=True):
     inactive: Sequence[bool]
 
     def user(self, place: int) -> User:
-        values = {**self.shared, **{name: (column[place],) for name, column in self.columns.items()}}
-        return User(self.ids[place], self.names[place], values, inactive=self.inactive[place])
+        values = {
+            **self.shared,
+            **{name: (column[place],) for name, column in self.columns.items()},
+        }
+        return User(
+            self.ids[place], self.names[place], values, inactive=self.inactive[place]
+        )
 
     def shows(self, name: str, values: Sequence[Any]) -> bool:
         """Whether the users show these values of an attribute, each its own."""

@@ -17,20 +17,24 @@ EXAMPLES: Final = 3
 LISTED: Final = 20
 """Up to so many changes are listed one by one on a terminal."""
 Fingerprint = Callable[[UserRef, str, Held], str]
-"""A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
+"""A keyed digest of one secret of one user: equal for equal secrets, and useless without
+the key."""
 
 
 class AttributeChange(Struct, frozen=True, gc=False):
     """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
 
-    Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
-    value could not be read, so `old` says nothing, or of one that is no secret, what was written last; `absent`: a
-    comparison found that there was none.
+    Values outside `owns` appear in neither and are not touched. A `secret` one holds
+    `Secret`s; `seen` False: the old value could not be read, so `old` says nothing, or of
+    one that is no secret, what was written last; `absent`: a comparison found that there
+    was none.
     `sent`: where the directory stores another spelling than it was sent, the values that were sent, of a secret its
-    fingerprint; `new` is then what is stored. `replaced`: what was there before an earlier run wrote these very values,
-    which the directory took and did not show; None where no run is known to have done so. In no digest.
+    fingerprint; `new` is then what is stored. `replaced`: what was there before an earlier
+    run wrote these very values, which the directory took and did not show; None where no
+    run is known to have done so. In no digest.
     `pattern` is the attribute's `owns`, where it has one. A plan read from a file has no secrets: of a secret change it
-    knows the `fingerprint`, which is empty for one that clears. `form`: for the reader of a plan; in no digest.
+    knows the `fingerprint`, which is empty for one that clears. `form`: for the reader of a
+    plan; in no digest.
     """
 
     name: str
@@ -66,8 +70,9 @@ class Part(StrEnum):
     """The part of a user's change that is one write. What goes first is confirmed before the rest.
 
     `REST`: the change itself, or what is left of it. `RELEASE`: it lets go of single-holder values that others wait
-    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them before what needs them. `STEP`:
-    one attribute of several, where a server takes one operation a request.
+    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them
+    before what needs them. `STEP`: one attribute of several, where a server takes one
+    operation a request.
     """
 
     REST = ""
@@ -80,8 +85,9 @@ class Change(Struct, frozen=True, gc=False):
     """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
 
     `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
-    a plan is whole; an apply may write it in parts. `disabled`: the user was read as disabled (`User.disabled`), and
-    the change is for no other one. Each run that writes makes it anew, so neither plan document nor journal has it.
+    a plan is whole; an apply may write it in parts. `disabled`: the user was read as
+    disabled (`User.disabled`), and the change is for no other one. Each run that writes
+    makes it anew, so neither plan document nor journal has it.
     `inactive`: the account is disabled (`User.inactive`); for the reader of a plan, and in no digest.
     """
 
@@ -132,11 +138,20 @@ class Kind(Struct, frozen=True):
     def sentence(self) -> str:
         """What these changes do: `196 users by rule 1. First value: mail. Secret set: SIPIdentityPassword.`."""
         users = f"{self.users:,} {'user' if self.users == 1 else 'users'}"
-        rules = sorted({-1 if change.rule is None else change.rule for change in self.changes})
-        by = " and ".join("no agent" if rule < 0 else f"rule {rule}" if rule else "pin" for rule in rules)
+        rules = sorted(
+            {-1 if change.rule is None else change.rule for change in self.changes}
+        )
+        by = " and ".join(
+            "no agent" if rule < 0 else f"rule {rule}" if rule else "pin"
+            for rule in rules
+        )
         some = ", each with some of these" if self.merged > 1 else ""
-        said = [f"{users} {'without an agent' if by == 'no agent' else f'by {by}'}{some}"]
-        said += [f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms]
+        said = [
+            f"{users} {'without an agent' if by == 'no agent' else f'by {by}'}{some}"
+        ]
+        said += [
+            f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms
+        ]
         disabled = sum(change.startles for change in self.changes)
         said += [f"Disabled accounts among them: {disabled:,}"] if disabled else []
         return ". ".join(said) + "."

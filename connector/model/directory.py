@@ -12,13 +12,15 @@ from connector.model.secret import Held
 
 ID = "@id"
 NAME = "@name"
-"""Pseudo-attributes that a key may name, next to the directory's own: the user's stable id, and its name."""
+"""Pseudo-attributes that a key may name, next to the directory's own: the user's stable id,
+and its name."""
 
 OBJECT_CLASS = "objectClass"
 """The attribute of LDAP's in which an entry names its classes."""
 
 UNIDENTIFIED = "@unidentified "
-"""Before the name of a user that does not show its id to this account: what it has in the place of one."""
+"""Before the name of a user that does not show its id to this account: what it has in the
+place of one."""
 
 Key = tuple[str, str]
 """(attribute, value) that a user is looked up by."""
@@ -42,8 +44,9 @@ class User(Struct, frozen=True, gc=False):
     """An entry or resource of the directory.
 
     `values` holds what the directory returned of the attributes that were asked for, under the names they were asked
-    by; an attribute without a value is not in it. `disabled`: it is below the base, and the filter leaves it out since
-    it is disabled. `inactive`: its account is disabled, as far as it shows that, whatever the filter.
+    by; an attribute without a value is not in it. `disabled`: it is below the base, and the
+    filter leaves it out since it is disabled. `inactive`: its account is disabled, as far
+    as it shows that, whatever the filter.
     """
 
     id: str
@@ -96,8 +99,8 @@ class Syntax(StrEnum):
 class Equality(StrEnum):
     """How two values of an attribute are compared (RFC 4517 §4.2); `reconcile/equality.py` knows how.
 
-    CASE_ALONE, DECIMAL and DATE_TIME are SCIM's (RFC 7643 §2.3.1, §2.3.3, §2.3.5); by the first, every character counts
-    but for its case.
+    CASE_ALONE, DECIMAL and DATE_TIME are SCIM's (RFC 7643 §2.3.1, §2.3.3, §2.3.5); by the
+    first, every character counts but for its case.
     """
 
     CASE_IGNORE = "caseIgnore"
@@ -121,10 +124,12 @@ class AttributeInfo(Struct, frozen=True):
     `readable` True: an attribute that is not returned is absent; None: it may as well be hidden from us.
     `min_length`, `max_length` count in `unit`s (octets for octet strings); `least` and `most` bound a number.
     `classes`: the object classes that allow it, lower case, empty where the directory has no such notion. `aliases`:
-    every name and number of the attribute, lower case. `comparable`: it has an equality rule, so that one of its values
-    can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it. `unique`: the
-    directory itself sees to it that no two of all users hold one value. `constructed`: worked out as it is read, so
-    that no look-up finds it. `named_rule`: its equality rule is named and known; else `equality` is but likely.
+    every name and number of the attribute, lower case. `comparable`: it has an equality
+    rule, so that one of its values can be taken out. `obsolete`: it takes no new values.
+    `operational`: no object class has to allow it. `unique`: the directory itself sees to
+    it that no two of all users hold one value. `constructed`: worked out as it is read, so
+    that no look-up finds it. `named_rule`: its equality rule is named and known; else
+    `equality` is but likely.
     """
 
     name: str
@@ -151,7 +156,10 @@ class AttributeInfo(Struct, frozen=True):
     @property
     def exact(self) -> bool:
         """Whether values that the directory calls the same are the same in every character."""
-        return self.named_rule and self.equality in (Equality.OCTETS, Equality.CASE_EXACT)
+        return self.named_rule and self.equality in (
+            Equality.OCTETS,
+            Equality.CASE_EXACT,
+        )
 
     @property
     def octets(self) -> bool:
@@ -203,10 +211,11 @@ class Description(Struct, frozen=True):
     `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
     `classes_first`: object classes that a user gets are written before what needs them, in a change of their own.
     `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the view's that
-    its schema lacks. `batch`: how many changes are written before what no answer shows is read back.
+    its schema lacks. `batch`: how many changes are written before what no answer shows is
+    read back.
     `names`, `ids`: how names and ids of users compare. `types`, `classes`: everything that its schema defines, by any
-    name or number in lower case, read when it is asked for. `checked`: what of a change can be found out without
-    sending it, and what cannot, in a few words.
+    name or number in lower case, read when it is asked for. `checked`: what of a change can
+    be found out without sending it, and what cannot, in a few words.
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `singly`: one request writes one attribute, so that a user's change is several writes.
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.

@@ -18,9 +18,10 @@ class Ending(Struct, frozen=True):
     """Users by what became of their changes; each is counted once, but for `unnoted`.
 
     `unchanged`: the directory had the values already. `not_known`: nobody can tell now whether it was written; the next
-    run finds out. `left_out`: on purpose. `unnoted`: of those written, how many the journal does not know. `stopped`:
-    the run ended before its last change; `cut`: at once. `touched`: something was written, or may have been, be it a
-    part of a change. `untold`: the account of the run could not be kept to its end.
+    run finds out. `left_out`: on purpose. `unnoted`: of those written, how many the journal
+    does not know. `stopped`: the run ended before its last change; `cut`: at once.
+    `touched`: something was written, or may have been, be it a part of a change. `untold`:
+    the account of the run could not be kept to its end.
     """
 
     written: int = 0
@@ -47,17 +48,23 @@ class Ending(Struct, frozen=True):
     ) -> Self:
         """`stopped`: it was to end before its time, which counts where not all is known to be written."""
         outcomes = list(outcomes)
-        others = [each for each in outcomes if each.result is not Result.WRITTEN]  # seldom many
+        # seldom many
+        others = [each for each in outcomes if each.result is not Result.WRITTEN]
         written = len(outcomes) - len(others)
         counts = Counter(map(_place, others))
-        unsent = any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in others)
+        unsent = any(
+            each.result is Result.SKIPPED and each.why.startswith(NOT_SENT)
+            for each in others
+        )
         return cls(
             **counts,
             written=written,
             unnoted=sum(outcome.unnoted for outcome in outcomes),
             stopped=unsent or ((stopped or cut) and counts["not_known"] > 0),
             cut=cut,
-            touched=touched or written > 0 or any(outcome.touched for outcome in others),
+            touched=touched
+            or written > 0
+            or any(outcome.touched for outcome in others),
             untold=untold,
         )
 
@@ -69,12 +76,27 @@ class Ending(Struct, frozen=True):
 
     @property
     def users(self) -> int:
-        return sum((self.written, self.unchanged, self.not_written, self.not_sent, self.not_known, self.left_out))
+        return sum(
+            (
+                self.written,
+                self.unchanged,
+                self.not_written,
+                self.not_sent,
+                self.not_known,
+                self.left_out,
+            )
+        )
 
     @property
     def in_part(self) -> bool:
         """Whether something that was to be written was not, or is not known to be, or the account of it is not kept."""
-        return bool(self.not_written or self.not_sent or self.not_known or self.unnoted or self.untold)
+        return bool(
+            self.not_written
+            or self.not_sent
+            or self.not_known
+            or self.unnoted
+            or self.untold
+        )
 
     @property
     def in_vain(self) -> bool:

@@ -7,8 +7,9 @@ class Form(StrEnum):
     """The form of an attribute's change, the riskiest first.
 
     `TAKEN_OVER`: another user still holds the value, and this plan frees it. `OTHER_AGENT`: this job wrote the user for
-    another agent last. `FOREIGN`: it replaces a value that this job did not write. `EMPTIED`: values go, and none
-    comes. `BESIDE`: it joins values that are not this job's. `SECRET`: it sets a secret; nobody sees the old one.
+    another agent last. `FOREIGN`: it replaces a value that this job did not write.
+    `EMPTIED`: values go, and none comes. `BESIDE`: it joins values that are not this job's.
+    `SECRET`: it sets a secret; nobody sees the old one.
     `OURS`: it replaces what this job wrote. `FIRST`: there was no value.
     """
 

@@ -18,10 +18,12 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     """What a job wrote last to one attribute of one user.
 
     `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
-    the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's. `pattern`: which
-    values of the attribute were the job's (`owns`). `sent`, `stored`: where the directory spells values otherwise, a
-    digest or fingerprint of each one that was sent, and of each one that was there then. `former`: by patterns of
-    earlier mappings, the digests of values that may still be there, and that the pattern leaves out.
+    the run `run` and those before it wrote the same. `restored`: an undo put back what was
+    nobody's. `pattern`: which values of the attribute were the job's (`owns`). `sent`,
+    `stored`: where the directory spells values otherwise, a digest or fingerprint of each
+    one that was sent, and of each one that was there then. `former`: by patterns of earlier
+    mappings, the digests of values that may still be there, and that the pattern leaves
+    out.
     """
 
     run: str
@@ -100,14 +102,17 @@ class LastGood(Struct, frozen=True):
 
         A seat without an account never had a user. One that lost its account is not gone.
         """
-        return self.matched - max(0, min(self.agents - now.agents, self.assigned - now.assigned))
+        return self.matched - max(
+            0, min(self.agents - now.agents, self.assigned - now.assigned)
+        )
 
 
 class JobIdentity(Struct, frozen=True, omit_defaults=True):
     """What a job is, beside its name: another one of that name would have its users cleared."""
 
     tenant: str = ""
-    """Where its agents come from: the URL without the key, or a file's real path. Empty: not known."""
+    """Where its agents come from: the URL without the key, or a file's real path. Empty:
+    not known."""
     directory: str = ""
     """The identity of its directory. Empty: not known."""
     bases: tuple[str, ...] | None = None
@@ -138,7 +143,8 @@ class Memory(Protocol):
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         """By user id the agent for whom this job wrote these users last, or may have, where that is known.
 
-        A write that was taken back does not count; what is there then is an earlier agent's, or nobody's.
+        A write that was taken back does not count; what is there then is an earlier
+        agent's, or nobody's.
         """
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
@@ -153,8 +159,8 @@ class Memory(Protocol):
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
 
-        What it may have written, for the outcome is not known, counts as written. A user of whom only `unshown` knows
-        comes without attributes.
+        What it may have written, for the outcome is not known, counts as written. A user of
+        whom only `unshown` knows comes without attributes.
         """
 
     def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:

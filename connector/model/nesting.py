@@ -6,7 +6,8 @@ from typing import Final
 from connector.regex import regex
 
 MAX_DEPTH: Final = 64
-"""Levels of arrays and objects. RFC 8259 §9 lets a reader set a limit; nothing that this program reads has ten."""
+"""Levels of arrays and objects. RFC 8259 §9 lets a reader set a limit; nothing that this
+program reads has ten."""
 
 _ESCAPED: Final = regex(rb"\\.", re.DOTALL)
 _STRING: Final = regex(rb'"[^"]*"')

@@ -42,10 +42,12 @@ class Outcome(Struct, frozen=True, gc=False):
     `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
     `answered`: that answer is the write's own, and not a reading after it.
     `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `may_stand`: so
-    does it where the server has answered, and some of the values may be there; that is no reason to stop. `lost`: of
-    one that *failed*, the attributes that the server took and does not show as written; the others are as written.
+    does it where the server has answered, and some of the values may be there; that is no
+    reason to stop. `lost`: of one that *failed*, the attributes that the server took and
+    does not show as written; the others are as written.
     `aside`: of one that was *skipped*, that it was left out on purpose. `unnoted`: of one that was *written*, that the
-    journal does not know, so that the next run settles it. `differs`: of a *conflict*, how; of one that was
+    journal does not know, so that the next run settles it. `differs`: of a *conflict*, how;
+    of one that was
     *written*, what is stored in another spelling. It has values, so only reports have it: logs, audit and journal do
     not.
     """

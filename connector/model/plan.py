@@ -19,12 +19,15 @@ ON_HOLD: Final = "on hold"
 APPROVED: Final = "approved by"
 """Under these words a plan's `about` says who has approved it, while it is applied."""
 APPROVAL_NAMESPACE: Final = "cec-connector/plan"
-"""What `ssh-keygen -Y sign -n` is given. It keeps signatures of commits and mails from being approvals."""
+"""What `ssh-keygen -Y sign -n` is given. It keeps signatures of commits and mails from
+being approvals."""
 NOBODY: Final = "nobody matches"
 KEPT_CREDENTIALS: Final = "leavers"
-"""Under this word a plan's `about` says how many stale users keep credentials of the job; the number comes first."""
+"""Under this word a plan's `about` says how many stale users keep credentials of the job;
+the number comes first."""
 NOTICED: Final = "noticed"
-"""Under this word a report's `about` has cautions that came up while the directory was read or written."""
+"""Under this word a report's `about` has cautions that came up while the directory was read
+or written."""
 
 
 class Near(Struct, frozen=True, order=True, forbid_unknown_fields=True):
@@ -67,7 +70,8 @@ class Summary(Struct, frozen=True):
     """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid.
 
     `unchanged`: matched users that already say what their agents say; matched users that differ and are not changed are
-    held back, each with a problem or a caution. `update`, `clear`, `secret` count users; one may be in several.
+    held back, each with a problem or a caution. `update`, `clear`, `secret` count users;
+    one may be in several.
     """
 
     agents: int = 0
@@ -142,7 +146,8 @@ class Plan(Struct, frozen=True):
 
     `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
     `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
-    they partition, and users that are `worth_a_look`, are made of the changes (`reconcile/overview`).
+    they partition, and users that are `worth_a_look`, are made of the changes
+    (`reconcile/overview`).
     `people`: by a user's name in the plan, the name of the person, as far as it was read. `since`: what is new in it.
     `lost`: how many users lose a value that this job did not write; by what is remembered of earlier runs.
     `only`: whom it was limited to; empty: everybody. In no digest, as it decides nothing.

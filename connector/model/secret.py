@@ -1,7 +1,7 @@
 """`Secret` is the form in which a password travels between the modules of this program.
 
-It is bare only in the source's record, where two values are compared, and in the adapter that compares or encodes it.
-Records and edits that hold it have no repr of it.
+It is bare only in the source's record, where two values are compared, and in the adapter
+that compares or encodes it. Records and edits that hold it have no repr of it.
 """
 
 from __future__ import annotations
@@ -66,4 +66,5 @@ def text_of(secret: Secret) -> str:
 
 
 Held = Value | Secret
-"""A value as a directory hands it out: attributes that the mapping marks `secret` arrive wrapped."""
+"""A value as a directory hands it out: attributes that the mapping marks `secret` arrive
+wrapped."""

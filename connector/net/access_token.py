@@ -27,7 +27,11 @@ class TokenKeeper:
     def value(self, fetch: Fetch) -> str:
         """A token that should still be good. What `fetch` raises is passed on."""
         with self._lock:
-            return self._token if self._clock() < self._good_until else self._renewed(fetch)
+            return (
+                self._token
+                if self._clock() < self._good_until
+                else self._renewed(fetch)
+            )
 
     def renewed(self, fetch: Fetch, refused: str) -> str:
         """A token other than the one that was refused: a new one, or one that another thread has fetched since."""

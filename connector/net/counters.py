@@ -45,4 +45,7 @@ def failed(side: str) -> None:
 def counted() -> dict[str, RequestCounts]:
     """What has been counted since the run began, by side."""
     with _lock:
-        return {side: RequestCounts(each.requests, each.errors) for side, each in _counts.items()}
+        return {
+            side: RequestCounts(each.requests, each.errors)
+            for side, each in _counts.items()
+        }

@@ -18,7 +18,12 @@ import httpx
 from msgspec import Struct
 
 from connector import __version__
-from connector.errors import IncompleteRead, MalformedError, SourceTruncatedError, TruncatedError
+from connector.errors import (
+    IncompleteRead,
+    MalformedError,
+    SourceTruncatedError,
+    TruncatedError,
+)
 from connector.net import counters, tls
 from connector.net.http_errors import describe_fault, describe_proxy_fault
 from connector.net.proxy import proxy_for
@@ -27,7 +32,8 @@ from connector.net.time_limit import TIMEOUTS, TimeLimit
 ERROR_OCTETS: Final = 1 << 16
 """How much is read of an answer that is an error anyway."""
 IDLE_SECONDS: Final = 1.0
-"""How long a connection is kept unused: less than servers keep it, so that it is not cut under a request."""
+"""How long a connection is kept unused: less than servers keep it, so that it is not cut
+under a request."""
 
 
 class Answer(Struct, frozen=True):
@@ -78,15 +84,22 @@ class _Route:
             limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             trust_env=False,
         )
-        # httpx has no setting for this, and under a policy that allows none it still looks for some in every answer
+        # httpx has no setting for this, and under a policy that allows none it still looks
+        # for some in every answer
         self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]  # to keep no cookies
 
-    def build(self, method: str, where: str, headers: Mapping[str, str], content: bytes) -> httpx.Request:
+    def build(
+        self, method: str, where: str, headers: Mapping[str, str], content: bytes
+    ) -> httpx.Request:
         """A request. Raises httpx.InvalidURL or ValueError where the address or a header is none."""
         body = content if content or method in ("POST", "PUT", "PATCH") else None
         traced = {"trace": self._note_event}
         return self._client.build_request(
-            method, where, headers=_encode_headers(headers), content=body, extensions=traced
+            method,
+            where,
+            headers=_encode_headers(headers),
+            content=body,
+            extensions=traced,
         )
 
     @contextmanager
@@ -95,7 +108,11 @@ class _Route:
         self.request_was_sent = False
         response = self._client.send(request, stream=True)
         with closing(response):
-            if response.status_code == 407 and self.proxy and request.url.scheme == "http":
+            if (
+                response.status_code == 407
+                and self.proxy
+                and request.url.scheme == "http"
+            ):
                 self.request_was_sent = False
                 raise httpx.ProxyError("407")  # the proxy's own (RFC 9110 §15.5.8)
             yield response
@@ -124,18 +141,28 @@ class _Route:
 class Channel:
     """Requests to one server, one after the other; a context manager.
 
-    Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError, TruncatedError.
+    Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError,
+    TruncatedError.
     """
 
     def __init__(
-        self, trusted: ssl.SSLContext, headers: Mapping[str, str], limits: Limits, *, keeps_connections: bool = False
+        self,
+        trusted: ssl.SSLContext,
+        headers: Mapping[str, str],
+        limits: Limits,
+        *,
+        keeps_connections: bool = False,
     ) -> None:
         """Send `headers` with every request. Without `keeps_connections` each request has a connection of its own."""
         self._trusted = trusted
         self._limits = limits
         self._routes: dict[str, _Route] = {}
         closing = {} if keeps_connections else {"Connection": "close"}
-        ours = {"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
+        ours = {
+            "User-Agent": f"cec-connector/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
         self._headers = {**ours, **headers, **closing}
 
     def __enter__(self) -> Self:
@@ -150,7 +177,13 @@ class Channel:
             route.close()
 
     def exchange(
-        self, method: str, where: str, headers: Mapping[str, str], *, content: bytes = b"", bound: int | None = None
+        self,
+        method: str,
+        where: str,
+        headers: Mapping[str, str],
+        *,
+        content: bytes = b"",
+        bound: int | None = None,
     ) -> Answer:
         """The answer to one request, of any status. `bound`: octets that a token may have, in place of `max_bytes`."""
         counters.asked(self._limits.place)
@@ -158,23 +191,33 @@ class Channel:
         fault: IncompleteRead
         with route.limit:
             try:
-                request = route.build(method, where, {**self._headers, **headers}, content)
+                request = route.build(
+                    method, where, {**self._headers, **headers}, content
+                )
                 with route.send(request) as response:
                     body = self._read_body(response, where, bound)
-                answer = Answer(response.status_code, _decode_headers(response.headers.raw), body, where)
+                answer = Answer(
+                    response.status_code,
+                    _decode_headers(response.headers.raw),
+                    body,
+                    where,
+                )
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 fault = route.describe(error, where, self._limits.timeout)
             except IncompleteRead as found:
                 fault = found
             else:
-                if not route.limit.has_passed:  # a body without a length would end with the connection, as if whole
+                if (
+                    not route.limit.has_passed
+                ):  # a body without a length would end with the connection, as if whole
                     if answer.status >= 400:
                         counters.failed(self._limits.place)
                     return answer
             if route.limit.has_passed:
                 fault = self._too_slow(where)
         counters.failed(self._limits.place)
-        raise fault  # outside, for httpx's error holds the request, and with it the token
+        # outside, for httpx's error holds the request, and with it the token
+        raise fault
 
     def _route(self, where: str) -> _Route:
         origin = "/".join(where.split("/", 3)[:3])
@@ -184,7 +227,9 @@ class Channel:
             self._routes[origin] = _Route(origin, self._trusted, self._limits)
         return self._routes[origin]
 
-    def _read_body(self, response: httpx.Response, where: str, bound: int | None) -> bytes:
+    def _read_body(
+        self, response: httpx.Response, where: str, bound: int | None
+    ) -> bytes:
         """The body, decompressed. Of an answer that is an error, no more than tells why."""
         is_fine = response.is_success
         most = (bound or self._limits.max_bytes) if is_fine else ERROR_OCTETS
@@ -206,22 +251,39 @@ class Channel:
 
     def _too_long(self, most: int, where: str, *, is_token: bool) -> IncompleteRead:
         if is_token:  # no setting allows more
-            return MalformedError(f"the answer is longer than {most} octets, so it is no token", where=where)
+            return MalformedError(
+                f"the answer is longer than {most} octets, so it is no token",
+                where=where,
+            )
         setting = "" if self._limits.in_all else f" ({self._limits.place}.max_bytes)"
-        return self._truncated(f"the answer is longer than {most} octets{setting}", where)
+        return self._truncated(
+            f"the answer is longer than {most} octets{setting}", where
+        )
 
     def _too_slow(self, where: str) -> TruncatedError:
-        setting = "" if self._limits.in_all else f" ({TIMEOUTS} times {self._limits.place}.timeout)"
-        return self._truncated(f"the answer did not end within {self._limits.seconds:g} s{setting}", where)
+        setting = (
+            ""
+            if self._limits.in_all
+            else f" ({TIMEOUTS} times {self._limits.place}.timeout)"
+        )
+        return self._truncated(
+            f"the answer did not end within {self._limits.seconds:g} s{setting}", where
+        )
 
     def _truncated(self, what: str, where: str) -> TruncatedError:
-        kind = SourceTruncatedError if self._limits.place == "source" else TruncatedError
+        kind = (
+            SourceTruncatedError if self._limits.place == "source" else TruncatedError
+        )
         return kind(what, where=where)
 
 
 def host_of_redirect(answer: Answer) -> str:
     """Where a redirect leads, by host alone: the rest may hold a ticket. Empty: it is none (RFC 9110 §15.4)."""
-    if not 300 <= answer.status < 400 or answer.status == 304 or "location" not in answer.headers:
+    if (
+        not 300 <= answer.status < 400
+        or answer.status == 304
+        or "location" not in answer.headers
+    ):
         return ""
     try:
         target = urlsplit(urljoin(answer.where, answer.headers["location"]))
@@ -239,13 +301,18 @@ def _is_address(origin: str) -> bool:
 
 def _configure_proxy(address: str) -> httpx.Proxy:
     """What httpx is to know of a proxy. Of one that speaks TLS, the system's authorities are trusted."""
-    return httpx.Proxy(address, ssl_context=tls.context(None) if address.startswith("https:") else None)
+    return httpx.Proxy(
+        address, ssl_context=tls.context(None) if address.startswith("https:") else None
+    )
 
 
 def _encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Octets as they are sent; of names that differ in case alone the last."""
     last = {name.lower(): (name, value) for name, value in headers.items()}
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in last.values()]
+    return [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in last.values()
+    ]
 
 
 def _decode_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:

@@ -18,9 +18,12 @@ from connector.regex import regex
 
 SHOWN_CHARACTERS: Final = 200
 _LEAST: Final = 6
-"""Characters. A shorter spelling of a short secret would be found in words that have nothing to do with it."""
+"""Characters. A shorter spelling of a short secret would be found in words that have
+nothing to do with it."""
 
-_HTML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+_HTML: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+)
 """What `html.escape` writes; that module loads a table of two thousand names."""
 
 PASSWORD: Final = regex(
@@ -37,20 +40,31 @@ def shown(held: object, hide: Collection[str] = ()) -> str:
     if isinstance(held, bool) or not isinstance(held, str | int):
         return ""
     text = str(held)
-    for spelt in sorted({spelt for secret in hide for spelt in spellings(secret)}, key=len, reverse=True):
-        text = re.sub(re.escape(spelt), "<secret>", text, flags=re.IGNORECASE)  # longest first: one may be in another
+    for spelt in sorted(
+        {spelt for secret in hide for spelt in spellings(secret)}, key=len, reverse=True
+    ):
+        # longest first: one may be in another
+        text = re.sub(re.escape(spelt), "<secret>", text, flags=re.IGNORECASE)
     text = PASSWORD.sub(r"\1<secret>", text)[: SHOWN_CHARACTERS + 1]
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return escaped if len(escaped) <= SHOWN_CHARACTERS else escaped[: SHOWN_CHARACTERS - 1] + "…"
+    escaped = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+    return (
+        escaped
+        if len(escaped) <= SHOWN_CHARACTERS
+        else escaped[: SHOWN_CHARACTERS - 1] + "…"
+    )
 
 
 def spellings(secret: Value) -> list[str]:
     """The secret as it is, and as JSON, URLs, HTML, LDIF, HTTP's Basic and hexadecimal numbers have it.
 
-    The longest first. In base64 it is the part that does not depend on what stands before and behind. Some have letters
-    that may as well be the other case.
+    The longest first. In base64 it is the part that does not depend on what stands before
+    and behind. Some have letters that may as well be the other case.
     """
-    octets = secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
+    octets = (
+        secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
+    )
     text = octets.decode("utf-8", "replace")
     others = {each for each in _others(text, octets) if len(each) >= _LEAST}
     return sorted({text, *others} - {""}, key=len, reverse=True)
@@ -60,7 +74,9 @@ def _others(text: str, octets: bytes) -> Iterator[str]:
     yield text.translate(_HTML)
     yield octets.hex()
     yield from (quote(octets), quote(octets, safe=""), quote_plus(octets))
-    yield from (json.dumps(text, ensure_ascii=escaped)[1:-1] for escaped in (True, False))
+    yield from (
+        json.dumps(text, ensure_ascii=escaped)[1:-1] for escaped in (True, False)
+    )
     for before in range(3):  # octets, in the group of three that it begins in
         coded = base64.b64encode(bytes(before) + octets).decode()
         certain = coded[-(-before * 8 // 6) : (before + len(octets)) * 8 // 6]

@@ -12,11 +12,13 @@ LONGEST: Final = 30.0
 """Seconds that a wait of our own choosing lasts at most, while a run waits for it."""
 
 
-def seconds_to_wait(attempt: int, headers: Mapping[str, str] | None = None, *, longest: float = LONGEST) -> float:
+def seconds_to_wait(
+    attempt: int, headers: Mapping[str, str] | None = None, *, longest: float = LONGEST
+) -> float:
     """Seconds, after the attempt of this number (from 1); `headers` are those of its answer, if there was one.
 
-    Of our own choosing is a random time between none and a bound that doubles, up to `longest`, so that those who were
-    sent away together do not come back together.
+    Of our own choosing is a random time between none and a bound that doubles, up to
+    `longest`, so that those who were sent away together do not come back together.
     """
     asked = retry_after(headers) if headers is not None else None
     if asked is not None:

@@ -1,6 +1,7 @@
 """A limit of time for a whole exchange: when it has passed, the connection is shut down, whoever waits on it.
 
-A socket's own timeout bounds a single wait. A server that sends an octet now and then would be waited for without end.
+A socket's own timeout bounds a single wait. A server that sends an octet now and then would
+be waited for without end.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class TimeLimit:
         """Name the connection to shut down. It stays the same one while TLS is put around it."""
         with self._lock:
             self._close()
-            self._connected = socket.socket(fileno=os.dup(connected.fileno()))  # TLS sockets have no dup
+            # TLS sockets have no dup
+            self._connected = socket.socket(fileno=os.dup(connected.fileno()))
         if self.has_passed:
             self._shut_down()
 

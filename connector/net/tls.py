@@ -7,7 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from connector.errors import DeniedError, FileError, IncompleteRead, NoTlsError, UntrustedError
+from connector.errors import (
+    DeniedError,
+    FileError,
+    IncompleteRead,
+    NoTlsError,
+    UntrustedError,
+)
 from connector.regex import regex
 from connector.settings.textfile import open_regular
 
@@ -17,41 +23,61 @@ NO_TLS: Final = "WRONG_VERSION_NUMBER"
 _OUR_CERTIFICATE: Final = regex(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
-def context(ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None) -> ssl.SSLContext:
+def context(
+    ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
+) -> ssl.SSLContext:
     """The system's trust store, or `ca_file` in its place; TLS 1.2 at least, and the host name is checked.
 
     Without `key_file` the key is in `cert_file`. Raises FileError.
     """
     for path in filter(None, (ca_file, cert_file, key_file)):
-        with suppress(OSError), open_regular(path):  # OpenSSL would wait for a pipe; all else it says better
+        with (
+            suppress(OSError),
+            open_regular(path),
+        ):  # OpenSSL would wait for a pipe; all else it says better
             pass
     try:
         made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
-        raise FileError(f"no CA certificates can be read: {_why(error) or 'not PEM'}", where=str(ca_file)) from None
+        raise FileError(
+            f"no CA certificates can be read: {_why(error) or 'not PEM'}",
+            where=str(ca_file),
+        ) from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if cert_file is not None:
         try:
-            # an encrypted key would be asked for on the terminal, where a scheduled run would wait for ever
+            # an encrypted key would be asked for on the terminal, where a scheduled run
+            # would wait for ever
             made.load_cert_chain(cert_file, key_file, password=lambda: "")
         except (OSError, ValueError) as error:
             where = f"{cert_file}, {key_file}" if key_file else str(cert_file)
             reason = error.reason if isinstance(error, ssl.SSLError) else _why(error)
-            raise FileError(f"not usable for TLS: {reason or 'not PEM, or encrypted'}", where=where) from None
+            raise FileError(
+                f"not usable for TLS: {reason or 'not PEM, or encrypted'}", where=where
+            ) from None
     return made
 
 
 def _why(error: Exception) -> str | None:
-    return error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    return (
+        error.strerror
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+        else None
+    )
 
 
 def fault_of(error: BaseException, where: str) -> IncompleteRead | None:
     """Whom we do not trust, or who does not trust us; None for faults that are not of TLS alone."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UntrustedError(f"the certificate is not trusted: {error.verify_message}", where=where)
+        return UntrustedError(
+            f"the certificate is not trusted: {error.verify_message}", where=where
+        )
     if isinstance(error, ssl.SSLError) and error.reason == NO_TLS:
         return NoTlsError("what answers there speaks no TLS", where=where)
     if isinstance(error, ssl.SSLError) and _OUR_CERTIFICATE.search(error.reason or ""):
-        # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
-        return DeniedError(f"the server refused the TLS connection: {error.reason}", where=where)
+        # in TLS 1.3 a client learns only with the first answer that its certificate was
+        # refused (RFC 8446 §4.4.2.4)
+        return DeniedError(
+            f"the server refused the TLS connection: {error.reason}", where=where
+        )
     return None

@@ -7,7 +7,14 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
+from connector.errors import (
+    NOT_JSON,
+    DeniedError,
+    FileError,
+    IncompleteRead,
+    MalformedError,
+    UnreachableError,
+)
 from connector.model import Secret, text_of
 from connector.net import tls
 from connector.net.http import Answer, Channel, Limits
@@ -21,8 +28,8 @@ LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 20, place="vault", in_all=15
 def read(ref: VaultRef, what: str, where: str) -> Secret:
     """The secret. `what` says what it is for, `where` which line of the job asks for it.
 
-    Raises FileError where there is none, and kinds of IncompleteRead where Vault cannot be asked or denies it. No
-    message repeats a value.
+    Raises FileError where there is none, and kinds of IncompleteRead where Vault cannot be
+    asked or denies it. No message repeats a value.
     """
     return _Vault(ref, what, where).read()
 
@@ -58,28 +65,54 @@ class _Vault:
         if role is not None:
             return self._logged_in(channel, role)
         assert self._ref.token is not None
-        return text_of(secrets.resolve(self._ref.token, f"{self._what}: the token of Vault", self._where)).strip()
+        return text_of(
+            secrets.resolve(
+                self._ref.token, f"{self._what}: the token of Vault", self._where
+            )
+        ).strip()
 
     def _logged_in(self, channel: Channel, role: AppRole) -> str:
-        secret_id = secrets.resolve(role.secret_id, f"{self._what}: the secret id of Vault's role", self._where)
-        body = msgspec.json.encode({"role_id": role.role_id, "secret_id": str(secret_id.reveal())})
+        secret_id = secrets.resolve(
+            role.secret_id, f"{self._what}: the secret id of Vault's role", self._where
+        )
+        body = msgspec.json.encode(
+            {"role_id": role.role_id, "secret_id": str(secret_id.reveal())}
+        )
         where = f"{self._ref.url}/v1/auth/{role.mount}/login"
-        answer = channel.exchange("POST", where, {"Content-Type": "application/json"}, content=body)
+        answer = channel.exchange(
+            "POST", where, {"Content-Type": "application/json"}, content=body
+        )
         if answer.status == 400:  # so it answers a role or secret id that is wrong
-            raise DeniedError(f"{self._what}: Vault refused the log-in of the role", where=where)
+            raise DeniedError(
+                f"{self._what}: Vault refused the log-in of the role", where=where
+            )
         token = self._answered(answer, "auth").get("client_token")
         if not isinstance(token, str) or not token:
-            raise MalformedError(f"{self._what}: Vault's answer to the log-in holds no token", where=where)
+            raise MalformedError(
+                f"{self._what}: Vault's answer to the log-in holds no token",
+                where=where,
+            )
         return token
 
     def _answered(self, answer: Answer, *keys: str) -> Mapping[str, Any]:
         """What stands under these keys of an answer of 200; errors in our words, for Vault's could repeat a value."""
         if answer.status in (401, 403):
-            raise DeniedError(f"{self._what}: Vault denied it ({phrase(answer.status)})", where=answer.where)
-        if answer.status in (429, 472, 473) or answer.status >= 500:  # 503: it is sealed
-            raise UnreachableError(f"{self._what}: Vault answered with {phrase(answer.status)}", where=answer.where)
+            raise DeniedError(
+                f"{self._what}: Vault denied it ({phrase(answer.status)})",
+                where=answer.where,
+            )
+        if (
+            answer.status in (429, 472, 473) or answer.status >= 500
+        ):  # 503: it is sealed
+            raise UnreachableError(
+                f"{self._what}: Vault answered with {phrase(answer.status)}",
+                where=answer.where,
+            )
         if answer.status != 200:
-            raise IncompleteRead(f"{self._what}: Vault answered with {phrase(answer.status)}", where=answer.where)
+            raise IncompleteRead(
+                f"{self._what}: Vault answered with {phrase(answer.status)}",
+                where=answer.where,
+            )
         try:
             held = msgspec.json.decode(answer.body)
         except NOT_JSON:
@@ -87,5 +120,8 @@ class _Vault:
         for key in keys:
             held = held.get(key) if isinstance(held, dict) else None
         if not isinstance(held, dict):
-            raise MalformedError(f"{self._what}: not an answer of Vault (KV version 2)", where=answer.where)
+            raise MalformedError(
+                f"{self._what}: not an answer of Vault (KV version 2)",
+                where=answer.where,
+            )
         return held

@@ -1,9 +1,10 @@
 """The audit stream: who wrote what, when, from which values to which; apart from the log, one JSON object a line.
 
-It is opened before anything is written, and a run whose stream breaks sends no further write. Writes are told as the
-journal has them, each by its run and its number there; what a sink was not told for certain is told before anything
-else by the next run, marked as late (law 13). Secrets are told by their keyed fingerprints. Each record is linked to
-the one before it (`chain.py`).
+It is opened before anything is written, and a run whose stream breaks sends no further
+write. Writes are told as the journal has them, each by its run and its number there; what a
+sink was not told for certain is told before anything else by the next run, marked as late
+(law 13). Secrets are told by their keyed fingerprints. Each record is linked to the one
+before it (`chain.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from typing import Final
 from msgspec import to_builtins
 
 from connector.errors import OutputError, StateError
-from connector.model import Approval, AttributeChange, Change, Ending, Fingerprint, Noted, Outcome, Plan, Result
+from connector.model import (
+    Approval,
+    AttributeChange,
+    Change,
+    Ending,
+    Fingerprint,
+    Noted,
+    Outcome,
+    Plan,
+    Result,
+)
 from connector.observers.chain import Chained, linked
 from connector.observers.observer import Observer
 from connector.observers.sinks import File, Receiver, Record, Sink
@@ -34,14 +45,16 @@ _FINE: Final = (Result.WRITTEN, Result.UNCHANGED)
 Written = tuple[Record, int]
 """A record, and its severity."""
 _AT_MOST: Final = 2000
-"""So many outcomes are told before it is made sure that they are safe, and their marks are moved."""
+"""So many outcomes are told before it is made sure that they are safe, and their marks are
+moved."""
 
 
 class AuditObserver(Observer):
     """Notes the begin of an apply or undo, each write, and the end. `bound`: the name that the directory knows us by.
 
     `stop` is called with a reason when the account of the run cannot be kept any longer. `code` of an ending is that of
-    the process; None: the plan was refused. `late`: by where it is kept, how many writes were told late.
+    the process; None: the plan was refused. `late`: by where it is kept, how many writes
+    were told late.
     """
 
     def __init__(
@@ -71,7 +84,11 @@ class AuditObserver(Observer):
     def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         self._fingerprint, self._telling = fingerprint, telling
         self._about["directory"] = readable(directory)
-        kinds = [kind for kind in ("file", "syslog") if getattr(self._settings, kind) is not None]
+        kinds = [
+            kind
+            for kind in ("file", "syslog")
+            if getattr(self._settings, kind) is not None
+        ]
         telling.begin(directory, kinds, json.dumps(self._who), self._tell, self._secure)
         if self._settings.file is not None:
             self._add(File(self._settings.file), telling)
@@ -96,48 +113,90 @@ class AuditObserver(Observer):
         held = chain.holds({each.run for each in owed}) if owed else set()
         self.late[chain.where] = 0
         for each in owed:
-            left = [noted for noted in each.outcomes if (noted.run, noted.number) not in held]
+            left = [
+                noted
+                for noted in each.outcomes
+                if (noted.run, noted.number) not in held
+            ]
             for start in range(0, len(left), _AT_MOST):
-                _tell([self._record(noted, late=True) for noted in left[start : start + _AT_MOST]], [chain])
+                _tell(
+                    [
+                        self._record(noted, late=True)
+                        for noted in left[start : start + _AT_MOST]
+                    ],
+                    [chain],
+                )
                 chain.secure()
             if left:
                 _tell([self._summary(each, len(left))], [chain])
             self.late[chain.where] += len(left)
         if owed:
-            chain.secure()  # its second chance: what a receiver that never closes was sent twice counts as told
+            # its second chance: what a receiver that never closes was sent
+            # twice counts as told
+            chain.secure()
             for each in owed:
                 telling.mark(chain.kind, each.run, each.last)
             chain.taken()
             telling.linked(chain.kind, chain.safe)
-            log.info("audit caught up", where=chain.where, writes=self.late[chain.where])
+            log.info(
+                "audit caught up", where=chain.where, writes=self.late[chain.where]
+            )
 
     def planned(self, plan: Plan) -> None:
         self._plan = plan
 
     def stage(self, name: str, **details: object) -> None:
         if name == "apply" and self._plan is not None:
-            counts = {"changes": details["changes"], "acknowledged": bool(details["accepted"])}
+            counts = {
+                "changes": details["changes"],
+                "acknowledged": bool(details["accepted"]),
+            }
             approvals = [to_builtins(each) for each in self._plan.approvals]
-            self._note("begin", plan=self._plan.digest, **counts, **({"approvals": approvals} if approvals else {}))
+            self._note(
+                "begin",
+                plan=self._plan.digest,
+                **counts,
+                **({"approvals": approvals} if approvals else {}),
+            )
 
     def released(self, why: str, approvals: Sequence[Approval]) -> None:
         """Note that a job which was on hold for this reason may be applied again, and who has approved that."""
-        record: Record = {"time": stamp(), "event": "release", "job": self._job, "who": self._who}
-        signed = {"approvals": [to_builtins(each) for each in approvals]} if approvals else {}
+        record: Record = {
+            "time": stamp(),
+            "event": "release",
+            "job": self._job,
+            "who": self._who,
+        }
+        signed = (
+            {"approvals": [to_builtins(each) for each in approvals]}
+            if approvals
+            else {}
+        )
         self._tell_all([(record | {"why": readable(why)} | signed, NOTICE)])
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         """Of what the journal has not noted as settled: a write that may have happened, and is told once it is."""
-        lost = self._telling is not None and self._telling.lost and outcome.result is not Result.SKIPPED
+        lost = (
+            self._telling is not None
+            and self._telling.lost
+            and outcome.result is not Result.SKIPPED
+        )
         if outcome.open or lost:
             noted = Noted(run or self._about["run"], change, outcome)
             self._note("open", **self._written(noted))
 
-    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+    def closes(
+        self,
+        plan: Plan | None,
+        ending: Ending | None,
+        fault: BaseException | None = None,
+    ) -> None:
         try:
             if plan is not None:
                 refused = [refusal.limit for refusal in plan.refusals]
-                self._note("end", plan=plan.digest, refused=refused, code=self._code(ending))
+                self._note(
+                    "end", plan=plan.digest, refused=refused, code=self._code(ending)
+                )
             else:
                 self._note("end", fault=type(fault).__name__)
         finally:
@@ -197,14 +256,29 @@ class AuditObserver(Observer):
 
     def _note(self, event: str, **said: object) -> None:
         """A record that has no number."""
-        record = {"time": stamp(), "event": event, **self._about, "who": self._who, **said}
-        self._tell_all([(record, WARNING if said.get("fault") or event == "open" else NOTICE)])
+        record = {
+            "time": stamp(),
+            "event": event,
+            **self._about,
+            "who": self._who,
+            **said,
+        }
+        self._tell_all(
+            [(record, WARNING if said.get("fault") or event == "open" else NOTICE)]
+        )
 
     def _record(self, noted: Noted, *, late: bool = False) -> Written:
         """The record of a write."""
-        head: Record = {"time": noted.time, "event": "write", "job": self._job, "run": noted.run}
+        head: Record = {
+            "time": noted.time,
+            "event": "write",
+            "job": self._job,
+            "run": noted.run,
+        }
         head |= {"number": noted.number, "directory": readable(noted.directory)}
-        head |= {"who": json.loads(noted.who) if noted.who else None} | ({"late": True} if late else {})
+        head |= {"who": json.loads(noted.who) if noted.who else None} | (
+            {"late": True} if late else {}
+        )
         severity = NOTICE if noted.outcome.result in _FINE else WARNING
         return head | self._written(noted), severity
 
@@ -220,8 +294,19 @@ class AuditObserver(Observer):
 
     def _summary(self, owed: Owed, writes: int) -> Written:
         """What is known of a run of which something was told late: its begin or end may be missing too."""
-        record: Record = {"time": stamp(), "event": "late", "job": self._job, "run": owed.run, "who": self._who}
-        record |= {"plan": owed.digest, "started": owed.started, "ended": owed.ended, "result": owed.result}
+        record: Record = {
+            "time": stamp(),
+            "event": "late",
+            "job": self._job,
+            "run": owed.run,
+            "who": self._who,
+        }
+        record |= {
+            "plan": owed.digest,
+            "started": owed.started,
+            "ended": owed.ended,
+            "result": owed.result,
+        }
         return record | {"writes": writes}, WARNING
 
     def _was(self, change: Change, each: AttributeChange) -> list[str] | None:

@@ -1,8 +1,9 @@
 """The audit records of a job are one chain: each has a number, and the digest of the record before it.
 
-Each sink has a chain of its own, for one may be told what the other has already. A record that goes to both carries the
-links of both, so that a copy with a syslog receiver vouches for the file. A digest is SHA-256 over a line as it is
-written, without its newline. The state has the last record that is safe with each sink (`state/telling.py`, `Link`).
+Each sink has a chain of its own, for one may be told what the other has already. A record
+that goes to both carries the links of both, so that a copy with a syslog receiver vouches
+for the file. A digest is SHA-256 over a line as it is written, without its newline. The
+state has the last record that is safe with each sink (`state/telling.py`, `Link`).
 
 The order, under the lease of the directory and that of the job's audit:
 
@@ -13,10 +14,11 @@ The order, under the lease of the directory and that of the job's audit:
 5. the state notes the last record that is safe, with its next transaction
 6. at the end, in one transaction: the last record, and that the session has ended
 
-So the file may be ahead of the state, and never behind it. It is believed to be only where its records follow that one
-which the state knows, and where the state does not say that the session has ended: else somebody may have added them,
-and the next record follows the state's, for `audit verify` to find. A state that knows no record at all believes the
-file. What the next session finds after a kill:
+So the file may be ahead of the state, and never behind it. It is believed to be only where
+its records follow that one which the state knows, and where the state does not say that the
+session has ended: else somebody may have added them, and the next record follows the
+state's, for `audit verify` to find. A state that knows no record at all believes the file.
+What the next session finds after a kill:
 
 killed after        the file                              the next session
 1, 2                ends with the state's record          goes on from there; the outcomes are told late
@@ -24,9 +26,10 @@ killed after        the file                              the next session
 3, 4                is ahead of the state                 goes on from the file's last record
 5, 6                ends with the state's record          goes on from there
 
-Where the file cannot be read, was rotated since, or the sink is a receiver, nobody knows how far it is ahead. Then the
-first record is linked to the state's record and says `again`: it takes the place of the records that were told after
-that one, which are told late. The same holds within a session after a signal has broken off a record.
+Where the file cannot be read, was rotated since, or the sink is a receiver, nobody knows
+how far it is ahead. Then the first record is linked to the state's record and says `again`:
+it takes the place of the records that were told after that one, which are told late. The
+same holds within a session after a signal has broken off a record.
 """
 
 from __future__ import annotations
@@ -39,7 +42,8 @@ from connector.runtime.log import log
 from connector.state.telling import Link
 
 _LOOK: Final = 1000
-"""Lines from the end: a job that shares its file with others may be far before them, and it is only warned about."""
+"""Lines from the end: a job that shares its file with others may be far before them, and it
+is only warned about."""
 _FIX: Final = (
     "An older state was put back, or somebody added records, or a job of this name has another state too. Plans that "
     "were spent since are good again: delete them. Run `cec-connector audit verify --job JOB`"
@@ -69,13 +73,22 @@ class Chained:
         """Find out what the next record follows."""
         if not self._sure:
             self._head, self._again = self._safe, not self._safe.ended
-            orderly = self._safe.ended and self._safe.seq > 0  # then the sink has nothing after it that is ours
-            last = self._sink.last(self._job, Link(), _LOOK) if orderly else self._sink.last(self._job, self._safe)
+            # then the sink has nothing after it that is ours
+            orderly = self._safe.ended and self._safe.seq > 0
+            last = (
+                self._sink.last(self._job, Link(), _LOOK)
+                if orderly
+                else self._sink.last(self._job, self._safe)
+            )
             if last is not None and not orderly:
                 self._head, self._again = last, False
             if last is not None and orderly and last.seq > self._safe.seq:
                 log.warning(
-                    "audit is ahead of the state", where=self.where, state=self._safe.seq, audit=last.seq, fix=_FIX
+                    "audit is ahead of the state",
+                    where=self.where,
+                    state=self._safe.seq,
+                    audit=last.seq,
+                    fix=_FIX,
                 )
             self._sure = True
             self._halves = self._sink.halves()
@@ -86,7 +99,10 @@ class Chained:
         """What a record says of its place, so many after the last one, behind the one with the digest `prev`."""
         first = place == 1
         digest = self._head.digest if first else prev
-        said: dict[str, Any] = {"seq": self._head.seq + place, "prev": f"sha256:{digest}" if digest else None}
+        said: dict[str, Any] = {
+            "seq": self._head.seq + place,
+            "prev": f"sha256:{digest}" if digest else None,
+        }
         if first and self._again:
             said["again"] = True
         if first and self._halves:
@@ -99,7 +115,9 @@ class Chained:
             self._sure = False
             self._safe = Link(self._safe.seq, self._safe.digest, ended=False)
             self._sink.tell(lines)
-            self._head = Link(self._head.seq + len(lines), lines[-1].digest, ended=False)
+            self._head = Link(
+                self._head.seq + len(lines), lines[-1].digest, ended=False
+            )
             self._again, self._halves, self._sure = False, [], True
 
     # ------------------------------------------------------------ safety
@@ -130,7 +148,9 @@ class Chained:
             self._sink.close()
 
 
-def linked(records: Sequence[tuple[Record, int]], chains: Sequence[Chained]) -> list[Line]:
+def linked(
+    records: Sequence[tuple[Record, int]], chains: Sequence[Chained]
+) -> list[Line]:
     """Records with their severities as lines that follow, in each of the chains, the last one there."""
     lines: list[Line] = []
     digest = ""

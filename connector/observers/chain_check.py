@@ -1,7 +1,7 @@
 """Whether the records of audits are what was told: no edit, no gap, no other order, and with the state no cut end.
 
-Pure: lines go in, oldest first, and findings come out. A job's chain goes on from file to file, and under the job's new
-name once it was renamed.
+Pure: lines go in, oldest first, and findings come out. A job's chain goes on from file to
+file, and under the job's new name once it was renamed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Chain(Struct):
 
     `begun` and `since`: the number and the line of its first record; `first`: the number of the first in `digests`.
     `before`: how many records of the job come before the chain, from the line `unlinked` on. `taken`: how many records
-    were told once more, and took the place of others. `cut`: how many came without their values. `start`: the time of
-    its first record; `runs`: those that it has a record of.
+    were told once more, and took the place of others. `cut`: how many came without their
+    values. `start`: the time of its first record; `runs`: those that it has a record of.
     """
 
     job: str
@@ -57,7 +57,11 @@ class Chain(Struct):
     def digest(self, seq: int) -> str | None:
         """The digest of a record, hexadecimal; None: it is not there."""
         place = (seq - self.first) * _DIGEST
-        return self.digests[place : place + _DIGEST].hex() or None if self.seq and place >= 0 else None
+        return (
+            self.digests[place : place + _DIGEST].hex() or None
+            if self.seq and place >= 0
+            else None
+        )
 
 
 class Check:
@@ -81,12 +85,18 @@ class Check:
         if self._sink == "syslog":
             octets = _message(octets)
         record = record_of(octets)
-        self._torn = record is None and not ended and (_can_be_half(octets) or self._sink == "syslog")
+        self._torn = (
+            record is None
+            and not ended
+            and (_can_be_half(octets) or self._sink == "syslog")
+        )
         if self._torn:
             self.half = where
             return
         if record is None:
-            self._halves.append((where, f"sha256:{digest_of(octets)}", _can_be_half(octets)))
+            self._halves.append(
+                (where, f"sha256:{digest_of(octets)}", _can_be_half(octets))
+            )
             return
         try:
             place = place_of(record, self._sink)
@@ -103,24 +113,41 @@ class Check:
                 chain.runs.add(str(record.get("run", "")))
 
     def end(
-        self, job: str | None = None, link: Link | None = None, runs: Mapping[str, tuple[str, int]] = _NONE
+        self,
+        job: str | None = None,
+        link: Link | None = None,
+        runs: Mapping[str, tuple[str, int]] = _NONE,
     ) -> list[Finding]:
         """What was found, of every job or of one. `link`: the last record of that one's that the state knows.
 
         `runs`: those of its runs that wrote, by id, with when each began and how many users it wrote to.
         """
         if self._torn:  # what comes before may be of the same interruption
-            self._halves = [each for each in self._halves if not each[2] and self._sink == "file"]
+            self._halves = [
+                each for each in self._halves if not each[2] and self._sink == "file"
+            ]
         self._judge_halves((), "", None)
         for chain in self.chains.values():
             if chain.before and not chain.seq:
-                self._find(chain.job, chain.unlinked, "no record from here on has a chain: nothing can be verified")
+                self._find(
+                    chain.job,
+                    chain.unlinked,
+                    "no record from here on has a chain: nothing can be verified",
+                )
         if job is not None and link is not None:
             self._hold_to(job, link)
-            if self._torn and link.seq and link.ended and len(self.chains) == 1:  # else it may be another job's
-                self._find(job, self.half, "half a record came after the last run had ended. Somebody added it")
+            if (
+                self._torn and link.seq and link.ended and len(self.chains) == 1
+            ):  # else it may be another job's
+                self._find(
+                    job,
+                    self.half,
+                    "half a record came after the last run had ended. Somebody added it",
+                )
             self._lacking(job, runs)
-        return [each for each in self.findings if job is None or each.job in (None, job)]
+        return [
+            each for each in self.findings if job is None or each.job in (None, job)
+        ]
 
     # ------------------------------------------------------------ one line
 
@@ -132,11 +159,19 @@ class Check:
             return
         chain = self.chains.setdefault(job, Chain(job, digests=bytearray(), runs=set()))
         if chain.seq:
-            self._find(job, where, f"this record has no chain. It was changed, or added after record {chain.seq}")
+            self._find(
+                job,
+                where,
+                f"this record has no chain. It was changed, or added after record {chain.seq}",
+            )
             return
         self._halves.clear()  # nobody accounted for them then
         if self._first > 1:
-            self._find(job, where, f"this record has no chain, before record {self._first}. It was changed, or added")
+            self._find(
+                job,
+                where,
+                f"this record has no chain, before record {self._first}. It was changed, or added",
+            )
             return
         chain.unlinked = chain.unlinked or where
         chain.before += 1
@@ -146,7 +181,11 @@ class Check:
         there = tuple(digest for _, digest, _ in self._halves)
         for where, digest, _ in self._halves:
             if digest not in known:
-                self._find(None, where, "this line is no record, and no later record accounts for it")
+                self._find(
+                    None,
+                    where,
+                    "this line is no record, and no later record accounts for it",
+                )
         self._halves.clear()
         if known == there:
             if known:
@@ -161,18 +200,42 @@ class Check:
         if self._sink == "syslog":
             if octets.endswith(_LATE):  # told once more, with a mark at its end
                 digest = digest_of(octets.removesuffix(_LATE) + b"}")
-            digest = (place.whole or "").removeprefix("sha256:") if place.whole else digest
-            if chain.digest(place.seq) == digest and b'"late":true' in octets and not place.again:
+            digest = (
+                (place.whole or "").removeprefix("sha256:") if place.whole else digest
+            )
+            if (
+                chain.digest(place.seq) == digest
+                and b'"late":true' in octets
+                and not place.again
+            ):
                 return
         if len(digest) != 2 * _DIGEST or set(digest) - set("0123456789abcdef"):
-            self._find(place.job, where, f"record {place.seq} was changed: its digest cannot be read")
+            self._find(
+                place.job,
+                where,
+                f"record {place.seq} was changed: its digest cannot be read",
+            )
             return
-        if chain.seq and place.seq <= chain.seq and not self._takes_place(chain, place, where, digest):
-            what = "is here once more" if chain.digest(place.seq) == digest else "is out of order, or was added"
-            self._find(place.job, where, f"record {place.seq} {what}: the one before has number {chain.seq}")
+        if (
+            chain.seq
+            and place.seq <= chain.seq
+            and not self._takes_place(chain, place, where, digest)
+        ):
+            what = (
+                "is here once more"
+                if chain.digest(place.seq) == digest
+                else "is out of order, or was added"
+            )
+            self._find(
+                place.job,
+                where,
+                f"record {place.seq} {what}: the one before has number {chain.seq}",
+            )
             return
         self._judge(chain, place, where)
-        if not chain.seq:  # also where it begins anew, after records with higher numbers
+        if (
+            not chain.seq
+        ):  # also where it begins anew, after records with higher numbers
             chain.begun, chain.since = place.seq, where
         if not chain.seq or place.seq > chain.seq + 1:
             chain.first = place.seq
@@ -186,13 +249,27 @@ class Check:
         expected = chain.seq + 1 if chain.seq else self._first
         if place.seq > expected:
             one = place.seq == expected + 1
-            missing = f"record {expected} is" if one else f"records {expected} to {place.seq - 1} are"
-            advice = "" if chain.seq else f". Give older files first; if they were deleted, add `--from {place.seq}`"
+            missing = (
+                f"record {expected} is"
+                if one
+                else f"records {expected} to {place.seq - 1} are"
+            )
+            advice = (
+                ""
+                if chain.seq
+                else f". Give older files first; if they were deleted, add `--from {place.seq}`"
+            )
             self._find(place.job, where, f"{missing} missing before this one{advice}")
             return
         before = chain.digest(place.seq - 1)
-        if (chain.seq or place.seq == 1) and place.prev != (f"sha256:{before}" if before else None):
-            pair = f"record {place.seq - 1} ({chain.last}) or this one" if chain.last else "the first record"
+        if (chain.seq or place.seq == 1) and place.prev != (
+            f"sha256:{before}" if before else None
+        ):
+            pair = (
+                f"record {place.seq - 1} ({chain.last}) or this one"
+                if chain.last
+                else "the first record"
+            )
             self._find(place.job, where, f"{pair} was changed: the digests differ")
 
     def _takes_place(self, chain: Chain, place: Place, where: str, digest: str) -> bool:
@@ -214,10 +291,20 @@ class Check:
     def _twice(self, chain: Chain, place: Place, where: str) -> None:
         """The chain goes on from an earlier record, and no run says so: nobody can tell which of the two is genuine."""
         first = max(place.seq, chain.begun)
-        which = f"records {first} to {chain.seq}" if chain.seq > first else f"record {first}"
-        both = f"this one follows record {place.seq - 1} as well" if place.seq > 1 else "the chain begins anew here"
+        which = (
+            f"records {first} to {chain.seq}"
+            if chain.seq > first
+            else f"record {first}"
+        )
+        both = (
+            f"this one follows record {place.seq - 1} as well"
+            if place.seq > 1
+            else "the chain begins anew here"
+        )
         why = "Either somebody added records, or the state was lost or replaced by an older one"
-        self._find(place.job, where, f"{which} ({chain.last}) came before, and {both}. {why}")
+        self._find(
+            place.job, where, f"{which} ({chain.last}) came before, and {both}. {why}"
+        )
 
     def _chain_of(self, place: Place) -> Chain:
         """The job's chain; that of a job which was renamed goes on under its new name."""
@@ -225,28 +312,48 @@ class Check:
         if chain is not None and chain.seq:
             return chain
         for old, other in list(self.chains.items()):
-            if other.seq and place.prev is not None and place.prev == f"sha256:{other.digest(place.seq - 1)}":
+            if (
+                other.seq
+                and place.prev is not None
+                and place.prev == f"sha256:{other.digest(place.seq - 1)}"
+            ):
                 return self._renamed(old, place.job)
-        return self.chains.setdefault(place.job, Chain(place.job, digests=bytearray(), runs=set()))
+        return self.chains.setdefault(
+            place.job, Chain(place.job, digests=bytearray(), runs=set())
+        )
 
     def _renamed(self, old: str, job: str) -> Chain:
         chain = self.chains[job] = self.chains.pop(old)
         chain.job = job
-        self.findings = [Finding(job if each.job == old else each.job, each.where, each.why) for each in self.findings]
+        self.findings = [
+            Finding(job if each.job == old else each.job, each.where, each.why)
+            for each in self.findings
+        ]
         return chain
 
     # ------------------------------------------------------------ what the state knows
 
     def _hold_to(self, job: str, link: Link) -> None:
         if job not in self.chains:
-            old = next((each for each, chain in self.chains.items() if chain.digest(link.seq) == link.digest), None)
+            old = next(
+                (
+                    each
+                    for each, chain in self.chains.items()
+                    if chain.digest(link.seq) == link.digest
+                ),
+                None,
+            )
             if old is not None:  # it was renamed, and has told nothing since
                 self._renamed(old, job)
         chain = self.chains.get(job) or Chain(job)
         if not link.seq and not chain.seq:
             return
         if not link.seq:
-            self._find(job, chain.last, "the state knows no record of this chain: it is new, or another one")
+            self._find(
+                job,
+                chain.last,
+                "the state knows no record of this chain: it is new, or another one",
+            )
         elif chain.seq < link.seq:
             why = f"the end is cut: the state knows records up to {link.seq}. Give the newest file too"
             self._find(job, chain.last, why)
@@ -254,9 +361,15 @@ class Check:
             why = f"record {link.seq} was changed: the state knows another digest"
             self._find(job, chain.last if chain.seq == link.seq else "", why)
         elif chain.seq > link.seq and link.ended:
-            which = f"records {link.seq + 1} to" if chain.seq > link.seq + 1 else "record"
+            which = (
+                f"records {link.seq + 1} to" if chain.seq > link.seq + 1 else "record"
+            )
             why = f"{which} {chain.seq} came after the last run had ended"
-            self._find(job, chain.last, f"{why}. Either somebody added records, or the state is an older one")
+            self._find(
+                job,
+                chain.last,
+                f"{why}. Either somebody added records, or the state is an older one",
+            )
 
     def _lacking(self, job: str, runs: Mapping[str, tuple[str, int]]) -> None:
         """Runs since the chain began that it has nothing of: they had no audit, or another one."""

@@ -48,6 +48,8 @@ def place_of(record: dict[str, Any], sink: str) -> Place | None:
         return None
     try:
         link = convert(links, dict[str, Any])[sink]
-        return convert({"job": record.get("job"), "whole": record.get("whole"), **link}, Place)
+        return convert(
+            {"job": record.get("job"), "whole": record.get("whole"), **link}, Place
+        )
     except (KeyError, TypeError, ValidationError):
         raise ValueError(f"it is not linked as a record of a {sink}") from None

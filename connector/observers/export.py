@@ -28,8 +28,13 @@ def export(settings: Settings, summary: RunSummary) -> None:
             path = settings.textfile
             if path.exists() and not path.is_file():  # a pipe is waited for without end
                 raise OutputError(NOT_REGULAR, where=str(path))
-            before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-            write_out(path, [_metrics(before, summary).render()], mode=0o644)  # node-exporter is another account
+            before = (
+                path.read_text(encoding="utf-8", errors="replace")
+                if path.is_file()
+                else ""
+            )
+            # node-exporter is another account
+            write_out(path, [_metrics(before, summary).render()], mode=0o644)
         if settings.pushgateway is not None:
             _to_gateway(settings, summary)
     except (ConnectorError, OSError) as fault:
@@ -37,7 +42,10 @@ def export(settings: Settings, summary: RunSummary) -> None:
 
 
 def _to_gateway(settings: Settings, summary: RunSummary) -> None:
-    headers = {"Accept": "text/plain", "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    headers = {
+        "Accept": "text/plain",
+        "Content-Type": "text/plain; version=0.0.4; charset=utf-8",
+    }
     url = str(settings.pushgateway)
     group = f"{url}/metrics/job/cec-connector/cec_job/{quote(summary.job, safe='')}"
     with Channel(tls.context(settings.ca_file), headers, LIMITS) as gateway:
@@ -46,7 +54,9 @@ def _to_gateway(settings: Settings, summary: RunSummary) -> None:
         metrics = _metrics(before, summary, only=summary.job)
         answer = gateway.exchange("PUT", group, {}, content=metrics.render().encode())
         if answer.status not in (200, 202):
-            raise IncompleteRead(f"the gateway answered with {answer.status}", where=group)
+            raise IncompleteRead(
+                f"the gateway answered with {answer.status}", where=group
+            )
 
 
 def _metrics(before: str, summary: RunSummary, only: str | None = None) -> Metrics:
@@ -55,7 +65,9 @@ def _metrics(before: str, summary: RunSummary, only: str | None = None) -> Metri
     try:
         metrics.restore(before, only)
     except ValueError as fault:
-        log.warning("metrics start at zero", reason=f"the old file cannot be read: {fault}")
+        log.warning(
+            "metrics start at zero", reason=f"the old file cannot be read: {fault}"
+        )
         metrics = Metrics()
     metrics.take(summary)
     return metrics

@@ -1,10 +1,11 @@
 """Runs as Prometheus metrics; the label `cec_job` is the job, and no label or value says anything about a person.
 
-The label is not called `job`, because that is the name of Prometheus's own label for what it scrapes: it would come out
-as `exported_job` in one setup and as `job` in another.
+The label is not called `job`, because that is the name of Prometheus's own label for what
+it scrapes: it would come out as `exported_job` in one setup and as `job` in another.
 
-One process may keep them (`serve`), or every run may add to what the one before it left in a file or a gateway: then
-they are read back first, so that counters count on and what this run has not found out stays as it was.
+One process may keep them (`serve`), or every run may add to what the one before it left in
+a file or a gateway: then they are read back first, so that counters count on and what this
+run has not found out stays as it was.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector import __version__
@@ -36,8 +43,16 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "last_run_duration_seconds": (Gauge, "How long the last run took.", ()),
     "last_success_timestamp_seconds": (Gauge, "When the last good run began.", ()),
     "agents": (Gauge, "Agents of the last plan, by match result.", ("match",)),
-    "users": (Gauge, "Users of the last plan: unchanged, stale, and by change.", ("state",)),
-    "stale_users_with_credentials": (Gauge, "Stale users of the last plan that keep credentials of the job.", ()),
+    "users": (
+        Gauge,
+        "Users of the last plan: unchanged, stale, and by change.",
+        ("state",),
+    ),
+    "stale_users_with_credentials": (
+        Gauge,
+        "Stale users of the last plan that keep credentials of the job.",
+        (),
+    ),
     "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
     "ready": (Gauge, "Whether the last good run is recent enough.", ()),
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
@@ -51,10 +66,17 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._metrics = {
-            name: kind(_PREFIX + name, text, ("cec_job", *labels), registry=self.registry)
+            name: kind(
+                _PREFIX + name, text, ("cec_job", *labels), registry=self.registry
+            )
             for name, (kind, text, labels) in _METRICS.items()
         }
-        info = Gauge(_PREFIX + "build_info", "The version of this program.", ("version",), registry=self.registry)
+        info = Gauge(
+            _PREFIX + "build_info",
+            "The version of this program.",
+            ("version",),
+            registry=self.registry,
+        )
         info.labels(__version__).set(1)
 
     def expect(self, job: str, kind: Kind) -> None:
@@ -94,7 +116,9 @@ class Metrics:
             self.tell("agents", summary.job, summary.counts[match], match)
         for state in USER_COUNTS:
             self.tell("users", summary.job, summary.counts[state], state)
-        self.tell("stale_users_with_credentials", summary.job, summary.keeping_credentials)
+        self.tell(
+            "stale_users_with_credentials", summary.job, summary.keeping_credentials
+        )
         self._metrics["problems"].remove_by_labels({"cec_job": summary.job})
         for kind, number in summary.problems.items():
             self.tell("problems", summary.job, number, kind)
@@ -113,8 +137,13 @@ class Metrics:
             name = family.name.removeprefix(_PREFIX)
             for sample in family.samples if name in self._metrics else ():
                 labels = ("cec_job", *_METRICS[name][2])
-                if sample.labels.keys() >= set(labels) and only in (None, sample.labels["cec_job"]):
-                    self._metrics[name].labels(*(sample.labels[label] for label in labels)).inc(sample.value)
+                if sample.labels.keys() >= set(labels) and only in (
+                    None,
+                    sample.labels["cec_job"],
+                ):
+                    self._metrics[name].labels(
+                        *(sample.labels[label] for label in labels)
+                    ).inc(sample.value)
 
     def render(self) -> str:
         return generate_latest(self.registry).decode()
@@ -124,12 +153,27 @@ class FleetMetrics:
     """How the jobs of a fleet stand; every worker has the same numbers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._jobs = Gauge(f"{_PREFIX}fleet_jobs", "Jobs of the fleet, by state.", ("state",), registry=registry)
-        self._stopped = Gauge(f"{_PREFIX}fleet_stopped", "Whether the brake stops applies.", registry=registry)
-        self._waiting = Gauge(f"{_PREFIX}fleet_waiting", "Steps that wait to begin.", registry=registry)
-        self._under_way = Gauge(f"{_PREFIX}fleet_under_way", "Steps under way.", registry=registry)
+        self._jobs = Gauge(
+            f"{_PREFIX}fleet_jobs",
+            "Jobs of the fleet, by state.",
+            ("state",),
+            registry=registry,
+        )
+        self._stopped = Gauge(
+            f"{_PREFIX}fleet_stopped",
+            "Whether the brake stops applies.",
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            f"{_PREFIX}fleet_waiting", "Steps that wait to begin.", registry=registry
+        )
+        self._under_way = Gauge(
+            f"{_PREFIX}fleet_under_way", "Steps under way.", registry=registry
+        )
 
-    def tell(self, jobs: Mapping[str, int], *, stopped: bool, waiting: int, under_way: int) -> None:
+    def tell(
+        self, jobs: Mapping[str, int], *, stopped: bool, waiting: int, under_way: int
+    ) -> None:
         """Set them all."""
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)

@@ -52,10 +52,16 @@ class Target(Struct, frozen=True):
     where: str
 
 
-def wanted(job: LoadedJob, summary: RunSummary, waiting: Path | None = None) -> Notice | None:
+def wanted(
+    job: LoadedJob, summary: RunSummary, waiting: Path | None = None
+) -> Notice | None:
     """The message that the job wants sent about this run, if any."""
     settings = job.notify
-    found = tuple(each for each in occasions(summary) if settings is not None and each in settings.when)
+    found = tuple(
+        each
+        for each in occasions(summary)
+        if settings is not None and each in settings.when
+    )
     return notice(summary, found, job.path.absolute(), waiting) if found else None
 
 
@@ -77,7 +83,12 @@ def tell(job: LoadedJob, summary: RunSummary) -> None:
     if told is None:
         return
     threads = [
-        threading.Thread(target=deliver, args=(job, each, told, SINGLE_RUN), name=each.way, daemon=True)
+        threading.Thread(
+            target=deliver,
+            args=(job, each, told, SINGLE_RUN),
+            name=each.way,
+            daemon=True,
+        )
         for each in targets(job)
     ]
     for thread in threads:
@@ -87,7 +98,11 @@ def tell(job: LoadedJob, summary: RunSummary) -> None:
 
 
 def deliver(
-    job: Notifying, target: Target, told: Notice, attempts: int, leaving: threading.Event | None = None
+    job: Notifying,
+    target: Target,
+    told: Notice,
+    attempts: int,
+    leaving: threading.Event | None = None,
 ) -> bool:
     """Send a message, as often as that takes, `attempts` at most; whether it was taken. Never raises.
 
@@ -101,7 +116,9 @@ def deliver(
         except ConnectorError as fault:
             again = isinstance(fault, UnreachableError) and attempt < attempts
             if not again or leaving.wait(seconds_to_wait(attempt, longest=LONGEST)):
-                log.warning("notice not sent", job=job.name, way=target.way, reason=str(fault))
+                log.warning(
+                    "notice not sent", job=job.name, way=target.way, reason=str(fault)
+                )
                 return False
     log.info("notice sent", job=job.name, way=target.way, occasions=told.occasions)
     return True
@@ -113,8 +130,16 @@ def _send(job: Notifying, target: Target, told: Notice) -> None:
     if target.way == "webhook":
         assert settings.webhook
         where = job.where("notify", "webhook", "secret")
-        post(settings.webhook, resolve(settings.webhook.secret, "the secret of the webhook", where), told)
+        post(
+            settings.webhook,
+            resolve(settings.webhook.secret, "the secret of the webhook", where),
+            told,
+        )
     else:
         assert settings.mail
         ref, where = settings.mail.password, job.where("notify", "mail", "password")
-        send(settings.mail, resolve(ref, "the password of the mail server", where) if ref else None, told)
+        send(
+            settings.mail,
+            resolve(ref, "the password of the mail server", where) if ref else None,
+            told,
+        )

@@ -20,11 +20,16 @@ class Observer:
     def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         """A run that may write holds the directory of this identity; `fingerprint` names its secrets.
 
-        Whoever cannot keep the account that it owes, by what `telling` says is still owed, raises OutputError: then
-        nothing is written.
+        Whoever cannot keep the account that it owes, by what `telling` says is still owed,
+        raises OutputError: then nothing is written.
         """
 
-    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+    def closes(
+        self,
+        plan: Plan | None,
+        ending: Ending | None,
+        fault: BaseException | None = None,
+    ) -> None:
         """A run that held a directory lets it go right after this; without an ending its plan was refused."""
 
     def planned(self, plan: Plan) -> None:
@@ -33,7 +38,12 @@ class Observer:
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         """One user's change has been settled; `run`: it was one of an earlier run, which was interrupted."""
 
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+    def finished(
+        self,
+        plan: Plan | None,
+        exit_code: int | None,
+        fault: BaseException | None = None,
+    ) -> None:
         """The run has ended; without an exit code: by this fault."""
 
 
@@ -51,7 +61,12 @@ class Observers(Observer):
         for observer in self._observers:
             observer.opens(directory, fingerprint, telling)
 
-    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+    def closes(
+        self,
+        plan: Plan | None,
+        ending: Ending | None,
+        fault: BaseException | None = None,
+    ) -> None:
         for observer in self._observers:
             observer.closes(plan, ending, fault)
 
@@ -63,6 +78,11 @@ class Observers(Observer):
         for observer in self._observers:
             observer.outcome(change, outcome, run)
 
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+    def finished(
+        self,
+        plan: Plan | None,
+        exit_code: int | None,
+        fault: BaseException | None = None,
+    ) -> None:
         for observer in self._observers:
             observer.finished(plan, exit_code, fault)

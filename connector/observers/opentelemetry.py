@@ -1,7 +1,8 @@
 """A run as an OpenTelemetry trace: a span for the run, and one in it for each stage; nothing in it is about a person.
 
-It goes by OTLP over HTTP to wherever the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others) say. It is not
-worth a run: a collector that does not answer is waited for once the run is over, and for a few seconds only.
+It goes by OTLP over HTTP to wherever the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT
+and others) say. It is not worth a run: a collector that does not answer is waited for once
+the run is over, and for a few seconds only.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def trace(summary: RunSummary) -> None:
         nonlocal fault
         try:
             spans = _spans(summary)
-            arrived = not spans or OTLPSpanExporter().export(spans) is SpanExportResult.SUCCESS
+            arrived = (
+                not spans
+                or OTLPSpanExporter().export(spans) is SpanExportResult.SUCCESS
+            )
             fault = "" if arrived else "the collector does not take it"
         except Exception as error:  # noqa: BLE001  # a thread has no caller; `fault` is told
             fault = type(error).__name__
@@ -53,13 +57,21 @@ def _spans(summary: RunSummary) -> Sequence[ReadableSpan]:
     """The spans of a run, with the times that they had; none where OTEL_SDK_DISABLED says so."""
     kept = InMemorySpanExporter()
     ours = Resource({"service.name": "cec-connector", "service.version": __version__})
-    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
+    )
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer("connector", __version__)
-    run = tracer.start_span(summary.kind, start_time=_nanoseconds(summary.started), attributes=_attributes(summary))
+    run = tracer.start_span(
+        summary.kind,
+        start_time=_nanoseconds(summary.started),
+        attributes=_attributes(summary),
+    )
     within = set_span_in_context(run)
     for name, begin, end in summary.course:
-        stage = tracer.start_span(name, within, start_time=_nanoseconds(summary.started + begin))
+        stage = tracer.start_span(
+            name, within, start_time=_nanoseconds(summary.started + begin)
+        )
         stage.end(_nanoseconds(summary.started + end))
     if not summary.good:
         run.set_status(Status(StatusCode.ERROR, summary.ending))
@@ -79,7 +91,10 @@ def _attributes(summary: RunSummary) -> dict[str, str | int]:
         "cec.changes": summary.changes,
     }
     for group in ("counts", "problems", "outcomes"):
-        said |= {f"cec.{group}.{name}": number for name, number in getattr(summary, group).items()}
+        said |= {
+            f"cec.{group}.{name}": number
+            for name, number in getattr(summary, group).items()
+        }
     return said
 
 

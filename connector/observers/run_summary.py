@@ -28,7 +28,8 @@ STOPPED: Final = "stopped by a signal"
 _DN: Final = regex(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
 """A DN of two parts or more."""
 _OF_PEOPLE: Final = {"--only", "AGENT", "USER"}
-"""Where the command line names agents and users; what is wrong there repeats the name, or one near it."""
+"""Where the command line names agents and users; what is wrong there repeats the name, or
+one near it."""
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
@@ -38,8 +39,9 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
     `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change.
     `keeping_credentials`: stale users that keep credentials. `since`: how many
-    changes and problems are new, gone, changed and the same since an earlier plan, by the plan document's names; empty
-    where there was none. `course`: each stage as it came, with its begin and end, in seconds since the run began.
+    changes and problems are new, gone, changed and the same since an earlier plan, by the
+    plan document's names; empty where there was none. `course`: each stage as it came, with
+    its begin and end, in seconds since the run began.
     """
 
     job: str
@@ -105,10 +107,21 @@ class SummaryObserver(Observer):
         if run != self._run:
             self._outcomes[outcome.result.value] += 1
 
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+    def finished(
+        self,
+        plan: Plan | None,
+        exit_code: int | None,
+        fault: BaseException | None = None,
+    ) -> None:
         self.stage("end")
         plan = plan or self._plan
-        code = exit_code if exit_code is not None else self._code_of(fault) if fault is not None else 1
+        code = (
+            exit_code
+            if exit_code is not None
+            else self._code_of(fault)
+            if fault is not None
+            else 1
+        )
         self._take(
             RunSummary(
                 job=self._job, run=self._run, kind=self._kind, started=self._started,
@@ -135,7 +148,9 @@ def _said(fault: BaseException | None) -> str:
     """The fault in a sentence, where it is one of ours, which hold no secret; else only its kind."""
     if fault is None:
         return ""
-    if isinstance(fault, KeyboardInterrupt):  # which is how a run ends that is told to before it writes
+    if isinstance(
+        fault, KeyboardInterrupt
+    ):  # which is how a run ends that is told to before it writes
         return STOPPED
     return str(fault) if isinstance(fault, ConnectorError) else type(fault).__name__
 
@@ -147,4 +162,6 @@ def impersonal(fault: BaseException | None) -> str:
     if isinstance(fault, UsageError) and fault.where in _OF_PEOPLE:
         return f"{fault.where}: a name that is given there cannot be used"
     named = "://" in fault.where or fault.where.startswith("/")
-    return _DN.sub("(an entry)", f"{fault.where}: {fault.what}" if named else fault.what)
+    return _DN.sub(
+        "(an entry)", f"{fault.where}: {fault.what}" if named else fault.what
+    )

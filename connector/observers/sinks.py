@@ -24,7 +24,9 @@ from connector.state.telling import Link
 Record = dict[str, Any]
 Number = tuple[str, int]
 """A run, and the number of an outcome in it."""
-_PIPE: Final = "this is a pipe or a socket, which could block a run. Name a regular file"
+_PIPE: Final = (
+    "this is a pipe or a socket, which could block a run. Name a regular file"
+)
 _BLOCK: Final = 1 << 16
 _PATIENCE: Final = 30
 """So many seconds a lock is waited for, which others have while they add their lines."""
@@ -45,19 +47,35 @@ class Line(Struct, frozen=True):
 
     @classmethod
     def of(cls, record: Record, severity: int) -> Self:
-        number = (str(record["run"]), int(record["number"])) if "number" in record else None
+        number = (
+            (str(record["run"]), int(record["number"])) if "number" in record else None
+        )
         text = _text(record)
-        return cls(str(record["event"]), severity, text, digest_of(text.encode("ascii")), number)
+        return cls(
+            str(record["event"]),
+            severity,
+            text,
+            digest_of(text.encode("ascii")),
+            number,
+        )
 
     @property
     def late(self) -> str:
         """The text, marked as told late."""
-        return self.text if '"late":true' in self.text else f'{self.text[:-1]},"late":true}}'
+        return (
+            self.text
+            if '"late":true' in self.text
+            else f'{self.text[:-1]},"late":true}}'
+        )
 
     @property
     def short(self) -> str:
         """The text without values, marked so, with the digest of the whole."""
-        kept = {key: value for key, value in json.loads(self.text).items() if key != "attributes"}
+        kept = {
+            key: value
+            for key, value in json.loads(self.text).items()
+            if key != "attributes"
+        }
         return _text(kept | {"cut": True, "whole": f"sha256:{self.digest}"})
 
 
@@ -68,7 +86,8 @@ def _text(record: Record) -> str:
 class File:
     """Lines at the end of a file, for its owner alone. What was told is safe once the disk has it.
 
-    Other jobs may add to it: none of them sees half of what another is adding, where the file system has locks.
+    Other jobs may add to it: none of them sees half of what another is adding, where the
+    file system has locks.
     `safe`: the numbers of what has become safe, until somebody takes them. All methods but `close` raise OSError.
     """
 
@@ -80,11 +99,16 @@ class File:
         self._told: list[Number] = []
         self._reader: int | None = None
         try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            flags = (
+                os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            )
             self._handle = os.open(path, flags, 0o600)
         except OSError as fault:
-            why = _PIPE if fault.errno == errno.ENXIO else fault.strerror  # nobody reads it, or it is a socket
-            raise OutputError(f"the audit cannot be kept: {why}", where=self.where) from None
+            # nobody reads it, or it is a socket
+            why = _PIPE if fault.errno == errno.ENXIO else fault.strerror
+            raise OutputError(
+                f"the audit cannot be kept: {why}", where=self.where
+            ) from None
         mode = os.fstat(self._handle).st_mode
         if stat.S_ISFIFO(mode):
             os.close(self._handle)
@@ -102,7 +126,9 @@ class File:
         """Take lines, in this order; where it fails, those before may have been taken."""
         with self._alone():
             begin = b"\n" if self._is_torn() else b""
-            self.add(begin + b"".join(line.text.encode("ascii") + b"\n" for line in lines))
+            self.add(
+                begin + b"".join(line.text.encode("ascii") + b"\n" for line in lines)
+            )
         self._told += [line.number for line in lines if line.number is not None]
 
     def add(self, octets: bytes) -> None:
@@ -124,7 +150,8 @@ class File:
     def last(self, job: str, safe: Link, lines: int | None = None) -> Link | None:
         """The last record that it is seen to have of the chain which goes on from `safe`, under whatever name.
 
-        Where that one is no record: the last of this job. It is looked for in so many `lines` from the end.
+        Where that one is no record: the last of this job. It is looked for in so many
+        `lines` from the end.
         """
         with self._alone():
             return self._last(job, safe, lines)
@@ -186,11 +213,19 @@ class File:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise OSError(errno.EBUSY, "another program keeps it locked") from None
+                    raise OSError(
+                        errno.EBUSY, "another program keeps it locked"
+                    ) from None
                 time.sleep(0.005)  # flock(2) has no time-out
-            except OSError as fault:  # jobs that share it may see each other's halves then
+            except (
+                OSError
+            ) as fault:  # jobs that share it may see each other's halves then
                 self._locks = False
-                log.warning("audit file cannot be locked", where=self.where, reason=fault.strerror)
+                log.warning(
+                    "audit file cannot be locked",
+                    where=self.where,
+                    reason=fault.strerror,
+                )
             else:
                 return
 
@@ -202,7 +237,9 @@ class File:
         least, rest, at_end = max(0, place - _TAIL), b"", True
         while place > least:
             start = max(least, place - _BLOCK)
-            rest, *lines = (os.pread(self._reader, place - start, start) + rest).split(b"\n")
+            rest, *lines = (os.pread(self._reader, place - start, start) + rest).split(
+                b"\n"
+            )
             if at_end and lines and not lines[-1]:
                 lines.pop()  # nothing comes after the last newline
             at_end = False
@@ -216,7 +253,12 @@ class File:
         if self._reader is None:
             return set()  # the state's mark decides
         wanted = [run.encode() for run in runs]
-        return {number for line in self._tail() if any(run in line for run in wanted) for number in _numbers(line)}
+        return {
+            number
+            for line in self._tail()
+            if any(run in line for run in wanted)
+            for number in _numbers(line)
+        }
 
     def _tail(self) -> Iterator[bytes]:
         assert self._reader is not None
@@ -249,8 +291,9 @@ def _numbers(line: bytes) -> Iterator[Number]:
 class Receiver:
     """A syslog receiver. A record that no datagram can hold is sent without its values.
 
-    What was sent over a stream is kept until the receiver is known to have read it. Where the stream breaks before,
-    all of that is sent once more, marked as late: by its number whoever reads it knows it again.
+    What was sent over a stream is kept until the receiver is known to have read it. Where
+    the stream breaks before, all of that is sent once more, marked as late: by its number
+    whoever reads it knows it again.
     """
 
     kind = "syslog"
@@ -264,7 +307,9 @@ class Receiver:
             self._syslog = Syslog(url, ca_file)
         except OSError as fault:
             why = fault.strerror or str(fault)
-            raise OutputError(f"the audit cannot be kept: no connection: {why}", where=url) from None
+            raise OutputError(
+                f"the audit cannot be kept: no connection: {why}", where=url
+            ) from None
 
     def tell(self, lines: Sequence[Line]) -> None:
         with self._whole():
@@ -318,7 +363,9 @@ class Receiver:
             with self._whole():
                 self._closes = self._ended()
                 if self._closes:
-                    self.safe.extend(line.number for line in self._unread if line.number is not None)
+                    self.safe.extend(
+                        line.number for line in self._unread if line.number is not None
+                    )
                 else:  # nothing that comes after may be marked, for a mark covers what was before
                     log.warning("audit receiver does not close", where=self.where)
         self._unread.clear()

@@ -1,7 +1,8 @@
 """Messages to a syslog receiver (RFC 5424): UDP (RFC 5426), TCP (RFC 6587 §3.4.1), TLS (RFC 5425), a local socket.
 
-The message is ASCII, so that it needs no byte order mark (RFC 5424 §6.4); structured data would need an enterprise
-number of its owner's, so that what is structured is JSON in the message.
+The message is ASCII, so that it needs no byte order mark (RFC 5424 §6.4); structured data
+would need an enterprise number of its owner's, so that what is structured is JSON in the
+message.
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ NOTICE: Final = 5
 WARNING: Final = 4
 APP_NAME: Final = "cec-connector"
 SECONDS: Final = 10.0
-"""How long a receiver is waited for: to take a message; to be connected to, handshake included; to close in the end."""
+"""How long a receiver is waited for: to take a message; to be connected to, handshake
+included; to close in the end."""
 
 
 class Syslog:
     """A connection to one receiver; a stream is connected when there is something to send, and again once it ended.
 
-    A receiver acknowledges nothing (RFC 5425, RFC 6587). A stream has been read whole where the receiver closes it
-    after our end: a receiver that dies with octets unread has its system reset the connection.
+    A receiver acknowledges nothing (RFC 5425, RFC 6587). A stream has been read whole where
+    the receiver closes it after our end: a receiver that dies with octets unread has its
+    system reset the connection.
     """
 
     def __init__(self, url: str, ca_file: Path | None = None) -> None:
@@ -48,8 +51,12 @@ class Syslog:
 
         Of a stream that ended in order, where all was read, nobody is told: it is connected again.
         """
-        time = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        octets = f"<{FACILITY * 8 + severity}>1 {time} {self._head} {_name(kind, 32)} - {message}".encode("ascii")
+        time = (
+            datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        )
+        octets = f"<{FACILITY * 8 + severity}>1 {time} {self._head} {_name(kind, 32)} - {message}".encode(
+            "ascii"
+        )
         if self._socket is not None and self._hung_up(self._socket):
             self.close()
         self._socket = self._socket or self._connected()
@@ -73,15 +80,18 @@ class Syslog:
             return False  # it says nothing, as it should
         finally:
             connected.settimeout(SECONDS)
-        if _state_of(connected) not in (_CLOSE_WAIT, None) or _unacknowledged(connected):
+        if _state_of(connected) not in (_CLOSE_WAIT, None) or _unacknowledged(
+            connected
+        ):
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return True
 
     def end(self) -> bool:
         """End a stream; whether the receiver has closed it after that, as one does that has read all.
 
-        Raises OSError where it may have left something unread; TimeoutError where its system has not taken all.
-        False: its system has taken all, and it does not close in time, whatever it sends meanwhile.
+        Raises OSError where it may have left something unread; TimeoutError where its
+        system has not taken all. False: its system has taken all, and it does not close in
+        time, whatever it sends meanwhile.
         """
         connected = self._socket
         if not self.stream or connected is None:
@@ -109,7 +119,9 @@ class Syslog:
             return _connect(local, self._parts.path)
         host, port = self._parts.hostname or "", self._parts.port or 0
         if self._parts.scheme == "udp":
-            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+            family, kind, _, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_DGRAM
+            )[0]
             return _connect(socket.socket(family, kind), address)
         until = time.monotonic() + SECONDS
         connected = socket.create_connection((host, port), timeout=SECONDS)
@@ -117,9 +129,11 @@ class Syslog:
             return connected
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
-            # an end without farewell is an end: nothing is read from there, and an alert would hide how it ended
+            # an end without farewell is an end: nothing is read from there, and an alert
+            # would hide how it ended
             context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
-            connected.settimeout(_left(until))  # of the handshake in all (ssl, `SSLSocket.do_handshake`)
+            # of the handshake in all (ssl, `SSLSocket.do_handshake`)
+            connected.settimeout(_left(until))
             secured = context.wrap_socket(connected, server_hostname=host)
         except BaseException:
             connected.close()
@@ -148,7 +162,9 @@ def _farewell(connected: ssl.SSLSocket) -> None:
 
 def _closed_by_the_other_side(connected: socket.socket) -> bool:
     """Whether the other side closes too, in time, after it has read all. Raises OSError where it left something."""
-    with socket.socket(fileno=os.dup(connected.fileno())) as plain:  # past TLS, of which nothing more comes
+    with socket.socket(
+        fileno=os.dup(connected.fileno())
+    ) as plain:  # past TLS, of which nothing more comes
         until = time.monotonic() + SECONDS
         try:
             while True:
@@ -160,7 +176,10 @@ def _closed_by_the_other_side(connected: socket.socket) -> bool:
                 raise
             return False
         fault = plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if fault or _state_of(plain) in (_LAST_ACK, _CLOSING):  # it had closed before it could read all
+        if fault or _state_of(plain) in (
+            _LAST_ACK,
+            _CLOSING,
+        ):  # it had closed before it could read all
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return True
 
@@ -187,7 +206,11 @@ def _state_of(connected: socket.socket) -> int | None:
 def _unacknowledged(connected: socket.socket) -> int:
     """Octets that the other side's system has not taken (tcp(7), SIOCOUTQ); 0 where the system does not tell."""
     try:
-        return int(struct.unpack("i", fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0])
+        return int(
+            struct.unpack(
+                "i", fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+            )[0]
+        )
     except OSError:
         return 0
 

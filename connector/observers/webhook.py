@@ -24,14 +24,22 @@ LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 16, place="notify", in_all=1
 def post(settings: Webhook, secret: Secret, told: Notice) -> None:
     """One attempt. Raises UnreachableError where another may help, and other kinds of IncompleteRead where not."""
     body = msgspec.json.encode(told.body)
-    headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(time.time()), body)
+    headers = {"Content-Type": "application/json"} | signed(
+        secret, told.id, int(time.time()), body
+    )
     with Channel(tls.context(settings.ca_file), headers, LIMITS) as receiver:
         answer = receiver.exchange("POST", settings.url, {}, content=body)
     if answer.status // 100 == 2:
         return
-    kind = UnreachableError if answer.status == 429 or answer.status >= 500 else IncompleteRead
+    kind = (
+        UnreachableError
+        if answer.status == 429 or answer.status >= 500
+        else IncompleteRead
+    )
     kind = DeniedError if answer.status in (401, 403) else kind
-    raise kind(f"the receiver answered with {phrase(answer.status)}", where=settings.url)
+    raise kind(
+        f"the receiver answered with {phrase(answer.status)}", where=settings.url
+    )
 
 
 def signed(secret: Secret, message: str, seconds: int, body: bytes) -> dict[str, str]:
@@ -45,4 +53,8 @@ def signed(secret: Secret, message: str, seconds: int, body: bytes) -> dict[str,
             key = key[6:]
     content = f"{message}.{seconds}.".encode() + body
     signature = base64.b64encode(hmac.new(key, content, "sha256").digest()).decode()
-    return {"webhook-id": message, "webhook-timestamp": str(seconds), "webhook-signature": f"v1,{signature}"}
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": f"v1,{signature}",
+    }

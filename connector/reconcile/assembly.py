@@ -8,7 +8,17 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Change, Description, Owned, Plan, Problem, Refusal, Summary
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Description,
+    Owned,
+    Plan,
+    Problem,
+    Refusal,
+    Summary,
+)
 from connector.reconcile import equality, problem_kinds
 from connector.reconcile.checks.limits import sets_value, takes_value
 from connector.reconcile.diff import patterns
@@ -22,7 +32,11 @@ _NOBODY: Final[frozenset[str]] = frozenset()
 """One for all: each empty set of its own would take 216 octets."""
 
 
-def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], waiting: Mapping[str, frozenset[str]]) -> Change:
+def change_of(
+    draft: Draft,
+    attributes: tuple[AttributeChange, ...],
+    waiting: Mapping[str, frozenset[str]],
+) -> Change:
     """The change that a settled draft has become, with its digest. `waiting`: by user id, whom its change waits for."""
     digest = digest_of(draft.user, draft.agent, draft.rule, attributes)
     after = waiting.get(draft.user.id, _NOBODY)
@@ -58,7 +72,13 @@ def assembled(
         changes=tuple(given),
         problems=tuple(sorted(problems, key=_order)),
         refusals=tuple(refusals),
-        cautions=(*cautions, *(_former(*slot, users) for slot, users in sorted((left + _left(brief)).items()))),
+        cautions=(
+            *cautions,
+            *(
+                _former(*slot, users)
+                for slot, users in sorted((left + _left(brief)).items())
+            ),
+        ),
         about=brief.about,
         lost=len(set[str]().union(*losing.values())),
     )
@@ -67,11 +87,17 @@ def assembled(
 
 def _left(brief: Brief) -> Counter[tuple[str, str]]:
     """What earlier plans left as the ones in `Formed.left`, as far as the mapping does not own it again."""
-    owns = {rule.name: frozenset(patterns.parts(rule.owns)) for rule in brief.mapping.attributes if rule.owns}
+    owns = {
+        rule.name: frozenset(patterns.parts(rule.owns))
+        for rule in brief.mapping.attributes
+        if rule.owns
+    }
     return Counter(
         (name, pattern)
         for name, pattern in brief.memory.former()
-        if name in owns and patterns.ALL not in owns[name] and not owns[name].issuperset(patterns.parts(pattern))
+        if name in owns
+        and patterns.ALL not in owns[name]
+        and not owns[name].issuperset(patterns.parts(pattern))
     )
 
 
@@ -87,11 +113,18 @@ def _former(name: str, pattern: str, users: int) -> str:
 def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:
     """What holds attributes back, each problem once; those that several users may share come last, in their order."""
     last = {id(problem): problem for problem in shared}
-    found = {id(problem): problem for draft in drafts for problem in draft.held if id(problem) not in last}
+    found = {
+        id(problem): problem
+        for draft in drafts
+        for problem in draft.held
+        if id(problem) not in last
+    }
     return [*found.values(), *last.values()]
 
 
-def flapping(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], brief: Brief) -> Iterator[Problem]:
+def flapping(
+    changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], brief: Brief
+) -> Iterator[Problem]:
     """Values that we wrote more than once running, and that were changed by somebody each time.
 
     `repeats`: by user what is there and only written again.
@@ -101,12 +134,23 @@ def flapping(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], b
         for each in change.attributes:
             before = rewritten.get((change.user.id, each.name))
             again = each.name in repeats.get(change.user.id, ())
-            if before is not None and not again and _same(before, each, brief.description):
+            if (
+                before is not None
+                and not again
+                and _same(before, each, brief.description)
+            ):
                 why = (
                     f"this job wrote the same value {before.times} times in a row, and somebody changed it each "
                     "time. Find the other writer"
                 )
-                yield Problem("flapping", why, change.agent, (change.user.name,), change.rule, each.name)
+                yield Problem(
+                    "flapping",
+                    why,
+                    change.agent,
+                    (change.user.name,),
+                    change.rule,
+                    each.name,
+                )
 
 
 def _same(before: Owned, each: AttributeChange, description: Description) -> bool:

@@ -35,7 +35,12 @@ class Comparison(Struct, frozen=True):
 def compare(old: Plan, new: Plan) -> Comparison:
     """What is new in a plan, and what is gone. Hints count as nothing: they are in no digest."""
     return Comparison(
-        _compared(old.changes, new.changes, lambda change: readable(change.user.id), lambda change: change.digest),
+        _compared(
+            old.changes,
+            new.changes,
+            lambda change: readable(change.user.id),
+            lambda change: change.digest,
+        ),
         _compared(old.problems, new.problems, _about, _content),
     )
 
@@ -54,7 +59,9 @@ def since(before: Drawn, plan: Plan) -> Since:
     now = drawn(plan)
     first, second = itemgetter(0), itemgetter(1)
     changes = _compared(before.changes, now.changes, first, second)
-    numbered: list[tuple[Any, ...]] = [(*each, number) for number, each in enumerate(now.problems)]
+    numbered: list[tuple[Any, ...]] = [
+        (*each, number) for number, each in enumerate(now.problems)
+    ]
     problems = _compared(before.problems, numbered, first, second)
     return Since(
         before.plan, before.created,
@@ -67,7 +74,9 @@ def since(before: Drawn, plan: Plan) -> Since:
 
 def _brief(key: tuple[Any, ...]) -> str:
     """The same text for the same key, in every process."""
-    spelt = repr([sorted(part) if isinstance(part, frozenset) else part for part in key])
+    spelt = repr(
+        [sorted(part) if isinstance(part, frozenset) else part for part in key]
+    )
     return hashlib.sha256(spelt.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -78,7 +87,12 @@ def _about(problem: Problem) -> tuple[Any, ...]:
     """
     kind, attribute = readable(problem.kind), readable(problem.attribute or "")
     if problem.agent is not None:
-        return kind, attribute, problem.agent.work_no, readable(problem.agent.account_code or "")
+        return (
+            kind,
+            attribute,
+            problem.agent.work_no,
+            readable(problem.agent.account_code or ""),
+        )
     return kind, attribute, problem.record, frozenset(map(readable, problem.users))
 
 
@@ -87,7 +101,10 @@ def _content(problem: Problem) -> tuple[Any, ...]:
 
 
 def _compared(
-    old: Iterable[T], new: Iterable[T], about: Callable[[T], Hashable], content: Callable[[T], Hashable]
+    old: Iterable[T],
+    new: Iterable[T],
+    about: Callable[[T], Hashable],
+    content: Callable[[T], Hashable],
 ) -> Compared[T]:
     """What is about the same thing goes together: first what is equal, then in the order of the lists."""
     left: defaultdict[Hashable, list[T]] = defaultdict(list)
@@ -96,7 +113,14 @@ def _compared(
     same, others = 0, []
     for item in new:
         known = left[about(item)]
-        equal = next((place for place, each in enumerate(known) if content(each) == content(item)), None)
+        equal = next(
+            (
+                place
+                for place, each in enumerate(known)
+                if content(each) == content(item)
+            ),
+            None,
+        )
         if equal is None:
             others.append(item)
         else:
@@ -110,4 +134,6 @@ def _compared(
             changed.append((known.pop(0), item))
         else:
             fresh.append(item)
-    return Compared(fresh, [item for items in left.values() for item in items], changed, same)
+    return Compared(
+        fresh, [item for items in left.values() for item in items], changed, same
+    )

@@ -1,8 +1,9 @@
 """Digests: what a reviewer has said yes to, in one line. They cover what would be written, to whom, and for whom.
 
-A digest is over a canonical form of values, not over a document, so that it survives another order of entries,
-attributes or values, another layout of the file, and another run. Times and the plan's own id are not in it. A secret
-is in it by its keyed fingerprint only, so that a digest says nothing about a password to anybody without the key.
+A digest is over a canonical form of values, not over a document, so that it survives
+another order of entries, attributes or values, another layout of the file, and another run.
+Times and the plan's own id are not in it. A secret is in it by its keyed fingerprint only,
+so that a digest says nothing about a password to anybody without the key.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from connector.model import (
 from connector.reconcile import equality
 
 UNKEYED: Final = "unkeyed"
-"""Stands for the fingerprint of a secret that is set where no key is known: every such secret looks the same."""
+"""Stands for the fingerprint of a secret that is set where no key is known: every such
+secret looks the same."""
 HINTS: Final = frozenset({"refused", "unsettled"})
-"""Kinds of problems that are in no digest: they tell of earlier runs, or of the server asked, and not of this plan."""
+"""Kinds of problems that are in no digest: they tell of earlier runs, or of the server
+asked, and not of this plan."""
 _NONE: Final = "n"
 
 
@@ -74,7 +77,11 @@ def plain_texts(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
 
 def readable(text: str) -> str:
     """A name or a sentence as UTF-8 can carry it, with U+FFFD for what is no character."""
-    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return (
+        text
+        if text.isascii()
+        else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    )
 
 
 def digest_of_change(change: Change) -> str:
@@ -82,7 +89,12 @@ def digest_of_change(change: Change) -> str:
     return digest_of(change.user, change.agent, change.rule, change.attributes)
 
 
-def digest_of(user: UserRef, agent: AgentRef | None, rule: int | None, attributes: Iterable[AttributeChange]) -> str:
+def digest_of(
+    user: UserRef,
+    agent: AgentRef | None,
+    rule: int | None,
+    attributes: Iterable[AttributeChange],
+) -> str:
     """`sha256:` and 64 hexadecimal digits, over user, agent, rule, and every attribute's old and new values."""
     who = f"l{_text(readable(user.id))}{_text(readable(user.name))};"
     what = _list(sorted(map(_attribute, attributes)))
@@ -95,12 +107,26 @@ def digest_of_plan(plan: Plan) -> str:
     Each change is in it by the change's own `digest`, which is taken as it stands.
     """
     names = sorted(plan.summary.__struct_fields__)
-    summary = _list(_list((_text(name), _number(getattr(plan.summary, name)))) for name in names)
+    summary = _list(
+        _list((_text(name), _number(getattr(plan.summary, name)))) for name in names
+    )
     changes = _list(map(_text, sorted(change.digest for change in plan.changes)))
-    problems = _list(sorted(_problem(each) for each in plan.problems if each.kind not in HINTS))
+    problems = _list(
+        sorted(_problem(each) for each in plan.problems if each.kind not in HINTS)
+    )
     refusals = _list(sorted(map(_refusal, plan.refusals)))
     cautions = _list(map(_text, sorted(map(readable, plan.cautions))))
-    return _digest((_text("plan/1"), _text(readable(plan.job)), summary, changes, problems, refusals, cautions))
+    return _digest(
+        (
+            _text("plan/1"),
+            _text(readable(plan.job)),
+            summary,
+            changes,
+            problems,
+            refusals,
+            cautions,
+        )
+    )
 
 
 def _attribute(each: AttributeChange) -> str:
@@ -110,7 +136,12 @@ def _attribute(each: AttributeChange) -> str:
             return f"{_plain(each.name)}l;lt{len(value)}:{value};;"
     if is_secret(each):
         fingerprint = secret_fingerprint(each)
-        said = (each.name, "secret", "set" if fingerprint else "clear", readable(fingerprint))
+        said = (
+            each.name,
+            "secret",
+            "set" if fingerprint else "clear",
+            readable(fingerprint),
+        )
         return _list(map(_text, said))
     return f"{_plain(each.name)}{_values(each.old)}{_values(each.new)};"
 
@@ -129,13 +160,17 @@ def _values(values: tuple[Held, ...]) -> str:
         return f"lt{len(value)}:{value};"
     if plain_texts(values):
         return _list(sorted(map(_text, values)))
-    return _list(sorted([_value(value) for value in values if not isinstance(value, Secret)]))
+    return _list(
+        sorted([_value(value) for value in values if not isinstance(value, Secret)])
+    )
 
 
 def _agent(agent: AgentRef | None) -> str:
     if agent is None:
         return _NONE
-    account = _NONE if agent.account_code is None else _text(readable(agent.account_code))
+    account = (
+        _NONE if agent.account_code is None else _text(readable(agent.account_code))
+    )
     return f"l{_number(agent.work_no)}{account};"
 
 
@@ -169,7 +204,11 @@ def _value(value: Value) -> str:
     if type(value) is str and value.isascii():
         return _text(value)
     value = lossless(value)
-    return f"b{len(value)}:{value.decode('latin-1')}" if isinstance(value, bytes) else _text(value)
+    return (
+        f"b{len(value)}:{value.decode('latin-1')}"
+        if isinstance(value, bytes)
+        else _text(value)
+    )
 
 
 def _text(text: str) -> str:
@@ -204,7 +243,11 @@ def fingerprinter(key: Secret) -> Fingerprint:
 
     def fingerprint(user: UserRef, attribute: str, secret: Held) -> str:
         value = equality.plain(secret)
-        body = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        body = (
+            value
+            if isinstance(value, bytes)
+            else value.encode("utf-8", "surrogateescape")
+        )
         message = b"\x00".join([user.id.encode(), attribute.lower().encode(), body])
         return "hmac-sha256:" + hmac.digest(octets, message, "sha256").hex()
 

@@ -43,7 +43,11 @@ def rdns(name: str) -> tuple[Rdn, ...]:
 def _plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
     """The one attribute that names an entry, as it is written, and the RDNs above; None where it is no plain text."""
     first, comma, above = name.partition(",")
-    return (first, _above(above)) if comma and _PLAIN_RDN.fullmatch(first) and above.strip() else None
+    return (
+        (first, _above(above))
+        if comma and _PLAIN_RDN.fullmatch(first) and above.strip()
+        else None
+    )
 
 
 def _rdns(name: str) -> tuple[Rdn, ...]:
@@ -55,12 +59,15 @@ def rdn_texts(name: str) -> list[str]:
     return _split(name, ",;") if name.strip() else []
 
 
-def rdn(text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CASE_IGNORE) -> Rdn:
+def rdn(
+    text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CASE_IGNORE
+) -> Rdn:
     """An RDN, ready to compare. `rule_of`: how values of an attribute type compare. Raises ValueError."""
     return frozenset(_attribute(part, rule_of) for part in _split(text, "+"))
 
 
-_above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
+# what stands above an entry is shared by most entries
+_above = lru_cache(maxsize=4096)(_rdns)
 
 
 def covers(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
@@ -78,7 +85,10 @@ def covers(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
 
 def tidied(name: str) -> str:
     """A DN without the spaces around its signs that RFC 4514 does not have, and some servers do not take."""
-    return ",".join("+".join(_tidied(part) for part in _split(rdn, "+")) for rdn in _split(name, ",;"))
+    return ",".join(
+        "+".join(_tidied(part) for part in _split(rdn, "+"))
+        for rdn in _split(name, ",;")
+    )
 
 
 def _tidied(part: str) -> str:
@@ -104,7 +114,9 @@ def naming(name: str) -> frozenset[str]:
     except (ValueError, IndexError):
         return frozenset()
     written, equals, _ = plain[0].partition("=")
-    return frozenset((type_of(written),)) if equals and type_of(written) else frozenset()
+    return (
+        frozenset((type_of(written),)) if equals and type_of(written) else frozenset()
+    )
 
 
 def _split(text: str, separators: str) -> list[str]:
@@ -154,8 +166,11 @@ def unescape(raw: str) -> str:
         code = match.group(1)
         return chr(int(code, 16)) if len(code) == 2 else code
 
-    # hex pairs are octets of UTF-8, so they must be put beside the octets of the rest before decoding
-    octets = _ESCAPED.sub(octet, body.encode("utf-8", "surrogateescape").decode("latin-1"))
+    # hex pairs are octets of UTF-8, so they must be put beside the octets of the rest
+    # before decoding
+    octets = _ESCAPED.sub(
+        octet, body.encode("utf-8", "surrogateescape").decode("latin-1")
+    )
     return octets.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

@@ -1,11 +1,12 @@
 """Whether two values of an attribute are the same: the only place that compares values of a directory.
 
-Each rule of RFC 4517 §4.2 is a key: two values are equal when their keys are. Only that counts as equal which is so on
-every server: equal in ASCII, ignoring case and runs of spaces where the rule does; all else, letter by letter.
+Each rule of RFC 4517 §4.2 is a key: two values are equal when their keys are. Only that
+counts as equal which is so on every server: equal in ASCII, ignoring case and runs of
+spaces where the rule does; all else, letter by letter.
 
-Servers differ in the rest (RFC 4518: invisible characters, compatibility forms, case beyond ASCII, numbers written
-otherwise). `likeness` is the looser key: values that are not alike are equal nowhere; whether two that are alike are
-equal, the server has to say.
+Servers differ in the rest (RFC 4518: invisible characters, compatibility forms, case beyond
+ASCII, numbers written otherwise). `likeness` is the looser key: values that are not alike
+are equal nowhere; whether two that are alike are equal, the server has to say.
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ from connector.model import Equality, Held, Holds, Secret, Value
 from connector.reconcile import dn, folding
 
 _OF_TEXT: Final = frozenset(
-    {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE, Equality.NUMERIC, Equality.TELEPHONE}
+    {
+        Equality.CASE_IGNORE,
+        Equality.CASE_EXACT,
+        Equality.CASE_ALONE,
+        Equality.NUMERIC,
+        Equality.TELEPHONE,
+    }
 )
-_KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {**folding.KEYS, Equality.DN: dn.key}
+_KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
+    **folding.KEYS,
+    Equality.DN: dn.key,
+}
 
 
 def key(rule: Equality, value: Value) -> Hashable:
@@ -47,7 +57,9 @@ def likenesses_of(rule: Equality) -> Callable[[Value], Hashable]:
 
 def alike(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
     """Whether two collections may hold the same values, as some server has it."""
-    return {likeness(rule, plain(value)) for value in some} == {likeness(rule, plain(value)) for value in others}
+    return {likeness(rule, plain(value)) for value in some} == {
+        likeness(rule, plain(value)) for value in others
+    }
 
 
 def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
@@ -77,7 +89,9 @@ def choose_rule(rule: Equality, *, secret: bool) -> Equality:
 
 def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
     """Whether two collections hold the same values, in whatever order."""
-    return {key(rule, plain(value)) for value in some} == {key(rule, plain(value)) for value in others}
+    return {key(rule, plain(value)) for value in some} == {
+        key(rule, plain(value)) for value in others
+    }
 
 
 def whether_held(rule: Equality, held: Iterable[Held], value: Held) -> Holds:
@@ -96,7 +110,9 @@ def distinct(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
     return tuple(found.values())
 
 
-def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple[Held, ...]:
+def minus(
+    rule: Equality, some: Iterable[Held], others: Iterable[Held]
+) -> tuple[Held, ...]:
     """Those of `some` that are not among `others`."""
     if not some or not others:
         return tuple(some)

@@ -1,6 +1,7 @@
 """What equal values have in common, and what alike ones, by each rule of RFC 4517 §4.2 but that of names (`dn.py`).
 
-Servers differ in what RFC 4518 maps to nothing or to another letter: each likeness is looser than its rule.
+Servers differ in what RFC 4518 maps to nothing or to another letter: each likeness is
+looser than its rule.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from connector.model import Equality, Value
 from connector.regex import regex
 
 _RUNS = regex(" {2,}")
-_LOWER: Final = str.maketrans({letter: chr(letter + 32) for letter in range(ord("A"), ord("Z") + 1)})
+_LOWER: Final = str.maketrans(
+    {letter: chr(letter + 32) for letter in range(ord("A"), ord("Z") + 1)}
+)
 _TELEPHONE_NOISE = regex(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
 SHORT_NUMBER: Final = 20
 """With fewer digits a number is read without more ado."""
@@ -28,7 +31,9 @@ TIME: Final = regex(
     r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
 )
 """GeneralizedTime (RFC 4517 §3.3.13)."""
-_DATE_TIME = regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_DATE_TIME = regex(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII
+)
 
 
 def text_of(value: Value) -> str:
@@ -50,12 +55,20 @@ def _case_ignore(value: Value) -> Hashable:
 
 
 _SPACES = regex(r"\s+")
-# RFC 4518 §2.2: soft hyphen, joiners, variation selectors, zero-width and other invisible letters map to nothing.
-_NOTHING = regex("[\u00ad\u034f\u1806\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\ufffc]")
+# RFC 4518 §2.2: soft hyphen, joiners, variation selectors, zero-width and other invisible
+# letters map to nothing.
+_NOTHING = regex(
+    "[\u00ad\u034f\u1806\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\ufffc]"
+)
 
 
 def _like_exact(value: Value) -> Hashable:
-    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and " " not in value
+    ):
         return value
     text = text_of(value)
     if not text.isascii():
@@ -64,11 +77,20 @@ def _like_exact(value: Value) -> Hashable:
 
 
 def _like_ignoring_case(value: Value) -> Hashable:
-    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and " " not in value
+    ):
         return value.lower()
     text = _like_exact(value)
     assert isinstance(text, str)
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text.casefold())
+    return (
+        text.lower()
+        if text.isascii()
+        else unicodedata.normalize("NFKC", text.casefold())
+    )
 
 
 def _like_telephone(value: Value) -> Hashable:
@@ -81,7 +103,12 @@ def _integer(value: Value) -> Hashable:
 
 
 def _like_integer(value: Value) -> Hashable:
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < SHORT_NUMBER:
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isdecimal()
+        and len(value) < SHORT_NUMBER
+    ):
         return int(value)
     text = text_of(value).strip()
     return int(text) if _INTEGER.fullmatch(text) else text
@@ -120,9 +147,15 @@ def plain_keys(rule: Equality, values: Sequence[Any]) -> Sequence[str] | None:
     """The keys of many values, and their likenesses, if all are words of printable ASCII; None: some are not."""
     whole = "".join(values) if set(map(type, values)) == {str} else " "
     exact = rule is Equality.CASE_EXACT
-    if not (exact or rule is Equality.CASE_IGNORE) or not whole.isascii() or not whole.isprintable() or " " in whole:
+    if (
+        not (exact or rule is Equality.CASE_IGNORE)
+        or not whole.isascii()
+        or not whole.isprintable()
+        or " " in whole
+    ):
         return None
-    return values if exact or whole == whole.lower() else list(map(str.lower, values))  # no text is there twice
+    # no text is there twice
+    return values if exact or whole == whole.lower() else list(map(str.lower, values))
 
 
 KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
@@ -137,7 +170,9 @@ KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.TIME: text_of,
     Equality.DATE_TIME: _date_time,
     Equality.UUID: lambda value: text_of(value).strip().lower(),
-    Equality.OCTETS: lambda value: value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape"),
+    Equality.OCTETS: lambda value: (
+        value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    ),
 }
 LIKENESSES: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.CASE_IGNORE: _like_ignoring_case,

@@ -30,8 +30,16 @@ class Grace(Struct, frozen=True):
     def left(self, waited: timedelta, runs: int) -> str:
         """What is left for a user seen so for so long and in so many runs, as the end of a sentence, or nothing."""
         if self.unit == "runs":
-            return "" if runs >= self.number else f" (seen by {runs} applies; cleared after {self.number})"
-        return "" if waited >= timedelta(days=self.number) else f" (cleared {self} after the first apply that sees it)"
+            return (
+                ""
+                if runs >= self.number
+                else f" (seen by {runs} applies; cleared after {self.number})"
+            )
+        return (
+            ""
+            if waited >= timedelta(days=self.number)
+            else f" (cleared {self} after the first apply that sees it)"
+        )
 
 
 Stale = Literal["report", "clear"] | Grace
@@ -52,11 +60,12 @@ class AttributeRule(Struct, frozen=True):
     """What is written into one attribute.
 
     `more`: further templates of a multi-valued attribute, which holds what each of them makes. `owns`: globs (`*` alone
-    is a wildcard, a line each) that say which of its values are ours. `unique`: one user at a time holds a value.
+    is a wildcard, a line each) that say which of its values are ours. `unique`: one user at
+    a time holds a value.
     `adopt`: whatever it holds counts as written by us, so that a user who holds some and whom nobody claims is stale.
     `take_over`: it is written also where another job wrote last. `together`: the group that it belongs to; empty: to
-    none; None: to that of the SIP identity, if a template of it names a `sip…` field. `line`: where the mapping file
-    says it, for messages.
+    none; None: to that of the SIP identity, if a template of it names a `sip…` field.
+    `line`: where the mapping file says it, for messages.
     """
 
     name: str
@@ -80,11 +89,17 @@ class AttributeRule(Struct, frozen=True):
         return self.value.fields.union(*(template.fields for template in self.more))
 
     def missing(self, tenant: Tenant) -> frozenset[str]:
-        return self.value.missing(tenant).union(*(template.missing(tenant) for template in self.more))
+        return self.value.missing(tenant).union(
+            *(template.missing(tenant) for template in self.more)
+        )
 
     def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
         """The fields of which nothing is left for this agent, so that a template makes no value."""
-        return tuple(dict.fromkeys(field for each in self.templates for field in each.lacks(agent, tenant)))
+        return tuple(
+            dict.fromkeys(
+                field for each in self.templates for field in each.lacks(agent, tenant)
+            )
+        )
 
     @property
     def group(self) -> str:
@@ -130,18 +145,33 @@ class Mapping(Struct, frozen=True):
     def told_by(self) -> tuple[str, ...]:
         """The attributes that tell whose values a user has: unique ones, then those with the SIP number, it last."""
         ranks = {rule.name: _rank(rule) for rule in self.attributes}
-        return tuple(sorted((name for name, rank in ranks.items() if rank), key=lambda name: ranks[name]))
+        return tuple(
+            sorted(
+                (name for name, rank in ranks.items() if rank),
+                key=lambda name: ranks[name],
+            )
+        )
 
     @property
     def passwords(self) -> bool:
         templates = [rule.agent for rule in self.match]
-        templates += [template for rule in self.attributes for template in rule.templates]
+        templates += [
+            template for rule in self.attributes for template in rule.templates
+        ]
         return any(template.secret for template in templates)
 
     def view(self) -> View:
-        names = dict.fromkeys([rule.directory for rule in self.match] + [rule.name for rule in self.attributes])
+        names = dict.fromkeys(
+            [rule.directory for rule in self.match]
+            + [rule.name for rule in self.attributes]
+        )
         secrets = frozenset(rule.name for rule in self.attributes if rule.secret)
-        return View(tuple(names), secrets, self.object_classes, disabled=self.disabled == "clear")
+        return View(
+            tuple(names),
+            secrets,
+            self.object_classes,
+            disabled=self.disabled == "clear",
+        )
 
 
 def _rank(rule: AttributeRule) -> int:

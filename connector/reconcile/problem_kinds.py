@@ -43,7 +43,8 @@ KINDS: Final[dict[str, str]] = {
     ),
 }
 MANY: Final = 4
-"""So many problems that say the same of an attribute are one line, with the users that it holds for."""
+"""So many problems that say the same of an attribute are one line, with the users that it
+holds for."""
 _PLACES: Final = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -60,18 +61,27 @@ def grouped(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
     return {kind: group for kind, group in groups.items() if group}
 
 
-def alike(problems: Iterable[Problem], mark: Callable[[Problem], str]) -> list[list[Problem]]:
+def alike(
+    problems: Iterable[Problem], mark: Callable[[Problem], str]
+) -> list[list[Problem]]:
     """Problems of one kind in their order; those that differ only in agent and user are together where the first is.
 
     `mark`: what is said of a problem beside it, in which they do not differ either.
     """
     groups: dict[object, list[Problem]] = {}
     for number, each in enumerate(problems):
-        own = each.near or each.outside or each.record is not None or not (each.users or each.agent)
+        own = (
+            each.near
+            or each.outside
+            or each.record is not None
+            or not (each.users or each.agent)
+        )
         said = number if own else (each.why, each.attribute, each.rule, mark(each))
         groups.setdefault(said, []).append(each)
     return [
-        part for group in groups.values() for part in ([group] if len(group) >= MANY else [[each] for each in group])
+        part
+        for group in groups.values()
+        for part in ([group] if len(group) >= MANY else [[each] for each in group])
     ]
 
 

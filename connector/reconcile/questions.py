@@ -1,7 +1,8 @@
 """What a planner is given, and what it asks of a directory: typed questions, each answered by an iterable.
 
-A planner is a generator. It yields a question, is sent the iterable that answers it, and reads that before it asks
-again. A list of answers is enough to run it. `lookup.py` asks the directory.
+A planner is a generator. It yields a question, is sent the iterable that answers it, and
+reads that before it asks again. A list of answers is enough to run it. `lookup.py` asks the
+directory.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ Planning = Generator[Query[Any], Iterable[Any], T]
 """A planner on its way to a result."""
 
 
-def ask(query: Query[Answer]) -> Generator[Query[Answer], Iterable[Answer], Iterable[Answer]]:
+def ask(
+    query: Query[Answer],
+) -> Generator[Query[Answer], Iterable[Answer], Iterable[Answer]]:
     """Put a question, and return its answers with their type.
 
     Read as `users = yield from ask(Read(refs))`.
@@ -84,7 +87,8 @@ class Search(Query[User], frozen=True):
     """Users that may hold one of the keys, each at least once; others too where the directory is read whole.
 
     `wanted`: how many are looked for, each by one key or more. `found`: how many of them were found by now. Keys are
-    taken as answers come in. `unfindable`: attributes among the keys by which the directory finds nobody.
+    taken as answers come in. `unfindable`: attributes among the keys by which the directory
+    finds nobody.
     `take`: may be given many users instead, and returns those that are to be answers all the same.
     """
 

@@ -1,7 +1,7 @@
 """Holding a plan that was just made to the one that a reviewer has seen.
 
-Planned and still the same: it is written. Planned and now different: a conflict. Already true: unchanged. New and not
-reviewed: left for the next plan.
+Planned and still the same: it is written. Planned and now different: a conflict. Already
+true: unchanged. New and not reviewed: left for the next plan.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import AGAIN, AttributeChange, Change, Outcome, Plan, Refusal, Result, User
+from connector.model import (
+    AGAIN,
+    AttributeChange,
+    Change,
+    Outcome,
+    Plan,
+    Refusal,
+    Result,
+    User,
+)
 from connector.reconcile.checks.limits import (
     CLEAR,
     CLEAR_SHARE,
@@ -64,9 +73,16 @@ def hold_to(
     the plan keeps its place among the runs, so that theirs would count as the last.
     """
     fresh_changes = {change.user.id: change for change in fresh.changes}
-    open_ = [each.user for each in reviewed.changes if not _as_reviewed(each, fresh_changes, released, since)]
+    open_ = [
+        each.user
+        for each in reviewed.changes
+        if not _as_reviewed(each, fresh_changes, released, since)
+    ]
     now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
-    unreadable, spellings = _unreadable(fresh), Spellings(brief.memory, brief.fingerprint)
+    unreadable, spellings = (
+        _unreadable(fresh),
+        Spellings(brief.memory, brief.fingerprint),
+    )
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()
@@ -79,15 +95,21 @@ def hold_to(
             left.append((change, Outcome(user, Result.WRITTEN, why)))
         elif only and not only.holds(change.agent, change.user):
             aside.add(user.id)
-            left.append((change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True)))
+            left.append(
+                (change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True))
+            )
         elif planned is None:
             there = now.get(user.id)
-            left.append((change, _settled(change, there, brief, spellings, unreadable(there))))
+            left.append(
+                (change, _settled(change, there, brief, spellings, unreadable(there)))
+            )
         elif as_reviewed:
             write.append(planned)
         else:
             there, later = now.get(user.id), since.get(user.id, frozenset())
-            outcome = _conflict(change, planned, there, brief, since=later, hidden=unreadable(there))
+            outcome = _conflict(
+                change, planned, there, brief, since=later, hidden=unreadable(there)
+            )
             left.append((change, outcome))
     for change in fresh_changes.values():
         aside.add(change.user.id)
@@ -141,8 +163,12 @@ def _conflict(
 ) -> Outcome:
     """Why a change is not written that is no longer as it was reviewed, and how it differs."""
     if not _untouched(planned, since):
-        names = [each.name for each in reviewed.attributes if each.name.lower() in since]
-        differs = held_now(_with_owns(reviewed, brief), user, hidden, names) if user else ()
+        names = [
+            each.name for each in reviewed.attributes if each.name.lower() in since
+        ]
+        differs = (
+            held_now(_with_owns(reviewed, brief), user, hidden, names) if user else ()
+        )
         return Outcome(reviewed.user, Result.CONFLICT, _SINCE, differs=differs)
     differs = replanned(reviewed, planned, user, hidden)
     names = [each.name for each in differs] or ["its agent or rule"]
@@ -153,18 +179,39 @@ def _conflict(
 def _with_owns(change: Change, brief: Brief) -> Change:
     """The change with what a plan document lacks: which values of each attribute are the job's."""
     owns = {rule.name: rule.owns for rule in brief.mapping.attributes}
-    return replace(change, attributes=tuple(replace(each, pattern=owns.get(each.name)) for each in change.attributes))
+    return replace(
+        change,
+        attributes=tuple(
+            replace(each, pattern=owns.get(each.name)) for each in change.attributes
+        ),
+    )
 
 
-def _settled(change: Change, user: User | None, brief: Brief, spellings: Spellings, hidden: Collection[str]) -> Outcome:
+def _settled(
+    change: Change,
+    user: User | None,
+    brief: Brief,
+    spellings: Spellings,
+    hidden: Collection[str],
+) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     why = "no change is planned any more. Not written. The reviewed values are not there: "
     if user is None:
-        return Outcome(change.user, Result.CONFLICT, f"{why}the user is gone, or outside base and filter")
-    names = [each.name for each in change.attributes if not _true(each, user, brief, spellings)]
+        return Outcome(
+            change.user,
+            Result.CONFLICT,
+            f"{why}the user is gone, or outside base and filter",
+        )
+    names = [
+        each.name
+        for each in change.attributes
+        if not _true(each, user, brief, spellings)
+    ]
     if names:
         differs = held_now(_with_owns(change, brief), user, hidden, names)
-        return Outcome(change.user, Result.CONFLICT, why + ", ".join(names), differs=differs)
+        return Outcome(
+            change.user, Result.CONFLICT, why + ", ".join(names), differs=differs
+        )
     return Outcome(change.user, Result.UNCHANGED, "already has the reviewed value")
 
 
@@ -177,7 +224,9 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
         yield digest_of_change(replace(change, attributes=left))
 
 
-def _true(each: AttributeChange, user: User, brief: Brief, spellings: Spellings) -> bool:
+def _true(
+    each: AttributeChange, user: User, brief: Brief, spellings: Spellings
+) -> bool:
     rule, held = brief.description.equality(each.name), user.values.get(each.name, ())
     if spellings.in_step(user.ref, each.name, rule, each.new, held):
         return True
@@ -189,43 +238,68 @@ def _true(each: AttributeChange, user: User, brief: Brief, spellings: Spellings)
     return (brief.memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
 
 
-def fresh_refusals(reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = False) -> Iterable[Refusal]:
+def fresh_refusals(
+    reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = False
+) -> Iterable[Refusal]:
     """What refuses the fresh plan and did not refuse the one that was reviewed, or not as much.
 
-    How many agents, or their users, have gone is judged by what was read now. What the plan would change was judged
-    with it, and is judged anew where `limits` have been lowered since. Whoever accepted a refusal accepted the limit as
-    it was: a lower one refuses again. `some`: some agents' changes alone are to be written, which no drop of users is
+    How many agents, or their users, have gone is judged by what was read now. What the plan
+    would change was judged with it, and is judged anew where `limits` have been lowered
+    since. Whoever accepted a refusal accepted the limit as it was: a lower one refuses
+    again. `some`: some agents' changes alone are to be written, which no drop of users is
     in the way of.
     """
     accepted = {refusal.limit: refusal for refusal in reviewed.refusals}
-    judged = [limit for limit in (EXCLUDE, *OF_THE_SOURCE) if not some or limit != MATCHED_DROP]
+    judged = [
+        limit
+        for limit in (EXCLUDE, *OF_THE_SOURCE)
+        if not some or limit != MATCHED_DROP
+    ]
     matched = reviewed.summary.matched
-    beyond = {each.limit: each for each in too_many(limits, reviewed.summary, Whole(matched, 0), reviewed.changes)}
+    beyond = {
+        each.limit: each
+        for each in too_many(
+            limits, reviewed.summary, Whole(matched, 0), reviewed.changes
+        )
+    }
     for refusal in fresh.refusals:
         before = accepted.get(refusal.limit)
         gone = reviewed.summary.clear - fresh.summary.clear
-        if before is not None and _allowed(refusal, limits, matched, gone, beyond) < before.allowed:
+        if (
+            before is not None
+            and _allowed(refusal, limits, matched, gone, beyond) < before.allowed
+        ):
             yield refusal
         elif refusal.limit in judged:
             if before is None or before.planned < refusal.planned:
                 yield refusal
-        elif refusal.limit == CLEAR:  # whose percentages are of users that the reviewed plan does not count
+        elif (
+            refusal.limit == CLEAR
+        ):  # whose percentages are of users that the reviewed plan does not count
             if before is None and reviewed.summary.clear > refusal.allowed:
                 yield refusal
         elif refusal.limit in beyond and before is None:
             yield refusal
 
 
-def _allowed(refusal: Refusal, limits: Limits, matched: int, gone: int, beyond: Mapping[str, Refusal]) -> int:
+def _allowed(
+    refusal: Refusal,
+    limits: Limits,
+    matched: int,
+    gone: int,
+    beyond: Mapping[str, Refusal],
+) -> int:
     """How many users a limit allows today; a share of `matched` users is taken of those of the reviewed plan.
 
-    So is the share that may be emptied: it was of `gone` users more, which an interrupted run of the plan has emptied.
+    So is the share that may be emptied: it was of `gone` users more, which an interrupted
+    run of the plan has emptied.
     """
     if refusal.limit == LOST_STATE:
         return limits.state.of(matched)
     if refusal.limit == CLEAR:
         share = limits.clear or CLEAR_SHARE
-        emptied = share.of(gone) + 1 if share.percent and gone > 0 else 0  # both shares are rounded down
+        # both shares are rounded down
+        emptied = share.of(gone) + 1 if share.percent and gone > 0 else 0
         allowed = refusal.allowed + emptied
         return allowed if limits.clear else min(allowed, CLEAR_USERS.number)
     if not matched:  # an undo counts no matched users

@@ -12,12 +12,15 @@ from connector.reconcile.questions import Brief
 from connector.reconcile.unanswered import Unanswered
 
 Written = tuple[Change, Result | None, str, str]
-"""A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
+"""A write, its outcome (None: nobody knows whether it happened), the server that it was
+meant for, and its run."""
 GONE: Final = "the user is gone, or outside base and filter"
 _UNTOLD: Final = "no answer tells whether that run wrote here, and {why}; kept"
 
 
-def result(step: Written, now: Mapping[str, User], brief: Brief, open_: Collection[str]) -> Result | None:
+def result(
+    step: Written, now: Mapping[str, User], brief: Brief, open_: Collection[str]
+) -> Result | None:
     """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells.
 
     `open_`: the runs that have an open write of that user.
@@ -25,11 +28,18 @@ def result(step: Written, now: Mapping[str, User], brief: Brief, open_: Collecti
     change, outcome, server, run = step
     id_ = change.user.id
     if outcome is not None or id_ not in now:
-        return outcome  # who is gone may be out of reach for a while, as somebody who is disabled or was moved
+        # who is gone may be out of reach for a while, as somebody who is disabled
+        # or was moved
+        return outcome
     ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_]).get(id_, ())
     earlier = takewhile(lambda whose: whose != run, (whose for whose, _, _ in past))
-    shown, still = Shown(now[id_], brief.description, brief.fingerprint), set(earlier).intersection(open_)
-    told = Unanswered(change, shown, run, server, ours.get(id_, {}), past, still).outcome()
+    shown, still = (
+        Shown(now[id_], brief.description, brief.fingerprint),
+        set(earlier).intersection(open_),
+    )
+    told = Unanswered(
+        change, shown, run, server, ours.get(id_, {}), past, still
+    ).outcome()
     return told.result if told else None
 
 
@@ -53,4 +63,6 @@ def untold(
         ]
         why = f"nothing that is read tells of {', '.join(hidden)}" if user else GONE
         if hidden or (user is None and change.user.id not in named):
-            yield Problem("undo", _UNTOLD.format(why=why), change.agent, (change.user.name,))
+            yield Problem(
+                "undo", _UNTOLD.format(why=why), change.agent, (change.user.name,)
+            )

@@ -1,7 +1,8 @@
 """Reports: a plan, and what became of it, for a reader. Pure: text out, and nothing in but the plan.
 
-A report never holds a secret, and is made piece by piece, never as one string. `renderer` finds the format that the
-suffix of a file's name asks for; the terminal's own is `connector.reports.text`.
+A report never holds a secret, and is made piece by piece, never as one string. `renderer`
+finds the format that the suffix of a file's name asks for; the terminal's own is
+`connector.reports.text`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 if TYPE_CHECKING:
     from connector.model import Outcome, Plan
 
-SUFFIXES: Final = {".json": "document", ".csv": "csv", ".md": "markdown", ".html": "html", ".ldif": "ldif"}
+SUFFIXES: Final = {
+    ".json": "document",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".html": "html",
+    ".ldif": "ldif",
+}
 """The formats of report files: suffix, and the module here that renders it."""
 _WITH_COMMAND: Final = frozenset({"markdown", "html"})
 """Formats that tell their reader how to accept a refused plan."""
 Renderer: TypeAlias = "Callable[[Plan, Sequence[Outcome] | None], Iterator[str]]"
-"""A report's format: the plan in, its text out, piece by piece. Without outcomes the plan has not been applied."""
+"""A report's format: the plan in, its text out, piece by piece. Without outcomes the plan
+has not been applied."""
 
 
 def renderer(suffix: str, command: str = "") -> Renderer:
@@ -32,9 +40,15 @@ def renderer(suffix: str, command: str = "") -> Renderer:
         from connector.errors import UsageError  # noqa: PLC0415  # --help imports this package, and errors loads msgspec: 15 ms
 
         known = ", ".join(SUFFIXES)
-        raise UsageError(f"no report format has the suffix {suffix!r}: name the file with one of {known}")
+        raise UsageError(
+            f"no report format has the suffix {suffix!r}: name the file with one of {known}"
+        )
     module = import_module(f"connector.reports.{name}")
     if name == "document":
         return cast("Renderer", module.Twice())
-    told = partial(module.render, command=command) if command and name in _WITH_COMMAND else module.render
+    told = (
+        partial(module.render, command=command)
+        if command and name in _WITH_COMMAND
+        else module.render
+    )
     return cast("Renderer", told)

@@ -9,7 +9,13 @@ from connector.model import AttributeChange, Change, Plan, Problem
 from connector.reconcile.comparison import Compared, Comparison
 from connector.reconcile.digests import UNKEYED, is_secret, readable, secret_fingerprint
 from connector.reports import text, wording as say
-from connector.reports.document import as_json, change_object, listed, problem_object, refusal_object
+from connector.reports.document import (
+    as_json,
+    change_object,
+    listed,
+    problem_object,
+    refusal_object,
+)
 from connector.reports.visible import visible
 
 SCHEMA: Final = "cec-connector/diff/1"
@@ -24,14 +30,37 @@ def render(old: Plan, new: Plan, found: Comparison) -> Iterator[str]:
         yield f"{name}  {visible(plan.job)}, plan {visible(plan.id)}, created {visible(plan.created)}\n"
         yield f"     {visible(plan.digest)}\n"
         for refusal in plan.refusals:
-            yield f"     refused: {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + "\n"
+            yield (
+                f"     refused: {visible(refusal.limit)}  {say.figures(refusal)}".rstrip()
+                + "\n"
+            )
     yield f"\nChanges: {_numbers(found.changes)}.\nProblems: {_numbers(found.problems)}.\n"
-    for title, changes, people in (("New", found.changes.new, new), ("Gone", found.changes.gone, old)):
-        yield from _section(f"{title} changes", changes, lambda change, plan=people: _change(plan, change))
-    yield from _section("Changed changes", found.changes.changed, lambda pair: _changed(new, *pair))
-    for title, problems, plan in (("New", found.problems.new, new), ("Gone", found.problems.gone, old)):
-        yield from _section(f"{title} problems", problems, lambda problem, plan=plan: _problem(plan, problem))
-    yield from _section("Changed problems", found.problems.changed, lambda pair: _changed_problem(new, *pair))
+    for title, changes, people in (
+        ("New", found.changes.new, new),
+        ("Gone", found.changes.gone, old),
+    ):
+        yield from _section(
+            f"{title} changes",
+            changes,
+            lambda change, plan=people: _change(plan, change),
+        )
+    yield from _section(
+        "Changed changes", found.changes.changed, lambda pair: _changed(new, *pair)
+    )
+    for title, problems, plan in (
+        ("New", found.problems.new, new),
+        ("Gone", found.problems.gone, old),
+    ):
+        yield from _section(
+            f"{title} problems",
+            problems,
+            lambda problem, plan=plan: _problem(plan, problem),
+        )
+    yield from _section(
+        "Changed problems",
+        found.problems.changed,
+        lambda pair: _changed_problem(new, *pair),
+    )
 
 
 def document(old: Plan, new: Plan, found: Comparison) -> Iterator[str]:
@@ -54,7 +83,9 @@ def _numbers(found: Compared[Any]) -> str:
 
 def _document(name: str, found: Compared[Any], as_object: Any) -> Iterator[str]:
     yield f',\n "{name}": {{"same": {found.same}'
-    changed = ({"old": as_object(was), "new": as_object(now)} for was, now in found.changed)
+    changed = (
+        {"old": as_object(was), "new": as_object(now)} for was, now in found.changed
+    )
     for what, objects in (
         ("new", map(as_object, found.new)),
         ("gone", map(as_object, found.gone)),
@@ -83,10 +114,16 @@ def _change(plan: Plan, change: Change) -> Iterator[str]:
 def _changed(plan: Plan, old: Change, new: Change) -> Iterator[str]:
     """Only what is not the same: `mail: was a → b, now a → c`."""
     yield f"~ {say.person(plan.people, new.user.name)}\n"
-    sides = [("name", visible(old.user.name), visible(new.user.name)), ("agent", say.reason(old), say.reason(new))]
-    before, after = ({each.name: _what(each) for each in change.attributes} for change in (old, new))
+    sides = [
+        ("name", visible(old.user.name), visible(new.user.name)),
+        ("agent", say.reason(old), say.reason(new)),
+    ]
+    before, after = (
+        {each.name: _what(each) for each in change.attributes} for change in (old, new)
+    )
     sides += [
-        (visible(name), before.get(name, _NOTHING), after.get(name, _NOTHING)) for name in dict.fromkeys(before | after)
+        (visible(name), before.get(name, _NOTHING), after.get(name, _NOTHING))
+        for name in dict.fromkeys(before | after)
     ]
     for name, was, now in sides:
         if was != now:
@@ -97,7 +134,11 @@ def _what(each: AttributeChange) -> str:
     """`old → new`; of a secret its fingerprint."""
     said = text.difference(say.sides(each))
     print_ = secret_fingerprint(each) if is_secret(each) else ""
-    return f"{said}, fingerprint {visible(print_)}" if print_ not in ("", UNKEYED) else said
+    return (
+        f"{said}, fingerprint {visible(print_)}"
+        if print_ not in ("", UNKEYED)
+        else said
+    )
 
 
 def _problem(plan: Plan, problem: Problem) -> Iterator[str]:
@@ -111,8 +152,14 @@ def _changed_problem(plan: Plan, old: Problem, new: Problem) -> Iterator[str]:
     if old.why != new.why:
         yield f"      was: {_short(visible(old.why))}\n"
     gone = [name for name in old.users if name not in new.users]
-    yield from (f"      before also: {say.person(plan.people, name)}\n" for name in gone)
+    yield from (
+        f"      before also: {say.person(plan.people, name)}\n" for name in gone
+    )
 
 
 def _short(said: str) -> str:
-    return said if len(said) <= text.LONGEST else f"{said[: text.LONGEST]}… ({len(said):,} characters)"
+    return (
+        said
+        if len(said) <= text.LONGEST
+        else f"{said[: text.LONGEST]}… ({len(said):,} characters)"
+    )

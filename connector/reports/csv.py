@@ -2,8 +2,9 @@
 
 So has every kind of changes, and every user that is worth a look.
 
-No cell becomes a formula: one that a spreadsheet could take for one is led by an apostrophe, which Excel, LibreOffice
-and Google Sheets take as "this is text" (OWASP, "CSV Injection"). Several values of one attribute are joined by ` | `.
+No cell becomes a formula: one that a spreadsheet could take for one is led by an
+apostrophe, which Excel, LibreOffice and Google Sheets take as "this is text" (OWASP, "CSV
+Injection"). Several values of one attribute are joined by ` | `.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from typing import Final
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports.visible import visible
-from connector.reports.wording import OUTSIDE, Marks, almost, by_user, losses, outcome_text, sides, since
+from connector.reports.wording import (
+    OUTSIDE,
+    Marks,
+    almost,
+    by_user,
+    losses,
+    outcome_text,
+    sides,
+    since,
+)
 
 COLUMNS: Final = (
     "kind",
@@ -36,7 +46,9 @@ COLUMNS: Final = (
     "person",
     "since",
 )
-_SKIPPED: Final = " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
+_SKIPPED: Final = (
+    " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
+)
 """Spaces and quotation marks, plain, typographic and full-width."""
 _BESIDE: Final = " | "
 Row = dict[str, str]
@@ -55,7 +67,9 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield writer.writerow(COLUMNS)
     for row in _rows(plan, outcomes):
         row["person"] = _BESIDE.join(
-            plan.people[name] for name in row.get("user", "").split(_BESIDE) if name in plan.people
+            plan.people[name]
+            for name in row.get("user", "").split(_BESIDE)
+            if name in plan.people
         )
         yield writer.writerow([inert(row.get(column, "")) for column in COLUMNS])
 
@@ -63,8 +77,9 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
 def inert(text: str) -> str:
     """The text as a cell that no spreadsheet evaluates, without control characters.
 
-    Full-width signs count too: a spreadsheet set to an East Asian language takes them for the plain ones. So does a
-    sign behind spaces or quotation marks, which some importers strip.
+    Full-width signs count too: a spreadsheet set to an East Asian language takes them for
+    the plain ones. So does a sign behind spaces or quotation marks, which some importers
+    strip.
     """
     text = visible(text)
     start = unicodedata.normalize("NFKC", text.lstrip(_SKIPPED)[:1])
@@ -72,17 +87,36 @@ def inert(text: str) -> str:
 
 
 def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
-    yield from ({"kind": f"refused: {refusal.limit}", "why": refusal.why} for refusal in plan.refusals)
+    yield from (
+        {"kind": f"refused: {refusal.limit}", "why": refusal.why}
+        for refusal in plan.refusals
+    )
     yield from ({"kind": "note", "why": caution} for caution in plan.cautions)
     if plan.lost:
         yield {"kind": "lost", "users": str(plan.lost), "why": losses(plan)}
     if plan.since is not None:
         yield {"kind": "since", "why": since(plan)}
     for kind in plan.kinds:
-        row = {"kind": f"kind: {kind.form}", "users": str(kind.users), "why": kind.sentence}
-        yield row | _rule(kind.rule) | {"user": _BESIDE.join(kind.examples), "attribute": " | ".join(kind.attributes)}
+        row = {
+            "kind": f"kind: {kind.form}",
+            "users": str(kind.users),
+            "why": kind.sentence,
+        }
+        yield (
+            row
+            | _rule(kind.rule)
+            | {
+                "user": _BESIDE.join(kind.examples),
+                "attribute": " | ".join(kind.attributes),
+            }
+        )
     for look in plan.worth_a_look:
-        yield {"kind": "worth a look", "user": look.user.name, "id": look.user.id, "why": look.why}
+        yield {
+            "kind": "worth a look",
+            "user": look.user.name,
+            "id": look.user.id,
+            "why": look.why,
+        }
     marks, results = Marks(plan), by_user(outcomes)
     for change in plan.changes:
         for row in _change(change, results.pop(change.user.id, None)):
@@ -92,11 +126,17 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
         yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
     for name, problems in problem_kinds.grouped(plan.problems).items():
         for problem in problems:
-            yield {"kind": f"problem: {name}"} | _problem(problem) | {"since": marks.problem(problem)}
+            yield (
+                {"kind": f"problem: {name}"}
+                | _problem(problem)
+                | {"since": marks.problem(problem)}
+            )
 
 
 def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:
-    about = {"kind": "change", "user": change.user.name, "id": change.user.id} | _agent(change.agent, change.rule)
+    about = {"kind": "change", "user": change.user.name, "id": change.user.id} | _agent(
+        change.agent, change.rule
+    )
     for each in change.attributes:
         values = sides(each)
         yield about | {

@@ -1,7 +1,8 @@
 """The plan document: the `.json` report and the saved plan, one shape. docs/plan-document.md says it field by field.
 
-One change, problem, refusal or outcome a line, so that two documents can be compared line by line. Characters that
-would not show as themselves are written as JSON escapes, so that the file can be looked at in a terminal.
+One change, problem, refusal or outcome a line, so that two documents can be compared line
+by line. Characters that would not show as themselves are written as JSON escapes, so that
+the file can be looked at in a terminal.
 """
 
 from __future__ import annotations
@@ -31,14 +32,22 @@ from connector.model import (
     UserRef,
     Value,
 )
-from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts, readable, secret_fingerprint
+from connector.reconcile.digests import (
+    UNKEYED,
+    is_secret,
+    lossless,
+    plain_texts,
+    readable,
+    secret_fingerprint,
+)
 from connector.reports.visible import is_visible
 
 SCHEMA: Final = "cec-connector/plan/1"
 Object = dict[str, Any]
 
 KEPT: Final = 16 << 20
-"""So many octets of memory are for the text of changes that will be wanted again: of some 20,000 changes."""
+"""So many octets of memory are for the text of changes that will be wanted again: of some
+20,000 changes."""
 _TOGETHER: Final = 8
 """Lines that are put together: each piece of a report passes through several hands."""
 
@@ -52,12 +61,16 @@ class Octets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def kept(values: Iterable[Held]) -> tuple[str | Octets, ...]:
     """Values to be written down; never a secret's."""
     plain = (lossless(value) for value in values if not isinstance(value, Secret))
-    return tuple(Octets(value) if isinstance(value, bytes) else value for value in plain)
+    return tuple(
+        Octets(value) if isinstance(value, bytes) else value for value in plain
+    )
 
 
 def held(values: Iterable[str | Octets]) -> tuple[Value, ...]:
     """The values that were written down."""
-    return tuple(value.base64 if isinstance(value, Octets) else value for value in values)
+    return tuple(
+        value.base64 if isinstance(value, Octets) else value for value in values
+    )
 
 
 class Twice:
@@ -70,8 +83,14 @@ class Twice:
         self._changes: Sequence[Change] | None = None
         self._lines: list[str] = []
 
-    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
-        return _rendered(plan, outcomes, self._lines if plan.changes is self._changes else self._kept(plan))
+    def __call__(
+        self, plan: Plan, outcomes: Sequence[Outcome] | None = None
+    ) -> Iterator[str]:
+        return _rendered(
+            plan,
+            outcomes,
+            self._lines if plan.changes is self._changes else self._kept(plan),
+        )
 
     def _kept(self, plan: Plan) -> Iterator[str]:
         lines: list[str] = []
@@ -96,14 +115,26 @@ def _changes(plan: Plan) -> Iterator[str]:
     return map(as_json, map(change_object, plan.changes))
 
 
-def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[str]) -> Iterator[str]:
-    head = {"schema": SCHEMA, "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created}
-    yield "{" + ",\n ".join(f"{as_json(key)}: {as_json(value)}" for key, value in head.items())
+def _rendered(
+    plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[str]
+) -> Iterator[str]:
+    head = {
+        "schema": SCHEMA,
+        "id": plan.id,
+        "digest": plan.digest,
+        "job": readable(plan.job),
+        "created": plan.created,
+    }
+    yield "{" + ",\n ".join(
+        f"{as_json(key)}: {as_json(value)}" for key, value in head.items()
+    )
     if plan.about:
         yield f',\n "about": {as_json({readable(place): readable(what) for place, what in plan.about})}'
     if plan.only:
         yield f',\n "only": [{", ".join(as_json(readable(name)) for name in plan.only)}]'
-    counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
+    counts = {
+        name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__
+    }
     yield f',\n "summary": {as_json(counts)}'
     yield from listed("changes", changes)
     yield from listed("problems", map(as_json, map(problem_object, plan.problems)))
@@ -115,13 +146,19 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
     if plan.lost:
         yield f',\n "lost": {plan.lost}'
     if plan.people:
-        people = {readable(user): readable(person) for user, person in plan.people.items()}
+        people = {
+            readable(user): readable(person) for user, person in plan.people.items()
+        }
         yield f',\n "people": {as_json(people)}'
     if plan.since is not None:
         yield f',\n "since": {as_json(asdict(plan.since))}'
     if plan.approvals:
         yield from listed(
-            "approvals", (as_json({**asdict(each), "who": readable(each.who)}) for each in plan.approvals)
+            "approvals",
+            (
+                as_json({**asdict(each), "who": readable(each.who)})
+                for each in plan.approvals
+            ),
         )
     if outcomes is not None:
         yield from listed("outcomes", map(as_json, map(_outcome, outcomes)))
@@ -140,11 +177,17 @@ def listed(name: str, lines: Iterable[str], indent: str = " ") -> Iterator[str]:
 
 def as_json(value: Mapping[str, Any] | str) -> str:
     """One line of JSON that a terminal can show."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()  # 0: one line, with spaces in it
-    if text.isascii() and "\x7f" not in text:  # JSON has escapes for the other control characters
+    # 0: one line, with spaces in it
+    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    if (
+        text.isascii() and "\x7f" not in text
+    ):  # JSON has escapes for the other control characters
         return text
-    # outside of strings a JSON text is made of visible characters alone, so that this touches strings only
-    return "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in text)
+    # outside of strings a JSON text is made of visible characters alone, so that this
+    # touches strings only
+    return "".join(
+        letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in text
+    )
 
 
 def agent_object(agent: AgentRef | None) -> Object | None:
@@ -178,7 +221,11 @@ def _user(user: UserRef) -> Object:
 
 def _attribute(each: AttributeChange) -> Object:
     name = readable(each.name)
-    if not each.secret and (not each.old or plain_texts(each.old)) and plain_texts(each.new):  # as nearly every one is
+    if (
+        not each.secret
+        and (not each.old or plain_texts(each.old))
+        and plain_texts(each.new)
+    ):  # as nearly every one is
         return {"name": name, "old": each.old, "new": each.new}
     if not is_secret(each):
         return {"name": name, "old": value_list(each.old), "new": value_list(each.new)}
@@ -208,7 +255,10 @@ def problem_object(problem: Problem) -> Object:
     if problem.record is not None:
         said["record"] = problem.record
     if problem.near:
-        said["near"] = [{name: readable(word) for name, word in asdict(near).items()} for near in problem.near]
+        said["near"] = [
+            {name: readable(word) for name, word in asdict(near).items()}
+            for near in problem.near
+        ]
     if problem.outside:
         said["outside"] = list(map(readable, problem.outside))
     return said
@@ -246,12 +296,18 @@ def _outcome(outcome: Outcome) -> Object:
         "outcome": outcome.result.value,
     }
     said |= {"why": readable(outcome.why)} if outcome.why else {}
-    return said | {"differs": list(map(_difference, outcome.differs))} if outcome.differs else said
+    return (
+        said | {"differs": list(map(_difference, outcome.differs))}
+        if outcome.differs
+        else said
+    )
 
 
 def _difference(each: Difference) -> Object:
     """Of secrets only that they differ."""
-    said: Object = {"name": readable(each.name)} | ({"reviewed": True} if each.reviewed else {})
+    said: Object = {"name": readable(each.name)} | (
+        {"reviewed": True} if each.reviewed else {}
+    )
     if any(side and is_secret(side) for side in (each.wanted, each.then)):
         return said | {"secret": "different"} | ({"stored": []} if each.stored else {})
     if each.stored:

@@ -1,8 +1,9 @@
 """The plan document read back: strictly, since what it says is going to be held against a directory.
 
-The digests are computed again from what was read: a document that somebody has edited is no longer the one that a
-reviewer saw. They guard against accidents and edits, not against somebody who computes them anew; that a plan was
-made here, and not applied yet, is what the state knows.
+The digests are computed again from what was read: a document that somebody has edited is no
+longer the one that a reviewer saw. They guard against accidents and edits, not against
+somebody who computes them anew; that a plan was made here, and not applied yet, is what the
+state knows.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class TamperedError(ValueError):
 def parse(octets: bytes) -> Plan:
     """The plan of a document. Its outcomes and approvals, if any, are left out; its kinds are made anew.
 
-    A secret comes back without values: `fingerprint` says that it is set. Raises DocumentError and TamperedError.
+    A secret comes back without values: `fingerprint` says that it is set. Raises
+    DocumentError and TamperedError.
     """
     return overviewed(_read(octets)[1])
 
@@ -69,19 +71,31 @@ def parse(octets: bytes) -> Plan:
 def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same for a reader: with the outcomes, None where it was not applied, and with the order of the changes."""
     document, plan = _read(octets)
-    plan = overviewed(replace(plan, changes=_ordered(plan.changes), approvals=document.approvals))
+    plan = overviewed(
+        replace(plan, changes=_ordered(plan.changes), approvals=document.approvals)
+    )
     if document.outcomes is UNSET:
         return plan, None
-    wanted = {(change.user.id, each.name): each for change in plan.changes for each in change.attributes}
+    wanted = {
+        (change.user.id, each.name): each
+        for change in plan.changes
+        for each in change.attributes
+    }
     return plan, tuple(outcome.value(wanted) for outcome in document.outcomes)
 
 
 def _ordered(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes, each after that of the one user who gives up a value which it alone sets."""
-    gives, gets = defaultdict[tuple[str, Held], list[str]](list), defaultdict[tuple[str, Held], list[str]](list)
+    gives, gets = (
+        defaultdict[tuple[str, Held], list[str]](list),
+        defaultdict[tuple[str, Held], list[str]](list),
+    )
     for change in changes:
         for each in change.attributes:
-            for some, others, table in ((each.old, each.new, gives), (each.new, each.old, gets)):
+            for some, others, table in (
+                (each.old, each.new, gives),
+                (each.new, each.old, gets),
+            ):
                 for value in some:
                     if value not in others:
                         table[each.name.lower(), value].append(change.user.id)
@@ -90,7 +104,9 @@ def _ordered(changes: tuple[Change, ...]) -> tuple[Change, ...]:
         if len(users) == len(gives.get(key, ())) == 1:
             waits[users[0]] |= {*gives[key]} - {users[0]}
     return tuple(
-        replace(change, after=frozenset(waits[change.user.id])) if change.user.id in waits else change
+        replace(change, after=frozenset(waits[change.user.id]))
+        if change.user.id in waits
+        else change
         for change in changes
     )
 
@@ -99,13 +115,17 @@ def _read(octets: bytes) -> tuple[_Document[msgspec.Raw], Plan]:
     try:
         octets.decode()
     except UnicodeDecodeError as fault:
-        raise DocumentError("it is not UTF-8", octets.count(b"\n", 0, fault.start) + 1) from None
+        raise DocumentError(
+            "it is not UTF-8", octets.count(b"\n", 0, fault.start) + 1
+        ) from None
     if too_deep(octets):
         raise DocumentError("it is nested too deeply")
     try:
         schema = msgspec.json.decode(octets, type=_Named).schema
         if schema != SCHEMA:
-            raise DocumentError(f"its schema is {visible(schema)!r}, and this program reads {SCHEMA!r}")
+            raise DocumentError(
+                f"its schema is {visible(schema)!r}, and this program reads {SCHEMA!r}"
+            )
         document = msgspec.json.decode(octets, type=_Document[msgspec.Raw])
         plan = _plan(octets, document)
     except msgspec.ValidationError as fault:
@@ -119,9 +139,12 @@ def _read(octets: bytes) -> tuple[_Document[msgspec.Raw], Plan]:
 def _plan(octets: bytes, document: _Document[msgspec.Raw]) -> Plan:
     """The plan, whose changes are decoded one by one: all at once they would take as much memory again as the plan."""
     try:
-        return document.value(tuple(_CHANGE.decode(change).value() for change in document.changes))
+        return document.value(
+            tuple(_CHANGE.decode(change).value() for change in document.changes)
+        )
     except msgspec.DecodeError:
-        msgspec.json.decode(octets, type=_Document[_Change])  # tells where in the document it is
+        # tells where in the document it is
+        msgspec.json.decode(octets, type=_Document[_Change])
         raise
 
 
@@ -132,12 +155,16 @@ def _line(octets: bytes, message: str) -> int:
 
 
 def _verify(plan: Plan) -> None:
-    numbers = (*plan.since.new_problems, *plan.since.changed_problems) if plan.since else ()
+    numbers = (
+        (*plan.since.new_problems, *plan.since.changed_problems) if plan.since else ()
+    )
     if not all(0 <= number < len(plan.problems) for number in numbers):
         raise DocumentError("since: a number is not that of a problem")
     for change in plan.changes:
         if digest_of_change(change) != change.digest:
-            raise TamperedError(f"the change of {visible(change.user.name)} is not the one that its digest stands for")
+            raise TamperedError(
+                f"the change of {visible(change.user.name)} is not the one that its digest stands for"
+            )
     if digest_of_plan(plan) != plan.digest:
         raise TamperedError("the plan is not the one that its digest stands for")
 
@@ -169,14 +196,26 @@ class _Attribute(_Strict, frozen=True):
         name = visible(self.name)
         if self.secret is UNSET:
             if self.old is UNSET or self.new is UNSET or self.fingerprint is not UNSET:
-                raise DocumentError(f"attribute {name}: it needs either old and new, or secret")
-            return AttributeChange(sys.intern(self.name), held(self.old), held(self.new), form=form)
+                raise DocumentError(
+                    f"attribute {name}: it needs either old and new, or secret"
+                )
+            return AttributeChange(
+                sys.intern(self.name), held(self.old), held(self.new), form=form
+            )
         sets = self.secret == "set"  # noqa: S105  # a word of the document, not a password
-        if self.old is not UNSET or self.new is not UNSET or (self.fingerprint is not UNSET and not sets):
-            raise DocumentError(f"attribute {name}: a secret has a fingerprint where it is set, and no values")
+        if (
+            self.old is not UNSET
+            or self.new is not UNSET
+            or (self.fingerprint is not UNSET and not sets)
+        ):
+            raise DocumentError(
+                f"attribute {name}: a secret has a fingerprint where it is set, and no values"
+            )
         keyed = UNKEYED if self.fingerprint is UNSET else self.fingerprint
         set_to = keyed if sets else ""
-        return AttributeChange(sys.intern(self.name), (), (), secret=True, fingerprint=set_to, form=form)
+        return AttributeChange(
+            sys.intern(self.name), (), (), secret=True, fingerprint=set_to, form=form
+        )
 
 
 class _Change(_Strict, frozen=True):
@@ -193,9 +232,15 @@ class _Change(_Strict, frozen=True):
         agent = self.agent.value() if self.agent else None
         forms = self.forms or [None] * len(self.attributes)
         if len(forms) != len(self.attributes):
-            raise DocumentError(f"the change of {visible(self.user.name)} has not one of forms for each attribute")
-        attributes = tuple(each.value(form) for each, form in zip(self.attributes, forms, strict=True))
-        return Change(self.user, agent, self.rule, attributes, self.digest, inactive=self.disabled)
+            raise DocumentError(
+                f"the change of {visible(self.user.name)} has not one of forms for each attribute"
+            )
+        attributes = tuple(
+            each.value(form) for each, form in zip(self.attributes, forms, strict=True)
+        )
+        return Change(
+            self.user, agent, self.rule, attributes, self.digest, inactive=self.disabled
+        )
 
 
 class _Problem(_Strict, frozen=True):
@@ -212,7 +257,15 @@ class _Problem(_Strict, frozen=True):
     def value(self) -> Problem:
         agent = self.agent.value() if self.agent else None
         return Problem(
-            self.kind, self.why, agent, self.users, self.rule, self.attribute, self.record, self.near, self.outside
+            self.kind,
+            self.why,
+            agent,
+            self.users,
+            self.rule,
+            self.attribute,
+            self.record,
+            self.near,
+            self.outside,
         )
 
 
@@ -242,11 +295,17 @@ class _Differing(_Strict, frozen=True):
         if self.secret:
             hidden = wanted or AttributeChange(self.name, (), (), secret=True)
             stored = self.stored is not UNSET
-            return Difference(self.name, wanted, then=hidden, reviewed=self.reviewed, stored=stored)
+            return Difference(
+                self.name, wanted, then=hidden, reviewed=self.reviewed, stored=stored
+            )
         if self.stored is not UNSET:
             return Difference(self.name, wanted, held(self.stored), stored=True)
         now = None if self.now is UNSET else held(self.now)
-        then = None if self.planned is UNSET else AttributeChange(self.name, now or (), held(self.planned))
+        then = (
+            None
+            if self.planned is UNSET
+            else AttributeChange(self.name, now or (), held(self.planned))
+        )
         return Difference(self.name, wanted, now, then, self.reviewed)
 
 
@@ -258,9 +317,17 @@ class _Outcome(_Strict, frozen=True):
     differs: list[_Differing] = []
 
     def value(self, wanted: dict[tuple[str, str], AttributeChange]) -> Outcome:
-        differs = tuple(each.value(wanted.get((self.id, each.name))) for each in self.differs)
+        differs = tuple(
+            each.value(wanted.get((self.id, each.name))) for each in self.differs
+        )
         aside = self.outcome is Result.SKIPPED and self.why in (*LEFT_OUT, NEW)
-        return Outcome(UserRef(self.id, self.user), self.outcome, self.why, differs=differs, aside=aside)
+        return Outcome(
+            UserRef(self.id, self.user),
+            self.outcome,
+            self.why,
+            differs=differs,
+            aside=aside,
+        )
 
 
 class _Summary(_Strict, frozen=True):

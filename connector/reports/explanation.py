@@ -8,7 +8,13 @@ from typing import Any, Final
 from connector.model import NAME, Held, Secret
 from connector.reconcile.diff import patterns
 from connector.reconcile.digests import readable
-from connector.reconcile.explain.explanation import AttributeTrace, Explained, Explanation, Rendered, RuleTrace
+from connector.reconcile.explain.explanation import (
+    AttributeTrace,
+    Explained,
+    Explanation,
+    Rendered,
+    RuleTrace,
+)
 from connector.reports import document
 from connector.reports.text import difference, problem_lines
 from connector.reports.visible import visible
@@ -60,16 +66,28 @@ def _rule(trace: RuleTrace, people: Mapping[str, str]) -> Iterator[str]:
 
 
 def _attribute(trace: AttributeTrace) -> Iterator[str]:
-    owns = f", ours are {visible(patterns.said(trace.owns))}" if trace.owns is not None else ""
+    owns = (
+        f", ours are {visible(patterns.said(trace.owns))}"
+        if trace.owns is not None
+        else ""
+    )
     several = len(trace.rendered) > 1
-    template = f"{len(trace.rendered)} templates" if several else visible(trace.rendered[0].template)
+    template = (
+        f"{len(trace.rendered)} templates"
+        if several
+        else visible(trace.rendered[0].template)
+    )
     yield f"  {visible(trace.name)}: {template}{owns}\n"
     for made in trace.rendered:
         if several:
             yield f"      {visible(made.template)}\n"
         yield from _steps(made)
         yield f"      wanted {NONE if made.value is None else _compared(made)}\n"
-    none = "(none shown)" if any(isinstance(made.value, Secret) for made in trace.rendered) else NONE
+    none = (
+        "(none shown)"
+        if any(isinstance(made.value, Secret) for made in trace.rendered)
+        else NONE
+    )
     yield f"      held   {', '.join(map(shown, trace.held)) or none}\n"
     change = f": {difference(sides(trace.change))}" if trace.change is not None else ""
     why = f": {visible(trace.why)}" if trace.why else ""
@@ -98,7 +116,9 @@ def as_document(job: str, explained: Explained) -> str:
         "agents": [_object(each) for each in explained.explanations],
     }
     if explained.people:
-        said["people"] = {readable(user): readable(name) for user, name in explained.people.items()}
+        said["people"] = {
+            readable(user): readable(name) for user, name in explained.people.items()
+        }
     return document.as_json(said) + "\n"
 
 
@@ -108,7 +128,9 @@ def _object(each: Explanation) -> Object:
         "agent": document.agent_object(each.agent),
         "verdict": each.verdict,
         "why": readable(each.why),
-        "user": None if user is None else {"id": readable(user.id), "name": readable(user.name)},
+        "user": None
+        if user is None
+        else {"id": readable(user.id), "name": readable(user.name)},
         "rules": [_rule_object(rule) for rule in each.rules],
         "attributes": [_attribute_object(attribute) for attribute in each.attributes],
         "change": None if each.change is None else document.change_object(each.change),
@@ -147,7 +169,10 @@ def _rendered_object(made: Rendered) -> Object:
         {
             "field": part.field,
             "value": _value(part.value),
-            "steps": [{"transform": readable(name), "value": _value(value)} for name, value in part.steps],
+            "steps": [
+                {"transform": readable(name), "value": _value(value)}
+                for name, value in part.steps
+            ],
         }
         for part in made.parts
     ]
@@ -163,7 +188,11 @@ def _rendered_object(made: Rendered) -> Object:
 def _value(value: Held | None) -> Object | str | None:
     if value is None:
         return None
-    return {"secret": True} if isinstance(value, Secret) else document.value_list((value,))[0]
+    return (
+        {"secret": True}
+        if isinstance(value, Secret)
+        else document.value_list((value,))[0]
+    )
 
 
 # ---------------------------------------------------------------- words
@@ -171,7 +200,9 @@ def _value(value: Held | None) -> Object | str | None:
 
 def _steps(made: Rendered) -> Iterator[str]:
     for part in made.parts:
-        steps = "".join(f", {visible(name)} → {_held(value)}" for name, value in part.steps)
+        steps = "".join(
+            f", {visible(name)} → {_held(value)}" for name, value in part.steps
+        )
         yield f"      {part.field} is {_held(part.value)}{steps}\n"
 
 
@@ -182,5 +213,9 @@ def _held(value: Held | None) -> str:
 def _compared(made: Rendered) -> str:
     """A value with how it is compared, and as what, where that is another text."""
     value = _held(made.value)
-    as_what = f" as {shown(made.key)}" if made.key is not None and made.key != made.value else ""
+    as_what = (
+        f" as {shown(made.key)}"
+        if made.key is not None and made.key != made.value
+        else ""
+    )
     return f"{value} (compared by {made.compared}{as_what})"

@@ -1,7 +1,8 @@
 """The report as LDIF change records (RFC 2849) that `ldapmodify` applies as they are, but for secrets.
 
-Values are taken out and put in one by one, so that a record fails where an entry no longer is what the plan saw, and
-values that are not ours stay. A secret is never in the file: a comment stands for it, and only apply sets it.
+Values are taken out and put in one by one, so that a record fails where an entry no longer
+is what the plan saw, and values that are not ours stay. A secret is never in the file: a
+comment stands for it, and only apply sets it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,20 @@ from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
 from connector.regex import regex
 from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
-from connector.reports.wording import Marks, by_user, losses, outcome_text, person, reason, since
+from connector.reports.wording import (
+    Marks,
+    by_user,
+    losses,
+    outcome_text,
+    person,
+    reason,
+    since,
+)
 
 OBJECT_CLASS: Final = "objectclass"
-_DESCRIPTION: Final = regex(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)
+_DESCRIPTION: Final = regex(
+    r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII
+)
 """An attribute description (RFC 4512 §2.5); SCIM's paths are none."""
 
 
@@ -42,10 +53,19 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
         yield f"# Worth a look: {person(plan.people, look.user.name)}: {visible(look.why)}\n"
     yield "version: 1\n"
     results, marks = by_user(outcomes), Marks(plan)
-    earlier = f" since plan {visible(plan.since.plan)}" if plan.since and plan.since.plan else ""
+    earlier = (
+        f" since plan {visible(plan.since.plan)}"
+        if plan.since and plan.since.plan
+        else ""
+    )
     for change in in_order(plan.changes):
         mark = marks.change(change)
-        yield from _record(change, results.get(change.user.id), plan.people, mark and f"{mark}{earlier}")
+        yield from _record(
+            change,
+            results.get(change.user.id),
+            plan.people,
+            mark and f"{mark}{earlier}",
+        )
 
 
 def in_order(changes: Sequence[Change]) -> Iterator[Change]:
@@ -61,7 +81,11 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
         while stack:
             change = stack[-1]
             begun.add(change.user.id)
-            waits_for = [by_id[user] for user in sorted(change.after) if user in by_id and user not in begun]
+            waits_for = [
+                by_id[user]
+                for user in sorted(change.after)
+                if user in by_id and user not in begun
+            ]
             if waits_for:
                 stack.append(waits_for[0])
                 continue
@@ -71,7 +95,9 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
                 yield change
 
 
-def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str], mark: str) -> Iterator[str]:
+def _record(
+    change: Change, outcome: Outcome | None, people: Mapping[str, str], mark: str
+) -> Iterator[str]:
     yield f"\n# {person(people, change.user.name)}: {reason(change)}\n"
     if mark:
         yield f"# {mark}\n"
@@ -83,7 +109,9 @@ def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str], 
             yield f"# {visible(each.name)}: secret, {done} by apply, not in this file\n"
         elif not _DESCRIPTION.fullmatch(each.name):
             yield f"# {visible(each.name)}: not an LDAP attribute, not in this file\n"
-    modifications = [text for each in _classes_outside(change.attributes) for text in each]
+    modifications = [
+        text for each in _classes_outside(change.attributes) for text in each
+    ]
     if not modifications:
         return
     if "=" not in change.user.name:
@@ -96,14 +124,23 @@ def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str], 
 
 def _classes_outside(attributes: Sequence[AttributeChange]) -> Iterator[Iterator[str]]:
     """Object classes come before the attributes that need them, and go after them."""
-    plain = [each for each in attributes if not is_secret(each) and _DESCRIPTION.fullmatch(each.name)]
+    plain = [
+        each
+        for each in attributes
+        if not is_secret(each) and _DESCRIPTION.fullmatch(each.name)
+    ]
     classes = [each for each in plain if each.name.lower() == OBJECT_CLASS]
     others = [each for each in plain if each.name.lower() != OBJECT_CLASS]
-    yield from (_modification("add", each.name, _minus(each.new, each.old)) for each in classes)
+    yield from (
+        _modification("add", each.name, _minus(each.new, each.old)) for each in classes
+    )
     for each in others:
         yield _modification("delete", each.name, _minus(each.old, each.new))
         yield _modification("add", each.name, _minus(each.new, each.old))
-    yield from (_modification("delete", each.name, _minus(each.old, each.new)) for each in classes)
+    yield from (
+        _modification("delete", each.name, _minus(each.old, each.new))
+        for each in classes
+    )
 
 
 def _modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str]:
@@ -115,5 +152,11 @@ def _modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str
     yield "-\n"
 
 
-def _minus(some: tuple[Value | Secret, ...], others: tuple[Value | Secret, ...]) -> list[Value]:
-    return [lossless(value) for value in some if not isinstance(value, Secret) and value not in others]
+def _minus(
+    some: tuple[Value | Secret, ...], others: tuple[Value | Secret, ...]
+) -> list[Value]:
+    return [
+        lossless(value)
+        for value in some
+        if not isinstance(value, Secret) and value not in others
+    ]

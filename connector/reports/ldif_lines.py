@@ -19,7 +19,9 @@ def line(attribute: str, value: str | bytes) -> str:
     So is a value that ends with a space (note 8), is not ASCII, or has control characters, though some would be
     allowed: every reader takes it, no editor or mail gateway alters it on the way, and no terminal obeys it.
     """
-    octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    octets = (
+        value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    )
     if _SAFE.fullmatch(octets):
         text = f"{attribute}: {octets.decode('ascii')}" if octets else f"{attribute}:"
     else:
@@ -33,4 +35,9 @@ def fold(text: str) -> str:
         return text
     rest = text[WIDTH:]
     step = WIDTH - 1
-    return "\n ".join([text[:WIDTH], *(rest[start : start + step] for start in range(0, len(rest), step))])
+    return "\n ".join(
+        [
+            text[:WIDTH],
+            *(rest[start : start + step] for start in range(0, len(rest), step)),
+        ]
+    )

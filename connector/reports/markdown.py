@@ -1,7 +1,8 @@
 """The report for a ticket or a merge request, in GitHub-flavoured Markdown (GFM 0.29).
 
-Data is never markup. A value, a name or any word of more than plain letters is a code span: in one there is no HTML,
-no link, no emphasis, and neither GitHub nor GitLab looks in it for `@somebody`, `#1` or an address.
+Data is never markup. A value, a name or any word of more than plain letters is a code span:
+in one there is no HTML, no link, no emphasis, and neither GitHub nor GitLab looks in it for
+`@somebody`, `#1` or an address.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from connector.regex import regex
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
-# words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a link of `GH-1`
+# words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a
+# link of `GH-1`
 _PLAIN: Final = regex(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
+def render(
+    plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = ""
+) -> Iterator[str]:
     """Line by line; every table is whole, so that it can be cut where a ticket is too short for it.
 
     `command`: what `--accept` is appended to.
@@ -38,7 +42,10 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield f"{prose(say.since(plan))}\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, then accepted\n\n"
-        rows = ([code(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r))] for r in plan.refusals)
+        rows = (
+            [code(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r))]
+            for r in plan.refusals
+        )
         yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
         if outcomes is None:
             accept = code(say.accepting(plan, command))
@@ -52,13 +59,18 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
     if found:
         yield f"## Not in this plan ({len(found)})\n\n"
         yield from _table(
-            ("User", "Outcome"), ([code(each.user.name), prose(say.outcome_text(each))] for each in found)
+            ("User", "Outcome"),
+            ([code(each.user.name), prose(say.outcome_text(each))] for each in found),
         )
     marks = say.Marks(plan)
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{problem_kinds.explain(kind)}\n\n"
         facts = (
-            [_marked(prose(say.about(some)), marks.problem(some[0])), _alike(plan, some), _why(plan, some[0])]
+            [
+                _marked(prose(say.about(some)), marks.problem(some[0])),
+                _alike(plan, some),
+                _why(plan, some[0]),
+            ]
             for some in problem_kinds.alike(problems, marks.problem)
         )
         yield from _table(("About", "Users", "Why"), facts)
@@ -67,8 +79,8 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
 def code(text: str) -> str:
     """The text as a code span that also stands in a table cell: its fence is longer than any row of backticks in it.
 
-    A bar is escaped, as GFM's tables ask even in code; after a backslash that would be read in two ways, so there it is
-    named instead.
+    A bar is escaped, as GFM's tables ask even in code; after a backslash that would be read
+    in two ways, so there it is named instead.
     """
     text = visible(text)
     if not text:
@@ -83,7 +95,9 @@ def code(text: str) -> str:
 def _user(plan: Plan, name: str) -> str:
     """A user by name, with the name of the person where it was read."""
     said = plan.people.get(name)
-    return code(name) if said is None or said == name else f"{code(name)} ({prose(said)})"
+    return (
+        code(name) if said is None or said == name else f"{code(name)} ({prose(said)})"
+    )
 
 
 def _marked(said: str, mark: str) -> str:
@@ -94,7 +108,10 @@ def _alike(plan: Plan, problems: Sequence[Problem]) -> str:
     """The users of problems that are alike; of several each with its agent, which stands nowhere else."""
     if len(problems) == 1:
         return _users(plan, problems[0].users)
-    each = ((_users(plan, p.users), prose(say.who(p.agent)) if p.agent is not None else "") for p in problems)
+    each = (
+        (_users(plan, p.users), prose(say.who(p.agent)) if p.agent is not None else "")
+        for p in problems
+    )
     return "; ".join(" ← ".join(filter(None, pair)) for pair in each)
 
 
@@ -106,7 +123,9 @@ def prose(text: str) -> str:
     """A sentence in which every word that is not plain is a code span; neighbours share one."""
     words = visible(text).split(" ")
     parts = []
-    for plain, group in groupby(words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))):
+    for plain, group in groupby(
+        words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))
+    ):
         run = " ".join(group)
         tail = run[-1] if not plain and run[-1] in ",;:" else ""
         parts.append(run if plain else code(run.removesuffix(tail)) + tail)
@@ -128,13 +147,20 @@ def _first(names: Sequence[str]) -> str:
 def _summary(plan: Plan) -> Iterator[str]:
     names = ("agents", *say.AGENT_COUNTS, *say.USER_COUNTS)
     yield from _table(
-        ("Count", "", "Meaning"), ([name, str(getattr(plan.summary, name)), say.COUNTS[name]] for name in names)
+        ("Count", "", "Meaning"),
+        ([name, str(getattr(plan.summary, name)), say.COUNTS[name]] for name in names),
     )
 
 
 def _why(plan: Plan, problem: Problem) -> str:
-    nearby = [f"{_user(plan, near.user)} ({prose(say.almost(near))})" for near in problem.near]
-    said = f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
+    nearby = [
+        f"{_user(plan, near.user)} ({prose(say.almost(near))})" for near in problem.near
+    ]
+    said = (
+        f"{prose(problem.why)}. Almost: {', '.join(nearby)}"
+        if nearby
+        else prose(problem.why)
+    )
     return (
         f"{said}. {say.OUTSIDE.capitalize()}: {', '.join(_user(plan, name) for name in problem.outside)}"
         if problem.outside
@@ -145,12 +171,19 @@ def _why(plan: Plan, problem: Problem) -> str:
 def _kinds(plan: Plan) -> Iterator[str]:
     if plan.kinds:
         yield f"## Kinds of changes ({len(plan.kinds)})\n\n"
-        rows = ([str(k.users), prose(k.form), prose(k.sentence), _users(plan, k.examples)] for k in plan.kinds)
+        rows = (
+            [str(k.users), prose(k.form), prose(k.sentence), _users(plan, k.examples)]
+            for k in plan.kinds
+        )
         yield from _table(("Users", "Kind", "What", "Examples"), rows)
     if plan.worth_a_look:
         yield f"## Worth a look ({len(plan.worth_a_look)})\n\n"
         yield from _table(
-            ("User", "Why"), ([_user(plan, each.user.name), prose(each.why)] for each in plan.worth_a_look)
+            ("User", "Why"),
+            (
+                [_user(plan, each.user.name), prose(each.why)]
+                for each in plan.worth_a_look
+            ),
         )
 
 
@@ -159,7 +192,9 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         return
     yield f"## Changes ({len(plan.changes)})\n\n"
     columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
-    yield from _table(columns if outcomes is None else [*columns, "Outcome"], _rows(plan, outcomes))
+    yield from _table(
+        columns if outcomes is None else [*columns, "Outcome"], _rows(plan, outcomes)
+    )
 
 
 def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
@@ -170,7 +205,11 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]
             prose(say.who(change.agent)),
             say.by_rule(change.rule),
         ]
-        tail = [] if outcomes is None else [prose(say.outcome_text(results.get(change.user.id)))]
+        tail = (
+            []
+            if outcomes is None
+            else [prose(say.outcome_text(results.get(change.user.id)))]
+        )
         for each in change.attributes:
             yield [*head, code(each.name), *_sides(each), *tail]
 

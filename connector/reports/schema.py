@@ -9,7 +9,10 @@ def attribute(info: AttributeInfo) -> str:
     """`text of at most 64 characters, one value, compared as caseIgnore`."""
     if not info.known:
         return "not in the directory's schema"
-    said = [f"{info.syntax}{_bounds(info)}", "one value" if info.single else "several values"]
+    said = [
+        f"{info.syntax}{_bounds(info)}",
+        "one value" if info.single else "several values",
+    ]
     said.append(f"compared as {info.equality}")
     said += ["kept unique by the directory"] if info.unique else []
     said += ["obsolete"] if info.obsolete else []

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from connector.model import LISTED, NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
+from connector.model import (
+    LISTED,
+    NOTICED,
+    Change,
+    Ending,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+)
 from connector.reconcile import problem_kinds
 from connector.reconcile.overview.affected import NAMED, concerned
 from connector.reconcile.review import LEFT_OUT
@@ -35,11 +45,13 @@ def render(
 ) -> Iterator[str]:
     """Line by line.
 
-    Of more than `LISTED` changes, kinds and users that are worth a look are printed, and of so many problems of a kind
-    the first, those that are new before others; `whole`: all of them as well. None: the command has no option for that.
+    Of more than `LISTED` changes, kinds and users that are worth a look are printed, and of
+    so many problems of a kind the first, those that are new before others; `whole`: all of
+    them as well. None: the command has no option for that.
 
     `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
-    plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is told how to.
+    plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is
+    told how to.
     `narrow`: there are fewer than `NARROW` columns. `goes_on`: this is not the end, for the plan is to be written.
     """
     yield from _header(plan, outcomes)
@@ -59,17 +71,25 @@ def render(
         yield f"Nothing was written.{_attention(plan)}\n"
 
 
-def ending(plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None) -> Iterator[str]:
+def ending(
+    plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None
+) -> Iterator[str]:
     """The end of the report alone, for a reader who has seen the plan: its changes' outcomes; `account`: in numbers."""
     for result in Result:
-        yield from _outcomes(result, [outcome for outcome in outcomes if outcome.result is result])
+        yield from _outcomes(
+            result, [outcome for outcome in outcomes if outcome.result is result]
+        )
     for noticed in (what for place, what in plan.about if place == NOTICED):
         yield f"Note: {visible(noticed)}\n"
     yield f"{say.last_line(account or Ending.of(outcomes))}{_attention(plan)}\n"
 
 
 def _attention(plan: Plan) -> str:
-    return f" {say.count(len(plan.problems), 'problem')} to check." if plan.problems else ""
+    return (
+        f" {say.count(len(plan.problems), 'problem')} to check."
+        if plan.problems
+        else ""
+    )
 
 
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
@@ -87,14 +107,22 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
 def _summary(plan: Plan, *, narrow: bool) -> Iterator[str]:
     """Matched users that differ and stay as they are show in no count of their own, so they are said."""
     left = [("Agents", f"{plan.summary.agents:,}")]
-    left += [("  " + name, f"{getattr(plan.summary, name):,}") for name in say.AGENT_COUNTS]
-    right = [("Users", "")] + [("  " + name, f"{getattr(plan.summary, name):,}") for name in say.USER_COUNTS]
+    left += [
+        ("  " + name, f"{getattr(plan.summary, name):,}") for name in say.AGENT_COUNTS
+    ]
+    right = [("Users", "")] + [
+        ("  " + name, f"{getattr(plan.summary, name):,}") for name in say.USER_COUNTS
+    ]
     if narrow:
         left, right = [*left, *right], []
     right += [("", "")] * (len(left) - len(right))
     for (name, number), (other, figure) in zip(left, right, strict=True):
         yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
-    held = plan.summary.matched - plan.summary.unchanged - sum(change.agent is not None for change in plan.changes)
+    held = (
+        plan.summary.matched
+        - plan.summary.unchanged
+        - sum(change.agent is not None for change in plan.changes)
+    )
     if held > 0:
         how = "left out by --only, or held back" if plan.only else "held back"
         yield f"\n{say.count(held, 'matched user')} {how}; problems and notes give the reason.\n"
@@ -106,7 +134,10 @@ def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
         return
     yield "REFUSED, then accepted\n" if accepted else "REFUSED\n"
     for refusal in plan.refusals:
-        yield f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
+        yield (
+            f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip()
+            + f"\n    {visible(refusal.why)}\n"
+        )
         yield from _concerned(plan, refusal)
     if not accepted:
         yield f"  Blocked. {say.lifting(plan, command)}\n"
@@ -136,7 +167,10 @@ def _kinds(plan: Plan) -> Iterator[str]:
     for kind in plan.kinds:
         yield f"{kind.users:>7,}  {kind.form}\n         {visible(kind.sentence)}\n"
         if len(plan.changes) > LISTED:
-            yield from (f"           {_cut(say.person(plan.people, name))}\n" for name in kind.examples)
+            yield from (
+                f"           {_cut(say.person(plan.people, name))}\n"
+                for name in kind.examples
+            )
             if kind.users > len(kind.examples):
                 yield f"           … and {kind.users - len(kind.examples):,} more\n"
     yield "\n"
@@ -155,7 +189,9 @@ def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[st
     yield "\n"
 
 
-def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool | None) -> Iterator[str]:
+def _changes(
+    plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool | None
+) -> Iterator[str]:
     if not plan.changes:
         return
     yield f"Changes ({say.count(len(plan.changes), 'user')})\n"
@@ -169,7 +205,9 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool | No
     yield "\n"
 
 
-def _change(plan: Plan, change: Change, outcome: Outcome | None, marks: say.Marks) -> Iterator[str]:
+def _change(
+    plan: Plan, change: Change, outcome: Outcome | None, marks: say.Marks
+) -> Iterator[str]:
     result = f"  [{outcome.result}]" if outcome else ""
     result += f"  [{marks.change(change)}]" if marks.change(change) else ""
     yield f"~ {_cut(say.person(plan.people, change.user.name))}  ← {_cut(say.reason(change))}{result}\n"
@@ -182,7 +220,10 @@ def difference(change: say.Sides) -> str:
     if change.new[:1] and change.new[0].startswith("(secret)"):
         return change.new[0]
     if change.kept or len(change.old) > 1 or len(change.new) > 1:
-        return ", ".join([f"- {value}" for value in change.old] + [f"+ {value}" for value in change.new])
+        return ", ".join(
+            [f"- {value}" for value in change.old]
+            + [f"+ {value}" for value in change.new]
+        )
     return f"{(change.old or [say.NONE])[0]} → {(change.new or [say.NONE])[0]}"
 
 
@@ -201,7 +242,9 @@ def _problems(plan: Plan, *, whole: bool | None) -> Iterator[str]:
         yield "\n"
 
 
-def _alike(problems: Sequence[Problem], people: Mapping[str, str], mark: str) -> Iterator[str]:
+def _alike(
+    problems: Sequence[Problem], people: Mapping[str, str], mark: str
+) -> Iterator[str]:
     """One line for what holds for all of them, and the first of those whom it holds for."""
     if len(problems) == 1:
         yield from problem_lines(problems[0], people, mark)
@@ -209,13 +252,19 @@ def _alike(problems: Sequence[Problem], people: Mapping[str, str], mark: str) ->
     marked = f"[{mark}] " if mark else ""
     yield f"  - {marked}{_cut(say.about(problems))}: {visible(problems[0].why)}\n"
     for each in problems[:NAMED]:
-        who = [", ".join(_cut(say.person(people, user)) for user in each.users)] if each.users else []
+        who = (
+            [", ".join(_cut(say.person(people, user)) for user in each.users)]
+            if each.users
+            else []
+        )
         who += [_cut(say.who(each.agent))] if each.agent is not None else []
         yield f"      {'  ← '.join(who)}\n"
     yield from _more(len(problems) - NAMED, indent="    ")
 
 
-def problem_lines(problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = "") -> Iterator[str]:
+def problem_lines(
+    problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = ""
+) -> Iterator[str]:
     """A problem with the users that it names, those that are near, and those that are out of reach."""
     marked = f"[{mark}] " if mark else ""
     about = f"{_cut(say.subject(problem))}: " if say.subject(problem) else ""
@@ -237,16 +286,27 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
         count = sum(each.why == why for each in outcomes)
         yield f"  {count:,} {why}\n" if count else ""
     # what was written says something only where there is more to say
-    told = [each for each in outcomes if (each.why or result is not Result.WRITTEN) and each.why not in LEFT_OUT]
+    told = [
+        each
+        for each in outcomes
+        if (each.why or result is not Result.WRITTEN) and each.why not in LEFT_OUT
+    ]
     most = len(told) if result in (Result.CONFLICT, Result.FAILED) else MOST
     alike: dict[str, list[Outcome]] = {}
     for outcome in told[:most]:
         own = len(outcome.why) <= LONG or outcome.differs
         alike.setdefault(outcome.user.id if own else outcome.why, []).append(outcome)
     for first, *others in alike.values():
-        who = say.count(len(others) + 1, "user") if others else _cut(visible(first.user.name))
+        who = (
+            say.count(len(others) + 1, "user")
+            if others
+            else _cut(visible(first.user.name))
+        )
         yield f"  {who}: {visible(first.why) or 'no reason given'}\n"
-        yield from (f"      {_cut(visible(each.user.name))}\n" for each in ((first, *others) if others else ()))
+        yield from (
+            f"      {_cut(visible(each.user.name))}\n"
+            for each in ((first, *others) if others else ())
+        )
         yield from (f"      {say.difference(each)}\n" for each in first.differs)
     yield from _more(len(told) - most)
 
@@ -261,4 +321,8 @@ def _more(left: int, ways: str = "--report FILE", indent: str = "") -> Iterator[
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
+    return (
+        text
+        if len(text) <= LONGEST
+        else f"{text[:LONGEST]}… ({len(text):,} characters)"
+    )

@@ -1,6 +1,7 @@
 """How a value, an agent, a rule or a count is put before a reader: the same words in every format.
 
-Everything here returns text without a single character that a terminal, a browser or an eye could be deceived by.
+Everything here returns text without a single character that a terminal, a browser or an eye
+could be deceived by.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ from connector.model import (
     Refusal,
     Secret,
 )
-from connector.reconcile.checks.limits import APPROVAL, EXCLUDE, LOST_STATE, OF_THE_SOURCE
+from connector.reconcile.checks.limits import (
+    APPROVAL,
+    EXCLUDE,
+    LOST_STATE,
+    OF_THE_SOURCE,
+)
 from connector.reconcile.digests import is_secret, secret_fingerprint
 from connector.reconcile.review import LEFT_OUT
 from connector.reports.visible import visible
@@ -46,7 +52,14 @@ LONGEST, MOST = 60, 5
 OUTSIDE: Final = "exists, outside base or filter"
 """What is said of a user who is there and who is out of the job's reach."""
 _NEW: Final = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
-AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+AGENT_COUNTS: Final = (
+    "matched",
+    "unmatched",
+    "ambiguous",
+    "contested",
+    "unassigned",
+    "invalid",
+)
 _SINCE: Final = ("new", "gone", "changed", "same")
 USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
 COUNTS: Final[dict[str, str]] = {
@@ -71,7 +84,14 @@ def shown(value: Held) -> str:
     if isinstance(value, Secret):
         return "(secret)"
     text = visible(value if isinstance(value, str) else _text(value))
-    return f'"{text}"' if text != text.strip() or text[:1] in {"", '"', "("} or "|" in text or "→" in text else text
+    return (
+        f'"{text}"'
+        if text != text.strip()
+        or text[:1] in {"", '"', "("}
+        or "|" in text
+        or "→" in text
+        else text
+    )
 
 
 def _text(octets: bytes) -> str:
@@ -121,7 +141,11 @@ def lifting(plan: Plan, command: str) -> str:
         return "The job is on hold. Release it first. Then, to apply anyway, run:"
     if APPROVAL not in dict(plan.about) or plan.digest in said:
         return "To apply anyway, run:"
-    return "To save it for approval, run:" if said.endswith(" --save PLAN.json") else "To apply it once approved, run:"
+    return (
+        "To save it for approval, run:"
+        if said.endswith(" --save PLAN.json")
+        else "To apply it once approved, run:"
+    )
 
 
 def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
@@ -130,7 +154,11 @@ def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
     Without those that were left out on purpose, of whom there may be as many as agents.
     """
     planned = {change.user.id for change in plan.changes} if outcomes else set()
-    return [each for each in outcomes or () if each.user.id not in planned and each.why not in LEFT_OUT]
+    return [
+        each
+        for each in outcomes or ()
+        if each.user.id not in planned and each.why not in LEFT_OUT
+    ]
 
 
 # ---------------------------------------------------------------- words
@@ -147,7 +175,11 @@ def who(agent: AgentRef | None) -> str:
 def person(people: Mapping[str, str], user: str) -> str:
     """A user by name, with the name of the person where it was read: `uid=ada,… (Ada Example)`."""
     said = people.get(user)
-    return visible(user) if said is None or said == user else f"{visible(user)} ({visible(said)})"
+    return (
+        visible(user)
+        if said is None or said == user
+        else f"{visible(user)} ({visible(said)})"
+    )
 
 
 def by_rule(rule: int | None) -> str:
@@ -183,7 +215,9 @@ def about(problems: Sequence[Problem]) -> str:
 
 def almost(near: Near) -> str:
     """How a user almost matches: `uid Ann: differs in case`."""
-    return f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
+    return (
+        f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
+    )
 
 
 def figures(refusal: Refusal) -> str:
@@ -211,7 +245,9 @@ def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
 
 def ended(ending: Ending) -> str:
     """How an apply ended: how many are written, and each other number that is not 0."""
-    return f"{ending.written:,} of {count(ending.users, 'user')} written{_others(ending)}"
+    return (
+        f"{ending.written:,} of {count(ending.users, 'user')} written{_others(ending)}"
+    )
 
 
 def _others(ending: Ending) -> str:
@@ -233,7 +269,11 @@ def last_line(ending: Ending) -> str:
     if ending.stopped:
         return f"Stopped: {ending.written:,} of {ending.users:,} written{_others(ending)}. Rerun the same command."
     how = "Done in part" if ending.in_part else "Done"
-    return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: nothing to write."
+    return (
+        f"{how}: {ended(ending)}."
+        if ending.users or ending.untold
+        else f"{how}: nothing to write."
+    )
 
 
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
@@ -243,15 +283,24 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     said += [_what_happens(plan, outcomes)]
     said += [losses(plan)] if plan.lost and outcomes is None else []
     said += [_NEW] if NEW_STATE in about else []
-    said += ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
-    said += ["The job is on hold: applies are refused until it is released."] if ON_HOLD in about else []
+    said += (
+        ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
+    )
+    said += (
+        ["The job is on hold: applies are refused until it is released."]
+        if ON_HOLD in about
+        else []
+    )
     return " ".join(said)
 
 
 def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
     """Where no agent found a user. `places`: of the job, by their names; `empty`: there are no users at all."""
     names = ("base" if "base" in places else "directory", "filter")
-    where = " and ".join(f"{name} {places[name]}" for name in names if name in places) or "the directory"
+    where = (
+        " and ".join(f"{name} {places[name]}" for name in names if name in places)
+        or "the directory"
+    )
     if empty:
         return f"0 users are within {where}. Check both, and the account's rights"
     return f"no user within {where} is one that an agent looks for. Check the match rules, then both"
@@ -265,16 +314,26 @@ def losses(plan: Plan) -> str:
 
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
-        return f"{ended(Ending.of(outcomes))}." if outcomes else "Nothing was written: no changes."
+        return (
+            f"{ended(Ending.of(outcomes))}."
+            if outcomes
+            else "Nothing was written: no changes."
+        )
     changing = {change.user.name for change in plan.changes}
-    denied = {name for each in plan.problems if each.kind == "rights" for name in each.users} - changing
+    denied = {
+        name for each in plan.problems if each.kind == "rights" for name in each.users
+    } - changing
     if not plan.changes:
         refused = "Refused" if plan.refusals else "Nothing would be written"
         if denied:
             return f"{refused}: {count(len(denied), 'user')} would be changed, but the account may not write there."
         return f"{refused}: no user would be changed."
     changed = count(len(plan.changes), "user")
-    more = f" {count(len(denied), 'more user')} would be, but the account may not write there." if denied else ""
+    more = (
+        f" {count(len(denied), 'more user')} would be, but the account may not write there."
+        if denied
+        else ""
+    )
     if plan.refusals:
         return f"Refused: {changed} would be changed. Nothing is written until the plan is accepted.{more}"
     return f"{changed} would be changed.{more}"
@@ -292,7 +351,9 @@ def since(plan: Plan) -> str:
 
 def numbers_since(found: Mapping[str, int]) -> str:
     """How much is new (`Since.numbers`): of the changes, then of the problems."""
-    changes, problems = (numbers(*(found[name + of] for name in _SINCE)) for of in ("", "_problems"))
+    changes, problems = (
+        numbers(*(found[name + of] for name in _SINCE)) for of in ("", "_problems")
+    )
     return f"changes {changes}; problems {problems}"
 
 
@@ -311,7 +372,8 @@ class Marks:
         for mark in ("new", "changed") if found else ():
             self._users |= dict.fromkeys(getattr(found, mark), mark)
             for number in getattr(found, f"{mark}_problems"):
-                self._problems[id(plan.problems[number])] = mark  # two of them may be equal
+                # two of them may be equal
+                self._problems[id(plan.problems[number])] = mark
 
     def change(self, change: Change) -> str:
         return self._users.get(change.user.id, "")
@@ -329,8 +391,16 @@ def outcome_text(outcome: Outcome | None) -> str:
     """The result and its reason, or nothing."""
     if outcome is None:
         return ""
-    said = f"{outcome.result}: {visible(outcome.why)}" if outcome.why else str(outcome.result)
-    return ". ".join([said, " ".join(map(difference, outcome.differs))]) if outcome.differs else said
+    said = (
+        f"{outcome.result}: {visible(outcome.why)}"
+        if outcome.why
+        else str(outcome.result)
+    )
+    return (
+        ". ".join([said, " ".join(map(difference, outcome.differs))])
+        if outcome.differs
+        else said
+    )
 
 
 def difference(each: Difference) -> str:
@@ -364,6 +434,9 @@ def _arrow(each: AttributeChange) -> str:
 
 def _short(values: Sequence[Held]) -> str:
     """Some values in a length that can be read; all of them are in the plan document."""
-    said = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in map(shown, values[:MOST])]
+    said = [
+        text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        for text in map(shown, values[:MOST])
+    ]
     said += [f"and {len(values) - MOST:,} more"] if len(values) > MOST else []
     return ", ".join(said) or NONE

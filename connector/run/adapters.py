@@ -32,7 +32,8 @@ def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
 
 def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     settings = job.job.source
-    passwords = mapping.passwords  # what nothing is to be made of is not kept in memory either
+    # what nothing is to be made of is not kept in memory either
+    passwords = mapping.passwords
     if settings.type == "file":
         from connector.sources.file import FileSource
 
@@ -40,7 +41,9 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     from connector.sources.cec.client import CecSource
 
     app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
-    app_secret = resolve(settings.app_secret, "the app secret", job.where("source", "app_secret"))
+    app_secret = resolve(
+        settings.app_secret, "the app secret", job.where("source", "app_secret")
+    )
     return CecSource(settings, app_key, app_secret, passwords=passwords)
 
 
@@ -61,7 +64,9 @@ def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> 
     from connector.directories.ldap.reader import LdapReader
 
     with _located(job):
-        return LdapReader(wider.job.directory, password_of(job), view, past=True, unread=unread)
+        return LdapReader(
+            wider.job.directory, password_of(job), view, past=True, unread=unread
+        )
 
 
 def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
@@ -70,17 +75,23 @@ def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
         return _adapters(job, view)[1]()
 
 
-def _adapters(job: jobs.LoadedJob, view: View) -> tuple[Callable[[], Reader], Callable[[], Directory]]:
+def _adapters(
+    job: jobs.LoadedJob, view: View
+) -> tuple[Callable[[], Reader], Callable[[], Directory]]:
     settings = job.job.directory
     if settings.type == "ldif":
         from connector.directories.ldif.adapter import LdifDirectory, LdifReader
 
-        return partial(LdifReader, settings, view), partial(LdifDirectory, settings, view)
+        return partial(LdifReader, settings, view), partial(
+            LdifDirectory, settings, view
+        )
     if settings.type == "scim":
         from connector.directories.scim.adapter import ScimDirectory, ScimReader
 
         transport = transport_of(job, settings)
-        return partial(ScimReader, settings, transport, view), partial(ScimDirectory, settings, transport, view)
+        return partial(ScimReader, settings, transport, view), partial(
+            ScimDirectory, settings, transport, view
+        )
     from connector.directories.ldap.reader import LdapReader
 
     password = password_of(job)
@@ -110,10 +121,19 @@ def transport_of(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
     from connector.directories.scim.transport import HttpTransport
 
     kept = settings.secret
-    return HttpTransport(settings, resolve(kept.ref, kept.what, job.where("directory", *kept.keys)) if kept else None)
+    return HttpTransport(
+        settings,
+        resolve(kept.ref, kept.what, job.where("directory", *kept.keys))
+        if kept
+        else None,
+    )
 
 
 def password_of(job: jobs.LoadedJob) -> Secret | None:
     """The password of the name that a job binds as, if it does. Raises FileError."""
     ref = job.job.directory.password if job.job.directory.type == "ldap" else None
-    return resolve(ref, "the password of bind_dn", job.where("directory", "password")) if ref else None
+    return (
+        resolve(ref, "the password of bind_dn", job.where("directory", "password"))
+        if ref
+        else None
+    )

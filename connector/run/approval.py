@@ -37,17 +37,26 @@ class Signed(Struct, frozen=True):
     signatures: Sequence[tuple[str, bytes]] = ()
 
 
-def approvals(approvers: Approvers | None, signed: Signed | None, accept: str | None = None) -> tuple[Approval, ...]:
+def approvals(
+    approvers: Approvers | None, signed: Signed | None, accept: str | None = None
+) -> tuple[Approval, ...]:
     """Who has signed, where enough people have, and each signature is good. Without signatures: nobody.
 
-    Raises UnapprovedError, with what is wrong with each signature; UsageError where nobody has to sign.
+    Raises UnapprovedError, with what is wrong with each signature; UsageError where nobody
+    has to sign.
     """
     if signed is None or not signed.signatures:
         return ()
     if approvers is None:
-        raise UsageError("this job has no `approvers`, so that nobody can approve. Add them", where="--approval")
+        raise UsageError(
+            "this job has no `approvers`, so that nobody can approve. Add them",
+            where="--approval",
+        )
     if accept is not None:
-        raise UnapprovedError("signatures accept the refusals that the plan lists. Leave it out", where="--accept")
+        raise UnapprovedError(
+            "signatures accept the refusals that the plan lists. Leave it out",
+            where="--accept",
+        )
     found, faults = approvers.judge(signed.octets, signed.signatures, clock.now().time)
     if len(found) < approvers.needed:
         faults.append(f"{len(found)} of {approvers.needed} people have approved")
@@ -64,13 +73,23 @@ def unapproved(context: Approving, plan: Plan, directory: str) -> str:
     for change in plan.changes:
         kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
     beyond, clear = [], free.clear or CLEAR_USERS
-    for name, limit in (("update", free.update), ("clear", clear), ("secret", free.secret or free.update)):
+    for name, limit in (
+        ("update", free.update),
+        ("clear", clear),
+        ("secret", free.secret or free.update),
+    ):
         whole = (
-            _owned(context.state, plan.job, directory) if name == "clear" and limit.percent else plan.summary.matched
+            _owned(context.state, plan.job, directory)
+            if name == "clear" and limit.percent
+            else plan.summary.matched
         )
         if kinds[name] > limit.of(whole):
             beyond.append(f"{name} {kinds[name]}, free {limit.of(whole)}")
-    return f"{context.approvers.needed} people have to sign this plan: {'; '.join(beyond)}" if beyond else ""
+    return (
+        f"{context.approvers.needed} people have to sign this plan: {'; '.join(beyond)}"
+        if beyond
+        else ""
+    )
 
 
 def _owned(state: Store, job: str, directory: str) -> int:
@@ -78,7 +97,13 @@ def _owned(state: Store, job: str, directory: str) -> int:
     return len({ref.id for ref, _ in memory.owned()} - memory.lapsed())
 
 
-def approved(context: Approving, plan: Plan, signed: Signed | None, accept: str | None, directory: str) -> Plan:
+def approved(
+    context: Approving,
+    plan: Plan,
+    signed: Signed | None,
+    accept: str | None,
+    directory: str,
+) -> Plan:
     """A plan that was reviewed, with who has approved it. Raises UnapprovedError, UsageError."""
     found = approvals(context.approvers, signed, accept)
     if found or plan.approvals:
@@ -101,7 +126,9 @@ def refused_unapproved(context: Approving, plan: Plan, directory: str) -> Plan:
     why = unapproved(context, plan, directory)
     if not why:
         return plan
-    plan = replace(plan, refusals=(*plan.refusals, Refusal(APPROVAL, 0, len(plan.changes), why)))
+    plan = replace(
+        plan, refusals=(*plan.refusals, Refusal(APPROVAL, 0, len(plan.changes), why))
+    )
     return replace(plan, digest=digest_of_plan(plan))
 
 

@@ -23,8 +23,21 @@ from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.questions import NAMES_SECONDS, Show
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of
-from connector.run.context import ApplyContext, ApplyUndoContext, Common, PlanContext, UndoContext
-from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of, state_to_look_at
+from connector.run.context import (
+    ApplyContext,
+    ApplyUndoContext,
+    Common,
+    PlanContext,
+    UndoContext,
+)
+from connector.run.job_state import (
+    files_of,
+    key_of,
+    set_apart,
+    state_for_a_plan,
+    state_of,
+    state_to_look_at,
+)
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.attribute_names import shows_secret, without_core
 from connector.settings.textfile import noted
@@ -73,7 +86,9 @@ def plan_context(
     Raises FileError, StateError.
     """
     opening = state_for_a_plan if remember else lambda _: open_state(None)
-    with _opened(path, opening, make_observer, attempt, writes=False, everybody=everybody) as opened:
+    with _opened(
+        path, opening, make_observer, attempt, writes=False, everybody=everybody
+    ) as opened:
         stack, job, mapping, common = opened
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
         source, pins = source_of(job, mapping), _pins(job.job)
@@ -82,37 +97,77 @@ def plan_context(
 
 @contextmanager
 def what_if_context(
-    path: Path, make_observer: MakeObserver, mapping: Mapping, source: Source, spare: Path
+    path: Path,
+    make_observer: MakeObserver,
+    mapping: Mapping,
+    source: Source,
+    spare: Path,
 ) -> Iterator[PlanContext]:
     """The context of a plan with this mapping in place of the job's, which leaves nothing, not even in the state.
 
     `source` has the agents. `spare`: a folder for what a first plan would make. Raises FileError, StateError.
     """
     opening = partial(state_to_look_at, spare=spare)
-    opened = _opened(path, opening, make_observer, writes=False, everybody=True, mapping=mapping, make_key=False)
+    opened = _opened(
+        path,
+        opening,
+        make_observer,
+        writes=False,
+        everybody=True,
+        mapping=mapping,
+        make_key=False,
+    )
     with opened as (stack, job, _, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        yield PlanContext(**asdict(common), reader=reader, source=source, pins=_pins(job.job), remembers=False)
+        yield PlanContext(
+            **asdict(common),
+            reader=reader,
+            source=source,
+            pins=_pins(job.job),
+            remembers=False,
+        )
 
 
 @contextmanager
 def apply_context(
-    path: Path, make_observer: MakeObserver, plan: str | None = None, *, everybody: bool = False
+    path: Path,
+    make_observer: MakeObserver,
+    plan: str | None = None,
+    *,
+    everybody: bool = False,
 ) -> Iterator[ApplyContext]:
     """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
     attempt = Attempt(plan=plan)
-    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (stack, job, mapping, common):
+    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (
+        stack,
+        job,
+        mapping,
+        common,
+    ):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
         source, pins = source_of(job, mapping), _pins(job.job)
-        yield ApplyContext(**asdict(common), reader=directory, directory=directory, source=source, pins=pins)
+        yield ApplyContext(
+            **asdict(common),
+            reader=directory,
+            directory=directory,
+            source=source,
+            pins=pins,
+        )
 
 
 @contextmanager
 def undo_context(
-    path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False, attempt: Attempt | None = None
+    path: Path,
+    make_observer: MakeObserver,
+    run: str,
+    *,
+    everybody: bool = False,
+    attempt: Attempt | None = None,
 ) -> Iterator[UndoContext]:
     """The context of an undo that is only shown, or shown first. Raises FileError, StateError, UsageError."""
-    with _opened(path, state_of, make_observer, attempt, writes=False, everybody=everybody) as opened:
+    with _opened(
+        path, state_of, make_observer, attempt, writes=False, everybody=everybody
+    ) as opened:
         stack, job, mapping, common = opened
         wrote_to, view = _written(run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
@@ -125,10 +180,21 @@ def apply_undo_context(
 ) -> Iterator[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
     attempt = Attempt("undo", undoes=run)
-    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (stack, job, mapping, common):
+    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (
+        stack,
+        job,
+        mapping,
+        common,
+    ):
         wrote_to, view = _written(run, mapping, common)
         directory = stack.enter_context(closing(directory_of(job, view)))
-        yield ApplyUndoContext(**asdict(common), reader=directory, directory=directory, run=run, wrote_to=wrote_to)
+        yield ApplyUndoContext(
+            **asdict(common),
+            reader=directory,
+            directory=directory,
+            run=run,
+            wrote_to=wrote_to,
+        )
 
 
 def accept(path: Path) -> Accepted:
@@ -182,16 +248,28 @@ def _opened(
                 limits=_limits(job, mapping),
                 read=settings.directory.read,
                 state=state,
-                fingerprint=fingerprinter(key or Secret(os.urandom(32).hex())),  # where none is kept, one for this run
+                fingerprint=fingerprinter(
+                    key or Secret(os.urandom(32).hex())
+                ),  # where none is kept, one for this run
                 sealer=Sealer(key),
-                pace=Pace(tuple(settings.ramp), settings.max_failures, settings.directory.settle_time),
+                pace=Pace(
+                    tuple(settings.ramp),
+                    settings.max_failures,
+                    settings.directory.settle_time,
+                ),
                 exclude=_exclude_list(settings),
                 approvers=approvers,
                 observer=observer,
-                places=(*_places(settings), *([(APPROVAL, approvers.rule)] if approvers else ())),
+                places=(
+                    *_places(settings),
+                    *([(APPROVAL, approvers.rule)] if approvers else ()),
+                ),
                 file=str(path),
                 tenant=_tenant(settings),
-                files=frozenset(Path(os.path.realpath(file)) for file in (*files_of(job), Path(mapping.where))),
+                files=frozenset(
+                    Path(os.path.realpath(file))
+                    for file in (*files_of(job), Path(mapping.where))
+                ),
                 beyond=_beyond(stack, job, mapping),
                 names=_names(stack, job, show),
                 show=show,
@@ -207,10 +285,14 @@ def _written(run: str, mapping: Mapping, common: Common) -> tuple[str, View]:
     """Where a run wrote to, and what of its users has to be read to take it back: the mapping may be another by now."""
     wrote_to, steps = common.state.steps(run, common.job, common.sealer)
     changes = [each for step in steps for each in step.change.attributes]
-    classes = {str(name) for each in changes if each.name == OBJECT_CLASS for name in each.new}
+    classes = {
+        str(name) for each in changes if each.name == OBJECT_CLASS for name in each.new
+    }
     names = {rule.name.lower() for rule in mapping.attributes} | {OBJECT_CLASS.lower()}
     view = mapping.view()
-    beside = dict.fromkeys(each.name for each in changes if each.name.lower() not in names)
+    beside = dict.fromkeys(
+        each.name for each in changes if each.name.lower() not in names
+    )
     return wrote_to, View(
         attributes=(*view.attributes, *beside),
         secrets=view.secrets | {each.name for each in changes if each.secret},
@@ -223,12 +305,26 @@ def _written(run: str, mapping: Mapping, common: Common) -> tuple[str, View]:
 def _limits(job: jobs.LoadedJob, mapping: Mapping) -> Limits:
     said = job.job.limits
     by_attribute = _by_attribute(job, mapping)
-    return Limits(said.update, said.clear, said.secret, said.agents_drop, said.matched_drop, by_attribute, said.state)
+    return Limits(
+        said.update,
+        said.clear,
+        said.secret,
+        said.agents_drop,
+        said.matched_drop,
+        by_attribute,
+        said.state,
+    )
 
 
-def _beyond(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> Callable[[], Reader]:
-    unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
-    view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
+def _beyond(
+    stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping
+) -> Callable[[], Reader]:
+    unique = (
+        rule.name for rule in mapping.attributes if rule.unique and not rule.secret
+    )
+    view = View(
+        tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique)))
+    )
     return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))
 
 
@@ -237,7 +333,11 @@ def _names(stack: ExitStack, job: jobs.LoadedJob, show: Show) -> Callable[[], Re
     hurried = job if show.asked else job.hurried(NAMES_SECONDS)
     directory = job.job.directory
     known = not show.asked and (directory.type != "ldap" or directory.id is None)
-    return cache(lambda: stack.enter_context(closing(past_reader_of(hurried, View(show.attributes), unread=known))))
+    return cache(
+        lambda: stack.enter_context(
+            closing(past_reader_of(hurried, View(show.attributes), unread=known))
+        )
+    )
 
 
 def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) -> Show:
@@ -251,13 +351,16 @@ def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) ->
     mapped = [
         name
         for name in settings.show
-        if without_core(name) in written or any(shows_secret(name, each) for each in secret)
+        if without_core(name) in written
+        or any(shows_secret(name, each) for each in secret)
     ]
     asked = "show" in job.document.data["directory"]
     if mapped and asked:
         why = f"directory.show: the mapping writes {mapped[0]}. Name another attribute"
         raise FileError(why, where=job.where("directory", "show"))
-    return Show(tuple(name for name in settings.show if name not in mapped), asked, everybody)
+    return Show(
+        tuple(name for name in settings.show if name not in mapped), asked, everybody
+    )
 
 
 def _pins(settings: jobs.Job) -> tuple[Pin, ...]:
@@ -301,14 +404,31 @@ def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
 def _tenant(settings: jobs.Job) -> str:
     """Where a job's agents come from, as of `JobIdentity`."""
     source = settings.source
-    return source.url if source.type == "cec" else f"file {os.path.realpath(source.path)}"
+    return (
+        source.url if source.type == "cec" else f"file {os.path.realpath(source.path)}"
+    )
 
 
 def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
     """Where a job reads and writes, in the words of its file."""
-    source = settings.source.url if settings.source.type == "cec" else str(settings.source.path)
+    source = (
+        settings.source.url
+        if settings.source.type == "cec"
+        else str(settings.source.path)
+    )
     directory = settings.directory
     if directory.type == "scim":
-        return ("source", source), ("directory", directory.url), ("filter", directory.filter or "none: all users")
-    where = ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
-    return ("source", source), ("directory", where), ("base", "; ".join(directory.base)), ("filter", directory.filter)
+        return (
+            ("source", source),
+            ("directory", directory.url),
+            ("filter", directory.filter or "none: all users"),
+        )
+    where = (
+        ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
+    )
+    return (
+        ("source", source),
+        ("directory", where),
+        ("base", "; ".join(directory.base)),
+        ("filter", directory.filter),
+    )

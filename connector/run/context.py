@@ -31,8 +31,9 @@ class Common(Struct, frozen=True, kw_only=True):
     """What every run has at hand beside its directory. `plan_id`: of the plan that will be drawn; it names the run.
 
     `beyond` opens a reader of the same directory past base and filter, once, and `names` one of people's names, which
-    no other question needs. `file`: the job's, as it was named. `tenant`: as of `JobIdentity`. `show`: as `Brief` has
-    it. `approvers`: who has to approve what is written; None: nobody.
+    no other question needs. `file`: the job's, as it was named. `tenant`: as of
+    `JobIdentity`. `show`: as `Brief` has it. `approvers`: who has to approve what is
+    written; None: nobody.
     """
 
     job: str
@@ -67,7 +68,13 @@ class Context(Common, frozen=True, kw_only=True):
         `undone`: attributes that a run wrote in clear which is taken back.
         """
         description = self.reader.describe()
-        show = hide_secrets(self.secret_attributes(description), self.mapping, self.show, self.file, undone)
+        show = hide_secrets(
+            self.secret_attributes(description),
+            self.mapping,
+            self.show,
+            self.file,
+            undone,
+        )
         return Brief(
             mapping=self.mapping, limits=self.limits, description=description,
             memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
@@ -77,14 +84,25 @@ class Context(Common, frozen=True, kw_only=True):
 
     def secret_attributes(self, description: Description) -> SecretAttributes:
         """The attributes into which jobs of this state wrote secrets."""
-        types = description.types or known_schema().types  # a file, or a server that hides its schema, has aliases too
-        return SecretAttributes(tuple(self.state.secret_attributes(description.identity)), types)
+        # a file, or a server that hides its schema, has aliases too
+        types = description.types or known_schema().types
+        return SecretAttributes(
+            tuple(self.state.secret_attributes(description.identity)), types
+        )
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """What a plan was made from, for the one who has to sign it."""
-        server = f"{description.kind} at {description.server}" if description.server else description.kind
+        server = (
+            f"{description.kind} at {description.server}"
+            if description.server
+            else description.kind
+        )
         about = (*self.places, ("server", server), ("mapping", self.mapping.where))
-        about += (("checked in advance", description.checked),) if description.checked else ()
+        about += (
+            (("checked in advance", description.checked),)
+            if description.checked
+            else ()
+        )
         return (*about, *self._memory(description))
 
     def _memory(self, description: Description) -> Iterator[tuple[str, str]]:
@@ -92,7 +110,10 @@ class Context(Common, frozen=True, kw_only=True):
         if not self.state.kept:
             yield "state", "cannot be kept here: earlier runs are unknown"
         elif not self.sealer.check:
-            yield "key", "cannot be kept here: fingerprints and digest hold for this run only"
+            yield (
+                "key",
+                "cannot be kept here: fingerprints and digest hold for this run only",
+            )
         if self.state.memory(description.identity, self.job).new():
             yield (
                 NEW_STATE,

@@ -36,7 +36,9 @@ def dry_run(
     if save:
         from connector.planfile import sha256_of
 
-        context.state.keep(plan, context.reader.describe().identity, file=sha256_of(plan))
+        context.state.keep(
+            plan, context.reader.describe().identity, file=sha256_of(plan)
+        )
     return shown(context, plan, show)
 
 
@@ -47,7 +49,9 @@ def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
     if save:
         from connector.planfile import sha256_of
 
-        context.state.keep(plan, context.wrote_to, undoes=context.run, file=sha256_of(plan))
+        context.state.keep(
+            plan, context.wrote_to, undoes=context.run, file=sha256_of(plan)
+        )
     return shown(context, plan, show)
 
 
@@ -56,28 +60,60 @@ def undo_plan(context: UndoContext) -> Plan:
     from connector.reconcile.undoing import undo
 
     _, steps = context.state.steps(context.run, context.job, context.sealer)
-    brief = context.brief({each.name for step in steps for each in step.change.attributes if not each.secret})
+    brief = context.brief(
+        {
+            each.name
+            for step in steps
+            for each in step.change.attributes
+            if not each.secret
+        }
+    )
     if brief.description.identity != context.wrote_to:
-        raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
-    context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
+        raise UsageError(
+            f"that run wrote to another directory ({context.wrote_to})",
+            where=context.run,
+        )
+    context.observer.stage(
+        "read directory",
+        users=sum(step.outcome in (Result.WRITTEN, None) for step in steps),
+    )
     about = [*brief.about, ("takes back", f"run {context.run}")]
     earlier = context.state.history.taken_back(context.run)
-    about += [("done before", f"run {earlier} took it back, as far as it could")] if earlier else []
+    about += (
+        [("done before", f"run {earlier} took it back, as far as it could")]
+        if earlier
+        else []
+    )
     undoing = undo(
         replace(brief, about=tuple(about)),
         [(step.change, step.outcome, step.server, step.run) for step in steps],
         context.state.history.released(context.run, context.sealer),
         context.state.history.written_since(context.run),
         context.exclude,
-        unshown=[(step.change, step.lost) for step in steps if step.lost and step.outcome is not Result.WRITTEN],
+        unshown=[
+            (step.change, step.lost)
+            for step in steps
+            if step.lost and step.outcome is not Result.WRITTEN
+        ],
     )
-    asking = Lookup(context.reader, context.read, context.observer, beyond=context.beyond, names=context.names)
+    asking = Lookup(
+        context.reader,
+        context.read,
+        context.observer,
+        beyond=context.beyond,
+        names=context.names,
+    )
     return asking.run(undoing)
 
 
 def shown(context: Context, plan: Plan, show: Show) -> Run:
     """Tell observers of a plan, and show it."""
     context.observer.planned(plan)
-    context.observer.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
+    context.observer.stage(
+        "show",
+        changes=len(plan.changes),
+        problems=len(plan.problems),
+        refusals=len(plan.refusals),
+    )
     show(plan, None)
     return Run(plan, refused=bool(plan.refusals))

@@ -11,11 +11,14 @@ from connector.run.result import Run
 
 
 @contextmanager
-def holding(context: ApplyContext | ApplyUndoContext) -> Iterator[tuple[Description, Callable[[Run], Run]]]:
+def holding(
+    context: ApplyContext | ApplyUndoContext,
+) -> Iterator[tuple[Description, Callable[[Run], Run]]]:
     """Hold the context's directory: what it is, and whom to give the run that ends well.
 
-    Observers are told of the begin after the lease was taken, and of the end before it is let go: the audit is a chain,
-    to which one run at a time may add. Raises BusyError, OutputError, StateError.
+    Observers are told of the begin after the lease was taken, and of the end before it is
+    let go: the audit is a chain, to which one run at a time may add. Raises BusyError,
+    OutputError, StateError.
     """
     ended: list[Run] = []
 

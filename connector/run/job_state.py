@@ -44,7 +44,8 @@ def history(path: Path, run: str | None = None) -> list[RunRecord]:
 def run_named(path: Path, run: str) -> str:
     """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
 
-    Without a state yet, what was written: whoever needs one says what is wrong with it. Only the last one is not there.
+    Without a state yet, what was written: whoever needs one says what is wrong with it.
+    Only the last one is not there.
     """
     with opened(path) as (job, state):
         if state is None and run == LAST:
@@ -52,11 +53,15 @@ def run_named(path: Path, run: str) -> str:
         return state.history.named(job.name, run) if state else run
 
 
-def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:
+def other_jobs(
+    path: Path, mapping: Mapping, description: Description
+) -> OtherJobs | None:
     """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
     with opened(path) as (job, state):
         memory = state.memory(description.identity, job.name) if state else None
-        return OtherJobs(memory, mapping, description, lambda _: True) if memory else None
+        return (
+            OtherJobs(memory, mapping, description, lambda _: True) if memory else None
+        )
 
 
 def hold_on(path: Path) -> tuple[str, str] | None:
@@ -91,14 +96,21 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
     """
     renamed = Path(new)
     old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
-    with opened(renamed if not path.exists() and renamed.exists() else path) as (_, state):
+    with opened(renamed if not path.exists() and renamed.exists() else path) as (
+        _,
+        state,
+    ):
         if state is None:
-            raise UsageError("this job has no state yet: nothing to rename", where=str(path))
+            raise UsageError(
+                "this job has no state yet: nothing to rename", where=str(path)
+            )
         return old, name, state.rename(old, name)
 
 
 @contextmanager
-def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Fingerprint]]:
+def accounts(
+    path: Path,
+) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Fingerprint]]:
     """What is owed to the audit of the job in `path`, while no run of it is under way; None: it has no state yet.
 
     Raises FileError, StateError, UsageError, BusyError.
@@ -110,7 +122,11 @@ def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Finge
     with kept_state(job) as state, state.leases(job.name) if state else nullcontext():
         key = key_of(job, state, needed=False) if state else None
         fingerprint = fingerprinter(key or Secret(os.urandom(32).hex()))
-        yield job, state.telling.of(job.name, Sealer(key)) if state else None, fingerprint
+        yield (
+            job,
+            state.telling.of(job.name, Sealer(key)) if state else None,
+            fingerprint,
+        )
 
 
 def link_of(path: Path, sink: str) -> tuple[str, Link]:
@@ -130,7 +146,11 @@ def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
     """
     with opened(path) as (job, state):
         runs = state.history.runs(job.name) if state else []
-    return {run.id: (run.started, run.outcomes["written"]) for run in runs if run.ended and run.outcomes.get("written")}
+    return {
+        run.id: (run.started, run.outcomes["written"])
+        for run in runs
+        if run.ended and run.outcomes.get("written")
+    }
 
 
 @contextmanager
@@ -141,7 +161,10 @@ def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
     except BaseException:
         with suppress(ConnectorError):  # also where the job's file has gone meanwhile
             job = jobs.load(path)
-            with closing(state_of(job)) as state, state.attempts.of(job.name, id_, attempt):
+            with (
+                closing(state_of(job)) as state,
+                state.attempts.of(job.name, id_, attempt),
+            ):
                 raise
         raise
 
@@ -160,7 +183,8 @@ def release(
     """Let the job in `path` apply again; whether it was on hold.
 
     `approve` is handed the text that people sign, empty where nobody has to, and may raise UnapprovedError. `record`
-    is told before why the job is on hold, and who has approved; it raises where that cannot be kept.
+    is told before why the job is on hold, and who has approved; it raises where that cannot
+    be kept.
     """
     with opened(path) as (job, state):
         held = state.held(job.name) if state else None
@@ -173,7 +197,8 @@ def release(
 def _request(job: jobs.LoadedJob, state: Store | None) -> str:
     """The job, its hold and its last run.
 
-    The hold has its time, and off hold the last run its id: no signature is good for another release.
+    The hold has its time, and off hold the last run its id: no signature is good for
+    another release.
     """
     held = state.held(job.name) if state else None
     last = state.history.last(job.name) if state else None
@@ -200,7 +225,9 @@ def kept_state(job: jobs.LoadedJob) -> Iterator[Store | None]:
     except FileNotFoundError:
         there = False
     except OSError as fault:
-        raise StateError(f"cannot be reached: {fault.strerror}", where=str(job.state_path)) from None
+        raise StateError(
+            f"cannot be reached: {fault.strerror}", where=str(job.state_path)
+        ) from None
     with closing(state_of(job)) if there else nullcontext() as state:
         yield state
 
@@ -230,17 +257,27 @@ def state_to_look_at(job: jobs.LoadedJob, spare: Path) -> Store:
     return open_state(f"sqlite:///{spare.absolute() / 'state.db'}")
 
 
-def key_of(job: jobs.LoadedJob, state: Store, *, needed: bool, make: bool = True) -> Secret | None:
+def key_of(
+    job: jobs.LoadedJob, state: Store, *, needed: bool, make: bool = True
+) -> Secret | None:
     """The key of fingerprints and seals; None where none can be kept or is to be made, and none is `needed`."""
     if job.job.key:
         return resolve(job.job.key, "the key of fingerprints", job.where("key"))
-    return keyfile.key_of(job.state_path, needed=needed, make=make) if state.kept and job.state_path else None
+    return (
+        keyfile.key_of(job.state_path, needed=needed, make=make)
+        if state.kept and job.state_path
+        else None
+    )
 
 
 def set_apart(job: jobs.LoadedJob) -> None:
     """Raises FileError for an audit that would be added to another file of the job."""
     audit = job.job.audit.file if job.job.audit else None
-    if audit is not None and list(map(os.path.realpath, files_of(job))).count(os.path.realpath(audit)) > 1:
+    if (
+        audit is not None
+        and list(map(os.path.realpath, files_of(job))).count(os.path.realpath(audit))
+        > 1
+    ):
         why = f"{audit} is another file of this job. Give the audit a file of its own"
         raise FileError(why, where=job.where("audit", "file"))
 

@@ -13,10 +13,13 @@ from connector.reconcile.comparison import drawn, since
 from connector.run.context import Context, PlanContext
 
 Before = Callable[[], Drawn]
-"""Finds the plan that a new one is compared with. It is asked once that is drawn, and all open writes are settled."""
+"""Finds the plan that a new one is compared with. It is asked once that is drawn, and all
+open writes are settled."""
 
 
-def compared(context: PlanContext, plan: Plan, before: Before | None, by: str, *, some: bool) -> Plan:
+def compared(
+    context: PlanContext, plan: Plan, before: Before | None, by: str, *, some: bool
+) -> Plan:
     """The plan with what is new in it; a full one is kept for the next comparison."""
     earlier = before() if before is not None else None
     if not some:

@@ -8,20 +8,28 @@ from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.errors import ConnectorError, FileError, IncompleteRead, LimitError, TruncatedError
+from connector.errors import (
+    ConnectorError,
+    FileError,
+    IncompleteRead,
+    LimitError,
+    TruncatedError,
+)
 from connector.model import Batch, Key, User
 from connector.observers.observer import Observer
 from connector.reconcile import questions as asked
 from connector.reconcile.questions import Planning, Query, T
 
 SCAN_SHARE = 0.4
-"""Measured: reading everything wins only where more than about this share of the users is wanted."""
+"""Measured: reading everything wins only where more than about this share of the users is
+wanted."""
 FEW = 2_000
 """So many are looked up at once where the directory cannot tell how large it is."""
 FIRST = 1_000
 """So many users, one page, already show whether nearly all are others than the wanted ones."""
 TRIED = 0.25
-"""After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
+"""After this share of the users that may be read in vain, it is seen whether they are the
+wanted ones."""
 SAMPLE = 100
 """Among so many users somebody is looked for who shows a value of an attribute."""
 NEAR_USERS = 50_000
@@ -37,7 +45,9 @@ def run(planning: Planning[T], answer: Callable[[Query[Any]], Iterable[Any]]) ->
         while True:
             try:
                 answers = answer(query)
-            except ConnectorError as fault:  # of a reader that asks as soon as it is called
+            except (
+                ConnectorError
+            ) as fault:  # of a reader that asks as soon as it is called
                 query = planning.throw(fault)
             else:
                 query = planning.send(answers)
@@ -50,7 +60,8 @@ class Lookup:
     """One run's questions to a directory; what one of them shows of its size serves the next.
 
     `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
-    directory past base and filter, and `names` the names of people there; each is opened by the first question for it.
+    directory past base and filter, and `names` the names of people there; each is opened by
+    the first question for it.
     """
 
     def __init__(
@@ -70,7 +81,8 @@ class Lookup:
         self._names = names
         self.at_least = at_least
         self.cut = ""
-        """Why users are looked up though all were to be read: the server's limit; empty while none was met."""
+        """Why users are looked up though all were to be read: the server's limit; empty
+        while none was met."""
         self._likely = 0
         self._whole = False
 
@@ -83,15 +95,26 @@ class Lookup:
         match query:
             case asked.Search(keys, wanted, found, unfindable, take):
                 everybody = self._users(keys, wanted, found, unfindable)
-                answers = chain.from_iterable(take(each) if isinstance(each, Batch) else (each,) for each in everybody)
+                answers = chain.from_iterable(
+                    take(each) if isinstance(each, Batch) else (each,)
+                    for each in everybody
+                )
             case asked.Prove(attribute, shown):
                 answers = (self._proof(attribute, shown),)
             case asked.Find(keys, outside):
-                answers = _find(self._beyond, keys) if outside else self._reader.find(keys)
+                answers = (
+                    _find(self._beyond, keys) if outside else self._reader.find(keys)
+                )
             case asked.Named(keys, seconds):
-                answers = _find(self._names, keys) if seconds is None else self._in_time(keys, seconds)
+                answers = (
+                    _find(self._names, keys)
+                    if seconds is None
+                    else self._in_time(keys, seconds)
+                )
             case asked.FindNear(keys, count, left_out):
-                self._observer.stage("near misses", keys=count, agents_left_out=left_out)
+                self._observer.stage(
+                    "near misses", keys=count, agents_left_out=left_out
+                )
                 answers = self._near(keys)
             case asked.Scan(holding, why):
                 answers = self._scan(holding, why)
@@ -116,7 +139,11 @@ class Lookup:
             raise LimitError(f"{why}, and {fault.what}", where=fault.where) from None
 
     def _users(
-        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
+        self,
+        keys: Iterable[Key],
+        wanted: int,
+        found: Callable[[], int] | None,
+        unfindable: tuple[str, ...],
     ) -> Iterator[User | Batch]:
         """Find or scan; where the server's limit cuts a scan short, look up. Some users come twice then."""
         if wanted == 0:
@@ -127,14 +154,20 @@ class Lookup:
         except LimitError as fault:
             if unfindable:
                 why = f"no look-ups by {' and '.join(unfindable)}: it has no equality rule"
-                raise LimitError(f"{why}, and {fault.what}", where=fault.where) from None
+                raise LimitError(
+                    f"{why}, and {fault.what}", where=fault.where
+                ) from None
             if not self._whole:  # a look-up was cut short
                 raise
             self.cut = fault.what
             yield from self._ask("find", keys, wanted, fault.what)
 
     def _cheaper(
-        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
+        self,
+        keys: Iterable[Key],
+        wanted: int,
+        found: Callable[[], int] | None,
+        unfindable: tuple[str, ...],
     ) -> Iterator[User | Batch]:
         """Find or scan: whichever is cheaper, unless the job says, or a scan was cut short before."""
         if unfindable:
@@ -152,7 +185,12 @@ class Lookup:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
             return self._ask(how, keys, wanted, f"a directory of about {size} users")
         if wanted <= max(FEW, max(self.at_least, self._likely) * SCAN_SHARE):
-            return self._ask("find", keys, wanted, f"looking up {wanted} keys (directory size unknown)")
+            return self._ask(
+                "find",
+                keys,
+                wanted,
+                f"looking up {wanted} keys (directory size unknown)",
+            )
         return self._either(keys, wanted, found)
 
     def _proof(self, attribute: str, shown: tuple[str, str] | None) -> asked.Proof:
@@ -173,38 +211,63 @@ class Lookup:
             )
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
-        self._observer.stage("look-up", how="scan", why=f"look-ups by {attribute} cannot be trusted", wanted=0)
+        self._observer.stage(
+            "look-up",
+            how="scan",
+            why=f"look-ups by {attribute} cannot be trusted",
+            wanted=0,
+        )
         return asked.Proof.REFUTED
 
     def _sample(self, attribute: str) -> tuple[str, str] | None:
         """One of the first users that shows a value of an attribute, by id; None: none of them does."""
         try:
             return asked.telling(islice(self._reader.scan(), SAMPLE), attribute)
-        except TruncatedError:  # of a server that cannot be read whole, which is why users are looked up
+        except (
+            TruncatedError
+        ):  # of a server that cannot be read whole, which is why users are looked up
             return None
 
-    def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User | Batch]:
+    def _ask(
+        self, how: Read, keys: Iterable[Key], wanted: int, why: str
+    ) -> Iterator[User | Batch]:
         self._observer.stage("look-up", how=how, why=why, wanted=wanted)
         self._whole = how == "scan"
-        everybody: Callable[[], Iterator[User | Batch]] = getattr(self._reader, "batches", self._reader.scan)
+        everybody: Callable[[], Iterator[User | Batch]] = getattr(
+            self._reader, "batches", self._reader.scan
+        )
         return everybody() if how == "scan" else self._reader.find(keys)
 
-    def _either(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User | Batch]:
+    def _either(
+        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None
+    ) -> Iterator[User | Batch]:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
-        That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
-        are wanted it is given up sooner, and where very few are, at once. That costs more only if most of the wanted
-        are not there at all, or all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
-        How many of the wanted were among the first users, and how many there are, tells the likely size.
+        That is at most twice the cheaper of the two, whatever the size turns out to be.
+        Where few of the first users are wanted it is given up sooner, and where very few
+        are, at once. That costs more only if most of the wanted are not there at all, or
+        all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
+        How many of the wanted were among the first users, and how many there are, tells the
+        likely size.
         """
         most = int(wanted / SCAN_SHARE)
-        least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (int(most * TRIED), int(most * TRIED) * SCAN_SHARE)])
+        least = sorted(
+            [
+                (FIRST, FIRST * SCAN_SHARE / 2),
+                (int(most * TRIED), int(most * TRIED) * SCAN_SHARE),
+            ]
+        )
         why = f"there are more than {most} users"
         number = 0
         for each in self._ask("scan", keys, wanted, "directory size unknown"):
             yield each
             number += len(each.ids) if isinstance(each, Batch) else 1
-            if found is not None and least and number >= least[0][0] and found() < least.pop(0)[1]:
+            if (
+                found is not None
+                and least
+                and number >= least[0][0]
+                and found() < least.pop(0)[1]
+            ):
                 why = f"few of the first {number} users match, so there are probably more than {most}"
                 break
             if number > most:
@@ -212,7 +275,8 @@ class Lookup:
         else:
             self.at_least = max(self.at_least, number)
             return
-        self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
+        # leaving the loop has let go of the scan
+        self.at_least = max(self.at_least, most)
         early = found() if found is not None else 0
         yield from self._ask("find", keys, wanted, why)
         if found is not None:
@@ -229,7 +293,9 @@ class Lookup:
         asking = _InTime(NEAR_SECONDS)
         yield from asking.found(self._reader.find, keys)
         if asking.late:
-            yield (f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index")
+            yield (
+                f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index"
+            )
 
 
 def _find(opened: Callable[[], Reader] | None, keys: Iterable[Key]) -> Iterable[User]:
@@ -243,10 +309,13 @@ class _InTime:
         self._ends = monotonic() + seconds
         self.late = False
 
-    def found(self, find: Callable[[Iterable[Key]], Iterable[User]], keys: Iterable[Key]) -> Iterator[User]:
+    def found(
+        self, find: Callable[[Iterable[Key]], Iterable[User]], keys: Iterable[Key]
+    ) -> Iterator[User]:
         for user in find(self._in_time(keys)):
             yield user
-            self.late = self.late or monotonic() >= self._ends  # where look-ups are not trusted, find reads everybody
+            # where look-ups are not trusted, find reads everybody
+            self.late = self.late or monotonic() >= self._ends
             if self.late:
                 return
 

@@ -33,10 +33,19 @@ def find_move(context: PlanContext) -> Move:
     now = identity_of(context)
     before = context.state.identity(context.job)
     if before is None or not differences(before, now):
-        raise UsageError("the state knows no other tenant or directory of this job: nothing to accept", where=now.file)
+        raise UsageError(
+            "the state knows no other tenant or directory of this job: nothing to accept",
+            where=now.file,
+        )
     claimed = frozenset(make_plan(context).matched())
     memory = context.state.memory(now.directory, context.job)
     if memory.new():  # else that is what goes on, and nothing is taken along
         memory = context.state.memory(before.directory, context.job)
-    ours = (ref for ref, owned in memory.owned() if not all(each.restored for each in owned.values()))
-    return Move(before, now, sorted((ref.name, ref.id) for ref in ours if ref.id not in claimed))
+    ours = (
+        ref
+        for ref, owned in memory.owned()
+        if not all(each.restored for each in owned.values())
+    )
+    return Move(
+        before, now, sorted((ref.name, ref.id) for ref in ours if ref.id not in claimed)
+    )

@@ -16,7 +16,12 @@ from connector.state.store import Store
 
 
 def permit(
-    context: ApplyContext, directory: str, reviewed: Plan | None, octets: bytes | None, *, asked: bool = False
+    context: ApplyContext,
+    directory: str,
+    reviewed: Plan | None,
+    octets: bytes | None,
+    *,
+    asked: bool = False,
 ) -> None:
     """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied.
 
@@ -29,7 +34,10 @@ def permit(
     if not asked:
         context.state.permit(reviewed, context.job, directory, octets=octets)
     elif not set(undone(context.state, context.job)).issubset(reviewed.cautions):
-        raise RefusedError("a run of this job was taken back after this plan was shown", where=reviewed.id)
+        raise RefusedError(
+            "a run of this job was taken back after this plan was shown",
+            where=reviewed.id,
+        )
 
 
 def not_on_hold(state: Store, job: str) -> None:
@@ -43,7 +51,12 @@ def not_on_hold(state: Store, job: str) -> None:
 def identity_of(context: Context) -> JobIdentity:
     """What the job of this context is now; the directory is asked what it is."""
     description = context.reader.describe()
-    return JobIdentity(context.tenant, description.identity, description.bases, os.path.realpath(context.file))
+    return JobIdentity(
+        context.tenant,
+        description.identity,
+        description.bases,
+        os.path.realpath(context.file),
+    )
 
 
 def differences(before: JobIdentity, now: JobIdentity) -> list[str]:
@@ -53,7 +66,9 @@ def differences(before: JobIdentity, now: JobIdentity) -> list[str]:
         found.append("another tenant")
     if before.directory not in ("", now.directory):
         found.append("another directory")
-    elif any(not covers(base, *map(rdns, now.bases or ("",))) for base in _bases(before)):
+    elif any(
+        not covers(base, *map(rdns, now.bases or ("",))) for base in _bases(before)
+    ):
         found.append("another base")
     return found
 
@@ -75,8 +90,13 @@ def _bases(job: JobIdentity) -> tuple[str, ...]:
 def side(job: JobIdentity) -> str:
     """A job in words, for the one who has to tell it from another."""
     below = f" below {'; '.join(job.bases)}" if job.bases else ""
-    file, tenant = job.file or "a file that is not known", job.tenant or "a tenant that is not known"
-    return f"{file}: agents of {tenant}; directory {job.directory or 'not known'}{below}"
+    file, tenant = (
+        job.file or "a file that is not known",
+        job.tenant or "a tenant that is not known",
+    )
+    return (
+        f"{file}: agents of {tenant}; directory {job.directory or 'not known'}{below}"
+    )
 
 
 def same_job(context: Context) -> None:
@@ -92,7 +112,11 @@ def same_job(context: Context) -> None:
             f"users who would lose values that the job wrote, unless an agent here claims them: {users:,}",
         )
         fault = OtherJobError("\n".join(lines), where=context.file)
-        earlier = before.file if Path(before.file).stem == context.job and Path(before.file).is_file() else context.file
+        earlier = (
+            before.file
+            if Path(before.file).stem == context.job and Path(before.file).is_file()
+            else context.file
+        )
         fault.add_note(shlex.join(["cec-connector", "state", "rename", earlier, "NEW"]))
         fault.add_note(shlex.join(["cec-connector", "state", "move", context.file]))
         raise fault
@@ -103,7 +127,10 @@ def held_back(context: PlanContext) -> Iterator[tuple[str, str]]:
     held = context.state.held(context.job)
     if held:
         release = shlex.join(["cec-connector", "release", context.file])
-        yield ON_HOLD, f"since {held[0]}: {held[1]}; applies are refused. To allow them, run: {release}"
+        yield (
+            ON_HOLD,
+            f"since {held[0]}: {held[1]}; applies are refused. To allow them, run: {release}",
+        )
 
 
 def undone(state: Store, job: str) -> Iterator[str]:

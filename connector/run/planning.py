@@ -19,7 +19,11 @@ from connector.run.permission import held_back, undone
 
 
 def make_plan(
-    context: PlanContext, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False
+    context: PlanContext,
+    only: Collection[str] = (),
+    untold: Sequence[Change] = (),
+    *,
+    whole: bool = False,
 ) -> PlanResult:
     """Read the tenant whole, and answer the planner's questions until it has made the plan.
 
@@ -40,7 +44,12 @@ def make_plan(
     )
     memory = context.state.memory(brief.description.identity, context.job)
     directory = Lookup(
-        context.reader, context.read, context.observer, memory.users(), beyond=context.beyond, names=context.names
+        context.reader,
+        context.read,
+        context.observer,
+        memory.users(),
+        beyond=context.beyond,
+        names=context.names,
     )
     planner = Planner(brief, tenant, context.pins, context.exclude)
     planned = directory.run(planner.plan(named, untold, whole=whole))
@@ -57,7 +66,9 @@ def make_plan(
 
 
 def _has_no_match(summary: Summary) -> bool:
-    return 0 < summary.unmatched == summary.agents - summary.unassigned - summary.invalid
+    return (
+        0 < summary.unmatched == summary.agents - summary.unassigned - summary.invalid
+    )
 
 
 def _is_empty(reader: Reader) -> bool:
@@ -71,8 +82,12 @@ def _is_empty(reader: Reader) -> bool:
 def with_noticed(reader: Reader, plan: Plan) -> Plan:
     """The plan with cautions that came up since its directory was described; none of them is in its digest."""
     try:
-        late = [each for each in reader.describe().cautions if each not in plan.cautions]
+        late = [
+            each for each in reader.describe().cautions if each not in plan.cautions
+        ]
     except (IncompleteRead, FileError):
         return plan
     about = [each for each in plan.about if each[0] != NOTICED]
-    return replace(plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ())))
+    return replace(
+        plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ()))
+    )

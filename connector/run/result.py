@@ -13,7 +13,8 @@ class Run(Struct, frozen=True):
     """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
 
     `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
-    every change was. `touched`: something was written, or may have been, if not all of a user's change.
+    every change was. `touched`: something was written, or may have been, if not all of a
+    user's change.
     `cut`: it was ended at once. `untold`: why the account of the run could not be kept to its end.
     """
 
@@ -30,5 +31,9 @@ class Run(Struct, frozen=True):
     @property
     def ending(self) -> Ending:
         return Ending.of(
-            self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold), stopped=not self.tried
+            self.outcomes or (),
+            touched=self.touched,
+            cut=self.cut,
+            untold=bool(self.untold),
+            stopped=not self.tried,
         )

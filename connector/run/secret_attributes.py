@@ -31,14 +31,26 @@ class SecretAttributes(Struct, frozen=True):
         return [each for each in self.names if self._is_same(each, name, whole=whole)]
 
     def _is_same(self, one: str, other: str, *, whole: bool) -> bool:
-        (attribute, *its_parts), (another, *other_parts) = parts_of(one), parts_of(other)
+        (attribute, *its_parts), (another, *other_parts) = (
+            parts_of(one),
+            parts_of(other),
+        )
         info = self.types.get(attribute)
         if another != attribute and (info is None or another not in info.aliases):
             return False
-        return whole or all(not a or not b or a == b for a, b in zip(its_parts, other_parts, strict=True))
+        return whole or all(
+            not a or not b or a == b
+            for a, b in zip(its_parts, other_parts, strict=True)
+        )
 
 
-def hide_secrets(known: SecretAttributes, mapping: Mapping, show: Show, job: str, undone: Collection[str] = ()) -> Show:
+def hide_secrets(
+    known: SecretAttributes,
+    mapping: Mapping,
+    show: Show,
+    job: str,
+    undone: Collection[str] = (),
+) -> Show:
     """The names of people, without attributes that are secret. Raises FileError where the job would show one.
 
     `undone`: attributes that a run wrote in clear which is taken back.
@@ -49,10 +61,17 @@ def hide_secrets(known: SecretAttributes, mapping: Mapping, show: Show, job: str
         if secrets.named(name, whole=where == job):
             why = f"{name} is secret: this job, or another one of its state, wrote secrets into it. {advice}"
             if known.named(name):
-                forget = shlex.join(["cec-connector", "state", "forget-secret", job, name])
+                forget = shlex.join(
+                    ["cec-connector", "state", "forget-secret", job, name]
+                )
                 why += f". If it holds none any more, run: {forget}"
             raise FileError(why, where=where)
-    return replace(show, attributes=tuple(name for name in show.attributes if not secrets.named(name, whole=True)))
+    return replace(
+        show,
+        attributes=tuple(
+            name for name in show.attributes if not secrets.named(name, whole=True)
+        ),
+    )
 
 
 def _shown_attributes(
@@ -60,8 +79,15 @@ def _shown_attributes(
 ) -> Iterator[tuple[str, str, str]]:
     """What reports may show values of: where that is said, the attribute, and what to do if it is secret."""
     for line, name, advice in (
-        *((rule.line, rule.name, "Add `secret: true` to it") for rule in mapping.attributes if not rule.secret),
-        *((rule.line, rule.directory, "Match agents by another attribute") for rule in mapping.match),
+        *(
+            (rule.line, rule.name, "Add `secret: true` to it")
+            for rule in mapping.attributes
+            if not rule.secret
+        ),
+        *(
+            (rule.line, rule.directory, "Match agents by another attribute")
+            for rule in mapping.match
+        ),
     ):
         yield (f"{mapping.where}:{line}" if line else mapping.where), name, advice
     for name in show.attributes if show.asked else ():

@@ -35,7 +35,9 @@ def contents(path: Path) -> Contents | None:
 def faults(path: Path) -> list[str]:
     """What is wrong with the state of the job in `path`. Raises FileError, StateError, and UsageError without one."""
     with _there(path) as (job, state):
-        return state.faults(job.name, Sealer(key_of(job, state, needed=False, make=False)))
+        return state.faults(
+            job.name, Sealer(key_of(job, state, needed=False, make=False))
+        )
 
 
 def back_up(path: Path, to: Path) -> Path | None:
@@ -44,10 +46,19 @@ def back_up(path: Path, to: Path) -> Path | None:
     Raises FileError, StateError, UsageError, OutputError.
     """
     with _there(path) as (job, state):
-        if job.state_path is not None and _is_beside(Path(os.path.realpath(job.state_path)), to):
-            raise UsageError("the state takes a file of this name for its own. Name another file", where=str(to))
+        if job.state_path is not None and _is_beside(
+            Path(os.path.realpath(job.state_path)), to
+        ):
+            raise UsageError(
+                "the state takes a file of this name for its own. Name another file",
+                where=str(to),
+            )
         state.back_up(to)
-        key = keyfile.beside(job.state_path) if job.state_path is not None and not job.job.key else None
+        key = (
+            keyfile.beside(job.state_path)
+            if job.state_path is not None and not job.job.key
+            else None
+        )
         return key if key is not None and os.path.lexists(key) else None
 
 
@@ -67,12 +78,18 @@ def old_runs(path: Path, older: timedelta) -> Old:
 def prune(path: Path, shown: Old) -> int:
     """Take out what was shown, as far as nothing needs it by now; how many runs that were.
 
-    Raises FileError, StateError, UsageError, and BusyError while a run of the job's directories is under way.
+    Raises FileError, StateError, UsageError, and BusyError while a run of the job's
+    directories is under way.
     """
     with _there(path) as (job, state), state.leases(job.name):
         pruning = _pruning(job, state, shown.before)
         ids, now = {run.id for run in shown.runs}, pruning.old()
-        return sum(1 for _ in pruning.take_out(replace(now, runs=[run for run in now.runs if run.id in ids])))
+        return sum(
+            1
+            for _ in pruning.take_out(
+                replace(now, runs=[run for run in now.runs if run.id in ids])
+            )
+        )
 
 
 def person(path: Path, user: str) -> Person:
@@ -102,5 +119,7 @@ def _pruning(job: jobs.LoadedJob, state: Store, before: str) -> Pruning:
 def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
     with opened(path) as (job, state):
         if state is None:
-            raise UsageError("this job has no state yet. Its first apply makes one", where=str(path))
+            raise UsageError(
+                "this job has no state yet. Its first apply makes one", where=str(path)
+            )
         yield job, state

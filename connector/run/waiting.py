@@ -59,25 +59,42 @@ def waiting(path: Path) -> Waiting | None:
         if found is None:
             return None
         document, plan = found.document, found.plan
-        signed = found.approvers is not None and unapproved(found, plan, document.directory)
+        signed = found.approvers is not None and unapproved(
+            found, plan, document.directory
+        )
         needed = found.approvers.needed if found.approvers is not None and signed else 0
-        return Waiting(plan.id, plan.digest, plan.created, document.octets, bool(plan.refusals), needed)
+        return Waiting(
+            plan.id,
+            plan.digest,
+            plan.created,
+            document.octets,
+            bool(plan.refusals),
+            needed,
+        )
 
 
-def check_approval(path: Path, digest: str, signatures: Sequence[tuple[str, bytes]]) -> None:
+def check_approval(
+    path: Path, digest: str, signatures: Sequence[tuple[str, bytes]]
+) -> None:
     """See that the plan that waits has this digest, and that these signatures, if it needs some, are good for it.
 
-    Raises UsageError where another plan waits or none, UnapprovedError, RefusedError, FileError, StateError.
+    Raises UsageError where another plan waits or none, UnapprovedError, RefusedError,
+    FileError, StateError.
     """
     with _found(path) as found:
         if found is None:
             raise UsageError("no plan of this job waits for approval", where=str(path))
         document, plan = found.document, found.plan
         if plan.digest != digest:
-            raise UsageError(f"another plan of this job waits: {plan.digest}. Review that one", where=digest)
+            raise UsageError(
+                f"another plan of this job waits: {plan.digest}. Review that one",
+                where=digest,
+            )
         not_on_hold(found.state, plan.job)
         signed = Signed(document.octets, signatures)
-        found.state.permit(plan, plan.job, document.directory, octets=octets_to_hold(found, signed))
+        found.state.permit(
+            plan, plan.job, document.directory, octets=octets_to_hold(found, signed)
+        )
         approved(found, plan, signed, None, document.directory)
 
 
@@ -96,4 +113,6 @@ def _found(path: Path) -> Iterator[_Found | None]:
         if document is None:
             yield None
         else:
-            yield _Found(state, approvers_of(job), document, state.documents.read(document))
+            yield _Found(
+                state, approvers_of(job), document, state.documents.read(document)
+            )

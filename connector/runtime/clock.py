@@ -21,7 +21,10 @@ def stamp(timespec: str = "microseconds", before: timedelta = timedelta()) -> st
 def now() -> Moment:
     """The time, to the second where it is written down."""
     try:
-        boot, up = _BOOT.read_text("ascii").strip(), int(time.clock_gettime(time.CLOCK_BOOTTIME))
+        boot, up = (
+            _BOOT.read_text("ascii").strip(),
+            int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+        )
     except (OSError, AttributeError, UnicodeError):
         boot, up = "", 0
     return Moment(datetime.now(UTC), boot, up)

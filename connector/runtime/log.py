@@ -23,7 +23,9 @@ class Log:
         self._take: Callable[[list[Event]], None] = lambda events: None
         self._held: dict[int, list[Event]] = {}
 
-    def configure(self, take: Callable[[list[Event]], None], least: str = "debug") -> None:
+    def configure(
+        self, take: Callable[[list[Event]], None], least: str = "debug"
+    ) -> None:
         """From now on hand events of this level and above to `take`, several at once where they come `together`."""
         self._take, self._least = take, LEVELS.index(least)
 

@@ -1,6 +1,7 @@
 """Accounts that a directory refused, or has not taken yet: each attempt with a wrong password may lock them.
 
-After a refusal no attempt is made before something has changed. Until a run has ended well, one is made at a time.
+After a refusal no attempt is made before something has changed. Until a run has ended well,
+one is made at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from connector.settings.job import Job
 from connector.settings.secrets import file_of
 
 WAITING: Final = 86400.0
-"""Seconds after which a refused account is tried again, though nothing that can be seen here has changed."""
+"""Seconds after which a refused account is tried again, though nothing that can be seen
+here has changed."""
 LOOK: Final = 2.0
 """Seconds between two looks at the files of a refused account."""
 
@@ -43,7 +45,11 @@ class Account(Struct, frozen=True):
         directory = job.directory
         who, ref, servers = "", None, []
         if directory.type == "scim" and directory.basic is not None:
-            who, ref, servers = directory.basic.user, directory.basic.password, [directory.url]
+            who, ref, servers = (
+                directory.basic.user,
+                directory.basic.password,
+                [directory.url],
+            )
         elif directory.type == "scim" and directory.oauth is not None:
             who, ref = directory.oauth.client_id, directory.oauth.client_secret
             servers = [directory.oauth.token_url]
@@ -51,12 +57,24 @@ class Account(Struct, frozen=True):
             who, ref = (directory.bind_dn or "").lower(), directory.password
             servers = [urlsplit(url).hostname or url for url in directory.urls]
         elif directory.type == "ldap" and directory.sasl == "gssapi":
-            named = (os.environ.get(name) for name in ("KRB5_CLIENT_KTNAME", "KRB5CCNAME"))
-            return cls("Kerberos", tuple(Path(name.removeprefix("FILE:")) for name in named if name))
+            named = (
+                os.environ.get(name) for name in ("KRB5_CLIENT_KTNAME", "KRB5CCNAME")
+            )
+            return cls(
+                "Kerberos",
+                tuple(Path(name.removeprefix("FILE:")) for name in named if name),
+            )
         elif directory.type == "ldap":
-            return cls(str(directory.cert_file), tuple(filter(None, (directory.cert_file,))))
+            return cls(
+                str(directory.cert_file), tuple(filter(None, (directory.cert_file,)))
+            )
         path = file_of(ref) if ref else None
-        return cls(who, (path,) if path else (), ref, frozenset(server.lower().rstrip("/") for server in servers))
+        return cls(
+            who,
+            (path,) if path else (),
+            ref,
+            frozenset(server.lower().rstrip("/") for server in servers),
+        )
 
     def is_same(self, other: Account) -> bool:
         """Whether both are one account of a directory, wherever each job keeps its secret."""
@@ -64,7 +82,11 @@ class Account(Struct, frozen=True):
         return (
             bool(self.who)
             and self.who == other.who
-            and (self == other or same_secret or not self.servers.isdisjoint(other.servers))
+            and (
+                self == other
+                or same_secret
+                or not self.servers.isdisjoint(other.servers)
+            )
         )
 
     def mark(self) -> Mark:
@@ -94,7 +116,9 @@ class Accounts:
     `clock`: seconds, steady. `by`: the command that keeps them, which forgets them at SIGHUP if it is `serve`.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, by: str = "serve") -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, by: str = "serve"
+    ) -> None:
         self._clock = clock
         self._by = by
         self._refused: dict[Account, _Refused] = {}
@@ -102,7 +126,9 @@ class Accounts:
 
     def add(self, account: Account, mark: Mark) -> str:
         """A run that began with this mark was refused; a sentence on what is waited for."""
-        until = (datetime.now(UTC) + timedelta(seconds=WAITING)).isoformat(timespec="seconds")
+        until = (datetime.now(UTC) + timedelta(seconds=WAITING)).isoformat(
+            timespec="seconds"
+        )
         names = " or ".join(map(str, account.files))
         change = f"{names} changes" if names else "the secret is changed"
         again = "" if names else f" and `{self._by}` restarted"
@@ -112,7 +138,11 @@ class Accounts:
             f"{until}. Each further attempt could lock the account"
         )
         self._refused[account] = _Refused(mark, self._clock() + WAITING, why)
-        self._taken = {each: mark for each, mark in self._taken.items() if not each.is_same(account)}
+        self._taken = {
+            each: mark
+            for each, mark in self._taken.items()
+            if not each.is_same(account)
+        }
         return why
 
     def take(self, account: Account, mark: Mark) -> None:

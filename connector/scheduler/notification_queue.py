@@ -1,6 +1,7 @@
 """Sends notices beside the schedule, which never waits for it, and does not repeat what was taken and is still so.
 
-Each receiver has a queue and a thread of its own: one that is away, slow or broken keeps no other from being told.
+Each receiver has a queue and a thread of its own: one that is away, slow or broken keeps no
+other from being told.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class _Receiver:
         self._target = target
         self._leaving = leaving
         self._lock = threading.Lock()
-        self.queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = (
+            queue.SimpleQueue()
+        )
         self._offered: dict[str, About] = {}
         self._taken: dict[str, tuple[About, float]] = {}
         self.thread = threading.Thread(target=self._work, name=target.way, daemon=True)
@@ -81,7 +84,12 @@ class _Receiver:
             if again or self._offered.get(job.name) == notice.about:
                 return
             if self.queue.qsize() >= WAITING:
-                log.warning("notice not sent", job=job.name, way=self._target.way, reason="too many wait already")
+                log.warning(
+                    "notice not sent",
+                    job=job.name,
+                    way=self._target.way,
+                    reason="too many wait already",
+                )
                 return
             self._offered[job.name] = notice.about
         self.queue.put((job, notice))

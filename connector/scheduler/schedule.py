@@ -1,7 +1,8 @@
 """When a job is to run. Pure: the clock is whoever asks, so that all of it can be tried at any time in any zone.
 
-A *tick* is a time that the schedule names; the run that belongs to it begins up to `jitter` later. Ticks that were
-missed, because nothing ran or another run took long, are caught up by one run, that of the latest of them.
+A *tick* is a time that the schedule names; the run that belongs to it begins up to `jitter`
+later. Ticks that were missed, because nothing ran or another run took long, are caught up
+by one run, that of the latest of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from cronsim import CronSim
 from msgspec import Struct
 
 BELIEVED: Final = timedelta(minutes=10)
-"""A tick that lies further ahead of the clock was noted while the clock was wrong, and is not believed."""
+"""A tick that lies further ahead of the clock was noted while the clock was wrong, and is
+not believed."""
 FIRST_PAUSE: Final = 10.0
 LONGEST_PAUSE: Final = 300.0
 """Seconds before a run that failed is tried again: they double from the one to the other."""
@@ -44,10 +46,12 @@ class Every(Struct, frozen=True):
 class Cron(Struct, frozen=True):
     """A tick wherever a cron expression matches the clock on the wall of a zone (an IANA name).
 
-    Without `*` in the hour, a time that is left out when clocks go forward comes as soon as they have, and one that
-    comes twice when they go back counts once. With it, every time that passes counts, and no other.
+    Without `*` in the hour, a time that is left out when clocks go forward comes as soon as
+    they have, and one that comes twice when they go back counts once. With it, every time
+    that passes counts, and no other.
 
-    cronsim is asked for times on the wall alone: of clock changes it has Debian's rule, which also asks the minute.
+    cronsim is asked for times on the wall alone: of clock changes it has Debian's rule,
+    which also asks the minute.
     """
 
     expression: str
@@ -58,7 +62,9 @@ class Cron(Struct, frozen=True):
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`."""
-        backwards = self._moments(CronSim(self.expression, self._on_the_wall(now), reverse=True))
+        backwards = self._moments(
+            CronSim(self.expression, self._on_the_wall(now), reverse=True)
+        )
         # a time that comes twice may have come again since, or a later one before it
         about = max(since, next(backwards) - MOMENT)
         latest = None
@@ -78,7 +84,9 @@ class Cron(Struct, frozen=True):
         # where clocks are set back within a day, the times that will come again are tried as well
         wall = min(self._on_the_wall(since), self._on_the_wall(since + _DAY) - _DAY)
         folds = (0, 1) if self._is_any_hour else (0,)
-        for tick in heapq.merge(*(self._moments(CronSim(self.expression, wall), fold) for fold in folds)):
+        for tick in heapq.merge(
+            *(self._moments(CronSim(self.expression, wall), fold) for fold in folds)
+        ):
             if tick > since:
                 yield tick
                 since = tick
@@ -112,7 +120,9 @@ class Timetable(Struct, frozen=True):
             return tick
         drawn = hashlib.sha256(f"{self.seed} {tick.isoformat()}".encode()).digest()
         share = int.from_bytes(drawn[:6]) / (1 << 48)
-        return tick + share * min(timedelta(seconds=self.jitter), self.rule.after(tick) - tick)
+        return tick + share * min(
+            timedelta(seconds=self.jitter), self.rule.after(tick) - tick
+        )
 
 
 class Due(Struct, frozen=True):
@@ -155,10 +165,14 @@ def first(timetable: Timetable, begun: datetime) -> datetime:
 def before(timetable: Timetable, tick: datetime) -> datetime:
     """What stands for the tick of the last run, where that one did not come to its end, so that it is still due."""
     rule = timetable.rule
-    return tick - (timedelta(seconds=rule.seconds) if isinstance(rule, Every) else MOMENT)
+    return tick - (
+        timedelta(seconds=rule.seconds) if isinstance(rule, Every) else MOMENT
+    )
 
 
-def too_old(timetable: Timetable, good: datetime, now: datetime, max_age: int | None) -> bool:
+def too_old(
+    timetable: Timetable, good: datetime, now: datetime, max_age: int | None
+) -> bool:
     """Whether what was good then is too old: by `max_age` in seconds, or three runs should have begun since."""
     if max_age is not None:
         return now - good > timedelta(seconds=max_age)

@@ -37,9 +37,11 @@ from connector.settings.operations import Serve
 from connector.state.ticks import Tick
 
 AGAIN: Final = 30.0
-"""Seconds after which a job is tried again whose state does not tell, or whose process could not begin."""
+"""Seconds after which a job is tried again whose state does not tell, or whose process
+could not begin."""
 PATIENCE_FOR_FILES: Final = 60.0
-"""Seconds in which the files of a job have to be read again. All jobs of a process are read at the same time."""
+"""Seconds in which the files of a job have to be read again. All jobs of a process are read
+at the same time."""
 GRACE: Final = 60.0
 """Seconds that a run has to end in good order, once it was asked to."""
 
@@ -48,14 +50,16 @@ class Scheduled:
     """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule.
 
     `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
-    there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
+    there was none, since when it is waited for one; `over`: when that one ended. `until`:
+    when its next run is due;
     `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
-    account, if it does; `tried`: its account when its last run began; `mark`: of that one's files. `away`: why its
-    state does not tell.
+    account, if it does; `tried`: its account when its last run began; `mark`: of that one's
+    files. `away`: why its state does not tell.
     `cause`: why the last run did not end well, if it did not. `reading`: its files, while they are read again.
 
     `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
-    that is due, on a steady clock. `end_by`: when the run under way is asked to end, or, once it was `asked`, is ended;
+    that is due, on a steady clock. `end_by`: when the run under way is asked to end, or,
+    once it was `asked`, is ended;
     `late`: it was asked because it took too long.
     """
 
@@ -83,15 +87,24 @@ class Scheduled:
     def _accept(self, accepted: Accepted) -> None:
         loaded = accepted.job
         if loaded.job.serve is None:
-            raise FileError("has no `serve` section. Add one with its schedule", where=str(self.path))
+            raise FileError(
+                "has no `serve` section. Add one with its schedule",
+                where=str(self.path),
+            )
         self.accepted = accepted
         self.settings: Serve = loaded.job.serve
         self.name = loaded.name
         self.state = loaded.job.state
         self.account = Account.of(loaded.job)
-        every, cron, zone = self.settings.every, self.settings.cron or "", self.settings.timezone or "UTC"
+        every, cron, zone = (
+            self.settings.every,
+            self.settings.cron or "",
+            self.settings.timezone or "UTC",
+        )
         rule = Every(every) if every else Cron(cron, zone)
-        self.timetable = Timetable(rule, self.settings.jitter or 0, f"{socket.gethostname()} {loaded.path}")
+        self.timetable = Timetable(
+            rule, self.settings.jitter or 0, f"{socket.gethostname()} {loaded.path}"
+        )
 
     @property
     def kind(self) -> Kind:
@@ -117,9 +130,20 @@ class Scheduled:
         self.in_order = True
         self.again = None if self.again is None else time.monotonic()
         if self.state != state:
-            self.last, self._noted_wrongly, self._question, self.away, self.again = None, None, None, "", None
-        elif self.last is not None and self.timetable.rule != rule and isinstance(self.timetable.rule, Cron):
-            self.last = max(self.last, now)  # what a schedule would have named before it was one is not missed
+            self.last, self._noted_wrongly, self._question, self.away, self.again = (
+                None,
+                None,
+                None,
+                "",
+                None,
+            )
+        elif (
+            self.last is not None
+            and self.timetable.rule != rule
+            and isinstance(self.timetable.rule, Cron)
+        ):
+            # what a schedule would have named before it was one is not missed
+            self.last = max(self.last, now)
 
     def decided(self, now: datetime) -> Due | Wait | None:
         """What is to be done now; None: its state does not tell what was done."""
@@ -143,9 +167,13 @@ class Scheduled:
             found = self._question.answer()
         except StateError as fault:
             if not self.away:
-                log.warning("schedule waits for the state", job=self.name, reason=str(fault))
+                log.warning(
+                    "schedule waits for the state", job=self.name, reason=str(fault)
+                )
             self.away = str(fault)
-            if not self._question.open:  # one that may still be answered is not asked again
+            if (
+                not self._question.open
+            ):  # one that may still be answered is not asked again
                 self._question = None
                 self.not_before = time.monotonic() + AGAIN
             return
@@ -153,7 +181,9 @@ class Scheduled:
         if found is None:
             self.last = first(self.timetable, now)
         else:
-            self.last = found.tick if found.ended else before(self.timetable, found.tick)
+            self.last = (
+                found.tick if found.ended else before(self.timetable, found.tick)
+            )
             self.good = self.over = found.good or self.good
 
     @property
@@ -164,14 +194,20 @@ class Scheduled:
     def request(self, tick: datetime, now: datetime) -> RunRequest:
         """What is to be run."""
         # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
-        wrongly = self._noted_wrongly if self._noted_wrongly and self._noted_wrongly >= tick else None
+        wrongly = (
+            self._noted_wrongly
+            if self._noted_wrongly and self._noted_wrongly >= tick
+            else None
+        )
         loaded = self.accepted.job
         beside = (loaded.state_path or loaded.path.absolute()).parent
         return RunRequest(
             job=loaded.path.absolute(),
             texts=self.accepted.texts,
             tick=tick,
-            believed=min(now + BELIEVED, wrongly - MOMENT) if wrongly else now + BELIEVED,
+            believed=min(now + BELIEVED, wrongly - MOMENT)
+            if wrongly
+            else now + BELIEVED,
             kind=self.kind,
             plans=self.settings.plans or beside,
         )
@@ -180,7 +216,11 @@ class Scheduled:
         if tick != self.last:
             self.failures, self._overruled = 0, self._noted_wrongly
         self.last, self._noted_wrongly, self.again = tick, None, None
-        self.end_by, self.asked, self.late = time.monotonic() + self.settings.max_run_time, False, False
+        self.end_by, self.asked, self.late = (
+            time.monotonic() + self.settings.max_run_time,
+            False,
+            False,
+        )
 
     def end(self, *, at_once: bool = False) -> None:
         """Ask the run under way to end, and end it where it does not; the second time at once."""

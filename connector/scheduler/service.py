@@ -1,7 +1,7 @@
 """The loop of `serve`: starts what is due, one run of a job at a time, and listens to signals and to its runs.
 
-Jobs of one state run one after the other, because they may share a directory and its lease; those of different states
-run side by side, once their directory has taken the account.
+Jobs of one state run one after the other, because they may share a directory and its lease;
+those of different states run side by side, once their directory has taken the account.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from connector.scheduler.schedule import Due
 from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
 from connector.scheduler.state_poll import Question
 from connector.scheduler.worker_process import Worker
-from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
+from connector.scheduler.worker_protocol import (
+    REPEATED,
+    Result,
+    RunRequest,
+    nothing_told,
+)
 from connector.settings.job import LoadedJob
 from connector.settings.textfile import raise_together
 
@@ -51,7 +56,11 @@ class Service:
     """
 
     def __init__(
-        self, paths: Sequence[Path], options: Sequence[str], told: Told, clock: Callable[[], float] = time.monotonic
+        self,
+        paths: Sequence[Path],
+        options: Sequence[str],
+        told: Told,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         now = utc()
         self._jobs = _in_order(paths, now)
@@ -112,9 +121,13 @@ class Service:
                     wait = min(wait, found)
         ahead = [(job.state, job.tried) for job in self._jobs if job.worker]
         for tick, job in sorted(due, key=lambda each: (each[0], each[1].name)):
-            if not any(state == job.state or self._accounts.exclude(job.account, tried) for state, tried in ahead):
+            if not any(
+                state == job.state or self._accounts.exclude(job.account, tried)
+                for state, tried in ahead
+            ):
                 self._start(job, tick, now)
-            ahead.append((job.state, job.account))  # also where it waits: later ones would keep it waiting
+            # also where it waits: later ones would keep it waiting
+            ahead.append((job.state, job.account))
         return max(wait, 0.0)
 
     def _looked_at(self, job: Scheduled, now: datetime) -> Due | float:
@@ -140,21 +153,34 @@ class Service:
     def _bounded(self, job: Scheduled) -> float:
         """End the run under way where it has taken too long; seconds until that has to be looked at."""
         if time.monotonic() >= job.end_by:
-            log.warning("run takes too long", job=job.name, at_once=job.asked, seconds=job.settings.max_run_time)
+            log.warning(
+                "run takes too long",
+                job=job.name,
+                at_once=job.asked,
+                seconds=job.settings.max_run_time,
+            )
             job.late = job.late or not self._stopping
             job.end()
         return job.end_by - time.monotonic()
 
     def _waits(self, job: Scheduled, until: datetime) -> None:
         if until != job.until:
-            self._metrics.tell("next_run_timestamp_seconds", job.name, until.timestamp())
+            self._metrics.tell(
+                "next_run_timestamp_seconds", job.name, until.timestamp()
+            )
             log.info("next run", job=job.name, at=until.isoformat(timespec="seconds"))
             job.until = until
 
     def _start(self, job: Scheduled, tick: datetime, now: datetime) -> None:
         job.tried, job.mark = job.account, job.account.mark()
         attempt = job.failures + 1 if tick == job.last else 1
-        log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode, attempt=attempt)
+        log.info(
+            "run started",
+            job=job.name,
+            tick=tick.isoformat(),
+            mode=job.settings.mode,
+            attempt=attempt,
+        )
         try:
             job.worker = worker = Worker(job.request(tick, now), self._options)
         except OSError as fault:
@@ -163,9 +189,13 @@ class Service:
             job.cause = f"Its process could not be started: {fault.strerror}"
             return
         job.started(tick)
-        self._selector.register(worker.output, selectors.EVENT_READ, lambda: self._hear(job, worker))
+        self._selector.register(
+            worker.output, selectors.EVENT_READ, lambda: self._hear(job, worker)
+        )
         if worker.tell():
-            self._selector.register(worker.input, selectors.EVENT_WRITE, lambda: self._tell(worker))
+            self._selector.register(
+                worker.input, selectors.EVENT_WRITE, lambda: self._tell(worker)
+            )
 
     def _tell(self, worker: Worker) -> None:
         descriptor = worker.input.fileno()
@@ -181,18 +211,30 @@ class Service:
         job.worker = None
         result, how = worker.ended()
         if result is not None and result.taken:
-            log.info("run was another process's", job=job.name, tick=worker.request.tick.isoformat())
+            log.info(
+                "run was another process's",
+                job=job.name,
+                tick=worker.request.tick.isoformat(),
+            )
             return
         if result is None or result.summary is None:
-            summary = nothing_told(worker.request, 1, how or "the run ended without a result")
-            result = Result(summary, stopped=job.asked)  # before it could listen, or it did not heed it
+            summary = nothing_told(
+                worker.request, 1, how or "the run ended without a result"
+            )
+            # before it could listen, or it did not heed it
+            result = Result(summary, stopped=job.asked)
         assert result.summary is not None
         self._ended(job, worker.request, result.summary, result)
 
-    def _ended(self, job: Scheduled, request: RunRequest, summary: RunSummary, result: Result) -> None:
+    def _ended(
+        self, job: Scheduled, request: RunRequest, summary: RunSummary, result: Result
+    ) -> None:
         if job.late and result.stopped:
             why = f"the run took longer than max_run_time ({job.settings.max_run_time} s) and was ended"
-            summary, result = replace(summary, exit_code=1, fault=why, cause=why), replace(result, stopped=False)
+            summary, result = (
+                replace(summary, exit_code=1, fault=why, cause=why),
+                replace(result, stopped=False),
+            )
         self._metrics.take(summary)
         job.cause = "" if summary.good else cause(summary, result.waiting)
         if summary.good:
@@ -201,7 +243,9 @@ class Service:
             job.refused = self._accounts.add(job.tried, job.mark)
             summary = replace(summary, fault=f"{summary.fault}; {job.refused}")
             log.error("runs wait for the account", job=job.name, reason=job.refused)
-        elif summary.exit_code in (0, 2, 4) or summary.refusals:  # it has read the directory
+        elif (
+            summary.exit_code in (0, 2, 4) or summary.refusals
+        ):  # it has read the directory
             self._accounts.take(job.tried, job.mark)
         say = log.info if summary.ending in ("done", "busy") else log.warning
         say("run ended", job=job.name, run=summary.run, ending=summary.ending, exit_code=summary.exit_code,
@@ -227,7 +271,12 @@ class Service:
         running = [job for job in self._jobs if job.worker]
         for job in running:
             job.end(at_once=self._stopping > 1)
-        log.info("stopping", why=why, running=[job.name for job in running], at_once=self._stopping > 1)
+        log.info(
+            "stopping",
+            why=why,
+            running=[job.name for job in running],
+            at_once=self._stopping > 1,
+        )
 
     def _reread(self) -> None:
         """Read all files as they are now; a job whose files are wrong goes on with those that it had."""
@@ -235,14 +284,20 @@ class Service:
         for job in self._jobs:
             job.reread()
 
-    def _take_files(self, job: Scheduled, reading: Question[Accepted], now: datetime) -> float:
+    def _take_files(
+        self, job: Scheduled, reading: Question[Accepted], now: datetime
+    ) -> float:
         """Take the files of a job once they are read; seconds until it is worth another look."""
         if reading.open and not reading.late:
             return reading.look
         try:
             job.take_files(now)
         except (FileError, StateError) as fault:
-            log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))
+            log.error(
+                "files invalid, the old ones stay in use",
+                job=job.name,
+                reason=str(fault),
+            )
         else:
             log.info("files read again", job=job.name)
         return 0.0
@@ -252,19 +307,27 @@ class Service:
     def ill(self) -> list[str]:
         """Why the process does not do its work; empty: it does."""
         silent = self._clock() - self._looked
-        return [f"the schedule has not looked at its clock for {silent:.0f} seconds"] if silent > STUCK else []
+        return (
+            [f"the schedule has not looked at its clock for {silent:.0f} seconds"]
+            if silent > STUCK
+            else []
+        )
 
     def unready(self) -> list[str]:
         """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
         now = utc()
-        return [f"{job.name}: {self._why(job)}" for job in self._jobs if not job.ready(now)]
+        return [
+            f"{job.name}: {self._why(job)}" for job in self._jobs if not job.ready(now)
+        ]
 
     def _why(self, job: Scheduled) -> str:
         if job.refused:
             return _REFUSED
         if job.away:
             return f"its state does not answer: {job.away}"
-        return f"no run has ended well since {job.since.isoformat(timespec='seconds')}. {job.cause}".rstrip(". ")
+        return f"no run has ended well since {job.since.isoformat(timespec='seconds')}. {job.cause}".rstrip(
+            ". "
+        )
 
     def metrics(self) -> str:
         now = utc()
@@ -287,5 +350,7 @@ def _in_order(paths: Sequence[Path], now: datetime) -> list[Scheduled]:
     names = [job.name for job in jobs]
     for job in jobs:
         if names.count(job.name) > 1:
-            raise FileError(f"two jobs have the name {job.name}. Rename one", where=str(job.path))
+            raise FileError(
+                f"two jobs have the name {job.name}. Rename one", where=str(job.path)
+            )
     return jobs

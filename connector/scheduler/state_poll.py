@@ -14,7 +14,8 @@ T = TypeVar("T")
 PATIENCE: Final = 10.0
 """Seconds after which a state that has not answered counts as away."""
 SOON: Final = 0.05
-"""Seconds between two looks at a question that was just asked; later ones are as far apart as the question is old."""
+"""Seconds between two looks at a question that was just asked; later ones are as far apart
+as the question is old."""
 
 
 class Question(Generic[T]):

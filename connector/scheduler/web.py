@@ -36,13 +36,19 @@ class Address(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Self:
         """`127.0.0.1:9467`, `[::1]:9467`, `localhost:9467`. Raises ValueError."""
-        found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text)
+        found = re.fullmatch(
+            r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text
+        )
         if not found or int(found[3]) > 65535:
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467")
         return cls(found[1] or found[2], int(found[3]))
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return (
+            f"[{self.host}]:{self.port}"
+            if ":" in self.host
+            else f"{self.host}:{self.port}"
+        )
 
 
 class Web:
@@ -52,9 +58,13 @@ class Web:
         try:
             self._server = _Server(address, health)
         except OSError as fault:
-            raise UsageError(f"cannot listen at {address}: {fault.strerror}", where="--listen") from None
+            raise UsageError(
+                f"cannot listen at {address}: {fault.strerror}", where="--listen"
+            ) from None
         self.address = Address(address.host, self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="web", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -88,8 +98,14 @@ class _Request(BaseHTTPRequestHandler):
         if path == "/metrics":
             self._say(200, health.metrics(), _METRICS)
         elif path in ("/healthz", "/readyz"):
-            wrong = health.ill() if path == "/healthz" else health.ill() + health.unready()
-            self._say(503 if wrong else 200, "".join(f"{line}\n" for line in wrong) or "ok\n", _TEXT)
+            wrong = (
+                health.ill() if path == "/healthz" else health.ill() + health.unready()
+            )
+            self._say(
+                503 if wrong else 200,
+                "".join(f"{line}\n" for line in wrong) or "ok\n",
+                _TEXT,
+            )
         else:
             self._say(404, "there are /healthz, /readyz and /metrics\n", _TEXT)
 

@@ -1,7 +1,8 @@
 """One run as a process of its own.
 
-Memory that a run takes is given back with its process, and nothing that goes wrong in it takes the schedule along. It
-is in a session of its own, so that Ctrl-C on a terminal reaches it by way of us alone, and once.
+Memory that a run takes is given back with its process, and nothing that goes wrong in it
+takes the schedule along. It is in a session of its own, so that Ctrl-C on a terminal
+reaches it by way of us alone, and once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from connector.scheduler.worker_protocol import Result, RunRequest
 def command_line(options: Sequence[str]) -> list[str]:
     """What starts the process of a run, which reads its request from standard input. `options` are the program's."""
     warnings = [f"-W{option}" for option in sys.warnoptions]
-    return [sys.executable, "-P", *warnings, "-m", "connector", *options, "worker"]  # -P: not from where we started
+    # -P: not from where we started
+    return [sys.executable, "-P", *warnings, "-m", "connector", *options, "worker"]
 
 
 class Worker:
@@ -46,11 +48,14 @@ class Worker:
         """Hand over as much of the request as it takes now; whether there is more."""
         try:
             while self._waiting:
-                self._waiting = self._waiting[os.write(self.input.fileno(), self._waiting) :]
+                self._waiting = self._waiting[
+                    os.write(self.input.fileno(), self._waiting) :
+                ]
         except BlockingIOError:
             return True
         except BrokenPipeError:
-            self._waiting = memoryview(b"")  # it has ended; what it came to is told by its end
+            # it has ended; what it came to is told by its end
+            self._waiting = memoryview(b"")
         self.input.close()
         return False
 
@@ -71,7 +76,9 @@ class Worker:
         if not self.input.closed:
             self.input.close()
         try:
-            return msgspec.json.decode(bytes(self._said), type=Result, dec_hook=lambda kind, value: kind(value)), ""
+            return msgspec.json.decode(
+                bytes(self._said), type=Result, dec_hook=lambda kind, value: kind(value)
+            ), ""
         except msgspec.DecodeError:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             return None, f"the process of the run ended by {how} without a result"

@@ -19,7 +19,9 @@ def load(job: LoadedJob, settings: Settings) -> Approvers:
     _hold(settings.allowed, faults)
     if settings.needed > (count := people(signers)):
         why = f"needs {settings.needed} people to sign, and {settings.allowed} names {count}"
-        raise FileError(f"approvers.needed: {why}", where=job.where("approvers", "needed"))
+        raise FileError(
+            f"approvers.needed: {why}", where=job.where("approvers", "needed")
+        )
     revoked = _revoked(settings.revoked) if settings.revoked else frozenset()
     free = Limits(settings.free.update, settings.free.clear, settings.free.secret)
     return Approvers(tuple(signers), settings.needed, revoked, free)

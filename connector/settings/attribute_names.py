@@ -1,6 +1,7 @@
 """Names of attributes in a mapping: their syntax, and those that are never written, each with its reason.
 
-Names are the directory's own: LDAP attribute descriptions (RFC 4512 §2.5) and SCIM attribute paths (RFC 7644 §3.10).
+Names are the directory's own: LDAP attribute descriptions (RFC 4512 §2.5) and SCIM
+attribute paths (RFC 7644 §3.10).
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _LOGON: Final = "it controls what a user's logon runs, mounts or may use"
 _RIGHTS: Final = "it grants rights, and this program grants none"
 _SERVER: Final = "the directory maintains it"
 
-_REFUSED: Final = {"objectclass": "list classes to add under object_classes", "schemas": _SERVER} | {
+_REFUSED: Final = {
+    "objectclass": "list classes to add under object_classes",
+    "schemas": _SERVER,
+} | {
     name.lower(): why
     for why, names in {
         _NAMING: "cn commonName uid userid ou organizationalUnitName o organizationName c countryName dc"
@@ -89,7 +93,14 @@ def why_not_written(name: str) -> str | None:
         bare = re.split(r"[.\[]", last, maxsplit=1)[0]
     why = _REFUSED.get(bare)
     if why is None or (schema and why not in _OF_EVERY_SCHEMA):
-        why = next((each for prefix, each in _REFUSED_BY_PREFIX.items() if bare.startswith(prefix)), None)
+        why = next(
+            (
+                each
+                for prefix, each in _REFUSED_BY_PREFIX.items()
+                if bare.startswith(prefix)
+            ),
+            None,
+        )
     return why
 
 

@@ -22,7 +22,10 @@ _STALE: Final = {
                     "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
                     "description": "Clear after this many applies, or days, in which the user is stale.",
                 },
-                "unclaimed": {**_CHOICE, "description": "For users within base and filter."},
+                "unclaimed": {
+                    **_CHOICE,
+                    "description": "For users within base and filter.",
+                },
                 "disabled": {
                     **_CHOICE,
                     "description": "For users below the base that are disabled and so outside the filter.",
@@ -36,7 +39,12 @@ _STALE: Final = {
 }
 _GROUP: Final = r"[a-z][a-z0-9_-]*"
 _NO_GROUPS: Final = frozenset({"false", "no", "none", "off", "true", "yes", "on"})
-_TOGETHER: Final = {"anyOf": [{"type": "boolean", "const": False}, {"type": "string", "pattern": f"^{_GROUP}$"}]}
+_TOGETHER: Final = {
+    "anyOf": [
+        {"type": "boolean", "const": False},
+        {"type": "string", "pattern": f"^{_GROUP}$"},
+    ]
+}
 
 
 class StaleRules(Struct, frozen=True):
@@ -49,22 +57,40 @@ class StaleRules(Struct, frozen=True):
 def _stale(value: object) -> StaleRules:
     if isinstance(value, StaleRules):
         return value
-    if isinstance(value, dict) and value and value.keys() <= {"unclaimed", "clear_after", "disabled"}:
+    if (
+        isinstance(value, dict)
+        and value
+        and value.keys() <= {"unclaimed", "clear_after", "disabled"}
+    ):
         if {"unclaimed", "clear_after"} <= value.keys():
             raise misfit("give either clear_after or unclaimed, not both")
         grace = _grace(value["clear_after"]) if "clear_after" in value else None
         disabled = _choice(value.get("disabled", "report"), "disabled")
-        return StaleRules(grace or _choice(value.get("unclaimed", "report"), "unclaimed"), disabled)
+        return StaleRules(
+            grace or _choice(value.get("unclaimed", "report"), "unclaimed"), disabled
+        )
     if value in ("report", "clear"):
         return StaleRules("clear" if value == "clear" else "report")
-    said = f"{value!r} is none of" if isinstance(value, str) and len(value) <= 40 else "must be one of"
-    raise misfit(f"{said} report, clear, {{clear_after: 3 runs}}, {{unclaimed: clear, disabled: clear}}")
+    said = (
+        f"{value!r} is none of"
+        if isinstance(value, str) and len(value) <= 40
+        else "must be one of"
+    )
+    raise misfit(
+        f"{said} report, clear, {{clear_after: 3 runs}}, {{unclaimed: clear, disabled: clear}}"
+    )
 
 
 def _grace(after: object) -> Grace:
-    found = re.fullmatch(r"([1-9]\d{0,3}) (run|day)s?", after) if isinstance(after, str) else None
+    found = (
+        re.fullmatch(r"([1-9]\d{0,3}) (run|day)s?", after)
+        if isinstance(after, str)
+        else None
+    )
     if found is None:
-        raise misfit("clear_after must be a number of runs or of days, such as 3 runs or 7 days")
+        raise misfit(
+            "clear_after must be a number of runs or of days, such as 3 runs or 7 days"
+        )
     return Grace(int(found[1]), "runs" if found[2] == "run" else "days")
 
 
@@ -80,12 +106,23 @@ def _together(value: object) -> str:
     """A group's name, or nothing for an attribute that stands alone."""
     if value is False:
         return ""
-    if not isinstance(value, str) or not re.fullmatch(_GROUP, value) or value in _NO_GROUPS:
-        raise misfit(f"must be false, or the name of a group (small letters, digits, - and _), such as {SIP}")
+    if (
+        not isinstance(value, str)
+        or not re.fullmatch(_GROUP, value)
+        or value in _NO_GROUPS
+    ):
+        raise misfit(
+            f"must be false, or the name of a group (small letters, digits, - and _), such as {SIP}"
+        )
     return value
 
 
-ObjectClass = Annotated[str, matching(r"[A-Za-z][A-Za-z0-9_-]*|[0-9]+(\.[0-9]+)+", "this is no object class's name")]
+ObjectClass = Annotated[
+    str,
+    matching(
+        r"[A-Za-z][A-Za-z0-9_-]*|[0-9]+(\.[0-9]+)+", "this is no object class's name"
+    ),
+]
 """An oid of RFC 4512 §1.4."""
 StaleChoice = Annotated[StaleRules, PlainValidator(_stale), WithJsonSchema(_STALE)]
 Together = Annotated[str, PlainValidator(_together), WithJsonSchema(_TOGETHER)]

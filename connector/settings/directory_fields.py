@@ -4,7 +4,13 @@ import re
 from itertools import permutations
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from connector.reconcile.dn import covers, rdns
 from connector.settings.attribute_names import fault_of_name, why_not_matched
@@ -22,29 +28,44 @@ SettleTime = Annotated[
 ]
 ReadBy = Annotated[
     Literal["auto", "find", "scan"],
-    Field(description="find: look up agents' keys. scan: read all users. auto: the program chooses."),
+    Field(
+        description="find: look up agents' keys. scan: read all users. auto: the program chooses."
+    ),
 ]
 
 
 def _ldap_url(url: str, info: ValidationInfo) -> str:
     parts = split_url(url, ("ldaps", "ldap", "ldapi"))
     if parts.path not in ("", "/"):
-        raise misfit("must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath")
+        raise misfit(
+            "must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath"
+        )
     start_tls = info.data.get("start_tls")
     if parts.scheme == "ldapi":
-        if not re.fullmatch(r"%2[Ff]([A-Za-z0-9._~-]|%(?!00)[0-9A-Fa-f]{2})+", parts.netloc):
-            raise misfit("must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash")
+        if not re.fullmatch(
+            r"%2[Ff]([A-Za-z0-9._~-]|%(?!00)[0-9A-Fa-f]{2})+", parts.netloc
+        ):
+            raise misfit(
+                "must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash"
+            )
     else:
         check_host(parts)
     if start_tls and parts.scheme != "ldap":
         raise misfit(f"start_tls goes with ldap://, not with {parts.scheme}://")
-    if parts.scheme == "ldap" and start_tls is False and not info.data.get("allow_plaintext", True):
-        raise misfit("ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or set allow_plaintext: true")
+    if (
+        parts.scheme == "ldap"
+        and start_tls is False
+        and not info.data.get("allow_plaintext", True)
+    ):
+        raise misfit(
+            "ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or set allow_plaintext: true"
+        )
     return url.rstrip("/") if parts.scheme != "ldapi" else url
 
 
 LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
-"""`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""
+"""`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by
+`start_tls`, `allow_plaintext`."""
 
 
 def _shown(name: str) -> str:
@@ -55,11 +76,16 @@ def _shown(name: str) -> str:
 
 Shown = Annotated[
     list[Annotated[Text, AfterValidator(_shown)]],
-    Field(description="Attributes with the names of people, for reports: the first with a value counts. []: none."),
+    Field(
+        description="Attributes with the names of people, for reports: the first with a value counts. []: none."
+    ),
 ]
 AttributeName = Annotated[
     str,
-    matching(r"[A-Za-z][A-Za-z0-9_-]{0,255}", "must be an attribute's name without options, such as nsUniqueId"),
+    matching(
+        r"[A-Za-z][A-Za-z0-9_-]{0,255}",
+        "must be an attribute's name without options, such as nsUniqueId",
+    ),
 ]
 """An LDAP attribute by name, without options; the schema is the judge of the rest."""
 
@@ -84,7 +110,9 @@ def _apart(bases: list[str], info: ValidationInfo) -> list[str]:
         except ValueError:  # the directory says what is wrong with it
             continue
         if below:
-            raise misfit(f"{one or 'the whole'} is not to be below {other or 'the whole'}: name the upper one alone")
+            raise misfit(
+                f"{one or 'the whole'} is not to be below {other or 'the whole'}: name the upper one alone"
+            )
     return bases
 
 
@@ -95,12 +123,20 @@ def _names(bases: list[str]) -> list[str]:
 
 
 _BASES: Final = WithJsonSchema(
-    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]
+    }
 )
 _List = Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
 Bases = Annotated[_List, AfterValidator(_names), AfterValidator(_apart), _BASES]
 """Base DNs, none below another; one alone may be written without brackets."""
 BasesOrAll = Annotated[
-    _List, AfterValidator(lambda bases: bases if bases == [""] else _names(bases)), AfterValidator(_apart), _BASES
+    _List,
+    AfterValidator(lambda bases: bases if bases == [""] else _names(bases)),
+    AfterValidator(_apart),
+    _BASES,
 ]
 """The same, or one that is empty."""

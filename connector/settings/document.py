@@ -22,11 +22,18 @@ class Document(Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Document({str(self.path)!r})"  # the data may hold a secret that somebody wrote in clear
+        # the data may hold a secret that somebody wrote in clear
+        return f"Document({str(self.path)!r})"
 
     def line(self, *loc: str | int) -> int:
         """The line of that key or item, or of the nearest one above it that the file has."""
-        return self.lines[next(loc[:size] for size in range(len(loc), -1, -1) if loc[:size] in self.lines)]
+        return self.lines[
+            next(
+                loc[:size]
+                for size in range(len(loc), -1, -1)
+                if loc[:size] in self.lines
+            )
+        ]
 
     def where(self, *loc: str | int) -> str:
         return f"{self.path}:{self.line(*loc)}"

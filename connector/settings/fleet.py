@@ -1,7 +1,7 @@
 """The fleet file: where Temporal is, and how much the jobs of a fleet may do at once.
 
-It is found beside the job files as `fleet.yaml`, or named by `--fleet`. These classes are its shape, its JSON Schema
-(`cec-connector schema fleet`) and its documentation in one.
+It is found beside the job files as `fleet.yaml`, or named by `--fleet`. These classes are
+its shape, its JSON Schema (`cec-connector schema fleet`) and its documentation in one.
 """
 
 import re
@@ -31,7 +31,8 @@ NAME: Final = "fleet.yaml"
 """What the file is called where it stands beside the job files."""
 _HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?"
 _NAME: Final = matching(
-    r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", "must begin with a letter or digit, and go on with those or any of _ . -"
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}",
+    "must begin with a letter or digit, and go on with those or any of _ . -",
 )
 
 
@@ -39,16 +40,22 @@ class Tls(Strict):
     """TLS to Temporal. `{}` is TLS with the authorities that this machine trusts."""
 
     ca_file: CaFile = None
-    cert_file: Annotated[RegularFile | None, Field(description="PEM file of the client certificate.")] = None
+    cert_file: Annotated[
+        RegularFile | None, Field(description="PEM file of the client certificate.")
+    ] = None
     key_file: Annotated[KeyFile, Field(validate_default=True)] = None
     server_name: Annotated[
         Annotated[str, matching(_HOST, "must be a host name")] | None,
-        Field(description="Host name that the certificate carries, if it is not that of address."),
+        Field(
+            description="Host name that the certificate carries, if it is not that of address."
+        ),
     ] = None
 
     @field_validator("key_file")
     @classmethod
-    def _of_the_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+    def _of_the_certificate(
+        cls, key_file: Path | None, info: ValidationInfo
+    ) -> Path | None:
         if key_file is None and info.data.get("cert_file") is not None:
             raise misfit("needs a key_file as well", at="cert_file")
         return key_file
@@ -58,9 +65,15 @@ def _address(address: str, info: ValidationInfo) -> str:
     found = re.fullmatch(rf"({_HOST}|\[[0-9A-Fa-f:.]+\]):(\d{{1,5}})", address)
     if found is None or not 0 < int(found[3]) < 65536:
         raise misfit("must be host:port, such as temporal.example.org:7233")
-    plain = "tls" in info.data and info.data["tls"] is None and not info.data.get("allow_plaintext", True)
+    plain = (
+        "tls" in info.data
+        and info.data["tls"] is None
+        and not info.data.get("allow_plaintext", True)
+    )
     if plain and not _is_loopback(found[1].strip("[]")):
-        raise misfit("without tls all travels in clear; add `tls: {}`, or set allow_plaintext: true")
+        raise misfit(
+            "without tls all travels in clear; add `tls: {}`, or set allow_plaintext: true"
+        )
     return address
 
 
@@ -72,12 +85,20 @@ def _is_loopback(host: str) -> bool:
 
 
 def _percentage(value: object) -> int:
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,3})%", value)) and 1 <= int(found[1]) <= 100:
+    if (
+        isinstance(value, str)
+        and (found := re.fullmatch(r"(\d{1,3})%", value))
+        and 1 <= int(found[1]) <= 100
+    ):
         return int(found[1])
     raise misfit("must be a percentage from 1% to 100%")
 
 
-Share = Annotated[int, BeforeValidator(_percentage), WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}%$"})]
+Share = Annotated[
+    int,
+    BeforeValidator(_percentage),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}%$"}),
+]
 """A number of hundredths, from 1 to 100."""
 
 
@@ -92,35 +113,74 @@ class Brake(Strict):
         ),
     ] = 25
     window: Annotated[
-        Duration, Field(description="Jobs that ran within this time count.", json_schema_extra={"default": "1h"})
+        Duration,
+        Field(
+            description="Jobs that ran within this time count.",
+            json_schema_extra={"default": "1h"},
+        ),
     ] = 3600
-    least: Annotated[int, Field(ge=1, le=100_000, description="Fewest jobs that have to have run for it.")] = 5
+    least: Annotated[
+        int,
+        Field(
+            ge=1, le=100_000, description="Fewest jobs that have to have run for it."
+        ),
+    ] = 5
 
 
 class FleetLimits(Strict):
     """How much all jobs together may do at once."""
 
-    applies: Annotated[int, Field(ge=1, le=10_000, description="Most applies at once.")] = 8
-    per_server: Annotated[int, Field(ge=1, le=1000, description="Most applies at once on one directory server.")] = 1
+    applies: Annotated[
+        int, Field(ge=1, le=10_000, description="Most applies at once.")
+    ] = 8
+    per_server: Annotated[
+        int,
+        Field(
+            ge=1, le=1000, description="Most applies at once on one directory server."
+        ),
+    ] = 1
     source_rate: Annotated[
-        int, Field(ge=1, le=100_000, description="Most runs that begin within a minute, for each CEC host.")
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Most runs that begin within a minute, for each CEC host.",
+        ),
     ] = 60
-    brake: Annotated[Brake, Field(description="When applies stop in the whole fleet.")] = Field(default_factory=Brake)
+    brake: Annotated[
+        Brake, Field(description="When applies stop in the whole fleet.")
+    ] = Field(default_factory=Brake)
 
 
 class FleetFile(Strict):
     """Where Temporal is, and the limits of the fleet."""
 
-    allow_plaintext: Annotated[bool, Field(description="Allow a connection without TLS to another machine.")] = False
-    tls: Annotated[Tls | None, Field(description="TLS to Temporal. Default: none, on this machine only.")] = None
-    address: Annotated[Annotated[str, AfterValidator(_address)], Field(description="host:port of Temporal's frontend.")]
-    namespace: Annotated[Annotated[str, _NAME], Field(description="Namespace in Temporal.")] = "default"
-    task_queue: Annotated[Annotated[str, _NAME], Field(description="Task queue of this fleet's workers.")] = (
-        "cec-connector"
+    allow_plaintext: Annotated[
+        bool, Field(description="Allow a connection without TLS to another machine.")
+    ] = False
+    tls: Annotated[
+        Tls | None,
+        Field(description="TLS to Temporal. Default: none, on this machine only."),
+    ] = None
+    address: Annotated[
+        Annotated[str, AfterValidator(_address)],
+        Field(description="host:port of Temporal's frontend."),
+    ]
+    namespace: Annotated[
+        Annotated[str, _NAME], Field(description="Namespace in Temporal.")
+    ] = "default"
+    task_queue: Annotated[
+        Annotated[str, _NAME], Field(description="Task queue of this fleet's workers.")
+    ] = "cec-connector"
+    api_key: Annotated[
+        SecretRef | None, Field(description="Place of the API key, for Temporal Cloud.")
+    ] = None
+    limits: Annotated[FleetLimits, Field(description="Limits of the whole fleet.")] = (
+        Field(default_factory=FleetLimits)
     )
-    api_key: Annotated[SecretRef | None, Field(description="Place of the API key, for Temporal Cloud.")] = None
-    limits: Annotated[FleetLimits, Field(description="Limits of the whole fleet.")] = Field(default_factory=FleetLimits)
-    notify: Annotated[Notify | None, Field(description="Who is told when applies stop.")] = None
+    notify: Annotated[
+        Notify | None, Field(description="Who is told when applies stop.")
+    ] = None
 
 
 class LoadedFleet(Struct, frozen=True):

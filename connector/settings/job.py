@@ -1,8 +1,9 @@
 """The job file: one source, one directory, one mapping, and the limits of what may happen between them.
 
-These classes are the file's shape, its JSON Schema (`cec-connector schema job`) and its documentation in one. They
-hold references to secrets, never secrets. A key that is judged by others stands behind those, because pydantic hands
-a validator the keys before its own; that way every fault of a file is found at once.
+These classes are the file's shape, its JSON Schema (`cec-connector schema job`) and its
+documentation in one. They hold references to secrets, never secrets. A key that is judged
+by others stands behind those, because pydantic hands a validator the keys before its own;
+that way every fault of a file is found at once.
 """
 
 from collections.abc import Mapping
@@ -31,17 +32,22 @@ from connector.settings.validation import check
 from connector.settings.yamlfile import read
 
 AnySource = Annotated[CecSource | FileSource, Field(discriminator="type")]
-AnyDirectory = Annotated[LdapDirectory | LdifDirectory | ScimDirectory, Field(discriminator="type")]
+AnyDirectory = Annotated[
+    LdapDirectory | LdifDirectory | ScimDirectory, Field(discriminator="type")
+]
 
 
 class Limits(Strict):
     """How many users one run may change; beyond it the plan is refused unless that very plan is accepted.
 
-    A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
+    A number, or a percentage of the matched users (`clear`: of the users that hold
+    something we wrote), rounded down.
     `secret` is as `update` unless it is said. `agents_drop` and `matched_drop` are against the last good run.
     """
 
-    update: Annotated[UserLimit, Field(description="Most users with an attribute to set.")] = Limit.parse("20%")
+    update: Annotated[
+        UserLimit, Field(description="Most users with an attribute to set.")
+    ] = Limit.parse("20%")
     clear: Annotated[
         UserLimit | None,
         Field(
@@ -49,21 +55,28 @@ class Limits(Strict):
             "that hold a value of the job there, at least 1."
         ),
     ] = None
-    secret: Annotated[UserLimit | None, Field(description="Most users with a secret to set. Default: as update.")] = (
-        None
-    )
-    agents_drop: Annotated[UserLimit, Field(description="Most agents fewer than in the last good run.")] = Limit.parse(
-        "10%"
-    )
+    secret: Annotated[
+        UserLimit | None,
+        Field(description="Most users with a secret to set. Default: as update."),
+    ] = None
+    agents_drop: Annotated[
+        UserLimit, Field(description="Most agents fewer than in the last good run.")
+    ] = Limit.parse("10%")
     matched_drop: Annotated[
         UserLimit,
-        Field(description="Most matched agents fewer than in the last good run, without those that are gone."),
+        Field(
+            description="Most matched agents fewer than in the last good run, without those that are gone."
+        ),
     ] = Limit.parse("10%")
     state: Annotated[
-        UserLimit, Field(description="Most users that already hold the values when the state knows no earlier apply.")
+        UserLimit,
+        Field(
+            description="Most users that already hold the values when the state knows no earlier apply."
+        ),
     ] = Limit.parse("50%")
     attributes: Annotated[
-        dict[str, UserLimit], Field(description="Most users with this one attribute to set or empty.")
+        dict[str, UserLimit],
+        Field(description="Most users with this one attribute to set or empty."),
     ] = Field(default_factory=dict)
 
 
@@ -84,7 +97,10 @@ class Job(Strict):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
+            "if": {
+                "required": ["state"],
+                "properties": {"state": {"pattern": "^postgres"}},
+            },
             "then": {"required": ["key"]},
         }
     )
@@ -92,39 +108,78 @@ class Job(Strict):
 
     source: Annotated[AnySource, Field(description="Source of the agents.")]
     directory: Annotated[AnyDirectory, Field(description="Directory of the users.")]
-    mapping: Annotated[Text, AfterValidator(_located), Field(description="Name of a ready mapping, or path of a file.")]
-    limits: Annotated[Limits, Field(description="Limits of what one run may change.")] = Limits()
+    mapping: Annotated[
+        Text,
+        AfterValidator(_located),
+        Field(description="Name of a ready mapping, or path of a file."),
+    ]
+    limits: Annotated[
+        Limits, Field(description="Limits of what one run may change.")
+    ] = Limits()
     state: Annotated[
-        StateUrl, Field(description="State: runs, and the values that they wrote.", validate_default=True)
+        StateUrl,
+        Field(
+            description="State: runs, and the values that they wrote.",
+            validate_default=True,
+        ),
     ] = "sqlite:///state.db"
     key: Annotated[
         SecretRef | None,
         Field(
-            description="Key of fingerprints and seals. Default: a file beside a SQLite state.", validate_default=True
+            description="Key of fingerprints and seals. Default: a file beside a SQLite state.",
+            validate_default=True,
         ),
     ] = None
     ramp: Annotated[
         list[Annotated[int, Field(ge=1, le=100_000)]],
-        Field(description="Users in each first step of an apply. Each step is read back before the next."),
+        Field(
+            description="Users in each first step of an apply. Each step is read back before the next."
+        ),
     ] = Field(default_factory=lambda: [5, 50])
-    max_failures: Annotated[int, Field(ge=1, description="Failed writes that end an apply.")] = 8
-    pins: Annotated[RegularFile | None, Field(description="CSV file that ties agents to users by hand.")] = None
-    exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users to exclude.")] = None
-    log: Annotated[Log | None, Field(description="What the log says of people.")] = None
-    approvers: Annotated[Approvers | None, Field(description="Who has to approve plans, by SSH signature.")] = None
-    audit: Annotated[Audit | None, Field(description="Audit: a record of each write.")] = None
-    metrics: Annotated[Metrics | None, Field(description="Metrics of single runs.")] = None
-    notify: Annotated[Notify | None, Field(description="Notices of runs that need attention.")] = None
-    traces: Annotated[
-        Literal["otlp"] | None, Field(description="Send a trace of each run, as OTEL_* variables configure.")
+    max_failures: Annotated[
+        int, Field(ge=1, description="Failed writes that end an apply.")
+    ] = 8
+    pins: Annotated[
+        RegularFile | None,
+        Field(description="CSV file that ties agents to users by hand."),
     ] = None
-    serve: Annotated[Serve | None, Field(description="Schedule of this job for `cec-connector serve`.")] = None
+    exclude: Annotated[
+        RegularFile | None,
+        Field(description="CSV file of agents and users to exclude."),
+    ] = None
+    log: Annotated[Log | None, Field(description="What the log says of people.")] = None
+    approvers: Annotated[
+        Approvers | None,
+        Field(description="Who has to approve plans, by SSH signature."),
+    ] = None
+    audit: Annotated[
+        Audit | None, Field(description="Audit: a record of each write.")
+    ] = None
+    metrics: Annotated[Metrics | None, Field(description="Metrics of single runs.")] = (
+        None
+    )
+    notify: Annotated[
+        Notify | None, Field(description="Notices of runs that need attention.")
+    ] = None
+    traces: Annotated[
+        Literal["otlp"] | None,
+        Field(description="Send a trace of each run, as OTEL_* variables configure."),
+    ] = None
+    serve: Annotated[
+        Serve | None,
+        Field(description="Schedule of this job for `cec-connector serve`."),
+    ] = None
 
     @field_validator("key")
     @classmethod
-    def _not_in_the_database(cls, key: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+    def _not_in_the_database(
+        cls, key: SecretRef | None, info: ValidationInfo
+    ) -> SecretRef | None:
         if key is None and info.data.get("state", "").startswith("postgres"):
-            raise misfit("in PostgreSQL needs a key outside the database; add `key: {file: PATH}`", at="state")
+            raise misfit(
+                "in PostgreSQL needs a key outside the database; add `key: {file: PATH}`",
+                at="state",
+            )
         return key
 
 
@@ -149,7 +204,11 @@ class LoadedJob(Struct, frozen=True):
     def state_path(self) -> Path | None:
         """The SQLite file that `state` names; None where it is kept in a database server."""
         named = self.job.state
-        return Path(named.removeprefix("sqlite:///")) if named.startswith("sqlite:///") else None
+        return (
+            Path(named.removeprefix("sqlite:///"))
+            if named.startswith("sqlite:///")
+            else None
+        )
 
     def past(self) -> "LoadedJob":
         """The same job past the filter, for telling who is there; an LDAP reader goes past the base itself (`past`)."""
@@ -180,7 +239,8 @@ class LoadedJob(Struct, frozen=True):
 def load(path: Path) -> LoadedJob:
     """Read a job file. Raises FileError with every fault of the file and the line of each.
 
-    The files that it names are there, but are not read: see `mapping.load`, `people.load_pins`, `secrets.resolve`.
+    The files that it names are there, but are not read: see `mapping.load`,
+    `people.load_pins`, `secrets.resolve`.
     """
     return shaped(read(path))
 

@@ -20,9 +20,13 @@ class LdifDirectory(Strict):
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
     base: BasesOrAll = Field(
-        default_factory=lambda: [""], description="Base DN of the users, or a list; empty: all entries."
+        default_factory=lambda: [""],
+        description="Base DN of the users, or a list; empty: all entries.",
     )
-    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
+    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = (
+        "(objectClass=*)"
+    )
     show: Shown = Field(
-        default_factory=lambda: ["displayName", "cn"], json_schema_extra={"default": ["displayName", "cn"]}
+        default_factory=lambda: ["displayName", "cn"],
+        json_schema_extra={"default": ["displayName", "cn"]},
     )

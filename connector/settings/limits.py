@@ -6,7 +6,12 @@ from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
 
 from connector.reconcile.checks.limits import Limit
 
-_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
+_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\d{1,9}%?$"},
+    ]
+}
 
 
 def as_written(limit: Limit) -> str | int:
@@ -14,4 +19,6 @@ def as_written(limit: Limit) -> str | int:
     return str(limit) if limit.percent else limit.number
 
 
-UserLimit = Annotated[InstanceOf[Limit], BeforeValidator(Limit.parse), WithJsonSchema(_SCHEMA)]
+UserLimit = Annotated[
+    InstanceOf[Limit], BeforeValidator(Limit.parse), WithJsonSchema(_SCHEMA)
+]

@@ -29,7 +29,8 @@ from connector.settings.fields import (
 )
 from connector.settings.shape import Choice, Strict, matching, misfit
 
-_SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
+# RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
+_SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Occasion = Literal["refused", "failed", "conflict", "pending"]
 
@@ -52,9 +53,13 @@ def _syslog(url: str, info: ValidationInfo) -> str:
         raise misfit("must end after the host and port")
     host = parts.hostname or ""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9a-f:.]+", host):
-        raise misfit("names no host" if not host else "is no valid URL: check its host and port")
+        raise misfit(
+            "names no host" if not host else "is no valid URL: check its host and port"
+        )
     if parts.scheme != "tls" and not info.data.get("allow_plaintext"):
-        raise misfit(f"{parts.scheme}:// sends values in clear; use tls://, or set allow_plaintext: true")
+        raise misfit(
+            f"{parts.scheme}:// sends values in clear; use tls://, or set allow_plaintext: true"
+        )
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
@@ -64,15 +69,22 @@ class Audit(Choice):
     any_of: ClassVar[tuple[str, ...]] = ("file", "syslog")
     lacking: ClassVar[str] = "needs a place: {file: PATH} or {syslog: URL}"
 
-    file: Annotated[AnyPath | None, Field(description="Append JSON lines to this file.")] = None
-    allow_plaintext: Annotated[bool, Field(description="Allow udp:// and tcp://: values travel in clear.")] = False
+    file: Annotated[
+        AnyPath | None, Field(description="Append JSON lines to this file.")
+    ] = None
+    allow_plaintext: Annotated[
+        bool, Field(description="Allow udp:// and tcp://: values travel in clear.")
+    ] = False
     syslog: Annotated[
         Annotated[str, AfterValidator(_syslog)] | None,
-        Field(description="tls://host[:port], tcp://…, udp://… or unix:///dev/log (RFC 5424)."),
+        Field(
+            description="tls://host[:port], tcp://…, udp://… or unix:///dev/log (RFC 5424)."
+        ),
     ] = None
-    ca_file: Annotated[RegularFile | None, Field(description="PEM file of the authorities to trust, for tls://.")] = (
-        None
-    )
+    ca_file: Annotated[
+        RegularFile | None,
+        Field(description="PEM file of the authorities to trust, for tls://."),
+    ] = None
 
 
 class Log(Strict):
@@ -80,7 +92,9 @@ class Log(Strict):
 
     people: Annotated[
         Literal["named", "hashed"],
-        Field(description="named: warnings name users. hashed: no event names anybody."),
+        Field(
+            description="named: warnings name users. hashed: no event names anybody."
+        ),
     ] = "named"
 
 
@@ -98,9 +112,13 @@ class Metrics(Choice):
 
     textfile: Annotated[
         Annotated[AnyPath, AfterValidator(_collected)] | None,
-        Field(description="NAME.prom in the folder of node-exporter's textfile collector; one file a job."),
+        Field(
+            description="NAME.prom in the folder of node-exporter's textfile collector; one file a job."
+        ),
     ] = None
-    pushgateway: Annotated[HttpUrl | None, Field(description="http[s]://host[:port] of a Pushgateway.")] = None
+    pushgateway: Annotated[
+        HttpUrl | None, Field(description="http[s]://host[:port] of a Pushgateway.")
+    ] = None
     ca_file: CaFile = None
 
 
@@ -112,7 +130,11 @@ def _seconds(value: object) -> int:
     raise misfit("must be a length of time: 90s, 30m, 6h or 7d, and a year at most")
 
 
-Duration = Annotated[int, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$"})]
+Duration = Annotated[
+    int,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$"}),
+]
 
 
 def _zone(name: str) -> str:
@@ -123,7 +145,9 @@ def _zone(name: str) -> str:
     except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
         raise misfit("is no time zone's name, such as Europe/Berlin") from None
     except KeyError:
-        raise misfit("is not a known time zone; write a name such as Europe/Berlin") from None
+        raise misfit(
+            "is not a known time zone; write a name such as Europe/Berlin"
+        ) from None
     return name
 
 
@@ -134,7 +158,9 @@ def _cron(expression: str) -> str:
         CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as fault:
         said = str(fault).lower()
-        raise misfit(f"is no cron expression ({said}); write minute, hour, day, month, day of the week") from None
+        raise misfit(
+            f"is no cron expression ({said}); write minute, hour, day, month, day of the week"
+        ) from None
     return expression
 
 
@@ -144,27 +170,43 @@ class Serve(Choice):
     one_of: ClassVar[tuple[str, ...]] = ("cron", "every")
     lacking: ClassVar[str] = "needs exactly one of {every: 30m} or {cron: 15 6 * * *}"
 
-    every: Annotated[Duration | None, Field(description="Time between runs: 90s, 30m, 6h, 1d.")] = None
+    every: Annotated[
+        Duration | None, Field(description="Time between runs: 90s, 30m, 6h, 1d.")
+    ] = None
     timezone: Annotated[
-        Annotated[str, AfterValidator(_zone)] | None, Field(description="Time zone of cron. Default: UTC.")
+        Annotated[str, AfterValidator(_zone)] | None,
+        Field(description="Time zone of cron. Default: UTC."),
     ] = None
     cron: Annotated[
         Annotated[str, AfterValidator(_cron)] | None,
-        Field(description="Minute, hour, day, month, day of the week, such as `15 6-20 * * 1-5`."),
+        Field(
+            description="Minute, hour, day, month, day of the week, such as `15 6-20 * * 1-5`."
+        ),
     ] = None
-    jitter: Annotated[Duration | None, Field(description="Random delay of each start, up to this.")] = None
+    jitter: Annotated[
+        Duration | None, Field(description="Random delay of each start, up to this.")
+    ] = None
     mode: Annotated[
         Literal["dry-run", "apply"],
-        Field(description="apply: write plans within the limits; save others. dry-run: save all plans."),
+        Field(
+            description="apply: write plans within the limits; save others. dry-run: save all plans."
+        ),
     ] = "dry-run"
-    plans: Annotated[AnyPath | None, Field(description="Folder of saved plans. Default: that of the state.")] = None
+    plans: Annotated[
+        AnyPath | None,
+        Field(description="Folder of saved plans. Default: that of the state."),
+    ] = None
     max_age: Annotated[
-        Duration | None, Field(description="Most age of the last good run for /readyz. Default: three runs.")
+        Duration | None,
+        Field(
+            description="Most age of the last good run for /readyz. Default: three runs."
+        ),
     ] = None
     max_run_time: Annotated[
         Duration,
         Field(
-            description="Longest time of a run. A longer run is ended as failed.", json_schema_extra={"default": "1d"}
+            description="Longest time of a run. A longer run is ended as failed.",
+            json_schema_extra={"default": "1d"},
         ),
     ] = 86400
 
@@ -188,8 +230,13 @@ class Webhook(Strict):
     """Whom to tell over HTTPS: a POST of JSON, signed as https://www.standardwebhooks.com says."""
 
     allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
-    url: Annotated[Annotated[str, AfterValidator(_hook)], Field(description="https://host[:port]/path.")]
-    secret: Annotated[SecretRef, Field(description="Place of the secret that signs messages.")]
+    url: Annotated[
+        Annotated[str, AfterValidator(_hook)],
+        Field(description="https://host[:port]/path."),
+    ]
+    secret: Annotated[
+        SecretRef, Field(description="Place of the secret that signs messages.")
+    ]
     ca_file: CaFile = None
 
 
@@ -201,28 +248,44 @@ def _smtp(url: str) -> str:
     return url.rstrip("/")
 
 
-MailAddress = Annotated[str, matching(r"[!-~]+@[A-Za-z0-9.-]+", "must be a mail address, such as identity@example.org")]
+MailAddress = Annotated[
+    str,
+    matching(
+        r"[!-~]+@[A-Za-z0-9.-]+", "must be a mail address, such as identity@example.org"
+    ),
+]
 
 
 class Mail(Strict):
     """Whom to tell by e-mail."""
 
-    allow_plaintext: Annotated[bool, Field(description="Allow smtp:// without STARTTLS.")] = False
+    allow_plaintext: Annotated[
+        bool, Field(description="Allow smtp:// without STARTTLS.")
+    ] = False
     server: Annotated[
         Annotated[str, AfterValidator(_smtp)],
-        Field(description="smtp://host[:port], with STARTTLS (RFC 3207), or smtps://host[:port]."),
+        Field(
+            description="smtp://host[:port], with STARTTLS (RFC 3207), or smtps://host[:port]."
+        ),
     ]
     sender: Annotated[MailAddress, Field(description="Sender address.")]
-    to: Annotated[list[MailAddress], Field(min_length=1, description="Recipient addresses.")]
-    user: Annotated[str | None, Field(min_length=1, description="User name of the log-in.")] = None
+    to: Annotated[
+        list[MailAddress], Field(min_length=1, description="Recipient addresses.")
+    ]
+    user: Annotated[
+        str | None, Field(min_length=1, description="User name of the log-in.")
+    ] = None
     password: Annotated[
-        SecretRef | None, Field(description="Place of the password of user.", validate_default=True)
+        SecretRef | None,
+        Field(description="Place of the password of user.", validate_default=True),
     ] = None
     ca_file: CaFile = None
 
     @field_validator("password")
     @classmethod
-    def _name_and_password(cls, password: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+    def _name_and_password(
+        cls, password: SecretRef | None, info: ValidationInfo
+    ) -> SecretRef | None:
         if "user" in info.data and (password is None) != (info.data["user"] is None):
             raise misfit("user and password go together")
         return password
@@ -243,5 +306,7 @@ class Notify(Choice):
             ),
         ),
     ] = Field(default_factory=lambda: list(get_args(Occasion)))
-    webhook: Annotated[Webhook | None, Field(description="A receiver of JSON over HTTPS.")] = None
+    webhook: Annotated[
+        Webhook | None, Field(description="A receiver of JSON over HTTPS.")
+    ] = None
     mail: Annotated[Mail | None, Field(description="E-mail.")] = None

@@ -1,6 +1,7 @@
 """Reads the two lists that people keep in CSV (RFC 4180): pins, and agents and users that are left alone.
 
-A header row names the columns, in any order. Every fault of a file is reported at once, with its line.
+A header row names the columns, in any order. Every fault of a file is reported at once,
+with its line.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ def load_pins(path: Path) -> tuple[Pin, ...]:
     pins: list[Pin] = []
     pinned: dict[tuple[str, str | int | None], int] = {}
     for line, row in _rows(path, faults, needs=("user",)):
-        pin = Pin(row.get("accountCode") or None, _work_no(row, line, faults), row["user"], line)
+        pin = Pin(
+            row.get("accountCode") or None,
+            _work_no(row, line, faults),
+            row["user"],
+            line,
+        )
         if not pin.user:
             faults.append(Fault(line, 0, "user is empty"))
         if not row.get("accountCode") and not row.get("workNo"):
@@ -41,11 +47,15 @@ def load_pins(path: Path) -> tuple[Pin, ...]:
     return tuple(pins)
 
 
-def _again(pin: Pin, pinned: dict[tuple[str, str | int | None], int]) -> Iterator[Fault]:
+def _again(
+    pin: Pin, pinned: dict[tuple[str, str | int | None], int]
+) -> Iterator[Fault]:
     for column, value in (("accountCode", pin.account_code), ("workNo", pin.work_no)):
         before = pinned.setdefault((column, value), pin.line)
         if value is not None and before != pin.line:
-            yield Fault(pin.line, 0, f"{column} {value} is pinned already, on line {before}")
+            yield Fault(
+                pin.line, 0, f"{column} {value} is pinned already, on line {before}"
+            )
 
 
 def load_exclude_list(path: Path) -> ExcludeList:
@@ -71,10 +81,14 @@ def load_exclude_list(path: Path) -> ExcludeList:
     if faults:
         raise wrong(path, faults)
     lines.pop("", None)
-    return ExcludeList(frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines)
+    return ExcludeList(
+        frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines
+    )
 
 
-def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(
+    path: Path, faults: list[Fault], needs: tuple[str, ...] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows that have as many cells as the header, with the line that each begins on; cells are trimmed."""
     header: list[str] | None = None
     for line, cells in _cells(path, faults):
@@ -90,7 +104,13 @@ def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Itera
         else:
             yield line, dict(zip(header, cells, strict=True))
     if header is None:
-        faults.append(Fault(1, 0, f"the file is empty; its first row names the columns: {', '.join(COLUMNS)}"))
+        faults.append(
+            Fault(
+                1,
+                0,
+                f"the file is empty; its first row names the columns: {', '.join(COLUMNS)}",
+            )
+        )
 
 
 def _unfit(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
@@ -110,7 +130,9 @@ def _unfit(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
 
 
 def _cells(path: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(read_text(path, MAX_BYTES), newline=""), strict=True)
+    reader = csv.reader(
+        io.StringIO(read_text(path, MAX_BYTES), newline=""), strict=True
+    )
     begins = 1
     try:
         for cells in reader:
@@ -126,6 +148,8 @@ def _work_no(row: dict[str, str], line: int, faults: list[Fault]) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) == 0:
-        faults.append(Fault(line, 0, f"{text[:40]!r} is no workNo: a whole number from 1"))
+        faults.append(
+            Fault(line, 0, f"{text[:40]!r} is no workNo: a whole number from 1")
+        )
         return None
     return int(text)

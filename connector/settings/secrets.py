@@ -17,8 +17,8 @@ MAX_BYTES: Final = 64 << 10
 def resolve(ref: Place, what: str, where: str) -> Secret:
     """The secret itself. `what` says what it is for ("the app key"), `where` which line of the job asks for it.
 
-    An empty one is refused: to LDAP it would be an anonymous bind that succeeds (RFC 4513 §5.1.2). Raises FileError,
-    which names the variable or the file and never what is in it.
+    An empty one is refused: to LDAP it would be an anonymous bind that succeeds (RFC 4513
+    §5.1.2). Raises FileError, which names the variable or the file and never what is in it.
     """
     try:
         return Secret(_found(ref))
@@ -42,7 +42,9 @@ def _found(ref: Place) -> str:
         place, value = f"environment variable {ref.env}", os.environ.get(ref.env)
         if value is None:
             raise FileError(f"{place} is not set")
-        if any("\ud800" <= letter <= "\udfff" for letter in value):  # how Python keeps octets that are not UTF-8
+        if any(
+            "\ud800" <= letter <= "\udfff" for letter in value
+        ):  # how Python keeps octets that are not UTF-8
             raise FileError(f"{place} is not UTF-8 text")
     else:
         path = file_of(ref)

@@ -30,22 +30,27 @@ class MisfitError(ValueError):
 class Strict(BaseModel):
     """A part of a file: an unknown key is an error, and a value is never bent into another type."""
 
-    # The modules of its children do without `from __future__ import annotations`: pydantic would have to compile each
-    # of their annotations out of a text.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+    # The modules of its children do without `from __future__ import annotations`: pydantic
+    # would have to compile each of their annotations out of a text.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, defer_build=True
+    )
     discreet: ClassVar[bool] = False
     """What somebody wrote in its place may be a secret, so that not even its keys are repeated."""
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions, each with its name of today."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"  # header lines and addresses may hold what nobody else is to see
+        # header lines and addresses may hold what nobody else is to see
+        return f"<{type(self).__name__}>"
 
     __str__ = __repr__
 
 
 def _require_a_choice(schema: dict[str, Any], shape: type[Choice]) -> None:
-    schema["oneOf" if shape.one_of else "anyOf"] = [{"required": [key]} for key in shape.one_of or shape.any_of]
+    schema["oneOf" if shape.one_of else "anyOf"] = [
+        {"required": [key]} for key in shape.one_of or shape.any_of
+    ]
 
 
 class Choice(Strict):
@@ -58,7 +63,9 @@ class Choice(Strict):
 
     @model_validator(mode="after")
     def _check_choice(self) -> Self:
-        found = sum(getattr(self, key) is not None for key in self.one_of or self.any_of)
+        found = sum(
+            getattr(self, key) is not None for key in self.one_of or self.any_of
+        )
         if not found or (found > 1 and self.one_of):
             raise misfit(self.lacking)
         return self
@@ -87,7 +94,9 @@ def parts(value: object) -> Iterator[tuple[str, object]]:
     elif isinstance(value, dict):
         inner = list(value.items())
     else:
-        inner = [("", each) for each in value] if isinstance(value, list | tuple) else []
+        inner = (
+            [("", each) for each in value] if isinstance(value, list | tuple) else []
+        )
     for name, each in inner:
         yield name, each
         yield from parts(each)

@@ -34,13 +34,21 @@ class Fault(Struct, frozen=True, order=True):
 def wrong(path: Path, faults: list[Fault]) -> FileError:
     """All faults of one file as one error: `where` is the first one's place, each further one has a line with its own.
 
-    Two faults or more read like a compiler's output, so that editors and terminals can jump to each.
+    Two faults or more read like a compiler's output, so that editors and terminals can jump
+    to each.
     """
     ordered = sorted(set(faults))
     listed = [(_place(path, fault), fault.what) for fault in ordered[:MAX_FAULTS]]
     (where, what), *rest = listed
-    more = [f"{path}: and {len(ordered) - MAX_FAULTS} more"] if len(ordered) > MAX_FAULTS else []
-    return FileError("\n".join([what, *(f"{place}: {text}" for place, text in rest), *more]), where=where)
+    more = (
+        [f"{path}: and {len(ordered) - MAX_FAULTS} more"]
+        if len(ordered) > MAX_FAULTS
+        else []
+    )
+    return FileError(
+        "\n".join([what, *(f"{place}: {text}" for place, text in rest), *more]),
+        where=where,
+    )
 
 
 def raise_together(faults: Sequence[FileError]) -> None:
@@ -77,10 +85,13 @@ def given(texts: Mapping[Path, str]) -> AbstractContextManager[object]:
 def open_regular(path: Path) -> Iterator[BinaryIO]:
     """A file that people name, open for reading; every such file is opened here.
 
-    Raises OSError; FileError for a pipe, also one of the shell (`<(…)`), a socket and a device: a pipe could be waited
-    for without end, and the first wait is that for its writer, in `open`.
+    Raises OSError; FileError for a pipe, also one of the shell (`<(…)`), a socket and a
+    device: a pipe could be waited for without end, and the first wait is that for its
+    writer, in `open`.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
+    ) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileError(NOT_REGULAR, where=str(path))
         yield file
@@ -112,7 +123,9 @@ def _read(path: Path, limit: int) -> str:
     except FileNotFoundError:
         raise FileError("there is no such file", where=str(path)) from None
     except (OSError, ValueError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else "this is no file name"
+        reason = (
+            fault.strerror if isinstance(fault, OSError) else "this is no file name"
+        )
         raise FileError(f"cannot be read: {reason}", where=str(path)) from None
     if len(octets) > limit:
         raise FileError(f"is larger than {limit:,} bytes", where=str(path))
@@ -130,7 +143,11 @@ def why_no_file(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             return f"{path} is a link to a file that is not there"
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = (
+            [each.name for each in path.parent.iterdir()]
+            if path.parent.is_dir()
+            else []
+        )
         return f"there is no file {path}{meant(path.name, beside)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"

@@ -1,7 +1,8 @@
 """Holds a file to its shape, a pydantic model, and says in sentences and with lines what does not fit.
 
-pydantic knows where in the data a fault is, the document knows which line that is; here the two are joined. A message
-repeats what the file says only where it is a choice of words (`type: ldpa`); everything else could be a secret.
+pydantic knows where in the data a fault is, the document knows which line that is; here the
+two are joined. A message repeats what the file says only where it is a choice of words
+(`type: ldpa`); everything else could be a secret.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def check(shape: type[S], document: Document) -> tuple[S | None, list[Fault]]:
     try:
         return shape.model_validate(document.data, context=document.path), faults
     except ValidationError as fault:
-        faults += [_fault(shape, document, error) for error in fault.errors(include_url=False)]
+        faults += [
+            _fault(shape, document, error) for error in fault.errors(include_url=False)
+        ]
     return None, faults
 
 
@@ -68,15 +71,22 @@ def _fault(shape: type[Strict], document: Document, error: ErrorDetails) -> Faul
     else:
         what = _sentence(error)
         misfit = context.get("error")
-        loc = (*loc[:-1], misfit.at) if isinstance(misfit, MisfitError) and misfit.at else loc
+        loc = (
+            (*loc[:-1], misfit.at)
+            if isinstance(misfit, MisfitError) and misfit.at
+            else loc
+        )
     name = _dotted(loc)
     return Fault(document.line(*loc), 0, f"{name}: {what}" if name else what)
 
 
-def _way(shape: type[Strict], document: Document, loc: Loc) -> Iterator[tuple[Loc, list[type[Strict]]]]:
+def _way(
+    shape: type[Strict], document: Document, loc: Loc
+) -> Iterator[tuple[Loc, list[type[Strict]]]]:
     """The steps from the root, each with the classes whose key it is: where a file says no known `type`, several.
 
-    They are those of the file: pydantic's own marks for a dict's key and a union's member are left out.
+    They are those of the file: pydantic's own marks for a dict's key and a union's member
+    are left out.
     """
     shapes: list[type[Strict]] = [shape]
     said: Any = document.data
@@ -90,10 +100,22 @@ def _way(shape: type[Strict], document: Document, loc: Loc) -> Iterator[tuple[Lo
         way = (*way, part)
         yield way, shapes
         said = said.get(part) if isinstance(said, dict) else None
-        inner = [found for one in shapes for key, field in keys(one).items() if key == part for found in _shapes(field)]
+        inner = [
+            found
+            for one in shapes
+            for key, field in keys(one).items()
+            if key == part
+            for found in _shapes(field)
+        ]
         kind = said.get("type") if isinstance(said, dict) else None
-        tags = tuple(tag for one in inner for tag in _types(one)) if len(inner) > 1 else ()
-        shapes = [one for one in inner if len(inner) > 1 and kind in _types(one)] or inner or shapes
+        tags = (
+            tuple(tag for one in inner for tag in _types(one)) if len(inner) > 1 else ()
+        )
+        shapes = (
+            [one for one in inner if len(inner) > 1 and kind in _types(one)]
+            or inner
+            or shapes
+        )
 
 
 def _types(member: type[Strict]) -> tuple[Any, ...]:
@@ -115,7 +137,11 @@ def keys(shape: type[Strict]) -> dict[str, FieldInfo]:
 
 def _shapes(annotation: Any) -> Iterable[type[Strict]]:
     if isinstance(annotation, FieldInfo):
-        return [found for part in (annotation.annotation, *annotation.metadata) for found in _shapes(part)]
+        return [
+            found
+            for part in (annotation.annotation, *annotation.metadata)
+            for found in _shapes(part)
+        ]
     if isinstance(annotation, type) and issubclass(annotation, Strict):
         return [annotation]
     return [found for argument in get_args(annotation) for found in _shapes(argument)]
@@ -133,18 +159,28 @@ def _unknown(key: str, owners: list[type[Strict]]) -> str:
         if name := owner.renamed.get(key):
             return f"this key has another name now; write {name}"
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
-    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; there are {', '.join(known)}"
+    return (
+        f"unknown key; did you mean {near[0]}?"
+        if near
+        else f"unknown key; there are {', '.join(known)}"
+    )
 
 
 def _member(given: Any, members: list[type[Strict]]) -> str:
     choices = ", ".join(word for member in members for word in _types(member))
-    return _none_of(given["type"], choices) if given.get("type") is not None else f"is missing; one of {choices}"
+    return (
+        _none_of(given["type"], choices)
+        if given.get("type") is not None
+        else f"is missing; one of {choices}"
+    )
 
 
 def _sentence(error: ErrorDetails) -> str:
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     if kind == "literal_error":
-        return _none_of(given, str(context["expected"]).replace("'", "").replace(" or ", ", "))
+        return _none_of(
+            given, str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        )
     if given is None and kind.endswith("_type"):
         return "has no value"
     return _SENTENCES.get(kind, "is not valid here").format(**context)

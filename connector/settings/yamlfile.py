@@ -1,7 +1,8 @@
 """Reads a YAML file that somebody wrote, and remembers the line of every key and item.
 
-Only what a settings file needs of YAML 1.2.2 (https://yaml.org/spec/1.2.2/): mappings, sequences and scalars of the
-core schema (§10.3), so `no` and `on` are text and `010` is ten. Tags, anchors and aliases, further documents and YAML
+Only what a settings file needs of YAML 1.2.2 (https://yaml.org/spec/1.2.2/): mappings,
+sequences and scalars of the core schema (§10.3), so `no` and `on` are text and `010` is
+ten. Tags, anchors and aliases, further documents and YAML
 1.1 are refused; size and depth are bounded. The file is read from ruamel.yaml's events rather than through its loader,
 because events carry the place of everything and are never expanded.
 
@@ -49,8 +50,9 @@ _WORDS: Final[dict[str, bool | None]] = (
 def read(path: Path) -> Document:
     """Read one YAML document whose root is a mapping.
 
-    Faults that leave the rest readable (a repeated key, an anchor, a tag) are kept in `faults`, to be reported with
-    those of the shape; `check` in settings/validation.py does. Raises FileError for all others.
+    Faults that leave the rest readable (a repeated key, an anchor, a tag) are kept in
+    `faults`, to be reported with those of the shape; `check` in settings/validation.py
+    does. Raises FileError for all others.
     """
     return parse(read_text(path), path)
 
@@ -61,7 +63,11 @@ def parse(text: str, path: Path) -> Document:
     root = builder.document()
     if not isinstance(root, dict):
         line = 1 if root is None else builder.lines[()]
-        what = "the file is empty" if root is None else "must be keys and values, such as `key: value`"
+        what = (
+            "the file is empty"
+            if root is None
+            else "must be keys and values, such as `key: value`"
+        )
         raise wrong(path, [*builder.faults, Fault(line, 0, what)])
     return Document(path, root, builder.lines, tuple(builder.faults))
 
@@ -86,7 +92,11 @@ class _Builder:
                 yield event
         except MarkedYAMLError as fault:
             mark = fault.problem_mark or fault.context_mark
-            self._stop(_syntax(fault.problem or "", self._text_of(mark.line)), mark.line + 1, mark.column + 1)
+            self._stop(
+                _syntax(fault.problem or "", self._text_of(mark.line)),
+                mark.line + 1,
+                mark.column + 1,
+            )
         except ReaderError as fault:
             line = self.text.count("\n", 0, fault.position) + 1
             self._stop("a character that YAML does not allow", line)
@@ -101,17 +111,26 @@ class _Builder:
         raise wrong(self.path, [*self.faults, Fault(line, column, what)]) from None
 
     def _fault(self, event: Any, what: str) -> None:
-        self.faults.append(Fault(event.start_mark.line + 1, event.start_mark.column + 1, what))
+        self.faults.append(
+            Fault(event.start_mark.line + 1, event.start_mark.column + 1, what)
+        )
 
     def document(self) -> Any:
         root: Any = None
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
                 if self.found:
-                    self._stop("a second document begins here; use one file for each", event.start_mark.line + 1)
+                    self._stop(
+                        "a second document begins here; use one file for each",
+                        event.start_mark.line + 1,
+                    )
                 if event.version not in (None, (1, 2)):
-                    self._stop("this file is read as YAML 1.2; remove the %YAML line", 1)
-            elif not isinstance(event, StreamStartEvent | StreamEndEvent | DocumentEndEvent):
+                    self._stop(
+                        "this file is read as YAML 1.2; remove the %YAML line", 1
+                    )
+            elif not isinstance(
+                event, StreamStartEvent | StreamEndEvent | DocumentEndEvent
+            ):
                 self.found = True
                 self.lines[()] = event.start_mark.line + 1
                 root = self._node(event, ())
@@ -119,17 +138,31 @@ class _Builder:
 
     def _node(self, event: Any, loc: Loc) -> Any:
         if isinstance(event, AliasEvent):
-            self._fault(event, "aliases are not supported; write the value out, or put the text in quotes")
+            self._fault(
+                event,
+                "aliases are not supported; write the value out, or put the text in quotes",
+            )
             return None
         if isinstance(event, NodeEvent) and event.anchor is not None:
-            self._fault(event, "anchors are not supported; write the value out, or put the text in quotes")
+            self._fault(
+                event,
+                "anchors are not supported; write the value out, or put the text in quotes",
+            )
         if getattr(event, "ctag", None) is not None:
-            self._fault(event, "tags are not supported; put a text that begins with ! in quotes")
+            self._fault(
+                event, "tags are not supported; put a text that begins with ! in quotes"
+            )
         if isinstance(event, ScalarEvent):
             return self._scalar(event)
         if isinstance(event, CollectionStartEvent) and len(loc) >= MAX_DEPTH:
-            self._stop(f"nested more than {MAX_DEPTH} levels deep", event.start_mark.line + 1)
-        return self._mapping(loc) if isinstance(event, MappingStartEvent) else self._sequence(loc)
+            self._stop(
+                f"nested more than {MAX_DEPTH} levels deep", event.start_mark.line + 1
+            )
+        return (
+            self._mapping(loc)
+            if isinstance(event, MappingStartEvent)
+            else self._sequence(loc)
+        )
 
     def _mapping(self, loc: Loc) -> dict[str, Any]:
         """Keys are taken as text, whatever they look like; of a repeated one the first stays."""
@@ -142,15 +175,26 @@ class _Builder:
             if fresh:
                 self.lines[*loc, key] = event.start_mark.line + 1
             else:
-                self._fault(event, f"the key {key!r} is there twice, first on line {self.lines[*loc, key]}")
+                self._fault(
+                    event,
+                    f"the key {key!r} is there twice, first on line {self.lines[*loc, key]}",
+                )
             value = self._node(next(self._events), (*loc, key))
             if fresh:
                 mapping[key] = value
         return mapping
 
     def _key(self, event: Any) -> str:
-        if not isinstance(event, ScalarEvent) or not event.value.isprintable() or not 0 < len(event.value) <= MAX_KEY:
-            self._stop("a key must be a word or a quoted text", event.start_mark.line + 1, event.start_mark.column + 1)
+        if (
+            not isinstance(event, ScalarEvent)
+            or not event.value.isprintable()
+            or not 0 < len(event.value) <= MAX_KEY
+        ):
+            self._stop(
+                "a key must be a word or a quoted text",
+                event.start_mark.line + 1,
+                event.start_mark.column + 1,
+            )
         self._node(event, ())
         return str(event.value)
 
@@ -165,8 +209,13 @@ class _Builder:
 
     def _scalar(self, event: ScalarEvent) -> Any:
         text: str = event.value
-        if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r" for letter in text):
-            self._fault(event, "a control character, or half of a surrogate pair, in a text")
+        if any(
+            unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r"
+            for letter in text
+        ):
+            self._fault(
+                event, "a control character, or half of a surrogate pair, in a text"
+            )
             return ""
         return text if event.style else _core(text)
 
@@ -191,5 +240,7 @@ def _syntax(problem: str, line: str) -> str:
     if "'\\t'" in problem:
         return "a tab is used for indentation; use spaces"
     words = re.sub(r"""(['"])(?!<).{2,}\1""", "a word", problem)
-    hint = "; put a text with braces in quotes" if re.search(r"[:,\[-]\s*\{", line) else ""
+    hint = (
+        "; put a text with braces in quotes" if re.search(r"[:,\[-]\s*\{", line) else ""
+    )
     return f"not YAML: {words}{hint}"

@@ -1,8 +1,8 @@
 """The family's error envelopes: a code and a text, under one of four pairs of names, in answers of any status.
 
-The pairs and the success code "0" are those of the vendor's pages. What such a text holds is the other side's choice,
-so it is shown only without our own secrets and the passwords of the same answer, without characters that a terminal
-obeys, and up to a bound.
+The pairs and the success code "0" are those of the vendor's pages. What such a text holds
+is the other side's choice, so it is shown only without our own secrets and the passwords of
+the same answer, without characters that a terminal obeys, and up to a bound.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from connector.regex import regex
 
 SUCCESS: Final = ("0", 0)
 _PASSWORDS: Final = regex(
-    rb'"[^"]{0,40}(?:pwd|passw)[^"]{0,40}"\s{0,40}:\s{0,40}("(?:\\.|[^"\\])*"|-?[0-9]+)', re.IGNORECASE | re.DOTALL
+    rb'"[^"]{0,40}(?:pwd|passw)[^"]{0,40}"\s{0,40}:\s{0,40}("(?:\\.|[^"\\])*"|-?[0-9]+)',
+    re.IGNORECASE | re.DOTALL,
 )
 """Members that are named like a password, in JSON that may be faulty or nested too deeply."""
 _NAMED: Final = regex("pwd|passw", re.IGNORECASE)
@@ -51,7 +52,10 @@ class Envelope(Struct, rename="camel"):
     def success(self) -> bool:
         """Whether no code says otherwise; an envelope without any code says nothing."""
         codes = [value(code) for _, code, _, _ in self._pairs()]
-        return all(code is None or (not isinstance(code, bool) and code in SUCCESS) for code in codes)
+        return all(
+            code is None or (not isinstance(code, bool) and code in SUCCESS)
+            for code in codes
+        )
 
     def describe(self, hide: Collection[str] = (), body: bytes = b"") -> str:
         """Codes and texts in one line, such as `resultCode 01: no such tenant`; empty where there are none.
@@ -61,18 +65,36 @@ class Envelope(Struct, rename="camel"):
         parts = []
         quoted = [*hide, *self._quoted(body)]
         for code_name, code, text_name, text in self._pairs():
-            shown_code, shown_text = shown(value(code), hide), shown(value(text), quoted)
+            shown_code, shown_text = (
+                shown(value(code), hide),
+                shown(value(text), quoted),
+            )
             if shown_code:
-                parts.append(f"{code_name} {shown_code}: {shown_text}" if shown_text else f"{code_name} {shown_code}")
-            elif shown_text and text_name != "description":  # alone, that name belongs to no envelope
+                parts.append(
+                    f"{code_name} {shown_code}: {shown_text}"
+                    if shown_text
+                    else f"{code_name} {shown_code}"
+                )
+            elif (
+                shown_text and text_name != "description"
+            ):  # alone, that name belongs to no envelope
                 parts.append(f"{text_name}: {shown_text}")
         return "; ".join(parts)
 
     def _quoted(self, body: bytes) -> list[str]:
         """The passwords of the answer that one of these texts repeats, in any spelling."""
-        said = "\n".join(str(value(each)) for pair in self._pairs() for each in (pair[1], pair[3]) if each).casefold()
+        said = "\n".join(
+            str(value(each))
+            for pair in self._pairs()
+            for each in (pair[1], pair[3])
+            if each
+        ).casefold()
         held = {*_passwords_in(body)} - {""} if said else set[str]()
-        return [each for each in held if any(spelt.casefold() in said for spelt in spellings(each))]
+        return [
+            each
+            for each in held
+            if any(spelt.casefold() in said for spelt in spellings(each))
+        ]
 
 
 def envelope_in(body: bytes) -> Envelope | None:
@@ -91,7 +113,9 @@ def _passwords_in(body: bytes) -> Iterator[str]:
         found.extend(held for name, held in pairs if _NAMED.search(name))
         return [held for _, held in pairs]
 
-    with suppress(ValueError, RecursionError):  # in what is no JSON, or too deep, the pattern has found what it can
+    with suppress(
+        ValueError, RecursionError
+    ):  # in what is no JSON, or too deep, the pattern has found what it can
         json.loads(body, object_pairs_hook=members, parse_int=str, parse_float=str)
     while found:
         held = found.pop()

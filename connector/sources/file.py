@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from connector.errors import FileError, MalformedError, MalformedFileError, SourceTruncatedError
+from connector.errors import (
+    FileError,
+    MalformedError,
+    MalformedFileError,
+    SourceTruncatedError,
+)
 from connector.model import Tenant
 from connector.settings.textfile import open_regular
 from connector.sources.records import decode
@@ -24,15 +29,20 @@ class FileSource:
         where = str(self._path)
         try:
             with open_regular(self._path) as file:
-                # a read reserves all that it asks for, so the bound alone would cost a gigabyte for every small file
+                # a read reserves all that it asks for, so the bound alone would cost a
+                # gigabyte for every small file
                 size = os.fstat(file.fileno()).st_size
                 body = file.read(min(size, self._max_bytes) + 1)
                 if len(body) > size and len(body) <= self._max_bytes:  # it grows
                     body += file.read(self._max_bytes + 1 - len(body))
         except OSError as error:
-            raise FileError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from None
+            raise FileError(
+                f"cannot be read: {error.strerror or type(error).__name__}", where=where
+            ) from None
         if len(body) > self._max_bytes:
-            raise SourceTruncatedError(f"longer than source.max_bytes ({self._max_bytes})", where=where)
+            raise SourceTruncatedError(
+                f"longer than source.max_bytes ({self._max_bytes})", where=where
+            )
         try:
             return decode(body, where, passwords=self._passwords)
         except MalformedError as fault:

@@ -18,7 +18,8 @@ FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
 MAX_CHARACTERS: Final = 1024
 DIGITS: Final = r"^0*[1-9][0-9]*\Z"
 STAND_IN: Final = "\ufffe"
-"""Takes the place of a surrogate without its partner, which no UTF-8 can hold; it is a noncharacter itself."""
+"""Takes the place of a surrogate without its partner, which no UTF-8 can hold; it is a
+noncharacter itself."""
 
 SEPARATORS: Final = "\u2028\u2029"
 _DIGITS: Final = regex(DIGITS)
@@ -45,7 +46,10 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
         return Invalid(number, f"the record is {_KINDS[type(fields)]}, not an object")
     why: list[str] = []
     if octets.count(b":") > len(fields):
-        said = [name for name, _ in json.loads(octets, object_pairs_hook=list, parse_int=str)]
+        said = [
+            name
+            for name, _ in json.loads(octets, object_pairs_hook=list, parse_int=str)
+        ]
         why += [f"{name} occurs twice" for name in FIELDS if said.count(name) > 1]
     work_no = _work_no(fields, why)
     account_code = _text(fields, "accountCode", why)
@@ -53,7 +57,9 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
     sip_pwd = _text(fields, "sipPwd", why)
     if work_no is None or why:
         return Invalid(number, "; ".join(why), work_no, account_code)
-    return Agent(work_no, account_code, sip_account, Secret(sip_pwd) if sip_pwd else None)
+    return Agent(
+        work_no, account_code, sip_account, Secret(sip_pwd) if sip_pwd else None
+    )
 
 
 def character_fault(text: str) -> str | None:
@@ -90,7 +96,9 @@ def service_port(held: Any, notes: list[str]) -> str | None:
     """The tenant's `sipServicePort`, 1 to 65535 as a number or in digits, as text without leading zeros."""
     if held is None or held == "":
         return None
-    if type(held) is int or (isinstance(held, str) and len(held) <= MAX_CHARACTERS and _DIGITS.search(held)):
+    if type(held) is int or (
+        isinstance(held, str) and len(held) <= MAX_CHARACTERS and _DIGITS.search(held)
+    ):
         if 1 <= int(held) <= 65535:  # the ports that there are
             return str(int(held))
         fault = "is not from 1 to 65535"
@@ -124,7 +132,9 @@ def _text(fields: Mapping[str, Any], name: str, why: list[str]) -> str | None:
     if not isinstance(held, str):
         why.append(f"{name} is {_KINDS[type(held)]}, not a string")
     elif len(held) > MAX_CHARACTERS:
-        why.append(f"{name} has {len(held)} characters, and {MAX_CHARACTERS} are allowed")
+        why.append(
+            f"{name} has {len(held)} characters, and {MAX_CHARACTERS} are allowed"
+        )
     elif fault := character_fault(held):
         why.append(f"{name} holds {fault}")
     else:

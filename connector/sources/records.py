@@ -2,13 +2,15 @@
 
 The field names, and what is tolerated in them, are those of the vendor's page of `queryAgentInfo`.
 
-Nearly every tenant is well-formed, so the whole body is first decoded into strict types in one go, which C does. Only
-if that fails are records decoded one by one, and only one that does not fit is looked at by `record_faults.py`. JSON
-strings cannot hold a C0 character unescaped (RFC 8259 §7), so single characters are looked at only in a body that has
-certain escapes or octets.
+Nearly every tenant is well-formed, so the whole body is first decoded into strict types in
+one go, which C does. Only if that fails are records decoded one by one, and only one that
+does not fit is looked at by `record_faults.py`. JSON strings cannot hold a C0 character
+unescaped (RFC 8259 §7), so single characters are looked at only in a body that has certain
+escapes or octets.
 
-JSON readers differ in which of two members of one name they take (RFC 8259 §4), and the decoder takes the last. Each
-member has a colon, however its name is spelt: a body without more colons than members that were taken says none twice.
+JSON readers differ in which of two members of one name they take (RFC 8259 §4), and the
+decoder takes the last. Each member has a colon, however its name is spelt: a body without
+more colons than members that were taken says none twice.
 """
 
 from __future__ import annotations
@@ -45,21 +47,27 @@ ESCAPED: Final = regex(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])
 """The same characters and the C0 ones, as escapes."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 LEVELS: Final = 512
-"""What is read of arrays and objects in each other, on every Python: unknown members may hold some."""
-_SHAPE: Final = '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
+"""What is read of arrays and objects in each other, on every Python: unknown members may
+hold some."""
+_SHAPE: Final = (
+    '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
+)
 """The least that an answer has, for somebody who wrote the file by hand."""
 _TOO_DEEP: Final = "not an answer of the agent query: nested too deeply"
 PLACE: Final = regex(r" \(byte (\d+)\)$")
 SURROGATE: Final = regex(rb"\\u[dD][89a-fA-F]")
 ESCAPE: Final = regex(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
 )
 
 ESCAPED_LETTER: Final = regex(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
 """Escapes that a member's name may be spelt with: the names are made of letters."""
 
 Text = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS)]
-Digits = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS, pattern=record_faults.DIGITS)]
+Digits = Annotated[
+    str, Meta(max_length=record_faults.MAX_CHARACTERS, pattern=record_faults.DIGITS)
+]
 
 
 class _Record(Struct, gc=False, rename="camel"):
@@ -93,7 +101,9 @@ class _Answer(Envelope, rename="camel"):
 
     def colons(self) -> int:
         """How many colons the members take, but for `agents`, which has one."""
-        others = (getattr(self, name) for name in self.__struct_fields__ if name != "agents")
+        others = (
+            getattr(self, name) for name in self.__struct_fields__ if name != "agents"
+        )
         return 1 + sum(1 + bytes(raw).count(b":") for raw in others if raw)
 
 
@@ -113,25 +123,38 @@ class _Agents(Struct):
     agents: Raw = Raw()
 
 
-def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bool = True) -> Tenant:
+def decode(
+    body: bytes, where: str, hide: Collection[str] = (), *, passwords: bool = True
+) -> Tenant:
     """The tenant in a body; `hide`: secrets that an error text of the other side must not repeat.
 
-    Without `passwords` those of the agents are held to their shape like everything else, and forgotten.
-    Raises MalformedError if the body as a whole is no answer of the agent query, or is an error in disguise.
+    Without `passwords` those of the agents are held to their shape like everything else,
+    and forgotten. Raises MalformedError if the body as a whole is no answer of the agent
+    query, or is an error in disguise.
     """
     text = _utf8(body, where)
     notes: list[str] = []
     with _no_collector():
         answer = _parsed(text, where)
         _no_error(answer, where, hide, text)
-        agents, invalid = _sifted(answer, passwords) if isinstance(answer, _OneByOne) else _all(answer, passwords)
-        agents = list(map(_without_blanks, agents)) if any(each in text for each in _BLANK) else agents
+        agents, invalid = (
+            _sifted(answer, passwords)
+            if isinstance(answer, _OneByOne)
+            else _all(answer, passwords)
+        )
+        agents = (
+            list(map(_without_blanks, agents))
+            if any(each in text for each in _BLANK)
+            else agents
+        )
         ip = record_faults.service_ip(value(answer.sip_service_ip), notes)
         port = record_faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
 
 
-def _all(answer: _AllFull | _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
+def _all(
+    answer: _AllFull | _Whole, passwords: bool
+) -> tuple[list[Agent], list[Invalid]]:
     agents: list[Agent] = []
     # lists are invariant, and nothing is put into this one
     records: list[_Full | _Record] = answer.agents or []  # type: ignore[assignment]  # invariant
@@ -167,7 +190,9 @@ def _without_blanks(agent: Agent) -> Agent:
     account, number = agent.account_code, agent.sip_account
     if account and not account.strip(" "):
         agent = replace(agent, account_code=None)
-    return replace(agent, sip_account=None) if number and not number.strip(" ") else agent
+    return (
+        replace(agent, sip_account=None) if number and not number.strip(" ") else agent
+    )
 
 
 def _made(records: Sequence[_Full | _Record], passwords: bool) -> list[Agent]:
@@ -188,7 +213,10 @@ def _said(records: _Records) -> Mapping[str, int]:
     if records and isinstance(records[0], _Full):
         return dict.fromkeys(record_faults.FIELDS, size)
     optional = ("account_code", "sip_account", "sip_pwd")
-    counts = (size, *(size - countOf(map(attrgetter(name), records), UNSET) for name in optional))
+    counts = (
+        size,
+        *(size - countOf(map(attrgetter(name), records), UNSET) for name in optional),
+    )
     return dict(zip(record_faults.FIELDS, counts, strict=True))
 
 
@@ -196,16 +224,23 @@ def _named_once(text: bytes, said: Mapping[str, int]) -> bool:
     """Whether the names occur no more often than records say them, so that none of these says one twice."""
     if ESCAPED_LETTER.search(text):
         return False
-    return all(text.count(f'"{name}"'.encode()) == times for name, times in said.items())
+    return all(
+        text.count(f'"{name}"'.encode()) == times for name, times in said.items()
+    )
 
 
 def _suspicious(text: bytes) -> bool:
     """Whether a string in it may hold a character that is not welcome, escaped or in UTF-8."""
-    if DELETE in text or (not text.isascii() and any(mark in text for mark in UNWELCOME)):
+    if DELETE in text or (
+        not text.isascii() and any(mark in text for mark in UNWELCOME)
+    ):
         return True
-    if b"\\" not in text or ESCAPED.search(text) is None:  # the former is looked for ten times as fast
+    if (
+        b"\\" not in text or ESCAPED.search(text) is None
+    ):  # the former is looked for ten times as fast
         return False
-    # An escaped backslash may stand before such a letter: without those, a backslash that is left escapes what follows.
+    # An escaped backslash may stand before such a letter: without those, a backslash that
+    # is left escapes what follows.
     return ESCAPED.search(text.replace(rb"\\", b"")) is not None
 
 
@@ -227,7 +262,9 @@ def _no_collector() -> Iterator[None]:
     try:
         yield
     finally:
-        if gc.get_count()[0] > 50 * BATCH:  # nor are they walked later; they are freed as ever
+        if (
+            gc.get_count()[0] > 50 * BATCH
+        ):  # nor are they walked later; they are freed as ever
             gc.freeze()
         if on:
             gc.enable()
@@ -239,7 +276,8 @@ def _no_collector() -> Iterator[None]:
 def _utf8(body: bytes, where: str) -> bytes:
     """The body without a byte order mark, and with a stand-in for every surrogate that lacks its partner.
 
-    Such a surrogate is well-formed JSON (RFC 8259 §8.2) but would make the decoder refuse the whole body.
+    Such a surrogate is well-formed JSON (RFC 8259 §8.2) but would make the decoder refuse
+    the whole body.
     """
     text = body.removeprefix(BYTE_ORDER_MARK)
     if not text.isascii():
@@ -248,7 +286,9 @@ def _utf8(body: bytes, where: str) -> bytes:
             hint = looks_like(body)
             place += len(body) - len(text)
             raise MalformedError(
-                f"not UTF-8 at byte {place}" + (f"; it looks like {hint}" if hint else ""), where=where
+                f"not UTF-8 at byte {place}"
+                + (f"; it looks like {hint}" if hint else ""),
+                where=where,
             )
     if b"\\" in text and SURROGATE.search(text):
         stand_in = f"\\u{ord(record_faults.STAND_IN):04x}".encode()
@@ -260,7 +300,9 @@ def _invalid_utf8(text: bytes) -> int | None:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        return error.start  # the error itself holds the whole body and must not travel in an exception chain
+        # the error itself holds the whole body and must not travel in an exception
+        # chain
+        return error.start
     return None
 
 
@@ -280,8 +322,15 @@ def _taken(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
     said = {} if whole is None else _said(whole.agents or [])
     if whole is not None and text.count(b":") == whole.colons() + sum(said.values()):
         return whole
-    answer = whole if whole is not None and _named_once(text, said) else msgspec.json.decode(text, type=_OneByOne)
-    objects = sum(not isinstance(each, Raw) or bytes(each).lstrip()[:1] == b"{" for each in answer.agents or ())
+    answer = (
+        whole
+        if whole is not None and _named_once(text, said)
+        else msgspec.json.decode(text, type=_OneByOne)
+    )
+    objects = sum(
+        not isinstance(each, Raw) or bytes(each).lstrip()[:1] == b"{"
+        for each in answer.agents or ()
+    )
     if too_deep(text, LEVELS, ordinary=objects):
         raise MalformedError(_TOO_DEEP, where=where)
     _said_once(text, where)
@@ -292,7 +341,9 @@ def _at_once(text: bytes) -> _AllFull | _Whole | None:
     """The answer, if all of its records fit."""
     with suppress(msgspec.ValidationError):  # some record lacks a member
         return msgspec.json.decode(text, type=_AllFull)
-    with suppress(msgspec.ValidationError):  # some record does not fit, or the answer itself: see which
+    with suppress(
+        msgspec.ValidationError
+    ):  # some record does not fit, or the answer itself: see which
         return msgspec.json.decode(text, type=_Whole)
     return None
 
@@ -301,7 +352,9 @@ def _said_once(text: bytes, where: str) -> None:
     """Refuse an answer that says one of its own members twice. What stands in the last `agents` is left out."""
     last = msgspec.json.decode(text, type=_Agents).agents
     rest = text.replace(last, b"null", 1) if last else text
-    names = [name for name, _ in json.loads(rest, object_pairs_hook=list, parse_int=str)]
+    names = [
+        name for name, _ in json.loads(rest, object_pairs_hook=list, parse_int=str)
+    ]
     for name in _OneByOne.__struct_encode_fields__:
         if names.count(name) > 1:
             raise MalformedError(f"the answer has {name} twice", where=where)
@@ -313,17 +366,32 @@ def _not_json(text: bytes, reason: str) -> str:
         return f"not JSON but {hint}"
     found = PLACE.search(reason)
     if found is None:
-        return f"not JSON: cut off after byte {len(text)}" if "truncated" in reason else f"not JSON: {reason}"
+        return (
+            f"not JSON: cut off after byte {len(text)}"
+            if "truncated" in reason
+            else f"not JSON: {reason}"
+        )
     place = int(found[1])
     line = text.count(b"\n", 0, place) + 1
     return f"not JSON at byte {place} (line {line}): {reason[: found.start()].removeprefix('JSON is malformed: ')}"
 
 
-def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collection[str], body: bytes) -> None:
+def _no_error(
+    answer: _AllFull | _Whole | _OneByOne,
+    where: str,
+    hide: Collection[str],
+    body: bytes,
+) -> None:
     if answer.agents is not None and answer.success:
         return
     said = answer.describe(hide, body)
     if answer.agents is None:
-        why = f"an error in place of agents: {said}" if said else f"no `agents` in it. An answer is {_SHAPE}"
+        why = (
+            f"an error in place of agents: {said}"
+            if said
+            else f"no `agents` in it. An answer is {_SHAPE}"
+        )
         raise MalformedError(why, where=where)
-    raise MalformedError(f"agents together with an error, so perhaps incomplete: {said}", where=where)
+    raise MalformedError(
+        f"agents together with an error, so perhaps incomplete: {said}", where=where
+    )

@@ -26,7 +26,11 @@ class UnknownSecretsSource:
     def read(self) -> Tenant:
         tenant, salt = self._source.read(), os.urandom(16)
         marks = [_mark(agent, salt) for agent in tenant.agents]
-        unknown = set() if self._shared else {mark for mark, times in Counter(marks).items() if times >= SHARED_BY}
+        unknown = (
+            set()
+            if self._shared
+            else {mark for mark, times in Counter(marks).items() if times >= SHARED_BY}
+        )
         unknown = (unknown | {b""}) - {None}
         if unknown.isdisjoint(marks):
             return tenant
@@ -34,7 +38,11 @@ class UnknownSecretsSource:
             replace(agent, sip_pwd=UNKNOWN_SECRET) if mark in unknown else agent
             for agent, mark in zip(tenant.agents, marks, strict=True)
         ]
-        return replace(tenant, agents=agents, unknown_secrets=sum(mark in unknown for mark in marks))
+        return replace(
+            tenant,
+            agents=agents,
+            unknown_secrets=sum(mark in unknown for mark in marks),
+        )
 
 
 def _mark(agent: Agent, salt: bytes) -> bytes | None:
@@ -42,4 +50,8 @@ def _mark(agent: Agent, salt: bytes) -> bytes | None:
     if agent.sip_pwd is None:
         return None
     text = text_of(agent.sip_pwd)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=salt).digest() if text.strip("*") else b""
+    return (
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=salt).digest()
+        if text.strip("*")
+        else b""
+    )

@@ -16,7 +16,9 @@ _NOTE: Final = (
     "insert into approvals (run, who, fingerprint, time) values (?, ?, ?, ?) "
     "on conflict (run, who) do update set fingerprint = excluded.fingerprint, time = excluded.time"
 )
-_RELEASE: Final = f"insert into releases (id, job, time, why, number) values (?, ?, ?, ?, {NEXT})"  # noqa: S608  # `NEXT` is a literal; values are bound
+_RELEASE: Final = (
+    f"insert into releases (id, job, time, why, number) values (?, ?, ?, ?, {NEXT})"  # noqa: S608  # `NEXT` is a literal; values are bound
+)
 _OF_JOB: Final = (
     "select run, who, fingerprint, time from approvals where run in "
     "(select id from runs where job = ? union all select id from releases where job = ?) order by run, who"
@@ -30,7 +32,9 @@ def note(transaction: Transaction, run: str, approvals: Sequence[Approval]) -> N
         transaction.execute(_NOTE, (run, each.who, each.key, each.time))
 
 
-def note_release(transaction: Transaction, job: str, why: str, approvals: Sequence[Approval]) -> None:
+def note_release(
+    transaction: Transaction, job: str, why: str, approvals: Sequence[Approval]
+) -> None:
     """Note that these people have ended a hold."""
     id_ = str(uuid4())
     transaction.execute(_RELEASE, (id_, job, stamp(), why))
@@ -40,7 +44,9 @@ def note_release(transaction: Transaction, job: str, why: str, approvals: Sequen
 def forget_releases(transaction: Transaction, job: str, before: str) -> None:
     """Forget the releases that are older than that."""
     transaction.execute(_FORGET, (job, before))
-    transaction.execute("delete from releases where job = ? and time < ?", (job, before))
+    transaction.execute(
+        "delete from releases where job = ? and time < ?", (job, before)
+    )
 
 
 def of_job(database: Database, job: str) -> defaultdict[str, list[Approval]]:

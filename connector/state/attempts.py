@@ -1,7 +1,8 @@
 """Attempts to apply or undo that failed or were refused before they became a run: they wrote nothing.
 
-Each has an id of its own, also where it was to go by a saved plan, which it does not spend. While another run held the
-directory there was no attempt; so there was none where the command line was wrong.
+Each has an id of its own, also where it was to go by a saved plan, which it does not spend.
+While another run held the directory there was no attempt; so there was none where the
+command line was wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.errors import BusyError, ConnectorError, RefusedError, StateError, UsageError
+from connector.errors import (
+    BusyError,
+    ConnectorError,
+    RefusedError,
+    StateError,
+    UsageError,
+)
 from connector.model import Plan
 from connector.runtime.clock import stamp
 from connector.state.database import Database
@@ -61,25 +68,42 @@ class Attempts:
             raise
         except BaseException as fault:
             with suppress(StateError):  # the fault is told, here or not
-                self._note("refused" if isinstance(fault, RefusedError) else "failed", _said(fault))
+                self._note(
+                    "refused" if isinstance(fault, RefusedError) else "failed",
+                    _said(fault),
+                )
             raise
 
     def refused(self, plan: Plan) -> str:
         """Its plan is refused, and nobody has accepted that; or another was accepted. Raises StateError.
 
-        The id of the attempt is that of the plan that was shown, but for a saved one, which is not spent.
+        The id of the attempt is that of the plan that was shown, but for a saved one, which
+        is not spent.
         """
         if self._attempt and not self._attempt.plan:
             self._id = plan.id
         why = "; ".join(f"{each.limit}: {each.why}" for each in plan.refusals)
-        self._note("refused", why or "the accepted digest is that of another plan", plan.digest)
+        self._note(
+            "refused", why or "the accepted digest is that of another plan", plan.digest
+        )
         return self._id
 
     def _note(self, result: str, why: str, digest: str = "") -> None:
         if self.begun or not self._attempt:
             return
         made = self._attempt
-        row = (self._job, self._id, made.kind, made.plan, made.undoes, self._started, stamp(), digest, result, why)
+        row = (
+            self._job,
+            self._id,
+            made.kind,
+            made.plan,
+            made.undoes,
+            self._started,
+            stamp(),
+            digest,
+            result,
+            why,
+        )
         with self._database.writing() as transaction:
             transaction.execute(_INSERT, row)
             transaction.execute(_FORGET, (self._job, self._job, KEPT))
@@ -89,4 +113,8 @@ def _said(fault: BaseException) -> str:
     """What ended it; of what is no fault that a user can meet the type alone, for its message may hold a value."""
     if isinstance(fault, ConnectorError):
         return str(fault)
-    return "stopped by a signal" if isinstance(fault, KeyboardInterrupt) else f"unexpected {type(fault).__name__}"
+    return (
+        "stopped by a signal"
+        if isinstance(fault, KeyboardInterrupt)
+        else f"unexpected {type(fault).__name__}"
+    )

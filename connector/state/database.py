@@ -12,7 +12,8 @@ from connector.regex import regex
 
 Row = Sequence[str | int | bytes | None]
 _ESCAPE: Final = "\ufdd0"
-"""A code point that is reserved for a program's own use (Unicode 23.7), and that both databases take."""
+"""A code point that is reserved for a program's own use (Unicode 23.7), and that both
+databases take."""
 _ASKED: Final = 500
 """So many users are asked about by one statement."""
 _UNSTORABLE: Final = regex(f"[\0\ud800-\udfff{_ESCAPE}]")
@@ -25,7 +26,9 @@ class Transaction:
     `translated`: a statement as the library of `cursor` takes it.
     """
 
-    def __init__(self, cursor: Any, translated: Callable[[str], str | bytes] = str) -> None:
+    def __init__(
+        self, cursor: Any, translated: Callable[[str], str | bytes] = str
+    ) -> None:
         self._cursor = cursor
         self._translated = translated
 
@@ -42,7 +45,10 @@ class Transaction:
         columns, places = ", ".join(row), ", ".join("?" * len(row))
         news = ", ".join(f"{name} = excluded.{name}" for name in row)
         insert = f"insert into {table} ({columns}) values ({places})"  # noqa: S608  # names are literals of the callers; values are bound
-        self.execute(f"{insert} on conflict ({next(iter(row))}) do update set {news}", tuple(row.values()))
+        self.execute(
+            f"{insert} on conflict ({next(iter(row))}) do update set {news}",
+            tuple(row.values()),
+        )
 
 
 class Database(Protocol):
@@ -73,7 +79,8 @@ class Database(Protocol):
     def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
         """Hold a name until the end or death of this process, for this job.
 
-        Raises BusyError where another process holds it; the message says who, as far as that process could leave word.
+        Raises BusyError where another process holds it; the message says who, as far as
+        that process could leave word.
         """
 
     def size(self) -> tuple[int, int]:
@@ -94,8 +101,14 @@ def sound(database: Database, what: str) -> Iterator[None]:
     """Read what was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
     try:
         yield
-    except (TypeError, ValueError, OverflowError) as fault:  # msgspec raises kinds of ValueError
-        raise DamagedError(f"the state is damaged: {what} cannot be read", where=database.where) from fault
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as fault:  # msgspec raises kinds of ValueError
+        raise DamagedError(
+            f"the state is damaged: {what} cannot be read", where=database.where
+        ) from fault
 
 
 def storable(row: Row) -> Row:
@@ -110,18 +123,24 @@ def _spelt(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
 
 
-def rows_of_users(database: Database, sql: str, users: Sequence[str], *values: str) -> Iterator[tuple[Any, ...]]:
+def rows_of_users(
+    database: Database, sql: str, users: Sequence[str], *values: str
+) -> Iterator[tuple[Any, ...]]:
     """What a query finds of these users, by id, for whom `{users}` stands after all other values."""
     for start in range(0, len(users), _ASKED):
         some = users[start : start + _ASKED]
-        yield from database.rows(sql.format(users=", ".join("?" * len(some))), *values, *some)
+        yield from database.rows(
+            sql.format(users=", ".join("?" * len(some))), *values, *some
+        )
 
 
 def restored(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row as it was before `storable`."""
     for value in row:
         if isinstance(value, str) and _ESCAPE in value:
-            return tuple(_respelt(each) if isinstance(each, str) else each for each in row)
+            return tuple(
+                _respelt(each) if isinstance(each, str) else each for each in row
+            )
     return row  # nearly every one is
 
 

@@ -1,6 +1,7 @@
 """Documents of a fleet's runs: of each job the plan that waits for people or its apply, and the reports of its applies.
 
-A plan of one machine waits in a file, and so does its report. The workers of a fleet share nothing but the state.
+A plan of one machine waits in a file, and so does its report. The workers of a fleet share
+nothing but the state.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Documents:
 
     def waiting(self, job: str) -> Document | None:
         """The plan of a job that waits; None: there is none."""
-        return next(self._found(f"{_COLUMNS} and kind = 'plan' and id not in ({SPENT})", job), None)
+        return next(
+            self._found(f"{_COLUMNS} and kind = 'plan' and id not in ({SPENT})", job),
+            None,
+        )
 
     def named(self, job: str, id_: str) -> Document | None:
         """The document with this id, a plan or a report; None: the job has none."""
@@ -53,7 +57,9 @@ class Documents:
 
     def every(self, job: str) -> Iterator[Document]:
         """All documents of a job, one after the other: they may be large."""
-        for (id_,) in self._database.rows("select id from documents where job = ? order by id", job):
+        for (id_,) in self._database.rows(
+            "select id from documents where job = ? order by id", job
+        ):
             yield from self._found(f"{_COLUMNS} and id = ?", job, id_)
 
     def keep(self, plan: Plan, octets: bytes) -> None:
@@ -71,10 +77,17 @@ class Documents:
         """No plan of this job waits any more; or this one does not, and no apply takes it."""
         with self._database.writing() as transaction:
             if plan is None:
-                transaction.execute("delete from documents where job = ? and kind = 'plan'", (job,))
+                transaction.execute(
+                    "delete from documents where job = ? and kind = 'plan'", (job,)
+                )
             else:
-                transaction.execute("delete from documents where job = ? and kind = 'plan' and id = ?", (job, plan))
-                transaction.execute("delete from plans where job = ? and id = ?", (job, plan))
+                transaction.execute(
+                    "delete from documents where job = ? and kind = 'plan' and id = ?",
+                    (job, plan),
+                )
+                transaction.execute(
+                    "delete from plans where job = ? and id = ?", (job, plan)
+                )
 
     def read(self, document: Document) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""
@@ -86,16 +99,22 @@ class Documents:
     def _put(self, plan: Plan, kind: Literal["plan", "report"], octets: bytes) -> None:
         with self._database.writing() as transaction:
             if kind == "plan":
-                transaction.execute("delete from documents where job = ? and kind = 'plan'", (plan.job,))
+                transaction.execute(
+                    "delete from documents where job = ? and kind = 'plan'", (plan.job,)
+                )
             transaction.put(
                 "documents", id=plan.id, job=plan.job, kind=kind, digest=plan.digest, created=plan.created,
                 octets=zlib.compress(octets),
             )  # fmt: skip
 
     def _found(self, query: str, *values: str) -> Iterator[Document]:
-        for id_, kind, digest, created, octets, directory in self._database.rows(query, *values):
+        for id_, kind, digest, created, octets, directory in self._database.rows(
+            query, *values
+        ):
             try:
-                yield Document(id_, kind, digest, created, zlib.decompress(octets), directory)
+                yield Document(
+                    id_, kind, digest, created, zlib.decompress(octets), directory
+                )
             except (zlib.error, TypeError):
                 why = "the state is damaged: a kept document cannot be read"
                 raise DamagedError(why, where=self._database.where) from None

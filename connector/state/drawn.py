@@ -35,7 +35,12 @@ class DrawnPlans:
 
     def last(self, job: str, by: str = "") -> Drawn:
         """The last full plan; an empty one where there was none."""
-        return self._found("select plan from drawn where job = ? and drawn_by = ?", job, by) or Drawn()
+        return (
+            self._found(
+                "select plan from drawn where job = ? and drawn_by = ?", job, by
+            )
+            or Drawn()
+        )
 
     def left(self, job: str, by: str) -> Drawn:
         """The last full plan without the changes that runs of this job have written since."""
@@ -44,18 +49,27 @@ class DrawnPlans:
             return found
         rows = self._database.rows(_WRITTEN, job, found.created)
         written = {(readable(user), digest) for user, digest in rows}
-        return replace(found, changes=[each for each in found.changes if tuple(each) not in written])
+        return replace(
+            found,
+            changes=[each for each in found.changes if tuple(each) not in written],
+        )
 
     def note(self, job: str, drawn: Drawn, by: str = "") -> None:
         """Keep the last full plan in place of the one before."""
         row = (job, by, json.encode(drawn).decode())
         with self._database.writing() as transaction:
-            transaction.execute("delete from drawn where job = ? and drawn_by = ?", (job, by))
-            transaction.execute("insert into drawn (job, drawn_by, plan) values (?, ?, ?)", row)
+            transaction.execute(
+                "delete from drawn where job = ? and drawn_by = ?", (job, by)
+            )
+            transaction.execute(
+                "insert into drawn (job, drawn_by, plan) values (?, ?, ?)", row
+            )
 
     def of_run(self, job: str, run: str) -> Drawn | None:
         """The plan of a run or attempt, by its id; None: it is not kept."""
-        return self._found("select plan from run_plans where job = ? and run = ?", job, run)
+        return self._found(
+            "select plan from run_plans where job = ? and run = ?", job, run
+        )
 
     def note_run(self, job: str, run: str, drawn: Drawn) -> None:
         """Keep the plan of a run or attempt; those of the oldest ones are forgotten."""

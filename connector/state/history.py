@@ -25,7 +25,8 @@ _COUNTS: Final = """
         ) end
     ) group by 1 order by 1
 """
-"""Each user once: by the whole of its change, or by what went first, where that is unknown or nothing came after it."""
+"""Each user once: by the whole of its change, or by what went first, where that is unknown
+or nothing came after it."""
 
 
 _WROTE: Final = (
@@ -60,8 +61,9 @@ _summary: Final = json.Decoder(dict[str, int]).decode
 class RunRecord(Struct, frozen=True):
     """A run that was begun: when, what it came to (done, part, stopped; None: it was interrupted), and its counts.
 
-    Or an attempt that came to none: `result` is refused or failed, `why` says why, and `plan` is the saved plan that it
-    was to go by. Or a release of the job, with `why` it was on hold. `approvals`: who had approved it.
+    Or an attempt that came to none: `result` is refused or failed, `why` says why, and
+    `plan` is the saved plan that it was to go by. Or a release of the job, with `why` it
+    was on hold. `approvals`: who had approved it.
     """
 
     id: str
@@ -115,26 +117,45 @@ class History:
             "where job = ? and id = ? and result in ('done', 'part')"
         )
         with sound(self._database, "a run's summary"):
-            for kind, started, ended, digest, result, counts in self._database.rows(query, job, plan):
-                return RunRecord(plan, job, kind, started, ended, digest, result, _summary(counts), self._counts(plan))
+            for kind, started, ended, digest, result, counts in self._database.rows(
+                query, job, plan
+            ):
+                return RunRecord(
+                    plan,
+                    job,
+                    kind,
+                    started,
+                    ended,
+                    digest,
+                    result,
+                    _summary(counts),
+                    self._counts(plan),
+                )
         return None
 
     def last(self, job: str) -> str | None:
         """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
-        found = self._database.rows("select id from runs where job = ? order by number desc limit 1", job)
+        found = self._database.rows(
+            "select id from runs where job = ? order by number desc limit 1", job
+        )
         return next((id_ for (id_,) in found), None)
 
     def named(self, job: str, written: str) -> str:
         """The id of a run or attempt: by the id, by a beginning that no other id of this job has, or by `last`.
 
-        The last one is the newest apply that wrote, or may have. Raises UsageError where that is none, or several.
+        The last one is the newest apply that wrote, or may have. Raises UsageError where
+        that is none, or several.
         """
         if written == LAST:
             found = [id_ for (id_,) in self._database.rows(_WROTE, job)][:1]
             unknown = NOTHING_WROTE
         else:
             ids = [id_ for (id_,) in self._database.rows(_IDS, job, job)]
-            found = [written] if written in ids else [id_ for id_ in ids if written and id_.startswith(written)]
+            found = (
+                [written]
+                if written in ids
+                else [id_ for id_ in ids if written and id_.startswith(written)]
+            )
             unknown = f"this job has no run {written!r}"
             until = pruned_until(self._database, job)
             unknown += f"; those until {until} were pruned" if until else ""
@@ -142,7 +163,11 @@ class History:
             return str(found[0])
         several = f"the ids of {len(found)} runs begin with {written!r}: {', '.join(found[:FEW])}"
         more = ", …" if len(found) > FEW else ""
-        why = f"{several}{more}. Write more of the id" if found else f"{unknown}. {TO_LIST}"
+        why = (
+            f"{several}{more}. Write more of the id"
+            if found
+            else f"{unknown}. {TO_LIST}"
+        )
         raise UsageError(why, where="RUN")
 
     def taken_back(self, run: str) -> str:
@@ -151,7 +176,9 @@ class History:
 
     def undone(self, job: str) -> int | None:
         """The number of the newest undo of a job that wrote; None: there is none, or all was applied since."""
-        found = self._database.rows(f"{UNDOS} and number > ({_APPLIED}) order by number desc limit 1", job, job)
+        found = self._database.rows(
+            f"{UNDOS} and number > ({_APPLIED}) order by number desc limit 1", job, job
+        )
         return next((number for _, _, number in found), None)
 
     def _counts(self, run: str) -> dict[str, int]:
@@ -169,23 +196,32 @@ class History:
     def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
         """By user id the attributes of what went first in this run, where the rest is not written.
 
-        Also what an undo of it emptied alone. What a later undo of it has put back is not among them.
+        Also what an undo of it emptied alone. What a later undo of it has put back is not
+        among them.
         """
-        undos = dict(self._database.rows("select id, number from runs where undoes = ?", run))
+        undos = dict(
+            self._database.rows("select id, number from runs where undoes = ?", run)
+        )
         firsts = (
             " as ahead where outcome = 'written' and (run in (select id from runs where undoes = ?) "
             "or run = ? and part <> '' and not exists (select 1 from journal as rest where rest.run = ahead.run and "
             "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = ''))"
         )
-        alone, back = dict[tuple[str, str], int](), dict[tuple[str, str], int]()  # by user and attribute, the last undo
-        for each in (step(row, sealer, self._database.where) for row in self._database.rows(STEPS + firsts, run, run)):
+        # by user and attribute, the last undo
+        alone, back = dict[tuple[str, str], int](), dict[tuple[str, str], int]()
+        for each in (
+            step(row, sealer, self._database.where)
+            for row in self._database.rows(STEPS + firsts, run, run)
+        ):
             number, change = undos.get(each.run, 0), each.change
             for one in change.attributes:
                 fills = one.sets or change.part is Part.REST
                 last = back if fills and number else alone
                 key = change.user.id, one.name
                 last[key] = max(last.get(key, 0), number)
-        return _by_user(key for key, number in alone.items() if number > back.get(key, -1))
+        return _by_user(
+            key for key, number in alone.items() if number > back.get(key, -1)
+        )
 
     def written_since(self, run: str) -> dict[str, frozenset[str]]:
         """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
@@ -195,7 +231,8 @@ class History:
         )
         weights: dict[str, int] = {}
         for id_, undoes in self._database.rows(later, run, run):
-            weights[id_] = -weights.get(undoes, -1)  # an undo takes away what it undoes, if that was later too
+            # an undo takes away what it undoes, if that was later too
+            weights[id_] = -weights.get(undoes, -1)
         written = (
             "select user_id, run, attributes from journal where coalesce(outcome, 'written') = 'written' "
             "and user_id in (select user_id from journal where run = ?)"
@@ -212,17 +249,24 @@ class History:
             "where (outcome = 'written' or lost is not null) and directory = (select directory from runs where id = ?) "
             "and number > (select number from runs where id = ?)"
         )
-        return _by_user((user, name.lower()) for user, _, name in self._names(query, run, run))
+        return _by_user(
+            (user, name.lower()) for user, _, name in self._names(query, run, run)
+        )
 
     def _names(self, query: str, *values: str) -> Iterator[tuple[str, str, str]]:
         """A user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
         for user, run, attributes in self._database.rows(query, *values):
-            yield from ((user, run, name) for name in names_of(attributes, run, self._database.where))
+            yield from (
+                (user, run, name)
+                for name in names_of(attributes, run, self._database.where)
+            )
 
 
 def pruned_until(database: Database, job: str) -> str | None:
     """When the newest run of a job that was pruned ended."""
-    ((until,),) = database.rows("select max(until) from pruned where job = ? and until <> ''", job)
+    ((until,),) = database.rows(
+        "select max(until) from pruned where job = ? and until <> ''", job
+    )
     return str(until) if until else None
 
 

@@ -19,7 +19,10 @@ from connector.state.sealing import Sealer, key_name
 from connector.state.ticks import Ticks
 
 _ORPHANS: Final = (
-    ("writes of runs that it does not know", "select count(*) from journal where run not in (select id from runs)"),
+    (
+        "writes of runs that it does not know",
+        "select count(*) from journal where run not in (select id from runs)",
+    ),
     (
         "marks of the audit for runs that it does not know",
         "select count(*) from told where run not in (select id from runs)",
@@ -78,9 +81,17 @@ class Contents(Struct, frozen=True, kw_only=True):
 def contents(database: Database, job: str) -> Contents:
     """What the state holds of a job. Raises StateError."""
     octets, free = database.size()
-    counts = {name: int(database.rows(sql, *[job] * sql.count("?"))[0][0]) for name, sql in _COUNTS.items()}
-    ((oldest, newest),) = database.rows("select min(started), max(started) from runs where job = ?", job)
-    held = [since for (since,) in database.rows("select since from holds where job = ?", job)]
+    counts = {
+        name: int(database.rows(sql, *[job] * sql.count("?"))[0][0])
+        for name, sql in _COUNTS.items()
+    }
+    ((oldest, newest),) = database.rows(
+        "select min(started), max(started) from runs where job = ?", job
+    )
+    held = [
+        since
+        for (since,) in database.rows("select since from holds where job = ?", job)
+    ]
     return Contents(
         job=job, state=database.where, format=database.version(), octets=octets, free=free,
         directories=directories(database, job), oldest=oldest, newest=newest, held=held[0] if held else None,
@@ -105,7 +116,9 @@ def faults(database: Database, job: str, sealer: Sealer) -> Iterator[str]:
         if count:
             yield f"it holds {count} {what}"
     yield from _of_key(database, job, sealer)
-    for (run,) in database.rows("select id from runs where job = ? order by number", job):
+    for (run,) in database.rows(
+        "select id from runs where job = ? order by number", job
+    ):
         yield from _unless(partial(_read_run, database, run, sealer))
     yield from _unless(partial(History(database).runs, job))
     for table in ("drawn", "run_plans"):
@@ -115,13 +128,21 @@ def faults(database: Database, job: str, sealer: Sealer) -> Iterator[str]:
     yield from _unless(Ticks(database, job).last)
     for directory in directories(database, job):
         memory = DirectoryMemory(database, directory, job)
-        reads = (memory.stale, memory.looked, memory.refused, memory.last_good, memory.rewritten)
+        reads = (
+            memory.stale,
+            memory.looked,
+            memory.refused,
+            memory.last_good,
+            memory.rewritten,
+        )
         for read in (*reads, lambda memory=memory: list(memory.owned())):
             yield from _unless(read)
 
 
 def _of_key(database: Database, job: str, sealer: Sealer) -> Iterator[str]:
-    for (known,) in database.rows("select value from meta where name = ?", key_name(job)):
+    for (known,) in database.rows(
+        "select value from meta where name = ?", key_name(job)
+    ):
         if not sealer.check:
             yield "its key is missing. Old passwords cannot be restored, and hidden ones are set again"
         elif known != sealer.check:

@@ -11,13 +11,32 @@ from msgspec import json
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import OBJECT_CLASS, AttributeChange, Change, Description, Noted, Outcome, Result, User, UserRef
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Change,
+    Description,
+    Noted,
+    Outcome,
+    Result,
+    User,
+    UserRef,
+)
 from connector.reconcile import equality
 from connector.reconcile.checks.limits import takes_value
 from connector.reports.document import held
 from connector.runtime.clock import stamp
 from connector.state.database import Database, Transaction, rows_of_users
-from connector.state.journal_rows import KeptChange, Step, beside, kept_change, kept_ref, note_servers, part_of, past_of
+from connector.state.journal_rows import (
+    KeptChange,
+    Step,
+    beside,
+    kept_change,
+    kept_ref,
+    note_servers,
+    part_of,
+    past_of,
+)
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 from connector.state.secret_attributes import note_secrets
@@ -37,16 +56,24 @@ _CLEARED: Final = """
     on conflict (directory, job, user_id, attribute)
     do update set user_name = excluded.user_name, time = excluded.time, held = excluded.held
 """
-_WRITTEN_AGAIN: Final = "delete from cleared where directory = ? and job = ? and user_id = ?"
+_WRITTEN_AGAIN: Final = (
+    "delete from cleared where directory = ? and job = ? and user_id = ?"
+)
 _AT_ONCE: Final = 2_000
-"""Of so many users what is ours is looked at together: an LDIF file is written in one batch, however large it is."""
+"""Of so many users what is ours is looked at together: an LDIF file is written in one
+batch, however large it is."""
 
 
 class RunJournal:
     """Notes what one run is about to write, and what came of it. All of its methods raise StateError."""
 
     def __init__(
-        self, database: Database, run: str, description: Description, sealer: Sealer, account: Telling
+        self,
+        database: Database,
+        run: str,
+        description: Description,
+        sealer: Sealer,
+        account: Telling,
     ) -> None:
         self._database = database
         self._account = account
@@ -64,37 +91,73 @@ class RunJournal:
             "select user_id, digest, part, outcome, server from journal "
             "where run = ? and (outcome is null or outcome = 'written' or lost is not null)"
         )
-        self._before = {(user, digest, part): (came, at) for user, digest, part, came, at in database.rows(before, run)}
-        """What this run wrote before it was interrupted, or may have written: what came of it, and at which servers."""
+        self._before = {
+            (user, digest, part): (came, at)
+            for user, digest, part, came, at in database.rows(before, run)
+        }
+        """What this run wrote before it was interrupted, or may have written: what came of
+        it, and at which servers."""
 
-    def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None]:
+    def note(
+        self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]
+    ) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
 
         What it returns tells the audit, and is still to be called.
 
-        What may have been written stays open; what is in both is about to be written again, and is open too. What this
-        run has written before it was interrupted stays so, unless it is written again: another server may have been
-        asked then.
+        What may have been written stays open; what is in both is about to be written again,
+        and is open too. What this run has written before it was interrupted stays so,
+        unless it is written again: another server may have been asked then.
         """
         known = [(change, outcome) for change, outcome in settled if not outcome.open]
-        known = [each for each in known if took_place(each[1]) or not self._was_written(each[0])]
+        known = [
+            each
+            for each in known
+            if took_place(each[1]) or not self._was_written(each[0])
+        ]
         with self._writing() as transaction:
             noted = self._account.settle(transaction, self._run, known)
-            respelt = (each for each in noted if any(one.sent for one in each.change.attributes))
-            rows = [self._row(each.change, each.time or stamp(), each) for each in respelt]
-            transaction.executemany(_INTENT, rows)  # with what is stored: an undo goes by that
+            respelt = (
+                each
+                for each in noted
+                if any(one.sent for one in each.change.attributes)
+            )
+            rows = [
+                self._row(each.change, each.time or stamp(), each) for each in respelt
+            ]
+            # with what is stored: an undo goes by that
+            transaction.executemany(_INTENT, rows)
             note_servers(transaction, self._gone_on(known))
-            self._ours.take(transaction, (stuck(change, outcome) for change, outcome in known if took_place(outcome)))
+            self._ours.take(
+                transaction,
+                (
+                    stuck(change, outcome)
+                    for change, outcome in known
+                    if took_place(outcome)
+                ),
+            )
             self._note_secrets(transaction, intended)
             time = stamp()
             transaction.executemany(
-                _INTENT, (self._row(each, time) for each in intended if not self._was_written(each))
+                _INTENT,
+                (
+                    self._row(each, time)
+                    for each in intended
+                    if not self._was_written(each)
+                ),
             )
         return lambda: self._account.tell(noted)
 
-    def _note_secrets(self, transaction: Transaction, intended: Sequence[Change]) -> None:
+    def _note_secrets(
+        self, transaction: Transaction, intended: Sequence[Change]
+    ) -> None:
         """Note which attributes hold secrets from now on, before any of these is sent."""
-        names = {each.name for change in intended for each in change.attributes if each.secret} - self._secrets
+        names = {
+            each.name
+            for change in intended
+            for each in change.attributes
+            if each.secret
+        } - self._secrets
         if names:
             note_secrets(transaction, self._directory, names)
             self._secrets |= names
@@ -108,9 +171,9 @@ class RunJournal:
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.
 
-        What this run has written before it was interrupted stays as it was noted then, pre-images of secrets included.
-        So does what it may have written, which is open and has no number yet, and of what was taken, that it was not
-        shown.
+        What this run has written before it was interrupted stays as it was noted then,
+        pre-images of secrets included. So does what it may have written, which is open and
+        has no number yet, and of what was taken, that it was not shown.
         """
         fresh = [
             (change, outcome)
@@ -120,11 +183,17 @@ class RunJournal:
         if fresh:
             with self._writing() as transaction:
                 noted = self._account.note(transaction, self._run, fresh)
-                transaction.executemany(_LEFT, (self._row(each.change, each.time or None, each) for each in noted))
+                transaction.executemany(
+                    _LEFT,
+                    (self._row(each.change, each.time or None, each) for each in noted),
+                )
             self._account.tell(noted)
 
     def _was_written(self, change: Change) -> bool:
-        return bool(self._before) and self._before.get(_key(change), ("", ""))[0] == Result.WRITTEN.value
+        return (
+            bool(self._before)
+            and self._before.get(_key(change), ("", ""))[0] == Result.WRITTEN.value
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:
@@ -136,16 +205,33 @@ class RunJournal:
             self._account.lost = True
             raise
 
-    def _row(self, change: Change, time: str | None, known: Noted | None = None) -> tuple[str | int | None, ...]:
+    def _row(
+        self, change: Change, time: str | None, known: Noted | None = None
+    ) -> tuple[str | int | None, ...]:
         user, ref = change.user, kept_ref(change.agent)
-        noted = json.encode([kept_change(user, each, self._sealer) for each in change.attributes]).decode()
+        noted = json.encode(
+            [kept_change(user, each, self._sealer) for each in change.attributes]
+        ).decode()
         key = (self._run, user.id, user.name, change.digest, part_of(change))
         if known is None:
-            came, at = self._before.get(_key(change), (None, "")) if self._before else (None, "")
+            came, at = (
+                self._before.get(_key(change), (None, ""))
+                if self._before
+                else (None, "")
+            )
             servers = beside("" if came else at, self._server) if at else self._server
             return (*key, ref, change.rule, noted, None, None, servers, None, time)
         outcome = (known.outcome.result.value, known.outcome.why)
-        return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, time)
+        return (
+            *key,
+            ref,
+            change.rule,
+            noted,
+            *outcome,
+            self._server,
+            known.number or None,
+            time,
+        )
 
 
 def _key(change: Change) -> tuple[str, str, str]:
@@ -162,7 +248,12 @@ def stuck(change: Change, outcome: Outcome) -> Change:
     """What of a change is as it was written."""
     if not outcome.lost:
         return change
-    return replace(change, attributes=tuple(each for each in change.attributes if each.name not in outcome.lost))
+    return replace(
+        change,
+        attributes=tuple(
+            each for each in change.attributes if each.name not in outcome.lost
+        ),
+    )
 
 
 class Ours:
@@ -196,37 +287,76 @@ class Ours:
         ownership, left = Ownership(self._database, where.identity), iter(written)
         first = None if late or self._takes_back else self._job
         while some := list(islice(left, _AT_ONCE)):
-            gone = self._taken_away(newer, [change.user.id for change in some]) if newer else {}
+            gone = (
+                self._taken_away(newer, [change.user.id for change in some])
+                if newer
+                else {}
+            )
             self._remember_cleared(transaction, some, ownership)
             taken = partial(self._of, gone=gone, now=now)
             if self._takes_back:  # what it puts back was written for an agent that only the journal may know
                 some = [replace(change, agent=None) for change in some]
-            ownership.note(transaction, self._run, some, taken, where.equality, newer=newer, first=first)
+            ownership.note(
+                transaction,
+                self._run,
+                some,
+                taken,
+                where.equality,
+                newer=newer,
+                first=first,
+            )
 
-    def _remember_cleared(self, transaction: Transaction, changes: Sequence[Change], ownership: Ownership) -> None:
+    def _remember_cleared(
+        self, transaction: Transaction, changes: Sequence[Change], ownership: Ownership
+    ) -> None:
         """Keep what was ours and is taken from users without an agent; forget it where users are written otherwise."""
-        leavers = [change for change in changes if change.agent is None and not self._takes_back]
+        leavers = [
+            change
+            for change in changes
+            if change.agent is None and not self._takes_back
+        ]
         ids = {change.user.id for change in leavers}
         place = (self._description.identity, self._job)
         others = {change.user.id for change in changes} - ids
         transaction.executemany(_WRITTEN_AGAIN, [(*place, id_) for id_ in others])
         mine = (row for row in ownership.of(sorted(ids)) if row.job == self._job)
-        ours = {(row.user.id, name.lower()): each for row in mine for name, each in row.attributes.items()}
+        ours = {
+            (row.user.id, name.lower()): each
+            for row in mine
+            for name, each in row.attributes.items()
+        }
         rows = [
-            (*place, change.user.id, change.user.name, each.name, stamp(), json.encode(held).decode())
+            (
+                *place,
+                change.user.id,
+                change.user.name,
+                each.name,
+                stamp(),
+                json.encode(held).decode(),
+            )
             for change in leavers
             for each in change.attributes
-            if takes_value(change, each) and (held := ours.get((change.user.id, each.name.lower()))) is not None
+            if takes_value(change, each)
+            and (held := ours.get((change.user.id, each.name.lower()))) is not None
         ]
         transaction.executemany(_CLEARED, rows)
 
-    def _of(self, change: Change, gone: Mapping[tuple[str, str], set[str]], now: Mapping[str, User]) -> Iterator[Taken]:
+    def _of(
+        self,
+        change: Change,
+        gone: Mapping[tuple[str, str], set[str]],
+        now: Mapping[str, User],
+    ) -> Iterator[Taken]:
         for each in change.attributes:
             marks = self._marks(each) if gone else set[str]()
-            if not marks or not marks <= gone.get((change.user.id, each.name.lower()), set()):
+            if not marks or not marks <= gone.get(
+                (change.user.id, each.name.lower()), set()
+            ):
                 yield self._taken(change.user, each, now)
 
-    def _taken_away(self, newer: Collection[str], users: Sequence[str]) -> dict[tuple[str, str], set[str]]:
+    def _taken_away(
+        self, newer: Collection[str], users: Sequence[str]
+    ) -> dict[tuple[str, str], set[str]]:
         """By user and attribute what was there, as `_marks`, before one of these runs emptied it: nobody owns it since.
 
         Of a secret the journal tells by what was written there last.
@@ -237,14 +367,22 @@ class Ours:
         )
         last: dict[tuple[str, str], set[str]] = {}
         gone: dict[tuple[str, str], set[str]] = {}
-        for user, run, attributes in rows_of_users(self._database, query, users, self._description.identity):
-            for each in past_of(attributes, run, self._database.where) if run != self._run else ():
+        for user, run, attributes in rows_of_users(
+            self._database, query, users, self._description.identity
+        ):
+            for each in (
+                past_of(attributes, run, self._database.where)
+                if run != self._run
+                else ()
+            ):
                 slot = (user, each.name.lower())
                 if marks := self._marks(each):
                     last[slot] = marks
                     gone.pop(slot, None)
                 elif run in newer:
-                    gone[slot] = last.get(slot, set()) | self._marks(replace(each, new=each.old))
+                    gone[slot] = last.get(slot, set()) | self._marks(
+                        replace(each, new=each.old)
+                    )
         return gone
 
     def _marks(self, each: AttributeChange) -> set[str]:
@@ -254,10 +392,13 @@ class Ours:
         rule = self._description.equality(each.name)
         return {equality.digest(rule, value) for value in each.new}
 
-    def _taken(self, user: UserRef, each: AttributeChange, now: Mapping[str, User]) -> Taken:
+    def _taken(
+        self, user: UserRef, each: AttributeChange, now: Mapping[str, User]
+    ) -> Taken:
         """Whose these values are: nobody's, where there are none; put back, where they were nobody's before.
 
-        An object class that stays is needed by other attributes, and is not kept as ours when another one goes.
+        An object class that stays is needed by other attributes, and is not kept as ours
+        when another one goes.
         """
         if each.new and not (now or self._takes_back):
             return Taken(user, each, self._job)
@@ -269,9 +410,13 @@ class Ours:
             return Taken(user, each, self._job, there=there)
         writer, noted = self._had_written(user, each)
         back = replace(each, sent=held(noted.sent))
-        return Taken(user, back, writer or self._job, restored=writer is None, there=there)
+        return Taken(
+            user, back, writer or self._job, restored=writer is None, there=there
+        )
 
-    def _had_written(self, user: UserRef, each: AttributeChange) -> tuple[str | None, KeptChange]:
+    def _had_written(
+        self, user: UserRef, each: AttributeChange
+    ) -> tuple[str | None, KeptChange]:
         """The job whose apply once wrote these very values there, the last if several did; and how it noted that."""
         query = (
             "select job, attributes from ("
@@ -283,14 +428,18 @@ class Ours:
         rule = self._description.equality(each.name)
 
         def says(noted: KeptChange) -> bool:
-            if noted.name != each.name or noted.secret != (each.fingerprint or None if each.secret else None):
+            if noted.name != each.name or noted.secret != (
+                each.fingerprint or None if each.secret else None
+            ):
                 return False
             return each.secret or equality.same_set(rule, held(noted.new), each.new)
 
         return next(
             (
                 (job, noted)
-                for job, attributes in self._database.rows(query, *[user.id, self._description.identity] * 2)
+                for job, attributes in self._database.rows(
+                    query, *[user.id, self._description.identity] * 2
+                )
                 for noted in json.decode(attributes, type=list[KeptChange])
                 if says(noted)
             ),

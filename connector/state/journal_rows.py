@@ -1,7 +1,8 @@
 """The rows of a journal: a write as it is kept, what becomes of it, and how it is read again.
 
-A change is kept as it was planned: values in clear, for the directory shows them too; of a secret its fingerprint, and,
-where it could be read, its old value sealed. That is what an interrupted run is settled by, and an undo is made from.
+A change is kept as it was planned: values in clear, for the directory shows them too; of a
+secret its fingerprint, and, where it could be read, its old value sealed. That is what an
+interrupted run is settled by, and an undo is made from.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,15 @@ from typing import Any, Final
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import DamagedError
-from connector.model import AgentRef, AttributeChange, Change, Noted, Part, Result, UserRef
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Noted,
+    Part,
+    Result,
+    UserRef,
+)
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.document import Octets, held, kept
 from connector.state.database import Transaction, restored, storable
@@ -50,8 +59,9 @@ class KeptChange(Struct, frozen=True, omit_defaults=True):
 class Step(Struct, frozen=True):
     """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
 
-    A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key. Its old
-    ones are there where they were seen and can be opened. `server`: the one that it was meant for, or several.
+    A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it
+    is of another key. Its old ones are there where they were seen and can be opened.
+    `server`: the one that it was meant for, or several.
     `lost`: attributes that the directory took and does not show as written.
     """
 
@@ -80,23 +90,56 @@ def among(servers: str, server: str) -> bool:
 
 def kept_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptChange:
     """An attribute's change as the journal keeps it."""
-    if not (each.secret or each.sent) and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
-        return KeptChange(each.name, each.old, each.new, None, None, each.seen, each.pattern, each.unique)
+    if (
+        not (each.secret or each.sent)
+        and plain_texts(each.old)
+        and plain_texts(each.new)
+    ):  # as nearly every one is
+        return KeptChange(
+            each.name,
+            each.old,
+            each.new,
+            None,
+            None,
+            each.seen,
+            each.pattern,
+            each.unique,
+        )
     sent, old, new = kept(each.sent), kept(each.old), kept(each.new)
     if is_secret(each):
         sealed = sealer.seal(user, each.name, each.old) if each.old else None
         seen = each.seen and (sealed is not None or not each.old)
         key = sealer.check
         print_ = each.fingerprint
-        return KeptChange(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent, sent)
-    return KeptChange(each.name, old, new, None, None, each.seen, each.pattern, each.unique, sent=sent)
+        return KeptChange(
+            each.name,
+            (),
+            (),
+            print_,
+            sealed,
+            seen,
+            each.pattern,
+            each.unique,
+            key,
+            each.absent,
+            sent,
+        )
+    return KeptChange(
+        each.name, old, new, None, None, each.seen, each.pattern, each.unique, sent=sent
+    )
 
 
 def part_of(change: Change) -> str:
     """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
     if change.part is not Part.STEP:
         return "" if change.part is Part.REST else change.part.value
-    return ":".join((change.part.value, "set" if change.attributes[0].new else "clear", change.attributes[0].name))
+    return ":".join(
+        (
+            change.part.value,
+            "set" if change.attributes[0].new else "clear",
+            change.attributes[0].name,
+        )
+    )
 
 
 def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
@@ -105,7 +148,13 @@ def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
     for each in found:
         outcome, change = each.outcome, each.change
         lost = json.encode(outcome.lost).decode() if outcome.lost else None
-        came = (outcome.result.value, outcome.why, lost, each.number or None, each.time or None)
+        came = (
+            outcome.result.value,
+            outcome.why,
+            lost,
+            each.number or None,
+            each.time or None,
+        )
         rows.append((*came, each.run, change.user.id, change.digest, part_of(change)))
     transaction.executemany(_OUTCOME, rows)
 
@@ -114,22 +163,54 @@ def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
     """Keep which servers have these writes, or may have, which are in the journal of their runs."""
     transaction.executemany(
         "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
-        ((each.server, each.run, each.change.user.id, each.change.digest, part_of(each.change)) for each in steps),
+        (
+            (
+                each.server,
+                each.run,
+                each.change.user.id,
+                each.change.digest,
+                part_of(each.change),
+            )
+            for each in steps
+        ),
     )
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
-    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost = row
+    (
+        run,
+        user_id,
+        user_name,
+        digest,
+        part,
+        agent,
+        rule,
+        attributes,
+        outcome,
+        why,
+        server,
+        lost,
+    ) = row
     user = UserRef(user_id, user_name)
     ref = agent_of(agent, run, where) if agent else None
     try:
-        result, kind = Result(outcome) if outcome else None, Part(part.partition(":")[0])
+        result, kind = (
+            Result(outcome) if outcome else None,
+            Part(part.partition(":")[0]),
+        )
     except ValueError as fault:
         raise _damaged(run, where) from fault
-    changes = tuple(_read(user, each, sealer) for each in _decoded(attributes, run, where))
+    changes = tuple(
+        _read(user, each, sealer) for each in _decoded(attributes, run, where)
+    )
     return Step(
-        run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, lost_of(lost, run, where)
+        run,
+        Change(user, ref, rule, changes, digest, part=kind),
+        result,
+        why or "",
+        server,
+        lost_of(lost, run, where),
     )
 
 
@@ -137,25 +218,37 @@ def check_row(row: Sequence[Any], sealer: Sealer, where: str) -> None:
     """Raises StateError for a row that is damaged, or has a sealed value that its own key does not open."""
     found = step(row, sealer, where)
     for each in _decoded(row[7], found.run, where):
-        if each.sealed and each.key == sealer.check and sealer.open(found.change.user, each.name, each.sealed) is None:
+        if (
+            each.sealed
+            and each.key == sealer.check
+            and sealer.open(found.change.user, each.name, each.sealed) is None
+        ):
             what = f"the state is damaged: a sealed password in the journal of run {found.run} cannot be opened"
             raise DamagedError(what, where=where)
 
 
 def kept_ref(agent: AgentRef | None) -> str | None:
     """An agent as a row keeps it."""
-    return None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
+    return (
+        None
+        if agent is None
+        else json.encode(storable([agent.work_no, agent.account_code])).decode()
+    )
 
 
 def agent_of(agent: str, run: str, where: str) -> AgentRef:
     """The agent of a row. Raises StateError where it is damaged."""
     try:
-        return AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None])))
+        return AgentRef(
+            *restored(json.decode(agent, type=tuple[int | None, str | None]))
+        )
     except (DecodeError, ValidationError, TypeError) as fault:
         raise _damaged(run, where) from fault
 
 
-def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[AttributeChange]:
+def past_of(
+    attributes: str, run: str, where: str, *, put: bool = True
+) -> list[AttributeChange]:
     """What a row of the journal set out to change; of secrets the new fingerprints, and whether there was an old one.
 
     Without `put` what it saw stays, for it put nothing there. Raises StateError.
@@ -191,7 +284,9 @@ def _decoded(attributes: str, run: str, where: str) -> list[KeptChange]:
 
 
 def _damaged(run: str, where: str) -> DamagedError:
-    return DamagedError(f"the state is damaged: the journal of run {run} cannot be read", where=where)
+    return DamagedError(
+        f"the state is damaged: the journal of run {run} cannot be read", where=where
+    )
 
 
 def _read(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:
@@ -199,7 +294,22 @@ def _read(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:
         old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
         seen = each.seen and old is not None  # what cannot be opened was not seen
         known = each.secret if each.key == sealer.check or not each.secret else UNKEYED
-        return AttributeChange(each.name, old or (), (), True, seen, each.pattern, known, each.unique, each.absent)
+        return AttributeChange(
+            each.name,
+            old or (),
+            (),
+            True,
+            seen,
+            each.pattern,
+            known,
+            each.unique,
+            each.absent,
+        )
     return AttributeChange(
-        each.name, held(each.old), held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
+        each.name,
+        held(each.old),
+        held(each.new),
+        seen=each.seen,
+        pattern=each.pattern,
+        unique=each.unique,
     )

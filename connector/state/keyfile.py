@@ -1,7 +1,7 @@
 """The key of a state in a file, for jobs that name none: a file beside the state, so that neither alone tells a secret.
 
-Whoever comes first makes it, under a lock on the file itself. A process that dies meanwhile leaves it empty, and the
-next one fills it.
+Whoever comes first makes it, under a lock on the file itself. A process that dies meanwhile
+leaves it empty, and the next one fills it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def key_of(state: Path, *, needed: bool, make: bool = True) -> Secret | None:
     except FileNotFoundError:
         key = b""
     except OSError as fault:
-        raise StateError(f"the key of the state cannot be read: {fault.strerror}", where=str(path)) from None
+        raise StateError(
+            f"the key of the state cannot be read: {fault.strerror}", where=str(path)
+        ) from None
     if not (key or make):
         return None
     try:
@@ -47,7 +49,9 @@ def key_of(state: Path, *, needed: bool, make: bool = True) -> Secret | None:
     except OSError as fault:
         if not needed:
             return None
-        raise StateError(f"the key of the state cannot be made: {fault.strerror}", where=str(path)) from None
+        raise StateError(
+            f"the key of the state cannot be made: {fault.strerror}", where=str(path)
+        ) from None
 
 
 def _read(path: Path, flags: int) -> bytes:
@@ -82,7 +86,8 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         if status.st_mode & 0o077:
             why = "others may read or write the key of the state. Run `chmod 600` on it"
             raise FileError(
-                f"{why}. If somebody may have read it, remove it; the next run creates another", where=str(path)
+                f"{why}. If somebody may have read it, remove it; the next run creates another",
+                where=str(path),
             )
         yield handle
     finally:
@@ -90,5 +95,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _refused(path: Path) -> FileError:
-    why = "the key of the state is no regular file. Move it away, or set `key` in the job"
+    why = (
+        "the key of the state is no regular file. Move it away, or set `key` in the job"
+    )
     return FileError(why, where=str(path))

@@ -1,11 +1,13 @@
 """Leases in PostgreSQL: advisory locks of one transaction that stays open, on a connection of its own.
 
-A pooler that pools transactions keeps an open transaction on one session of the server, so the locks hold there, too.
-They end with the transaction, and with the process that holds it.
+A pooler that pools transactions keeps an open transaction on one session of the server, so
+the locks hold there, too. They end with the transaction, and with the process that holds
+it.
 
-Together with the first lease a *fence* is locked: a random number. While the transaction is open, nobody else can lock
-that number. A write transaction that can lock it has lost its leases. Each write transaction also shares the *gate* of
-each lease, and whoever takes a lease passes its gate alone. So no write of a former holder is committed after that.
+Together with the first lease a *fence* is locked: a random number. While the transaction is
+open, nobody else can lock that number. A write transaction that can lock it has lost its
+leases. Each write transaction also shares the *gate* of each lease, and whoever takes a
+lease passes its gate alone. So no write of a former holder is committed after that.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ _BEGIN: Final = b"""
         ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')
     ) as wanted (name, value) join pg_settings on pg_settings.name = wanted.name
 """
-"""A lease that is held is not ended for being idle; that of a machine that has gone is free after a minute (PostgreSQL
-manual, 20.3.2, 20.11.1). All of it is of this transaction alone: its session may be a pooler's."""
+"""A lease that is held is not ended for being idle; that of a machine that has gone is free
+after a minute (PostgreSQL manual, 20.3.2, 20.11.1). All of it is of this transaction alone:
+its session may be a pooler's."""
 _HOLDER: Final = """
     select application_name, to_char(xact_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
     from pg_locks join pg_stat_activity using (pid)
@@ -42,7 +45,8 @@ _HOLDER: Final = """
     and pg_locks.database = (select oid from pg_database where datname = current_database())
     and (classid::bigint << 32) | objid::bigint = %s
 """
-"""Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role tells its name."""
+"""Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role
+tells its name."""
 SHORT: Final = 20
 """So many letters of a host's name are in a session's, which may be of 63 octets."""
 _DURABLE: Final = """
@@ -72,7 +76,9 @@ class Leases:
             self._take(db, name, lock, gate, job)
         except psycopg.Error as fault:
             self._left(savepoint)
-            raise StateError(f"the lease cannot be taken: {said(fault)}", where=self._where) from None
+            raise StateError(
+                f"the lease cannot be taken: {said(fault)}", where=self._where
+            ) from None
         except BaseException:
             self._left(savepoint)
             raise
@@ -91,8 +97,12 @@ class Leases:
         return db
 
     def _take(self, db: Db, name: str, lock: int, gate: int, job: str) -> None:
-        if db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchall() != [(True,)]:
-            raise BusyError(f"another run holds this directory{_holder(db, lock, name)}", where=name)
+        if db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchall() != [
+            (True,)
+        ]:
+            raise BusyError(
+                f"another run holds this directory{_holder(db, lock, name)}", where=name
+            )
         db.execute("savepoint gate")
         try:
             db.execute("select pg_advisory_xact_lock(%s)", (gate,))
@@ -103,7 +113,9 @@ class Leases:
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
             word = f"cec-connector on {socket.gethostname()[:SHORT]}, process {os.getpid()}, job {job}"
-            db.execute("select set_config('application_name', %s, true)", storable([word]))
+            db.execute(
+                "select set_config('application_name', %s, true)", storable([word])
+            )
 
     def _left(self, savepoint: str) -> None:
         """Let a lease go; with the last one its connection. Where that has ended, so have they."""
@@ -111,7 +123,9 @@ class Leases:
         if db is None:
             return
         with suppress(psycopg.Error):
-            db.execute(b"rollback" if last else f"rollback to savepoint {savepoint}".encode())
+            db.execute(
+                b"rollback" if last else f"rollback to savepoint {savepoint}".encode()
+            )
         if last:
             self._db = None
             db.close()
@@ -124,9 +138,12 @@ class Leases:
         if self._db is None:
             db.execute(_DURABLE.encode())
             return
-        gates = "".join(f", pg_advisory_xact_lock_shared({gate})" for gate in self._gates)
+        gates = "".join(
+            f", pg_advisory_xact_lock_shared({gate})" for gate in self._gates
+        )
         cursor = db.execute(
-            f"{_DURABLE.rstrip()}{gates}; select pg_try_advisory_xact_lock({self._fence})".encode(), prepare=False
+            f"{_DURABLE.rstrip()}{gates}; select pg_try_advisory_xact_lock({self._fence})".encode(),
+            prepare=False,
         )
         cursor.nextset()
         if cursor.fetchall() != [(False,)]:
@@ -137,14 +154,21 @@ class Leases:
 def _holder(db: Db, lock: int, name: str) -> str:
     """Who holds a lock, as the end of a sentence: as the holder has noted, unless its session is another process's."""
     session, began = next(iter(db.execute(_HOLDER.encode(), (lock,))), (None, None))
-    return _noted(db, name, session or "") or (f": {session}, since {began}" if session else "")
+    return _noted(db, name, session or "") or (
+        f": {session}, since {began}" if session else ""
+    )
 
 
 def _noted(db: Db, name: str, session: str = "") -> str:
     """Who has noted to have taken a lease last; nothing, where the holder's `session` has another name."""
-    found = db.execute("select job, host, process, since from holders where name = %s", storable([name]))
+    found = db.execute(
+        "select job, host, process, since from holders where name = %s",
+        storable([name]),
+    )
     for job, host, process, since in map(restored, found):
-        if not session or session.startswith(f"cec-connector on {host[:SHORT]}, process {process}, "):
+        if not session or session.startswith(
+            f"cec-connector on {host[:SHORT]}, process {process}, "
+        ):
             return f": job {job} on {host}, process {process}, since {since}"
     return ""
 

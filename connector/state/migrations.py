@@ -207,7 +207,8 @@ def migrate(database: Database) -> None:
     if _version(database, latest) == latest:
         return
     with database.migrating() as transaction:
-        version = _version(database, latest) or FIRST - 1  # again, now that nobody else can be at it
+        # again, now that nobody else can be at it
+        version = _version(database, latest) or FIRST - 1
         missing = MIGRATIONS[version + 1 - FIRST :]
         for number, statements in enumerate(missing, start=version + 1):
             for statement in statements.split(";"):

@@ -1,9 +1,10 @@
 """What each job wrote last, where: a row for each job and user.
 
-Of each attribute it is known which run wrote it, a digest of each value or the fingerprint of a secret, and how often
-in a row these were the same: who has to write one value over and over is told that somebody keeps taking it away.
-An attribute of a user is of one job, the one that wrote it last; of jobs whose patterns (`owns`) no value fits both,
-each has its own values.
+Of each attribute it is known which run wrote it, a digest of each value or the fingerprint
+of a secret, and how often in a row these were the same: who has to write one value over and
+over is told that somebody keeps taking it away. An attribute of a user is of one job, the
+one that wrote it last; of jobs whose patterns (`owns`) no value fits both, each has its own
+values.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from typing import Any, Final
 from msgspec import Struct, json
 from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, AttributeChange, Change, Equality, Held, Owned, UserRef, Value
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Change,
+    Equality,
+    Held,
+    Owned,
+    UserRef,
+    Value,
+)
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import ALL, apart, parts
 from connector.state.database import Database, Transaction, rows_of_users, sound
@@ -82,7 +92,14 @@ class Ownership:
 
     def of(self, users: Sequence[str]) -> Iterator[Row]:
         """What any job wrote last to these users, by id."""
-        return self._read(rows_of_users(self._database, f"{_ROWS} and user_id in ({{users}})", users, self._directory))
+        return self._read(
+            rows_of_users(
+                self._database,
+                f"{_ROWS} and user_id in ({{users}})",
+                users,
+                self._directory,
+            )
+        )
 
     def note(
         self,
@@ -101,19 +118,29 @@ class Ownership:
         `first`: the job whose first values are, where nobody had any, whatever `taken_of` would say.
         """
         users = {change.user.id: change.user for change in changes}
-        rules = {name: equality_of(name) for name in {each.name for change in changes for each in change.attributes}}
+        rules = {
+            name: equality_of(name)
+            for name in {each.name for change in changes for each in change.attributes}
+        }
         spelt = {name.lower(): name for name in rules}
         known: dict[str, dict[str, Attributes]] = {id_: {} for id_ in users}
         agents: dict[tuple[str, str], str | None] = {}
         for row in self.of(list(users)):
             agents[row.job, row.user.id] = row.agent
-            known[row.user.id][row.job] = {spelt.get(name.lower(), name): each for name, each in row.attributes.items()}
+            known[row.user.id][row.job] = {
+                spelt.get(name.lower(), name): each
+                for name, each in row.attributes.items()
+            }
         touched: dict[tuple[str, str], None] = {}
         digest = lru_cache(_SHARED)(equality.digest)
         for change in changes:
             id_ = change.user.id
             jobs = known[id_]
-            if first is not None and not jobs and (fresh := _all_first(run, change, rules, digest)):
+            if (
+                first is not None
+                and not jobs
+                and (fresh := _all_first(run, change, rules, digest))
+            ):
                 jobs[first] = fresh
                 touched[first, id_] = None
                 agents[first, id_] = kept_ref(change.agent)
@@ -123,25 +150,52 @@ class Ownership:
                 ours = jobs.get(each.job or "")
                 mine = ours.get(name) if ours else None
                 held: Sequence[str] = ()
-                if jobs and (len(jobs) > 1 or ours is None or name in ours):  # else nobody had this attribute
-                    held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)]
+                if jobs and (
+                    len(jobs) > 1 or ours is None or name in ours
+                ):  # else nobody had this attribute
+                    held = [
+                        job
+                        for job in jobs
+                        if name in jobs[job] and _meet(job, jobs[job][name], each)
+                    ]
                 if newer and any(jobs[job][name].run in newer for job in held):
                     continue
-                there = {equality.digest(rules[name], equality.plain(value)) for value in each.there if held}
+                there = {
+                    equality.digest(rules[name], equality.plain(value))
+                    for value in each.there
+                    if held
+                }
                 for job in held:
                     before = jobs[job].pop(name)
                     touched[job, id_] = None
-                    if stays := tuple(value for value in before.values if value in there):
+                    if stays := tuple(
+                        value for value in before.values if value in there
+                    ):
                         jobs[job][name] = replace(before, values=stays)
-                if each.job is not None and (now := _owned(run, each, before, rules[name], digest)):
+                if each.job is not None and (
+                    now := _owned(run, each, before, rules[name], digest)
+                ):
                     ours = jobs.setdefault(each.job, {})
-                    now = replace(now, former=_former(mine, each.change.pattern)) if mine else now
+                    now = (
+                        replace(now, former=_former(mine, each.change.pattern))
+                        if mine
+                        else now
+                    )
                     also = ours[name].values if name in ours else ()
-                    more = tuple([value for value in also if value not in now.values]) if also else ()
-                    ours[name] = replace(now, values=(*now.values, *more)) if more else now
+                    more = (
+                        tuple([value for value in also if value not in now.values])
+                        if also
+                        else ()
+                    )
+                    ours[name] = (
+                        replace(now, values=(*now.values, *more)) if more else now
+                    )
                     touched[each.job, id_] = None
                     agents[each.job, id_] = kept_ref(change.agent)
-        rows = (Row(job, users[id_], known[id_][job], agents.get((job, id_))) for job, id_ in touched)
+        rows = (
+            Row(job, users[id_], known[id_][job], agents.get((job, id_)))
+            for job, id_ in touched
+        )
         self.keep(transaction, rows)
 
     def keep(self, transaction: Transaction, rows: Iterable[Row]) -> None:
@@ -151,7 +205,15 @@ class Ownership:
             where = (self._directory, row.job, row.user.id)
             if row.attributes:
                 times = max([each.times for each in row.attributes.values()])
-                kept.append((*where, row.user.name, json.encode(row.attributes).decode(), times, row.agent))
+                kept.append(
+                    (
+                        *where,
+                        row.user.name,
+                        json.encode(row.attributes).decode(),
+                        times,
+                        row.agent,
+                    )
+                )
             else:
                 gone.append(where)
         transaction.executemany(_KEEP, kept)
@@ -172,7 +234,10 @@ def _meet(job: str, owned: Owned, taken: Taken) -> bool:
 
 
 def _all_first(
-    run: str, change: Change, rules: Mapping[str, Equality], digest: Callable[[Equality, Value], str]
+    run: str,
+    change: Change,
+    rules: Mapping[str, Equality],
+    digest: Callable[[Equality, Value], str],
 ) -> Attributes | None:
     """What is ours after a change that sets attributes which had no value, as nearly every one does; else None."""
     found = {}
@@ -180,14 +245,21 @@ def _all_first(
         if each.old or each.secret or each.fingerprint or each.sent or not each.new:
             return None
         values = [
-            digest(rules[each.name], value if type(value) is str else equality.plain(value)) for value in each.new
+            digest(
+                rules[each.name], value if type(value) is str else equality.plain(value)
+            )
+            for value in each.new
         ]
         found[each.name] = Owned(run, tuple(values), pattern=each.pattern)
     return found
 
 
 def _owned(
-    run: str, taken: Taken, before: Owned | None, rule: Equality, digest: Callable[[Equality, Value], str]
+    run: str,
+    taken: Taken,
+    before: Owned | None,
+    rule: Equality,
+    digest: Callable[[Equality, Value], str],
 ) -> Owned | None:
     """What is ours of an attribute that a run has written; None: nothing.
 
@@ -199,30 +271,46 @@ def _owned(
         sent, stored = tuple(map(str, change.sent)), (change.fingerprint,)
     elif change.sent:
         sent, stored = (
-            tuple([digest(rule, equality.plain(one)) for one in some]) for some in (change.sent, change.new)
+            tuple([digest(rule, equality.plain(one)) for one in some])
+            for some in (change.sent, change.new)
         )
     if change.secret:
         values: tuple[str, ...] = ()
     else:
         digests = [digest(rule, equality.plain(value)) for value in change.new]
         if change.old:
-            known = before.values if before and before.restored == taken.restored else ()
+            known = (
+                before.values if before and before.restored == taken.restored else ()
+            )
             put = equality.minus(rule, change.new, change.old)
             pairs = zip(change.new, digests, strict=True)
-            digests = [digest for value, digest in pairs if value in put or digest in known]
+            digests = [
+                digest for value, digest in pairs if value in put or digest in known
+            ]
         values = tuple(digests)
         if not (values or sent) and change.name != OBJECT_CLASS:
             return None
     print_ = change.fingerprint or None
-    same = before is not None and (before.values, before.fingerprint) == (values, print_)
+    same = before is not None and (before.values, before.fingerprint) == (
+        values,
+        print_,
+    )
     times = before.times + 1 if same and before else 1
-    return Owned(run, values, print_, times, taken.restored, change.pattern, sent, stored)
+    return Owned(
+        run, values, print_, times, taken.restored, change.pattern, sent, stored
+    )
 
 
 def _former(before: Owned | None, pattern: str | None) -> dict[str, tuple[str, ...]]:
     """Values of a job that this pattern leaves out, by the patterns under which it wrote them."""
     if before is None or pattern is None:
         return {}
-    found = before.former | ({before.pattern: before.values} if before.pattern and before.values else {})
+    found = before.former | (
+        {before.pattern: before.values} if before.pattern and before.values else {}
+    )
     owned = {*parts(pattern)}
-    return {each: values for each, values in found.items() if ALL not in owned and not owned.issuperset(parts(each))}
+    return {
+        each: values
+        for each, values in found.items()
+        if ALL not in owned and not owned.issuperset(parts(each))
+    }

@@ -1,7 +1,7 @@
 """The state in a PostgreSQL database, reached directly or through a pooler that pools sessions or transactions.
 
-Nothing outside of a transaction belongs to this process alone: a pooler may give each transaction another session. So
-settings and locks are those of a transaction.
+Nothing outside of a transaction belongs to this process alone: a pooler may give each
+transaction another session. So settings and locks are those of a transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ try:
     from connector.state.leases import Leases, said
 except ImportError:
     raise FileError(
-        "a state in PostgreSQL needs the extra: pip install 'cec-connector[postgresql]'", where="state"
+        "a state in PostgreSQL needs the extra: pip install 'cec-connector[postgresql]'",
+        where="state",
     ) from None
 
 _MIGRATING: Final = 0x6365632D636F6E6E
@@ -38,7 +39,8 @@ _SESSION: Final = """
         ('idle_session_timeout', '0')
     ) as wanted (name, value) join pg_settings on pg_settings.name = wanted.name
 """
-"""Where the session is ours: it is not ended for being idle while a directory is read (PostgreSQL manual, 20.11.1)."""
+"""Where the session is ours: it is not ended for being idle while a directory is read
+(PostgreSQL manual, 20.11.1)."""
 
 
 class PostgreSQL:
@@ -64,7 +66,9 @@ class PostgreSQL:
         try:
             return psycopg.connect(**self._parameters, autocommit=True)
         except psycopg.Error as fault:
-            raise StateError(f"the state cannot be opened: {said(fault)}", where=self.where) from None
+            raise StateError(
+                f"the state cannot be opened: {said(fault)}", where=self.where
+            ) from None
 
     def _prepare(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
@@ -88,7 +92,9 @@ class PostgreSQL:
         except psycopg.errors.ProtocolViolation:  # so PgBouncer says it
             seen.clear()
         except psycopg.Error as fault:
-            raise StateError(f"the state cannot be opened: {said(fault)}", where=self.where) from None
+            raise StateError(
+                f"the state cannot be opened: {said(fault)}", where=self.where
+            ) from None
         if len(seen) != 1:
             why = (
                 f"the pooler at {self.where} pools statements, so no lease holds. Let it pool transactions or "
@@ -98,9 +104,14 @@ class PostgreSQL:
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
-            return [restored(row) for row in self._db.execute(_translated(sql), storable(values))]
+            return [
+                restored(row)
+                for row in self._db.execute(_translated(sql), storable(values))
+            ]
         except psycopg.Error as fault:
-            raise StateError(f"the state cannot be read: {said(fault)}", where=self.where) from None
+            raise StateError(
+                f"the state cannot be read: {said(fault)}", where=self.where
+            ) from None
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -109,7 +120,9 @@ class PostgreSQL:
                 self._leases.begin_write(self._db)
                 yield Transaction(cursor, _translated)
         except psycopg.Error as fault:
-            raise StateError(f"the state cannot be written: {said(fault)}", where=self.where) from None
+            raise StateError(
+                f"the state cannot be written: {said(fault)}", where=self.where
+            ) from None
 
     @contextmanager
     def migrating(self) -> Iterator[Transaction]:
@@ -118,7 +131,8 @@ class PostgreSQL:
             yield transaction
 
     def version(self) -> int:
-        # that it reads a table lets the server hear of tables that others have made since the transaction began
+        # that it reads a table lets the server hear of tables that others have made since
+        # the transaction began
         if not self.rows("select 1 from pg_class where oid = to_regclass('meta')"):
             return 0
         match self.rows("select value from meta where name = 'version'"):
@@ -137,9 +151,19 @@ class PostgreSQL:
     def lease(self, name: str, job: str = "") -> Iterator[None]:
         with self._leases.lease(name, job):
             if job:
-                with suppress(StateError), self.writing() as transaction:  # for messages alone
+                with (
+                    suppress(StateError),
+                    self.writing() as transaction,
+                ):  # for messages alone
                     here, process = socket.gethostname(), os.getpid()
-                    transaction.put("holders", name=name, job=job, host=here, process=process, since=stamp("seconds"))
+                    transaction.put(
+                        "holders",
+                        name=name,
+                        job=job,
+                        host=here,
+                        process=process,
+                        since=stamp("seconds"),
+                    )
             yield
 
     def size(self) -> tuple[int, int]:
@@ -150,8 +174,13 @@ class PostgreSQL:
         return []
 
     def back_up(self, path: Path) -> None:
-        command = shlex.join(["pg_dump", "--format=custom", f"--file={path}", self.where])
-        raise UsageError(f"this state is in PostgreSQL, whose own tool makes copies. Run: {command}", where=self.where)
+        command = shlex.join(
+            ["pg_dump", "--format=custom", f"--file={path}", self.where]
+        )
+        raise UsageError(
+            f"this state is in PostgreSQL, whose own tool makes copies. Run: {command}",
+            where=self.where,
+        )
 
     def close(self) -> None:
         with suppress(psycopg.Error):
@@ -168,7 +197,10 @@ def parameters_of(url: str) -> dict[str, Any]:
     try:
         said = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError) as fault:
-        raise FileError(f"not an address of a database: {' '.join(str(fault).split())}", where="state") from None
+        raise FileError(
+            f"not an address of a database: {' '.join(str(fault).split())}",
+            where="state",
+        ) from None
     usual = {
         "connect_timeout": 10, "application_name": "cec-connector",
         "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
@@ -187,4 +219,9 @@ def _host(parameters: dict[str, Any]) -> str:
 
 
 def _is_here(host: str) -> bool:
-    return not host or host[0] in "/@" or host in ("localhost", "::1") or host.startswith("127.")
+    return (
+        not host
+        or host[0] in "/@"
+        or host in ("localhost", "::1")
+        or host.startswith("127.")
+    )

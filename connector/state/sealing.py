@@ -28,23 +28,34 @@ def key_name(job: str) -> str:
 class Sealer:
     """AES-256-GCM (NIST SP 800-38D) under a key derived from `key`; each value is bound to its user and attribute.
 
-    Without a key nothing is sealed, and nothing opens. `check`: what the key is known by, which does not tell it.
+    Without a key nothing is sealed, and nothing opens. `check`: what the key is known by,
+    which does not tell it.
     """
 
     def __init__(self, key: Secret | None) -> None:
         self._key = key
-        self.check = self._derived(b"cec-connector key check/1").hex()[:32] if key is not None else ""
+        self.check = (
+            self._derived(b"cec-connector key check/1").hex()[:32]
+            if key is not None
+            else ""
+        )
 
     def seal(self, user: UserRef, attribute: str, values: Iterable[Held]) -> str | None:
         """The values as a text that only the holder of the key can open."""
         if self._key is None:
             return None
         plain = [equality.plain(value) for value in values]
-        body = json.encode([[isinstance(value, bytes), _octets(value)] for value in plain])
+        body = json.encode(
+            [[isinstance(value, bytes), _octets(value)] for value in plain]
+        )
         nonce = os.urandom(_NONCE)
-        return base64.b64encode(nonce + self._cipher().encrypt(nonce, body, _bound(user, attribute))).decode()
+        return base64.b64encode(
+            nonce + self._cipher().encrypt(nonce, body, _bound(user, attribute))
+        ).decode()
 
-    def open(self, user: UserRef, attribute: str, sealed: str) -> tuple[Secret, ...] | None:
+    def open(
+        self, user: UserRef, attribute: str, sealed: str
+    ) -> tuple[Secret, ...] | None:
         """The values again; None where the key is another one, or the text was changed."""
         if self._key is None:
             return None
@@ -52,11 +63,16 @@ class Sealer:
 
         try:
             octets = base64.b64decode(sealed, validate=True)
-            body = self._cipher().decrypt(octets[:_NONCE], octets[_NONCE:], _bound(user, attribute))
+            body = self._cipher().decrypt(
+                octets[:_NONCE], octets[_NONCE:], _bound(user, attribute)
+            )
             parts = json.decode(body, type=list[tuple[bool, bytes]])
         except (InvalidTag, ValueError, DecodeError):
             return None
-        return tuple(Secret(octets if raw else octets.decode("utf-8", "surrogateescape")) for raw, octets in parts)
+        return tuple(
+            Secret(octets if raw else octets.decode("utf-8", "surrogateescape"))
+            for raw, octets in parts
+        )
 
     def _cipher(self) -> AESGCM:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # 30 ms, only for sealed values
@@ -73,4 +89,6 @@ def _bound(user: UserRef, attribute: str) -> bytes:
 
 
 def _octets(value: Value) -> bytes:
-    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    return (
+        value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    )

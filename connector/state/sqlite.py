@@ -11,7 +11,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from connector.errors import BusyError, DamagedError, OutputError, StateError, UsageError
+from connector.errors import (
+    BusyError,
+    DamagedError,
+    OutputError,
+    StateError,
+    UsageError,
+)
 from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
@@ -38,23 +44,31 @@ class Sqlite:
             if self._path is not None:
                 with suppress(FileExistsError):
                     self._path.touch(mode=0o600, exist_ok=False)
-            self._db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None)
+            self._db = sqlite3.connect(
+                self._path or ":memory:", timeout=10, isolation_level=None
+            )
             if self._path is not None:
                 self._rests_on[self._path] = _itself(self._path.stat())
         except (OSError, sqlite3.Error) as fault:
             raise self._failed("opened", fault) from None
         try:
-            # where the rollback journal is removed, its removal survives a power cut too (SQLite, pragma synchronous);
-            # with `full`, a transaction that was said to be durable could be rolled back after one
+            # where the rollback journal is removed, its removal survives a power cut too
+            # (SQLite, pragma synchronous); with `full`, a transaction that was said to be
+            # durable could be rolled back after one
             self.rows("pragma synchronous = extra")
-            # in a new file; a batch then touches a quarter as many as of the usual size (SQLite, pragma page_size)
+            # in a new file; a batch then touches a quarter as many as of the usual size
+            # (SQLite, pragma page_size)
             self.rows("pragma page_size = 16384")
-            # what is deleted is overwritten, for it may be about people (SQLite, pragma secure_delete)
+            # what is deleted is overwritten, for it may be about people (SQLite, pragma
+            # secure_delete)
             self.rows("pragma secure_delete = on")
-            # a rollback journal that is written over, and removed at the end, takes less time than one that is made and
-            # removed for each transaction (SQLite, pragma journal_mode); another mode was somebody's choice
+            # a rollback journal that is written over, and removed at the end, takes less
+            # time than one that is made and removed for each transaction (SQLite, pragma
+            # journal_mode); another mode was somebody's choice
             if self.rows("pragma journal_mode") == [("delete",)]:
-                self._keeps_rollbacks = self.rows("pragma journal_mode = persist") == [("persist",)]
+                self._keeps_rollbacks = self.rows("pragma journal_mode = persist") == [
+                    ("persist",)
+                ]
         except BaseException:
             self.close()
             raise
@@ -75,8 +89,8 @@ class Sqlite:
                 yield Transaction(self._db)
                 self._db.execute("commit")
             except BaseException:
-                # a failed commit may have been rolled back already; what cannot be rolled back now is so by whoever
-                # opens the file next, from the rollback journal
+                # a failed commit may have been rolled back already; what cannot be rolled
+                # back now is so by whoever opens the file next, from the rollback journal
                 with suppress(sqlite3.Error):
                     self._db.execute("rollback")
                 raise
@@ -91,7 +105,10 @@ class Sqlite:
             except OSError:
                 there = None
             if there != known:
-                raise StateError(f"{path.name} was removed or replaced during a run", where=self.where)
+                raise StateError(
+                    f"{path.name} was removed or replaced during a run",
+                    where=self.where,
+                )
 
     def _look_at_the_end(self) -> None:
         """SQLite takes what is missing of a last page for zeros; nobody else is writing now, so that none may be."""
@@ -102,15 +119,21 @@ class Sqlite:
             except OSError as fault:
                 raise self._failed("written", fault) from None
             if size % page:
-                raise DamagedError("it is damaged: the end of the file is missing", where=self.where)
+                raise DamagedError(
+                    "it is damaged: the end of the file is missing", where=self.where
+                )
 
     migrating = writing  # there is one writer at a time anyway
 
     def version(self) -> int:
-        tables = self.rows("select 1 from sqlite_master limit 1")  # first, for they come together with the version
+        # first, for they come together with the version
+        tables = self.rows("select 1 from sqlite_master limit 1")
         ((version,),) = self.rows("pragma user_version")
         if version == 0 and tables:
-            raise StateError("this file is another program's database. Correct `state` in the job", where=self.where)
+            raise StateError(
+                "this file is another program's database. Correct `state` in the job",
+                where=self.where,
+            )
         return int(version)
 
     def note_version(self, transaction: Transaction, version: int) -> None:
@@ -126,35 +149,49 @@ class Sqlite:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as fault:
-            raise StateError(f"the lock cannot be opened: {fault.strerror}", where=str(path)) from None
+            raise StateError(
+                f"the lock cannot be opened: {fault.strerror}", where=str(path)
+            ) from None
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BusyError(f"another run holds this directory{_left_by(handle)}", where=name) from None
+                raise BusyError(
+                    f"another run holds this directory{_left_by(handle)}", where=name
+                ) from None
             except OSError as fault:
-                raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
+                raise StateError(
+                    f"the lock cannot be taken: {fault.strerror}", where=str(path)
+                ) from None
             self._rests_on[path] = _itself(os.fstat(handle))
             import socket  # noqa: PLC0415  # seldom needed
 
             who = f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {stamp('seconds')}"
-            with suppress(OSError):  # it is for messages alone; that it cannot be left is no matter
+            with suppress(
+                OSError
+            ):  # it is for messages alone; that it cannot be left is no matter
                 os.ftruncate(handle, 0)
-                os.pwrite(handle, (who if job else "").encode("utf-8", "surrogateescape"), 0)
+                os.pwrite(
+                    handle, (who if job else "").encode("utf-8", "surrogateescape"), 0
+                )
             yield
         finally:
             self._rests_on.pop(path, None)
             os.close(handle)
 
     def size(self) -> tuple[int, int]:
-        page, all_, free = (self.rows(f"pragma {each}")[0][0] for each in ("page_size", "page_count", "freelist_count"))
+        page, all_, free = (
+            self.rows(f"pragma {each}")[0][0]
+            for each in ("page_size", "page_count", "freelist_count")
+        )
         return page * all_, page * free
 
     def faults(self) -> list[str]:
         return [said for (said,) in self.rows("pragma integrity_check") if said != "ok"]
 
     def back_up(self, path: Path) -> None:
-        new = path.with_name(f".{path.name}.new")  # a name of its own, so that nobody takes a part for the whole
+        # a name of its own, so that nobody takes a part for the whole
+        new = path.with_name(f".{path.name}.new")
         try:
             if path.exists():
                 raise UsageError("this file exists. Name a new one", where=str(path))
@@ -163,14 +200,20 @@ class Sqlite:
             try:
                 with closing(sqlite3.connect(new)) as copy:
                     self._copy(copy)
-                os.link(new, path)  # unlike a renamed file, it never takes the place of another one
+                # unlike a renamed file, it never takes the place of another
+                # one
+                os.link(new, path)
                 _sync(path.parent)
             finally:
                 new.unlink(missing_ok=True)
         except FileExistsError:
-            raise UsageError("this file exists. Name a new one", where=str(path)) from None
+            raise UsageError(
+                "this file exists. Name a new one", where=str(path)
+            ) from None
         except OSError as fault:
-            raise OutputError(f"cannot be written: {_said(fault)}", where=str(path)) from None
+            raise OutputError(
+                f"cannot be written: {_said(fault)}", where=str(path)
+            ) from None
         except sqlite3.Error as fault:
             raise self._failed("copied", fault) from None
 
@@ -195,7 +238,9 @@ class Sqlite:
         if code & 0xFF == sqlite3.SQLITE_NOTADB:
             what = "this file is no SQLite database. Correct `state` in the job, or restore the backup"
             return DamagedError(what, where=self.where)
-        torn = code & 0xFF == sqlite3.SQLITE_CORRUPT or code == sqlite3.SQLITE_IOERR_READ
+        torn = (
+            code & 0xFF == sqlite3.SQLITE_CORRUPT or code == sqlite3.SQLITE_IOERR_READ
+        )
         lost = torn or isinstance(fault, UnicodeDecodeError)
         kind = DamagedError if lost else StateError
         return kind(f"the state cannot be {done}: {_said(fault)}", where=self.where)
@@ -203,7 +248,9 @@ class Sqlite:
     def close(self) -> None:
         with suppress(StateError):
             if self._keeps_rollbacks:
-                self._look()  # the rollback journal is removed by its name, which may be another file's by now
+                # the rollback journal is removed by its name, which may be
+                # another file's by now
+                self._look()
                 self.rows("pragma busy_timeout = 0")
                 self.rows("pragma journal_mode = delete")
         with suppress(sqlite3.Error):

@@ -1,7 +1,8 @@
 """The state: what runs leave behind. Runs, their journals, saved plans, what we wrote where, and who is on hold.
 
-It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed. The key of both is kept
-elsewhere (`keyfile.py`); here is only what it is known by, for each job.
+It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed.
+The key of both is kept elsewhere (`keyfile.py`); here is only what it is known by, for each
+job.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from msgspec import json
 from msgspec.structs import astuple, replace
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Approval, Change, Description, JobIdentity, LastGood, Noted, Outcome, Plan, Result, User
+from connector.model import (
+    Approval,
+    Change,
+    Description,
+    JobIdentity,
+    LastGood,
+    Noted,
+    Outcome,
+    Plan,
+    Result,
+    User,
+)
 from connector.regex import regex
 from connector.runtime.clock import stamp
 from connector.state import approvals, saved_plans
@@ -79,7 +91,9 @@ class Store:
 
     def knows(self, job: str, sealer: Sealer) -> bool:
         """Whether what this job has left behind is of this key, or it has left nothing."""
-        found = self._database.rows("select value from meta where name = ?", key_name(job))
+        found = self._database.rows(
+            "select value from meta where name = ?", key_name(job)
+        )
         return found in ([], [(sealer.check,)])
 
     def renew(self, job: str, sealer: Sealer) -> None:
@@ -88,7 +102,9 @@ class Store:
             with self._database.writing() as transaction:
                 transaction.put("meta", name=key_name(job), value=sealer.check)
 
-    def memory(self, directory: str, job: str, description: Description | None = None) -> DirectoryMemory:
+    def memory(
+        self, directory: str, job: str, description: Description | None = None
+    ) -> DirectoryMemory:
         """What earlier runs left behind about one directory; with its description, what may be ours counts as ours."""
         return DirectoryMemory(self._database, directory, job, description)
 
@@ -103,7 +119,9 @@ class Store:
     def leases(self, job: str, *also: str) -> Iterator[None]:
         """Hold every directory that this job has written to, and `also` these. Raises BusyError."""
         with ExitStack() as leases:
-            wrote = self._database.rows("select distinct directory from runs where job = ?", job)
+            wrote = self._database.rows(
+                "select distinct directory from runs where job = ?", job
+            )
             for directory in sorted({*also, *(directory for (directory,) in wrote)}):
                 leases.enter_context(self.lease(directory, job))
             yield
@@ -112,9 +130,13 @@ class Store:
         """Write to every table, and take that back. Raises StateError where one cannot be written."""
         with suppress(_TakenBackError), self._database.writing() as transaction:
             for table in TABLES:
-                transaction.execute(f"insert into {table} select * from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
+                transaction.execute(
+                    f"insert into {table} select * from {table} where 1 = 0"  # noqa: S608  # the table is one of `TABLES`
+                )
                 transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
-            transaction.execute("insert into meta (name, value) values (?, '')", (_TRIAL,))
+            transaction.execute(
+                "insert into meta (name, value) values (?, '')", (_TRIAL,)
+            )
             raise _TakenBackError
 
     def contents(self, job: str) -> Contents:
@@ -185,23 +207,40 @@ class Store:
 
     # ------------------------------------------------------------ saved plans
 
-    def keep(self, plan: Plan, directory: str, undoes: str | None = None, file: str | None = None) -> None:
+    def keep(
+        self,
+        plan: Plan,
+        directory: str,
+        undoes: str | None = None,
+        file: str | None = None,
+    ) -> None:
         """Note that this plan is saved for a reviewer, so that it is known again. `undoes`: the run it takes back.
 
         `file`: the SHA-256 of its document, in hexadecimal digits; without it no approval is good for the plan.
         """
         if not self.kept:
-            raise StateError("a saved plan needs a state, and no state can be kept here", where="--save")
+            raise StateError(
+                "a saved plan needs a state, and no state can be kept here",
+                where="--save",
+            )
         saved_plans.keep(self._database, plan, directory, undoes=undoes, file=file)
 
     def permit(
-        self, plan: Plan, job: str, directory: str, undoes: str | None = None, octets: bytes | None = None
+        self,
+        plan: Plan,
+        job: str,
+        directory: str,
+        undoes: str | None = None,
+        octets: bytes | None = None,
     ) -> None:
         """Raises RefusedError for a plan that was not saved by this job, for this directory, or is spent or changed.
 
-        Also for one that is not to take back the run that it `undoes`, and for one whose file has not these `octets`.
+        Also for one that is not to take back the run that it `undoes`, and for one whose
+        file has not these `octets`.
         """
-        saved_plans.permit(self._database, plan, job, directory, undoes=undoes, octets=octets)
+        saved_plans.permit(
+            self._database, plan, job, directory, undoes=undoes, octets=octets
+        )
 
     # ------------------------------------------------------------ holds
 
@@ -214,7 +253,13 @@ class Store:
         found = self._database.rows("select since, why from holds where job = ?", job)
         return next(((since, why) for since, why in found), None)
 
-    def release(self, job: str, approved: Sequence[Approval] = (), *, seen: tuple[str, str] | None = None) -> bool:
+    def release(
+        self,
+        job: str,
+        approved: Sequence[Approval] = (),
+        *,
+        seen: tuple[str, str] | None = None,
+    ) -> bool:
         """Let the job apply again; whether it was on hold.
 
         `seen`: the hold, or none, whose end people have `approved`. Raises RefusedError where it is another by now.
@@ -222,10 +267,14 @@ class Store:
         with self._database.writing() as transaction:
             held = self.held(job)
             if approved and held != seen:
-                raise RefusedError("the hold has changed meanwhile. Look at it again", where=job)
+                raise RefusedError(
+                    "the hold has changed meanwhile. Look at it again", where=job
+                )
             transaction.execute("delete from holds where job = ?", (job,))
             if approved:
-                approvals.note_release(transaction, job, held[1] if held else "not on hold", approved)
+                approvals.note_release(
+                    transaction, job, held[1] if held else "not on hold", approved
+                )
         return held is not None
 
     # ------------------------------------------------------------ which job it is
@@ -237,7 +286,9 @@ class Store:
             with sound(self._database, "what the job is"):
                 return json.decode(noted, type=JobIdentity)
         # an older version noted the source alone, with a digest of its key
-        wrote = self._database.rows("select directory from runs where job = ? order by number desc limit 1", job)
+        wrote = self._database.rows(
+            "select directory from runs where job = ? order by number desc limit 1", job
+        )
         if not found and not wrote:
             return None
         tenant = _KEY.sub("", found[0][0]) if found else ""
@@ -249,9 +300,21 @@ class Store:
 
     def users_of(self, job: str) -> int:
         """How many users hold something that this job wrote."""
-        directories = self._database.rows("select distinct directory from ownership where job = ?", job)
-        rows = (row for (each,) in directories for row in Ownership(self._database, each).of_job(job))
-        return len({row.user.id for row in rows if not all(each.restored for each in row.attributes.values())})
+        directories = self._database.rows(
+            "select distinct directory from ownership where job = ?", job
+        )
+        rows = (
+            row
+            for (each,) in directories
+            for row in Ownership(self._database, each).of_job(job)
+        )
+        return len(
+            {
+                row.user.id
+                for row in rows
+                if not all(each.restored for each in row.attributes.values())
+            }
+        )
 
     # ------------------------------------------------------------ runs
 
@@ -274,8 +337,23 @@ class Store:
         found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
             summary = json.encode(plan.summary).decode()
-            begun = (plan.id, plan.job, description.identity, stamp(), plan.digest, *astuple(found), summary)
-            row = (*begun, kind, undoes, description.server, self.telling.who, int(some))
+            begun = (
+                plan.id,
+                plan.job,
+                description.identity,
+                stamp(),
+                plan.digest,
+                *astuple(found),
+                summary,
+            )
+            row = (
+                *begun,
+                kind,
+                undoes,
+                description.server,
+                self.telling.who,
+                int(some),
+            )
             transaction.execute(
                 "insert into runs "  # noqa: S608  # a statement of this program's own; values are bound
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
@@ -285,7 +363,10 @@ class Store:
                 row,
             )
             key = (key_name(plan.job), sealer.check)
-            transaction.execute("insert into meta (name, value) values (?, ?) on conflict (name) do nothing", key)
+            transaction.execute(
+                "insert into meta (name, value) values (?, ?) on conflict (name) do nothing",
+                key,
+            )
             approvals.note(transaction, plan.id, plan.approvals)
         self.attempts.begun = True
         journal = RunJournal(self._database, plan.id, description, sealer, self.telling)
@@ -294,22 +375,36 @@ class Store:
         try:
             with self._database.writing() as transaction:
                 ended = (stamp(), journal.result, plan.id)
-                transaction.execute("update runs set ended = ?, result = ? where id = ?", ended)
+                transaction.execute(
+                    "update runs set ended = ?, result = ? where id = ?", ended
+                )
                 self.telling.keep(transaction)
         except StateError:
-            if not journal.broken:  # else every outcome says so already, and the run stays "interrupted"
+            if (
+                not journal.broken
+            ):  # else every outcome says so already, and the run stays "interrupted"
                 raise
 
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
-        found = self._database.rows("select directory from runs where id = ? and job = ?", run, job)
-        for result, why in self._database.rows("select result, why from attempts where id = ? and job = ?", run, job):
-            raise UsageError(f"nothing to undo: this attempt {_CAME[result]}, and wrote nothing: {why}", where=run)
+        found = self._database.rows(
+            "select directory from runs where id = ? and job = ?", run, job
+        )
+        for result, why in self._database.rows(
+            "select result, why from attempts where id = ? and job = ?", run, job
+        ):
+            raise UsageError(
+                f"nothing to undo: this attempt {_CAME[result]}, and wrote nothing: {why}",
+                where=run,
+            )
         if not found:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         ((directory,),) = found
         query = STEPS + " where run = ? order by user_name, user_id, digest, part"
-        return directory, [step(row, sealer, self._database.where) for row in self._database.rows(query, run)]
+        return directory, [
+            step(row, sealer, self._database.where)
+            for row in self._database.rows(query, run)
+        ]
 
     # ------------------------------------------------------------ what was interrupted
 
@@ -323,7 +418,10 @@ class Store:
             "order by (select number from runs where id = run), user_id"
         )
         query = STEPS + open_
-        return [step(row, sealer, self._database.where) for row in self._database.rows(query, directory, job)]
+        return [
+            step(row, sealer, self._database.where)
+            for row in self._database.rows(query, directory, job)
+        ]
 
     def note_servers(self, steps: Sequence[Step]) -> None:
         """Keep which servers may still have these writes."""
@@ -348,12 +446,25 @@ class Store:
         here = description.server
         shown = (each for each, outcome in found if outcome.result is Result.WRITTEN)
         with self._database.writing() as transaction:
-            note_servers(transaction, (replace(each, server=here) for each in shown if among(each.server, here)))
+            note_servers(
+                transaction,
+                (
+                    replace(each, server=here)
+                    for each in shown
+                    if among(each.server, here)
+                ),
+            )
             for run, outcomes in of_runs.items():
                 noted += self.telling.settle(transaction, run, outcomes)
-                written = [stuck(change, outcome) for change, outcome in outcomes if took_place(outcome)]
+                written = [
+                    stuck(change, outcome)
+                    for change, outcome in outcomes
+                    if took_place(outcome)
+                ]
                 if written:
-                    Ours(self._database, description, run).take(transaction, written, late=True, now=now)
+                    Ours(self._database, description, run).take(
+                        transaction, written, late=True, now=now
+                    )
         self.telling.tell(noted)
 
 

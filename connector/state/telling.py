@@ -1,11 +1,13 @@
 """What the journal owes the audit (law 13): each outcome has a number, and each sink a mark, how far it was told.
 
-Numbers count within a run, upwards, and are noted in the transaction of their outcomes. A mark never says more than
-what is safe with its sink, so that it may say less; what lies between is told again, by the same number. A run tells
-what runs on its own directory left: the others may be under way, or have other sinks.
+Numbers count within a run, upwards, and are noted in the transaction of their outcomes. A
+mark never says more than what is safe with its sink, so that it may say less; what lies
+between is told again, by the same number. A run tells what runs on its own directory left:
+the others may be under way, or have other sinks.
 
-Of each sink the state also has the job's `Link`: the last record of its chain that is safe there. How the two come
-about, and which is ahead after a kill, is told in `observers/chain.py`.
+Of each sink the state also has the job's `Link`: the last record of its chain that is safe
+there. How the two come about, and which is ahead after a kill, is told in
+`observers/chain.py`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +28,9 @@ _BEGUN: Final = (
     "insert into chains (job, sink, seq, digest, under_way) values (?, ?, 0, '', 1) "
     "on conflict (job, sink) do update set under_way = 1"
 )
-_LINKED: Final = "update chains set seq = ?, digest = ?, under_way = ? where job = ? and sink = ?"
+_LINKED: Final = (
+    "update chains set seq = ?, digest = ?, under_way = ? where job = ? and sink = ?"
+)
 
 
 class Owed(Struct, frozen=True):
@@ -68,7 +72,8 @@ class Telling:
         self._sinks: tuple[str, ...] = ()
         self._teller: Teller | None = None
         self._secure: Callable[[], None] | None = None
-        self._known: dict[str, tuple[int, str, str | None]] = {}  # as of the last commit
+        # as of the last commit
+        self._known: dict[str, tuple[int, str, str | None]] = {}
         self._marks: dict[tuple[str, str], int] = {}
         self._reached: dict[tuple[str, str], int] = {}
         self._job = ""
@@ -90,23 +95,32 @@ class Telling:
         return self._who if self._teller is not None else None
 
     def begin(
-        self, directory: str, sinks: Collection[str], who: str, teller: Teller, secure: Callable[[], None]
+        self,
+        directory: str,
+        sinks: Collection[str],
+        who: str,
+        teller: Teller,
+        secure: Callable[[], None],
     ) -> None:
         """Number outcomes from now on, and tell them once they are durable.
 
         `directory`: the one that is held; empty: all that the job wrote to are, and nothing is forgotten. `who`: who
-        writes, as JSON. `secure` makes what was told safe, and marks it. A sink that the job has no more is owed
-        nothing of this directory: named again, it is told from then on. One process at a time adds to a job's chain.
-        Raises BusyError.
+        writes, as JSON. `secure` makes what was told safe, and marks it. A sink that the
+        job has no more is owed nothing of this directory: named again, it is told from then
+        on. One process at a time adds to a job's chain. Raises BusyError.
         """
         self.let_go()
         try:
-            self._lease.enter_context(self._database.lease(f"the audit of {self._job}", self._job))
+            self._lease.enter_context(
+                self._database.lease(f"the audit of {self._job}", self._job)
+            )
         except BusyError as fault:
             why = "another run adds to the audit of this job. Rerun later"
             raise BusyError(why, where=fault.where) from None
         self.begun, self._links = {sink: self.link(sink) for sink in sinks}, {}
-        if any(link.ended for link in self.begun.values()):  # else the last session was interrupted, too
+        if any(
+            link.ended for link in self.begun.values()
+        ):  # else the last session was interrupted, too
             with self._database.writing() as transaction:
                 transaction.executemany(_BEGUN, [(self._job, sink) for sink in sinks])
         self._directory, self._sinks, self._who = directory, tuple(sinks), who
@@ -121,23 +135,39 @@ class Telling:
 
     # ------------------------------------------------------------ while a run goes on
 
-    def note(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
+    def note(
+        self,
+        transaction: Transaction,
+        run: str,
+        found: Iterable[tuple[Change, Outcome]],
+    ) -> list[Noted]:
         """Number outcomes of this run, as a part of the transaction that notes them."""
         found = list(found)
         if self._teller is None or not found:
             return [Noted(run, change, outcome) for change, outcome in found]
-        known = self._known.pop(run) if run in self._known else self._begun(transaction, run)
+        known = (
+            self._known.pop(run)
+            if run in self._known
+            else self._begun(transaction, run)
+        )
         last, directory, who = known
         time = stamp()
         noted = [
             Noted(run, change, outcome, number, time, directory, who)
             for number, (change, outcome) in enumerate(found, last + 1)
         ]
-        transaction.execute("update runs set numbered = ? where id = ?", (last + len(noted), run))
+        transaction.execute(
+            "update runs set numbered = ? where id = ?", (last + len(noted), run)
+        )
         self.keep(transaction)
         return noted
 
-    def settle(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
+    def settle(
+        self,
+        transaction: Transaction,
+        run: str,
+        found: Iterable[tuple[Change, Outcome]],
+    ) -> list[Noted]:
         """Number outcomes of writes that are in the journal, and note them there."""
         noted = self.note(transaction, run, found)
         note_outcomes(transaction, noted)
@@ -145,7 +175,9 @@ class Telling:
 
     def _begun(self, transaction: Transaction, run: str) -> tuple[int, str, str | None]:
         """The last number of a run so far; what was before the first mark of a sink counts as told."""
-        found = self._database.rows("select numbered, directory, who from runs where id = ?", run)
+        found = self._database.rows(
+            "select numbered, directory, who from runs where id = ?", run
+        )
         ((numbered, directory, who),) = found or [(None, "", None)]
         last = int(numbered or 0)
         for sink in self._sinks:
@@ -153,7 +185,9 @@ class Telling:
                 "insert into told (run, sink, number) values (?, ?, ?) on conflict (run, sink) do nothing",
                 (run, sink, last),
             )
-        for sink, number in self._database.rows("select sink, number from told where run = ?", run):
+        for sink, number in self._database.rows(
+            "select sink, number from told where run = ?", run
+        ):
             self._reached.setdefault((sink, run), number)
         return last, directory, who
 
@@ -183,7 +217,10 @@ class Telling:
         """The last record of this job's chain that is known to be safe with a sink."""
         query = "select seq, digest, under_way from chains where job = ? and sink = ?"
         found = self._database.rows(query, self._job, sink)
-        return next((Link(seq, digest, not under_way) for seq, digest, under_way in found), Link())
+        return next(
+            (Link(seq, digest, not under_way) for seq, digest, under_way in found),
+            Link(),
+        )
 
     def linked(self, sink: str, link: Link) -> None:
         """A record of the chain is safe with a sink, and more may come; the next transaction notes that."""
@@ -192,7 +229,9 @@ class Telling:
     def end(self, links: Mapping[str, Link]) -> None:
         """Note how the chains have ended, and let others add to the job's. A sink without a link was told nothing."""
         with closing(self._lease):
-            self._links = self.begun | {sink: link for sink, link in links.items() if sink in self.begun}
+            self._links = self.begun | {
+                sink: link for sink, link in links.items() if sink in self.begun
+            }
             self.begun = {}
             self.flush()
 
@@ -204,13 +243,20 @@ class Telling:
         """Note the marks and links that have come up."""
         if self._links:
             rows: list[Row] = [
-                (each.seq, each.digest, int(not each.ended), self._job, sink) for sink, each in self._links.items()
+                (each.seq, each.digest, int(not each.ended), self._job, sink)
+                for sink, each in self._links.items()
             ]
             transaction.executemany(_LINKED, rows)
             self._links = {}
         if self._marks:
-            rows = [(number, run, sink, number) for (sink, run), number in self._marks.items()]
-            transaction.executemany("update told set number = ? where run = ? and sink = ? and number < ?", rows)
+            rows = [
+                (number, run, sink, number)
+                for (sink, run), number in self._marks.items()
+            ]
+            transaction.executemany(
+                "update told set number = ? where run = ? and sink = ? and number < ?",
+                rows,
+            )
             self._marks = {}
 
     def flush(self) -> None:
@@ -228,17 +274,39 @@ class Telling:
             "join runs on runs.id = told.run where sink = ? and job = ? and told.number < numbered "
             f"{'and directory = ? ' if self._directory else ''}order by runs.number"
         )
-        values = (sink, self._job, self._directory) if self._directory else (sink, self._job)
-        for run, mark, last, digest, started, ended, result, directory, who in self._database.rows(query, *values):
+        values = (
+            (sink, self._job, self._directory) if self._directory else (sink, self._job)
+        )
+        for (
+            run,
+            mark,
+            last,
+            digest,
+            started,
+            ended,
+            result,
+            directory,
+            who,
+        ) in self._database.rows(query, *values):
             outcomes = [
                 self._noted(row, number, time, directory, who)
                 for *row, number, time in self._database.rows(OUTCOMES, run, mark)
             ]
             yield Owed(run, mark, last, digest, started, ended, result, outcomes)
 
-    def _noted(self, row: Sequence[object], number: int, time: str, directory: str, who: str | None) -> Noted:
+    def _noted(
+        self,
+        row: Sequence[object],
+        number: int,
+        time: str,
+        directory: str,
+        who: str | None,
+    ) -> Noted:
         found = step(row, self._sealer, self._database.where)
         if found.outcome is None:  # the query asks for none
-            raise DamagedError("the state is damaged: a number without an outcome", where=self._database.where)
+            raise DamagedError(
+                "the state is damaged: a number without an outcome",
+                where=self._database.where,
+            )
         outcome = Outcome(found.change.user, found.outcome, found.why, lost=found.lost)
         return Noted(found.run, found.change, outcome, number, time, directory, who)

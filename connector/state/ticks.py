@@ -28,7 +28,9 @@ class Ticks:
 
     def last(self) -> Tick | None:
         """The last run; None: there was none yet."""
-        found = self._database.rows("select tick, ended, good from schedule where job = ?", self._job)
+        found = self._database.rows(
+            "select tick, ended, good from schedule where job = ?", self._job
+        )
         if not found:
             return None
         ((tick, ended, good),) = found
@@ -45,8 +47,8 @@ class Ticks:
     def turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
         """Hold the job's turn, until the end or death of this process, and note the tick; False: it was run already.
 
-        A last tick later than `believed` was noted while a clock was wrong. Raises BusyError while another process has
-        the turn.
+        A last tick later than `believed` was noted while a clock was wrong. Raises
+        BusyError while another process has the turn.
         """
         with self._database.lease(f"the schedule of {self._job}"):
             last = self.last()
@@ -54,7 +56,9 @@ class Ticks:
                 yield False
                 return
             with self._database.writing() as transaction:
-                transaction.put("schedule", job=self._job, tick=tick.isoformat(), ended=0)
+                transaction.put(
+                    "schedule", job=self._job, tick=tick.isoformat(), ended=0
+                )
             yield True
 
     def ended(self, tick: datetime, *, good: bool) -> None:

@@ -1,9 +1,10 @@
 """The schema of directories that publish none (a file, the memory): what this program knows of common attributes.
 
-After RFC 4512, 4519, 4524, 4530, 2798, 2307 and 3112 for people and groups, H.350.1 and H.350.4 (RFC 3944) for SIP
-identities, this project's `deploy/schema` for CEC agents, the marks of disabled users, and Active Directory's stock
-attributes ([MS-ADA1] to [MS-ADA3]) as far as mappings and filters name them. Where Active Directory and the RFCs
-differ over one attribute (`employeeType` and `description` have one value there), the RFCs are followed.
+After RFC 4512, 4519, 4524, 4530, 2798, 2307 and 3112 for people and groups, H.350.1 and
+H.350.4 (RFC 3944) for SIP identities, this project's `deploy/schema` for CEC agents, the
+marks of disabled users, and Active Directory's stock attributes ([MS-ADA1] to [MS-ADA3]) as
+far as mappings and filters name them. Where Active Directory and the RFCs differ over one
+attribute (`employeeType` and `description` have one value there), the RFCs are followed.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ _EXACT: Final = f"EQUALITY caseExactMatch {_SYNTAX}15"
 _IA5: Final = f"EQUALITY caseIgnoreIA5Match {_SYNTAX}26"
 _IA5_PIECES: Final = f"SUBSTR caseIgnoreIA5SubstringsMatch {_IA5}"
 _IA5_EXACT: Final = f"EQUALITY caseExactIA5Match {_SYNTAX}26"
-_PHONE: Final = f"EQUALITY telephoneNumberMatch SUBSTR telephoneNumberSubstringsMatch {_SYNTAX}50"
+_PHONE: Final = (
+    f"EQUALITY telephoneNumberMatch SUBSTR telephoneNumberSubstringsMatch {_SYNTAX}50"
+)
 _NAME: Final = f"EQUALITY distinguishedNameMatch {_SYNTAX}12"
 _OCTETS: Final = f"EQUALITY octetStringMatch {_SYNTAX}40"
 _INTEGER: Final = f"EQUALITY integerMatch ORDERING integerOrderingMatch {_SYNTAX}27"
-_TIME: Final = f"EQUALITY generalizedTimeMatch ORDERING generalizedTimeOrderingMatch {_SYNTAX}24"
+_TIME: Final = (
+    f"EQUALITY generalizedTimeMatch ORDERING generalizedTimeOrderingMatch {_SYNTAX}24"
+)
 _ORDERED: Final = f"ORDERING caseIgnoreOrderingMatch {_TEXT}"
 """What Active Directory orders too, and this project's own."""
 _UUID: Final = "EQUALITY uuidMatch ORDERING UUIDOrderingMatch SYNTAX 1.3.6.1.1.16.1"
@@ -139,7 +144,10 @@ _AD_ATTRIBUTES: Final = (
     f"( {_AD}.2.18 NAME 'otherTelephone' {_ORDERED}{{64}} )",
     f"( {_AD}.4.721 NAME 'ipPhone' {_ORDERED}{{64}} {_ONE} )",
     f"( {_AD}.4.722 NAME 'otherIpPhone' {_ORDERED} )",
-    *(f"( extensionAttribute{n}-oid NAME 'extensionAttribute{n}' {_ORDERED}{{1024}} {_ONE} )" for n in range(1, 16)),
+    *(
+        f"( extensionAttribute{n}-oid NAME 'extensionAttribute{n}' {_ORDERED}{{1024}} {_ONE} )"
+        for n in range(1, 16)
+    ),
     *(
         f"( msDS-cloudExtensionAttribute{n}-oid NAME 'msDS-cloudExtensionAttribute{n}' {_ORDERED} {_ONE} )"
         for n in range(1, 21)
@@ -148,12 +156,19 @@ _AD_ATTRIBUTES: Final = (
 
 _PERSON: Final = "userPassword $ telephoneNumber $ seeAlso $ description"
 _CONTACT: Final = (
-    "title $ facsimileTelephoneNumber $ street $ postalCode $ postalAddress $ physicalDeliveryOfficeName $ ou $ st $ l"
+    "title $ facsimileTelephoneNumber $ street $ postalCode $ postalAddress "
+    "$ physicalDeliveryOfficeName $ ou $ st $ l"
 )
 _NUMBERED: Final = " $ ".join(
-    [f"extensionAttribute{n}" for n in range(1, 16)] + [f"msDS-cloudExtensionAttribute{n}" for n in range(1, 21)]
+    [f"extensionAttribute{n}" for n in range(1, 16)]
+    + [f"msDS-cloudExtensionAttribute{n}" for n in range(1, 21)]
 )
-ATTRIBUTES: Final = (*_RFC_ATTRIBUTES, *_SIP_ATTRIBUTES, *_CEC_ATTRIBUTES, *_AD_ATTRIBUTES)
+ATTRIBUTES: Final = (
+    *_RFC_ATTRIBUTES,
+    *_SIP_ATTRIBUTES,
+    *_CEC_ATTRIBUTES,
+    *_AD_ATTRIBUTES,
+)
 OBJECT_CLASSES: Final = (
     "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
     "( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )",

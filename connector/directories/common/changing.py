@@ -8,7 +8,14 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from connector.directories.common.schema import Schema
-from connector.model import AttributeChange, AttributeInfo, Change, Equality, Held, Value
+from connector.model import (
+    AttributeChange,
+    AttributeInfo,
+    Change,
+    Equality,
+    Held,
+    Value,
+)
 from connector.reconcile.diff.conversion import UnfitError, fit
 from connector.reconcile.diff.patterns import ours
 from connector.reconcile.equality import choose_rule, keys_of, plain
@@ -54,10 +61,13 @@ def text(stored: bytes) -> Value:
         return stored
 
 
-def edits(values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema) -> list[Edit]:
+def edits(
+    values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema
+) -> list[Edit]:
     """What to do to an entry that holds these values (by `Schema.key`); nothing where it says all of it already.
 
-    A value that stays is left as it is spelt. Raises ConflictError and ForbiddenError, before anything is done.
+    A value that stays is left as it is spelt. Raises ConflictError and ForbiddenError,
+    before anything is done.
     """
     found = []
     for attribute in change.attributes:
@@ -85,7 +95,12 @@ class Compared(Struct, Generic[S], frozen=True):
             raise ForbiddenError(f"{name} can hold one value only")
 
 
-def compared(held: Sequence[S], change: AttributeChange, rule: Equality, stored: Callable[[Held], S]) -> Compared[S]:
+def compared(
+    held: Sequence[S],
+    change: AttributeChange,
+    rule: Equality,
+    stored: Callable[[Held], S],
+) -> Compared[S]:
     """Compare and set: the values that are there against those that the plan saw. `stored`: a value as they are.
 
     Raises ConflictError.
@@ -98,7 +113,9 @@ def compared(held: Sequence[S], change: AttributeChange, rule: Equality, stored:
     wanted = {key(plain(value)): stored(value) for value in change.new}
     others = tuple(value for value in held if value not in mine)
     if not wanted.keys().isdisjoint(map(key, others)):
-        raise ConflictError(f"{change.name} already holds the new value among those that are not this job's")
+        raise ConflictError(
+            f"{change.name} already holds the new value among those that are not this job's"
+        )
     removed = tuple(value for value in mine if key(value) not in wanted)
     added = tuple(value for name, value in wanted.items() if name not in keys)
     return Compared(removed, added, others, tuple(wanted.values()))
@@ -116,12 +133,19 @@ def _edit(held: Sequence[bytes], change: AttributeChange, info: AttributeInfo) -
 def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:
     """Object classes: those of `old` have to be there, those of `new` may be already; no other is looked at."""
     present, old, new = (
-        {octets(value).strip().lower(): octets(value) for value in values} for values in (held, change.old, change.new)
+        {octets(value).strip().lower(): octets(value) for value in values}
+        for values in (held, change.old, change.new)
     )
     if not old.keys() <= present.keys():
         raise ConflictError(f"{change.name} changed since the plan")
-    removed = tuple(value for name, value in present.items() if name in old.keys() - new.keys())
-    return Edit(change.name, removed, tuple(value for name, value in new.items() if name not in present))
+    removed = tuple(
+        value for name, value in present.items() if name in old.keys() - new.keys()
+    )
+    return Edit(
+        change.name,
+        removed,
+        tuple(value for name, value in new.items() if name not in present),
+    )
 
 
 def _check(info: AttributeInfo, stored: bytes) -> None:

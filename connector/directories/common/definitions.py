@@ -1,7 +1,8 @@
 """Schema definitions as directories publish them (RFC 4512 §4.1): one description string, one `Definition`.
 
-Servers stray from the grammar (Active Directory quotes syntaxes, others put names where numbers belong), so reading is
-generous, and total: a definition that cannot be read is None, never an exception.
+Servers stray from the grammar (Active Directory quotes syntaxes, others put names where
+numbers belong), so reading is generous, and total: a definition that cannot be read is
+None, never an exception.
 """
 
 from __future__ import annotations
@@ -17,10 +18,20 @@ from connector.regex import regex
 
 T = TypeVar("T")
 _FLAGS: Final = frozenset(
-    {"OBSOLETE", "SINGLE-VALUE", "COLLECTIVE", "NO-USER-MODIFICATION", "ABSTRACT", "STRUCTURAL", "AUXILIARY"}
+    {
+        "OBSOLETE",
+        "SINGLE-VALUE",
+        "COLLECTIVE",
+        "NO-USER-MODIFICATION",
+        "ABSTRACT",
+        "STRUCTURAL",
+        "AUXILIARY",
+    }
 )
 _TOKEN: Final = regex(r"'([^']*)'|([()$])|([^\s()$']+)")
-_HEAD: Final = regex(r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE)
+_HEAD: Final = regex(
+    r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE
+)
 """Number and names alone: all that an index needs, at a tenth of the cost of reading the whole."""
 _QUOTED: Final = regex(r"'([^']*)'")
 
@@ -102,7 +113,10 @@ class Index:
             if head is None:
                 continue
             oid, name, names = head.groups()
-            for spelling in (oid, *([name] if name is not None else _QUOTED.findall(names or ""))):
+            for spelling in (
+                oid,
+                *([name] if name is not None else _QUOTED.findall(names or "")),
+            ):
                 self._places.setdefault(spelling.lower(), len(self._texts))
             self._texts.append(text)
 

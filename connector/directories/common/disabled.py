@@ -8,7 +8,14 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common.ldap_filters import And, Equal, Extensible, Filter, Not, Or
+from connector.directories.common.ldap_filters import (
+    And,
+    Equal,
+    Extensible,
+    Filter,
+    Not,
+    Or,
+)
 
 Item = Filter | bool
 """A filter, or what it comes to whoever is looked at."""
@@ -51,10 +58,16 @@ def _enabled(filter_: Filter, mark: Mark) -> Item:
         case Extensible(attribute=name) if name is None:
             return filter_
         case item:
-            return mark.enabled(item) if str(item.attribute).lower() == mark.attribute.lower() else item
+            return (
+                mark.enabled(item)
+                if str(item.attribute).lower() == mark.attribute.lower()
+                else item
+            )
 
 
-def _joined(kind: type[And | Or], parts: tuple[Filter, ...], mark: Mark, *, ends: bool) -> Item:
+def _joined(
+    kind: type[And | Or], parts: tuple[Filter, ...], mark: Mark, *, ends: bool
+) -> Item:
     """`ends`: what one part alone makes of the whole."""
     items = [_enabled(part, mark) for part in parts]
     if any(item is ends for item in items):
@@ -78,16 +91,24 @@ def _bit_off(item: Filter) -> Item:
     number = int(value)
     match item:
         case Equal():
-            return False if number & _OFF else replace(item, value=b"%d" % (number | _OFF))
+            return (
+                False if number & _OFF else replace(item, value=b"%d" % (number | _OFF))
+            )
         case Extensible(rule=rule) if rule == _ALL_BITS and number & _OFF:
             return False
         case Extensible(rule=rule) if rule == _ANY_BIT and number & _OFF:
-            return replace(item, value=b"%d" % (number & ~_OFF)) if number != _OFF else False
+            return (
+                replace(item, value=b"%d" % (number & ~_OFF))
+                if number != _OFF
+                else False
+            )
     return item
 
 
 ACTIVE_DIRECTORY: Final = Mark(
-    "userAccountControl", Extensible(_ALL_BITS, "userAccountControl", b"%d" % _OFF, dn=False), _bit_off
+    "userAccountControl",
+    Extensible(_ALL_BITS, "userAccountControl", b"%d" % _OFF, dn=False),
+    _bit_off,
 )
 DS389: Final = Mark("nsAccountLock", Equal("nsAccountLock", b"TRUE"), _absent)
 PASSWORD_POLICY: Final = Mark(

@@ -41,12 +41,16 @@ class EntryReader(ABC):
         self.view = view = schema.widened(view)
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
         self._asked = [(name, schema.key(name), self.info(name)) for name in names]
-        self._off = [(schema.key(mark.attribute), matcher(mark.says, schema)) for mark in MARKS]
+        self._off = [
+            (schema.key(mark.attribute), matcher(mark.says, schema)) for mark in MARKS
+        ]
         marks = [attribute for attribute, _ in self._off]
         self.keys = frozenset([*marks, *(attribute for _, attribute, _ in self._asked)])
 
     @abstractmethod
-    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, attributes: Collection[str] = (), *, disabled: bool = False
+    ) -> Iterator[Entry]:
         """Every entry within base and filter, once, with the view's attributes and these (by `Schema.key`).
 
         `disabled`: also whom the filter leaves out since they are disabled.
@@ -79,19 +83,30 @@ class EntryReader(ABC):
                     names.add(rdns(value))
             else:
                 rule = self.schema.info(attribute).equality
-                wanted.setdefault(self.schema.key(attribute), set()).add(key(rule, value))
+                wanted.setdefault(self.schema.key(attribute), set()).add(
+                    key(rule, value)
+                )
         if not (ids or names or wanted):
             return
-        tests = [(name, self.schema.info(name).equality, some) for name, some in wanted.items()]
+        tests = [
+            (name, self.schema.info(name).equality, some)
+            for name, some in wanted.items()
+        ]
         for entry in self.entries(wanted):
             if (
                 entry.id.lower() in ids
                 or entry.rdns in names
-                or any(key(rule, value) in some for name, rule, some in tests for value in entry.values.get(name, ()))
+                or any(
+                    key(rule, value) in some
+                    for name, rule, some in tests
+                    for value in entry.values.get(name, ())
+                )
             ):
                 yield self._user(entry)
 
-    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+    def read(
+        self, users: Iterable[UserRef], *, disabled: bool = False
+    ) -> Iterator[User]:
         """By id, whatever the entry's name is now."""
         ids = {user.id for user in users}
         entries = self.entries(disabled=disabled) if ids else ()
@@ -103,8 +118,14 @@ class EntryReader(ABC):
         ids = {question.user.id for question in asked}
         held: dict[str, dict[str, list[bytes]]] = {}
         if ids:
-            held = {entry.id: entry.values for entry in self.entries(attributes) if entry.id in ids}
-        return (self._answer(question, held.get(question.user.id)) for question in asked)
+            held = {
+                entry.id: entry.values
+                for entry in self.entries(attributes)
+                if entry.id in ids
+            }
+        return (
+            self._answer(question, held.get(question.user.id)) for question in asked
+        )
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; a file has no server to ask
         """None: there are no rights, and whoever is outside of base and filter may hold what they like."""
@@ -113,11 +134,17 @@ class EntryReader(ABC):
     def close(self) -> None:  # noqa: B027  # part of the port, and there is nothing to let go of
         """Nothing is kept open between calls."""
 
-    def _answer(self, question: Question, values: dict[str, list[bytes]] | None) -> Holds:
+    def _answer(
+        self, question: Question, values: dict[str, list[bytes]] | None
+    ) -> Holds:
         attribute = self.schema.key(question.attribute)
         if values is None:
             return Holds.UNKNOWN
-        return whether_held(self.schema.info(question.attribute).equality, values.get(attribute, ()), question.value)
+        return whether_held(
+            self.schema.info(question.attribute).equality,
+            values.get(attribute, ()),
+            question.value,
+        )
 
     def _user(self, entry: Entry) -> User:
         values: dict[str, tuple[Held, ...]] = {}
@@ -126,7 +153,11 @@ class EntryReader(ABC):
             if stored:
                 plain_values = [value_of(info, value) for value in stored]
                 secret = name in self.view.secrets
-                values[name] = tuple(Secret(value) if secret else value for value in plain_values)
+                values[name] = tuple(
+                    Secret(value) if secret else value for value in plain_values
+                )
         held = entry.values
-        inactive = any(attribute in held and says(held) is True for attribute, says in self._off)
+        inactive = any(
+            attribute in held and says(held) is True for attribute, says in self._off
+        )
         return User(entry.id, entry.name, values, entry.disabled, inactive)

@@ -13,7 +13,8 @@ from typing import BinaryIO, Final, Self
 PRIVATE: Final = 0o600
 _ACL: Final = "system.posix_acl_access"
 _OF_CONTENT: Final = frozenset({"security.ima", "security.evm"})
-"""Attributes that the kernel works out from what a file holds (ima(7)); those of another content are worth nothing."""
+"""Attributes that the kernel works out from what a file holds (ima(7)); those of another
+content are worth nothing."""
 
 
 class ChangedError(Exception):
@@ -27,9 +28,10 @@ class LinkedError(Exception):
 class Replacement:
     """The file as it is (`old`, locked), and what is to become of it (`new`), if `commit` is called in the end.
 
-    The lock is advisory (flock) and dies with the process. What a killed process left beside the file is removed.
-    Owner, mode, POSIX ACL and extended attributes are those of the old file.
-    Raises OSError, BlockingIOError where another program holds the lock, LinkedError and ChangedError.
+    The lock is advisory (flock) and dies with the process. What a killed process left
+    beside the file is removed. Owner, mode, POSIX ACL and extended attributes are those of
+    the old file. Raises OSError, BlockingIOError where another program holds the lock,
+    LinkedError and ChangedError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +40,8 @@ class Replacement:
         self.done = False
 
     def __enter__(self) -> Self:
-        # opened for writing, so that a file that we may not write is not replaced by way of its folder
+        # opened for writing, so that a file that we may not write is not replaced by way of
+        # its folder
         self.old: BinaryIO = self._path.open("r+b")
         try:
             self._lock()
@@ -109,11 +112,18 @@ class Replacement:
             os.fchown(new, self._before.st_uid, -1)
         except PermissionError as fault:
             if os.fstat(new).st_gid != self._before.st_gid:
-                if _ACL in kept:  # it says what the owning group may do, which would be another one
-                    raise OSError(fault.errno, "its group cannot be kept, and it has a POSIX ACL") from None
-                mode &= ~stat.S_IRWXG  # our group is not the one that was allowed to read it
+                if (
+                    _ACL in kept
+                ):  # it says what the owning group may do, which would be another one
+                    raise OSError(
+                        fault.errno, "its group cannot be kept, and it has a POSIX ACL"
+                    ) from None
+                # our group is not the one that was allowed to read it
+                mode &= ~stat.S_IRWXG
         given = _attributes(new)
-        if _ACL in given.keys() - kept.keys():  # of the folder's default ACL, which the mode would bring to life
+        if (
+            _ACL in given.keys() - kept.keys()
+        ):  # of the folder's default ACL, which the mode would bring to life
             os.removexattr(new, _ACL)
         os.fchmod(new, mode)
         for name, value in kept.items():
@@ -128,7 +138,11 @@ class Replacement:
 def _attributes(file: int) -> dict[str, bytes]:
     """The extended attributes of an open file, a POSIX ACL among them (xattr(7), acl(5))."""
     try:
-        return {name: os.getxattr(file, name) for name in os.listxattr(file) if name not in _OF_CONTENT}
+        return {
+            name: os.getxattr(file, name)
+            for name in os.listxattr(file)
+            if name not in _OF_CONTENT
+        }
     except OSError as fault:
         if fault.errno == errno.ENOTSUP:  # the file system has none
             return {}

@@ -1,8 +1,8 @@
 """Whether an entry matches a filter (RFC 4511 §4.5.1.7), for directories that have no server to ask.
 
-The answer is three-valued: an item about an attribute that nobody knows, or with a value or a rule that does not fit,
-is *undefined*, and so is its negation. An entry is in the filter where the answer is true, so that a misspelt
-attribute finds nobody, also behind a `!`.
+The answer is three-valued: an item about an attribute that nobody knows, or with a value or
+a rule that does not fit, is *undefined*, and so is its negation. An entry is in the filter
+where the answer is true, so that a misspelt attribute finds nobody, also behind a `!`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ Values = Mapping[str, Sequence[bytes]]
 Matcher = Callable[[Values], bool | None]
 
 _CLASSES: Final = frozenset({"objectclass", "structuralobjectclass"})
-"""Attributes that name classes, where a class stands for those that it inherits from too (measured on OpenLDAP)."""
+"""Attributes that name classes, where a class stands for those that it inherits from too
+(measured on OpenLDAP)."""
 _BITS: Final = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
-"""Active Directory's rules over the bits of an integer: all of them, or any ([MS-ADTS] 3.1.1.3.4.4)."""
+"""Active Directory's rules over the bits of an integer: all of them, or any ([MS-ADTS]
+3.1.1.3.4.4)."""
 
 
-def matcher(wanted: Filter, schema: Schema, recognised: Collection[str] = ()) -> Matcher:
+def matcher(
+    wanted: Filter, schema: Schema, recognised: Collection[str] = ()
+) -> Matcher:
     """A function that says whether an entry matches.
 
     `recognised`: attributes, by their `Schema.key`, that count as known although the schema does not know them.
@@ -65,7 +69,10 @@ class _Builder:
             case _:
                 return self._item(wanted)
 
-    def _item(self, wanted: Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx) -> Matcher:
+    def _item(
+        self,
+        wanted: Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx,
+    ) -> Matcher:
         attribute = wanted.attribute
         if not self._known(attribute):
             return _undefined
@@ -78,29 +85,43 @@ class _Builder:
                 if self._schema.key(attribute) in _CLASSES:
                     return _tested(values, self._of_class(value))
                 comparable = self._schema.has(attribute, "EQUALITY") or not info.known
-                return _tested(values, rules.equal(info.equality, value) if comparable else None)
+                return _tested(
+                    values, rules.equal(info.equality, value) if comparable else None
+                )
             case Substrings():
                 has = self._schema.has(attribute, "SUBSTR") or not info.known
-                return _tested(values, rules.pieces(info.equality, wanted) if has else None)
+                return _tested(
+                    values, rules.pieces(info.equality, wanted) if has else None
+                )
             case GreaterOrEqual(value=value) | LessOrEqual(value=value):
-                up, has = isinstance(wanted, GreaterOrEqual), self._schema.has(attribute, "ORDERING") or not info.known
-                return _tested(values, rules.ordered(info.equality, value, up=up) if has else None)
+                up, has = (
+                    isinstance(wanted, GreaterOrEqual),
+                    self._schema.has(attribute, "ORDERING") or not info.known,
+                )
+                return _tested(
+                    values, rules.ordered(info.equality, value, up=up) if has else None
+                )
 
     def _of_class(self, value: bytes) -> rules.Test:
         """An entry is of a class that it names, and of those which that one inherits from (RFC 4512 §2.4)."""
         name = value.decode("utf-8", "replace").strip().lower()
-        answers: dict[bytes, bool] = {}  # a directory has a handful of classes, and every entry names some
+        # a directory has a handful of classes, and every entry names some
+        answers: dict[bytes, bool] = {}
 
         def test(held: bytes) -> bool:
             if held not in answers:
-                answers[held] = name in self._schema.superclasses(held.decode("utf-8", "replace").strip())
+                answers[held] = name in self._schema.superclasses(
+                    held.decode("utf-8", "replace").strip()
+                )
             return answers[held]
 
         return test
 
     def _extensible(self, wanted: Extensible) -> Matcher:
         if wanted.dn:
-            raise ValueError("':dn:' in a filter is not evaluated here; use the base instead")
+            raise ValueError(
+                "':dn:' in a filter is not evaluated here; use the base instead"
+            )
         if wanted.rule is None:
             return self._item(Equal(str(wanted.attribute), wanted.value))
         if wanted.attribute is not None and not self._known(wanted.attribute):
@@ -114,7 +135,10 @@ class _Builder:
         return _tested(values, rules.equal(rule, wanted.value))
 
     def _known(self, attribute: str) -> bool:
-        return self._schema.info(attribute).known or self._schema.key(attribute) in self._recognised
+        return (
+            self._schema.info(attribute).known
+            or self._schema.key(attribute) in self._recognised
+        )
 
     def _values(self, attribute: str) -> Callable[[Values], Iterator[bytes]]:
         """All values of an attribute and of its subtypes."""
@@ -162,7 +186,9 @@ def _not(part: Matcher) -> Matcher:
     return match
 
 
-def _tested(values: Callable[[Values], Iterator[bytes]], test: rules.Test | None) -> Matcher:
+def _tested(
+    values: Callable[[Values], Iterator[bytes]], test: rules.Test | None
+) -> Matcher:
     """True where a value passes; no test: undefined."""
     if test is None:
         return _undefined

@@ -1,6 +1,7 @@
 """Search filters (RFC 4515) as values: `parse` reads one; all other filters of this program are built from the classes.
 
-Nobody joins strings into a filter here, so nothing is ever escaped, and a hostile value is a value like any other.
+Nobody joins strings into a filter here, so nothing is ever escaped, and a hostile value is
+a value like any other.
 `(&)` and `(|)` are the filters that are always true and always false (RFC 4526). White space between filters, as in a
 filter written on several lines of a job file, is no part of them; inside a value it is.
 """
@@ -121,7 +122,9 @@ def items(wanted: Filter, *, negated: bool = False) -> Iterator[tuple[Item, bool
 
 def attributes_of(wanted: Filter) -> frozenset[str]:
     """The attribute descriptions that a filter names, as they are written."""
-    return frozenset(item.attribute for item, _ in items(wanted) if item.attribute is not None)
+    return frozenset(
+        item.attribute for item, _ in items(wanted) if item.attribute is not None
+    )
 
 
 class _Parser:

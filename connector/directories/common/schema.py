@@ -9,14 +9,30 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.directories.common.definitions import Defined, Definition, Index
-from connector.directories.common.syntaxes import BY_SYNTAX, EQUALITIES, MICROSOFT, SYNTAXES
-from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, Unit, View
+from connector.directories.common.syntaxes import (
+    BY_SYNTAX,
+    EQUALITIES,
+    MICROSOFT,
+    SYNTAXES,
+)
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeInfo,
+    ClassInfo,
+    ContentRule,
+    Equality,
+    Syntax,
+    Unit,
+    View,
+)
 from connector.regex import regex
 
-_EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
+# RFC 4512 §4.3: it allows whatever is defined
+_EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
 _CONSTRUCTED: Final = frozenset({"2.5.18.10"})
-"""subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no filter finds (measured)."""
+"""subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no
+filter finds (measured)."""
 _ANYTHING: Final = "*"
 _BOUND: Final = regex(r"-?[0-9]{1,20}")
 _UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
@@ -26,8 +42,9 @@ _LENGTH: Final = regex(r"\{(\d{1,9})\}$")
 class Schema:
     """Attribute types and object classes by name or number, whatever the case and the attribute options.
 
-    Definitions are read when they are asked for: a server publishes some 1,500, and a mapping names ten. `lax`: the
-    server does not mind whether a class is structural, auxiliary or abstract, nor whether anything is obsolete.
+    Definitions are read when they are asked for: a server publishes some 1,500, and a
+    mapping names ten. `lax`: the server does not mind whether a class is structural,
+    auxiliary or abstract, nor whether anything is obsolete.
     """
 
     def __init__(
@@ -53,7 +70,9 @@ class Schema:
     def canonical(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
         definition = self._types.get(base_of(name))
-        return name if definition is None else definition.name + name[len(base_of(name)) :]
+        return (
+            name if definition is None else definition.name + name[len(base_of(name)) :]
+        )
 
     def key(self, name: str) -> str:
         """What all spellings of one attribute description have in common: aliases, numbers, case, order of options."""
@@ -62,20 +81,27 @@ class Schema:
 
     def falls_under(self, name: str, superior: str) -> bool:
         """Whether an attribute description is `superior`, or a subtype of it by SUP or by options (RFC 4512 §2.5)."""
-        options, wanted = set(name.lower().split(";")[1:]), set(superior.lower().split(";")[1:])
+        options, wanted = (
+            set(name.lower().split(";")[1:]),
+            set(superior.lower().split(";")[1:]),
+        )
         if not wanted <= options:
             return False
         target = self._types.get(base_of(superior))
         if target is None:
             return base_of(name).lower() == base_of(superior).lower()
-        return any(found.oid == target.oid for found in self._types.lineage(base_of(name)))
+        return any(
+            found.oid == target.oid for found in self._types.lineage(base_of(name))
+        )
 
     def class_names(self) -> list[str]:
         return [definition.name for definition in self._classes]
 
     def superclasses(self, class_name: str) -> frozenset[str]:
         """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
-        return frozenset({class_name.lower()}).union(*(item.spellings for item in self._classes.lineage(class_name)))
+        return frozenset({class_name.lower()}).union(
+            *(item.spellings for item in self._classes.lineage(class_name))
+        )
 
     def widened(self, view: View) -> View:
         """The view with what its `object_classes` require, and all that the classes of its `all_of` allow.
@@ -83,25 +109,50 @@ class Schema:
         They allow it themselves or by inheritance, but for what every entry has.
         """
         known = {self.key(name) for name in (*view.attributes, OBJECT_CLASS)}
-        added = [self.classes[item.lower()] for item in view.object_classes if item.lower() in self.classes]
+        added = [
+            self.classes[item.lower()]
+            for item in view.object_classes
+            if item.lower() in self.classes
+        ]
         required = sorted(name for item in added for name in item.must)
-        parts = (part for item in view.all_of for part in self._classes.lineage(item) if part.oid != _TOP)
+        parts = (
+            part
+            for item in view.all_of
+            for part in self._classes.lineage(item)
+            if part.oid != _TOP
+        )
         everything = [name for part in parts for name in part.allowed]
         beside, all_of = (
-            dict.fromkeys(self.canonical(name) for name in names if self.key(name) not in known)
+            dict.fromkeys(
+                self.canonical(name) for name in names if self.key(name) not in known
+            )
             for names in ((*everything, *required), everything)
         )
-        return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(all_of))
+        return replace(
+            view,
+            attributes=(*view.attributes, *beside),
+            secrets=view.secrets | frozenset(all_of),
+        )
 
     def _info(self, name: str) -> AttributeInfo:
         """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
         lineage = self._types.lineage(base_of(name))
         if not lineage:
-            return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False, named_rule=False)
+            return AttributeInfo(
+                name,
+                equality=Equality.CASE_EXACT,
+                known=False,
+                comparable=False,
+                named_rule=False,
+            )
         number = _inherited(lineage, "SYNTAX") or ""
-        syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT)
+        syntax = SYNTAXES.get(
+            _LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT
+        )
         rule = _inherited(lineage, "EQUALITY")
-        operational = (lineage[0].first("USAGE") or "userApplications").lower() != "userapplications"
+        operational = (
+            lineage[0].first("USAGE") or "userApplications"
+        ).lower() != "userapplications"
         length = _LENGTH.search(number)
         return AttributeInfo(
             name=self.canonical(name),
@@ -114,11 +165,15 @@ class Schema:
             unit=_UNITS.get(_inherited(lineage, "X-COUNTED") or "", "characters"),
             least=_number(lineage, "X-LEAST"),
             most=_number(lineage, "X-MOST"),
-            writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
+            writable=not any(
+                {"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields)
+                for item in lineage
+            ),
             comparable=rule is not None,
             named_rule=rule is not None and rule.lower() in EQUALITIES,
             obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
-            constructed=bool(_inherited(lineage, "X-CONSTRUCTED")) or lineage[0].oid in _CONSTRUCTED,
+            constructed=bool(_inherited(lineage, "X-CONSTRUCTED"))
+            or lineage[0].oid in _CONSTRUCTED,
             operational=operational,
             classes=frozenset() if operational else self._allowing(lineage[0]),
             aliases=lineage[0].spellings,
@@ -152,13 +207,21 @@ class Schema:
         if rule is None or "OBSOLETE" in rule.fields:
             return None
         known = (self._classes.get(name) for name in rule.fields.get("AUX", ()))
-        must, may, never = (_lower([rule.fields.get(keyword, ())]) for keyword in ("MUST", "MAY", "NOT"))
-        return ContentRule(frozenset(item.name.lower() for item in known if item), must, may, never)
+        must, may, never = (
+            _lower([rule.fields.get(keyword, ())]) for keyword in ("MUST", "MAY", "NOT")
+        )
+        return ContentRule(
+            frozenset(item.name.lower() for item in known if item), must, may, never
+        )
 
     def _allowing(self, attribute: Definition) -> frozenset[str]:
         """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
         wanted = attribute.spellings | {_ANYTHING}
-        found = (definition.spellings for definition, allowed in self._allowances if not wanted.isdisjoint(allowed))
+        found = (
+            definition.spellings
+            for definition, allowed in self._allowances
+            if not wanted.isdisjoint(allowed)
+        )
         return frozenset[str]().union(*found)
 
     @cached_property
@@ -166,7 +229,10 @@ class Schema:
         return [(definition, self._allowed(definition)) for definition in self._classes]
 
     def _allowed(self, definition: Definition) -> frozenset[str]:
-        sources = (*self._classes.lineage(definition.oid), self._rules.get(definition.oid))
+        sources = (
+            *self._classes.lineage(definition.oid),
+            self._rules.get(definition.oid),
+        )
         anything = {_ANYTHING} if definition.oid == _EXTENSIBLE_OBJECT else set()
         return _lower(source.allowed for source in sources if source) | anything
 
@@ -181,7 +247,9 @@ def base_of(name: str) -> str:
 
 
 def _inherited(lineage: list[Definition], keyword: str) -> str | None:
-    return next((value for value in (item.first(keyword) for item in lineage) if value), None)
+    return next(
+        (value for value in (item.first(keyword) for item in lineage) if value), None
+    )
 
 
 def _number(lineage: list[Definition], keyword: str) -> int | None:
@@ -196,6 +264,8 @@ def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
         exact = {Equality.CASE_IGNORE: Equality.CASE_EXACT}
         by_syntax = BY_SYNTAX[syntax]
         return EQUALITIES.get(rule.lower(), exact.get(by_syntax, by_syntax))
-    if _LENGTH.sub("", syntax_number) == MICROSOFT + "1362":  # Active Directory's case-sensitive string
+    if (
+        _LENGTH.sub("", syntax_number) == MICROSOFT + "1362"
+    ):  # Active Directory's case-sensitive string
         return Equality.CASE_EXACT
     return BY_SYNTAX[syntax]

@@ -11,7 +11,14 @@ from msgspec.structs import replace
 
 from connector.directories.common.disabled import MARKS, left_out
 from connector.directories.common.filter_matching import Matcher, matcher
-from connector.directories.common.ldap_filters import Equal, Filter, Present, attributes_of, items, parse
+from connector.directories.common.ldap_filters import (
+    Equal,
+    Filter,
+    Present,
+    attributes_of,
+    items,
+    parse,
+)
 from connector.directories.common.schema import Schema
 from connector.errors import FileError
 from connector.model import OBJECT_CLASS, UserRef, View
@@ -34,13 +41,18 @@ class Entry(Struct, frozen=True):
 
 def normalised(name: tuple[Rdn, ...]) -> str:
     """A DN as text that is equal for equal DNs."""
-    return ",".join("+".join(sorted(f"{kind}={_escaped(str(value))}" for kind, value in rdn)) for rdn in name)
+    return ",".join(
+        "+".join(sorted(f"{kind}={_escaped(str(value))}" for kind, value in rdn))
+        for rdn in name
+    )
 
 
 def _escaped(value: str) -> str:
     """Octets that are no UTF-8 become hexadecimal digits (RFC 4514 §2.4): a text with them in it cannot be encoded."""
     special = re.sub(r'([\\,+"=;<>#])', r"\\\1", value)
-    return re.sub(r"[\udc80-\udcff]", lambda octet: f"\\{ord(octet[0]) - 0xDC00:02x}", special)
+    return re.sub(
+        r"[\udc80-\udcff]", lambda octet: f"\\{ord(octet[0]) - 0xDC00:02x}", special
+    )
 
 
 class Scope:
@@ -52,7 +64,9 @@ class Scope:
         try:
             self.bases = [rdns(base) for base in bases]
         except ValueError as fault:
-            raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
+            raise FileError(
+                f"not a distinguished name: {fault}", where="directory.base"
+            ) from None
         try:
             self.filter: Filter = parse(filter_text)
             self._matches: Matcher = matcher(self.filter, schema)
@@ -62,7 +76,11 @@ class Scope:
     @cached_property
     def unknown(self) -> frozenset[str]:
         """The attributes that the filter names and the schema does not know."""
-        return frozenset(name for name in attributes_of(self.filter) if not self._schema.info(name).known)
+        return frozenset(
+            name
+            for name in attributes_of(self.filter)
+            if not self._schema.info(name).known
+        )
 
     def recognise(self, attributes: Collection[str]) -> None:
         """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
@@ -70,7 +88,10 @@ class Scope:
         self._matches = matcher(self.filter, self._schema, attributes)
 
     def needs(self, name: str) -> bool:
-        return any(self._schema.falls_under(name, wanted) for wanted in attributes_of(self.filter))
+        return any(
+            self._schema.falls_under(name, wanted)
+            for wanted in attributes_of(self.filter)
+        )
 
     def shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
         """The entry where it is a user: below the base, and in the filter; None where it is not.
@@ -84,27 +105,42 @@ class Scope:
             return None
         if self._matches(entry.values) is True:
             return entry
-        left = disabled and any(matches(entry.values) is True for matches in self._disabled)
+        left = disabled and any(
+            matches(entry.values) is True for matches in self._disabled
+        )
         return replace(entry, disabled=True) if left else None
 
     @cached_property
     def _disabled(self) -> list[Matcher]:
         """By each mark of disabled users that the filter looks at."""
         filters = [left_out(self.filter, mark) for mark in MARKS]
-        return [matcher(each, self._schema, self._recognised) for each in filters if each is not None]
+        return [
+            matcher(each, self._schema, self._recognised)
+            for each in filters
+            if each is not None
+        ]
 
 
 def filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool]:
     """As of `Description.filtered`. Object classes are only added, so that a filter which asks for one stays true.
 
-    An item that asks for a value is left out: whether a write makes it false is seen when its user is written.
+    An item that asks for a value is left out: whether a write makes it false is seen when
+    its user is written.
     """
     found: dict[str, bool] = {}
     for item, negated in items(filter_):
         wanted = item.attribute or ""
         if schema.falls_under(wanted, OBJECT_CLASS):
-            low = item.value.decode(errors="replace").lower() if isinstance(item, Equal) else None
-            lost = (name for name in view.object_classes if negated and low in {None, *schema.superclasses(name)})
+            low = (
+                item.value.decode(errors="replace").lower()
+                if isinstance(item, Equal)
+                else None
+            )
+            lost = (
+                name
+                for name in view.object_classes
+                if negated and low in {None, *schema.superclasses(name)}
+            )
             found |= dict.fromkeys(lost, True)
             continue
         for name in view.attributes if isinstance(item, Present) else ():

@@ -1,8 +1,9 @@
 """A server's own words, as far as they can be shown: they may repeat a password, of this request or of any other.
 
-A server echoes what it refuses, what it held before, and what others hold, in any spelling. Nobody can list all of it.
-So only words of a closed list are shown, names that the caller knows, and numbers of at most three digits. What stands
-in quotes or brackets is shown only where it is such a name. What shares four characters with a secret never is.
+A server echoes what it refuses, what it held before, and what others hold, in any spelling.
+Nobody can list all of it. So only words of a closed list are shown, names that the caller
+knows, and numbers of at most three digits. What stands in quotes or brackets is shown only
+where it is such a name. What shares four characters with a secret never is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _PIECE: Final = 4
 """A word that has so many characters running in common with a secret is left out."""
 _LONGEST: Final = 2_000
 """Characters of one secret whose pieces are looked for."""
-BETWEEN: Final = regex(r"[-./:,;'\"`()\[\]{}<>=|!?#*_+&\u3001\u3002«»\u2018\u2019\u201c\u201d\u300c\u300d]+")
+BETWEEN: Final = regex(
+    r"[-./:,;'\"`()\[\]{}<>=|!?#*_+&\u3001\u3002«»\u2018\u2019\u201c\u201d\u300c\u300d]+"
+)
 _ENCLOSED: Final = regex(
     r"""\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|[«\u201c\u2018\u300c][^»\u201d\u2019\u300d]*[»\u201d\u2019\u300d]|"[^"]*"|`[^`']*[`']|(?<!\w)'[^']*'(?!\w)"""
 )
@@ -72,10 +75,15 @@ word words would writable write writeonly wrong xml yet you your zero
 _WORDS: Final = frozenset(_LIST.split())
 _JSON: Final = ("{", "}", '":')
 """What marks a word as a part of a document."""
-_SECRET: Final = regex(r"pwd|passw|pass\b|secret|credential|token|pin\b|key\b", re.IGNORECASE)
-"""What names a secret: a number behind it is left out, and any word behind it and a colon or an equals sign."""
+_SECRET: Final = regex(
+    r"pwd|passw|pass\b|secret|credential|token|pin\b|key\b", re.IGNORECASE
+)
+"""What names a secret: a number behind it is left out, and any word behind it and a colon
+or an equals sign."""
 _ASSIGNED: Final = regex(rf"(?:{_SECRET.pattern})\w*\W*[:=]\W*\w", re.IGNORECASE)
-_SHORT_FORM: Final = regex(r"(?<=[a-z])['\u2019](?:s|t|re|ll)\b|\be(?=-mail)", re.IGNORECASE)
+_SHORT_FORM: Final = regex(
+    r"(?<=[a-z])['\u2019](?:s|t|re|ll)\b|\be(?=-mail)", re.IGNORECASE
+)
 
 
 def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str:
@@ -85,17 +93,23 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
     it may speak of, in any case, such as attribute names and paths.
     """
     pieces = _pieces(secrets)
-    spelt = {part for name in known_words for part in BETWEEN.split(name) if len(part) > 1}
+    spelt = {
+        part for name in known_words for part in BETWEEN.split(name) if len(part) > 1
+    }
     names = frozenset((*spelt, *map(str.lower, spelt)))
     shown: list[str] = []
     before = ""
-    for word in _ENCLOSED.sub(lambda found: _enclosed(found[0], names), text[:READ]).split():
+    for word in _ENCLOSED.sub(
+        lambda found: _enclosed(found[0], names), text[:READ]
+    ).split():
         if _harmless(word, before, pieces, names):
             shown.append(word)
         elif shown[-1:] != [LEFT_OUT]:
             shown.append(LEFT_OUT)
         before = word
-    if 2 * shown.count(LEFT_OUT) >= len(shown):  # an echo with words around it: not worth a line
+    if 2 * shown.count(LEFT_OUT) >= len(
+        shown
+    ):  # an echo with words around it: not worth a line
         return ""
     line = " ".join(shown)
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + LEFT_OUT
@@ -104,21 +118,38 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
 def _enclosed(found: str, names: Collection[str]) -> str:
     """What stands in quotes or brackets: as it is where all of it is names."""
     parts = [part for part in BETWEEN.split(found.replace(" ", ",")) if part]
-    return found if parts and all(_is_name(part, names) for part in parts) else f" {LEFT_OUT} "
+    return (
+        found
+        if parts and all(_is_name(part, names) for part in parts)
+        else f" {LEFT_OUT} "
+    )
 
 
-def _harmless(word: str, before: str, pieces: frozenset[str], names: Collection[str]) -> bool:
+def _harmless(
+    word: str, before: str, pieces: frozenset[str], names: Collection[str]
+) -> bool:
     """Whether a word can be shown that stands behind another."""
     lower = word.lower()
     parts = [part for part in BETWEEN.split(_SHORT_FORM.sub("", word)) if part]
     cut = [lower[at : at + _PIECE] for at in range(max(len(lower) - _PIECE, 0) + 1)]
-    if not parts or any(mark in word for mark in _JSON) or not pieces.isdisjoint((*cut, *map(str.lower, parts))):
+    if (
+        not parts
+        or any(mark in word for mark in _JSON)
+        or not pieces.isdisjoint((*cut, *map(str.lower, parts)))
+    ):
         return False
-    if _ASSIGNED.search(word) or (_SECRET.search(before) and (before[-1] in ":=" or _has_digit(word))):
+    if _ASSIGNED.search(word) or (
+        _SECRET.search(before) and (before[-1] in ":=" or _has_digit(word))
+    ):
         return False
     if len(before) == 1 and _has_digit(word):  # spelt out
         return False
-    return all(_is_name(part, names) or _number(part) or (_plain(part) and part.lower() in _WORDS) for part in parts)
+    return all(
+        _is_name(part, names)
+        or _number(part)
+        or (_plain(part) and part.lower() in _WORDS)
+        for part in parts
+    )
 
 
 def _has_digit(word: str) -> bool:
@@ -127,7 +158,9 @@ def _has_digit(word: str) -> bool:
 
 def _is_name(part: str, names: Collection[str]) -> bool:
     """Whether it is a known name, in its own spelling but perhaps for the first letter, or in one case."""
-    return not {part, part[:1].lower() + part[1:]}.isdisjoint(names) or (_plain(part) and part.lower() in names)
+    return not {part, part[:1].lower() + part[1:]}.isdisjoint(names) or (
+        _plain(part) and part.lower() in names
+    )
 
 
 def _number(part: str) -> bool:
@@ -143,9 +176,14 @@ def _pieces(secrets: Iterable[Value]) -> frozenset[str]:
     """Secrets in every spelling, cut into pieces; one that is shorter stands for itself, and so do numbers in one."""
     values = {value[:_LONGEST] for value in secrets if value}
     spelt = {each.lower() for value in values for each in spellings(value)}
-    plain = {value if isinstance(value, str) else value.decode("utf-8", "replace") for value in values}
+    plain = {
+        value if isinstance(value, str) else value.decode("utf-8", "replace")
+        for value in values
+    }
     return frozenset(
-        each[at : at + _PIECE] for each in spelt for at in range(max(len(each) - _PIECE, 0) + 1)
+        each[at : at + _PIECE]
+        for each in spelt
+        for at in range(max(len(each) - _PIECE, 0) + 1)
     ) | frozenset(
         run[at:end]
         for value in plain

@@ -9,11 +9,14 @@ from connector.model import Equality, Syntax
 RFC4517: Final = "1.3.6.1.4.1.1466.115.121.1."
 MICROSOFT: Final = "1.2.840.113556.1.4."  # [MS-ADTS] 3.1.1.2.2.2
 SYNTAXES: Final = {
-    RFC4517 + "4": Syntax.OCTETS,  # audio; servers look into neither this, nor binary, nor JPEG
+    RFC4517
+    + "4": Syntax.OCTETS,  # audio; servers look into neither this, nor binary, nor JPEG
     RFC4517 + "5": Syntax.OCTETS,
     RFC4517 + "6": Syntax.BITS,
     RFC4517 + "7": Syntax.BOOLEAN,
-    **dict.fromkeys((RFC4517 + number for number in ("8", "9", "10", "49")), Syntax.ENCODED),  # certificates
+    **dict.fromkeys(
+        (RFC4517 + number for number in ("8", "9", "10", "49")), Syntax.ENCODED
+    ),  # certificates
     RFC4517 + "11": Syntax.COUNTRY,
     RFC4517 + "12": Syntax.DN,
     RFC4517 + "14": Syntax.DELIVERY,
@@ -88,4 +91,5 @@ BY_SYNTAX: Final = {
     }.items()
     for syntax in syntaxes
 }  # fmt: skip
-"""How values of a syntax compare where no rule is named: as Active Directory, which names none, compares them."""
+"""How values of a syntax compare where no rule is named: as Active Directory, which names
+none, compares them."""

@@ -12,7 +12,9 @@ from connector.reconcile.equality import likeness as key
 
 Test = Callable[[bytes], bool]
 
-_TEXT: Final = frozenset({Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.NUMERIC, Equality.TELEPHONE})
+_TEXT: Final = frozenset(
+    {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.NUMERIC, Equality.TELEPHONE}
+)
 
 
 def equal(rule: Equality, value: bytes) -> Test | None:
@@ -47,7 +49,11 @@ def ordered(rule: Equality, value: bytes, *, up: bool) -> Test | None:
                 return bool(mine >= wanted if up else mine <= wanted)  # type: ignore[operator]  # both are of one kind
         return False
 
-    return None if rule in (Equality.DN, Equality.BOOLEAN) or not _fits(rule, wanted) else compare
+    return (
+        None
+        if rule in (Equality.DN, Equality.BOOLEAN) or not _fits(rule, wanted)
+        else compare
+    )
 
 
 def pieces(rule: Equality, wanted: Substrings) -> Test | None:
@@ -57,7 +63,9 @@ def pieces(rule: Equality, wanted: Substrings) -> Test | None:
     initial = re.escape(_prepared(rule, wanted.initial or b"").lstrip(" "))
     final = re.escape(_prepared(rule, wanted.final or b"").rstrip(" "))
     # atomic: each piece is where it comes first, so that the work is linear
-    middle = "".join(f"(?>.*?{re.escape(_prepared(rule, piece))})" for piece in wanted.middle)
+    middle = "".join(
+        f"(?>.*?{re.escape(_prepared(rule, piece))})" for piece in wanted.middle
+    )
     pattern = re.compile(f"{initial}{middle}.*{final}", re.DOTALL)
     return lambda held: pattern.fullmatch(str(key(rule, held))) is not None
 
@@ -69,7 +77,11 @@ def _prepared(rule: Equality, piece: bytes) -> str:
         return text
     if not text:
         return " "
-    return (" " if piece[:1].isspace() else "") + text + (" " if piece[-1:].isspace() else "")
+    return (
+        (" " if piece[:1].isspace() else "")
+        + text
+        + (" " if piece[-1:].isspace() else "")
+    )
 
 
 def bits(value: bytes, *, every: bool) -> Test | None:
@@ -80,6 +92,8 @@ def bits(value: bytes, *, every: bool) -> Test | None:
 
     def test(held: bytes) -> bool:
         number = key(Equality.INTEGER, held)
-        return isinstance(number, int) and (number & mask == mask if every else number & mask != 0)
+        return isinstance(number, int) and (
+            number & mask == mask if every else number & mask != 0
+        )
 
     return test

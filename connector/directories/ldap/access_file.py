@@ -21,7 +21,13 @@ _UNREAD: Final = """\
 
 
 def rules(
-    wire: Wire, inspection: Inspection, view: View, *, filter_: Filter, written: Iterable[str], sought: Iterable[str]
+    wire: Wire,
+    inspection: Inspection,
+    view: View,
+    *,
+    filter_: Filter,
+    written: Iterable[str],
+    sought: Iterable[str],
 ) -> Iterator[str]:
     """What an account needs to show a view and to write a mapping: LDIF for ldapmodify, or commands of Windows.
 
@@ -31,18 +37,27 @@ def rules(
     server, secrets = inspection.dialect, sorted(view.secrets)
     writes = [OBJECT_CLASS] if view.object_classes else []
     writes += [name for name in written if name not in view.secrets]
-    named = [server.identity.attribute, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(filter_))]
+    named = [
+        server.identity.attribute,
+        OBJECT_CLASS,
+        *view.attributes,
+        *sorted(attributes_of(filter_)),
+    ]
     named += [server.mark] if server.mark else []
     reads = dict[str, str]()
     for name in named:
         if name not in view.secrets:
             reads.setdefault(name.lower(), name)
-    needed = list(wire.rights.needed([*reads.values()], writes, secrets, inspection.context))
+    needed = list(
+        wire.rights.needed([*reads.values()], writes, secrets, inspection.context)
+    )
     ids = [server.identity.attribute] if server.kind == dialect.OPENLDAP.kind else []
     yield from _lines(wire, inspection, needed, dict.fromkeys([*sought, *ids]))
 
 
-def _lines(wire: Wire, inspection: Inspection, needed: Sequence[Needed], sought: Iterable[str]) -> Iterator[str]:
+def _lines(
+    wire: Wire, inspection: Inspection, needed: Sequence[Needed], sought: Iterable[str]
+) -> Iterator[str]:
     kind = inspection.dialect.kind
     if not needed:
         return
@@ -58,7 +73,9 @@ def _lines(wire: Wire, inspection: Inspection, needed: Sequence[Needed], sought:
         for name in sought:
             yield f"#   dsconf INSTANCE backend index add --attr {name} --index-type eq --reindex BACKEND\n"
         for base in dict.fromkeys(each.base for each in needed):
-            yield from _record(base, "aci", [each.rule for each in needed if each.base == base])
+            yield from _record(
+                base, "aci", [each.rule for each in needed if each.base == base]
+            )
     else:
         yield from (f"{each.rule}\n" for each in needed)
 
@@ -73,7 +90,11 @@ def _openldap(wire: Wire, needed: Sequence[Needed]) -> Iterator[str]:
     if _NO_NUMBER in databases:
         yield _UNREAD
     for name, rules in databases.items():
-        yield from _record(name, "olcAccess", [f"{{{number}}}{rule}" for number, rule in enumerate(rules)])
+        yield from _record(
+            name,
+            "olcAccess",
+            [f"{{{number}}}{rule}" for number, rule in enumerate(rules)],
+        )
 
 
 def _record(name: str, attribute: str, values: Sequence[str]) -> Iterator[str]:

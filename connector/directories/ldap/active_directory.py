@@ -1,7 +1,8 @@
 """What Active Directory alone has, as values: its schema's entries as definitions, and partitions without users. Pure.
 
-Its schema is a tree of entries ([MS-ADTS] 3.1.1.2), which say more than the definitions that it also publishes
-(RFC 4512 §4.2): how long a value may be, and what nobody can write. They are turned into such definitions here.
+Its schema is a tree of entries ([MS-ADTS] 3.1.1.2), which say more than the definitions
+that it also publishes (RFC 4512 §4.2): how long a value may be, and what nobody can write.
+They are turned into such definitions here.
 """
 
 from __future__ import annotations
@@ -47,15 +48,22 @@ _SYNTAXES: Final = {
     ("2.5.5.11", "23"): f"EQUALITY caseExactMatch SYNTAX {RFC4517}53",
     ("2.5.5.11", "24"): _TIME,
     ("2.5.5.12", "64"): f"{_TEXT}{RFC4517}15",
-    ("2.5.5.7", "127"): _ENCODED,  # a name with octets or text beside it, as links between systems have it
+    (
+        "2.5.5.7",
+        "127",
+    ): _ENCODED,  # a name with octets or text beside it, as links between systems have it
     ("2.5.5.14", "127"): _ENCODED,
     ("2.5.5.15", "66"): _ENCODED,  # a security descriptor
     ("2.5.5.16", "65"): f"EQUALITY integerMatch SYNTAX {MICROSOFT}906",
     ("2.5.5.17", "4"): _ENCODED,  # a security identifier
 }
-"""Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others have no equality here."""
-_LONG: Final = frozenset({"2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6", "2.5.5.10", "2.5.5.12"})
-"""The syntaxes of which rangeLower and rangeUpper are lengths ([MS-ADTS] 3.1.1.2.3); of numbers they are bounds."""
+"""Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others
+have no equality here."""
+_LONG: Final = frozenset(
+    {"2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6", "2.5.5.10", "2.5.5.12"}
+)
+"""The syntaxes of which rangeLower and rangeUpper are lengths ([MS-ADTS] 3.1.1.2.3); of
+numbers they are bounds."""
 _UNICODE: Final = "2.5.5.12"
 _WIDTH: Final = {"2.5.5.9": 1 << 31, "2.5.5.16": 1 << 63}
 _CONSTRUCTED: Final = 0x4
@@ -64,7 +72,8 @@ _CONFIDENTIAL: Final = 0x80
 _TOP: Final = "top"
 _KINDS: Final = {"2": "ABSTRACT", "3": "AUXILIARY"}
 _SINGLE: Final = frozenset({"description"})
-"""Several values by the schema, and one alone in whatever has an account (measured: result 20 for a second one)."""
+"""Several values by the schema, and one alone in whatever has an account (measured: result
+20 for a second one)."""
 
 
 def definitions(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
@@ -76,7 +85,9 @@ def definitions(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
     classes: dict[str, Entry] = {}
     for entry in entries:
         kinds = {name.lower() for name in entry.get("objectclass", ())}
-        if _first(entry, "isdefunct").upper() == "TRUE" or not entry.get("ldapdisplayname"):
+        if _first(entry, "isdefunct").upper() == "TRUE" or not entry.get(
+            "ldapdisplayname"
+        ):
             continue
         if "attributeschema" in kinds and entry.get("attributeid"):
             types.append(_attribute_type(entry))
@@ -96,7 +107,10 @@ def _attribute_type(entry: Entry) -> str:
         words.append(f"X-COUNTED '{'utf-16' if number == _UNICODE else 'octets'}'")
     elif number in _WIDTH:
         least, most = -_WIDTH[number], _WIDTH[number] - 1
-        words += [f"X-LEAST '{least if lower is None else lower}'", f"X-MOST '{most if upper is None else upper}'"]
+        words += [
+            f"X-LEAST '{least if lower is None else lower}'",
+            f"X-MOST '{most if upper is None else upper}'",
+        ]
     if _first(entry, "issinglevalued").upper() == "TRUE" or name.lower() in _SINGLE:
         words.append("SINGLE-VALUE")
     if (number_in(entry, "searchflags") or 0) & _CONFIDENTIAL:
@@ -116,7 +130,11 @@ def _kept_by_the_server(entry: Entry) -> bool:
     if _first(entry, "ldapdisplayname").lower() == "objectclass":
         return False
     back_link = (number_in(entry, "linkid") or 0) % 2
-    return bool(_constructed(entry) or back_link or _first(entry, "systemonly").upper() == "TRUE")
+    return bool(
+        _constructed(entry)
+        or back_link
+        or _first(entry, "systemonly").upper() == "TRUE"
+    )
 
 
 def _constructed(entry: Entry) -> bool:
@@ -132,7 +150,12 @@ def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
     name, above = _first(entry, "ldapdisplayname"), _first(entry, "subclassof")
     parts = (entry, *_auxiliary(entry, classes))
     must, may = (
-        dict.fromkeys(name for part in parts for each in (said, f"system{said}") for name in part.get(each, ()))
+        dict.fromkeys(
+            name
+            for part in parts
+            for each in (said, f"system{said}")
+            for name in part.get(each, ())
+        )
         for said in ("mustcontain", "maycontain")
     )
     words = [f"( {_first(entry, 'governsid')} NAME '{name}'"]
@@ -140,7 +163,11 @@ def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
     words.append(_KINDS.get(_first(entry, "objectclasscategory"), "STRUCTURAL"))
     if name.lower() == _TOP:
         must.clear()
-    words += [f"{keyword} ( {' $ '.join(names)} )" for keyword, names in (("MUST", must), ("MAY", may)) if names]
+    words += [
+        f"{keyword} ( {' $ '.join(names)} )"
+        for keyword, names in (("MUST", must), ("MAY", may))
+        if names
+    ]
     return " ".join([*words, ")"])
 
 
@@ -170,10 +197,20 @@ def number_in(entry: Entry, name: str) -> int | None:
 def unpeopled(root: Mapping[str, list[str]]) -> tuple[str, ...]:
     """The partitions below a domain that hold no users, by the root DSE: configuration, schema, and the zones of DNS.
 
-    A search below the domain's root refers to each of them, also where this very server holds it (measured, as all
-    that follows [MS-ADTS] here, on Samba 4.22).
+    A search below the domain's root refers to each of them, also where this very server
+    holds it (measured, as all that follows [MS-ADTS] here, on Samba 4.22).
     """
-    own = [*root.get("configurationnamingcontext", ()), *root.get("schemanamingcontext", ())]
-    domains = [*root.get("defaultnamingcontext", ()), *root.get("rootdomainnamingcontext", ())]
-    zones = [f"DC={zone},{domain}" for domain in domains for zone in ("DomainDnsZones", "ForestDnsZones")]
+    own = [
+        *root.get("configurationnamingcontext", ()),
+        *root.get("schemanamingcontext", ()),
+    ]
+    domains = [
+        *root.get("defaultnamingcontext", ()),
+        *root.get("rootdomainnamingcontext", ()),
+    ]
+    zones = [
+        f"DC={zone},{domain}"
+        for domain in domains
+        for zone in ("DomainDnsZones", "ForestDnsZones")
+    ]
     return (*own, *dict.fromkeys(zones))

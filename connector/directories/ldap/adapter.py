@@ -32,7 +32,13 @@ class LdapDirectory(LdapReader):
                 self._post_read,
                 window=self._settings.window if bound else self._questions,
                 covers=self._realm.covers,
-                looker=Looker(self._modifier, self._marked, self.holds, self._whole_view.attributes, self._assertions),
+                looker=Looker(
+                    self._modifier,
+                    self._marked,
+                    self.holds,
+                    self._whole_view.attributes,
+                    self._assertions,
+                ),
             )
         except IncompleteRead as fault:
             yield from skipped(queue, fault)
@@ -42,9 +48,17 @@ class LdapDirectory(LdapReader):
     @cached_property
     def _modifier(self) -> Modifier:
         inspection = self._inspection
-        disabled = self._disabled.filter if self._disabled and self._view.disabled else None
+        disabled = (
+            self._disabled.filter if self._disabled and self._view.disabled else None
+        )
         rules = inspection.info, inspection.rules
-        return Modifier(inspection.dialect, self._realm.filter, *rules, disabled, rights=self._wire.rights)
+        return Modifier(
+            inspection.dialect,
+            self._realm.filter,
+            *rules,
+            disabled,
+            rights=self._wire.rights,
+        )
 
     def _noticed(self) -> Iterator[str]:
         yield from super()._noticed()

@@ -57,13 +57,16 @@ def boolean(*, value: bool, tag: int = BOOLEAN) -> bytes:
 def length(data: bytes, at: int) -> tuple[int, int]:
     """The length that is written at `at`, and the place behind it.
 
-    Raises IndexError where `data` ends too early, and MalformedError for a form that LDAP does not use. A length may be
-    written in more octets than it needs: Active Directory always takes four.
+    Raises IndexError where `data` ends too early, and MalformedError for a form that LDAP
+    does not use. A length may be written in more octets than it needs: Active Directory
+    always takes four.
     """
     first = data[at]
     if first < SHORT:
         return first, at + 1
-    if first == _TWO_OCTETS:  # nearly every message and the attributes of nearly every user
+    if (
+        first == _TWO_OCTETS
+    ):  # nearly every message and the attributes of nearly every user
         return data[at + 1] << 8 | data[at + 2], at + 3
     count = first & 0x7F
     if not 1 <= count <= _LENGTH_OCTETS:
@@ -93,7 +96,9 @@ def element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     """Where the content of the element at `at` starts and stops. Raises MalformedError unless it is one of that tag."""
     try:
         if data[at] != tag:
-            raise MalformedError(f"a BER element has tag {data[at]:#04x} where {tag:#04x} belongs")
+            raise MalformedError(
+                f"a BER element has tag {data[at]:#04x} where {tag:#04x} belongs"
+            )
     except IndexError:
         raise MalformedError("a BER element is cut short") from None
     return content(data, at + 1, end)

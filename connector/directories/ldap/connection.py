@@ -1,8 +1,9 @@
 """From a job's settings to a bound connection: ldap3 connects, does TLS and binds; errors are translated here.
 
-The first URL whose server can be reached serves the run. Only faults of the connection go on to the next one: a server
-that we do not trust, or that refuses our credentials, ends the search. Going on would let whoever stands in the
-way choose our server, and would try a wrong password on every server, until the account is locked.
+The first URL whose server can be reached serves the run. Only faults of the connection go
+on to the next one: a server that we do not trust, or that refuses our credentials, ends the
+search. Going on would let whoever stands in the way choose our server, and would try a
+wrong password on every server, until the account is locked.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class Client(Struct, frozen=True):
 class _Tls(ldap3.Tls):
     """TLS by a context of ours: ldap3's own check of host names passes over a certificate's IP addresses."""
 
-    def __init__(self, trusted: ssl.SSLContext, host: str, *, shows_certificate: bool) -> None:
+    def __init__(
+        self, trusted: ssl.SSLContext, host: str, *, shows_certificate: bool
+    ) -> None:
         super().__init__()
         self._trusted = trusted
         self._host = host
@@ -92,7 +95,9 @@ class _Tls(ldap3.Tls):
     def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:  # noqa: ARG002  # ldap3 hands it over by name
         """What ldap3 calls, for ldaps and for StartTLS; it always wants the handshake."""
         try:
-            connection.socket = self._trusted.wrap_socket(connection.socket, server_hostname=self._host)
+            connection.socket = self._trusted.wrap_socket(
+                connection.socket, server_hostname=self._host
+            )
         except (OSError, ValueError) as fault:
             self.fault = fault
             raise
@@ -130,12 +135,16 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
             faults.append(fault)
     if len(faults) == 1:
         raise faults[0]
-    raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
+    raise UnreachableError(
+        f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults))
+    )
 
 
 def _trust(settings: LdapDirectory) -> ssl.SSLContext:
     """Whom the job trusts; nobody where it comes to no TLS, for to read the system's authorities takes a while."""
-    comes_to_tls = settings.start_tls or any(url.lower().startswith("ldaps:") for url in settings.urls)
+    comes_to_tls = settings.start_tls or any(
+        url.lower().startswith("ldaps:") for url in settings.urls
+    )
     if comes_to_tls or settings.ca_file or settings.cert_file:
         return tls.context(settings.ca_file, settings.cert_file, settings.key_file)
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -145,7 +154,11 @@ def _connect(endpoint: Endpoint, client: Client) -> Wire:
     """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
     fault = UnreachableError("the name has no address", where=endpoint.url)
     for address in _find_addresses(endpoint):
-        secured = _Tls(client.trusted, endpoint.host, shows_certificate=client.settings.cert_file is not None)
+        secured = _Tls(
+            client.trusted,
+            endpoint.host,
+            shows_certificate=client.settings.cert_file is not None,
+        )
         connection = _prepare(endpoint, address, client, secured)
         with ExitStack() as failed:
             failed.callback(_discard, connection)
@@ -166,14 +179,20 @@ def _find_addresses(endpoint: Endpoint) -> list[str]:
     if endpoint.scheme == "ldapi":
         return [endpoint.url]
     try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+        )
     except (OSError, UnicodeError) as fault:
         why = getattr(fault, "strerror", None) or "not a host name"
-        raise UnreachableError(f"the name has no address: {why}", where=endpoint.url) from None
+        raise UnreachableError(
+            f"the name has no address: {why}", where=endpoint.url
+        ) from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _prepare(endpoint: Endpoint, address: str, client: Client, secured: _Tls) -> ldap3.Connection:
+def _prepare(
+    endpoint: Endpoint, address: str, client: Client, secured: _Tls
+) -> ldap3.Connection:
     """A connection that is not open yet."""
     settings = client.settings
     server = ldap3.Server(
@@ -184,7 +203,8 @@ def _prepare(endpoint: Endpoint, address: str, client: Client, secured: _Tls) ->
         get_info=ldap3.NONE,
         connect_timeout=settings.timeout,
     )
-    # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in the answer to a bind
+    # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in the
+    # answer to a bind
     options: dict[str, Any] = {
         "receive_timeout": math.ceil(settings.timeout),
         "auto_referrals": False,
@@ -195,18 +215,29 @@ def _prepare(endpoint: Endpoint, address: str, client: Client, secured: _Tls) ->
 
         return kerberos.Connection(server, endpoint.host, endpoint.url, options)
     if settings.sasl == "external":
-        options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+        options |= {
+            "authentication": ldap3.SASL,
+            "sasl_mechanism": ldap3.EXTERNAL,
+            "sasl_credentials": "",
+        }
     elif settings.bind_dn is not None and client.password is not None:
         value = client.password.reveal()
-        # octets are sent as they are; a str would be changed, or refused, by SASLprep, as no other client does
+        # octets are sent as they are; a str would be changed, or refused, by SASLprep, as
+        # no other client does
         octets = value if isinstance(value, bytes) else value.encode()
-        options |= {"authentication": ldap3.SIMPLE, "user": settings.bind_dn, "password": octets}
+        options |= {
+            "authentication": ldap3.SIMPLE,
+            "user": settings.bind_dn,
+            "password": octets,
+        }
     else:
         options |= {"authentication": ldap3.ANONYMOUS}
     return _Connection(server, **options)
 
 
-def _bind_in_time(connection: Any, endpoint: Endpoint, client: Client, secured: _Tls) -> Wire:
+def _bind_in_time(
+    connection: Any, endpoint: Endpoint, client: Client, secured: _Tls
+) -> Wire:
     """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
     allowed = TIMEOUTS * client.settings.timeout
     with closing(TimeLimit(allowed)) as limit, limit:
@@ -223,15 +254,21 @@ def _bind_in_time(connection: Any, endpoint: Endpoint, client: Client, secured: 
     raise UnreachableError(said, where=endpoint.url)
 
 
-def _secure_and_bind(connection: Any, endpoint: Endpoint, client: Client, secured: _Tls) -> Wire:
+def _secure_and_bind(
+    connection: Any, endpoint: Endpoint, client: Client, secured: _Tls
+) -> Wire:
     settings = client.settings
     with _translating(endpoint, secured, settings.timeout):
         if settings.start_tls and endpoint.scheme == "ldap":
             connection.start_tls(read_server_info=False)
         connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
-    end = Response(connection.result["result"], diagnostic=connection.result["message"] or "")
+    end = Response(
+        connection.result["result"], diagnostic=connection.result["message"] or ""
+    )
     notice = _read_notice(connection.result, endpoint)
-    who = settings.bind_dn or (f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)")
+    who = settings.bind_dn or (
+        f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)"
+    )
     if end.code != results.SUCCESS:
         raise _describe_refusal(end, notice, who, endpoint, client)
     if notice.must_change:
@@ -240,20 +277,33 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, client: Client, secure
             "where the job reads it"
         )
         raise DeniedError(why, where=endpoint.url)
-    wire = Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
+    wire = Wire(
+        connection.socket,
+        endpoint.url,
+        settings.timeout,
+        connection.server.next_message_id(),
+    )
     wire.cautions = tuple(notice.cautions(who))
     wire.rights = Advice(account=settings.bind_dn or "")
     return wire
 
 
 def _describe_refusal(
-    end: Response, notice: password_policy.Notice, who: str, endpoint: Endpoint, client: Client
+    end: Response,
+    notice: password_policy.Notice,
+    who: str,
+    endpoint: Endpoint,
+    client: Client,
 ) -> ConnectorError:
     in_clear = endpoint.scheme == "ldap" and not client.settings.start_tls
-    words = results.diagnostic(end, [client.password.reveal()] if client.password else ())
+    words = results.diagnostic(
+        end, [client.password.reveal()] if client.password else ()
+    )
     said = f"{results.name(end.code)}{words}{notice.refusal}{explained(end, in_clear=in_clear)}"
     kind: type[ConnectorError] = DeniedError
-    if end.code in results.AWAY or end.code == results.REFERRAL:  # a copy that is being made refers to another
+    if (
+        end.code in results.AWAY or end.code == results.REFERRAL
+    ):  # a copy that is being made refers to another
         kind = UnreachableError
     elif end.code in results.PROOF_REFUSED:
         kind = RefusedBindError
@@ -264,7 +314,9 @@ def _read_notice(result: Any, endpoint: Endpoint) -> password_policy.Notice:
     """What the server says of the password, beside the answer to a bind as ldap3 has it."""
     controls = result.get("controls") or {}
     try:
-        return password_policy.of({oid: control["value"] or b"" for oid, control in controls.items()})
+        return password_policy.of(
+            {oid: control["value"] or b"" for oid, control in controls.items()}
+        )
     except MalformedError as fault:
         raise MalformedError(fault.what, where=endpoint.url) from None
 
@@ -284,10 +336,15 @@ def _translating(endpoint: Endpoint, secured: _Tls, timeout: float) -> Iterator[
     except (LDAPExceptionError, OSError) as fault:
         raise _describe(fault, secured, endpoint, timeout) from None
     except Exception as fault:  # noqa: BLE001  # ldap3 raises TypeError, IndexError and others for octets that are no LDAP
-        raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
+        raise MalformedError(
+            f"the answer is no LDAP message ({type(fault).__name__})",
+            where=endpoint.url,
+        ) from None
 
 
-def _describe(fault: Exception, secured: _Tls, endpoint: Endpoint, timeout: float) -> ConnectorError:
+def _describe(
+    fault: Exception, secured: _Tls, endpoint: Endpoint, timeout: float
+) -> ConnectorError:
     """What failed: the handshake (then its own fault is known), StartTLS, or the connection."""
     url = endpoint.url
     if secured.fault is not None:
@@ -296,15 +353,27 @@ def _describe(fault: Exception, secured: _Tls, endpoint: Endpoint, timeout: floa
         return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
     said = str(fault).rpartition("] ")[2]
     if isinstance(fault, LDAPSessionTerminatedByServerError):
-        return UnreachableError(f"the server has ended the connection: {said}{_advise_certificate(secured)}", where=url)
+        return UnreachableError(
+            f"the server has ended the connection: {said}{_advise_certificate(secured)}",
+            where=url,
+        )
     if "ALERT" in str(fault):
         # in TLS 1.3 a client learns only with the first answer that its certificate was refused
         alert = str(fault).partition("[SSL: ")[2].partition("]")[0]
-        return DeniedError(f"the server refused the TLS connection: {alert or said}", where=url)
-    if not isinstance(fault, OSError | LDAPSocketOpenError | LDAPSocketReceiveError | LDAPSocketSendError):
+        return DeniedError(
+            f"the server refused the TLS connection: {alert or said}", where=url
+        )
+    if not isinstance(
+        fault,
+        OSError | LDAPSocketOpenError | LDAPSocketReceiveError | LDAPSocketSendError,
+    ):
         return MalformedError(f"the answer is no LDAP message ({said})", where=url)
     is_late = "timed out" in said or "temporarily unavailable" in said
-    what = f"no answer within {timeout:g} s" if is_late else f"no connection: {said}{_advise_certificate(secured)}"
+    what = (
+        f"no answer within {timeout:g} s"
+        if is_late
+        else f"no connection: {said}{_advise_certificate(secured)}"
+    )
     return UnreachableError(what, where=url)
 
 
@@ -315,11 +384,19 @@ def _advise_certificate(secured: _Tls) -> str:
     return ". If the server requires a client certificate, set directory.cert_file"
 
 
-def _describe_handshake(fault: OSError | ValueError, endpoint: Endpoint) -> ConnectorError:
+def _describe_handshake(
+    fault: OSError | ValueError, endpoint: Endpoint
+) -> ConnectorError:
     url, host = endpoint.url, endpoint.host
     if isinstance(fault, ssl.SSLCertVerificationError):
         why = fault.verify_message.rstrip(".")
-        return UntrustedError(f"the certificate of {host} is not trusted: {why}", where=url)
+        return UntrustedError(
+            f"the certificate of {host} is not trusted: {why}", where=url
+        )
     if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
-        return tls.fault_of(fault, url) or UntrustedError(f"no TLS with {host}: {fault.reason}", where=url)
-    return UnreachableError(f"the connection was cut in the TLS handshake: {fault}", where=url)
+        return tls.fault_of(fault, url) or UntrustedError(
+            f"no TLS with {host}: {fault.reason}", where=url
+        )
+    return UnreachableError(
+        f"the connection was cut in the TLS handshake: {fault}", where=url
+    )

@@ -13,7 +13,12 @@ from connector.directories.common import disabled
 from connector.directories.common.disabled import Mark
 from connector.directories.common.ldap_filters import Equal, Filter, Or
 from connector.directories.ldap import results, rights
-from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, PAGED, POST_READ
+from connector.directories.ldap.requests import (
+    ASSERTION,
+    EFFECTIVE_RIGHTS,
+    PAGED,
+    POST_READ,
+)
 from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
 from connector.model import Equality, UserRef
@@ -25,7 +30,8 @@ _IDS: Final = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
 """What servers without entryUUID name their ids."""
 _OPENLDAP: Final = "openldaprootdse"
 _DS389: Final = "389 project"
-_ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
+# LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
+_ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"
 
 
 class Identity(Struct, frozen=True):
@@ -44,23 +50,27 @@ class Dialect(Struct, frozen=True):
     """What one kind of server does its own way.
 
     `assertions`, `post_read`, `pages`, `effective_rights`: whether this one knows RFC 4528, RFC 4527, RFC 2696, and the
-    control by which 389-DS tells an account its rights. `estimates`: whether it is asked how many entries a search has.
-    OpenLDAP does not tell, and with glued databases it dies when the page of one entry is given up (measured, 2.6).
+    control by which 389-DS tells an account its rights. `estimates`: whether it is asked
+    how many entries a search has. OpenLDAP does not tell, and with glued databases it dies
+    when the page of one entry is given up (measured, 2.6).
     `sticky`: after a paged search the next one on the same connection may come without a part of its entries: where
-    databases are glued, and a page ended with the last entry of one, or nobody read on (measured on OpenLDAP 2.6).
+    databases are glued, and a page ended with the last entry of one, or nobody read on
+    (measured on OpenLDAP 2.6).
     `occupied`: whether an answer is the one
-    to adding a second value to a single-valued attribute, which is how "there is no value yet" fails where there are no
-    assertions.
+    to adding a second value to a single-valued attribute, which is how "there is no value
+    yet" fails where there are no assertions.
     `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
-    take (RFC 4512 §4.1.2), and these do take more. `microsoft`: its schema is a tree of entries, domains refer to
-    partitions without users, a hidden value compares as an absent one, and a Global Catalog may answer in its place.
+    take (RFC 4512 §4.1.2), and these do take more. `microsoft`: its schema is a tree of
+    entries, domains refer to partitions without users, a hidden value compares as an absent
+    one, and a Global Catalog may answer in its place.
     `classes_first`: object classes have to be there before the attributes that need them, in a modification of their
     own.
     `views`: an entry may show others as if they were below it (389-DS, nsView).
     `lax`: what kind an object class is, and what is obsolete, means nothing to it (measured).
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
-    one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
-    where it is not, a letter in its composed and in its decomposed form is two.
+    one can be searched for, and deleted. `prepares`: whether text is prepared before it is
+    compared (RFC 4518 §2); where it is not, a letter in its composed and in its decomposed
+    form is two.
     `mark`: the attribute that has another value after every change of an entry, and can be asserted.
     `disabled`: how it marks disabled users.
     `advice`: what to do about its limits, by the result code that tells of one.
@@ -99,9 +109,14 @@ class Dialect(Struct, frozen=True):
     def address(self, user: UserRef) -> str:
         """What stands in a request for the name of a user's entry: its id, where the server takes that.
 
-        A name may be another entry's by the time the request arrives ([MS-ADTS] 3.1.1.3.1.2.4; measured on Samba 4.22).
+        A name may be another entry's by the time the request arrives ([MS-ADTS]
+        3.1.1.3.1.2.4; measured on Samba 4.22).
         """
-        return f"<GUID={user.id}>" if self.by_guid and self.identity.wire(user.id) else user.name
+        return (
+            f"<GUID={user.id}>"
+            if self.by_guid and self.identity.wire(user.id)
+            else user.name
+        )
 
     def is_user(self, id_: str) -> Filter:
         """Whether an entry is this user; no entry is one whose id is none."""
@@ -140,7 +155,9 @@ def _second_value(answer: Response) -> bool:
 
     Samba answers attributeOrValueExists (20), which is a conflict on every server.
     """
-    return answer.code == results.CONSTRAINT_VIOLATION and answer.diagnostic.startswith("00002081")
+    return answer.code == results.CONSTRAINT_VIOLATION and answer.diagnostic.startswith(
+        "00002081"
+    )
 
 
 ENTRY_UUID: Final = Identity("entryUUID", identity_text, _octets)  # RFC 4530
@@ -151,7 +168,8 @@ OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 def chosen(attribute: str, rule: Equality, *, octets: bool) -> Identity:
     """The identity that a job chooses where a server has none; octets are shown in hexadecimal.
 
-    Text is shown as what equal values have in common, so that ids are equal as the attribute's `rule` says.
+    Text is shown as what equal values have in common, so that ids are equal as the
+    attribute's `rule` says.
     """
     if attribute.lower() == OBJECT_GUID.attribute.lower():
         return OBJECT_GUID
@@ -236,7 +254,9 @@ ACTIVE_DIRECTORY: Final = Dialect(
     "Active Directory", OBJECT_GUID, _second_value, disabled.ACTIVE_DIRECTORY,
     language=rights.ACTIVE_DIRECTORY, estimates=True, prepares=False, lengths=True, microsoft=True,
 )  # fmt: skip
-SAMBA: Final = replace(ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True)
+SAMBA: Final = replace(
+    ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True
+)
 
 
 def of(root: Root) -> Dialect:
@@ -255,13 +275,25 @@ def of(root: Root) -> Dialect:
 
 
 def _kind(root: Root) -> Dialect:
-    classes = {name.lower() for name in [*root.get("objectclass", ()), *root.get("structuralobjectclass", ())]}
+    classes = {
+        name.lower()
+        for name in [
+            *root.get("objectclass", ()),
+            *root.get("structuralobjectclass", ()),
+        ]
+    }
     vendor = root.get("vendorname", ())[:1]
     if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
-        return SAMBA if any(name.lower().startswith("samba") for name in vendor) else ACTIVE_DIRECTORY
+        return (
+            SAMBA
+            if any(name.lower().startswith("samba") for name in vendor)
+            else ACTIVE_DIRECTORY
+        )
     if _DS389 in map(str.lower, vendor):
         return DS389
     if _OPENLDAP in classes:
         return OPENLDAP
     product = " ".join([*vendor, *root.get("vendorversion", ())[:1]])
-    return replace(OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, language=None)
+    return replace(
+        OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, language=None
+    )

@@ -1,8 +1,8 @@
 """Messages out of a stream of octets (RFC 4511 §4.1.1), for servers that may be broken or hostile.
 
-Any octets give messages, "more is needed", or MalformedError: no other exception, and work that is linear in their
-number. Framing is apart from decoding, so that a whole page can be received, and the next one asked for, before its
-entries are decoded.
+Any octets give messages, "more is needed", or MalformedError: no other exception, and work
+that is linear in their number. Framing is apart from decoding, so that a whole page can be
+received, and the next one asked for, before its entries are decoded.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ MAX_MESSAGE: Final = 32 << 20
 class Frame(Struct, frozen=True, gc=False):
     """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end.
 
-    Messages alike may be one frame: `count` of them, one behind the other, each `whole` octets long and with the same
-    octets up to its content. The places are those of the first one.
+    Messages alike may be one frame: `count` of them, one behind the other, each `whole`
+    octets long and with the same octets up to its content. The places are those of the
+    first one.
     """
 
     id: int
@@ -40,15 +41,26 @@ class Frame(Struct, frozen=True, gc=False):
         if self.count == 1:
             return iter((self,))
         shifts = range(0, self.whole * self.count, self.whole)
-        return (Frame(self.id, self.tag, self.data, self.start + n, self.stop + n, self.end + n) for n in shifts)
+        return (
+            Frame(
+                self.id,
+                self.tag,
+                self.data,
+                self.start + n,
+                self.stop + n,
+                self.end + n,
+            )
+            for n in shifts
+        )
 
 
 class Framer:
     """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
 
-    The entries of a search follow one another with the same id and kind, and many are as long as the one before. So the
-    octets that say these are compared with those of that message, and decoded only where they are others. Messages of
-    the `gathered` kind that are alike become one frame.
+    The entries of a search follow one another with the same id and kind, and many are as
+    long as the one before. So the octets that say these are compared with those of that
+    message, and decoded only where they are others. Messages of the `gathered` kind that
+    are alike become one frame.
     """
 
     def __init__(self, gathered: int | None = None) -> None:
@@ -78,7 +90,18 @@ class Framer:
                 while data[at : at + length] == head:
                     at += whole
                 at -= whole if at > size else 0
-            frames.append(Frame(self._id, self._tag, data, start, stop, end, whole, (at - first) // whole))
+            frames.append(
+                Frame(
+                    self._id,
+                    self._tag,
+                    data,
+                    start,
+                    stop,
+                    end,
+                    whole,
+                    (at - first) // whole,
+                )
+            )
         rest = data[at:]
         self._pieces, self._held = [rest] if rest else [], len(rest)
         self._needed = 0 if extent is None else extent[1] - at
@@ -105,5 +128,7 @@ def _extent(data: bytes, at: int) -> tuple[int, int] | None:
     except IndexError:
         return None
     if size > MAX_MESSAGE:
-        raise MalformedError(f"an LDAP message of {size} octets; the maximum is {MAX_MESSAGE}")
+        raise MalformedError(
+            f"an LDAP message of {size} octets; the maximum is {MAX_MESSAGE}"
+        )
     return start, start + size

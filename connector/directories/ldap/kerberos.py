@@ -1,8 +1,9 @@
 """A bind by Kerberos ticket (SASL GSSAPI, RFC 4752), with the extra `gssapi`.
 
-Whose ticket it is, and where it comes from, Kerberos is told outside of the job: by KRB5CCNAME for a cache that is kept
-filled, or by KRB5_CLIENT_KTNAME for a key table, with which it fetches one by itself. TLS protects what follows, so
-that no layer of GSSAPI's own is asked for; the bind is tied to the server's certificate (RFC 5929 §4).
+Whose ticket it is, and where it comes from, Kerberos is told outside of the job: by
+KRB5CCNAME for a cache that is kept filled, or by KRB5_CLIENT_KTNAME for a key table, with
+which it fetches one by itself. TLS protects what follows, so that no layer of GSSAPI's own
+is asked for; the bind is tied to the server's certificate (RFC 5929 §4).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from connector.errors import DeniedError, FileError, RefusedBindError
 _NO_LAYER: Final = 1
 _IN_PROGRESS: Final = 14
 _PROOF_REFUSED: Final = frozenset({0x96C73A12, 0x96C73A18})
-"""KRB5KDC_ERR_CLIENT_REVOKED (18) and KRB5KDC_ERR_PREAUTH_FAILED (24), as MIT's krb5.h counts them: on 0x96C73A00."""
+"""KRB5KDC_ERR_CLIENT_REVOKED (18) and KRB5KDC_ERR_PREAUTH_FAILED (24), as MIT's krb5.h
+counts them: on 0x96C73A00."""
 _WEAK: Final = frozenset({"md5", "sha1"})
 
 
@@ -39,14 +41,19 @@ def library() -> Any:
 class Connection(ldap3.Connection):
     """A connection that will bind so, as a client of the service `ldap` on this host.
 
-    ldap3's own exchange lacks what a server says that refuses, and fails where no layer is all that is offered.
+    ldap3's own exchange lacks what a server says that refuses, and fails where no layer is
+    all that is offered.
     """
 
-    def __init__(self, server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]
+    ) -> None:
         self._host = host
         self._where = url
         self._gssapi = library()
-        super().__init__(server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options)
+        super().__init__(
+            server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options
+        )
 
     def do_sasl_bind(self, controls: Any) -> Any:
         """What ldap3 calls to bind. Raises DeniedError where Kerberos has no ticket for us, or none for the server."""
@@ -54,11 +61,20 @@ class Connection(ldap3.Connection):
             return self._exchange(controls)
         except self._gssapi.exceptions.GSSError as fault:
             why = " ".join(str(fault).split())
-            kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
-            raise kind(f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where) from None
+            kind = (
+                RefusedBindError
+                if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED
+                else DeniedError
+            )
+            raise kind(
+                f"no bind by Kerberos, for the service ldap@{self._host}: {why}",
+                where=self._where,
+            ) from None
 
     def _exchange(self, controls: Any) -> Any:
-        name = self._gssapi.Name(f"ldap@{self._host}", self._gssapi.NameType.hostbased_service)
+        name = self._gssapi.Name(
+            f"ldap@{self._host}", self._gssapi.NameType.hostbased_service
+        )
         context = self._gssapi.SecurityContext(
             name=name,
             mech=self._gssapi.MechType.kerberos,
@@ -73,15 +89,24 @@ class Connection(ldap3.Connection):
             token = answer["saslCreds"]
         offered = context.unwrap(token).message
         if not offered or not offered[0] & _NO_LAYER:
-            raise DeniedError("the server requires GSSAPI protection instead of TLS", where=self._where)
-        return self._say(controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
+            raise DeniedError(
+                "the server requires GSSAPI protection instead of TLS",
+                where=self._where,
+            )
+        return self._say(
+            controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message
+        )
 
     def _say(self, controls: Any, token: bytes) -> Any:
         return send_sasl_negotiation(self, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
 
     def _bindings(self) -> Any:
         """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
-        certificate = self.socket.getpeercert(binary_form=True) if isinstance(self.socket, ssl.SSLSocket) else None
+        certificate = (
+            self.socket.getpeercert(binary_form=True)
+            if isinstance(self.socket, ssl.SSLSocket)
+            else None
+        )
         if certificate is None:
             return None
         algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm

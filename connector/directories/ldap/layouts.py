@@ -1,8 +1,9 @@
 """Layouts of entries: where their values are, and all octets around them.
 
-Many users have the same attributes, with values of the same lengths. In their entries all tags, lengths and
-descriptions are the same octets in the same places. So whoever has found these octets has checked the entry whole, and
-cuts out all values at once. Of the values a layout has only those that many users share (objectClass).
+Many users have the same attributes, with values of the same lengths. In their entries all
+tags, lengths and descriptions are the same octets in the same places. So whoever has found
+these octets has checked the entry whole, and cuts out all values at once. Of the values a
+layout has only those that many users share (objectClass).
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ class Layout(Struct, frozen=True):
     shown: dict[str, tuple[Any, ...]]
 
     @classmethod
-    def of(cls, entry: bytes, start: int, values: Sequence[Place], shown: dict[str, tuple[Any, ...]]) -> Layout:
+    def of(
+        cls,
+        entry: bytes,
+        start: int,
+        values: Sequence[Place],
+        shown: dict[str, tuple[Any, ...]],
+    ) -> Layout:
         """The layout of an entry that starts at `start` of the octets in which its values have these places."""
         _, _, names, decoders = zip(*values, strict=True)
         cuts = [0, *(cut - start for place in values for cut in place[:2]), len(entry)]
@@ -67,7 +74,9 @@ class Layout(Struct, frozen=True):
             return None
         found = self.shown.copy()
         try:
-            for name, decode, value in zip(self.names, self.decoders, pieces[1::2], strict=True):
+            for name, decode, value in zip(
+                self.names, self.decoders, pieces[1::2], strict=True
+            ):
                 found[name] = (decode(value),)
         except UnicodeDecodeError:
             return None

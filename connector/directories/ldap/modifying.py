@@ -9,7 +9,15 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.common.changing import ForbiddenError, octets
-from connector.directories.common.ldap_filters import And, Equal, Filter, Not, Or, Present, Substrings
+from connector.directories.common.ldap_filters import (
+    And,
+    Equal,
+    Filter,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
@@ -69,13 +77,25 @@ class Modifier(Struct, frozen=True, dict=True):
         """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits: list[bytes] = []
         for each in change.attributes:
-            if each.old or not each.seen or not self._firsts(each.name, each.pattern)[0]:
+            if (
+                each.old
+                or not each.seen
+                or not self._firsts(each.name, each.pattern)[0]
+            ):
                 edits += self._edits(each)
             elif len(each.new) == 1:  # as nearly every one
-                edits.append(requests.modification(Edit.ADD, each.name, (octets(each.new[0]),)))
+                edits.append(
+                    requests.modification(Edit.ADD, each.name, (octets(each.new[0]),))
+                )
             else:
-                edits += self._alike(each.name, each.new) if each.name == OBJECT_CLASS else self._edits(each)
-        return requests.modify(self.dialect.address(change.user), edits) if edits else None
+                edits += (
+                    self._alike(each.name, each.new)
+                    if each.name == OBJECT_CLASS
+                    else self._edits(each)
+                )
+        return (
+            requests.modify(self.dialect.address(change.user), edits) if edits else None
+        )
 
     def controls(
         self,
@@ -91,9 +111,13 @@ class Modifier(Struct, frozen=True, dict=True):
         """
         if not self.dialect.assertions:
             return ()
-        believed: list[Filter | bytes] = [] if ID in refuted else [self.dialect.is_user(change.user.id)]
+        believed: list[Filter | bytes] = (
+            [] if ID in refuted else [self.dialect.is_user(change.user.id)]
+        )
         if FILTER not in refuted:
-            believed.append(self._encoded_disabled if change.disabled else self._encoded_filter)
+            believed.append(
+                self._encoded_disabled if change.disabled else self._encoded_filter
+            )
         believed += self._beliefs(change, {*absent, *refuted} if refuted else absent)
         if mark is not None and self.dialect.mark not in refuted:
             believed.append(mark)
@@ -102,13 +126,17 @@ class Modifier(Struct, frozen=True, dict=True):
     def asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
         yield from (ID, FILTER)
-        yield from (each.name for each in judged(attributes) if not (each.secret and each.old))
+        yield from (
+            each.name for each in judged(attributes) if not (each.secret and each.old)
+        )
 
     def mark_of(self, user: User) -> bytes | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
         name = self.dialect.mark or ""
         shown = user.values.get(name, ())
-        return next((requests.encode_filter(Equal(name, octets(mark))) for mark in shown), None)
+        return next(
+            (requests.encode_filter(Equal(name, octets(mark))) for mark in shown), None
+        )
 
     @cached_property
     def _encoded_filter(self) -> bytes:
@@ -116,7 +144,9 @@ class Modifier(Struct, frozen=True, dict=True):
 
     @cached_property
     def _encoded_disabled(self) -> bytes:
-        return requests.encode_filter(And((self.disabled, Not(self.filter))) if self.disabled else Or(()))
+        return requests.encode_filter(
+            And((self.disabled, Not(self.filter))) if self.disabled else Or(())
+        )
 
     @property
     def anybody(self) -> Filter:
@@ -126,33 +156,51 @@ class Modifier(Struct, frozen=True, dict=True):
     def _edits(self, change: AttributeChange) -> list[bytes]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.
 
-        Where that cannot be, since the old value is unseen or the attribute's values cannot be compared, the attribute
-        is replaced; and that only where all of its values are ours.
+        Where that cannot be, since the old value is unseen or the attribute's values cannot
+        be compared, the attribute is replaced; and that only where all of its values are
+        ours.
         """
         name = change.name
         known = change.seen or (change.old and not change.secret)
         if known and self.rules(name).equality:
             rule = self._rule(change)
-            removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
+            removed, added = (
+                minus(rule, change.old, change.new),
+                minus(rule, change.new, change.old),
+            )
             if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
             edits = ((Edit.DELETE, removed), (Edit.ADD, added))
-            return [requests.modification(edit, name, tuple(map(octets, values))) for edit, values in edits if values]
+            return [
+                requests.modification(edit, name, tuple(map(octets, values)))
+                for edit, values in edits
+                if values
+            ]
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(
                 f'{name} {why}, so single values cannot be changed. In the mapping, set `owns: "*"` for it'
             )
-        first = change.seen and change.new and not change.old  # added, for there may be a value by now
-        return [requests.modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
+        # added, for there may be a value by now
+        first = change.seen and change.new and not change.old
+        return [
+            requests.modification(
+                Edit.ADD if first else Edit.REPLACE,
+                name,
+                tuple(map(octets, change.new)),
+            )
+        ]
 
     def _rule(self, change: AttributeChange) -> Equality:
         return choose_rule(self.info(change.name).equality, secret=change.secret)
 
-    def _beliefs(self, change: Change, without: Collection[str]) -> list[Filter | bytes]:
+    def _beliefs(
+        self, change: Change, without: Collection[str]
+    ) -> list[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
 
-        Old secrets are left to the deletion of their values, since a filter may end up in the server's log.
+        Old secrets are left to the deletion of their values, since a filter may end up in
+        the server's log.
         """
         found: list[Filter | bytes] = []
         for attribute in judged(change.attributes):
@@ -168,7 +216,9 @@ class Modifier(Struct, frozen=True, dict=True):
     @cached_property
     def _alike(self) -> Callable[[str, tuple[Held, ...]], list[bytes]]:
         """The edits that add values which many users get."""
-        return lru_cache(maxsize=1024)(lambda name, new: self._edits(AttributeChange(name, (), new)))
+        return lru_cache(maxsize=1024)(
+            lambda name, new: self._edits(AttributeChange(name, (), new))
+        )
 
     @cached_property
     def _firsts(self) -> Callable[[str, str | None], tuple[bool, tuple[bytes, ...]]]:
@@ -176,8 +226,13 @@ class Modifier(Struct, frozen=True, dict=True):
 
         def firsts(name: str, pattern: str | None) -> tuple[bool, tuple[bytes, ...]]:
             rules, single = self.rules(name), self.info(name).single
-            absences = (_absence(name, part, rules) for part in parts(ALL if single or pattern is None else pattern))
-            return pattern in (None, ALL) or rules.equality, tuple(filter(None, absences))
+            absences = (
+                _absence(name, part, rules)
+                for part in parts(ALL if single or pattern is None else pattern)
+            )
+            return pattern in (None, ALL) or rules.equality, tuple(
+                filter(None, absences)
+            )
 
         return lru_cache(maxsize=1024)(firsts)
 
@@ -193,12 +248,18 @@ class Modifier(Struct, frozen=True, dict=True):
             return f"the entry was renamed: {now.name}"
         for attribute in judged(change.attributes):
             held = now.values.get(attribute.name, ())
-            if not same_set(self._rule(attribute), ours(attribute.pattern, held), attribute.old):
+            if not same_set(
+                self._rule(attribute), ours(attribute.pattern, held), attribute.old
+            ):
                 return f"{attribute.name} changed since the plan"
         return None
 
     def outcome(
-        self, change: Change, response: Response, refuted: Collection[str] = (), hidden: Collection[str] = ()
+        self,
+        change: Change,
+        response: Response,
+        refuted: Collection[str] = (),
+        hidden: Collection[str] = (),
     ) -> Outcome:
         """What the server's answer means for the user. `refuted`: of which no assertion works here.
 
@@ -213,8 +274,14 @@ class Modifier(Struct, frozen=True, dict=True):
             return Outcome(change.user, Result.CONFLICT, why + said)
         if code in _CONFLICTS:
             return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code] + said)
-        if self.dialect.occupied(response) and self._fills_an_empty_place(change, refuted):
-            return Outcome(change.user, Result.CONFLICT, f"a value is there that the plan did not see{said}")
+        if self.dialect.occupied(response) and self._fills_an_empty_place(
+            change, refuted
+        ):
+            return Outcome(
+                change.user,
+                Result.CONFLICT,
+                f"a value is there that the plan did not see{said}",
+            )
         if code == results.REFERRAL:
             others = ", ".join(response.referrals[:3]) or "another server"
             why = f"read-only replica. In `urls`, list a writable server (it refers to {others})"
@@ -226,7 +293,9 @@ class Modifier(Struct, frozen=True, dict=True):
             named = _denied(change, response)
             names = f"{'one of ' if len(named) > 1 and len(named) == len(change.attributes) else ''}{', '.join(named)}"
             secrets = [each.name for each in change.attributes if each.secret]
-            grant = self.rights.grant(f"write {names} of this entry", named, Right.WRITE, secrets)
+            grant = self.rights.grant(
+                f"write {names} of this entry", named, Right.WRITE, secrets
+            )
             why = f" to write {names}{why}. {grant}"
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")
 
@@ -249,11 +318,17 @@ def _absence(name: str, pattern: str, rules: Rules) -> bytes:
     if pattern == ALL:
         return requests.encode_filter(Not(Present(name)))
     if ALL not in pattern:
-        return requests.encode_filter(Not(Equal(name, pattern.encode()))) if rules.equality else b""
+        return (
+            requests.encode_filter(Not(Equal(name, pattern.encode())))
+            if rules.equality
+            else b""
+        )
     if not rules.substrings:
         return b""
     first, *middle, last = pattern.encode().split(ALL.encode())
-    pieces = Substrings(name, first or None, tuple(piece for piece in middle if piece), last or None)
+    pieces = Substrings(
+        name, first or None, tuple(piece for piece in middle if piece), last or None
+    )
     return requests.encode_filter(Not(pieces))
 
 
@@ -272,4 +347,6 @@ def _said(change: Change, response: Response) -> str:
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)
     }
-    return results.diagnostic(response, secrets, [each.name for each in change.attributes])
+    return results.diagnostic(
+        response, secrets, [each.name for each in change.attributes]
+    )

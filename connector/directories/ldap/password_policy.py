@@ -1,8 +1,9 @@
 """What a server says at a bind of the account's own password (draft-behera-ldap-password-policy-10 §6).
 
-It is asked with every bind, by a control that servers without it pass over. Otherwise a password that has to be changed
-first would look like a bind that went well, after which everything is refused (389-DS: result 53, without a word), and
-a locked account like a wrong password (OpenLDAP).
+It is asked with every bind, by a control that servers without it pass over. Otherwise a
+password that has to be changed first would look like a bind that went well, after which
+everything is refused (389-DS: result 53, without a word), and a locked account like a wrong
+password (OpenLDAP).
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Notice(Struct, frozen=True):
         """What to see to before the account is locked out."""
         if self.seconds is not None:
             days = self.seconds // _DAY
-            left = f"{days} days" if days > 1 else "a day" if days else "less than a day"
+            left = (
+                f"{days} days" if days > 1 else "a day" if days else "less than a day"
+            )
             yield f"the password of {who} expires in {left}. Set a new one before that"
         if self.binds is not None:
             yield f"the password of {who} has expired: the server lets it in {self.binds} times more"

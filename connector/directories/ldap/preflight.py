@@ -66,28 +66,43 @@ class Preflight(Struct, frozen=True):
     def _allowed(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).
 
-        It lists those that the entry's classes allow now, so that of one whose class comes with the change nothing is
-        known.
+        It lists those that the entry's classes allow now, so that of one whose class comes
+        with the change nothing is known.
         """
-        searches = ((each, one(each.user.name, (_ALLOWED, _EFFECTIVE))) for each in changes)
+        searches = (
+            (each, one(each.user.name, (_ALLOWED, _EFFECTIVE))) for each in changes
+        )
         for change, found in self.wire.entries(searches, self.window):
-            listed = {name: {value.lower() for value in some} for name, some in found.texts().items()}
-            denied = listed.get(_ALLOWED.lower(), set()) - listed.get(_EFFECTIVE.lower(), set())
+            listed = {
+                name: {value.lower() for value in some}
+                for name, some in found.texts().items()
+            }
+            denied = listed.get(_ALLOWED.lower(), set()) - listed.get(
+                _EFFECTIVE.lower(), set()
+            )
             for each in _written(change):
-                names = self.inspection.info(each.name).aliases | {base_of(each.name).lower()}
+                names = self.inspection.info(each.name).aliases | {
+                    base_of(each.name).lower()
+                }
                 if not names.isdisjoint(denied):
-                    yield Objection(change.user.id, each.name, "rights", self._denied(each))
+                    yield Objection(
+                        change.user.id, each.name, "rights", self._denied(each)
+                    )
 
     def _effective(self, changes: Sequence[Change], who: str) -> Iterator[Objection]:
         """389-DS tells the rights of whoever is named, to themselves at least (draft-ietf-ldapext-acl-model).
 
-        Of an attribute that the entry's classes do not allow it says none; so of one whose class comes with the change
-        the rights are asked for in an entry of that class (`name@class`), which the server makes up below the user's.
-        A rule for entries like the user's may not hold for the made-up one: what is denied there counts only where
+        Of an attribute that the entry's classes do not allow it says none; so of one whose
+        class comes with the change the rights are asked for in an entry of that class
+        (`name@class`), which the server makes up below the user's. A rule for entries like
+        the user's may not hold for the made-up one: what is denied there counts only where
         both are alike in what may be done with objectClass.
         """
         control = (requests.effective_rights(who),)
-        searches = ((each, one(each.user.name, tuple(dict.fromkeys(self._asked(each))))) for each in changes)
+        searches = (
+            (each, one(each.user.name, tuple(dict.fromkeys(self._asked(each)))))
+            for each in changes
+        )
         shown: dict[str, dict[str, str]] = {}
         made_up: dict[tuple[str, str], dict[str, str]] = {}
         for change, found in self.wire.entries(searches, self.window, control):
@@ -100,16 +115,26 @@ class Preflight(Struct, frozen=True):
             ours = shown.get(change.user.id, {})
             for each in _written(change):
                 coming = self._class_of(change, each)
-                rights = made_up.get((change.user.id, coming.lower()), {}) if coming else ours
+                rights = (
+                    made_up.get((change.user.id, coming.lower()), {})
+                    if coming
+                    else ours
+                )
                 alike = rights.get(_CLASSES) == ours.get(_CLASSES)
                 letters = rights.get(base_of(each.name).lower()) if alike else None
-                needed = ("w" if each.new else "") + ("o" if each.old or not each.seen else "")
+                needed = ("w" if each.new else "") + (
+                    "o" if each.old or not each.seen else ""
+                )
                 if letters is not None and not set(needed) <= set(letters):
-                    yield Objection(change.user.id, each.name, "rights", self._denied(each))
+                    yield Objection(
+                        change.user.id, each.name, "rights", self._denied(each)
+                    )
 
     def _denied(self, each: AttributeChange) -> str:
         secrets = [each.name] if each.secret else []
-        grant = self.wire.rights.grant(f"write {each.name}", [base_of(each.name)], Right.WRITE, secrets)
+        grant = self.wire.rights.grant(
+            f"write {each.name}", [base_of(each.name)], Right.WRITE, secrets
+        )
         return f"{_DENIED}. {grant}"
 
     def _asked(self, change: Change) -> Iterator[str]:
@@ -123,10 +148,16 @@ class Preflight(Struct, frozen=True):
     def _class_of(self, change: Change, written: AttributeChange) -> str | None:
         """The class that comes with the change and allows the attribute."""
         classes = self.inspection.info(written.name).classes
-        coming = (str(name) for each in change.attributes if each.name == OBJECT_CLASS for name in each.new)
+        coming = (
+            str(name)
+            for each in change.attributes
+            if each.name == OBJECT_CLASS
+            for name in each.new
+        )
         return next((name for name in coming if name.lower() in classes), None)
 
-    # ------------------------------------------------------------ values that one entry alone may hold
+    # ------------------------------------------------------------ values that one entry
+    # alone may hold
 
     def _held(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Values that others hold, and of domains that the plan does not see through, values that are set twice."""
@@ -138,16 +169,33 @@ class Preflight(Struct, frozen=True):
                 info = self.inspection.info(each.name)
                 name = self.inspection.schema.key(each.name)
                 for number, domain in enumerate(domains):
-                    for value in minus(info.equality, each.new, each.old) if domain.minds(name) else ():
+                    for value in (
+                        minus(info.equality, each.new, each.old)
+                        if domain.minds(name)
+                        else ()
+                    ):
                         stored = octets(value)
                         searches.append(((change, each), domain.holders(name, stored)))
-                        first = given.setdefault((number, key(info.equality, stored)), change.user.id)
-                        if first != change.user.id and not self.restrictions.unique(each.name):
+                        first = given.setdefault(
+                            (number, key(info.equality, stored)), change.user.id
+                        )
+                        if first != change.user.id and not self.restrictions.unique(
+                            each.name
+                        ):
                             why = "the directory keeps this value unique, and another user of this plan gets it"
                             yield Objection(change.user.id, each.name, "shared", why)
-        found = [(about, entry.dn) for about, entry in self.wire.entries(searches, self.window)]
-        others = [(about, name) for about, name in found if rdns(name) != rdns(about[0].user.name)]
-        seen = self._users({name for (_, each), name in others if self.restrictions.unique(each.name)})
+        found = [
+            (about, entry.dn)
+            for about, entry in self.wire.entries(searches, self.window)
+        ]
+        others = [
+            (about, name)
+            for about, name in found
+            if rdns(name) != rdns(about[0].user.name)
+        ]
+        seen = self._users(
+            {name for (_, each), name in others if self.restrictions.unique(each.name)}
+        )
         for (change, each), name in others:
             if not (name in seen and self.restrictions.unique(each.name)):
                 why = "the directory keeps this value unique, and another entry has it"
@@ -155,7 +203,11 @@ class Preflight(Struct, frozen=True):
 
     def _users(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are of users of the job, about whom the plan sees to it itself."""
-        wanted = ((name, self.realm.named(name, NOTHING)) for name in names if self.realm.covers(name))
+        wanted = (
+            (name, self.realm.named(name, NOTHING))
+            for name in names
+            if self.realm.covers(name)
+        )
         return {name for name, _ in self.wire.entries(wanted, self.window)}
 
     # ------------------------------------------------------------ names of nobody
@@ -174,13 +226,19 @@ class Preflight(Struct, frozen=True):
         ]
         for (change, name), end in self.wire.ends(asked, self.window):
             if end.code in _NO_ENTRY:
-                yield Objection(change.user.id, name, "value", "it is the DN of an entry that does not exist")
+                yield Objection(
+                    change.user.id,
+                    name,
+                    "value",
+                    "it is the DN of an entry that does not exist",
+                )
 
 
 def _written(change: Change) -> Iterator[AttributeChange]:
     """The attributes of a change, but for object classes, of which no server tells enough.
 
-    389-DS shows no right to write them where the values decide (targattrfilters), and Active Directory none at all.
+    389-DS shows no right to write them where the values decide (targattrfilters), and
+    Active Directory none at all.
     """
     return (each for each in change.attributes if each.name != OBJECT_CLASS)
 

@@ -1,11 +1,14 @@
 """Which assertions (RFC 4528) are believed: those that were seen to hold, and to fail, on this server in this run.
 
-A proxy may pass the control on as it came. Behind OpenLDAP's overlay rwm a mapped attribute has no value for it: then
+A proxy may pass the control on as it came. Behind OpenLDAP's overlay rwm a mapped attribute
+has no value for it: then
 `(a=1)` never holds, and `(!(a=*))` always does (measured, 2.6). Another server may list the control and pass it over.
-So each attribute is tried once, on a user who shows a value of it, by two searches that write nothing (§3). The one
-whose assertion is true has to succeed, and the one whose assertion is false has to end in assertionFailed.
+So each attribute is tried once, on a user who shows a value of it, by two searches that
+write nothing (§3). The one whose assertion is true has to succeed, and the one whose
+assertion is false has to end in assertionFailed.
 
-Until an attribute is proven, users are read just before it is written. It stays asserted: that can only do good.
+Until an attribute is proven, users are read just before it is written. It stays asserted:
+that can only do good.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ class Assertions:
         self._read = read
         self._holders: dict[str, UserRef] = {}
         self._tried: Counter[str] = Counter()
-        self._known: set[tuple[str, ...]] = set()  # names of attributes that come together, all proven
+        # names of attributes that come together, all proven
+        self._known: set[tuple[str, ...]] = set()
         self.proven: set[str] = set()
         self.refuted: set[str] = set()
 
@@ -54,14 +58,22 @@ class Assertions:
         names = tuple([each.name for each in change.attributes])
         if names in self._known:
             return True
-        if self.proven.issuperset((ID, FILTER, *(name for name in names if name.lower() != OBJECT_CLASS.lower()))):
+        if self.proven.issuperset(
+            (
+                ID,
+                FILTER,
+                *(name for name in names if name.lower() != OBJECT_CLASS.lower()),
+            )
+        ):
             self._known.add(names)  # whatever their values are
         return self.proven.issuperset(self._modifier.asserted(change.attributes))
 
     def written(self, change: Change) -> None:
         """Take in that a change was written: its users hold values now, where nobody did before."""
         if not self.sure(change):
-            self._holders |= {each.name: change.user for each in change.attributes if each.new}
+            self._holders |= {
+                each.name: change.user for each in change.attributes if each.new
+            }
 
     def prove(self, changes: Sequence[Change]) -> None:
         """Try what these changes assert and nothing is known of. Raises one of the kinds of IncompleteRead."""
@@ -70,8 +82,18 @@ class Assertions:
             if self.sure(change):
                 continue
             held = {each.name for each in change.attributes if each.old}
-            for name in filter(None, (*self._modifier.asserted(change.attributes), self._modifier.dialect.mark)):
-                of_the_entry = name in held or name in (ID, FILTER, self._modifier.dialect.mark)
+            for name in filter(
+                None,
+                (
+                    *self._modifier.asserted(change.attributes),
+                    self._modifier.dialect.mark,
+                ),
+            ):
+                of_the_entry = name in held or name in (
+                    ID,
+                    FILTER,
+                    self._modifier.dialect.mark,
+                )
                 holder = change.user if of_the_entry else self._holders.get(name)
                 known = name in self.proven or name in self.refuted
                 if holder is not None and not known and self._tried[name] < _TRIES:
@@ -90,11 +112,16 @@ class Assertions:
 
     def _try(self, name: str, user: User) -> None:
         entry = requests.one(self._modifier.dialect.address(user.ref))
-        codes = [self._wire.code(entry, requests.assertion(test)) for test in self._tests(name, user)]
+        codes = [
+            self._wire.code(entry, requests.assertion(test))
+            for test in self._tests(name, user)
+        ]
         if codes == [results.SUCCESS, results.ASSERTION_FAILED]:
             self.proven.add(name)
             return
-        if name in (ID, FILTER) or user.values.get(name):  # what nobody may see, may be what nobody may search by
+        if name in (ID, FILTER) or user.values.get(
+            name
+        ):  # what nobody may see, may be what nobody may search by
             again = self._users([user.ref]).get(user.id)
             if again is not None and again.values.get(name) == user.values.get(name):
                 self.refuted.add(name)
@@ -109,7 +136,9 @@ class Assertions:
             shown = user.values.get(name, ())
             plain = [value for value in shown if isinstance(value, str | bytes)]
             equal = plain and self._modifier.rules(name).equality
-            return Equal(name, octets(plain[0])) if equal else Present(name), Not(Present(name))
+            return Equal(name, octets(plain[0])) if equal else Present(name), Not(
+                Present(name)
+            )
         return true, Not(true)
 
     def cautions(self) -> Iterator[str]:

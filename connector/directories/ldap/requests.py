@@ -24,7 +24,8 @@ PAGED: Final = "1.2.840.113556.1.4.319"
 _UNBIND: Final = b"\x42\x00"
 _CRITICAL: Final = ber.boolean(value=True)
 _SHORT_MODIFICATION: Final = 0x80 - 9
-"""Octets of an attribute's name and of its value, up to which every length in a modification is a single octet."""
+"""Octets of an attribute's name and of its value, up to which every length in a
+modification is a single octet."""
 
 
 class Scope(IntEnum):
@@ -108,7 +109,9 @@ def modification(edit: Edit, attribute: str, values: Sequence[bytes]) -> bytes:
     if len(values) == 1 and (lead := _lead(edit, attribute, len(values[0]))):
         return lead + values[0]
     held = _name(attribute) + ber.sequence(map(_octets, values), ber.SET)
-    return ber.sequence((ber.integer(edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, held)))
+    return ber.sequence(
+        (ber.integer(edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, held))
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -118,12 +121,21 @@ def _lead(edit: Edit, attribute: str, size: int) -> bytes:
     rest = size + len(kind)
     if rest >= _SHORT_MODIFICATION:
         return b""
-    return b"\x30%c\x0a\x01%c\x30%c%b\x31%c\x04%c" % (rest + 9, edit, rest + 4, kind, size + 2, size)
+    return b"\x30%c\x0a\x01%c\x30%c%b\x31%c\x04%c" % (
+        rest + 9,
+        edit,
+        rest + 4,
+        kind,
+        size + 2,
+        size,
+    )
 
 
 def compare(name: str, attribute: str, value: bytes) -> bytes:
     """A compare request."""
-    return ber.sequence((_text(name), ber.sequence((_text(attribute), _octets(value)))), _COMPARE)
+    return ber.sequence(
+        (_text(name), ber.sequence((_text(attribute), _octets(value)))), _COMPARE
+    )
 
 
 # ---------------------------------------------------------------- controls
@@ -132,10 +144,15 @@ def compare(name: str, attribute: str, value: bytes) -> bytes:
 def assertion(*wanted: Filter | bytes) -> bytes:
     """Carry the operation out only where these filters, of which some may be encoded, are all true (RFC 4528).
 
-    Critical, since a server that does not know the control would otherwise carry it out all the same.
+    Critical, since a server that does not know the control would otherwise carry it out all
+    the same.
     """
-    parts = [part if isinstance(part, bytes) else encode_filter(part) for part in wanted]
-    return _control(ASSERTION, parts[0] if len(parts) == 1 else ber.sequence(parts, 0xA0))
+    parts = [
+        part if isinstance(part, bytes) else encode_filter(part) for part in wanted
+    ]
+    return _control(
+        ASSERTION, parts[0] if len(parts) == 1 else ber.sequence(parts, 0xA0)
+    )
 
 
 def paged(size: int, cookie: bytes = b"") -> bytes:
@@ -147,8 +164,8 @@ def paged(size: int, cookie: bytes = b"") -> bytes:
 def post_read(attributes: tuple[str, ...]) -> bytes:
     """Answer an update with these attributes of the entry as it is then (RFC 4527).
 
-    Not critical: who cannot be shown the entry wants it changed all the same. (Measured: OpenLDAP leaves the entry out
-    of the answer and reports success either way.)
+    Not critical: who cannot be shown the entry wants it changed all the same. (Measured:
+    OpenLDAP leaves the entry out of the answer and reports success either way.)
     """
     return _control(POST_READ, ber.sequence(map(_text, attributes)), critical=False)
 
@@ -175,7 +192,9 @@ _ASSERTED: Final = {
 
 def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each kind of filter
     """A filter (RFC 4511 §4.5.1.7)."""
-    if type(wanted) is ldap_filters.Equal and (lead := _equal_lead(wanted.attribute, len(wanted.value))):
+    if type(wanted) is ldap_filters.Equal and (
+        lead := _equal_lead(wanted.attribute, len(wanted.value))
+    ):
         return lead + wanted.value  # as nearly every one is: a search has many
     match wanted:
         case ldap_filters.And(parts):
@@ -191,7 +210,10 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
         case ldap_filters.Extensible():
             return _extensible(wanted)
         case _:
-            return ber.sequence((_name(wanted.attribute), _octets(wanted.value)), _ASSERTED[type(wanted)])
+            return ber.sequence(
+                (_name(wanted.attribute), _octets(wanted.value)),
+                _ASSERTED[type(wanted)],
+            )
 
 
 @lru_cache(maxsize=4096)

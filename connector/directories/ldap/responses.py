@@ -1,6 +1,7 @@
 """LDAP responses out of octets (RFC 4511 §4), for servers that may be broken or hostile.
 
-Any octets give what they say, or MalformedError: no other exception, and work that is linear in their number.
+Any octets give what they say, or MalformedError: no other exception, and work that is
+linear in their number.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from connector.directories.ldap.framing import Frame
 from connector.errors import MalformedError
 
 MAX_VALUES: Final = 100_000
-"""Values of one entry. Users have dozens; without a bound a message's octets could become as many objects."""
+"""Values of one entry. Users have dozens; without a bound a message's octets could become
+as many objects."""
 MAX_CONTROLS: Final = 100
 MAX_URIS: Final = 1000
 
@@ -44,7 +46,9 @@ class Entry(Struct, frozen=True):
     def texts(self) -> dict[str, list[str]]:
         """The attributes as text, by their names in lower case."""
         return {
-            attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
+            attribute.decode("utf-8", "replace").lower(): [
+                value.decode("utf-8", "replace") for value in values
+            ]
             for attribute, values in self.attributes
         }
 
@@ -113,7 +117,8 @@ def response(message: Frame) -> Response:
         return Response(0, controls=controls(message))
     start, at = ber.element(data, message.start, end, ber.ENUMERATED)
     code = ber.number(data, start, at)
-    _, at = ber.element(data, at, end, ber.OCTETS)  # the name of the nearest entry that there is
+    # the name of the nearest entry that there is
+    _, at = ber.element(data, at, end, ber.OCTETS)
     start, at = ber.element(data, at, end, ber.OCTETS)
     diagnostic = _text(data, start, at)
     referrals: tuple[str, ...] = ()
@@ -151,7 +156,9 @@ def controls(message: Frame) -> dict[str, bytes]:
         at = name_end
         if at < after and data[at] == ber.BOOLEAN:
             _, at = ber.element(data, at, after, ber.BOOLEAN)
-        value_at, value_end = ber.element(data, at, after, ber.OCTETS) if at < after else (at, at)
+        value_at, value_end = (
+            ber.element(data, at, after, ber.OCTETS) if at < after else (at, at)
+        )
         found[_text(data, name_at, name_end)] = data[value_at:value_end]
         at = after
     return found

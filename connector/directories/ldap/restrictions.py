@@ -34,7 +34,9 @@ class Restrictions(Struct, frozen=True, dict=True):
             return "allowed"
         if not (self.inspection.dialect.effective_rights and self.who):
             return ""
-        code = self.wire.code(requests.one(self.bases[0]), requests.effective_rights(self.who))
+        code = self.wire.code(
+            requests.one(self.bases[0]), requests.effective_rights(self.who)
+        )
         return "effective" if code == results.SUCCESS else ""
 
     @cached_property
@@ -44,12 +46,20 @@ class Restrictions(Struct, frozen=True, dict=True):
         try:
             if self.inspection.dialect.kind == dialect.OPENLDAP.kind:
                 found = self._read(uniqueness.OPENLDAP)
-                return uniqueness.of_openldap(found, key), uniqueness.constrained(found, key), ""
+                return (
+                    uniqueness.of_openldap(found, key),
+                    uniqueness.constrained(found, key),
+                    "",
+                )
             if self.inspection.dialect.kind == dialect.DS389.kind:
                 found = self._read(uniqueness.DS389)
                 return uniqueness.of_389ds(found, key), frozenset(), ""
         except ValueError as fault:
-            return None, frozenset(), f"a uniqueness rule of the server is not understood: {fault}"
+            return (
+                None,
+                frozenset(),
+                f"a uniqueness rule of the server is not understood: {fault}",
+            )
         return ([] if self.inspection.dialect.microsoft else None), frozenset(), ""
 
     def _read(self, search: Search) -> list[uniqueness.Entry]:
@@ -63,12 +73,16 @@ class Restrictions(Struct, frozen=True, dict=True):
     def unique(self, name: str) -> bool:
         """Whether no two of all the job's users may hold one value of the attribute, so that the plan sees to it."""
         key = self.inspection.schema.key(name)
-        return any(domain.alone(key) and all(map(domain.over, self.bases)) for domain in self.domains)
+        return any(
+            domain.alone(key) and all(map(domain.over, self.bases))
+            for domain in self.domains
+        )
 
     def described(self, description: Description) -> Description:
         domains, constrained, fault = self._configuration
         infos: dict[str, AttributeInfo] = {
-            name: replace(info, unique=self.unique(name)) for name, info in description.attributes.items()
+            name: replace(info, unique=self.unique(name))
+            for name, info in description.attributes.items()
         }
         cautions = [fault] if fault else []
         cautions += [
@@ -80,6 +94,15 @@ class Restrictions(Struct, frozen=True, dict=True):
         unknown = [] if description.closed else ["schema"]
         (known if self.rights else unknown).append("write rights")
         (unknown if domains is None else known).append("uniqueness")
-        untold = [f"not checked (the server does not tell): {', '.join(unknown)}"] if unknown else []
+        untold = (
+            [f"not checked (the server does not tell): {', '.join(unknown)}"]
+            if unknown
+            else []
+        )
         said = "; ".join([", ".join(known)] * bool(known) + untold)
-        return replace(description, attributes=infos, checked=said, cautions=(*description.cautions, *cautions))
+        return replace(
+            description,
+            attributes=infos,
+            checked=said,
+            cautions=(*description.cautions, *cautions),
+        )

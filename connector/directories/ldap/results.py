@@ -7,7 +7,13 @@ from typing import Final
 
 from connector.directories.common.server_text import told
 from connector.directories.ldap.responses import Response
-from connector.errors import DeniedError, ElsewhereError, IncompleteRead, LimitError, UnreachableError
+from connector.errors import (
+    DeniedError,
+    ElsewhereError,
+    IncompleteRead,
+    LimitError,
+    UnreachableError,
+)
 from connector.model import Value
 from connector.regex import regex
 
@@ -29,11 +35,15 @@ DENIED: Final = 50
 OBJECT_CLASS_VIOLATION: Final = 65
 ASSERTION_FAILED: Final = 122
 
-ANSWERS: Final = frozenset({SUCCESS, COMPARE_FALSE, COMPARE_TRUE, NO_SUCH_ATTRIBUTE, ASSERTION_FAILED})
-"""What a modify or a compare may well be answered with; everything else is an error of the server's or of ours."""
+ANSWERS: Final = frozenset(
+    {SUCCESS, COMPARE_FALSE, COMPARE_TRUE, NO_SUCH_ATTRIBUTE, ASSERTION_FAILED}
+)
+"""What a modify or a compare may well be answered with; everything else is an error of the
+server's or of ours."""
 
 UNSEEN: Final = frozenset({NO_SUCH_OBJECT, DENIED})
-"""How a search may well end that asks for what a server need not have, or show: its configuration, for instance."""
+"""How a search may well end that asks for what a server need not have, or show: its
+configuration, for instance."""
 
 NAMES: Final = {
     0: "success", 1: "operationsError", 2: "protocolError", 3: "timeLimitExceeded", 4: "sizeLimitExceeded",
@@ -49,16 +59,19 @@ NAMES: Final = {
 }  # fmt: skip
 
 PAGES_REFUSED: Final = frozenset({ADMIN_LIMIT_EXCEEDED, UNAVAILABLE_CRITICAL_EXTENSION})
-"""How a first page ends that the server does not give: OpenLDAP's size.pr and size.prtotal are such limits."""
+"""How a first page ends that the server does not give: OpenLDAP's size.pr and size.prtotal
+are such limits."""
 
 UNWILLING: Final = (
-    "; the server lists a control and refuses it here. Ask its administrator, or list another server in `urls`"
+    "; the server lists a control and refuses it here. "
+    "Ask its administrator, or list another server in `urls`"
 )
 NO_ADVICE: Final[Mapping[int, str]] = {}
 _LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
 _DENIED: Final = frozenset({8, 13, 48, 49, 50})
 PROOF_REFUSED: Final = frozenset({19, 48, 49, 53})
-"""How a bind ends whose password is wrong, or whose account is locked (389-DS: 19) or disabled (389-DS: 53)."""
+"""How a bind ends whose password is wrong, or whose account is locked (389-DS: 19) or
+disabled (389-DS: 53)."""
 AWAY: Final = frozenset({51, 52})
 _SAID: Final = """
 INSUFF_ACCESS_RIGHTS ATTRIBUTE_OR_VALUE_EXISTS CONSTRAINT_ATT_TYPE WILL_NOT_PERFORM NO_ATTRIBUTE_OR_VAL
@@ -91,7 +104,9 @@ def name(code: int) -> str:
     return f"{NAMES.get(code, 'result')} ({code})"
 
 
-def diagnostic(response: Response, secrets: Iterable[Value] = (), names: Iterable[str] = ()) -> str:
+def diagnostic(
+    response: Response, secrets: Iterable[Value] = (), names: Iterable[str] = ()
+) -> str:
     """The server's own words as far as they can be shown (`server_text.py`), after a colon if there are any.
 
     `secrets`: what was sent and is not to be heard. `names`: attributes that the server may speak of.
@@ -103,7 +118,11 @@ def diagnostic(response: Response, secrets: Iterable[Value] = (), names: Iterabl
 
 
 def failure(
-    response: Response, base: str, where: str, sought: Iterable[str] = (), advice: Mapping[int, str] = NO_ADVICE
+    response: Response,
+    base: str,
+    where: str,
+    sought: Iterable[str] = (),
+    advice: Mapping[int, str] = NO_ADVICE,
 ) -> IncompleteRead | None:
     """What a search that ended so has failed with; None for success. A read that stopped early is never a success.
 
@@ -114,11 +133,16 @@ def failure(
     if code == SUCCESS:
         return None
     if code == REFERRAL:
-        return referral(response.referrals, base, where, diagnostic(response, (), sought))
+        return referral(
+            response.referrals, base, where, diagnostic(response, (), sought)
+        )
     kind, what = IncompleteRead, f"the search below {base!r} failed"
     if code in _LIMITS:
         looked = f" for {', '.join(sorted(sought))}" if sought else ""
-        kind, what = LimitError, f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short"
+        kind, what = (
+            LimitError,
+            f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short",
+        )
     elif code == NO_SUCH_OBJECT:
         what = f"there is no entry {base!r}, or this account may not see it"
     elif code in _DENIED:
@@ -128,13 +152,20 @@ def failure(
     todo = f"; {advice[code]}" if code in advice else ""
     if code == UNAVAILABLE_CRITICAL_EXTENSION:
         todo = UNWILLING
-    return kind(f"{what}: {name(code)}{diagnostic(response, (), sought)}{todo}", where=where)
+    return kind(
+        f"{what}: {name(code)}{diagnostic(response, (), sought)}{todo}", where=where
+    )
 
 
-def referral(uris: tuple[str, ...], base: str, where: str, said: str = "") -> ElsewhereError:
+def referral(
+    uris: tuple[str, ...], base: str, where: str, said: str = ""
+) -> ElsewhereError:
     """A part of what was asked for is on other servers, so not the whole was read. `said`: the server's words."""
     others = ", ".join(uris[:3]) or "another server"
-    return ElsewhereError(f"a part of {base!r} is on another server: referral to {others}{said}", where=where)
+    return ElsewhereError(
+        f"a part of {base!r} is on another server: referral to {others}{said}",
+        where=where,
+    )
 
 
 def explained(end: Response, *, in_clear: bool) -> str:

@@ -29,9 +29,16 @@ class Realm(Struct, frozen=True):
         try:
             bases = [rdns(base) for base in settings.base]
         except ValueError as fault:
-            raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
+            raise FileError(
+                f"not a distinguished name: {fault}", where="directory.base"
+            ) from None
         try:
-            return cls(settings.base, bases, Scope[settings.scope.upper()], parse(settings.filter))
+            return cls(
+                settings.base,
+                bases,
+                Scope[settings.scope.upper()],
+                parse(settings.filter),
+            )
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
 
@@ -40,7 +47,9 @@ class Realm(Struct, frozen=True):
         return covers(name, *self.rdns, one_level=self.scope is Scope.ONELEVEL)
 
     def all(self, attributes: tuple[str, ...]) -> list[Search]:
-        return [Search(base, self.scope, self.filter, attributes) for base in self.bases]
+        return [
+            Search(base, self.scope, self.filter, attributes) for base in self.bases
+        ]
 
     def named(self, name: str, attributes: tuple[str, ...]) -> Search:
         """The user of this DN, which has to be covered."""
@@ -48,13 +57,19 @@ class Realm(Struct, frozen=True):
 
     def holding(self, term: Filter, attributes: tuple[str, ...]) -> list[Search]:
         """Everybody for whom this is true as well."""
-        return [Search(base, self.scope, And((self.filter, term)), attributes) for base in self.bases]
+        return [
+            Search(base, self.scope, And((self.filter, term)), attributes)
+            for base in self.bases
+        ]
 
 
-def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]) -> Iterator[Search]:
+def lookups(
+    keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]
+) -> Iterator[Search]:
     """Searches that find whoever holds any of the keys: `Dialect.terms` of one attribute at a time, names one by one.
 
-    Terms of several attributes are not put together, for one that has no index would spoil the search for all.
+    Terms of several attributes are not put together, for one that has no index would spoil
+    the search for all.
     """
     waiting: dict[str, list[Equal]] = {}
     for attribute, value in keys:
@@ -83,4 +98,7 @@ def _terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
     if dialect.prepares or value.isascii():
         return [Equal(attribute, value.encode("utf-8", "surrogateescape"))]
     spellings = dict.fromkeys((value, normalize("NFC", value), normalize("NFD", value)))
-    return [Equal(attribute, spelling.encode("utf-8", "surrogateescape")) for spelling in spellings]
+    return [
+        Equal(attribute, spelling.encode("utf-8", "surrogateescape"))
+        for spelling in spellings
+    ]

@@ -1,7 +1,7 @@
 """Messages to and from one server: requests with their ids, and answers into the inboxes that wait for them.
 
-Several operations may be under way at once, one inside another's loop: each group of them has an inbox, and whoever
-waits for one fills the others as well.
+Several operations may be under way at once, one inside another's loop: each group of them
+has an inbox, and whoever waits for one fills the others as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from msgspec import Struct
 
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame, Framer
-from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Response, response
+from connector.directories.ldap.responses import (
+    DONE,
+    ENTRY,
+    EXTENDED,
+    REFERENCE,
+    Response,
+    response,
+)
 from connector.directories.ldap.stream import Stream
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.net import counters
@@ -59,7 +66,11 @@ class Flight(Generic[T]):
     def receive(self) -> list[tuple[T, Frame]]:
         """Wait for messages. Raises IncompleteRead when none can come any more."""
         about = self._flying.copy()
-        return [(about[frame.id], frame) for alike in self.frames() for frame in alike.each()]
+        return [
+            (about[frame.id], frame)
+            for alike in self.frames()
+            for frame in alike.each()
+        ]
 
     def responses(self) -> list[tuple[T, Response]]:
         """Wait for results. Where one of them is nonsense, all that came with it stay unanswered."""
@@ -90,7 +101,9 @@ class Flight(Generic[T]):
 class Session:
     """A connection. `first_id` is the first message id that nobody has used on it."""
 
-    def __init__(self, connected: socket.socket, where: str, timeout: float, first_id: int = 1) -> None:
+    def __init__(
+        self, connected: socket.socket, where: str, timeout: float, first_id: int = 1
+    ) -> None:
         self.where = where
         self._stream = Stream(connected, where, timeout)
         self._framer = Framer(gathered=ENTRY)
@@ -102,7 +115,9 @@ class Session:
         """Send what has been submitted, as far as that is possible at once."""
         self._stream.flush()
 
-    def submit(self, request: bytes, controls: Iterable[bytes], inbox: list[Frame]) -> int:
+    def submit(
+        self, request: bytes, controls: Iterable[bytes], inbox: list[Frame]
+    ) -> int:
         """Queue a request, whose answers will be put into the inbox; its message id."""
         counters.asked("directory")
         number = self._number()
@@ -124,7 +139,8 @@ class Session:
     def pump(self) -> None:
         """Send what is queued, wait for messages, and put them where they belong.
 
-        Raises IncompleteRead where none can come any more; what came before that has been put in its place.
+        Raises IncompleteRead where none can come any more; what came before that has been
+        put in its place.
         """
         if self._fault is not None:
             raise self._fault
@@ -158,7 +174,9 @@ class Session:
             return None
         self._stream.close()
         said = f"{results.name(notice.code)}{results.diagnostic(notice)}"
-        return UnreachableError(f"the server has ended the connection: {said}", where=self.where)
+        return UnreachableError(
+            f"the server has ended the connection: {said}", where=self.where
+        )
 
     def response(self, frame: Frame) -> Response:
         if frame.tag in _SEARCH_ANSWERS:

@@ -1,7 +1,8 @@
 """A connected socket as a stream that never blocks: both sides may have full buffers, and nobody waits for ever.
 
-One wait is bounded by the timeout. All waits together are bounded by ten of these, from one sign of getting on to the
-next: the end of an operation, or so many octets that a large search may well go on.
+One wait is bounded by the timeout. All waits together are bounded by ten of these, from one
+sign of getting on to the next: the end of an operation, or so many octets that a large
+search may well go on.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from connector.errors import UnreachableError
 from connector.net.time_limit import TIMEOUTS
 
 RECEIVE: Final = 64 << 10
-"""Octets asked for at once. Asking for more costs more than it saves: the buffer is allocated for each receive, and
-from 128 KiB on by a system call of its own (measured: 14 us instead of 2, when a few entries have come)."""
+"""Octets asked for at once. Asking for more costs more than it saves: the buffer is allocated
+for each receive, and from 128 KiB on by a system call of its own (measured: 14 us instead
+of 2, when a few entries have come)."""
 SEND: Final = 64 << 10
 WAIT: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks raises where it cannot go on at once."""
@@ -113,7 +115,9 @@ class Stream:
         return b"".join(pieces)
 
     def _wait(self) -> None:
-        self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+        self._poll.modify(
+            self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0)
+        )
         allowed = TIMEOUTS * self._timeout
         start = time.monotonic()
         came = self._poll.poll(min(self._timeout, allowed - self._waited) * 1000)
@@ -130,5 +134,9 @@ class Stream:
 def _cut(fault: OSError) -> str:
     """What happened. Only errors of `ssl` have a `reason`; it is empty where this Python has no name for it."""
     in_tls = getattr(fault, "reason", fault)
-    why = fault.strerror or type(fault).__name__ if in_tls is fault else in_tls or "TLS ended without notice"
+    why = (
+        fault.strerror or type(fault).__name__
+        if in_tls is fault
+        else in_tls or "TLS ended without notice"
+    )
     return f"the connection was cut: {why}"

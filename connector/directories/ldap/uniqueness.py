@@ -1,6 +1,7 @@
 """Which values a server lets one entry hold at a time, as far as its own configuration may be read.
 
-OpenLDAP: the overlay `unique` (slapo-unique(5)) in `cn=config`. 389-DS: the plugin "attribute uniqueness", likewise.
+OpenLDAP: the overlay `unique` (slapo-unique(5)) in `cn=config`. 389-DS: the plugin
+"attribute uniqueness", likewise.
 """
 
 from __future__ import annotations
@@ -12,23 +13,35 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from connector.directories.common.ldap_filters import ANYTHING, And, Equal, Filter, Or, parse
+from connector.directories.common.ldap_filters import (
+    ANYTHING,
+    And,
+    Equal,
+    Filter,
+    Or,
+    parse,
+)
 from connector.directories.ldap.requests import NOTHING, Scope, Search
 from connector.model import OBJECT_CLASS
 from connector.reconcile.dn import covers, rdns
 from connector.regex import regex
 
 Entry = Mapping[str, list[str]]
-"""An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""
+"""An entry of a server's configuration as text, by attribute names in lower case; `dn` is
+its name."""
 
 _OVERLAYS: Final = (b"olcDatabaseConfig", b"olcUniqueConfig", b"olcConstraintConfig")
 OPENLDAP: Final = Search("cn=config", Scope.SUBTREE, Or(tuple(Equal(OBJECT_CLASS, name) for name in _OVERLAYS)), (
     OBJECT_CLASS, "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
     "olcConstraintAttribute",
 ))  # fmt: skip
-_URI: Final = regex(r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?")
+_URI: Final = regex(
+    r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?"
+)
 _SCOPES: Final = {"base": Scope.BASE, "one": Scope.ONELEVEL, "onelevel": Scope.ONELEVEL}
-_PLUGINS: Final = Or((Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins")))
+_PLUGINS: Final = Or(
+    (Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins"))
+)
 DS389: Final = Search("cn=plugins,cn=config", Scope.SUBTREE, _PLUGINS, (
     "cn", "nsslapd-pluginEnabled", "uniqueness-attribute-name", "uniqueness-subtrees", "uniqueness-top-entry-oc",
     "uniqueness-across-all-subtrees", "uniqueness-exclude-subtrees", "nsslapd-pluginarg0", "nsslapd-pluginarg1",
@@ -56,7 +69,11 @@ class Domain(Struct, frozen=True):
 
     def over(self, base: str) -> bool:
         """Whether everybody below this base is in it."""
-        return self.scope is Scope.SUBTREE and self.filter == ANYTHING and covers(base, rdns(self.base))
+        return (
+            self.scope is Scope.SUBTREE
+            and self.filter == ANYTHING
+            and covers(base, rdns(self.base))
+        )
 
     def holders(self, attribute: str, value: bytes) -> Search:
         names = sorted(self.names) if self.names is not None else [attribute]
@@ -67,13 +84,19 @@ class Domain(Struct, frozen=True):
 # ---------------------------------------------------------------- OpenLDAP
 
 
-def of_openldap(entries: Iterable[Entry], key: Callable[[str], str]) -> list[Domain] | None:
+def of_openldap(
+    entries: Iterable[Entry], key: Callable[[str], str]
+) -> list[Domain] | None:
     """The domains in the entries of `cn=config`; None where no database is shown, so that nothing is known.
 
     Raises ValueError for an overlay that is not understood.
     """
     found = list(entries)
-    suffixes = {_place(entry): entry["olcsuffix"][0] for entry in found if entry.get("olcsuffix")}
+    suffixes = {
+        _place(entry): entry["olcsuffix"][0]
+        for entry in found
+        if entry.get("olcsuffix")
+    }
     if not suffixes:
         return None
     domains: list[Domain] = []
@@ -82,11 +105,17 @@ def of_openldap(entries: Iterable[Entry], key: Callable[[str], str]) -> list[Dom
         for text in entry.get("olcuniqueuri", ()):
             domains += _uris(text, above, key)
         base = next(iter(entry.get("olcuniquebase", ())), above)
-        old, ignored = (entry.get(name, ()) for name in ("olcuniqueattribute", "olcuniqueignore"))
+        old, ignored = (
+            entry.get(name, ()) for name in ("olcuniqueattribute", "olcuniqueignore")
+        )
         if ignored:
             raise ValueError("unique_ignore")
         if old:
-            domains.append(Domain(frozenset(key(name) for some in old for name in some.split()), base))
+            domains.append(
+                Domain(
+                    frozenset(key(name) for some in old for name in some.split()), base
+                )
+            )
     return domains
 
 
@@ -105,7 +134,9 @@ def _uris(text: str, suffix: str, key: Callable[[str], str]) -> Iterator[Domain]
         match = _URI.fullmatch(word)
         if match is None:
             raise ValueError(text)
-        names = frozenset(key(unquote(name)) for name in (match["names"] or "").split(",") if name)
+        names = frozenset(
+            key(unquote(name)) for name in (match["names"] or "").split(",") if name
+        )
         yield Domain(
             names or None,
             unquote(match["base"]) or suffix,
@@ -116,14 +147,22 @@ def _uris(text: str, suffix: str, key: Callable[[str], str]) -> Iterator[Domain]
 
 def constrained(entries: Iterable[Entry], key: Callable[[str], str]) -> frozenset[str]:
     """The attributes that the overlay `constraint` (slapo-constraint(5)) has rules for: not checked in advance."""
-    rules = [rule for entry in entries for rule in entry.get("olcconstraintattribute", ())]
-    return frozenset(key(name) for rule in rules for name in re.sub(r"^\{\d+\}", "", rule).split(" ")[0].split(","))
+    rules = [
+        rule for entry in entries for rule in entry.get("olcconstraintattribute", ())
+    ]
+    return frozenset(
+        key(name)
+        for rule in rules
+        for name in re.sub(r"^\{\d+\}", "", rule).split(" ")[0].split(",")
+    )
 
 
 # ---------------------------------------------------------------- 389-DS
 
 
-def of_389ds(entries: Iterable[Entry], key: Callable[[str], str]) -> list[Domain] | None:
+def of_389ds(
+    entries: Iterable[Entry], key: Callable[[str], str]
+) -> list[Domain] | None:
     """The domains in the entries of `cn=config`; None where no plugins are shown, so that nothing is known.
 
     Raises ValueError for a plugin that is not understood.
@@ -135,8 +174,14 @@ def of_389ds(entries: Iterable[Entry], key: Callable[[str], str]) -> list[Domain
     for entry in found:
         if entry.get("nsslapd-pluginenabled", ["off"])[0].lower() != "on":
             continue
-        names = [*entry.get("uniqueness-attribute-name", ()), *entry.get("nsslapd-pluginarg0", ())]
-        bases = [*entry.get("uniqueness-subtrees", ()), *entry.get("nsslapd-pluginarg1", ())]
+        names = [
+            *entry.get("uniqueness-attribute-name", ()),
+            *entry.get("nsslapd-pluginarg0", ()),
+        ]
+        bases = [
+            *entry.get("uniqueness-subtrees", ()),
+            *entry.get("nsslapd-pluginarg1", ()),
+        ]
         if not (names and bases) or "=" in names[0]:
             raise ValueError(", ".join([*names, *bases]))
         domains += [Domain(frozenset(map(key, names)), base) for base in bases]

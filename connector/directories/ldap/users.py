@@ -1,17 +1,20 @@
 """Entries as they come off the wire into users: the attributes asked for, under the names they were asked by.
 
-Nearly every attribute of nearly every user has one short value, and then everything in front of the value is the same
+Nearly every attribute of nearly every user has one short value, and then everything in
+front of the value is the same
 for all users whose value is as long:
 
     30 15 04 03 u i d 31 0e 04 0c | a g e n t 0 0 0 0 0 0 7
     header                        | value
 
-So the general decoder (`responses.attribute`) reads an attribute, and if it is in the shortest form, its header is
-remembered with what it means. From then on these octets are looked up instead of decoded: one slice and one look-up say
-that all tags and lengths are right, which attribute it is and how long its value. The headers do not depend on one
-another, so neither the order of attributes nor a missing one matters. Of attributes with several values, which many
-users share (objectClass), the whole is remembered with what it shows. Whatever is not known goes to the general
-decoder, attribute by attribute; what a server can make us remember is bounded, and is never a secret.
+So the general decoder (`responses.attribute`) reads an attribute, and if it is in the
+shortest form, its header is remembered with what it means. From then on these octets are
+looked up instead of decoded: one slice and one look-up say that all tags and lengths are
+right, which attribute it is and how long its value. The headers do not depend on one
+another, so neither the order of attributes nor a missing one matters. Of attributes with
+several values, which many users share (objectClass), the whole is remembered with what it
+shows. Whatever is not known goes to the general decoder, attribute by attribute; what a
+server can make us remember is bounded, and is never a secret.
 
 Before all that an entry is held to the layout of the last one of its length (`layouts.py`).
 """
@@ -33,10 +36,30 @@ from connector.directories.ldap import ber
 from connector.directories.ldap.dialect import identity_text
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.layouts import LONGEST, MOST_LAYOUTS, TRIAL, TRIALS, Decode, Layout, Place
+from connector.directories.ldap.layouts import (
+    LONGEST,
+    MOST_LAYOUTS,
+    TRIAL,
+    TRIALS,
+    Decode,
+    Layout,
+    Place,
+)
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
-from connector.model import ID, NAME, OBJECT_CLASS, UNIDENTIFIED, Batch, Held, Secret, Texts, User, Value, View
+from connector.model import (
+    ID,
+    NAME,
+    OBJECT_CLASS,
+    UNIDENTIFIED,
+    Batch,
+    Held,
+    Secret,
+    Texts,
+    User,
+    Value,
+    View,
+)
 from connector.regex import regex
 
 MOST_SPELLINGS: Final = 1000
@@ -75,14 +98,17 @@ def _says(mark: Mark) -> Callable[[bytes], str]:
     """
     schema = known_schema()
     key, matches = schema.key(mark.attribute), matcher(mark.says, schema)
-    return lru_cache(MOST_SPELLINGS)(lambda octets: _OFF if matches({key: [octets]}) else "")
+    return lru_cache(MOST_SPELLINGS)(
+        lambda octets: _OFF if matches({key: [octets]}) else ""
+    )
 
 
 class Users:
     """What a view wants of each entry.
 
-    An attribute description is matched whole: `cn;lang-de` is not `cn` (RFC 4512 §2.5), while `commonName` and a
-    number are, since a server may answer by another name than it was asked by.
+    An attribute description is matched whole: `cn;lang-de` is not `cn` (RFC 4512 §2.5),
+    while `commonName` and a number are, since a server may answer by another name than it
+    was asked by.
     """
 
     def __init__(self, view: View, inspection: Inspection) -> None:
@@ -96,27 +122,36 @@ class Users:
         self.attributes = (*dict.fromkeys([*names, *marks]), self.id_attribute)
         self._columns = {self._key(self.id_attribute): _Column(((ID, identity.show),))}
         for name in names:
-            decode: Callable[[bytes], Value] = bytes if inspection.info(name).octets else text
+            decode: Callable[[bytes], Value] = (
+                bytes if inspection.info(name).octets else text
+            )
             secret = name in view.secrets
             key = self._key(name)
             before = self._columns.get(key, _NOT_ASKED)
             shown = (name, _secret(decode) if secret else decode)
-            self._columns[key] = _Column((*before.names, shown), secret or before.secret)
+            self._columns[key] = _Column(
+                (*before.names, shown), secret or before.secret
+            )
         for name in marks:
             key = self._key(name)
             before = self._columns.get(key, _NOT_ASKED)
-            self._columns[key] = _Column((*before.names, (_OFF, _says(mark))), before.secret)
+            self._columns[key] = _Column(
+                (*before.names, (_OFF, _says(mark))), before.secret
+            )
         self._pieces: dict[str, int] = {}
         self._blank: list[str] = []
         self.unfinished: dict[str, dict[str, int]] = {}
-        """By user id, attributes of which the first values came alone, and how many: the reader gets the rest."""
+        """By user id, attributes of which the first values came alone, and how many: the
+        reader gets the rest."""
         self._spellings: dict[bytes, _Column] = {}
         self._headers: dict[bytes, tuple[int, str, Decode]] = {}
-        """The octets before a value: how many the value has, under which name it is shown, and how."""
+        """The octets before a value: how many the value has, under which name it is shown,
+        and how."""
         self._wholes: dict[bytes, tuple[bytes, Mapping[str, tuple[Held, ...]]]] = {}
         self._layouts: dict[tuple[int, bytes], Layout] = {}
         """By the length of an entry, and the first octet that says how long its name is."""
-        self._shown: dict[Hashable, dict[str, tuple[Any, ...]]] = {}  # what layouts show, each once
+        # what layouts show, each once
+        self._shown: dict[Hashable, dict[str, tuple[Any, ...]]] = {}
         self._trials = TRIALS
 
     def batches(self, frames: Iterable[Frame]) -> Iterator[User | Batch]:
@@ -124,10 +159,14 @@ class Users:
         found = dict[int, tuple[Layout, list[Frame], list[tuple[bytes, ...]]]]()
         for frame in frames:
             data, start = frame.data, frame.start
-            layout = self._layouts.get((frame.stop - start, data[start + 1 : start + 2]))
+            layout = self._layouts.get(
+                (frame.stop - start, data[start + 1 : start + 2])
+            )
             rows = layout.rows(frame) if layout is not None else ()
             if layout is not None and rows:
-                _, alike, values = found.get(id(layout.shown)) or found.setdefault(id(layout.shown), (layout, [], []))
+                _, alike, values = found.get(id(layout.shown)) or found.setdefault(
+                    id(layout.shown), (layout, [], [])
+                )
                 alike.append(frame)
                 values += rows
             elif frame.count == 1:
@@ -148,8 +187,8 @@ class Users:
     def user(self, message: Frame) -> User:
         """The user in a search result entry.
 
-        One that does not show its id has its name in that place. Raises MalformedError for what is no entry or whose
-        name is no text.
+        One that does not show its id has its name in that place. Raises MalformedError for
+        what is no entry or whose name is no text.
         """
         data, start, stop = message.data, message.start, message.stop
         key = stop - start, data[start + 1 : start + 2]
@@ -191,7 +230,9 @@ class Users:
             except UnicodeDecodeError:
                 values[shown] = (data[start:at],)
         if at != stop:
-            raise MalformedError("the attributes of an entry are longer or shorter than they say")
+            raise MalformedError(
+                "the attributes of an entry are longer or shorter than they say"
+            )
         try:
             dn = name.decode()
         except UnicodeDecodeError:
@@ -213,12 +254,21 @@ class Users:
                 return None
             if len(octets) == 1 == len(column.names):
                 ((name, decode),) = column.names
-                values.append((at - len(octets[0]), at, name, bytes.decode if decode is text else decode))
+                values.append(
+                    (
+                        at - len(octets[0]),
+                        at,
+                        name,
+                        bytes.decode if decode is text else decode,
+                    )
+                )
                 shown[name] = ()
             elif column.secret:
                 return None
             else:
-                shown |= {name: tuple(map(decode, octets)) for name, decode in column.names}
+                shown |= {
+                    name: tuple(map(decode, octets)) for name, decode in column.names
+                }
         _bounded(self._shown, MOST_LAYOUTS)
         shown = self._shown.setdefault(tuple(shown.items()), shown)
         return Layout.of(data[message.start : end], message.start, values, shown)
@@ -238,9 +288,18 @@ class Users:
             return User(UNIDENTIFIED + dn, dn, values, inactive=off)
         if pieces:
             self.unfinished[id_[0]] = pieces
-        return User(id_[0], dn, values, inactive=True) if off else User(id_[0], dn, values)
+        return (
+            User(id_[0], dn, values, inactive=True) if off else User(id_[0], dn, values)
+        )
 
-    def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]], kinds: list[bytes]) -> int:
+    def _other(
+        self,
+        data: bytes,
+        at: int,
+        stop: int,
+        values: dict[str, tuple[Any, ...]],
+        kinds: list[bytes],
+    ) -> int:
         """Show an attribute whose header is not known, and remember it if it is likely to come again; its end.
 
         `kinds`: the descriptions of those so far.
@@ -259,22 +318,32 @@ class Users:
             return after
         column = self._spellings.get(description) or self._column(description)
         shown = {name: tuple(map(decode, octets)) for name, decode in column.names}
-        if not octets:  # it may come in pieces beside this; else it is as if it had not come
+        if (
+            not octets
+        ):  # it may come in pieces beside this; else it is as if it had not come
             self._blank += shown
             if any(other.startswith(kind + b";range=") for other in kinds):
                 return after
         _show(kind, shown, values, kinds)
-        if len(octets) == 1 == len(column.names) and _shortest(raw, description, octets[0]):
+        if len(octets) == 1 == len(column.names) and _shortest(
+            raw, description, octets[0]
+        ):
             _bounded(self._headers, MOST_HEADERS)
             name, decode = column.names[0]
             header = raw[: len(raw) - len(octets[0])]
-            self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode)
+            self._headers[header] = (
+                len(octets[0]),
+                name,
+                bytes.decode if decode is text else decode,
+            )
         elif len(octets) > 1 and len(raw) <= _LONGEST_WHOLE and not column.secret:
             _bounded(self._wholes, MOST_WHOLES)
             self._wholes[raw] = (kind, shown)
         return after
 
-    def _piece(self, piece: re.Match[bytes], octets: list[bytes]) -> Mapping[str, tuple[Held, ...]]:
+    def _piece(
+        self, piece: re.Match[bytes], octets: list[bytes]
+    ) -> Mapping[str, tuple[Held, ...]]:
         """Some values of an attribute that has too many for one answer, such as `member;range=0-1499` ([MS-ADTS])."""
         column = self._column(piece["description"])
         if len(piece["last"]) > _LONGEST_PLACE:
@@ -284,7 +353,9 @@ class Users:
         return {name: tuple(map(decode, octets)) for name, decode in column.names}
 
     def _column(self, spelling: bytes) -> _Column:
-        column = self._columns.get(self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED)
+        column = self._columns.get(
+            self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED
+        )
         _bounded(self._spellings, MOST_SPELLINGS)
         self._spellings[spelling] = column
         return column
@@ -292,11 +363,19 @@ class Users:
 
 def _shortest(raw: bytes, description: bytes, value: bytes) -> bool:
     """Whether this is the attribute with all lengths in one octet, and nothing else in it."""
-    rebuilt = (ber.tlv(ber.OCTETS, description), ber.tlv(ber.SET, ber.tlv(ber.OCTETS, value)))
+    rebuilt = (
+        ber.tlv(ber.OCTETS, description),
+        ber.tlv(ber.SET, ber.tlv(ber.OCTETS, value)),
+    )
     return raw[1] < 0x80 and raw == ber.sequence(rebuilt)
 
 
-def _show(kind: bytes, shown: Mapping[str, tuple[Held, ...]], values: dict[str, Any], kinds: list[bytes]) -> None:
+def _show(
+    kind: bytes,
+    shown: Mapping[str, tuple[Held, ...]],
+    values: dict[str, Any],
+    kinds: list[bytes],
+) -> None:
     """Add an attribute, by its description and by what it shows. Raises MalformedError for one that comes twice."""
     if kind in kinds:
         raise MalformedError(TWICE)
@@ -315,7 +394,9 @@ def _batch(layout: Layout, values: Sequence[tuple[bytes, ...]]) -> Batch | None:
     if ID not in columns:
         return None
     off = list(map(bool, columns.pop(_OFF, [any(shared.pop(_OFF, ()))] * len(values))))
-    return Batch(Texts.of(columns.pop(ID)), Texts.of(columns.pop(NAME)), columns, shared, off)
+    return Batch(
+        Texts.of(columns.pop(ID)), Texts.of(columns.pop(NAME)), columns, shared, off
+    )
 
 
 def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
@@ -323,7 +404,11 @@ def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
     if decode is not bytes.decode and decode is not identity_text:
         return list(map(decode, values))
     whole = b"\0".join(values).decode("ascii" if decode is identity_text else "utf-8")
-    return Texts(whole, len(values)) if whole.count("\0") < len(values) else list(map(bytes.decode, values))
+    return (
+        Texts(whole, len(values))
+        if whole.count("\0") < len(values)
+        else list(map(bytes.decode, values))
+    )
 
 
 def _bounded(remembered: dict[Any, Any], most: int) -> None:

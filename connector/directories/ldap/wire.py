@@ -27,7 +27,12 @@ from connector.directories.ldap.responses import (
 )
 from connector.directories.ldap.rights import Advice, Right
 from connector.directories.ldap.session import Flight, Operation, Session
-from connector.errors import IncompleteRead, MalformedError, TruncatedError, UnreachableError
+from connector.errors import (
+    IncompleteRead,
+    MalformedError,
+    TruncatedError,
+    UnreachableError,
+)
 from connector.net import counters
 from connector.reconcile.dn import Rdn, rdns
 from connector.runtime.log import log
@@ -36,7 +41,8 @@ T = TypeVar("T")
 Page = Callable[[Iterable[Frame]], Iterable[T]]
 
 _LEAST_PAGE: Final = 8
-"""Entries: a size limit that allows no more than these is told, for pages as small would take for ever."""
+"""Entries: a size limit that allows no more than these is told, for pages as small would
+take for ever."""
 _MORE: Final = (ENTRY, REFERENCE)
 """Messages that are not the last of an operation."""
 _LITTLE: Final = 32 << 10
@@ -52,8 +58,9 @@ class Wire(Session):
     """The operations of a session.
 
     `cautions`: what the server said at the bind, and somebody should see to. `unpeopled`: parts of the tree, by their
-    names, in which nobody is looked for: a search goes on where the server refers to them. A reference to anything else
-    is an incomplete read. `advice`: what to do about this kind of server's limits, by result code.
+    names, in which nobody is looked for: a search goes on where the server refers to them.
+    A reference to anything else is an incomplete read. `advice`: what to do about this kind
+    of server's limits, by result code.
     """
 
     cautions: tuple[str, ...] = ()
@@ -92,8 +99,8 @@ class Wire(Session):
         """The entries of many searches, so many in flight, in any order, as `decode` has them.
 
         `or_gone`: the one entry that a search of scope base is about may be gone; else that is an error. `pages`: what
-        a size limit cuts short is asked for again in pages of so many, and some of its entries come twice; 0: it is an
-        error.
+        a size limit cuts short is asked for again in pages of so many, and some of its
+        entries come twice; 0: it is an error.
         """
         operations = (Operation(search, requests.search(search)) for search in wanted)
         for search, frame in self.exchange(operations, window):
@@ -104,10 +111,16 @@ class Wire(Session):
             elif pages and self._ended(frame, results.SIZE_LIMIT_EXCEEDED):
                 yield from self.paged(search, pages, decode)
             else:
-                self._finish(search, frame, or_gone=or_gone and search.scope is Scope.BASE)
+                self._finish(
+                    search, frame, or_gone=or_gone and search.scope is Scope.BASE
+                )
 
     def paged(
-        self, search: Search, size: int, decode: Callable[[Frame], T], page: Page[T] | None = None
+        self,
+        search: Search,
+        size: int,
+        decode: Callable[[Frame], T],
+        page: Page[T] | None = None,
     ) -> Generator[T, None, None]:
         """The entries of one search, in pages (RFC 2696), as `decode` has them, or `page` those of a page.
 
@@ -122,15 +135,24 @@ class Wire(Session):
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            yield from self._in_pages(search, size, decode, page or _singly(decode), flight)
+            yield from self._in_pages(
+                search, size, decode, page or _singly(decode), flight
+            )
         finally:
-            with contextlib.suppress(IncompleteRead):  # given up, a page may be at work when the next search begins
+            with contextlib.suppress(
+                IncompleteRead
+            ):  # given up, a page may be at work when the next search begins
                 while self.sticky and flight:
                     flight.frames()
             flight.close()
 
     def _in_pages(
-        self, search: Search, size: int, decode: Callable[[Frame], T], page: Page[T], flight: Flight[None]
+        self,
+        search: Search,
+        size: int,
+        decode: Callable[[Frame], T],
+        page: Page[T],
+        flight: Flight[None],
     ) -> Generator[T, None, None]:
         """The next page is asked for before one is decoded; the first one again if it was too large."""
         request = requests.search(search)
@@ -152,9 +174,13 @@ class Wire(Session):
             entries = [frame for frame in frames if frame.tag == ENTRY]
             pages.add(entries)
             if following and not pages.end(following):
-                raise TruncatedError("the server's pager stands still", where=self.where)
+                raise TruncatedError(
+                    "the server's pager stands still", where=self.where
+                )
             if following:
-                flight.send(Operation(None, request, (requests.paged(size, following),)))
+                flight.send(
+                    Operation(None, request, (requests.paged(size, following),))
+                )
                 self.flush()  # so that the server works while we decode
             for frame in frames:
                 if frame.tag != ENTRY:
@@ -167,15 +193,28 @@ class Wire(Session):
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
-        if len(frames) == 1 and any(self._ended(frames[0], code) for code in results.PAGES_REFUSED):
-            log.warning("not paged", why="the server lists paging and refuses it", url=self.where)
+        if len(frames) == 1 and any(
+            self._ended(frames[0], code) for code in results.PAGES_REFUSED
+        ):
+            log.warning(
+                "not paged",
+                why="the server lists paging and refuses it",
+                url=self.where,
+            )
             return 0
         if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
             came = sum(frame.count for frame in frames) - 1
-            fewer = min(came - 1, size - 1) if came > 1 else size // 2  # 389-DS wants fewer than its limit
+            # 389-DS wants fewer than its limit
+            fewer = min(came - 1, size - 1) if came > 1 else size // 2
             if fewer >= _LEAST_PAGE:
                 why = "the server's size limit"
-                log.warning("page made smaller", page_size=size, entries=fewer, why=why, url=self.where)
+                log.warning(
+                    "page made smaller",
+                    page_size=size,
+                    entries=fewer,
+                    why=why,
+                    url=self.where,
+                )
                 self.most = fewer
                 return fewer
         return size
@@ -191,11 +230,15 @@ class Wire(Session):
         """A page up to its end, or a part of one that is longer than was asked for."""
         inbox = flight.inbox
         came = 0
-        while not inbox or (inbox[-1].tag in _MORE and (came := sum([frame.count for frame in inbox])) <= size):
+        while not inbox or (
+            inbox[-1].tag in _MORE
+            and (came := sum([frame.count for frame in inbox])) <= size
+        ):
             missing = min(size - came, _MANY)
             if inbox and len(inbox[-1].data) < _LITTLE and missing > _FEW:
-                # less than the server needs for what is missing, so the page is not late (docs/decisions.md); entries
-                # that are received one by one cost a system call on either side for each
+                # less than the server needs for what is missing, so the page is not late
+                # (docs/decisions.md); entries that are received one by one cost a system
+                # call on either side for each
                 time.sleep(missing * _ENTRY)
             self.pump()
         return flight.frames()
@@ -203,20 +246,31 @@ class Wire(Session):
     def estimate(self, search: Search) -> int | None:
         """How many entries the server believes a search has (RFC 2696 §3), where it says so."""
         request = requests.search(search)
-        *_, (_, end) = self.exchange([Operation(None, request, (requests.paged(1),))], 1)
+        *_, (_, end) = self.exchange(
+            [Operation(None, request, (requests.paged(1),))], 1
+        )
         count, cookie = self._cookie(self._finish(search, end))
         if cookie:
-            list(self.exchange([Operation(None, request, (requests.paged(0, cookie),))], 1))
+            list(
+                self.exchange(
+                    [Operation(None, request, (requests.paged(0, cookie),))], 1
+                )
+            )
         return count or None
 
     def count(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
         operation = Operation(None, requests.search(search, most), ())
         frames = [frame for _, frame in self.exchange([operation], 1)]
-        return sum(frame.tag == ENTRY for frame in frames), self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED)
+        return sum(frame.tag == ENTRY for frame in frames), self._ended(
+            frames[-1], results.SIZE_LIMIT_EXCEEDED
+        )
 
     def entries(
-        self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...] = ()
+        self,
+        wanted: Iterable[tuple[T, Search]],
+        window: int,
+        controls: tuple[bytes, ...] = (),
     ) -> Iterator[tuple[T, Entry]]:
         """What many searches show, so many in flight, in any order. What they do not show is not known."""
         for about, frame in self._asked(wanted, window, controls):
@@ -224,7 +278,10 @@ class Wire(Session):
                 yield about, self.located(entry, frame)
 
     def ends(
-        self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...] = ()
+        self,
+        wanted: Iterable[tuple[T, Search]],
+        window: int,
+        controls: tuple[bytes, ...] = (),
     ) -> Iterator[tuple[T, Response]]:
         """How many searches end, so many in flight, in any order; whatever else answers one is passed over."""
         for about, frame in self._asked(wanted, window, controls):
@@ -233,25 +290,43 @@ class Wire(Session):
 
     def code(self, search: Search, control: bytes) -> int | None:
         """The result of one search under a control; None where what answers it is no result of a search."""
-        return next((end.code for _, end in [*self.ends([(None, search)], 1, (control,))]), None)
+        return next(
+            (end.code for _, end in [*self.ends([(None, search)], 1, (control,))]), None
+        )
 
     def _asked(
-        self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...]
+        self,
+        wanted: Iterable[tuple[T, Search]],
+        window: int,
+        controls: tuple[bytes, ...],
     ) -> Iterator[tuple[T, Frame]]:
-        return self.exchange((Operation(about, requests.search(each), controls) for about, each in wanted), window)
+        return self.exchange(
+            (
+                Operation(about, requests.search(each), controls)
+                for about, each in wanted
+            ),
+            window,
+        )
 
-    def answers(self, wanted: Iterable[Operation[T]], window: int) -> Iterator[tuple[T, Response]]:
+    def answers(
+        self, wanted: Iterable[Operation[T]], window: int
+    ) -> Iterator[tuple[T, Response]]:
         """The results of many operations that are no searches, so many in flight, in any order."""
         for about, frame in self.exchange(wanted, window):
             yield about, self.response(frame)
 
-    def exchange(self, wanted: Iterable[Operation[T]], window: int) -> Iterator[tuple[T, Frame]]:
+    def exchange(
+        self, wanted: Iterable[Operation[T]], window: int
+    ) -> Iterator[tuple[T, Frame]]:
         """Every message that answers any of these operations, so many of which are in flight at once."""
         flight: Flight[T] = Flight(self)
         waiting, came = iter(wanted), list[tuple[T, Frame]]()
         try:
             while True:
-                while len(flight) < window and (operation := next(waiting, None)) is not None:
+                while (
+                    len(flight) < window
+                    and (operation := next(waiting, None)) is not None
+                ):
                     flight.send(operation)
                 if not (flight or came):
                     return
@@ -271,17 +346,25 @@ class Wire(Session):
     def _ended(self, frame: Frame, code: int) -> bool:
         return frame.tag == DONE and self.located(response, frame).code == code
 
-    def _finish(self, search: Search, frame: Frame, *, or_gone: bool = False) -> Response:
+    def _finish(
+        self, search: Search, frame: Frame, *, or_gone: bool = False
+    ) -> Response:
         """The end of a search. Raises IncompleteRead unless all is well."""
         if frame.tag != DONE:
-            raise self.broken(f"a search is answered by a message of kind {frame.tag:#04x}")
+            raise self.broken(
+                f"a search is answered by a message of kind {frame.tag:#04x}"
+            )
         end = self.located(response, frame)
         if end.code == results.SUCCESS:
             return end
         if or_gone and end.code in (results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX):
             return end
         sought = attributes_of(search.filter)
-        advice = self.advice if end.code != results.DENIED else {end.code: self._grant(search.base, sorted(sought))}
+        advice = (
+            self.advice
+            if end.code != results.DENIED
+            else {end.code: self._grant(search.base, sorted(sought))}
+        )
         fault = results.failure(end, search.base, self.where, sought, advice)
         if fault is not None:
             if end.code not in results.UNSEEN:
@@ -304,8 +387,9 @@ class Wire(Session):
 class _Pages:
     """The pages of a search: they may neither go in a circle (Brent 1980), nor be empty again and again.
 
-    A page is told by its first entry, its last one, and their number, or without entries by the cookie behind it. It
-    is compared with one earlier page, of the 1st, 2nd, 4th, 8th and so on the last.
+    A page is told by its first entry, its last one, and their number, or without entries by
+    the cookie behind it. It is compared with one earlier page, of the 1st, 2nd, 4th, 8th
+    and so on the last.
     """
 
     def __init__(self) -> None:
@@ -322,7 +406,10 @@ class _Pages:
 
     def end(self, cookie: bytes) -> bool:
         """A page has ended, and more are to come; whether the pager gets on."""
-        page, self._empty = self._page or (cookie, b"", 0), 0 if self._page else self._empty + 1
+        page, self._empty = (
+            self._page or (cookie, b"", 0),
+            0 if self._page else self._empty + 1,
+        )
         self._page = None
         self._pages += 1
         if page == self._earlier or self._empty == _EMPTY_PAGES:
@@ -334,7 +421,9 @@ class _Pages:
 
 def _octets(frame: Frame, number: int) -> bytes:
     """One of the messages that are alike."""
-    return frame.data[frame.start + number * frame.whole : frame.stop + number * frame.whole]
+    return frame.data[
+        frame.start + number * frame.whole : frame.stop + number * frame.whole
+    ]
 
 
 def _singly(decode: Callable[[Frame], T]) -> Page[T]:

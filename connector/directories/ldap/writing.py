@@ -1,6 +1,7 @@
 """Changes as modifications in flight: a window of them at once, never two of one entry, an outcome for each.
 
-Measured: of two modifications of one entry in flight, the later was applied first in one case of ninety.
+Measured: of two modifications of one entry in flight, the later was applied first in one
+case of ninety.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from connector.model import Change, Outcome, Result
 from connector.regex import regex
 
 _SOME: Final = 16
-"""So many changes are sent at once: one call is less than many, and the server need not wait for a whole window."""
+"""So many changes are sent at once: one call is less than many, and the server need not
+wait for a whole window."""
 
 _READ_BEFORE: Final = 64
-"""So many changes are under way at most where their users are read first, which should not be long before the write."""
+"""So many changes are under way at most where their users are read first, which should not
+be long before the write."""
 
 _PLAIN: Final = regex(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
-_TWICE: Final = "another program changed the entry twice, each time just before the write"
+_TWICE: Final = (
+    "another program changed the entry twice, each time just before the write"
+)
 
 
 class Queue:
@@ -116,9 +121,12 @@ class Writer:
         settled: list[Outcome] = []
         try:
             while True:
-                # some by some: what comes next may have to be noted first, and the server need not wait for that
+                # some by some: what comes next may have to be noted first, and the server
+                # need not wait for that
                 room = self._room()
-                while unsent := queue.take(room if self._looker.reads else min(room, _SOME)):
+                while unsent := queue.take(
+                    room if self._looker.reads else min(room, _SOME)
+                ):
                     room -= len(unsent)
                     settled += self._send(unsent, queue)
                 if not (flight or settled):
@@ -129,7 +137,10 @@ class Writer:
         except IncompleteRead as fault:
             yield from settled
             why = f"no answer: it may have been written ({fault})"
-            yield from [Outcome(change.user, Result.FAILED, why, unknown=True) for change in flight.flying]
+            yield from [
+                Outcome(change.user, Result.FAILED, why, unknown=True)
+                for change in flight.flying
+            ]
             yield from skipped(chain(unsent, queue), fault)
         finally:
             flight.close()
@@ -154,7 +165,11 @@ class Writer:
 
     def _sent(self, change: Change, sight: Sight) -> Outcome | None:
         """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
-        why = sight.why if self._covers(change.user.name) else "the entry is not below the base"
+        why = (
+            sight.why
+            if self._covers(change.user.name)
+            else "the entry is not below the base"
+        )
         if why is not None:
             return Outcome(change.user, Result.CONFLICT, why)
         try:
@@ -163,7 +178,9 @@ class Writer:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        assertion = self._modifier.controls(change, sight.mark, sight.absent, self._looker.assertions.refuted)
+        assertion = self._modifier.controls(
+            change, sight.mark, sight.absent, self._looker.assertions.refuted
+        )
         controls = (*assertion, *self._post_read.controls(change))
         self._flight.send(Operation(change, request, controls))
         return None
@@ -173,19 +190,32 @@ class Writer:
         settled = []
         refused = []
         for change, answer in self._flight.responses():
-            failed = answer.code == results.ASSERTION_FAILED and self._looker.may_still_hold(change)
+            failed = (
+                answer.code == results.ASSERTION_FAILED
+                and self._looker.may_still_hold(change)
+            )
             if failed and change.user.id not in self._again:
                 refused.append(change)
                 continue
             queue.done(change)
             self._again.discard(change.user.id)
-            hidden = self._looker.hidden(change) if answer.code == results.ATTRIBUTE_OR_VALUE_EXISTS else ()
-            outcome = self._modifier.outcome(change, answer, self._looker.assertions.refuted, hidden)
+            hidden = (
+                self._looker.hidden(change)
+                if answer.code == results.ATTRIBUTE_OR_VALUE_EXISTS
+                else ()
+            )
+            outcome = self._modifier.outcome(
+                change, answer, self._looker.assertions.refuted, hidden
+            )
             if outcome.result is Result.WRITTEN:
                 self._looker.assertions.written(change)
                 shown = self._post_read.user(change, answer)
-                outcome = Outcome(change.user, Result.WRITTEN, shown=shown, answered=True)
-            settled.append(Outcome(change.user, Result.CONFLICT, _TWICE) if failed else outcome)
+                outcome = Outcome(
+                    change.user, Result.WRITTEN, shown=shown, answered=True
+                )
+            settled.append(
+                Outcome(change.user, Result.CONFLICT, _TWICE) if failed else outcome
+            )
         return settled + self._once_more(refused, queue) if refused else settled
 
     def _once_more(self, changes: Sequence[Change], queue: Queue) -> list[Outcome]:
@@ -207,4 +237,7 @@ class Writer:
 
 def skipped(changes: Iterable[Change], fault: IncompleteRead) -> Iterator[Outcome]:
     """The outcomes of changes that will not be sent any more."""
-    return (Outcome(change.user, Result.SKIPPED, f"not sent ({fault})") for change in changes)
+    return (
+        Outcome(change.user, Result.SKIPPED, f"not sent ({fault})")
+        for change in changes
+    )

@@ -1,8 +1,9 @@
 """An LDIF file (RFC 2849) as a directory: read in a stream, pass by pass, and rewritten whole or not at all.
 
-A user's `id` is its entryUUID (RFC 4530), else its DN in a normal form; its `name` is the DN as it is written. A file
-has no schema: the common attributes are known (`known_schema`), and any other one compares exactly, to the letter, and
-counts as single-valued, so that a mapping of it never finds or removes more than what it says.
+A user's `id` is its entryUUID (RFC 4530), else its DN in a normal form; its `name` is the
+DN as it is written. A file has no schema: the common attributes are known (`known_schema`),
+and any other one compares exactly, to the letter, and counts as single-valued, so that a
+mapping of it never finds or removes more than what it says.
 """
 
 from __future__ import annotations
@@ -17,11 +18,21 @@ from typing import BinaryIO, Final
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.changing import ConflictError, ForbiddenError, edits
 from connector.directories.common.entries import EntryReader
-from connector.directories.common.file_replacement import ChangedError, LinkedError, Replacement
+from connector.directories.common.file_replacement import (
+    ChangedError,
+    LinkedError,
+    Replacement,
+)
 from connector.directories.common.scope import Entry, Scope, filtered
 from connector.directories.ldif.format import Block, edited
 from connector.directories.ldif.single_pass import ENTRY_UUID, Passage, Passed
-from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
+from connector.errors import (
+    ConnectorError,
+    DeniedError,
+    FileError,
+    IncompleteRead,
+    UnreachableError,
+)
 from connector.model import AttributeInfo, Change, Description, Outcome, Result, View
 from connector.model.spelling import meant
 from connector.reconcile.dn import Rdn, rdns
@@ -32,9 +43,12 @@ ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
 
 LINKED: Final = (
-    "the file has another hard link, which would keep the old content. Remove it, or name a copy of the file"
+    "the file has another hard link, which would keep the old content. "
+    "Remove it, or name a copy of the file"
 )
-_RIGHTS: Final = "Check the rights on the file and its folder, and the free space of its disk"
+_RIGHTS: Final = (
+    "Check the rights on the file and its folder, and the free space of its disk"
+)
 _BATCH: Final = 100_000
 """Changes in one rewriting of the file: it costs as much for one as for all."""
 _SAMPLE: Final = 64 << 10
@@ -64,7 +78,8 @@ class LdifReader(EntryReader):
         cautions += [
             f"{name} is not a known object class{near}: check its spelling in the mapping"
             for name in self.view.object_classes
-            if name.lower() not in self.schema.classes and (near := meant(name, self.schema.class_names()))
+            if name.lower() not in self.schema.classes
+            and (near := meant(name, self.schema.class_names()))
         ]
         cautions += [
             f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. Check "
@@ -90,18 +105,29 @@ class LdifReader(EntryReader):
             whole = os.fstat(file.fileno()).st_size
         return whole * max(1, sample.count(b"\ndn:")) // max(1, len(sample))
 
-    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, attributes: Collection[str] = (), *, disabled: bool = False
+    ) -> Iterator[Entry]:
         """One pass; raises IncompleteRead (or one of its kinds) unless the whole file was read, and is sound."""
         self.recognise()
         with self._open() as file:
             before = os.fstat(file.fileno())
             for passed in self.passage(file, attributes):
-                entry = self.scope.shown(passed.entry, disabled=disabled) if passed.entry else None
+                entry = (
+                    self.scope.shown(passed.entry, disabled=disabled)
+                    if passed.entry
+                    else None
+                )
                 if entry is not None:
                     yield entry
             after = os.fstat(file.fileno())
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                raise IncompleteRead("the file was changed while it was read", where=str(self.path))
+            if (before.st_size, before.st_mtime_ns) != (
+                after.st_size,
+                after.st_mtime_ns,
+            ):
+                raise IncompleteRead(
+                    "the file was changed while it was read", where=str(self.path)
+                )
 
     def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
         wanted = self.keys | set(attributes) | {ENTRY_UUID}
@@ -110,7 +136,9 @@ class LdifReader(EntryReader):
             key = self.schema.key(name)
             return key if key in wanted or self.scope.needs(name) else None
 
-        return Passage(self.path, file, key_of, lambda name: self.schema.info(name).equality)
+        return Passage(
+            self.path, file, key_of, lambda name: self.schema.info(name).equality
+        )
 
     def held(self, users: int) -> list[AttributeInfo]:
         """What is known of the attributes that so many first users hold; the file is read no further."""
@@ -118,7 +146,11 @@ class LdifReader(EntryReader):
         names: dict[str, str] = {}
         with self._open() as file:
             passage = self.passage(file)
-            shown = (each for each in passage if each.entry and self.scope.shown(each.entry, disabled=False))
+            shown = (
+                each
+                for each in passage
+                if each.entry and self.scope.shown(each.entry, disabled=False)
+            )
             for each in islice(shown, users):
                 for attribute in each.record.attributes if each.record else ():
                     name = attribute.name.decode()
@@ -131,8 +163,12 @@ class LdifReader(EntryReader):
             with open_regular(self.path) as file:
                 yield file
         except OSError as fault:
-            kind = DeniedError if isinstance(fault, PermissionError) else UnreachableError
-            raise kind(f"the file cannot be read: {fault.strerror}", where=str(self.path)) from fault
+            kind = (
+                DeniedError if isinstance(fault, PermissionError) else UnreachableError
+            )
+            raise kind(
+                f"the file cannot be read: {fault.strerror}", where=str(self.path)
+            ) from fault
 
     def recognise(self) -> frozenset[str]:
         """Where the filter names attributes that are not known, those count that stand in the file at all: these."""
@@ -143,7 +179,9 @@ class LdifReader(EntryReader):
                     passage = self.passage(file)
                     for _ in passage:
                         pass
-                found = frozenset(self.schema.key(name.decode()) for name in passage.format.names)
+                found = frozenset(
+                    self.schema.key(name.decode()) for name in passage.format.names
+                )
                 self.scope.recognise(found)
             self._recognised = found
         return self._recognised
@@ -188,21 +226,34 @@ class LdifDirectory(LdifReader):
         for _ in range(ATTEMPTS):
             with suppress(ChangedError):
                 return self._rewritten(batch)
-        return _failed(batch, f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun")
+        return _failed(
+            batch,
+            f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun",
+        )
 
     def _rewritten(self, batch: list[Change]) -> list[Outcome]:
         """One pass from the old file to the new one. Raises OSError and ChangedError: then nothing has happened."""
         waiting: dict[str, list[Change]] = {}
         for change in batch:
             waiting.setdefault(change.user.id, []).append(change)
-        attributes = {self.schema.key(each.name) for change in batch for each in change.attributes}
+        attributes = {
+            self.schema.key(each.name) for change in batch for each in change.attributes
+        }
         outcomes: list[Outcome] = []
         with Replacement(self.path) as files:
             passage = self.passage(files.old, attributes)
             for passed in passage:
                 now = passed
-                entry = passed.entry if passed.entry is not None and passed.entry.id in waiting else None
-                entry = self.scope.shown(entry, disabled=self.view.disabled) if entry else None
+                entry = (
+                    passed.entry
+                    if passed.entry is not None and passed.entry.id in waiting
+                    else None
+                )
+                entry = (
+                    self.scope.shown(entry, disabled=self.view.disabled)
+                    if entry
+                    else None
+                )
                 for change in waiting.pop(entry.id) if entry else ():
                     if entry and entry.disabled is not change.disabled:
                         waiting.setdefault(entry.id, []).append(change)
@@ -221,14 +272,21 @@ class LdifDirectory(LdifReader):
                 except OSError as fault:
                     if not files.done:
                         raise
-                    return _failed(batch, f"the file was rewritten, but a power cut may undo it: {fault.strerror}")
+                    return _failed(
+                        batch,
+                        f"the file was rewritten, but a power cut may undo it: {fault.strerror}",
+                    )
         return outcomes
 
-    def _apply(self, passage: Passage, passed: Passed, change: Change) -> tuple[Passed, Outcome]:
+    def _apply(
+        self, passage: Passage, passed: Passed, change: Change
+    ) -> tuple[Passed, Outcome]:
         """The block as the change makes it, and what became of the change."""
         record, entry = passed.record, passed.entry
         if record is None or entry is None or entry.rdns != _rdns(change.user.name):
-            return passed, Outcome(change.user, Result.CONFLICT, "the entry was renamed")
+            return passed, Outcome(
+                change.user, Result.CONFLICT, "the entry was renamed"
+            )
         try:
             wanted = edits(entry.values, change, self.schema)
         except ConflictError as fault:
@@ -236,9 +294,16 @@ class LdifDirectory(LdifReader):
         except ForbiddenError as fault:
             return passed, Outcome(change.user, Result.FAILED, str(fault))
         if not wanted:
-            return passed, Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
-        placed = [(edit, passage.places(record, self.schema.key(edit.name))) for edit in wanted]
-        now = passage.passed(Block(passed.block.number, edited(record, placed, passage.format)))
+            return passed, Outcome(
+                change.user, Result.UNCHANGED, "the entry already has all values"
+            )
+        placed = [
+            (edit, passage.places(record, self.schema.key(edit.name)))
+            for edit in wanted
+        ]
+        now = passage.passed(
+            Block(passed.block.number, edited(record, placed, passage.format))
+        )
         return now, Outcome(change.user, Result.WRITTEN)
 
 

@@ -1,8 +1,9 @@
 """Reads LDIF content records (RFC 2849) one block at a time, keeping every byte, so that what is not changed is copied.
 
-A block is a run of lines up to and including the blank line that ends it; the blocks of a file joined are the file.
-Comments, folded lines, CRLF, a byte order mark and raw UTF-8 are read as the field writes them. Values that stand in
-other files (`:<`) and change records are refused: this is a directory's content, and it is all in this one file.
+A block is a run of lines up to and including the blank line that ends it; the blocks of a
+file joined are the file. Comments, folded lines, CRLF, a byte order mark and raw UTF-8 are
+read as the field writes them. Values that stand in other files (`:<`) and change records
+are refused: this is a directory's content, and it is all in this one file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from connector.errors import MalformedError, MalformedFileError
 from connector.regex import regex
 from connector.reports.ldif_lines import line
 
-_DESCRIPTION: Final = regex(rb"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9_-]+)*")
+_DESCRIPTION: Final = regex(
+    rb"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9_-]+)*"
+)
 _DN_NAMES: Final = frozenset({b"dn", b"DN", b"Dn", b"dN"})
 _CHANGE_NAMES: Final = frozenset({b"changetype", b"control"})
 _BOM: Final = b"\xef\xbb\xbf"
@@ -84,7 +87,9 @@ class Format:
         if attributes and not self._begun and attributes[0].name.lower() == b"version":
             version = attributes.pop(0)
             if self.value(block, version) != b"1":
-                raise self.error(block.number + version.start, "only version 1 of LDIF is known")
+                raise self.error(
+                    block.number + version.start, "only version 1 of LDIF is known"
+                )
         if not attributes:
             return None
         self._begun = True
@@ -94,12 +99,15 @@ class Format:
         for attribute in attributes:
             if attribute.name in _DN_NAMES:
                 raise self.error(
-                    block.number + attribute.start, "a second 'dn:' line; a blank line is missing before it"
+                    block.number + attribute.start,
+                    "a second 'dn:' line; a blank line is missing before it",
                 )
         try:
             dn = self.value(block, first).decode()
         except UnicodeDecodeError:
-            raise self.error(block.number + first.start, "a DN that is not UTF-8") from None
+            raise self.error(
+                block.number + first.start, "a DN that is not UTF-8"
+            ) from None
         return Record(block, block.number + first.start, dn, first.stop, attributes)
 
     def value(self, block: Block, attribute: Attribute) -> bytes:
@@ -110,7 +118,10 @@ class Format:
         try:
             return base64.b64decode(rest[1:].strip(), validate=True)
         except binascii.Error:
-            raise self.error(block.number + attribute.start, "a value that is no Base64, though '::' says so") from None
+            raise self.error(
+                block.number + attribute.start,
+                "a value that is no Base64, though '::' says so",
+            ) from None
 
     def error(self, number: int, what: str) -> MalformedError:
         return MalformedFileError(what, where=f"{self._path}:{number}")
@@ -132,8 +143,15 @@ class Format:
                 logical = logical.removeprefix(_BOM)
             if logical and logical[0] != _COMMENT:
                 attribute = self._split(block, logical, start, place)
-                if found and found[-1].name in _DN_NAMES and attribute.name.lower() in _CHANGE_NAMES:
-                    raise self.error(block.number + start, "a change record; this file has to hold entries")
+                if (
+                    found
+                    and found[-1].name in _DN_NAMES
+                    and attribute.name.lower() in _CHANGE_NAMES
+                ):
+                    raise self.error(
+                        block.number + start,
+                        "a change record; this file has to hold entries",
+                    )
                 found.append(attribute)
         return found
 
@@ -141,12 +159,18 @@ class Format:
         name, colon, rest = logical.partition(b":")
         if name not in self.names:
             if not colon or not _DESCRIPTION.fullmatch(name):
-                raise self.error(block.number + start, "no line of LDIF, which is a name, a colon and a value")
+                raise self.error(
+                    block.number + start,
+                    "no line of LDIF, which is a name, a colon and a value",
+                )
             self.names.add(name)
         elif not colon:
             raise self.error(block.number + start, "a name without a colon and a value")
         if rest.startswith(b"<"):
-            raise self.error(block.number + start, "a value that is kept in another file (':<'), which is not read")
+            raise self.error(
+                block.number + start,
+                "a value that is kept in another file (':<'), which is not read",
+            )
         return Attribute(name, rest, start, stop)
 
 
@@ -156,11 +180,14 @@ def _no_dn(name: bytes) -> str:
     return "an entry begins with its 'dn:' line"
 
 
-def edited(record: Record, edits: Iterable[tuple[Edit, Collection[int]]], reader: Format) -> list[bytes]:
+def edited(
+    record: Record, edits: Iterable[tuple[Edit, Collection[int]]], reader: Format
+) -> list[bytes]:
     """The lines of a record's block after some edits; all lines that they do not concern are as they were.
 
-    With each edit come the places, among the record's attributes, of those that it is about. New values stand behind
-    the attribute's last line, under the name that it has there, else at the record's end.
+    With each edit come the places, among the record's attributes, of those that it is
+    about. New values stand behind the attribute's last line, under the name that it has
+    there, else at the record's end.
     """
     block = record.block
     break_ = b"\r\n" if block.lines[0].endswith(b"\r\n") else b"\n"
@@ -175,7 +202,9 @@ def edited(record: Record, edits: Iterable[tuple[Edit, Collection[int]]], reader
         name = attributes[-1].name.decode() if attributes else edit.name
         behind = attributes[-1].stop if attributes else end
         text = "".join(line(name, value) for value in edit.added)
-        inserted.setdefault(behind, []).extend(text.encode().replace(b"\n", break_).splitlines(keepends=True))
+        inserted.setdefault(behind, []).extend(
+            text.encode().replace(b"\n", break_).splitlines(keepends=True)
+        )
     lines: list[bytes] = []
     for place, old in enumerate([*block.lines, b""]):
         new = inserted.get(place, [])

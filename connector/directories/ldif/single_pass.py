@@ -40,11 +40,14 @@ class Passed(Struct, frozen=True):
 class Passage:
     """Iterate it once. Raises MalformedError, which names the file and the line.
 
-    Memory: two machine words an entry. They are hashes of the names and ids seen; only where two are equal is the file
-    read a second time, to compare what they stand for and to name both lines.
+    Memory: two machine words an entry. They are hashes of the names and ids seen; only
+    where two are equal is the file read a second time, to compare what they stand for and
+    to name both lines.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, key_of: KeyOf, rule_of: RuleOf) -> None:
+    def __init__(
+        self, path: Path, file: BinaryIO, key_of: KeyOf, rule_of: RuleOf
+    ) -> None:
         self._path = str(path)
         self.format = Format(self._path)
         self._file = file
@@ -63,7 +66,11 @@ class Passage:
 
     def places(self, record: Record, key: str) -> list[int]:
         """Where, among a record's attributes, those of this key stand."""
-        return [place for place, attribute in enumerate(record.attributes) if self._key(attribute.name) == key]
+        return [
+            place
+            for place, attribute in enumerate(record.attributes)
+            if self._key(attribute.name) == key
+        ]
 
     def _key(self, name: bytes) -> str | None:
         if name not in self._keys:
@@ -79,24 +86,38 @@ class Passage:
         for attribute in record.attributes:
             key = self._key(attribute.name)
             if key is not None:
-                values.setdefault(key, []).append(self.format.value(record.block, attribute))
+                values.setdefault(key, []).append(
+                    self.format.value(record.block, attribute)
+                )
         try:
             name = rdns(record.dn)
             exact = self._exact(record.dn, name)
         except ValueError as fault:
-            raise self.format.error(record.line, f"not a distinguished name: {fault}") from None
+            raise self.format.error(
+                record.line, f"not a distinguished name: {fault}"
+            ) from None
         uuid = values.get(ENTRY_UUID)
-        identity = uuid[0].decode("utf-8", "replace").strip().lower() if uuid else normalised(exact)
+        identity = (
+            uuid[0].decode("utf-8", "replace").strip().lower()
+            if uuid
+            else normalised(exact)
+        )
         return Passed(block, record, Entry(identity, record.dn, name, values), exact)
 
     def _exact(self, dn: str, name: tuple[Rdn, ...]) -> tuple[Rdn, ...]:
         """The name by the rules of its attributes; it is there already by caseIgnore, which most of them have."""
-        if all(self._rule_of(kind) is Equality.CASE_IGNORE for one in name for kind, _ in one):
+        if all(
+            self._rule_of(kind) is Equality.CASE_IGNORE
+            for one in name
+            for kind, _ in one
+        ):
             return name
         return tuple(rdn(text, self._rule_of) for text in rdn_texts(dn))
 
     def _refuse_doubles(self) -> None:
-        doubtful = {one for one, other in pairwise(sorted(self._hashes)) if one == other}
+        doubtful = {
+            one for one, other in pairwise(sorted(self._hashes)) if one == other
+        }
         if not doubtful:
             return
         self._file.seek(0)
@@ -109,7 +130,9 @@ class Passage:
             for mark in _marks(passed.entry, passed.dn):
                 if mark in seen:
                     what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
-                    raise self.format.error(passed.record.line, f"{what}: {passed.entry.name}")
+                    raise self.format.error(
+                        passed.record.line, f"{what}: {passed.entry.name}"
+                    )
                 if hash(mark) in doubtful:
                     seen[mark] = passed.record.line
 

@@ -62,8 +62,8 @@ NO_PUT = (
 class ScimReader:
     """A SCIM server, for reading; it is asked nothing before first use.
 
-    Every method raises one of the kinds of IncompleteRead; the constructor and `describe` raise FileError for a filter,
-    a mapping or a dialect that is of no use.
+    Every method raises one of the kinds of IncompleteRead; the constructor and `describe`
+    raise FileError for a filter, a mapping or a dialect that is of no use.
     """
 
     writes = False
@@ -79,7 +79,9 @@ class ScimReader:
         for name in view.attributes:
             Path.parse(name)
         if view.object_classes:
-            raise FileError("object_classes: SCIM has none; take them out of the mapping")
+            raise FileError(
+                "object_classes: SCIM has none; take them out of the mapping"
+            )
 
     @cached_property
     def _discovery(self) -> Discovery:
@@ -124,13 +126,16 @@ class ScimReader:
         if self._resources.all_outside:
             counted = count(self._resources.shown, "user")
             names = "its attributes and values"
-            yield nobody_within(counted, self._settings.url, self._settings.filter, names)
+            yield nobody_within(
+                counted, self._settings.url, self._settings.filter, names
+            )
 
     @cached_property
     def _description(self) -> Description:
         attributes, dialect = self._attributes, self.dialect
         assumed = attributes.assumed()
-        _ = self._discovery.users  # asked for now, so that what has to be assumed of it is among the cautions
+        # asked for now, so that what has to be assumed of it is among the cautions
+        _ = self._discovery.users
         cautions = list(self._discovery.cautions)
         if assumed:
             cautions.append(
@@ -164,7 +169,11 @@ class ScimReader:
     def known(self, *, shown_texts: bool = False) -> list[AttributeInfo]:
         """What the server's schemas say of users, extensions included; `shown_texts`: of texts that are shown."""
         found = self._discovery.schemas.all_of(self._discovery.of_users)
-        return [self._attributes.at(each.path).info for each in found if each.text or not shown_texts]
+        return [
+            self._attributes.at(each.path).info
+            for each in found
+            if each.text or not shown_texts
+        ]
 
     def size(self) -> int | None:
         """`totalResults` of a first page; whom the job's filter leaves out is among them."""
@@ -176,20 +185,42 @@ class ScimReader:
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         users = map(self._attributes.user, self._resources.all())
-        return (user for user in users if any(name in user.values for name in holding)) if holding else users
+        return (
+            (user for user in users if any(name in user.values for name in holding))
+            if holding
+            else users
+        )
 
-    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+    def read(
+        self, users: Iterable[UserRef], *, disabled: bool = False
+    ) -> Iterator[User]:
         ids = dict.fromkeys(ref.id for ref in users)
-        for found, _ in filter(None, self._transport.each(partial(self._resources.get, disabled=disabled), ids)):
+        for found, _ in filter(
+            None,
+            self._transport.each(partial(self._resources.get, disabled=disabled), ids),
+        ):
             user = self._attributes.user(found)
-            yield replace(user, disabled=True) if disabled and self._resources.disables(found) else user
+            yield (
+                replace(user, disabled=True)
+                if disabled and self._resources.disables(found)
+                else user
+            )
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By reading; of what is never shown nobody can say."""
         asked = iter(questions)
         while some := list(islice(asked, _AT_ONCE)):
-            ids = dict.fromkeys(each.user.id for each in some if self._attributes.located(each.attribute).shown)
-            shown = {id_of(found): found for found, _ in filter(None, self._transport.each(self._resources.get, ids))}
+            ids = dict.fromkeys(
+                each.user.id
+                for each in some
+                if self._attributes.located(each.attribute).shown
+            )
+            shown = {
+                id_of(found): found
+                for found, _ in filter(
+                    None, self._transport.each(self._resources.get, ids)
+                )
+            }
             yield from (self._held(each, shown.get(each.user.id)) for each in some)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; SCIM has no request that asks without writing
@@ -200,7 +231,9 @@ class ScimReader:
         located = self._attributes.located(asked.attribute)
         if resource is None or not located.shown:
             return Holds.UNKNOWN
-        return whether_held(located.info.equality, located.path.values(resource), asked.value)
+        return whether_held(
+            located.info.equality, located.path.values(resource), asked.value
+        )
 
     def close(self) -> None:
         self._transport.close()
@@ -227,13 +260,20 @@ class ScimDirectory(ScimReader):
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         if self.dialect.writes == "no":
-            return (Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}") for change in changes)
+            return (
+                Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}")
+                for change in changes
+            )
         return self._writer.write(changes)
 
 
 def identity_of(url: str) -> str:
     """The base address, spelt one way."""
     parts = urlsplit(url)
-    port = parts.port if parts.port not in {None, {"https": 443, "http": 80}[parts.scheme]} else None
+    port = (
+        parts.port
+        if parts.port not in {None, {"https": 443, "http": 80}[parts.scheme]}
+        else None
+    )
     host = f"{(parts.hostname or '').lower()}{f':{port}' if port else ''}"
     return f"scim:{parts.scheme}://{host}{parts.path.rstrip('/')}"

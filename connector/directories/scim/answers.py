@@ -24,7 +24,9 @@ _SAID: Final = frozenset({
 })  # fmt: skip
 _RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
 _ANYTHING: Final = msgspec.json.Decoder(Any)
-_NOT_FOUND: Final = "; not found. Check `url`: the base address, such as https://host/scim/v2"
+_NOT_FOUND: Final = (
+    "; not found. Check `url`: the base address, such as https://host/scim/v2"
+)
 READING: Final = "read users (GET /Users, GET /Users/{id})"
 
 
@@ -36,7 +38,8 @@ class Listing(Struct, frozen=True):
     """
 
     standard: list[Raw] | None = field(default=None, name="Resources")
-    entra: list[Raw] | None = field(default=None, name="resources")  # as Microsoft Entra spells it
+    # as Microsoft Entra spells it
+    entra: list[Raw] | None = field(default=None, name="resources")
     total: int | None = field(default=None, name="totalResults")
     cursor: str | None = field(default=None, name="nextCursor")
 
@@ -60,18 +63,27 @@ def listing(answer: Answer) -> Listing:
     try:
         found = _LISTING.decode(answer.content)
     except NOT_JSON:
-        raise MalformedError(f"a list of users was answered with {_seen(answer)}", where=answer.where) from None
+        raise MalformedError(
+            f"a list of users was answered with {_seen(answer)}", where=answer.where
+        ) from None
     if found.standard is None and found.entra is None and found.total is None:
-        raise MalformedError("a list of users was answered with neither users nor their number", where=answer.where)
+        raise MalformedError(
+            "a list of users was answered with neither users nor their number",
+            where=answer.where,
+        )
     return found
 
 
 def resource(answer: Answer, raw: Raw | bytes | None = None) -> Resource:
     """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
     try:
-        found: Resource = _decoded(_RESOURCE, answer.content if raw is None else bytes(raw))
+        found: Resource = _decoded(
+            _RESOURCE, answer.content if raw is None else bytes(raw)
+        )
     except NOT_JSON:
-        raise MalformedError(f"a user was answered with {_seen(answer)}", where=answer.where) from None
+        raise MalformedError(
+            f"a user was answered with {_seen(answer)}", where=answer.where
+        ) from None
     if not id_of(found):
         raise MalformedError("a user was answered that has no id", where=answer.where)
     return found
@@ -123,7 +135,9 @@ def _type(answer: Answer) -> str:
 def failure(answer: Answer, what: str, right: str = READING) -> IncompleteRead:
     """The error that an answer is which is no yes; `what` was asked for, and `right` is what that takes."""
     error = DeniedError if answer.status in _REFUSED else IncompleteRead
-    advice = _NOT_FOUND if answer.status == HTTPStatus.NOT_FOUND else lacking(answer, right)
+    advice = (
+        _NOT_FOUND if answer.status == HTTPStatus.NOT_FOUND else lacking(answer, right)
+    )
     return error(f"{what} was answered with {said(answer)}{advice}", where=answer.where)
 
 
@@ -140,5 +154,9 @@ def lacking(answer: Answer, right: str) -> str:
 
 
 def _seen(answer: Answer) -> str:
-    hint = "JSON that is nested too deeply" if too_deep(answer.content) else looks_like(answer.content)
+    hint = (
+        "JSON that is nested too deeply"
+        if too_deep(answer.content)
+        else looks_like(answer.content)
+    )
     return f"{phrase(answer.status)} and {hint or 'a body that is not SCIM (RFC 7644 §3.4)'}"

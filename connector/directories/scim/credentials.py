@@ -10,7 +10,13 @@ from urllib.parse import quote_plus, urlencode
 import msgspec
 from msgspec import Struct
 
-from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError, NoTokenError
+from connector.errors import (
+    NOT_JSON,
+    DeniedError,
+    FileError,
+    MalformedError,
+    NoTokenError,
+)
 from connector.model import Secret, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
@@ -19,10 +25,12 @@ from connector.regex import regex
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
 Ask = Callable[[str, Mapping[str, str], bytes], Answer]
-"""POSTs a form to an address, with headers; the answer, of any status that is left after some patience."""
+"""POSTs a form to an address, with headers; the answer, of any status that is left after
+some patience."""
 
 ASSUMED_SECONDS: Final = 300.0
-"""What a token is taken to last if the answer does not say: `expires_in` is recommended only (RFC 6749 §5.1)."""
+"""What a token is taken to last if the answer does not say: `expires_in` is recommended
+only (RFC 6749 §5.1)."""
 ERRORS: Final = (
     "invalid_request",
     "invalid_client",
@@ -54,14 +62,23 @@ class Credentials:
 class OAuthClient(Credentials):
     """Access tokens by client credentials (RFC 6749 §4.4), renewed before they run out."""
 
-    def __init__(self, settings: ClientCredentials, secret: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: ClientCredentials, secret: str, clock: Callable[[], float]
+    ) -> None:
         self._where = settings.token_url
-        self._form = {"grant_type": "client_credentials"} | ({"scope": settings.scope} if settings.scope else {})
-        self._headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        self._form = {"grant_type": "client_credentials"} | (
+            {"scope": settings.scope} if settings.scope else {}
+        )
+        self._headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        }
         if settings.client_auth == "client_secret_post":
             self._form |= {"client_id": settings.client_id, "client_secret": secret}
         else:  # each of the two is encoded as in a form first (RFC 6749 §2.3.1)
-            self._headers["Authorization"] = basic(quote_plus(settings.client_id), quote_plus(secret))
+            self._headers["Authorization"] = basic(
+                quote_plus(settings.client_id), quote_plus(secret)
+            )
         self._keeper = TokenKeeper(clock)
 
     def value(self, ask: Ask) -> str:
@@ -72,7 +89,9 @@ class OAuthClient(Credentials):
 
     def _fetch(self, ask: Ask) -> tuple[str, float]:
         try:
-            return _token(ask(self._where, self._headers, urlencode(self._form).encode()))
+            return _token(
+                ask(self._where, self._headers, urlencode(self._form).encode())
+            )
         except MalformedError as fault:
             raise NoTokenError(fault.what, where=fault.where) from None
 
@@ -90,10 +109,15 @@ class _TokenError(Struct):
 def _token(answer: Answer) -> tuple[str, float]:
     """A header's value and its seconds. Of the answer no text but the name of an error is told: it may be a token."""
     if answer.status in (400, 401, 403):
-        raise DeniedError(f"no access token: {phrase(answer.status)}{_error(answer.body)}", where=answer.where)
+        raise DeniedError(
+            f"no access token: {phrase(answer.status)}{_error(answer.body)}",
+            where=answer.where,
+        )
     hint = looks_like(answer.body)
     if answer.status != 200:
-        what = f"no access token: {phrase(answer.status)}" + (f" ({hint})" if hint and hint != "empty" else "")
+        what = f"no access token: {phrase(answer.status)}" + (
+            f" ({hint})" if hint and hint != "empty" else ""
+        )
         raise MalformedError(what, where=answer.where)
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
@@ -131,7 +155,9 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[[], float]) -> Credentials:
+def credentials(
+    settings: ScimDirectory, secret: Secret | None, clock: Callable[[], float]
+) -> Credentials:
     """Those of a job, whose `settings.secret` is `secret`. Raises FileError for a token that no header can carry."""
     text = text_of(secret) if secret is not None else ""
     if settings.oauth is not None:
@@ -139,5 +165,7 @@ def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[
     if settings.basic is not None:
         return Credentials(basic(settings.basic.user, text))
     if text and not _TOKEN.fullmatch(text):
-        raise FileError("holds a character that no header can carry", where="directory.token")
+        raise FileError(
+            "holds a character that no header can carry", where="directory.token"
+        )
     return Credentials(f"Bearer {text}" if text else "")

@@ -1,7 +1,8 @@
 """What a server says of itself (RFC 7644 §4): features, schemas, where users are. All of it may be missing or wrong.
 
-What is missing or cannot be read is assumed, and said as a caution; nothing of it ends a run. Measured: no such pages
-at all, an *s* too many (Salesforce), lists without numbers, endpoints with the path of the base in front of them.
+What is missing or cannot be read is assumed, and said as a caution; nothing of it ends a
+run. Measured: no such pages at all, an *s* too many (Salesforce), lists without numbers,
+endpoints with the path of the base in front of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from connector.errors import MalformedError, TruncatedError
 USERS: Final = "/Users"
 MOST: Final = 10_000
 """So many schemas, or kinds of resources, are read at most."""
-_CONFIGS: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")  # the second: Salesforce
+# the second: Salesforce
+_CONFIGS: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")
 
 
 class Features(Struct, frozen=True):
@@ -52,7 +54,9 @@ class Discovery:
             if found is not None:
                 return found
             whys.append(why)
-        self.cautions.append(f"the server answers {paths[0]} with {whys[0]}; its content is assumed")
+        self.cautions.append(
+            f"the server answers {paths[0]} with {whys[0]}; its content is assumed"
+        )
         return None
 
     def _page(self, path: str) -> tuple[Any, str]:
@@ -60,7 +64,8 @@ class Discovery:
         try:
             answer = self._transport.send(Request("GET", path, repeatable=True))
         except (MalformedError, TruncatedError) as fault:
-            # patience that is used up, or a token endpoint that gives no token, is no matter of this page
+            # patience that is used up, or a token endpoint that gives no token, is no
+            # matter of this page
             if isinstance(fault, ImpatientError) or fault.where != self._base + path:
                 raise
             return None, f"what cannot be read ({fault.what})"
@@ -68,29 +73,48 @@ class Discovery:
             # a caution is in the plan's digest, and is to be the same each time
             return None, kind(answer) + lacking(answer, f"read it (GET {path})")
         found = document(answer)
-        return (found, "") if isinstance(found, dict | list) else (None, "something that is no JSON")
+        return (
+            (found, "")
+            if isinstance(found, dict | list)
+            else (None, "something that is no JSON")
+        )
 
     def _all(self, path: str) -> list[Json]:
         """All that a list holds, on however many pages (RFC 7644 §3.4.2.4, RFC 9865 §2).
 
-        Raises TruncatedError where the server speaks of more than it shows: what is left out cannot be assumed.
+        Raises TruncatedError where the server speaks of more than it shows: what is left
+        out cannot be assumed.
         """
         page = self._document(path)
         found = {_mark(each): each for each in _resources(page)}
         while isinstance(page, dict) and isinstance(member(page, "Resources"), list):
             total, cursor = member(page, "totalResults"), member(page, "nextCursor")
-            if not (isinstance(cursor, str) and cursor) and not (isinstance(total, int) and len(found) < total):
+            if not (isinstance(cursor, str) and cursor) and not (
+                isinstance(total, int) and len(found) < total
+            ):
                 break
-            params = ("cursor", cursor) if cursor else ("startIndex", str(len(found) + 1))
-            answer = self._transport.send(Request("GET", path, (params,), repeatable=True))
+            params = (
+                ("cursor", cursor) if cursor else ("startIndex", str(len(found) + 1))
+            )
+            answer = self._transport.send(
+                Request("GET", path, (params,), repeatable=True)
+            )
             if not good(answer):
-                raise failure(answer, f"a further page of {path}", f"read it (GET {path})")
+                raise failure(
+                    answer, f"a further page of {path}", f"read it (GET {path})"
+                )
             shown = len(found)
             page = document(answer)
-            found |= {_mark(each): each for each in _resources(page if isinstance(page, dict) else None)}
+            found |= {
+                _mark(each): each
+                for each in _resources(page if isinstance(page, dict) else None)
+            }
             if len(found) == shown or len(found) > MOST:
                 what = f"the server reports {total if isinstance(total, int) else 'more'} and shows {shown}"
-                raise TruncatedError(f"{what}, page after page; have its paging fixed", where=answer.where)
+                raise TruncatedError(
+                    f"{what}, page after page; have its paging fixed",
+                    where=answer.where,
+                )
         return list(found.values())
 
     @cached_property
@@ -112,14 +136,23 @@ class Discovery:
     def schemas(self) -> Schemas:
         found = Schemas(self._all("/Schemas"))
         if found.unread:
-            self.cautions.append(f"{found.unread} of the server's schema definitions are invalid and left out")
+            self.cautions.append(
+                f"{found.unread} of the server's schema definitions are invalid and left out"
+            )
         return found
 
     @cached_property
     def _user_type(self) -> dict[str, Json]:
         """What the server says of the resource type of users; nothing where it does not."""
         kinds = self._all("/ResourceTypes")
-        return next((each for each in kinds if str(inner(each, "schema")).lower() == CORE.lower()), {})
+        return next(
+            (
+                each
+                for each in kinds
+                if str(inner(each, "schema")).lower() == CORE.lower()
+            ),
+            {},
+        )
 
     @cached_property
     def users(self) -> str:
@@ -130,7 +163,11 @@ class Discovery:
     @cached_property
     def extensions(self) -> tuple[str, ...]:
         """The schemas that every user has to have beside the core's."""
-        return tuple(str(inner(each, "schema")) for each in self._extensions if inner(each, "required") is True)
+        return tuple(
+            str(inner(each, "schema"))
+            for each in self._extensions
+            if inner(each, "required") is True
+        )
 
     @property
     def of_users(self) -> tuple[str, ...]:
@@ -153,7 +190,11 @@ def _resources(found: Json) -> Iterator[Json]:
 
 def _mark(resource: Json) -> str:
     """What a resource is told from others by."""
-    return str(member(resource, "id") or member(resource, "name")) if isinstance(resource, dict) else repr(resource)
+    return (
+        str(member(resource, "id") or member(resource, "name"))
+        if isinstance(resource, dict)
+        else repr(resource)
+    )
 
 
 def _number(found: Json) -> int | None:

@@ -1,9 +1,10 @@
 """A planned change as edits of a resource, and what a resource is with them. As a PATCH: `bodies.py`.
 
-Measured: the form of PATCH that every server knows which can hold an extension is `replace` with the attribute's full
-path, in the schema's own spelling. `add` is unknown to some, a value without a path wipes what stands beside it on
-others, and a path with a sub-attribute becomes a key of its own on yet others. So an attribute of several values is
-replaced whole, as it was just read, but for the values that are ours.
+Measured: the form of PATCH that every server knows which can hold an extension is `replace`
+with the attribute's full path, in the schema's own spelling. `add` is unknown to some, a
+value without a path wipes what stands beside it on others, and a path with a sub-attribute
+becomes a key of its own on yet others. So an attribute of several values is replaced whole,
+as it was just read, but for the values that are ours.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.common.changing import ForbiddenError, compared
-from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, text_of
+from connector.directories.scim.paths import (
+    VALUE,
+    Json,
+    Path,
+    Resource,
+    key_of,
+    member,
+    text_of,
+)
 from connector.directories.scim.view import Attributes, Located
 from connector.model import AttributeChange, Change
 from connector.reconcile import folding
@@ -45,16 +54,19 @@ class Edit(Struct, frozen=True):
 def edits(resource: Resource, change: Change, attributes: Attributes) -> list[Edit]:
     """What to do to the resource; nothing where it says all of it already. One edit an attribute, or sub-attribute.
 
-    Several elements of an attribute (work and home of `phoneNumbers`) are set together: each is replaced in what the
-    others have left.
+    Several elements of an attribute (work and home of `phoneNumbers`) are set together:
+    each is replaced in what the others have left.
 
-    Raises ConflictError where it is not what the change believes, and ForbiddenError for what cannot be set.
+    Raises ConflictError where it is not what the change believes, and ForbiddenError for
+    what cannot be set.
     """
     found: dict[str, Edit] = {}
     for each in change.attributes:
         located = attributes.located(each.name)
         path = located.path
-        place = str(path if located.info.single else Path(path.attribute, path.schema)).lower()
+        place = str(
+            path if located.info.single else Path(path.attribute, path.schema)
+        ).lower()
         before = found[place].value if place in found else path.held(resource)
         edit = _edit(resource, each, located, before)
         if edit is not None:
@@ -62,22 +74,30 @@ def edits(resource: Resource, change: Change, attributes: Attributes) -> list[Ed
     return list(found.values())
 
 
-def _edit(resource: Resource, change: AttributeChange, located: Located, before: Json) -> Edit | None:
+def _edit(
+    resource: Resource, change: AttributeChange, located: Located, before: Json
+) -> Edit | None:
     """The edit that one attribute needs; `before`: the whole attribute, as edits of other elements have left it."""
     path = located.path
     held = list(path.values(resource)) if located.shown else []
-    found = compared(held, change, located.info.equality, lambda value: folding.text_of(plain(value)))
+    found = compared(
+        held, change, located.info.equality, lambda value: folding.text_of(plain(value))
+    )
     if change.seen and not found.removed and not found.added:
         return None
     if located.info.single:
         found.refuse_several(change.name)
         value = next((_json(located, text) for text in found.wanted), None)
         return Edit(path, value, unseen=not change.seen)
-    left = _elements(before, located, found.removed, [_json(located, text) for text in found.added])
+    left = _elements(
+        before, located, found.removed, [_json(located, text) for text in found.added]
+    )
     return Edit(Path(path.attribute, path.schema), left or None)
 
 
-def _elements(held: Json, located: Located, removed: Collection[str], added: list[Json]) -> list[Json]:
+def _elements(
+    held: Json, located: Located, removed: Collection[str], added: list[Json]
+) -> list[Json]:
     """All that an attribute of several values is to hold. A value takes the place of one that goes, if there is one."""
     path, sub = located.path, located.path.sub or VALUE
     complex_ = located.found is not None and located.found.attribute.complex
@@ -89,7 +109,9 @@ def _elements(held: Json, located: Located, removed: Collection[str], added: lis
             left.append(element)
         elif coming and isinstance(element, dict):
             left.append({**element, key_of(element, sub): coming.pop(0)})
-    return left + ([{**dict(path.tests), sub: value} for value in coming] if complex_ else coming)
+    return left + (
+        [{**dict(path.tests), sub: value} for value in coming] if complex_ else coming
+    )
 
 
 def _json(located: Located, text: str) -> Json:
@@ -99,7 +121,9 @@ def _json(located: Located, text: str) -> Json:
     try:
         return located.json(text)
     except ValueError:
-        raise ForbiddenError(f"{located.name}: the value is no {located.info.syntax}") from None
+        raise ForbiddenError(
+            f"{located.name}: the value is no {located.info.syntax}"
+        ) from None
 
 
 # ---------------------------------------------------------------- onto the wire
@@ -107,7 +131,10 @@ def _json(located: Located, text: str) -> Json:
 
 def back(done: Iterable[Edit], before: Resource) -> list[Edit]:
     """What brings the attributes of these edits back to what they were before, each whole."""
-    return [Edit(Path(edit.path.attribute, edit.path.schema), edit.path.held(before)) for edit in done]
+    return [
+        Edit(Path(edit.path.attribute, edit.path.schema), edit.path.held(before))
+        for edit in done
+    ]
 
 
 def edited(resource: Resource, some: Iterable[Edit]) -> Resource:

@@ -1,7 +1,8 @@
 """What a write has come to beside what it was to change.
 
-Servers stamp users, derive values (`name.formatted` from `displayName`), put elements in another order, and spell
-values their own way. None of that is damage. A value of others that is gone is damage, whoever took it away.
+Servers stamp users, derive values (`name.formatted` from `displayName`), put elements in
+another order, and spell values their own way. None of that is damage. A value of others
+that is gone is damage, whoever took it away.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.scim.edits import Edit
-from connector.directories.scim.paths import VALUE, Json, Path, Resource, member, something, text_of
+from connector.directories.scim.paths import (
+    VALUE,
+    Json,
+    Path,
+    Resource,
+    member,
+    something,
+    text_of,
+)
 from connector.directories.scim.view import Attributes
 from connector.reconcile.equality import key
 from connector.reports.wording import count
@@ -61,7 +70,10 @@ class Notes:
 
     def cautions(self) -> Iterator[str]:
         if self._users:
-            counted = ", ".join(f"{name} of {count(users, 'user')}" for name, users in sorted(self._users.items()))
+            counted = ", ".join(
+                f"{name} of {count(users, 'user')}"
+                for name, users in sorted(self._users.items())
+            )
             yield f"other values changed with the writes: {counted}. Check whether the server overwrites them"
 
 
@@ -71,24 +83,33 @@ class _Fate(IntEnum):
     LOST = auto()
 
 
-def effects(before: Resource, after: Resource, some: Iterable[Edit], attributes: Attributes) -> Effects:
+def effects(
+    before: Resource, after: Resource, some: Iterable[Edit], attributes: Attributes
+) -> Effects:
     """How a user that was `before` is otherwise than these edits make it.
 
-    Of an attribute of which a part is written, the other parts are compared: what was not written of a list, and of a
-    complex value.
+    Of an attribute of which a part is written, the other parts are compared: what was not
+    written of a list, and of a complex value.
     """
     return _Comparison(before, list(some), attributes).with_(after)
 
 
 def same(path: Path, one: Json, other: Json, attributes: Attributes) -> bool:
     """Whether two values of an attribute say the same: in whatever order, each by the attribute's equality rule."""
-    return _Comparison({}, [], attributes).fate(Path(path.attribute, path.schema), one, other) is _Fate.SAME
+    return (
+        _Comparison({}, [], attributes).fate(
+            Path(path.attribute, path.schema), one, other
+        )
+        is _Fate.SAME
+    )
 
 
 class _Comparison:
     """What a user was, what was written to it, and how values compare."""
 
-    def __init__(self, before: Resource, some: list[Edit], attributes: Attributes) -> None:
+    def __init__(
+        self, before: Resource, some: list[Edit], attributes: Attributes
+    ) -> None:
         self._before = before
         self._attributes = attributes
         self._edits: dict[str, list[Edit]] = {}
@@ -101,7 +122,9 @@ class _Comparison:
         found: dict[_Fate, list[str]] = {fate: [] for fate in _Fate}
         for name in sorted({*was, *now}):
             path, held = was.get(name) or (now[name][0], None)
-            found[self._of(path, held, now[name][1] if name in now else None)].append(name)
+            found[self._of(path, held, now[name][1] if name in now else None)].append(
+                name
+            )
         return Effects(tuple(found[_Fate.LOST]), tuple(found[_Fate.CHANGED]))
 
     def _of(self, path: Path, was: Json, now: Json) -> _Fate:
@@ -110,36 +133,60 @@ class _Comparison:
             return self.fate(path, was, now)
         written = {edit.path.sub.lower() for edit in edits}
         if written != {""}:
-            return self._complex(path, was, now, _members(was).keys() - written - {_MADE})
+            return self._complex(
+                path, was, now, _members(was).keys() - written - {_MADE}
+            )
         held = self._elements(path, was)
-        kept = {element for edit in edits for element in self._elements(path, edit.value)}
-        return _of_elements(held & kept, self._elements(path, now) - (kept - held), may_come=True)
+        kept = {
+            element for edit in edits for element in self._elements(path, edit.value)
+        }
+        return _of_elements(
+            held & kept, self._elements(path, now) - (kept - held), may_come=True
+        )
 
     def fate(self, path: Path, was: Json, now: Json) -> _Fate:
         """What became of a value, or of all values, that nobody here has written."""
         if self._is_the_servers(path):
             return _Fate.SAME
         if isinstance(was, dict):
-            return self._complex(path, was, now, _members(was).keys() | _members(now).keys())
+            return self._complex(
+                path, was, now, _members(was).keys() | _members(now).keys()
+            )
         if not something(was):
             return _Fate.CHANGED if something(now) else _Fate.SAME
         if isinstance(was, list) or isinstance(now, list):
-            return _of_elements(self._elements(path, was), self._elements(path, now), may_come=False)
+            return _of_elements(
+                self._elements(path, was), self._elements(path, now), may_come=False
+            )
         if not something(now):
             made = _name(path) in self._edits or str(path).lower() in _DERIVED
-            return _Fate.CHANGED if made and text_of(was) in self._gone else _Fate.LOST  # made of what was written over
-        return _Fate.SAME if self._key(path, was) == self._key(path, now) else _Fate.CHANGED
+            # made of what was written over
+            return _Fate.CHANGED if made and text_of(was) in self._gone else _Fate.LOST
+        return (
+            _Fate.SAME
+            if self._key(path, was) == self._key(path, now)
+            else _Fate.CHANGED
+        )
 
     def _is_the_servers(self, path: Path) -> bool:
         found = self._attributes.at(path).found
-        levels = () if found is None else (found.attribute, found.meant) if path.sub else (found.attribute,)
+        levels = (
+            ()
+            if found is None
+            else (found.attribute, found.meant)
+            if path.sub
+            else (found.attribute,)
+        )
         return any(each.read_only for each in levels)
 
     def _complex(self, path: Path, was: Json, now: Json, names: Iterable[str]) -> _Fate:
         """What became of these sub-attributes of a complex value."""
         subs, then = _members(was), _members(now)
         paths = ((name, Path(path.attribute, path.schema, sub=name)) for name in names)
-        return max((self.fate(each, subs.get(name), then.get(name)) for name, each in paths), default=_Fate.SAME)
+        return max(
+            (self.fate(each, subs.get(name), then.get(name)) for name, each in paths),
+            default=_Fate.SAME,
+        )
 
     def _elements(self, path: Path, held: Json) -> set[tuple[str, object]]:
         """Elements by what they are and what they say; servers may add to them."""
@@ -154,7 +201,9 @@ class _Comparison:
         return key(self._attributes.at(path).info.equality, text_of(value))
 
 
-def _of_elements(was: set[tuple[str, object]], now: set[tuple[str, object]], *, may_come: bool) -> _Fate:
+def _of_elements(
+    was: set[tuple[str, object]], now: set[tuple[str, object]], *, may_come: bool
+) -> _Fate:
     """An element that is gone was changed if another of its type has come, else it is lost."""
     come = [kind for kind, _ in now - was]
     gone = [kind for kind, _ in was - now]

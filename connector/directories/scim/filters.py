@@ -1,7 +1,8 @@
 """Filters of SCIM (RFC 7644 §3.4.2.2): read from the job, held against resources here, and written for servers.
 
-The job's filter is the program's own business: servers ignore filters, or silently find nothing by an extension's
-attributes (both measured), and a user outside the job's filter must not exist for a run. So it is never sent.
+The job's filter is the program's own business: servers ignore filters, or silently find
+nothing by an extension's attributes (both measured), and a user outside the job's filter
+must not exist for a run. So it is never sent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from typing import Final
 
 import msgspec
 
-from connector.directories.scim.paths import VALUE, Json, Path, Resource, encoded, text_of
+from connector.directories.scim.paths import (
+    VALUE,
+    Json,
+    Path,
+    Resource,
+    encoded,
+    text_of,
+)
 from connector.errors import FileError
 from connector.regex import regex
 
@@ -29,7 +37,11 @@ MAX_DEPTH: Final = 64
 
 _TOKEN: Final = regex(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
 _ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
-_TEXTUAL: Final[dict[str, Rule]] = {"co": contains, "sw": str.startswith, "ew": str.endswith}
+_TEXTUAL: Final[dict[str, Rule]] = {
+    "co": contains,
+    "sw": str.startswith,
+    "ew": str.endswith,
+}
 
 
 class Filter:
@@ -89,13 +101,21 @@ class Filter:
         tests = [self._both(within)]
         while self._takes("or"):
             tests.append(self._both(within))
-        return tests[0] if len(tests) == 1 else lambda held: any(test(held) for test in tests)
+        return (
+            tests[0]
+            if len(tests) == 1
+            else lambda held: any(test(held) for test in tests)
+        )
 
     def _both(self, within: str) -> Test:
         tests = [self._one(within)]
         while self._takes("and"):
             tests.append(self._one(within))
-        return tests[0] if len(tests) == 1 else lambda held: all(test(held) for test in tests)
+        return (
+            tests[0]
+            if len(tests) == 1
+            else lambda held: all(test(held) for test in tests)
+        )
 
     def _one(self, within: str) -> Test:
         """One comparison, or what stands in parentheses; `within`: the attribute whose elements are looked at."""
@@ -123,7 +143,9 @@ class Filter:
         def some(resource: Resource) -> bool:
             held = path.held(resource)
             elements = held if isinstance(held, list) else [held]
-            return any(test(element) for element in elements if isinstance(element, dict))
+            return any(
+                test(element) for element in elements if isinstance(element, dict)
+            )
 
         return some
 
@@ -144,7 +166,9 @@ class Filter:
         elif operator in _ORDERED and not isinstance(wanted, bool | None):
             rule = _ORDERED[operator]
         else:
-            raise FileError(f"the filter compares {named} by {operator!r}, which does not go with the value")
+            raise FileError(
+                f"the filter compares {named} by {operator!r}, which does not go with the value"
+            )
         some = self._some(path, whole, wanted, rule)
         if operator != "ne":
             return some
@@ -185,12 +209,15 @@ class Filter:
 def _meet(filtered: Path, wanted: Json, written: Path) -> bool:
     """Whether a write may change what a filter looks at. To write into an element may add the element itself.
 
-    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3), no other that may be `wanted` there.
+    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3), no other
+    that may be `wanted` there.
     """
     if filtered.whole.lower() == SCHEMAS:
         return bool(written.schema) and written.schema.lower() == str(wanted).lower()
     subs = {filtered.sub.lower(), written.sub.lower()}
-    return filtered.whole.lower() == written.whole.lower() and (len(subs - {""}) < 2 or bool(written.tests))
+    return filtered.whole.lower() == written.whole.lower() and (
+        len(subs - {""}) < 2 or bool(written.tests)
+    )
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -209,7 +236,9 @@ def _value(word: str) -> Json:
     try:
         return msgspec.json.decode(word)
     except msgspec.DecodeError:
-        raise FileError(f'the filter compares with {word}, which is no JSON value: put texts in "…"') from None
+        raise FileError(
+            f'the filter compares with {word}, which is no JSON value: put texts in "…"'
+        ) from None
 
 
 def _number(text: str) -> float | None:

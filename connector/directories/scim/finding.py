@@ -1,10 +1,11 @@
 """Looking users up by what they hold, as far as a server's filters can be trusted; where not, all users are read.
 
-Measured: filters by an extension's attributes that silently find nobody, or by `id`, or by `emails`; `userName eq` that
-tells case apart where the schema says that it does not; `or` that is refused; escapes that are not undone; filters
-that are ignored. Somebody who is not found becomes an agent without a user, and perhaps values to be cleared: so every
-attribute that is searched by is tried first, with values that the server itself has shown, as many as will be asked for
-at once: some servers cut an answer short, and do not say so.
+Measured: filters by an extension's attributes that silently find nobody, or by `id`, or by
+`emails`; `userName eq` that tells case apart where the schema says that it does not; `or`
+that is refused; escapes that are not undone; filters that are ignored. Somebody who is not
+found becomes an agent without a user, and perhaps values to be cleared: so every attribute
+that is searched by is tried first, with values that the server itself has shown, as many as
+will be asked for at once: some servers cut an answer short, and do not say so.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from connector.model import ID, Equality, Key
 from connector.runtime.log import log
 
 TERMS: Final = (25, 5, 1)
-"""So many values are asked for at once; or fewer, where a server does not bear that (measured: 500 beyond 26)."""
+"""So many values are asked for at once; or fewer, where a server does not bear that
+(measured: 500 beyond 26)."""
 UNTRIED: Final = 5
 """So many at once, where none of the first users shows a value to try."""
 OCTETS: Final = 1_800
-"""So much of an address a filter may be: servers and what stands before them bear some 2,000 octets at least."""
+"""So much of an address a filter may be: servers and what stands before them bear some
+2,000 octets at least."""
 AHEAD: Final = 640
 """So many keys are drawn at once."""
 NEVER: Final = 0
@@ -50,26 +53,39 @@ class Finder:
         for name, some in groupby(keys, key=itemgetter(0)):
             values = (value for _, value in some)
             if name == ID:
-                found = self._resources.transport.each(self._resources.get, filter(None, values))
+                found = self._resources.transport.each(
+                    self._resources.get, filter(None, values)
+                )
                 yield from (user for user, _ in filter(None, found))
-            elif not (yield from self._by_value(self._attributes.located(name), values)):
+            elif not (
+                yield from self._by_value(self._attributes.located(name), values)
+            ):
                 self._say(name)
-                yield from self._resources.all()  # among them everybody that the keys to come ask for
+                # among them everybody that the keys to come ask for
+                yield from self._resources.all()
                 return
 
     def _say(self, name: str) -> None:
         """Say once of an attribute why all users are read."""
         if name not in self._said:
             self._said.add(name)
-            why = {"refused": self._resources.refusal} if self._resources.refusal else {}
-            log.warning("look-ups are not reliable, reading all users", attribute=name, **why)
+            why = (
+                {"refused": self._resources.refusal} if self._resources.refusal else {}
+            )
+            log.warning(
+                "look-ups are not reliable, reading all users", attribute=name, **why
+            )
 
-    def _by_value(self, located: Located, values: Iterator[str]) -> Generator[Resource, None, bool]:
+    def _by_value(
+        self, located: Located, values: Iterator[str]
+    ) -> Generator[Resource, None, bool]:
         """Whoever holds one of the values; returns whether that is certain to be everybody who does."""
         terms = self.terms(located)
         asked = False
         while terms != NEVER and (some := list(islice(values, AHEAD))):
-            for found in self._resources.transport.each(self._answer, _lookups(located, some, terms)):
+            for found in self._resources.transport.each(
+                self._answer, _lookups(located, some, terms)
+            ):
                 asked = True
                 if found is None:
                     self._terms[located.name] = terms = NEVER
@@ -104,8 +120,15 @@ class Finder:
         """
         if located.name not in self._terms:
             some, _ = self._resources.first
-            shown = {value: id_of(user) for user in some for value in located.path.values(user) if not _escaped(value)}
-            self._terms[located.name] = self._tried(located, shown) if shown else UNTRIED
+            shown = {
+                value: id_of(user)
+                for user in some
+                for value in located.path.values(user)
+                if not _escaped(value)
+            }
+            self._terms[located.name] = (
+                self._tried(located, shown) if shown else UNTRIED
+            )
         return self._terms[located.name]
 
     def _tried(self, located: Located, shown: dict[str, str]) -> int:
@@ -114,15 +137,28 @@ class Finder:
         One value stands beside one that nobody has, to see whether `or` is understood.
         """
         swaps = located.info.equality is Equality.CASE_ALONE
-        nobody = f"{2**31 - 1}" if located.info.equality is Equality.INTEGER else uuid4().hex
+        nobody = (
+            f"{2**31 - 1}" if located.info.equality is Equality.INTEGER else uuid4().hex
+        )
         for terms in TERMS:
             known = list(islice(shown.items(), terms))
             values = [value.swapcase() if swaps else value for value, _ in known]
-            lookup = next(_lookups(located, values + [nobody] * (len(values) == 1 < terms), terms), None)
-            found = self._resources.matching(lookup.filter, lookup.expects) if lookup else None
+            lookup = next(
+                _lookups(
+                    located, values + [nobody] * (len(values) == 1 < terms), terms
+                ),
+                None,
+            )
+            found = (
+                self._resources.matching(lookup.filter, lookup.expects)
+                if lookup
+                else None
+            )
             if lookup is None or found is None:
                 continue
-            holders = {holder for (_, holder), _ in zip(known, lookup.values, strict=False)}
+            holders = {
+                holder for (_, holder), _ in zip(known, lookup.values, strict=False)
+            }
             if holders <= set(map(id_of, found)):
                 self._proved.add(located.name)
                 return len(lookup.values)
@@ -143,12 +179,16 @@ class _Lookup:
 
     def expects(self, user: Resource) -> bool:
         """Whether the user may be meant: a server may well know no case, but not find strangers."""
-        return any(value.lower() in self._lower for value in self.located.path.values(user))
+        return any(
+            value.lower() in self._lower for value in self.located.path.values(user)
+        )
 
     def answered_by(self, found: list[Resource]) -> bool:
         """Whether the answer can be believed: some servers look for escaped characters as they are escaped."""
         doubtful = {value.lower() for value in self.values if _escaped(value)}
-        return not doubtful or doubtful <= {value.lower() for user in found for value in self.located.path.values(user)}
+        return not doubtful or doubtful <= {
+            value.lower() for user in found for value in self.located.path.values(user)
+        }
 
 
 def _escaped(value: str) -> bool:

@@ -11,9 +11,9 @@ class Patience:
     """Turns to send, and pauses before something is sent again.
 
     `rate`: turns a second, at most. `budget`: seconds that pauses may take together, those of several threads at one
-    time counting once. When it is used up there are no more pauses, and those under way are over; when it has been
-    ended, turns are not waited for either. `why` says what ended it. `clock` (seconds, monotonic) and `sleep` are
-    there to try waits without waiting.
+    time counting once. When it is used up there are no more pauses, and those under way are
+    over; when it has been ended, turns are not waited for either. `why` says what ended it.
+    `clock` (seconds, monotonic) and `sleep` are there to try waits without waiting.
     """
 
     def __init__(
@@ -44,7 +44,10 @@ class Patience:
     def _until_my_turn(self) -> float:
         with self._lock:
             now = self._clock()
-            wait = max(self._next_turn, -math.inf if self._spent.is_set() else self._opens) - now
+            wait = (
+                max(self._next_turn, -math.inf if self._spent.is_set() else self._opens)
+                - now
+            )
             if wait <= 0:
                 self._next_turn = now + self._interval
             return wait
@@ -56,7 +59,9 @@ class Patience:
             until = now + seconds
             more = until - max(now, self._paid_until)
             if more > self._left:
-                self._spend(f"the server asked for longer pauses than {self._budget:g} s in all (directory.budget)")
+                self._spend(
+                    f"the server asked for longer pauses than {self._budget:g} s in all (directory.budget)"
+                )
             if self._spent.is_set():
                 return False
             if more > 0:

@@ -1,10 +1,11 @@
 """Reading lists to their end, and knowing that it was the end.
 
-By cursor (RFC 9865) the server says so. By index (RFC 7644 §3.4.2.4) nothing does: users that come or go move all
-those behind them, so that one is shown twice and another not at all. So each page begins with the last user of the
-page before, where the server lets it; the users are counted against `totalResults`; and when users came or went, all
-is read again, and who was not shown before is added. Measured: servers that cap pages silently, that answer the first
-page for ever, that know no `count`, that say a wrong total.
+By cursor (RFC 9865) the server says so. By index (RFC 7644 §3.4.2.4) nothing does: users
+that come or go move all those behind them, so that one is shown twice and another not at
+all. So each page begins with the last user of the page before, where the server lets it;
+the users are counted against `totalResults`; and when users came or went, all is read
+again, and who was not shown before is added. Measured: servers that cap pages silently,
+that answer the first page for ever, that know no `count`, that say a wrong total.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Page(Struct, frozen=True):
 class Pager:
     """Reads the list that `ask` asks for, `size` a page; every user once, and a page of them in memory at a time.
 
-    Raises the kinds of IncompleteRead, TruncatedError among them where the list cannot be shown to be whole.
+    Raises the kinds of IncompleteRead, TruncatedError among them where the list cannot be
+    shown to be whole.
     """
 
     def __init__(self, ask: Ask, size: int) -> None:
@@ -74,16 +76,25 @@ class Pager:
         cursor = ""
         while True:
             page = self._page(("cursor", cursor))
-            if page.cursor and (page.cursor == cursor or circle.closes(page.users) or shown.repeats()):
-                raise TruncatedError(f"the pager stands still after {len(shown.marks)} users", where=page.where)
+            if page.cursor and (
+                page.cursor == cursor or circle.closes(page.users) or shown.repeats()
+            ):
+                raise TruncatedError(
+                    f"the pager stands still after {len(shown.marks)} users",
+                    where=page.where,
+                )
             yield from page.users.values()
             shown.marks.extend(map(hash, page.users))
             if not page.cursor:
                 break
             cursor = page.cursor
-        users = _different(shown.marks)  # one that is shown twice may have moved, and another with it
+        # one that is shown twice may have moved, and another with it
+        users = _different(shown.marks)
         if page.total is not None and users < page.total:
-            raise TruncatedError(f"the server reports {page.total} users and shows {users}", where=page.where)
+            raise TruncatedError(
+                f"the server reports {page.total} users and shows {users}",
+                where=page.where,
+            )
 
     # ------------------------------------------------------------ by index
 
@@ -96,7 +107,9 @@ class Pager:
                 if known.new(id_):
                     yield user
                 if known.stale():
-                    raise TruncatedError("the pager shows the same users over and over", where=one.where)
+                    raise TruncatedError(
+                        "the pager shows the same users over and over", where=one.where
+                    )
             if one.settled and known.each_once():
                 return
             known.end_pass()
@@ -126,7 +139,9 @@ class _Circle:
 
 def _different(marks: Collection[int], parts: int = 8) -> int:
     """How many of them differ; a part at a time, since there may be very many."""
-    return sum(len({mark for mark in marks if mark % parts == part}) for part in range(parts))
+    return sum(
+        len({mark for mark in marks if mark % parts == part}) for part in range(parts)
+    )
 
 
 class _Shown:
@@ -191,9 +206,14 @@ class _Pass:
         circle = _Circle()
         while True:
             page = self._next(shown, before, total)
-            if before and (page.users or page.total):  # some servers say 0 behind the end
+            if before and (
+                page.users or page.total
+            ):  # some servers say 0 behind the end
                 self.settled &= page.total == total
-            total, self.where = page.total if page.total is not None else total, page.where
+            total, self.where = (
+                page.total if page.total is not None else total,
+                page.where,
+            )
             fresh = {id_: user for id_, user in page.users.items() if id_ not in before}
             shown += len(fresh)
             if circle.closes(fresh) or (total is not None and shown > total):
@@ -204,21 +224,33 @@ class _Pass:
             yield from fresh.items()
             before = fresh
         if self.settled and total is not None and shown < total:
-            raise TruncatedError(f"the server reports {total} users and shows {shown}", where=self.where)
+            raise TruncatedError(
+                f"the server reports {total} users and shows {shown}", where=self.where
+            )
 
     def _next(self, shown: int, before: dict[str, Resource], total: int | None) -> Page:
         """The page behind those `shown`, of which `before` is the last; at the end, one that has nothing new."""
         end = shown == total
         if not before or not self.joined:
             page = self._ask(("startIndex", str(shown + 1)), beyond=end)
-            if page.users and page.users.keys() <= before.keys() and self.settled and not end:
-                raise TruncatedError("the pager stands still: it answers the same page again", where=page.where)
+            if (
+                page.users
+                and page.users.keys() <= before.keys()
+                and self.settled
+                and not end
+            ):
+                raise TruncatedError(
+                    "the pager stands still: it answers the same page again",
+                    where=page.where,
+                )
             return page
         page = self._ask(("startIndex", str(shown)))
         first, last = next(iter(page.users), None), next(reversed(before))
         if first == last:
             return page
-        if first == next(iter(before)):  # it counts in whole pages, or shows one page whatever it is asked
+        if first == next(
+            iter(before)
+        ):  # it counts in whole pages, or shows one page whatever it is asked
             self.joined = False
             return self._next(shown, before, total)
         self.settled = False
@@ -226,7 +258,11 @@ class _Pass:
 
 
 def _decoded(found: Listing, answer: Answer) -> Page:
-    users = {id_of(user): user for user in (resource(answer, raw) for raw in found.resources)}
+    users = {
+        id_of(user): user for user in (resource(answer, raw) for raw in found.resources)
+    }
     if len(users) < len(found.resources):
-        raise IncompleteRead("a list names one user twice on one page", where=answer.where)
+        raise IncompleteRead(
+            "a list names one user twice on one page", where=answer.where
+        )
     return Page(users, found.total, found.cursor, answer.where)

@@ -1,8 +1,8 @@
 """Attribute paths (RFC 7644 §3.10) as values, and what a resource holds there.
 
 `userName`, `name.familyName`, `emails[type eq "work"].value`, `urn:…:User:workNo`. Names compare ignoring case, as
-those of JSON members here do (RFC 7643 §2.1). Of a filter in a path there is what can also be *written*: values that
-elements have to have, joined by `and`.
+those of JSON members here do (RFC 7643 §2.1). Of a filter in a path there is what can also
+be *written*: values that elements have to have, joined by `and`.
 """
 
 import re
@@ -16,7 +16,8 @@ from connector.errors import FileError
 from connector.regex import regex
 
 CORE: Final = "urn:ietf:params:scim:schemas:core:2.0:User"  # RFC 7643 §4.1
-ENTERPRISE: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"  # RFC 7643 §4.3
+# RFC 7643 §4.3
+ENTERPRISE: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 VALUE: Final = "value"  # RFC 7643 §2.4: the sub-attribute that says what an element is
 
 Json = Any
@@ -30,7 +31,8 @@ _PATH: Final = regex(
     re.IGNORECASE,
 )
 _TEST: Final = regex(
-    r"""\s*([A-Za-z$][A-Za-z0-9_$-]*)\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)\s*""", re.IGNORECASE
+    r"""\s*([A-Za-z$][A-Za-z0-9_$-]*)\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)\s*""",
+    re.IGNORECASE,
 )
 _AND: Final = regex(r"and\s+", re.IGNORECASE)
 
@@ -55,7 +57,12 @@ class Path(Struct, frozen=True):
             raise FileError(f"{text!r} is no attribute path (RFC 7644 §3.10)")
         schema = found["schema"] or ""
         tests = () if found["tests"] is None else tuple(_tests(found["tests"], text))
-        return cls(found["attribute"], "" if schema.lower() == CORE.lower() else schema, tests, found["sub"] or "")
+        return cls(
+            found["attribute"],
+            "" if schema.lower() == CORE.lower() else schema,
+            tests,
+            found["sub"] or "",
+        )
 
     @property
     def whole(self) -> str:
@@ -69,13 +76,17 @@ class Path(Struct, frozen=True):
         if not self.schema:
             return member(resource, self.attribute)
         extension = member(resource, self.schema)
-        return member(extension, self.attribute) if isinstance(extension, dict) else None
+        return (
+            member(extension, self.attribute) if isinstance(extension, dict) else None
+        )
 
     def meant(self, element: Json) -> bool:
         """Whether the path means this element of the attribute."""
         if not self.tests:
             return True
-        return isinstance(element, dict) and all(_same(member(element, sub), value) for sub, value in self.tests)
+        return isinstance(element, dict) and all(
+            _same(member(element, sub), value) for sub, value in self.tests
+        )
 
     def values(self, resource: Mapping[str, Json]) -> Iterator[str]:
         """The values there, as text; what is empty or null is no value (RFC 7643 §2.5)."""
@@ -85,7 +96,13 @@ class Path(Struct, frozen=True):
         for element in held if isinstance(held, list) else (held,):
             if self.tests and not self.meant(element):
                 continue
-            value = member(element, self.sub or VALUE) if isinstance(element, dict) else None if self.sub else element
+            value = (
+                member(element, self.sub or VALUE)
+                if isinstance(element, dict)
+                else None
+                if self.sub
+                else element
+            )
             text = text_of(value)
             if text:
                 yield text
@@ -110,7 +127,11 @@ def inner(held: Json, *names: str) -> Json:
 def key_of(held: Mapping[str, Json], name: str) -> str:
     """How a member of this name is spelt here; as asked where there is none."""
     wanted = name.lower()
-    return name if name in held else next((key for key in held if key.lower() == wanted), name)
+    return (
+        name
+        if name in held
+        else next((key for key in held if key.lower() == wanted), name)
+    )
 
 
 def text_of(value: Json) -> str:
@@ -137,13 +158,18 @@ def encoded(value: Json) -> str:
 def _tests(text: str, path: str) -> Iterator[tuple[str, Json]]:
     rest = text
     while found := _TEST.match(rest):
-        yield found[1], msgspec.json.decode(found[2].lower() if found[2][0] != '"' else found[2])
+        yield (
+            found[1],
+            msgspec.json.decode(found[2].lower() if found[2][0] != '"' else found[2]),
+        )
         rest = rest[found.end() :]
         if not rest:
             return
         joined = _AND.match(rest)
         rest = rest[joined.end() :] if joined else ""
-    raise FileError(f'{path}: in brackets there can be only sub eq "value", several joined by and')
+    raise FileError(
+        f'{path}: in brackets there can be only sub eq "value", several joined by and'
+    )
 
 
 def _same(held: Json, wanted: Json) -> bool:

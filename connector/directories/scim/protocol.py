@@ -1,7 +1,8 @@
 """The seam between SCIM and HTTP: what is asked of a server, and what comes back.
 
 `transport.py` implements it; everything above speaks of resources and knows no HTTP client, no token and no clock.
-Bodies may hold secrets, also where a server promises not to return them: no repr, log or error here or above shows one.
+Bodies may hold secrets, also where a server promises not to return them: no repr, log or
+error here or above shows one.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MEDIA_TYPE: Final = "application/scim+json"  # RFC 7644 §3.1, of what is sent and of what is accepted
+# RFC 7644 §3.1, of what is sent and of what is accepted
+MEDIA_TYPE: Final = "application/scim+json"
 PLAIN_JSON: Final = "application/json"  # accepted as well
 BUSY: Final = (429, 503)
-"""Too Many Requests (RFC 6585 §4), Service Unavailable (RFC 9110 §15.6.4): asked again while there is patience."""
+"""Too Many Requests (RFC 6585 §4), Service Unavailable (RFC 9110 §15.6.4): asked again
+while there is patience."""
 
 
 class Request(Struct, frozen=True):
     """One request below the directory's base address.
 
     `path` begins with a slash and is percent-encoded already; `params` are not. `body` is what msgspec can encode, or
-    None for none. `headers` are those of SCIM alone, such as If-Match, and a content type that is not MEDIA_TYPE; what
-    proves who we are is the transport's. `repeatable`: sent twice, it does no more than once, even though another may
-    have written in between. `still` is called before a request is sent again that the server was too busy for (429,
+    None for none. `headers` are those of SCIM alone, such as If-Match, and a content type
+    that is not MEDIA_TYPE; what proves who we are is the transport's. `repeatable`: sent
+    twice, it does no more than once, even though another may have written in between.
+    `still` is called before a request is sent again that the server was too busy for (429,
     503): whether it still should be, after what may have been a long pause. It may send requests itself. If not, that
     answer is the answer.
     """
@@ -50,9 +54,10 @@ class Answer(Struct, frozen=True):
     """An answer, read to its end, of any status but those that `Transport.send` makes an error of.
 
     `content` is the body's octets, decompressed and bounded, whatever the content type says: it may be JSON, HTML or
-    nothing. `headers` are by lower-case name. `where` is the address that was asked, without its query. `attempts`: how
-    often the request was sent; where it is more than one, an earlier one may have been carried out. `sent`: the body of
-    the request, and `proofs`: what proved who asks: a server may repeat both in its answer.
+    nothing. `headers` are by lower-case name. `where` is the address that was asked,
+    without its query. `attempts`: how often the request was sent; where it is more than
+    one, an earlier one may have been carried out. `sent`: the body of the request, and
+    `proofs`: what proved who asks: a server may repeat both in its answer.
     """
 
     status: int
@@ -84,13 +89,14 @@ class Transport(Protocol):
     def send(self, request: Request) -> Answer:
         """The answer, after as much patience as the job allows. May be called by several threads at once.
 
-        Tried again, with what Retry-After says or a growing random pause: 429 and 503 always; connections that fail
-        before the request was sent always; 502, 504, time-outs and connections that are cut only where the request is
+        Tried again, with what Retry-After says or a growing random pause: 429 and 503
+        always; connections that fail before the request was sent always; 502, 504,
+        time-outs and connections that are cut only where the request is
         `repeatable`; 500 twice, where it is. 401 is met with one new token, where tokens can be renewed. All pauses of
         a run together are bounded.
 
-        An answer: every status that is left after that, 2xx, 4xx and 5xx.
-        An error, one of the kinds of IncompleteRead; the request was certainly not carried out, unless it is
+        An answer: every status that is left after that, 2xx, 4xx and 5xx. An error, one of
+        the kinds of IncompleteRead; the request was certainly not carried out, unless it is
         LostAnswerError:
           - UnreachableError: no connection; no answer to a repeatable request. The server has gone: nothing is tried
             again after that.
@@ -107,12 +113,15 @@ class Transport(Protocol):
             the server's place: 502, 504, or 503 to the end.
         """
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def each(
+        self, work: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
         """What `work` makes of each item, in the order in which it is done; as many at once as the job allows.
 
         `work` runs in threads of the transport and calls `send`. Items are drawn in the caller's thread, each only when
-        there is a thread free for it. An exception of `work` or of `items`, or an iterator that is closed early: no
-        more items are drawn, those under way are waited for, and then it is raised (the first one).
+        there is a thread free for it. An exception of `work` or of `items`, or an iterator
+        that is closed early: no more items are drawn, those under way are waited for, and
+        then it is raised (the first one).
         """
 
     def close(self) -> None:

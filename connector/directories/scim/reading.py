@@ -12,7 +12,16 @@ from urllib.parse import quote
 import msgspec
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import GONE, failure, good, id_of, lacking, listing, resource, said
+from connector.directories.scim.answers import (
+    GONE,
+    failure,
+    good,
+    id_of,
+    lacking,
+    listing,
+    resource,
+    said,
+)
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource, key_of, member
@@ -25,14 +34,16 @@ _ODD: Final = (400, 500)
 SAMPLE: Final = 25
 SEARCHING: Final = "search for users (GET /Users?filter=…)"
 OCTETS: Final = 8 << 20
-"""So much of it is kept; of more, that which was read last: users are many, and those that are written few."""
+"""So much of it is kept; of more, that which was read last: users are many, and those that
+are written few."""
 
 
 class Recollection:
     """What was last seen of users while they were read, so that writing need not read them again: up to a bound.
 
-    It is good for one thing only: a write that says which version it is meant for (If-Match, RFC 7644 §3.14), since the
-    server then refuses it where the user has changed in the meantime. Several threads may use it at once.
+    It is good for one thing only: a write that says which version it is meant for
+    (If-Match, RFC 7644 §3.14), since the server then refuses it where the user has changed
+    in the meantime. Several threads may use it at once.
     """
 
     def __init__(self, octets: int = OCTETS) -> None:
@@ -106,7 +117,9 @@ class Resources:
         return self._filter.holds({**found, key_of(found, ACTIVE): True})
 
     def _ask(self, params: Params) -> Answer:
-        return self.transport.send(Request("GET", self.endpoint, params, repeatable=True))
+        return self.transport.send(
+            Request("GET", self.endpoint, params, repeatable=True)
+        )
 
     def all(self) -> Iterator[Resource]:
         pager = Pager(self._ask, self._page_size)
@@ -137,7 +150,9 @@ class Resources:
         found = listing(answer)
         return [resource(answer, raw) for raw in found.resources[:SAMPLE]], found.total
 
-    def get(self, id_: str, *, disabled: bool = False) -> tuple[Resource, Answer] | None:
+    def get(
+        self, id_: str, *, disabled: bool = False
+    ) -> tuple[Resource, Answer] | None:
         """One resource by its id, as it is now; None where it is gone, or outside of the filter.
 
         `disabled`: also one that the filter leaves out since it is not active.
@@ -151,19 +166,31 @@ class Resources:
             raise failure(answer, "a user, asked for by id,")
         found = resource(answer)
         if id_of(found) != id_:
-            raise MalformedError("another user was answered than was asked for by id", where=answer.where)
-        return (found, answer) if self.exists(found) or (disabled and self.disables(found)) else None
+            raise MalformedError(
+                "another user was answered than was asked for by id", where=answer.where
+            )
+        return (
+            (found, answer)
+            if self.exists(found) or (disabled and self.disables(found))
+            else None
+        )
 
     def _knows_nobody(self, id_: str) -> bool:
         """Whether the server says by another way that it has no such id: none at all is like the id it knows."""
         known = next(iter(self.first[0]), None)
         if known is None:
             return True
-        other = self.transport.send(Request("GET", self.address(id_of(known)), repeatable=True))
-        by_filter = self.matching(filters.equal(Path("id"), id_), lambda found: id_of(found) == id_)
+        other = self.transport.send(
+            Request("GET", self.address(id_of(known)), repeatable=True)
+        )
+        by_filter = self.matching(
+            filters.equal(Path("id"), id_), lambda found: id_of(found) == id_
+        )
         return good(other) and by_filter == []
 
-    def matching(self, text: str, expects: Callable[[Resource], bool]) -> list[Resource] | None:
+    def matching(
+        self, text: str, expects: Callable[[Resource], bool]
+    ) -> list[Resource] | None:
         """Whom the server finds by a filter; None where it refuses to look, or finds others than it is to expect."""
         found: dict[str, Resource] = {}
         while True:
@@ -184,7 +211,9 @@ class Resources:
             if page.total is not None and len(found) >= page.total:
                 return list(found.values())
             if len(found) == before:
-                if page.total is None:  # it does not say how many, so it is asked until it shows no more
+                if (
+                    page.total is None
+                ):  # it does not say how many, so it is asked until it shows no more
                     return list(found.values())
                 why = f"the server reports {page.total} users and shows {len(found)}"
                 raise TruncatedError(why, where=answer.where)

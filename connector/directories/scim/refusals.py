@@ -16,10 +16,21 @@ from connector.directories.scim.protocol import Answer
 from connector.errors import NOT_JSON
 from connector.regex import regex
 
-_KEYS: Final = ("detail", "message", "error_description", "title", "description", "error", "errors")
-"""Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some put them one level down."""
+_KEYS: Final = (
+    "detail",
+    "message",
+    "error_description",
+    "title",
+    "description",
+    "error",
+    "errors",
+)
+"""Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some
+put them one level down."""
 _TITLE: Final = regex(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_SCOPE: Final = regex(r"""\bscope=(?:"([^"]{1,200})"|([^\s",]{1,200}))""", re.IGNORECASE)
+_SCOPE: Final = regex(
+    r"""\bscope=(?:"([^"]{1,200})"|([^\s",]{1,200}))""", re.IGNORECASE
+)
 _NO_VALUES: Final = frozenset({"schemas", "op", "path"})
 _MORE: Final = (
     "scimtype patchop resourcetype serviceproviderconfig listresponse startindex itemsperpage totalresults etag oauth "
@@ -30,7 +41,11 @@ _MORE: Final = (
 
 def detail(answer: Answer) -> str:
     """What the server says of its refusal, in one bounded line; empty where nothing of it can be shown."""
-    return told(_words(answer), (*_values(answer.sent), *answer.proofs), (*_NAMES, *_paths(answer.sent)))
+    return told(
+        _words(answer),
+        (*_values(answer.sent), *answer.proofs),
+        (*_NAMES, *_paths(answer.sent)),
+    )
 
 
 def scope(answer: Answer) -> str:
@@ -53,7 +68,11 @@ def _words(answer: Answer) -> str:
             return unescape(title[1].decode("utf-8", "replace")) if title else ""
         if first in (b"{", b"["):
             return ""
-        return body[: 4 * READ].decode("utf-8", "replace") if b"\0" not in body[:READ] else ""
+        return (
+            body[: 4 * READ].decode("utf-8", "replace")
+            if b"\0" not in body[:READ]
+            else ""
+        )
     return next(_said(found, 0), "")
 
 
@@ -99,7 +118,12 @@ def _names() -> Iterator[str]:
     """The names that a message may speak of beside those that the request itself named."""
     yield from _MORE.split()
     yield from (CORE, ENTERPRISE)
-    waiting: list[Any] = [*core_schema.COMMON, *core_schema.USER, *core_schema.ENTERPRISE_USER, *core_schema.CEC]
+    waiting: list[Any] = [
+        *core_schema.COMMON,
+        *core_schema.USER,
+        *core_schema.ENTERPRISE_USER,
+        *core_schema.CEC,
+    ]
     while waiting:
         attribute = waiting.pop()
         yield attribute.name

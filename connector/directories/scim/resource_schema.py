@@ -46,7 +46,14 @@ class Attribute(Struct, frozen=True, rename="camel"):
         return (self.mutability or "").lower() == "readonly"
 
     def sub(self, name: str) -> Attribute | None:
-        return next((each for each in self.sub_attributes or () if each.name.lower() == name.lower()), None)
+        return next(
+            (
+                each
+                for each in self.sub_attributes or ()
+                if each.name.lower() == name.lower()
+            ),
+            None,
+        )
 
 
 class Found(Struct, frozen=True):
@@ -59,23 +66,38 @@ class Found(Struct, frozen=True):
     @property
     def readable(self) -> bool | None:
         """True: what is not shown is not there; None: it is never shown, or only to who asks for it by name."""
-        shown = {(each.returned or "default").lower() for each in (self.attribute, self.meant)}
+        shown = {
+            (each.returned or "default").lower()
+            for each in (self.attribute, self.meant)
+        }
         return True if shown <= {"default", "always"} else None
 
     @property
     def writable(self) -> bool:
         """Whether a client may set it again and again."""
-        # to write one of several complex values would need an element of which nobody knows what it is
-        element = self.attribute.multi_valued and self.attribute.complex and self.meant.name.lower() != VALUE
+        # to write one of several complex values would need an element of which nobody knows
+        # what it is
+        element = (
+            self.attribute.multi_valued
+            and self.attribute.complex
+            and self.meant.name.lower() != VALUE
+        )
         if self.meant.complex or element:
             return False
-        return all((each.mutability or "readWrite").lower() in _WRITABLE for each in (self.attribute, self.meant))
+        return all(
+            (each.mutability or "readWrite").lower() in _WRITABLE
+            for each in (self.attribute, self.meant)
+        )
 
     @property
     def text(self) -> bool:
         """Whether it is a text that answers and filters may have."""
-        kept = {(each.mutability or "").lower() for each in (self.attribute, self.meant)} & {"writeonly"}
-        return self.meant.type.lower() == "string" and self.readable is True and not kept
+        kept = {
+            (each.mutability or "").lower() for each in (self.attribute, self.meant)
+        } & {"writeonly"}
+        return (
+            self.meant.type.lower() == "string" and self.readable is True and not kept
+        )
 
 
 class Schemas:
@@ -85,10 +107,15 @@ class Schemas:
         self._schemas: dict[str, tuple[str, dict[str, Attribute]]] = {}
         self.unread = 0
         for document in documents:
-            if not isinstance(document, dict) or not isinstance(urn := member(document, "id"), str):
+            if not isinstance(document, dict) or not isinstance(
+                urn := member(document, "id"), str
+            ):
                 self.unread += 1
                 continue
-            self._schemas[urn.lower()] = (urn, dict(self._attributes(member(document, "attributes"))))
+            self._schemas[urn.lower()] = (
+                urn,
+                dict(self._attributes(member(document, "attributes"))),
+            )
 
     def _attributes(self, definitions: Json) -> Iterator[tuple[str, Attribute]]:
         for each in definitions if isinstance(definitions, list) else ():
@@ -131,16 +158,31 @@ class Schemas:
 
     def all_of(self, urns: Iterable[str]) -> Iterator[Found]:
         """What users of these schemas have, each attribute or its sub-attributes (RFC 7643 §7)."""
-        for urn, attributes in (self._schemas.get(each.lower(), ("", {})) for each in urns):
+        for urn, attributes in (
+            self._schemas.get(each.lower(), ("", {})) for each in urns
+        ):
             for attribute in attributes.values():
-                subs = [each.name for each in attribute.sub_attributes or ()] if attribute.complex else [""]
-                paths = (Path(attribute.name, "" if urn == CORE else urn, sub=sub) for sub in subs)
+                subs = (
+                    [each.name for each in attribute.sub_attributes or ()]
+                    if attribute.complex
+                    else [""]
+                )
+                paths = (
+                    Path(attribute.name, "" if urn == CORE else urn, sub=sub)
+                    for sub in subs
+                )
                 yield from filter(None, map(self.find, paths))
 
-    def find(self, path: Path, assumed: Mapping[str, Attribute] | None = None) -> Found | None:
+    def find(
+        self, path: Path, assumed: Mapping[str, Attribute] | None = None
+    ) -> Found | None:
         """What the path leads to: as it is published, else as it is `assumed` by names in lower case."""
-        urn, published = self._schemas.get((path.schema or CORE).lower(), (path.schema, {}))
-        attribute = published.get(path.attribute.lower()) or (assumed or {}).get(path.attribute.lower())
+        urn, published = self._schemas.get(
+            (path.schema or CORE).lower(), (path.schema, {})
+        )
+        attribute = published.get(path.attribute.lower()) or (assumed or {}).get(
+            path.attribute.lower()
+        )
         if attribute is None:
             return None
         meant = attribute
@@ -160,9 +202,18 @@ class Schemas:
 def info(name: str, found: Found | None, *, secret: bool) -> AttributeInfo:
     """What the model wants to know of a path; `secret`: as far as it is assumed only, its values may be hidden."""
     if found is None:
-        return AttributeInfo(name, equality=Equality.OCTETS, readable=None if secret else True, known=False)
+        return AttributeInfo(
+            name,
+            equality=Equality.OCTETS,
+            readable=None if secret else True,
+            known=False,
+        )
     path, meant = found.path, found.meant
-    exact = Equality.OCTETS if meant.case_exact or meant.type.lower() in _EXACT else Equality.CASE_ALONE
+    exact = (
+        Equality.OCTETS
+        if meant.case_exact or meant.type.lower() in _EXACT
+        else Equality.CASE_ALONE
+    )
     syntax, equality = _SYNTAX.get(meant.type.lower(), (Syntax.TEXT, exact))
     whole = str(Path(path.attribute, path.schema or CORE, path.tests, path.sub)).lower()
     return AttributeInfo(

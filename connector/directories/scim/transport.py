@@ -44,7 +44,8 @@ from connector.runtime.log import log
 from connector.settings.scim import ScimDirectory
 
 TRIES: Final = 5
-"""How often a request is sent at most where there is no answer, or one of a gateway in the server's place."""
+"""How often a request is sent at most where there is no answer, or one of a gateway in the
+server's place."""
 GATEWAY: Final = (502, 504)
 """Answers in the server's place, which may have done what was asked."""
 TOKEN_OCTETS: Final = 1 << 16
@@ -53,7 +54,8 @@ TOKEN_OCTETS: Final = 1 << 16
 class HttpTransport:
     """The transport of `protocol.py`: one server, and as many requests at once as the job allows.
 
-    Each thread has a connection of its own, which was measured to be the fastest. `clock` and `sleep` are as those of
+    Each thread has a connection of its own, which was measured to be the fastest. `clock`
+    and `sleep` are as those of
     `Patience`.
     """
 
@@ -71,7 +73,9 @@ class HttpTransport:
         self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
         self._proof = text_of(secret) if secret else ""
-        self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)
+        self._patience = Patience(
+            rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep
+        )
         self._heard = False
         self._idle: deque[http.Channel] = deque()
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="scim")
@@ -80,7 +84,9 @@ class HttpTransport:
         sending = _Sending.of(request, self._base)
         authorization = self._credentials.value(self._ask_for_a_token)
         answer, attempts = self._patiently(sending.by(authorization))
-        if answer.status == 401 and (other := self._credentials.renewed(self._ask_for_a_token, authorization)):
+        if answer.status == 401 and (
+            other := self._credentials.renewed(self._ask_for_a_token, authorization)
+        ):
             log.warning("access token refused, trying a new one")
             answer, more = self._patiently(sending.by(other))
             attempts, authorization = attempts + more, other
@@ -90,13 +96,29 @@ class HttpTransport:
             raise kind(what, where=sending.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
             target = http.host_of_redirect(answer)
-            away = f"redirected to {target}, not followed. Set `url` to the final address"
-            why = away if target else "no answer to this request. Check the proxies and caches before the server"
+            away = (
+                f"redirected to {target}, not followed. Set `url` to the final address"
+            )
+            why = (
+                away
+                if target
+                else "no answer to this request. Check the proxies and caches before the server"
+            )
             raise MalformedError(f"{phrase(answer.status)}: {why}", where=sending.where)
         proofs = (authorization.partition(" ")[2], self._proof)
-        return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts, request.body, proofs)
+        return Answer(
+            answer.status,
+            dict(answer.headers),
+            answer.body,
+            sending.where,
+            attempts,
+            request.body,
+            proofs,
+        )
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def each(
+        self, work: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
         done: SimpleQueue[Future[Result]] = SimpleQueue()
         busy = 0
         source = iter(items)
@@ -125,15 +147,26 @@ class HttpTransport:
         while self._idle:
             self._idle.pop().close()
 
-    def _ask_for_a_token(self, where: str, headers: Mapping[str, str], form: bytes) -> http.Answer:
-        return self._patiently(_Sending("POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS))[0]
+    def _ask_for_a_token(
+        self, where: str, headers: Mapping[str, str], form: bytes
+    ) -> http.Answer:
+        return self._patiently(
+            _Sending(
+                "POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS
+            )
+        )[0]
 
     def _patiently(self, sending: _Sending) -> tuple[http.Answer, int]:
         """The answer that is left after some patience, and how often it was asked for. Raises IncompleteRead."""
         doubt = False
         for attempt in count(1):
             if not self._patience.turn():
-                raise _lost(doubt, ImpatientError(f"not sent: {self._patience.why}", where=sending.where))
+                raise _lost(
+                    doubt,
+                    ImpatientError(
+                        f"not sent: {self._patience.why}", where=sending.where
+                    ),
+                )
             outcome = self._attempt(sending)
             doubt = doubt or _may_be_done(outcome, sending)
             if not _passing(outcome, attempt, sending.repeatable):
@@ -142,13 +175,21 @@ class HttpTransport:
                 if isinstance(outcome, http.Answer) and outcome.status in BUSY:
                     outcome = self._impatient(outcome)
                 break
-            if isinstance(outcome, http.Answer) and sending.still is not None and not sending.still():
+            if (
+                isinstance(outcome, http.Answer)
+                and sending.still is not None
+                and not sending.still()
+            ):
                 break
         if isinstance(outcome, http.Answer):
             if outcome.status in GATEWAY and not sending.repeatable:
-                raise LostAnswerError(f"sent, but: {phrase(outcome.status)}", where=sending.where)
+                raise LostAnswerError(
+                    f"sent, but: {phrase(outcome.status)}", where=sending.where
+                )
             return outcome, attempt
-        if isinstance(outcome, UnreachableError) and attempt == TRIES:  # it has gone, and no other serves this run
+        if (
+            isinstance(outcome, UnreachableError) and attempt == TRIES
+        ):  # it has gone, and no other serves this run
             self._patience.end("the server is gone")
         raise _lost(doubt, outcome)
 
@@ -159,12 +200,18 @@ class HttpTransport:
             channel = http.Channel(
                 self._tls,
                 {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"},
-                http.Limits(self._settings.timeout, self._settings.max_bytes, "directory"),
+                http.Limits(
+                    self._settings.timeout, self._settings.max_bytes, "directory"
+                ),
                 keeps_connections=True,
             )
         try:
             answer = channel.exchange(
-                sending.method, sending.url, sending.headers, content=sending.content, bound=sending.bound
+                sending.method,
+                sending.url,
+                sending.headers,
+                content=sending.content,
+                bound=sending.bound,
             )
         except UnreachableError as fault:
             return fault if self._heard else self._unheard(fault)
@@ -177,7 +224,11 @@ class HttpTransport:
 
     def _unheard(self, fault: UnreachableError) -> UnreachableError:
         """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
-        if not fault.sent or self._settings.cert_file is not None or urlsplit(self._base).scheme != "https":
+        if (
+            not fault.sent
+            or self._settings.cert_file is not None
+            or urlsplit(self._base).scheme != "https"
+        ):
             return fault
         what = f"{fault.what}. If the server requires a client certificate, set directory.cert_file"
         return UnreachableError(what, where=fault.where, sent=fault.sent)
@@ -185,17 +236,34 @@ class HttpTransport:
     def _pause(self, outcome: http.Answer | IncompleteRead, attempt: int) -> bool:
         """Wait before the next attempt; False where there is no patience left."""
         headers = outcome.headers if isinstance(outcome, http.Answer) else {}
-        asked = retry_after(headers)  # none at all is no answer to how long, and would never use the patience up
+        # none at all is no answer to how long, and would never use the patience up
+        asked = retry_after(headers)
         wait = asked or seconds_to_wait(attempt)
-        reason = f"status {outcome.status}" if isinstance(outcome, http.Answer) else str(outcome)
-        log.warning("request to be repeated", attempt=attempt, reason=reason, wait=round(wait, 3))
+        reason = (
+            f"status {outcome.status}"
+            if isinstance(outcome, http.Answer)
+            else str(outcome)
+        )
+        log.warning(
+            "request to be repeated",
+            attempt=attempt,
+            reason=reason,
+            wait=round(wait, 3),
+        )
         return self._patience.pause(wait, everybody=bool(asked))
 
     def _impatient(self, answer: http.Answer) -> ImpatientError:
         asked = retry_after(answer.headers)
         after = f", to be asked again after {asked:.0f} s" if asked else ""
-        slower = "; lower directory.rate to keep within the server's limit" if answer.status == 429 else ""
-        return ImpatientError(f"{phrase(answer.status)}{after}: {self._patience.why}{slower}", where=answer.where)
+        slower = (
+            "; lower directory.rate to keep within the server's limit"
+            if answer.status == 429
+            else ""
+        )
+        return ImpatientError(
+            f"{phrase(answer.status)}{after}: {self._patience.why}{slower}",
+            where=answer.where,
+        )
 
 
 class _Sending(Struct, frozen=True):
@@ -220,13 +288,27 @@ class _Sending(Struct, frozen=True):
             headers.setdefault("Content-Type", MEDIA_TYPE)
             content = msgspec.json.encode(request.body)
         url = f"{where}?{query}" if query else where
-        return cls(request.method, url, where, headers, content, request.repeatable, request.still)
+        return cls(
+            request.method,
+            url,
+            where,
+            headers,
+            content,
+            request.repeatable,
+            request.still,
+        )
 
     def by(self, authorization: str) -> _Sending:
-        return replace(self, headers={**self.headers, "Authorization": authorization}) if authorization else self
+        return (
+            replace(self, headers={**self.headers, "Authorization": authorization})
+            if authorization
+            else self
+        )
 
 
-def _passing(outcome: http.Answer | IncompleteRead, attempt: int, repeatable: bool) -> bool:
+def _passing(
+    outcome: http.Answer | IncompleteRead, attempt: int, repeatable: bool
+) -> bool:
     """Whether to ask again, as `Transport.send` says."""
     if isinstance(outcome, UnreachableError):
         return (repeatable or not outcome.sent) and attempt < TRIES
@@ -234,7 +316,10 @@ def _passing(outcome: http.Answer | IncompleteRead, attempt: int, repeatable: bo
         return False
     if outcome.status in BUSY:
         return True
-    return repeatable and ((outcome.status in GATEWAY and attempt < TRIES) or (outcome.status == 500 and attempt < 2))
+    return repeatable and (
+        (outcome.status in GATEWAY and attempt < TRIES)
+        or (outcome.status == 500 and attempt < 2)
+    )
 
 
 def _may_be_done(outcome: http.Answer | IncompleteRead, sending: _Sending) -> bool:
@@ -242,9 +327,17 @@ def _may_be_done(outcome: http.Answer | IncompleteRead, sending: _Sending) -> bo
     if sending.repeatable:
         return False
     if isinstance(outcome, http.Answer):
-        return outcome.status == 503  # proxies say so too when the server behind them has gone in the middle of it
-    return isinstance(outcome, MalformedError | TruncatedError) or getattr(outcome, "sent", False)
+        # proxies say so too when the server behind them has gone in the middle of
+        # it
+        return outcome.status == 503
+    return isinstance(outcome, MalformedError | TruncatedError) or getattr(
+        outcome, "sent", False
+    )
 
 
 def _lost(lost: bool, fault: IncompleteRead) -> IncompleteRead:
-    return LostAnswerError(f"sent, but: {fault.what}", where=fault.where) if lost else fault
+    return (
+        LostAnswerError(f"sent, but: {fault.what}", where=fault.where)
+        if lost
+        else fault
+    )

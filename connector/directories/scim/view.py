@@ -10,7 +10,14 @@ from msgspec.structs import replace
 
 from connector.directories.scim import core_schema
 from connector.directories.scim.answers import id_of
-from connector.directories.scim.paths import CORE, ENTERPRISE, Json, Path, Resource, member
+from connector.directories.scim.paths import (
+    CORE,
+    ENTERPRISE,
+    Json,
+    Path,
+    Resource,
+    member,
+)
 from connector.directories.scim.resource_schema import Attribute, Found, Schemas, info
 from connector.errors import FileError
 from connector.model import NAME, AttributeInfo, Equality, Held, Secret, User, View
@@ -52,10 +59,16 @@ class Attributes:
         self._view, self._schemas, self._urn = view, schemas, urn
         self._known: dict[str, Located] = {}
         self.view = [self.located(name) for name in view.attributes]
-        self._shown = [(each.name, each.path, each.name in view.secrets) for each in self.view if each.shown]
+        self._shown = [
+            (each.name, each.path, each.name in view.secrets)
+            for each in self.view
+            if each.shown
+        ]
 
     def located(self, name: str) -> Located:
-        return self._known.get(name) or self._locate(name, USER_NAME if name == NAME else Path.parse(name))
+        return self._known.get(name) or self._locate(
+            name, USER_NAME if name == NAME else Path.parse(name)
+        )
 
     def at(self, path: Path) -> Located:
         """What stands at a path, also at one that no mapping could name."""
@@ -66,21 +79,28 @@ class Attributes:
             path = replace(path, schema=self._urn)
         found = self._schemas.find(path, self._assumed(path.schema))
         said = info(name, found, secret=name in self._view.secrets)
-        self._known[name] = located = Located(name, found.path if found else path, said, found)
+        self._known[name] = located = Located(
+            name, found.path if found else path, said, found
+        )
         return located
 
     def _assumed(self, schema: str) -> dict[str, Attribute]:
         """What every server has and none publishes, and where one publishes nothing, what is usual."""
         usual: tuple[Attribute, ...] = () if schema else core_schema.COMMON
         if not self._schemas.publishes(schema):
-            by_schema = {"": core_schema.USER, ENTERPRISE.lower(): core_schema.ENTERPRISE_USER}
+            by_schema = {
+                "": core_schema.USER,
+                ENTERPRISE.lower(): core_schema.ENTERPRISE_USER,
+            }
             usual += by_schema.get(schema.lower(), core_schema.CEC)
         return {attribute.name.lower(): attribute for attribute in usual}
 
     def assumed(self) -> list[str]:
         """The schemas that are looked at and not published."""
         schemas = {each.path.schema for each in self.view}
-        return sorted(schema or CORE for schema in schemas if not self._schemas.publishes(schema))
+        return sorted(
+            schema or CORE for schema in schemas if not self._schemas.publishes(schema)
+        )
 
     def exact(self, path: Path) -> bool:
         return self.at(path).info.equality is Equality.OCTETS
@@ -90,9 +110,14 @@ class Attributes:
         for path in paths:
             located = self.at(path)
             if located.found is None and self._schemas.publishes(path.schema):
-                raise FileError(f"the server's schema has no attribute {path}", where=where)
+                raise FileError(
+                    f"the server's schema has no attribute {path}", where=where
+                )
             if located.found is not None and not located.shown:
-                raise FileError(f"the server never shows {path}, so it identifies no user", where=where)
+                raise FileError(
+                    f"the server never shows {path}, so it identifies no user",
+                    where=where,
+                )
 
     def user(self, resource: Resource) -> User:
         """The user of this view that a resource is."""
@@ -101,7 +126,12 @@ class Attributes:
             held = tuple(path.values(resource))
             if held:
                 values[name] = tuple(map(Secret, held)) if secret else held
-        return User(id_of(resource), name_of(resource), values, inactive=member(resource, ACTIVE) is False)
+        return User(
+            id_of(resource),
+            name_of(resource),
+            values,
+            inactive=member(resource, ACTIVE) is False,
+        )
 
 
 def name_of(resource: Resource) -> str:

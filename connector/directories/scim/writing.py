@@ -1,9 +1,10 @@
 """Changes as requests: read, compare, write, read again; many users at once, one change a user at a time.
 
-Where the server heeds versions (RFC 7644 §3.14), what was compared and what is written to are one and the same state.
-Then what was read for the plan needs no second reading, and what the answer to the write shows is believed. Where it
-does not, somebody else may write in between, and the user is read again, whatever the server said: one answers yes and
-drops the change, one writes it under another name, one wipes what stands beside it (measured).
+Where the server heeds versions (RFC 7644 §3.14), what was compared and what is written to
+are one and the same state. Then what was read for the plan needs no second reading, and
+what the answer to the write shows is believed. Where it does not, somebody else may write
+in between, and the user is read again, whatever the server said: one answers yes and drops
+the change, one writes it under another name, one wipes what stands beside it (measured).
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from msgspec.structs import replace
 
 from connector.directories.common.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing, filters
-from connector.directories.scim.answers import GONE, good, id_of, lacking, resource, said, version_of
+from connector.directories.scim.answers import (
+    GONE,
+    good,
+    id_of,
+    lacking,
+    resource,
+    said,
+    version_of,
+)
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.effects import Effects, Notes, effects, same
@@ -78,8 +87,14 @@ class Writer:
 
     def _user_of(self, change: Change) -> tuple[Resource, Answer] | None:
         """The user of a change, where it is still within the filter, or still disabled, as it was planned."""
-        found = self._resources.get(change.user.id, disabled=self._disabled and change.disabled)
-        return found if found and self._resources.disables(found[0]) is change.disabled else None
+        found = self._resources.get(
+            change.user.id, disabled=self._disabled and change.disabled
+        )
+        return (
+            found
+            if found and self._resources.disables(found[0]) is change.disabled
+            else None
+        )
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """An outcome for each; a user that comes again waits until all before it are done."""
@@ -87,7 +102,9 @@ class Writer:
         waiting: list[Change] = []
         while True:
             due, waiting = chain(waiting, rest), []
-            yield from self._resources.transport.each(self._outcome, _different(due, waiting))
+            yield from self._resources.transport.each(
+                self._outcome, _different(due, waiting)
+            )
             if not waiting:
                 return
 
@@ -103,7 +120,11 @@ class Writer:
         except _NOBODY_ANSWERS as fault:
             return Outcome(change.user, Result.SKIPPED, f"not sent ({fault})")
         except IncompleteRead as fault:
-            return Outcome(change.user, Result.FAILED, f"not sent: the user could not be read ({fault})")
+            return Outcome(
+                change.user,
+                Result.FAILED,
+                f"not sent: the user could not be read ({fault})",
+            )
 
     def _written(self, change: Change) -> Outcome:
         """Read, compare and write, until nobody comes in between."""
@@ -114,26 +135,51 @@ class Writer:
             before, version = recalled[:2] if recalled else self._before(change)
             if version and version == refused:
                 before, version = self._later(change, refused, attempts)
-            if attempts > 1 and self._stands(before, change):  # it was our own write that came in between
-                return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(before))
-            some = recalled[2] if recalled else editing.edits(before, change, self._attributes)
+            if attempts > 1 and self._stands(
+                before, change
+            ):  # it was our own write that came in between
+                return Outcome(
+                    change.user, Result.WRITTEN, shown=self._attributes.user(before)
+                )
+            some = (
+                recalled[2]
+                if recalled
+                else editing.edits(before, change, self._attributes)
+            )
             listed, recalled = recalled is not None, None
             if not some:
-                return Outcome(change.user, Result.UNCHANGED, "the user already has all values")
+                return Outcome(
+                    change.user, Result.UNCHANGED, "the user already has all values"
+                )
             answer = self._wire.write(
-                Writing(change.user.id, before, some, version, partial(self._still, change, before, some))
+                Writing(
+                    change.user.id,
+                    before,
+                    some,
+                    version,
+                    partial(self._still, change, before, some),
+                )
             )
             if good(answer):
                 return self._confirmed(change, before, some, answer, listed=listed)
             if not self._once_more(answer, version, demanded=demanded):
                 return self._refused(change, before, some, answer)
-            attempts, refused, demanded = answer.attempts, version, answer.status == HTTPStatus.PRECONDITION_REQUIRED
-        return Outcome(change.user, Result.CONFLICT, f"another program wrote to the user {RACES} times meanwhile")
+            attempts, refused, demanded = (
+                answer.attempts,
+                version,
+                answer.status == HTTPStatus.PRECONDITION_REQUIRED,
+            )
+        return Outcome(
+            change.user,
+            Result.CONFLICT,
+            f"another program wrote to the user {RACES} times meanwhile",
+        )
 
     def _once_more(self, answer: Answer, version: str, *, demanded: bool) -> bool:
         """Whether to read and write again: somebody came in between, or the server demands a version now."""
         if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
-            self._wire.takes_versions = True  # each write names one from now on (RFC 6585 §3)
+            # each write names one from now on (RFC 6585 §3)
+            self._wire.takes_versions = True
             return not version and not demanded
         return answer.status in {HTTPStatus.PRECONDITION_FAILED, *BUSY}
 
@@ -143,7 +189,12 @@ class Writer:
         It never is where users are replaced whole: what a list leaves out of a user would be gone.
         """
         seen = self._resources.seen
-        if seen is None or self._whole or change.disabled or not self._wire.heeds_versions:
+        if (
+            seen is None
+            or self._whole
+            or change.disabled
+            or not self._wire.heeds_versions
+        ):
             return None
         before = seen.take(change.user.id)
         version = version_of(before) if before else ""
@@ -167,15 +218,21 @@ class Writer:
         version = answer.headers.get("etag", stated)
         seen = self._resources.seen
         listed = seen.take(change.user.id) if seen else None
-        if version != stated or (listed and version_of(listed) == version and self._effects(listed, now)):
-            self._resources.seen = None  # what lists say of versions or of users is of no use
+        if version != stated or (
+            listed and version_of(listed) == version and self._effects(listed, now)
+        ):
+            # what lists say of versions or of users is of no use
+            self._resources.seen = None
         return now, version
 
-    def _later(self, change: Change, refused: str, attempts: int) -> tuple[Resource, str]:
+    def _later(
+        self, change: Change, refused: str, attempts: int
+    ) -> tuple[Resource, str]:
         """The user once reading shows another version than the one that was refused: whoever reads may lag.
 
-        Raises ConflictError where it never does, and LostAnswerError where an earlier attempt may have been carried
-        out. To write without a version then could take away what somebody else has just written.
+        Raises ConflictError where it never does, and LostAnswerError where an earlier
+        attempt may have been carried out. To write without a version then could take away
+        what somebody else has just written.
         """
         for _ in Settling(self._settle_time).looks():
             before, version = self._before(change)
@@ -196,17 +253,26 @@ class Writer:
             return False
 
     def _confirmed(
-        self, change: Change, before: Resource, some: list[Edit], answer: Answer, *, listed: bool
+        self,
+        change: Change,
+        before: Resource,
+        some: list[Edit],
+        answer: Answer,
+        *,
+        listed: bool,
     ) -> Outcome:
         """What a yes has come to. Whether the values are there is for the reader of `shown` to see.
 
-        What the answer shows is believed of a server that heeds versions, where nothing else has changed; all others
-        are read again. `listed`: `before` was seen in a list, which may leave out what is shown of one user alone.
+        What the answer shows is believed of a server that heeds versions, where nothing
+        else has changed; all others are read again. `listed`: `before` was seen in a list,
+        which may leave out what is shown of one user alone.
         """
         answered = now = self._shown(change, answer)
         if now is None or self.notes.news(found := self._effects(before, now, some)):
             now = self._now(change)
-            if now is None:  # it will be read back, and then it is said why it cannot be
+            if (
+                now is None
+            ):  # it will be read back, and then it is said why it cannot be
                 return Outcome(change.user, Result.WRITTEN)
             found = self._effects(before, now, some)
         if listed and self.notes.news(found):
@@ -217,9 +283,13 @@ class Writer:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         shown, own = self._attributes.user(now), now is answered
-        return Outcome(change.user, Result.WRITTEN, self.notes.of(found), shown=shown, answered=own)
+        return Outcome(
+            change.user, Result.WRITTEN, self.notes.of(found), shown=shown, answered=own
+        )
 
-    def _effects(self, before: Resource, after: Resource, some: Iterable[Edit] = ()) -> Effects:
+    def _effects(
+        self, before: Resource, after: Resource, some: Iterable[Edit] = ()
+    ) -> Effects:
         return effects(before, after, some, self._attributes)
 
     def _now(self, change: Change) -> Resource | None:
@@ -245,15 +315,25 @@ class Writer:
             found = resource(answer)
         except IncompleteRead:
             return None
-        return found if id_of(found) == change.user.id and self._resources.exists(found) else None
+        return (
+            found
+            if id_of(found) == change.user.id and self._resources.exists(found)
+            else None
+        )
 
-    def _refused(self, change: Change, before: Resource, some: list[Edit], answer: Answer) -> Outcome:
+    def _refused(
+        self, change: Change, before: Resource, some: list[Edit], answer: Answer
+    ) -> Outcome:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
         if answer.status in GONE:
             return Outcome(change.user, Result.CONFLICT, "the user is gone")
-        names = ", ".join(dict.fromkeys(str(replace(edit.path, schema="")) for edit in some))
+        names = ", ".join(
+            dict.fromkeys(str(replace(edit.path, schema="")) for edit in some)
+        )
         method = "PUT" if self._whole else "PATCH"
-        why = f"refused: {said(answer)}" + lacking(answer, f"write {names} ({method} /Users/{{id}})")
+        why = f"refused: {said(answer)}" + lacking(
+            answer, f"write {names} ({method} /Users/{{id}})"
+        )
         if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
             why += "; it demands a version (If-Match), and shows none that it takes"
         broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -266,16 +346,22 @@ class Writer:
             return Outcome(change.user, Result.FAILED, why, unknown=True)
         now = found[0] if found else {}
         if broken and found and self._stands(now, change):
-            return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(now))
+            return Outcome(
+                change.user, Result.WRITTEN, shown=self._attributes.user(now)
+            )
         done = self._differing(some, before, now)
-        left = done if broken or not found else self._given_back(change, before, now, done)
+        left = (
+            done if broken or not found else self._given_back(change, before, now, done)
+        )
         if left:
             why += f", but {', '.join(edit.path.whole for edit in left)} changed"
         elif done:
             why += "; its partial change was undone"
         return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
 
-    def _given_back(self, change: Change, before: Resource, now: Resource, done: list[Edit]) -> list[Edit]:
+    def _given_back(
+        self, change: Change, before: Resource, now: Resource, done: list[Edit]
+    ) -> list[Edit]:
         """Take back what a server did of a change before it refused the rest; what is still not as it was.
 
         What is neither as it was nor as it was to become is somebody else's doing, and stays.
@@ -291,7 +377,9 @@ class Writer:
             now, _ = self._before(change)
         return self._differing(done, before, now)
 
-    def _differing(self, some: Iterable[Edit], before: Resource, now: Resource) -> list[Edit]:
+    def _differing(
+        self, some: Iterable[Edit], before: Resource, now: Resource
+    ) -> list[Edit]:
         return [edit for edit in some if not self._same(edit.path, now, before)]
 
     def _same(self, path: Path, one: Resource, other: Resource) -> bool:
@@ -301,15 +389,21 @@ class Writer:
         """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
         now = self._now(change)
         if now is not None and self._stands(now, change):
-            return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(now))
+            return Outcome(
+                change.user, Result.WRITTEN, shown=self._attributes.user(now)
+            )
         why = f"no answer: it may have been written ({lost})"
         return Outcome(change.user, Result.FAILED, why, unknown=True)
 
     def _stands(self, now: Resource, change: Change) -> bool:
         """Whether the user shows all that the change sets, as far as it would be shown."""
-        seen = tuple(replace(each, old=each.new) for each in change.attributes if each.seen)
+        seen = tuple(
+            replace(each, old=each.new) for each in change.attributes if each.seen
+        )
         try:
-            return bool(seen) and not editing.edits(now, replace(change, attributes=seen), self._attributes)
+            return bool(seen) and not editing.edits(
+                now, replace(change, attributes=seen), self._attributes
+            )
         except (ConflictError, ForbiddenError):
             return False
 

@@ -17,11 +17,20 @@ LOST_STATE: Final = "state"
 EXCLUDE: Final = "exclude"
 """The limit of lines of the exclude list that name nobody."""
 APPROVAL: Final = "approval"
-"""What an apply may change without approval, where a job has approvers. Only an apply refuses by it."""
+"""What an apply may change without approval, where a job has approvers. Only an apply
+refuses by it."""
 OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
 """Limits of what was read, whatever it would change."""
 CLEAR: Final = "clear"
-LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, APPROVAL, "update", CLEAR, "secret")
+LIMITS: Final = (
+    *OF_THE_SOURCE,
+    LOST_STATE,
+    EXCLUDE,
+    APPROVAL,
+    "update",
+    CLEAR,
+    "secret",
+)
 """What a refusal may be by, but for limits of single attributes."""
 
 
@@ -51,8 +60,8 @@ class Limit(Struct, frozen=True):
 
 CLEAR_USERS: Final = Limit(10)
 CLEAR_SHARE: Final = Limit(20, percent=True)
-"""Where a job does not say `clear`, both hold: so many users, and of each attribute a share of those that hold a value
-of the job there. One user may always be emptied."""
+"""Where a job does not say `clear`, both hold: so many users, and of each attribute a share of
+those that hold a value of the job there. One user may always be emptied."""
 
 
 class Limits(Struct, frozen=True):
@@ -100,7 +109,12 @@ class Whole(Struct, frozen=True):
 
 
 def refusals(
-    limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change], *, some: bool = False
+    limits: Limits,
+    summary: Summary,
+    whole: Whole,
+    changes: Sequence[Change],
+    *,
+    some: bool = False,
 ) -> Iterator[Refusal]:
     """Every limit that the plan exceeds; also an empty tenant, which is never "everybody left", and a lost state.
 
@@ -117,7 +131,9 @@ def refusals(
     yield from too_many(limits, summary, whole, changes)
 
 
-def _of_the_source(limits: Limits, summary: Summary, whole: Whole, *, some: bool) -> Iterator[Refusal]:
+def _of_the_source(
+    limits: Limits, summary: Summary, whole: Whole, *, some: bool
+) -> Iterator[Refusal]:
     if summary.agents == 0:
         why = "the source has no agents at all. Check the tenant and the app key"
         if whole.beside:
@@ -134,7 +150,11 @@ def _of_the_source(limits: Limits, summary: Summary, whole: Whole, *, some: bool
     expected = last.expected(LastGood.of(summary))
     allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
     if drop > allowed and not some:
-        left = "" if expected == last.matched else f" ({expected} without the agents that are gone)"
+        left = (
+            ""
+            if expected == last.matched
+            else f" ({expected} without the agents that are gone)"
+        )
         have = f"{_agents(summary.matched)} {'has' if summary.matched == 1 else 'have'}"
         why = f"{have} a user; in the last good run {last.matched} had one{left}. {_unclear(summary)}"
         why += "Check base, filter and match rules"
@@ -145,7 +165,11 @@ def _unclear(summary: Summary) -> str:
     """How many agents may have a user, and have none since it is not clear whose it is; as a sentence."""
     number = summary.contested + summary.ambiguous
     verb = "is" if number == 1 else "are"
-    return f"{_agents(number)} {verb} contested or ambiguous: see the problems. " if number else ""
+    return (
+        f"{_agents(number)} {verb} contested or ambiguous: see the problems. "
+        if number
+        else ""
+    )
 
 
 def _agents(number: int) -> str:
@@ -154,7 +178,9 @@ def _agents(number: int) -> str:
 
 def sets_value(change: Change, each: AttributeChange) -> bool:
     """Whether a change of an attribute sets a value. A leaver that keeps values of others is set none."""
-    return bool(each.new) and (change.agent is not None or any(value not in each.old for value in each.new))
+    return bool(each.new) and (
+        change.agent is not None or any(value not in each.old for value in each.new)
+    )
 
 
 def takes_value(change: Change, each: AttributeChange) -> bool:
@@ -162,25 +188,46 @@ def takes_value(change: Change, each: AttributeChange) -> bool:
     return not sets_value(change, each) and bool(each.old or each.secret)
 
 
-def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:
+def too_many(
+    limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]
+) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
-    yield from _beyond("update", limits.update, summary.update, whole.matched, "set an attribute")
+    yield from _beyond(
+        "update", limits.update, summary.update, whole.matched, "set an attribute"
+    )
     if limits.clear is None:
         yield from _cleared_beyond_default(summary.clear, whole.holders, changes)
     else:
-        yield from _beyond(CLEAR, limits.clear, summary.clear, whole.owned, "empty an attribute")
-    yield from _beyond("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret")
+        yield from _beyond(
+            CLEAR, limits.clear, summary.clear, whole.owned, "empty an attribute"
+        )
+    yield from _beyond(
+        "secret",
+        limits.secret or limits.update,
+        summary.secret,
+        whole.matched,
+        "set a secret",
+    )
     limited = changes if limits.attributes else ()
     users = Counter(each.name for change in limited for each in change.attributes)
     for name, limit in limits.attributes.items():
-        yield from _beyond(f"attributes.{name}", limit, users[name], whole.matched, f"change {name}")
+        yield from _beyond(
+            f"attributes.{name}", limit, users[name], whole.matched, f"change {name}"
+        )
 
 
-def _beyond(name: str, limit: Limit, planned: int, of: int, what: str) -> Iterator[Refusal]:
+def _beyond(
+    name: str, limit: Limit, planned: int, of: int, what: str
+) -> Iterator[Refusal]:
     allowed = limit.of(of)
     if planned > allowed:
         share = f" ({limit} of {of})" if limit.percent else ""
-        yield Refusal(name, allowed, planned, f"it would {what} of {_users(planned)}; {_are(allowed)} allowed{share}")
+        yield Refusal(
+            name,
+            allowed,
+            planned,
+            f"it would {what} of {_users(planned)}; {_are(allowed)} allowed{share}",
+        )
 
 
 def _cleared_beyond_default(
@@ -192,14 +239,31 @@ def _cleared_beyond_default(
     found = [Refusal(CLEAR, allowed, planned, why)] if planned > allowed else []
     emptied: Counter[str] = Counter()
     for change in changes if holders is not None else ():
-        emptied.update(each.name for each in change.attributes if takes_value(change, each))
+        emptied.update(
+            each.name for each in change.attributes if takes_value(change, each)
+        )
     for name, users in emptied.items():
-        whole = sum(number for spelt, number in (holders or {}).items() if spelt.lower() == name.lower())
+        whole = sum(
+            number
+            for spelt, number in (holders or {}).items()
+            if spelt.lower() == name.lower()
+        )
         allowed = max(1, CLEAR_SHARE.of(whole))
         if users > allowed:
-            of = "the one user that holds" if whole == 1 else f"the {whole} users that hold"
+            of = (
+                "the one user that holds"
+                if whole == 1
+                else f"the {whole} users that hold"
+            )
             why = f"it would empty {name} of {_users(users)}; by default {_are(allowed)} allowed "
-            found.append(Refusal(CLEAR, allowed, users, f"{why}({CLEAR_SHARE} of {of} a value of this job there)"))
+            found.append(
+                Refusal(
+                    CLEAR,
+                    allowed,
+                    users,
+                    f"{why}({CLEAR_SHARE} of {of} a value of this job there)",
+                )
+            )
     yield from sorted(found, key=lambda each: (each.allowed, -each.planned))[:1]
 
 

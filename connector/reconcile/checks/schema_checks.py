@@ -1,9 +1,10 @@
 """What the directory's schema would refuse of one user's change, found out without sending it.
 
-A server holds an entry as a whole to its object classes and their content rules (RFC 4512 §2.4, §4.1.6) once the change
-is made. What is held to here is what the change touches: the attributes that it sets, those that it empties, and the
-classes that it adds. Which classes an entry has decides everything, and users share few such sets, so that each is
-worked out once.
+A server holds an entry as a whole to its object classes and their content rules (RFC 4512
+§2.4, §4.1.6) once the change is made. What is held to here is what the change touches: the
+attributes that it sets, those that it empties, and the classes that it adds. Which classes
+an entry has decides everything, and users share few such sets, so that each is worked out
+once.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _SPREAD: Final = 500
 Refused = Mapping[str, str]
 """Attributes of a change that would be refused, each with the reason."""
 _Shape = tuple[tuple[Held, ...], tuple[str, ...], tuple[tuple[str, bool], ...]]
-"""The classes that a user shows, the attributes that are set, and of each other one whether it is emptied."""
+"""The classes that a user shows, the attributes that are set, and of each other one whether
+it is emptied."""
 
 
 class SchemaChecks:
@@ -46,7 +48,11 @@ class SchemaChecks:
 
     def __init__(self, added: Iterable[str], description: Description) -> None:
         self._schema = description
-        self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
+        self._added = [
+            description.classes[name.lower()]
+            for name in added
+            if name.lower() in description.classes
+        ]
         self._relying = any(item.must - {OBJECT_CLASS.lower()} for item in self._added)
         self._entry = cache(self._entry_of)
         self._addable = cache(self._addable_of)
@@ -56,15 +62,17 @@ class SchemaChecks:
     def refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         """What of these changes the user's entry would not take.
 
-        Users of the same classes whose changes are of the same shape are judged alike, unless it matters what else they
-        hold; so the first of them speaks for all.
+        Users of the same classes whose changes are of the same shape are judged alike,
+        unless it matters what else they hold; so the first of them speaks for all.
         """
         if not self._schema.classes:  # nothing to hold anything to
             return {}
         if self._relying:
             return self._refused(user, changes)
         set_ = tuple([each.name for each in changes if each.new])
-        others = tuple([(each.name, _empties(user, each)) for each in changes if not each.new])
+        others = tuple(
+            [(each.name, _empties(user, each)) for each in changes if not each.new]
+        )
         shape = (user.values.get(OBJECT_CLASS, ()), set_, others)
         known = self._known.get(shape)
         if known is None:
@@ -88,7 +96,9 @@ class SchemaChecks:
                 return refused
             refused |= found
 
-    def relied_on(self, user: User, changes: Collection[AttributeChange]) -> frozenset[str]:
+    def relied_on(
+        self, user: User, changes: Collection[AttributeChange]
+    ) -> frozenset[str]:
         """Those of the changes without which a class that comes with them could not be added."""
         if not self._relying:
             return frozenset()
@@ -103,12 +113,20 @@ class SchemaChecks:
             for name in item.must - entry.required
             if self._names(name).isdisjoint(shown.lower() for shown in user.values)
         }
-        return frozenset(change.name for change in changes if not lacking.isdisjoint(self._spellings(change)))
+        return frozenset(
+            change.name
+            for change in changes
+            if not lacking.isdisjoint(self._spellings(change))
+        )
 
-    def needing_classes(self, classes: frozenset[str], changes: Iterable[AttributeChange]) -> frozenset[str]:
+    def needing_classes(
+        self, classes: frozenset[str], changes: Iterable[AttributeChange]
+    ) -> frozenset[str]:
         """Those of the changes to an entry of these classes for which a class has to be added, by name."""
         entry = self._entry(classes)
-        return frozenset(change.name for change in changes if self._coming(entry, change))
+        return frozenset(
+            change.name for change in changes if self._coming(entry, change)
+        )
 
     def _entry_of(self, names: frozenset[str]) -> _Entry:
         known = self._schema.classes
@@ -117,10 +135,14 @@ class SchemaChecks:
             frozenset(name for name in names if name not in known),
         )
 
-    def _of(self, entry: _Entry, user: User, changes: Iterable[AttributeChange]) -> Iterator[tuple[str, str]]:
+    def _of(
+        self, entry: _Entry, user: User, changes: Iterable[AttributeChange]
+    ) -> Iterator[tuple[str, str]]:
         set_ = [change for change in changes if change.new]
         emptied = [change for change in changes if _empties(user, change)]
-        there = {name.lower() for name in user.values} | {name for change in set_ for name in self._spellings(change)}
+        there = {name.lower() for name in user.values} | {
+            name for change in set_ for name in self._spellings(change)
+        }
         coming: dict[str, ClassInfo] = {}
         for change in set_:
             why = self._barred(entry, change, there)
@@ -130,9 +152,14 @@ class SchemaChecks:
         required = entry.required.union(*(item.must for item in coming.values()))
         for change in emptied:
             if not required.isdisjoint(self._spellings(change)):
-                yield change.name, f"the entry must have {change.name}: one of its object classes requires it"
+                yield (
+                    change.name,
+                    f"the entry must have {change.name}: one of its object classes requires it",
+                )
 
-    def _barred(self, entry: _Entry, change: AttributeChange, there: Collection[str]) -> str:
+    def _barred(
+        self, entry: _Entry, change: AttributeChange, there: Collection[str]
+    ) -> str:
         info = self._info(change)
         if info.obsolete:
             return f"{change.name} is obsolete in the directory's schema and takes no new values"
@@ -144,38 +171,61 @@ class SchemaChecks:
         if not coming and not entry.unknown:
             what = self._addable(info.aliases)
             return (
-                f"no object class of the entry allows {change.name}. Add {what} under `object_classes` of the mapping"
+                f"no object class of the entry allows {change.name}. "
+                f"Add {what} under `object_classes` of the mapping"
             )
-        return next(filter(None, (self._class_barred(entry, item, there) for item in coming)), "")
+        return next(
+            filter(None, (self._class_barred(entry, item, there) for item in coming)),
+            "",
+        )
 
     def _addable_of(self, aliases: frozenset[str]) -> str:
         """The classes that would allow an attribute, where these are few."""
-        known = {each.spelling or each.name: each for each in self._schema.classes.values() if not each.obsolete}
+        known = {
+            each.spelling or each.name: each
+            for each in self._schema.classes.values()
+            if not each.obsolete
+        }
         names = sorted(
             name
             for name, each in known.items()
             if each.kind == "auxiliary" and not aliases.isdisjoint(each.must | each.may)
         )
         few = 0 < len(names) <= _FEW
-        return ("one of " if len(names) > 1 else "") + ", ".join(names) if few else "one"
+        return (
+            ("one of " if len(names) > 1 else "") + ", ".join(names) if few else "one"
+        )
 
     def _allowed(self, entry: _Entry, info: AttributeInfo) -> bool:
-        return info.operational or not info.known or entry.anything or not entry.allowed.isdisjoint(info.aliases)
+        return (
+            info.operational
+            or not info.known
+            or entry.anything
+            or not entry.allowed.isdisjoint(info.aliases)
+        )
 
     def _coming(self, entry: _Entry, change: AttributeChange) -> list[ClassInfo]:
         """The classes that have to be added for a change to an entry."""
         info = self._info(change)
         if not change.new or self._allowed(entry, info):
             return []
-        return [item for item in self._added if item.anything or (item.must | item.may) & info.aliases]
+        return [
+            item
+            for item in self._added
+            if item.anything or (item.must | item.may) & info.aliases
+        ]
 
-    def _class_barred(self, entry: _Entry, item: ClassInfo, there: Collection[str]) -> str:
+    def _class_barred(
+        self, entry: _Entry, item: ClassInfo, there: Collection[str]
+    ) -> str:
         if item.obsolete:
             return f"the object class {item.name} is obsolete in the directory's schema"
         if item.kind != "auxiliary":
             return f"the object class {item.name} is {item.kind}. Only auxiliary classes can be added to an entry"
         if entry.rule.auxiliary is not None and item.name not in entry.rule.auxiliary:
-            return f"the content rule of {entry.structural} forbids the class {item.name}"
+            return (
+                f"the content rule of {entry.structural} forbids the class {item.name}"
+            )
         for name in sorted(item.must - entry.required):
             if self._names(name).isdisjoint(there):
                 return f"the object class {item.name} requires {name}, which the entry lacks"
@@ -224,7 +274,14 @@ class _Entry(Struct, frozen=True, dict=True):
     @cached_property
     def _structural(self) -> ClassInfo | None:
         kinds = [item for item in self.classes if item.kind == "structural"]
-        return next((item for item in kinds if not any(item.name in o.above for o in kinds if o is not item)), None)
+        return next(
+            (
+                item
+                for item in kinds
+                if not any(item.name in o.above for o in kinds if o is not item)
+            ),
+            None,
+        )
 
     @cached_property
     def structural(self) -> str:
@@ -251,12 +308,17 @@ class _Entry(Struct, frozen=True, dict=True):
 class Survey:
     """Which users could take which attributes: users by their object classes, of which there are few sets.
 
-    One user stands for all of its set. What a class requires besides may differ between these; a plan looks at each
-    user that it changes. `spread`: some of all users, of whom more can be asked.
+    One user stands for all of its set. What a class requires besides may differ between
+    these; a plan looks at each user that it changes. `spread`: some of all users, of whom
+    more can be asked.
     """
 
-    def __init__(self, attributes: Collection[str], schema_checks: SchemaChecks) -> None:
-        self._changes = tuple(AttributeChange(name, (), ("some value",)) for name in attributes)
+    def __init__(
+        self, attributes: Collection[str], schema_checks: SchemaChecks
+    ) -> None:
+        self._changes = tuple(
+            AttributeChange(name, (), ("some value",)) for name in attributes
+        )
         self._schema_checks = schema_checks
         self._examples: dict[frozenset[str], User] = {}
         self._counts: Counter[frozenset[str]] = Counter()
@@ -280,7 +342,9 @@ class Survey:
 
     def barred(self) -> dict[str, Counter[str]]:
         """By attribute why users could not take it, with how many these are."""
-        found: dict[str, Counter[str]] = {change.name: Counter() for change in self._changes}
+        found: dict[str, Counter[str]] = {
+            change.name: Counter() for change in self._changes
+        }
         for classes, user in self._examples.items():
             for name, why in self._schema_checks.refused(user, self._changes).items():
                 found[name][why] += self._counts[classes]

@@ -26,7 +26,9 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the schema forbids of it, each with the mapping's line where there is one."""
     for rule in mapping.attributes:
         fault = _forbidden(mapping, rule, description)
-        if description.chosen_id is not None and description.attributes[rule.name].is_(description.chosen_id):
+        if description.chosen_id is not None and description.attributes[rule.name].is_(
+            description.chosen_id
+        ):
             why = f"{rule.name} is the job's `directory.id`, and an id never changes: {_ID}"
             fault = f"{_at(mapping, rule.line)}: {why}"
         if fault:
@@ -46,7 +48,9 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
         return
     for name in description.unknown_classes:
         line = mapping.class_lines.get(name, 0)
-        near = meant(name, (each.spelling or each.name for each in description.classes.values()))
+        near = meant(
+            name, (each.spelling or each.name for each in description.classes.values())
+        )
         file = _file(name, description)
         load = f": load {file}" if file else ""
         yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{near}{load}"
@@ -60,7 +64,11 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
             why = "a secret that differs only in case or spaces is not written"
             yield f"{rule.name} does not compare octet by octet: {why}"
     for number, match in enumerate(mapping.match, start=1):
-        if description.hides and infos[match.directory].known and infos[match.directory].readable is None:
+        if (
+            description.hides
+            and infos[match.directory].known
+            and infos[match.directory].readable is None
+        ):
             why = "without control access this account sees no value of it and matches no user by it"
             yield f"match rule {number}: {match.directory} is confidential: {why}"
     for rule in mapping.attributes:
@@ -73,8 +81,12 @@ def _file(name: str, description: Description) -> str:
     low = name.lower()
     if low.startswith("urn:ietf:params:scim:schemas:extension:cec:"):
         return "deploy/schema/scim/cec-extension.json"
-    file = "cec-agent" if low in _CEC else "h350" if low.startswith("sipidentity") else ""
-    where = next((each for kind, each in _FOLDERS.items() if kind in description.kind), "")
+    file = (
+        "cec-agent" if low in _CEC else "h350" if low.startswith("sipidentity") else ""
+    )
+    where = next(
+        (each for kind, each in _FOLDERS.items() if kind in description.kind), ""
+    )
     if not file or not where:
         return ""
     if low in _LATER and "cecagent" in description.classes and "389" not in where:
@@ -98,9 +110,9 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
             if infos[rule.name].is_(infos[other.name]):
                 yield f"{mapping.where}:{rule.line}: {rule.name} and {other.name} are two names of one attribute"
         for number, match in enumerate(mapping.match, start=1):
-            if infos[rule.name].is_(infos[match.directory]) and {each.text for each in rule.templates} != {
-                match.agent.text
-            }:
+            if infos[rule.name].is_(infos[match.directory]) and {
+                each.text for each in rule.templates
+            } != {match.agent.text}:
                 why = (
                     f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
                     "another value there. The next run would match other users. Change one of them"
@@ -110,8 +122,14 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
 
 def _leaving(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the mapping writes and the job's filter looks at: who leaves the filter by a write is out of its reach."""
-    written = [(each.name, each.line, each.unique or each.when_absent == "clear") for each in mapping.attributes]
-    added = [(name, mapping.class_lines.get(name, 0), False) for name in mapping.object_classes]
+    written = [
+        (each.name, each.line, each.unique or each.when_absent == "clear")
+        for each in mapping.attributes
+    ]
+    added = [
+        (name, mapping.class_lines.get(name, 0), False)
+        for name in mapping.object_classes
+    ]
     for name, line, emptied in (*written, *added):
         by_any = description.filtered.get(name)
         if by_any or (by_any is False and (emptied or mapping.clears)):
@@ -133,18 +151,26 @@ def _own(rule: AttributeRule) -> str:
     return f'mark the values of this job ({marked}), or add owns: "*" if no other values are there'
 
 
-def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:
+def _forbidden(
+    mapping: Mapping, rule: AttributeRule, description: Description
+) -> str | None:
     info = description.attributes[rule.name]
     if not info.known and description.closed:
         options = ", or not with these options" if ";" in rule.name else ""
         options += meant(rule.name.partition(";")[0], _attributes(description))
         load = _file(rule.name, description) or "its schema"
-        why = f"the directory's schema has no attribute {rule.name}{options}: load {load}"
+        why = (
+            f"the directory's schema has no attribute {rule.name}{options}: load {load}"
+        )
         why += ", or use a mapping without this line"
     elif not info.single and rule.owns is None:
         why = f"{rule.name} can hold several values here: {_own(rule)}"
     elif rule.more and info.single:
-        known = "can hold one value only here" if info.known else "may hold one value only: no schema says otherwise"
+        known = (
+            "can hold one value only here"
+            if info.known
+            else "may hold one value only: no schema says otherwise"
+        )
         why = f"{rule.name} {known}: give `value` one template, not a list"
     elif not info.writable:
         why = f"{rule.name} cannot be written: the directory maintains it. Remove this line"

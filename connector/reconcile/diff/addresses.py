@@ -29,14 +29,16 @@ _SPACE: Final = regex(r"\s")
 def check(value: Held, template: Template, agent: Agent, tenant: Tenant) -> None:
     """Hold what a template made to RFC 3261 §25.1, or to RFC 3966 §3. Raises UnfitError, which never repeats it.
 
-    A space that the template itself has ends the address: what follows is a label (RFC 2079). Right after the colon it
-    makes the whole a text, such as `SIP: 7001`.
+    A space that the template itself has ends the address: what follows is a label (RFC
+    2079). Right after the colon it makes the whole a text, such as `SIP: 7001`.
     """
     text = plain(value)
     if isinstance(text, bytes) or not text[:5].lower().startswith(_SCHEMES):
         return
     address, label = "", None
-    for piece, made in zip(template.pieces, template.outline(agent, tenant), strict=True):
+    for piece, made in zip(
+        template.pieces, template.outline(agent, tenant), strict=True
+    ):
         label = _SPACE.search(piece) if isinstance(piece, str) else None
         address += (made or "")[: label.start() if label else None]
         if label:
@@ -52,7 +54,11 @@ def check(value: Held, template: Template, agent: Agent, tenant: Tenant) -> None
             )
     elif at and not _USER.fullmatch(user):
         why = "no space, no second @, no colon, ASCII alone"
-        raise UnfitError(f"the part before @ is not a user of a SIP URI (RFC 3261): {why}. Fix it in the tenant")
+        raise UnfitError(
+            f"the part before @ is not a user of a SIP URI (RFC 3261): {why}. Fix it in the tenant"
+        )
     elif not (_HOST_PORT if at else _ALONE).fullmatch(host):
         why = "a name, an IPv4 address, or an IPv6 address in brackets (`|host`)"
-        raise UnfitError(f"the host is not one of a SIP URI (RFC 3261): {why}. Fix it in the tenant")
+        raise UnfitError(
+            f"the host is not one of a SIP URI (RFC 3261): {why}. Fix it in the tenant"
+        )

@@ -62,7 +62,11 @@ class Wanted(Struct, frozen=True):
         info = description.attributes[rule.name]
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
         keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
-        owned = None if rule.owns in (None, patterns.ALL) else patterns.owns(rule.owns or "")
+        owned = (
+            None
+            if rule.owns in (None, patterns.ALL)
+            else patterns.owns(rule.owns or "")
+        )
         plain = not rule.secret and info.syntax not in _BY_SCHEMA
         return cls(
             rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant, fitting(info), owned, plain
@@ -110,7 +114,11 @@ def each_of(made: Made) -> tuple[Held | None, ...]:
 def makes_any(render: Render, agent: Agent) -> bool:
     """Whether a template makes a value of this agent."""
     made = render(agent)
-    return any(value is not None for value in made) if isinstance(made, tuple) else made is not None
+    return (
+        any(value is not None for value in made)
+        if isinstance(made, tuple)
+        else made is not None
+    )
 
 
 def holds_ours(wanted: Wanted, user: User) -> bool:
@@ -118,16 +126,28 @@ def holds_ours(wanted: Wanted, user: User) -> bool:
     return bool(patterns.ours(wanted.rule.owns, user.values.get(wanted.rule.name, ())))
 
 
-def in_step(change: AttributeChange, wanted: Wanted, user: User, spellings: Spellings | None) -> bool:
+def in_step(
+    change: AttributeChange, wanted: Wanted, user: User, spellings: Spellings | None
+) -> bool:
     """Whether a planned change is to set what the user holds already, as the directory spells it."""
     if spellings is None or not (change.old and change.new):
         return False
-    return spellings.in_step(user.ref, change.name, wanted.info.equality, change.new, change.old)
+    return spellings.in_step(
+        user.ref, change.name, wanted.info.equality, change.new, change.old
+    )
 
 
-def judged(wanted: Wanted, render: Render, agent: Agent, user: User, spellings: Spellings | None = None) -> Verdict:
+def judged(
+    wanted: Wanted,
+    render: Render,
+    agent: Agent,
+    user: User,
+    spellings: Spellings | None = None,
+) -> Verdict:
     """What becomes of one attribute that holds a secret."""
-    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(wanted.rule.fields):
+    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(
+        wanted.rule.fields
+    ):
         return Verdict(unknown=True)
     value, held = render(agent), user.values.get(wanted.rule.name, ())
     if held == (value,):
@@ -143,38 +163,63 @@ def judged(wanted: Wanted, render: Render, agent: Agent, user: User, spellings: 
         return Verdict(unfit=str(fault), lacks=lacks)
 
 
-def cleared(wanted: Wanted, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Verdict:
+def cleared(
+    wanted: Wanted, user: User, found: Unclaimed, fingerprint: Fingerprint
+) -> Verdict:
     """What is taken from a user that no agent claims; `unfit`: why our value, or somebody's, stays."""
     name = wanted.rule.name
-    last, unshown, adopted = found.last(name), found.unshown.get(name), name in found.adopted
+    last, unshown, adopted = (
+        found.last(name),
+        found.unshown.get(name),
+        name in found.adopted,
+    )
     if last is None and unshown is None and not adopted:
         return IN_STEP
     held = user.values.get(name, ())
     if not held and wanted.rule.secret and wanted.info.readable is not True:
         return Verdict(_attribute_change(wanted, (), (), seen=False))
-    if unshown is not None and not held and (wanted.schema.hides or wanted.info.readable is not True):
+    if (
+        unshown is not None
+        and not held
+        and (wanted.schema.hides or wanted.info.readable is not True)
+    ):
         if unshown and wanted.schema.by_value and wanted.info.comparable:
             return Verdict(_attribute_change(wanted, unshown, (), seen=False))
         return Verdict(unfit=UNSHOWN_LEAVER)
     covered = patterns.ours(wanted.rule.owns, held)
     kept: tuple[Held, ...] = ()
     if not adopted:
-        kept = tuple(value for value in covered if not (last and _wrote(last, wanted, user, value, fingerprint)))
-        kept = equality.minus(wanted.info.equality, kept, unshown or ())  # it was not shown at first, and is now
+        kept = tuple(
+            value
+            for value in covered
+            if not (last and _wrote(last, wanted, user, value, fingerprint))
+        )
+        # it was not shown at first, and is now
+        kept = equality.minus(wanted.info.equality, kept, unshown or ())
     gone = adopted or len(kept) < len(covered)
     change = _attribute_change(wanted, covered, kept, seen=True) if gone else None
     return Verdict(change, unfit=CHANGED if kept and (last or unshown) else "")
 
 
 def changed(
-    wanted: Wanted, value: Made, held: tuple[Held, ...], naming: frozenset[str], agent: Agent
+    wanted: Wanted,
+    value: Made,
+    held: tuple[Held, ...],
+    naming: frozenset[str],
+    agent: Agent,
 ) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     if not wanted.names.isdisjoint(naming):
         raise UnfitError("it names the entry; a naming attribute is never written")
     rule, info = wanted.rule, wanted.info
     made = zip(rule.templates, each_of(value), strict=True)
-    new = tuple([as_held(wanted, each, template, agent) for template, each in made if each is not None])
+    new = tuple(
+        [
+            as_held(wanted, each, template, agent)
+            for template, each in made
+            if each is not None
+        ]
+    )
     if isinstance(value, tuple):
         new = equality.distinct(info.equality, new)
     if rule.secret and not held and info.readable is not True:
@@ -183,39 +228,61 @@ def changed(
         return _attribute_change(wanted, (), new, seen=True) if new else None
     owned = patterns.ours(wanted.rule.owns, held)
     if rule.owns is None and len(held) > 1:
-        raise UnfitError(f"it holds {len(held)} values. In the mapping, set `owns` to those of this job")
+        raise UnfitError(
+            f"it holds {len(held)} values. In the mapping, set `owns` to those of this job"
+        )
     if info.single and new and len(owned) < len(held):
-        raise UnfitError("its only value is not this job's (owns). Remove it by hand, or widen `owns`")
+        raise UnfitError(
+            "its only value is not this job's (owns). Remove it by hand, or widen `owns`"
+        )
     others = [each for each in held if each not in owned]
     taken = len(equality.minus(info.equality, new, others)) < len(new)
     if isinstance(value, tuple) and None in value and wanted.keeps:
         kept = staying(rule, info.equality, wanted.tenant, agent, owned=owned, new=new)
         new = (*kept, *equality.minus(info.equality, new, kept))
-    if equality.same_set(equality.choose_rule(info.equality, secret=rule.secret), owned, new):
+    if equality.same_set(
+        equality.choose_rule(info.equality, secret=rule.secret), owned, new
+    ):
         return None
     if taken:
-        raise UnfitError("it already holds the value among those that are not this job's (owns)")
+        raise UnfitError(
+            "it already holds the value among those that are not this job's (owns)"
+        )
     return _attribute_change(wanted, owned, new, seen=True)
 
 
-def _wrote(owned: Owned, wanted: Wanted, user: User, value: Held, fingerprint: Fingerprint) -> bool:
+def _wrote(
+    owned: Owned, wanted: Wanted, user: User, value: Held, fingerprint: Fingerprint
+) -> bool:
     """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
-    if wanted.rule.secret or (owned.fingerprint and not owned.restored):  # which the mapping may no longer call one
+    if wanted.rule.secret or (
+        owned.fingerprint and not owned.restored
+    ):  # which the mapping may no longer call one
         return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
     return equality.digest(wanted.info.equality, value) in owned.values
 
 
-def _attribute_change(wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:
+def _attribute_change(
+    wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool
+) -> AttributeChange:
     rule = wanted.rule
-    return AttributeChange(rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique)
+    return AttributeChange(
+        rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique
+    )
 
 
 def as_held(wanted: Wanted, value: Held, template: Template, agent: Agent) -> Held:
     """What a template made of an agent, as the attribute holds it. Raises UnfitError."""
     addresses.check(value, template, agent, wanted.tenant)
-    held = wanted.fits(value) if wanted.plain and type(value) is str else _fitted(wanted, value)
+    held = (
+        wanted.fits(value)
+        if wanted.plain and type(value) is str
+        else _fitted(wanted, value)
+    )
     if wanted.owned is not None and not wanted.owned(held):
-        raise UnfitError(f"the value is not covered by `owns`: {patterns.said(wanted.rule.owns)}")
+        raise UnfitError(
+            f"the value is not covered by `owns`: {patterns.said(wanted.rule.owns)}"
+        )
     return held
 
 

@@ -1,7 +1,8 @@
 """From a template's text to a value that the directory's schema can hold.
 
-What is held to be a value here, is one to the servers: the grammars are those of RFC 4517 §3.3, narrowed to what the
-servers were measured to take (tests/e2e/test_schema_checks_*.py). Where a server takes more than that, such as a minute
+What is held to be a value here, is one to the servers: the grammars are those of RFC 4517
+§3.3, narrowed to what the servers were measured to take
+(tests/e2e/test_schema_checks_*.py). Where a server takes more than that, such as a minute
 of 60 seconds, it is not worth a value that another one refuses.
 """
 
@@ -21,7 +22,8 @@ from connector.regex import regex
 _FIRST_YEAR: Final = 1601
 """The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
 _SPECIAL: Final = r'"+,;<>\\'
-_PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|(?!00)[0-9A-Fa-f]{{2}})"  # 389-DS ends a value at an octet of 0
+# 389-DS ends a value at an octet of 0
+_PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|(?!00)[0-9A-Fa-f]{{2}})"
 _KIND: Final = r"[A-Za-z][A-Za-z0-9-]*"  # no numbers: 389-DS refuses them
 _PART: Final = regex(
     rf"\ *(?P<kind>{_KIND})\ *=\ *+"
@@ -60,9 +62,13 @@ def fitting(info: AttributeInfo) -> Callable[[str], Value]:
 def _measured(info: AttributeInfo, value: Value) -> None:
     length, unit = _length(value, info.unit)
     if info.max_length is not None and length > info.max_length:
-        raise UnfitError(f"{length} {unit}, and {info.name} holds at most {info.max_length}")
+        raise UnfitError(
+            f"{length} {unit}, and {info.name} holds at most {info.max_length}"
+        )
     if length < info.min_length:
-        raise UnfitError(f"{length} {unit}, and {info.name} holds at least {info.min_length}")
+        raise UnfitError(
+            f"{length} {unit}, and {info.name} holds at least {info.min_length}"
+        )
 
 
 def _length(value: Value, unit: Unit) -> tuple[int, str]:
@@ -84,16 +90,22 @@ def defined(value: str, types: Collection[str], classes: Collection[str]) -> Non
 
 def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -> None:
     """Hold a distinguished name to the attribute types of a schema, as servers that parse it do. Raises UnfitError."""
-    for rdn in _parts(_without_uid(value) if info.syntax is Syntax.NAME_AND_UID else value):
+    for rdn in _parts(
+        _without_uid(value) if info.syntax is Syntax.NAME_AND_UID else value
+    ):
         for kind, text in rdn:
             naming = types.get(kind.lower())
             if naming is None:
-                raise UnfitError(f"it is a DN by {kind}, and the directory's schema has no such attribute")
+                raise UnfitError(
+                    f"it is a DN by {kind}, and the directory's schema has no such attribute"
+                )
             try:
                 same = naming.octets or fit(naming, text) == text
             except UnfitError:
                 same = False
-            if not same or (naming.syntax is Syntax.IA5 and not text.strip(" ")):  # measured: OpenLDAP
+            if not same or (
+                naming.syntax is Syntax.IA5 and not text.strip(" ")
+            ):  # measured: OpenLDAP
                 raise UnfitError(f"it is a DN with a value that {kind} cannot hold")
 
 
@@ -116,12 +128,20 @@ def _checked(pattern: str, what: str) -> Callable[[str], str]:
 
 
 _whole_number: Final = _checked(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")
-_decimal_number: Final = _checked(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*", "a decimal number")
+_decimal_number: Final = _checked(
+    r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*",
+    "a decimal number",
+)
 
 
 def _integer(text: str) -> str:
     """Servers refuse `007` and `+7` (measured: result 21), and what they accept they store as `7`."""
-    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < folding.SHORT_NUMBER:
+    if (
+        text.isascii()
+        and text.isdecimal()
+        and text[0] != "0"
+        and len(text) < folding.SHORT_NUMBER
+    ):
         return text  # nearly every number is written so already
     return str(int(_whole_number(text)))
 
@@ -151,7 +171,9 @@ def _ascii(text: str) -> str:
 
 
 def _encoded(_: str) -> str:
-    raise UnfitError("it is text, and this attribute holds certificates or other encoded data only")
+    raise UnfitError(
+        "it is text, and this attribute holds certificates or other encoded data only"
+    )
 
 
 # ---------------------------------------------------------------- time
@@ -169,7 +191,9 @@ def _full_time(text: str) -> str:
     if not instant.year >= _FIRST_YEAR:
         raise UnfitError(f"it is a time before the year {_FIRST_YEAR}")
     if instant.microsecond:
-        raise UnfitError("it is a time with fractions of a second, which the directory does not store")
+        raise UnfitError(
+            "it is a time with fractions of a second, which the directory does not store"
+        )
     return f"{instant:%Y%m%d%H%M%S}.0Z"
 
 
@@ -195,12 +219,24 @@ def _instant(text: str) -> datetime:
     if match is None:
         raise UnfitError("it is not a time such as 20260131120000Z")
     day, hour, minute, second, part, sign, hours, minutes = match.groups()
-    unit = timedelta(seconds=1) if second else timedelta(minutes=1) if minute else timedelta(hours=1)
+    unit = (
+        timedelta(seconds=1)
+        if second
+        else timedelta(minutes=1)
+        if minute
+        else timedelta(hours=1)
+    )
     try:
-        moment = datetime.combine(date.fromisoformat(day), time(int(hour), int(minute or 0), int(second or 0)), UTC)
+        moment = datetime.combine(
+            date.fromisoformat(day),
+            time(int(hour), int(minute or 0), int(second or 0)),
+            UTC,
+        )
         beside = time(int(hours or 0), int(minutes or 0))
         away = timedelta(hours=beside.hour, minutes=beside.minute)
-        return moment + unit * float(f"0.{part or 0}") + (away if sign == "-" else -away)
+        return (
+            moment + unit * float(f"0.{part or 0}") + (away if sign == "-" else -away)
+        )
     except (ValueError, OverflowError):
         raise UnfitError("it is not a time: no such day or hour") from None
 
@@ -222,12 +258,20 @@ def _parts(name: str) -> list[list[tuple[str, str]]]:
         match = _PART.match(name, place)
         if match is None:
             raise UnfitError("it is not a distinguished name")
-        value = dn.unescape(match["value"] if match["quoted"] is None else f'"{match["quoted"]}"')
+        value = dn.unescape(
+            match["value"] if match["quoted"] is None else f'"{match["quoted"]}"'
+        )
         if not dn.is_text(value):
-            raise UnfitError("it is not a distinguished name: escaped octets in it are no UTF-8")
+            raise UnfitError(
+                "it is not a distinguished name: escaped octets in it are no UTF-8"
+            )
         if then == "+":
-            if dn.type_of(match["kind"]) in {dn.type_of(kind) for kind, _ in rdns[-1]}:  # RFC 4512 §2.3.1
-                raise UnfitError("it is not a distinguished name: one part of it has an attribute twice")
+            if dn.type_of(match["kind"]) in {
+                dn.type_of(kind) for kind, _ in rdns[-1]
+            }:  # RFC 4512 §2.3.1
+                raise UnfitError(
+                    "it is not a distinguished name: one part of it has an attribute twice"
+                )
             rdns[-1].append((match["kind"], value))
         else:
             rdns.append([(match["kind"], value)])
@@ -241,14 +285,20 @@ def _without_uid(text: str) -> str:
 
 def _name_and_uid(text: str) -> str:
     if not _parts(_without_uid(text)):
-        raise UnfitError("it is not a distinguished name with bits such as #'01'B behind it")
+        raise UnfitError(
+            "it is not a distinguished name with bits such as #'01'B behind it"
+        )
     return text
 
 
 _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.IA5: _ascii,
-    Syntax.PRINTABLE: _checked(_PRINTABLE, "made of letters, digits and '()+,-./:? = alone"),
-    Syntax.TELEPHONE: _checked(_PRINTABLE, "a telephone number (letters, digits and '()+,-./:? = alone)"),
+    Syntax.PRINTABLE: _checked(
+        _PRINTABLE, "made of letters, digits and '()+,-./:? = alone"
+    ),
+    Syntax.TELEPHONE: _checked(
+        _PRINTABLE, "a telephone number (letters, digits and '()+,-./:? = alone)"
+    ),
     Syntax.NUMERIC: _checked(r"[0-9 ]+", "made of digits"),
     Syntax.INTEGER: _integer,
     Syntax.DECIMAL: _decimal,
@@ -259,17 +309,39 @@ _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.DATE_TIME: _date_time,
     Syntax.DN: _name,
     Syntax.OCTETS: str.encode,
-    Syntax.COUNTRY: _checked(r"[A-Za-z0-9'()+,\-./:? =]{2}", "the two letters of a country"),
+    Syntax.COUNTRY: _checked(
+        r"[A-Za-z0-9'()+,\-./:? =]{2}", "the two letters of a country"
+    ),
     Syntax.BITS: _checked(r"'[01]*'B", "bits such as '0101'B"),
-    Syntax.OID: _checked(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", "an object identifier such as 1.3.6.1"),
-    Syntax.DEFINED: _checked(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+", "an object identifier"),
+    Syntax.OID: _checked(
+        r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", "an object identifier such as 1.3.6.1"
+    ),
+    Syntax.DEFINED: _checked(
+        r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+", "an object identifier"
+    ),
     Syntax.UUID: _checked(rf"{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}", "a UUID"),
-    Syntax.FACSIMILE: _checked(rf"{_PRINTABLE}(\$({_FAX}))*", "a facsimile number such as +49 30 123$fineResolution"),
-    Syntax.TELEX: _checked(rf"{_PRINTABLE}(\${_PRINTABLE}){{2}}", "a telex number of three parts with $ between them"),
-    Syntax.POSTAL: _checked(r"([^\\]|\\24|\\5[Cc])*", "a postal address: a backslash in it is written as \\5C"),
-    Syntax.DELIVERY: _checked(rf"({_METHODS})( *\$ *({_METHODS}))*", "a delivery method such as any or telephone"),
+    Syntax.FACSIMILE: _checked(
+        rf"{_PRINTABLE}(\$({_FAX}))*",
+        "a facsimile number such as +49 30 123$fineResolution",
+    ),
+    Syntax.TELEX: _checked(
+        rf"{_PRINTABLE}(\${_PRINTABLE}){{2}}",
+        "a telex number of three parts with $ between them",
+    ),
+    Syntax.POSTAL: _checked(
+        r"([^\\]|\\24|\\5[Cc])*",
+        "a postal address: a backslash in it is written as \\5C",
+    ),
+    Syntax.DELIVERY: _checked(
+        rf"({_METHODS})( *\$ *({_METHODS}))*",
+        "a delivery method such as any or telephone",
+    ),
     Syntax.NAME_AND_UID: _name_and_uid,
-    Syntax.NETGROUP: _checked(rf"\({_WORD}*,{_WORD}*,{_WORD}*\)", "a triple such as (host,user,domain)"),
-    Syntax.BOOT: _checked(rf"{_WORD}+={_WORD}+:[!-~]+", "a boot parameter such as key=host:path"),
+    Syntax.NETGROUP: _checked(
+        rf"\({_WORD}*,{_WORD}*,{_WORD}*\)", "a triple such as (host,user,domain)"
+    ),
+    Syntax.BOOT: _checked(
+        rf"{_WORD}+={_WORD}+:[!-~]+", "a boot parameter such as key=host:path"
+    ),
     Syntax.ENCODED: _encoded,
 }

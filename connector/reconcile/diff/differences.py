@@ -74,7 +74,8 @@ class Differ:
         # users share few sets of classes and of attributes, so that each is worked out once
         self._named = lru_cache(_MEMO)(self._names_of)
         self._needed = lru_cache(_MEMO)(self._needed_by)
-        self._sets: dict[frozenset[str], frozenset[str]] = {}  # of names, each once for all users: one has 216 octets
+        # of names, each once for all users: one has 216 octets
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
         self.schema_checks = SchemaChecks(mapping.object_classes, description)
         self._together = Together(mapping, tenant, description)
         self._lacking = self._together.lacking
@@ -101,12 +102,23 @@ class Differ:
         """The one line of each attribute that is made of secrets which the source does not tell."""
         self.problems += self._unknown.values()
         self.attributes = [rule.name for rule in mapping.attributes]
-        self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
+        self._columns = [
+            (wanted.rule.name, wanted.render, wanted) for wanted in self._wanted
+        ]
         self._secret = [column for column in self._columns if column[2].rule.secret]
-        self._plain = [(each.rule.name, each.render) for each in self._wanted if not each.rule.secret]
-        for found, what in ((missing, "nothing is planned for"), (partly, "values made of it are kept in")):
+        self._plain = [
+            (each.rule.name, each.render)
+            for each in self._wanted
+            if not each.rule.secret
+        ]
+        for found, what in (
+            (missing, "nothing is planned for"),
+            (partly, "values made of it are kept in"),
+        ):
             self.problems += [
-                Problem("tenant", f"the tenant has no {field}; {what} {', '.join(names)}")
+                Problem(
+                    "tenant", f"the tenant has no {field}; {what} {', '.join(names)}"
+                )
                 for field, names in sorted(found.items())
             ]
 
@@ -120,7 +132,10 @@ class Differ:
 
     def in_step(self, agents: Sequence[Agent], batch: Batch) -> list[bool]:
         """Whether `draft` has the users of a batch in step, each with its agent."""
-        same = [not self._secrets and batch.columns.keys() >= {name for name, _ in self._plain}] * len(agents)
+        same = [
+            not self._secrets
+            and batch.columns.keys() >= {name for name, _ in self._plain}
+        ] * len(agents)
         for name, render in self._plain if any(same) else ():
             wanted = list(map(render, agents))
             if not batch.shows(name, wanted):
@@ -137,14 +152,22 @@ class Differ:
         for column in self._columns:
             _, render, wanted = column
             fitted: list[Held | None] = []
-            for template, value in zip(wanted.rule.templates, each_of(render(agent)), strict=True):
+            for template, value in zip(
+                wanted.rule.templates, each_of(render(agent)), strict=True
+            ):
                 fitted.append(None)
                 if value is not None:
                     with suppress(UnfitError):
                         fitted[-1] = as_held(wanted, value, template, agent)
-            yield wanted.rule, tuple(fitted), self._compared([column], agent, user, None)
+            yield (
+                wanted.rule,
+                tuple(fitted),
+                self._compared([column], agent, user, None),
+            )
 
-    def _compared(self, columns: list[Column], agent: Agent, user: User, rule: int | None) -> Draft | None:
+    def _compared(
+        self, columns: list[Column], agent: Agent, user: User, rule: int | None
+    ) -> Draft | None:
         planned: list[AttributeChange] = []
         unfit: list[tuple[str, str]] = []
         unknown: list[Problem] = []
@@ -163,7 +186,9 @@ class Differ:
             held = values.get(name, ())
             if held == (value,) or held == value:  # noqa: PLR1714  # for each attribute of each user: `in` takes a quarter more
                 continue
-            lacking = lacking or value is None or (type(value) is tuple and None in value)
+            lacking = (
+                lacking or value is None or (type(value) is tuple and None in value)
+            )
             if value is None and (wanted.keeps or (not held and wanted.info.readable)):
                 continue
             if naming is None:
@@ -173,7 +198,9 @@ class Differ:
             except UnfitError as fault:
                 unfit.append((wanted.rule.name, str(fault)))
                 continue
-            if change is not None and not in_step(change, wanted, user, self._spellings):
+            if change is not None and not in_step(
+                change, wanted, user, self._spellings
+            ):
                 planned.append(change)
         if not planned and not unfit and not unknown:
             return None
@@ -192,11 +219,21 @@ class Differ:
         unfit: list[tuple[str, str]],
     ) -> Draft:
         ref, values = agent.ref, user.values
-        shows = frozenset([each.name for each in planned if each.name in values and not each.old])
+        shows = frozenset(
+            [each.name for each in planned if each.name in values and not each.old]
+        )
         shows = self._sets.setdefault(shows, shows)
-        draft = self._checked(Draft(user.ref, ref, rule, tuple(planned), shows=shows, inactive=user.inactive), user)
+        draft = self._checked(
+            Draft(
+                user.ref, ref, rule, tuple(planned), shows=shows, inactive=user.inactive
+            ),
+            user,
+        )
         if unfit:
-            draft.held = (*[_fault(draft, "value", name, why) for name, why in unfit], *draft.held)
+            draft.held = (
+                *[_fault(draft, "value", name, why) for name, why in unfit],
+                *draft.held,
+            )
         return draft
 
     def holds_most(self, agent: Agent, draft: Draft | None) -> bool:
@@ -206,24 +243,41 @@ class Differ:
         """
         differing: set[str | None] = set()
         if draft is not None:
-            differing = {*[each.name for each in draft.planned if each.seen], *[each.attribute for each in draft.held]}
+            differing = {
+                *[each.name for each in draft.planned if each.seen],
+                *[each.attribute for each in draft.held],
+            }
         if differing.issuperset(self.attributes):
             return False
-        wanted = {name: each.rule.secret for name, render, each in self._columns if makes_any(render, agent)}
+        wanted = {
+            name: each.rule.secret
+            for name, render, each in self._columns
+            if makes_any(render, agent)
+        }
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
 
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more.
 
-        That takes no template. Only where the tenant lacks a field of every template, nothing at all is planned.
+        That takes no template. Only where the tenant lacks a field of every template,
+        nothing at all is planned.
         """
-        draft = Draft(user.ref, None, None, (), disabled=user.disabled, inactive=user.inactive or user.disabled)
+        draft = Draft(
+            user.ref,
+            None,
+            None,
+            (),
+            disabled=user.disabled,
+            inactive=user.inactive or user.disabled,
+        )
         planned: list[AttributeChange] = []
         for each in self._wanted:
             verdict = cleared(each, user, found, fingerprint)
             planned.extend(verdict.changes)
-            draft.held += tuple(draft.problem("stale", why, each.rule.name) for why in verdict.faults)
+            draft.held += tuple(
+                draft.problem("stale", why, each.rule.name) for why in verdict.faults
+            )
         draft.planned = tuple(planned)
         return self._checked(draft, user)
 
@@ -231,12 +285,21 @@ class Differ:
         """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
         if found.now is None:
             return frozenset()
-        verdicts = {each.rule.name: cleared(each, found.now, found, fingerprint) for each in self._wanted}
-        return frozenset(name.lower() for name, each in verdicts.items() if CHANGED in each.faults and not each.changes)
+        verdicts = {
+            each.rule.name: cleared(each, found.now, found, fingerprint)
+            for each in self._wanted
+        }
+        return frozenset(
+            name.lower()
+            for name, each in verdicts.items()
+            if CHANGED in each.faults and not each.changes
+        )
 
     def _checked(self, draft: Draft, user: User) -> Draft:
         draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
-        refused = self.schema_checks.refused(user, draft.planned) if draft.planned else {}
+        refused = (
+            self.schema_checks.refused(user, draft.planned) if draft.planned else {}
+        )
         for name, why in refused.items():
             draft.hold((name,), _fault(draft, "schema", name, why))
         relies = self.schema_checks.relied_on(user, draft.planned)
@@ -244,12 +307,18 @@ class Differ:
         return draft
 
     def adopted(self, user: User) -> frozenset[str]:
-        return frozenset(each.rule.name for each in self._wanted if each.rule.adopt and holds_ours(each, user))
+        return frozenset(
+            each.rule.name
+            for each in self._wanted
+            if each.rule.adopt and holds_ours(each, user)
+        )
 
     def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
         """These object classes in lower case, as they are spelt and by their names; servers store numbers too."""
         names = spelt(shown)
-        return names | {self._schema[name].name for name in names if name in self._schema}
+        return names | {
+            self._schema[name].name for name in names if name in self._schema
+        }
 
     def attributes_of(self, draft: Draft) -> tuple[AttributeChange, ...]:
         """What is planned, led by the object classes that the attributes to be set need and the entry lacks."""
@@ -259,13 +328,26 @@ class Differ:
     def trial(self, user: User) -> Change:
         """A change of each attribute that the schema lets the user have, to be told what else stands against it."""
         each = [
-            AttributeChange(rule.name, user.values.get(rule.name, ()), ("some value",), seen=not rule.secret)
+            AttributeChange(
+                rule.name,
+                user.values.get(rule.name, ()),
+                ("some value",),
+                seen=not rule.secret,
+            )
             for rule in self._mapping.attributes
         ]
         refused = self.schema_checks.refused(user, each)
-        draft = Draft(user.ref, None, None, tuple(one for one in each if one.name not in refused), ())
+        draft = Draft(
+            user.ref,
+            None,
+            None,
+            tuple(one for one in each if one.name not in refused),
+            (),
+        )
         draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
-        return Change(user.ref, None, None, self.attributes_of(draft) if draft.planned else ())
+        return Change(
+            user.ref, None, None, self.attributes_of(draft) if draft.planned else ()
+        )
 
     def needing_classes(self, draft: Draft) -> frozenset[str]:
         return self.schema_checks.needing_classes(draft.classes, draft.planned)
@@ -275,18 +357,28 @@ class Differ:
 
         Such a class requires an attribute that was to be set with it and was held back.
         """
-        if not draft.relies or draft.relies <= {change.name for change in draft.planned}:
+        if not draft.relies or draft.relies <= {
+            change.name for change in draft.planned
+        }:
             return False
         needing = self.needing_classes(draft)
         why = "its object class requires another attribute that this plan cannot set"
         for name in [change.name for change in draft.planned if change.name in needing]:
-            if any(change.name == name for change in draft.planned):  # it may have fallen with one before it
+            if any(
+                change.name == name for change in draft.planned
+            ):  # it may have fallen with one before it
                 draft.hold((name,), draft.problem("schema", why, name))
         return bool(needing)
 
-    def _needed_by(self, classes: frozenset[str], names: tuple[str, ...]) -> tuple[AttributeChange, ...]:
+    def _needed_by(
+        self, classes: frozenset[str], names: tuple[str, ...]
+    ) -> tuple[AttributeChange, ...]:
         """The change that adds the object classes which an entry of these lacks to hold these attributes, if any."""
-        needed = tuple(name for name in self._mapping.object_classes if self._needs(name.lower(), classes, names))
+        needed = tuple(
+            name
+            for name in self._mapping.object_classes
+            if self._needs(name.lower(), classes, names)
+        )
         return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
 
     def _needs(self, name: str, classes: frozenset[str], names: Iterable[str]) -> bool:
@@ -294,7 +386,8 @@ class Differ:
             return False
         for attribute in names:
             allowed_by = self._infos[attribute].classes
-            # without a schema nobody can say which class an attribute needs: then each of the mapping's is added
+            # without a schema nobody can say which class an attribute needs: then each of
+            # the mapping's is added
             if not allowed_by or (name in allowed_by and not allowed_by & classes):
                 return True
         return False
@@ -302,4 +395,6 @@ class Differ:
 
 def _fault(draft: Draft, kind: str, attribute: str, why: str) -> Problem:
     """What holds back one attribute before anything is asked; it names no rule, for it would be so by any."""
-    return Problem(kind, why, agent=draft.agent, users=(draft.user.name,), attribute=attribute)
+    return Problem(
+        kind, why, agent=draft.agent, users=(draft.user.name,), attribute=attribute
+    )

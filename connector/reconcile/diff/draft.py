@@ -21,14 +21,17 @@ class Draft(Struct, gc=False):
                        another attribute of its group
 
     `planned` and `held` list the verdicts; an attribute in neither is in step. Verdicts only leave *planned*, so that
-    whoever settles drafts comes to an end. One `held` problem may be about several attributes or users.
+    whoever settles drafts comes to an end. One `held` problem may be about several
+    attributes or users.
 
     `agent` None: nobody claims the user, and our values are cleared. `classes`: the user's object classes. `relies`:
-    planned attributes that an object class requires which comes with them. `repeats`: secrets that are there already
-    and are written again with the others, where a server would lose them. `keeps`: values that stay and that do not
-    go with planned ones. `shows`: planned attributes of which the user shows values, and none of ours. `groups`:
-    attributes that fall together, from `bind` on; `replaced`: a write says the whole user, so that a secret that is not
-    seen is lost unless it is set. `disabled`, `inactive`: as of `Change`.
+    planned attributes that an object class requires which comes with them. `repeats`:
+    secrets that are there already and are written again with the others, where a server
+    would lose them. `keeps`: values that stay and that do not go with planned ones.
+    `shows`: planned attributes of which the user shows values, and none of ours. `groups`:
+    attributes that fall together, from `bind` on; `replaced`: a write says the whole user,
+    so that a secret that is not seen is lost unless it is set. `disabled`, `inactive`: as
+    of `Change`.
     """
 
     user: UserRef
@@ -54,7 +57,11 @@ class Draft(Struct, gc=False):
     def news(self) -> tuple[AttributeChange, ...]:
         """What is planned for its own sake."""
         repeats = self.repeats
-        return tuple(each for each in self.planned if each.name not in repeats) if repeats else self.planned
+        return (
+            tuple(each for each in self.planned if each.name not in repeats)
+            if repeats
+            else self.planned
+        )
 
     def hold(self, names: Collection[str], problem: Problem) -> None:
         self.planned = tuple(each for each in self.planned if each.name not in names)
@@ -68,13 +75,24 @@ class Draft(Struct, gc=False):
 
         Users without an agent who get nothing are cleared attribute by attribute.
         """
-        if self.agent is None and all(value in each.old for each in self.planned for value in each.new):
+        if self.agent is None and all(
+            value in each.old for each in self.planned for value in each.new
+        ):
             return
         self.groups, self.replaced = groups, replaced
         for group in groups if self.held or self.keeps else ():
             news = {each.name for each in self.news}
-            kept = next((each for each in self.keeps if each.name in group and not news.isdisjoint(each.others)), None)
-            problem = next((each for each in self.held if each.attribute in group), None)
+            kept = next(
+                (
+                    each
+                    for each in self.keeps
+                    if each.name in group and not news.isdisjoint(each.others)
+                ),
+                None,
+            )
+            problem = next(
+                (each for each in self.held if each.attribute in group), None
+            )
             if problem is None and kept is not None:
                 problem = self.problem("together", kept.why, kept.name)
             if problem is not None:
@@ -87,11 +105,24 @@ class Draft(Struct, gc=False):
             falling = list(self.news)
         names = [each.name for each in falling]
         if names:
-            self.planned = tuple(each for each in self.planned if each.name not in names)
+            self.planned = tuple(
+                each for each in self.planned if each.name not in names
+            )
             said = held_back(names, problem)
             shared = problem.agent is None and not problem.users
-            self.held = (*self.held, everybodys(said) if shared else self.problem("together", said))
+            self.held = (
+                *self.held,
+                everybodys(said) if shared else self.problem("together", said),
+            )
 
-    def problem(self, kind: str, why: str, attribute: str | None = None, others: Iterable[str] = ()) -> Problem:
+    def problem(
+        self,
+        kind: str,
+        why: str,
+        attribute: str | None = None,
+        others: Iterable[str] = (),
+    ) -> Problem:
         """A line about this user, and `others` by name."""
-        return Problem(kind, why, self.agent, (self.user.name, *others), self.rule, attribute)
+        return Problem(
+            kind, why, self.agent, (self.user.name, *others), self.rule, attribute
+        )

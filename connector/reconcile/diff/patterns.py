@@ -27,7 +27,11 @@ def joined(patterns: Iterable[str]) -> str:
 
 def of(template: Template) -> str:
     """The pattern of whatever a template makes: its fields stand for anything. `*` where it is a field alone."""
-    return re.sub(r"\*+", ALL, "".join(piece if isinstance(piece, str) else ALL for piece in template.pieces))
+    return re.sub(
+        r"\*+",
+        ALL,
+        "".join(piece if isinstance(piece, str) else ALL for piece in template.pieces),
+    )
 
 
 def parts(pattern: str) -> list[str]:
@@ -45,7 +49,9 @@ def owns(pattern: str) -> Callable[[Held], bool]:
     """Whether a value is one of ours; case does not count. A secret is let out of its wrapping in no frame of ours."""
     if pattern == ALL:
         return lambda value: True
-    expression = re.compile("|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL)
+    expression = re.compile(
+        "|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL
+    )
     return lambda value: expression.fullmatch(equality.plain_text(value)) is not None
 
 
@@ -58,7 +64,9 @@ def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
 
 
 def _expression(pattern: str) -> str:
-    return "".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern))
+    return "".join(
+        ".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -82,11 +90,16 @@ def _apart(one: str, other: str) -> bool:
     return not (heads and tails)
 
 
-def fits(rule: Equality, outline: Sequence[str | None], value: Held, *, any_case: bool = True) -> bool:
+def fits(
+    rule: Equality, outline: Sequence[str | None], value: Held, *, any_case: bool = True
+) -> bool:
     """Whether a value can be what such pieces make, as the attribute compares, if None may be anything."""
     made = "".join(_OPEN if piece is None else piece for piece in outline)
     key, text = equality.written(rule, made), equality.written(rule, value)
     if key is None or text is None:
         key, text = made, equality.plain_text(value)
     pattern = ".*".join(map(re.escape, key.split(_OPEN)))
-    return re.fullmatch(pattern, text, re.DOTALL | (re.IGNORECASE if any_case else 0)) is not None
+    return (
+        re.fullmatch(pattern, text, re.DOTALL | (re.IGNORECASE if any_case else 0))
+        is not None
+    )

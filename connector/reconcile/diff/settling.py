@@ -18,7 +18,10 @@ from connector.reconcile.stale.stale_users import Unclaimed
 
 def in_order(drafts: Sequence[Draft]) -> list[Draft]:
     """Drafts with something planned, as a plan lists their users."""
-    return sorted((draft for draft in drafts if draft.planned), key=attrgetter("user.name", "user.id"))
+    return sorted(
+        (draft for draft in drafts if draft.planned),
+        key=attrgetter("user.name", "user.id"),
+    )
 
 
 def settled(
@@ -31,10 +34,12 @@ def settled(
 ) -> Planning[UniqueValues]:
     """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
-    An attribute takes its group along at once (`Draft.bind`), so that what others wait for falls in the same round.
+    An attribute takes its group along at once (`Draft.bind`), so that what others wait for
+    falls in the same round.
 
     `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any. `few`: no
-    scan takes the place of looking up who holds a value. `unclaimed`: users of ours that no agent claims.
+    scan takes the place of looking up who holds a value. `unclaimed`: users of ours that no
+    agent claims.
     """
     groups = brief.mapping.groups
     for draft in drafts if groups else ():
@@ -59,10 +64,16 @@ def _holding_respelt(unique: UniqueValues, brief: Brief) -> Planning[list[User]]
     asked = [known[id_][0] for id_, wanted in sent.items() if wanted]
     found = []
     for user in (yield from ask(Read(asked, disabled=True))) if asked else ():
-        stored = {(name.lower(), digest) for name, each in known[user.id][1].items() for digest in each.stored}
+        stored = {
+            (name.lower(), digest)
+            for name, each in known[user.id][1].items()
+            for digest in each.stored
+        }
         for name, values in sent[user.id].items():
             rule, held = brief.description.equality(name), user.values.get(name, ())
-            if not stored.isdisjoint((name.lower(), equality.digest(rule, value)) for value in held):
+            if not stored.isdisjoint(
+                (name.lower(), equality.digest(rule, value)) for value in held
+            ):
                 found.append(User(user.id, user.name, {name: values}))
     return found
 

@@ -19,16 +19,27 @@ class Spellings:
             for name, each in attributes.items():
                 self._known[user.id, name.lower()].append(each)
 
-    def in_step(self, user: UserRef, name: str, rule: Equality, wanted: Iterable[Held], held: Iterable[Held]) -> bool:
+    def in_step(
+        self,
+        user: UserRef,
+        name: str,
+        rule: Equality,
+        wanted: Iterable[Held],
+        held: Iterable[Held],
+    ) -> bool:
         """Whether an attribute holds exactly what the directory made of the wanted values when they were written."""
         known = self._known.get((user.id, name.lower()))
         if not known:
             return False
         sent, stored = (
             {
-                self._fingerprint(user, name, one) if isinstance(one, Secret) else equality.digest(rule, one)
+                self._fingerprint(user, name, one)
+                if isinstance(one, Secret)
+                else equality.digest(rule, one)
                 for one in values
             }
             for values in (wanted, held)
         )
-        return any((sent, stored) == (set(each.sent), set(each.stored)) for each in known)
+        return any(
+            (sent, stored) == (set(each.sent), set(each.stored)) for each in known
+        )

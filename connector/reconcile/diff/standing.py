@@ -6,18 +6,30 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from connector.model import OBJECT_CLASS, AttributeChange, Description, Fingerprint, Held, User
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Description,
+    Fingerprint,
+    Held,
+    User,
+)
 from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED
 
 
-def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
+def stands(
+    each: AttributeChange, held: tuple[Held, ...], description: Description
+) -> bool:
     """Whether the values that the change sets are there, and those that it takes away are gone."""
     if not each.old and (held == each.new or all(value in held for value in each.new)):
         return True  # as nearly always: nothing has to be compared
     rule = equality.choose_rule(description.equality(each.name), secret=each.secret)
     gone = equality.minus(rule, each.old, each.new)
-    return not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
+    return (
+        not equality.minus(rule, each.new, held)
+        and equality.minus(rule, gone, held) == gone
+    )
 
 
 class Shown(Struct, frozen=True):
@@ -40,7 +52,10 @@ class Shown(Struct, frozen=True):
         held, user = self.held(each.name), self.user.ref
         if not each.fingerprint:
             return not held
-        return any(self.fingerprint(user, each.name, value) == each.fingerprint for value in held)
+        return any(
+            self.fingerprint(user, each.name, value) == each.fingerprint
+            for value in held
+        )
 
     def answers(self, changes: Iterable[AttributeChange]) -> list[bool]:
         """Of each attribute that can be judged, whether it is as its change leaves it."""
@@ -55,7 +70,11 @@ class Shown(Struct, frozen=True):
             return None  # the mapping no longer names it, so that it was not asked for
         shows = self.shows(each.name)
         if each.secret:
-            return self.secret_stands(each) if shows and each.fingerprint != UNKEYED else None
+            return (
+                self.secret_stands(each)
+                if shows and each.fingerprint != UNKEYED
+                else None
+            )
         if each.new or shows or (each.seen and each.old):
             return stands(each, held, self.description)
         return None
@@ -64,4 +83,6 @@ class Shown(Struct, frozen=True):
         """Whether an attribute does not stand, and shows what was there before."""
         if each.secret or not each.seen or self.stands(each) is not False:
             return False
-        return equality.same_set(self.description.equality(each.name), each.old, self.held(each.name))
+        return equality.same_set(
+            self.description.equality(each.name), each.old, self.held(each.name)
+        )

@@ -2,7 +2,8 @@
 
     "{accountCode|lower}@example.org"      "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"
 
-A transform's arguments follow it after colons; one that holds a colon, a bar or a brace is put in single quotes:
+A transform's arguments follow it after colons; one that holds a colon, a bar or a brace is
+put in single quotes:
 `{workNo|pad:6}`, `{accountCode|replace:'_':'.'}`. `{{` and `}}` are braces. A template of which a field is absent, or
 that comes out empty, has no value.
 """
@@ -56,7 +57,9 @@ class Template(Struct, frozen=True):
 
     @property
     def fields(self) -> frozenset[str]:
-        return frozenset(piece.field for piece in self.pieces if isinstance(piece, Piece))
+        return frozenset(
+            piece.field for piece in self.pieces if isinstance(piece, Piece)
+        )
 
     @property
     def secret(self) -> bool:
@@ -77,12 +80,19 @@ class Template(Struct, frozen=True):
 
         Without a tenant, its fields are left open too.
         """
-        return [piece if isinstance(piece, str) else _piece_of(piece, tenant, agent) for piece in self.pieces]
+        return [
+            piece if isinstance(piece, str) else _piece_of(piece, tenant, agent)
+            for piece in self.pieces
+        ]
 
     def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
         """The fields of which nothing is left for this agent, so that there is no value."""
         made = zip(self.pieces, self.outline(agent, tenant), strict=True)
-        return tuple(piece.field for piece, text in made if isinstance(piece, Piece) and text is None)
+        return tuple(
+            piece.field
+            for piece, text in made
+            if isinstance(piece, Piece) and text is None
+        )
 
     def within(self, tenant: Tenant) -> Self:
         """The same with the tenant's fields filled in, as far as it has them."""
@@ -99,7 +109,9 @@ class Template(Struct, frozen=True):
         if self.missing(tenant):
             return lambda agent: None
         there = self.within(tenant).pieces
-        varying = [number for number, part in enumerate(there) if isinstance(part, Piece)]
+        varying = [
+            number for number, part in enumerate(there) if isinstance(part, Piece)
+        ]
         if not varying:
             constant = "".join(map(str, there))
             return lambda agent: constant
@@ -107,7 +119,11 @@ class Template(Struct, frozen=True):
             return _lone(there[0])
         if len(varying) == 1 and not self.secret:
             (place,) = varying
-            return _framed("".join(map(str, there[:place])), there[place], "".join(map(str, there[place + 1 :])))
+            return _framed(
+                "".join(map(str, there[:place])),
+                there[place],
+                "".join(map(str, there[place + 1 :])),
+            )
         return _joined(there, secret=self.secret)
 
 
@@ -137,7 +153,10 @@ def _framed(before: str, piece: str | Piece, behind: str) -> Render:
 
 def _joined(parts: Sequence[str | Piece], *, secret: bool) -> Render:
     def render(agent: Agent) -> Held | None:
-        words = [part if isinstance(part, str) else part.apply(_GETTERS[part.field](agent)) for part in parts]
+        words = [
+            part if isinstance(part, str) else part.apply(_GETTERS[part.field](agent))
+            for part in parts
+        ]
         if not all(words):
             return None
         text = "".join(word for word in words if word)
@@ -171,7 +190,11 @@ def _piece_of(piece: Piece, tenant: Tenant | None, agent: Agent) -> str | None:
     getter = _GETTERS.get(piece.field)
     if getter is not None:
         return piece.apply(getter(agent)) or None
-    return None if tenant is None else piece.apply(_tenant_field(tenant, piece.field)) or None
+    return (
+        None
+        if tenant is None
+        else piece.apply(_tenant_field(tenant, piece.field)) or None
+    )
 
 
 # ---------------------------------------------------------------- parsing
@@ -189,7 +212,9 @@ def _pieces(text: str) -> list[str | Piece]:
             place += 2
         elif letter == "}":
             place += 1
-            faults.append(f"a closing brace without an opening one, at character {place} (write }}}} for a brace)")
+            faults.append(
+                f"a closing brace without an opening one, at character {place} (write }}}} for a brace)"
+            )
         elif letter == "{":
             if literal:
                 pieces.append("".join(literal))
@@ -222,7 +247,9 @@ def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
         if letter == "'":
             end = text.find("'", place + 1)
             if end < 0:
-                raise TemplateError(f"an unclosed quotation mark at character {place + 1}")
+                raise TemplateError(
+                    f"an unclosed quotation mark at character {place + 1}"
+                )
             words[-1][-1] += text[place + 1 : end]
             place = end
         elif letter == "}":
@@ -245,7 +272,9 @@ def _piece(words: list[list[str]]) -> Piece:
     known = AGENT_FIELDS + TENANT_FIELDS
     faults: list[str] = []
     if rest or field not in known:
-        faults.append(f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}")
+        faults.append(
+            f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}"
+        )
     steps: list[tuple[str, Step]] = []
     for name, *rest in transforms:
         try:
@@ -260,9 +289,13 @@ def _piece(words: list[list[str]]) -> Piece:
 def _step(name: str, arguments: list[str]) -> Step:
     transform = TRANSFORMS.get(name)
     if transform is None:
-        raise TemplateError(f"no transform {name!r}{meant(name, TRANSFORMS)}; there are {', '.join(TRANSFORMS)}")
+        raise TemplateError(
+            f"no transform {name!r}{meant(name, TRANSFORMS)}; there are {', '.join(TRANSFORMS)}"
+        )
     if len(arguments) != len(transform.takes):
-        raise TemplateError(f"{name} takes {len(transform.takes)} argument(s), not {len(arguments)}")
+        raise TemplateError(
+            f"{name} takes {len(transform.takes)} argument(s), not {len(arguments)}"
+        )
     try:
         return transform.step(arguments)
     except TemplateError as fault:

@@ -1,8 +1,9 @@
 """Attributes that belong together: a user gets all new values of a group, or none.
 
-An attribute that is held back holds its group (`draft.py`). So does a value that stays, since a field of its template
-is absent, if it does not go with the new ones: the address of another number, the password of another account. What
-is found here is which values those are, and which values of several templates stay beside the new ones.
+An attribute that is held back holds its group (`draft.py`). So does a value that stays,
+since a field of its template is absent, if it does not go with the new ones: the address of
+another number, the password of another account. What is found here is which values those
+are, and which values of several templates stay beside the new ones.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,32 +62,59 @@ class _Member(Struct, frozen=True):
     def held(self, user: User) -> tuple[Held, ...]:
         return patterns.ours(self.rule.owns, user.values.get(self.rule.name, ()))
 
-    def fits(self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None) -> bool:
+    def fits(
+        self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None
+    ) -> bool:
         """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
-        of = [each for each in self.rule.templates if tenant is not None or not OWN.isdisjoint(each.fields)]
+        of = [
+            each
+            for each in self.rule.templates
+            if tenant is not None or not OWN.isdisjoint(each.fields)
+        ]
         outlines = [template.outline(agent, tenant) for template in of]
         compared = equality.choose_rule(self.info.equality, secret=self.rule.secret)
         fits = partial(patterns.fits, compared, any_case=not self.rule.secret)
-        return all(any(fits(outline, value) for outline in outlines) for value in values)
+        return all(
+            any(fits(outline, value) for outline in outlines) for value in values
+        )
 
 
 class Together:
     """A mapping's groups, for one tenant. `lacking`: it lacks a field of its own that a group is made of."""
 
-    def __init__(self, mapping: AttributeMapping, tenant: Tenant, description: Description) -> None:
-        members = {rule.name: _Member(rule, description.attributes[rule.name]) for rule in mapping.attributes}
+    def __init__(
+        self, mapping: AttributeMapping, tenant: Tenant, description: Description
+    ) -> None:
+        members = {
+            rule.name: _Member(rule, description.attributes[rule.name])
+            for rule in mapping.attributes
+        }
         self._tenant = tenant
         self._groups = [[members[name] for name in group] for group in mapping.groups]
-        self.lacking = any(member.rule.missing(tenant) for group in self._groups for member in group)
+        self.lacking = any(
+            member.rule.missing(tenant) for group in self._groups for member in group
+        )
 
-    def kept(self, agent: Agent, user: User, planned: Iterable[AttributeChange]) -> tuple[Kept, ...]:
+    def kept(
+        self, agent: Agent, user: User, planned: Iterable[AttributeChange]
+    ) -> tuple[Kept, ...]:
         changes = {each.name: each for each in planned}
-        return tuple(kept for group in self._groups for kept in self._kept(group, agent, user, changes))
+        return tuple(
+            kept
+            for group in self._groups
+            for kept in self._kept(group, agent, user, changes)
+        )
 
-    def _kept(self, group: list[_Member], agent: Agent, user: User, changes: _Changes) -> Iterator[Kept]:
+    def _kept(
+        self, group: list[_Member], agent: Agent, user: User, changes: _Changes
+    ) -> Iterator[Kept]:
         ours = frozenset(each.rule.name for each in group if each.rule.name in changes)
         for member in group if ours else ():
-            name, held, change = member.rule.name, member.held(user), changes.get(member.rule.name)
+            name, held, change = (
+                member.rule.name,
+                member.held(user),
+                changes.get(member.rule.name),
+            )
             if change is not None:
                 held = tuple(value for value in change.old if value in change.new)
             if not (held or (member.info.readable is not True and change is None)):
@@ -95,7 +123,9 @@ class Together:
             if not fields:
                 continue  # nothing stays but what the templates make
             if not member.fits(held, agent, self._tenant):
-                yield Kept(name, fields, frozenset(each for each in ours if changes[each].new))
+                yield Kept(
+                    name, fields, frozenset(each for each in ours if changes[each].new)
+                )
             elif change is not None:
                 continue
             elif not held and not member.rule.secret:
@@ -104,19 +134,27 @@ class Together:
                 renewed = frozenset(self._renewed(group, agent, user, changes))
                 yield Kept(name, fields, renewed, None if held else Secret(_ANYTHING))
 
-    def _renewed(self, group: list[_Member], agent: Agent, user: User, changes: _Changes) -> Iterator[str]:
+    def _renewed(
+        self, group: list[_Member], agent: Agent, user: User, changes: _Changes
+    ) -> Iterator[str]:
         """Attributes whose new values say that they are of another number or account than the user had.
 
         A first value does not, beside one that was made for this agent.
         """
         own = [each for each in group if not OWN.isdisjoint(each.rule.fields)]
-        own = [each for each in own if OWN.isdisjoint(each.rule.lacks(agent, self._tenant))]
-        stands = any(held and each.fits(held, agent) for each in own if (held := each.held(user)))
+        own = [
+            each for each in own if OWN.isdisjoint(each.rule.lacks(agent, self._tenant))
+        ]
+        stands = any(
+            held and each.fits(held, agent) for each in own if (held := each.held(user))
+        )
         for member in own:
             change = changes.get(member.rule.name)
             if change is None or not change.new:
                 continue
-            if not change.seen or (not member.fits(change.old, agent) if change.old else not stands):
+            if not change.seen or (
+                not member.fits(change.old, agent) if change.old else not stands
+            ):
                 yield change.name
 
 
@@ -131,8 +169,9 @@ def staying(
 ) -> tuple[Held, ...]:
     """Of our values, the new ones and those that a template without a value may have made for this agent.
 
-    Its absent fields may be anything. Where the agent lacks one, so may the tenant's: nobody knows where that number
-    was. Under `keep`, everything stays if nothing is made, as with one template.
+    Its absent fields may be anything. Where the agent lacks one, so may the tenant's:
+    nobody knows where that number was. Under `keep`, everything stays if nothing is made,
+    as with one template.
     """
     keep, gone = rule.when_absent == "keep", equality.minus(compared, owned, new)
     if keep and not new:
@@ -146,7 +185,8 @@ def staying(
 
     def may_be(value: Held) -> bool:
         if equality.written(compared, value) is None:
-            return bool(outlines)  # a value that is no text, such as a name, fits no pattern
+            # a value that is no text, such as a name, fits no pattern
+            return bool(outlines)
         return any(patterns.fits(compared, outline, value) for outline in outlines)
 
     return tuple(value for value in owned if value not in gone or may_be(value))
@@ -166,5 +206,11 @@ def everybodys(said: str) -> Problem:
 
 def why_held_back(attribute: str, problems: Iterable[Problem]) -> list[str]:
     """Of the lines, what they say of this attribute."""
-    parted = [each.why.partition(_HELD_BACK) for each in problems if each.kind == "together"]
-    return [f"held back with {holder}" for names, _, holder in parted if attribute in names.split(", ")]
+    parted = [
+        each.why.partition(_HELD_BACK) for each in problems if each.kind == "together"
+    ]
+    return [
+        f"held back with {holder}"
+        for names, _, holder in parted
+        if attribute in names.split(", ")
+    ]

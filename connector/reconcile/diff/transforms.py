@@ -24,7 +24,13 @@ class Transform(Struct, frozen=True):
 
     def step(self, arguments: list[str]) -> Step:
         """What it does with these arguments. Raises TemplateError for one that cannot be."""
-        does, taken = self.does, [take(argument) for take, argument in zip(self.takes, arguments, strict=True)]
+        does, taken = (
+            self.does,
+            [
+                take(argument)
+                for take, argument in zip(self.takes, arguments, strict=True)
+            ],
+        )
         return (lambda value: does(value, *taken)) if taken else does
 
 
@@ -61,8 +67,12 @@ TRANSFORMS: Final[dict[str, Transform]] = {
     "first": Transform(lambda value, count: value[:count], (_count,)),
     "last": Transform(lambda value, count: value[-count:], (_count,)),
     "replace": Transform(str.replace, (_some, str)),
-    "before": Transform(lambda value, separator: value.partition(separator)[0], (_some,)),
-    "after": Transform(lambda value, separator: value.partition(separator)[2], (_some,)),
+    "before": Transform(
+        lambda value, separator: value.partition(separator)[0], (_some,)
+    ),
+    "after": Transform(
+        lambda value, separator: value.partition(separator)[2], (_some,)
+    ),
     "default": Transform(lambda value, text: value or text, (str,)),
 }
 """What each does is in docs/mapping-file.md."""

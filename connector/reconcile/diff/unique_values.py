@@ -1,8 +1,9 @@
 """Single-holder values: an attribute marked `unique` never gives one value to two users, not even for a moment.
 
-A value still held by another user is a problem `reassigned`, unless the plan itself frees it: then the change that
-sets it waits for the one that frees it. Users outside of base and filter are not looked at. What another server was
-told to give counts as held, until this one may be expected to show it.
+A value still held by another user is a problem `reassigned`, unless the plan itself frees
+it: then the change that sets it waits for the one that frees it. Users outside of base and
+filter are not looked at. What another server was told to give counts as held, until this
+one may be expected to show it.
 """
 
 from __future__ import annotations
@@ -30,13 +31,21 @@ _LATE: Final = (
 class UniqueValues:
     """The unique values that drafts would set, and what stands against each. `problems`: what was held back."""
 
-    def __init__(self, drafts: Iterable[Draft], mapping: AttributeMapping, description: Description) -> None:
+    def __init__(
+        self,
+        drafts: Iterable[Draft],
+        mapping: AttributeMapping,
+        description: Description,
+    ) -> None:
         self._rules = {
             rule.name: description.attributes[rule.name].equality
             for rule in mapping.attributes
-            if (rule.unique or description.attributes[rule.name].unique) and not rule.secret
+            if (rule.unique or description.attributes[rule.name].unique)
+            and not rule.secret
         }
-        self._keys = {name: equality.likenesses_of(rule) for name, rule in self._rules.items()}
+        self._keys = {
+            name: equality.likenesses_of(rule) for name, rule in self._rules.items()
+        }
         self._drafts = {draft.user.id: draft for draft in drafts}
         self._values: dict[Slot, str] = {}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
@@ -53,10 +62,17 @@ class UniqueValues:
         keys = self._keys
         for each in draft.planned:
             if each.name in keys:
-                news = equality.minus(self._rules[each.name], each.new, each.old) if each.old else each.new
+                news = (
+                    equality.minus(self._rules[each.name], each.new, each.old)
+                    if each.old
+                    else each.new
+                )
                 for value in news:
                     plain = value if type(value) is str else equality.plain(value)
-                    yield (each.name, keys[each.name](plain)), plain if type(plain) is str else text_of(plain)
+                    yield (
+                        (each.name, keys[each.name](plain)),
+                        plain if type(plain) is str else text_of(plain),
+                    )
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""
@@ -76,12 +92,17 @@ class UniqueValues:
     @cached_property
     def _digests(self) -> dict[tuple[str, str], tuple[str, str]]:
         rules, wanted = self._rules, self.keys()
-        return {(name.lower(), equality.digest(rules[name], value)): (name, value) for name, value in wanted}
+        return {
+            (name.lower(), equality.digest(rules[name], value)): (name, value)
+            for name, value in wanted
+        }
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def held_by(self, holders: Iterable[User], *, late: bool = False, respelt: bool = False) -> None:
+    def held_by(
+        self, holders: Iterable[User], *, late: bool = False, respelt: bool = False
+    ) -> None:
         """Take in who holds the wanted values now: by value their ids, with their names.
 
         `late`: this server does not show them as holders, and may do so later. `respelt`: it shows other spellings.
@@ -103,10 +124,18 @@ class UniqueValues:
     def hold_back(self) -> None:
         """Hold back every value that is not free; of what is held back already, more may follow."""
         for slot, users in self._wanted.items():
-            if len(users) > 1 and len(bringing := [user for user in users if self._brings(user, slot)]) > 1:
+            if (
+                len(users) > 1
+                and len(
+                    bringing := [user for user in users if self._brings(user, slot)]
+                )
+                > 1
+            ):
                 names = tuple(sorted(self._drafts[user].user.name for user in bringing))
                 why = "several users are to get this unique value"
-                self._hold(bringing, Problem("shared", why, users=names, attribute=slot[0]))
+                self._hold(
+                    bringing, Problem("shared", why, users=names, attribute=slot[0])
+                )
         if self._held:
             self._hold_reassigned()
 
@@ -140,11 +169,20 @@ class UniqueValues:
             draft = self._drafts[user]
             for slot, _ in list(self._brought(draft)):
                 holders = self._held.get(slot, {})
-                stuck = {holder: name for holder, name in holders.items() if not self._frees(holder, slot, user)}
+                stuck = {
+                    holder: name
+                    for holder, name in holders.items()
+                    if not self._frees(holder, slot, user)
+                }
                 if stuck:
                     late = all((slot, holder) in self._late for holder in stuck)
                     why = _LATE if late else _STUCK
-                    self._hold([user], draft.problem("reassigned", why, slot[0], sorted(stuck.values())))
+                    self._hold(
+                        [user],
+                        draft.problem(
+                            "reassigned", why, slot[0], sorted(stuck.values())
+                        ),
+                    )
                     queue.extend((*waiters.pop(user, ()), user))
                     break  # others may have fallen with it
                 for holder in holders:
@@ -156,7 +194,11 @@ class UniqueValues:
             return True
         name, key = slot
         draft = self._drafts.get(holder)
-        each = next((each for each in draft.planned if each.name == name), None) if draft else None
+        each = (
+            next((each for each in draft.planned if each.name == name), None)
+            if draft
+            else None
+        )
         if each is None:
             return False
         gone = equality.minus(self._rules[name], each.old, each.new)

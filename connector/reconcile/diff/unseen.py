@@ -1,15 +1,15 @@
 """What the directory has to compare: values that are spelt otherwise than they are there, and what users do not show.
 
-Secrets are not shown, nor are attributes that may be hidden from us.
-Of each attribute whose absence may be an access rule's, a sample of those who are to get a first value is asked about.
-Where nobody has one, that is all it costs.
+Secrets are not shown, nor are attributes that may be hidden from us. Of each attribute
+whose absence may be an access rule's, a sample of those who are to get a first value is
+asked about. Where nobody has one, that is all it costs.
 
     all of the sample have none ──> everybody is planned for
     nothing tells of any of them ─> unreadable: held back for everybody, and said once
     else ─────────────────────────> everybody is asked, and held back where there is a value, or nothing tells
 
-Where everybody turns out to have a value, and nobody shows it, that is said once as well. What some user shows is never
-unreadable for all.
+Where everybody turns out to have a value, and nobody shows it, that is said once as well.
+What some user shows is never unreadable for all.
 """
 
 from __future__ import annotations
@@ -19,14 +19,22 @@ from functools import cached_property
 
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Description, Holds, Problem, Question, Secret
+from connector.model import (
+    AttributeChange,
+    Description,
+    Holds,
+    Problem,
+    Question,
+    Secret,
+)
 from connector.reconcile import equality
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.together import Kept
 from connector.reconcile.questions import Brief, Planning, Slot, compared
 
 PROBES = 10
-"""So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
+"""So many users are asked about an attribute that may be hidden; if one of them hides it,
+all are asked."""
 _UNREADABLE = "cannot be read by this account; skipped"
 _HIDDEN = "has a value that this account cannot read; skipped"
 _UNTOLD = "shows no value to this account, which may be hidden; skipped"
@@ -39,7 +47,9 @@ def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
         slot = question.user.id, question.attribute
         same[slot] = same.get(slot, True) and answer is Holds.SAME
     for draft in drafts if same else ():
-        draft.planned = tuple([each for each in draft.planned if not same.get((draft.user.id, each.name))])
+        draft.planned = tuple(
+            [each for each in draft.planned if not same.get((draft.user.id, each.name))]
+        )
 
 
 def _respelt(drafts: Iterable[Draft], description: Description) -> Iterator[Question]:
@@ -49,15 +59,17 @@ def _respelt(drafts: Iterable[Draft], description: Description) -> Iterator[Ques
                 rule = description.equality(each.name)
                 if equality.alike(rule, each.old, each.new):
                     respelt = equality.minus(rule, each.new, each.old)
-                    yield from (Question(draft.user, each.name, value) for value in respelt)
+                    yield from (
+                        Question(draft.user, each.name, value) for value in respelt
+                    )
 
 
 class Unseen:
     """Asks about what drafts do not see, and gives it verdicts.
 
     `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
-    and is. `denied`: likewise, of what was compared and is not there. `probed`: users were asked about attributes that
-    may be hidden.
+    and is. `denied`: likewise, of what was compared and is not there. `probed`: users were
+    asked about attributes that may be hidden.
     """
 
     def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
@@ -72,31 +84,59 @@ class Unseen:
 
     def judge(self, shown: Collection[str]) -> Planning[None]:
         """Judge what is planned. `shown`: attributes that some user showed a value of."""
-        rules, infos = self._brief.mapping.attributes, self._brief.description.attributes
+        rules, infos = (
+            self._brief.mapping.attributes,
+            self._brief.description.attributes,
+        )
         secrets = any(rule.secret for rule in rules)
-        hidden = {rule.name for rule in rules if infos[rule.name].readable is None and not rule.secret}
+        hidden = {
+            rule.name
+            for rule in rules
+            if infos[rule.name].readable is None and not rule.secret
+        }
         answers = yield from self._ask(self._questions(hidden))
-        silent = {name for name in hidden.difference(shown) if _told(answers, name) == {Holds.UNKNOWN}}
-        doubtful = {name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}}
+        silent = {
+            name
+            for name in hidden.difference(shown)
+            if _told(answers, name) == {Holds.UNKNOWN}
+        }
+        doubtful = {
+            name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}
+        }
         answers |= yield from self._ask(self._others(doubtful, answers))
-        silent |= {name for name in doubtful.difference(shown) if Holds.ABSENT not in _told(answers, name)}
+        silent |= {
+            name
+            for name in doubtful.difference(shown)
+            if Holds.ABSENT not in _told(answers, name)
+        }
         for name in silent:
-            self._unreadable[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
+            self._unreadable[name] = Problem(
+                "unreadable", f"{name} {_UNREADABLE}", attribute=name
+            )
         for draft in self._drafts if secrets or doubtful or silent else ():
-            draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft, kept, answers))
+            draft.keeps = tuple(
+                kept for kept in draft.keeps if self._stays(draft, kept, answers)
+            )
             self._judge(draft, answers)
             if not draft.news:
                 draft.planned = ()
 
     def _ask(self, questions: Iterable[Question]) -> Planning[dict[Slot, Holds]]:
-        return {(each.user.id, each.attribute): answer for each, answer in (yield from compared(questions))}
+        return {
+            (each.user.id, each.attribute): answer
+            for each, answer in (yield from compared(questions))
+        }
 
     def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
         left = dict.fromkeys(hidden, PROBES)
         for draft in self._drafts:
             for change in draft.planned:
                 if change.secret and not change.seen:
-                    yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        change.new[0] if change.new else Secret("-"),
+                    )
                 elif left.get(change.name) and _first(draft, change):
                     left[change.name] -= 1
                     self.probed = True
@@ -110,13 +150,23 @@ class Unseen:
                     self.probed = True
                     yield Question(draft.user, kept.name, kept.probe)
 
-    def _others(self, hidden: Collection[str], asked: Collection[Slot]) -> Iterator[Question]:
+    def _others(
+        self, hidden: Collection[str], asked: Collection[Slot]
+    ) -> Iterator[Question]:
         for draft in self._drafts:
             for change in draft.planned:
-                if _first(draft, change) and change.name in hidden and (draft.user.id, change.name) not in asked:
+                if (
+                    _first(draft, change)
+                    and change.name in hidden
+                    and (draft.user.id, change.name) not in asked
+                ):
                     yield Question(draft.user, change.name, change.new[0])
             for kept in draft.keeps:
-                if kept.probe is not None and kept.name in hidden and (draft.user.id, kept.name) not in asked:
+                if (
+                    kept.probe is not None
+                    and kept.name in hidden
+                    and (draft.user.id, kept.name) not in asked
+                ):
                     yield Question(draft.user, kept.name, kept.probe)
 
     def _stays(self, draft: Draft, kept: Kept, answers: Mapping[Slot, Holds]) -> bool:
@@ -132,12 +182,19 @@ class Unseen:
     def _doubtful(self) -> frozenset[Slot]:
         """What may not be as it was written last: nobody knows whether a later write there happened."""
         open_ = self._brief.memory.unsettled()
-        return frozenset((each.user.id, name) for each in open_ for name in each.attributes)
+        return frozenset(
+            (each.user.id, name) for each in open_ for name in each.attributes
+        )
 
     def _judge(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
         verdicts = [self._judged(draft, answers, each) for each in draft.planned]
-        draft.planned = tuple([each for each in verdicts if isinstance(each, AttributeChange)])
-        draft.held = (*draft.held, *(each for each in verdicts if isinstance(each, Problem)))
+        draft.planned = tuple(
+            [each for each in verdicts if isinstance(each, AttributeChange)]
+        )
+        draft.held = (
+            *draft.held,
+            *(each for each in verdicts if isinstance(each, Problem)),
+        )
 
     def _judged(
         self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
@@ -153,10 +210,16 @@ class Unseen:
         why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
         return draft.problem("unreadable", f"{change.name} {why}", change.name)
 
-    def _secret(self, draft: Draft, answer: Holds | None, change: AttributeChange) -> AttributeChange | None:
+    def _secret(
+        self, draft: Draft, answer: Holds | None, change: AttributeChange
+    ) -> AttributeChange | None:
         user = draft.user
         slot = user.id, change.name
-        print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
+        print_ = (
+            self._brief.fingerprint(user, change.name, change.new[0])
+            if change.new
+            else ""
+        )
         there = answer is (Holds.SAME if change.new else Holds.ABSENT)
         if answer is Holds.UNKNOWN:
             there = self._wrote_last(slot, print_)
@@ -165,8 +228,13 @@ class Unseen:
             if there and change.new and self._brief.description.replaces:
                 draft.repeats |= {change.name}
                 there = False
-        elif there and change.new and not self._brief.description.attributes[change.name].exact:
-            there = self._wrote_last(slot, print_)  # the server may call another spelling the same
+        elif (
+            there
+            and change.new
+            and not self._brief.description.attributes[change.name].exact
+        ):
+            # the server may call another spelling the same
+            there = self._wrote_last(slot, print_)
             self.confirmed |= {slot: print_} if there else {}
         else:
             (self.confirmed if there else self.denied)[slot] = print_
@@ -175,7 +243,9 @@ class Unseen:
 
     def _wrote_last(self, slot: Slot, print_: str) -> bool:
         """Whether this is what was written there last, and nothing since may have happened."""
-        return (self._brief.memory.fingerprint_of(*slot) or "") == print_ and slot not in self._doubtful
+        return (
+            self._brief.memory.fingerprint_of(*slot) or ""
+        ) == print_ and slot not in self._doubtful
 
 
 def _first(draft: Draft, change: AttributeChange) -> bool:

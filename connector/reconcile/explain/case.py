@@ -1,9 +1,10 @@
 """One agent's part of the plan: the planner's own steps, held to whoever is concerned.
 
-The tenant is read whole, for only so it is known who else claims a user. Of the directory, no more is looked up than
-decides: the users that this agent's rules find, and those of agents that might claim the same user. Where the agent's
-change waits for another user's (a value that one user at a time may hold), that one is planned too, and so on, until
-nobody more is concerned. Limits are judged for whole plans, and so not here.
+The tenant is read whole, for only so it is known who else claims a user. Of the directory,
+no more is looked up than decides: the users that this agent's rules find, and those of
+agents that might claim the same user. Where the agent's change waits for another user's (a
+value that one user at a time may hold), that one is planned too, and so on, until nobody
+more is concerned. Limits are judged for whole plans, and so not here.
 """
 
 from __future__ import annotations
@@ -16,10 +17,26 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
+from connector.model import (
+    ID,
+    NAME,
+    AgentRef,
+    Change,
+    Key,
+    Plan,
+    Problem,
+    Tenant,
+    User,
+    UserRef,
+)
 from connector.reconcile import equality
 from connector.reconcile.diff.unseen import PROBES
-from connector.reconcile.explain.explanation import Explained, Explanation, Lines, RuleTrace
+from connector.reconcile.explain.explanation import (
+    Explained,
+    Explanation,
+    Lines,
+    RuleTrace,
+)
 from connector.reconcile.explain.trace import Tracer
 from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.near_misses import near_misses
@@ -41,9 +58,13 @@ ROUNDS: Final = 4
 class Case(Planner):
     """A planner that looks users up as they turn out to matter."""
 
-    def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList) -> None:
+    def __init__(
+        self, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList
+    ) -> None:
         super().__init__(brief, tenant, pins, exclude)
-        self._tracer = Tracer(tenant, brief.mapping, brief.description, self.roster, self.differ)
+        self._tracer = Tracer(
+            tenant, brief.mapping, brief.description, self.roster, self.differ
+        )
         self._asked: set[int] = set()
         self._users: dict[str, User] = {}
         self._wanting_it = cache(self._agents_by_value)
@@ -54,7 +75,12 @@ class Case(Planner):
     def _look_up(self, agents: Iterable[int]) -> Planning[None]:
         new = [number for number in agents if number not in self._asked]
         self._asked.update(new)
-        keys = [key for number in new for _, key in self.roster.searches(number) if key is not None]
+        keys = [
+            key
+            for number in new
+            for _, key in self.roster.searches(number)
+            if key is not None
+        ]
         self.claims.asked.update(name for name, _ in keys)
         for user in (yield from self._found(keys)):
             self.claims.add(user)
@@ -83,26 +109,40 @@ class Case(Planner):
             yield from self._look_up(self._rivals(agents))
             yield from proved(self.claims, self.roster, self._asked)
             yield from confirmed(self.claims, self.brief.description)
-            yield from self._bring([claim.id for number in agents for claim in self.claims.of(number)])
-            if self._rivals(agents) <= self._asked:  # else a claim came in doubt or late, and others may have it too
+            yield from self._bring(
+                [claim.id for number in agents for claim in self.claims.of(number)]
+            )
+            if (
+                self._rivals(agents) <= self._asked
+            ):  # else a claim came in doubt or late, and others may have it too
                 return self.claims.settle(self.tenant, agents)
 
     def _rivals(self, agents: Iterable[int]) -> set[int]:
         """Whoever else may claim the users that these agents claim so far."""
-        return {other for number in agents for claim in self.claims.of(number) for other in self._finders(claim.id)}
+        return {
+            other
+            for number in agents
+            for claim in self.claims.of(number)
+            for other in self._finders(claim.id)
+        }
 
     def _finders(self, user: str) -> list[int]:
         found = self._users.get(user)  # it may be gone by now
         return [number for number, _ in self.roster.seekers(found)] if found else []
 
-    # ------------------------------------------------------------ the plan, as far as it concerns one agent
+    # ------------------------------------------------------------ the plan, as far as it
+    # concerns one agent
 
-    def _plan(self, agents: Iterable[int], users: Sequence[Unclaimed] = ()) -> Planning[tuple[Verdicts, Plan]]:
+    def _plan(
+        self, agents: Iterable[int], users: Sequence[Unclaimed] = ()
+    ) -> Planning[tuple[Verdicts, Plan]]:
         """What is planned for these agents, and users of ours, and for whoever else has a part in that."""
         concerned, holders = set(agents), set[str]()
         while True:
             verdicts = yield from self._judge(concerned)
-            unclaimed = self._unclaimed_of(holders - verdicts.claimed() - {each.user.id for each in users})
+            unclaimed = self._unclaimed_of(
+                holders - verdicts.claimed() - {each.user.id for each in users}
+            )
             nobodys = self.nobodys(verdicts)
             unclaimed += [each for each in users if nobodys(each.user)]
             if unclaimed and self._doubts is None and self.brief.mapping.clears:
@@ -110,8 +150,19 @@ class Case(Planner):
                 continue
             if self._doubts is not None:
                 doubtful = verdicts.doubtful | self._doubts.doubtful
-                verdicts = replace(verdicts, unsure=verdicts.unsure or self._doubts.unsure, doubtful=doubtful)
-            builder = PlanBuilder(self.brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts), few=True)
+                verdicts = replace(
+                    verdicts,
+                    unsure=verdicts.unsure or self._doubts.unsure,
+                    doubtful=doubtful,
+                )
+            builder = PlanBuilder(
+                self.brief,
+                self.tenant,
+                self.differ,
+                self.exclude,
+                self.claimers(verdicts),
+                few=True,
+            )
             planned = yield from builder.build(verdicts, unclaimed, self.claims.shown)
             more = yield from self._more(builder)
             if more <= concerned and builder.unique.holders() <= holders:
@@ -123,14 +174,23 @@ class Case(Planner):
         """Who else is concerned: agents who find or want what this plan moves, or whose users are asked first."""
         unique = builder.unique
         yield from self._bring(unique.holders())
-        more = {other for id_ in unique.holders() for other in self._finders(id_)} | self._wanting(unique.keys())
-        having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
+        more = {
+            other for id_ in unique.holders() for other in self._finders(id_)
+        } | self._wanting(unique.keys())
+        having = (
+            number
+            for number, agent in enumerate(self.tenant.agents)
+            if agent.account_code is not None
+        )
         asked_first = islice(having, 3 * PROBES if builder.unseen.probed else 0)
         return more.union(asked_first)
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
         likeness, rule_of = equality.likeness, self.brief.description.equality
-        found = (self._wanting_it(name).get(likeness(rule_of(name), value), ()) for name, value in keys)
+        found = (
+            self._wanting_it(name).get(likeness(rule_of(name), value), ())
+            for name, value in keys
+        )
         return set(chain.from_iterable(found))
 
     def _agents_by_value(self, name: str) -> dict[Hashable, set[int]]:
@@ -157,7 +217,11 @@ class Case(Planner):
     def _doubtful(self) -> Planning[Verdicts]:
         """Of the agents without a user that may have one: what keeps users of ours from being nobody's."""
         roster = self.roster
-        suspects = [number for number in range(len(roster.agents)) if roster.doubtful_attributes(number) != frozenset()]
+        suspects = [
+            number
+            for number in range(len(roster.agents))
+            if roster.doubtful_attributes(number) != frozenset()
+        ]
         verdicts = yield from self._judge(suspects)
         if any(name not in self.claims.proven for _, name in roster.attributes()):
             yield from self._look_up(range(len(roster.agents)))
@@ -182,36 +246,58 @@ class Case(Planner):
         for kind in ("unmatched", "ambiguous", "contested"):
             problem = getattr(verdicts, kind).get(number)
             if problem is not None:
-                told = (yield from self._nearly(number, problem, verdicts)) if kind == "unmatched" else problem
+                told = (
+                    (yield from self._nearly(number, problem, verdicts))
+                    if kind == "unmatched"
+                    else problem
+                )
                 return Explanation(ref, kind, problem.why, rules, problems=(told,))
-        claim = next((claim for claim in verdicts.matched if claim.agent == number), None)
+        claim = next(
+            (claim for claim in verdicts.matched if claim.agent == number), None
+        )
         if number in self.tenant.others:
             why = "source.only and source.except leave it to other jobs; it still claims its users"
             return Explanation(ref, "not this job's", why, rules)
         if claim is None:
-            return Explanation(ref, "unassigned", "the seat has no account: no look-up", rules)
+            return Explanation(
+                ref, "unassigned", "the seat has no account: no look-up", rules
+            )
         lines, change = _lines(plan, ref, claim.user)
         why = f"{f'rule {claim.rule}' if claim.rule else 'a pin'} found the user; no other agent claims it"
         attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines))
-        return Explanation(ref, "matched", why, rules, claim.user, attributes, change, lines.problems)
+        return Explanation(
+            ref, "matched", why, rules, claim.user, attributes, change, lines.problems
+        )
 
-    def _nearly(self, number: int, problem: Problem, verdicts: Verdicts) -> Planning[Problem]:
+    def _nearly(
+        self, number: int, problem: Problem, verdicts: Verdicts
+    ) -> Planning[Problem]:
         """The problem with near misses that no other agent claims, as looking them up tells."""
         taken: set[str] = set()
         for _ in range(ROUNDS):
             alone = replace(verdicts, unmatched={number: problem})
-            nearby, _missed = yield from near_misses(alone, self.roster, self.brief.description)
+            nearby, _missed = yield from near_misses(
+                alone, self.roster, self.brief.description
+            )
             told = nearby.unmatched[number]
             try:
-                users = yield from self._found([(NAME, near.user) for near in told.near])
-                yield from self._look_up([other for user in users for other in self._finders(user.id)])
+                users = yield from self._found(
+                    [(NAME, near.user) for near in told.near]
+                )
+                yield from self._look_up(
+                    [other for user in users for other in self._finders(user.id)]
+                )
             except IncompleteRead:
                 return problem  # a hint that cannot be held to anything is none
-            verdicts = replace(verdicts, claimed=self.claims.settle(self.tenant, [number]).claimed)
+            verdicts = replace(
+                verdicts, claimed=self.claims.settle(self.tenant, [number]).claimed
+            )
             taken = {user.name for user in users if user.id in verdicts.claimed()}
             if not taken:
                 break
-        return replace(told, near=tuple(near for near in told.near if near.user not in taken))
+        return replace(
+            told, near=tuple(near for near in told.near if near.user not in taken)
+        )
 
     def _rules(self, number: int, *, beyond: bool) -> Planning[tuple[RuleTrace, ...]]:
         """What each rule looked for and found; `beyond`: also past base and filter."""
@@ -220,11 +306,17 @@ class Case(Planner):
         for rule, looked_for in self.roster.searches(number):
             if looked_for is not None:
                 keys.setdefault(rule, looked_for)
-                asked.setdefault(rule, []).extend((yield from self._found([looked_for])))
+                asked.setdefault(rule, []).extend(
+                    (yield from self._found([looked_for]))
+                )
         traces = []
         for trace in self._tracer.rules(number, asked):
             key = keys.get(trace.rule)
-            outside = (yield from self._outside(number, trace.rule, key)) if beyond and key else []
+            outside = (
+                (yield from self._outside(number, trace.rule, key))
+                if beyond and key
+                else []
+            )
             traces.append(replace(trace, outside=tuple(outside)))
         return tuple(traces)
 
@@ -232,7 +324,13 @@ class Case(Planner):
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
             users = yield from ask(Find([key], outside=True))
-            return sorted({user.name for user in users if (number, rule) in self.roster.seekers(user)})
+            return sorted(
+                {
+                    user.name
+                    for user in users
+                    if (number, rule) in self.roster.seekers(user)
+                }
+            )
         except IncompleteRead:
             return []
 
@@ -242,6 +340,10 @@ def _lines(plan: Plan, ref: AgentRef, user: UserRef) -> tuple[Lines, Change | No
     problems = [
         problem
         for problem in plan.problems
-        if problem.agent == ref or (problem.agent is None and (user.name in problem.users or problem.kind in _OF_ALL))
+        if problem.agent == ref
+        or (
+            problem.agent is None
+            and (user.name in problem.users or problem.kind in _OF_ALL)
+        )
     ]
     return Lines(change.attributes if change else (), tuple(problems)), change

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from connector.model import AgentRef, AttributeChange, Change, Equality, Held, Problem, UserRef
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Equality,
+    Held,
+    Problem,
+    UserRef,
+)
 from connector.reconcile.diff.together import why_held_back
 from connector.reconcile.overview.person_names import named
 
@@ -74,12 +82,17 @@ class Lines(Struct, frozen=True):
     def why(self, attribute: str) -> str:
         """Why the plan leaves an attribute as it is; nothing where it does not say.
 
-        A line about everybody's groups may be about other users alone, where one of this user's own gives the reason.
+        A line about everybody's groups may be about other users alone, where one of this
+        user's own gives the reason.
         """
         about = [each.why for each in self.problems if each.attribute == attribute]
         own = any(each.users for each in self.problems if each.attribute == attribute)
-        about += why_held_back(attribute, (each for each in self.problems if each.users or not own))
-        return "; ".join(about or [each.why for each in self.problems if each.kind == "exclude"])
+        about += why_held_back(
+            attribute, (each for each in self.problems if each.users or not own)
+        )
+        return "; ".join(
+            about or [each.why for each in self.problems if each.kind == "exclude"]
+        )
 
 
 class Explanation(Struct, frozen=True):

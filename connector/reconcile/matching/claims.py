@@ -1,14 +1,23 @@
 """Claims: which agent is which user. Users stream by once, in any order; what they leave is a claim an agent.
 
-The first rule that finds anybody decides for an agent; if it finds several, the agent is ambiguous. Rules order one
-agent's search and never rank agents: two agents that claim one user are both contested.
+The first rule that finds anybody decides for an agent; if it finds several, the agent is
+ambiguous. Rules order one agent's search and never rank agents: two agents that claim one
+user are both contested.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set as AbstractSet,
+)
 from functools import cache
 from itertools import chain, compress, count, repeat
 from operator import and_, is_not
@@ -16,7 +25,16 @@ from operator import and_, is_not
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import UNIDENTIFIED, Agent, Batch, Key, Problem, Tenant, User, UserRef
+from connector.model import (
+    UNIDENTIFIED,
+    Agent,
+    Batch,
+    Key,
+    Problem,
+    Tenant,
+    User,
+    UserRef,
+)
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.matching.roster import PIN, Doubt, Roster
@@ -60,7 +78,13 @@ class Taken(Struct, frozen=True, eq=False):
     names: str
 
     def claims(self) -> Iterator[Claim]:
-        return map(Claim, self.agents, repeat(self.rule), self.ids.split("\0"), self.names.split("\0"))
+        return map(
+            Claim,
+            self.agents,
+            repeat(self.rule),
+            self.ids.split("\0"),
+            self.names.split("\0"),
+        )
 
 
 Claimed = Claim | dict[str, Claim]
@@ -71,8 +95,9 @@ class Verdicts(Struct, frozen=True):
     """What became of every agent: claims that stand, and by its number a problem for each agent that has none.
 
     `unsure`: some agent may have any user: its pin finds nobody, or others claim the same user. `doubtful`: attributes
-    by which agents may have users that they were not looked up by (`Roster.doubtful_attributes`). `unproven`: match
-    attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
+    by which agents may have users that they were not looked up by
+    (`Roster.doubtful_attributes`). `unproven`: match attributes of which no user shows a
+    value, so that nobody knows whether look-ups by them find anybody.
     `unidentified`: names of claimed users that do not show their id. `claimed` gives ids of users.
     """
 
@@ -89,7 +114,11 @@ class Verdicts(Struct, frozen=True):
 
     def users(self) -> list[str]:
         """The ids of matched users, as far as they show them."""
-        return [claim.id for claim in self.matched if not self.unidentified or claim.user.identified]
+        return [
+            claim.id
+            for claim in self.matched
+            if not self.unidentified or claim.user.identified
+        ]
 
 
 class Matched:
@@ -116,7 +145,8 @@ class Claims:
         self._claims: list[Claimed | Taken | None] = [None] * len(roster.agents)
         self._taken: set[Taken] = set()
         self._hashes: set[int] | None = set()
-        """Of the ids of all that were taken, for `settle`: until then the client mostly waits. None: too many."""
+        """Of the ids of all that were taken, for `settle`: until then the client mostly
+        waits. None: too many."""
         self._doubts: list[Doubt] = []
         self._attributes = dict(roster.attributes())
         self._unseen = set(self._attributes.values())
@@ -125,7 +155,8 @@ class Claims:
         self.asked: set[str] = set()
         """What users were looked up by: attributes, and the id or name that a pin says."""
         self.proven: set[str] = set()
-        """Those of them by which a look-up has found somebody, whom no other attribute could have found."""
+        """Those of them by which a look-up has found somebody, whom no other attribute
+        could have found."""
         self._unshown = set(differ.attributes)
 
     def wanted(self) -> Iterator[Key]:
@@ -161,7 +192,9 @@ class Claims:
 
     def users(self) -> Iterator[UserRef]:
         """Whoever is claimed; one that several agents claim comes as often."""
-        return (claim.user for agent in range(len(self._claims)) for claim in self.of(agent))
+        return (
+            claim.user for agent in range(len(self._claims)) for claim in self.of(agent)
+        )
 
     def add(self, user: User) -> None:
         """Let every agent whose key the user holds claim it."""
@@ -173,24 +206,45 @@ class Claims:
         for agent, rule in found:
             self._claim(agent, rule, user)
         if found and len(self.proven) < len(self.asked):
-            by = {self._attributes[rule] for _, rule in found if rule != PIN} & self.asked
+            by = {
+                self._attributes[rule] for _, rule in found if rule != PIN
+            } & self.asked
             if len(by) == 1:
                 self.proven |= by
 
     def take(self, batch: Batch) -> Iterator[User]:
         """Let agents claim users of a batch as `add` would; those of whom there is more to say are to be added."""
-        roster, claims, known = self._roster, self._claims, {*batch.columns, *batch.shared}
-        if self.asked or not self._unseen.isdisjoint(known) or UNIDENTIFIED in batch.ids.whole:
+        roster, claims, known = (
+            self._roster,
+            self._claims,
+            {*batch.columns, *batch.shared},
+        )
+        if (
+            self.asked
+            or not self._unseen.isdisjoint(known)
+            or UNIDENTIFIED in batch.ids.whole
+        ):
             return batch.users()
         self._unshown -= known
         found, rule, more = roster.finds_all(batch)
-        seekers = [_NOBODY if number is None else roster.agents[number] for number in found]
-        several = len({*found, None}) - 1 < len(found) - found.count(None)  # users of one agent
-        free = [not several and number is not None and claims[number] is None for number in found]
+        seekers = [
+            _NOBODY if number is None else roster.agents[number] for number in found
+        ]
+        # users of one agent
+        several = len({*found, None}) - 1 < len(found) - found.count(None)
+        free = [
+            not several and number is not None and claims[number] is None
+            for number in found
+        ]
         ready = list(map(and_, free, self._differ.in_step(seekers, batch)))
         agents = [number for number in compress(found, ready) if number is not None]
         if agents:
-            taken = Taken(array("l", agents), rule, batch.ids.some(ready).whole, batch.names.some(ready).whole)
+            taken = Taken(
+                array("l", agents),
+                rule,
+                batch.ids.some(ready).whole,
+                batch.names.some(ready).whole,
+            )
             self._taken.add(taken)
             if self._hashes is not None:
                 self._hashes.update(map(hash, taken.ids.split("\0")))
@@ -216,11 +270,15 @@ class Claims:
             draft = self._differ.draft(self._roster.agents[agent], user, rule)
             self._claims[agent] = Claim(agent, rule, user.id, user.name, draft)
         elif rule == decided:
-            self._claims[agent] = _together(before, Claim(agent, rule, user.id, user.name))
+            self._claims[agent] = _together(
+                before, Claim(agent, rule, user.id, user.name)
+            )
 
     def doubts(self) -> list[Doubt]:
         """Claims that the directory has to confirm, each once; then they are forgotten."""
-        found = {(doubt.agent, doubt.rule, doubt.user.id): doubt for doubt in self._doubts}
+        found = {
+            (doubt.agent, doubt.rule, doubt.user.id): doubt for doubt in self._doubts
+        }
         self._doubts = []
         return list(found.values())
 
@@ -237,7 +295,14 @@ class Claims:
         """Hold agents and users to one another, one to one. `of`: the agents to judge, by number; else all of them."""
         lone = self._lone()
         doubles, rivals = self._roster.doubles, self._rivals(lone)
-        verdicts = Verdicts(Matched(self.of, len(self._claims)), {}, {}, {}, 0, cache(lambda: frozenset(self._ids())))
+        verdicts = Verdicts(
+            Matched(self.of, len(self._claims)),
+            {},
+            {},
+            {},
+            0,
+            cache(lambda: frozenset(self._ids())),
+        )
         unassigned, unsure, matched = 0, False, verdicts.matched
         doubted: set[int] = set()
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
@@ -249,26 +314,40 @@ class Claims:
                     matched.differing.append(held)
                 continue
             agent, claim = tenant.agents[number], self._held(number)
-            if number in tenant.others:  # nobody's problem here, but its users may not be taken for nobody's
+            if (
+                number in tenant.others
+            ):  # nobody's problem here, but its users may not be taken for nobody's
                 doubted.update([number] if claim is None or number in doubles else [])
             elif number in doubles:
-                doubted.add(number)  # one of them is mistaken for somebody else, whose user nobody claims now
+                # one of them is mistaken for somebody else, whose user
+                # nobody claims now
+                doubted.add(number)
                 field, value = next(iter(doubles[number].items()))
                 why = f"several records of the source have {field} {value!r}, and a pin cannot choose"
-                verdicts.contested[number] = _problem("contested", agent, _each(claim), why)
+                verdicts.contested[number] = _problem(
+                    "contested", agent, _each(claim), why
+                )
             elif agent.account_code is None:
                 unassigned += 1
             elif claim is None:
                 verdicts.unmatched[number] = self._unmatched(number, agent)
                 doubted.add(number)
             elif isinstance(claim, dict):
-                verdicts.ambiguous[number] = _problem("ambiguous", agent, claim.values(), f"{len(claim)} users match")
+                verdicts.ambiguous[number] = _problem(
+                    "ambiguous", agent, claim.values(), f"{len(claim)} users match"
+                )
             else:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
                 verdicts.contested[number] = _problem("contested", agent, (claim,), why)
-                unsure |= number in self._roster.pinned  # perhaps to a wrong user, so that nobody claims the right one
+                # perhaps to a wrong user, so that nobody claims the right
+                # one
+                unsure |= number in self._roster.pinned
         hidden = frozenset(
-            [id_.removeprefix(UNIDENTIFIED) for id_ in self._looked_at(lone) if id_.startswith(UNIDENTIFIED)]
+            [
+                id_.removeprefix(UNIDENTIFIED)
+                for id_ in self._looked_at(lone)
+                if id_.startswith(UNIDENTIFIED)
+            ]
         )
         doubts = [self._roster.doubtful_attributes(number) for number in doubted]
         return replace(
@@ -280,7 +359,9 @@ class Claims:
         """Agents, by number, but for those whose users were taken at once; nearly always there are few."""
         if sum(len(taken.agents) for taken in self._taken) == len(self._claims):
             return ()
-        return list(compress(count(), map(is_not, map(type, self._claims), repeat(Taken))))
+        return list(
+            compress(count(), map(is_not, map(type, self._claims), repeat(Taken)))
+        )
 
     def _looked_at(self, lone: Iterable[int]) -> Iterator[str]:
         """The ids of the users that these agents claim, for each claim."""
@@ -293,12 +374,15 @@ class Claims:
     def _ids(self) -> Iterator[str]:
         """The ids of every claimed user, for each claim. The candidates of an ambiguous agent count as claimed."""
         lone = self._looked_at(self._lone())
-        return chain(chain.from_iterable(taken.ids.split("\0") for taken in self._taken), lone)
+        return chain(
+            chain.from_iterable(taken.ids.split("\0") for taken in self._taken), lone
+        )
 
     def _rivals(self, lone: Sequence[int]) -> Mapping[str, list[int]]:
         """By the ids of their users, the agents that claim one together with others."""
         claims = len(self._claims) - len(lone) + sum(1 for _ in self._looked_at(lone))
-        hashes, self._hashes = self._hashes or set(map(hash, self._ids())), None  # which take less memory than the ids
+        # which take less memory than the ids
+        hashes, self._hashes = self._hashes or set(map(hash, self._ids())), None
         hashes.update(map(hash, self._looked_at(lone)))
         if len(hashes) == claims:
             return {}
@@ -317,12 +401,20 @@ class Claims:
             if pinned:
                 why = f"it is pinned to {pinned[0][1]!r}, which is not within base and filter"
             return Problem("unmatched", why, agent=agent.ref, rule=PIN)
-        tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
-        why = f"no user has {' or '.join(tried)}" if tried else "no match rule gives a value for it"
+        tried = [
+            f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)
+        ]
+        why = (
+            f"no user has {' or '.join(tried)}"
+            if tried
+            else "no match rule gives a value for it"
+        )
         return Problem("unmatched", why, agent=agent.ref)
 
 
-def _others(stands: bytearray, lone: Sequence[int], apart: Collection[int]) -> Sequence[int]:
+def _others(
+    stands: bytearray, lone: Sequence[int], apart: Collection[int]
+) -> Sequence[int]:
     """Let all agents stand, but for `lone` ones and those `apart`: these, by number."""
     others = sorted({*lone, *apart}) if apart else lone
     stands[:] = b"\1" * len(stands)
@@ -339,7 +431,11 @@ def _each(claims: Claimed | None) -> Collection[Claim]:
 
 
 def _rule(claims: Claimed | Taken) -> int:
-    return claims.rule if not isinstance(claims, dict) else next(iter(claims.values())).rule
+    return (
+        claims.rule
+        if not isinstance(claims, dict)
+        else next(iter(claims.values())).rule
+    )
 
 
 def _together(claims: Claimed, another: Claim) -> Claimed:
@@ -361,5 +457,9 @@ def _problem(kind: str, agent: Agent, claims: Collection[Claim], why: str) -> Pr
 def _rivals(agents: list[Agent], number: int, rivals: list[int]) -> str:
     """Name ten rivals at the most, so that a thousand agents on one user stay a thousand lines."""
     others = [str(agents[each].ref) for each in rivals[:11] if each != number][:10]
-    more = f" and {len(rivals) - 1 - len(others)} more" if len(rivals) - 1 > len(others) else ""
+    more = (
+        f" and {len(rivals) - 1 - len(others)} more"
+        if len(rivals) - 1 > len(others)
+        else ""
+    )
     return f"the user is also claimed by {', '.join(others)}{more}"

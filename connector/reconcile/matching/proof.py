@@ -1,10 +1,12 @@
 """What look-ups prove: that "nobody" can be believed, and that somebody who holds something alike is the one.
 
-"Nobody" is proven by what look-ups by the attribute have found, or by somebody who is known to be there.
+"Nobody" is proven by what look-ups by the attribute have found, or by somebody who is known
+to be there.
 
-A server may answer a look-up with nobody though it cannot tell: without the right to search an attribute, without an
-equality rule or an index for it, with a limit that it does not admit. Of a value that is only alike, it has to say
-whether it is what an agent looks for: it finds the user by it, or not.
+A server may answer a look-up with nobody though it cannot tell: without the right to search
+an attribute, without an equality rule or an index for it, with a limit that it does not
+admit. Of a value that is only alike, it has to say whether it is what an agent looks for:
+it finds the user by it, or not.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _Slot = tuple[str, Hashable]
 """An attribute, and the likeness of a value."""
 
 
-def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None) -> Planning[frozenset[str]]:
+def proved(
+    claims: Claims, roster: Roster, agents: Collection[int] | None = None
+) -> Planning[frozenset[str]]:
     """Prove the look-ups that found nobody; where one cannot be trusted, read everybody. `agents`: else all of them.
 
     Returns the attributes of which no user shows a value, so that nothing is proven.
@@ -46,8 +50,8 @@ def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None
 def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str]:
     """The attributes by which an agent was to be found, and that have proven nothing so far.
 
-    Where all users were read, those that none of them shows. Where users were looked up, whoever is claimed by what
-    another attribute has found proves nothing either.
+    Where all users were read, those that none of them shows. Where users were looked up,
+    whoever is claimed by what another attribute has found proves nothing either.
     """
     looked_up = bool(claims.asked)
     sure = claims.proven if looked_up else claims.shows.keys()
@@ -55,7 +59,9 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
     found: set[str] = set()
     for number in agents if open_ else ():
         decided = min((claim.rule for claim in claims.of(number)), default=inf)
-        for rule, key in roster.searches(number) if min(open_) < decided + looked_up else ():
+        for rule, key in (
+            roster.searches(number) if min(open_) < decided + looked_up else ()
+        ):
             if key is not None and rule in open_ and rule < decided + looked_up:
                 found.add(open_.pop(rule))
         if not open_:
@@ -92,8 +98,17 @@ class _Round:
     def takes(self, doubt: Doubt) -> bool:
         """Take a doubt in, where that leaves no other meaning to being found."""
         own, texts = self._slot(*doubt.key), doubt.user.values.items()
-        beside = {self._slot(name, value) for name, held in texts for value in held if isinstance(value, str)} - {own}
-        if own in self._beside or self.keys.get(own, doubt.key) != doubt.key or not beside.isdisjoint(self.keys):
+        beside = {
+            self._slot(name, value)
+            for name, held in texts
+            for value in held
+            if isinstance(value, str)
+        } - {own}
+        if (
+            own in self._beside
+            or self.keys.get(own, doubt.key) != doubt.key
+            or not beside.isdisjoint(self.keys)
+        ):
             return False
         self.keys[own] = doubt.key
         self._beside |= beside

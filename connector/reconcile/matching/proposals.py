@@ -1,7 +1,7 @@
 """Match rules that would turn many near misses into matches, as proposals to a reader; nothing is matched by them.
 
-A proposal is tried before it is made: its template is rendered for each of these agents, and has to give the very value
-that the near user holds, and nobody else's.
+A proposal is tried before it is made: its template is rendered for each of these agents,
+and has to give the very value that the near user holds, and nobody else's.
 """
 
 from __future__ import annotations
@@ -50,26 +50,48 @@ def proposed(
     while best := _best(lines, tenant, rules, description):
         proposals.append(best)
         for number, near in best.found.items():
-            lines[number] = replace(lines[number], near=tuple(each for each in lines[number].near if each != near))
+            lines[number] = replace(
+                lines[number],
+                near=tuple(each for each in lines[number].near if each != near),
+            )
     return replace(verdicts, unmatched=lines), proposals
 
 
-def _best(lines: Mapping[int, Problem], tenant: Tenant, rules: Rules, description: Description) -> _Proposal | None:
+def _best(
+    lines: Mapping[int, Problem], tenant: Tenant, rules: Rules, description: Description
+) -> _Proposal | None:
     """The rule that would match most of these near misses; of several the shortest."""
-    near = [(number, each) for number, problem in lines.items() for each in problem.near]
-    attributes = {name for name, count in Counter(each.attribute for _, each in near).items() if count >= MANY}
+    near = [
+        (number, each) for number, problem in lines.items() for each in problem.near
+    ]
+    attributes = {
+        name
+        for name, count in Counter(each.attribute for _, each in near).items()
+        if count >= MANY
+    }
     tried = [
         _tried(text, rule.directory, near, tenant, description)
         for rule in rules.match
         if rule.directory in attributes
-        for text in _candidates(rule.agent.text, [each for _, each in near if each.attribute == rule.directory])
+        for text in _candidates(
+            rule.agent.text,
+            [each for _, each in near if each.attribute == rule.directory],
+        )
     ]
     many = [each for each in tried if each is not None and len(each.found) >= MANY]
-    return min(many, key=lambda each: (-len(each.found), len(each.template), each.template), default=None)
+    return min(
+        many,
+        key=lambda each: (-len(each.found), len(each.template), each.template),
+        default=None,
+    )
 
 
 def _tried(
-    text: str, attribute: str, near: Iterable[tuple[int, Near]], tenant: Tenant, description: Description
+    text: str,
+    attribute: str,
+    near: Iterable[tuple[int, Near]],
+    tenant: Tenant,
+    description: Description,
 ) -> _Proposal | None:
     """What the rule would match: users whose value it gives, for one agent alone."""
     try:
@@ -77,12 +99,19 @@ def _tried(
     except TemplateError:
         return None
     key = equality.keys_of(description.equality(attribute))
-    wanted = {number: render(tenant.agents[number]) for number in {number for number, _ in near}}
+    wanted = {
+        number: render(tenant.agents[number])
+        for number in {number for number, _ in near}
+    }
     found: dict[int, Near] = {}
     users: dict[Hashable, set[int]] = {}
     for number, each in near:
         value = wanted[number]
-        if each.attribute == attribute and isinstance(value, str) and key(value) == key(each.value):
+        if (
+            each.attribute == attribute
+            and isinstance(value, str)
+            and key(value) == key(each.value)
+        ):
             found[number] = each
             users.setdefault(each.user, set()).add(number)
     for agents in users.values():
@@ -95,17 +124,30 @@ def _tried(
 def _candidates(text: str, near: Iterable[Near]) -> Iterator[str]:
     """The rule's own template with another domain, or none, in one case, or with zeros in front or without them."""
     near = list(near)
-    domains = sorted({each.value.rpartition("@")[2].lower() for each in near if "@" in each.value})
+    domains = sorted(
+        {each.value.rpartition("@")[2].lower() for each in near if "@" in each.value}
+    )
     widths = sorted({len(each.value) for each in near if each.value.isdigit()})
     if "{{" in text or "}}" in text:
         return
-    head, at, _ = text.rpartition("@") if "@" in text.rpartition("}")[2] else (text, "", "")
+    head, at, _ = (
+        text.rpartition("@") if "@" in text.rpartition("}")[2] else (text, "", "")
+    )
     locals_ = [head] if at else [text]
     locals_ += [f"{text[:-1]}|before:'@'}}"] if _LONE.fullmatch(text) else []
     for local in locals_:
         for end in ("", *(f"@{domain}" for domain in domains)):
             bare = _PADDED.sub("}", local)  # padded anew, it need not be padded before
-            for step in ("", "|lower", "|upper", "|strip", "|unpad", *(f"|pad:{width}" for width in widths)):
-                candidate = _END.sub(f"{step}}}", bare if "pad" in step else local) + end
+            for step in (
+                "",
+                "|lower",
+                "|upper",
+                "|strip",
+                "|unpad",
+                *(f"|pad:{width}" for width in widths),
+            ):
+                candidate = (
+                    _END.sub(f"{step}}}", bare if "pad" in step else local) + end
+                )
                 if candidate != text:
                     yield candidate

@@ -48,7 +48,12 @@ class Selection(Struct, frozen=True):
 EVERYBODY: Final = Selection()
 
 
-def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str, others: Collection[int] = ()) -> Selection:
+def selected(
+    names: Iterable[str],
+    agents: Sequence[AgentRef],
+    where: str,
+    others: Collection[int] = (),
+) -> Selection:
     """Whom these names name, of the source's agents.
 
     `others`: agents that are not this job's, by number. Raises UsageError for a name that is theirs, nobody's, or two
@@ -65,17 +70,25 @@ def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str, other
         else:
             users.append(text)
             bare |= {text: unknown} if unknown else {}
-    found = Selection(names, frozenset(accounts), frozenset(seats), tuple(users), bare=bare)
+    found = Selection(
+        names, frozenset(accounts), frozenset(seats), tuple(users), bare=bare
+    )
     for number in sorted(others):
         if found.names_agent(agents[number]):
-            raise UsageError(f"{agents[number]} is not this job's: see source.only and source.except", where=where)
+            raise UsageError(
+                f"{agents[number]} is not this job's: see source.only and source.except",
+                where=where,
+            )
     return found
 
 
-def looked_up(selection: Selection, naming: Naming, searched: Collection[str], where: str) -> Planning[Selection]:
+def looked_up(
+    selection: Selection, naming: Naming, searched: Collection[str], where: str
+) -> Planning[Selection]:
     """The same with the ids of its users. `searched`: as in `named_users`.
 
-    Raises UsageError for a user that is not within base and filter, and for a value that several hold.
+    Raises UsageError for a user that is not within base and filter, and for a value that
+    several hold.
     """
     ids = set[str]()
     for name in selection.users:
@@ -83,27 +96,42 @@ def looked_up(selection: Selection, naming: Naming, searched: Collection[str], w
         if not found:
             raise UsageError(nobody(selection, name), where=where)
         if len(found) > 1:
-            raise UsageError(f"{len(found)} users hold {name!r}. Give a whole name or an id", where=where)
+            raise UsageError(
+                f"{len(found)} users hold {name!r}. Give a whole name or an id",
+                where=where,
+            )
         ids |= found
     return replace(selection, ids=frozenset(ids))
 
 
-def named_users(name: str, naming: Naming, searched: Collection[str]) -> Planning[list[User]]:
+def named_users(
+    name: str, naming: Naming, searched: Collection[str]
+) -> Planning[list[User]]:
     """Users of this name or id; where there is none, those that hold it in an attribute such as uid or mail.
 
     `searched`: the attributes that look-ups find users by.
     """
     named = naming.among([name])
-    found = [user for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)]
+    found = [
+        user for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)
+    ]
     if found or not searched:
         return found
-    holders = list((yield from ask(Find([(attribute, name) for attribute in searched]))))
-    return [user for user in holders if any(naming.holds(user, attribute, name) for attribute in searched)]
+    holders = list(
+        (yield from ask(Find([(attribute, name) for attribute in searched])))
+    )
+    return [
+        user
+        for user in holders
+        if any(naming.holds(user, attribute, name) for attribute in searched)
+    ]
 
 
 def nobody(selection: Selection, name: str) -> str:
     """That a user in a selection is not there."""
-    return selection.bare.get(name) or f"there is no user {name!r} within base and filter"
+    return (
+        selection.bare.get(name) or f"there is no user {name!r} within base and filter"
+    )
 
 
 def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, str]:
@@ -114,12 +142,18 @@ def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, 
     bare = not (colon and kind in (ACCOUNT, SEAT))
     text = name if bare else text
     found = {
-        ACCOUNT: [each for each in agents if each.account_code == text] if bare or kind == ACCOUNT else [],
-        SEAT: [each for each in agents if str(each.work_no) == text] if bare or kind == SEAT else [],
+        ACCOUNT: [each for each in agents if each.account_code == text]
+        if bare or kind == ACCOUNT
+        else [],
+        SEAT: [each for each in agents if str(each.work_no) == text]
+        if bare or kind == SEAT
+        else [],
     }
     match [kind for kind, some in found.items() if some]:
         case []:
-            what = {ACCOUNT: "accountCode", SEAT: "workNo"}.get("" if bare else kind, "accountCode or workNo")
+            what = {ACCOUNT: "accountCode", SEAT: "workNo"}.get(
+                "" if bare else kind, "accountCode or workNo"
+            )
             maybe = bare and text and kind != USER
             neither = ", and base and filter have no user of that name" if maybe else ""
             unknown = f"the source has no agent with {what} {text!r}{neither}{_meant(agents, text)}"
@@ -137,7 +171,20 @@ def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, 
 
 def _meant(agents: Iterable[AgentRef], name: str) -> str:
     """Agents of nearly that name, as the end of a sentence."""
-    known = {word.lower(): word for agent in agents for word in (agent.account_code, str(agent.work_no)) if word}
+    known = {
+        word.lower(): word
+        for agent in agents
+        for word in (agent.account_code, str(agent.work_no))
+        if word
+    }
     domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
-    close = dict.fromkeys(known[text.lower()] for _, text in spellings(name, domains) if text.lower() in known)
-    return f"; did you mean {' or '.join(map(repr, list(close)[:NAMED]))}?" if close else ""
+    close = dict.fromkeys(
+        known[text.lower()]
+        for _, text in spellings(name, domains)
+        if text.lower() in known
+    )
+    return (
+        f"; did you mean {' or '.join(map(repr, list(close)[:NAMED]))}?"
+        if close
+        else ""
+    )

@@ -10,7 +10,9 @@ from connector.model import ID, NAME, Description, Equality, Key, User, UserRef,
 from connector.reconcile import dn, equality
 from connector.regex import regex
 
-_GUID: Final = regex(r"(?:<GUID=)?\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?>?")
+_GUID: Final = regex(
+    r"(?:<GUID=)?\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?>?"
+)
 """An id as Active Directory's tools write it: `{GUID}`, `<GUID=…>`, or bare."""
 
 
@@ -22,7 +24,8 @@ class Naming:
         self._ids = description.ids
         self._types = description.types
         self._rule_of = description.equality
-        self._rdn = lru_cache(maxsize=4096)(self._rdn_of)  # what stands above an entry is shared by most entries
+        # what stands above an entry is shared by most entries
+        self._rdn = lru_cache(maxsize=4096)(self._rdn_of)
 
     def keys(self, written: str) -> tuple[Key, ...]:
         """What a user is looked up by. A DN has a `=`, and an id has none; elsewhere a text may be either."""
@@ -35,7 +38,10 @@ class Naming:
     def holds(self, user: User, attribute: str, value: str) -> bool:
         """Whether the user shows this value there."""
         key = equality.keys_of(self._rule_of(attribute))
-        return any(key(equality.plain(each)) == key(value) for each in user.values.get(attribute, ()))
+        return any(
+            key(equality.plain(each)) == key(value)
+            for each in user.values.get(attribute, ())
+        )
 
     def id(self, value: Value) -> Hashable:
         """What equal ids have in common."""
@@ -53,17 +59,29 @@ class Naming:
     def among(self, listed: Iterable[str]) -> Callable[[UserRef], bool]:
         """A test whether a user is listed, by id or name; also by a name that some server takes for equal."""
         listed = list(listed)
-        ids = {self.id(value) for each in listed for kind, value in self.keys(each) if kind == ID}
+        ids = {
+            self.id(value)
+            for each in listed
+            for kind, value in self.keys(each)
+            if kind == ID
+        }
         names = set(map(self._alike, listed))
         return lambda user: self.id(user.id) in ids or self._alike(user.name) in names
 
     def _alike(self, name: str) -> Hashable:
-        return self.name(name) if self._names is Equality.DN else equality.likeness(self._names, name)
+        return (
+            self.name(name)
+            if self._names is Equality.DN
+            else equality.likeness(self._names, name)
+        )
 
     def _rdn_of(self, text: str) -> dn.Rdn:
         types = self._types
         found = dn.rdn(text, self._rule)
-        return frozenset((types[kind].name.lower() if kind in types else kind, value) for kind, value in found)
+        return frozenset(
+            (types[kind].name.lower() if kind in types else kind, value)
+            for kind, value in found
+        )
 
     def _rule(self, kind: str) -> Equality:
         info = self._types.get(kind)

@@ -12,10 +12,17 @@ from connector.reconcile import dn
 from connector.reconcile.overview.change_kinds import RISKS
 from connector.regex import regex
 
-RARE: Final = {Form.TAKEN_OVER: 10, Form.OTHER_AGENT: 10, Form.FOREIGN: 5, Form.EMPTIED: 2, Form.BESIDE: 2}
+RARE: Final = {
+    Form.TAKEN_OVER: 10,
+    Form.OTHER_AGENT: 10,
+    Form.FOREIGN: 5,
+    Form.EMPTIED: 2,
+    Form.BESIDE: 2,
+}
 """Percent of a plan's changes up to which a kind of this form is rare; one user always is."""
 FEW: Final = 20
-"""Below so many changes there is no rest that somebody could be unlike; a reviewer reads them all."""
+"""Below so many changes there is no rest that somebody could be unlike; a reviewer reads
+them all."""
 _SHARE: Final = 100
 """One in so many may be unlike the rest."""
 _SERVICE: Final = regex(
@@ -26,7 +33,13 @@ _SERVICE: Final = regex(
 """Words in the name of an account that belongs to nobody."""
 _LETTERS: Final = regex(r"[^\W\d_]+")
 _DIGIT: Final = regex(r"\d")
-_KINDS: Final = str.maketrans({each: "9" if each.isdigit() else "a" for each in map(chr, range(128)) if each.isalnum()})
+_KINDS: Final = str.maketrans(
+    {
+        each: "9" if each.isdigit() else "a"
+        for each in map(chr, range(128))
+        if each.isalnum()
+    }
+)
 
 
 def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
@@ -43,42 +56,66 @@ def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
 def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
     """Users of a kind that is rare for its risk. Leavers lose our values in due course: no agent claims them."""
     share = RARE.get(kind.form)
-    leaving = kind.form is Form.EMPTIED and all(change.agent is None for change in kind.changes)
+    leaving = kind.form is Form.EMPTIED and all(
+        change.agent is None for change in kind.changes
+    )
     risky = total >= FEW or RISKS[kind.form] <= RISKS[Form.FOREIGN]
-    if share is None or leaving or not risky or kind.users > max(1, total * share // 100):
+    if (
+        share is None
+        or leaving
+        or not risky
+        or kind.users > max(1, total * share // 100)
+    ):
         return
     for change in kind.changes:
         names = [each.name for each in change.attributes if each.form is kind.form]
         yield change, f"{kind.form}: {', '.join(names)}" if names else str(kind.form)
 
 
-def _unlike(kind: Kind, total: int, of_rules: Counter[int | None]) -> Iterator[tuple[Change, str]]:
-    yield from _exceptions(kind, lambda change: change.startles, "a disabled account", most=FEW)
+def _unlike(
+    kind: Kind, total: int, of_rules: Counter[int | None]
+) -> Iterator[tuple[Change, str]]:
+    yield from _exceptions(
+        kind, lambda change: change.startles, "a disabled account", most=FEW
+    )
     if total < FEW:
         return
     for change in kind.changes:
         if of_rules[change.rule] == 1 and change.rule is not None:
-            yield change, f"the only user by {f'rule {change.rule}' if change.rule else 'a pin'}"
+            yield (
+                change,
+                f"the only user by {f'rule {change.rule}' if change.rule else 'a pin'}",
+            )
     yield from _exceptions(kind, _of_a_service, "looks like a service account")
     if kind.users >= FEW:
-        yield from _alone(kind, list(map(_container, kind.changes)), "the only user in its container")
+        yield from _alone(
+            kind, list(map(_container, kind.changes)), "the only user in its container"
+        )
         for name, shapes in _shapes(kind).items():
             yield from _alone(kind, shapes, f"{name}: a value of another shape")
 
 
-def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str, most: int = 1) -> Iterator[tuple[Change, str]]:
+def _exceptions(
+    kind: Kind, holds: Callable[[Change], bool], why: str, most: int = 1
+) -> Iterator[tuple[Change, str]]:
     """Those of a kind that something is true of, if they are few: `most`, or one in so many."""
     found = [change for change in kind.changes if holds(change)]
     if len(found) <= max(most, kind.users // _SHARE):
         yield from ((change, why) for change in found)
 
 
-def _alone(kind: Kind, keys: Sequence[str | None], why: str) -> Iterator[tuple[Change, str]]:
+def _alone(
+    kind: Kind, keys: Sequence[str | None], why: str
+) -> Iterator[tuple[Change, str]]:
     """Those of a kind whose key no other has, if they are few; None: the key says nothing of that one."""
     counts = Counter(keys)
     if 1 not in counts.values():
         return
-    found = [change for change, key in zip(kind.changes, keys, strict=True) if key is not None and counts[key] == 1]
+    found = [
+        change
+        for change, key in zip(kind.changes, keys, strict=True)
+        if key is not None and counts[key] == 1
+    ]
     if len(found) <= max(1, kind.users // _SHARE):
         yield from ((change, why) for change in found)
 
@@ -95,15 +132,23 @@ def _of_a_service(change: Change) -> bool:
     """Whether the words of the user's own name, or of its agent's account, are those of a service."""
     own = change.user.name.partition(",")[0].partition("=")[2] or change.user.name
     account = (change.agent and change.agent.account_code) or ""
-    return _SERVICE.search(own) is not None or (account != own and _SERVICE.search(account) is not None)
+    return _SERVICE.search(own) is not None or (
+        account != own and _SERVICE.search(account) is not None
+    )
 
 
 def _shapes(kind: Kind) -> dict[str, list[str | None]]:
     """By attribute, for each change, the shape of the first new value."""
-    firsts: dict[str, list[str | None]] = {name: [None] * len(kind.changes) for name in kind.attributes}
+    firsts: dict[str, list[str | None]] = {
+        name: [None] * len(kind.changes) for name in kind.attributes
+    }
     for place, change in enumerate(kind.changes):
         for each in change.attributes:
-            if each.new and each.name in firsts and isinstance(first := each.new[0], str):
+            if (
+                each.new
+                and each.name in firsts
+                and isinstance(first := each.new[0], str)
+            ):
                 firsts[each.name][place] = first
     return {name: _shaped(texts) for name, texts in firsts.items()}
 
@@ -111,15 +156,23 @@ def _shapes(kind: Kind) -> dict[str, list[str | None]]:
 def _shaped(texts: Sequence[str | None]) -> list[str | None]:
     """Their shapes. Letters in a row are one `a`, each digit is a `9`, all else is itself."""
     some = [text or "" for text in texts]
-    found = _coarse("\0".join(some)).split("\0")  # all at once: that takes a third of the time
+    # all at once: that takes a third of the time
+    found = _coarse("\0".join(some)).split("\0")
     if len(found) != len(some):  # some text has NUL in it
         found = list(map(_coarse, some))
     shapes = {each: _squeezed(each) for each in set(found)}
-    return [None if text is None else shapes[each] for text, each in zip(texts, found, strict=True)]
+    return [
+        None if text is None else shapes[each]
+        for text, each in zip(texts, found, strict=True)
+    ]
 
 
 def _coarse(text: str) -> str:
-    return text.translate(_KINDS) if text.isascii() else _DIGIT.sub("9", _LETTERS.sub("a", text))
+    return (
+        text.translate(_KINDS)
+        if text.isascii()
+        else _DIGIT.sub("9", _LETTERS.sub("a", text))
+    )
 
 
 def _squeezed(shape: str) -> str:

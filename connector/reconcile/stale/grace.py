@@ -12,7 +12,8 @@ from connector.model import Moment
 SLACK: Final = timedelta(days=1)
 """A clock that was set by less than this is put right, as clocks are."""
 MOST: Final = timedelta(days=31)
-"""So long a time is believed where the machine has been started anew since, so that only the clock tells of it."""
+"""So long a time is believed where the machine has been started anew since, so that only
+the clock tells of it."""
 
 
 class Passed(Struct, frozen=True):
@@ -25,8 +26,8 @@ class Passed(Struct, frozen=True):
 def passed(last: Moment | None, now: Moment) -> Passed:
     """The time between two readings of the clock; none where it jumped, or had jumped before the first.
 
-    Within one boot, the seconds since then tell. Else a clock that goes back has jumped, and so has one that goes on by
-    more than `MOST`.
+    Within one boot, the seconds since then tell. Else a clock that goes back has jumped,
+    and so has one that goes on by more than `MOST`.
     """
     if last is None:
         return Passed()
@@ -37,7 +38,9 @@ def passed(last: Moment | None, now: Moment) -> Passed:
     elif clock < -SLACK:
         return Passed(jump="the clock was set back by more than a day")
     elif clock > MOST:
-        return Passed(jump=f"only the clock says that more than {MOST.days} days have passed")
+        return Passed(
+            jump=f"only the clock says that more than {MOST.days} days have passed"
+        )
     elif not last.sure:
         return Passed()
     return Passed(max(clock, timedelta(0)))

@@ -11,7 +11,18 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Cleared, Fingerprint, Held, Memory, Moment, Owned, Problem, User, UserRef
+from connector.model import (
+    AgentRef,
+    Cleared,
+    Fingerprint,
+    Held,
+    Memory,
+    Moment,
+    Owned,
+    Problem,
+    User,
+    UserRef,
+)
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
 from connector.reconcile.questions import Brief
@@ -46,7 +57,8 @@ JUMPED = (
     "clock of this machine"
 )
 UNSHOWN_LEAVER = (
-    "a value of this job that this account cannot read; not cleared. Grant the right to read it, or clear it by hand"
+    "a value of this job that this account cannot read; not cleared. "
+    "Grant the right to read it, or clear it by hand"
 )
 CHANGED = "changed by somebody since this job wrote it; kept"
 _LOST: Final = ". The mapping no longer writes {names}: not cleared"
@@ -92,7 +104,14 @@ class Unclaimed(Struct, frozen=True):
 
     def last(self, name: str) -> Owned | None:
         """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
-        return next((each for spelt, each in self.owned.items() if spelt.lower() == name.lower()), None)
+        return next(
+            (
+                each
+                for spelt, each in self.owned.items()
+                if spelt.lower() == name.lower()
+            ),
+            None,
+        )
 
     @property
     def renamed(self) -> bool:
@@ -102,14 +121,20 @@ class Unclaimed(Struct, frozen=True):
     def credentials(self, secret: Collection[str]) -> frozenset[str]:
         """The attributes, in small letters, that hold a secret of ours. `secret`: those that are secret now."""
         names = {name.lower() for name in self.names}
-        written = {name.lower() for name, each in self.owned.items() if each.fingerprint}
+        written = {
+            name.lower() for name, each in self.owned.items() if each.fingerprint
+        }
         return frozenset(names & {*secret, *written})
 
     @property
     def names(self) -> frozenset[str]:
         """The attributes that hold something of ours, as far as is known."""
         names = self.adopted | self.owned.keys() | self.unshown.keys()
-        return frozenset(each for each in names if each.lower() not in self.theirs) if self.theirs else names
+        return (
+            frozenset(each for each in names if each.lower() not in self.theirs)
+            if self.theirs
+            else names
+        )
 
 
 class Ours(Struct, frozen=True):
@@ -124,7 +149,10 @@ class Ours(Struct, frozen=True):
 
 
 def unclaimed(
-    memory: Memory, nobodys: Callable[[UserRef], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
+    memory: Memory,
+    nobodys: Callable[[UserRef], bool],
+    adopted: Iterable[User],
+    ours: Callable[[User], frozenset[str]],
 ) -> Ours:
     """Users that we wrote to, and that are `adopted` for what they hold, whoever wrote it.
 
@@ -154,13 +182,17 @@ def unclaimed(
 
 def cleared_last(cleared: Iterable[Sequence[Cleared]]) -> list[UserRef]:
     """The users of these, those cleared last first, no more than a plan may read one by one."""
-    newest = sorted(cleared, key=lambda each: max(one.time for one in each), reverse=True)
+    newest = sorted(
+        cleared, key=lambda each: max(one.time for one in each), reverse=True
+    )
     return [each[0].user for each in newest[:READ_AGAIN]]
 
 
 def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
     """That the clock has jumped, where users wait for days."""
-    last = memory.looked() if isinstance(policy, Grace) and policy.unit == "days" else None
+    last = (
+        memory.looked() if isinstance(policy, Grace) and policy.unit == "days" else None
+    )
     jump = passed(last, now).jump
     if last is not None and jump:
         yield JUMPED.format(jump=jump, last=last.time.isoformat(timespec="seconds"))
@@ -180,17 +212,32 @@ def judged(
     written = {rule.name.lower() for rule in mapping.attributes}
     for each in users:
         if not each.names:
-            names = [rule.name for rule in mapping.attributes if rule.name.lower() in each.theirs]
-            problems += [Problem("stale", CHANGED, users=(each.user.name,), attribute=name) for name in names]
+            names = [
+                rule.name
+                for rule in mapping.attributes
+                if rule.name.lower() in each.theirs
+            ]
+            problems += [
+                Problem("stale", CHANGED, users=(each.user.name,), attribute=name)
+                for name in names
+            ]
             continue
         clears = _clears(each.place, mapping)
         waited, runs = seen.get(each.user.id, (None, 0))
-        left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace and clears else ""
+        left = (
+            grace.left(timedelta(0) if waited is None else waited + since, runs)
+            if grace and clears
+            else ""
+        )
         kept = "" if clears or each.place is not Place.DISABLED else _KEPT
-        lost = sorted(name for name in each.names - each.adopted if name.lower() not in written)
+        lost = sorted(
+            name for name in each.names - each.adopted if name.lower() not in written
+        )
         kept += _LOST.format(names=", ".join(lost)) if clears and lost else ""
         why = f"{', '.join(sorted(each.names))}: values of this job; no agent claims the user any more{left}"
-        problems.append(Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,)))
+        problems.append(
+            Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,))
+        )
         due += [each] if clears and not left else []
     return due, problems
 
@@ -216,8 +263,8 @@ def cleared(
     """What clears these users, as they are now, and why some are kept.
 
     `claimers`: the agents that would claim a user; a disabled one is found by none. `spared`: who is never written, by
-    any name. `doubt`: why a user may be one of these. By user id, match attributes: `hidden` ones, and those by which
-    an agent in doubt may have a user.
+    any name. `doubt`: why a user may be one of these. By user id, match attributes:
+    `hidden` ones, and those by which an agent in doubt may have a user.
     """
     drafts: list[Draft] = []
     problems: list[Problem] = []
@@ -225,17 +272,24 @@ def cleared(
         user = each.now
         if user is None:
             continue
-        held = spared(each.user) or spared(user.ref)  # by the name that it had, or has now
+        # by the name that it had, or has now
+        held = spared(each.user) or spared(user.ref)
         why = _SPARED if held else doubt(user.ref)
         within = each.place is Place.WITHIN
         agents = claimers(user) if within else []
         missing, doubts = hidden.get(user.id, ()), doubted.get(user.id, ())
         if why:
             open_ = agents or missing or doubts
-            if each.user.identified and not open_ and clearing(user, each, brief.fingerprint).planned:
+            if (
+                each.user.identified
+                and not open_
+                and clearing(user, each, brief.fingerprint).planned
+            ):
                 problems.append(Problem("exclude", why, users=(each.user.name,)))
         elif agents:
-            problems += [Problem("stale", MISSED, agent, (user.name,)) for agent in agents]
+            problems += [
+                Problem("stale", MISSED, agent, (user.name,)) for agent in agents
+            ]
         elif missing:
             why = f"not cleared: it shows no {' and no '.join(missing)}, so an agent may still match it"
             problems.append(Problem("stale", why, users=(user.name,)))

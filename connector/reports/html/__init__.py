@@ -1,8 +1,9 @@
 """The report as one self-contained page, for reading on a screen and for signing on paper.
 
-Everything is escaped. A Content-Security-Policy (W3C CSP3) allows the page its own style sheets and its one script,
-each by its hash, and nothing else. So even markup that slipped through could not run or call out, and no browser
-fetches anything. Without the script the page has everything but search, filters and sorting.
+Everything is escaped. A Content-Security-Policy (W3C CSP3) allows the page its own style
+sheets and its one script, each by its hash, and nothing else. So even markup that slipped
+through could not run or call out, and no browser fetches anything. Without the script the
+page has everything but search, filters and sorting.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from connector.reports.html.script import SCRIPT
 from connector.reports.html.style import STYLE, foot
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
+def render(
+    plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = ""
+) -> Iterator[str]:
     """The page, piece by piece. `command`: what `--accept` is appended to."""
     grouped = groups(plan)
-    users = Users(plan.people, (change.user.name for _, changes in grouped for change in changes))
+    users = Users(
+        plan.people, (change.user.name for _, changes in grouped for change in changes)
+    )
     rows = Rows(plan, outcomes, users, grouped)
     yield from _head(plan, outcomes)
     yield "<main>\n"
@@ -58,14 +63,29 @@ def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{what}: {text(plan.job)}</title>\n<style>{STYLE}</style>\n<style>{at_foot}</style>\n</head>\n<body>\n"
     )
-    bad = bool(plan.refusals) if outcomes is None else any(each.result in NOT_WRITTEN for each in outcomes)
+    bad = (
+        bool(plan.refusals)
+        if outcomes is None
+        else any(each.result in NOT_WRITTEN for each in outcomes)
+    )
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if bad else ""}">{text(say.headline(plan, outcomes))}</p>\n'
     if plan.since is not None:
         yield f"<p>{text(say.since(plan))}</p>\n"
-    facts = {"Job": value(plan.job), "Plan": value(plan.id), "Created": value(plan.created), "Digest": _digest(plan)}
+    facts = {
+        "Job": value(plan.job),
+        "Plan": value(plan.id),
+        "Created": value(plan.created),
+        "Digest": _digest(plan),
+    }
     facts |= {text(place.capitalize()): value(what) for place, what in plan.about}
-    yield "<dl>" + "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items()) + "</dl>\n"
+    yield (
+        "<dl>"
+        + "".join(
+            f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items()
+        )
+        + "</dl>\n"
+    )
     yield "</header>\n"
 
 
@@ -81,19 +101,32 @@ def _digest(plan: Plan) -> str:
 
 
 def _not_written(outcomes: Sequence[Outcome] | None, users: Users) -> Iterator[str]:
-    found = [each for result in NOT_WRITTEN for each in outcomes or () if each.result is result]
+    found = [
+        each
+        for result in NOT_WRITTEN
+        for each in outcomes or ()
+        if each.result is result
+    ]
     if found:
         yield f"<section>\n<h2>Conflicts and failures ({len(found):,})</h2>\n"
-        rows = ([users.linked(each.user.name), prose(say.outcome_text(each))] for each in found)
+        rows = (
+            [users.linked(each.user.name), prose(say.outcome_text(each))]
+            for each in found
+        )
         yield from table(("User", "Outcome"), rows)
         yield "</section>\n"
 
 
-def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str, users: Users) -> Iterator[str]:
+def _refusals(
+    plan: Plan, outcomes: Sequence[Outcome] | None, command: str, users: Users
+) -> Iterator[str]:
     if not plan.refusals:
         return
     yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", then accepted"}</h2>\n'
-    rows = ([text(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r), users)] for r in plan.refusals)
+    rows = (
+        [text(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r), users)]
+        for r in plan.refusals
+    )
     yield from table(("Limit", "Users", "Reason", "Affected users"), rows)
     if outcomes is None:
         yield f"<p>Blocked. {say.lifting(plan, command)} {value(say.accepting(plan, command))}</p>\n"
@@ -105,11 +138,16 @@ def _first(names: Sequence[str], users: Users) -> str:
     return "<br>".join([*map(users.linked, names[:NAMED]), *more])
 
 
-def _strays(plan: Plan, outcomes: Sequence[Outcome] | None, users: Users) -> Iterator[str]:
+def _strays(
+    plan: Plan, outcomes: Sequence[Outcome] | None, users: Users
+) -> Iterator[str]:
     found = say.strays(plan, outcomes)
     if found:
         yield f"<section>\n<h2>Not in this plan ({len(found):,})</h2>\n"
-        rows = ([users.named(each.user.name), prose(say.outcome_text(each))] for each in found)
+        rows = (
+            [users.named(each.user.name), prose(say.outcome_text(each))]
+            for each in found
+        )
         yield from table(("User", "Outcome"), rows)
         yield "</section>\n"
 
@@ -118,4 +156,8 @@ def _signatures() -> Iterator[str]:
     """On paper alone: who has read it."""
     yield '<section class="paper sign">\n<h2>Signatures</h2>\n'
     yield '<table>\n<thead><tr><th scope="col">Name</th><th scope="col">Date</th><th scope="col">Signature</th></tr>'
-    yield "</thead>\n<tbody>\n" + "<tr><td></td><td></td><td></td></tr>\n" * 2 + "</tbody>\n</table>\n</section>\n"
+    yield (
+        "</thead>\n<tbody>\n"
+        + "<tr><td></td><td></td><td></td></tr>\n" * 2
+        + "</tbody>\n</table>\n</section>\n"
+    )

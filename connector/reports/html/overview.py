@@ -15,7 +15,10 @@ def looks(plan: Plan, users: Users) -> Iterator[str]:
     """Who is worth a look, and why."""
     if plan.worth_a_look:
         yield f"<section>\n<h2>Worth a look ({len(plan.worth_a_look):,})</h2>\n"
-        rows = ([users.linked(look.user.name), prose(look.why)] for look in plan.worth_a_look)
+        rows = (
+            [users.linked(look.user.name), prose(look.why)]
+            for look in plan.worth_a_look
+        )
         yield from table(("User", "Why"), rows)
         yield "</section>\n"
 
@@ -45,10 +48,16 @@ def counts(plan: Plan) -> Iterator[str]:
     """How many users each attribute changes for, by what happens to its values; then agents and users."""
     if plan.changes:
         yield '<section class="numbers">\n<h2>Counts by attribute</h2>\n'
-        rows = ([value(name), *(f"{count:,}" for count in found)] for name, found in by_attribute(plan.changes))
+        rows = (
+            [value(name), *(f"{count:,}" for count in found)]
+            for name, found in by_attribute(plan.changes)
+        )
         yield from table(("Attribute", "Set", "Replaced", "Emptied"), rows)
         yield "</section>\n"
-    for title, names in (("Agents", ("agents", *say.AGENT_COUNTS)), ("Users", say.USER_COUNTS)):
+    for title, names in (
+        ("Agents", ("agents", *say.AGENT_COUNTS)),
+        ("Users", say.USER_COUNTS),
+    ):
         yield f'<section>\n<h2>{title}</h2>\n<ul class="cards">\n'
         for name in names:
             number = getattr(plan.summary, name)
@@ -63,7 +72,9 @@ def by_attribute(changes: tuple[Change, ...]) -> list[tuple[str, list[int]]]:
     for each in (each for change in changes for each in change.attributes):
         sides = say.sides(each)
         gone = not sides.new or sides.new == [say.HIDDEN_CLEARED]
-        found.setdefault(each.name, [0, 0, 0])[2 if gone else 1 if sides.old else 0] += 1
+        found.setdefault(each.name, [0, 0, 0])[
+            2 if gone else 1 if sides.old else 0
+        ] += 1
     return sorted(found.items())
 
 
@@ -73,7 +84,9 @@ def problems(plan: Plan, users: Users) -> Iterator[str]:
         return
     marks = say.Marks(plan)
     yield f'<section id="problems">\n<h2>Problems ({len(plan.problems):,})</h2>\n'
-    for number, (kind, found) in enumerate(problem_kinds.grouped(plan.problems).items()):
+    for number, (kind, found) in enumerate(
+        problem_kinds.grouped(plan.problems).items()
+    ):
         yield f'<div class="group">\n<h3>{text(kind)} ({len(found):,})</h3>\n'
         yield f'<p class="lead">{text(problem_kinds.explain(kind))}</p>\n'
         alike = problem_kinds.alike(found, marks.problem)
@@ -89,11 +102,20 @@ def _problem(alike: Sequence[Problem], users: Users, mark: str) -> list[str]:
     named = list(map(users.linked, problem.users))
     if len(alike) > 1:
         each = (
-            ([*map(users.linked, p.users)], [prose(say.who(p.agent))] if p.agent is not None else []) for p in alike
+            (
+                [*map(users.linked, p.users)],
+                [prose(say.who(p.agent))] if p.agent is not None else [],
+            )
+            for p in alike
         )
         named = [" ← ".join([*some, *agent]) for some, agent in each]
-    nearby = "".join(f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})" for near in problem.near)
-    nearby += "".join(f"<br>{say.OUTSIDE}: {users.linked(user)}" for user in problem.outside)
+    nearby = "".join(
+        f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})"
+        for near in problem.near
+    )
+    nearby += "".join(
+        f"<br>{say.OUTSIDE}: {users.linked(user)}" for user in problem.outside
+    )
     return [
         prose(say.about(alike)) + mark,
         "<br>".join(named),

@@ -11,11 +11,13 @@ from connector.regex import regex
 from connector.reports.visible import visible
 
 CHUNK: Final = 200
-"""Rows that a browser lays out together, once they come near the screen. It can do that for blocks, not for rows."""
+"""Rows that a browser lays out together, once they come near the screen. It can do that for
+blocks, not for rows."""
 T = TypeVar("T")
 _LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]"
 _RIGHT_TO_LEFT: Final = regex(f"{_LETTER}(?:(?:{_LETTER}|[ .'-])*{_LETTER})?")
-"""Words of scripts such as Hebrew and Arabic, and what stands between two of them within one value."""
+"""Words of scripts such as Hebrew and Arabic, and what stands between two of them within
+one value."""
 
 
 def text(value: str) -> str:
@@ -30,7 +32,11 @@ def isolated(shown: str) -> str:
 
 def prose(said: str) -> str:
     """A sentence. Values written right to left keep their place in it; else `old → new` would read as its opposite."""
-    return text(said) if said.isascii() else _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", text(said))
+    return (
+        text(said)
+        if said.isascii()
+        else _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", text(said))
+    )
 
 
 def value(shown: str) -> str:
@@ -45,10 +51,18 @@ def chunked(items: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = "") -> Iterator[str]:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = ""
+) -> Iterator[str]:
     """A table of cells. `attributes`: of each of its rows."""
     row = f"<tr{attributes}>"
-    yield from tables(columns, (row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in rows))
+    yield from tables(
+        columns,
+        (
+            row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+            for cells in rows
+        ),
+    )
 
 
 def tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
@@ -57,7 +71,13 @@ def tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
         yield from chunk_of(columns, chunk, first=not number)
 
 
-def chunk_of(columns: Sequence[str], rows: Sequence[str], attributes: str = "", *, first: bool = True) -> Iterator[str]:
+def chunk_of(
+    columns: Sequence[str],
+    rows: Sequence[str],
+    attributes: str = "",
+    *,
+    first: bool = True,
+) -> Iterator[str]:
     """One table. Columns are named above the `first` of several. `attributes`: what its rows have in common."""
     classes = " ".join(["part", *["chunk"] * (len(rows) == CHUNK), *["first"] * first])
     head = "".join(f'<th scope="col">{column}</th>' for column in columns)
@@ -82,7 +102,11 @@ class Users:
     def linked(self, name: str) -> str:
         """The same, as a link where the page has a row for the user."""
         number = self._numbers.get(name)
-        return self.named(name) if number is None else f'<a href="#u{number}">{self.named(name)}</a>'
+        return (
+            self.named(name)
+            if number is None
+            else f'<a href="#u{number}">{self.named(name)}</a>'
+        )
 
 
 def marked(mark: str) -> str:

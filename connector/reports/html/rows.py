@@ -1,7 +1,7 @@
 """One row a user: name, agent, rule, and each attribute as old → new; and the tools to find one among thousands.
 
-A browser's time for 50,000 rows is that of its elements and texts. So a row has few of each: routine is plain text, and
-what rows of a chunk share is said once, above them.
+A browser's time for 50,000 rows is that of its elements and texts. So a row has few of
+each: routine is plain text, and what rows of a chunk share is said once, above them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
-from connector.reports.html.parts import T, Users, chunk_of, chunked, isolated, marked, prose, text
+from connector.reports.html.parts import (
+    T,
+    Users,
+    chunk_of,
+    chunked,
+    isolated,
+    marked,
+    prose,
+    text,
+)
 
 NOT_WRITTEN = (Result.CONFLICT, Result.FAILED)
 """Results that come first, in this order."""
@@ -23,24 +32,44 @@ Group = tuple[Kind | None, Sequence[Change]]
 
 def groups(plan: Plan) -> list[Group]:
     """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind."""
-    places = {change.user.id: place for place, kind in enumerate(plan.kinds) for change in kind.changes}
+    places = {
+        change.user.id: place
+        for place, kind in enumerate(plan.kinds)
+        for change in kind.changes
+    }
     found: list[list[Change]] = [[] for _ in (*plan.kinds, None)]
     for change in plan.changes:
         found[places.get(change.user.id, -1)].append(change)
-    return [(kind, changes) for kind, changes in zip((*plan.kinds, None), found, strict=True) if kind or changes]
+    return [
+        (kind, changes)
+        for kind, changes in zip((*plan.kinds, None), found, strict=True)
+        if kind or changes
+    ]
 
 
 class Rows:
     """The rows of a plan, and what they can be filtered by: to each row the numbers of its choices."""
 
-    def __init__(self, plan: Plan, outcomes: Sequence[Outcome] | None, users: Users, grouped: Sequence[Group]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        outcomes: Sequence[Outcome] | None,
+        users: Users,
+        grouped: Sequence[Group],
+    ) -> None:
         self._users = users
         self._results = say.by_user(outcomes)
         self._marks = say.Marks(plan)
         self._groups = grouped
         self._count = len(plan.changes)
-        self._attributes = _numbered(sorted({each.name for change in plan.changes for each in change.attributes}))
-        self._rules = _numbered(sorted({-1 if change.rule is None else change.rule for change in plan.changes}))
+        self._attributes = _numbered(
+            sorted({each.name for change in plan.changes for each in change.attributes})
+        )
+        self._rules = _numbered(
+            sorted(
+                {-1 if change.rule is None else change.rule for change in plan.changes}
+            )
+        )
         self._problems = _numbered(problem_kinds.grouped(plan.problems))
         self._of: dict[str | AgentRef | None, set[int]] = {}
         for problem in plan.problems:
@@ -50,7 +79,11 @@ class Rows:
 
     def tools(self) -> Iterator[str]:
         """What the script shows: search, filters, sorting."""
-        kinds = [f"{number}. {kind.form}" for number, (kind, _) in enumerate(self._groups, 1) if kind is not None]
+        kinds = [
+            f"{number}. {kind.form}"
+            for number, (kind, _) in enumerate(self._groups, 1)
+            if kind is not None
+        ]
         rules = ["no agent" if rule < 0 else say.by_rule(rule) for rule in self._rules]
         yield '<div class="tools" id="tools" role="search" aria-label="Users and problems" hidden>\n'
         yield '<label>Search <input type="search" id="search" autocomplete="off"></label>\n'
@@ -76,7 +109,15 @@ class Rows:
                 rows = []
                 for change in chunk:
                     number += 1
-                    rows.append(self._row(number, change, shared, alike, "" if kind is None else f", kind {place + 1}"))
+                    rows.append(
+                        self._row(
+                            number,
+                            change,
+                            shared,
+                            alike,
+                            "" if kind is None else f", kind {place + 1}",
+                        )
+                    )
                 yield from chunk_of(COLUMNS, rows, _data(shared), first=not part)
             yield "</section>\n"
         yield "</section>\n"
@@ -86,9 +127,20 @@ class Rows:
         result = None if outcome is None else outcome.result
         return NOT_WRITTEN.index(result) if result in NOT_WRITTEN else len(NOT_WRITTEN)
 
-    def _row(self, number: int, change: Change, shared: dict[str, str], alike: dict[str, say.Sides], kind: str) -> str:
+    def _row(
+        self,
+        number: int,
+        change: Change,
+        shared: dict[str, str],
+        alike: dict[str, say.Sides],
+        kind: str,
+    ) -> str:
         outcome = self._results.get(change.user.id)
-        became = "" if outcome is None else f'<p class="{outcome.result.value}">{prose(say.outcome_text(outcome))}</p>'
+        became = (
+            ""
+            if outcome is None
+            else f'<p class="{outcome.result.value}">{prose(say.outcome_text(outcome))}</p>'
+        )
         said: list[str] = []
         routine: list[str] = []
         for each in change.attributes:
@@ -97,8 +149,14 @@ class Rows:
                 routine.append(attribute(each.name, sides, plain=True))
             else:
                 said.append(attribute(each.name, sides))
-        own = {name: found for name, found in self._choices(change).items() if shared.get(name) != found}
-        problems = self._of.get(change.user.name, set()) | self._of.get(change.agent, set())
+        own = {
+            name: found
+            for name, found in self._choices(change).items()
+            if shared.get(name) != found
+        }
+        problems = self._of.get(change.user.name, set()) | self._of.get(
+            change.agent, set()
+        )
         own |= {"problem": " ".join(map(str, sorted(problems)))} if problems else {}
         return (
             f'<tr id="u{number}"{_data(own)}><td><a href="#u{number}">{number}</a></td>'
@@ -128,7 +186,10 @@ def _numbered(names: Iterable[T]) -> dict[T, int]:
 
 
 def _choice(name: str, label: str, every: str, choices: Iterable[str]) -> str:
-    options = "".join(f'<option value="{number}">{text(choice)}</option>' for number, choice in enumerate(choices))
+    options = "".join(
+        f'<option value="{number}">{text(choice)}</option>'
+        for number, choice in enumerate(choices)
+    )
     return f'<label>{label} <select id="{name}"><option value="">{every}</option>{options}</select></label>\n'
 
 
@@ -140,7 +201,11 @@ def same(kind: Kind) -> dict[str, say.Sides]:
     alike = {each.name: say.sides(each) for each in first.attributes}
     for change in others:
         held = {each.name: each for each in change.attributes}
-        alike = {name: sides for name, sides in alike.items() if name in held and say.sides(held[name]) == sides}
+        alike = {
+            name: sides
+            for name, sides in alike.items()
+            if name in held and say.sides(held[name]) == sides
+        }
         if not alike:
             break
     return alike
@@ -157,20 +222,33 @@ def _lines(attributes: Iterable[str]) -> str:
 
 def _routine(attributes: Sequence[str], *, after: bool) -> str:
     """What paper leaves out of a row, as it stands above all rows of the kind."""
-    return f'<i class="same">{_lines([""] * after + [*attributes])}</i>' if attributes else ""
+    return (
+        f'<i class="same">{_lines([""] * after + [*attributes])}</i>'
+        if attributes
+        else ""
+    )
 
 
 def attribute(name: str, sides: say.Sides, *, plain: bool = False) -> str:
     """`mail old → new`. Of values of which some stay, those that go and come.
 
-    Marked up where a value goes, unless `plain`: what only comes is routine, and of routine a page has most.
+    Marked up where a value goes, unless `plain`: what only comes is routine, and of routine
+    a page has most.
     """
-    gone, come = (" | ".join(map(isolated, values)) for values in (sides.old, sides.new))
+    gone, come = (
+        " | ".join(map(isolated, values)) for values in (sides.old, sides.new)
+    )
     label = text(name)
     if gone and not plain:
-        label, gone, come = f"<b>{label}</b>", f"<del>{gone}</del>", f"<ins>{come}</ins>" if come else ""
+        label, gone, come = (
+            f"<b>{label}</b>",
+            f"<del>{gone}</del>",
+            f"<ins>{come}</ins>" if come else "",
+        )
     if sides.kept:
-        return f"{label} " + ", ".join([f"- {gone}"] * bool(gone) + [f"+ {come}"] * bool(come))
+        return f"{label} " + ", ".join(
+            [f"- {gone}"] * bool(gone) + [f"+ {come}"] * bool(come)
+        )
     if sides.new in _SECRET:
         return f"{label} {come}"
     return f"{label} {gone or say.NONE} → {come or say.NONE}"

@@ -1,6 +1,7 @@
 """The script of the page: copy, search, filter and sort. It asks nothing of anybody, and the page reads without it.
 
-It looks at the rows only when somebody searches, filters or sorts: until then it costs nothing, however many there are.
+It looks at the rows only when somebody searches, filters or sorts: until then it costs
+nothing, however many there are.
 """
 
 from __future__ import annotations

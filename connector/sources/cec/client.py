@@ -49,7 +49,10 @@ class CecSource:
         """Raises FileError if the app key cannot stand in a header."""
         key, secret = text_of(app_key), text_of(app_secret)
         if not _HEADER_VALUE.fullmatch(key):
-            raise FileError("empty, or holds a character that no header can carry", where="source.app_key")
+            raise FileError(
+                "empty, or holds a character that no header can carry",
+                where="source.app_key",
+            )
         self._settings = settings
         self._app_key = key
         self._token = TokenKeeper(clock)
@@ -68,12 +71,19 @@ class CecSource:
         path = self._settings.path
         answer = self._authorised(exchange, path)
         if answer.status == 404 and (other := _other_spelling(path)):
-            log.warning("agent query not found, trying the other spelling", path=path, other=other)
+            log.warning(
+                "agent query not found, trying the other spelling",
+                path=path,
+                other=other,
+            )
             first, path = answer, other
             answer = self._authorised(exchange, path)
             if answer.status == 404:
                 both = f"{exchange.summary(first)}, and {exchange.summary(answer)} at {path}"
-                raise IncompleteRead(f"no agent query at either spelling of its path: {both}", where=first.where)
+                raise IncompleteRead(
+                    f"no agent query at either spelling of its path: {both}",
+                    where=first.where,
+                )
         if answer.status != 200:
             raise exchange.failure(answer, "the agent query")
         log.info("agent query answered", path=path, octets=len(answer.body))
@@ -81,7 +91,9 @@ class CecSource:
 
     def _authorised(self, exchange: Exchange, path: str) -> Answer:
         """The answer with a token that the server takes; only one refusal is met with a new token."""
-        fetch = partial(token.fetch, exchange, self._settings.token_path, self._credentials)
+        fetch = partial(
+            token.fetch, exchange, self._settings.token_path, self._credentials
+        )
         used = self._token.value(fetch)
         first = self._ask(exchange, path, used)
         if first.status not in REFUSED:
@@ -90,7 +102,9 @@ class CecSource:
         second = self._ask(exchange, path, self._token.renewed(fetch, used))
         if second.status in REFUSED:
             both = f"{exchange.summary(first)}; with a new token: {exchange.summary(second)}"
-            raise DeniedError(f"the agent query was refused: {both}", where=second.where)
+            raise DeniedError(
+                f"the agent query was refused: {both}", where=second.where
+            )
         return second
 
     def _ask(self, exchange: Exchange, path: str, token: str) -> Answer:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
+from connector.errors import (
+    DeniedError,
+    IncompleteRead,
+    MalformedError,
+    UnreachableError,
+)
 from connector.net import tls
 from connector.net.http import Answer, Channel, Limits, host_of_redirect
 from connector.net.quoting import looks_like, phrase
@@ -37,7 +42,13 @@ class Exchange(Channel):
         super().__init__(tls.context(settings.ca_file), settings.headers, limits)
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str], *, bound: int | None = None, content: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        bound: int | None = None,
+        content: bytes = b"",
     ) -> Answer:
         """The answer, of any status; 429, 5xx and connections that fail are tried again first.
 
@@ -46,7 +57,9 @@ class Exchange(Channel):
         where, attempt = f"{self._base}{path}", 1
         while True:
             try:
-                answer = self.exchange(method, where, headers, content=content, bound=bound)
+                answer = self.exchange(
+                    method, where, headers, content=content, bound=bound
+                )
             except UnreachableError as fault:
                 if attempt > self._retries:
                     raise
@@ -58,15 +71,23 @@ class Exchange(Channel):
                 self._pause(attempt, f"status {answer.status}", answer.headers)
             attempt += 1
 
-    def _pause(self, attempt: int, reason: str, headers: Mapping[str, str] | None) -> None:
+    def _pause(
+        self, attempt: int, reason: str, headers: Mapping[str, str] | None
+    ) -> None:
         wait = min(seconds_to_wait(attempt, headers), LONGEST)
-        log.warning("request repeated", attempt=attempt, reason=reason, wait=round(wait, 3))
+        log.warning(
+            "request repeated", attempt=attempt, reason=reason, wait=round(wait, 3)
+        )
         self._sleep(wait)
 
     def summary(self, answer: Answer) -> str:
         """Status, and what the body says in an envelope or looks like."""
         envelope = envelope_in(answer.body)
-        said = envelope.describe(self.hide, answer.body) if envelope else looks_like(answer.body)
+        said = (
+            envelope.describe(self.hide, answer.body)
+            if envelope
+            else looks_like(answer.body)
+        )
         status = phrase(answer.status)
         return f"{status} ({said})" if said and said != "empty" else status
 
@@ -76,7 +97,9 @@ class Exchange(Channel):
         if answer.status in REFUSED:
             return DeniedError(said, where=answer.where)
         if away := host_of_redirect(answer):
-            return MalformedError(f"{said}: redirected to {away}, not followed", where=answer.where)
+            return MalformedError(
+                f"{said}: redirected to {away}, not followed", where=answer.where
+            )
         if answer.status < 400:  # RFC 9110 §15.3, §15.4
             return MalformedError(f"{said}, not 200", where=answer.where)
         return IncompleteRead(said, where=answer.where)

@@ -48,13 +48,17 @@ def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:
         hint = looks_like(answer.body) or "something else"
         what = f"the token call's answer is not a JSON object but {hint}"
         raise MalformedError(what, where=answer.where)
-    if isinstance(answered.access_token, str) and _TOKEN.fullmatch(answered.access_token):
+    if isinstance(answered.access_token, str) and _TOKEN.fullmatch(
+        answered.access_token
+    ):
         return answered.access_token, _seconds(answered.expires)
     envelope = envelope_in(answer.body)
     said = envelope.describe(exchange.hide, answer.body) if envelope else ""
     if said and not answered.access_token:
         raise DeniedError(f"the token call was refused: {said}", where=answer.where)
-    raise MalformedError("no usable AccessToken in the token call's answer", where=answer.where)
+    raise MalformedError(
+        "no usable AccessToken in the token call's answer", where=answer.where
+    )
 
 
 def _seconds(expires: object) -> int:
