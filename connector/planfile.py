@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -13,13 +14,14 @@ from uuid import uuid4
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
-from connector.regex import regex
 from connector.reports import document, document_reader
 from connector.settings.textfile import read_octets
 
 T = TypeVar("T")
 _BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
-_OWN_STREAM: Final = regex(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
+_OWN_STREAM: Final = re.compile(
+    r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)"
+)
 
 
 def load(path: Path) -> Plan:

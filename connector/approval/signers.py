@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from connector.approval.keys import PublicKey
 from connector.approval.wire import SignatureError
-from connector.regex import regex
 
 Faults = list[tuple[int, str]]
 """Lines, from 1, and what is wrong there. A line's own text is not repeated, for it may be
@@ -23,8 +22,8 @@ a private key's."""
 KRL: Final = "SSHKRL\n"
 """A key revocation list of OpenSSH begins with it."""
 _PATTERN: Final = frozenset("*?!")
-_OPTION: Final = regex(r'([A-Za-z-]+)(?:="([^"]*)")?(,(?=\S)|(?=[ \t]|$))')
-_TIME: Final = regex("([0-9]{8}|[0-9]{12}|[0-9]{14})([Zz]?)")
+_OPTION: Final = re.compile(r'([A-Za-z-]+)(?:="([^"]*)")?(,(?=\S)|(?=[ \t]|$))')
+_TIME: Final = re.compile("([0-9]{8}|[0-9]{12}|[0-9]{14})([Zz]?)")
 _TIMES: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from typing import Final
 
 from connector.approval.keys import PublicKey
 from connector.approval.wire import Octets, SignatureError, string
-from connector.regex import regex
 
 MAX_BYTES: Final = 64 << 10
 """Of a signature; that of the longest accepted RSA key has under six thousand."""
 _MAGIC: Final = b"SSHSIG"
-_ARMOR: Final = regex(
+_ARMOR: Final = re.compile(
     rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]*[A-Za-z0-9+/=])\n-----END SSH SIGNATURE-----\n?"
 )
 _HASHES: Final = ("sha256", "sha512")

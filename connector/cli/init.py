@@ -26,7 +26,6 @@ from connector.errors import (
     UsageError,
 )
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
-from connector.regex import regex
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
 _path = click.Path(path_type=Path)
 
-_KEYS: Final = regex(
+_KEYS: Final = re.compile(
     r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE
 )
 """A key of the job that the answers make, where a fault is told."""

@@ -9,17 +9,18 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final, TextIO
 
-from connector.regex import regex
-
-_COMMAND: Final = regex(r" *(cec-connector|\$) ")
+_COMMAND: Final = re.compile(r" *(cec-connector|\$) ")
 """A line that somebody copies: the terminal itself breaks it, so that it stays one line."""
-_HANGING: Final = regex(r" *((- |~ |! )|(?=\S))")
+_HANGING: Final = re.compile(r" *((- |~ |! )|(?=\S))")
 _RED, _YELLOW, _GREEN, _BOLD = "31", "33", "32", "1"
 _STYLES: Final = (
-    (regex(r"REFUSED|Refused|Stopped: |(conflict|failed): \d"), f"{_BOLD};{_RED}"),
-    (regex(r" +! |Worth a look|Done in part|Problems: |Warning: "), _YELLOW),
-    (regex(r"Done: "), _GREEN),
-    (regex(r"(Kinds of changes|Changes) \(|Agents +\d|\S+: what (apply|undo) "), _BOLD),
+    (re.compile(r"REFUSED|Refused|Stopped: |(conflict|failed): \d"), f"{_BOLD};{_RED}"),
+    (re.compile(r" +! |Worth a look|Done in part|Problems: |Warning: "), _YELLOW),
+    (re.compile(r"Done: "), _GREEN),
+    (
+        re.compile(r"(Kinds of changes|Changes) \(|Agents +\d|\S+: what (apply|undo) "),
+        _BOLD,
+    ),
 )
 """By how a line begins. Colour says nothing that the words do not say."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping as AbstractMapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,14 +14,13 @@ from msgspec.structs import replace
 from connector.init.rules import Tried
 from connector.reconcile.diff import patterns
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.regex import regex
 from connector.settings import job as jobs
 from connector.settings.yamlfile import parse
 
-_PLAIN: Final = regex(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
+_PLAIN: Final = re.compile(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
 """Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are
 put in quotes."""
-_OWNS: Final = regex(r'owns: ("[^"]*"|\[[^\]]*\])')
+_OWNS: Final = re.compile(r'owns: ("[^"]*"|\[[^\]]*\])')
 FULLEST: Final = "openldap-h350"
 """The ready mapping that writes every field."""
 

@@ -13,12 +13,11 @@ from connector.init.words import is_secret, words
 from connector.model import AttributeInfo, ClassInfo, Description, Syntax
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import MatchRule
-from connector.regex import regex
 from connector.settings.attribute_names import fault_of_name, why_not_written
 
-_SIP: Final = regex("sip|voip|softphone", re.IGNORECASE)
-_AGENT: Final = regex("cec|agent|call.?cent|contact.?cent", re.IGNORECASE)
-_VENDOR: Final = regex("ms-?[A-Z]|msRTC")
+_SIP: Final = re.compile("sip|voip|softphone", re.IGNORECASE)
+_AGENT: Final = re.compile("cec|agent|call.?cent|contact.?cent", re.IGNORECASE)
+_VENDOR: Final = re.compile("ms-?[A-Z]|msRTC")
 """Attributes of Microsoft's products, such as msRTCSIP-Line of Skype for Business: their
 owners are known."""
 _TEXTS: Final = frozenset({Syntax.TEXT, Syntax.IA5, Syntax.PRINTABLE})

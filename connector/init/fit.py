@@ -25,7 +25,6 @@ from connector.model import Invalid, Tenant, View
 from connector.reconcile.checks.schema_checks import classes_of
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.mapping import Mapping
-from connector.regex import regex
 from connector.run.adapters import password_of, reader_of, source_of
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.textfile import read_text
@@ -40,7 +39,7 @@ _FILTERS: Final[dict[str, tuple[str, ...]]] = {
         "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
     )
 }
-_NOBODY: Final = regex(
+_NOBODY: Final = re.compile(
     r"group|organization|domain|container|country|locality|role|device|alias|subentry|view"
 )
 """Classes of entries that are no users have such a word in their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
@@ -14,7 +15,6 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import Mapping, MatchRule
 from connector.reconcile.matching.claims import Claims, Verdicts
 from connector.reconcile.matching.roster import Roster
-from connector.regex import regex
 
 ATTRIBUTES: Final = (
     "uid",
@@ -34,7 +34,7 @@ SCIM_ATTRIBUTES: Final = (
 """Where directories keep what people log in with, or are known by."""
 DOMAINS: Final = 3
 WIDTHS: Final = 2
-_ZEROS: Final = regex(r"0[0-9]{0,63}")
+_ZEROS: Final = re.compile(r"0[0-9]{0,63}")
 """A number with zeros before it."""
 MOST_RULES: Final = 3
 

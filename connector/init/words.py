@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from connector.regex import regex
-
-_WORD: Final = regex(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET: Final = frozenset(
     {"credential", "hash", "key", "pass", "password", "pin", "pwd", "secret", "token"}
 )

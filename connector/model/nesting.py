@@ -3,15 +3,13 @@
 import re
 from typing import Final
 
-from connector.regex import regex
-
 MAX_DEPTH: Final = 64
 """Levels of arrays and objects. RFC 8259 §9 lets a reader set a limit; nothing that this
 program reads has ten."""
 
-_ESCAPED: Final = regex(rb"\\.", re.DOTALL)
-_STRING: Final = regex(rb'"[^"]*"')
-_PAIR: Final = regex(rb"\[\]|\{\}")
+_ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"]*"')
+_PAIR: Final = re.compile(rb"\[\]|\{\}")
 _OTHERS: Final = bytes(octet for octet in range(256) if octet not in b'"[]{}')
 
 

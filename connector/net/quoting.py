@@ -14,7 +14,6 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 from connector.model import Value
-from connector.regex import regex
 
 SHOWN_CHARACTERS: Final = 200
 _LEAST: Final = 6
@@ -26,7 +25,7 @@ _HTML: Final = str.maketrans(
 )
 """What `html.escape` writes; that module loads a table of two thousand names."""
 
-PASSWORD: Final = regex(
+PASSWORD: Final = re.compile(
     r"""((?:pwd|passw(?:or)?d)[\\"']*\s*  # a name that is said to be of one, and what follows it:
         (?:[=:]|(?:is|was)(?!\s+(?:too|not|required|missing|invalid|empty)\b))\s*)
         (?:\\"(?:(?!\\").)*|"(?:\\.|[^"\\])*|'(?:\\.|[^'\\])*|[^\s,;]+)  # a string, perhaps in a string, or a word""",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from contextlib import suppress
 from pathlib import Path
@@ -14,13 +15,12 @@ from connector.errors import (
     NoTlsError,
     UntrustedError,
 )
-from connector.regex import regex
 from connector.settings.textfile import open_regular
 
 NO_TLS: Final = "WRONG_VERSION_NUMBER"
 """OpenSSL's reason where the first octets of an answer are no record of TLS."""
 
-_OUR_CERTIFICATE: Final = regex(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+_OUR_CERTIFICATE: Final = re.compile(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
 def context(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from connector.model import Change, Outcome, Plan, Refusal
 from connector.net import counters
 from connector.net.counters import RequestCounts
 from connector.observers.observer import Observer
-from connector.regex import regex
 
 Kind = Literal["plan", "apply", "undo"]
 ENDINGS: Final = {
@@ -25,7 +25,9 @@ ENDINGS: Final = {
 
 STOPPED: Final = "stopped by a signal"
 
-_DN: Final = regex(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
+_DN: Final = re.compile(
+    r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+"
+)
 """A DN of two parts or more."""
 _OF_PEOPLE: Final = {"--only", "AGENT", "USER"}
 """Where the command line names agents and users; what is wrong there repeats the name, or

@@ -9,14 +9,13 @@ from typing import Final
 
 from connector.model import Equality, Value
 from connector.reconcile.folding import KEYS, LIKENESSES, text_of
-from connector.regex import regex
 
 Rdn = frozenset[tuple[str, Hashable]]
 
 
-_PLAIN_RDN = regex(r'[^\\",+;]*')
-_ESCAPED = regex(r"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
-_TYPE = regex(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+")
+_PLAIN_RDN = re.compile(r'[^\\",+;]*')
+_ESCAPED = re.compile(r"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
+_TYPE = re.compile(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+")
 _TYPES: Final = {
     "2.5.4.3": "cn", "commonname": "cn", "2.5.4.11": "ou", "organizationalunitname": "ou", "2.5.4.10": "o",
     "organizationname": "o", "2.5.4.6": "c", "countryname": "c", "2.5.4.7": "l", "localityname": "l", "2.5.4.8": "st",

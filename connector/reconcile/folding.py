@@ -14,24 +14,23 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connector.model import Equality, Value
-from connector.regex import regex
 
-_RUNS = regex(" {2,}")
+_RUNS = re.compile(" {2,}")
 _LOWER: Final = str.maketrans(
     {letter: chr(letter + 32) for letter in range(ord("A"), ord("Z") + 1)}
 )
-_TELEPHONE_NOISE = regex(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
+_TELEPHONE_NOISE = re.compile(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
 SHORT_NUMBER: Final = 20
 """With fewer digits a number is read without more ado."""
-_INTEGER = regex(r"[+-]?[0-9]{1,4000}")
-_PLAIN_INTEGER = regex(r"0|-?[1-9][0-9]{0,3999}")
-_DECIMAL = regex(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
-TIME: Final = regex(
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,3999}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
+TIME: Final = re.compile(
     r"(?P<day>[0-9]{8})(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,](?P<part>[0-9]+))?"
     r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
 )
 """GeneralizedTime (RFC 4517 §3.3.13)."""
-_DATE_TIME = regex(
+_DATE_TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII
 )
 
@@ -54,10 +53,10 @@ def _case_ignore(value: Value) -> Hashable:
     return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
-_SPACES = regex(r"\s+")
+_SPACES = re.compile(r"\s+")
 # RFC 4518 §2.2: soft hyphen, joiners, variation selectors, zero-width and other invisible
 # letters map to nothing.
-_NOTHING = regex(
+_NOTHING = re.compile(
     "[\u00ad\u034f\u1806\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\ufffc]"
 )
 

@@ -13,7 +13,6 @@ from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
 from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
-from connector.regex import regex
 from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
 from connector.reports.wording import (
@@ -27,7 +26,7 @@ from connector.reports.wording import (
 )
 
 OBJECT_CLASS: Final = "objectclass"
-_DESCRIPTION: Final = regex(
+_DESCRIPTION: Final = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII
 )
 """An attribute description (RFC 4512 §2.5); SCIM's paths are none."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Final
-
-from connector.regex import regex
 
 WIDTH: Final = 76
 """Columns of a line, the one of a continuation's leading space included (RFC 2849, note 2)."""
 
-_SAFE: Final = regex(rb"(?![ :<])[\x20-\x7e]*(?<! )")
+_SAFE: Final = re.compile(rb"(?![ :<])[\x20-\x7e]*(?<! )")
 
 
 def line(attribute: str, value: str | bytes) -> str:

@@ -15,13 +15,12 @@ from typing import Final
 from connector.model import AttributeChange, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reconcile.overview.affected import NAMED, concerned
-from connector.regex import regex
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a
 # link of `GH-1`
-_PLAIN: Final = regex(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
+_PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
 
 
 def render(

@@ -9,11 +9,10 @@ notices.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from connector.regex import regex
-
-_BLANK: Final = regex(
+_BLANK: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
 """Letters and marks that count as printable and show as nothing

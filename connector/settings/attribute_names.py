@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from connector.regex import regex
-
-_LDAP: Final = regex(r"[A-Za-z][A-Za-z0-9_-]*(;[A-Za-z0-9-]+)*")
-_SCIM: Final = regex(
+_LDAP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(;[A-Za-z0-9-]+)*")
+_SCIM: Final = re.compile(
     r"((?i:urn):[A-Za-z0-9][A-Za-z0-9-]*:([A-Za-z0-9._-]+:)+)?"  # the schema, where it is not the core one
     r"[A-Za-z$][A-Za-z0-9_$-]*"
     r"""(\[[A-Za-z0-9 ."'@:_()-]+\])?"""  # which of several values
     r"(\.[A-Za-z$][A-Za-z0-9_$-]*)?"
 )
-_PARTS: Final = regex(r"((?:urn:[^\[]*:)?[^;.\[]*)(?:\[(.*)\])?(?:\.([^;]*))?")
-_CORE: Final = regex(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE)
+_PARTS: Final = re.compile(r"((?:urn:[^\[]*:)?[^;.\[]*)(?:\[(.*)\])?(?:\.([^;]*))?")
+_CORE: Final = re.compile(
+    r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE
+)
 
 _NAMING: Final = "it is part of the DN, and this program renames no entries"
 _PASSWORD: Final = "it holds the user's credentials for the directory itself"  # noqa: S105  # a reason, not a password

@@ -19,15 +19,14 @@ from msgspec import Raw, Struct
 
 from connector.errors import NOT_JSON
 from connector.net.quoting import shown, spellings
-from connector.regex import regex
 
 SUCCESS: Final = ("0", 0)
-_PASSWORDS: Final = regex(
+_PASSWORDS: Final = re.compile(
     rb'"[^"]{0,40}(?:pwd|passw)[^"]{0,40}"\s{0,40}:\s{0,40}("(?:\\.|[^"\\])*"|-?[0-9]+)',
     re.IGNORECASE | re.DOTALL,
 )
 """Members that are named like a password, in JSON that may be faulty or nested too deeply."""
-_NAMED: Final = regex("pwd|passw", re.IGNORECASE)
+_NAMED: Final = re.compile("pwd|passw", re.IGNORECASE)
 
 
 class Envelope(Struct, rename="camel"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,7 +12,6 @@ from msgspec import Raw
 
 from connector.errors import NOT_JSON
 from connector.model import Agent, Invalid, Secret
-from connector.regex import regex
 
 FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
 """The members of a record that are read."""
@@ -22,8 +22,10 @@ STAND_IN: Final = "\ufffe"
 noncharacter itself."""
 
 SEPARATORS: Final = "\u2028\u2029"
-_DIGITS: Final = regex(DIGITS)
-_UNWELCOME: Final = regex(f"[\x00-\x1f\x7f-\x9f{SEPARATORS}\ud800-\udfff{STAND_IN}]")
+_DIGITS: Final = re.compile(DIGITS)
+_UNWELCOME: Final = re.compile(
+    f"[\x00-\x1f\x7f-\x9f{SEPARATORS}\ud800-\udfff{STAND_IN}]"
+)
 _KINDS: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "a number",

@@ -31,7 +31,6 @@ from connector.errors import MalformedError
 from connector.model import Agent, Invalid, Secret, Tenant
 from connector.model.nesting import too_deep
 from connector.net.quoting import looks_like
-from connector.regex import regex
 from connector.sources import record_faults
 from connector.sources.envelopes import Envelope, value
 
@@ -43,7 +42,7 @@ UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
 _BLANK: Final = (b'" ', rb'"\u0020')
 """A text of spaces begins so. Elsewhere it is rare."""
-ESCAPED: Final = regex(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
+ESCAPED: Final = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
 """The same characters and the C0 ones, as escapes."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 LEVELS: Final = 512
@@ -54,14 +53,14 @@ _SHAPE: Final = (
 )
 """The least that an answer has, for somebody who wrote the file by hand."""
 _TOO_DEEP: Final = "not an answer of the agent query: nested too deeply"
-PLACE: Final = regex(r" \(byte (\d+)\)$")
-SURROGATE: Final = regex(rb"\\u[dD][89a-fA-F]")
-ESCAPE: Final = regex(
+PLACE: Final = re.compile(r" \(byte (\d+)\)$")
+SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
 
-ESCAPED_LETTER: Final = regex(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
+ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
 """Escapes that a member's name may be spelt with: the names are made of letters."""
 
 Text = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS)]

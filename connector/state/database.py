@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from connector.errors import DamagedError
-from connector.regex import regex
 
 Row = Sequence[str | int | bytes | None]
 _ESCAPE: Final = "\ufdd0"
@@ -16,8 +16,8 @@ _ESCAPE: Final = "\ufdd0"
 databases take."""
 _ASKED: Final = 500
 """So many users are asked about by one statement."""
-_UNSTORABLE: Final = regex(f"[\0\ud800-\udfff{_ESCAPE}]")
-_ESCAPED: Final = regex(f"{_ESCAPE}([0-9a-f]{{4}})")
+_UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
+_ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
 
 
 class Transaction:

@@ -15,6 +15,7 @@ runs, and none older than one that is gone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -22,7 +23,6 @@ from msgspec import Struct, json
 
 from connector.model import Drawn, Equality, Owned, Value
 from connector.reconcile import equality
-from connector.regex import regex
 from connector.reports.document import held
 from connector.state import approvals
 from connector.state.database import Database, Transaction, rows_of_users, sound
@@ -86,7 +86,7 @@ _UNKEEP: Final = "delete from kept_writes where directory = ? and user_id = ?"
 _KEEP: Final = "insert into kept_writes (directory, job, user_id, number, attributes) values (?, ?, ?, ?, ?)"
 _AT_ONCE: Final = 1_000
 """Of so many users what is kept is found and noted together."""
-_INDIFFERENT: Final = regex(r"[\s\-]+")
+_INDIFFERENT: Final = re.compile(r"[\s\-]+")
 """What some equality rule passes over (RFC 4518 §2.6)."""
 
 

@@ -7,6 +7,7 @@ job.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,6 @@ from connector.model import (
     Result,
     User,
 )
-from connector.regex import regex
 from connector.runtime.clock import stamp
 from connector.state import approvals, saved_plans
 from connector.state.attempts import NEXT, Attempts
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
 _TRIAL: Final = "a trial, which is taken back"
-_KEY: Final = regex(r" \(app [0-9a-f]{12}\)$")
+_KEY: Final = re.compile(r" \(app [0-9a-f]{12}\)$")
 """What an older version told one app key from another by."""
 
 

@@ -15,16 +15,15 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model import OBJECT_CLASS
-from connector.regex import regex
 
 MAX_DEPTH: Final = 64
 """How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
 _NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
-_ATTRIBUTE: Final = regex(rf"{_NAME}(?:;[A-Za-z0-9_-]+)*")
-_RULE: Final = regex(_NAME)
-_SPACE: Final = regex(r"[ \t\r\n]*")
-_VALUE: Final = regex(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
-_ESCAPE: Final = regex(rb"\\([0-9A-Fa-f]{2})")
+_ATTRIBUTE: Final = re.compile(rf"{_NAME}(?:;[A-Za-z0-9_-]+)*")
+_RULE: Final = re.compile(_NAME)
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_VALUE: Final = re.compile(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
+_ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
 
 
 class And(Struct, frozen=True):

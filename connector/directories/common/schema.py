@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from typing import Final
@@ -25,7 +26,6 @@ from connector.model import (
     Unit,
     View,
 )
-from connector.regex import regex
 
 # RFC 4512 §4.3: it allows whatever is defined
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"
@@ -34,9 +34,9 @@ _CONSTRUCTED: Final = frozenset({"2.5.18.10"})
 """subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no
 filter finds (measured)."""
 _ANYTHING: Final = "*"
-_BOUND: Final = regex(r"-?[0-9]{1,20}")
+_BOUND: Final = re.compile(r"-?[0-9]{1,20}")
 _UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
-_LENGTH: Final = regex(r"\{(\d{1,9})\}$")
+_LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
 
 
 class Schema:

@@ -14,7 +14,6 @@ from typing import Final
 
 from connector.model import Value
 from connector.net.quoting import spellings
-from connector.regex import regex
 
 SHOWN: Final = 200
 """Characters of a server's words that are shown at most."""
@@ -25,10 +24,10 @@ _PIECE: Final = 4
 """A word that has so many characters running in common with a secret is left out."""
 _LONGEST: Final = 2_000
 """Characters of one secret whose pieces are looked for."""
-BETWEEN: Final = regex(
+BETWEEN: Final = re.compile(
     r"[-./:,;'\"`()\[\]{}<>=|!?#*_+&\u3001\u3002«»\u2018\u2019\u201c\u201d\u300c\u300d]+"
 )
-_ENCLOSED: Final = regex(
+_ENCLOSED: Final = re.compile(
     r"""\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|[«\u201c\u2018\u300c][^»\u201d\u2019\u300d]*[»\u201d\u2019\u300d]|"[^"]*"|`[^`']*[`']|(?<!\w)'[^']*'(?!\w)"""
 )
 _LIST: Final = """
@@ -75,13 +74,13 @@ word words would writable write writeonly wrong xml yet you your zero
 _WORDS: Final = frozenset(_LIST.split())
 _JSON: Final = ("{", "}", '":')
 """What marks a word as a part of a document."""
-_SECRET: Final = regex(
+_SECRET: Final = re.compile(
     r"pwd|passw|pass\b|secret|credential|token|pin\b|key\b", re.IGNORECASE
 )
 """What names a secret: a number behind it is left out, and any word behind it and a colon
 or an equals sign."""
-_ASSIGNED: Final = regex(rf"(?:{_SECRET.pattern})\w*\W*[:=]\W*\w", re.IGNORECASE)
-_SHORT_FORM: Final = regex(
+_ASSIGNED: Final = re.compile(rf"(?:{_SECRET.pattern})\w*\W*[:=]\W*\w", re.IGNORECASE)
+_SHORT_FORM: Final = re.compile(
     r"(?<=[a-z])['\u2019](?:s|t|re|ll)\b|\be(?=-mail)", re.IGNORECASE
 )
 

@@ -7,11 +7,11 @@ They are turned into such definitions here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from connector.directories.common.syntaxes import MICROSOFT, RFC4517
-from connector.regex import regex
 
 Entry = Mapping[str, list[str]]
 """An entry's attributes as text, by their names in lower case."""
@@ -24,7 +24,7 @@ ATTRIBUTES: Final = (
     "mustContain", "systemMustContain", "mayContain", "systemMayContain",
 )  # fmt: skip
 """What is read of the schema's entries."""
-_NUMBER: Final = regex(r"-?[0-9]{1,19}")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 _TEXT: Final = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX "
 _EXACT: Final = "EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX "
 _OCTETS: Final = f"EQUALITY octetStringMatch SYNTAX {RFC4517}40"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Final
@@ -30,7 +31,6 @@ from connector.errors import (
 )
 from connector.model import OBJECT_CLASS, AttributeInfo, Description, Equality
 from connector.reconcile.dn import covers, rdns
-from connector.regex import regex
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
@@ -38,7 +38,7 @@ _SCHEMA_ENTRIES: Final = Or(
     (Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema"))
 )
 _PAGE: Final = 1000
-_PARENT: Final = regex(r"^(?:[^,\\]|\\.)*,?")
+_PARENT: Final = re.compile(r"^(?:[^,\\]|\\.)*,?")
 """The first RDN of a DN, with its comma."""
 _UNROOTED: Final = (
     "no control is used, and only the entry of `base` identifies the directory. Grant the account the right to "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import Final
@@ -39,7 +40,6 @@ from connector.model import (
 )
 from connector.reconcile.diff.patterns import ALL, ours, parts
 from connector.reconcile.equality import choose_rule, minus, same_set
-from connector.regex import regex
 
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
@@ -57,7 +57,7 @@ _HIDDEN = (
     "a value to be added is already there, but was not shown. Probably this account may not read it. Grant it the "
     "right to read {names}"
 )
-_NAME: Final = regex(r"[A-Za-z][A-Za-z0-9;-]*")
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
 class Modifier(Struct, frozen=True, dict=True):

@@ -5,6 +5,7 @@ Nothing here is asked for users that stay as they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -23,13 +24,12 @@ from connector.directories.ldap.wire import Wire
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Objection, Syntax
 from connector.reconcile.dn import rdns
 from connector.reconcile.equality import key, minus
-from connector.regex import regex
 
 _NO_ENTRY: Final = frozenset({results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX})
 _ALLOWED: Final = "allowedAttributes"
 _EFFECTIVE: Final = "allowedAttributesEffective"
-_TEMPLATE: Final = regex("objectclass=template_(?P<class>.*?)_objectclass,")
-_LEVEL: Final = regex(r"([^\s,:]+):([a-zA-Z]+)")
+_TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
+_LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _CLASSES: Final = OBJECT_CLASS.lower()
 _DENIED: Final = "the job's account may not write this attribute of this entry"
 

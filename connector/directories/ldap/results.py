@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,7 +16,6 @@ from connector.errors import (
     UnreachableError,
 )
 from connector.model import Value
-from connector.regex import regex
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
@@ -80,8 +80,8 @@ alias att backend bind bound busy comment confidentiality context down going loo
 retrieving shadow shutdown shutting val add delete modify objectclass read search write
 """
 """Words of OpenLDAP's, 389-DS's and Active Directory's own messages ([MS-ADTS] 3.1.1.3.1.9)."""
-_REASON: Final = regex(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b")
-_CODES: Final = (regex(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"), _REASON)
+_REASON: Final = re.compile(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b")
+_CODES: Final = (re.compile(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"), _REASON)
 """Windows' error codes in a message of Active Directory: before it, and of a refused bind."""
 _IN_CLEAR: Final = frozenset({8, 13})
 _REASONS: Final = {

@@ -24,7 +24,6 @@ from connector.directories.common.ldap_filters import (
 from connector.directories.ldap.requests import NOTHING, Scope, Search
 from connector.model import OBJECT_CLASS
 from connector.reconcile.dn import covers, rdns
-from connector.regex import regex
 
 Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is
@@ -35,7 +34,7 @@ OPENLDAP: Final = Search("cn=config", Scope.SUBTREE, Or(tuple(Equal(OBJECT_CLASS
     OBJECT_CLASS, "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
     "olcConstraintAttribute",
 ))  # fmt: skip
-_URI: Final = regex(
+_URI: Final = re.compile(
     r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?"
 )
 _SCOPES: Final = {"base": Scope.BASE, "one": Scope.ONELEVEL, "onelevel": Scope.ONELEVEL}

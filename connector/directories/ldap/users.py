@@ -60,14 +60,15 @@ from connector.model import (
     Value,
     View,
 )
-from connector.regex import regex
 
 MOST_SPELLINGS: Final = 1000
 MOST_HEADERS: Final = 10_000
 MOST_WHOLES: Final = 1000
 _LONGEST_WHOLE: Final = 1024
 """Octets of an attribute that is remembered whole."""
-_RANGE: Final = regex(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
+_RANGE: Final = re.compile(
+    rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE
+)
 _LONGEST_PLACE: Final = 9
 """Digits of the place of a value."""
 _AROUND: Final = 8

@@ -6,6 +6,7 @@ case of ninety.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -20,7 +21,6 @@ from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
 from connector.model import Change, Outcome, Result
-from connector.regex import regex
 
 _SOME: Final = 16
 """So many changes are sent at once: one call is less than many, and the server need not
@@ -30,7 +30,7 @@ _READ_BEFORE: Final = 64
 """So many changes are under way at most where their users are read first, which should not
 be long before the write."""
 
-_PLAIN: Final = regex(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
+_PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
 _TWICE: Final = (
     "another program changed the entry twice, each time just before the write"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
@@ -17,10 +18,9 @@ from msgspec import Struct
 
 from connector.directories.common.changing import Edit
 from connector.errors import MalformedError, MalformedFileError
-from connector.regex import regex
 from connector.reports.ldif_lines import line
 
-_DESCRIPTION: Final = regex(
+_DESCRIPTION: Final = re.compile(
     rb"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9_-]+)*"
 )
 _DN_NAMES: Final = frozenset({b"dn", b"DN", b"Dn", b"dN"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote_plus, urlencode
@@ -21,7 +22,6 @@ from connector.model import Secret, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.net.quoting import looks_like, phrase
-from connector.regex import regex
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
 Ask = Callable[[str, Mapping[str, str], bytes], Answer]
@@ -41,7 +41,7 @@ ERRORS: Final = (
 )
 """RFC 6749 §5.2; nothing else of an error's answer is told."""
 
-_TOKEN: Final = regex(r"[\x21-\x7e]+")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class Credentials:

@@ -7,6 +7,7 @@ must not exist for a run. So it is never sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from operator import contains, eq, ge, gt, le, lt
 from typing import Final
@@ -22,7 +23,6 @@ from connector.directories.scim.paths import (
     text_of,
 )
 from connector.errors import FileError
-from connector.regex import regex
 
 Test = Callable[[Resource], bool]
 Exact = Callable[[Path], bool]
@@ -35,7 +35,7 @@ SCHEMAS: Final = "schemas"
 MAX_DEPTH: Final = 64
 """So many parentheses: far beyond any filter that is written by hand, far below any stack."""
 
-_TOKEN: Final = regex(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
+_TOKEN: Final = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
 _ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 _TEXTUAL: Final[dict[str, Rule]] = {
     "co": contains,

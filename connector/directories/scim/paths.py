@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Struct
 
 from connector.errors import FileError
-from connector.regex import regex
 
 CORE: Final = "urn:ietf:params:scim:schemas:core:2.0:User"  # RFC 7643 §4.1
 # RFC 7643 §4.3
@@ -23,18 +22,18 @@ VALUE: Final = "value"  # RFC 7643 §2.4: the sub-attribute that says what an el
 Json = Any
 Resource = dict[str, Any]
 
-_PATH: Final = regex(
+_PATH: Final = re.compile(
     r"""(?:(?P<schema>urn:[^\[\]"]+):)?"""
     r"(?P<attribute>[A-Za-z$][A-Za-z0-9_$-]*)"
     r"(?:\[(?P<tests>.*)\])?"
     r"(?:\.(?P<sub>[A-Za-z$][A-Za-z0-9_$-]*))?",
     re.IGNORECASE,
 )
-_TEST: Final = regex(
+_TEST: Final = re.compile(
     r"""\s*([A-Za-z$][A-Za-z0-9_$-]*)\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)\s*""",
     re.IGNORECASE,
 )
-_AND: Final = regex(r"and\s+", re.IGNORECASE)
+_AND: Final = re.compile(r"and\s+", re.IGNORECASE)
 
 
 class Path(Struct, frozen=True):

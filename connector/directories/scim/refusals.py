@@ -14,7 +14,6 @@ from connector.directories.scim import core_schema
 from connector.directories.scim.paths import CORE, ENTERPRISE, Json, member
 from connector.directories.scim.protocol import Answer
 from connector.errors import NOT_JSON
-from connector.regex import regex
 
 _KEYS: Final = (
     "detail",
@@ -27,8 +26,8 @@ _KEYS: Final = (
 )
 """Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some
 put them one level down."""
-_TITLE: Final = regex(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_SCOPE: Final = regex(
+_TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_SCOPE: Final = re.compile(
     r"""\bscope=(?:"([^"]{1,200})"|([^\s",]{1,200}))""", re.IGNORECASE
 )
 _NO_VALUES: Final = frozenset({"schemas", "op", "path"})

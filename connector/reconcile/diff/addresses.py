@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from connector.model import Agent, Held, Tenant
 from connector.reconcile.diff.conversion import UnfitError
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.equality import plain
-from connector.regex import regex
 
 _SCHEMES: Final = ("sip:", "sips:", "tel:")
 _LABEL: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -19,11 +19,11 @@ _NAME: Final = rf"(?:{_LABEL}\.)*(?![0-9]){_LABEL}\.?"
 _HOST: Final = rf"{_NAME}|[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}|\[[0-9A-Fa-f:.]+\]"
 _MORE: Final = r"(?:[;?](?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$=?]|%[0-9A-Fa-f]{2})+)*"
 """Parameters and headers."""
-_USER: Final = regex(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+")
-_HOST_PORT: Final = regex(rf"(?:{_HOST})(?::[0-9]{{1,5}})?{_MORE}")
-_ALONE: Final = regex(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/:\[\]]|%[0-9A-Fa-f]{2})+")
-_NUMBER: Final = regex(rf"\+?[0-9A-Fa-f*#().-]+{_MORE}")
-_SPACE: Final = regex(r"\s")
+_USER: Final = re.compile(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+")
+_HOST_PORT: Final = re.compile(rf"(?:{_HOST})(?::[0-9]{{1,5}})?{_MORE}")
+_ALONE: Final = re.compile(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/:\[\]]|%[0-9A-Fa-f]{2})+")
+_NUMBER: Final = re.compile(rf"\+?[0-9A-Fa-f*#().-]+{_MORE}")
+_SPACE: Final = re.compile(r"\s")
 
 
 def check(value: Held, template: Template, agent: Agent, tenant: Tenant) -> None:

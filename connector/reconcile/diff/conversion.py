@@ -17,7 +17,6 @@ from typing import Final
 
 from connector.model import AttributeInfo, Syntax, Unit, Value
 from connector.reconcile import dn, folding
-from connector.regex import regex
 
 _FIRST_YEAR: Final = 1601
 """The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
@@ -25,13 +24,13 @@ _SPECIAL: Final = r'"+,;<>\\'
 # 389-DS ends a value at an octet of 0
 _PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|(?!00)[0-9A-Fa-f]{{2}})"
 _KIND: Final = r"[A-Za-z][A-Za-z0-9-]*"  # no numbers: 389-DS refuses them
-_PART: Final = regex(
+_PART: Final = re.compile(
     rf"\ *(?P<kind>{_KIND})\ *=\ *+"
     rf'(?:"(?P<quoted>(?:[^"\\\x00]|{_PAIR})+)"|(?P<value>(?!\#)(?:[^{_SPECIAL}\x00]|{_PAIR})+?))\ *'
     r"(?P<then>[,;+]|\Z)",
     re.DOTALL,
 )
-_UID: Final = regex(r"#'[01]*'B\Z")
+_UID: Final = re.compile(r"#'[01]*'B\Z")
 _PRINTABLE: Final = r"[A-Za-z0-9'()+,\-./:? =]+"
 _WORD: Final = "[A-Za-z0-9-]"
 _METHODS: Final = "any|mhs|physical|telex|teletex|g3fax|g4fax|ia5|videotex|telephone"
@@ -117,7 +116,7 @@ def _bounded(info: AttributeInfo, number: int) -> None:
 
 
 def _checked(pattern: str, what: str) -> Callable[[str], str]:
-    expression = regex(pattern, re.DOTALL)
+    expression = re.compile(pattern, re.DOTALL)
 
     def check(text: str) -> str:
         if not expression.fullmatch(text):

@@ -6,6 +6,7 @@ nobody's to clear; but they are not written, not listed and not counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
@@ -14,9 +15,8 @@ from msgspec.structs import replace
 
 from connector.model import Agent, Invalid, Tenant
 from connector.reconcile.diff.patterns import owns
-from connector.regex import regex
 
-_SEATS: Final = regex(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+_SEATS: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 
 class AgentPattern(Struct, frozen=True):

@@ -7,6 +7,7 @@ them together, so many each. The fewer there are, the more is tried for each.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
@@ -22,7 +23,6 @@ from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.variants import Spelling, spellings
 from connector.reconcile.questions import FindNear, Planning, Scan, ask
-from connector.regex import regex
 
 AGENTS: Final = 200
 KEYS: Final = 10_000
@@ -39,7 +39,7 @@ _WORDS: Final = frozenset(
     {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE}
 )
 _NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
-_NUMBER: Final = regex(r"\+?[0-9][0-9 -]*")
+_NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
 
 
 def near_misses(

@@ -6,6 +6,7 @@ and has to give the very value that the near user holds, and nobody else's.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Final
@@ -19,14 +20,13 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.diff.transforms import TemplateError
 from connector.reconcile.mapping import Mapping as Rules
 from connector.reconcile.matching.claims import Verdicts
-from connector.regex import regex
 
 MANY: Final = 5
 """So many near misses that are alike become one proposal."""
-_END: Final = regex(r"\}(?!\})")
+_END: Final = re.compile(r"\}(?!\})")
 """Where a field with its transforms ends."""
-_PADDED: Final = regex(r"(?:\|pad:\d+)+\}(?!\})")
-_LONE: Final = regex(r"\{[^{}]+\}")
+_PADDED: Final = re.compile(r"(?:\|pad:\d+)+\}(?!\})")
+_LONE: Final = re.compile(r"\{[^{}]+\}")
 
 
 class _Proposal(Struct, frozen=True):

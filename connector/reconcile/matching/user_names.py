@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Final
 
 from connector.model import ID, NAME, Description, Equality, Key, User, UserRef, Value
 from connector.reconcile import dn, equality
-from connector.regex import regex
 
-_GUID: Final = regex(
+_GUID: Final = re.compile(
     r"(?:<GUID=)?\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?>?"
 )
 """An id as Active Directory's tools write it: `{GUID}`, `<GUID=…>`, or bare."""

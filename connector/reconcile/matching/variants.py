@@ -7,11 +7,10 @@ through the directory wherever there is no index for them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
-
-from connector.regex import regex
 
 Spelling = tuple[str, str]
 """(how it differs, the other value)."""
@@ -42,8 +41,8 @@ _LETTERS: Final = {
     letter: digit for digit, letters in _LOOKS.items() for letter in letters
 }
 _SEPARATORS: Final = ".-_ "
-_NUMBER: Final = regex(r"[0-9]+")
-_WORD: Final = regex(r"[^\W\d_]+")
+_NUMBER: Final = re.compile(r"[0-9]+")
+_WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def spellings(value: str, domains: Iterable[str]) -> Iterator[Spelling]:

@@ -10,7 +10,6 @@ from typing import Final
 from connector.model import Change, Form, Kind, Look, UserRef
 from connector.reconcile import dn
 from connector.reconcile.overview.change_kinds import RISKS
-from connector.regex import regex
 
 RARE: Final = {
     Form.TAKEN_OVER: 10,
@@ -25,14 +24,14 @@ FEW: Final = 20
 them all."""
 _SHARE: Final = 100
 """One in so many may be unlike the rest."""
-_SERVICE: Final = regex(
+_SERVICE: Final = re.compile(
     r"(?<![^\W_])(?:admin|administrator|backup|bot|daemon|dummy|noreply|pbx|robot|root|service|srv|svc|sys|system|"
     r"test)(?![^\W_])",
     re.IGNORECASE,
 )
 """Words in the name of an account that belongs to nobody."""
-_LETTERS: Final = regex(r"[^\W\d_]+")
-_DIGIT: Final = regex(r"\d")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_DIGIT: Final = re.compile(r"\d")
 _KINDS: Final = str.maketrans(
     {
         each: "9" if each.isdigit() else "a"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import islice
 from typing import Final, TypeVar
 
-from connector.regex import regex
 from connector.reports.visible import visible
 
 CHUNK: Final = 200
@@ -15,7 +15,7 @@ CHUNK: Final = 200
 blocks, not for rows."""
 T = TypeVar("T")
 _LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001eeff]"
-_RIGHT_TO_LEFT: Final = regex(f"{_LETTER}(?:(?:{_LETTER}|[ .'-])*{_LETTER})?")
+_RIGHT_TO_LEFT: Final = re.compile(f"{_LETTER}(?:(?:{_LETTER}|[ .'-])*{_LETTER})?")
 """Words of scripts such as Hebrew and Arabic, and what stands between two of them within
 one value."""
 

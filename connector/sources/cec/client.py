@@ -5,6 +5,7 @@ Paths, headers and statuses are those of the vendor's pages of `tokenByAkSk` and
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,6 @@ from connector.errors import DeniedError, FileError, IncompleteRead
 from connector.model import Secret, Tenant, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
-from connector.regex import regex
 from connector.runtime.log import log
 from connector.settings.source import CecSource as CecSourceSettings
 from connector.sources.cec import token
@@ -26,7 +26,7 @@ from connector.sources.records import decode
 SPELLINGS: Final = ("CC-Mangemant", "CC-Management")
 """How the vendor's pages spell one and the same part of the path."""
 
-_HEADER_VALUE: Final = regex(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 class CecSource:

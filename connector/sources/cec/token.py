@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,6 @@ from msgspec import Struct
 from connector.errors import NOT_JSON, DeniedError, MalformedError
 from connector.net.http import Answer
 from connector.net.quoting import looks_like
-from connector.regex import regex
 from connector.sources.cec.exchange import Exchange
 from connector.sources.envelopes import envelope_in
 
@@ -20,8 +20,8 @@ ASSUMED_SECONDS: Final = 600
 """What a token is taken to last if the answer does not say; the page's sample says 600."""
 MAX_OCTETS: Final = 1 << 16
 
-_TOKEN: Final = regex(r"[\x21-\x7e]+")
-_SECONDS: Final = regex(r"[0-9]{1,9}")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class _Token(Struct, rename="pascal"):
