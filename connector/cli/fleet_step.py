@@ -26,8 +26,8 @@ from connector.run.permission import not_on_hold
 from connector.run.waiting import require_shared
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
-from connector.scheduler.scheduled_job import GRACE
-from connector.scheduler.worker_protocol import FleetRun, Result, RunRequest
+from connector.serve.scheduled_job import GRACE
+from connector.serve.worker_protocol import FleetRun, Result, RunRequest
 from connector.settings import job as jobs
 from connector.state.attempts import Attempt
 from connector.state.history import RunRecord

@@ -13,7 +13,7 @@ from connector.cli.serve import listen_option
 from connector.errors import UsageError
 
 if TYPE_CHECKING:
-    from connector.scheduler.web import Address
+    from connector.serve.web import Address
     from connector.settings.fleet import LoadedFleet
 
 
@@ -72,7 +72,7 @@ async def _work(
     from connector.fleet.jobs import names
     from connector.fleet.worker import FleetWorker
     from connector.runtime.log import log
-    from connector.scheduler.web import Web
+    from connector.serve.web import Web
 
     if not names(
         folder, fleet.path

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from connector.scheduler.web import Address
+    from connector.serve.web import Address
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
-    from connector.scheduler.web import Address
+    from connector.serve.web import Address
 
     try:
         return Address.parse(value)
@@ -43,9 +43,9 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     """
     from connector.cli.logs import configure_service
     from connector.runtime.log import log
-    from connector.scheduler.notification_queue import NotificationQueue
-    from connector.scheduler.service import Service
-    from connector.scheduler.web import Web
+    from connector.serve.notification_queue import NotificationQueue
+    from connector.serve.service import Service
+    from connector.serve.web import Web
 
     options = configure_service(log_level)
     with (

@@ -20,7 +20,7 @@ from connector.planfile import load_octets, save, sha256_of
 from connector.run.composition import apply_context, plan_context
 from connector.run.context import ApplyContext, PlanContext
 from connector.runtime.stopping import Stop
-from connector.scheduler.worker_protocol import Result, RunRequest
+from connector.serve.worker_protocol import Result, RunRequest
 from connector.settings.textfile import given
 from connector.sync import Run, apply_run, dry_run
 

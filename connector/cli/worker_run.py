@@ -17,7 +17,7 @@ from connector.run.composition import Begun
 from connector.run.context import PlanContext
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
-from connector.scheduler.worker_protocol import (
+from connector.serve.worker_protocol import (
     REPEATED,
     Result,
     RunRequest,

@@ -19,8 +19,8 @@ from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted, accept
 from connector.run.waiting import require_shared, withdraw
 from connector.runtime.log import log
-from connector.scheduler.accounts import Account, Accounts
-from connector.scheduler.worker_protocol import Result
+from connector.serve.accounts import Account, Accounts
+from connector.serve.worker_protocol import Result
 from connector.settings.job import LoadedJob
 
 _FILE: Final = 78

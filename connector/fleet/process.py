@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from temporalio import activity
 
 from connector.runtime.log import log
-from connector.scheduler.scheduled_job import GRACE
-from connector.scheduler.worker_process import command_line
-from connector.scheduler.worker_protocol import Result, RunRequest, nothing_told
+from connector.serve.scheduled_job import GRACE
+from connector.serve.worker_process import command_line
+from connector.serve.worker_protocol import Result, RunRequest, nothing_told
 
 _BEAT: Final = 5.0
 """Seconds between two signs of life of a step."""

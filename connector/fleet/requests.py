@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from connector.fleet.values import About, StepRequest, StepResult
 from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted
-from connector.scheduler.accounts import Account
-from connector.scheduler.schedule import BELIEVED
-from connector.scheduler.worker_protocol import FleetRun, Result, RunRequest
+from connector.serve.accounts import Account
+from connector.serve.schedule import BELIEVED
+from connector.serve.worker_protocol import FleetRun, Result, RunRequest
 from connector.settings.job import LoadedJob
 
 _DAY = 86400

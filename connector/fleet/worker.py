@@ -34,8 +34,8 @@ from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, Metrics
 from connector.observers.run_summary import RunSummary
 from connector.runtime.log import log
-from connector.scheduler.notification_queue import NotificationQueue
-from connector.scheduler.worker_protocol import Result
+from connector.serve.notification_queue import NotificationQueue
+from connector.serve.worker_protocol import Result
 from connector.settings.fleet import FleetFile, LoadedFleet
 from connector.settings.job import LoadedJob
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connector.cli.advice import Exit
-from connector.scheduler.schedule import Cron
+from connector.serve.schedule import Cron
 from connector.settings import job as jobs
 from tests.benchmarks.memory import APPLY
 from tests.support.deploy_tools import DEPLOY, TOOLS, call, documents, pod_of, template_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.scheduler.accounts import Account, Accounts
+from connector.serve.accounts import Account, Accounts
 from connector.settings.job import load
 from tests.support.jobs import Part, env, file, job_file, ldap_directory, scim_directory
 from tests.support.ldif_job import Job

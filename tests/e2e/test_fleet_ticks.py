@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.scheduler.schedule import Cron
+from connector.serve.schedule import Cron
 from tests.support.fleet import Fleet
 from tests.support.temporal import Temporal
 from tests.support.tick_worker import ticking

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from connector.demo.simulator import Request, Simulator
-from connector.scheduler.scheduled_job import Scheduled
-from connector.scheduler.service import STUCK, Service
-from connector.scheduler.web import Address, Web
+from connector.serve.scheduled_job import Scheduled
+from connector.serve.service import STUCK, Service
+from connector.serve.web import Address, Web
 from tests.support.held_file import entry, held, set_gate
 from tests.support.jobs import cec_source, changed, file
 from tests.support.ldap_proxy import LdapProxy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.scheduler.accounts import WAITING, Account, Accounts
+from connector.serve.accounts import WAITING, Account, Accounts
 from connector.settings.job import load
 from tests.support.jobs import changed, env, file, job_file, ldap_directory
 from tests.support.ldif_job import JOB, Job

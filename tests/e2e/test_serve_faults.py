@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.scheduler.schedule import FIRST_PAUSE, LONGEST_PAUSE, pause
+from connector.serve.schedule import FIRST_PAUSE, LONGEST_PAUSE, pause
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import JOB, Job
 from tests.support.postgres import Postgres

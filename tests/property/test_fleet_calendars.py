@@ -12,7 +12,7 @@ from hypothesis import assume, given, strategies as st
 from temporalio.api.schedule.v1 import Range, StructuredCalendarSpec
 
 from connector.fleet.calendars import Times, calendars, expanded
-from connector.scheduler.schedule import Cron
+from connector.serve.schedule import Cron
 
 times = st.integers(1_230_768_000, 1_924_900_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 

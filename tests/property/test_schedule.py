@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.scheduler.schedule import (
+from connector.serve.schedule import (
     BELIEVED,
     Cron,
     Due,

@@ -9,7 +9,7 @@ import pytest
 
 from connector.errors import StateError
 from connector.run.job_state import last_tick
-from connector.scheduler.state_poll import Question
+from connector.serve.state_poll import Question
 from connector.settings import job as jobs
 from connector.state.ticks import Tick
 from tests.support.ldif_job import Job

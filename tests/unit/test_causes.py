@@ -9,7 +9,7 @@ import pytest
 from connector.errors import ConnectorError, DeniedError, FileError, StateError, UnreachableError, UsageError
 from connector.model import Refusal
 from connector.observers.run_summary import RunSummary, impersonal
-from connector.scheduler.causes import cause
+from connector.serve.causes import cause
 
 DN = "uid=ann,ou=people,dc=example,dc=org"
 

@@ -22,13 +22,13 @@ from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted
 from connector.runtime.log import log
-from connector.scheduler.accounts import LOOK, Accounts
-from connector.scheduler.causes import cause
-from connector.scheduler.schedule import Due
-from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
-from connector.scheduler.state_poll import Question
-from connector.scheduler.worker_process import Worker
-from connector.scheduler.worker_protocol import (
+from connector.serve.accounts import LOOK, Accounts
+from connector.serve.causes import cause
+from connector.serve.schedule import Due
+from connector.serve.scheduled_job import AGAIN, Scheduled, utc
+from connector.serve.state_poll import Question
+from connector.serve.worker_process import Worker
+from connector.serve.worker_protocol import (
     REPEATED,
     Result,
     RunRequest,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from connector.scheduler.worker_protocol import Result, RunRequest
+from connector.serve.worker_protocol import Result, RunRequest
 
 
 def command_line(options: Sequence[str]) -> list[str]:

@@ -14,8 +14,8 @@ from connector.observers.run_summary import Kind
 from connector.run.composition import Accepted, accept
 from connector.run.job_state import last_tick
 from connector.runtime.log import log
-from connector.scheduler.accounts import Account, Mark
-from connector.scheduler.schedule import (
+from connector.serve.accounts import Account, Mark
+from connector.serve.schedule import (
     BELIEVED,
     MOMENT,
     Cron,
@@ -30,9 +30,9 @@ from connector.scheduler.schedule import (
     pause,
     too_old,
 )
-from connector.scheduler.state_poll import Question
-from connector.scheduler.worker_process import Worker
-from connector.scheduler.worker_protocol import RunRequest
+from connector.serve.state_poll import Question
+from connector.serve.worker_process import Worker
+from connector.serve.worker_protocol import RunRequest
 from connector.settings.operations import Serve
 from connector.state.ticks import Tick
 
