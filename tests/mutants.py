@@ -67,7 +67,7 @@ GROUPS: Final = {
                 "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
                 "whole_runs", "unseen", "roster", "unshown", "ids", "lagging_servers",
                 "plan_heads", "refusals", "mapping", "overview", "forms", "drafts", "comparison", "people_names",
-                "undoing", "explained_lines", "proposals", "run_endings", "resume",
+                "undoing", "explained_lines", "run_endings", "resume",
                 "unique_values", "job_agents", "people_names_read", "memory", "causes",
             )),
             *(f"tests/property/test_{name}.py" for name in (

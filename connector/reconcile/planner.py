@@ -30,7 +30,6 @@ from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdi
 from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin, strangers, unprotected
 from connector.reconcile.matching.proof import confirmed, proved
-from connector.reconcile.matching.proposals import proposed
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
 from connector.reconcile.matching.user_names import Naming
@@ -117,10 +116,7 @@ class Planner:
         verdicts, nearby = yield from near_misses(
             verdicts, self.roster, self.brief.description
         )
-        verdicts, proposals = proposed(
-            verdicts, self.tenant, self.brief.mapping, described
-        )
-        hints = {"near misses": nearby, "proposal": "; ".join(map(str, proposals))}
+        hints = {"near misses": nearby}
         listed = self.exclude.keys(self.naming)
         spared = list((yield from ask(Find(listed)))) if listed else []
         unknown = strangers(self.pins, self.exclude, self.tenant, spared, self.naming)

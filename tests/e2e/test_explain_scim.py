@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def job(server: ScimServer, tmp_path: Path) -> ScimJob:
     started = ScimJob(tmp_path / "job", server, agents=8, ca_file=server.ca)
     started.agents += [
-        agent(9, accountCode="agnet009"),
+        agent(9, accountCode="Agent 009"),
         agent(10, accountCode="agent10"),
         agent(11, accountCode="agent011@example.org"),
         agent(50, accountCode="stranger"),
@@ -42,7 +42,7 @@ def test_near_misses(job: ScimJob) -> None:
         for problem in planned["problems"]
         if problem["kind"] == "unmatched"
     }
-    assert near == {"agnet009": [("agent009", "one edit")], "agent10": [("agent010", "leading zeros")], "stranger": []}
+    assert near == {"Agent 009": [("agent009", "spaces")], "agent10": [("agent010", "leading zeros")], "stranger": []}
     assert "near misses" not in planned["about"]
 
 
@@ -68,7 +68,7 @@ def test_a_user_that_the_filter_leaves_out_is_named(job: ScimJob) -> None:
 def test_lists_name_users_by_id_and_by_user_name_in_any_case(job: ScimJob) -> None:
     ids = {each["userName"]: each["id"] for each in job.server.all()}
     (job.folder / "exclude.csv").write_text(f"user\nAGENT002\n{ids['agent004']}\n")
-    (job.folder / "pins.csv").write_text(f"accountCode,user\nstranger,{ids['agent012']}\nagnet009,AGENT009\n")
+    (job.folder / "pins.csv").write_text(f"accountCode,user\nstranger,{ids['agent012']}\nAgent 009,AGENT009\n")
     job.configure(exclude="exclude.csv", pins="pins.csv")
     planned = job.run("plan")
     held = {each["users"][0]: each["why"] for each in planned["problems"] if each["kind"] in ("exclude", "pin")}

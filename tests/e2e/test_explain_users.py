@@ -18,9 +18,9 @@ GONE_UID = "user3"
 def job(tmp_path: Path) -> Job:
     """User 3 was written, and its agent is gone; user 5 was never written, and agent 4 almost looks for it."""
     job = Job(tmp_path)
-    job.agents([agent(1), agent(2), agent(3), agent(4, accountCode="userr5")])
+    job.agents([agent(1), agent(2), agent(3), agent(4, accountCode="user05")])
     job.run("apply", code=0)
-    job.agents([agent(1), agent(2), agent(4, accountCode="userr5")])
+    job.agents([agent(1), agent(2), agent(4, accountCode="user05")])
     job.configure(limits={"agents_drop": "100%", "matched_drop": "100%"})
     return job
 
@@ -133,8 +133,8 @@ def test_a_user_that_nobody_looks_for_is_told_what_is_wanted_and_who_is_near(job
     found = explained(job, f"uid=user5,{BASE}")
     assert (found["agent"], found["verdict"], found["user"]["name"]) == (None, "untouched", f"uid=user5,{BASE}")
     assert found["why"] == (
-        "no agent looks for uid 'user5' or mail 'mail5@example.org'; almost: userr5 (workNo 1004) (uid: differs in "
-        "one edit)"
+        "no agent looks for uid 'user5' or mail 'mail5@example.org'; almost: user05 (workNo 1004) (uid: differs in "
+        "leading zeros)"
     )
     said = job.run("explain", f"uid=user5,{BASE}")
     assert said.startswith("user: untouched\n")

@@ -26,12 +26,12 @@ USERS = {
 }
 AGENTS = {
     "ann@two.example.org": ("annabel", "mail", "ann@one.example.org", "domain"),
-    "jsmith": ("jsmyth", "uid", "jsmyth", "one edit"),
+    "j smyth": ("jsmyth", "uid", "jsmyth", "spaces"),
     "7": ("007", "uid", "007", "leading zeros"),
     "v long": ("vlong", "uid", "vlong", "spaces"),
     "kim": ("SIP", "SIPIdentitySIPURI", "sip:Kim@example.org", "case"),
-    "hal1n": ("halin", "uid", "halin", "a letter for a digit"),
-    "cerna": ("cernak", "uid", "cernak", "a cut end"),
+    "hal1n": None,
+    "cerna": None,
     "someone": None,
     "claimedd": None,
 }
@@ -113,14 +113,14 @@ def test_every_report_says_it(job: Job) -> None:
     ended = job.run("plan", "job.yaml", *(f"--report={name}" for name in reports))
     for said in (ended.out, *((job.folder / name).read_text() for name in reports)):
         assert f"uid=jsmyth,{PEOPLE}" in said
-        assert "one edit" in said
+        assert "spaces" in said
 
 
 def test_of_many_unmatched_agents_the_first_are_looked_for_and_the_report_says_so(job: Job) -> None:
-    job.agents([f"stranger{number}" for number in range(300)] + ["jsmith", "claimed"])
+    job.agents([f"stranger{number}" for number in range(300)] + ["zzz", "claimed"])
     planned = job.plan()
     assert planned["about"]["near misses"] == "searched for the first 200 unmatched agents; 101 more are left out"
-    assert nearest(planned)["jsmith"] is None
+    assert nearest(planned)["zzz"] is None
     assert "near misses" in job.run("plan", "job.yaml").out
 
 
@@ -128,7 +128,7 @@ def test_of_many_unmatched_agents_the_first_are_looked_for_and_the_report_says_s
 def test_near_misses_are_sealed_in_a_saved_plan_and_are_no_part_of_its_digest(job: Job) -> None:
     planned = job.plan("--save", "plan.json")
     text = (job.folder / "plan.json").read_text()
-    (job.folder / "plan.json").write_text(text.replace('"one edit"', '"one idea"'))
+    (job.folder / "plan.json").write_text(text.replace('"leading zeros"', '"leading ones"'))
     refused = job.run("apply", "job.yaml", "--plan", "plan.json")
     assert refused.code == 3
     assert "changed after it was saved" in refused.err
@@ -137,50 +137,3 @@ def test_near_misses_are_sealed_in_a_saved_plan_and_are_no_part_of_its_digest(jo
     job.agents([*AGENTS, "claimed"])
     assert planned["digest"] != job.plan()["digest"], "the change was applied"
     assert job.plan()["summary"]["unchanged"] == 1
-
-
-RULES = """\
-match:
-  - {agent: "{accountCode}", directory: uid}
-  - {agent: "{accountCode}@old.example", directory: mail}
-"""
-
-
-class Many:
-    """Agents and users in numbers, on an LDIF file."""
-
-    def __init__(self, folder: Path, match: str, users: dict[str, str], accounts: list[str]) -> None:
-        self.job = Job(folder / "job", ldif_directory("../people.ldif"))
-        people_ = "\n".join(person(uid, *([f"mail: {mail}"] if mail else [])) for uid, mail in users.items())
-        (folder / "people.ldif").write_text(f"version: 1\n\n{people_}")
-        self.mapping(match)
-        self.job.agents(accounts)
-
-    def mapping(self, match: str) -> None:
-        rest = MAPPING.partition("attributes:")[2]
-        (self.job.folder / "mapping.yaml").write_text(f"{match}attributes:{rest}")
-
-
-def test_many_agents_that_differ_in_domain_alone_become_one_proposal_that_holds(tmp_path: Path) -> None:
-    names = [f"person{number}x" for number in range(57)]
-    users = {f"u-{name}": f"{name}@example.org" for name in names} | {"smith": "x.y@other.example"}
-    many = Many(tmp_path, RULES, users, [*names, "smithh", "nobody"])
-    planned = many.job.plan()
-    line = "57 agents differ in domain alone: add the rule `{accountCode}@example.org` to mail"
-    assert planned["about"]["proposal"] == line
-    assert f"  proposal  {line}\n" in many.job.run("plan", "job.yaml").out
-    assert planned["summary"]["unmatched"] == 59
-    near = nearest(planned)
-    assert {account for account, some in near.items() if some} == {"smithh"}, "the others are listed alone"
-
-    many.mapping(f'{RULES}  - {{agent: "{{accountCode}}@example.org", directory: mail}}\n')
-    again = many.job.plan()
-    assert again["summary"]["matched"] == 57
-    assert "proposal" not in again["about"]
-
-
-def test_a_few_alike_are_listed_one_by_one(tmp_path: Path) -> None:
-    names = [f"person{number}x" for number in range(4)]
-    planned = Many(tmp_path, RULES, {f"u-{name}": f"{name}@example.org" for name in names}, names).job.plan()
-    assert "proposal" not in planned["about"]
-    assert all(nearest(planned).values())

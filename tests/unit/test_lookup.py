@@ -255,7 +255,7 @@ def test_past_base_and_filter_is_looked_where_it_can_be() -> None:
 # ---------------------------------------------------------------- near misses
 
 NEAR = Description("test", "test", {name: AttributeInfo(name) for name in ("uid", "employeeNumber")})
-ANN = User("id-annn", "uid=annn", {"uid": ("annn",)})
+ANN = User("id-ann", "uid=a nn", {"uid": ("a nn",)})
 
 
 class Strict(Counted):
@@ -292,9 +292,9 @@ def almost(
 
 def test_near_misses_are_looked_up_and_told() -> None:
     directory, told = Nearby(1000, None), Told()
-    assert almost(directory, observer=told) == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    assert almost(directory, observer=told) == ([Near("uid=a nn", "uid", "a nn", "spaces")], "")
     assert told.told == [("near misses", {"keys": directory.found, "agents_left_out": 0})]
-    assert 100 < directory.found < 300
+    assert directory.found > 1
     assert directory.scanned == SAMPLE, "a few users show what values look like"
 
 
@@ -324,6 +324,6 @@ def test_where_users_are_not_looked_up_so_many_of_them_are_read(monkeypatch: pyt
     monkeypatch.setattr("connector.run.lookup.NEAR_USERS", 500)
     large, small = Nearby(1000, None), Nearby(500, None)
     assert almost(large, "scan")[1] == "searched among the first 500 users (`read: scan`)"
-    assert almost(small, "scan") == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    assert almost(small, "scan") == ([Near("uid=a nn", "uid", "a nn", "spaces")], "")
     assert (large.scanned, small.scanned) == (SAMPLE + 501, SAMPLE + 500)
     assert (large.found, small.found) == (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -11,11 +12,12 @@ from msgspec.structs import replace
 from connector.errors import UsageError
 from connector.model import AgentRef, User, UserRef
 from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.matching.variants import spellings
 from connector.reconcile.questions import Find, Planning, ask
 
 NAMED: Final = 5
 """How many agents of nearly that name are suggested."""
+ALIKE: Final = 0.6
+"""Names that are less alike are two names, and no slip of the pen (difflib's ratio)."""
 ACCOUNT: Final = "account"
 SEAT: Final = "seat"
 USER: Final = "user"
@@ -177,14 +179,7 @@ def _meant(agents: Iterable[AgentRef], name: str) -> str:
         for word in (agent.account_code, str(agent.work_no))
         if word
     }
-    domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
-    close = dict.fromkeys(
-        known[text.lower()]
-        for _, text in spellings(name, domains)
-        if text.lower() in known
-    )
-    return (
-        f"; did you mean {' or '.join(map(repr, list(close)[:NAMED]))}?"
-        if close
-        else ""
-    )
+    close = difflib.get_close_matches(name.lower(), known, n=NAMED, cutoff=ALIKE)
+    if not close:
+        return ""
+    return f"; did you mean {' or '.join(repr(known[word]) for word in close)}?"
