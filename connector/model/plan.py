@@ -42,8 +42,7 @@ class Near(Struct, frozen=True, order=True, forbid_unknown_fields=True):
 class Problem(Struct, frozen=True):
     """One line for the reviewer: what could not be done, for whom, and why. It never changes the exit code.
 
-    `near`: of an unmatched agent, some users that almost match. `outside`: users that exist, by name, and that base or
-    filter leaves out. Both are hints, and in no digest.
+    `near`: of an unmatched agent, some users that almost match: a hint, and in no digest.
     """
 
     kind: str
@@ -54,7 +53,6 @@ class Problem(Struct, frozen=True):
     attribute: str | None = None
     record: int | None = None
     near: tuple[Near, ...] = ()
-    outside: tuple[str, ...] = ()
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True):

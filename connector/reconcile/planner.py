@@ -37,7 +37,7 @@ from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.plan_builder import PlanBuilder, PlanResult
 from connector.reconcile.questions import Brief, Find, Planning, Read, Scan, Search, ask
 from connector.reconcile.stale import stale_users
-from connector.reconcile.stale.leavers import lapsing, placed, told_outside
+from connector.reconcile.stale.leavers import lapsing, placed
 from connector.reconcile.stale.stale_users import Place
 
 
@@ -149,14 +149,13 @@ class Planner:
             verdicts, unclaimed, self.claims.shown, holders=ours.holders, restored=credentials,
             only=EVERYBODY if whole else only, problems=[*unknown, *back], untold=untold, refused=refused,
         )  # fmt: skip
-        plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
         # by the name that such a user had, somebody else may be found by now
         away = {
             each.user.name
             for each in unclaimed
             if each.place is Place.DELETED or each.renamed
         }
-        plan = yield from with_people(plan, brief, self.claims.users(), away)
+        plan = yield from with_people(planned.plan, brief, self.claims.users(), away)
         left = self._left_to_others()
         excluded.update(planned.excluded)
         return replace(

@@ -70,12 +70,7 @@ def alike(
     """
     groups: dict[object, list[Problem]] = {}
     for number, each in enumerate(problems):
-        own = (
-            each.near
-            or each.outside
-            or each.record is not None
-            or not (each.users or each.agent)
-        )
+        own = each.near or each.record is not None or not (each.users or each.agent)
         said = number if own else (each.why, each.attribute, each.rule, mark(each))
         groups.setdefault(said, []).append(each)
     return [

@@ -18,7 +18,6 @@ from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports.visible import visible
 from connector.reports.wording import (
-    OUTSIDE,
     Marks,
     almost,
     by_user,
@@ -166,10 +165,5 @@ def _problem(problem: Problem) -> Row:
         "user": _BESIDE.join(problem.users),
         "attribute": problem.attribute or "",
         "why": record + problem.why,
-        "near": " | ".join(
-            [
-                *(f"{near.user} ({almost(near)})" for near in problem.near),
-                *(f"{user} ({OUTSIDE})" for user in problem.outside),
-            ]
-        ),
+        "near": " | ".join(f"{near.user} ({almost(near)})" for near in problem.near),
     }

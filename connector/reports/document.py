@@ -259,8 +259,6 @@ def problem_object(problem: Problem) -> Object:
             {name: readable(word) for name, word in asdict(near).items()}
             for near in problem.near
         ]
-    if problem.outside:
-        said["outside"] = list(map(readable, problem.outside))
     return said
 
 

@@ -252,7 +252,6 @@ class _Problem(_Strict, frozen=True):
     attribute: str | None = None
     record: int | None = None
     near: tuple[Near, ...] = ()
-    outside: tuple[str, ...] = ()
 
     def value(self) -> Problem:
         agent = self.agent.value() if self.agent else None
@@ -265,7 +264,6 @@ class _Problem(_Strict, frozen=True):
             self.attribute,
             self.record,
             self.near,
-            self.outside,
         )
 
 

@@ -155,16 +155,8 @@ def _why(plan: Plan, problem: Problem) -> str:
     nearby = [
         f"{_user(plan, near.user)} ({prose(say.almost(near))})" for near in problem.near
     ]
-    said = (
-        f"{prose(problem.why)}. Almost: {', '.join(nearby)}"
-        if nearby
-        else prose(problem.why)
-    )
-    return (
-        f"{said}. {say.OUTSIDE.capitalize()}: {', '.join(_user(plan, name) for name in problem.outside)}"
-        if problem.outside
-        else said
-    )
+    why = prose(problem.why)
+    return f"{why}. Almost: {', '.join(nearby)}" if nearby else why
 
 
 def _kinds(plan: Plan) -> Iterator[str]:

@@ -265,7 +265,7 @@ def _alike(
 def problem_lines(
     problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = ""
 ) -> Iterator[str]:
-    """A problem with the users that it names, those that are near, and those that are out of reach."""
+    """A problem with the users that it names, and those that are near."""
     marked = f"[{mark}] " if mark else ""
     about = f"{_cut(say.subject(problem))}: " if say.subject(problem) else ""
     yield f"  - {marked}{about}{visible(problem.why)}\n"
@@ -273,8 +273,6 @@ def problem_lines(
         yield f"      {_cut(say.person(people, user))}\n"
     for near in problem.near:
         yield f"      almost: {_cut(say.person(people, near.user))} ({_cut(say.almost(near))})\n"
-    for user in problem.outside:
-        yield f"      {say.OUTSIDE}: {_cut(say.person(people, user))}\n"
 
 
 def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -49,8 +49,6 @@ HIDDEN_CLEARED: Final = "(secret) cleared"
 NOT_READABLE: Final = "(not readable)"
 LONGEST, MOST = 60, 5
 """Characters of a value, and values of an attribute, that are shown of a conflict."""
-OUTSIDE: Final = "exists, outside base or filter"
-"""What is said of a user who is there and who is out of the job's reach."""
 _NEW: Final = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
 AGENT_COUNTS: Final = (
     "matched",

@@ -121,7 +121,6 @@ def _named(plan: Plan) -> set[str]:
         for problem in plan.problems
         for name in (
             *problem.users,
-            *problem.outside,
             *(near.user for near in problem.near),
         )
     }
@@ -139,9 +138,6 @@ def _seal(plan: Plan, *, whole: bool) -> str:
         for problem in plan.problems
         for each in problem.near
     )
-    outside = sorted(
-        readable(name) for problem in plan.problems for name in problem.outside
-    )
     hints = sorted(
         readable(problem.why) for problem in plan.problems if problem.kind in HINTS
     )
@@ -153,7 +149,6 @@ def _seal(plan: Plan, *, whole: bool) -> str:
             plan.created,
             about,
             *near,
-            *outside,
             *hints,
         ]
     )

@@ -394,14 +394,6 @@ def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
         assert MODIFY in proxy.kinds
 
 
-def test_a_user_who_is_disabled_since_is_named_as_outside_of_base_and_filter(world: Domain) -> None:
-    world.run("apply")
-    world.set("agent007", "userAccountControl", "546")
-    name = f"CN=agent007,{PEOPLE}"
-    found = [(each["kind"], each["outside"]) for each in world.plan()["problems"] if "outside" in each]
-    assert sorted(found) == [("stale", [name]), ("unmatched", [name])]
-
-
 def test_an_explanation_names_who_is_disabled_and_who_is_nearly_meant(world: Domain) -> None:
     said = world.run("explain", "agent020").out
     assert f"outside of base and filter: CN=agent020,{PEOPLE}" in said

@@ -1,4 +1,4 @@
-"""A wrong base, filter or match rule: it is refused, and the report says who exists all the same."""
+"""A wrong base, filter or match rule: the plan is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tests.support.scim_servers import EACH_KIND, ScimServer, people
 from tests.support.slapd import PEOPLE, Slapd, person, server_context
 from tests.support.whole_job import World, agent as ldap_agent, tenant
 
-OUTSIDE = "exists, outside base or filter"
 NARROW = "(|(uid=user1)(uid=user1*))"
 """Of twenty users eleven are within it."""
 OUT = [2, 3, 4, 5, 6, 7, 8, 9, 20]
@@ -42,15 +41,6 @@ def filtered(job: Job, filter_: str = NARROW) -> None:
 
 def drops(document: dict[str, Any]) -> list[tuple[str, int, int]]:
     return [(each["limit"], each["planned"], each["allowed"]) for each in document["refusals"]]
-
-
-def outside(document: dict[str, Any]) -> dict[str, list[str]]:
-    """Who exists outside, by whom the line is about: an account, or a user."""
-    return {
-        each["agent"]["accountCode"] if each["agent"] else each["users"][0]: each["outside"]
-        for each in document["problems"]
-        if "outside" in each
-    }
 
 
 def accepting(job: Job, said: str) -> str:
@@ -169,61 +159,6 @@ def test_an_undo_is_no_last_good_run(job: Job) -> None:
     assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
 
 
-# ---------------------------------------------------------------- who exists all the same
-
-
-def test_the_report_names_who_exists_outside_in_the_lines_of_users_and_agents(job: Job) -> None:
-    filtered(job)
-    found = outside(job.plan("--report", "r.md", "--report", "r.html", "--report", "r.csv", code=3))
-    assert found == {name(n): [name(n)] for n in OUT} | {f"user{n}": [name(n)] for n in OUT}
-    for said in (job.run("plan", code=3), job.read("r.html"), job.read("r.csv")):
-        assert said.count(OUTSIDE) == 2 * len(OUT)
-    assert job.read("r.md").count(OUTSIDE.capitalize()) == 2 * len(OUT)
-
-
-def test_a_user_that_has_moved_is_named_where_it_is_now(job: Job) -> None:
-    away = "uid=user3,ou=former,dc=example,dc=org"
-    job.write("people.ldif", job.read("people.ldif").replace(f"dn: {name(3)}", f"dn: {away}"))
-    assert outside(job.plan()) == {name(3): [away], "user3": [away]}
-    job.agents([agent(number) for number in range(1, 21) if number != 3])
-    assert outside(job.plan()) == {name(3): [away]}, "of a leaver it says where our values have gone"
-
-
-def test_nobody_is_outside_who_is_within_or_gone(job: Job) -> None:
-    job.agents([agent(number) for number in range(1, 20)])
-    people = job.read("people.ldif")
-    start = people.index(f"dn: {name(3)}")
-    job.write("people.ldif", people[:start] + people[people.index("dn: ", start + 4) :])
-    planned = job.plan()
-    assert planned["summary"]["stale"] == 2
-    assert outside(planned) == {}
-
-
-def test_the_hint_is_in_no_digest_and_sealed_in_a_saved_plan(job: Job) -> None:
-    people = job.read("people.ldif")
-
-    def moved(unit: str) -> dict[str, Any]:
-        job.write("people.ldif", people.replace(f"dn: {name(3)}", f"dn: uid=user3,ou={unit},dc=example,dc=org"))
-        return job.plan("--save", f"{unit}.json")
-
-    left, gone = moved("left"), moved("gone")
-    assert [set(outside(each)[name(3)]) for each in (left, gone)] == [
-        {f"uid=user3,ou={unit},dc=example,dc=org"} for unit in ("left", "gone")
-    ]
-    assert left["digest"] == gone["digest"]
-    job.write("forged.json", job.read("gone.json").replace('"outside": ["uid=user3,ou=gone', '"outside": ["uid=nobody'))
-    assert "changed after it was saved" in job.run("apply", "--plan", "forged.json", code=3)
-    job.run("apply", "--plan", "left.json")
-
-
-def test_all_users_of_ours_are_looked_for(tmp_path: Path) -> None:
-    job = Job(tmp_path, users=60)
-    job.run("apply")
-    filtered(job, "(uid=user1)")
-    planned = job.plan(code=3)
-    assert len([user for user in outside(planned) if "," in user]) == 59
-
-
 @pytest.fixture(
     params=[
         pytest.param((Slapd, "openldap-h350"), marks=pytest.mark.slapd, id="OpenLDAP"),
@@ -243,12 +178,10 @@ def server_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wor
 
 def test_on_an_ldap_server_too(server_world: World) -> None:
     world = server_world
-    names = {f"agent{n:03}": f"uid=agent{n:03},{PEOPLE}" for n in range(1, 10)}
     for read in ("find", "scan"):
         world.job(directory={"filter": "(!(uid=agent00*))", "read": read})
         planned = world.plan(code=3)
         assert drops(planned) == [("matched_drop", 9, 2)]
-        assert outside(planned) == {user: [dn] for uid, dn in names.items() for user in (uid, dn)}
     world.job(directory={"base": f"ou=elsewhere,{PEOPLE}"})
     assert world.try_("plan").code == 78, "another base is another job's"
 
@@ -262,7 +195,6 @@ def test_on_a_scim_server_too(tmp_path: Path, kind: str) -> None:
         job.point(ca_file=server.ca, filter='not (userName eq "agent003" or userName eq "agent004")')
         planned = job.run("plan", code=3)
         assert drops(planned) == [("matched_drop", 2, 1)]
-        assert outside(planned) == {f"agent{n:03}": [f"agent{n:03}"] for n in (3, 4)}
 
 
 def test_agents_that_are_contested_are_named_as_the_cause(job: Job) -> None:

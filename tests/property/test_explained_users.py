@@ -153,15 +153,6 @@ def test_a_user_of_ours_that_is_gone_is_told_where_somebody_else_can_be_seen() -
     assert any("To tell which" in each.why for each in one(of, "id-cid").problems), "without a look past them"
 
 
-def test_a_user_of_ours_that_was_moved_away_is_told_with_where_it_is() -> None:
-    of = left("ann")
-    _, values = of.store.snapshot()["id-cid"]
-    of.store.put("id-cid", f"uid=cid,{AWAY}", values)
-    found = one(of, "id-cid", everywhere(of))
-    assert [each.outside for each in found.problems] == [(f"uid=cid,{AWAY}",)]
-    assert (found.verdict, found.why) == ("stale", OURS)
-
-
 def test_a_user_that_holds_nothing_of_ours_is_untouched_and_nobody_who_is_near_is_left_out() -> None:
     of = world("ann", "bobb", "bob1", users=["ann", "bob", "dan"])
     why = "no agent looks for uid 'bob'; almost: bobb (workNo 1) (uid: differs in a cut end)"

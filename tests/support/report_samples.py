@@ -155,8 +155,7 @@ def hostile() -> Plan:
         for number, text in enumerate(HOSTILE)
     )
     problems = tuple(
-        Problem("value", text, AgentRef(1, text), (text, text), 1, text, near=(Near(*(text,) * 4),), outside=(text,))
-        for text in HOSTILE
+        Problem("value", text, AgentRef(1, text), (text, text), 1, text, near=(Near(*(text,) * 4),)) for text in HOSTILE
     )
     problems += tuple(Problem(text, text) for text in HOSTILE)
     refusals = tuple(Refusal(text, 0, 1, text) for text in HOSTILE)
@@ -221,7 +220,6 @@ problems = st.builds(
     st.none() | text,
     st.none() | number,
     st.lists(st.builds(Near, text, text, text, text), max_size=2).map(tuple),
-    st.lists(text, max_size=2).map(tuple),
 )
 plans = st.builds(
     Plan,

@@ -39,7 +39,7 @@ NOBODYS = replace(PROBLEM, agent=None, record=3)
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        (PROBLEM, replace(PROBLEM, near=(Near("uid=x", "mail", "x", "case"),), outside=("uid=y",)), "same"),
+        (PROBLEM, replace(PROBLEM, near=(Near("uid=x", "mail", "x", "case"),)), "same"),
         (PROBLEM, replace(PROBLEM, users=("uid=b", "uid=a")), "same"),
         (PROBLEM, replace(PROBLEM, record=7), "same"),
         (PROBLEM, replace(PROBLEM, why="no agent"), "changed"),

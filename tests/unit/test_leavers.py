@@ -6,17 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import (
-    Agent,
-    AgentRef,
     AttributeChange,
     AttributeInfo,
     Description,
     Equality,
     Owned,
-    Plan,
-    Problem,
-    Summary,
-    Tenant,
     User,
     UserRef,
 )
@@ -25,8 +19,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.equality import digest
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.roster import PIN, Roster
-from connector.reconcile.stale.leavers import emptied, lapsing, still_holding, told_outside
+from connector.reconcile.stale.leavers import emptied, lapsing, still_holding
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 from connector.run.lookup import run
 
@@ -98,29 +91,6 @@ def test_out_of_reach_a_user_holds_what_we_wrote_there_last(each: Unclaimed, hel
     other = unclaimed(Place.WITHIN, "7", now=("7",), id_="zoe")
     assert still_holding(wanting("7", "8"), [other, each]) == holders
     assert still_holding(wanting(), [each]) == []
-
-
-def outside(*problems: Problem, unclaimed: Unclaimed) -> list[tuple[str, ...]]:
-    """Of each of these problems who is told to be outside; the agents ann and bob have no user."""
-    tenant = Tenant([Agent(1, "ann"), Agent(2, "bob")])
-    roster = Roster(tenant, MAPPING, (), Description("test", "test", INFOS))
-    unmatched = {n: Problem("unmatched", "", AgentRef(n + 1, name)) for n, name in enumerate(("ann", "bob"))}
-    plan = Plan("id", "", "job", "", Summary(), problems=problems)
-    return [each.outside for each in told_outside(plan, [unclaimed], unmatched, roster).problems]
-
-
-def test_whoever_is_outside_is_told_in_its_own_line_and_in_that_of_its_agent() -> None:
-    """Not of an agent that was looked for by a pin alone, nor of another user, nor in a line about nobody."""
-    away = replace(unclaimed(Place.MOVED), now=User(ANN.id, "uid=ann,ou=away", {"uid": ("ann",)}))
-    problems = (
-        Problem("unmatched", "", AgentRef(1, "ann")), Problem("unmatched", "", AgentRef(1, "ann"), rule=PIN),
-        Problem("unmatched", "", AgentRef(2, "bob")), Problem("stale", "", users=(ANN.name,)),
-        Problem("stale", "", users=("uid=zoe", ANN.name)), Problem("stale", ""), Problem("undo", "", users=(ANN.name,)),
-    )  # fmt: skip
-    told = ("uid=ann,ou=away",)
-    assert outside(*problems, unclaimed=away) == [told, (), (), told, (), (), ()]
-    assert outside(*problems, unclaimed=replace(away, place=Place.WITHIN)) == [()] * len(problems)
-    assert outside(*problems, unclaimed=replace(away, now=None)) == [()] * len(problems)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Query, Read
-from connector.reconcile.stale.leavers import placed, told_outside
+from connector.reconcile.stale.leavers import placed
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
@@ -118,22 +118,3 @@ def test_where_nobody_may_look_the_plan_stands() -> None:
 def test_where_users_within_reach_cannot_be_read_there_is_no_plan() -> None:
     with pytest.raises(DeniedError):
         asked(DeniedError("no", where="there"))
-
-
-def test_who_is_outside_is_named_in_its_own_line_and_in_that_of_its_agent() -> None:
-    away = Unclaimed(ANN, place=Place.MOVED, now=user("uid=ann,ou=away"))
-    plan = told_outside(PLAN, [away], UNMATCHED, ROSTER)
-    assert [problem.outside for problem in plan.problems] == [("uid=ann,ou=away",), (), ("uid=ann,ou=away",)]
-
-
-@pytest.mark.parametrize("place", [Place.WITHIN, Place.DELETED])
-def test_who_is_not_outside_is_not_named(place: Place) -> None:
-    now = user() if place is Place.WITHIN else None
-    assert told_outside(PLAN, [Unclaimed(ANN, place=place, now=now)], UNMATCHED, ROSTER) == PLAN
-
-
-def test_lines_of_another_kind_about_who_is_outside_stay_as_they_are() -> None:
-    away = Unclaimed(ANN, place=Place.MOVED, now=user("uid=ann,ou=away"))
-    line = replace(next(each for each in PLAN.problems if each.kind == "stale"), kind="exclude")
-    plan = replace(PLAN, problems=(line, replace(line, users=())))
-    assert told_outside(plan, [away], UNMATCHED, ROSTER) == plan

@@ -90,11 +90,11 @@ def test_a_person_is_named_by_the_first_value_that_is_text() -> None:
 
 def test_users_of_changes_are_looked_up_by_id_and_others_that_are_named_by_name() -> None:
     plan = sample()
-    further = Problem("stale", "why", users=(user(1).name, user(8).name), outside=("uid=away",))
+    further = Problem("stale", "why", users=(user(1).name, user(8).name))
     keys, _ = asked(replace(plan, problems=(*plan.problems, further)))
     near = [each.user for problem in plan.problems for each in problem.near]
     assert keys[:3] == [(ID, user(number).id) for number in (1, 2, 3)]
-    assert sorted(keys[3:]) == sorted((NAME, name) for name in (*near, user(8).name, user(9).name, "uid=away"))
+    assert sorted(keys[3:]) == sorted((NAME, name) for name in (*near, user(8).name, user(9).name))
 
 
 def test_of_many_changes_those_are_named_that_a_terminal_lists_unless_a_report_names_all() -> None:

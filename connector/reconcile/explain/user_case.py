@@ -15,7 +15,7 @@ from connector.reconcile.matching.selection import named_users
 from connector.reconcile.matching.variants import spellings
 from connector.reconcile.questions import Find, Planning, Scan, ask
 from connector.reconcile.stale import stale_users
-from connector.reconcile.stale.leavers import placed, told_outside
+from connector.reconcile.stale.leavers import placed
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 
@@ -96,7 +96,6 @@ class UserCase(Case):
 
     def _stale(self, each: Unclaimed, plan: Plan) -> Explanation:
         """A user of ours that nobody claims: why it is cleared, or is not."""
-        plan = told_outside(plan, [each], {}, self.roster)
         names = {each.user.name, each.now.name if each.now else each.user.name}
         problems = tuple(
             line

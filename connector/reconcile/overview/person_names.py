@@ -87,7 +87,6 @@ def named(problems: Iterable[Problem]) -> Iterator[str]:
     for problem in problems:
         yield from problem.users
         yield from (near.user for near in problem.near)
-        yield from problem.outside
 
 
 def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:

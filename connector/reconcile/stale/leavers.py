@@ -1,8 +1,7 @@
 """Users of ours that no agent claims: where they are now. One read by id, also past base and filter, tells.
 
 Whoever is out of reach may be disabled, left out by the filter for another reason, moved
-out of the base, or deleted. A wrong base or filter reads as if people had gone, so whoever
-is left out is named; that is a hint, and in no digest.
+out of the base, or deleted.
 """
 
 from __future__ import annotations
@@ -14,18 +13,14 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.model import (
     ID,
-    AgentRef,
     Description,
     Holds,
-    Plan,
-    Problem,
     Question,
     User,
 )
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.dn import covers, rdns
 from connector.reconcile.mapping import Mapping as AttributeMapping
-from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Planning, Read, Slot, ask, compared
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
@@ -198,54 +193,3 @@ def still_holding(unique: UniqueValues, unclaimed: Sequence[Unclaimed]) -> list[
         elif values and each.place is not Place.WITHIN and each.now is not None:
             holders.append(each.now)
     return holders
-
-
-def told_outside(
-    plan: Plan,
-    unclaimed: Sequence[Unclaimed],
-    unmatched: Mapping[int, Problem],
-    roster: Roster,
-) -> Plan:
-    """The plan with the users that exist outside base or filter, in the lines of those users and of their agents.
-
-    `unclaimed`: users of ours that no agent claims. `unmatched`: agents by number.
-    """
-    found = [
-        (each.user.name, each.now)
-        for each in unclaimed
-        if each.now and each.place is not Place.WITHIN
-    ]
-    if not found:
-        return plan
-    owners = {name: user.name for name, user in found}
-    seekers = _seekers([user for _, user in found], unmatched, roster)
-    return replace(
-        plan, problems=tuple(_told_of(each, owners, seekers) for each in plan.problems)
-    )
-
-
-def _seekers(
-    found: Sequence[User], unmatched: Mapping[int, Problem], roster: Roster
-) -> dict[AgentRef | None, tuple[str, ...]]:
-    """The agents without a user that look for what one of these users holds, with the users' names."""
-    few = roster.only(unmatched)
-    names: dict[AgentRef | None, set[str]] = {}
-    for user in found:
-        for number, _ in few.seekers(user):
-            names.setdefault(unmatched[number].agent, set()).add(user.name)
-    return {agent: tuple(sorted(users)) for agent, users in names.items()}
-
-
-def _told_of(
-    problem: Problem,
-    owners: Mapping[str, str],
-    seekers: Mapping[AgentRef | None, tuple[str, ...]],
-) -> Problem:
-    if problem.kind == "unmatched" and problem.rule is None:
-        return replace(problem, outside=seekers.get(problem.agent, ()))
-    if problem.kind == "stale":
-        return replace(
-            problem,
-            outside=tuple(owners[user] for user in problem.users[:1] if user in owners),
-        )
-    return problem

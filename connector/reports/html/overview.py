@@ -113,9 +113,6 @@ def _problem(alike: Sequence[Problem], users: Users, mark: str) -> list[str]:
         f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})"
         for near in problem.near
     )
-    nearby += "".join(
-        f"<br>{say.OUTSIDE}: {users.linked(user)}" for user in problem.outside
-    )
     return [
         prose(say.about(alike)) + mark,
         "<br>".join(named),
