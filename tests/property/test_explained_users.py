@@ -154,15 +154,15 @@ def test_a_user_of_ours_that_is_gone_is_told_where_somebody_else_can_be_seen() -
 
 
 def test_a_user_that_holds_nothing_of_ours_is_untouched_and_nobody_who_is_near_is_left_out() -> None:
-    of = world("ann", "bobb", "bob1", users=["ann", "bob", "dan"])
-    why = "no agent looks for uid 'bob'; almost: bobb (workNo 1) (uid: differs in a cut end)"
+    of = world("ann", "bo b", "bob1", users=["ann", "bob", "dan"])
+    why = "no agent looks for uid 'bob'; almost: bo b (workNo 1) (uid: differs in spaces)"
     bob = one(of, "id-bob")
     assert (bob.verdict, bob.why, bob.user and bob.user.id) == ("untouched", why, "id-bob")
     assert one(of, "id-dan").why == "no agent looks for uid 'dan'"
 
 
 def test_an_agent_that_has_a_user_is_near_no_other() -> None:
-    of = world("ann", "bobb", users=["ann", "bob", "bobb"])
+    of = world("ann", "bo b", users=["ann", "bob", "bo b"])
     assert one(of, "id-bob").why == "no agent looks for uid 'bob'"
 
 
