@@ -142,7 +142,7 @@ def today() -> dict[str, Any]:
     ]
     agents += [
         _agent(900) | {"accountCode": "unknown.1"},
-        _agent(901) | {"accountCode": "usre195"},
+        _agent(901) | {"accountCode": "user0195"},
     ]  # unmatched, one nearly
     # unassigned
     agents += [

@@ -43,7 +43,7 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     )
     assert "accountCode external-8, workNo 1171, pin: it is pinned to 'uid=nobody" in shown
     assert (
-        "almost: uid=user195,ou=people,dc=example,dc=org (Sample User 195) (uid user195: differs in one edit)"
+        "almost: uid=user195,ou=people,dc=example,dc=org (Sample User 195) (uid user195: differs in leading zeros)"
         in ended.out
     )
     assert "sample-password" not in ended.said

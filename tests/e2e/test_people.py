@@ -37,7 +37,7 @@ def test_every_report_shows_the_first_of_these_attributes_that_has_a_value(job: 
 
 
 def test_users_of_problems_are_named_too(job: Job) -> None:
-    job.agents([agent(1), agent(2), agent(9, accountCode="user33")])
+    job.agents([agent(1), agent(2), agent(9, accountCode="user03")])
     assert f"almost: uid=user3,{BASE} (User 3)" in job.run("plan")
 
 
@@ -74,13 +74,13 @@ def test_an_undo_names_people_too(job: Job) -> None:
 
 
 def test_explain_names_people_too(job: Job) -> None:
-    job.agents([agent(1), agent(2), agent(9, accountCode="user33")])
+    job.agents([agent(1), agent(2), agent(9, accountCode="user03")])
     explained = job.run("explain", "user1")
     assert f"  user {ANNA} (Anna Example), id " in explained
     assert f"      found\n        {ANNA} (Anna Example)\n" in explained
     assert f"Attributes of {ANNA} (Anna Example)\n" in explained
     assert f"  user {ANNA} (Anna Example), id " in job.run("explain", ANNA)
-    assert f"      almost: uid=user3,{BASE} (User 3) (uid user3: " in job.run("explain", "user33")
+    assert f"      almost: uid=user3,{BASE} (User 3) (uid user3: " in job.run("explain", "user03")
     assert json.loads(job.run("explain", "user1", "--json"))["people"] == {ANNA: "Anna Example"}
     job.configure(directory={"show": []})
     assert "people" not in json.loads(job.run("explain", "user1", "--json"))

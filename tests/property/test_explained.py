@@ -87,14 +87,14 @@ def test_where_nobody_may_look_past_base_and_filter_all_else_is_explained() -> N
 
 def test_whom_another_agent_claims_is_near_nobody() -> None:
     """However many of those who are nearest are claimed."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
+    name = "abcdefghijklmnopqrstuvwxyz"
+    spaced = [f"{name[:place]} {name[place:]}" for place in range(1, len(name))]
     for taken, left in ((12, 5), (20, 0)):  # so many rounds are tried, and no more
-        of = world("ann", *(f"ann{letter}" for letter in letters[:taken]), users=[f"ann{each}" for each in letters])
-        assert len(one(of, "ann").problems[0].near) == left
-    crowd = [f"ann{letter}" for letter in "abcdefghij"]
-    of = world("ann", *crowd[:7], users=crowd)
-    (problem,) = one(of, "ann").problems
-    assert [near.user for near in problem.near] == [f"uid={uid},{BASE}" for uid in crowd[7:]]
+        of = world(name, *spaced[:taken], users=spaced)
+        assert len(one(of, name).problems[0].near) == left
+    of = world(name, *spaced[:7], users=spaced[:10])
+    (problem,) = one(of, name).problems
+    assert [near.user for near in problem.near] == [f"uid={uid},{BASE}" for uid in spaced[7:10]]
     with of.context() as context:
         (planned,) = make_plan(context).plan.problems
     assert problem == planned
@@ -111,7 +111,7 @@ class Hesitant(MemoryDirectory):
 
 
 def test_a_near_miss_of_which_nobody_can_say_that_it_is_free_is_no_hint() -> None:
-    of = world("ann", users=["anna"])
+    of = world("ann", users=["a nn"])
     assert one(of, "ann").problems[0].near
     of.connect = lambda view: Hesitant(of.store, view, base=BASE, filter=FILTER)
     found = one(of, "ann")
@@ -472,12 +472,12 @@ def test_why_an_agent_matches_is_told_in_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("Anb", "; did you mean 'Ann'?"),
+        ("Anb", "; did you mean 'agentb' or 'Ann'?"),
         ("ANN ", "; did you mean 'Ann'?"),
         ("bob", "; did you mean 'bob@one.example' or 'bob@two.example'?"),
         ("bob@three.example", "; did you mean 'bob@one.example' or 'bob@two.example'?"),
         ("01001", "; did you mean '1001'?"),
-        ("agent", "; did you mean 'agenta' or 'agentb' or 'agentc' or 'agentd' or 'agente'?"),
+        ("agent", "; did you mean 'agentc' or 'agentd' or 'agente' or 'agentf' or 'agentg'?"),
         ("somebody-else", ""),
     ],
 )

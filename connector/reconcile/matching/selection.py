@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from connector.errors import UsageError
 from connector.model import AgentRef, User, UserRef
 from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.matching.variants import spellings
 from connector.reconcile.questions import Find, Planning, ask
 
 NAMED: Final = 5
@@ -179,7 +180,10 @@ def _meant(agents: Iterable[AgentRef], name: str) -> str:
         for word in (agent.account_code, str(agent.work_no))
         if word
     }
-    close = difflib.get_close_matches(name.lower(), known, n=NAMED, cutoff=ALIKE)
+    domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
+    spelt_otherwise = {text.lower() for _, text in spellings(name, domains)}
+    alike = difflib.get_close_matches(name.lower(), known, n=NAMED, cutoff=ALIKE)
+    close = sorted(spelt_otherwise & known.keys()) or sorted(alike)
     if not close:
         return ""
-    return f"; did you mean {' or '.join(repr(known[word]) for word in close)}?"
+    return f"; did you mean {' or '.join(repr(known[word]) for word in close[:NAMED])}?"
