@@ -397,14 +397,14 @@ def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
 def test_an_explanation_names_who_is_disabled_and_who_is_nearly_meant(world: Domain) -> None:
     said = world.run("explain", "agent020").out
     assert f"outside of base and filter: CN=agent020,{PEOPLE}" in said
-    misspelt = [agent(28, accountCode="agnet025"), agent(29, accountCode="agnet007")]
+    misspelt = [agent(28, accountCode="agent 025"), agent(29, accountCode="agent 007")]
     world.cec.document = tenant([*(agent(number) for number in range(1, 21)), *misspelt])
     planned = {each["agent"]["accountCode"]: each.get("near") for each in world.plan()["problems"]}
-    for name in ("agnet025", "agnet007", "agent020"):
+    for name in ("agent 025", "agent 007", "agent020"):
         (explained,) = json.loads(world.run("explain", name, "--json").out)["agents"]
         assert explained["problems"][0].get("near") == planned[name], "another agent's user is not meant"
-    assert [each["user"] for each in planned["agnet025"]] == [f"CN=agent025,{PEOPLE}"]
-    assert planned["agnet007"] is None
+    assert [each["user"] for each in planned["agent 025"]] == [f"CN=agent025,{PEOPLE}"]
+    assert planned["agent 007"] is None
 
 
 RACES: Mapping[str, tuple[list[str], str, str, list[str]]] = {

@@ -203,7 +203,7 @@ def test_on_a_scim_server_they_are_read_by_id_and_nobody_is_searched_for(tmp_pat
     with ScimServer.start(tmp_path / "scim") as server:
         server.put([user(1, displayName="Anna Example"), user(2, name={"formatted": "Bob Example"}), user(3), user(5)])
         job = ScimJob(tmp_path / "job", server, agents=4)
-        job.agents[3] |= {"accountCode": "agent0050"}
+        job.agents[3] |= {"accountCode": "agent0005"}
         job.tenant()
         planned = job.run("plan")
         assert planned["people"] == {"agent001": "Anna Example", "agent002": "Bob Example"}
