@@ -23,9 +23,9 @@ def schema(kind: Kind) -> dict[str, Any]:
     from pydantic.json_schema import GenerateJsonSchema
 
     from connector.reconcile.checks.limits import Limit
+    from connector.settings.fields import as_written
     from connector.settings.fleet import FleetFile
     from connector.settings.job import Job
-    from connector.settings.limits import as_written
     from connector.settings.mapping_file import MappingShape
     from connector.settings.shape import Strict
 

@@ -8,11 +8,9 @@ from typing import Final
 
 from connector.errors import FileError, UsageError
 from connector.run.waiting import require_shared
-from connector.settings import yamlfile
-from connector.settings.document import Document
 from connector.settings.fleet import NAME
 from connector.settings.job import LoadedJob, shaped
-from connector.settings.textfile import raise_together
+from connector.settings.textfile import Document, raise_together, read_yaml
 
 NAMES: Final = ("*.yaml", "*.yml")
 RESERVED: Final = "fleet"
@@ -51,7 +49,7 @@ def names(folder: Path, fleet: Path) -> list[str]:
     found = set()
     for path in _files(folder, fleet):
         try:
-            named = not _is_mapping(yamlfile.read(path))
+            named = not _is_mapping(read_yaml(path))
         except FileError:
             named = True
         if named:
@@ -87,7 +85,7 @@ def _is_mapping(document: Document) -> bool:
 
 def _read(path: Path) -> LoadedJob | None:
     """The job of a file; None: it is a mapping file."""
-    document = yamlfile.read(path)
+    document = read_yaml(path)
     if _is_mapping(document):
         return None
     job = shaped(document)

@@ -15,7 +15,7 @@ from connector.init.rules import Tried
 from connector.reconcile.diff import patterns
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.settings import job as jobs
-from connector.settings.yamlfile import parse
+from connector.settings.textfile import parse_yaml
 
 _PLAIN: Final = re.compile(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
 """Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are
@@ -72,7 +72,7 @@ class Answers(Struct, frozen=True):
     def to(self, path: Path, base: tuple[str, ...], filter_: str) -> jobs.LoadedJob:
         """The job that this would be, in a file of that name, with this base and filter. Raises FileError."""
         answered = replace(self, base=base, filter=filter_)
-        return jobs.shaped(parse(job_text(answered, FULLEST), path))
+        return jobs.shaped(parse_yaml(job_text(answered, FULLEST), path))
 
 
 def job_text(answers: Answers, mapping: str) -> str:

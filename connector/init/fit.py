@@ -27,8 +27,7 @@ from connector.reconcile.diff.differences import Differ
 from connector.reconcile.mapping import Mapping
 from connector.run.adapters import password_of, reader_of, source_of
 from connector.settings import job as jobs, mapping_file as mappings
-from connector.settings.textfile import read_text
-from connector.settings.yamlfile import parse
+from connector.settings.textfile import parse_yaml, read_text
 
 AGENTS: Final = 200
 """So many agents are tried."""
@@ -135,7 +134,7 @@ def fit(
         why = f"every attribute that {name} writes holds values of others: {in_use}. Write a mapping by hand"
         raise UsageError(why, where="--directory")
     text = mapping_text(fitted.text, fitted.chosen)
-    mappings.shaped(parse(text, mapping_path))
+    mappings.shaped(parse_yaml(text, mapping_path))
     return replace(fitted, text=text)
 
 
@@ -199,7 +198,7 @@ def _onto(
     chosen = replace(
         stock,
         name=OWN,
-        ready=mappings.shaped(parse(text, job.path)),
+        ready=mappings.shaped(parse_yaml(text, job.path)),
         stays=kept,
         unplaced=unplaced(own),
     )

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from connector.model import Secret
-from connector.settings import secrets
-from connector.settings.fields import Place, SecretRef
-from connector.settings.shape import Strict, parts
+from connector.settings.fields import Place, SecretRef, file_of, resolve_secret
+from connector.settings.shape import Strict, walk_parts
 
 if TYPE_CHECKING:
     from connector.settings.job import LoadedJob
@@ -30,7 +29,7 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     asked or denies it. No message repeats a value.
     """
     if ref.vault is None:
-        return secrets.resolve(ref, what, where)
+        return resolve_secret(ref, what, where)
     from connector.net import vault  # noqa: PLC0415  # an adapter that few jobs name; it loads httpx
 
     return vault.read(ref.vault, what, where)
@@ -86,8 +85,8 @@ def _others_may(path: Path, everybody: int, group: int) -> bool:
 
 
 def _files(settings: Strict) -> Iterator[Path]:
-    for name, each in parts(settings):
+    for name, each in walk_parts(settings):
         if name == "key_file" and isinstance(each, Path):
             yield each
-        if isinstance(each, Place) and (path := secrets.file_of(each)):
+        if isinstance(each, Place) and (path := file_of(each)):
             yield path

@@ -19,8 +19,7 @@ from connector.model import Secret, text_of
 from connector.net import tls
 from connector.net.http import Answer, Channel, Limits
 from connector.net.quoting import phrase
-from connector.settings import secrets
-from connector.settings.fields import AppRole, VaultRef
+from connector.settings.fields import AppRole, VaultRef, resolve_secret
 
 LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 20, place="vault", in_all=15.0)
 
@@ -66,13 +65,13 @@ class _Vault:
             return self._logged_in(channel, role)
         assert self._ref.token is not None
         return text_of(
-            secrets.resolve(
+            resolve_secret(
                 self._ref.token, f"{self._what}: the token of Vault", self._where
             )
         ).strip()
 
     def _logged_in(self, channel: Channel, role: AppRole) -> str:
-        secret_id = secrets.resolve(
+        secret_id = resolve_secret(
             role.secret_id, f"{self._what}: the secret id of Vault's role", self._where
         )
         body = msgspec.json.encode(

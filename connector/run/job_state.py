@@ -15,7 +15,7 @@ from connector.reconcile.mapping import Mapping
 from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.reports.visible import visible
 from connector.settings import job as jobs
-from connector.settings.shape import parts
+from connector.settings.shape import walk_parts
 from connector.state import keyfile
 from connector.state.attempts import Attempt
 from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, RunRecord
@@ -287,4 +287,4 @@ def files_of(job: jobs.LoadedJob) -> Iterator[Path]:
     yield from (job.path, Path(job.job.mapping))
     if job.state_path is not None:
         yield from (job.state_path, keyfile.beside(job.state_path))
-    yield from (value for _, value in parts(job.job) if isinstance(value, Path))
+    yield from (value for _, value in walk_parts(job.job) if isinstance(value, Path))

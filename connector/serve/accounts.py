@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from connector.settings.fields import Place
+from connector.settings.fields import Place, file_of
 from connector.settings.job import Job
-from connector.settings.secrets import file_of
 
 WAITING: Final = 86400.0
 """Seconds after which a refused account is tried again, though nothing that can be seen

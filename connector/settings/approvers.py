@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from connector.reconcile.checks.limits import Limit
-from connector.settings.fields import RegularFile
-from connector.settings.limits import UserLimit
+from connector.settings.fields import RegularFile, UserLimit
 from connector.settings.shape import Strict
 
 

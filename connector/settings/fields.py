@@ -1,4 +1,4 @@
-"""The kinds of values that a job's keys hold: files, addresses, places of secrets, the state, header lines.
+"""The kinds of values that the keys of a file hold: files, addresses, secrets, limits, the state.
 
 Each is a validator that says in one sentence what is wrong. Where the file is being read,
 `info.context` is its path: relative paths are resolved against its folder, and files that
@@ -6,82 +6,225 @@ must be there are looked for. A model that a program builds by itself has no con
 its paths stay as they are.
 """
 
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    InstanceOf,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 
-from connector.settings.shape import Choice, Strict, matching, misfit
-from connector.settings.textfile import why_no_file
+from connector.errors import FileError
+from connector.model import Secret
+from connector.reconcile.checks.limits import Limit
+from connector.settings.attribute_names import fault_of_name, why_not_matched
+from connector.settings.shape import Choice, MisfitError, Strict, match_pattern
+from connector.settings.textfile import read_text, why_no_file
 
+MAX_SECRET_BYTES: Final = 64 << 10
 CLEAR_SECRET: Final = (
     "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105  # a message
 )
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1)]
-_OURS: Final = frozenset({
+INVALID_URL: Final = "is no valid URL: check its host and port"
+CLEAR_HTTP: Final = (
+    "http:// sends secrets in clear; use https://, or set allow_plaintext: true"
+)
+HOST_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?"
+_OWN_HEADERS: Final = frozenset({
     "authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire", "content-length",
     "transfer-encoding",
 })  # fmt: skip
 
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+
+_LIMIT_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\d{1,9}%?$"},
+    ]
+}
+UserLimit = Annotated[
+    InstanceOf[Limit], BeforeValidator(Limit.parse), WithJsonSchema(_LIMIT_SCHEMA)
+]
+"""A number of users, or a percentage."""
+
+
+def as_written(limit: Limit) -> str | int:
+    """Say a limit as a file does: `20%` or a number."""
+    return str(limit) if limit.percent else limit.number
+
+
+# ---------------------------------------------------------------- files
+
 
 def folder_of(info: ValidationInfo) -> Path | None:
-    """The folder that relative paths start from, while a file is being read."""
+    """Return the folder that relative paths start from, while a file is being read."""
     return info.context.absolute().parent if isinstance(info.context, Path) else None
 
 
-def _resolved(value: object, info: ValidationInfo) -> Path:
+def _resolve_path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, str) and value and value.isprintable():
         value = Path(value)
     if not isinstance(value, Path):
-        raise misfit("must be the path of a file")
+        raise MisfitError("must be the path of a file")
     return (folder_of(info) or Path()) / value
 
 
-def _there(path: Path, info: ValidationInfo) -> Path:
-    if folder_of(info) is not None and (fault := why_no_file(path)):
-        raise misfit(fault)
+def _check_file(path: Path, info: ValidationInfo) -> Path:
+    fault = why_no_file(path) if folder_of(info) is not None else None
+    if fault:
+        raise MisfitError(fault)
     return path
 
 
-AnyPath = Annotated[Path, BeforeValidator(_resolved)]
-RegularFile = Annotated[AnyPath, AfterValidator(_there)]
-"""A file that is looked for while the file that names it is read."""
-
-
-def _of_a_certificate(key_file: Path, info: ValidationInfo) -> Path:
+def _check_certificate(key_file: Path, info: ValidationInfo) -> Path:
     if info.data.get("cert_file", key_file) is None:
-        raise misfit("needs a cert_file as well")
+        raise MisfitError("needs a cert_file as well")
     return key_file
 
 
+AnyPath = Annotated[Path, BeforeValidator(_resolve_path)]
+RegularFile = Annotated[AnyPath, AfterValidator(_check_file)]
+"""A file that is looked for while the file that names it is read."""
 CaFile = Annotated[
     RegularFile | None, Field(description="PEM file of the authorities to trust.")
 ]
 KeyFile = Annotated[
-    Annotated[RegularFile, AfterValidator(_of_a_certificate)] | None,
+    Annotated[RegularFile, AfterValidator(_check_certificate)] | None,
     Field(description="PEM file of the client certificate's key."),
 ]
 """The key of a validated `cert_file` before it."""
 
 
-_VARIABLE: Final = matching(
-    r"[A-Za-z_][A-Za-z0-9_]{0,200}",
-    "must be the name of an environment variable: letters, digits and _",
-)
-_CREDENTIAL: Final = matching(
-    r"(?!\.{1,2}\Z)[A-Za-z0-9_.:-]{1,200}",
-    "must be the name of a credential: letters, digits and any of _ . : -",
-)
+# ---------------------------------------------------------------- addresses
+
+
+def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """Split a URL that has an authority and nothing behind it (RFC 3986 §3).
+
+    No message repeats the URL.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise MisfitError(
+            "holds characters that a URL cannot have; write host names in their xn-- form"
+        )
+    if "@" in url:
+        raise MisfitError("must not hold a user or a password")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise MisfitError(INVALID_URL) from None
+    has_authority = url.lower().startswith(f"{parts.scheme}://")
+    if parts.scheme not in schemes or not has_authority:
+        beginnings = [f"{scheme}://" for scheme in schemes]
+        raise MisfitError(f"must begin with {' or '.join(beginnings)}")
+    if "?" in url or "#" in url:
+        raise MisfitError("must not hold a query or a fragment")
+    if port == 0:
+        raise MisfitError("port 0 is not valid")
+    return parts
+
+
+def check_host(parts: SplitResult) -> None:
+    """Refuse a URL that names no host."""
+    host = parts.hostname or ""
+    if "[" in parts.netloc or re.fullmatch(HOST_NAME, host):
+        return
+    raise MisfitError(INVALID_URL if host else "names no host")
+
+
+def http_address(url: str, info: ValidationInfo) -> str:
+    """Check `https://host[:port]/path`.
+
+    `http://` is allowed where a validated `allow_plaintext` before it says so.
+    """
+    parts = split_url(url, ("https", "http"))
+    check_host(parts)
+    url_path(parts.path or "/")
+    if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
+        raise MisfitError(CLEAR_HTTP)
+    return url
+
+
+def _check_http_host(url: str, info: ValidationInfo) -> str:
+    parts = split_url(url, ("https", "http"))
+    check_host(parts)
+    if parts.path not in ("", "/"):
+        raise MisfitError(
+            "must end after the host and port; put the rest into path and token_path"
+        )
+    return http_address(url, info).rstrip("/")
+
+
+def url_path(path: str) -> str:
+    """Check a path on a host, without a query."""
+    if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
+        raise MisfitError("must begin with / and hold neither spaces nor a query")
+    if not {".", ".."}.isdisjoint(path.split("/")):
+        raise MisfitError("must not hold . or .. between slashes")
+    return path
+
+
+HttpUrl = Annotated[str, AfterValidator(_check_http_host)]
+"""`https://host[:port]`."""
+HttpAddress = Annotated[str, AfterValidator(http_address)]
+"""`https://host[:port]/path`; a slash at its end is kept, for it may matter."""
+UrlPath = Annotated[str, AfterValidator(url_path)]
+
+
+def _check_header_name(name: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110 §5.1
+        raise MisfitError("is no header name")
+    if name.lower() in _OWN_HEADERS:
+        raise MisfitError("cannot be set here: the program sets it, or it is a secret")
+    return name
+
+
+HeaderName = Annotated[str, AfterValidator(_check_header_name)]
+HeaderValue = Annotated[
+    str,
+    match_pattern(
+        r"([!-~]([ -~]*[!-~])?)?", "holds characters that a header cannot have"
+    ),
+]
+Headers = dict[HeaderName, HeaderValue]
+
+
+# ---------------------------------------------------------------- secrets
+
+
+VariableName = Annotated[
+    str,
+    match_pattern(
+        r"[A-Za-z_][A-Za-z0-9_]{0,200}",
+        "must be the name of an environment variable: letters, digits and _",
+    ),
+]
+CredentialName = Annotated[
+    str,
+    match_pattern(
+        r"(?!\.{1,2}\Z)[A-Za-z0-9_.:-]{1,200}",
+        "must be the name of a credential: letters, digits and any of _ . : -",
+    ),
+]
+VaultPath = Annotated[
+    str,
+    match_pattern(
+        r"[A-Za-z0-9_.@=:+-]+(/[A-Za-z0-9_.@=:+-]+)*",
+        "must be a path in Vault without a slash at either end, such as cec/production",
+    ),
+]
 
 
 class Place(Choice):
@@ -93,120 +236,30 @@ class Place(Choice):
         "name exactly one place: {env: NAME}, {file: PATH} or {credential: NAME}"
     )
 
-    env: Annotated[
-        Annotated[str, _VARIABLE] | None,
-        Field(description="Name of the environment variable."),
-    ] = None
-    file: Annotated[
-        AnyPath | None,
-        Field(
-            description="Path of the file; a final line break is not part of the secret."
-        ),
-    ] = None
-    credential: Annotated[
-        Annotated[str, _CREDENTIAL] | None,
-        Field(description="Name of a systemd credential (LoadCredential=)."),
-    ] = None
+    env: VariableName | None = None
+    """Name of the environment variable."""
+    file: AnyPath | None = None
+    """Path of the file; a final line break is not part of the secret."""
+    credential: CredentialName | None = None
+    """Name of a systemd credential (LoadCredential=)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _never_in_clear(cls, value: Any) -> Any:
+    def _refuse_clear_text(cls, value: Any) -> Any:
         if not isinstance(value, dict | Place):
-            raise misfit(CLEAR_SECRET)
+            raise MisfitError(CLEAR_SECRET)
         return value
-
-
-def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
-    """The parts of a URL that has an authority and nothing behind it (RFC 3986 §3). Never repeats the URL."""
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise misfit(
-            "holds characters that a URL cannot have; write host names in their xn-- form"
-        )
-    if "@" in url:
-        raise misfit("must not hold a user or a password")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise misfit("is no valid URL: check its host and port") from None
-    if (
-        parts.scheme not in schemes
-        or f"{parts.scheme}://" != url[: len(parts.scheme) + 3].lower()
-    ):
-        raise misfit(
-            f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
-        )
-    if "?" in url or "#" in url:
-        raise misfit("must not hold a query or a fragment")
-    if port == 0:
-        raise misfit("port 0 is not valid")
-    return parts
-
-
-def check_host(parts: SplitResult) -> None:
-    """Raises where the URL names no host."""
-    host = parts.hostname or ""
-    if "[" not in parts.netloc and not re.fullmatch(
-        r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?", host
-    ):
-        raise misfit(
-            "names no host" if not host else "is no valid URL: check its host and port"
-        )
-
-
-def http_address(url: str, info: ValidationInfo, *, with_path: bool = True) -> str:
-    """`https://host[:port]/path`; `http://` where a validated `allow_plaintext` before it says so."""
-    parts = split_url(url, ("https", "http"))
-    check_host(parts)
-    if not with_path and parts.path not in ("", "/"):
-        raise misfit(
-            "must end after the host and port; put the rest into path and token_path"
-        )
-    url_path(parts.path or "/")
-    if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
-        raise misfit(
-            "http:// sends secrets in clear; use https://, or set allow_plaintext: true"
-        )
-    return url if with_path else url.rstrip("/")
-
-
-def url_path(path: str) -> str:
-    """A path on a host, without a query."""
-    if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
-        raise misfit("must begin with / and hold neither spaces nor a query")
-    if not {".", ".."}.isdisjoint(path.split("/")):
-        raise misfit("must not hold . or .. between slashes")
-    return path
-
-
-HttpUrl = Annotated[
-    str, AfterValidator(lambda url, info: http_address(url, info, with_path=False))
-]
-"""`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
-HttpAddress = Annotated[str, AfterValidator(http_address)]
-"""The same with a path: `https://host[:port]/path`; a slash at its end is kept, for it may
-matter."""
-UrlPath = Annotated[str, AfterValidator(url_path)]
-"""A path on that host, without a query."""
-
-
-VaultPath = Annotated[
-    str,
-    matching(
-        r"[A-Za-z0-9_.@=:+-]+(/[A-Za-z0-9_.@=:+-]+)*",
-        "must be a path in Vault without a slash at either end, such as cec/production",
-    ),
-]
 
 
 class AppRole(Strict):
     """A role to log in to Vault as."""
 
-    mount: Annotated[VaultPath, Field(description="Mount path of the auth method.")] = (
-        "approle"
-    )
-    role_id: Annotated[str, Field(min_length=1, description="Id of the role.")]
-    secret_id: Annotated[Place, Field(description="Place of its secret id.")]
+    mount: VaultPath = "approle"
+    """Mount path of the auth method."""
+    role_id: Text
+    """Id of the role."""
+    secret_id: Place
+    """Place of its secret id."""
 
 
 class VaultRef(Choice):
@@ -215,25 +268,23 @@ class VaultRef(Choice):
     one_of: ClassVar[tuple[str, ...]] = ("token", "approle")
     lacking: ClassVar[str] = "needs exactly one of token and approle"
 
-    allow_plaintext: Annotated[
-        bool, Field(description="Allow http://: secrets travel in clear.")
-    ] = False
-    url: Annotated[HttpUrl, Field(description="https://host[:port] of the server.")]
-    mount: Annotated[VaultPath, Field(description="Mount path of the store.")] = (
-        "secret"
-    )
-    path: Annotated[VaultPath, Field(description="Path of the secret in the store.")]
-    key: Annotated[
-        str, Field(min_length=1, description="Key of the value in the secret.")
-    ]
-    namespace: Annotated[
-        VaultPath | None, Field(description="Vault namespace, if any.")
-    ] = None
+    allow_plaintext: bool = False
+    """Allow http://: secrets travel in clear."""
+    url: HttpUrl
+    """https://host[:port] of the server."""
+    mount: VaultPath = "secret"
+    """Mount path of the store."""
+    path: VaultPath
+    """Path of the secret in the store."""
+    key: Text
+    """Key of the value in the secret."""
+    namespace: VaultPath | None = None
+    """Vault namespace, if any."""
     ca_file: CaFile = None
-    token: Annotated[Place | None, Field(description="Place of a token.")] = None
-    approle: Annotated[AppRole | None, Field(description="AppRole to log in with.")] = (
-        None
-    )
+    token: Place | None = None
+    """Place of a token."""
+    approle: AppRole | None = None
+    """AppRole to log in with."""
 
 
 class SecretRef(Place):
@@ -242,70 +293,138 @@ class SecretRef(Place):
     one_of: ClassVar[tuple[str, ...]] = (*Place.one_of, "vault")
     lacking: ClassVar[str] = f"{Place.lacking.replace(' or', ',')}, or {{vault: …}}"
 
-    vault: Annotated[
-        VaultRef | None, Field(description="A value in HashiCorp Vault.")
-    ] = None
+    vault: VaultRef | None = None
+    """A value in HashiCorp Vault."""
 
 
-def _state(url: str, info: ValidationInfo) -> str:
+def resolve_secret(ref: Place, what: str, where: str) -> Secret:
+    """Fetch a secret from where it is kept on this machine.
+
+    `what` says what it is for ("the app key"), `where` which line of the job asks for it.
+    An empty one is refused: to LDAP it would be an anonymous bind that succeeds (RFC 4513
+    §5.1.2). Raises FileError, which names the variable or the file and never what is in it.
+    """
+    try:
+        return Secret(_read_variable(ref.env) if ref.env else _read_secret_file(ref))
+    except FileError as fault:
+        raise FileError(f"{what}: {fault}", where=where) from None
+
+
+def file_of(ref: Place) -> Path | None:
+    """Return the file on this machine that a secret is kept in; None where it is elsewhere.
+
+    That of a credential is named by systemd (systemd.exec(5), $CREDENTIALS_DIRECTORY).
+    """
+    if ref.credential is None:
+        return ref.file
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / ref.credential if folder else None
+
+
+def _read_variable(name: str) -> str:
+    place = f"environment variable {name}"
+    value = os.environ.get(name)
+    if value is None:
+        raise FileError(f"{place} is not set")
+    # Python keeps octets that are not UTF-8 as surrogates
+    if re.search("[\ud800-\udfff]", value):
+        raise FileError(f"{place} is not UTF-8 text")
+    if not value:
+        raise FileError(f"{place} is empty")
+    return value
+
+
+def _read_secret_file(ref: Place) -> str:
+    path = file_of(ref)
+    if path is None:
+        why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
+        raise FileError(f"credential {ref.credential}: {why}")
+    text = read_text(path, MAX_SECRET_BYTES)
+    value = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
+    if not value:
+        raise FileError(f"{path} is empty")
+    return value
+
+
+# ---------------------------------------------------------------- the state
+
+
+def _check_state(url: str, info: ValidationInfo) -> str:
     scheme, colon, rest = url.partition(":")
     if not colon or not re.fullmatch(r"[a-z][a-z0-9+.]*", scheme):
-        raise misfit("must be a URL, such as sqlite:///state.db")
+        raise MisfitError("must be a URL, such as sqlite:///state.db")
     if scheme in ("postgresql", "postgres"):
-        return _postgresql(url)
+        return _check_postgresql(url)
     if scheme != "sqlite":
-        raise misfit(
-            f"{scheme}: is not supported; a state is kept at sqlite:///state.db or postgresql://host/database"
-        )
+        what = "is not supported; a state is kept at sqlite:///state.db or postgresql://host/database"
+        raise MisfitError(f"{scheme}: {what}")
     if not re.fullmatch(r"///[^?#]*[^?#/]", rest) or rest[3:] == ":memory:":
-        raise misfit(
+        what = (
             "names no file; write sqlite:///relative.db or sqlite:////absolute/path.db"
         )
+        raise MisfitError(what)
     return f"sqlite:///{(folder_of(info) or Path()) / rest[3:]}"
 
 
-def _postgresql(url: str) -> str:
-    """A connection URI of libpq (PostgreSQL manual, 34.1.1.2), which takes a password from elsewhere."""
+def _check_postgresql(url: str) -> str:
+    """Check a connection URI of libpq (PostgreSQL manual, 34.1.1.2) without a password."""
     if not url.isprintable():
-        raise misfit("holds characters that a URL cannot have")
+        raise MisfitError("holds characters that a URL cannot have")
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise misfit("is no valid URL: check its host and port") from None
+        raise MisfitError(INVALID_URL) from None
     query = parse_qs(parts.query, keep_blank_values=True)
     if parts.password is not None or "password" in query:
-        raise misfit(
+        raise MisfitError(
             "holds a password: leave it to PGPASSWORD, or to a password file (PGPASSFILE, ~/.pgpass)"
         )
-    if secret := {"sslpassword", "oauth_client_secret"} & query.keys():
-        raise misfit(
-            f"holds a secret ({', '.join(secret)}): leave it to a service file (PGSERVICEFILE)"
+    secrets = ", ".join({"sslpassword", "oauth_client_secret"} & query.keys())
+    if secrets:
+        raise MisfitError(
+            f"holds a secret ({secrets}): leave it to a service file (PGSERVICEFILE)"
         )
-    for host in parts.netloc.rpartition("@")[2].split(","):
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    for host in hosts:
         if not re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d{0,5})?", host):
-            raise misfit("is no valid URL: check its host and port")
+            raise MisfitError(INVALID_URL)
     if not parts.path.strip("/") and not {"service", "dbname"} & query.keys():
-        raise misfit("names no database; write postgresql://user@host/database")
+        raise MisfitError("names no database; write postgresql://user@host/database")
     return url
 
 
-StateUrl = Annotated[str, AfterValidator(_state)]
+StateUrl = Annotated[str, AfterValidator(_check_state)]
 
 
-def _header_name(name: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110 §5.1
-        raise misfit("is no header name")
-    if name.lower() in _OURS:
-        raise misfit("cannot be set here: the program sets it, or it is a secret")
+# ---------------------------------------------------------------- directories
+
+
+def _check_shown_name(name: str) -> str:
+    why = fault_of_name(name) or why_not_matched(name)
+    if why:
+        raise MisfitError(f"{name} cannot be shown: {why}")
     return name
 
 
-Headers = dict[
-    Annotated[str, AfterValidator(_header_name)],
-    Annotated[
-        str,
-        matching(
-            r"([!-~]([ -~]*[!-~])?)?", "holds characters that a header cannot have"
-        ),
-    ],
+ShownName = Annotated[Text, AfterValidator(_check_shown_name)]
+Shown = Annotated[
+    list[ShownName],
+    Field(
+        description="Attributes with the names of people, for reports: the first with a value counts. []: none."
+    ),
+]
+ReadBy = Annotated[
+    Literal["auto", "find", "scan"],
+    Field(
+        description="find: look up agents' keys. scan: read all users. auto: the program chooses."
+    ),
+]
+SettleTime = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=300,
+        allow_inf_nan=False,
+        description="Most seconds to wait until the server shows the written values; 0: no wait.",
+    ),
 ]

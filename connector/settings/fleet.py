@@ -19,59 +19,62 @@ from pydantic import (
     field_validator,
 )
 
-from connector.settings.document import Document
-from connector.settings.fields import CaFile, KeyFile, RegularFile, SecretRef
+from connector.settings.fields import (
+    HOST_NAME,
+    CaFile,
+    KeyFile,
+    RegularFile,
+    SecretRef,
+)
 from connector.settings.operations import Duration, Notify
-from connector.settings.shape import Strict, matching, misfit
-from connector.settings.textfile import wrong
-from connector.settings.validation import check
-from connector.settings.yamlfile import read
+from connector.settings.shape import (
+    MisfitError,
+    Strict,
+    check_document,
+    match_pattern,
+)
+from connector.settings.textfile import Document, read_yaml, wrong
 
 NAME: Final = "fleet.yaml"
 """What the file is called where it stands beside the job files."""
-_HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?"
-_NAME: Final = matching(
-    r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}",
-    "must begin with a letter or digit, and go on with those or any of _ . -",
-)
+TemporalName = Annotated[
+    str,
+    match_pattern(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}",
+        "must begin with a letter or digit, and go on with those or any of _ . -",
+    ),
+]
+HostName = Annotated[str, match_pattern(HOST_NAME, "must be a host name")]
 
 
 class Tls(Strict):
     """TLS to Temporal. `{}` is TLS with the authorities that this machine trusts."""
 
     ca_file: CaFile = None
-    cert_file: Annotated[
-        RegularFile | None, Field(description="PEM file of the client certificate.")
-    ] = None
-    key_file: Annotated[KeyFile, Field(validate_default=True)] = None
-    server_name: Annotated[
-        Annotated[str, matching(_HOST, "must be a host name")] | None,
-        Field(
-            description="Host name that the certificate carries, if it is not that of address."
-        ),
-    ] = None
+    cert_file: RegularFile | None = None
+    """PEM file of the client certificate."""
+    key_file: KeyFile = Field(default=None, validate_default=True)
+    server_name: HostName | None = None
+    """Host name that the certificate carries, if it is not that of address."""
 
     @field_validator("key_file")
     @classmethod
-    def _of_the_certificate(
+    def _check_key_of_certificate(
         cls, key_file: Path | None, info: ValidationInfo
     ) -> Path | None:
         if key_file is None and info.data.get("cert_file") is not None:
-            raise misfit("needs a key_file as well", at="cert_file")
+            raise MisfitError("needs a key_file as well", at="cert_file")
         return key_file
 
 
-def _address(address: str, info: ValidationInfo) -> str:
-    found = re.fullmatch(rf"({_HOST}|\[[0-9A-Fa-f:.]+\]):(\d{{1,5}})", address)
+def _check_address(address: str, info: ValidationInfo) -> str:
+    found = re.fullmatch(rf"({HOST_NAME}|\[[0-9A-Fa-f:.]+\]):(\d{{1,5}})", address)
     if found is None or not 0 < int(found[3]) < 65536:
-        raise misfit("must be host:port, such as temporal.example.org:7233")
-    plain = (
-        "tls" in info.data
-        and info.data["tls"] is None
-        and not info.data.get("allow_plaintext", True)
-    )
-    if plain and not _is_loopback(found[1].strip("[]")):
-        raise misfit(
+        raise MisfitError("must be host:port, such as temporal.example.org:7233")
+    is_without_tls = "tls" in info.data and info.data["tls"] is None
+    is_refused = is_without_tls and not info.data.get("allow_plaintext", True)
+    if is_refused and not _is_loopback(found[1].strip("[]")):
+        raise MisfitError(
             "without tls all travels in clear; add `tls: {}`, or set allow_plaintext: true"
         )
     return address
@@ -84,19 +87,18 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _percentage(value: object) -> int:
-    if (
-        isinstance(value, str)
-        and (found := re.fullmatch(r"(\d{1,3})%", value))
-        and 1 <= int(found[1]) <= 100
-    ):
-        return int(found[1])
-    raise misfit("must be a percentage from 1% to 100%")
+def _parse_percentage(value: object) -> int:
+    found = re.fullmatch(r"(\d{1,3})%", value) if isinstance(value, str) else None
+    percentage = int(found[1]) if found else 0
+    if not 1 <= percentage <= 100:
+        raise MisfitError("must be a percentage from 1% to 100%")
+    return percentage
 
 
+Address = Annotated[str, AfterValidator(_check_address)]
 Share = Annotated[
     int,
-    BeforeValidator(_percentage),
+    BeforeValidator(_parse_percentage),
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}%$"}),
 ]
 """A number of hundredths, from 1 to 100."""
@@ -105,82 +107,46 @@ Share = Annotated[
 class Brake(Strict):
     """When applies stop in the whole fleet: too many jobs turned bad within a while."""
 
-    share: Annotated[
-        Share,
-        Field(
-            description="Applies stop when more than this share turned bad. 100%: never.",
-            json_schema_extra={"default": "25%"},
-        ),
-    ] = 25
-    window: Annotated[
-        Duration,
-        Field(
-            description="Jobs that ran within this time count.",
-            json_schema_extra={"default": "1h"},
-        ),
-    ] = 3600
-    least: Annotated[
-        int,
-        Field(
-            ge=1, le=100_000, description="Fewest jobs that have to have run for it."
-        ),
-    ] = 5
+    share: Share = Field(default=25, json_schema_extra={"default": "25%"})
+    """Applies stop when more than this share turned bad. 100%: never."""
+    window: Duration = Field(default=3600, json_schema_extra={"default": "1h"})
+    """Jobs that ran within this time count."""
+    least: int = Field(default=5, ge=1, le=100_000)
+    """Fewest jobs that have to have run for it."""
 
 
 class FleetLimits(Strict):
     """How much all jobs together may do at once."""
 
-    applies: Annotated[
-        int, Field(ge=1, le=10_000, description="Most applies at once.")
-    ] = 8
-    per_server: Annotated[
-        int,
-        Field(
-            ge=1, le=1000, description="Most applies at once on one directory server."
-        ),
-    ] = 1
-    source_rate: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=100_000,
-            description="Most runs that begin within a minute, for each CEC host.",
-        ),
-    ] = 60
-    brake: Annotated[
-        Brake, Field(description="When applies stop in the whole fleet.")
-    ] = Field(default_factory=Brake)
+    applies: int = Field(default=8, ge=1, le=10_000)
+    """Most applies at once."""
+    per_server: int = Field(default=1, ge=1, le=1000)
+    """Most applies at once on one directory server."""
+    source_rate: int = Field(default=60, ge=1, le=100_000)
+    """Most runs that begin within a minute, for each CEC host."""
+    brake: Brake = Field(default_factory=Brake)
+    """When applies stop in the whole fleet."""
 
 
 class FleetFile(Strict):
     """Where Temporal is, and the limits of the fleet."""
 
-    allow_plaintext: Annotated[
-        bool, Field(description="Allow a connection without TLS to another machine.")
-    ] = False
-    tls: Annotated[
-        Tls | None,
-        Field(description="TLS to Temporal. Default: none, on this machine only."),
-    ] = None
-    address: Annotated[
-        Annotated[str, AfterValidator(_address)],
-        Field(description="host:port of Temporal's frontend."),
-    ]
-    namespace: Annotated[
-        Annotated[str, _NAME], Field(description="Namespace in Temporal.")
-    ] = "default"
-    task_queue: Annotated[
-        Annotated[str, _NAME], Field(description="Task queue of this fleet's workers.")
-    ] = "cec-connector"
-    api_key: Annotated[
-        SecretRef | None, Field(description="Place of the API key, for Temporal Cloud.")
-    ] = None
-    limits: Annotated[FleetLimits, Field(description="Limits of the whole fleet.")] = (
-        Field(default_factory=FleetLimits)
-    )
-    notify: Annotated[
-        Notify | None, Field(description="Who is told when applies stop.")
-    ] = None
+    allow_plaintext: bool = False
+    """Allow a connection without TLS to another machine."""
+    tls: Tls | None = None
+    """TLS to Temporal. Default: none, on this machine only."""
+    address: Address
+    """host:port of Temporal's frontend."""
+    namespace: TemporalName = "default"
+    """Namespace in Temporal."""
+    task_queue: TemporalName = "cec-connector"
+    """Task queue of this fleet's workers."""
+    api_key: SecretRef | None = None
+    """Place of the API key, for Temporal Cloud."""
+    limits: FleetLimits = Field(default_factory=FleetLimits)
+    """Limits of the whole fleet."""
+    notify: Notify | None = None
+    """Who is told when applies stop."""
 
 
 class LoadedFleet(Struct, frozen=True):
@@ -201,19 +167,19 @@ class LoadedFleet(Struct, frozen=True):
         return self.settings.notify
 
     def where(self, *keys: str | int) -> str:
-        """`path:line` of a key, for messages."""
+        """Tell `path:line` of a key, for messages."""
         return self.document.where(*keys)
 
 
 def load(path: Path) -> LoadedFleet:
     """Read a fleet file. Raises FileError with every fault of the file and the line of each."""
-    document = read(path)
-    settings, faults = check(FleetFile, document)
+    document = read_yaml(path)
+    settings, faults = check_document(FleetFile, document)
     if settings is None or faults:
         raise wrong(path, faults)
     return LoadedFleet(path, settings, document)
 
 
 def find(folder: Path, named: Path | None = None) -> LoadedFleet:
-    """The fleet file that was named, else the one beside the job files. Raises FileError."""
+    """Load the fleet file that was named, else the one beside the job files. Raises FileError."""
     return load(named or folder / NAME)

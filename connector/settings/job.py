@@ -16,20 +16,102 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_va
 
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
+from connector.reconcile.matching.job_agents import AgentPattern, JobAgents
 from connector.settings.approvers import Approvers
-from connector.settings.document import Document
-from connector.settings.fields import RegularFile, SecretRef, StateUrl, Text, folder_of
-from connector.settings.ldap import LdapDirectory
-from connector.settings.ldif import LdifDirectory
-from connector.settings.limits import UserLimit
+from connector.settings.fields import (
+    Bytes,
+    CaFile,
+    Headers,
+    HttpUrl,
+    RegularFile,
+    Seconds,
+    SecretRef,
+    StateUrl,
+    Text,
+    UrlPath,
+    UserLimit,
+    folder_of,
+)
+from connector.settings.ldap import LdapDirectory, LdifDirectory
 from connector.settings.mapping_file import locate
 from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
-from connector.settings.shape import Strict, misfit
-from connector.settings.source import CecSource, FileSource
-from connector.settings.textfile import wrong
-from connector.settings.validation import check
-from connector.settings.yamlfile import read
+from connector.settings.shape import MisfitError, Strict, check_document
+from connector.settings.textfile import Document, read_yaml, wrong
+
+
+def _check_pattern(text: str) -> str:
+    try:
+        AgentPattern.parse(text)
+    except ValueError as fault:
+        raise MisfitError(str(fault)) from None
+    return text
+
+
+PatternText = Annotated[str, AfterValidator(_check_pattern)]
+AgentPatterns = Annotated[list[PatternText], Field(min_length=1)]
+
+
+class Selective(Strict):
+    """A source of which a job may take some agents only."""
+
+    only: AgentPatterns | None = Field(
+        default=None,
+        description="The job's agents, by patterns of accounts (p*, account:p*) or by seats (seat:1000-1999).",
+    )
+    besides: AgentPatterns | None = Field(default=None, alias="except")
+    """Agents that are not the job's, written likewise."""
+    shared_secrets: bool = False
+    """Write a SIP password that ten agents or more share."""
+
+    @property
+    def agents(self) -> JobAgents:
+        """The agents that are the job's."""
+        only = [AgentPattern.parse(text) for text in self.only or ()]
+        besides = [AgentPattern.parse(text) for text in self.besides or ()]
+        return JobAgents(only, besides)
+
+
+class CecSource(Selective):
+    """The agent query of a CEC tenant, over HTTPS."""
+
+    type: Literal["cec"]
+    """The agent query of a CEC tenant."""
+    allow_plaintext: bool = False
+    """Allow http://: secrets travel in clear."""
+    url: HttpUrl
+    """https://host[:port] of the tenant's API."""
+    app_key: SecretRef
+    """Place of the app key."""
+    app_secret: SecretRef
+    """Place of the app secret."""
+    path: UrlPath = (
+        "/apiaccess/CC-Mangemant/v1/queryAgentInfo"  # as the vendor spells it
+    )
+    """Path of the agent query."""
+    token_path: UrlPath = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
+    """Path of the token query."""
+    headers: Headers = Field(default_factory=dict)
+    """Further headers, such as X-TenantSpaceID."""
+    ca_file: CaFile = None
+    timeout: Seconds = 30
+    """Seconds to wait for an answer."""
+    max_bytes: Bytes = 1 << 30
+    """Largest answer to accept, in bytes."""
+    retries: int = Field(default=4, ge=0, le=20)
+    """Retries of a failed call."""
+
+
+class FileSource(Selective):
+    """A file of the API's own JSON shape."""
+
+    type: Literal["file"]
+    """A file in the format of the agent query."""
+    path: RegularFile
+    """Path of the JSON file."""
+    max_bytes: Bytes = 1 << 30
+    """Largest file to accept, in bytes."""
+
 
 AnySource = Annotated[CecSource | FileSource, Field(discriminator="type")]
 AnyDirectory = Annotated[
@@ -45,54 +127,81 @@ class Limits(Strict):
     `secret` is as `update` unless it is said. `agents_drop` and `matched_drop` are against the last good run.
     """
 
-    update: Annotated[
-        UserLimit, Field(description="Most users with an attribute to set.")
-    ] = Limit.parse("20%")
-    clear: Annotated[
-        UserLimit | None,
-        Field(
-            description="Most users with an attribute to empty. Default: 10 users, and of each attribute 20 % of those "
-            "that hold a value of the job there, at least 1."
-        ),
-    ] = None
-    secret: Annotated[
-        UserLimit | None,
-        Field(description="Most users with a secret to set. Default: as update."),
-    ] = None
-    agents_drop: Annotated[
-        UserLimit, Field(description="Most agents fewer than in the last good run.")
-    ] = Limit.parse("10%")
-    matched_drop: Annotated[
-        UserLimit,
-        Field(
-            description="Most matched agents fewer than in the last good run, without those that are gone."
-        ),
-    ] = Limit.parse("10%")
-    state: Annotated[
-        UserLimit,
-        Field(
-            description="Most users that already hold the values when the state knows no earlier apply."
-        ),
-    ] = Limit.parse("50%")
-    attributes: Annotated[
-        dict[str, UserLimit],
-        Field(description="Most users with this one attribute to set or empty."),
-    ] = Field(default_factory=dict)
+    update: UserLimit = Limit.parse("20%")
+    """Most users with an attribute to set."""
+    clear: UserLimit | None = Field(
+        default=None,
+        description="Most users with an attribute to empty. Default: 10 users, and of each attribute 20 % of those "
+        "that hold a value of the job there, at least 1.",
+    )
+    secret: UserLimit | None = None
+    """Most users with a secret to set. Default: as update."""
+    agents_drop: UserLimit = Limit.parse("10%")
+    """Most agents fewer than in the last good run."""
+    matched_drop: UserLimit = Field(
+        default=Limit.parse("10%"),
+        description="Most matched agents fewer than in the last good run, without those that are gone.",
+    )
+    state: UserLimit = Limit.parse("50%")
+    """Most users that already hold the values when the state knows no earlier apply."""
+    attributes: dict[str, UserLimit] = Field(default_factory=dict)
+    """Most users with this one attribute to set or empty."""
 
 
-def _located(named: str, info: ValidationInfo) -> str:
-    """A ready mapping's name as it is; a path resolved. Both must be there."""
+def _check_mapping(named: str, info: ValidationInfo) -> str:
+    """Return a ready mapping's name as it is, and a path resolved. Both must be there."""
     folder = folder_of(info)
     if folder is None:
         return named
     try:
-        path, ready = locate(named, folder)
+        path, is_ready = locate(named, folder)
     except FileError as fault:
-        raise misfit(fault.what) from None
-    return named if ready else str(path)
+        raise MisfitError(fault.what) from None
+    return named if is_ready else str(path)
 
 
-class Job(Strict):
+MappingName = Annotated[Text, AfterValidator(_check_mapping)]
+StepSize = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Reconciliation(Strict):
+    """What a job reads, matches and writes, and how much of it at once."""
+
+    source: AnySource
+    """Source of the agents."""
+    directory: AnyDirectory
+    """Directory of the users."""
+    mapping: MappingName
+    """Name of a ready mapping, or path of a file."""
+    limits: Limits = Limits()
+    """Limits of what one run may change."""
+    state: StateUrl = Field(default="sqlite:///state.db", validate_default=True)
+    """State: runs, and the values that they wrote."""
+    key: SecretRef | None = Field(default=None, validate_default=True)
+    """Key of fingerprints and seals. Default: a file beside a SQLite state."""
+    ramp: list[StepSize] = Field(default_factory=lambda: [5, 50])
+    """Users in each first step of an apply. Each step is read back before the next."""
+    max_failures: int = Field(default=8, ge=1)
+    """Failed writes that end an apply."""
+    pins: RegularFile | None = None
+    """CSV file that ties agents to users by hand."""
+    exclude: RegularFile | None = None
+    """CSV file of agents and users to exclude."""
+
+    @field_validator("key")
+    @classmethod
+    def _check_key_of_database(
+        cls, key: SecretRef | None, info: ValidationInfo
+    ) -> SecretRef | None:
+        if key is None and info.data.get("state", "").startswith("postgres"):
+            raise MisfitError(
+                "in PostgreSQL needs a key outside the database; add `key: {file: PATH}`",
+                at="state",
+            )
+        return key
+
+
+class Job(Reconciliation):
     """One source, one directory, one mapping."""
 
     model_config = ConfigDict(
@@ -106,93 +215,34 @@ class Job(Strict):
     )
     renamed: ClassVar[Mapping[str, str]] = {"never": "exclude"}
 
-    source: Annotated[AnySource, Field(description="Source of the agents.")]
-    directory: Annotated[AnyDirectory, Field(description="Directory of the users.")]
-    mapping: Annotated[
-        Text,
-        AfterValidator(_located),
-        Field(description="Name of a ready mapping, or path of a file."),
-    ]
-    limits: Annotated[
-        Limits, Field(description="Limits of what one run may change.")
-    ] = Limits()
-    state: Annotated[
-        StateUrl,
-        Field(
-            description="State: runs, and the values that they wrote.",
-            validate_default=True,
-        ),
-    ] = "sqlite:///state.db"
-    key: Annotated[
-        SecretRef | None,
-        Field(
-            description="Key of fingerprints and seals. Default: a file beside a SQLite state.",
-            validate_default=True,
-        ),
-    ] = None
-    ramp: Annotated[
-        list[Annotated[int, Field(ge=1, le=100_000)]],
-        Field(
-            description="Users in each first step of an apply. Each step is read back before the next."
-        ),
-    ] = Field(default_factory=lambda: [5, 50])
-    max_failures: Annotated[
-        int, Field(ge=1, description="Failed writes that end an apply.")
-    ] = 8
-    pins: Annotated[
-        RegularFile | None,
-        Field(description="CSV file that ties agents to users by hand."),
-    ] = None
-    exclude: Annotated[
-        RegularFile | None,
-        Field(description="CSV file of agents and users to exclude."),
-    ] = None
-    log: Annotated[Log | None, Field(description="What the log says of people.")] = None
-    approvers: Annotated[
-        Approvers | None,
-        Field(description="Who has to approve plans, by SSH signature."),
-    ] = None
-    audit: Annotated[
-        Audit | None, Field(description="Audit: a record of each write.")
-    ] = None
-    metrics: Annotated[Metrics | None, Field(description="Metrics of single runs.")] = (
-        None
-    )
-    notify: Annotated[
-        Notify | None, Field(description="Notices of runs that need attention.")
-    ] = None
-    traces: Annotated[
-        Literal["otlp"] | None,
-        Field(description="Send a trace of each run, as OTEL_* variables configure."),
-    ] = None
-    serve: Annotated[
-        Serve | None,
-        Field(description="Schedule of this job for `cec-connector serve`."),
-    ] = None
-
-    @field_validator("key")
-    @classmethod
-    def _not_in_the_database(
-        cls, key: SecretRef | None, info: ValidationInfo
-    ) -> SecretRef | None:
-        if key is None and info.data.get("state", "").startswith("postgres"):
-            raise misfit(
-                "in PostgreSQL needs a key outside the database; add `key: {file: PATH}`",
-                at="state",
-            )
-        return key
+    log: Log | None = None
+    """What the log says of people."""
+    approvers: Approvers | None = None
+    """Who has to approve plans, by SSH signature."""
+    audit: Audit | None = None
+    """Audit: a record of each write."""
+    metrics: Metrics | None = None
+    """Metrics of single runs."""
+    notify: Notify | None = None
+    """Notices of runs that need attention."""
+    traces: Literal["otlp"] | None = None
+    """Send a trace of each run, as OTEL_* variables configure."""
+    serve: Serve | None = None
+    """Schedule of this job for `cec-connector serve`."""
 
 
 class LoadedJob(Struct, frozen=True):
-    """A job as it was read. `name` is its file's name without the suffix; `job`'s paths are absolute."""
+    """A job as it was read."""
 
     name: str
+    """Its file's name without the suffix."""
     path: Path
     job: Job
+    """What the file says; paths are absolute."""
     document: Document
 
     def where(self, *keys: str | int) -> str:
-        """`path:line` of a key, for messages: `where("source", "app_key")`."""
+        """Tell `path:line` of a key, for messages: `where("source", "app_key")`."""
         return self.document.where(*keys)
 
     @property
@@ -203,52 +253,50 @@ class LoadedJob(Struct, frozen=True):
     @property
     def state_path(self) -> Path | None:
         """The SQLite file that `state` names; None where it is kept in a database server."""
-        named = self.job.state
-        return (
-            Path(named.removeprefix("sqlite:///"))
-            if named.startswith("sqlite:///")
-            else None
-        )
+        scheme, _, path = self.job.state.partition(":///")
+        return Path(path) if scheme == "sqlite" else None
 
     def past(self) -> "LoadedJob":
-        """The same job past the filter, for telling who is there; an LDAP reader goes past the base itself (`past`)."""
-        directory = self.job.directory
-        if directory.type == "scim":
-            everybody: dict[str, str | list[str] | None] = {"filter": None}
-        elif directory.type == "ldap":
-            everybody = {"filter": "(objectClass=*)", "scope": "subtree"}
-        else:
-            everybody = {"filter": "(objectClass=*)", "base": [""]}
-        return self._with(everybody)
+        """Widen the job to users past its filter, to tell who is there.
+
+        An LDAP reader goes past the base itself (`past`).
+        """
+        kind = self.job.directory.type
+        if kind == "scim":
+            return self._change_directory({"filter": None})
+        everybody: dict[str, object] = {"filter": "(objectClass=*)"}
+        if kind == "ldap":
+            return self._change_directory({**everybody, "scope": "subtree"})
+        return self._change_directory({**everybody, "base": [""]})
 
     def hurried(self, seconds: float) -> "LoadedJob":
-        """The same job, waiting no longer than this for an answer, for what is not worth a wait."""
+        """Shorten the job's waits for an answer to this, for what is not worth a wait."""
         directory = self.job.directory
         if directory.type == "ldif":
             return self
         waits = {"timeout": min(directory.timeout, seconds)}
         if directory.type == "scim":
             waits["budget"] = min(directory.budget, seconds)
-        return self._with(waits)
+        return self._change_directory(waits)
 
-    def _with(self, said: Mapping[str, object]) -> "LoadedJob":
-        directory = self.job.directory.model_copy(update=said)
+    def _change_directory(self, keys: Mapping[str, object]) -> "LoadedJob":
+        directory = self.job.directory.model_copy(update=keys)
         return replace(self, job=self.job.model_copy(update={"directory": directory}))
 
 
 def load(path: Path) -> LoadedJob:
     """Read a job file. Raises FileError with every fault of the file and the line of each.
 
-    The files that it names are there, but are not read: see `mapping.load`,
-    `people.load_pins`, `secrets.resolve`.
+    The files that it names are there, but are not read: see `mapping_file.load`,
+    `people_lists.load_pins`, `fields.resolve_secret`.
     """
-    return shaped(read(path))
+    return shaped(read_yaml(path))
 
 
 def shaped(document: Document) -> LoadedJob:
-    """A job from what its file says. Raises FileError."""
+    """Make a job from what its file says. Raises FileError."""
     path = document.path
-    job, faults = check(Job, document)
+    job, faults = check_document(Job, document)
     if job is None or faults:
         raise wrong(path, faults)
     return LoadedJob(path.stem, path, job, document)

@@ -1,145 +1,254 @@
-"""A job's directory that is an LDAP server."""
+"""A job's directory that is an LDAP server, or an LDIF file."""
 
+import re
+from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import SplitResult
 
-from pydantic import Field, ValidationInfo, field_validator
-
-from connector.settings.directory_fields import (
-    AttributeName,
-    Bases,
-    LdapUrl,
-    ReadBy,
-    SettleTime,
-    Shown,
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
 )
+
+from connector.reconcile.dn import covers, rdns
 from connector.settings.fields import (
     CaFile,
     KeyFile,
+    ReadBy,
     RegularFile,
     Seconds,
     SecretRef,
+    SettleTime,
+    Shown,
     Text,
+    check_host,
+    split_url,
 )
-from connector.settings.shape import Strict, misfit
+from connector.settings.shape import MisfitError, Strict, match_pattern
 
 _SAYS_WHO: Final = {
     "external": "the certificate or the socket",
     "gssapi": "the Kerberos ticket",
 }
-
+_SOCKET: Final = r"%2[Ff]([A-Za-z0-9._~-]|%(?!00)[0-9A-Fa-f]{2})+"
+_DN: Final = r"\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)\s*=\s*[^,\s](?s:.*)"
+"""Looks like a distinguished name (RFC 4514 §3); the directory is the judge of the rest."""
 _NAMES: Final = ["displayName", "cn"]
 
 
-class LdapDirectory(Strict):
-    """An LDAP server; the first of `urls` that answers serves the whole run."""
+def _check_url(url: str, info: ValidationInfo) -> str:
+    parts = split_url(url, ("ldaps", "ldap", "ldapi"))
+    if parts.path not in ("", "/"):
+        raise MisfitError(
+            "must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath"
+        )
+    if parts.scheme == "ldapi":
+        _check_socket(parts)
+    else:
+        check_host(parts)
+    start_tls = info.data.get("start_tls")
+    if start_tls and parts.scheme != "ldap":
+        raise MisfitError(f"start_tls goes with ldap://, not with {parts.scheme}://")
+    is_clear = parts.scheme == "ldap" and start_tls is False
+    if is_clear and not info.data.get("allow_plaintext", True):
+        raise MisfitError(
+            "ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or set allow_plaintext: true"
+        )
+    return url if parts.scheme == "ldapi" else url.rstrip("/")
 
-    type: Annotated[Literal["ldap"], Field(description="An LDAP server.")]
-    allow_plaintext: Annotated[
-        bool, Field(description="Allow ldap:// without StartTLS.")
-    ] = False
-    start_tls: Annotated[
-        bool,
-        Field(description="Use StartTLS on an ldap:// connection (RFC 4511 §4.14)."),
-    ] = False
-    urls: Annotated[
-        list[LdapUrl],
-        Field(
-            min_length=1, description="ldaps://, ldap:// or ldapi:// of its servers."
-        ),
-    ]
-    sasl: Annotated[
-        Literal["external", "gssapi"] | None,
-        Field(
-            description="Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."
-        ),
-    ] = None
-    bind_dn: Annotated[
-        Text | None,
-        Field(description="Bind DN; for Active Directory also a UPN, or DOMAIN\\name."),
-    ] = None
-    password: Annotated[
-        SecretRef | None,
-        Field(description="Place of the password of bind_dn.", validate_default=True),
-    ] = None
+
+def _check_socket(parts: SplitResult) -> None:
+    if not re.fullmatch(_SOCKET, parts.netloc):
+        raise MisfitError(
+            "must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash"
+        )
+
+
+LdapUrl = Annotated[str, AfterValidator(_check_url)]
+"""`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN).
+
+It is judged by `start_tls` and `allow_plaintext` before it.
+"""
+AttributeName = Annotated[
+    str,
+    match_pattern(
+        r"[A-Za-z][A-Za-z0-9_-]{0,255}",
+        "must be an attribute's name without options, such as nsUniqueId",
+    ),
+]
+"""An LDAP attribute by name, without options; the schema is the judge of the rest."""
+
+
+def _list_bases(value: object) -> object:
+    if not isinstance(value, str | list):
+        raise MisfitError("must be a distinguished name, or a list of them")
+    return [value] if isinstance(value, str) else value
+
+
+def _check_names(bases: list[str]) -> list[str]:
+    if not all(re.fullmatch(_DN, base) for base in bases):
+        raise MisfitError(
+            "must be a distinguished name, such as ou=people,dc=example,dc=org"
+        )
+    return bases
+
+
+def _check_names_or_all(bases: list[str]) -> list[str]:
+    return bases if bases == [""] else _check_names(bases)
+
+
+def _check_nesting(bases: list[str], info: ValidationInfo) -> list[str]:
+    """Refuse a base below another.
+
+    The `scope` before it counts: one level below an entry is not below what is under that.
+    """
+    is_one_level = info.data.get("scope") == "onelevel"
+    for one, other in permutations(bases, 2):
+        try:
+            is_same = rdns(one) == rdns(other)
+            is_below = is_same or (not is_one_level and covers(one, rdns(other)))
+        except ValueError:  # the directory says what is wrong with it
+            continue
+        if is_below:
+            lower, upper = one or "the whole", other or "the whole"
+            raise MisfitError(
+                f"{lower} is not to be below {upper}: name the upper one alone"
+            )
+    return bases
+
+
+_BASES_SCHEMA: Final = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]
+    }
+)
+_BaseList = Annotated[list[str], Field(min_length=1), BeforeValidator(_list_bases)]
+Bases = Annotated[
+    _BaseList,
+    AfterValidator(_check_names),
+    AfterValidator(_check_nesting),
+    _BASES_SCHEMA,
+]
+"""Base DNs, none below another; one alone may be written without brackets."""
+BasesOrAll = Annotated[
+    _BaseList,
+    AfterValidator(_check_names_or_all),
+    AfterValidator(_check_nesting),
+    _BASES_SCHEMA,
+]
+"""Base DNs likewise, or an empty one for all entries."""
+
+
+class LdapConnection(Strict):
+    """How an LDAP server is reached, and who binds."""
+
+    type: Literal["ldap"]
+    """An LDAP server."""
+    allow_plaintext: bool = False
+    """Allow ldap:// without StartTLS."""
+    start_tls: bool = False
+    """Use StartTLS on an ldap:// connection (RFC 4511 §4.14)."""
+    urls: list[LdapUrl] = Field(min_length=1)
+    """ldaps://, ldap:// or ldapi:// of its servers."""
+    sasl: Literal["external", "gssapi"] | None = None
+    """Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."""
+    bind_dn: Text | None = None
+    """Bind DN; for Active Directory also a UPN, or DOMAIN\\name."""
+    password: SecretRef | None = Field(default=None, validate_default=True)
+    """Place of the password of bind_dn."""
     ca_file: CaFile = None
-    cert_file: Annotated[
-        RegularFile | None,
-        Field(description="PEM file of the client certificate.", validate_default=True),
-    ] = None
+    cert_file: RegularFile | None = Field(default=None, validate_default=True)
+    """PEM file of the client certificate."""
     key_file: KeyFile = None
-    scope: Annotated[
-        Literal["subtree", "onelevel"],
-        Field(description="sub: all entries below base. one: its direct children."),
-    ] = "subtree"
-    base: Annotated[
-        Bases,
-        Field(
-            description="Base DN of the users, or a list. Entries outside are not read or written."
-        ),
-    ]
-    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = (
-        "(objectClass=*)"
-    )
-    show: Shown = Field(
-        default_factory=lambda: ["displayName", "cn"],
-        json_schema_extra={"default": ["displayName", "cn"]},
-    )
-    read: ReadBy = "auto"
-    id: Annotated[
-        AttributeName | None,
-        Field(description="Attribute with each user's id, if the server has no ids."),
-    ] = None
-    page_size: Annotated[
-        int,
-        Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no paging."),
-    ] = 1000
-    window: Annotated[
-        int, Field(ge=1, le=256, description="Concurrent writes; reads use 64 at most.")
-    ] = 256
-    settle_time: SettleTime = 5
-    timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = (
-        30
-    )
 
     @field_validator("bind_dn")
     @classmethod
-    def _one_identity(cls, bind_dn: str | None, info: ValidationInfo) -> str | None:
+    def _check_one_identity(
+        cls, bind_dn: str | None, info: ValidationInfo
+    ) -> str | None:
         sasl = info.data.get("sasl")
         if bind_dn and sasl:
-            raise misfit(
+            raise MisfitError(
                 f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} identifies the account"
             )
         return bind_dn
 
     @field_validator("password")
     @classmethod
-    def _name_and_password(
+    def _check_name_and_password(
         cls, password: SecretRef | None, info: ValidationInfo
     ) -> SecretRef | None:
-        if "bind_dn" in info.data and "sasl" in info.data:
-            if password is None and info.data["bind_dn"]:
-                raise misfit("needs a password as well (RFC 4513 §5.1.2)", at="bind_dn")
-            if password is not None and not info.data["bind_dn"]:
-                other = (
-                    f"sasl: {info.data['sasl']} needs none"
-                    if info.data["sasl"]
-                    else "needs a bind_dn as well"
-                )
-                raise misfit(other)
+        if "bind_dn" not in info.data or "sasl" not in info.data:
+            return password  # one of them is at fault itself
+        bind_dn, sasl = info.data["bind_dn"], info.data["sasl"]
+        if password is None and bind_dn:
+            raise MisfitError(
+                "needs a password as well (RFC 4513 §5.1.2)", at="bind_dn"
+            )
+        if password is not None and sasl:
+            raise MisfitError(f"sasl: {sasl} needs none")
+        if password is not None and not bind_dn:
+            raise MisfitError("needs a bind_dn as well")
         return password
 
     @field_validator("cert_file")
     @classmethod
-    def _something_to_show(
+    def _check_external(
         cls, cert_file: Path | None, info: ValidationInfo
     ) -> Path | None:
-        local = all(
-            url.lower().startswith("ldapi:") for url in info.data.get("urls", ())
-        )
-        if info.data.get("sasl") == "external" and cert_file is None and not local:
-            raise misfit(
-                "external needs a client certificate (cert_file) or an ldapi:// address",
-                at="sasl",
+        urls = info.data.get("urls", ())
+        is_local = all(url.lower().startswith("ldapi:") for url in urls)
+        is_external = info.data.get("sasl") == "external"
+        if is_external and cert_file is None and not is_local:
+            what = (
+                "external needs a client certificate (cert_file) or an ldapi:// address"
             )
+            raise MisfitError(what, at="sasl")
         return cert_file
+
+
+class LdapDirectory(LdapConnection):
+    """An LDAP server; the first of `urls` that answers serves the whole run."""
+
+    scope: Literal["subtree", "onelevel"] = "subtree"
+    """sub: all entries below base. one: its direct children."""
+    base: Bases
+    """Base DN of the users, or a list. Entries outside are not read or written."""
+    filter: Text = "(objectClass=*)"
+    """Filter of the users (RFC 4515)."""
+    show: Shown = Field(default=_NAMES)
+    read: ReadBy = "auto"
+    id: AttributeName | None = None
+    """Attribute with each user's id, if the server has no ids."""
+    page_size: int = Field(default=1000, ge=0, le=100_000)
+    """Entries a page (RFC 2696); 0: no paging."""
+    window: int = Field(default=256, ge=1, le=256)
+    """Concurrent writes; reads use 64 at most."""
+    settle_time: SettleTime = 5
+    timeout: Seconds = 30
+    """Seconds to wait for an answer."""
+
+
+class LdifDirectory(Strict):
+    """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
+
+    read: ClassVar[Literal["auto"]] = "auto"
+    settle_time: ClassVar[float] = 0
+
+    type: Literal["ldif"]
+    """An LDIF file (RFC 2849)."""
+    path: RegularFile
+    """Path of the LDIF file."""
+    base: BasesOrAll = Field(default_factory=lambda: [""])
+    """Base DN of the users, or a list; empty: all entries."""
+    filter: Text = "(objectClass=*)"
+    """Filter of the users (RFC 4515)."""
+    show: Shown = Field(default=_NAMES)

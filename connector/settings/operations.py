@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -17,6 +19,8 @@ from pydantic import (
 )
 
 from connector.settings.fields import (
+    HOST_NAME,
+    INVALID_URL,
     AnyPath,
     CaFile,
     HttpUrl,
@@ -27,7 +31,7 @@ from connector.settings.fields import (
     split_url,
     url_path,
 )
-from connector.settings.shape import Choice, Strict, matching, misfit
+from connector.settings.shape import Choice, MisfitError, Strict, match_pattern
 
 # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
@@ -35,32 +39,32 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Occasion = Literal["refused", "failed", "conflict", "pending"]
 
 
-def _syslog(url: str, info: ValidationInfo) -> str:
+def _check_syslog(url: str, info: ValidationInfo) -> str:
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise misfit("holds characters that a URL cannot have")
+        raise MisfitError("holds characters that a URL cannot have")
     parts = urlsplit(url)
     if parts.scheme == "unix":
         if parts.netloc or not parts.path.strip("/"):
-            raise misfit("a socket is written unix:///dev/log")
+            raise MisfitError("a socket is written unix:///dev/log")
         return url
     if parts.scheme not in _SYSLOG_PORTS:
-        raise misfit("must begin with udp://, tcp://, tls:// or unix://")
+        raise MisfitError("must begin with udp://, tcp://, tls:// or unix://")
     try:
         port = parts.port or _SYSLOG_PORTS[parts.scheme]
     except ValueError:
-        raise misfit("is no valid URL: check its host and port") from None
+        raise MisfitError(INVALID_URL) from None
     if "@" in url or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise misfit("must end after the host and port")
+        raise MisfitError("must end after the host and port")
     host = parts.hostname or ""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9a-f:.]+", host):
-        raise misfit(
-            "names no host" if not host else "is no valid URL: check its host and port"
-        )
+    if not re.fullmatch(rf"{HOST_NAME}|[0-9a-f:.]+", host):
+        raise MisfitError(INVALID_URL if host else "names no host")
     if parts.scheme != "tls" and not info.data.get("allow_plaintext"):
-        raise misfit(
-            f"{parts.scheme}:// sends values in clear; use tls://, or set allow_plaintext: true"
-        )
+        what = "sends values in clear; use tls://, or set allow_plaintext: true"
+        raise MisfitError(f"{parts.scheme}:// {what}")
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+SyslogUrl = Annotated[str, AfterValidator(_check_syslog)]
 
 
 class Audit(Choice):
@@ -69,39 +73,30 @@ class Audit(Choice):
     any_of: ClassVar[tuple[str, ...]] = ("file", "syslog")
     lacking: ClassVar[str] = "needs a place: {file: PATH} or {syslog: URL}"
 
-    file: Annotated[
-        AnyPath | None, Field(description="Append JSON lines to this file.")
-    ] = None
-    allow_plaintext: Annotated[
-        bool, Field(description="Allow udp:// and tcp://: values travel in clear.")
-    ] = False
-    syslog: Annotated[
-        Annotated[str, AfterValidator(_syslog)] | None,
-        Field(
-            description="tls://host[:port], tcp://…, udp://… or unix:///dev/log (RFC 5424)."
-        ),
-    ] = None
-    ca_file: Annotated[
-        RegularFile | None,
-        Field(description="PEM file of the authorities to trust, for tls://."),
-    ] = None
+    file: AnyPath | None = None
+    """Append JSON lines to this file."""
+    allow_plaintext: bool = False
+    """Allow udp:// and tcp://: values travel in clear."""
+    syslog: SyslogUrl | None = None
+    """tls://host[:port], tcp://…, udp://… or unix:///dev/log (RFC 5424)."""
+    ca_file: RegularFile | None = None
+    """PEM file of the authorities to trust, for tls://."""
 
 
 class Log(Strict):
     """What the log says of people."""
 
-    people: Annotated[
-        Literal["named", "hashed"],
-        Field(
-            description="named: warnings name users. hashed: no event names anybody."
-        ),
-    ] = "named"
+    people: Literal["named", "hashed"] = "named"
+    """named: warnings name users. hashed: no event names anybody."""
 
 
-def _collected(path: Path) -> Path:
+def _check_suffix(path: Path) -> Path:
     if path.suffix != ".prom":
-        raise misfit("must end in .prom: node-exporter collects no other file")
+        raise MisfitError("must end in .prom: node-exporter collects no other file")
     return path
+
+
+TextFile = Annotated[AnyPath, AfterValidator(_check_suffix)]
 
 
 class Metrics(Choice):
@@ -110,58 +105,58 @@ class Metrics(Choice):
     any_of: ClassVar[tuple[str, ...]] = ("textfile", "pushgateway")
     lacking: ClassVar[str] = "needs a place: {textfile: PATH} or {pushgateway: URL}"
 
-    textfile: Annotated[
-        Annotated[AnyPath, AfterValidator(_collected)] | None,
-        Field(
-            description="NAME.prom in the folder of node-exporter's textfile collector; one file a job."
-        ),
-    ] = None
-    pushgateway: Annotated[
-        HttpUrl | None, Field(description="http[s]://host[:port] of a Pushgateway.")
-    ] = None
+    textfile: TextFile | None = None
+    """NAME.prom in the folder of node-exporter's textfile collector; one file a job."""
+    pushgateway: HttpUrl | None = None
+    """http[s]://host[:port] of a Pushgateway."""
     ca_file: CaFile = None
 
 
-def _seconds(value: object) -> int:
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,6})([smhd])", value)):
-        seconds = int(found[1]) * _UNITS[found[2]]
-        if 1 <= seconds <= 366 * 86400:
-            return seconds
-    raise misfit("must be a length of time: 90s, 30m, 6h or 7d, and a year at most")
+def _parse_duration(value: object) -> int:
+    found = (
+        re.fullmatch(r"(\d{1,6})([smhd])", value) if isinstance(value, str) else None
+    )
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 1 <= seconds <= 366 * 86400:
+        raise MisfitError(
+            "must be a length of time: 90s, 30m, 6h or 7d, and a year at most"
+        )
+    return seconds
 
 
 Duration = Annotated[
     int,
-    BeforeValidator(_seconds),
+    BeforeValidator(_parse_duration),
     WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$"}),
 ]
+"""Seconds, written with a unit."""
 
 
-def _zone(name: str) -> str:
-    from zoneinfo import ZoneInfo  # noqa: PLC0415  # for jobs with a time zone only
-
+def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
-        raise misfit("is no time zone's name, such as Europe/Berlin") from None
-    except KeyError:
-        raise misfit(
+    except (OSError, ValueError):
+        raise MisfitError("is no time zone's name, such as Europe/Berlin") from None
+    except ZoneInfoNotFoundError:
+        raise MisfitError(
             "is not a known time zone; write a name such as Europe/Berlin"
         ) from None
     return name
 
 
-def _cron(expression: str) -> str:
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415  # for jobs with a schedule only
-
+def _check_cron(expression: str) -> str:
     try:
         CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as fault:
         said = str(fault).lower()
-        raise misfit(
+        raise MisfitError(
             f"is no cron expression ({said}); write minute, hour, day, month, day of the week"
         ) from None
     return expression
+
+
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
+CronExpression = Annotated[str, AfterValidator(_check_cron)]
 
 
 class Serve(Choice):
@@ -170,54 +165,33 @@ class Serve(Choice):
     one_of: ClassVar[tuple[str, ...]] = ("cron", "every")
     lacking: ClassVar[str] = "needs exactly one of {every: 30m} or {cron: 15 6 * * *}"
 
-    every: Annotated[
-        Duration | None, Field(description="Time between runs: 90s, 30m, 6h, 1d.")
-    ] = None
-    timezone: Annotated[
-        Annotated[str, AfterValidator(_zone)] | None,
-        Field(description="Time zone of cron. Default: UTC."),
-    ] = None
-    cron: Annotated[
-        Annotated[str, AfterValidator(_cron)] | None,
-        Field(
-            description="Minute, hour, day, month, day of the week, such as `15 6-20 * * 1-5`."
-        ),
-    ] = None
-    jitter: Annotated[
-        Duration | None, Field(description="Random delay of each start, up to this.")
-    ] = None
-    mode: Annotated[
-        Literal["dry-run", "apply"],
-        Field(
-            description="apply: write plans within the limits; save others. dry-run: save all plans."
-        ),
-    ] = "dry-run"
-    plans: Annotated[
-        AnyPath | None,
-        Field(description="Folder of saved plans. Default: that of the state."),
-    ] = None
-    max_age: Annotated[
-        Duration | None,
-        Field(
-            description="Most age of the last good run for /readyz. Default: three runs."
-        ),
-    ] = None
-    max_run_time: Annotated[
-        Duration,
-        Field(
-            description="Longest time of a run. A longer run is ended as failed.",
-            json_schema_extra={"default": "1d"},
-        ),
-    ] = 86400
+    every: Duration | None = None
+    """Time between runs: 90s, 30m, 6h, 1d."""
+    timezone: ZoneName | None = None
+    """Time zone of cron. Default: UTC."""
+    cron: CronExpression | None = None
+    """Minute, hour, day, month, day of the week, such as `15 6-20 * * 1-5`."""
+    jitter: Duration | None = None
+    """Random delay of each start, up to this."""
+    mode: Literal["dry-run", "apply"] = "dry-run"
+    """apply: write plans within the limits; save others. dry-run: save all plans."""
+    plans: AnyPath | None = None
+    """Folder of saved plans. Default: that of the state."""
+    max_age: Duration | None = None
+    """Most age of the last good run for /readyz. Default: three runs."""
+    max_run_time: Duration = Field(default=86400, json_schema_extra={"default": "1d"})
+    """Longest time of a run. A longer run is ended as failed."""
 
     @model_validator(mode="after")
-    def _zone_of_cron(self) -> Self:
+    def _check_zone_of_cron(self) -> Self:
         if self.every is not None and self.timezone is not None:
-            raise misfit("timezone goes with cron; `every` is the same in every zone")
+            raise MisfitError(
+                "timezone goes with cron; `every` is the same in every zone"
+            )
         return self
 
 
-def _hook(url: str, info: ValidationInfo) -> str:
+def _check_webhook_url(url: str, info: ValidationInfo) -> str:
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     http_address(f"{scheme}://{host}", info)
@@ -226,31 +200,33 @@ def _hook(url: str, info: ValidationInfo) -> str:
     return url
 
 
+WebhookUrl = Annotated[str, AfterValidator(_check_webhook_url)]
+
+
 class Webhook(Strict):
     """Whom to tell over HTTPS: a POST of JSON, signed as https://www.standardwebhooks.com says."""
 
-    allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
-    url: Annotated[
-        Annotated[str, AfterValidator(_hook)],
-        Field(description="https://host[:port]/path."),
-    ]
-    secret: Annotated[
-        SecretRef, Field(description="Place of the secret that signs messages.")
-    ]
+    allow_plaintext: bool = False
+    """Allow http://."""
+    url: WebhookUrl
+    """https://host[:port]/path."""
+    secret: SecretRef
+    """Place of the secret that signs messages."""
     ca_file: CaFile = None
 
 
-def _smtp(url: str) -> str:
+def _check_mail_server(url: str) -> str:
     parts = split_url(url, ("smtp", "smtps"))
     check_host(parts)
     if parts.path not in ("", "/"):
-        raise misfit("must end after the host and port")
+        raise MisfitError("must end after the host and port")
     return url.rstrip("/")
 
 
+MailServer = Annotated[str, AfterValidator(_check_mail_server)]
 MailAddress = Annotated[
     str,
-    matching(
+    match_pattern(
         r"[!-~]+@[A-Za-z0-9.-]+", "must be a mail address, such as identity@example.org"
     ),
 ]
@@ -259,35 +235,27 @@ MailAddress = Annotated[
 class Mail(Strict):
     """Whom to tell by e-mail."""
 
-    allow_plaintext: Annotated[
-        bool, Field(description="Allow smtp:// without STARTTLS.")
-    ] = False
-    server: Annotated[
-        Annotated[str, AfterValidator(_smtp)],
-        Field(
-            description="smtp://host[:port], with STARTTLS (RFC 3207), or smtps://host[:port]."
-        ),
-    ]
-    sender: Annotated[MailAddress, Field(description="Sender address.")]
-    to: Annotated[
-        list[MailAddress], Field(min_length=1, description="Recipient addresses.")
-    ]
-    user: Annotated[
-        str | None, Field(min_length=1, description="User name of the log-in.")
-    ] = None
-    password: Annotated[
-        SecretRef | None,
-        Field(description="Place of the password of user.", validate_default=True),
-    ] = None
+    allow_plaintext: bool = False
+    """Allow smtp:// without STARTTLS."""
+    server: MailServer
+    """smtp://host[:port], with STARTTLS (RFC 3207), or smtps://host[:port]."""
+    sender: MailAddress
+    """Sender address."""
+    to: list[MailAddress] = Field(min_length=1)
+    """Recipient addresses."""
+    user: str | None = Field(default=None, min_length=1)
+    """User name of the log-in."""
+    password: SecretRef | None = Field(default=None, validate_default=True)
+    """Place of the password of user."""
     ca_file: CaFile = None
 
     @field_validator("password")
     @classmethod
-    def _name_and_password(
+    def _check_name_and_password(
         cls, password: SecretRef | None, info: ValidationInfo
     ) -> SecretRef | None:
         if "user" in info.data and (password is None) != (info.data["user"] is None):
-            raise misfit("user and password go together")
+            raise MisfitError("user and password go together")
         return password
 
 
@@ -297,16 +265,14 @@ class Notify(Choice):
     any_of: ClassVar[tuple[str, ...]] = ("webhook", "mail")
     lacking: ClassVar[str] = "needs a recipient: {webhook: …} or {mail: …}"
 
-    when: Annotated[
-        list[Occasion],
-        Field(
-            min_length=1,
-            description=(
-                "Occasions: a refused plan, a failed run or write, a conflict, or changes that wait for an apply."
-            ),
+    when: list[Occasion] = Field(
+        default_factory=lambda: list(get_args(Occasion)),
+        min_length=1,
+        description=(
+            "Occasions: a refused plan, a failed run or write, a conflict, or changes that wait for an apply."
         ),
-    ] = Field(default_factory=lambda: list(get_args(Occasion)))
-    webhook: Annotated[
-        Webhook | None, Field(description="A receiver of JSON over HTTPS.")
-    ] = None
-    mail: Annotated[Mail | None, Field(description="E-mail.")] = None
+    )
+    webhook: Webhook | None = None
+    """A receiver of JSON over HTTPS."""
+    mail: Mail | None = None
+    """E-mail."""

@@ -22,44 +22,36 @@ COLUMNS: Final = (*AGENT_COLUMNS, "user")
 
 
 def load_pins(path: Path) -> tuple[Pin, ...]:
-    """The pins of a file with the columns `user` (id or name) and `accountCode` or `workNo`, or both.
+    """Load the pins of a file.
 
-    Raises FileError: a column, a cell or a quotation mark is wrong, or an agent is pinned twice.
+    Its columns are `user` (id or name), and `accountCode` or `workNo`, or both. Raises
+    FileError: a column, a cell or a quotation mark is wrong, or an agent is pinned twice.
     """
     faults: list[Fault] = []
     pins: list[Pin] = []
     pinned: dict[tuple[str, str | int | None], int] = {}
-    for line, row in _rows(path, faults, needs=("user",)):
-        pin = Pin(
-            row.get("accountCode") or None,
-            _work_no(row, line, faults),
-            row["user"],
-            line,
-        )
+    for line, row in _read_rows(path, faults, needs=("user",)):
+        account = row.get("accountCode") or None
+        pin = Pin(account, _parse_work_no(row, line, faults), row["user"], line)
         if not pin.user:
             faults.append(Fault(line, 0, "user is empty"))
-        if not row.get("accountCode") and not row.get("workNo"):
+        if not account and not row.get("workNo"):
             faults.append(Fault(line, 0, "names no agent"))
-        faults += _again(pin, pinned)
+        for column, value in (("accountCode", account), ("workNo", pin.work_no)):
+            first = pinned.setdefault((column, value), line)
+            if value is not None and first != line:
+                what = f"{column} {value} is pinned already, on line {first}"
+                faults.append(Fault(line, 0, what))
         pins.append(pin)
     if faults:
         raise wrong(path, faults)
     return tuple(pins)
 
 
-def _again(
-    pin: Pin, pinned: dict[tuple[str, str | int | None], int]
-) -> Iterator[Fault]:
-    for column, value in (("accountCode", pin.account_code), ("workNo", pin.work_no)):
-        before = pinned.setdefault((column, value), pin.line)
-        if value is not None and before != pin.line:
-            yield Fault(
-                pin.line, 0, f"{column} {value} is pinned already, on line {before}"
-            )
-
-
 def load_exclude_list(path: Path) -> ExcludeList:
-    """Who is left alone: rows with any of `accountCode`, `workNo` and `user` (id or name), each naming at least one.
+    """Load who is left alone.
+
+    Rows have any of `accountCode`, `workNo` and `user` (id or name), each at least one.
 
     Raises FileError: a column, a cell or a quotation mark is wrong.
     """
@@ -68,52 +60,55 @@ def load_exclude_list(path: Path) -> ExcludeList:
     work_nos: set[int] = set()
     users: set[str] = set()
     lines: dict[str | int, int] = {}
-    for line, row in _rows(path, faults):
+    for line, row in _read_rows(path, faults):
         if not any(row.values()):
             faults.append(Fault(line, 0, "names nobody"))
-        accounts.add(row.get("accountCode", ""))
-        users.add(row.get("user", ""))
-        if (work_no := _work_no(row, line, faults)) is not None:
+        account = row.get("accountCode")
+        if account:
+            accounts.add(account)
+            lines.setdefault(account, line)
+        user = row.get("user")
+        if user:
+            users.add(user)
+            lines.setdefault(user, line)
+        work_no = _parse_work_no(row, line, faults)
+        if work_no is not None:
             work_nos.add(work_no)
             lines.setdefault(work_no, line)
-        for name in ("accountCode", "user"):
-            lines.setdefault(row.get(name, ""), line)
     if faults:
         raise wrong(path, faults)
-    lines.pop("", None)
     return ExcludeList(
-        frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines
+        frozenset(accounts), frozenset(work_nos), frozenset(users), lines
     )
 
 
-def _rows(
+def _read_rows(
     path: Path, faults: list[Fault], needs: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows that have as many cells as the header, with the line that each begins on; cells are trimmed."""
-    header: list[str] | None = None
-    for line, cells in _cells(path, faults):
-        if header is None:
-            header = cells
-            if unfit := list(_unfit(header, needs)):
-                faults.extend(Fault(line, 0, what) for what in unfit)
-                return
-        elif len(cells) != len(header):
-            hint = "; put a cell with a comma, such as a DN, in double quotes"
-            what = f"has {len(cells)} cells, the header has {len(header)}{hint if len(cells) > len(header) else ''}"
-            faults.append(Fault(line, 0, what))
-        else:
-            yield line, dict(zip(header, cells, strict=True))
+    """Yield the rows with as many cells as the header, and the line that each begins on."""
+    rows = _read_cells(path, faults)
+    line, header = next(rows, (1, None))
     if header is None:
-        faults.append(
-            Fault(
-                1,
-                0,
-                f"the file is empty; its first row names the columns: {', '.join(COLUMNS)}",
-            )
+        what = (
+            f"the file is empty; its first row names the columns: {', '.join(COLUMNS)}"
         )
+        faults.append(Fault(line, 0, what))
+        return
+    header_faults = [Fault(line, 0, what) for what in _check_header(header, needs)]
+    faults += header_faults
+    if header_faults:
+        return
+    for line, cells in rows:
+        if len(cells) == len(header):
+            yield line, dict(zip(header, cells, strict=True))
+            continue
+        what = f"has {len(cells)} cells, the header has {len(header)}"
+        if len(cells) > len(header):
+            what += "; put a cell with a comma, such as a DN, in double quotes"
+        faults.append(Fault(line, 0, what))
 
 
-def _unfit(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
+def _check_header(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
     if len(header) == 1 and re.search(r"[;\t]", header[0]):
         yield "separate columns by commas"
         return
@@ -129,27 +124,28 @@ def _unfit(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
         yield f"a column that names the agent is missing: {' or '.join(AGENT_COLUMNS)}"
 
 
-def _cells(path: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(
-        io.StringIO(read_text(path, MAX_BYTES), newline=""), strict=True
-    )
-    begins = 1
+def _read_cells(path: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each row, trimmed, and the line that it begins on."""
+    text = io.StringIO(read_text(path, MAX_BYTES), newline="")
+    reader = csv.reader(text, strict=True)
+    first_line = 1
     try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield begins, [cell.strip() for cell in cells]
-            begins = reader.line_num + 1
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield first_line, cells
+            first_line = reader.line_num + 1
     except csv.Error:
-        faults.append(Fault(begins, 0, "is not CSV: check its quotation marks"))
+        what = "is not CSV: check its quotation marks"
+        faults.append(Fault(first_line, 0, what))
 
 
-def _work_no(row: dict[str, str], line: int, faults: list[Fault]) -> int | None:
+def _parse_work_no(row: dict[str, str], line: int, faults: list[Fault]) -> int | None:
     text = row.get("workNo", "")
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) == 0:
-        faults.append(
-            Fault(line, 0, f"{text[:40]!r} is no workNo: a whole number from 1")
-        )
+        what = f"{text[:40]!r} is no workNo: a whole number from 1"
+        faults.append(Fault(line, 0, what))
         return None
     return int(text)

@@ -1,24 +1,59 @@
-"""Files that people write, as text; and how all that is wrong in one of them becomes one error."""
+"""Files that people write: as text, and as YAML with the line of every key and item.
+
+All that is wrong in one file becomes one error.
+
+Only what a settings file needs of YAML 1.2.2 (https://yaml.org/spec/1.2.2/) is read: mappings,
+sequences and scalars of the core schema (§10.3), so `no` and `on` are text and `010` is ten.
+Tags, anchors and aliases, further documents and YAML 1.1 are refused; size and depth are bounded.
+The file is read from ruamel.yaml's events rather than through its loader, because events carry
+the place of everything and are never expanded.
+
+No value is ever repeated in a message: it may be a secret that somebody wrote in clear.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final, NoReturn
 
 from msgspec import Struct
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+)
+from ruamel.yaml.reader import ReaderError
 
 from connector.errors import FileError
 from connector.model.spelling import meant
 
-T = TypeVar("T")
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
+MAX_DEPTH: Final = 32
+MAX_KEY: Final = 500
+_NOT_SUPPORTED: Final = (
+    "are not supported; write the value out, or put the text in quotes"
+)
+
+_WORDS: Final[dict[str, bool | None]] = (
+    dict.fromkeys(("true", "True", "TRUE"), True)
+    | dict.fromkeys(("false", "False", "FALSE"), False)
+    | dict.fromkeys(("", "~", "null", "Null", "NULL"))
+)
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
 _given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
 
@@ -32,101 +67,104 @@ class Fault(Struct, frozen=True, order=True):
 
 
 def wrong(path: Path, faults: list[Fault]) -> FileError:
-    """All faults of one file as one error: `where` is the first one's place, each further one has a line with its own.
+    """Make one error of all faults of a file: `where` is the place of the first one.
 
-    Two faults or more read like a compiler's output, so that editors and terminals can jump
-    to each.
+    Each further fault has a line with its own place, like a compiler's output, so that editors
+    and terminals can jump to each.
     """
-    ordered = sorted(set(faults))
-    listed = [(_place(path, fault), fault.what) for fault in ordered[:MAX_FAULTS]]
-    (where, what), *rest = listed
-    more = (
-        [f"{path}: and {len(ordered) - MAX_FAULTS} more"]
-        if len(ordered) > MAX_FAULTS
-        else []
-    )
-    return FileError(
-        "\n".join([what, *(f"{place}: {text}" for place, text in rest), *more]),
-        where=where,
-    )
+    first, *others = sorted(set(faults))
+    listed = others[: MAX_FAULTS - 1]
+    lines = [f"{_tell_place(path, fault)}: {fault.what}" for fault in listed]
+    unlisted = len(others) + 1 - MAX_FAULTS
+    if unlisted > 0:
+        lines.append(f"{path}: and {unlisted} more")
+    return FileError("\n".join([first.what, *lines]), where=_tell_place(path, first))
 
 
 def raise_together(faults: Sequence[FileError]) -> None:
-    """Raise the faults of several files as one error, each with its own place, if there are any."""
+    """Raise the faults of several files, if any, as one error, each with its own place."""
     if faults:
         first, *rest = faults
         raise FileError("\n".join([first.what, *map(str, rest)]), where=first.where)
 
 
-def _place(path: Path, fault: Fault) -> str:
+def _tell_place(path: Path, fault: Fault) -> str:
     return ":".join(str(part) for part in (path, fault.line, fault.column) if part)
 
 
 @contextmanager
-def _meanwhile(variable: ContextVar[Any], value: T) -> Iterator[T]:
-    token = variable.set(value)
+def noted() -> Iterator[dict[Path, str]]:
+    """Collect every text that is read meanwhile, by its path, for a later `given`."""
+    texts: dict[Path, str] = {}
+    token = _noted.set(texts)
     try:
-        yield value
+        yield texts
     finally:
-        variable.reset(token)
+        _noted.reset(token)
 
 
-def noted() -> AbstractContextManager[dict[Path, str]]:
-    """Every text that is read meanwhile, by its path, so that it can be `given` later, whatever has become of it."""
-    return _meanwhile(_noted, {})
-
-
-def given(texts: Mapping[Path, str]) -> AbstractContextManager[object]:
-    """Meanwhile these texts stand for what is on the disk."""
-    return _meanwhile(_given, texts)
+@contextmanager
+def given(texts: Mapping[Path, str]) -> Iterator[None]:
+    """Let these texts stand for what is on the disk meanwhile."""
+    token = _given.set(texts)
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """A file that people name, open for reading; every such file is opened here.
+    """Open a file that people name for reading; every such file is opened here.
 
     Raises OSError; FileError for a pipe, also one of the shell (`<(…)`), a socket and a
     device: a pipe could be waited for without end, and the first wait is that for its
     writer, in `open`.
     """
-    with open(
-        path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
-    ) as file:
+    with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileError(NOT_REGULAR, where=str(path))
         yield file
 
 
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
 def read_octets(path: Path, limit: int = -1) -> bytes:
-    """What such a file holds, at most `limit` octets if that is not negative. Raises OSError and FileError."""
+    """Read such a file: at most `limit` octets if that is not negative.
+
+    Raises OSError and FileError.
+    """
     with open_regular(path) as file:
         return file.read(limit)
 
 
 def read_text(path: Path, limit: int = MAX_BYTES) -> str:
-    """The text of a file that people write: UTF-8, with or without a byte order mark, at most `limit` bytes.
+    """Read the text of a file that people write: UTF-8, at most `limit` bytes.
 
-    Raises FileError.
+    A byte order mark is allowed. Raises FileError.
     """
-    if path in _given.get():
-        return _given.get()[path]
-    text = _read(path, limit)
+    given_text = _given.get().get(path)
+    if given_text is not None:
+        return given_text
+    text = _read_from_disk(path, limit)
     texts = _noted.get()
     if texts is not None:
         texts[path] = text
     return text
 
 
-def _read(path: Path, limit: int) -> str:
+def _read_from_disk(path: Path, limit: int) -> str:
     try:
         octets = read_octets(path, limit + 1)
     except FileNotFoundError:
         raise FileError("there is no such file", where=str(path)) from None
-    except (OSError, ValueError) as fault:
-        reason = (
-            fault.strerror if isinstance(fault, OSError) else "this is no file name"
-        )
-        raise FileError(f"cannot be read: {reason}", where=str(path)) from None
+    except OSError as fault:
+        raise FileError(f"cannot be read: {fault.strerror}", where=str(path)) from None
+    except ValueError:
+        what = "cannot be read: this is no file name"
+        raise FileError(what, where=str(path)) from None
     if len(octets) > limit:
         raise FileError(f"is larger than {limit:,} bytes", where=str(path))
     try:
@@ -137,18 +175,16 @@ def _read(path: Path, limit: int) -> str:
 
 
 def why_no_file(path: Path) -> str | None:
-    """Why there is no regular file at that path; None where there is one."""
+    """Say why there is no regular file at that path; None where there is one."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             return f"{path} is a link to a file that is not there"
-        beside = (
-            [each.name for each in path.parent.iterdir()]
-            if path.parent.is_dir()
-            else []
-        )
-        return f"there is no file {path}{meant(path.name, beside)}"
+        neighbours = []
+        if path.parent.is_dir():
+            neighbours = [each.name for each in path.parent.iterdir()]
+        return f"there is no file {path}{meant(path.name, neighbours)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"
     if stat.S_ISDIR(mode):
@@ -156,3 +192,199 @@ def why_no_file(path: Path) -> str | None:
     if not stat.S_ISREG(mode):
         return f"{path} {NOT_REGULAR}"
     return None
+
+
+Loc = tuple[str | int, ...]
+"""The way to a key or an item: keys and indices from the root."""
+
+
+class Document(Struct, frozen=True):
+    """A file as plain data: dicts with `str` keys, lists, and str, int, float, bool or None."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[Loc, int]
+    faults: tuple[Fault, ...] = ()
+
+    def __repr__(self) -> str:
+        # the data may hold a secret that somebody wrote in clear
+        return f"Document({str(self.path)!r})"
+
+    def line(self, *loc: str | int) -> int:
+        """Find the line of a key or item, or of the nearest one above it that the file has."""
+        while loc not in self.lines:
+            loc = loc[:-1]
+        return self.lines[loc]
+
+    def where(self, *loc: str | int) -> str:
+        """Tell the place of a key or item as `path:line`."""
+        return f"{self.path}:{self.line(*loc)}"
+
+
+def read_yaml(path: Path) -> Document:
+    """Read one YAML document whose root is a mapping.
+
+    Faults that leave the rest readable (a repeated key, an anchor, a tag) are kept in `faults`;
+    `check_document` in settings/shape.py reports them with those of the shape. Raises FileError
+    for all others.
+    """
+    return parse_yaml(read_text(path), path)
+
+
+def parse_yaml(text: str, path: Path) -> Document:
+    """Parse a text that stands in that file, or is to be written there, as `read_yaml` does."""
+    builder = _DocumentBuilder(path, text)
+    root = builder.build_document()
+    if isinstance(root, dict):
+        return Document(path, root, builder.lines, tuple(builder.faults))
+    if root is None:
+        fault = Fault(1, 0, "the file is empty")
+    else:
+        what = "must be keys and values, such as `key: value`"
+        fault = Fault(builder.lines[()], 0, what)
+    raise wrong(path, [*builder.faults, fault])
+
+
+class _DocumentBuilder:
+    """Builds plain data from the events of one file."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.lines: dict[Loc, int] = {}
+        self.faults: list[Fault] = []
+        self._path = path
+        self._text = text
+        self._last_line = 1
+        self._events = self._parse_events()
+
+    def build_document(self) -> Any:
+        """Return the root of the file; None where the file is empty."""
+        root: Any = None
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                if () in self.lines:
+                    what = "a second document begins here; use one file for each"
+                    self._stop(what, self._last_line)
+                if event.version not in (None, (1, 2)):
+                    what = "this file is read as YAML 1.2; remove the %YAML line"
+                    self._stop(what, 1)
+            elif isinstance(event, NodeEvent):
+                self.lines[()] = self._last_line
+                root = self._build_node(event, ())
+        return root
+
+    def _parse_events(self) -> Iterator[Any]:
+        """Yield the parser's events; what it raises becomes a FileError, here and nowhere else."""
+        try:
+            for event in YAML(typ="safe", pure=True).parse(self._text):
+                self._last_line = event.start_mark.line + 1
+                yield event
+        except MarkedYAMLError as fault:
+            mark = fault.problem_mark or fault.context_mark
+            lines = self._text.split("\n")
+            line = lines[mark.line] if mark.line < len(lines) else ""
+            what = _describe_syntax(fault.problem or "", line)
+            self._stop(what, mark.line + 1, mark.column + 1)
+        except ReaderError as fault:
+            line_number = self._text.count("\n", 0, fault.position) + 1
+            self._stop("a character that YAML does not allow", line_number)
+        except (YAMLError, ArithmeticError, AssertionError, LookupError, ValueError):
+            # ruamel.yaml leaves by these for a version it does not know or an escape beyond Unicode
+            self._stop("this is not YAML 1.2", self._last_line)
+
+    def _stop(self, what: str, line: int, column: int = 0) -> NoReturn:
+        raise wrong(self._path, [*self.faults, Fault(line, column, what)]) from None
+
+    def _add_fault(self, event: Any, what: str) -> None:
+        mark = event.start_mark
+        self.faults.append(Fault(mark.line + 1, mark.column + 1, what))
+
+    def _build_node(self, event: Any, loc: Loc) -> Any:
+        if isinstance(event, AliasEvent):
+            self._add_fault(event, f"aliases {_NOT_SUPPORTED}")
+            return None
+        if isinstance(event, NodeEvent) and event.anchor is not None:
+            self._add_fault(event, f"anchors {_NOT_SUPPORTED}")
+        if getattr(event, "ctag", None) is not None:
+            what = "tags are not supported; put a text that begins with ! in quotes"
+            self._add_fault(event, what)
+        if isinstance(event, ScalarEvent):
+            return self._build_scalar(event)
+        if len(loc) >= MAX_DEPTH:
+            what = f"nested more than {MAX_DEPTH} levels deep"
+            self._stop(what, event.start_mark.line + 1)
+        if isinstance(event, MappingStartEvent):
+            return self._build_mapping(loc)
+        return self._build_sequence(loc)
+
+    def _build_mapping(self, loc: Loc) -> dict[str, Any]:
+        """Take keys as text, whatever they look like; of a repeated one the first stays."""
+        mapping: dict[str, Any] = {}
+        for event in self._events:
+            if isinstance(event, MappingEndEvent):
+                break
+            key = self._read_key(event)
+            key_loc = (*loc, key)
+            is_repeated = key in mapping
+            if is_repeated:
+                first = self.lines[key_loc]
+                what = f"the key {key!r} is there twice, first on line {first}"
+                self._add_fault(event, what)
+            else:
+                self.lines[key_loc] = event.start_mark.line + 1
+            value = self._build_node(next(self._events), key_loc)
+            if not is_repeated:
+                mapping[key] = value
+        return mapping
+
+    def _read_key(self, event: Any) -> str:
+        is_word = isinstance(event, ScalarEvent) and event.value.isprintable()
+        if not is_word or not 0 < len(event.value) <= MAX_KEY:
+            mark = event.start_mark
+            what = "a key must be a word or a quoted text"
+            self._stop(what, mark.line + 1, mark.column + 1)
+        self._build_node(event, ())
+        return str(event.value)
+
+    def _build_sequence(self, loc: Loc) -> list[Any]:
+        items: list[Any] = []
+        for event in self._events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            item_loc = (*loc, len(items))
+            self.lines[item_loc] = event.start_mark.line + 1
+            items.append(self._build_node(event, item_loc))
+        return items
+
+    def _build_scalar(self, event: ScalarEvent) -> Any:
+        text: str = event.value
+        for letter in text:
+            if unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r":
+                what = "a control character, or half of a surrogate pair, in a text"
+                self._add_fault(event, what)
+                return ""
+        return text if event.style else _parse_scalar(text)
+
+
+def _parse_scalar(text: str) -> Any:
+    """Read a plain scalar by the core schema (YAML 1.2.2 §10.3.2)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if re.fullmatch(r"[-+]?[0-9]{1,400}", text):
+        return int(text)
+    if re.fullmatch(r"0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}", text):
+        return int(text, 0)
+    if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text):
+        return float(text)
+    if re.fullmatch(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", text):
+        return float(text.replace(".", ""))
+    return text
+
+
+def _describe_syntax(problem: str, line: str) -> str:
+    """Tell the parser's words without anything it quotes from the file, and what usually helps."""
+    if "'\\t'" in problem:
+        return "a tab is used for indentation; use spaces"
+    words = re.sub(r"""(['"])(?!<).{2,}\1""", "a word", problem)
+    if re.search(r"[:,\[-]\s*\{", line):
+        return f"not YAML: {words}; put a text with braces in quotes"
+    return f"not YAML: {words}"

@@ -41,7 +41,7 @@ from connector.errors import (
 from connector.model import Secret
 from connector.net import tls
 from connector.net.http import Channel, Limits
-from connector.settings.source import CecSource as CecSourceSettings
+from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec.client import CecSource
 from connector.sources.file import FileSource
 from tests.support import faulty_cec as faults

@@ -15,8 +15,7 @@ from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldif.adapter import LdifReader
 from connector.errors import MalformedError
 from connector.model import Secret, View
-from connector.settings.ldap import LdapDirectory
-from connector.settings.ldif import LdifDirectory
+from connector.settings.ldap import LdapDirectory, LdifDirectory
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
 
 pytestmark = [pytest.mark.slapd, pytest.mark.slow]

@@ -15,8 +15,7 @@ from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
 from connector.reconcile.order.steps import parted
 from connector.settings.fields import SecretRef
-from connector.settings.ldap import LdapDirectory as LdapSettings
-from connector.settings.ldif import LdifDirectory as LdifSettings
+from connector.settings.ldap import LdapDirectory as LdapSettings, LdifDirectory as LdifSettings
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 if TYPE_CHECKING:

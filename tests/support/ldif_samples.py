@@ -7,7 +7,7 @@ from pathlib import Path
 
 from connector.directories.ldif.adapter import LdifDirectory
 from connector.model import AttributeChange, Change, Outcome, Result, UserRef, View
-from connector.settings.ldif import LdifDirectory as Settings
+from connector.settings.ldap import LdifDirectory as Settings
 
 VIEW = View(("uid", "description", "employeeNumber", "userPassword"), frozenset({"userPassword"}))
 ANNA = UserRef("uid=anna,dc=example", "uid=anna,dc=example")

@@ -19,7 +19,7 @@ from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import MatchRule
 from connector.settings import mapping_file
-from connector.settings.yamlfile import parse
+from connector.settings.textfile import parse_yaml
 
 AGENTS = [Agent(1000 + number, f"c{number}", str(7000 + number)) for number in range(4)]
 TENANT = Tenant(AGENTS, sip_service_ip="192.0.2.10", sip_service_port="5060")
@@ -124,7 +124,7 @@ def test_what_is_written_is_a_mapping_of_exactly_the_free_places(
         assert all(f"  {place.info.name}: " in text or f"  # {place.info.name}: " in text for place in several)
     assert places.suffice(microsoft=False) <= bool(best)
     if best:
-        mapping = mapping_file.shaped(parse(text, Path("mapping.yaml")))
+        mapping = mapping_file.shaped(parse_yaml(text, Path("mapping.yaml")))
         assert {rule.name for rule in mapping.attributes} == best
 
 

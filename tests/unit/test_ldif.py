@@ -17,7 +17,7 @@ from connector.directories.ldif.single_pass import Passage
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line
-from connector.settings.ldif import LdifDirectory as LdifSettings
+from connector.settings.ldap import LdifDirectory as LdifSettings
 from tests.support.ldif_samples import directory, number, results
 
 # ---------------------------------------------------------------- lines

@@ -18,7 +18,7 @@ from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import MatchRule
 from connector.settings.mapping_file import shaped
-from connector.settings.yamlfile import parse
+from connector.settings.textfile import parse_yaml
 
 _TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 NAMES = (
@@ -222,7 +222,7 @@ def test_a_mapping_from_the_schema_takes_no_value_from_anybody(held: list[dict[s
     places = placed(users, tenant, known, RULES)
     if not places.suffice(microsoft=False):
         return
-    mapping = shaped(parse(skeleton(places, (), "acmeStaffCode"), Path("mapping.yaml")))
+    mapping = shaped(parse_yaml(skeleton(places, (), "acmeStaffCode"), Path("mapping.yaml")))
     differ = Differ(tenant, mapping, known)
     for agent, each in zip(agents, users, strict=True):
         draft = differ.draft(agent, each, 1) if "acmeStaffCode" in each.values else None

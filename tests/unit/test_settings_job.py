@@ -12,12 +12,10 @@ from hypothesis import given, strategies as st
 from connector.errors import FileError
 from connector.reconcile.checks.limits import Limit
 from connector.settings.fields import SecretRef
-from connector.settings.job import Job, LoadedJob, load
-from connector.settings.ldap import LdapDirectory
-from connector.settings.ldif import LdifDirectory
-from connector.settings.source import CecSource, FileSource
+from connector.settings.job import CecSource, FileSource, Job, LoadedJob, load
+from connector.settings.ldap import LdapDirectory, LdifDirectory
+from connector.settings.shape import list_keys
 from connector.settings.textfile import why_no_file
-from connector.settings.validation import keys
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket identifies the account"
@@ -517,7 +515,7 @@ def refusal(path: Path) -> FileError | None:
 
 
 KEYS = [
-    *keys(Job), *keys(CecSource), *keys(LdapDirectory), "env", "update", "clear", "x",
+    *list_keys(Job), *list_keys(CecSource), *list_keys(LdapDirectory), "env", "update", "clear", "x",
 ]  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -527,7 +525,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(list(keys(Job))) | st.text(max_size=5), VALUES, max_size=7))
+@given(st.dictionaries(st.sampled_from(list(list_keys(Job))) | st.text(max_size=5), VALUES, max_size=7))
 def test_any_job_is_read_or_refused_with_its_lines(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
 ) -> None:

@@ -13,10 +13,9 @@ import pytest
 from connector.cli.schema import Kind, schema
 from connector.settings import fleet as fleets, job as jobs, mapping_file as mappings
 from connector.settings.fields import SecretRef
-from connector.settings.ldap import LdapDirectory
-from connector.settings.ldif import LdifDirectory
-from connector.settings.source import CecSource, FileSource
-from connector.settings.validation import keys
+from connector.settings.job import CecSource, FileSource
+from connector.settings.ldap import LdapDirectory, LdifDirectory
+from connector.settings.shape import list_keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,8 +44,8 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Kind) -
 def test_the_schema_of_a_job_names_every_key() -> None:
     shapes = schema("job")["$defs"]
     for model in (CecSource, FileSource, LdapDirectory, LdifDirectory, jobs.Limits, SecretRef):
-        assert set(shapes[model.__name__]["properties"]) == set(keys(model))
-    assert set(schema("job")["properties"]) == set(keys(jobs.Job))
+        assert set(shapes[model.__name__]["properties"]) == set(list_keys(model))
+    assert set(schema("job")["properties"]) == set(list_keys(jobs.Job))
     places = ("env", "file", "credential", "vault")
     assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
 

@@ -8,8 +8,8 @@ import pytest
 
 from connector.settings.job import Job
 from connector.settings.scim import EXTENSION, Kept, ScimDirectory
-from connector.settings.validation import check
-from connector.settings.yamlfile import read
+from connector.settings.shape import check_document
+from connector.settings.textfile import read_yaml
 
 CANARY = "hunter-2-canary"
 REST = "source: {type: file, path: agents.json}\nmapping: scim-extension\n"
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 def loaded(folder: Path, lines: str, url: str = "https://scim.example.org/v2") -> tuple[Job | None, list[str]]:
     path = folder / "hr.yaml"
     path.write_text(f"directory:\n  type: scim\n  url: {url}\n{lines}{REST}")
-    job, faults = check(Job, read(path))
+    job, faults = check_document(Job, read_yaml(path))
     said = [f"{fault.line}: {fault.what}" for fault in faults]
     assert not any(CANARY in line for line in said)
     return job, said

@@ -10,8 +10,7 @@ import pytest
 from connector.errors import FileError
 from connector.net.secret_stores import open_to_others
 from connector.settings import job as jobs
-from connector.settings.fields import SecretRef
-from connector.settings.secrets import MAX_BYTES, resolve
+from connector.settings.fields import MAX_SECRET_BYTES, SecretRef, resolve_secret
 from tests.support.jobs import job_file, ldap_directory
 
 WHERE = "job.yaml:4"
@@ -19,7 +18,7 @@ WHERE = "job.yaml:4"
 
 def fault(ref: SecretRef) -> str:
     with pytest.raises(FileError) as caught:
-        resolve(ref, "the app key", WHERE)
+        resolve_secret(ref, "the app key", WHERE)
     assert caught.value.where == WHERE
     assert caught.value.__cause__ is None
     return str(caught.value)
@@ -27,7 +26,7 @@ def fault(ref: SecretRef) -> str:
 
 def test_a_variable_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CEC_KEY", " s3cret\n")
-    secret = resolve(SecretRef(env="CEC_KEY"), "the app key", WHERE)
+    secret = resolve_secret(SecretRef(env="CEC_KEY"), "the app key", WHERE)
     assert secret.reveal() == " s3cret\n"
     assert "s3cret" not in repr(secret)
 
@@ -41,12 +40,12 @@ def test_a_variable_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"s3cret\n\n", "s3cret\n"),
         (b" s3cret ", " s3cret "),
         ("\ufeffsécret\n".encode(), "sécret"),
-        (b"x" * MAX_BYTES, "x" * MAX_BYTES),
+        (b"x" * MAX_SECRET_BYTES, "x" * MAX_SECRET_BYTES),
     ],
 )
 def test_a_file_is_taken_without_its_last_line_break(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "secret").write_bytes(content)
-    assert resolve(SecretRef(file=tmp_path / "secret"), "the app key", WHERE).reveal() == expected
+    assert resolve_secret(SecretRef(file=tmp_path / "secret"), "the app key", WHERE).reveal() == expected
 
 
 def test_a_variable_that_is_missing_or_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +67,7 @@ def test_a_variable_that_is_missing_or_empty_is_named(monkeypatch: pytest.Monkey
         (b"\n", "is empty"),
         (b"\r\n", "is empty"),
         (b"s3cret\xff", "1: is not UTF-8 text"),
-        (b"s3cret" * MAX_BYTES, "is larger than 65,536 bytes"),
+        (b"s3cret" * MAX_SECRET_BYTES, "is larger than 65,536 bytes"),
     ],
 )
 def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: bytes | None, expected: str) -> None:

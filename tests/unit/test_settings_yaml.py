@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.settings import textfile, yamlfile
-from connector.settings.document import Document
-from connector.settings.textfile import Fault, wrong
-from connector.settings.yamlfile import read
+from connector.settings import textfile
+from connector.settings.textfile import Document, Fault, read_yaml, wrong
 
 BRACES = "put a text with braces in quotes"
 
@@ -26,7 +24,7 @@ def file(folder: Path, content: str | bytes) -> Path:
 def faults(path: Path) -> str:
     """Everything that is wrong with a file, without its folder."""
     try:
-        document = read(path)
+        document = read_yaml(path)
     except FileError as fault:
         return str(fault).replace(f"{path.parent}/", "")
     return str(wrong(path, list(document.faults))).replace(f"{path.parent}/", "") if document.faults else ""
@@ -117,7 +115,7 @@ def test_words_are_what_yaml_1_2_says_and_nothing_else(tmp_path: Path) -> None:
         "half: .5\nbig: 1e3\ntrue: TRUE\nnull:\ntilde: ~\nquoted: '5'\nplus: +5\npercent: 20%\n<<: {a: b}\n"
         "inf: -.inf\n1: one\ncolour: '#fff'\nlong: " + "9" * 500 + "\n"
     )
-    data = read(file(tmp_path, "\ufeff" + content)).data
+    data = read_yaml(file(tmp_path, "\ufeff" + content)).data
     assert data.pop("inf") == -math.inf
     assert data.pop("long") == math.inf
     assert data == {
@@ -128,7 +126,7 @@ def test_words_are_what_yaml_1_2_says_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_every_key_and_item_has_the_line_it_is_on(tmp_path: Path) -> None:
-    document = read(file(tmp_path, "# first\na:\n  b: |\n    text\n    more\n  c:\n    - x\n    - {d: 1}\n"))
+    document = read_yaml(file(tmp_path, "# first\na:\n  b: |\n    text\n    more\n  c:\n    - x\n    - {d: 1}\n"))
     assert document.data == {"a": {"b": "text\nmore\n", "c": ["x", {"d": 1}]}}
     assert [document.line(*loc) for loc in ((), ("a", "b"), ("a", "c"), ("a", "c", 1), ("a", "c", 1, "d"))] == [
         2, 3, 6, 8, 8,
@@ -154,7 +152,7 @@ def test_a_secret_that_breaks_the_syntax_is_not_repeated(tmp_path: Path, value: 
     assert said.startswith("some.yaml:")
     assert SECRET not in said
     with pytest.raises(FileError) as caught:
-        raise wrong(path, list(read(path).faults))
+        raise wrong(path, list(read_yaml(path).faults))
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
@@ -170,7 +168,7 @@ def test_faults_are_listed_by_line_each_once() -> None:
 
 def read_or_refused(path: Path) -> Document | FileError:
     try:
-        return read(path)
+        return read_yaml(path)
     except FileError as fault:
         return fault
 
@@ -200,4 +198,4 @@ def test_any_file_is_read_or_refused_with_a_place(
         str(document).encode()
     else:
         assert isinstance(document.data, dict)
-        assert max(len(loc) for loc in document.lines) <= yamlfile.MAX_DEPTH + 1
+        assert max(len(loc) for loc in document.lines) <= textfile.MAX_DEPTH + 1

@@ -36,7 +36,7 @@ from connector.errors import (
 from connector.model import AttributeInfo, Change, Description, Outcome, Result, View
 from connector.model.spelling import meant
 from connector.reconcile.dn import Rdn, rdns
-from connector.settings.ldif import LdifDirectory as LdifSettings
+from connector.settings.ldap import LdifDirectory as LdifSettings
 from connector.settings.textfile import open_regular
 
 ATTEMPTS: Final = 3

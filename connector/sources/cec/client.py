@@ -18,7 +18,7 @@ from connector.model import Secret, Tenant, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.runtime.log import log
-from connector.settings.source import CecSource as CecSourceSettings
+from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import token
 from connector.sources.cec.exchange import REFUSED, Exchange
 from connector.sources.records import decode

@@ -16,7 +16,7 @@ from connector.net.http import Answer, Channel, Limits, host_of_redirect
 from connector.net.quoting import looks_like, phrase
 from connector.net.retry import seconds_to_wait
 from connector.runtime.log import log
-from connector.settings.source import CecSource as CecSourceSettings
+from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.envelopes import envelope_in
 
 REFUSED: Final = (401, 403)
