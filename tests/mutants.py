@@ -115,9 +115,9 @@ GROUPS: Final = {
         (
             *(
                 f"connector/directories/ldap/{name}.py"
-                for name in ("writing", "looking", "modifying", "post_read", "holding", "proving")
+                for name in ("adapter", "assertions", "modifying", "searches")
             ),
-            "connector/directories/common/changing.py", "connector/directories/common/file_replacement.py",
+            "connector/directories/common/entries.py", "connector/directories/ldif/file_replacement.py",
             "connector/directories/ldif/adapter.py", "connector/directories/ldif/format.py",
         ),
         (

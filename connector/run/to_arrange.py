@@ -32,7 +32,7 @@ def missing_rights(
     asked = Counter(each.name for change in changes for each in change.attributes)
     denied: dict[str, set[str]] = {}
     if isinstance(context.reader, LdapReader):
-        for each in context.reader.missing_rights(
+        for each in context.reader.preflight(
             [change for change in changes if change.attributes]
         ):
             denied.setdefault(each.attribute, set()).add(each.user)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.directories.ldap import ber
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.responses import DONE, ENTRY, REFERENCE
 from tests.support.crash_samba import WITHOUT_TLS, SambaWorld
 from tests.support.crash_world import FIRST, SECOND, Launcher

@@ -12,7 +12,7 @@ import pytest
 
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import DONE, REFERENCE
 from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, TruncatedError

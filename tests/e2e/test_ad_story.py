@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.demo.simulator import Simulator
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from tests.support.ad_limits import Limits
 from tests.support.jobs import changed, file
 from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy

@@ -18,9 +18,9 @@ from urllib.parse import quote
 import pytest
 import trustme
 
-from connector.directories.ldap import ber, password_policy
+from connector.directories.ldap import ber, connection
+from connector.directories.ldap.ber import Frame, Framer
 from connector.directories.ldap.connection import connect
-from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.responses import BOUND, EXTENDED
 from connector.errors import (
     ConnectorError,
@@ -158,7 +158,7 @@ def assert_binds(frame: Frame, name: str, password: bytes) -> None:
     """A simple bind with these octets (RFC 4511 §4.2), and the password policy's control beside it."""
     assert frame.tag == BIND
     assert ber.tlv(ber.OCTETS, name.encode()) + ber.tlv(0x80, password) in frame.data
-    assert password_policy.CONTROL.encode() in frame.data
+    assert connection.POLICY_NOTICE.encode() in frame.data
 
 
 def test_a_bind_carries_name_password_and_the_password_policys_control() -> None:
@@ -242,7 +242,7 @@ def test_whatever_else_answers_a_bind_is_an_error_that_keeps_the_password(
 
 def policy(value: bytes) -> bytes:
     """The password policy's control beside an answer."""
-    return ber.sequence((ber.tlv(ber.OCTETS, password_policy.CONTROL.encode()), ber.tlv(ber.OCTETS, value)))
+    return ber.sequence((ber.tlv(ber.OCTETS, connection.POLICY_NOTICE.encode()), ber.tlv(ber.OCTETS, value)))
 
 
 def test_a_password_that_must_be_changed_is_no_success_and_one_that_expires_is_told() -> None:
@@ -509,7 +509,7 @@ def test_a_bind_by_kerberos_goes_on_on_the_same_connection(monkeypatch: pytest.M
     assert [token in bind.data for token, bind in zip((b"-one", b"-two", b"\x01\0\0\0"), binds, strict=True)] == [
         True
     ] * 3
-    assert all(password_policy.CONTROL.encode() in bind.data for bind in binds)
+    assert all(connection.POLICY_NOTICE.encode() in bind.data for bind in binds)
     assert farewell.id == binds[-1].id + 1
 
 

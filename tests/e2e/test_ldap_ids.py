@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from tests.support.jobs import configure
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_proxy import LdapProxy, octets_of

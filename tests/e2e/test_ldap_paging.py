@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.requests import PAGED
 from connector.errors import TruncatedError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_proxy import MODIFY, SEARCH, LdapProxy, Meddle
 from tests.support.slapd import Slapd, person

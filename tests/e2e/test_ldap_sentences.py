@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.responses import DONE
 from tests.support import ldap_line
-from tests.support.ds389 import Ds389
 from tests.support.jobs import configure
 from tests.support.ldap_answers import entry, page_end, result
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.scripted_ldap import ScriptedLdap
-from tests.support.slapd import PEOPLE, SUFFIX, Slapd, person
+from tests.support.slapd import PEOPLE, Slapd, person
 
 MAPPING = """\
 match: [{agent: "{accountCode}", directory: uid}]
@@ -90,27 +89,6 @@ def test_where_a_size_limit_ends_the_count_of_users_it_is_no_number_of_them(tmp_
         job = job_of(tmp_path / "job", server.url)
         configure(job.folder / "job.yaml", directory={"filter": "(objectClass=posixAccount)"})
         assert "0 of 5 or more users in" in job.run("plan")[1]["about"]["noticed"]
-
-
-@pytest.mark.ds389
-def test_a_view_is_no_base(tmp_path: Path) -> None:
-    with Ds389.start(tmp_path / "s", map(person, UIDS)) as server:
-        view = f"ou=zeros,ou=views,{SUFFIX}"
-        for name, filter_ in ((f"ou=views,{SUFFIX}", "(objectClass=inetOrgPerson)"), (view, "(uid=user0*)")):
-            lines = f"objectClass: organizationalUnit\nobjectClass: nsView\nnsViewFilter: {filter_}\n"
-            server.add(f"dn: {name}\n{lines}ou: {name[3:].partition(',')[0]}\n")
-        job = job_of(tmp_path / "job", server.url)
-        configure(job.folder / "job.yaml", directory={"base": view})
-        for command in ("plan", "apply"):
-            ended, _ = job.run(command)
-            assert ended.code == 78
-            said = in_one_line(ended.err)
-            assert f"{view} is a view (nsView)" in said
-            assert f"Set `base` to {SUFFIX}, or to the parent of the users" in said
-            assert "include the view's own in `filter`: (uid=user0*)" in said
-        configure(job.folder / "job.yaml", directory={"base": SUFFIX, "filter": "(uid=user0*)"})
-        _, report = job.run("plan")
-        assert report["summary"]["matched"] == 10
 
 
 def test_a_control_that_is_listed_and_refused_is_said(tmp_path: Path) -> None:

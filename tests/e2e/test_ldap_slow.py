@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.ber import Frame, Framer
 from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import entry
 from connector.directories.ldap.wire import Wire

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 import trustme
 
-from connector.directories.ldap.framing import Framer
+from connector.directories.ldap.ber import Framer
 from connector.directories.ldap.requests import Edit, modification, modify
 from connector.directories.ldap.responses import entry as decode
 from connector.directories.ldap.session import Flight, Operation

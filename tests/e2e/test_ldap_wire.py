@@ -9,7 +9,7 @@ import pytest
 
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.requests import Edit, modification
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED
 from connector.directories.ldap.session import Flight, Operation

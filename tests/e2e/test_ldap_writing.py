@@ -11,10 +11,9 @@ import pytest
 
 from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.adapter import LdapDirectory
+from connector.directories.ldap.adapter import LdapDirectory, PostRead
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.responses import ENTRY, Response
 from connector.directories.ldap.users import Users
 from connector.model import AttributeChange, Change, Result, Secret, User, UserRef, View

@@ -12,7 +12,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from tests.support.ds389 import Ds389
-from tests.support.ldap_server import PEOPLE, SUFFIX, SYNC, LdapServer
+from tests.support.ldap_server import PEOPLE, SYNC, LdapServer
 from tests.support.slapd import ACL, Slapd, person, server_context
 from tests.support.whole_job import World, agent, tenant
 
@@ -25,13 +25,6 @@ attributes:
   employeeNumber: {value: "{workNo}", when_absent: clear}
   description: {value: "CEC {sipAccount}", owns: "CEC *"}
 """
-READABLE_CONFIGURATION = f"""
-moduleload unique.la
-database config
-rootpw config-pass
-access to * by dn.exact="{SYNC}" read by * none
-"""
-UNIQUE = 'overlay unique\nunique_uri "ldap:///{base}?{names}?sub{filter}"\n'
 CHECKED = "checked in advance"
 
 
@@ -114,54 +107,6 @@ def test_without_a_schema_to_read_a_plan_says_that_it_could_not_check(tmp_path: 
         assert planned["about"][CHECKED] == "not checked (the server does not tell): schema, write rights, uniqueness"
 
 
-@pytest.fixture(params=["all users", "some users", "two attributes"])
-def domain(request: pytest.FixtureRequest) -> str:
-    options = {
-        "all users": {"base": "", "names": "employeeNumber", "filter": ""},
-        "some users": {"base": SUFFIX, "names": "employeeNumber", "filter": "?(objectClass=inetOrgPerson)"},
-        "two attributes": {"base": "", "names": "employeeNumber,departmentNumber", "filter": ""},
-    }
-    return UNIQUE.format(**options[request.param])
-
-
-@pytest.mark.slapd
-def test_what_openldap_keeps_unique_is_looked_up_also_outside_of_base_and_filter(tmp_path: Path, domain: str) -> None:
-    outside = person("outsider", "employeeNumber: 1003").replace("ou=people", "ou=services")
-    people = [
-        person("agent001"),
-        person("agent002", "employeeNumber: 1001"),
-        person("agent003"),
-        person("agent005"),
-        person("agent006"),
-        person("keeper", "employeeNumber: 1005"),
-        outside,
-    ]
-    server = Slapd.start(tmp_path / "server", people, acl=ACL + domain, rules=READABLE_CONFIGURATION)
-    agents = [agent(1), agent(2), agent(3), agent(5), agent(6)]
-    with world(tmp_path, server, agents) as found:
-        planned = found.plan()
-        assert planned["about"][CHECKED] == "schema, uniqueness; not checked (the server does not tell): write rights"
-        taken = {each["users"][0] for each in planned["problems"] if each["kind"] == "reassigned"}
-        simple = '?employeeNumber?sub"' in domain
-        expected = {"agent003", "agent005"} if simple else {"agent001", "agent003", "agent005"}
-        assert taken == {f"uid={name},{PEOPLE}" for name in expected}
-        found.run("apply", "--report", "applied.json")
-        assert "employeeNumber: 1002\n" in entry(found.server, "agent002")
-        assert ("employeeNumber: 1001\n" in entry(found.server, "agent001")) is simple
-        assert "employeeNumber" not in entry(found.server, "agent003")
-        assert "1005" not in entry(found.server, "agent005").replace("7005", "")
-        assert "employeeNumber: 1006\n" in entry(found.server, "agent006")
-
-
-@pytest.mark.slapd
-def test_a_rule_of_the_overlay_constraint_is_said_not_to_be_checked(tmp_path: Path) -> None:
-    rule = "overlay constraint\nconstraint_attribute employeeNumber regex ^[0-9]{3}$\n"
-    server = Slapd.start(tmp_path / "server", [person("agent001")], acl=ACL + rule, rules=READABLE_CONFIGURATION)
-    with world(tmp_path, server, [agent(1)]) as found:
-        planned = found.plan()
-        assert any("constraint has a rule for employeeNumber" in caution for caution in planned["cautions"])
-
-
 DS389_RIGHTS = (
     f'(targetattr="*")(version 3.0; acl "reads"; allow (read, search, compare) userdn="ldap:///{SYNC}";)',
     f'(targetattr="employeeNumber || description")(version 3.0; acl "writes"; allow (write) userdn="ldap:///{SYNC}";)',
@@ -199,41 +144,3 @@ def test_389ds_tells_the_rights_to_attributes_of_a_class_that_is_yet_to_come(tmp
         assert problems(planned) == {"rights": Counter(cecAccountCode=1)}
         holds_to_its_word(found, planned)
         assert "cecWorkNo: 1001\n" in entry(found.server, "agent001")
-
-
-@pytest.mark.ds389
-def test_what_389ds_keeps_unique_is_looked_up_where_its_plugins_may_be_read(tmp_path: Path) -> None:
-    outside = person("outsider", "employeeNumber: 1003").replace("ou=people", "ou=services")
-    people = [person("agent001"), person("agent002", "employeeNumber: 1001"), person("agent003"), outside]
-    with world(
-        tmp_path, Ds389.start(tmp_path / "server", people, extra=_NUMBERS), [agent(1), agent(2), agent(3)]
-    ) as found:
-        assert found.plan()["about"][CHECKED].endswith("not checked (the server does not tell): uniqueness")
-        aci = f'(targetattr="*")(version 3.0; acl "plugins"; allow (read, search) userdn="ldap:///{SYNC}";)'
-        found.server.modify(f"dn: cn=plugins,cn=config\nchangetype: modify\nadd: aci\naci: {aci}\n")
-        planned = found.plan()
-        assert planned["about"][CHECKED] == "schema, write rights, uniqueness"
-        assert problems(planned) == {"reassigned": Counter(employeeNumber=1)}
-        assert planned["problems"][0]["users"] == [f"uid=agent003,{PEOPLE}"]
-        holds_to_its_word(found, planned)
-        assert "employeeNumber: 1001\n" in entry(found.server, "agent001")
-
-
-_NUMBERS = f"""\
-dn: cn=numbers,cn=plugins,cn=config
-objectClass: top
-objectClass: nsSlapdPlugin
-objectClass: extensibleObject
-cn: numbers
-nsslapd-pluginPath: libattr-unique-plugin
-nsslapd-pluginInitfunc: NSUniqueAttr_Init
-nsslapd-pluginType: betxnpreoperation
-nsslapd-pluginEnabled: on
-uniqueness-attribute-name: employeeNumber
-uniqueness-subtrees: {SUFFIX}
-nsslapd-plugin-depends-on-type: database
-nsslapd-pluginId: none
-nsslapd-pluginVersion: none
-nsslapd-pluginVendor: none
-nsslapd-pluginDescription: none
-"""

@@ -1,7 +1,8 @@
-"""The whole job on LDAP servers that others have made: ldaptor, ldapjs, Net::LDAP::Server.
+"""The whole job on LDAP servers that others have made: ldapjs, Net::LDAP::Server; and reading from ldaptor.
 
 They list no paging, and ldaptor refuses it (result 12). They have no entryUUID, no schema and no controls; two have no
-root DSE, and ldaptor answers compareFalse for an attribute that is not there.
+root DSE. ldaptor answers compareFalse for an attribute that is not there, so nothing is written to it where a user
+shows no value.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-from connector.directories.common.changing import text
+from connector.directories.common.entries import text
 from connector.directories.ldap import ber, dialect, requests, responses
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.ber import Frame, Framer
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
@@ -62,7 +62,7 @@ def reader() -> Users:
     """What makes users, for a server that shows no schema."""
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
     inspection.root = {"vendorname": ["Example"]}
-    inspection.native = dialect.of(inspection.root)
+    inspection.native = dialect.recognise_server(inspection.root)
     return Users(VIEW, inspection)
 
 

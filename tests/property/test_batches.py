@@ -9,7 +9,7 @@ from hypothesis import event, example, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.ldap import dialect
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.ber import Frame, Framer
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import ENTRY
 from connector.directories.ldap.users import Users
@@ -193,7 +193,7 @@ def test_users_of_one_shape_are_one_batch_whatever_their_lengths() -> None:
 def test_a_batch_tells_who_is_disabled_also_where_the_mark_is_shown(lock: bytes, shown: tuple[str, ...]) -> None:
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
     inspection.root = {"vendorname": ["389 Project"], "vendorversion": ["389-Directory/2.0"]}
-    inspection.native = dialect.of(inspection.root)
+    inspection.native = dialect.recognise_server(inspection.root)
     users = Users(View(shown), inspection)
     ids = [f"5eed0000-00000000-00000000-0000000{number}".encode() for number in range(3)]
     held = [[("uid", [b"ann"]), ("nsAccountLock", [lock]), (users.id_attribute, [id_])] for id_ in ids]

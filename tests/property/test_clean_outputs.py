@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from connector import errors
 from connector.cli.advice import tell
-from connector.directories.ldap import ber, requests, results
+from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.responses import DONE
 from tests.support import ldap_answers
 from tests.support.http_server import HttpServer, said
@@ -129,7 +129,7 @@ def test_what_an_ldap_server_says_in_its_answers_is_only_read(
     tmp_path_factory: pytest.TempPathFactory, uri: str, matched: str, diagnostic: str, code: int
 ) -> None:
     def answer(number: int) -> bytes:
-        referral = [ber.tlv(0xA3, ber.tlv(4, f"ldap://{uri}/ou={uri}".encode()))] if code == results.REFERRAL else []
+        referral = [ber.tlv(0xA3, ber.tlv(4, f"ldap://{uri}/ou={uri}".encode()))] if code == responses.REFERRAL else []
         parts = (ber.integer(code, ber.ENUMERATED), ber.tlv(4, matched.encode()), ber.tlv(4, diagnostic.encode()))
         return requests.message(number, ber.sequence((*parts, *referral), DONE))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.common.scope import Entry
+from connector.directories.common.entries import Entry
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 from connector.directories.ldap import ber, requests, responses
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.responses import DONE, ENTRY
 from tests.support.ldap_proxy import SEARCH, LdapProxy, Line, octets_of, result
 

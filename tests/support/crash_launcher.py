@@ -24,7 +24,7 @@ from typing import Any
 
 from connector.cli.main import main as command_line
 from connector.directories.ldap import inspection
-from connector.directories.ldap.stream import Stream
+from connector.directories.ldap.session import Stream
 from connector.net.http import Answer, Channel
 from connector.observers.sinks import File
 from connector.state.postgresql import PostgreSQL

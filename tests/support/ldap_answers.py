@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.ber import Frame, Framer
 from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Entry, Response
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION

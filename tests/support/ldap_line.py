@@ -16,15 +16,13 @@ from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
 
 from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
+from connector.directories.ldap.adapter import PostRead, Writer
+from connector.directories.ldap.assertions import Assertions, Looker
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.post_read import PostRead
-from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.responses import DONE, ENTRY
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
-from connector.directories.ldap.writing import Writer
 from connector.model import ID, AttributeChange, Change, Holds, Question, User, UserRef, View
 from tests.support.ldap_answers import COMPARED, MODIFIED
 

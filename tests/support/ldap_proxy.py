@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Self
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.ber import Frame, Framer
 from tests.support.ldap_answers import MODIFIED
 
 SEARCH, MODIFY, COMPARE = 0x63, 0x66, 0x6E

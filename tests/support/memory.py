@@ -11,10 +11,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.changing import ConflictError, Edit, ForbiddenError, edits, octets, value_of
-from connector.directories.common.entries import EntryReader
+from connector.directories.common.entries import (
+    ConflictError,
+    Edit,
+    Entry,
+    EntryReader,
+    ForbiddenError,
+    Scope,
+    octets,
+    plan_edits,
+    value_of,
+)
 from connector.directories.common.schema import Schema
-from connector.directories.common.scope import Entry, Scope
 from connector.errors import DeniedError
 from connector.model import (
     AttributeInfo,
@@ -160,7 +168,7 @@ class MemoryDirectory(EntryReader):
         if entry is None or shown is None or (shown.name, shown.disabled) != (change.user.name, change.disabled):
             return Outcome(change.user, Result.CONFLICT, "the entry is gone")
         try:
-            wanted = edits(entry.values, change, self.schema)
+            wanted = plan_edits(entry.values, change, self.schema)
             values = self._edited(entry.values, wanted)
         except ConflictError as fault:
             return Outcome(change.user, Result.CONFLICT, str(fault))

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from connector.directories.common.scope import Entry
+from connector.directories.common.entries import Entry
 from connector.directories.port import Directory
 from connector.model import OBJECT_CLASS, Change, Description, Held, View
 from connector.sync import Run

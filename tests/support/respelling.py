@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.ber import Frame
 from tests.support.ldap_proxy import COMPARE, LdapProxy
 
 SENT, STORED = b"0049", b"+049"

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.ber import Frame, Framer
 from connector.directories.ldap.responses import DONE
 from tests.support.ldap_answers import result
 from tests.support.ldap_line import entry

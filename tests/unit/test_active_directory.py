@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.common.definitions import read
+from connector.directories.common.definitions import read_definition
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, OPENLDAP
-from connector.directories.ldap.responses import Response
-from connector.directories.ldap.results import explained
+from connector.directories.ldap.responses import Response, explain_refused_bind
 from connector.directories.ldap.wire import part_of
 from connector.model import Equality, Syntax
 from connector.reconcile.dn import rdns
@@ -61,14 +60,14 @@ ENTRIES = [
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    return Schema(*active_directory.definitions(ENTRIES))
+    return Schema(*active_directory.define_schema(ENTRIES))
 
 
 def test_what_is_defunct_or_has_no_number_is_not_there(schema: Schema) -> None:
     known = {name for entry in ENTRIES for name in entry.get("ldapdisplayname", []) if schema.info(name).known}
     assert known.isdisjoint({"gone", "halfHidden"})
-    types, classes = active_directory.definitions(ENTRIES)
-    assert all(map(read, (*types, *classes)))
+    types, classes = active_directory.define_schema(ENTRIES)
+    assert all(map(read_definition, (*types, *classes)))
 
 
 def test_syntaxes_and_their_equality_are_those_of_the_servers_table(schema: Schema) -> None:
@@ -158,21 +157,21 @@ def test_partitions_without_users_are_known_by_their_names(uri: str, passed: boo
 def test_a_second_value_is_told_from_other_constraints() -> None:
     words = "00002081: AtrErr: DSID-03152D2C, #1:\n\t0: 00002081: DSID-03152D2C, problem 1005 (CONSTRAINT_ATT_TYPE)"
     second = Response(19, diagnostic=words)
-    assert ACTIVE_DIRECTORY.occupied(second)
-    assert not ACTIVE_DIRECTORY.occupied(replace(second, diagnostic=words.replace("2081", "2082")))
-    assert OPENLDAP.occupied(replace(second, diagnostic=""))
+    assert ACTIVE_DIRECTORY.writes.is_second_value(second)
+    assert not ACTIVE_DIRECTORY.writes.is_second_value(replace(second, diagnostic=words.replace("2081", "2082")))
+    assert OPENLDAP.writes.is_second_value(replace(second, diagnostic=""))
 
 
 def test_a_refused_bind_says_what_to_do() -> None:
     words = "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data {}, v4563"
     refused = {code: Response(49, diagnostic=words.format(code)) for code in ("52e", "775", "9")}
-    told = {code: explained(answer, in_clear=False) for code, answer in refused.items()}
+    told = {code: explain_refused_bind(answer, in_clear=False) for code, answer in refused.items()}
     assert "wrong name or password" in told["52e"]
     assert "unlock" in told["775"]
     assert told["9"] == ""
-    assert explained(Response(49, diagnostic="data 52e"), in_clear=True) == ""
-    assert "ldaps://" in explained(Response(8), in_clear=True)
-    assert explained(Response(13), in_clear=False) == ""
+    assert explain_refused_bind(Response(49, diagnostic="data 52e"), in_clear=True) == ""
+    assert "ldaps://" in explain_refused_bind(Response(8), in_clear=True)
+    assert explain_refused_bind(Response(13), in_clear=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -180,4 +179,4 @@ def test_a_refused_bind_says_what_to_do() -> None:
     [(["129"], 129), (["-1"], -1), ([], None), ([""], None), (["--1"], None), (["0x1"], None), (["9" * 5000], None)],
 )
 def test_what_is_no_number_of_the_schema_is_none(held: list[str], number: int | None) -> None:
-    assert active_directory.number_in({"searchflags": held}, "searchflags") == number
+    assert active_directory.read_number({"searchflags": held}, "searchflags") == number

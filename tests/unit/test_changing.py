@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.common.changing import Edit, edits
+from connector.directories.common.entries import Edit, plan_edits
 from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, UserRef, Value, View
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -111,7 +111,7 @@ def test_an_entry_that_the_plan_did_not_see_so_is_a_conflict_and_stays(before: s
 )
 def test_a_value_that_stays_is_left_as_it_is_spelt(planned: AttributeChange) -> None:
     values = {"plate": [b"a", b"b"]}
-    assert edits(values, of(planned), SCHEMA) == []
+    assert plan_edits(values, of(planned), SCHEMA) == []
     outcome, stored = changed({"plate": ["a", "b"]}, planned)
     assert outcome.result is (Result.UNCHANGED if planned.seen else Result.WRITTEN)
     assert stored == values
@@ -204,7 +204,7 @@ def test_of_object_classes_those_that_are_not_named_do_not_matter(
 
 def test_spaces_around_an_object_class_are_none_of_it() -> None:
     planned = AttributeChange("objectClass", ("agent",), ())
-    assert edits({"objectclass": [b"person", b" Agent "]}, of(planned), SCHEMA) == [
+    assert plan_edits({"objectclass": [b"person", b" Agent "]}, of(planned), SCHEMA) == [
         Edit("objectClass", (b" Agent ",), ())
     ]
 

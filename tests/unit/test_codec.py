@@ -26,8 +26,8 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap import ber, framing, requests, responses
-from connector.directories.ldap.framing import Framer
+from connector.directories.ldap import ber, requests, responses
+from connector.directories.ldap.ber import Framer
 from connector.directories.ldap.requests import Edit, Scope, Search
 from connector.directories.ldap.responses import Entry, Response
 from connector.errors import MalformedError
@@ -427,7 +427,7 @@ def test_a_message_that_is_nearly_that_before_is_framed_as_if_it_came_alone(octe
 
 def test_a_message_that_claims_to_be_endless_is_refused_before_it_is_received() -> None:
     with pytest.raises(MalformedError, match="33554433 octets"):
-        Framer().feed(b"\x30\x84" + (framing.MAX_MESSAGE + 1).to_bytes(4, "big"))
+        Framer().feed(b"\x30\x84" + (ber.MAX_MESSAGE + 1).to_bytes(4, "big"))
     for form in (b"\x30\x80", b"\x30\x85\x00\x00\x00\x00\x01", b"\x30\xff"):
         with pytest.raises(MalformedError, match="length"):
             Framer().feed(form + b"\x02\x01\x07")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.entries import find_filtered
 from connector.directories.common.filter_matching import Values, matcher
 from connector.directories.common.ldap_filters import (
     MAX_DEPTH,
@@ -23,7 +24,6 @@ from connector.directories.common.ldap_filters import (
     attributes_of,
     parse,
 )
-from connector.directories.common.scope import filtered
 from connector.model import View
 
 
@@ -288,4 +288,4 @@ def test_a_value_matches_itself_and_its_own_pieces(value: str, one: int, other: 
 def test_a_filter_knows_which_writes_may_take_an_entry_out_of_it(text: str, looked_at: dict[str, bool]) -> None:
     """False: only a clear may. An attribute is looked at by its other names, by its supertypes and without options."""
     view = View(("employeeNumber", "telephoneNumber;x-cec", "sn"), object_classes=("cecAgent", "SIPIdentity"))
-    assert filtered(parse(text), known_schema(), view) == looked_at
+    assert find_filtered(parse(text), known_schema(), view) == looked_at

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.common.scope import Entry
+from connector.directories.common.entries import Entry
 from connector.directories.port import Directory
 from connector.errors import DeniedError
 from connector.model import UNIDENTIFIED, Agent, AttributeInfo, Description, Plan, Tenant, View

@@ -13,20 +13,18 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, dialect, requests
+from connector.directories.ldap.adapter import PostRead, Queue, Writer
+from connector.directories.ldap.assertions import Assertions, Looker
 from connector.directories.ldap.inspection import Inspection, Rules
-from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.post_read import PostRead
-from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
-from connector.directories.ldap.writing import Queue, Writer
 from connector.errors import UnreachableError
 from connector.model import ID, AttributeChange, Change, Outcome, Result, User, UserRef, View
 from tests.support.ldap_answers import MODIFIED
 
 BASE = "ou=people,dc=example,dc=org"
-SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})
+SERVER = dialect.recognise_server({"supportedcontrol": [requests.ASSERTION]})
 
 
 def change(number: int) -> Change:
@@ -67,7 +65,7 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
             answer(answers)
             theirs.shutdown(socket.SHUT_WR)
         inspection = Inspection(wire, BASE)
-        inspection.root, inspection.native = {}, replace(SERVER, assertions=reads is None)
+        inspection.root, inspection.native = {}, replace(SERVER, controls=dialect.Controls(assertions=reads is None))
         modifier = Modifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: Rules())
         assertions = Assertions(wire, modifier, read)
         assertions.proven |= {ID, FILTER, "employeeNumber"}

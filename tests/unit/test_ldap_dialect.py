@@ -10,7 +10,7 @@ from connector.directories.common.ldap_filters import And, Equal, Or
 from connector.directories.ldap import dialect
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, SAMBA, Dialect, Root
 from connector.directories.ldap.requests import ASSERTION, POST_READ
-from connector.directories.ldap.searches import Realm, lookups
+from connector.directories.ldap.searches import Realm, plan_lookups
 from connector.errors import MalformedError
 from connector.model import ID
 from connector.settings.ldap import LdapDirectory as Settings
@@ -31,18 +31,22 @@ ROOTS: list[tuple[Root, Dialect]] = [
 
 @pytest.mark.parametrize(("root", "expected"), ROOTS)
 def test_a_server_is_known_by_its_root_dse(root: Root, expected: Dialect) -> None:
-    assert dialect.of(root) == expected
+    assert dialect.recognise_server(root) == expected
 
 
 def test_a_server_of_an_unknown_kind_goes_by_its_own_name_and_has_entry_uuids() -> None:
-    found = dialect.of({"vendorname": ["Example"], "vendorversion": ["7"]})
+    found = dialect.recognise_server({"vendorname": ["Example"], "vendorversion": ["7"]})
     assert (found.kind, found.identity) == ("Example 7", OPENLDAP.identity)
-    assert dialect.of({}).kind == "LDAP server"
+    assert dialect.recognise_server({}).kind == "LDAP server"
 
 
 def test_only_controls_that_the_server_lists_are_used() -> None:
-    found = [dialect.of({"supportedcontrol": listed}) for listed in ([], [ASSERTION], [POST_READ])]
-    assert [(each.assertions, each.post_read) for each in found] == [(False, False), (True, False), (False, True)]
+    found = [dialect.recognise_server({"supportedcontrol": listed}) for listed in ([], [ASSERTION], [POST_READ])]
+    assert [(each.controls.assertions, each.controls.post_read) for each in found] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,19 +71,19 @@ def test_an_id_that_is_none_is_an_error(server: Dialect, octets: bytes) -> None:
 @pytest.mark.parametrize(("server", "text"), [(OPENLDAP, "\u017d"), (ACTIVE_DIRECTORY, "anna"), (DS389, "\udc80")])
 def test_nobody_is_looked_for_by_what_is_no_id(server: Dialect, text: str) -> None:
     realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
-    assert list(lookups([(ID, text)], realm, server, ("1.1",))) == []
-    assert server.is_user(text) == Or(())
+    assert list(plan_lookups([(ID, text)], realm, server, ("1.1",))) == []
+    assert server.user_filter(text) == Or(())
 
 
 def test_a_guid_is_compared_as_the_octets_it_is() -> None:
-    assert ACTIVE_DIRECTORY.is_user(GUID) == Equal("objectGUID", ON_THE_WIRE)
+    assert ACTIVE_DIRECTORY.user_filter(GUID) == Equal("objectGUID", ON_THE_WIRE)
 
 
 def test_a_server_that_compares_text_as_it_comes_is_asked_for_both_forms_of_a_letter() -> None:
     realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
 
     def asked(server: Dialect, value: str) -> list[str]:
-        (search,) = lookups([("cn", value)], realm, server, ("1.1",))
+        (search,) = plan_lookups([("cn", value)], realm, server, ("1.1",))
         (_, wanted) = cast("And", search.filter).parts
         terms = cast("tuple[Equal, ...]", wanted.parts if isinstance(wanted, Or) else (wanted,))
         return [term.value.decode() for term in terms]

@@ -6,7 +6,7 @@ import socket
 from contextlib import closing
 
 from connector.directories.ldap import requests
-from connector.directories.ldap.framing import Framer
+from connector.directories.ldap.ber import Framer
 from connector.directories.ldap.responses import DONE
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from connector.directories.common.ldap_filters import Equal, Filter
-from connector.directories.ldap import holding, requests
+from connector.directories.ldap import requests, searches
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.wire import Wire
 from connector.model import AttributeInfo, Equality, Holds, Question, Secret, Syntax, Value
@@ -53,7 +53,7 @@ def test_answers_to_comparisons_come_in_the_order_of_their_questions_whatever_th
 
     line = server(backwards)
     questions = (question(number) for number in range(len(CODES)))
-    answers = holding.told(Wire(line, WHERE, 5), questions, window, is_user, str.lower, asserted=asserted)
+    answers = searches.compare_values(Wire(line, WHERE, 5), questions, window, is_user, str.lower, asserted=asserted)
     assert list(answers) == list(CODES.values())
     assert max(line.waits) == min(window, len(CODES))
     for number, asked in enumerate(line.came):
@@ -93,7 +93,7 @@ def test_where_comparing_tells_nothing_values_are_read(
     entries = {} if held is None else {"u1": held}
     line = server(lambda line: None, **entries, u2={"seat": ["7"]})
     asked = [question(2, "7", "seat"), question(1, value, attribute), question(2, "8", "seat")]
-    answers = holding.read(Wire(line, WHERE, 5), iter(asked), 2, is_user, INFOS.__getitem__)
+    answers = searches.read_values(Wire(line, WHERE, 5), iter(asked), 2, is_user, INFOS.__getitem__)
     assert list(answers) == [Holds.SAME, answer, Holds.OTHER]
     assert [(search.name, search.attributes) for search in line.searches] == [
         (f"uid=u{number},{BASE}", [name]) for number, name in ((2, "seat"), (1, attribute), (2, "seat"))
@@ -114,10 +114,7 @@ def told(
 
     line = server(compares, **({} if held is None else {f"u{number}": held for number in range(4)}))
     wire = Wire(line, WHERE, 5)
-    return list(holding.told(wire, iter(questions), 2, is_user, str.lower, asserted=asserted)), line
-
-
-NOBODYS = "xCecConnectorNone"
+    return list(searches.compare_values(wire, iter(questions), 2, is_user, str.lower, asserted=asserted)), line
 
 
 def seats(*values: Value, attribute: str = "Seat") -> list[Question]:
@@ -140,25 +137,12 @@ def seats(*values: Value, attribute: str = "Seat") -> list[Question]:
 def test_what_a_user_shows_of_the_attribute_tells_whether_a_value_is_its_own(
     server: Open, code: int, held: Attributes | None, answer: Holds
 ) -> None:
-    answers, line = told(server, {"Seat": code, NOBODYS: 16}, held, *seats("7", "7", "7"))
+    answers, line = told(server, {"Seat": code}, held, *seats("7", "7", "7"))
     assert answers == [answer] * 3
     assert [search.attributes for search in line.searches] == ([] if code == 16 else [["Seat"]] * 3)
 
 
-def test_whether_comparing_tells_other_values_apart_is_tried_once(server: Open) -> None:
-    answers, line = told(server, {"Seat": 5, NOBODYS: 17}, None, *seats("7", "8"))
-    assert answers == [Holds.OTHER] * 2
-    assert [asked.edits[0][1] for asked in line.came] == ["Seat", "Seat", NOBODYS]
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_where_a_value_that_nobody_has_compares_as_another_that_tells_nothing(server: Open, number: int) -> None:
-    codes = {"Seat": 5, "Desk": 6, NOBODYS: 5}
-    answers, _ = told(server, codes, None, *seats(*["7"] * number), *seats("7", attribute="Desk"))
-    assert answers == [*[Holds.UNKNOWN] * number, Holds.SAME]
-
-
-@pytest.mark.parametrize("code", [5, 18, 50])
+@pytest.mark.parametrize("code", [18, 50])
 @pytest.mark.parametrize(("found", "answer"), [(True, Holds.ABSENT), (False, Holds.UNKNOWN)])
 def test_where_comparing_tells_nothing_whoever_has_no_value_is_searched_for(
     server: Open, code: int, found: bool, answer: Holds
@@ -170,7 +154,7 @@ def test_where_comparing_tells_nothing_whoever_has_no_value_is_searched_for(
         line.judges = lambda asked: 0 if found or asked.attributes == ["Seat"] else 32
         return line
 
-    answers, line = told(opened, {"Seat": code, NOBODYS: 5}, {}, *seats("7", "8"))
+    answers, line = told(opened, {"Seat": code}, {}, *seats("7", "8"))
     assert answers == [answer] * 2
     assert [search.attributes for search in line.searches] == [["Seat"], ["1.1"]] * 2
 
@@ -184,8 +168,8 @@ def test_a_secret_is_compared_and_never_searched_for(server: Open, code: int) ->
 
 def test_a_secret_among_others_is_left_to_comparing(server: Open) -> None:
     questions = seats("7")[0], question(1), seats("7", "8")[1]
-    codes = {"Seat": 5, NOBODYS: 16, "userPassword": 5}
+    codes = {"Seat": 5, "userPassword": 5}
     answers, line = told(server, codes, {"seat;lang-de": ["7"]}, *questions, asserted=True)
     assert answers == [Holds.ABSENT, Holds.OTHER, Holds.ABSENT]
     assert len(line.searches) == 2
-    assert {ASSERTION in asked.controls for asked in line.came if asked.edits[0][1] != NOBODYS} == {True}
+    assert {ASSERTION in asked.controls for asked in line.came} == {True}

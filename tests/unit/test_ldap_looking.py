@@ -9,10 +9,9 @@ import pytest
 
 from connector.directories.common.ldap_filters import Equal, parse
 from connector.directories.ldap import requests
+from connector.directories.ldap.assertions import UNSEEN, Assertions, Looker, Sight
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.looking import UNSEEN, Looker, Sight
 from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.wire import Wire
 from connector.errors import UnreachableError

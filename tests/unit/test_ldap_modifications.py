@@ -9,9 +9,9 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.changing import ForbiddenError
+from connector.directories.common.entries import ForbiddenError
 from connector.directories.common.ldap_filters import Filter, parse
-from connector.directories.ldap import dialect, requests, results
+from connector.directories.ldap import dialect, requests, responses
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, Dialect
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import Modifier
@@ -20,7 +20,7 @@ from connector.model import AttributeChange, Change, Held, Outcome, Result, Secr
 from tests.support.ldap_line import BASE, Asked, asked_of
 
 ANNA = UserRef("0f3c7c5e-1122-4233-8344-556677889900", f"uid=anna,{BASE}")
-OPENLDAP = dialect.of({"objectclass": ["OpenLDAProotDSE"], "supportedcontrol": [requests.ASSERTION]})
+OPENLDAP = dialect.recognise_server({"objectclass": ["OpenLDAProotDSE"], "supportedcontrol": [requests.ASSERTION]})
 RULES = {
     "commPrivate": Rules(equality=False),
     "jpegPhoto": Rules(equality=False),
@@ -128,9 +128,9 @@ def carried_out(held: list[bytes], asked: Asked | None) -> list[bytes] | int:
         for value in values:
             there = [each for each in now if each.lower() == value.lower()]
             if how == "delete" and not there:
-                return results.NO_SUCH_ATTRIBUTE
+                return responses.NO_SUCH_ATTRIBUTE
             if how == "add" and there:
-                return results.ATTRIBUTE_OR_VALUE_EXISTS
+                return responses.ATTRIBUTE_OR_VALUE_EXISTS
             now = [each for each in now if each not in there] if how == "delete" else [*now, value]
     return now
 
@@ -226,7 +226,7 @@ def test_an_entry_is_the_user_by_its_id_and_no_entry_is_one_whose_id_is_none(
     server: Dialect, id_: str, wanted: str
 ) -> None:
     expected: Filter = parse(wanted)
-    assert server.is_user(id_) == expected
+    assert server.user_filter(id_) == expected
 
 
 # ---------------------------------------------------------------- where nothing is asserted
@@ -297,13 +297,13 @@ def test_where_nothing_is_asserted_a_place_that_is_taken_shows_in_the_answer(
     planned: AttributeChange, *, conflict: bool, beside: bool
 ) -> None:
     attributes = (several("description", "a", "b"), planned) if beside else (planned,)
-    without = replace(OPENLDAP, assertions=False)
-    answer = Response(results.CONSTRAINT_VIOLATION)
+    without = replace(OPENLDAP, controls=dialect.Controls())
+    answer = Response(responses.CONSTRAINT_VIOLATION)
     outcome = modifier(without).outcome(change(*attributes), answer)
     assert outcome.result is (Result.CONFLICT if conflict else Result.FAILED)
     assert (outcome.why == "a value is there that the plan did not see") is conflict
     assert modifier().outcome(change(*attributes), answer).result is Result.FAILED
-    other = Response(results.INVALID_DN_SYNTAX)
+    other = Response(responses.INVALID_DN_SYNTAX)
     assert modifier(without).outcome(change(*attributes), other).result is Result.FAILED
 
 
@@ -316,7 +316,7 @@ def test_where_nothing_is_asserted_a_place_that_is_taken_shows_in_the_answer(
     ],
 )
 def test_a_copy_that_cannot_be_written_says_where_one_can_write(referrals: tuple[str, ...], said: str) -> None:
-    outcome = modifier().outcome(change(), Response(results.REFERRAL, referrals=referrals))
+    outcome = modifier().outcome(change(), Response(responses.REFERRAL, referrals=referrals))
     assert outcome.result is Result.FAILED
     assert outcome.why.endswith(said)
 

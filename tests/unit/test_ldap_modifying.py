@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.changing import ForbiddenError
+from connector.directories.common.entries import ForbiddenError
 from connector.directories.common.ldap_filters import Present, parse
-from connector.directories.ldap import dialect, requests, results, rights
+from connector.directories.ldap import dialect, requests, responses
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.requests import Edit, modification
@@ -19,12 +19,12 @@ from connector.directories.ldap.responses import Response
 from connector.model import ID, AttributeChange, Change, Outcome, Result, Secret, User, UserRef
 
 USER = UserRef("0f3c7c5e-1111-4222-8333-000000000001", "uid=anna,ou=people,dc=example,dc=org")
-SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})
+SERVER = dialect.recognise_server({"supportedcontrol": [requests.ASSERTION]})
 RULES: Mapping[str, Rules] = {"commPrivate": Rules(equality=False), "SIPIdentitySIPURI": Rules(substrings=True)}
 
 
 def modifier(*, assertions: bool = True) -> Modifier:
-    server = replace(SERVER, assertions=assertions)
+    server = replace(SERVER, controls=dialect.Controls(assertions=assertions))
     return Modifier(server, Present("uid"), known_schema().info, lambda name: RULES.get(name, Rules()))
 
 
@@ -143,7 +143,7 @@ def test_any_other_diagnostic_is_passed_on_in_one_line() -> None:
 def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted() -> None:
     first = change(AttributeChange("employeeNumber", (), ("8",)))
     later = change(AttributeChange("employeeNumber", ("7",), ("8",)))
-    answer = Response(results.CONSTRAINT_VIOLATION)
+    answer = Response(responses.CONSTRAINT_VIOLATION)
     assert modifier(assertions=False).outcome(first, answer).result is Result.CONFLICT
     assert modifier(assertions=False).outcome(later, answer).result is Result.FAILED
     assert modifier().outcome(first, answer).result is Result.FAILED
@@ -205,7 +205,7 @@ def test_one_attribute_that_is_denied_is_the_one() -> None:
 
 
 def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
-    advice = rights.Advice(rights.OPENLDAP, "cn=cec,o=x", ["ou=people,o=x"])
+    advice = dialect.RightsAdvice(dialect.OPENLDAP_RULES, "cn=cec,o=x", ["ou=people,o=x"])
     server = Modifier(SERVER, Present("uid"), known_schema().info, lambda name: Rules(), rights=advice)
     planned = change(AttributeChange("mail", (), ("1",)), secret("userPassword", "a", "b"))
     why = server.outcome(planned, Response(50)).why
@@ -293,8 +293,8 @@ def test_what_is_refuted_or_known_by_a_look_is_left_out_of_an_assertion() -> Non
     assert known.controls(planned, refuted=[ID]) == asserted("(&(uid=*)(description=a)(!(mail=*)))")
     assert known.controls(planned, refuted=[FILTER]) == asserted(f"(&{THIS}(description=a)(!(mail=*)))")
     assert known.controls(planned, absent=["mail"], refuted=["description"]) == asserted(f"(&{THIS}(uid=*))")
-    assert known.dialect.mark is not None
-    assert known.controls(planned, mark, refuted=[known.dialect.mark]) == asserted(f"(&{both})")
+    assert known.dialect.writes.mark is not None
+    assert known.controls(planned, mark, refuted=[known.dialect.writes.mark]) == asserted(f"(&{both})")
     assert known.controls(planned, refuted=[ID, FILTER, "description", "mail"]) == ()
 
 
@@ -324,13 +324,13 @@ def test_who_is_to_be_cleared_as_disabled_is_asserted_to_be_so() -> None:
 
 def test_a_replica_names_some_of_the_servers_that_may_be_written_to() -> None:
     others = tuple(f"ldap://{n}" for n in range(5))
-    why = modifier().outcome(change(), Response(results.REFERRAL, referrals=others)).why
+    why = modifier().outcome(change(), Response(responses.REFERRAL, referrals=others)).why
     assert "it refers to ldap://0, ldap://1, ldap://2)" in why
-    assert "it refers to another server)" in modifier().outcome(change(), Response(results.REFERRAL)).why
+    assert "it refers to another server)" in modifier().outcome(change(), Response(responses.REFERRAL)).why
 
 
 def test_a_value_that_is_there_and_was_not_shown_is_a_matter_of_rights() -> None:
-    there = Response(results.ATTRIBUTE_OR_VALUE_EXISTS)
+    there = Response(responses.ATTRIBUTE_OR_VALUE_EXISTS)
     assert "already there, but was not shown" in modifier().outcome(change(), there, hidden=["mail", "title"]).why
     assert modifier().outcome(change(), there, hidden=["mail", "title"]).why.endswith("read mail or title")
     assert modifier().outcome(change(), there).why.endswith("a value to be added is already there")
@@ -349,52 +349,52 @@ def test_a_value_that_is_there_and_was_not_shown_is_a_matter_of_rights() -> None
 def test_a_place_that_is_taken_is_a_conflict_where_no_assertion_said_that_it_is_empty(
     attribute: AttributeChange, refuted: list[str], *, conflict: bool
 ) -> None:
-    found = modifier().outcome(change(attribute), Response(results.CONSTRAINT_VIOLATION), refuted)
+    found = modifier().outcome(change(attribute), Response(responses.CONSTRAINT_VIOLATION), refuted)
     assert found.result is (Result.CONFLICT if conflict else Result.FAILED)
 
 
 def test_a_control_that_the_server_is_unwilling_to_heed_says_so() -> None:
-    why = modifier().outcome(change(), Response(results.UNAVAILABLE_CRITICAL_EXTENSION)).why
-    assert why.endswith(results.UNWILLING)
+    why = modifier().outcome(change(), Response(responses.UNAVAILABLE_CRITICAL_EXTENSION)).why
+    assert why.endswith(responses.UNWILLING)
 
 
 def test_each_kind_of_server_has_its_way_to_write_a_right_down() -> None:
     account, base, names = "cn=cec,o=x", "ou=people,o=x", ["mail", "pin"]
 
-    def told(rule: rights.Language | None, account: str = account) -> str:
-        return rights.Advice(rule, account, [base]).grant("write mail, pin", names, rights.Right.WRITE, ["pin"])
+    def told(rule: dialect.RuleLanguage | None, account: str = account) -> str:
+        return dialect.RightsAdvice(rule, account, [base]).grant("write mail, pin", names, dialect.Right.WRITE, ["pin"])
 
-    assert told(rights.OPENLDAP) == (
+    assert told(dialect.OPENLDAP_RULES) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
         'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=mail by dn.exact="cn=cec,o=x" write by * break. '
         'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=pin by dn.exact="cn=cec,o=x" =wc by * break'
     )
-    assert told(rights.DS389) == (
+    assert told(dialect.DS389_RULES) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
         'At ou=people,o=x, add aci: (targetattr="mail")(version 3.0; acl "cec-connector"; '
         'allow (write) userdn="ldap:///cn=cec,o=x";). '
         'At ou=people,o=x, add aci: (targetattr="pin")(version 3.0; acl "cec-connector"; '
         'allow (write, compare) userdn="ldap:///cn=cec,o=x";)'
     )
-    assert told(rights.ACTIVE_DIRECTORY, "EXAMPLE\\cec") == (
+    assert told(dialect.WINDOWS_COMMANDS, "EXAMPLE\\cec") == (
         "Grant EXAMPLE\\cec the right to write mail, pin. "
         'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;mail;user". '
         'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;pin;user"'
     )
     assert told(None) == "Grant cn=cec,o=x the right to write mail, pin"
     for nobody in ("", 'cn="cec",o=x'):
-        assert "olcAccess" not in told(rights.OPENLDAP, nobody), "no rule that cannot be right"
-    assert told(rights.OPENLDAP, "").startswith("Grant the job's account the right")
+        assert "olcAccess" not in told(dialect.OPENLDAP_RULES, nobody), "no rule that cannot be right"
+    assert told(dialect.OPENLDAP_RULES, "").startswith("Grant the job's account the right")
 
 
 def test_a_right_to_search_is_one_to_the_entries_too() -> None:
-    def told(rule: rights.Language, *names: str) -> str:
-        advice = rights.Advice(rule, "cn=cec,o=x", ["ou=people,o=x"])
-        return advice.grant("search", names, rights.Right.READ).removeprefix("Grant cn=cec,o=x the right to search. ")
+    def told(rule: dialect.RuleLanguage, *names: str) -> str:
+        advice = dialect.RightsAdvice(rule, "cn=cec,o=x", ["ou=people,o=x"])
+        return advice.grant("search", names, dialect.Right.READ).removeprefix("Grant cn=cec,o=x the right to search. ")
 
-    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(rights.OPENLDAP, "uid")
-    assert "attrs=entry by" in told(rights.OPENLDAP)
-    assert '(targetattr="uid || mail")' in told(rights.DS389, "uid", "mail")
-    assert '(targetattr="*")' in told(rights.DS389)
-    assert told(rights.ACTIVE_DIRECTORY, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
-    assert told(rights.ACTIVE_DIRECTORY) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'
+    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(dialect.OPENLDAP_RULES, "uid")
+    assert "attrs=entry by" in told(dialect.OPENLDAP_RULES)
+    assert '(targetattr="uid || mail")' in told(dialect.DS389_RULES, "uid", "mail")
+    assert '(targetattr="*")' in told(dialect.DS389_RULES)
+    assert told(dialect.WINDOWS_COMMANDS, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
+    assert told(dialect.WINDOWS_COMMANDS) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from connector.directories.ldap import ber, dialect, requests
-from connector.directories.ldap.framing import Framer
+from connector.directories.ldap.ber import Framer
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
@@ -32,7 +32,7 @@ def shown(users: Users, **held: list[bytes]) -> dict[str, tuple[Held, ...]]:
 def test_each_name_shows_all_values_whatever_came_before(names: tuple[str, ...], secret: bool) -> None:
     inspection = Inspection(cast("Wire", None), "dc=example")
     inspection.root = {"vendorname": ["Example"]}
-    inspection.native = dialect.of(inspection.root)
+    inspection.native = dialect.recognise_server(inspection.root)
     users = Users(View(names, frozenset({"userid"} if secret else ())), inspection)
     for some in (["a"], ["a"], ["b"], ["a", "b"], ["a", "b"], ["b"]):
         octets = [value.encode() for value in some]

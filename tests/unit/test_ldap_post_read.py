@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from connector.directories.common.ldap_filters import parse
+from connector.directories.ldap.adapter import PostRead
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.requests import POST_READ
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.users import Users

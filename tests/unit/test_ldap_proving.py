@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from connector.directories.common.ldap_filters import parse
-from connector.directories.ldap import results
+from connector.directories.ldap import responses
+from connector.directories.ldap.assertions import Assertions
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.responses import DONE
 from connector.directories.ldap.wire import Wire
@@ -38,7 +38,7 @@ class Server:
     """
 
     entries: dict[int, dict[str, tuple[Held, ...]]]
-    says: Callable[[bool], int] = lambda true: results.SUCCESS if true else results.ASSERTION_FAILED
+    says: Callable[[bool], int] = lambda true: responses.SUCCESS if true else responses.ASSERTION_FAILED
     untrue: frozenset[str] = frozenset()
     reads: list[list[UserRef]] = field(default_factory=list)
     asserted: list[bytes] = field(default_factory=list)
@@ -58,11 +58,11 @@ class Server:
         return iter(shown)
 
     def ends(self, asked: Asked, code: int) -> int:
-        return self.success if ASSERTION in asked.controls and code == results.SUCCESS else DONE
+        return self.success if ASSERTION in asked.controls and code == responses.SUCCESS else DONE
 
     def judges(self, asked: Asked) -> int:
         if ASSERTION not in asked.controls:
-            return results.SUCCESS
+            return responses.SUCCESS
         critical, value = asked.controls[ASSERTION]
         assert critical, "a server that does not know the control must not carry the search out"
         ((wanted, parts),) = elements(value)
@@ -119,11 +119,11 @@ def people(*values: str, **more: tuple[Held, ...]) -> dict[int, dict[str, tuple[
 
 def passes_over(true: bool) -> int:
     """A server that lists the control and takes no notice of it."""
-    return results.SUCCESS
+    return responses.SUCCESS
 
 
 def never_true(true: bool) -> int:
-    return results.ASSERTION_FAILED
+    return responses.ASSERTION_FAILED
 
 
 def believed(server: Server, *changes: Change) -> tuple[set[str], set[str]]:
@@ -152,13 +152,13 @@ def test_what_does_not_both_hold_and_fail_is_refuted(says: Callable[[bool], int]
     assert believed(Server(people(), says), change(1, LEFT)) == (set(), {ID, FILTER, "description", MARK})
 
 
-@pytest.mark.parametrize("failed", [results.SUCCESS, results.DENIED, results.NO_SUCH_OBJECT])
+@pytest.mark.parametrize("failed", [responses.SUCCESS, responses.DENIED, responses.NO_SUCH_OBJECT])
 def test_a_false_assertion_has_to_end_in_assertion_failed(failed: int) -> None:
     proven, refuted = believed(Server(people(), lambda true: 0 if true else failed), change(1, LEFT))
     assert (proven, "description" in refuted) == (set(), True)
 
 
-@pytest.mark.parametrize("succeeded", [results.ASSERTION_FAILED, results.DENIED])
+@pytest.mark.parametrize("succeeded", [responses.ASSERTION_FAILED, responses.DENIED])
 def test_a_true_assertion_has_to_succeed(succeeded: int) -> None:
     proven, refuted = believed(Server(people(), lambda true: succeeded if true else 122), change(1, LEFT))
     assert (proven, "description" in refuted) == (set(), True)
@@ -299,7 +299,7 @@ def test_a_user_that_goes_meanwhile_refutes_nothing() -> None:
 
     def goes(true: bool) -> int:
         server.gone.add(1)
-        return results.NO_SUCH_OBJECT
+        return responses.NO_SUCH_OBJECT
 
     server.says = goes
     assert believed(server, change(1, LEFT)) == (set(), set())

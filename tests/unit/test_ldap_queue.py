@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 from hypothesis import example, given, strategies as st
 
+from connector.directories.ldap.adapter import Queue, judge_by_parent
 from connector.directories.ldap.searches import Realm
-from connector.directories.ldap.writing import Queue, by_parent
 from connector.model import Change, UserRef
 from connector.settings.ldap import LdapDirectory as Settings
 
@@ -31,7 +31,7 @@ def test_a_name_is_judged_by_its_parent_as_it_is_by_itself(
     scope: Literal["subtree", "onelevel"], names: list[str]
 ) -> None:
     covers = realm(scope).covers
-    covered = by_parent(covers)
+    covered = judge_by_parent(covers)
     for name in names:
         assert covered(name) is covers(name)
 

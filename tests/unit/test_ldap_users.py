@@ -13,8 +13,7 @@ from msgspec.structs import asdict
 from pyasn1.codec.ber import decoder
 
 from connector.directories.ldap import ber, requests, users
-from connector.directories.ldap.framing import Frame, Framer
-from connector.directories.ldap.layouts import TRIAL, TRIALS, Layout
+from connector.directories.ldap.ber import TRIAL, TRIALS, Frame, Framer, Layout
 from connector.directories.ldap.responses import Entry
 from connector.errors import MalformedError
 from connector.model import Secret

@@ -9,9 +9,9 @@ import pytest
 
 from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
+from connector.directories.ldap.adapter import Queue
 from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
-from connector.directories.ldap.writing import Queue
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
 from tests.support.ldap_line import BASE, Asked, Attributes, Line, change, entry, person, post_read, writer

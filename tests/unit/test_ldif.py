@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.ldif.adapter import LdifReader
-from connector.directories.ldif.single_pass import Passage
+from connector.directories.ldif.format import Passage
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.common.file_replacement import ChangedError, Replacement
+from connector.directories.ldif.file_replacement import ChangedError, Replacement
 from connector.errors import ConnectorError, FileError
 from connector.model import AttributeChange, Change, Result, Secret, UserRef
 from connector.reports.ldif_lines import line

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.common.file_replacement import Replacement
+from connector.directories.ldif.file_replacement import Replacement
 
 ACL = "system.posix_acl_access"
 """As the kernel keeps it (linux/posix_acl_xattr.h)."""

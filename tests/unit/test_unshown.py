@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.common.scope import Entry
+from connector.directories.common.entries import Entry
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule

@@ -10,202 +10,196 @@ attribute (`employeeType` and `description` have one value there), the RFCs are 
 from __future__ import annotations
 
 from functools import cache
+from string import Template
 from typing import Final
 
 from connector.directories.common.schema import Schema
 
 _SYNTAX: Final = "SYNTAX 1.3.6.1.4.1.1466.115.121.1."
 _TEXT: Final = f"EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch {_SYNTAX}15"
-_EXACT: Final = f"EQUALITY caseExactMatch {_SYNTAX}15"
 _IA5: Final = f"EQUALITY caseIgnoreIA5Match {_SYNTAX}26"
-_IA5_PIECES: Final = f"SUBSTR caseIgnoreIA5SubstringsMatch {_IA5}"
-_IA5_EXACT: Final = f"EQUALITY caseExactIA5Match {_SYNTAX}26"
-_PHONE: Final = (
-    f"EQUALITY telephoneNumberMatch SUBSTR telephoneNumberSubstringsMatch {_SYNTAX}50"
-)
-_NAME: Final = f"EQUALITY distinguishedNameMatch {_SYNTAX}12"
-_OCTETS: Final = f"EQUALITY octetStringMatch {_SYNTAX}40"
-_INTEGER: Final = f"EQUALITY integerMatch ORDERING integerOrderingMatch {_SYNTAX}27"
-_TIME: Final = (
-    f"EQUALITY generalizedTimeMatch ORDERING generalizedTimeOrderingMatch {_SYNTAX}24"
-)
-_ORDERED: Final = f"ORDERING caseIgnoreOrderingMatch {_TEXT}"
-"""What Active Directory orders too, and this project's own."""
-_UUID: Final = "EQUALITY uuidMatch ORDERING UUIDOrderingMatch SYNTAX 1.3.6.1.1.16.1"
-_ONE: Final = "SINGLE-VALUE"
-_SYSTEM: Final = "NO-USER-MODIFICATION USAGE directoryOperation"
+_WORDS: Final = {
+    "SYNTAX": _SYNTAX,
+    "TEXT": _TEXT,
+    "EXACT": f"EQUALITY caseExactMatch {_SYNTAX}15",
+    "IA5": _IA5,
+    "IA5_PIECES": f"SUBSTR caseIgnoreIA5SubstringsMatch {_IA5}",
+    "IA5_EXACT": f"EQUALITY caseExactIA5Match {_SYNTAX}26",
+    "PHONE": f"EQUALITY telephoneNumberMatch SUBSTR telephoneNumberSubstringsMatch {_SYNTAX}50",
+    "DN": f"EQUALITY distinguishedNameMatch {_SYNTAX}12",
+    "OCTETS": f"EQUALITY octetStringMatch {_SYNTAX}40",
+    "INTEGER": f"EQUALITY integerMatch ORDERING integerOrderingMatch {_SYNTAX}27",
+    "TIME": f"EQUALITY generalizedTimeMatch ORDERING generalizedTimeOrderingMatch {_SYNTAX}24",
+    "ORDERED": f"ORDERING caseIgnoreOrderingMatch {_TEXT}",  # by Active Directory, and of our own
+    "UUID": "EQUALITY uuidMatch ORDERING UUIDOrderingMatch SYNTAX 1.3.6.1.1.16.1",
+    "ONE": "SINGLE-VALUE",
+    "SYSTEM": "NO-USER-MODIFICATION USAGE directoryOperation",
+    "CEC": "2.25.306097007297846553469420626465364982418",
+    "AD": "1.2.840.113556.1",
+}
+"""What `$` and a word stand for in the definitions below."""
 
-_RFC_ATTRIBUTES: Final = (
-    f"( 2.5.4.0 NAME 'objectClass' EQUALITY objectIdentifierMatch {_SYNTAX}38 )",
-    f"( 2.5.4.41 NAME 'name' {_TEXT} )",
-    f"( 2.5.4.49 NAME 'distinguishedName' {_NAME} )",
-    "( 2.5.4.3 NAME ( 'cn' 'commonName' ) SUP name )",
-    "( 2.5.4.4 NAME ( 'sn' 'surname' ) SUP name )",
-    f"( 2.5.4.5 NAME 'serialNumber' EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch {_SYNTAX}44 )",
-    f"( 2.5.4.6 NAME ( 'c' 'countryName' ) SUP name {_SYNTAX}11 {_ONE} )",
-    "( 2.5.4.7 NAME ( 'l' 'localityName' ) SUP name )",
-    "( 2.5.4.8 NAME ( 'st' 'stateOrProvinceName' ) SUP name )",
-    f"( 2.5.4.9 NAME ( 'street' 'streetAddress' ) {_TEXT} )",
-    "( 2.5.4.10 NAME ( 'o' 'organizationName' ) SUP name )",
-    "( 2.5.4.11 NAME ( 'ou' 'organizationalUnitName' ) SUP name )",
-    "( 2.5.4.12 NAME 'title' SUP name )",
-    f"( 2.5.4.13 NAME 'description' {_TEXT} )",
-    f"( 2.5.4.15 NAME 'businessCategory' {_TEXT} )",
-    f"( 2.5.4.16 NAME 'postalAddress' EQUALITY caseIgnoreListMatch SUBSTR caseIgnoreListSubstringsMatch {_SYNTAX}41 )",
-    f"( 2.5.4.17 NAME 'postalCode' {_TEXT} )",
-    f"( 2.5.4.19 NAME 'physicalDeliveryOfficeName' {_TEXT} )",
-    f"( 2.5.4.20 NAME 'telephoneNumber' {_PHONE} )",
-    f"( 2.5.4.23 NAME ( 'facsimileTelephoneNumber' 'fax' ) {_SYNTAX}22 )",
-    f"( 2.5.4.24 NAME 'x121Address' EQUALITY numericStringMatch SUBSTR numericStringSubstringsMatch {_SYNTAX}36 )",
-    "( 2.5.4.31 NAME 'member' SUP distinguishedName )",
-    "( 2.5.4.34 NAME 'seeAlso' SUP distinguishedName )",
-    f"( 2.5.4.35 NAME 'userPassword' {_OCTETS} )",
-    f"( 2.5.4.36 NAME 'userCertificate' {_SYNTAX}8 )",
-    "( 2.5.4.42 NAME ( 'givenName' 'gn' ) SUP name )",
-    "( 2.5.4.43 NAME 'initials' SUP name )",
-    "( 2.5.4.44 NAME 'generationQualifier' SUP name )",
-    f"( 2.5.4.45 NAME 'x500UniqueIdentifier' EQUALITY bitStringMatch {_SYNTAX}6 )",
-    f"( 2.5.4.50 NAME 'uniqueMember' EQUALITY uniqueMemberMatch {_SYNTAX}34 )",
-    f"( 0.9.2342.19200300.100.1.1 NAME ( 'uid' 'userid' ) {_TEXT} )",
-    f"( 0.9.2342.19200300.100.1.3 NAME ( 'mail' 'rfc822Mailbox' ) {_IA5_PIECES} )",
-    f"( 0.9.2342.19200300.100.1.6 NAME 'roomNumber' {_TEXT} )",
-    f"( 0.9.2342.19200300.100.1.10 NAME 'manager' {_NAME} )",
-    f"( 0.9.2342.19200300.100.1.20 NAME ( 'homePhone' 'homeTelephoneNumber' ) {_PHONE} )",
-    f"( 0.9.2342.19200300.100.1.21 NAME 'secretary' {_NAME} )",
-    f"( 0.9.2342.19200300.100.1.25 NAME ( 'dc' 'domainComponent' ) {_IA5_PIECES} {_ONE} )",
-    f"( 0.9.2342.19200300.100.1.41 NAME ( 'mobile' 'mobileTelephoneNumber' ) {_PHONE} )",
-    f"( 0.9.2342.19200300.100.1.42 NAME ( 'pager' 'pagerTelephoneNumber' ) {_PHONE} )",
-    f"( 0.9.2342.19200300.100.1.60 NAME 'jpegPhoto' {_SYNTAX}28 )",
-    f"( 2.16.840.1.113730.3.1.1 NAME 'carLicense' {_TEXT} )",
-    f"( 2.16.840.1.113730.3.1.2 NAME 'departmentNumber' {_TEXT} )",
-    f"( 2.16.840.1.113730.3.1.3 NAME 'employeeNumber' {_TEXT} {_ONE} )",
-    f"( 2.16.840.1.113730.3.1.4 NAME 'employeeType' {_TEXT} )",
-    f"( 2.16.840.1.113730.3.1.39 NAME 'preferredLanguage' {_TEXT} {_ONE} )",
-    f"( 2.16.840.1.113730.3.1.241 NAME 'displayName' {_TEXT} {_ONE} )",
-    f"( 2.16.840.1.113730.3.1.40 NAME 'userSMIMECertificate' {_SYNTAX}5 )",
-    f"( 1.3.6.1.4.1.250.1.57 NAME 'labeledURI' {_EXACT} )",
-    f"( 1.3.6.1.1.1.1.0 NAME 'uidNumber' {_INTEGER} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.1 NAME 'gidNumber' {_INTEGER} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.2 NAME 'gecos' {_IA5_PIECES} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.3 NAME 'homeDirectory' {_IA5_EXACT} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.4 NAME 'loginShell' {_IA5_EXACT} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.12 NAME 'memberUid' SUBSTR caseExactIA5SubstringsMatch {_IA5_EXACT} )",
-    f"( 1.3.6.1.4.1.4203.1.3.4 NAME 'authPassword' EQUALITY authPasswordExactMatch {_SYNTAX}40 )",
-    f"( 1.3.6.1.1.16.4 NAME 'entryUUID' {_UUID} {_ONE} {_SYSTEM} )",
-    f"( 1.3.6.1.1.20 NAME 'entryDN' {_NAME} {_ONE} {_SYSTEM} )",
-    f"( 2.5.18.1 NAME 'createTimestamp' {_TIME} {_ONE} {_SYSTEM} )",
-    f"( 2.5.18.2 NAME 'modifyTimestamp' {_TIME} {_ONE} {_SYSTEM} )",
-    f"( 2.16.840.1.113730.3.1.610 NAME 'nsAccountLock' {_TEXT} {_ONE} USAGE directoryOperation )",
-    f"( 1.3.6.1.4.1.42.2.27.8.1.17 NAME 'pwdAccountLockedTime' {_TIME} {_ONE} USAGE directoryOperation )",
-    f"( 2.5.18.3 NAME 'creatorsName' {_NAME} {_ONE} {_SYSTEM} )",
-    f"( 2.5.18.4 NAME 'modifiersName' {_NAME} {_ONE} {_SYSTEM} )",
-    f"( 2.5.21.9 NAME 'structuralObjectClass' EQUALITY objectIdentifierMatch {_SYNTAX}38 {_ONE} {_SYSTEM} )",
-    f"( entryCSN-oid NAME 'entryCSN' ORDERING CSNOrderingMatch {_IA5_EXACT} {_ONE} {_SYSTEM} )",
-    f"( nsUniqueId-oid NAME 'nsUniqueId' {_TEXT} {_ONE} {_SYSTEM} )",
-)
+_ATTRIBUTES: Final = """
+( 2.5.4.0 NAME 'objectClass' EQUALITY objectIdentifierMatch ${SYNTAX}38 )
+( 2.5.4.41 NAME 'name' $TEXT )
+( 2.5.4.49 NAME 'distinguishedName' $DN )
+( 2.5.4.3 NAME ( 'cn' 'commonName' ) SUP name )
+( 2.5.4.4 NAME ( 'sn' 'surname' ) SUP name )
+( 2.5.4.5 NAME 'serialNumber' EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch ${SYNTAX}44 )
+( 2.5.4.6 NAME ( 'c' 'countryName' ) SUP name ${SYNTAX}11 $ONE )
+( 2.5.4.7 NAME ( 'l' 'localityName' ) SUP name )
+( 2.5.4.8 NAME ( 'st' 'stateOrProvinceName' ) SUP name )
+( 2.5.4.9 NAME ( 'street' 'streetAddress' ) $TEXT )
+( 2.5.4.10 NAME ( 'o' 'organizationName' ) SUP name )
+( 2.5.4.11 NAME ( 'ou' 'organizationalUnitName' ) SUP name )
+( 2.5.4.12 NAME 'title' SUP name )
+( 2.5.4.13 NAME 'description' $TEXT )
+( 2.5.4.15 NAME 'businessCategory' $TEXT )
+( 2.5.4.16 NAME 'postalAddress' EQUALITY caseIgnoreListMatch SUBSTR caseIgnoreListSubstringsMatch ${SYNTAX}41 )
+( 2.5.4.17 NAME 'postalCode' $TEXT )
+( 2.5.4.19 NAME 'physicalDeliveryOfficeName' $TEXT )
+( 2.5.4.20 NAME 'telephoneNumber' $PHONE )
+( 2.5.4.23 NAME ( 'facsimileTelephoneNumber' 'fax' ) ${SYNTAX}22 )
+( 2.5.4.24 NAME 'x121Address' EQUALITY numericStringMatch SUBSTR numericStringSubstringsMatch ${SYNTAX}36 )
+( 2.5.4.31 NAME 'member' SUP distinguishedName )
+( 2.5.4.34 NAME 'seeAlso' SUP distinguishedName )
+( 2.5.4.35 NAME 'userPassword' $OCTETS )
+( 2.5.4.36 NAME 'userCertificate' ${SYNTAX}8 )
+( 2.5.4.42 NAME ( 'givenName' 'gn' ) SUP name )
+( 2.5.4.43 NAME 'initials' SUP name )
+( 2.5.4.44 NAME 'generationQualifier' SUP name )
+( 2.5.4.45 NAME 'x500UniqueIdentifier' EQUALITY bitStringMatch ${SYNTAX}6 )
+( 2.5.4.50 NAME 'uniqueMember' EQUALITY uniqueMemberMatch ${SYNTAX}34 )
+( 0.9.2342.19200300.100.1.1 NAME ( 'uid' 'userid' ) $TEXT )
+( 0.9.2342.19200300.100.1.3 NAME ( 'mail' 'rfc822Mailbox' ) $IA5_PIECES )
+( 0.9.2342.19200300.100.1.6 NAME 'roomNumber' $TEXT )
+( 0.9.2342.19200300.100.1.10 NAME 'manager' $DN )
+( 0.9.2342.19200300.100.1.20 NAME ( 'homePhone' 'homeTelephoneNumber' ) $PHONE )
+( 0.9.2342.19200300.100.1.21 NAME 'secretary' $DN )
+( 0.9.2342.19200300.100.1.25 NAME ( 'dc' 'domainComponent' ) $IA5_PIECES $ONE )
+( 0.9.2342.19200300.100.1.41 NAME ( 'mobile' 'mobileTelephoneNumber' ) $PHONE )
+( 0.9.2342.19200300.100.1.42 NAME ( 'pager' 'pagerTelephoneNumber' ) $PHONE )
+( 0.9.2342.19200300.100.1.60 NAME 'jpegPhoto' ${SYNTAX}28 )
+( 2.16.840.1.113730.3.1.1 NAME 'carLicense' $TEXT )
+( 2.16.840.1.113730.3.1.2 NAME 'departmentNumber' $TEXT )
+( 2.16.840.1.113730.3.1.3 NAME 'employeeNumber' $TEXT $ONE )
+( 2.16.840.1.113730.3.1.4 NAME 'employeeType' $TEXT )
+( 2.16.840.1.113730.3.1.39 NAME 'preferredLanguage' $TEXT $ONE )
+( 2.16.840.1.113730.3.1.241 NAME 'displayName' $TEXT $ONE )
+( 2.16.840.1.113730.3.1.40 NAME 'userSMIMECertificate' ${SYNTAX}5 )
+( 1.3.6.1.4.1.250.1.57 NAME 'labeledURI' $EXACT )
+( 1.3.6.1.1.1.1.0 NAME 'uidNumber' $INTEGER $ONE )
+( 1.3.6.1.1.1.1.1 NAME 'gidNumber' $INTEGER $ONE )
+( 1.3.6.1.1.1.1.2 NAME 'gecos' $IA5_PIECES $ONE )
+( 1.3.6.1.1.1.1.3 NAME 'homeDirectory' $IA5_EXACT $ONE )
+( 1.3.6.1.1.1.1.4 NAME 'loginShell' $IA5_EXACT $ONE )
+( 1.3.6.1.1.1.1.12 NAME 'memberUid' SUBSTR caseExactIA5SubstringsMatch $IA5_EXACT )
+( 1.3.6.1.4.1.4203.1.3.4 NAME 'authPassword' EQUALITY authPasswordExactMatch ${SYNTAX}40 )
+( 1.3.6.1.1.16.4 NAME 'entryUUID' $UUID $ONE $SYSTEM )
+( 1.3.6.1.1.20 NAME 'entryDN' $DN $ONE $SYSTEM )
+( 2.5.18.1 NAME 'createTimestamp' $TIME $ONE $SYSTEM )
+( 2.5.18.2 NAME 'modifyTimestamp' $TIME $ONE $SYSTEM )
+( 2.16.840.1.113730.3.1.610 NAME 'nsAccountLock' $TEXT $ONE USAGE directoryOperation )
+( 1.3.6.1.4.1.42.2.27.8.1.17 NAME 'pwdAccountLockedTime' $TIME $ONE USAGE directoryOperation )
+( 2.5.18.3 NAME 'creatorsName' $DN $ONE $SYSTEM )
+( 2.5.18.4 NAME 'modifiersName' $DN $ONE $SYSTEM )
+( 2.5.21.9 NAME 'structuralObjectClass' EQUALITY objectIdentifierMatch ${SYNTAX}38 $ONE $SYSTEM )
+( entryCSN-oid NAME 'entryCSN' ORDERING CSNOrderingMatch $IA5_EXACT $ONE $SYSTEM )
+( nsUniqueId-oid NAME 'nsUniqueId' $TEXT $ONE $SYSTEM )
+( 0.0.8.350.1.1.1.1.1 NAME 'commURI' $EXACT )
+( 0.0.8.350.1.1.2.1.1 NAME 'commUniqueId' $IA5_PIECES )
+( 0.0.8.350.1.1.2.1.2 NAME 'commOwner' $EXACT )
+( 0.0.8.350.1.1.2.1.3 NAME 'commPrivate' ${SYNTAX}26 )
+( 0.0.8.350.1.1.6.1.1 NAME 'SIPIdentitySIPURI' SUBSTR caseExactSubstringsMatch $EXACT )
+( 0.0.8.350.1.1.6.1.2 NAME 'SIPIdentityRegistrarAddress' $IA5 )
+( 0.0.8.350.1.1.6.1.3 NAME 'SIPIdentityProxyAddress' $IA5 )
+( 0.0.8.350.1.1.6.1.4 NAME 'SIPIdentityAddress' $IA5 )
+( 0.0.8.350.1.1.6.1.5 NAME 'SIPIdentityPassword' $OCTETS )
+( 0.0.8.350.1.1.6.1.6 NAME 'SIPIdentityUserName' $TEXT )
+( 0.0.8.350.1.1.6.1.7 NAME 'SIPIdentityServiceLevel' $IA5 )
+( ${CEC}.1.1 NAME 'cecAccountCode' ${ORDERED}{128} $ONE )
+( ${CEC}.1.2 NAME 'cecWorkNo' $INTEGER $ONE )
+( ${CEC}.1.3 NAME 'cecSipServicePort' $INTEGER $ONE )
+( ${AD}.4.2 NAME 'objectGUID' $OCTETS $ONE NO-USER-MODIFICATION )
+( ${AD}.4.146 NAME 'objectSid' $OCTETS $ONE NO-USER-MODIFICATION )
+( ${AD}.2.2 NAME 'whenCreated' $TIME $ONE NO-USER-MODIFICATION )
+( ${AD}.2.3 NAME 'whenChanged' $TIME $ONE NO-USER-MODIFICATION )
+( ${AD}.4.8 NAME 'userAccountControl' $INTEGER $ONE )
+( ${AD}.4.221 NAME 'sAMAccountName' ${ORDERED}{256} $ONE )
+( ${AD}.4.656 NAME 'userPrincipalName' ${ORDERED}{1024} $ONE )
+( ${AD}.4.782 NAME 'objectCategory' $DN $ONE )
+( ${AD}.2.102 NAME 'memberOf' $DN NO-USER-MODIFICATION )
+( ${AD}.2.141 NAME 'department' ${ORDERED}{64} $ONE )
+( ${AD}.2.146 NAME 'company' ${ORDERED}{64} $ONE )
+( ${AD}.4.261 NAME 'division' ${ORDERED}{256} $ONE )
+( ${AD}.2.210 NAME 'proxyAddresses' $ORDERED )
+( ${AD}.4.35 NAME 'employeeID' ${ORDERED}{16} $ONE )
+( ${AD}.2.18 NAME 'otherTelephone' ${ORDERED}{64} )
+( ${AD}.4.721 NAME 'ipPhone' ${ORDERED}{64} $ONE )
+( ${AD}.4.722 NAME 'otherIpPhone' $ORDERED )
+"""
+_NUMBERED: Final = {
+    "extensionAttribute": (15, "$ORDERED{1024} $ONE"),
+    "msDS-cloudExtensionAttribute": (20, "$ORDERED $ONE"),
+}
+"""Attributes of Active Directory with a number behind their names, from 1 on: how many, and what they are."""
+_CLASSES: Final = """
+( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )
+( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )
+( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( sn $$ cn ) MAY ( userPassword $$ telephoneNumber $$ seeAlso $$
+  description ) )
+( 2.5.6.7 NAME 'organizationalPerson' SUP person STRUCTURAL MAY ( title $$ facsimileTelephoneNumber $$ street $$
+  postalCode $$ postalAddress $$ physicalDeliveryOfficeName $$ ou $$ st $$ l $$ x121Address ) )
+( 2.16.840.1.113730.3.2.2 NAME 'inetOrgPerson' SUP organizationalPerson STRUCTURAL MAY ( businessCategory $$
+  carLicense $$ departmentNumber $$ displayName $$ employeeNumber $$ employeeType $$ givenName $$ homePhone $$
+  initials $$ jpegPhoto $$ labeledURI $$ mail $$ manager $$ mobile $$ o $$ pager $$ roomNumber $$ secretary $$ uid
+  $$ userCertificate $$ userSMIMECertificate $$ x500UniqueIdentifier $$ preferredLanguage ) )
+( 0.9.2342.19200300.100.4.5 NAME 'account' SUP top STRUCTURAL MUST uid MAY ( description $$ l $$ o $$ ou ) )
+( 0.9.2342.19200300.100.4.19 NAME 'simpleSecurityObject' SUP top AUXILIARY MUST userPassword )
+( 1.3.6.1.1.1.2.0 NAME 'posixAccount' SUP top AUXILIARY MUST ( cn $$ uid $$ uidNumber $$ gidNumber $$ homeDirectory
+  ) MAY ( userPassword $$ loginShell $$ gecos $$ description ) )
+( 2.5.6.4 NAME 'organization' SUP top STRUCTURAL MUST o MAY ( description $$ telephoneNumber $$ l $$ st ) )
+( 2.5.6.5 NAME 'organizationalUnit' SUP top STRUCTURAL MUST ou MAY ( description $$ telephoneNumber $$ l $$ st ) )
+( 1.3.6.1.4.1.1466.344 NAME 'dcObject' SUP top AUXILIARY MUST dc )
+( 2.5.6.9 NAME 'groupOfNames' SUP top STRUCTURAL MUST ( member $$ cn ) MAY ( description $$ ou $$ o ) )
+( 2.5.6.17 NAME 'groupOfUniqueNames' SUP top STRUCTURAL MUST ( uniqueMember $$ cn ) MAY ( description $$ ou $$ o ) )
+( 0.0.8.350.1.1.1.2.1 NAME 'commURIObject' SUP top AUXILIARY MAY commURI )
+( 0.0.8.350.1.1.2.2.1 NAME 'commObject' SUP top STRUCTURAL MUST commUniqueId MAY ( commOwner $$ commPrivate ) )
+( 0.0.8.350.1.1.6.2.1 NAME 'SIPIdentity' SUP top AUXILIARY MAY ( SIPIdentitySIPURI $$ SIPIdentityRegistrarAddress $$
+  SIPIdentityProxyAddress $$ SIPIdentityAddress $$ SIPIdentityPassword $$ SIPIdentityUserName $$
+  SIPIdentityServiceLevel $$ userSMIMECertificate ) )
+( ${CEC}.2.1 NAME 'cecAgent' SUP top AUXILIARY MAY ( cecAccountCode $$ cecWorkNo $$ cecSipServicePort ) )
+( ${AD}.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL MAY ( businessCategory $$ company $$ department $$
+  departmentNumber $$ displayName $$ distinguishedName $$ division $$ employeeID $$ employeeNumber $$ employeeType
+  $$ givenName $$ homePhone $$ initials $$ ipPhone $$ mail $$ manager $$ memberOf $$ mobile $$ o $$ objectCategory
+  $$ objectGUID $$ objectSid $$ otherIpPhone $$ otherTelephone $$ pager $$ proxyAddresses $$ sAMAccountName $$ uid
+  $$ uidNumber $$ gidNumber $$ userAccountControl $$ userPrincipalName $$ whenChanged $$ whenCreated $$ $NUMBERED )
+  )
+"""
 
-_SIP_ATTRIBUTES: Final = (
-    f"( 0.0.8.350.1.1.1.1.1 NAME 'commURI' {_EXACT} )",
-    f"( 0.0.8.350.1.1.2.1.1 NAME 'commUniqueId' {_IA5_PIECES} )",
-    f"( 0.0.8.350.1.1.2.1.2 NAME 'commOwner' {_EXACT} )",
-    f"( 0.0.8.350.1.1.2.1.3 NAME 'commPrivate' {_SYNTAX}26 )",
-    f"( 0.0.8.350.1.1.6.1.1 NAME 'SIPIdentitySIPURI' SUBSTR caseExactSubstringsMatch {_EXACT} )",
-    f"( 0.0.8.350.1.1.6.1.2 NAME 'SIPIdentityRegistrarAddress' {_IA5} )",
-    f"( 0.0.8.350.1.1.6.1.3 NAME 'SIPIdentityProxyAddress' {_IA5} )",
-    f"( 0.0.8.350.1.1.6.1.4 NAME 'SIPIdentityAddress' {_IA5} )",
-    f"( 0.0.8.350.1.1.6.1.5 NAME 'SIPIdentityPassword' {_OCTETS} )",
-    f"( 0.0.8.350.1.1.6.1.6 NAME 'SIPIdentityUserName' {_TEXT} )",
-    f"( 0.0.8.350.1.1.6.1.7 NAME 'SIPIdentityServiceLevel' {_IA5} )",
-)
 
-_CEC: Final = "2.25.306097007297846553469420626465364982418"
-_CEC_ATTRIBUTES: Final = (
-    f"( {_CEC}.1.1 NAME 'cecAccountCode' {_ORDERED}{{128}} {_ONE} )",
-    f"( {_CEC}.1.2 NAME 'cecWorkNo' {_INTEGER} {_ONE} )",
-    f"( {_CEC}.1.3 NAME 'cecSipServicePort' {_INTEGER} {_ONE} )",
-)
+def _read_definitions(text: str, words: dict[str, str]) -> tuple[str, ...]:
+    """Definitions that each begin in the first column."""
+    whole = Template(text).substitute(words).strip().replace("\n  ", " ")
+    return tuple(whole.split("\n"))
 
-_AD: Final = "1.2.840.113556.1"
-_AD_ATTRIBUTES: Final = (
-    f"( {_AD}.4.2 NAME 'objectGUID' {_OCTETS} {_ONE} NO-USER-MODIFICATION )",
-    f"( {_AD}.4.146 NAME 'objectSid' {_OCTETS} {_ONE} NO-USER-MODIFICATION )",
-    f"( {_AD}.2.2 NAME 'whenCreated' {_TIME} {_ONE} NO-USER-MODIFICATION )",
-    f"( {_AD}.2.3 NAME 'whenChanged' {_TIME} {_ONE} NO-USER-MODIFICATION )",
-    f"( {_AD}.4.8 NAME 'userAccountControl' {_INTEGER} {_ONE} )",
-    f"( {_AD}.4.221 NAME 'sAMAccountName' {_ORDERED}{{256}} {_ONE} )",
-    f"( {_AD}.4.656 NAME 'userPrincipalName' {_ORDERED}{{1024}} {_ONE} )",
-    f"( {_AD}.4.782 NAME 'objectCategory' {_NAME} {_ONE} )",
-    f"( {_AD}.2.102 NAME 'memberOf' {_NAME} NO-USER-MODIFICATION )",
-    f"( {_AD}.2.141 NAME 'department' {_ORDERED}{{64}} {_ONE} )",
-    f"( {_AD}.2.146 NAME 'company' {_ORDERED}{{64}} {_ONE} )",
-    f"( {_AD}.4.261 NAME 'division' {_ORDERED}{{256}} {_ONE} )",
-    f"( {_AD}.2.210 NAME 'proxyAddresses' {_ORDERED} )",
-    f"( {_AD}.4.35 NAME 'employeeID' {_ORDERED}{{16}} {_ONE} )",
-    f"( {_AD}.2.18 NAME 'otherTelephone' {_ORDERED}{{64}} )",
-    f"( {_AD}.4.721 NAME 'ipPhone' {_ORDERED}{{64}} {_ONE} )",
-    f"( {_AD}.4.722 NAME 'otherIpPhone' {_ORDERED} )",
-    *(
-        f"( extensionAttribute{n}-oid NAME 'extensionAttribute{n}' {_ORDERED}{{1024}} {_ONE} )"
-        for n in range(1, 16)
-    ),
-    *(
-        f"( msDS-cloudExtensionAttribute{n}-oid NAME 'msDS-cloudExtensionAttribute{n}' {_ORDERED} {_ONE} )"
-        for n in range(1, 21)
-    ),
-)
 
-_PERSON: Final = "userPassword $ telephoneNumber $ seeAlso $ description"
-_CONTACT: Final = (
-    "title $ facsimileTelephoneNumber $ street $ postalCode $ postalAddress "
-    "$ physicalDeliveryOfficeName $ ou $ st $ l"
-)
-_NUMBERED: Final = " $ ".join(
-    [f"extensionAttribute{n}" for n in range(1, 16)]
-    + [f"msDS-cloudExtensionAttribute{n}" for n in range(1, 21)]
-)
+def _number_attributes() -> dict[str, str]:
+    """Definitions by name of attributes that differ by a number."""
+    found = {}
+    for stem, (count, what) in _NUMBERED.items():
+        for name in [f"{stem}{number}" for number in range(1, count + 1)]:
+            found[name] = f"( {name}-oid NAME '{name}' {what} )"
+    return found
+
+
+_NUMBERED_ATTRIBUTES: Final = _number_attributes()
 ATTRIBUTES: Final = (
-    *_RFC_ATTRIBUTES,
-    *_SIP_ATTRIBUTES,
-    *_CEC_ATTRIBUTES,
-    *_AD_ATTRIBUTES,
+    *_read_definitions(_ATTRIBUTES, _WORDS),
+    *_read_definitions("\n".join(_NUMBERED_ATTRIBUTES.values()), _WORDS),
 )
-OBJECT_CLASSES: Final = (
-    "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
-    "( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )",
-    f"( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( sn $ cn ) MAY ( {_PERSON} ) )",
-    f"( 2.5.6.7 NAME 'organizationalPerson' SUP person STRUCTURAL MAY ( {_CONTACT} $ x121Address ) )",
-    (
-        "( 2.16.840.1.113730.3.2.2 NAME 'inetOrgPerson' SUP organizationalPerson STRUCTURAL MAY ( businessCategory $"
-        " carLicense $ departmentNumber $ displayName $ employeeNumber $ employeeType $ givenName $ homePhone"
-        " $ initials $ jpegPhoto $ labeledURI $ mail $ manager $ mobile $ o $ pager $ roomNumber $ secretary $ uid"
-        " $ userCertificate $ userSMIMECertificate $ x500UniqueIdentifier $ preferredLanguage ) )"
-    ),
-    "( 0.9.2342.19200300.100.4.5 NAME 'account' SUP top STRUCTURAL MUST uid MAY ( description $ l $ o $ ou ) )",
-    "( 0.9.2342.19200300.100.4.19 NAME 'simpleSecurityObject' SUP top AUXILIARY MUST userPassword )",
-    (
-        "( 1.3.6.1.1.1.2.0 NAME 'posixAccount' SUP top AUXILIARY MUST ( cn $ uid $ uidNumber $ gidNumber $"
-        " homeDirectory ) MAY ( userPassword $ loginShell $ gecos $ description ) )"
-    ),
-    "( 2.5.6.4 NAME 'organization' SUP top STRUCTURAL MUST o MAY ( description $ telephoneNumber $ l $ st ) )",
-    "( 2.5.6.5 NAME 'organizationalUnit' SUP top STRUCTURAL MUST ou MAY ( description $ telephoneNumber $ l $ st ) )",
-    "( 1.3.6.1.4.1.1466.344 NAME 'dcObject' SUP top AUXILIARY MUST dc )",
-    "( 2.5.6.9 NAME 'groupOfNames' SUP top STRUCTURAL MUST ( member $ cn ) MAY ( description $ ou $ o ) )",
-    "( 2.5.6.17 NAME 'groupOfUniqueNames' SUP top STRUCTURAL MUST ( uniqueMember $ cn ) MAY ( description $ ou $ o ) )",
-    "( 0.0.8.350.1.1.1.2.1 NAME 'commURIObject' SUP top AUXILIARY MAY commURI )",
-    "( 0.0.8.350.1.1.2.2.1 NAME 'commObject' SUP top STRUCTURAL MUST commUniqueId MAY ( commOwner $ commPrivate ) )",
-    (
-        "( 0.0.8.350.1.1.6.2.1 NAME 'SIPIdentity' SUP top AUXILIARY MAY ( SIPIdentitySIPURI $"
-        " SIPIdentityRegistrarAddress $ SIPIdentityProxyAddress $ SIPIdentityAddress $ SIPIdentityPassword "
-        " $ SIPIdentityUserName $ SIPIdentityServiceLevel $ userSMIMECertificate ) )"
-    ),
-    f"( {_CEC}.2.1 NAME 'cecAgent' SUP top AUXILIARY MAY ( cecAccountCode $ cecWorkNo $ cecSipServicePort ) )",
-    (
-        f"( {_AD}.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL MAY ( businessCategory $ company $ department $"
-        " departmentNumber $ displayName $ distinguishedName $ division $ employeeID $ employeeNumber $ employeeType $"
-        " givenName $ homePhone $ initials $ ipPhone $ mail $ manager $ memberOf $ mobile $ o $ objectCategory $"
-        " objectGUID $ objectSid $ otherIpPhone $ otherTelephone $ pager $ proxyAddresses $ sAMAccountName $ uid $"
-        f" uidNumber $ gidNumber $ userAccountControl $ userPrincipalName $ whenChanged $ whenCreated $ {_NUMBERED} ) )"
-    ),
+OBJECT_CLASSES: Final = _read_definitions(
+    _CLASSES, _WORDS | {"NUMBERED": " $ ".join(_NUMBERED_ATTRIBUTES)}
 )
 
 

@@ -1,24 +1,50 @@
-"""Reading entries that stream by, as a file's do: the reading half of the port over passes of entries."""
+"""Entries of directories without a server, such as a file: who is a user, how users are read, what a change does.
+
+Entries stream by, one pass a question. A user is whoever is below the job's base and in its
+filter. A change is held to the values that an entry has now: compare-and-set.
+"""
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
+from functools import cached_property
+from typing import Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common.changing import value_of
-from connector.directories.common.disabled import MARKS
-from connector.directories.common.filter_matching import matcher
+from connector.directories.common.filter_matching import Matcher, matcher
+from connector.directories.common.ldap_filters import (
+    DISABLED_MARKS,
+    Equal,
+    Filter,
+    Present,
+    attributes_of,
+    items,
+    parse,
+    select_left_out,
+)
 from connector.directories.common.schema import Schema
-from connector.directories.common.scope import Entry
+from connector.errors import FileError
 from connector.model import (
     ID,
     NAME,
     OBJECT_CLASS,
+    AttributeChange,
     AttributeInfo,
     Change,
+    Equality,
     Held,
     Holds,
     Key,
@@ -27,10 +53,153 @@ from connector.model import (
     Secret,
     User,
     UserRef,
+    Value,
     View,
 )
+from connector.reconcile.diff.conversion import UnfitError, fit
+from connector.reconcile.diff.patterns import ours
 from connector.reconcile.dn import Rdn, rdns
-from connector.reconcile.equality import key, whether_held
+from connector.reconcile.equality import (
+    choose_rule,
+    key,
+    keys_of,
+    plain,
+    whether_held,
+)
+
+# ---------------------------------------------------------------- who is a user
+
+
+class Entry(Struct, frozen=True):
+    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.key`. `disabled`: as of a user."""
+
+    id: str
+    name: str
+    rdns: tuple[Rdn, ...]
+    values: dict[str, list[bytes]]
+    disabled: bool = False
+
+    @property
+    def ref(self) -> UserRef:
+        return UserRef(self.id, self.name)
+
+
+def normalise_name(name: tuple[Rdn, ...]) -> str:
+    """A DN as text that is equal for equal DNs."""
+    return ",".join(
+        "+".join(sorted(f"{kind}={_escape_value(str(value))}" for kind, value in rdn))
+        for rdn in name
+    )
+
+
+def _escape_value(value: str) -> str:
+    """Octets that are no UTF-8 become hexadecimal digits (RFC 4514 §2.4): a text with them in it cannot be encoded."""
+    special = re.sub(r'([\\,+"=;<>#])', r"\\\1", value)
+    return re.sub(
+        r"[\udc80-\udcff]", lambda octet: f"\\{ord(octet[0]) - 0xDC00:02x}", special
+    )
+
+
+class Scope:
+    """Base and filter of a job: who is a user here. Raises FileError where one of them is wrong."""
+
+    def __init__(self, bases: Iterable[str], filter_text: str, schema: Schema) -> None:
+        self._schema = schema
+        self._recognised: Collection[str] = ()
+        try:
+            self.bases = [rdns(base) for base in bases]
+        except ValueError as fault:
+            raise FileError(
+                f"not a distinguished name: {fault}", where="directory.base"
+            ) from None
+        try:
+            self.filter: Filter = parse(filter_text)
+            self._matches: Matcher = matcher(self.filter, schema)
+        except ValueError as fault:
+            raise FileError(str(fault), where="directory.filter") from None
+
+    @cached_property
+    def unknown(self) -> frozenset[str]:
+        """The attributes that the filter names and the schema does not know."""
+        return frozenset(
+            name
+            for name in attributes_of(self.filter)
+            if not self._schema.info(name).known
+        )
+
+    def recognise(self, attributes: Collection[str]) -> None:
+        """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
+        self._recognised = attributes
+        self._matches = matcher(self.filter, self._schema, attributes)
+
+    def needs(self, name: str) -> bool:
+        return any(
+            self._schema.falls_under(name, wanted)
+            for wanted in attributes_of(self.filter)
+        )
+
+    def shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
+        """The entry where it is a user: below the base, and in the filter; None where it is not.
+
+        `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
+        """
+        for base in self.bases:
+            if not base or entry.rdns[-len(base) :] == base:
+                break
+        else:
+            return None
+        if self._matches(entry.values) is True:
+            return entry
+        left = disabled and any(
+            matches(entry.values) is True for matches in self._disabled
+        )
+        return replace(entry, disabled=True) if left else None
+
+    @cached_property
+    def _disabled(self) -> list[Matcher]:
+        """By each mark of disabled users that the filter looks at."""
+        filters = [select_left_out(self.filter, mark) for mark in DISABLED_MARKS]
+        return [
+            matcher(each, self._schema, self._recognised)
+            for each in filters
+            if each is not None
+        ]
+
+
+def find_filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool]:
+    """As of `Description.filtered`. Object classes are only added, so that a filter which asks for one stays true.
+
+    An item that asks for a value is left out: whether a write makes it false is seen when
+    its user is written.
+    """
+    found: dict[str, bool] = {}
+    for item, negated in items(filter_):
+        wanted = item.attribute or ""
+        if schema.falls_under(wanted, OBJECT_CLASS):
+            low = (
+                item.value.decode(errors="replace").lower()
+                if isinstance(item, Equal)
+                else None
+            )
+            lost = (
+                name
+                for name in view.object_classes
+                if negated and low in {None, *schema.superclasses(name)}
+            )
+            found |= dict.fromkeys(lost, True)
+            continue
+        for name in view.attributes if isinstance(item, Present) else ():
+            if schema.falls_under(name, wanted):
+                found[name] = found.get(name, False) or negated
+    return found
+
+
+def nobody_within(counted: str, where: str, filter_: str | None, check: str) -> str:
+    """That the job's filter leaves everybody out. `counted`: of how many; `check`: what to look at beside it."""
+    return f"0 of {counted} in {where} match `filter` {filter_}. Check the filter, and {check}"
+
+
+# ---------------------------------------------------------------- reading
 
 
 class EntryReader(ABC):
@@ -42,7 +211,8 @@ class EntryReader(ABC):
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
         self._asked = [(name, schema.key(name), self.info(name)) for name in names]
         self._off = [
-            (schema.key(mark.attribute), matcher(mark.says, schema)) for mark in MARKS
+            (schema.key(mark.attribute), matcher(mark.says, schema))
+            for mark in DISABLED_MARKS
         ]
         marks = [attribute for attribute, _ in self._off]
         self.keys = frozenset([*marks, *(attribute for _, attribute, _ in self._asked)])
@@ -161,3 +331,149 @@ class EntryReader(ABC):
             attribute in held and says(held) is True for attribute, says in self._off
         )
         return User(entry.id, entry.name, values, entry.disabled, inactive)
+
+
+# ---------------------------------------------------------------- changes
+
+S = TypeVar("S", str, bytes)
+
+
+class ConflictError(Exception):
+    """The entry is not what the change believes; the message says where, without a value."""
+
+
+class ForbiddenError(Exception):
+    """What the schema forbids, or cannot be written without touching what is not ours; the message tells no value."""
+
+
+class Edit(Struct, frozen=True):
+    """Values to take out of one attribute, as they are stored, and values to put in."""
+
+    name: str
+    removed: tuple[bytes, ...]
+    added: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"<edit of {self.name}>"  # its values may be passwords
+
+
+def octets(value: Held) -> bytes:
+    """A value as it is stored."""
+    bare = value if type(value) is str else plain(value)
+    return bare if isinstance(bare, bytes) else bare.encode("utf-8", "surrogateescape")
+
+
+def value_of(info: AttributeInfo, stored: bytes) -> Value:
+    """A stored value as the model has it: text, but for octet strings and for what is no UTF-8."""
+    return stored if info.octets else text(stored)
+
+
+def text(stored: bytes) -> Value:
+    """A value of a text syntax; octets where it is no UTF-8, whatever the server may say."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def plan_edits(
+    values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema
+) -> list[Edit]:
+    """What to do to an entry that holds these values (by `Schema.key`); nothing where it says all of it already.
+
+    A value that stays is left as it is spelt. Raises ConflictError and ForbiddenError,
+    before anything is done.
+    """
+    found = []
+    for attribute in change.attributes:
+        held = values.get(schema.key(attribute.name), ())
+        if schema.key(attribute.name) == "objectclass":
+            edit = _classes(held, attribute)
+        else:
+            edit = _edit(held, attribute, schema.info(attribute.name))
+        if edit.removed or edit.added:
+            found.append(edit)
+    return found
+
+
+class ComparedValues(Struct, Generic[S], frozen=True):
+    """What of an attribute's values goes, what comes, what is others', and all that is to be there of ours."""
+
+    removed: tuple[S, ...]
+    added: tuple[S, ...]
+    others: tuple[S, ...]
+    wanted: tuple[S, ...]
+
+    def refuse_several(self, name: str) -> None:
+        """Raises ForbiddenError where an attribute of one value would have more."""
+        if len(self.others) + len(self.wanted) > 1:
+            raise ForbiddenError(f"{name} can hold one value only")
+
+
+def compare_and_set(
+    held: Sequence[S],
+    change: AttributeChange,
+    rule: Equality,
+    stored: Callable[[Held], S],
+) -> ComparedValues[S]:
+    """Compare and set: the values that are there against those that the plan saw. `stored`: a value as they are.
+
+    Raises ConflictError.
+    """
+    key = keys_of(choose_rule(rule, secret=change.secret))
+    mine = ours(change.pattern, held)
+    keys = set(map(key, mine))
+    if change.seen and keys != {key(plain(value)) for value in change.old}:
+        raise ConflictError(f"{change.name} changed since the plan")
+    wanted = {key(plain(value)): stored(value) for value in change.new}
+    others = tuple(value for value in held if value not in mine)
+    if not wanted.keys().isdisjoint(map(key, others)):
+        raise ConflictError(
+            f"{change.name} already holds the new value among those that are not this job's"
+        )
+    removed = tuple(value for value in mine if key(value) not in wanted)
+    added = tuple(value for name, value in wanted.items() if name not in keys)
+    return ComparedValues(removed, added, others, tuple(wanted.values()))
+
+
+def _edit(held: Sequence[bytes], change: AttributeChange, info: AttributeInfo) -> Edit:
+    found = compare_and_set(held, change, info.equality, octets)
+    if info.single and found.added:
+        found.refuse_several(change.name)
+    for value in found.added:
+        _check(info, value)
+    return Edit(change.name, found.removed, found.added)
+
+
+def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:
+    """Object classes: those of `old` have to be there, those of `new` may be already; no other is looked at."""
+    present, old, new = (
+        {octets(value).strip().lower(): octets(value) for value in values}
+        for values in (held, change.old, change.new)
+    )
+    if not old.keys() <= present.keys():
+        raise ConflictError(f"{change.name} changed since the plan")
+    removed = tuple(
+        value for name, value in present.items() if name in old.keys() - new.keys()
+    )
+    return Edit(
+        change.name,
+        removed,
+        tuple(value for name, value in new.items() if name not in present),
+    )
+
+
+def _check(info: AttributeInfo, stored: bytes) -> None:
+    """What every server checks of a value: that there is one, that its syntax and its length fit."""
+    if not stored:
+        raise ForbiddenError(f"{info.name} cannot hold an empty value")
+    value = value_of(info, stored)
+    try:
+        if isinstance(value, str):
+            fit(info, value)
+        elif not info.octets:
+            raise ForbiddenError(f"{info.name} cannot hold octets that are no text")
+        elif info.max_length is not None and len(value) > info.max_length:
+            raise ForbiddenError(f"{info.name} holds at most {info.max_length} octets")
+    except UnfitError as fault:
+        raise ForbiddenError(f"{info.name}: {fault}") from None

@@ -7,10 +7,18 @@ where the answer is true, so that a misspelt attribute finds nobody, also behind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Final
 
-from connector.directories.common import value_tests as rules
+from connector.directories.common.definitions import EQUALITIES
 from connector.directories.common.ldap_filters import (
     And,
     Approx,
@@ -25,12 +33,15 @@ from connector.directories.common.ldap_filters import (
     Substrings,
 )
 from connector.directories.common.schema import Schema
-from connector.directories.common.syntaxes import EQUALITIES
+from connector.model import Equality
+from connector.reconcile.equality import likeness
 
 Values = Mapping[str, Sequence[bytes]]
 """An entry's values by attribute, each under its `Schema.key`."""
 
 Matcher = Callable[[Values], bool | None]
+Test = Callable[[bytes], bool]
+"""Whether one value of an attribute passes an item of a filter."""
 
 _CLASSES: Final = frozenset({"objectclass", "structuralobjectclass"})
 """Attributes that name classes, where a class stands for those that it inherits from too
@@ -86,12 +97,12 @@ class _Builder:
                     return _tested(values, self._of_class(value))
                 comparable = self._schema.has(attribute, "EQUALITY") or not info.known
                 return _tested(
-                    values, rules.equal(info.equality, value) if comparable else None
+                    values, match_equal(info.equality, value) if comparable else None
                 )
             case Substrings():
                 has = self._schema.has(attribute, "SUBSTR") or not info.known
                 return _tested(
-                    values, rules.pieces(info.equality, wanted) if has else None
+                    values, match_pieces(info.equality, wanted) if has else None
                 )
             case GreaterOrEqual(value=value) | LessOrEqual(value=value):
                 up, has = (
@@ -99,10 +110,10 @@ class _Builder:
                     self._schema.has(attribute, "ORDERING") or not info.known,
                 )
                 return _tested(
-                    values, rules.ordered(info.equality, value, up=up) if has else None
+                    values, match_order(info.equality, value, up=up) if has else None
                 )
 
-    def _of_class(self, value: bytes) -> rules.Test:
+    def _of_class(self, value: bytes) -> Test:
         """An entry is of a class that it names, and of those which that one inherits from (RFC 4512 §2.4)."""
         name = value.decode("utf-8", "replace").strip().lower()
         # a directory has a handful of classes, and every entry names some
@@ -128,11 +139,11 @@ class _Builder:
             return _undefined
         values = self._values(wanted.attribute) if wanted.attribute else _every_value
         if wanted.rule in _BITS:
-            return _tested(values, rules.bits(wanted.value, every=_BITS[wanted.rule]))
+            return _tested(values, match_bits(wanted.value, every=_BITS[wanted.rule]))
         rule = EQUALITIES.get(wanted.rule.lower())
         if rule is None:
             raise ValueError(f"the matching rule {wanted.rule} is not evaluated here")
-        return _tested(values, rules.equal(rule, wanted.value))
+        return _tested(values, match_equal(rule, wanted.value))
 
     def _known(self, attribute: str) -> bool:
         return (
@@ -186,10 +197,97 @@ def _not(part: Matcher) -> Matcher:
     return match
 
 
-def _tested(
-    values: Callable[[Values], Iterator[bytes]], test: rules.Test | None
-) -> Matcher:
+def _tested(values: Callable[[Values], Iterator[bytes]], test: Test | None) -> Matcher:
     """True where a value passes; no test: undefined."""
     if test is None:
         return _undefined
     return lambda entry: any(test(value) for value in values(entry))
+
+
+# ---------------------------------------------------------------- tests of one value
+
+_TEXT: Final = frozenset(
+    {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.NUMERIC, Equality.TELEPHONE}
+)
+
+
+def match_equal(rule: Equality, value: bytes) -> Test | None:
+    """Equal by the rule; None where the value is none of the rule's syntax."""
+    wanted = likeness(rule, value)
+    if not _fits(rule, wanted):
+        return None
+    return lambda held: likeness(rule, held) == wanted
+
+
+def _fits(rule: Equality, wanted: Hashable) -> bool:
+    """Whether an asserted value is of the rule's syntax; where it is not, the assertion is undefined."""
+    match rule:
+        case Equality.INTEGER:
+            return isinstance(wanted, int)
+        case Equality.BOOLEAN:
+            return wanted in ("TRUE", "FALSE")
+        case Equality.DN:
+            return not (isinstance(wanted, tuple) and wanted[:1] == ("no DN",))
+        case _:
+            return True
+
+
+def match_order(rule: Equality, value: bytes, *, up: bool) -> Test | None:
+    """By the order of the rule's keys; rules without an order (names, truth) are undefined."""
+    wanted = likeness(rule, value)
+
+    def is_ordered(held: bytes) -> bool:
+        mine = likeness(rule, held)
+        for kind in (int, str, bytes, tuple):
+            if isinstance(mine, kind) and isinstance(wanted, kind):
+                return bool(mine >= wanted if up else mine <= wanted)  # type: ignore[operator]  # both are of one kind
+        return False
+
+    return (
+        None
+        if rule in (Equality.DN, Equality.BOOLEAN) or not _fits(rule, wanted)
+        else is_ordered
+    )
+
+
+def match_pieces(rule: Equality, wanted: Substrings) -> Test | None:
+    """Pieces in their order (RFC 4517 §4.2.6 for text); None where the rule has none."""
+    if rule not in _TEXT:
+        return None
+    initial = re.escape(_prepared(rule, wanted.initial or b"").lstrip(" "))
+    final = re.escape(_prepared(rule, wanted.final or b"").rstrip(" "))
+    # atomic: each piece is where it comes first, so that the work is linear
+    middle = "".join(
+        f"(?>.*?{re.escape(_prepared(rule, piece))})" for piece in wanted.middle
+    )
+    pattern = re.compile(f"{initial}{middle}.*{final}", re.DOTALL)
+    return lambda held: pattern.fullmatch(str(likeness(rule, held))) is not None
+
+
+def _prepared(rule: Equality, piece: bytes) -> str:
+    """A piece as the rule prepares it, but for its outer spaces: inside the whole value they count, as one each."""
+    text = str(likeness(rule, piece))
+    if rule in (Equality.NUMERIC, Equality.TELEPHONE):
+        return text
+    if not text:
+        return " "
+    return (
+        (" " if piece[:1].isspace() else "")
+        + text
+        + (" " if piece[-1:].isspace() else "")
+    )
+
+
+def match_bits(value: bytes, *, every: bool) -> Test | None:
+    """Every bit of a number, or any, is set in an integer ([MS-ADTS] 3.1.1.3.4.4)."""
+    mask = likeness(Equality.INTEGER, value)
+    if not isinstance(mask, int):
+        return None
+
+    def has_bits(held: bytes) -> bool:
+        number = likeness(Equality.INTEGER, held)
+        return isinstance(number, int) and (
+            number & mask == mask if every else number & mask != 0
+        )
+
+    return has_bits

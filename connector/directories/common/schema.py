@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from connector.directories.common.definitions import Defined, Definition, Index
-from connector.directories.common.syntaxes import (
+from connector.directories.common.definitions import (
     BY_SYNTAX,
     EQUALITIES,
     MICROSOFT,
     SYNTAXES,
+    Definition,
+    MadeOnDemand,
+    find_definition,
+    find_lineage,
+    read_definition,
+    tabulate,
 )
 from connector.model import (
     OBJECT_CLASS,
@@ -36,14 +41,14 @@ filter finds (measured)."""
 _ANYTHING: Final = "*"
 _BOUND: Final = re.compile(r"-?[0-9]{1,20}")
 _UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
+ClassKind = Literal["structural", "auxiliary", "abstract"]
 _LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
 
 
 class Schema:
     """Attribute types and object classes by name or number, whatever the case and the attribute options.
 
-    Definitions are read when they are asked for: a server publishes some 1,500, and a
-    mapping names ten. `lax`: the server does not mind whether a class is structural,
+    `lax`: the server does not mind whether a class is structural,
     auxiliary or abstract, nor whether anything is obsolete.
     """
 
@@ -56,23 +61,26 @@ class Schema:
         lax: bool = False,
     ) -> None:
         self._lax = lax
-        self._types = Index(attribute_types)
-        self._classes = Index(object_classes)
-        self._rules = Index(content_rules)
-        self.info: Callable[[str], AttributeInfo] = cache(self._info)
-        self.types: Mapping[str, AttributeInfo] = Defined(self._types, self._type)
-        self.classes: Mapping[str, ClassInfo] = Defined(self._classes, self._class)
+        self._types = tabulate(attribute_types)
+        self._classes = tabulate(object_classes)
+        self._rules = tabulate(content_rules)
+        self.info: Callable[[str], AttributeInfo] = cache(self._describe_attribute)
+        self.types: Mapping[str, AttributeInfo] = MadeOnDemand(
+            self._types, self._describe_type
+        )
+        self.classes: Mapping[str, ClassInfo] = MadeOnDemand(
+            self._classes, self._describe_class
+        )
 
     def has(self, name: str, rule: str) -> bool:
         """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
-        return _inherited(self._types.lineage(base_of(name)), rule) is not None
+        return _inherit(find_lineage(self._types, base_of(name)), rule) is not None
 
     def canonical(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
-        definition = self._types.get(base_of(name))
-        return (
-            name if definition is None else definition.name + name[len(base_of(name)) :]
-        )
+        base = base_of(name)
+        definition = find_definition(self._types, base)
+        return name if definition is None else definition.name + name[len(base) :]
 
     def key(self, name: str) -> str:
         """What all spellings of one attribute description have in common: aliases, numbers, case, order of options."""
@@ -81,27 +89,31 @@ class Schema:
 
     def falls_under(self, name: str, superior: str) -> bool:
         """Whether an attribute description is `superior`, or a subtype of it by SUP or by options (RFC 4512 §2.5)."""
-        options, wanted = (
-            set(name.lower().split(";")[1:]),
-            set(superior.lower().split(";")[1:]),
-        )
-        if not wanted <= options:
+        base, *options = name.lower().split(";")
+        wanted, *wanted_options = superior.lower().split(";")
+        if not set(wanted_options) <= set(options):
             return False
-        target = self._types.get(base_of(superior))
+        target = find_definition(self._types, wanted)
         if target is None:
-            return base_of(name).lower() == base_of(superior).lower()
-        return any(
-            found.oid == target.oid for found in self._types.lineage(base_of(name))
-        )
+            return base == wanted
+        lineage = find_lineage(self._types, base)
+        return any(found.oid == target.oid for found in lineage)
 
     def class_names(self) -> list[str]:
-        return [definition.name for definition in self._classes]
+        return [definition.name for definition in self._read_classes()]
+
+    def _read_classes(self) -> Iterator[Definition]:
+        for text in dict.fromkeys(self._classes.values()):
+            definition = read_definition(text)
+            if definition is not None:
+                yield definition
 
     def superclasses(self, class_name: str) -> frozenset[str]:
         """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
-        return frozenset({class_name.lower()}).union(
-            *(item.spellings for item in self._classes.lineage(class_name))
-        )
+        found = {class_name.lower()}
+        for definition in find_lineage(self._classes, class_name):
+            found |= definition.spellings
+        return frozenset(found)
 
     def widened(self, view: View) -> View:
         """The view with what its `object_classes` require, and all that the classes of its `all_of` allow.
@@ -109,34 +121,30 @@ class Schema:
         They allow it themselves or by inheritance, but for what every entry has.
         """
         known = {self.key(name) for name in (*view.attributes, OBJECT_CLASS)}
-        added = [
-            self.classes[item.lower()]
-            for item in view.object_classes
-            if item.lower() in self.classes
-        ]
-        required = sorted(name for item in added for name in item.must)
-        parts = (
-            part
-            for item in view.all_of
-            for part in self._classes.lineage(item)
-            if part.oid != _TOP
-        )
-        everything = [name for part in parts for name in part.allowed]
-        beside, all_of = (
-            dict.fromkeys(
+        required: set[str] = set()
+        for name in view.object_classes:
+            if name.lower() in self.classes:
+                required |= self.classes[name.lower()].must
+        allowed: dict[str, None] = {}
+        for name in view.all_of:
+            for part in find_lineage(self._classes, name):
+                if part.oid != _TOP:
+                    allowed |= dict.fromkeys(part.allowed)
+
+        def select_new(names: Iterable[str]) -> dict[str, None]:
+            return dict.fromkeys(
                 self.canonical(name) for name in names if self.key(name) not in known
             )
-            for names in ((*everything, *required), everything)
-        )
+
         return replace(
             view,
-            attributes=(*view.attributes, *beside),
-            secrets=view.secrets | frozenset(all_of),
+            attributes=(*view.attributes, *select_new([*allowed, *sorted(required)])),
+            secrets=view.secrets | frozenset(select_new(allowed)),
         )
 
-    def _info(self, name: str) -> AttributeInfo:
+    def _describe_attribute(self, name: str) -> AttributeInfo:
         """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
-        lineage = self._types.lineage(base_of(name))
+        lineage = find_lineage(self._types, base_of(name))
         if not lineage:
             return AttributeInfo(
                 name,
@@ -145,96 +153,98 @@ class Schema:
                 comparable=False,
                 named_rule=False,
             )
-        number = _inherited(lineage, "SYNTAX") or ""
-        syntax = SYNTAXES.get(
-            _LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT
-        )
-        rule = _inherited(lineage, "EQUALITY")
-        operational = (
-            lineage[0].first("USAGE") or "userApplications"
-        ).lower() != "userapplications"
+        own = lineage[0]
+        number = _inherit(lineage, "SYNTAX") or ""
         length = _LENGTH.search(number)
+        number = _LENGTH.sub("", number)
+        syntax = SYNTAXES.get(number, Syntax.OTHER if number else Syntax.TEXT)
+        rule = _inherit(lineage, "EQUALITY")
+        usage = own.first("USAGE") or "userApplications"
+        is_operational = usage.lower() != "userapplications"
+        flags = {flag for item in lineage for flag in item.fields}
+        is_constructed = "X-CONSTRUCTED" in flags or own.oid in _CONSTRUCTED
         return AttributeInfo(
             name=self.canonical(name),
             syntax=syntax,
-            equality=_equality(rule, number, syntax),
-            single=any("SINGLE-VALUE" in definition.fields for definition in lineage),
-            min_length=_number(lineage, "X-SHORTEST") or 0,
+            equality=_choose_equality(rule, number, syntax),
+            single="SINGLE-VALUE" in flags,
+            min_length=_inherit_number(lineage, "X-SHORTEST") or 0,
             max_length=int(length.group(1)) if length else None,
-            readable=None if _inherited(lineage, "X-CONFIDENTIAL") else True,
-            unit=_UNITS.get(_inherited(lineage, "X-COUNTED") or "", "characters"),
-            least=_number(lineage, "X-LEAST"),
-            most=_number(lineage, "X-MOST"),
-            writable=not any(
-                {"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields)
-                for item in lineage
-            ),
+            readable=None if "X-CONFIDENTIAL" in flags else True,
+            unit=_UNITS.get(_inherit(lineage, "X-COUNTED") or "", "characters"),
+            least=_inherit_number(lineage, "X-LEAST"),
+            most=_inherit_number(lineage, "X-MOST"),
+            writable=flags.isdisjoint(("NO-USER-MODIFICATION", "COLLECTIVE")),
             comparable=rule is not None,
             named_rule=rule is not None and rule.lower() in EQUALITIES,
-            obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
-            constructed=bool(_inherited(lineage, "X-CONSTRUCTED"))
-            or lineage[0].oid in _CONSTRUCTED,
-            operational=operational,
-            classes=frozenset() if operational else self._allowing(lineage[0]),
-            aliases=lineage[0].spellings,
+            obsolete="OBSOLETE" in own.fields and not self._lax,
+            constructed=is_constructed,
+            operational=is_operational,
+            classes=frozenset() if is_operational else self._find_allowing(own),
+            aliases=own.spellings,
         )
 
-    def _type(self, name: str) -> AttributeInfo | None:
+    def _describe_type(self, name: str) -> AttributeInfo | None:
         info = self.info(name)
         return info if info.known else None
 
-    def _class(self, name: str) -> ClassInfo | None:
-        definition = self._classes.get(name)
+    def _describe_class(self, name: str) -> ClassInfo | None:
+        definition = find_definition(self._classes, name)
         if definition is None:
             return None
-        lineage = self._classes.lineage(name)
-        abstract = "ABSTRACT" in definition.fields
-        auxiliary = "AUXILIARY" in definition.fields or self._lax
+        lineage = find_lineage(self._classes, name)
+        if "AUXILIARY" in definition.fields or self._lax:
+            kind: ClassKind = "auxiliary"
+        else:
+            kind = "abstract" if "ABSTRACT" in definition.fields else "structural"
         return ClassInfo(
             name=definition.name.lower(),
-            kind="auxiliary" if auxiliary else "abstract" if abstract else "structural",
+            kind=kind,
             above=self.superclasses(name),
             must=_lower(item.fields.get("MUST", ()) for item in lineage),
             may=_lower(item.fields.get("MAY", ()) for item in lineage),
             anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
             obsolete="OBSOLETE" in definition.fields and not self._lax,
-            rule=self._rule(definition),
+            rule=self._describe_rule(definition),
             spelling=definition.name,
         )
 
-    def _rule(self, structural: Definition) -> ContentRule | None:
-        rule = self._rules.get(structural.oid)
+    def _describe_rule(self, structural: Definition) -> ContentRule | None:
+        rule = find_definition(self._rules, structural.oid)
         if rule is None or "OBSOLETE" in rule.fields:
             return None
-        known = (self._classes.get(name) for name in rule.fields.get("AUX", ()))
-        must, may, never = (
-            _lower([rule.fields.get(keyword, ())]) for keyword in ("MUST", "MAY", "NOT")
-        )
+        named = rule.fields.get("AUX", ())
+        known = (find_definition(self._classes, name) for name in named)
         return ContentRule(
-            frozenset(item.name.lower() for item in known if item), must, may, never
+            frozenset(item.name.lower() for item in known if item),
+            _lower([rule.fields.get("MUST", ())]),
+            _lower([rule.fields.get("MAY", ())]),
+            _lower([rule.fields.get("NOT", ())]),
         )
 
-    def _allowing(self, attribute: Definition) -> frozenset[str]:
+    def _find_allowing(self, attribute: Definition) -> frozenset[str]:
         """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
         wanted = attribute.spellings | {_ANYTHING}
-        found = (
-            definition.spellings
-            for definition, allowed in self._allowances
-            if not wanted.isdisjoint(allowed)
-        )
-        return frozenset[str]().union(*found)
+        found: set[str] = set()
+        for definition, allowed in self._allowances:
+            if not wanted.isdisjoint(allowed):
+                found |= definition.spellings
+        return frozenset(found)
 
     @cached_property
     def _allowances(self) -> list[tuple[Definition, frozenset[str]]]:
-        return [(definition, self._allowed(definition)) for definition in self._classes]
+        """Each class with the attributes that it allows, in lower case."""
+        return [(each, self._find_allowed(each)) for each in self._read_classes()]
 
-    def _allowed(self, definition: Definition) -> frozenset[str]:
-        sources = (
-            *self._classes.lineage(definition.oid),
-            self._rules.get(definition.oid),
+    def _find_allowed(self, definition: Definition) -> frozenset[str]:
+        sources = find_lineage(self._classes, definition.oid)
+        rule = find_definition(self._rules, definition.oid)
+        if rule is not None:
+            sources.append(rule)
+        allowed = _lower(source.allowed for source in sources)
+        return (
+            allowed | {_ANYTHING} if definition.oid == _EXTENSIBLE_OBJECT else allowed
         )
-        anything = {_ANYTHING} if definition.oid == _EXTENSIBLE_OBJECT else set()
-        return _lower(source.allowed for source in sources if source) | anything
 
 
 def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
@@ -246,26 +256,25 @@ def base_of(name: str) -> str:
     return name.partition(";")[0]
 
 
-def _inherited(lineage: list[Definition], keyword: str) -> str | None:
-    return next(
-        (value for value in (item.first(keyword) for item in lineage) if value), None
-    )
+def _inherit(lineage: list[Definition], keyword: str) -> str | None:
+    for item in lineage:
+        value = item.first(keyword)
+        if value:
+            return value
+    return None
 
 
-def _number(lineage: list[Definition], keyword: str) -> int | None:
+def _inherit_number(lineage: list[Definition], keyword: str) -> int | None:
     """A bound, under a keyword of this program's own: no other server publishes any (RFC 4512 §4.2 has none)."""
-    text = _inherited(lineage, keyword) or ""
+    text = _inherit(lineage, keyword) or ""
     return int(text) if _BOUND.fullmatch(text) else None
 
 
-def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
+def _choose_equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
+    by_syntax = BY_SYNTAX[syntax]
     if rule is not None:
         # a rule that we do not know compares at least whatever is identical
         exact = {Equality.CASE_IGNORE: Equality.CASE_EXACT}
-        by_syntax = BY_SYNTAX[syntax]
         return EQUALITIES.get(rule.lower(), exact.get(by_syntax, by_syntax))
-    if (
-        _LENGTH.sub("", syntax_number) == MICROSOFT + "1362"
-    ):  # Active Directory's case-sensitive string
-        return Equality.CASE_EXACT
-    return BY_SYNTAX[syntax]
+    # Active Directory's case-sensitive string
+    return Equality.CASE_EXACT if syntax_number == MICROSOFT + "1362" else by_syntax

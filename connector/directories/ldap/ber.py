@@ -1,14 +1,30 @@
-"""The small part of BER that LDAP uses (RFC 4511 §5.1): definite lengths, one-octet tags, primitive strings.
+"""Octets on the wire: BER (RFC 4511 §5.1), messages in a stream (§4.1.1), and layouts of entries that are alike.
 
-Nothing here recurses, and nothing is copied but the octets of a value.
+LDAP uses a small part of BER: definite lengths, one-octet tags, primitive strings. Nothing
+here recurses, and nothing is copied but the octets of a value.
+
+Servers may be broken or hostile. Any octets give messages, "more is needed", or
+MalformedError: no other exception, and work that is linear in their number. Framing is
+apart from decoding, so that a whole page can be received, and the next one asked for,
+before its entries are decoded.
+
+Layouts: many users have the same attributes, with values of the same lengths. In their
+entries all tags, lengths and descriptions are the same octets in the same places. So
+whoever has found these octets has checked the entry whole, and cuts out all values at once.
+Of the values a layout has only those that many users share (objectClass).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from struct import Struct as Packing, iter_unpack
+from typing import Any, Final
+
+from msgspec import Struct
 
 from connector.errors import MalformedError
+from connector.model import Held
 
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
@@ -109,3 +125,191 @@ def number(data: bytes, start: int, stop: int) -> int:
     if not 1 <= stop - start <= _INTEGER_OCTETS:
         raise MalformedError("a BER integer of no or too many octets")
     return int.from_bytes(data[start:stop], "big", signed=True)
+
+
+# ---------------------------------------------------------------- messages
+
+MAX_MESSAGE: Final = 32 << 20
+"""Octets of one message; servers bound what they send to a few MiB."""
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end.
+
+    Messages alike may be one frame: `count` of them, one behind the other, each `whole`
+    octets long and with the same octets up to its content. The places are those of the
+    first one.
+    """
+
+    id: int
+    tag: int
+    data: bytes
+    start: int
+    stop: int
+    end: int
+    whole: int = 1
+    count: int = 1
+
+    def each(self) -> Iterator[Frame]:
+        """Each message by itself."""
+        if self.count == 1:
+            return iter((self,))
+        shifts = range(0, self.whole * self.count, self.whole)
+        return (
+            Frame(
+                self.id,
+                self.tag,
+                self.data,
+                self.start + n,
+                self.stop + n,
+                self.end + n,
+            )
+            for n in shifts
+        )
+
+
+class Framer:
+    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
+
+    The entries of a search follow one another with the same id and kind, and many are as
+    long as the one before. So the octets that say these are compared with those of that
+    message, and decoded only where they are others. Messages of the `gathered` kind that
+    are alike become one frame.
+    """
+
+    def __init__(self, gathered: int | None = None) -> None:
+        self._gathered = gathered
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._needed = 0
+        self._lead = b"\x02\x01\x00\x30"  # as if a message with these had come before
+        self._id, self._tag = 0, 0x30
+
+    def feed(self, piece: bytes) -> list[Frame]:
+        """The messages that are whole now."""
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held < self._needed:
+            return []
+        data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
+        frames, at, size = list[Frame](), 0, len(data)
+        while (extent := _extent(data, at)) is not None and extent[1] <= size:
+            first, (lead, end) = at, extent
+            start = lead + len(self._lead)
+            if data[lead:start] != self._lead:
+                start = self._learn(data, lead, end)
+            start, stop = content(data, start, end)
+            head, length, whole, at = data[first:start], start - first, end - first, end
+            if self._tag == self._gathered:
+                while data[at : at + length] == head:
+                    at += whole
+                at -= whole if at > size else 0
+            frames.append(
+                Frame(
+                    self._id,
+                    self._tag,
+                    data,
+                    start,
+                    stop,
+                    end,
+                    whole,
+                    (at - first) // whole,
+                )
+            )
+        rest = data[at:]
+        self._pieces, self._held = [rest] if rest else [], len(rest)
+        self._needed = 0 if extent is None else extent[1] - at
+        return frames
+
+    def _learn(self, data: bytes, at: int, end: int) -> int:
+        """Decode id and kind, the octets of which begin at `at`, and remember them; the place behind them."""
+        start, stop = element(data, at, end, INTEGER)
+        id_ = number(data, start, stop)
+        if not 0 <= id_ < 1 << 31:
+            raise MalformedError(f"an LDAP message with the id {id_}")
+        if stop >= end:
+            raise MalformedError("an LDAP message without an operation")
+        self._id, self._tag, self._lead = id_, data[stop], data[at : stop + 1]
+        return stop + 1
+
+
+def _extent(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the content of the message at `at` starts and ends, which may be behind the data; None: not yet known."""
+    try:
+        if data[at] != SEQUENCE:
+            raise MalformedError("the answer is no LDAP message")
+        size, start = length(data, at + 1)
+    except IndexError:
+        return None
+    if size > MAX_MESSAGE:
+        raise MalformedError(
+            f"an LDAP message of {size} octets; the maximum is {MAX_MESSAGE}"
+        )
+    return start, start + size
+
+
+# ---------------------------------------------------------------- layouts
+
+MOST_LAYOUTS: Final = 1000
+LONGEST: Final = 1024
+"""Octets of an entry that has a layout."""
+TRIAL: Final = 4
+"""A layout costs as much as it saves with so many entries."""
+TRIALS: Final = 1000
+"""What may be spent on layouts before any is of use."""
+
+Decode = Callable[[bytes], Held]
+Place = tuple[int, int, str, Decode]
+"""Where a value starts and stops, which name it is shown under, and how."""
+
+
+class Layout(Struct, frozen=True):
+    """`around`: the octets around the values. `shown`: what all such entries show, and a place for each value."""
+
+    pieces: str
+    unpack: Callable[[bytes, int], tuple[bytes, ...]]
+    around: tuple[bytes, ...]
+    names: tuple[str, ...]
+    decoders: tuple[Decode, ...]
+    shown: dict[str, tuple[Any, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        entry: bytes,
+        start: int,
+        values: Sequence[Place],
+        shown: dict[str, tuple[Any, ...]],
+    ) -> Layout:
+        """The layout of an entry that starts at `start` of the octets in which its values have these places."""
+        _, _, names, decoders = zip(*values, strict=True)
+        cuts = [0, *(cut - start for place in values for cut in place[:2]), len(entry)]
+        pieces = "".join(f"{after - before}s" for before, after in pairwise(cuts))
+        unpack = Packing(pieces).unpack_from
+        return cls(pieces, unpack, unpack(entry, 0)[::2], names, decoders, shown)
+
+    def rows(self, frame: Frame) -> list[tuple[bytes, ...]]:
+        """The values of each of these entries, which are as long; none where the layout of any is another."""
+        if frame.count == 1:
+            pieces = self.unpack(frame.data, frame.start)
+            return [pieces[1::2]] if pieces[::2] == self.around else []
+        first, behind = frame.end - frame.whole, frame.end - frame.stop
+        octets = memoryview(frame.data)[first : first + frame.whole * frame.count]
+        each = iter_unpack(f"{frame.start - first}x{self.pieces}{behind}x", octets)
+        rows = [pieces[1::2] for pieces in each if pieces[::2] == self.around]
+        return rows if len(rows) == frame.count else []
+
+    def read(self, data: bytes, start: int) -> dict[str, tuple[Any, ...]] | None:
+        """What the entry at `start` shows, which is as long; None: its layout is another, or a value is no text."""
+        pieces = self.unpack(data, start)
+        if pieces[::2] != self.around:
+            return None
+        found = self.shown.copy()
+        try:
+            for name, decode, value in zip(
+                self.names, self.decoders, pieces[1::2], strict=True
+            ):
+                found[name] = (decode(value),)
+        except UnicodeDecodeError:
+            return None
+        return found

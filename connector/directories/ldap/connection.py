@@ -4,6 +4,12 @@ The first URL whose server can be reached serves the run. Only faults of the con
 on to the next one: a server that we do not trust, or that refuses our credentials, ends the
 search. Going on would let whoever stands in the way choose our server, and would try a
 wrong password on every server, until the account is locked.
+
+At a bind a server may speak of the account's own password
+(draft-behera-ldap-password-policy-10 §6). It is asked with every bind, by a control that
+servers without it pass over. Otherwise a password that has to be changed first would look
+like a bind that went well, after which everything is refused (389-DS: result 53, without a
+word), and a locked account like a wrong password (OpenLDAP).
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from __future__ import annotations
 import math
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
@@ -27,10 +33,9 @@ from ldap3.core.exceptions import (
 )
 from msgspec import Struct
 
-from connector.directories.ldap import password_policy, results
+from connector.directories.ldap import ber, responses
+from connector.directories.ldap.dialect import RightsAdvice
 from connector.directories.ldap.responses import Response
-from connector.directories.ldap.results import explained
-from connector.directories.ldap.rights import Advice
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
     ConnectorError,
@@ -47,7 +52,16 @@ from connector.net.time_limit import TIMEOUTS, TimeLimit
 from connector.settings.ldap import LdapDirectory
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
-_ASK_PASSWORD_POLICY: Final = (password_policy.CONTROL, False, None)
+POLICY_NOTICE: Final = "1.3.6.1.4.1.42.2.27.8.5.1"
+
+_EXPIRED, _LOCKED, _CHANGE_AFTER_RESET = 0, 1, 2
+_WARNING, _ERROR, _SECONDS, _BINDS = 0xA0, 0x81, 0x80, 0x81
+_DAY: Final = 86_400
+_REFUSED: Final = {
+    _EXPIRED: "the password has expired: set a new one, and store it where the job reads it",
+    _LOCKED: "the account is locked: unlock it, or wait for the server's password policy",
+}
+_ASK_PASSWORD_POLICY: Final = (POLICY_NOTICE, False, None)
 
 
 class Endpoint(Struct, frozen=True):
@@ -124,10 +138,10 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
 
         kerberos.library()
     faults: list[UnreachableError] = []
-    for endpoint in map(Endpoint.of, settings.urls):
+    for url in settings.urls:
         counters.asked("directory")
         try:
-            return _connect(endpoint, client)
+            return _connect_endpoint(Endpoint.of(url), client)
         except ConnectorError as fault:
             counters.failed("directory")
             if not isinstance(fault, UnreachableError):
@@ -135,22 +149,20 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
             faults.append(fault)
     if len(faults) == 1:
         raise faults[0]
-    raise UnreachableError(
-        f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults))
-    )
+    said = "; ".join(map(str, faults))
+    raise UnreachableError(f"none of {len(faults)} servers answers: {said}")
 
 
 def _trust(settings: LdapDirectory) -> ssl.SSLContext:
     """Whom the job trusts; nobody where it comes to no TLS, for to read the system's authorities takes a while."""
-    comes_to_tls = settings.start_tls or any(
-        url.lower().startswith("ldaps:") for url in settings.urls
-    )
+    schemes = {url.partition(":")[0].lower() for url in settings.urls}
+    comes_to_tls = settings.start_tls or "ldaps" in schemes
     if comes_to_tls or settings.ca_file or settings.cert_file:
         return tls.context(settings.ca_file, settings.cert_file, settings.key_file)
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _connect(endpoint: Endpoint, client: Client) -> Wire:
+def _connect_endpoint(endpoint: Endpoint, client: Client) -> Wire:
     """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
     fault = UnreachableError("the name has no address", where=endpoint.url)
     for address in _find_addresses(endpoint):
@@ -178,15 +190,13 @@ def _find_addresses(endpoint: Endpoint) -> list[str]:
     """The host's addresses, in the order in which the system prefers them. Raises UnreachableError."""
     if endpoint.scheme == "ldapi":
         return [endpoint.url]
+    host, port = endpoint.host, endpoint.port
     try:
-        found = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as fault:
         why = getattr(fault, "strerror", None) or "not a host name"
-        raise UnreachableError(
-            f"the name has no address: {why}", where=endpoint.url
-        ) from None
+        said = f"the name has no address: {why}"
+        raise UnreachableError(said, where=endpoint.url) from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -215,23 +225,18 @@ def _prepare(
 
         return kerberos.Connection(server, endpoint.host, endpoint.url, options)
     if settings.sasl == "external":
-        options |= {
-            "authentication": ldap3.SASL,
-            "sasl_mechanism": ldap3.EXTERNAL,
-            "sasl_credentials": "",
-        }
+        options["authentication"] = ldap3.SASL
+        options["sasl_mechanism"] = ldap3.EXTERNAL
+        options["sasl_credentials"] = ""
     elif settings.bind_dn is not None and client.password is not None:
         value = client.password.reveal()
+        options["authentication"] = ldap3.SIMPLE
+        options["user"] = settings.bind_dn
         # octets are sent as they are; a str would be changed, or refused, by SASLprep, as
         # no other client does
-        octets = value if isinstance(value, bytes) else value.encode()
-        options |= {
-            "authentication": ldap3.SIMPLE,
-            "user": settings.bind_dn,
-            "password": octets,
-        }
+        options["password"] = value if isinstance(value, bytes) else value.encode()
     else:
-        options |= {"authentication": ldap3.ANONYMOUS}
+        options["authentication"] = ldap3.ANONYMOUS
     return _Connection(server, **options)
 
 
@@ -262,14 +267,13 @@ def _secure_and_bind(
         if settings.start_tls and endpoint.scheme == "ldap":
             connection.start_tls(read_server_info=False)
         connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
-    end = Response(
-        connection.result["result"], diagnostic=connection.result["message"] or ""
-    )
-    notice = _read_notice(connection.result, endpoint)
-    who = settings.bind_dn or (
-        f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)"
-    )
-    if end.code != results.SUCCESS:
+    result = connection.result
+    end = Response(result["result"], diagnostic=result["message"] or "")
+    notice = _read_notice(result, endpoint)
+    who = settings.bind_dn or "nobody (anonymous)"
+    if settings.sasl and not settings.bind_dn:
+        who = f"SASL {settings.sasl.upper()}"
+    if end.code != responses.SUCCESS:
         raise _describe_refusal(end, notice, who, endpoint, client)
     if notice.must_change:
         why = (
@@ -277,46 +281,36 @@ def _secure_and_bind(
             "where the job reads it"
         )
         raise DeniedError(why, where=endpoint.url)
-    wire = Wire(
-        connection.socket,
-        endpoint.url,
-        settings.timeout,
-        connection.server.next_message_id(),
-    )
+    first_id = connection.server.next_message_id()
+    wire = Wire(connection.socket, endpoint.url, settings.timeout, first_id)
     wire.cautions = tuple(notice.cautions(who))
-    wire.rights = Advice(account=settings.bind_dn or "")
+    wire.rights = RightsAdvice(account=settings.bind_dn or "")
     return wire
 
 
 def _describe_refusal(
-    end: Response,
-    notice: password_policy.Notice,
-    who: str,
-    endpoint: Endpoint,
-    client: Client,
+    end: Response, notice: PasswordNotice, who: str, endpoint: Endpoint, client: Client
 ) -> ConnectorError:
     in_clear = endpoint.scheme == "ldap" and not client.settings.start_tls
-    words = results.diagnostic(
-        end, [client.password.reveal()] if client.password else ()
-    )
-    said = f"{results.name(end.code)}{words}{notice.refusal}{explained(end, in_clear=in_clear)}"
+    secrets = [client.password.reveal()] if client.password else []
+    words = responses.show_diagnostic(end, secrets)
+    meaning = responses.explain_refused_bind(end, in_clear=in_clear)
     kind: type[ConnectorError] = DeniedError
-    if (
-        end.code in results.AWAY or end.code == results.REFERRAL
-    ):  # a copy that is being made refers to another
+    # a copy that is being made refers to another
+    if end.code in responses.AWAY or end.code == responses.REFERRAL:
         kind = UnreachableError
-    elif end.code in results.PROOF_REFUSED:
+    elif end.code in responses.PROOF_REFUSED:
         kind = RefusedBindError
+    said = f"{responses.name_result(end.code)}{words}{notice.refusal}{meaning}"
     return kind(f"the bind as {who} failed: {said}", where=endpoint.url)
 
 
-def _read_notice(result: Any, endpoint: Endpoint) -> password_policy.Notice:
+def _read_notice(result: Any, endpoint: Endpoint) -> PasswordNotice:
     """What the server says of the password, beside the answer to a bind as ldap3 has it."""
     controls = result.get("controls") or {}
+    values = {oid: control["value"] or b"" for oid, control in controls.items()}
     try:
-        return password_policy.of(
-            {oid: control["value"] or b"" for oid, control in controls.items()}
-        )
+        return read_password_notice(values)
     except MalformedError as fault:
         raise MalformedError(fault.what, where=endpoint.url) from None
 
@@ -336,10 +330,8 @@ def _translating(endpoint: Endpoint, secured: _Tls, timeout: float) -> Iterator[
     except (LDAPExceptionError, OSError) as fault:
         raise _describe(fault, secured, endpoint, timeout) from None
     except Exception as fault:  # noqa: BLE001  # ldap3 raises TypeError, IndexError and others for octets that are no LDAP
-        raise MalformedError(
-            f"the answer is no LDAP message ({type(fault).__name__})",
-            where=endpoint.url,
-        ) from None
+        why = f"the answer is no LDAP message ({type(fault).__name__})"
+        raise MalformedError(why, where=endpoint.url) from None
 
 
 def _describe(
@@ -400,3 +392,57 @@ def _describe_handshake(
     return UnreachableError(
         f"the connection was cut in the TLS handshake: {fault}", where=url
     )
+
+
+class PasswordNotice(Struct, frozen=True):
+    """What the server said: an error, the seconds that the password is good, the binds that are left when it is not."""
+
+    error: int | None = None
+    seconds: int | None = None
+    binds: int | None = None
+
+    @property
+    def must_change(self) -> bool:
+        """Whether the server lets the account do nothing but change its password."""
+        return self.error == _CHANGE_AFTER_RESET
+
+    @property
+    def refusal(self) -> str:
+        """Why a bind failed, with a semicolon before it; empty where the server does not say."""
+        return f"; {_REFUSED[self.error]}" if self.error in _REFUSED else ""
+
+    def cautions(self, who: str) -> Iterator[str]:
+        """What to see to before the account is locked out."""
+        if self.seconds is not None:
+            days = self.seconds // _DAY
+            left = (
+                f"{days} days" if days > 1 else "a day" if days else "less than a day"
+            )
+            yield f"the password of {who} expires in {left}. Set a new one before that"
+        if self.binds is not None:
+            yield f"the password of {who} has expired: the server lets it in {self.binds} times more"
+
+
+def read_password_notice(controls: Mapping[str, bytes]) -> PasswordNotice:
+    """What the controls beside the answer to a bind say. Raises MalformedError."""
+    value = controls.get(POLICY_NOTICE, b"")
+    if not value:
+        return PasswordNotice()
+    start, end = ber.element(value, 0, len(value), ber.SEQUENCE)
+    found = dict(_read_elements(value, start, end))
+    warning = found.get(_WARNING)
+    left = dict(_read_elements(value, *warning)) if warning else {}
+    error, seconds, binds = (
+        None if place is None else ber.number(value, *place)
+        for place in (found.get(_ERROR), left.get(_SECONDS), left.get(_BINDS))
+    )
+    return PasswordNotice(error, seconds, binds)
+
+
+def _read_elements(
+    data: bytes, at: int, end: int
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    while at < end:
+        place = ber.element(data, at, end, data[at])
+        yield data[at], place
+        at = place[1]

@@ -1,18 +1,21 @@
-"""How LDAP servers differ, as values: told by the root DSE, once, and then never asked about again."""
+"""How LDAP servers differ, as values: told by the root DSE, once, and then never asked about again.
+
+How each kind of server writes access rules down is here too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common import disabled
-from connector.directories.common.disabled import Mark
-from connector.directories.common.ldap_filters import Equal, Filter, Or
-from connector.directories.ldap import results, rights
+from connector.directories.common import ldap_filters as filters
+from connector.directories.common.ldap_filters import DisabledMark, Equal, Filter, Or
+from connector.directories.ldap import responses
 from connector.directories.ldap.requests import (
     ASSERTION,
     EFFECTIVE_RIGHTS,
@@ -26,87 +29,259 @@ from connector.reconcile.equality import key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
-_IDS: Final = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
-"""What servers without entryUUID name their ids."""
 _OPENLDAP: Final = "openldaprootdse"
 _DS389: Final = "389 project"
 # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
 _ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"
 
 
-class Identity(Struct, frozen=True):
-    """The attribute that holds an entry's id, which never changes in its life.
+# ---------------------------------------------------------------- access rules
 
-    `show` turns its value into text, and raises MalformedError for what is none; `wire` turns such a text back, and is
-    None for a text that cannot be anybody's id.
-    """
+
+class Right(Enum):
+    """What is to be done with attributes. `BLIND`: written and compared, and never read, as secrets are."""
+
+    READ = "search and read"
+    WRITE = "write"
+    BLIND = "write and compare"
+
+
+class RuleWriter(Protocol):
+    """Writes down a right: of an account, by its bind DN; of users below a base, or of one entry `alone`."""
+
+    def __call__(
+        self,
+        account: str,
+        base: str,
+        names: Sequence[str],
+        right: Right,
+        *,
+        alone: bool = False,
+    ) -> str: ...
+
+
+class NeededRule(Struct, frozen=True):
+    """A rule that an account needs."""
+
+    base: str
+    """Of users below this entry, or of it alone."""
+    rule: str
+
+
+class RuleLanguage(Struct, frozen=True):
+    """A kind of server's access rules."""
+
+    rule: RuleWriter
+    said: str
+    """What stands before a rule in a sentence that asks for it."""
+
+
+_OPENLDAP_LEVELS: Final = {Right.READ: "read", Right.WRITE: "write", Right.BLIND: "=wc"}
+_DS389_LEVELS: Final = {
+    Right.READ: "read, search, compare",
+    Right.WRITE: "write",
+    Right.BLIND: "write, compare",
+}
+
+
+def write_openldap_rule(
+    account: str, base: str, names: Sequence[str], right: Right, *, alone: bool = False
+) -> str:
+    """An access rule (slapd.access(5)). The first that says something of an attribute decides, unless it breaks."""
+    attributes = (
+        ["entry", *names] if right is Right.READ else names
+    )  # nothing is found without a right to the entry
+    what = (
+        f'to dn.{"base" if alone else "subtree"}="{base}" attrs={",".join(attributes)}'
+    )
+    return f'{what} by dn.exact="{account}" {_OPENLDAP_LEVELS[right]} by * break'
+
+
+def write_389ds_rule(
+    account: str,
+    base: str,  # noqa: ARG001  # one signature for all kinds; an ACI is kept in the entry that it is for
+    names: Sequence[str],
+    right: Right,
+    *,
+    alone: bool = False,  # noqa: ARG001  # as above
+) -> str:
+    """An access control instruction of 389-DS."""
+    target = " || ".join(names) or "*"
+    allow = f'allow ({_DS389_LEVELS[right]}) userdn="ldap:///{account}";'
+    return f'(targetattr="{target}")(version 3.0; acl "cec-connector"; {allow})'
+
+
+def write_windows_commands(
+    account: str, base: str, names: Sequence[str], right: Right, *, alone: bool = False
+) -> str:
+    """Commands of Windows (dsacls): read property or write property, for users below the base."""
+    letters = "RP" if right is Right.READ else "WP"
+    whom, kind = ("", "") if alone else ("/I:S ", ";user")
+    commands = (
+        f'dsacls "{base}" {whom}/G "{account}:{letters};{name}{kind}"' for name in names
+    )
+    return " & ".join(commands) or f'dsacls "{base}" /I:T /G "{account}:GR"'
+
+
+OPENLDAP_RULES: Final = RuleLanguage(write_openldap_rule, "In olcAccess, first: ")
+DS389_RULES: Final = RuleLanguage(write_389ds_rule, "At {base}, add aci: ")
+WINDOWS_COMMANDS: Final = RuleLanguage(write_windows_commands, "Run: ")
+
+
+class RightsAdvice(Struct, frozen=True):
+    """What an account is told to be given."""
+
+    language: RuleLanguage | None = None
+    """How the server writes it down; None where that is not known."""
+    account: str = ""
+    """Its bind DN, or empty where the bind has none."""
+    bases: Sequence[str] = ("",)
+    """The entries below which users are."""
+
+    def _knows_rules(self, *more: str) -> bool:
+        """Whether rules can be written; no rule quotes a quotation mark."""
+        names = "".join([self.account, *self.bases, *more])
+        return self.language is not None and bool(self.account) and '"' not in names
+
+    def grant(
+        self, what: str, names: Sequence[str], right: Right, secrets: Sequence[str] = ()
+    ) -> str:
+        """A sentence on `what` is to be granted, and the rules for these attributes; of `secrets`, blindly."""
+        who = self.account or "the job's account"
+        sentences = [f"Grant {who} the right to {what}"]
+        if self.language is None or not self._knows_rules():
+            return sentences[0]
+        blind = [name for name in names if name in secrets]
+        plain = [name for name in names if name not in secrets]
+        for base in self.bases:
+            said = self.language.said.format(base=base)
+            if plain or not blind:
+                rule = self.language.rule(self.account, base, plain, right)
+                sentences.append(said + rule)
+            if blind:
+                rule = self.language.rule(self.account, base, blind, Right.BLIND)
+                sentences.append(said + rule)
+        return ". ".join(sentences)
+
+    def needed_rules(
+        self,
+        reads: Sequence[str],
+        writes: Sequence[str],
+        secrets: Sequence[str],
+        top: str,
+    ) -> Iterator[NeededRule]:
+        """Everything that an account needs; nothing if not known. In this order no rule takes from another.
+
+        `reads`: attributes that are read, also those of `writes`; `secrets` are only
+        written and compared. `top`: the entry above all bases that identifies the
+        directory; the first two of `reads`, its id and class, tell that.
+        """
+        if self.language is None or not self._knows_rules(top):
+            return
+        rule = self.language.rule
+        wanted = (secrets, Right.BLIND), (writes, Right.WRITE), (reads, Right.READ)
+        for base in self.bases:
+            for names, right in wanted:
+                if names:
+                    yield NeededRule(base, rule(self.account, base, names, right))
+        if top and top not in self.bases:
+            id_and_class = rule(self.account, top, reads[:2], Right.READ, alone=True)
+            yield NeededRule(top, id_and_class)
+
+
+# ---------------------------------------------------------------- dialects
+
+
+class Identity(Struct, frozen=True):
+    """The attribute that holds an entry's id, which never changes in its life."""
 
     attribute: str
     show: Callable[[bytes], str]
+    """Its value as text. Raises MalformedError for what is no id."""
     wire: Callable[[str], bytes | None]
+    """Such a text as a value; None for a text that cannot be anybody's id."""
+
+
+class Controls(Struct, frozen=True):
+    """The controls that one server lists in its root DSE."""
+
+    assertions: bool = False
+    """RFC 4528."""
+    post_read: bool = False
+    """RFC 4527."""
+    pages: bool = False
+    """RFC 2696."""
+    effective_rights: bool = False
+    """The control by which 389-DS tells an account its rights."""
+
+
+class SchemaTraits(Struct, frozen=True):
+    """What a kind of server makes of its schema."""
+
+    enforces_lengths: bool = False
+    """Whether the length beside a syntax is the most that a value may have. Elsewhere it is a least that servers
+    must take (RFC 4512 §4.1.2), and these do take more."""
+    is_lax: bool = False
+    """Whether the kind of an object class, and what is obsolete, means nothing to it (measured)."""
+    compares_by_syntax: bool = False
+    """Whether values of an attribute without an equality rule are compared by their syntax, so that a single one
+    can be searched for, and deleted."""
+
+
+class SearchTraits(Struct, frozen=True):
+    """How a kind of server is searched."""
+
+    batches: int = 4
+    """Searches for many users that are in flight at once."""
+    estimates: bool = False
+    """Whether it is asked how many entries a search has. OpenLDAP does not tell, and with glued databases it dies
+    when the page of one entry is given up (measured, 2.6)."""
+    spoils_next_page: bool = False
+    """Whether after a paged search the next one on the same connection may come without a part of its entries:
+    where databases are glued, and a page ended with the last entry of one, or nobody read on (OpenLDAP 2.6)."""
+    prepares_text: bool = True
+    """Whether text is prepared before it is compared (RFC 4518 §2). Where it is not, a letter in its composed and
+    in its decomposed form is two."""
+    limit_advice: Mapping[int, str] = responses.NO_ADVICE
+    """What to do about its limits, by the result code that tells of one."""
+
+
+class WriteTraits(Struct, frozen=True):
+    """How a kind of server is written to."""
+
+    is_second_value: Callable[[Response], bool]
+    """Whether an answer is the one to adding a second value to a single-valued attribute. So fails "there is no
+    value yet" where there are no assertions."""
+    classes_first: bool = False
+    """Whether object classes have to be there before the attributes that need them, by a modification of their
+    own."""
+    mark: str | None = None
+    """The attribute that has another value after every change of an entry, and can be asserted."""
+    rules: RuleLanguage | None = None
+    """How access rules are written down."""
 
 
 class Dialect(Struct, frozen=True):
-    """What one kind of server does its own way.
-
-    `assertions`, `post_read`, `pages`, `effective_rights`: whether this one knows RFC 4528, RFC 4527, RFC 2696, and the
-    control by which 389-DS tells an account its rights. `estimates`: whether it is asked
-    how many entries a search has. OpenLDAP does not tell, and with glued databases it dies
-    when the page of one entry is given up (measured, 2.6).
-    `sticky`: after a paged search the next one on the same connection may come without a part of its entries: where
-    databases are glued, and a page ended with the last entry of one, or nobody read on
-    (measured on OpenLDAP 2.6).
-    `occupied`: whether an answer is the one
-    to adding a second value to a single-valued attribute, which is how "there is no value
-    yet" fails where there are no assertions.
-    `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
-    take (RFC 4512 §4.1.2), and these do take more. `microsoft`: its schema is a tree of
-    entries, domains refer to partitions without users, a hidden value compares as an absent
-    one, and a Global Catalog may answer in its place.
-    `classes_first`: object classes have to be there before the attributes that need them, in a modification of their
-    own.
-    `views`: an entry may show others as if they were below it (389-DS, nsView).
-    `lax`: what kind an object class is, and what is obsolete, means nothing to it (measured).
-    `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
-    one can be searched for, and deleted. `prepares`: whether text is prepared before it is
-    compared (RFC 4518 §2); where it is not, a letter in its composed and in its decomposed
-    form is two.
-    `mark`: the attribute that has another value after every change of an entry, and can be asserted.
-    `disabled`: how it marks disabled users.
-    `advice`: what to do about its limits, by the result code that tells of one.
-    `language`: how it writes rights down.
-    `terms` equality terms go into one search, and `batches` such searches are in flight.
-    """
+    """What one server does its own way."""
 
     kind: str
     identity: Identity
-    occupied: Callable[[Response], bool]
-    disabled: Mark
-    assertions: bool = False
-    post_read: bool = False
-    pages: bool = False
-    estimates: bool = False
-    sticky: bool = False
-    effective_rights: bool = False
-    lengths: bool = False
-    lax: bool = False
+    disabled: DisabledMark
+    """How it marks disabled users."""
+    writes: WriteTraits
+    searches: SearchTraits = SearchTraits()
+    schema: SchemaTraits = SchemaTraits()
+    controls: Controls = Controls()
     microsoft: bool = False
-    classes_first: bool = False
-    views: bool = False
-    by_syntax: bool = False
-    prepares: bool = True
-    mark: str | None = None
-    advice: Mapping[int, str] = results.NO_ADVICE
-    language: rights.Language | None = None
-    terms: int = 64
-    batches: int = 4
+    """Whether its schema is a tree of entries, domains refer to partitions without users, a hidden value compares
+    as an absent one, and a Global Catalog may answer in its place."""
 
     @property
-    def by_guid(self) -> bool:
+    def takes_guid_names(self) -> bool:
         """Whether a user's id may stand for the name of its entry."""
         return self.microsoft and self.identity is OBJECT_GUID
 
-    def address(self, user: UserRef) -> str:
+    def address_of(self, user: UserRef) -> str:
         """What stands in a request for the name of a user's entry: its id, where the server takes that.
 
         A name may be another entry's by the time the request arrives ([MS-ADTS]
@@ -114,17 +289,17 @@ class Dialect(Struct, frozen=True):
         """
         return (
             f"<GUID={user.id}>"
-            if self.by_guid and self.identity.wire(user.id)
+            if self.takes_guid_names and self.identity.wire(user.id)
             else user.name
         )
 
-    def is_user(self, id_: str) -> Filter:
+    def user_filter(self, id_: str) -> Filter:
         """Whether an entry is this user; no entry is one whose id is none."""
         wired = self.identity.wire(id_)
         return Or(()) if wired is None else Equal(self.identity.attribute, wired)
 
 
-def identity_text(value: bytes, encoding: str = "ascii") -> str:
+def read_id_text(value: bytes, encoding: str = "ascii") -> str:
     """An id that is text. Raises MalformedError where it is none."""
     try:
         return value.decode(encoding)
@@ -150,22 +325,23 @@ def _guid_octets(text: str) -> bytes | None:
         return None
 
 
-def _second_value(answer: Response) -> bool:
+def _is_second_value(answer: Response) -> bool:
     """Windows puts its own error code before its words: of all constraint violations, this one is the second value.
 
     Samba answers attributeOrValueExists (20), which is a conflict on every server.
     """
-    return answer.code == results.CONSTRAINT_VIOLATION and answer.diagnostic.startswith(
-        "00002081"
+    return (
+        answer.code == responses.CONSTRAINT_VIOLATION
+        and answer.diagnostic.startswith("00002081")
     )
 
 
-ENTRY_UUID: Final = Identity("entryUUID", identity_text, _octets)  # RFC 4530
-NS_UNIQUE_ID: Final = Identity("nsUniqueId", identity_text, _octets)
+ENTRY_UUID: Final = Identity("entryUUID", read_id_text, _octets)  # RFC 4530
+NS_UNIQUE_ID: Final = Identity("nsUniqueId", read_id_text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
 
-def chosen(attribute: str, rule: Equality, *, octets: bool) -> Identity:
+def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> Identity:
     """The identity that a job chooses where a server has none; octets are shown in hexadecimal.
 
     Text is shown as what equal values have in common, so that ids are equal as the
@@ -177,7 +353,7 @@ def chosen(attribute: str, rule: Equality, *, octets: bool) -> Identity:
         return Identity(attribute, bytes.hex, _of_hexadecimal)
 
     def folded(value: bytes) -> str:
-        text = identity_text(value, "utf-8")
+        text = read_id_text(value, "utf-8")
         found = key(rule, text)
         return found if isinstance(found, str) else text
 
@@ -191,109 +367,94 @@ def _of_hexadecimal(text: str) -> bytes | None:
         return None
 
 
-def unidentified(identity: Identity, types: Collection[str], *, chosen: bool) -> str:
-    """Why a user may show no id, and what to do. `types`: what the schema defines, `chosen`: by the job."""
-    name = identity.attribute
-    if chosen:
-        return (
-            f"the user shows no value of {name}, the job's `directory.id`. Not written. Give it a value, or grant "
-            f"the account the right to read {name}"
-        )
-    if name.lower() in types:
-        return ""
-    there = [each for each in _IDS if each.lower() in types]
-    why = f"this server has no {name}, so its users have no id. Not written. Set"
-    if not types:
-        why = (
-            f"the user shows no {name}, and the server shows no schema. Not written. Grant the account the right "
-            f"to read {name}. If the server has none, set"
-        )
-    return (
-        f"{why} `directory.id` to an attribute that never changes and is unique. The mapping must not write it. "
-        f"{'This server has' if there else 'Other servers have'} {', '.join(there or _IDS)}"
-    )
-
-
 OPENLDAP: Final = Dialect(
     "OpenLDAP",
     ENTRY_UUID,
-    lambda answer: answer.code == results.CONSTRAINT_VIOLATION,
-    disabled.PASSWORD_POLICY,
-    language=rights.OPENLDAP,
-    sticky=True,
-    mark="entryCSN",
-    advice={
-        3: "`limits` with time.soft and time.hard in the server's configuration lifts it for the job's account",
-        4: "`limits` with size.soft, size.hard and size.prtotal in the server's configuration lifts it for the job's "
-        "account",
-        11: "`limits` with size.unchecked in the server's configuration lifts it for the job's account, and an "
-        "equality index on what is looked for makes the search small",
-    },
+    filters.PASSWORD_POLICY,
+    WriteTraits(
+        lambda answer: answer.code == responses.CONSTRAINT_VIOLATION,
+        mark="entryCSN",
+        rules=OPENLDAP_RULES,
+    ),
+    SearchTraits(
+        spoils_next_page=True,
+        limit_advice={
+            3: "`limits` with time.soft and time.hard in the server's configuration lifts it for the job's account",
+            4: "`limits` with size.soft, size.hard and size.prtotal in the server's configuration lifts it for the "
+            "job's account",
+            11: "`limits` with size.unchecked in the server's configuration lifts it for the job's account, and an "
+            "equality index on what is looked for makes the search small",
+        },
+    ),
 )
 DS389: Final = Dialect(
     "389-DS",
     NS_UNIQUE_ID,
-    lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
-    disabled.DS389,
-    language=rights.DS389,
-    lax=True,
-    views=True,
-    estimates=True,
-    by_syntax=True,
-    prepares=False,
-    batches=8,  # with fewer in flight it pauses between them (measured: up to 50 ms, on a busy machine)
-    advice={
-        3: "nsTimeLimit of the job's account lifts it",
-        4: "a page has to be smaller than it: set `page_size` below the nsSizeLimit of the job's account, or raise "
-        "that",
-        11: "nsLookThroughLimit of the job's account lifts it, and an equality index on what is looked for makes the "
-        "search small",
-    },
+    filters.NS_ACCOUNT_LOCK,
+    WriteTraits(
+        lambda answer: answer.code == responses.OBJECT_CLASS_VIOLATION,
+        rules=DS389_RULES,
+    ),
+    SearchTraits(
+        batches=8,  # with fewer in flight it pauses between them (measured: up to 50 ms, on a busy machine)
+        estimates=True,
+        prepares_text=False,
+        limit_advice={
+            3: "nsTimeLimit of the job's account lifts it",
+            4: "a page has to be smaller than it: set `page_size` below the nsSizeLimit of the job's account, or "
+            "raise that",
+            11: "nsLookThroughLimit of the job's account lifts it, and an equality index on what is looked for makes "
+            "the search small",
+        },
+    ),
+    SchemaTraits(is_lax=True, compares_by_syntax=True),
 )
 ACTIVE_DIRECTORY: Final = Dialect(
-    "Active Directory", OBJECT_GUID, _second_value, disabled.ACTIVE_DIRECTORY,
-    language=rights.ACTIVE_DIRECTORY, estimates=True, prepares=False, lengths=True, microsoft=True,
-)  # fmt: skip
+    "Active Directory",
+    OBJECT_GUID,
+    filters.USER_ACCOUNT_CONTROL,
+    WriteTraits(_is_second_value, rules=WINDOWS_COMMANDS),
+    SearchTraits(estimates=True, prepares_text=False),
+    SchemaTraits(enforces_lengths=True),
+    microsoft=True,
+)
 SAMBA: Final = replace(
-    ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True
+    ACTIVE_DIRECTORY,
+    kind="Samba Active Directory",
+    writes=replace(ACTIVE_DIRECTORY.writes, classes_first=True),
 )
 
 
-def of(root: Root) -> Dialect:
+def recognise_server(root: Root) -> Dialect:
     """The dialect of the server with this root DSE: of its kind, with the controls that this one lists.
 
     A server of no kind that is known here is taken to have entryUUID, as RFC 4530 asks.
     """
-    controls = root.get("supportedcontrol", ())
-    return replace(
-        _kind(root),
-        assertions=ASSERTION in controls,
-        post_read=POST_READ in controls,
-        pages=PAGED in controls,
-        effective_rights=EFFECTIVE_RIGHTS in controls,
+    listed = root.get("supportedcontrol", ())
+    controls = Controls(
+        assertions=ASSERTION in listed,
+        post_read=POST_READ in listed,
+        pages=PAGED in listed,
+        effective_rights=EFFECTIVE_RIGHTS in listed,
     )
+    return replace(_recognise_kind(root), controls=controls)
 
 
-def _kind(root: Root) -> Dialect:
-    classes = {
-        name.lower()
-        for name in [
-            *root.get("objectclass", ()),
-            *root.get("structuralobjectclass", ()),
-        ]
-    }
-    vendor = root.get("vendorname", ())[:1]
+def _recognise_kind(root: Root) -> Dialect:
+    named = (*root.get("objectclass", ()), *root.get("structuralobjectclass", ()))
+    classes = {name.lower() for name in named}
+    vendors = root.get("vendorname", ())[:1]
+    vendor = "".join(vendors).lower()
     if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
-        return (
-            SAMBA
-            if any(name.lower().startswith("samba") for name in vendor)
-            else ACTIVE_DIRECTORY
-        )
-    if _DS389 in map(str.lower, vendor):
+        return SAMBA if vendor.startswith("samba") else ACTIVE_DIRECTORY
+    if vendor == _DS389:
         return DS389
     if _OPENLDAP in classes:
         return OPENLDAP
-    product = " ".join([*vendor, *root.get("vendorversion", ())[:1]])
+    product = " ".join([*vendors, *root.get("vendorversion", ())[:1]])
     return replace(
-        OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, language=None
+        OPENLDAP,
+        kind=product or "LDAP server",
+        searches=replace(OPENLDAP.searches, limit_advice=responses.NO_ADVICE),
+        writes=replace(OPENLDAP.writes, rules=None),
     )

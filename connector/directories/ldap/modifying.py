@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common.changing import ForbiddenError, octets
+from connector.directories.common.entries import ForbiddenError, octets
 from connector.directories.common.ldap_filters import (
     And,
     Equal,
@@ -19,12 +19,11 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap import requests, results
-from connector.directories.ldap.dialect import Dialect
+from connector.directories.ldap import requests, responses
+from connector.directories.ldap.dialect import Dialect, Right, RightsAdvice
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit
 from connector.directories.ldap.responses import Response
-from connector.directories.ldap.rights import Advice, Right
 from connector.model import (
     ID,
     OBJECT_CLASS,
@@ -47,10 +46,10 @@ FILTER: Final = "@filter"
 ENABLED: Final = "the user was disabled when the plan was made, and is enabled now"
 _CLASSES = OBJECT_CLASS.lower()
 _CONFLICTS = {
-    results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
-    results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
-    results.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
-    results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
+    responses.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
+    responses.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
+    responses.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
+    responses.NO_SUCH_OBJECT: "the entry is gone, or has another name",
 }
 _THERE = "the entry is no longer as planned: a value to be added is already there"
 _HIDDEN = (
@@ -61,41 +60,34 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
 class Modifier(Struct, frozen=True, dict=True):
-    """Turns changes into requests, for one server, its schema, and the filter that a user has to match.
-
-    `disabled`: the filter of disabled users that may be cleared, if any may. `rights`: what to do where one is missing.
-    """
+    """Turns changes into requests, for one server, its schema, and the filter that a user has to match."""
 
     dialect: Dialect
     filter: Filter
     info: Callable[[str], AttributeInfo]
     rules: Callable[[str], Rules]
     disabled: Filter | None = None
-    rights: Advice = Advice()
+    """True of disabled users that may be cleared; None: none may."""
+    rights: RightsAdvice = RightsAdvice()
+    """What to do where a right is missing."""
 
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits: list[bytes] = []
         for each in change.attributes:
-            if (
-                each.old
-                or not each.seen
-                or not self._firsts(each.name, each.pattern)[0]
-            ):
-                edits += self._edits(each)
+            is_first = each.seen and not each.old
+            if not (is_first and self._absence_of(each.name, each.pattern).may_add):
+                edits += self._edit_attribute(each)
             elif len(each.new) == 1:  # as nearly every one
-                edits.append(
-                    requests.modification(Edit.ADD, each.name, (octets(each.new[0]),))
-                )
+                value = octets(each.new[0])
+                edits.append(requests.modification(Edit.ADD, each.name, (value,)))
+            elif each.name == OBJECT_CLASS:
+                edits += self._add_classes(each.new)
             else:
-                edits += (
-                    self._alike(each.name, each.new)
-                    if each.name == OBJECT_CLASS
-                    else self._edits(each)
-                )
-        return (
-            requests.modify(self.dialect.address(change.user), edits) if edits else None
-        )
+                edits += self._edit_attribute(each)
+        if not edits:
+            return None
+        return requests.modify(self.dialect.address_of(change.user), edits)
 
     def controls(
         self,
@@ -109,34 +101,34 @@ class Modifier(Struct, frozen=True, dict=True):
         `mark`: that it was not changed since it was looked at, for what no filter says of its values. `absent`: such
         attributes, that have no value. `refuted`: of which no assertion works here (`asserted`).
         """
-        if not self.dialect.assertions:
+        if not self.dialect.controls.assertions:
             return ()
-        believed: list[Filter | bytes] = (
-            [] if ID in refuted else [self.dialect.is_user(change.user.id)]
-        )
+        believed: list[Filter | bytes] = []
+        if ID not in refuted:
+            believed.append(self.dialect.user_filter(change.user.id))
         if FILTER not in refuted:
-            believed.append(
+            encoded = (
                 self._encoded_disabled if change.disabled else self._encoded_filter
             )
-        believed += self._beliefs(change, {*absent, *refuted} if refuted else absent)
-        if mark is not None and self.dialect.mark not in refuted:
+            believed.append(encoded)
+        unsaid = {*absent, *refuted} if refuted else absent
+        believed += self._assert_values(change, unsaid)
+        if mark is not None and self.dialect.writes.mark not in refuted:
             believed.append(mark)
         return (requests.assertion(*believed),) if believed else ()
 
     def asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
         yield from (ID, FILTER)
-        yield from (
-            each.name for each in judged(attributes) if not (each.secret and each.old)
-        )
+        for each in judged(attributes):
+            if not (each.secret and each.old):
+                yield each.name
 
     def mark_of(self, user: User) -> bytes | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
-        name = self.dialect.mark or ""
-        shown = user.values.get(name, ())
-        return next(
-            (requests.encode_filter(Equal(name, octets(mark))) for mark in shown), None
-        )
+        name = self.dialect.writes.mark or ""
+        marks = user.values.get(name)
+        return requests.encode_filter(Equal(name, octets(marks[0]))) if marks else None
 
     @cached_property
     def _encoded_filter(self) -> bytes:
@@ -144,16 +136,16 @@ class Modifier(Struct, frozen=True, dict=True):
 
     @cached_property
     def _encoded_disabled(self) -> bytes:
-        return requests.encode_filter(
-            And((self.disabled, Not(self.filter))) if self.disabled else Or(())
-        )
+        nobody = Or(())
+        left_out = And((self.disabled, Not(self.filter))) if self.disabled else nobody
+        return requests.encode_filter(left_out)
 
     @property
     def anybody(self) -> Filter:
         """The filter of whoever may be changed, disabled users too where they may be cleared."""
         return Or((self.filter, self.disabled)) if self.disabled else self.filter
 
-    def _edits(self, change: AttributeChange) -> list[bytes]:
+    def _edit_attribute(self, change: AttributeChange) -> list[bytes]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.
 
         Where that cannot be, since the old value is unseen or the attribute's values cannot
@@ -161,40 +153,34 @@ class Modifier(Struct, frozen=True, dict=True):
         ours.
         """
         name = change.name
-        known = change.seen or (change.old and not change.secret)
-        if known and self.rules(name).equality:
-            rule = self._rule(change)
-            removed, added = (
-                minus(rule, change.old, change.new),
-                minus(rule, change.new, change.old),
-            )
-            if len(added) > 1 and self.info(name).known and self.info(name).single:
+        is_known = change.seen or (change.old and not change.secret)
+        if is_known and self.rules(name).equality:
+            rule = self._choose_rule(change)
+            removed = minus(rule, change.old, change.new)
+            added = minus(rule, change.new, change.old)
+            info = self.info(name)
+            if len(added) > 1 and info.known and info.single:
                 raise ForbiddenError(f"{name} can hold one value only")
-            edits = ((Edit.DELETE, removed), (Edit.ADD, added))
-            return [
-                requests.modification(edit, name, tuple(map(octets, values)))
-                for edit, values in edits
-                if values
-            ]
+            edits = []
+            for edit, values in (Edit.DELETE, removed), (Edit.ADD, added):
+                if values:
+                    stored = tuple(map(octets, values))
+                    edits.append(requests.modification(edit, name, stored))
+            return edits
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(
                 f'{name} {why}, so single values cannot be changed. In the mapping, set `owns: "*"` for it'
             )
         # added, for there may be a value by now
-        first = change.seen and change.new and not change.old
-        return [
-            requests.modification(
-                Edit.ADD if first else Edit.REPLACE,
-                name,
-                tuple(map(octets, change.new)),
-            )
-        ]
+        is_first = change.seen and change.new and not change.old
+        edit = Edit.ADD if is_first else Edit.REPLACE
+        return [requests.modification(edit, name, tuple(map(octets, change.new)))]
 
-    def _rule(self, change: AttributeChange) -> Equality:
+    def _choose_rule(self, change: AttributeChange) -> Equality:
         return choose_rule(self.info(change.name).equality, secret=change.secret)
 
-    def _beliefs(
+    def _assert_values(
         self, change: Change, without: Collection[str]
     ) -> list[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
@@ -202,39 +188,36 @@ class Modifier(Struct, frozen=True, dict=True):
         Old secrets are left to the deletion of their values, since a filter may end up in
         the server's log.
         """
-        found: list[Filter | bytes] = []
+        beliefs: list[Filter | bytes] = []
         for attribute in judged(change.attributes):
             name = attribute.name
             if name in without:
                 continue
             if not attribute.old:
-                found += self._firsts(name, attribute.pattern)[1]
+                beliefs += self._absence_of(name, attribute.pattern).filters
             elif self.rules(name).equality and not attribute.secret:
-                found += [Equal(name, octets(value)) for value in attribute.old]
-        return found
+                beliefs += [Equal(name, octets(value)) for value in attribute.old]
+        return beliefs
 
     @cached_property
-    def _alike(self) -> Callable[[str, tuple[Held, ...]], list[bytes]]:
-        """The edits that add values which many users get."""
+    def _add_classes(self) -> Callable[[tuple[Held, ...]], list[bytes]]:
+        """The edits that add object classes, which many users get."""
         return lru_cache(maxsize=1024)(
-            lambda name, new: self._edits(AttributeChange(name, (), new))
+            lambda new: self._edit_attribute(AttributeChange(OBJECT_CLASS, (), new))
         )
 
     @cached_property
-    def _firsts(self) -> Callable[[str, str | None], tuple[bool, tuple[bytes, ...]]]:
-        """Where no value of a pattern is: whether one may be added, and the filters that say that none is there."""
+    def _absence_of(self) -> Callable[[str, str | None], _Absence]:
+        """That an attribute has no value which fits a pattern, worked out once for each."""
 
-        def firsts(name: str, pattern: str | None) -> tuple[bool, tuple[bytes, ...]]:
+        def absence(name: str, pattern: str | None) -> _Absence:
             rules, single = self.rules(name), self.info(name).single
-            absences = (
-                _absence(name, part, rules)
-                for part in parts(ALL if single or pattern is None else pattern)
-            )
-            return pattern in (None, ALL) or rules.equality, tuple(
-                filter(None, absences)
-            )
+            whole = ALL if single or pattern is None else pattern
+            filters = [_deny_values(name, part, rules) for part in parts(whole)]
+            may_add = pattern in (None, ALL) or rules.equality
+            return _Absence(may_add, tuple(filter(None, filters)))
 
-        return lru_cache(maxsize=1024)(firsts)
+        return lru_cache(maxsize=1024)(absence)
 
     # ------------------------------------------------------------ before and after
 
@@ -249,7 +232,9 @@ class Modifier(Struct, frozen=True, dict=True):
         for attribute in judged(change.attributes):
             held = now.values.get(attribute.name, ())
             if not same_set(
-                self._rule(attribute), ours(attribute.pattern, held), attribute.old
+                self._choose_rule(attribute),
+                ours(attribute.pattern, held),
+                attribute.old,
             ):
                 return f"{attribute.name} changed since the plan"
         return None
@@ -266,46 +251,58 @@ class Modifier(Struct, frozen=True, dict=True):
         `hidden`: attributes of which the user shows no value also after the answer.
         """
         code = response.code
-        if code == results.SUCCESS:
+        if code == responses.SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
-        said = _said(change, response)
-        if code == results.ATTRIBUTE_OR_VALUE_EXISTS:
+        said = _show_words(change, response)
+        result = Result.CONFLICT
+        if code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
             why = _HIDDEN.format(names=" or ".join(hidden)) if hidden else _THERE
-            return Outcome(change.user, Result.CONFLICT, why + said)
-        if code in _CONFLICTS:
-            return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code] + said)
-        if self.dialect.occupied(response) and self._fills_an_empty_place(
-            change, refuted
-        ):
-            return Outcome(
-                change.user,
-                Result.CONFLICT,
-                f"a value is there that the plan did not see{said}",
-            )
-        if code == results.REFERRAL:
+        elif code in _CONFLICTS:
+            why = _CONFLICTS[code]
+        elif self._meets_a_value(change, response, refuted):
+            why = "a value is there that the plan did not see"
+        elif code == responses.REFERRAL:
+            result = Result.FAILED
             others = ", ".join(response.referrals[:3]) or "another server"
             why = f"read-only replica. In `urls`, list a writable server (it refers to {others})"
-            return Outcome(change.user, Result.FAILED, why + said)
-        why = said
-        if code == results.UNAVAILABLE_CRITICAL_EXTENSION:
-            why += results.UNWILLING
-        elif code == results.DENIED:
-            named = _denied(change, response)
-            names = f"{'one of ' if len(named) > 1 and len(named) == len(change.attributes) else ''}{', '.join(named)}"
-            secrets = [each.name for each in change.attributes if each.secret]
-            grant = self.rights.grant(
-                f"write {names} of this entry", named, Right.WRITE, secrets
-            )
-            why = f" to write {names}{why}. {grant}"
-        return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")
+        else:
+            result, why = Result.FAILED, responses.name_result(code)
+            if code == responses.UNAVAILABLE_CRITICAL_EXTENSION:
+                said += responses.UNWILLING
+            elif code == responses.DENIED:
+                said = self._advise_rights(change, response, said)
+        return Outcome(change.user, result, why + said)
 
-    def _fills_an_empty_place(self, change: Change, refuted: Collection[str]) -> bool:
-        """Whether it sets a single-valued attribute of which no assertion says that it is empty."""
+    def _advise_rights(self, change: Change, response: Response, said: str) -> str:
+        """What may not be written, the server's words, and what to grant."""
+        denied = _find_denied(change, response)
+        one_of = "one of " if 1 < len(denied) == len(change.attributes) else ""
+        names = one_of + ", ".join(denied)
+        secrets = [each.name for each in change.attributes if each.secret]
+        what = f"write {names} of this entry"
+        grant = self.rights.grant(what, denied, Right.WRITE, secrets)
+        return f" to write {names}{said}. {grant}"
+
+    def _meets_a_value(
+        self, change: Change, response: Response, refuted: Collection[str]
+    ) -> bool:
+        """Whether it sets a single-valued attribute that has a value, and no assertion said that it has none."""
+        if not self.dialect.writes.is_second_value(response):
+            return False
         return any(
             item.seen and item.new and not item.old and self.info(item.name).single
             for item in change.attributes
-            if not self.dialect.assertions or item.name in refuted
+            if not self.dialect.controls.assertions or item.name in refuted
         )
+
+
+class _Absence(Struct, frozen=True):
+    """That no value of a pattern is there."""
+
+    may_add: bool
+    """Whether one may then be added."""
+    filters: tuple[bytes, ...]
+    """The encoded filters that say so."""
 
 
 def judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
@@ -313,33 +310,29 @@ def judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
     return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
 
 
-def _absence(name: str, pattern: str, rules: Rules) -> bytes:
+def _deny_values(name: str, pattern: str, rules: Rules) -> bytes:
     """That an attribute has no value that fits one pattern; nothing where no filter says that."""
     if pattern == ALL:
         return requests.encode_filter(Not(Present(name)))
     if ALL not in pattern:
-        return (
-            requests.encode_filter(Not(Equal(name, pattern.encode())))
-            if rules.equality
-            else b""
-        )
+        equal = Equal(name, pattern.encode())
+        return requests.encode_filter(Not(equal)) if rules.equality else b""
     if not rules.substrings:
         return b""
     first, *middle, last = pattern.encode().split(ALL.encode())
-    pieces = Substrings(
-        name, first or None, tuple(piece for piece in middle if piece), last or None
-    )
+    between = tuple(piece for piece in middle if piece)
+    pieces = Substrings(name, first or None, between, last or None)
     return requests.encode_filter(Not(pieces))
 
 
-def _denied(change: Change, response: Response) -> list[str]:
+def _find_denied(change: Change, response: Response) -> list[str]:
     """What the server refuses to let the account write: the attributes that it names, else all."""
     names = [each.name for each in change.attributes]
     heard = {word.lower() for word in _NAME.findall(response.diagnostic)}
     return [name for name in names if name.lower() in heard] or names
 
 
-def _said(change: Change, response: Response) -> str:
+def _show_words(change: Change, response: Response) -> str:
     """The server's own words, without anything of a secret of this change."""
     secrets = {
         octets(value)
@@ -347,6 +340,6 @@ def _said(change: Change, response: Response) -> str:
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)
     }
-    return results.diagnostic(
+    return responses.show_diagnostic(
         response, secrets, [each.name for each in change.attributes]
     )

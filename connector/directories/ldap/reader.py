@@ -10,16 +10,25 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.directories.common.disabled import left_out
-from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present
-from connector.directories.common.scope import filtered, nobody_within
-from connector.directories.ldap import access_file, holding, indexes
+from connector.directories.common.entries import find_filtered, nobody_within
+from connector.directories.common.ldap_filters import (
+    ANYTHING,
+    Equal,
+    Or,
+    Present,
+    select_left_out,
+)
+from connector.directories.ldap import administration
+from connector.directories.ldap.administration import RightsCheck, Uses
 from connector.directories.ldap.connection import connect
+from connector.directories.ldap.dialect import Right
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.preflight import Preflight
-from connector.directories.ldap.restrictions import Restrictions
-from connector.directories.ldap.rights import Right
-from connector.directories.ldap.searches import Realm, lookups
+from connector.directories.ldap.searches import (
+    Realm,
+    compare_values,
+    plan_lookups,
+    read_values,
+)
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.errors import TruncatedError
@@ -44,12 +53,14 @@ from connector.settings.ldap import LdapDirectory as Settings
 
 _MANY: Final = 1000
 """So many entries are counted at most."""
-_USERS: Final = Or(
-    tuple(
-        Equal(OBJECT_CLASS, name) for name in (b"person", b"account", b"posixAccount")
+_PERSONS: Final = Or(
+    (
+        Equal(OBJECT_CLASS, b"person"),
+        Equal(OBJECT_CLASS, b"account"),
+        Equal(OBJECT_CLASS, b"posixAccount"),
     )
 )
-_ALL: Final = (("users", _USERS), ("entries", ANYTHING))
+_ALL: Final = (("users", _PERSONS), ("entries", ANYTHING))
 """Whom a filter leaves out: users, or where there are none, whatever is there."""
 _QUESTIONS: Final = 64
 """So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has
@@ -91,17 +102,16 @@ class LdapReader:
     def _realm(self) -> Realm:
         if not self._past:
             return self._given
-        bases = (
-            [self._inspection.context]
-            if self._inspection.context
-            else self._settings.base
-        )
+        context = self._inspection.context
+        bases = [context] if context else self._settings.base
         return replace(self._given, bases=bases, rdns=[rdns(base) for base in bases])
 
     @property
     def _page_size(self) -> int:
         """Entries a page; 0: the job wants none, or the server lists no paging."""
-        return self._settings.page_size if self._inspection.dialect.pages else 0
+        return (
+            self._settings.page_size if self._inspection.dialect.controls.pages else 0
+        )
 
     @property
     def _questions(self) -> int:
@@ -124,9 +134,11 @@ class LdapReader:
     def describe(self) -> Description:
         """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""
         described = self._description
-        return replace(described, cautions=(*described.cautions, *self._noticed()))
+        cautions = (*described.cautions, *self._note_limits())
+        return replace(described, cautions=cautions)
 
-    def _noticed(self) -> Iterator[str]:
+    def _note_limits(self) -> Iterator[str]:
+        """What reading has shown of the server's limits."""
         most = self._wire.most
         if most is not None:
             yield f"the server's size limit is below `page_size`: pages of {most} entries were asked for instead"
@@ -136,22 +148,18 @@ class LdapReader:
     @cached_property
     def _nobody(self) -> str:
         """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
-        settings = self._settings
         if self._count(self._realm, 1)[0]:
             return ""
-        realms = (
-            (what, replace(self._realm, filter=everybody)) for what, everybody in _ALL
-        )
-        counts = ((what, self._count(realm, _MANY)) for what, realm in realms)
-        what, (there, more) = next(
-            ((what, found) for what, found in counts if found[0]),
-            ("entries", (0, False)),
-        )
-        count = f"{there} or more" if more else str(there)
+        counted = "0 entries"
+        for what, everybody in _ALL:
+            there, more = self._count(replace(self._realm, filter=everybody), _MANY)
+            if there:
+                counted = f"{there} or more {what}" if more else f"{there} {what}"
+                break
+        settings = self._settings
+        where = " and ".join(settings.base)
         rights = "the account's rights to search by its attributes"
-        return nobody_within(
-            f"{count} {what}", " and ".join(settings.base), settings.filter, rights
-        )
+        return nobody_within(counted, where, settings.filter, rights)
 
     def _count(self, realm: Realm, most: int) -> tuple[int, bool]:
         """How many entries are shown, and whether there are more."""
@@ -160,169 +168,163 @@ class LdapReader:
 
     @cached_property
     def _description(self) -> Description:
-        found = self._inspection.describe(
-            self._whole_view.attributes, self._view.object_classes
-        )
-        one_level = self._settings.scope == "onelevel"
-        looks_at = filtered(self._given.filter, self._inspection.schema, self._view)
-        bases = tuple(self._settings.base)
+        names, classes = self._whole_view.attributes, self._view.object_classes
+        schema = self._inspection.schema
         found = replace(
-            found, bases=bases, one_level=one_level, by_value=True, filtered=looks_at
+            self._inspection.describe(names, classes),
+            bases=tuple(self._settings.base),
+            one_level=self._settings.scope == "onelevel",
+            by_value=True,
+            filtered=find_filtered(self._given.filter, schema, self._view),
         )
-        return self._restrictions.described(found)
+        return self._rights.note_checks(found)
 
     @cached_property
-    def _restrictions(self) -> Restrictions:
-        return Restrictions(
-            self._wire, self._inspection, self._settings.base, self._settings.bind_dn
-        )
+    def _rights(self) -> RightsCheck:
+        account, base = self._settings.bind_dn, self._settings.base[0]
+        return RightsCheck(self._wire, self._inspection, base, account, self._questions)
 
     def size(self) -> int | None:
         """The server's own estimate beside a page of one entry (RFC 2696 §3), where it is of a kind that gives one."""
-        if not (self._page_size and self._inspection.dialect.estimates):
+        if not (self._page_size and self._inspection.dialect.searches.estimates):
             return None
-        sizes = [self._wire.estimate(search) for search in self._realm.all(("1.1",))]
-        return None if None in sizes else sum(filter(None, sizes))
+        total = 0
+        for search in self._realm.all(("1.1",)):
+            size = self._wire.estimate(search)
+            if size is None:
+                return None
+            total += size
+        return total
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Equality terms, many to a search, and a few searches in flight."""
-        return self._found(keys, self._users, self._realm)
+        return self._find_users(keys, self._users, self._realm)
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         attributes = self._users.attributes
-        shown = Or(tuple(map(Present, holding)))
-        searches = (
-            self._realm.holding(shown, attributes)
-            if holding
-            else self._realm.all(attributes)
-        )
+        if holding:
+            shown = Or(tuple(map(Present, holding)))
+            searches = self._realm.holding(shown, attributes)
+        else:
+            searches = self._realm.all(attributes)
         pages = (
             self._wire.paged(search, self._page_size, self._users.user)
             for search in searches
         )
-        return self._whole(chain.from_iterable(pages), self._users, self._realm)
+        return self._complete(chain.from_iterable(pages), self._users, self._realm)
 
     def batches(self) -> Iterator[User | Batch]:
-        users = self._users
+        users, size = self._users, self._page_size
         for search in self._realm.all(users.attributes):
-            for each in self._wire.paged(
-                search, self._page_size, users.user, users.batches
-            ):
-                self._seen = self._seen or isinstance(each, Batch)
-                yield from (
-                    (each,)
-                    if isinstance(each, Batch)
-                    else self._whole((each,), users, self._realm)
-                )
+            for each in self._wire.paged(search, size, users.user, users.batches):
+                if isinstance(each, Batch):
+                    self._seen = True
+                    yield each
+                else:
+                    yield from self._complete((each,), users, self._realm)
         self._seen = bool(self._seen)
 
     def read(
         self, users: Iterable[UserRef], *, disabled: bool = False
     ) -> Iterator[User]:
         """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""
-        return self._read(users, self._users, disabled=disabled)
+        return self._read_users(users, self._users, disabled=disabled)
 
-    def _read(
+    def _read_users(
         self, users: Iterable[UserRef], shown: Users, *, disabled: bool
     ) -> Iterator[User]:
         missing = {ref.id: ref for ref in users}
-        for user in self._named(list(missing.values()), shown, self._realm):
+        for user in self._read_named([*missing.values()], shown, self._realm):
             del missing[user.id]
             yield user
-        realm = self._disabled if disabled and missing else None
-        if realm is not None:
-            yield from (
-                replace(user, disabled=True)
-                for user in self._named(list(missing.values()), shown, realm)
-            )
+        if disabled and missing and self._disabled is not None:
+            left = [*missing.values()]
+            for user in self._read_named(left, shown, self._disabled):
+                yield replace(user, disabled=True)
 
-    def _named(
+    def _read_named(
         self, wanted: Sequence[UserRef], shown: Users, realm: Realm
     ) -> Iterator[User]:
-        by_id = self._inspection.dialect.by_guid
-        address = self._inspection.dialect.address
+        dialect = self._inspection.dialect
+        by_id = dialect.takes_guid_names
         names = dict.fromkeys(
-            address(ref) for ref in wanted if by_id or realm.covers(ref.name)
+            dialect.address_of(ref) for ref in wanted if by_id or realm.covers(ref.name)
         )
         searches = (realm.named(name, shown.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
         found = self._wire.searches(searches, self._questions, shown.user, or_gone=True)
-        for user in self._whole(found, shown, realm):
+        for user in self._complete(found, shown, realm):
             if user.id in missing and (not by_id or realm.covers(user.name)):
                 del missing[user.id]
                 yield user
         if not by_id:
-            ids = ((ID, id_) for id_ in list(missing))
-            renamed = {
-                user.ref: user
-                for user in self._found(ids, shown, realm)
-                if user.id in missing
-            }
-            # two of one id (`directory.id`): nobody knows which
-            shared = Counter(ref.id for ref in renamed)
-            yield from (user for ref, user in renamed.items() if shared[ref.id] == 1)
+            yield from self._read_renamed([*missing], shown, realm)
+
+    def _read_renamed(
+        self, ids: Sequence[str], shown: Users, realm: Realm
+    ) -> Iterator[User]:
+        """Users that have another name by now; of two of one id (`directory.id`) nobody knows which."""
+        found = self._find_users(((ID, id_) for id_ in ids), shown, realm)
+        renamed = {user.ref: user for user in found if user.id in ids}
+        count = Counter(ref.id for ref in renamed)
+        yield from (user for ref, user in renamed.items() if count[ref.id] == 1)
 
     @cached_property
     def _disabled(self) -> Realm | None:
         """Those whom the filter leaves out since they are disabled; None: it does not look at that."""
-        filter_ = left_out(self._realm.filter, self._inspection.dialect.disabled)
+        mark = self._inspection.dialect.disabled
+        filter_ = select_left_out(self._realm.filter, mark)
         return replace(self._realm, filter=filter_) if filter_ else None
 
-    def _found(self, keys: Iterable[Key], shown: Users, realm: Realm) -> Iterator[User]:
-        dialect = self._inspection.dialect
-        searches = lookups(keys, realm, dialect, shown.attributes)
+    def _find_users(
+        self, keys: Iterable[Key], shown: Users, realm: Realm
+    ) -> Iterator[User]:
+        dialect, size = self._inspection.dialect, self._page_size
         found = self._wire.searches(
-            searches, dialect.batches, shown.user, or_gone=True, pages=self._page_size
+            plan_lookups(keys, realm, dialect, shown.attributes),
+            dialect.searches.batches,
+            shown.user,
+            or_gone=True,
+            pages=size,
         )
-        return self._whole(found, shown, realm)
+        return self._complete(found, shown, realm)
 
-    def _whole(
+    def _complete(
         self, found: Iterable[User], shown: Users, realm: Realm
     ) -> Iterator[User]:
         """With all values of attributes that have too many for one answer; who goes while it is read is left out."""
         unfinished, own = shown.unfinished, realm is self._realm
         for user in found:
-            whole = (
-                self._completed(user, shown, realm)
-                if unfinished and user.id in unfinished
-                else user
-            )
+            whole: User | None = user
+            if unfinished and user.id in unfinished:
+                whole = self._read_rest(user, shown, realm)
             if whole is not None:
                 self._seen = self._seen or own
                 yield whole
         self._seen = bool(self._seen)
 
-    def _completed(self, user: User, shown: Users, realm: Realm) -> User | None:
+    def _read_rest(self, user: User, shown: Users, realm: Realm) -> User | None:
         """The user with the values that are still to come, asked for piece by piece; None where it is gone.
 
         Active Directory sends 1,500 values of an attribute (MaxValRange), under a name that
-        says which:
-        `member;range=0-1499`. What follows is asked for as `member;range=1500-*`, until a name ends in `*` ([MS-ADTS]
-        3.1.1.3.1.3.3).
+        says which: `member;range=0-1499`. What follows is asked for as
+        `member;range=1500-*`, until a name ends in `*` ([MS-ADTS] 3.1.1.3.1.3.3).
         """
         values = dict(user.values)
+        is_user = self._inspection.dialect.user_filter(user.id)
         missing = shown.unfinished.pop(user.id)
         while missing:
-            attributes = (
-                *(f"{name};range={start}-*" for name, start in missing.items()),
-                shown.id_attribute,
-            )
-            searches = realm.holding(
-                self._inspection.dialect.is_user(user.id), attributes
-            )
-            found = [
-                each
-                for each in self._wire.searches(searches, 1, shown.user)
-                if each.id == user.id
-            ]
+            ranges = [f"{name};range={start}-*" for name, start in missing.items()]
+            searches = realm.holding(is_user, (*ranges, shown.id_attribute))
+            answers = self._wire.searches(searches, 1, shown.user)
+            found = [each for each in answers if each.id == user.id]
             if not found:
                 return None
             following = shown.unfinished.pop(user.id, {})
-            if any(
-                start <= missing.get(name, start) for name, start in following.items()
-            ):
-                why = f"the server sends no more values of {', '.join(following)}"
-                raise TruncatedError(why, where=self._wire.where)
+            for name, start in following.items():
+                if start <= missing.get(name, start):
+                    why = f"the server sends no more values of {', '.join(following)}"
+                    raise TruncatedError(why, where=self._wire.where)
             for name in missing:
                 values[name] = (*values[name], *found[0].values.get(name, ()))
             missing = following
@@ -330,66 +332,47 @@ class LdapReader:
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
-        dialect, window = self._inspection.dialect, self._questions
+        wire, window, inspection = self._wire, self._questions, self._inspection
+        dialect = inspection.dialect
+        is_user = dialect.user_filter
         if dialect.microsoft:
-            return holding.read(
-                self._wire, questions, window, dialect.is_user, self._inspection.info
-            )
-        key, asserted = self._inspection.schema.key, dialect.assertions
-        return holding.told(
-            self._wire, questions, window, dialect.is_user, key, asserted=asserted
-        )
+            return read_values(wire, questions, window, is_user, inspection.info)
+        key, asserted = inspection.schema.key, dialect.controls.assertions
+        return compare_values(wire, questions, window, is_user, key, asserted=asserted)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        return self._preflight.of(changes)
-
-    def missing_rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
-        """The rights to make these changes that the account lacks, where the server tells."""
-        return self._preflight.rights(changes)
-
-    @property
-    def _preflight(self) -> Preflight:
-        return Preflight(
-            self._wire,
-            self._inspection,
-            self._restrictions,
-            self._realm,
-            self._questions,
-        )
+        return self._rights.find_objections(changes)
 
     def right_to_compare(self, name: str) -> str:
         """What to grant, so that a secret can be compared; nothing on servers where comparing tells nothing."""
-        if (
-            self._inspection.dialect.microsoft
-            or not self._inspection.info(name).comparable
-        ):
+        inspection = self._inspection
+        if inspection.dialect.microsoft or not inspection.info(name).comparable:
             return ""
-        return self._wire.rights.grant(
-            f"write and compare {name}", [name], Right.BLIND, [name]
-        )
+        what = f"write and compare {name}"
+        return self._wire.rights.grant(what, [name], Right.BLIND, [name])
 
     def index_notes(self, names: Iterable[str]) -> Iterator[str]:
         """What is to be said of equality indexes for look-ups by id and by these attributes."""
-        return indexes.missing(self._wire, self._inspection, self._settings.base, names)
+        return administration.describe_missing_indexes(
+            self._wire, self._inspection, self._settings.base, names
+        )
 
     def indexed(self) -> list[AttributeInfo] | None:
         """The attributes that have an equality index; None where the server does not show this account which."""
-        found = indexes.indexed(self._wire, self._inspection, self._settings.base)
-        types = self._inspection.schema.types
-        return (
-            None
-            if found is None
-            else [types[name] for name in sorted(found) if name in types]
+        found = administration.find_indexed(
+            self._wire, self._inspection, self._settings.base
         )
+        if found is None:
+            return None
+        types = self._inspection.schema.types
+        return [types[name] for name in sorted(found) if name in types]
 
-    def access_rules(
-        self, written: Collection[str], sought: Iterable[str]
-    ) -> list[str]:
-        """What this account needs for a mapping, as a file that its server takes: as of `access_file.rules`."""
-        of = self._wire, self._inspection, self._view
+    def access_rules(self, written: Sequence[str], sought: Sequence[str]) -> list[str]:
+        """What this account needs for a mapping, as a file that its server takes."""
+        uses = Uses(written, sought, self._given.filter)
         return list(
-            access_file.rules(
-                *of, filter_=self._given.filter, written=written, sought=sought
+            administration.write_access_rules(
+                self._wire, self._inspection, self._view, uses
             )
         )
 

@@ -1,18 +1,45 @@
-"""What a job may ask an LDAP server for: searches that never leave its bases, scope and filter. Pure."""
+"""What a job may ask an LDAP server for: searches that never leave its bases, scope and filter; values compared."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Self
 from unicodedata import normalize
 
 from msgspec import Struct
 
-from connector.directories.common.ldap_filters import And, Equal, Filter, Or, parse
+from connector.directories.common.entries import octets, value_of
+from connector.directories.common.ldap_filters import (
+    And,
+    Equal,
+    Filter,
+    Not,
+    Or,
+    Present,
+    parse,
+)
+from connector.directories.ldap import requests, responses
 from connector.directories.ldap.dialect import Dialect
-from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.requests import NOTHING, Scope, Search
+from connector.directories.ldap.session import Operation
+from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
-from connector.model import ID, NAME, Key
+from connector.model import ID, NAME, AttributeInfo, Holds, Key, Question, Secret
 from connector.reconcile.dn import Rdn, covers, rdns, tidied
+from connector.reconcile.equality import whether_held
 from connector.settings.ldap import LdapDirectory
+
+_TERMS: Final = 64
+"""Equality terms in one search."""
+
+UserFilter = Callable[[str], Filter]
+"""A filter that is true for the user of this id alone."""
+
+_COMPARED: Final = {
+    responses.COMPARE_TRUE: Holds.SAME,
+    responses.COMPARE_FALSE: Holds.OTHER,
+    responses.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
+}
 
 
 class Realm(Struct, frozen=True):
@@ -20,6 +47,7 @@ class Realm(Struct, frozen=True):
 
     bases: Sequence[str]
     rdns: Sequence[tuple[Rdn, ...]]
+    """The bases, ready to compare."""
     scope: Scope
     filter: Filter
 
@@ -27,20 +55,15 @@ class Realm(Struct, frozen=True):
     def of(cls, settings: LdapDirectory) -> Self:
         """Raises FileError where the base or the filter is none."""
         try:
-            bases = [rdns(base) for base in settings.base]
+            names = [rdns(base) for base in settings.base]
         except ValueError as fault:
-            raise FileError(
-                f"not a distinguished name: {fault}", where="directory.base"
-            ) from None
+            why = f"not a distinguished name: {fault}"
+            raise FileError(why, where="directory.base") from None
         try:
-            return cls(
-                settings.base,
-                bases,
-                Scope[settings.scope.upper()],
-                parse(settings.filter),
-            )
+            filter_ = parse(settings.filter)
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
+        return cls(settings.base, names, Scope[settings.scope.upper()], filter_)
 
     def covers(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
@@ -57,16 +80,14 @@ class Realm(Struct, frozen=True):
 
     def holding(self, term: Filter, attributes: tuple[str, ...]) -> list[Search]:
         """Everybody for whom this is true as well."""
-        return [
-            Search(base, self.scope, And((self.filter, term)), attributes)
-            for base in self.bases
-        ]
+        both = And((self.filter, term))
+        return [Search(base, self.scope, both, attributes) for base in self.bases]
 
 
-def lookups(
+def plan_lookups(
     keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]
 ) -> Iterator[Search]:
-    """Searches that find whoever holds any of the keys: `Dialect.terms` of one attribute at a time, names one by one.
+    """Searches that find whoever holds any of the keys: many terms of one attribute at a time, names one by one.
 
     Terms of several attributes are not put together, for one that has no index would spoil
     the search for all.
@@ -78,27 +99,118 @@ def lookups(
                 yield realm.named(tidied(value), attributes)
             continue
         terms = waiting.setdefault(attribute.lower(), [])
-        terms += _terms(attribute, value, dialect)
-        if len(terms) >= dialect.terms:
-            yield from realm.holding(_any(terms), attributes)
+        terms += _spell_terms(attribute, value, dialect)
+        if len(terms) >= _TERMS:
+            yield from realm.holding(_join_terms(terms), attributes)
             waiting[attribute.lower()] = []
-    for terms in filter(None, waiting.values()):
-        yield from realm.holding(_any(terms), attributes)
+    for terms in waiting.values():
+        if terms:
+            yield from realm.holding(_join_terms(terms), attributes)
 
 
-def _any(terms: list[Equal]) -> Filter:
+def _join_terms(terms: list[Equal]) -> Filter:
     return Or(tuple(terms)) if len(terms) > 1 else terms[0]
 
 
-def _terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
+def _spell_terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
     """What to look for; nothing for an id that nobody can have."""
     if attribute == ID:
         wired = dialect.identity.wire(value)
         return [] if wired is None else [Equal(dialect.identity.attribute, wired)]
-    if dialect.prepares or value.isascii():
-        return [Equal(attribute, value.encode("utf-8", "surrogateescape"))]
-    spellings = dict.fromkeys((value, normalize("NFC", value), normalize("NFD", value)))
+    spellings = [value]
+    if not (dialect.searches.prepares_text or value.isascii()):
+        spellings += normalize("NFC", value), normalize("NFD", value)
     return [
         Equal(attribute, spelling.encode("utf-8", "surrogateescape"))
-        for spelling in spellings
+        for spelling in dict.fromkeys(spellings)
     ]
+
+
+# ---------------------------------------------------------------- values that users did not show
+
+
+def compare_values(
+    wire: Wire,
+    questions: Iterable[Question],
+    window: int,
+    is_user: UserFilter,
+    key: Callable[[str], str],
+    *,
+    asserted: bool,
+) -> Iterator[Holds]:
+    """The answers of comparing (RFC 4511 §4.10), in order; of what is no secret, of searching too.
+
+    `key`: what all spellings of an attribute description have in common. Where `asserted`,
+    the entry has to be that user still, not just one of that name.
+
+    Measured on OpenLDAP 2.6: with the right to compare, an attribute without a value
+    answers noSuchAttribute (16). Without it the answer is insufficientAccessRights (50),
+    whether there is a value or not; so 16 is never a hidden value.
+
+    No value can be compared without an equality rule (result 18), nor without the right to
+    compare. A search for whoever has no value of the attribute finds the user if it has
+    none. Measured on OpenLDAP 2.6 and 389-DS 3.1: it finds nobody where we may not search
+    by the attribute. And both compare, and search for, values of subtypes
+    (`employeeNumber;lang-de`, RFC 4512 §2.5) as well, which are not the attribute's own;
+    those they show as such.
+    """
+    asked = list(questions)
+    comparisons = []
+    for place, each in enumerate(asked):
+        compare = requests.compare(each.user.name, each.attribute, octets(each.value))
+        controls = (requests.assertion(is_user(each.user.id)),) if asserted else ()
+        comparisons.append(Operation(place, compare, controls))
+    answers = [Holds.UNKNOWN] * len(asked)
+    for place, end in wire.answers(comparisons, window):
+        answers[place] = _COMPARED.get(end.code, Holds.UNKNOWN)
+    searches: list[tuple[tuple[int, str], Search]] = []
+    for place, each in enumerate(asked):
+        if answers[place] is Holds.ABSENT or isinstance(each.value, Secret):
+            continue
+        name, user, shown = each.user.name, is_user(each.user.id), (each.attribute,)
+        # what the user shows of the attribute, subtypes too
+        search = Search(name, Scope.BASE, user, shown)
+        searches.append(((place, each.attribute), search))
+        if answers[place] is Holds.UNKNOWN:
+            without = And((user, Not(Present(each.attribute))))
+            search = Search(name, Scope.BASE, without, NOTHING)
+            searches.append(((place, ""), search))
+    for (place, name), found in wire.entries(searches, window):
+        kinds = {key(each) for each in found.texts()}
+        if not name or (kinds and key(name) not in kinds):
+            answers[place] = Holds.ABSENT
+    return iter(answers)
+
+
+def read_values(
+    wire: Wire,
+    questions: Iterable[Question],
+    window: int,
+    is_user: UserFilter,
+    info: Callable[[str], AttributeInfo],
+) -> Iterator[Holds]:
+    """The answers of searching, for Active Directory: there a hidden value compares as one that is not there.
+
+    (Measured on Samba 4.22: compareFalse, with and without a value; and so it is for every
+    filter.) What is not shown is absent where the attribute can be read, and unknown where
+    it is confidential.
+    """
+    asked = list(questions)
+    answers = [Holds.UNKNOWN] * len(asked)
+    searches = []
+    for place, each in enumerate(asked):
+        user = is_user(each.user.id)
+        search = Search(each.user.name, Scope.BASE, user, (each.attribute,))
+        searches.append((place, search))
+    for place, found in wire.entries(searches, window):
+        described = info(asked[place].attribute)
+        held = [
+            value_of(described, value)
+            for _, values in found.attributes
+            for value in values
+        ]
+        if held:
+            answers[place] = whether_held(described.equality, held, asked[place].value)
+        elif described.readable:
+            answers[place] = Holds.ABSENT
+    return iter(answers)

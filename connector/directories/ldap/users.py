@@ -16,7 +16,7 @@ several values, which many users share (objectClass), the whole is remembered wi
 shows. Whatever is not known goes to the general decoder, attribute by attribute; what a
 server can make us remember is bounded, and is never a secret.
 
-Before all that an entry is held to the layout of the last one of its length (`layouts.py`).
+Before all that an entry is held to the layout of the last one of its length (`ber.Layout`).
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from typing import Any, Final
 from msgspec import Struct
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.changing import text
-from connector.directories.common.disabled import Mark
+from connector.directories.common.entries import text
 from connector.directories.common.filter_matching import matcher
+from connector.directories.common.ldap_filters import DisabledMark
 from connector.directories.ldap import ber
-from connector.directories.ldap.dialect import identity_text
-from connector.directories.ldap.framing import Frame
-from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.layouts import (
+from connector.directories.ldap.ber import (
     LONGEST,
     MOST_LAYOUTS,
     TRIAL,
     TRIALS,
     Decode,
+    Frame,
     Layout,
     Place,
 )
+from connector.directories.ldap.dialect import read_id_text
+from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
 from connector.model import (
@@ -92,7 +92,7 @@ def _secret(decode: Callable[[bytes], Value]) -> Decode:
     return lambda value: Secret(decode(value))
 
 
-def _says(mark: Mark) -> Callable[[bytes], str]:
+def _says(mark: DisabledMark) -> Callable[[bytes], str]:
     """Whether a value says that its account is disabled, or an empty text; few values are said of many accounts.
 
     The server's own schema may have no equality rule for the mark (389-DS).
@@ -402,9 +402,9 @@ def _batch(layout: Layout, values: Sequence[tuple[bytes, ...]]) -> Batch | None:
 
 def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
     """Many values as they are shown. Raises UnicodeDecodeError where one that is to be text is none."""
-    if decode is not bytes.decode and decode is not identity_text:
+    if decode is not bytes.decode and decode is not read_id_text:
         return list(map(decode, values))
-    whole = b"\0".join(values).decode("ascii" if decode is identity_text else "utf-8")
+    whole = b"\0".join(values).decode("ascii" if decode is read_id_text else "utf-8")
     return (
         Texts(whole, len(values))
         if whole.count("\0") < len(values)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
 from connector.directories.common.ldap_filters import Or, attributes_of
-from connector.directories.ldap import requests, results
-from connector.directories.ldap.framing import Frame
+from connector.directories.ldap import requests, responses
+from connector.directories.ldap.ber import Frame
+from connector.directories.ldap.dialect import Right, RightsAdvice, SearchTraits
 from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import (
     DONE,
@@ -21,11 +23,7 @@ from connector.directories.ldap.responses import (
     Entry,
     Response,
     entry,
-    page,
-    reference,
-    response,
 )
-from connector.directories.ldap.rights import Advice, Right
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import (
     IncompleteRead,
@@ -38,7 +36,8 @@ from connector.reconcile.dn import Rdn, rdns
 from connector.runtime.log import log
 
 T = TypeVar("T")
-Page = Callable[[Iterable[Frame]], Iterable[T]]
+Decode = Callable[[Frame], T]
+DecodePage = Callable[[Iterable[Frame]], Iterable[T]]
 
 _LEAST_PAGE: Final = 8
 """Entries: a size limit that allows no more than these is told, for pages as small would
@@ -55,23 +54,18 @@ _EMPTY_PAGES: Final = 1000
 
 
 class Wire(Session):
-    """The operations of a session.
-
-    `cautions`: what the server said at the bind, and somebody should see to. `unpeopled`: parts of the tree, by their
-    names, in which nobody is looked for: a search goes on where the server refers to them.
-    A reference to anything else is an incomplete read. `advice`: what to do about this kind
-    of server's limits, by result code.
-    """
+    """The operations of a session."""
 
     cautions: tuple[str, ...] = ()
+    """What the server said at the bind, and somebody should see to."""
     most: int | None = None
     """Entries a page, where the server's size limit has cut a larger one short."""
     unpeopled: frozenset[tuple[Rdn, ...]] = frozenset()
-    advice: Mapping[int, str] = results.NO_ADVICE
-    rights: Advice = Advice()
+    """Parts of the tree, by their names, in which nobody is looked for: a search goes on where the server refers
+    to them. A reference to anything else is an incomplete read."""
+    traits: SearchTraits = SearchTraits()
+    rights: RightsAdvice = RightsAdvice()
     """What to do where this account lacks a right."""
-    sticky: bool = False
-    """Whether a paged search spoils the next one on this connection (`Dialect.sticky`)."""
     _last_paged: Search | None = None
 
     def search(self, request: Search) -> list[Entry]:
@@ -91,7 +85,7 @@ class Wire(Session):
         self,
         wanted: Iterable[Search],
         window: int,
-        decode: Callable[[Frame], T],
+        decode: Decode[T],
         *,
         or_gone: bool = False,
         pages: int = 0,
@@ -108,20 +102,19 @@ class Wire(Session):
                 yield self.located(decode, frame)
             elif frame.tag == REFERENCE:
                 self._refer(search, frame)
-            elif pages and self._ended(frame, results.SIZE_LIMIT_EXCEEDED):
+            elif pages and self._ended(frame, responses.SIZE_LIMIT_EXCEEDED):
                 yield from self.paged(search, pages, decode)
             else:
-                self._finish(
-                    search, frame, or_gone=or_gone and search.scope is Scope.BASE
-                )
+                may_be_gone = or_gone and search.scope is Scope.BASE
+                self._finish(search, frame, or_gone=may_be_gone)
 
     def paged(
         self,
         search: Search,
         size: int,
-        decode: Callable[[Frame], T],
-        page: Page[T] | None = None,
-    ) -> Generator[T, None, None]:
+        decode: Decode[T],
+        page: DecodePage[T] | None = None,
+    ) -> Generator[T]:
         """The entries of one search, in pages (RFC 2696), as `decode` has them, or `page` those of a page.
 
         `size` 0: in one answer, which the server's size limit may cut short. So too where a server lists the control
@@ -131,18 +124,16 @@ class Wire(Session):
         if not size:
             yield from self.searches([search], 1, decode)
             return
-        if self.sticky:
+        if self.traits.spoils_next_page:
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            yield from self._in_pages(
-                search, size, decode, page or _singly(decode), flight
-            )
+            decode_page = page or _singly(decode)
+            yield from self._in_pages(search, size, decode, decode_page, flight)
         finally:
-            with contextlib.suppress(
-                IncompleteRead
-            ):  # given up, a page may be at work when the next search begins
-                while self.sticky and flight:
+            # given up, a page may be at work when the next search begins
+            with contextlib.suppress(IncompleteRead):
+                while self.traits.spoils_next_page and flight:
                     flight.frames()
             flight.close()
 
@@ -150,74 +141,77 @@ class Wire(Session):
         self,
         search: Search,
         size: int,
-        decode: Callable[[Frame], T],
-        page: Page[T],
+        decode: Decode[T],
+        page: DecodePage[T],
         flight: Flight[None],
-    ) -> Generator[T, None, None]:
+    ) -> Generator[T]:
         """The next page is asked for before one is decoded; the first one again if it was too large."""
         request = requests.search(search)
-        flight.send(Operation(None, request, (requests.paged(size),)))
+
+        def ask(cookie: bytes = b"") -> None:
+            flight.send(Operation(None, request, (requests.paged(size, cookie),)))
+
+        ask()
         pages, first = _Pages(), True
         while flight:
-            frames = self._page(flight, size)
-            following = b""
-            if first and (other := self._size_after(frames, size)) != size:
-                if not other:
+            frames = self._receive_page(flight, size)
+            if first:
+                fitting = self._size_after(frames, size)
+                if not fitting:
                     yield from self.searches([search], 1, decode)
                     return
-                size = other
-                flight.send(Operation(None, request, (requests.paged(size),)))
-                continue
+                if fitting != size:
+                    size = fitting
+                    ask()
+                    continue
             first = False
-            if frames[-1].tag not in _MORE:
-                _, following = self._cookie(self._finish(search, frames.pop()))
+            following = self._end_page(search, frames)
             entries = [frame for frame in frames if frame.tag == ENTRY]
             pages.add(entries)
-            if following and not pages.end(following):
-                raise TruncatedError(
-                    "the server's pager stands still", where=self.where
-                )
             if following:
-                flight.send(
-                    Operation(None, request, (requests.paged(size, following),))
-                )
+                if not pages.end(following):
+                    why = "the server's pager stands still"
+                    raise TruncatedError(why, where=self.where)
+                ask(following)
                 self.flush()  # so that the server works while we decode
-            for frame in frames:
-                if frame.tag != ENTRY:
-                    self._refer(search, frame)
+            self._pass_references(search, frames)
             try:
                 yield from page(entries)
             except MalformedError as fault:
                 raise self.broken(fault.what) from None
             del frames, entries  # not held while the next page comes
 
+    def _end_page(self, search: Search, frames: list[Frame]) -> bytes:
+        """Take the end of the search off, where it is there; the cookie of the page that follows."""
+        if frames[-1].tag in _MORE:
+            return b""
+        return self._read_cookie(self._finish(search, frames.pop()))[1]
+
+    def _pass_references(self, search: Search, frames: list[Frame]) -> None:
+        for frame in frames:
+            if frame.tag != ENTRY:
+                self._refer(search, frame)
+
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
-        if len(frames) == 1 and any(
-            self._ended(frames[0], code) for code in results.PAGES_REFUSED
-        ):
-            log.warning(
-                "not paged",
-                why="the server lists paging and refuses it",
-                url=self.where,
-            )
+        is_refused = any(
+            self._ended(frames[0], code) for code in responses.PAGES_REFUSED
+        )
+        if len(frames) == 1 and is_refused:
+            why = "the server lists paging and refuses it"
+            log.warning("not paged", why=why, url=self.where)
             return 0
-        if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
-            came = sum(frame.count for frame in frames) - 1
-            # 389-DS wants fewer than its limit
-            fewer = min(came - 1, size - 1) if came > 1 else size // 2
-            if fewer >= _LEAST_PAGE:
-                why = "the server's size limit"
-                log.warning(
-                    "page made smaller",
-                    page_size=size,
-                    entries=fewer,
-                    why=why,
-                    url=self.where,
-                )
-                self.most = fewer
-                return fewer
-        return size
+        if not self._ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED):
+            return size
+        came = sum(frame.count for frame in frames) - 1
+        # 389-DS wants fewer than its limit
+        fewer = min(came - 1, size - 1) if came > 1 else size // 2
+        if fewer < _LEAST_PAGE:
+            return size
+        about = {"page_size": size, "entries": fewer, "url": self.where}
+        log.warning("page made smaller", why="the server's size limit", **about)
+        self.most = fewer
+        return fewer
 
     def _begin_anew(self, search: Search) -> None:
         """Bring an earlier paged search to its end: one that matches nothing runs through whatever that one left."""
@@ -226,14 +220,13 @@ class Wire(Session):
             list(self.exchange([Operation(None, nobody, (requests.paged(1),))], 1))
         self._last_paged = search
 
-    def _page(self, flight: Flight[None], size: int) -> list[Frame]:
+    def _receive_page(self, flight: Flight[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
         inbox = flight.inbox
-        came = 0
-        while not inbox or (
-            inbox[-1].tag in _MORE
-            and (came := sum([frame.count for frame in inbox])) <= size
-        ):
+        while True:
+            came = sum([frame.count for frame in inbox])
+            if inbox and (inbox[-1].tag not in _MORE or came > size):
+                return flight.frames()
             missing = min(size - came, _MANY)
             if inbox and len(inbox[-1].data) < _LITTLE and missing > _FEW:
                 # less than the server needs for what is missing, so the page is not late
@@ -241,30 +234,24 @@ class Wire(Session):
                 # call on either side for each
                 time.sleep(missing * _ENTRY)
             self.pump()
-        return flight.frames()
 
     def estimate(self, search: Search) -> int | None:
         """How many entries the server believes a search has (RFC 2696 §3), where it says so."""
         request = requests.search(search)
-        *_, (_, end) = self.exchange(
-            [Operation(None, request, (requests.paged(1),))], 1
-        )
-        count, cookie = self._cookie(self._finish(search, end))
+        first = Operation(None, request, (requests.paged(1),))
+        *_, (_, end) = self.exchange([first], 1)
+        count, cookie = self._read_cookie(self._finish(search, end))
         if cookie:
-            list(
-                self.exchange(
-                    [Operation(None, request, (requests.paged(0, cookie),))], 1
-                )
-            )
+            given_up = Operation(None, request, (requests.paged(0, cookie),))
+            list(self.exchange([given_up], 1))
         return count or None
 
     def count(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
-        operation = Operation(None, requests.search(search, most), ())
+        operation = Operation(None, requests.search(search, most))
         frames = [frame for _, frame in self.exchange([operation], 1)]
-        return sum(frame.tag == ENTRY for frame in frames), self._ended(
-            frames[-1], results.SIZE_LIMIT_EXCEEDED
-        )
+        is_cut = self._ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED)
+        return sum(frame.tag == ENTRY for frame in frames), is_cut
 
     def entries(
         self,
@@ -273,40 +260,20 @@ class Wire(Session):
         controls: tuple[bytes, ...] = (),
     ) -> Iterator[tuple[T, Entry]]:
         """What many searches show, so many in flight, in any order. What they do not show is not known."""
-        for about, frame in self._asked(wanted, window, controls):
+        operations = (
+            Operation(about, requests.search(each), controls) for about, each in wanted
+        )
+        for about, frame in self.exchange(operations, window):
             if frame.tag == ENTRY:
                 yield about, self.located(entry, frame)
 
-    def ends(
-        self,
-        wanted: Iterable[tuple[T, Search]],
-        window: int,
-        controls: tuple[bytes, ...] = (),
-    ) -> Iterator[tuple[T, Response]]:
-        """How many searches end, so many in flight, in any order; whatever else answers one is passed over."""
-        for about, frame in self._asked(wanted, window, controls):
-            if frame.tag == DONE:
-                yield about, self.located(response, frame)
-
     def code(self, search: Search, control: bytes) -> int | None:
         """The result of one search under a control; None where what answers it is no result of a search."""
-        return next(
-            (end.code for _, end in [*self.ends([(None, search)], 1, (control,))]), None
-        )
-
-    def _asked(
-        self,
-        wanted: Iterable[tuple[T, Search]],
-        window: int,
-        controls: tuple[bytes, ...],
-    ) -> Iterator[tuple[T, Frame]]:
-        return self.exchange(
-            (
-                Operation(about, requests.search(each), controls)
-                for about, each in wanted
-            ),
-            window,
-        )
+        operation = Operation(None, requests.search(search), (control,))
+        for _, frame in self.exchange([operation], 1):
+            if frame.tag == DONE:
+                return self.located(responses.response, frame).code
+        return None
 
     def answers(
         self, wanted: Iterable[Operation[T]], window: int
@@ -320,13 +287,11 @@ class Wire(Session):
     ) -> Iterator[tuple[T, Frame]]:
         """Every message that answers any of these operations, so many of which are in flight at once."""
         flight: Flight[T] = Flight(self)
-        waiting, came = iter(wanted), list[tuple[T, Frame]]()
+        waiting = iter(wanted)
+        came: list[tuple[T, Frame]] = []
         try:
             while True:
-                while (
-                    len(flight) < window
-                    and (operation := next(waiting, None)) is not None
-                ):
+                for operation in islice(waiting, window - len(flight)):
                     flight.send(operation)
                 if not (flight or came):
                     return
@@ -338,13 +303,15 @@ class Wire(Session):
 
     def _refer(self, search: Search, frame: Frame) -> None:
         """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
-        uris = self.located(reference, frame)
+        uris = self.located(responses.reference, frame)
         if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
             counters.failed("directory")
-            raise results.referral(uris, search.base, self.where)
+            raise responses.referral_error(uris, search.base, self.where)
 
     def _ended(self, frame: Frame, code: int) -> bool:
-        return frame.tag == DONE and self.located(response, frame).code == code
+        return (
+            frame.tag == DONE and self.located(responses.response, frame).code == code
+        )
 
     def _finish(
         self, search: Search, frame: Frame, *, or_gone: bool = False
@@ -354,34 +321,35 @@ class Wire(Session):
             raise self.broken(
                 f"a search is answered by a message of kind {frame.tag:#04x}"
             )
-        end = self.located(response, frame)
-        if end.code == results.SUCCESS:
+        end = self.located(responses.response, frame)
+        if end.code == responses.SUCCESS:
             return end
-        if or_gone and end.code in (results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX):
+        if or_gone and end.code in (
+            responses.NO_SUCH_OBJECT,
+            responses.INVALID_DN_SYNTAX,
+        ):
             return end
         sought = attributes_of(search.filter)
-        advice = (
-            self.advice
-            if end.code != results.DENIED
-            else {end.code: self._grant(search.base, sorted(sought))}
-        )
-        fault = results.failure(end, search.base, self.where, sought, advice)
-        if fault is not None:
-            if end.code not in results.UNSEEN:
-                counters.failed("directory")
-            raise fault
-        return end
+        advice = self.traits.limit_advice
+        if end.code == responses.DENIED:
+            advice = {end.code: self._advise_grant(search.base, sorted(sought))}
+        fault = responses.search_failure(end, search.base, self.where, sought, advice)
+        if fault is None:
+            return end
+        if end.code not in responses.UNSEEN:
+            counters.failed("directory")
+        raise fault
 
-    def _grant(self, base: str, names: list[str]) -> str:
+    def _advise_grant(self, base: str, names: list[str]) -> str:
         """What lets this account search below a base, by these attributes."""
         what = f"search and read {', '.join(names) or 'entries'} there"
         told = replace(self.rights, bases=(base,)).grant(what, names, Right.READ)
         return told[0].lower() + told[1:]
 
-    def _cookie(self, end: Response) -> tuple[int, bytes]:
+    def _read_cookie(self, end: Response) -> tuple[int, bytes]:
         """Estimate and cookie at the end of a page; a server without either has sent all there is."""
         value = end.controls.get(requests.PAGED)
-        return (0, b"") if value is None else self.located(page, value)
+        return (0, b"") if value is None else self.located(responses.page, value)
 
 
 class _Pages:
@@ -393,23 +361,23 @@ class _Pages:
     """
 
     def __init__(self) -> None:
-        self._pages = self._empty = 0
+        self._pages = 0
+        self._empty = 0
         self._page: tuple[bytes, bytes, int] | None = None
         self._earlier: tuple[bytes, bytes, int] | None = None
 
     def add(self, entries: list[Frame]) -> None:
         """A page, or a part of one."""
         if entries:
-            first, _, count = self._page or (_octets(entries[0], 0), b"", 0)
-            last = _octets(entries[-1], entries[-1].count - 1)
-            self._page = first, last, count + sum([frame.count for frame in entries])
+            first, _, count = self._page or (_cut_message(entries[0], 0), b"", 0)
+            last = _cut_message(entries[-1], entries[-1].count - 1)
+            count += sum([frame.count for frame in entries])
+            self._page = first, last, count
 
     def end(self, cookie: bytes) -> bool:
         """A page has ended, and more are to come; whether the pager gets on."""
-        page, self._empty = (
-            self._page or (cookie, b"", 0),
-            0 if self._page else self._empty + 1,
-        )
+        self._empty = 0 if self._page else self._empty + 1
+        page = self._page or (cookie, b"", 0)
         self._page = None
         self._pages += 1
         if page == self._earlier or self._empty == _EMPTY_PAGES:
@@ -419,14 +387,13 @@ class _Pages:
         return True
 
 
-def _octets(frame: Frame, number: int) -> bytes:
+def _cut_message(frame: Frame, number: int) -> bytes:
     """One of the messages that are alike."""
-    return frame.data[
-        frame.start + number * frame.whole : frame.stop + number * frame.whole
-    ]
+    shift = number * frame.whole
+    return frame.data[frame.start + shift : frame.stop + shift]
 
 
-def _singly(decode: Callable[[Frame], T]) -> Page[T]:
+def _singly(decode: Decode[T]) -> DecodePage[T]:
     return lambda frames: (decode(each) for alike in frames for each in alike.each())
 
 

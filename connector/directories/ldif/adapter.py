@@ -16,16 +16,21 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.changing import ConflictError, ForbiddenError, edits
-from connector.directories.common.entries import EntryReader
-from connector.directories.common.file_replacement import (
+from connector.directories.common.entries import (
+    ConflictError,
+    Entry,
+    EntryReader,
+    ForbiddenError,
+    Scope,
+    find_filtered,
+    plan_edits,
+)
+from connector.directories.ldif.file_replacement import (
     ChangedError,
     LinkedError,
     Replacement,
 )
-from connector.directories.common.scope import Entry, Scope, filtered
-from connector.directories.ldif.format import Block, edited
-from connector.directories.ldif.single_pass import ENTRY_UUID, Passage, Passed
+from connector.directories.ldif.format import ENTRY_UUID, Block, Passage, Passed, edited
 from connector.errors import (
     ConnectorError,
     DeniedError,
@@ -91,7 +96,7 @@ class LdifReader(EntryReader):
         return Description(
             "LDIF file", str(self.path), infos,
             batch=_BATCH, bases=self._bases, cautions=tuple(cautions),
-            filtered=filtered(self.scope.filter, self.schema, self.view),
+            filtered=find_filtered(self.scope.filter, self.schema, self.view),
         )  # fmt: skip
 
     def _linked(self) -> bool:
@@ -288,7 +293,7 @@ class LdifDirectory(LdifReader):
                 change.user, Result.CONFLICT, "the entry was renamed"
             )
         try:
-            wanted = edits(entry.values, change, self.schema)
+            wanted = plan_edits(entry.values, change, self.schema)
         except ConflictError as fault:
             return passed, Outcome(change.user, Result.CONFLICT, str(fault))
         except ForbiddenError as fault:

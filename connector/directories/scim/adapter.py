@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from connector.directories.common.scope import nobody_within
+from connector.directories.common.entries import nobody_within
 from connector.directories.scim import dialect as dialects
 from connector.directories.scim.answers import id_of
 from connector.directories.scim.dialect import Dialect

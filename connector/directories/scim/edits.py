@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common.changing import ForbiddenError, compared
+from connector.directories.common.entries import ForbiddenError, compare_and_set
 from connector.directories.scim.paths import (
     VALUE,
     Json,
@@ -80,7 +80,7 @@ def _edit(
     """The edit that one attribute needs; `before`: the whole attribute, as edits of other elements have left it."""
     path = located.path
     held = list(path.values(resource)) if located.shown else []
-    found = compared(
+    found = compare_and_set(
         held, change, located.info.equality, lambda value: folding.text_of(plain(value))
     )
     if change.seen and not found.removed and not found.added:

@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.directories.common.changing import ConflictError, ForbiddenError
+from connector.directories.common.entries import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing, filters
 from connector.directories.scim.answers import (
     GONE,

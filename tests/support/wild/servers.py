@@ -28,7 +28,8 @@ _COMMANDS = {
     "Net::LDAP::Server": ("perl", "net_ldap_host.pl"),
 }
 TOKEN, TOKEN_WITHOUT_RIGHTS = "wild-token-canary", "weak-token-canary"
-LDAP_KINDS = tuple(_COMMANDS)
+LDAP_KINDS = ("ldapjs", "Net::LDAP::Server")
+"""Those on which a whole job runs. ldaptor compares what is absent as another value."""
 
 
 @cache

@@ -1,0 +1,427 @@
+"""What an administrator has to arrange: rights that a change lacks, access rules for a mapping, equality indexes.
+
+All of it as far as the server tells. Nothing here is asked for users that stay as they are,
+and nothing is written to find out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.directories.common.ldap_filters import (
+    Equal,
+    Filter,
+    Or,
+    Present,
+    attributes_of,
+)
+from connector.directories.common.schema import base_of
+from connector.directories.ldap import dialect, requests, responses
+from connector.directories.ldap.active_directory import read_number
+from connector.directories.ldap.dialect import NeededRule, Right
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.requests import Scope, Search, one
+from connector.directories.ldap.responses import Entry, entry
+from connector.directories.ldap.wire import Wire
+from connector.errors import IncompleteRead, MalformedError, UnreachableError
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Change,
+    Description,
+    Objection,
+    View,
+)
+from connector.reconcile.dn import covers, rdns
+from connector.reports.ldif_lines import line
+
+# ---------------------------------------------------------------- rights that changes lack
+
+_ALLOWED: Final = "allowedAttributes"
+_EFFECTIVE: Final = "allowedAttributesEffective"
+_TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
+_LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
+_CLASSES: Final = OBJECT_CLASS.lower()
+_DENIED: Final = "the job's account may not write this attribute of this entry"
+
+Levels = Mapping[str, str]
+"""The letters of each attribute, by its name in lower case: w, values may be added; o, they may be taken out."""
+
+
+class RightsCheck(Struct, frozen=True, dict=True):
+    """Asks one server, in one run, which changes the account lacks rights for."""
+
+    wire: Wire
+    inspection: Inspection
+    base: str
+    account: str | None
+    """The DN that we are bound as, where there is one."""
+    window: int
+
+    @cached_property
+    def told_by(self) -> Literal["", "effective", "allowed"]:
+        """How rights are told: not at all, by 389-DS's control, by Active Directory's attribute."""
+        server = self.inspection.dialect
+        if server.microsoft:
+            return "allowed"
+        if not (server.controls.effective_rights and self.account):
+            return ""
+        control = requests.effective_rights(self.account)
+        code = self.wire.code(one(self.base), control)
+        return "effective" if code == responses.SUCCESS else ""
+
+    def note_checks(self, description: Description) -> Description:
+        """The description with what is checked in advance, and what is not."""
+        is_told = {
+            "schema": description.closed,
+            "write rights": bool(self.told_by),
+            # Active Directory has no rules of this kind for what a mapping may write
+            "uniqueness": self.inspection.dialect.microsoft,
+        }
+        known = ", ".join(name for name, told in is_told.items() if told)
+        unknown = ", ".join(name for name, told in is_told.items() if not told)
+        said = [known] if known else []
+        if unknown:
+            said.append(f"not checked (the server does not tell): {unknown}")
+        return replace(description, checked="; ".join(said))
+
+    def find_objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        """The rights to make these changes that we lack, where the server tells."""
+        if not self.told_by:
+            return  # nor need anybody work the changes out
+        wanted = list(changes)
+        if self.told_by == "allowed":
+            yield from self._ask_active_directory(wanted)
+        elif self.account:
+            yield from self._ask_389ds(wanted, self.account)
+
+    def _ask_active_directory(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).
+
+        It lists those that the entry's classes allow now, so that of one whose class comes
+        with the change nothing is known.
+        """
+        shown = (_ALLOWED, _EFFECTIVE)
+        searches = ((change, one(change.user.name, shown)) for change in changes)
+        for change, found in self.wire.entries(searches, self.window):
+            listed = found.texts()
+            allowed, effective = (
+                {value.lower() for value in listed.get(name.lower(), ())}
+                for name in shown
+            )
+            denied = allowed - effective
+            for each in _written_attributes(change):
+                names = {*self.inspection.info(each.name).aliases, _lower_base(each)}
+                if not names.isdisjoint(denied):
+                    yield self._object_to(change, each)
+
+    def _ask_389ds(
+        self, changes: Sequence[Change], account: str
+    ) -> Iterator[Objection]:
+        """389-DS tells the rights of whoever is named, to themselves at least (draft-ietf-ldapext-acl-model).
+
+        Of an attribute that the entry's classes do not allow it says none; so of one whose
+        class comes with the change the rights are asked for in an entry of that class
+        (`name@class`), which the server makes up below the user's. A rule for entries like
+        the user's may not hold for the made-up one: what is denied there counts only where
+        both are alike in what may be done with objectClass.
+        """
+        control = (requests.effective_rights(account),)
+        searches = ((each, self._search_rights(each)) for each in changes)
+        levels: dict[tuple[str, str], Levels] = {}
+        for change, found in self.wire.entries(searches, self.window, control):
+            template = _TEMPLATE.match(found.dn.lower())
+            made_up = template["class"] if template else ""
+            levels[change.user.id, made_up] = _read_levels(found)
+        for change in changes:
+            own = levels.get((change.user.id, ""), {})
+            for each in _written_attributes(change):
+                made_up = self._find_coming_class(change, each).lower()
+                there = levels.get((change.user.id, made_up), {})
+                letters = there.get(_lower_base(each))
+                if letters is None or there.get(_CLASSES) != own.get(_CLASSES):
+                    continue
+                adds = {"w"} if each.new else set()
+                takes_out = {"o"} if each.old or not each.seen else set()
+                if not set(letters) >= adds | takes_out:
+                    yield self._object_to(change, each)
+
+    def _search_rights(self, change: Change) -> Search:
+        names = [OBJECT_CLASS]
+        for each in _written_attributes(change):
+            coming = self._find_coming_class(change, each)
+            if coming:
+                names += f"{OBJECT_CLASS}@{coming}", f"{base_of(each.name)}@{coming}"
+            else:
+                names.append(base_of(each.name))
+        return one(change.user.name, tuple(dict.fromkeys(names)))
+
+    def _find_coming_class(self, change: Change, written: AttributeChange) -> str:
+        """The class that comes with the change and allows the attribute; empty if there is none."""
+        allowing = self.inspection.info(written.name).classes
+        for each in change.attributes:
+            for name in each.new if each.name == OBJECT_CLASS else ():
+                if str(name).lower() in allowing:
+                    return str(name)
+        return ""
+
+    def _object_to(self, change: Change, each: AttributeChange) -> Objection:
+        secrets = [each.name] if each.secret else []
+        names = [base_of(each.name)]
+        what = f"write {each.name}"
+        grant = self.wire.rights.grant(what, names, Right.WRITE, secrets)
+        return Objection(change.user.id, each.name, "rights", f"{_DENIED}. {grant}")
+
+
+def _written_attributes(change: Change) -> Iterator[AttributeChange]:
+    """The attributes of a change, but for object classes, of which no server tells enough.
+
+    389-DS shows no right to write them where the values decide (targattrfilters), and
+    Active Directory none at all.
+    """
+    return (each for each in change.attributes if each.name != OBJECT_CLASS)
+
+
+def _lower_base(each: AttributeChange) -> str:
+    return base_of(each.name).lower()
+
+
+def _read_levels(found: Entry) -> Levels:
+    levels = {}
+    for value in found.texts().get("attributelevelrights", ()):
+        for attribute, letters in _LEVEL.findall(value):
+            levels[attribute.lower()] = "" if letters == "none" else letters
+    return levels
+
+
+# ---------------------------------------------------------------- access rules for a mapping
+
+_NO_NUMBER: Final = "olcDatabase={N}mdb,cn=config"
+_UNREAD: Final = """\
+# This account may not read cn=config. Put the number of your database in the place of N:
+#   ldapsearch -Q -Y EXTERNAL -H ldapi:/// -b cn=config '(olcSuffix=*)' olcSuffix
+"""
+_FOR_OPENLDAP: Final = """\
+# What cec-connector needs. Load it as the administrator of cn=config, for instance:
+#   ldapmodify -Q -Y EXTERNAL -H ldapi:/// -f FILE
+# Look-ups want equality indexes. Add those that are missing: olcDbIndex: {names} eq
+"""
+_FOR_389DS: Final = """\
+# What cec-connector needs. Load it as the Directory Manager, for instance:
+#   ldapmodify -x -H ldaps://HOST -D "cn=Directory Manager" -W -f FILE
+# Look-ups want equality indexes. Add those that are missing:
+"""
+_INDEX_389DS: Final = (
+    "dsconf INSTANCE backend index add --attr {name} --index-type eq --reindex BACKEND"
+)
+
+
+class Uses(Struct, frozen=True):
+    """What a mapping does with attributes."""
+
+    written: Sequence[str]
+    sought: Sequence[str]
+    """Those that users are looked up by."""
+    filter: Filter
+    """The job's."""
+
+
+def write_access_rules(
+    wire: Wire, inspection: Inspection, view: View, uses: Uses
+) -> Iterator[str]:
+    """What an account needs to show a view and to write a mapping: LDIF for ldapmodify, or commands of Windows.
+
+    Nothing where that is not known: of an unknown kind of server, or without a bind DN.
+    """
+    server = inspection.dialect
+    id_ = server.identity.attribute
+    named = [id_, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(uses.filter))]
+    if server.writes.mark:
+        named.append(server.writes.mark)
+    reads: dict[str, str] = {}
+    for name in named:
+        if name not in view.secrets:
+            reads.setdefault(name.lower(), name)
+    writes = [OBJECT_CLASS] if view.object_classes else []
+    writes += [name for name in uses.written if name not in view.secrets]
+    secrets = sorted(view.secrets)
+    needed = list(
+        wire.rights.needed_rules([*reads.values()], writes, secrets, inspection.context)
+    )
+    if not needed:
+        return
+    sought = dict.fromkeys(uses.sought)
+    if server.kind == dialect.OPENLDAP.kind:
+        yield _FOR_OPENLDAP.format(names=",".join(dict.fromkeys([*sought, id_])))
+        yield from _write_openldap_records(wire, needed)
+    elif server.kind == dialect.DS389.kind:
+        yield _FOR_389DS
+        for name in sought:
+            yield f"#   {_INDEX_389DS.format(name=name)}\n"
+        for base in dict.fromkeys(each.base for each in needed):
+            rules = [each.rule for each in needed if each.base == base]
+            yield from _write_record(base, "aci", rules)
+    else:
+        yield from (f"{each.rule}\n" for each in needed)
+
+
+def _write_openldap_records(wire: Wire, needed: Sequence[NeededRule]) -> Iterator[str]:
+    """Numbered from 0, so that the first that decides is the first as printed, before those that are there."""
+    entries = _read_configuration(wire, _OPENLDAP_INDEXES)
+    databases: dict[str, list[str]] = {}
+    for each in needed:
+        database = _find_database(entries, each.base, "olcsuffix")
+        name = database[0] if database else _NO_NUMBER
+        databases.setdefault(name, []).append(each.rule)
+    if _NO_NUMBER in databases:
+        yield _UNREAD
+    for name, rules in databases.items():
+        numbered = [f"{{{number}}}{rule}" for number, rule in enumerate(rules)]
+        yield from _write_record(name, "olcAccess", numbered)
+
+
+def _write_record(name: str, attribute: str, values: Sequence[str]) -> Iterator[str]:
+    yield line("dn", name) + f"changetype: modify\nadd: {attribute}\n"
+    yield from (line(attribute, value) for value in values)
+    yield "\n"
+
+
+# ---------------------------------------------------------------- equality indexes
+#
+# Without one, a look-up by the attribute reads the whole database: slow at OpenLDAP and
+# Active Directory, refused by 389-DS beyond its look-through limit.
+
+_OPENLDAP_INDEXES: Final = Search(
+    "cn=config", Scope.SUBTREE, Present("olcSuffix"), ("olcSuffix", "olcDbIndex")
+)
+"""slapd-config(5), slapd-mdb(5)."""
+_DS389_INDEXES: Final = Search(
+    "cn=ldbm database,cn=plugins,cn=config",
+    Scope.SUBTREE,
+    Or((Equal("objectClass", b"nsIndex"), Present("nsslapd-suffix"))),
+    ("cn", "nsIndexType", "nsslapd-suffix"),
+)
+_HOW_TO_ADD: Final = {
+    dialect.OPENLDAP.kind: "add to the database's entry in cn=config: olcDbIndex: {name} eq",
+    dialect.DS389.kind: f"run: {_INDEX_389DS}",
+}
+_SET_A_FLAG: Final = "set bit 1 of searchFlags in its schema entry"
+ConfigurationEntry = tuple[str, Mapping[str, list[str]]]
+"""Its name and what it says."""
+_INDEXED: Final = 1
+"""fATTINDEX of searchFlags ([MS-ADTS] 2.2.9)."""
+
+
+def describe_missing_indexes(
+    wire: Wire, inspection: Inspection, bases: Sequence[str], names: Iterable[str]
+) -> Iterator[str]:
+    """A sentence on each attribute without an equality index, or on why that is not known."""
+    indexed = find_indexed(wire, inspection, bases)
+    if indexed is None:
+        yield "indexes: the server does not show this account which there are"
+        return
+    kind = inspection.native.kind
+    sought = [*names]
+    if kind == dialect.OPENLDAP.kind:  # others have an index of their own ids
+        sought.append(inspection.dialect.identity.attribute)
+    for name in dict.fromkeys(sought):
+        if inspection.schema.key(base_of(name)) not in indexed:
+            how = _HOW_TO_ADD.get(kind, _SET_A_FLAG).format(name=name)
+            yield f"no equality index for {name}: each look-up by it reads the whole database. To add one, {how}"
+
+
+def find_indexed(
+    wire: Wire, inspection: Inspection, bases: Sequence[str]
+) -> frozenset[str] | None:
+    """The attributes with an equality index, by `Schema.key`, below each base; None where that is not shown."""
+    found = []
+    for base in bases:
+        names = _find_indexed_below(wire, inspection, base)
+        if names is None:
+            return None
+        found.append(frozenset(map(inspection.schema.key, names)))
+    return frozenset.intersection(*found) if found else None
+
+
+def _find_indexed_below(
+    wire: Wire, inspection: Inspection, base: str
+) -> set[str] | None:
+    """The attributes that have one in the database with this base, in lower case; None where nothing is shown."""
+    kind = inspection.native.kind
+    if inspection.native.microsoft:
+        return _read_search_flags(wire, inspection)
+    if kind == dialect.OPENLDAP.kind:
+        entries = _read_configuration(wire, _OPENLDAP_INDEXES)
+        database = _find_database(entries, base, "olcsuffix")
+        return _read_openldap_indexes(database[1]) if database else None
+    if kind == dialect.DS389.kind:
+        entries = _read_configuration(wire, _DS389_INDEXES)
+        database = _find_database(entries, base, "nsslapd-suffix")
+        return _read_389ds_indexes(entries, database[0]) if database else None
+    return None
+
+
+def _read_configuration(wire: Wire, search: Search) -> list[ConfigurationEntry]:
+    """Entries of the server's configuration; none where this account may not read it."""
+    return [(each.dn, each.texts()) for each in wire.seen(search)]
+
+
+def _find_database(
+    entries: Iterable[ConfigurationEntry], base: str, key: str
+) -> ConfigurationEntry | None:
+    """The entry of the database with this base; `key`: where it names its suffix, in lower case."""
+    found: ConfigurationEntry | None = None
+    longest = -1
+    for each in entries:
+        for suffix in each[1].get(key, ()):
+            if len(suffix) > longest and covers(base, rdns(suffix)):
+                found, longest = each, len(suffix)
+    return found
+
+
+def _read_openldap_indexes(database: Mapping[str, list[str]]) -> set[str]:
+    """Lines of olcDbIndex such as `{0}uid,mail pres,eq`; `default eq` is for those who name no kind."""
+    kinds: dict[str, str] = {}
+    for text in database.get("olcdbindex", ()):
+        unnumbered = re.sub(r"^\{\d+\}", "", text).strip().lower()
+        names, _, listed = unnumbered.partition(" ")
+        kinds |= dict.fromkeys(names.split(","), listed.replace(" ", ""))
+    default = kinds.pop("default", "")
+    return {
+        name for name, some in kinds.items() if "eq" in (some or default).split(",")
+    }
+
+
+def _read_389ds_indexes(
+    entries: Iterable[ConfigurationEntry], database: str
+) -> set[str]:
+    found: set[str] = set()
+    for dn, told in entries:
+        kinds = {kind.lower() for kind in told.get("nsindextype", ())}
+        if "eq" in kinds and dn != database and covers(dn, rdns(database)):
+            found |= {name.lower() for name in told.get("cn", ())}
+    return found
+
+
+def _read_search_flags(wire: Wire, inspection: Inspection) -> set[str] | None:
+    shown = ("lDAPDisplayName", "searchFlags")
+    size = 1000 if inspection.native.controls.pages else 0
+    found: set[str] = set()
+    for name in inspection.root.get("schemanamingcontext", ())[:1]:
+        search = Search(name, Scope.ONELEVEL, Present("searchFlags"), shown)
+        try:
+            for each in wire.paged(search, size, entry):
+                told = each.texts()
+                if (read_number(told, "searchflags") or 0) & _INDEXED:
+                    found |= {name.lower() for name in told.get("ldapdisplayname", ())}
+        except (UnreachableError, MalformedError):
+            raise
+        except IncompleteRead:
+            return None
+    return found or None

@@ -1,0 +1,292 @@
+"""What is known of a user at its write: by an assertion (RFC 4528) that is believed, else by looking just before.
+
+A proxy may pass the control on as it came. Behind OpenLDAP's overlay rwm a mapped attribute
+has no value for it: then `(a=1)` never holds, and `(!(a=*))` always does (measured, 2.6).
+Another server may list the control and pass it over. So each attribute is tried once, on a
+user who shows a value of it, by two searches that write nothing (§3). The one whose
+assertion is true has to succeed, and the one whose assertion is false has to end in
+assertionFailed.
+
+Until an attribute is proven, users are read just before it is written. It stays asserted:
+that can only do good. Without the control every user is read before. With it, so is whoever
+changes an attribute whose values cannot be compared, for it has no equality rule: the mark
+of the entry's last change is then asserted in their place.
+
+An assertion also fails where the user still is what the plan saw: the mark moves with edits
+that are no concern of the plan's, and "no value" counts values of subtypes
+(`employeeNumber;lang-de`) and is never true where we may not search by the attribute. So
+after a failure the user is looked at once more, and asked about what it does not show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from connector.directories.common.entries import octets
+from connector.directories.common.ldap_filters import Equal, Filter, Not, Present
+from connector.directories.ldap import requests, responses
+from connector.directories.ldap.modifying import FILTER, Modifier, judged
+from connector.directories.ldap.wire import Wire
+from connector.errors import IncompleteRead
+from connector.model import (
+    ID,
+    OBJECT_CLASS,
+    AttributeChange,
+    Change,
+    Holds,
+    Question,
+    User,
+    UserRef,
+)
+
+ReadUsers = Callable[[Iterable[UserRef]], Iterator[User]]
+"""Users as they are now, with the marks of their entries."""
+
+_TRIES: Final = 3
+"""So often an attribute is tried whose value no user shows, or that somebody changes meanwhile."""
+_SAID: Final = {ID: "the user's id", FILTER: "the job's filter"}
+_CAUTION: Final = (
+    "the server's assertion control (RFC 4528) does not work for {names}. Users are read again just before they are "
+    "written. "
+)
+
+
+class Assertions:
+    """What is known of the assertions of a server: `proven` and `refuted`, by attribute.
+
+    `ID` and `FILTER` stand for the user's identity and the filter of the job.
+    """
+
+    def __init__(self, wire: Wire, modifier: Modifier, read: ReadUsers) -> None:
+        self._wire = wire
+        self._modifier = modifier
+        self._read = read
+        self._holders: dict[str, UserRef] = {}
+        """By attribute, a user that holds a value of it since a write of this run."""
+        self._tried: Counter[str] = Counter()
+        self._sure_of: set[tuple[str, ...]] = set()
+        """Names of attributes that come together, all proven."""
+        self.proven: set[str] = set()
+        self.refuted: set[str] = set()
+
+    def sure(self, change: Change) -> bool:
+        """Whether all is proven that an assertion for this change says."""
+        names = tuple([each.name for each in change.attributes])
+        if names in self._sure_of:
+            return True
+        needed = {name for name in names if name.lower() != OBJECT_CLASS.lower()}
+        if self.proven >= needed | {ID, FILTER}:
+            self._sure_of.add(names)  # whatever their values are
+        return self.proven.issuperset(self._modifier.asserted(change.attributes))
+
+    def written(self, change: Change) -> None:
+        """Take in that a change was written: its users hold values now, where nobody did before."""
+        if not self.sure(change):
+            for each in change.attributes:
+                if each.new:
+                    self._holders[each.name] = change.user
+
+    def prove(self, changes: Sequence[Change]) -> None:
+        """Try what these changes assert and nothing is known of. Raises one of the kinds of IncompleteRead."""
+        holders: dict[str, UserRef] = {}
+        for change in changes:
+            if not self.sure(change):
+                for name, holder in self._find_holders(change):
+                    holders.setdefault(name, holder)
+        if not holders:
+            return
+        now = self._read_users(holders.values())
+        for name, holder in holders.items():
+            self._tried[name] += 1
+            user = now.get(holder.id)
+            if user is not None:
+                self._try(name, user)
+
+    def _find_holders(self, change: Change) -> Iterator[tuple[str, UserRef]]:
+        """What a change asserts, as far as nothing is known of it, each with a user that it can be tried on."""
+        mark = self._modifier.dialect.writes.mark
+        marks = [mark] if mark else []
+        held = {each.name for each in change.attributes if each.old}
+        held |= {ID, FILTER, *marks}
+        for name in (*self._modifier.asserted(change.attributes), *marks):
+            if name in self.proven or name in self.refuted:
+                continue
+            holder = change.user if name in held else self._holders.get(name)
+            if holder is not None and self._tried[name] < _TRIES:
+                yield name, holder
+
+    def _read_users(self, refs: Iterable[UserRef]) -> dict[str, User]:
+        return {user.id: user for user in self._read(dict.fromkeys(refs))}
+
+    def _try(self, name: str, user: User) -> None:
+        entry = requests.one(self._modifier.dialect.address_of(user.ref))
+        true, false = self._make_tests(name, user)
+        held = self._wire.code(entry, requests.assertion(true))
+        failed = self._wire.code(entry, requests.assertion(false))
+        if (held, failed) == (responses.SUCCESS, responses.ASSERTION_FAILED):
+            self.proven.add(name)
+            return
+        shown = user.values.get(name)
+        # what nobody may see, may be what nobody may search by
+        if name in (ID, FILTER) or shown:
+            again = self._read_users([user.ref]).get(user.id)
+            if again is not None and again.values.get(name) == shown:
+                self.refuted.add(name)
+
+    def _make_tests(self, name: str, user: User) -> tuple[Filter, Filter]:
+        """An assertion that is true of the user, and one that is false; neither says a secret."""
+        if name == ID:
+            true = self._modifier.dialect.user_filter(user.id)
+            return true, Not(true)
+        if name == FILTER:
+            return self._modifier.anybody, Not(self._modifier.anybody)
+        shown = user.values.get(name, ())
+        plain = [value for value in shown if isinstance(value, str | bytes)]
+        absent = Not(Present(name))
+        if plain and self._modifier.rules(name).equality:
+            return Equal(name, octets(plain[0])), absent
+        return Present(name), absent
+
+    def cautions(self) -> Iterator[str]:
+        if not self.refuted:
+            return
+        names = sorted(_SAID.get(name, name) for name in self.refuted)
+        caution = _CAUTION.format(names=", ".join(names))
+        mark = self._modifier.dialect.writes.mark
+        if mark in self.proven:
+            yield f"{caution}The entry's mark {mark} is checked instead"
+        else:
+            yield (
+                f"{caution}Another program's change in between may go unnoticed. In `urls`, name the server itself, "
+                "not a proxy"
+            )
+
+
+# ---------------------------------------------------------------- looking at users
+
+
+class Sight(Struct, frozen=True, gc=False):
+    """What a look at a user has found."""
+
+    why: str | None = None
+    """Why the user is not to be written, if so."""
+    mark: bytes | None = None
+    """The mark to assert, as a filter; None: there is none."""
+    absent: frozenset[str] = frozenset()
+    """Attributes that have no value, though that cannot be asserted."""
+
+
+UNSEEN: Final = Sight()
+UNLIKE: Final = Sight("the entry is no longer as planned")
+
+
+class Looker:
+    """Looks at users for the changes of a modifier."""
+
+    def __init__(
+        self,
+        modifier: Modifier,
+        read: ReadUsers,
+        holds: Callable[[Iterable[Question]], Iterator[Holds]],
+        attributes: Iterable[str],
+        assertions: Assertions,
+    ) -> None:
+        """`holds` answers as `Reader.holds` does; `attributes` are all that a change may name."""
+        self._modifier = modifier
+        self._read = read
+        self._holds = holds
+        self.assertions = assertions
+        all_proven = bool(assertions.proven) and not assertions.refuted
+        self.reads = not (modifier.dialect.controls.assertions and all_proven)
+        """Whether the users of the latest changes were looked at first; before any, whether
+        they are likely to be."""
+        self._blind = frozenset(
+            name for name in attributes if not modifier.rules(name).equality
+        )
+
+    def before(self, changes: Sequence[Change]) -> dict[str, Sight]:
+        """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""
+        if self._modifier.dialect.controls.assertions:
+            unsure = [change for change in changes if not self.assertions.sure(change)]
+            self.assertions.prove(unsure)
+            suspects = changes if self._blind else unsure
+            changes = [change for change in suspects if self._relies_on_marks(change)]
+            self.reads = bool(changes)
+        return self._look_at(changes, self._read_now(changes))
+
+    def may_still_hold(self, change: Change) -> bool:
+        """Whether the user may be what the plan saw although the assertion of this change failed."""
+        return self._relies_on_marks(change) or bool(_first_values(change))
+
+    def again(self, changes: Sequence[Change]) -> dict[str, Sight]:
+        """The users, by id, whose assertion failed. Raises one of the kinds of IncompleteRead."""
+        now = self._read_now(changes)
+        sights = self._look_at(changes, now)
+        alike = [change for change in changes if sights[change.user.id].why is None]
+        # of an attribute that shows others' values it is seen that none of ours is among them
+        asked = [
+            Question(change.user, each.name, next(iter(each.new)))
+            for change in alike
+            for each in _first_values(change)
+            if each.name not in now[change.user.id].values
+        ]
+        hidden = {}
+        for each, answer in zip(asked, self._holds(asked), strict=True):
+            if answer is not Holds.ABSENT:
+                hidden[each.user.id] = each.attribute
+        for change in alike:
+            id_ = change.user.id
+            why = None
+            if id_ in hidden:
+                why = f"{hidden[id_]} may have a value that this account cannot read"
+            absent = frozenset(each.name for each in _first_values(change))
+            sights[id_] = Sight(why, sights[id_].mark, absent)
+        return sights
+
+    def hidden(self, change: Change) -> list[str]:
+        """The attributes to be set of which a user shows no value, though the server says that one is there.
+
+        None where the user is not as planned any more, or cannot be read: then somebody
+        else may have written first.
+        """
+        try:
+            now = self._read_now([change]).get(change.user.id)
+        except IncompleteRead:
+            return []
+        if now is None or self._modifier.differs(change, now) is not None:
+            return []
+        written = [each.name for each in change.attributes if each.new]
+        return [name for name in written if name not in now.values]
+
+    def _relies_on_marks(self, change: Change) -> bool:
+        """Whether it replaces values of which no filter says, or is known to say, that they are still there."""
+        blind = any(
+            each.name in self._blind and each.old and each.seen
+            for each in change.attributes
+        )
+        return blind or not self.assertions.sure(change)
+
+    def _read_now(self, changes: Sequence[Change]) -> dict[str, User]:
+        if not changes:
+            return {}
+        return {user.id: user for user in self._read(each.user for each in changes)}
+
+    def _look_at(
+        self, changes: Sequence[Change], now: dict[str, User]
+    ) -> dict[str, Sight]:
+        sights = {}
+        for change in changes:
+            user = now.get(change.user.id)
+            why = self._modifier.differs(change, user)
+            mark = self._modifier.mark_of(user) if user else None
+            sights[change.user.id] = Sight(why, mark)
+        return sights
+
+
+def _first_values(change: Change) -> list[AttributeChange]:
+    """The attributes of which no value is asserted to be there."""
+    return [each for each in judged(change.attributes) if each.new and not each.old]
