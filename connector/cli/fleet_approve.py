@@ -58,16 +58,24 @@ def judge(
     approved: bool,
     signatures: dict[str, str],
 ) -> float:
-    """Tell the run of a job, as `asking.judge` does. Raises UsageError where it does not wait with this plan."""
-    from connector.fleet import asking
-    from connector.fleet.client import ask
+    """Tell the run of a job; since when applies have stopped, 0 where they have not or nobody can tell.
+
+    Raises UsageError where it does not wait with this plan.
+    """
+    from connector.errors import StateError
+    from connector.fleet.client import ask, judge_plan
+    from connector.fleet.jobs import open_limits
     from connector.fleet.values import Verdict
     from connector.settings.fleet import find
 
+    fleet = find(job.parent, named)
+    limits = open_limits(fleet, job.parent)
     verdict = Verdict(digest, approved, signatures)
-    return ask(
-        find(job.parent, named), lambda client: asking.judge(client, job.stem, verdict)
-    )
+    ask(fleet, lambda client: judge_plan(client, job.stem, verdict))
+    try:
+        return limits.read_status().braked
+    except StateError:  # the verdict was taken all the same
+        return 0
 
 
 @click.command

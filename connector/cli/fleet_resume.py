@@ -15,13 +15,9 @@ from connector.cli.running import say_text
 @fleet_option
 def command(folder: Path, named: Path | None) -> int:
     """Let the applies of the jobs in FOLDER begin again after the brake stopped them."""
-    from connector.fleet.asking import resume
-    from connector.fleet.client import ask
+    from connector.fleet.jobs import open_limits
     from connector.settings.fleet import find
 
-    say_text(
-        "Applies begin again."
-        if ask(find(folder, named), resume)
-        else "Applies had not stopped."
-    )
+    had_stopped = open_limits(find(folder, named), folder).resume_applies()
+    say_text("Applies begin again." if had_stopped else "Applies had not stopped.")
     return 0

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from connector.cli.advice import Exit
 from connector.cli.fleet import fleet_option
 from connector.cli.running import job_argument, say_text
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from connector.fleet.values import StepResult
 
 
 @click.command
@@ -22,8 +28,8 @@ def command(job: Path, *, no_wait: bool, named: Path | None) -> int:
 
     The exit code is that of the run: 2 or 3 while its plan waits for approval.
     """
-    from connector.fleet.asking import run
-    from connector.fleet.client import ask
+    from connector.fleet.client import ask, begin_run, wait_for_run
+    from connector.fleet.schedules import require_ours
     from connector.run.waiting import require_shared, waiting
     from connector.settings.fleet import find
     from connector.settings.job import load
@@ -31,10 +37,14 @@ def command(job: Path, *, no_wait: bool, named: Path | None) -> int:
     loaded = load(job)
     require_shared(loaded)
     fleet = find(job.parent, named)
-    result, waits = ask(
-        fleet,
-        lambda client: run(client, fleet.settings.task_queue, loaded, wait=not no_wait),
-    )
+    queue = fleet.settings.task_queue
+
+    async def run(client: Client) -> tuple[StepResult | None, str]:
+        await require_ours(client, loaded, queue)
+        await begin_run(client, queue, loaded.name)
+        return (None, "") if no_wait else await wait_for_run(client, loaded.name)
+
+    result, waits = ask(fleet, run)
     if no_wait:
         say_text("The run has begun. See `fleet status`.")
         return 0

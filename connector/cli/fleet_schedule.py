@@ -16,7 +16,7 @@ from connector.reports.visible import visible
 from connector.reports.wording import count
 
 if TYPE_CHECKING:
-    from connector.fleet.schedules import Made, Plan
+    from connector.fleet.schedules import ChangeOutcome, SchedulePlan
 
 
 @click.command
@@ -36,15 +36,16 @@ def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> in
     terminal is asked first.
     """
     from connector.cli.asking import asks, confirm
-    from connector.fleet.asking import forget
     from connector.fleet.client import ask
     from connector.fleet.jobs import read_jobs
-    from connector.fleet.schedules import make, plan
+    from connector.fleet.schedules import make_changes, plan_schedules
     from connector.settings import fleet as fleets
 
     fleet = fleets.find(folder, named)
     jobs = read_jobs(folder, fleet.path)
-    planned = ask(fleet, lambda client: plan(client, jobs, fleet.settings.task_queue))
+    planned = ask(
+        fleet, lambda client: plan_schedules(client, jobs, fleet.settings.task_queue)
+    )
     say(f"{line}\n" for line in _shown(planned))
     if not planned.changes:
         return Exit.DONE
@@ -65,14 +66,7 @@ def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> in
         return Exit.PENDING
     if asks(yes=yes):
         confirm(f"Make {count(len(planned.changes), 'change')}?")
-    made = ask(fleet, lambda client: make(client, planned.changes))
-    gone = [
-        each.change.job
-        for each in made
-        if each.change.verb == "delete" and not each.why
-    ]
-    if gone:
-        ask(fleet, lambda client: forget(client, gone))
+    made = ask(fleet, lambda client: make_changes(client, planned.changes))
     say(f"{line}\n" for line in _ended(made))
     missed = sum(bool(each.why) for each in made)
     return (
@@ -84,7 +78,7 @@ def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> in
     )
 
 
-def _shown(planned: Plan) -> Iterator[str]:
+def _shown(planned: SchedulePlan) -> Iterator[str]:
     for change in planned.changes:
         yield f"{change.verb:<8}{visible(change.job)}: {visible(change.why)}"
     for job, note in planned.held:
@@ -94,7 +88,7 @@ def _shown(planned: Plan) -> Iterator[str]:
     yield f"{count(len(planned.changes), 'change')}, {same}."
 
 
-def _ended(made: list[Made]) -> Iterator[str]:
+def _ended(made: list[ChangeOutcome]) -> Iterator[str]:
     for each in made:
         if each.why:
             yield f"Not made: {each.change.verb} {visible(each.change.job)}: {each.why}."

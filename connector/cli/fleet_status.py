@@ -17,7 +17,8 @@ from connector.reports.visible import visible
 from connector.reports.wording import count
 
 if TYPE_CHECKING:
-    from connector.fleet.values import FleetState, Told
+    from connector.fleet.limits import FleetStatus
+    from connector.fleet.values import JobStatus
 
 
 @click.command
@@ -29,20 +30,21 @@ def command(folder: Path, *, as_json: bool, named: Path | None) -> int:
 
     The exit code is 1 while a job fails or applies have stopped, else 0.
     """
-    from connector.fleet.asking import known
-    from connector.fleet.client import ask
-    from connector.fleet.jobs import names
+    from connector.fleet.client import ask, require_worker
+    from connector.fleet.jobs import open_limits, read_names
     from connector.settings.fleet import find
 
     fleet = find(folder, named)
-    found = ask(fleet, known)
-    there = names(folder, fleet.path)
+    found = open_limits(fleet, folder).read_status()
+    there = read_names(folder, fleet.path)
     if as_json:
         from msgspec import json
 
         click.echo(json.format(json.encode(_document(found, there)), indent=1).decode())
     else:
         say(f"{line}\n" for line in _lines(found, there, folder))
+    queue = fleet.settings.task_queue
+    ask(fleet, lambda client: require_worker(client, queue))
     return (
         Exit.FAILED
         if found.braked or any(each.state == "failing" for each in _told(found, there))
@@ -50,28 +52,27 @@ def command(folder: Path, *, as_json: bool, named: Path | None) -> int:
     )
 
 
-def _told(found: FleetState, there: list[str]) -> list[Told]:
+def _told(found: FleetStatus, there: list[str]) -> list[JobStatus]:
     from connector.fleet.values import STATES
 
     named = [each for name, each in found.jobs.items() if name in there]
     return sorted(named, key=lambda each: (STATES.index(each.state), each.job))
 
 
-def _document(found: FleetState, there: list[str]) -> dict[str, Any]:
+def _document(found: FleetStatus, there: list[str]) -> dict[str, Any]:
     jobs = [
         {
-            "job": each.job, "state": each.state, "since": time_of(each.since), "last": time_of(each.at),
-            "last_good": time_of(each.good), "exit_code": each.code, "digest": each.digest, "changes": each.changes,
+            "job": each.job, "state": each.state, "since": time_of(each.since), "last": time_of(each.ended),
+            "last_good": time_of(each.last_good),
+            "exit_code": each.code, "digest": each.digest, "changes": each.changes,
         }
         for each in _told(found, there)
     ]  # fmt: skip
     return {
         "form": "cec-connector/fleet/1",
         "applies_stopped_since": time_of(found.braked),
-        "waiting_to_begin": len(found.asked),
-        "under_way": sorted(
-            ask.workflow.rpartition("/")[2] for ask, _ in found.held.values()
-        ),
+        "waiting_to_begin": found.waiting,
+        "under_way": found.under_way,
         "not_run_yet": [name for name in there if name not in found.jobs],
         "jobs": jobs,
     }
@@ -86,7 +87,7 @@ def time_of(seconds: float) -> str | None:
     )
 
 
-def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
+def _lines(found: FleetStatus, there: list[str], folder: Path) -> Iterator[str]:
     from connector.fleet.values import STATES
 
     told = _told(found, there)
@@ -108,15 +109,15 @@ def _lines(found: FleetState, there: list[str], folder: Path) -> Iterator[str]:
     left = [name for name in there if name not in found.jobs]
     if left:
         yield f"not run yet: {len(left):,}"
-    yield f"under way: {len(found.held):,}, waiting to begin: {len(found.asked):,}"
+    yield f"under way: {len(found.under_way):,}, waiting to begin: {found.waiting:,}"
 
 
-def _about(told: Told) -> str:
+def _about(told: JobStatus) -> str:
     if told.state in ("waiting for approval", "refused", "rejected") and told.digest:
         waits_refused = (
             told.state == "waiting for approval" and told.code == Exit.REFUSED
         )
         refused = ", beyond its limits" if waits_refused else ""
         return f", {count(told.changes, 'change')}{refused}, {told.digest}"
-    last = f", last good {time_of(told.good)}" if told.good else ""
+    last = f", last good {time_of(told.last_good)}" if told.last_good else ""
     return f", exit code {told.code}{last}"

@@ -69,12 +69,12 @@ async def _work(
     finish: float,
 ) -> None:
     from connector.fleet.client import connect
-    from connector.fleet.jobs import names
+    from connector.fleet.jobs import read_names
     from connector.fleet.worker import FleetWorker
     from connector.runtime.log import log
     from connector.serve.web import Web
 
-    if not names(
+    if not read_names(
         folder, fleet.path
     ):  # it would take other workers' jobs, and fail them
         raise UsageError("holds no job files", where=str(folder))

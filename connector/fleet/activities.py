@@ -1,140 +1,283 @@
-"""The activities: what workflows need of the world. A step is a run in a process of its own, as `serve` makes it."""
+"""The activities: what workflows need of the world. A step is a run in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from connector.errors import FileError
-from connector.fleet import process, requests
-from connector.fleet.jobs import path_of
-from connector.fleet.values import About, StepRequest, StepResult
+from connector.errors import FileError, StateError
+from connector.fleet import process
+from connector.fleet.jobs import path_of, place_request
+from connector.fleet.limits import PlaceRequest, SharedLimits
+from connector.fleet.values import Admission, JobStatus, StepRequest, StepResult
 from connector.observers.run_summary import RunSummary
 from connector.run.composition import Accepted, accept
 from connector.run.waiting import require_shared, withdraw
 from connector.runtime.log import log
 from connector.serve.accounts import Account, Accounts
-from connector.serve.worker_protocol import Result
+from connector.serve.schedule import BELIEVED
+from connector.serve.worker_protocol import FleetRun, Result, RunRequest
 from connector.settings.job import LoadedJob
 
-_FILE: Final = 78
-Told = Callable[[LoadedJob, RunSummary, Result], None]
+_FILE_CODE: Final = 78
+_BUSY_CODE: Final = 75
+_DAY: Final = 86400.0
+_LOOK: Final = 1.0
+"""The longest between two looks at the limits while a step waits; also between signs of life."""
+_SHORTEST_LOOK: Final = 0.05
+_KEEP: Final = 10.0
+"""Seconds between two words to the limits while steps run and none waits."""
+RunListener = Callable[[LoadedJob, RunSummary, Result], None]
 """Is told of every run that has ended here."""
 
 
-class Activities:
-    """What one worker does, for the jobs in a folder.
+class StepPlaces:
+    """The places of this worker's steps among the limits: asked for, kept, and given back."""
 
-    `options` are those of the program, for the log of each run. `alarm` tells somebody that applies stop: of how many
-    jobs that ran, which turned bad. `running`: what runs here.
-    """
+    def __init__(self, limits: SharedLimits) -> None:
+        self._limits = limits
+        self._waiting: dict[str, tuple[PlaceRequest, asyncio.Event]] = {}
+        self._running: dict[str, PlaceRequest] = {}
+        self._changed = asyncio.Event()
+
+    async def keep_all(self) -> None:
+        """Ask and renew, for as long as this worker works."""
+        while True:
+            pause = None
+            if self._waiting or self._running:
+                pause = await self._ask()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), pause)
+            self._changed.clear()
+
+    async def _ask(self) -> float:
+        """Ask for all steps of this worker; seconds until it has to ask again."""
+        waiting = [step for step, _ in self._waiting.values()]
+        running = list(self._running.values())
+        try:
+            grants = await asyncio.to_thread(
+                self._limits.grant_places, waiting, running
+            )
+        except StateError as fault:
+            log.warning("limits do not answer", reason=str(fault))
+            return _LOOK
+        for token in grants.tokens & self._waiting.keys():
+            self._waiting[token][1].set()
+        if len(grants.tokens) == len(waiting):
+            return _KEEP
+        return max(min(grants.pause or _LOOK, _LOOK), _SHORTEST_LOOK)
+
+    async def wait_for_place(self, step: PlaceRequest) -> None:
+        """Wait until the step may begin. Raises ApplicationError where this worker stops first."""
+        mine = step, asyncio.Event()
+        self._waiting[step.token] = mine
+        self._changed.set()
+        try:
+            while not mine[1].is_set():
+                activity.heartbeat()
+                if activity.is_worker_shutdown():
+                    raise ApplicationError("this worker stops", type="stopping")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(mine[1].wait(), _LOOK)
+        except asyncio.CancelledError:
+            if self._waiting.get(step.token) is mine:
+                await self._free(step, None)
+            raise
+        finally:
+            if self._waiting.get(step.token) is mine:
+                del self._waiting[step.token]
+
+    async def begin(self, step: PlaceRequest) -> bool:
+        """Whether a step has its place still; then it is kept until `end`. Raises StateError."""
+        if not await asyncio.to_thread(self._limits.begin_step, step):
+            return False
+        self._running[step.token] = step
+        self._changed.set()
+        return True
+
+    async def end(self, step: PlaceRequest, *, denied: bool | None) -> None:
+        """Give the place back. `denied`: whether the directory refused the account; None: unknown."""
+        self._running.pop(step.token, None)
+        await self._free(step, denied)
+        self._changed.set()
+
+    async def _free(self, step: PlaceRequest, denied: bool | None) -> None:
+        try:
+            await asyncio.to_thread(self._limits.end_step, step, denied=denied)
+        except StateError as fault:  # then its lease ends
+            log.warning("place not given back", job=step.job, reason=str(fault))
+
+
+class Activities:
+    """What one worker does, for the jobs in a folder."""
 
     def __init__(
         self,
         folder: Path,
         options: Sequence[str],
-        *,
-        told: Told,
-        alarm: Callable[[int, list[str]], None],
+        limits: SharedLimits,
+        listener: RunListener,
     ) -> None:
+        """`options` are those of the program, for the log of each run."""
         self._folder = folder
         self._options = options
-        self._tell = told
-        self._alarm = alarm
+        self._limits = limits
+        self._listener = listener
         self._accounts = Accounts(by="fleet worker")
+        self.places = StepPlaces(limits)
         self.running: dict[asyncio.Task[object], str] = {}
+        """What runs here."""
 
     def hand_over(self) -> None:
         """Let what runs end now, in good order; its rest is for another worker."""
         for task in self.running:
             task.cancel()
 
-    @activity.defn(name="look")
-    async def look(self, job: str) -> About:
-        """What a workflow has to know of a job's files as they are now."""
-        accepted = await self._accepted(job)
-        return requests.about(accepted.job) if accepted is not None else About(_FILE)
+    @activity.defn(name="admit")
+    async def admit(self, request: StepRequest) -> Admission:
+        """Wait until the limits let a step begin."""
+        accepted = await self._accept_files(request.job)
+        if accepted is None:
+            return Admission(_FILE_CODE)
+        await self.places.wait_for_place(_place_of(accepted.job, request))
+        return Admission(seconds=_max_run_time(accepted.job))
 
     @activity.defn(name="step")
     async def step(self, request: StepRequest) -> StepResult:
         """One step. Raises ApplicationError where it could not even begin."""
         try:
-            return await self._step(request)
+            return await self._run_step(request)
+        except StateError as fault:
+            log.warning("step has no place", job=request.job, reason=str(fault))
+            return StepResult(_BUSY_CODE)
         except Exception as fault:  # noqa: BLE001  # Temporal repeats whatever is raised; as a fault that ends the run it is told once, by its kind
-            log.error(
-                "run could not be made", job=request.job, fault=type(fault).__name__
-            )
+            kind = type(fault).__name__
+            log.error("run could not be made", job=request.job, fault=kind)
             raise ApplicationError(
-                type(fault).__name__, type="unexpected", non_retryable=True
+                kind, type="unexpected", non_retryable=True
             ) from None
 
-    async def _step(self, request: StepRequest) -> StepResult:
-        accepted = await self._accepted(request.job)
+    async def _run_step(self, request: StepRequest) -> StepResult:
+        accepted = await self._accept_files(request.job)
         if accepted is None:
-            return StepResult(_FILE)
-        job, about = accepted.job, requests.about(accepted.job)
-        if request.step == "apply" and not request.approved and not about.apply:
-            return StepResult(0, unasked=True)  # it is a dry-run job by now
+            return StepResult(_FILE_CODE)
+        place = _place_of(accepted.job, request)
+        if not await self.places.begin(place):
+            return StepResult(_BUSY_CODE)
+        denied: bool | None = None
+        try:
+            result, denied = await self._run_with_account(request, accepted)
+        finally:
+            await asyncio.shield(self.places.end(place, denied=denied))
+        return result
+
+    async def _run_with_account(
+        self, request: StepRequest, accepted: Accepted
+    ) -> tuple[StepResult, bool | None]:
+        """What the step came to, and whether the directory refused its account; None: unknown."""
+        job = accepted.job
+        if request.step == "apply" and not request.approved and not _applies(job):
+            return StepResult(0, unasked=True), None  # it is a dry-run job by now
         account = Account.of(job.job)
         if why := self._accounts.why(account):
             log.error("run waits for the account", job=job.name, reason=why)
-            return StepResult(1, final=True, denied=True)
-        mark, began = account.mark(), time.monotonic()
+            return StepResult(1, final=True), True
+        mark = account.mark()
+        ran = await self._run_process(request, accepted)
+        if ran.result.refused:
+            why = self._accounts.add(account, mark)
+            log.error("runs wait for the account", job=job.name, reason=why)
+        result = self._judge_run(request, job, ran)
+        if ran.result.refused:
+            return result, True
+        return result, False if result.code in (0, 2, 3, 4) else None
+
+    async def _run_process(
+        self, request: StepRequest, accepted: Accepted
+    ) -> process.Ran:
+        job, began = accepted.job.name, time.monotonic()
+        attempt = activity.info().attempt
         log.info(
             "run started",
-            job=job.name,
+            job=job,
             step=request.step,
             tick=request.tick,
-            attempt=activity.info().attempt,
+            attempt=attempt,
         )
         task = asyncio.current_task()
         assert task is not None
-        self.running[task] = f"{request.step} {job.name}"
+        self.running[task] = f"{request.step} {job}"
         try:
             ran = await process.run(
-                requests.request(accepted, request), self._options, about.seconds
+                _run_request(accepted, request),
+                self._options,
+                _max_run_time(accepted.job),
             )
         finally:
             del self.running[task]
-        result, summary = ran.result, ran.result.summary
-        if summary is None:  # its tick was run, by an attempt of whose end nobody heard
-            return StepResult(0 if result.good else 1, stopped=ran.stopped, final=True)
-        say = log.info if summary.ending in ("done", "busy") else log.warning
-        say("run ended", job=job.name, step=request.step, run=summary.run, ending=summary.ending,
-            exit_code=summary.exit_code, seconds=round(time.monotonic() - began, 3),
-            refused=[each.limit for each in summary.refusals] or None)  # fmt: skip
-        if result.refused:
-            log.error(
-                "runs wait for the account",
-                job=job.name,
-                reason=self._accounts.add(account, mark),
+        summary = ran.result.summary
+        if summary is not None:
+            say = log.info if summary.ending in ("done", "busy") else log.warning
+            say(
+                "run ended",
+                job=job,
+                step=request.step,
+                run=summary.run,
+                ending=summary.ending,
+                exit_code=summary.exit_code,
+                seconds=round(time.monotonic() - began, 3),
+                refused=[each.limit for each in summary.refusals] or None,
             )
-        goes_on = about.apply and request.step == "plan" and result.plan
-        if not goes_on or result.approval or summary.refusals:
-            self._tell(job, summary, result)
-        return requests.result(summary, result, stopped=ran.stopped, late=ran.late)
+        return ran
+
+    def _judge_run(
+        self, request: StepRequest, job: LoadedJob, ran: process.Ran
+    ) -> StepResult:
+        """The numbers and ids of a run; no word that could name somebody."""
+        told, summary = ran.result, ran.result.summary
+        if summary is None:  # its tick was run, by an attempt of whose end nobody heard
+            return StepResult(0 if told.good else 1, stopped=ran.stopped, final=True)
+        refused = bool(summary.refusals)
+        is_drawn = request.step == "plan" and bool(told.plan)
+        applies = is_drawn and _applies(job) and not told.approval and not refused
+        if not applies:
+            self._listener(job, summary, told)
+        return StepResult(
+            code=summary.exit_code,
+            run=summary.run,
+            plan=told.plan,
+            digest=summary.digest,
+            changes=summary.changes,
+            refused=refused,
+            approval=told.approval,
+            applies=applies,
+            stopped=ran.stopped and told.stopped and not told.spent,
+            final=told.refused or ran.late,
+            outcomes=summary.outcomes,
+        )
 
     @activity.defn(name="withdraw")
     async def withdraw(self, job: str, plan: str) -> None:
-        """Let a plan that somebody has rejected wait no more. The engine repeats it until the state answers."""
-        accepted = await self._accepted(job)
+        """Let a plan that somebody has rejected wait no more."""
+        accepted = await self._accept_files(job)
         if accepted is not None:
             await asyncio.to_thread(withdraw, accepted.job, plan)
 
-    @activity.defn(name="alarm")
-    async def alarm(self, endings: dict[str, tuple[float, bool]]) -> None:
-        """Tell somebody that applies stop."""
-        bad = sorted(job for job, (_, is_bad) in endings.items() if is_bad)
-        log.error("applies stop", ran=len(endings), turned_bad=bad)
-        await asyncio.to_thread(self._alarm, len(endings), bad)
+    @activity.defn(name="note")
+    async def note(self, status: JobStatus) -> None:
+        """Note how a job stands."""
+        await asyncio.to_thread(self._limits.note_job, status)
 
-    async def _accepted(self, job: str) -> Accepted | None:
+    async def _accept_files(self, job: str) -> Accepted | None:
         """The files of a job as they are now; None, and a word in the log, where they are wrong."""
         try:
             accepted = await asyncio.to_thread(accept, path_of(self._folder, job))
@@ -144,3 +287,45 @@ class Activities:
             log.error("files invalid", job=job, reason=str(fault))
             return None
         return accepted
+
+
+def _place_of(job: LoadedJob, request: StepRequest) -> PlaceRequest:
+    token = activity.info().workflow_run_id
+    assert token is not None
+    return place_request(job, token, request.step)
+
+
+def _applies(job: LoadedJob) -> bool:
+    """Whether the job applies its plans by itself."""
+    serve = job.job.serve
+    return serve is not None and serve.mode == "apply"
+
+
+def _max_run_time(job: LoadedJob) -> float:
+    serve = job.job.serve
+    return serve.max_run_time if serve is not None else _DAY
+
+
+def _run_request(accepted: Accepted, step: StepRequest) -> RunRequest:
+    """The request to the process of a run."""
+    now = datetime.now(UTC)
+    job = accepted.job
+    signatures = [
+        (name, base64.b64decode(octets)) for name, octets in step.signatures.items()
+    ]
+    fleet = FleetRun(
+        step.step,
+        step.plan,
+        accept=step.accept,
+        signatures=signatures,
+        manual=not step.tick,
+        seconds=_max_run_time(job),
+    )
+    return RunRequest(
+        job=job.path.absolute(),
+        texts=accepted.texts,
+        tick=datetime.fromisoformat(step.tick) if step.tick else now,
+        believed=now + BELIEVED,
+        kind="apply" if step.step == "apply" or _applies(job) else "plan",
+        fleet=fleet,
+    )

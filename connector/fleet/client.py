@@ -1,4 +1,4 @@
-"""A connection to Temporal, as the fleet file says, and what Temporal's faults are here.
+"""A connection to Temporal, and what the fleet's commands ask it, and tell it.
 
 No message repeats what the other side says: only kinds and names that are known here.
 """
@@ -13,17 +13,36 @@ from datetime import timedelta
 from functools import cache
 from typing import Final, TypeVar
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeTaskQueueRequest,
+)
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from connector.errors import (
     FileError,
+    NoWorkerError,
+    OpenRunError,
     TemporalDeniedError,
     TemporalUnreachableError,
     UntrustedError,
+    UsageError,
 )
+from connector.fleet.values import PREFIX, Begin, StepResult, Verdict
+from connector.fleet.workflows import BEGIN_ANEW, Job
 from connector.model import text_of
 from connector.net.secret_stores import resolve
 from connector.net.tls import context
@@ -58,7 +77,19 @@ _DENIED: Final = {
     RPCStatusCode.UNAUTHENTICATED: "log-in refused",
     RPCStatusCode.PERMISSION_DENIED: "no permission",
 }
-_WORDS: Final = ("Unauthenticated", "PermissionDenied")
+_DENIED_WORDS: Final = ("Unauthenticated", "PermissionDenied")
+
+
+_PATIENCE: Final = timedelta(seconds=15)
+"""How long a worker has to answer."""
+_LOOK: Final = 1.0
+"""Seconds between two looks at a run that is waited for."""
+_UNANSWERED: Final = (
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.FAILED_PRECONDITION,
+)
+"""What a query comes to without a worker: none answers in time, or the workflow has no task yet."""
 
 
 def ask(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -98,9 +129,7 @@ async def connect(fleet: LoadedFleet) -> Client:
         except RuntimeError as fault:
             raise unconnected(str(fault), fleet) from None
         try:
-            await client.workflow_service.describe_namespace(
-                DescribeNamespaceRequest(namespace=settings.namespace), timeout=CALL
-            )
+            await require_answer(client)
         except RPCError as fault:
             if fault.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -109,6 +138,12 @@ async def connect(fleet: LoadedFleet) -> Client:
                 where=fleet.where("namespace"),
             ) from None
     return client
+
+
+async def require_answer(client: Client) -> None:
+    """See that Temporal answers, and has the namespace. Raises RPCError."""
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    await client.workflow_service.describe_namespace(request, timeout=CALL)
 
 
 @cache
@@ -138,7 +173,7 @@ def unconnected(said: str, fleet: LoadedFleet) -> Exception:
     for word, why in _CERTIFICATES.items():
         if word in said:
             return UntrustedError(why, where=address)
-    if any(word in said for word in _WORDS):
+    if any(word in said for word in _DENIED_WORDS):
         return TemporalDeniedError("Temporal refuses the log-in", where=address)
     why = next(
         (why for word, why in _CONNECTIONS.items() if word in said), "no connection"
@@ -173,3 +208,125 @@ def told(fleet: LoadedFleet) -> Iterator[None]:
         raise TemporalUnreachableError(
             f"Temporal cannot do this now ({fault.status.name})", where=address
         ) from None
+
+
+# ------------------------------------------------------------ workers
+
+
+async def require_worker(client: Client, task_queue: str) -> None:
+    """Raises NoWorkerError where no worker of the fleet has asked for work within five minutes."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    found = await client.workflow_service.describe_task_queue(request, timeout=CALL)
+    if not found.pollers:
+        raise _no_worker()
+
+
+def _no_worker() -> NoWorkerError:
+    why = "no worker of this fleet answers. Start one with `cec-connector fleet worker FOLDER`"
+    return NoWorkerError(why, where="fleet")
+
+
+@contextmanager
+def _worker_answers() -> Iterator[None]:
+    """Raises NoWorkerError where nobody is there to answer a query."""
+    try:
+        yield
+    except RPCError as fault:
+        if fault.status in _UNANSWERED:
+            raise _no_worker() from None
+        raise
+
+
+# ------------------------------------------------------------ runs
+
+
+async def judge_plan(client: Client, job: str, verdict: Verdict) -> None:
+    """Tell the run of a job what somebody says to its plan.
+
+    Raises UsageError where it waits with another plan, or with none.
+    """
+    handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
+    waits = ""
+    try:
+        with _worker_answers():
+            await handle.execute_update(Job.judge_plan, verdict, rpc_timeout=_PATIENCE)
+    except WorkflowUpdateFailedError as fault:
+        waits = getattr(fault.cause, "message", "")
+    except RPCError as fault:
+        if fault.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    else:
+        return
+    # the SDK puts words of its own in place of none
+    has_other = waits.startswith("sha256:")
+    what = f"waits with another plan: {waits}" if has_other else "waits for no approval"
+    raise UsageError(f"the run of this job {what}. See `fleet status`", where=job)
+
+
+async def begin_run(client: Client, task_queue: str, job: str) -> None:
+    """Begin a run by hand. Raises OpenRunError while a run of that job is open."""
+    try:
+        await client.start_workflow(
+            Job.run,
+            Begin(job),
+            id=PREFIX + job,
+            task_queue=task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            retry_policy=BEGIN_ANEW,
+        )
+    except WorkflowAlreadyStartedError:
+        queue = (await client.get_workflow_handle(PREFIX + job).describe()).task_queue
+        what = "a run of this job is open in the fleet. See `fleet status`"
+        if queue != task_queue:
+            what = (
+                f"a run of this job is open for the task queue {queue!r}, not {task_queue!r}."
+                " Correct `task_queue` in the fleet file. If no worker takes it,"
+                f" terminate the workflow {PREFIX}{job} in Temporal"
+            )
+        raise OpenRunError(what, where=job) from None
+
+
+async def wait_for_run(client: Client, job: str) -> tuple[StepResult | None, str]:
+    """What the open run of a job comes to, or None and the digest of its plan that waits.
+
+    One that was ended by hand has failed. Raises NoWorkerError where no worker takes it.
+    """
+    # of whichever attempt is the last one
+    handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
+    result = asyncio.create_task(handle.result())
+    try:
+        while True:
+            done, _ = await asyncio.wait({result}, timeout=_LOOK)
+            if done:
+                return await result, ""
+            if waits := await _read_waiting_digest(handle):
+                return None, waits
+    except WorkflowFailureError:  # somebody has cancelled or terminated it
+        return StepResult(1), ""
+    except NoWorkerError as fault:
+        what = f"the run has begun, and waits: {fault.what}"
+        raise NoWorkerError(what, where=job) from None
+    finally:
+        result.cancel()
+
+
+async def _read_waiting_digest(handle: WorkflowHandle[Job, StepResult]) -> str:
+    """The digest of the plan of an open run that waits; empty where none does."""
+    try:
+        with _worker_answers():
+            _, waits = await handle.query(
+                Job.describe_work,
+                reject_condition=QueryRejectCondition.NOT_OPEN,
+                rpc_timeout=_PATIENCE,
+            )
+    except (WorkflowQueryRejectedError, WorkflowQueryFailedError):
+        return ""  # it has ended, or begins anew
+    except RPCError as fault:
+        if fault.status is RPCStatusCode.NOT_FOUND:
+            return ""
+        raise
+    return waits

@@ -11,39 +11,32 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
-from typing import Final, Literal, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
 
-from google.protobuf.duration_pb2 import Duration
+from cronsim import CronSim
 from msgspec import Struct
-from temporalio.api.common.v1 import WorkflowType
-from temporalio.api.enums.v1 import ScheduleOverlapPolicy
-from temporalio.api.schedule.v1 import (
-    IntervalSpec,
+from temporalio.api.common.v1 import Payload
+from temporalio.client import (
+    Client,
     Schedule,
-    ScheduleAction,
-    SchedulePolicies,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
+    ScheduleDescription,
+    ScheduleHandle,
+    ScheduleIntervalSpec,
+    SchedulePolicy,
+    ScheduleRange,
     ScheduleSpec,
     ScheduleState,
+    ScheduleUpdate,
 )
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
-from temporalio.api.workflowservice.v1 import (
-    CreateScheduleRequest,
-    DeleteScheduleRequest,
-    DescribeScheduleRequest,
-    DescribeScheduleResponse,
-    UpdateScheduleRequest,
-)
-from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from connector.errors import FileError
-from connector.fleet.calendars import calendars
 from connector.fleet.client import CALL
-from connector.fleet.schedule_parts import differences, in_words
 from connector.fleet.values import PREFIX
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
@@ -51,6 +44,10 @@ from connector.settings.textfile import raise_together
 
 A = TypeVar("A")
 B = TypeVar("B")
+Numbers = frozenset[int]
+Times = tuple[Numbers, ...]
+"""Seconds, minutes, hours, days of the month, months, days of the week (Sunday is 0) and
+years; no years: all."""
 WORKFLOW: Final = "Tick"
 PAUSED: Final = "cec-connector: the job file has no serve section"
 """The note of a schedule that we have paused; another note is somebody's own."""
@@ -64,302 +61,431 @@ AT_ONCE: Final = 16
 """Requests that are under way at a time."""
 _PAUSES: Final = (0, 0.1, 0.3, 1, 3)
 """Seconds before each look whether an update has come into force."""
-_GONE: Final = "it is gone"
-_CHANGED: Final = {
-    RPCStatusCode.ALREADY_EXISTS: "there is one by now",
-    RPCStatusCode.NOT_FOUND: _GONE,
-    RPCStatusCode.FAILED_PRECONDITION: "somebody has changed it since it was read",
-}
+_DAYS: Final = frozenset(range(1, 32))
+_WEEK: Final = frozenset(range(7))
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
-class Change(Struct, frozen=True):
-    """What is to become of one schedule. `schedule`: what it will be; `seen`: the server's mark of what it was."""
+class ScheduleChange(Struct, frozen=True):
+    """What is to become of one schedule."""
 
-    verb: Literal["create", "update", "pause", "resume", "delete"]
+    verb: str
+    """create, update, pause, resume or delete."""
     job: str
     why: str
     schedule: Schedule | None = None
+    """What it will be; None: nothing."""
     seen: bytes = b""
+    """The server's mark of what it was."""
 
 
-class Plan(Struct, frozen=True):
-    """All changes; the jobs that stay paused by hand, with the notes; and how many schedules are as they should be."""
+class SchedulePlan(Struct, frozen=True):
+    """All that is to be done about the schedules of a fleet."""
 
-    changes: list[Change]
+    changes: list[ScheduleChange]
     held: list[tuple[str, str]]
+    """The jobs that stay paused by hand, each with the note."""
     same: int
+    """How many schedules are as they should be."""
 
 
-class Made(Struct, frozen=True):
-    """What became of a change. `why`: it was not made."""
+class ChangeOutcome(Struct, frozen=True):
+    """What became of a change."""
 
-    change: Change
+    change: ScheduleChange
     why: str = ""
+    """Why it was not made; empty: it was."""
 
 
-def wanted(jobs: Iterable[LoadedJob], queue: str) -> dict[str, Schedule | None]:
-    """The schedule of each job; None: it has no `serve` section. Raises FileError where Temporal cannot express one."""
+# ------------------------------------------------------------ the schedule of a job
+
+
+def want_schedules(jobs: Iterable[LoadedJob], queue: str) -> dict[str, Schedule | None]:
+    """The schedule of each job; None: it has no `serve` section.
+
+    Raises FileError where Temporal cannot express one.
+    """
     found: dict[str, Schedule | None] = {}
     faults = []
     for job in jobs:
+        serve = job.job.serve
         try:
-            found[job.name] = (
-                _schedule(job.name, job.job.serve, queue) if job.job.serve else None
-            )
+            found[job.name] = make_schedule(job.name, serve, queue) if serve else None
         except ValueError as fault:
-            faults.append(
-                FileError(f"serve.cron: {fault}", where=job.where("serve", "cron"))
-            )
+            where = job.where("serve", "cron")
+            faults.append(FileError(f"serve.cron: {fault}", where=where))
     raise_together(faults)
     return found
 
 
-def _schedule(job: str, serve: Serve, queue: str) -> Schedule:
+def make_schedule(job: str, serve: Serve, queue: str) -> Schedule:
+    """The schedule of one job. Raises ValueError where Temporal cannot express it."""
     if serve.every is not None:
         # apart from each other: else all jobs of a fleet would begin on the hour
         apart = int.from_bytes(hashlib.sha256(job.encode()).digest()[:6]) % serve.every
-        spec = ScheduleSpec(
-            interval=[
-                IntervalSpec(
-                    interval=Duration(seconds=serve.every),
-                    phase=Duration(seconds=apart),
-                )
-            ]
+        interval = ScheduleIntervalSpec(
+            timedelta(seconds=serve.every), timedelta(seconds=apart)
         )
+        spec = ScheduleSpec(intervals=[interval])
     else:
-        spec = ScheduleSpec(
-            structured_calendar=calendars(serve.cron or ""),
-            timezone_name=serve.timezone or "UTC",
-        )
+        zone = serve.timezone or "UTC"
+        calendars = make_calendars(serve.cron or "")
+        spec = ScheduleSpec(calendars=calendars, time_zone_name=zone)
     if serve.jitter:
-        spec.jitter.CopyFrom(Duration(seconds=serve.jitter))
-    start = NewWorkflowExecutionInfo(
-        workflow_id=f"{PREFIX}tick/{job}",
-        workflow_type=WorkflowType(name=WORKFLOW),
-        task_queue=TaskQueue(name=queue),
+        spec.jitter = timedelta(seconds=serve.jitter)
+    tick = ScheduleActionStartWorkflow(
+        WORKFLOW,
+        {"job": job, "mode": serve.mode},
+        id=f"{PREFIX}tick/{job}",
+        task_queue=queue,
+        execution_timeout=LONGEST,
     )
-    start.workflow_execution_timeout.FromTimedelta(LONGEST)
-    said = json.dumps({"job": job, "mode": serve.mode}, separators=(",", ":")).encode()
-    start.input.payloads.add(metadata={"encoding": b"json/plain"}, data=said)
-    policies = SchedulePolicies(
-        overlap_policy=ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP
-    )
-    policies.catchup_window.FromTimedelta(CATCH_UP)
-    return Schedule(
-        spec=spec,
-        action=ScheduleAction(start_workflow=start),
-        policies=policies,
-        state=ScheduleState(),
+    return Schedule(tick, spec, SchedulePolicy(catchup_window=CATCH_UP))
+
+
+def make_calendars(expression: str) -> list[ScheduleCalendarSpec]:
+    """The calendars that together name what a cron expression does.
+
+    Cron joins day of the month and day of the week by *or* where both are given; a calendar
+    joins them by *and*, and a schedule takes several calendars. So such an expression becomes
+    two of them. Raises ValueError where no calendar can name it.
+    """
+    cron = CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
+    if min(cron.days) < 1:
+        raise ValueError("Temporal has no last day of the month (L)")
+    if not all(isinstance(day, int) for day in cron.weekdays):
+        raise ValueError(
+            "Temporal has no nth or last day of the week in a month (#, L)"
+        )
+    days = frozenset(cron.days)
+    week = frozenset(day % 7 for day in cron.weekdays if isinstance(day, int))
+    both = [(days, week)] if cron.day_and else [(days, _WEEK), (_DAYS, week)]
+    return [
+        ScheduleCalendarSpec(
+            second=join_ranges(cron.seconds),
+            minute=join_ranges(cron.minutes),
+            hour=join_ranges(cron.hours),
+            day_of_month=join_ranges(days),
+            month=join_ranges(cron.months),
+            day_of_week=join_ranges(week),
+        )
+        for days, week in both
+    ]
+
+
+def join_ranges(numbers: Iterable[int]) -> list[ScheduleRange]:
+    """Ranges that hold these numbers; one each for numbers that follow one another."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return [ScheduleRange(first, last) for first, last in spans]
+
+
+# ------------------------------------------------------------ two schedules compared
+
+
+def list_differences(one: Schedule, other: Schedule) -> list[str]:
+    """The names of the parts in which two schedules differ. Whether they are paused is not compared."""
+    left, right = _list_parts(one), _list_parts(other)
+    return [name for name, value in left.items() if right[name] != value]
+
+
+def _list_parts(schedule: Schedule) -> dict[str, object]:
+    spec, policy, state = schedule.spec, schedule.policy, schedule.state
+    action = _action_of(schedule)
+    return {
+        "times": _list_times(spec),
+        "time zone": _zone_of(spec),
+        "jitter": spec.jitter or timedelta(),
+        "overlap": policy.overlap,
+        "catch-up": policy.catchup_window,
+        "what follows a failure": policy.pause_on_failure,
+        "number of runs": state.limited_actions and state.remaining_actions,
+        "job or mode": _read_inputs(action),
+        "workflow": (
+            action.workflow,
+            action.id,
+            action.task_queue,
+            action.execution_timeout,
+            action.run_timeout or timedelta(),
+        ),
+    }
+
+
+def _list_times(spec: ScheduleSpec) -> object:
+    return (
+        frozenset(map(expand_calendar, spec.calendars)),
+        frozenset(map(expand_calendar, spec.skip)),
+        frozenset((each.every, each.offset or timedelta()) for each in spec.intervals),
+        tuple(spec.cron_expressions),
+        spec.start_at,
+        spec.end_at,
     )
 
 
-async def plan(client: Client, jobs: Sequence[LoadedJob], queue: str) -> Plan:
-    """What has to change. Raises FileError where another fleet has a schedule for a job's name; RPCError."""
-    schedules = wanted(jobs, queue)
-    said = {job.name: _said(job) for job in jobs if job.job.serve}
+def expand_calendar(calendar: ScheduleCalendarSpec) -> Times:
+    """What a calendar names, however its ranges say it."""
+    fields = (
+        calendar.second,
+        calendar.minute,
+        calendar.hour,
+        calendar.day_of_month,
+        calendar.month,
+        calendar.day_of_week,
+        calendar.year,
+    )
+    *others, week, years = (frozenset(_list_numbers(field)) for field in fields)
+    return (*others, frozenset(day % 7 for day in week), years)
+
+
+def _list_numbers(ranges: Iterable[ScheduleRange]) -> Iterator[int]:
+    for each in ranges:
+        yield from range(each.start, each.end + 1, each.step)
+
+
+def _zone_of(spec: ScheduleSpec) -> str:
+    """An interval is the same in every zone."""
+    names_hours = spec.calendars or spec.cron_expressions
+    return (spec.time_zone_name or "UTC") if names_hours else "UTC"
+
+
+def _action_of(schedule: Schedule) -> ScheduleActionStartWorkflow:
+    """What a schedule does. Temporal has no other kind of action yet."""
+    action = schedule.action
+    assert isinstance(action, ScheduleActionStartWorkflow)
+    return action
+
+
+def _read_inputs(action: ScheduleActionStartWorkflow) -> list[object]:
+    return [_read_input(each) for each in action.args]
+
+
+def _read_input(value: Any) -> object:
+    if not isinstance(value, Payload):
+        return value
+    try:
+        return json.loads(value.data)
+    except ValueError:
+        return value.data
+
+
+def describe_schedule(schedule: Schedule) -> str:
+    """When it begins what, much as a job file says it."""
+    spec = schedule.spec
+    parts = [
+        f"every {_describe_length(each.every)}"
+        f" (offset {_describe_length(each.offset or timedelta())})"
+        for each in spec.intervals
+    ]
+    parts += [f"cron {_describe_calendar(each)}" for each in spec.calendars]
+    if not parts:
+        parts = ["other times"]
+    if spec.calendars:
+        parts.append(f"timezone {_zone_of(spec)}")
+    if spec.jitter:
+        parts.append(f"jitter {_describe_length(spec.jitter)}")
+    inputs = _read_inputs(_action_of(schedule))
+    parts += [f"mode {each.get('mode')}" for each in inputs if isinstance(each, dict)]
+    return ", ".join(parts)
+
+
+def _describe_length(length: timedelta) -> str:
+    seconds = int(length.total_seconds())
+    for size, unit in _UNITS:
+        if seconds and not seconds % size:
+            return f"{seconds // size}{unit}"
+    return "0s"
+
+
+def _describe_calendar(calendar: ScheduleCalendarSpec) -> str:
+    """A calendar as a cron expression, seconds and years left out."""
+    fields = expand_calendar(calendar)[1:6]
+    minutes, hours, months = range(60), range(24), range(1, 13)
+    whole = (frozenset(minutes), frozenset(hours), _DAYS, frozenset(months), _WEEK)
+    words = []
+    for field, every in zip(fields, whole, strict=True):
+        ranges = [
+            f"{each.start}-{each.end}" if each.end > each.start else str(each.start)
+            for each in join_ranges(field)
+        ]
+        words.append("*" if field == every else ",".join(ranges))
+    return " ".join(words)
+
+
+# ------------------------------------------------------------ what is to be done
+
+
+async def plan_schedules(
+    client: Client, jobs: Sequence[LoadedJob], queue: str
+) -> SchedulePlan:
+    """What has to change. Raises FileError where another fleet has a schedule of a job's name."""
+    wanted = want_schedules(jobs, queue)
+    words = {job.name: _describe_serve(job) for job in jobs if job.job.serve}
     listed = [
         each.id.removeprefix(PREFIX)
         async for each in await client.list_schedules()
         if each.id.startswith(PREFIX)
     ]
     # the list may lag behind; what the server says of one schedule does not
-    names = sorted({*schedules, *listed})
-    found = await _each(names, lambda name: _described(client, name))
-    there = {
-        name: answer
-        for name, answer in zip(names, found, strict=True)
-        if answer is not None
-    }
-    ours = {
-        name: answer
-        for name, answer in there.items()
-        if _queue(answer.schedule) == queue
-    }
-    raise_together(
-        [
-            _foreign(job, there[job.name])
-            for job in jobs
-            if job.name in there.keys() - ours.keys()
-        ]
-    )
-    changes = [
-        change
-        for name in names
-        if (
-            change := _change(
-                name,
-                ours.get(name),
-                name in schedules,
-                schedules.get(name),
-                said.get(name, ""),
-            )
-        )
+    names = sorted({*wanted, *listed})
+    found = await _do_each(names, lambda name: _find_schedule(client, name))
+    there = {each.id.removeprefix(PREFIX): each for each in found if each is not None}
+    ours = {name: each for name, each in there.items() if _is_of(each, queue)}
+    foreign = [job for job in jobs if job.name in there.keys() - ours.keys()]
+    raise_together([_foreign_error(job, there[job.name]) for job in foreign])
+    changes = []
+    for name in names:
+        change = _plan_change(name, ours.get(name), wanted, words.get(name, ""))
+        if change is not None:
+            changes.append(change)
+    held = [
+        (name, ours[name].schedule.state.note or "")
+        for name in ours.keys() & wanted.keys()
+        if _is_paused_by_hand(ours[name].schedule.state)
     ]
-    by_hand = [
-        (name, answer.schedule.state.notes)
-        for name, answer in ours.items()
-        if answer.schedule.state.paused
-        and answer.schedule.state.notes != PAUSED
-        and name in schedules
-    ]
-    return Plan(changes, by_hand, len(ours.keys() - {change.job for change in changes}))
+    same = ours.keys() - {change.job for change in changes}
+    return SchedulePlan(changes, sorted(held), len(same))
 
 
-def _said(job: LoadedJob) -> str:
+def _describe_serve(job: LoadedJob) -> str:
     """The schedule as the job file has it."""
     serve: dict[str, object] = job.document.data["serve"]
-    named = [
-        f"{key} {serve[key]}"
-        for key in ("every", "cron", "timezone", "jitter")
-        if serve.get(key)
-    ]
-    return ", ".join([*named, f"mode {serve.get('mode', 'dry-run')}"])
+    keys = ("every", "cron", "timezone", "jitter")
+    parts = [f"{key} {serve[key]}" for key in keys if serve.get(key)]
+    return ", ".join([*parts, f"mode {serve.get('mode', 'dry-run')}"])
 
 
-def _queue(schedule: Schedule) -> str:
-    return schedule.action.start_workflow.task_queue.name
+def _is_of(found: ScheduleDescription, queue: str) -> bool:
+    return _action_of(found.schedule).task_queue == queue
 
 
-def _foreign(job: LoadedJob, answer: DescribeScheduleResponse) -> FileError:
-    queue = _queue(answer.schedule)
-    why = f"Temporal has a schedule {PREFIX}{job.name} for the task queue {queue!r}, which is another fleet's"
-    what = "Correct `task_queue` in the fleet file. If it is right, rename the job, or use another namespace"
-    return FileError(f"{why}. {what}", where=str(job.path))
+def _is_paused_by_hand(state: ScheduleState) -> bool:
+    return state.paused and state.note != PAUSED
+
+
+def _foreign_error(job: LoadedJob, found: ScheduleDescription) -> FileError:
+    queue = _action_of(found.schedule).task_queue
+    why = (
+        f"Temporal has a schedule {PREFIX}{job.name} for the task queue {queue!r},"
+        " which is another fleet's. Correct `task_queue` in the fleet file."
+        " If it is right, rename the job, or use another namespace"
+    )
+    return FileError(why, where=str(job.path))
 
 
 async def require_ours(client: Client, job: LoadedJob, queue: str) -> None:
-    """Raises FileError where another fleet has a schedule for the job's name: a run of ours would hold its runs up."""
-    answer = await _described(client, job.name)
-    if answer is not None and _queue(answer.schedule) != queue:
-        raise _foreign(job, answer)
+    """Raises FileError where another fleet has a schedule of the job's name.
+
+    A run of ours would hold its runs up.
+    """
+    found = await _find_schedule(client, job.name)
+    if found is not None and not _is_of(found, queue):
+        raise _foreign_error(job, found)
 
 
-def _change(
+def _plan_change(
     name: str,
-    answer: DescribeScheduleResponse | None,
-    is_job: bool,
-    schedule: Schedule | None,
-    said: str,
-) -> Change | None:
-    if answer is None:
-        return Change("create", name, said, schedule) if schedule else None
-    if not is_job:
-        return Change(
-            "delete", name, "its job file is gone", seen=answer.conflict_token
-        )
-    new = Schedule()
-    new.CopyFrom(schedule or answer.schedule)
-    verb, why = _made(new, answer.schedule, without=schedule is None)
-    old_and_new = in_words(answer.schedule), in_words(new)
-    if len({*old_and_new}) > 1:
-        why = f"{why}: {' → '.join(old_and_new)}"
-    return Change(verb, name, why, new, answer.conflict_token) if verb else None
-
-
-def _made(
-    new: Schedule, has: Schedule, *, without: bool
-) -> tuple[Literal["update", "pause", "resume", ""], str]:
-    """Give a new schedule the state of what the server has, and say what is to be done about it, and why."""
-    if without:
-        new.state.paused, new.state.notes = True, PAUSED
-        return (
-            ("", "")
-            if has.state.paused
-            else ("pause", "its job file has no `serve` section")
-        )
-    if has.state.paused and has.state.notes == PAUSED:
-        return "resume", "its job file has a `serve` section again"
-    new.state.paused, new.state.notes = has.state.paused, has.state.notes
-    differs = differences(has, new)
-    return ("update", f"other {', '.join(differs)}") if differs else ("", "")
-
-
-async def make(client: Client, changes: Sequence[Change]) -> list[Made]:
-    """Make these changes; each is made or not by itself. Raises nothing that the server says of one of them alone."""
-    return await _each(changes, lambda change: _one(client, change))
-
-
-async def _one(client: Client, change: Change) -> Made:
-    try:
-        await _send(client, change)
-    except RPCError as fault:
-        said = f"Temporal answers {fault.status.name}. Rerun to see whether it was made"
-        return Made(change, _CHANGED.get(fault.status) or said)
-    except _ChangedError as fault:
-        return Made(change, str(fault))
-    return Made(change)
-
-
-class _ChangedError(Exception):
-    """Somebody has changed the schedule since it was read."""
-
-
-async def _send(client: Client, change: Change) -> None:
-    space, id_, request = client.namespace, f"{PREFIX}{change.job}", str(uuid.uuid4())
-    service, who = client.workflow_service, client.identity
-    if change.verb == "create":
-        new = CreateScheduleRequest(
-            namespace=space,
-            schedule_id=id_,
-            schedule=change.schedule,
-            identity=who,
-            request_id=request,
-        )
-        await service.create_schedule(new, retry=True, timeout=CALL)
-        return
-    # no request deletes only what was seen
-    answer = await _described(client, change.job)
-    if answer is None or answer.conflict_token != change.seen:
-        raise _ChangedError(
-            _CHANGED[RPCStatusCode.FAILED_PRECONDITION] if answer else _GONE
-        )
-    if change.verb == "delete":
-        gone = DeleteScheduleRequest(namespace=space, schedule_id=id_, identity=who)
-        await service.delete_schedule(gone, retry=True, timeout=CALL)
+    found: ScheduleDescription | None,
+    wanted: dict[str, Schedule | None],
+    words: str,
+) -> ScheduleChange | None:
+    """What is to become of one schedule; None: nothing. `words`: the job file's."""
+    new = wanted.get(name)
+    if found is None:
+        return ScheduleChange("create", name, words, new) if new else None
+    has, seen = found.schedule, found.raw_description.conflict_token
+    if name not in wanted:
+        return ScheduleChange("delete", name, "its job file is gone", seen=seen)
+    if new is None:
+        why = "its job file has no `serve` section"
+        paused = Schedule(has.action, has.spec, has.policy, ScheduleState(PAUSED, True))
+        change = ScheduleChange("pause", name, why, paused, seen)
+        return None if has.state.paused else change
+    if has.state.paused and has.state.note == PAUSED:
+        verb, why = "resume", "its job file has a `serve` section again"
     else:
-        update = UpdateScheduleRequest(
-            namespace=space, schedule_id=id_, schedule=change.schedule, identity=who, request_id=request,
-            conflict_token=change.seen,
-        )  # fmt: skip
-        await service.update_schedule(update, retry=True, timeout=CALL)
-        await _see(client, change)
+        new.state = ScheduleState(has.state.note, has.state.paused)
+        verb, why = "update", f"other {', '.join(list_differences(has, new))}"
+        if not list_differences(has, new):
+            return None
+    old_words, new_words = describe_schedule(has), describe_schedule(new)
+    if old_words != new_words:
+        why += f": {old_words} → {new_words}"
+    return ScheduleChange(verb, name, why, new, seen)
 
 
-async def _see(client: Client, change: Change) -> None:
-    """Read an update back: the server takes one of what has changed meanwhile, and silently leaves it."""
+# ------------------------------------------------------------ and done
+
+
+async def make_changes(
+    client: Client, changes: Sequence[ScheduleChange]
+) -> list[ChangeOutcome]:
+    """Make these changes; each is made or not by itself, and says why not."""
+    return await _do_each(changes, lambda change: _try_change(client, change))
+
+
+async def _try_change(client: Client, change: ScheduleChange) -> ChangeOutcome:
+    why = ""
+    try:
+        if not await _make_change(client, change):
+            why = "somebody has changed it since it was read"
+    except ScheduleAlreadyRunningError:
+        why = "there is one by now"
+    except RPCError as fault:
+        why = f"Temporal answers {fault.status.name}. Rerun to see whether it was made"
+        if fault.status is RPCStatusCode.NOT_FOUND:
+            why = "it is gone"
+    return ChangeOutcome(change, why)
+
+
+async def _make_change(client: Client, change: ScheduleChange) -> bool:
+    """Make a change; False: the schedule is no longer what was seen."""
+    id_, new = f"{PREFIX}{change.job}", change.schedule
+    if change.verb == "create" and new is not None:
+        await client.create_schedule(id_, new, rpc_timeout=CALL)
+        return True
+    handle = client.get_schedule_handle(id_)
+    found = await handle.describe(rpc_timeout=CALL)
+    if found.raw_description.conflict_token != change.seen:
+        return False
+    if new is None:
+        await handle.delete(rpc_timeout=CALL)
+        return True
+    update = ScheduleUpdate(new)
+    await handle.update(lambda _: update, rpc_timeout=CALL)
+    return await _is_in_force(handle, new)
+
+
+async def _is_in_force(handle: ScheduleHandle, new: Schedule) -> bool:
+    """Whether the server shows an update, which it makes soon after it has taken it."""
     for pause in _PAUSES:
         await asyncio.sleep(pause)
-        answer = await _described(client, change.job)
-        has, new = (
-            answer.schedule if answer else Schedule(),
-            change.schedule or Schedule(),
-        )
-        if not differences(has, new) and has.state.paused == new.state.paused:
-            return
-    raise _ChangedError(_CHANGED[RPCStatusCode.FAILED_PRECONDITION])
+        has = (await handle.describe(rpc_timeout=CALL)).schedule
+        if not list_differences(has, new) and has.state.paused == new.state.paused:
+            return True
+    return False
 
 
-async def _described(client: Client, job: str) -> DescribeScheduleResponse | None:
+async def _find_schedule(client: Client, job: str) -> ScheduleDescription | None:
     """A schedule as the server has it now; None: there is none."""
-    request = DescribeScheduleRequest(
-        namespace=client.namespace, schedule_id=f"{PREFIX}{job}"
-    )
+    handle = client.get_schedule_handle(f"{PREFIX}{job}")
     try:
-        return await client.workflow_service.describe_schedule(
-            request, retry=True, timeout=CALL
-        )
+        return await handle.describe(rpc_timeout=CALL)
     except RPCError as fault:
         if fault.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
 
 
-async def _each(of: Sequence[A], work: Callable[[A], Awaitable[B]]) -> list[B]:
+async def _do_each(of: Sequence[A], work: Callable[[A], Awaitable[B]]) -> list[B]:
     """Do this for each, some at a time; what it came to, in order."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(each: A) -> B:
+    async def do_one(each: A) -> B:
         async with room:
             return await work(each)
 
-    return await asyncio.gather(*map(one, of))
+    return await asyncio.gather(*map(do_one, of))

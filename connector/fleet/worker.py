@@ -1,65 +1,58 @@
-"""A worker: it takes workflows and steps from the engine until it is told to stop, and lets what runs end."""
+"""A worker: it takes workflows and steps from Temporal until it is told to stop, and lets what runs end."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
-from temporalio.client import (
-    Client,
-    WorkflowExecutionDescription,
-    WorkflowExecutionStatus,
-    WorkflowHandle,
-)
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.workflow import NondeterminismError
 
+from connector.errors import StateError
 from connector.fleet.activities import Activities
-from connector.fleet.alarm import alarm
-from connector.fleet.keeper import Fleet
-from connector.fleet.retelling import retold
-from connector.fleet.values import FLEET, STATES, Brake, FleetState, Limits, aside
+from connector.fleet.client import require_answer
+from connector.fleet.jobs import open_limits, path_of
+from connector.fleet.limits import Alarm, FleetStatus
+from connector.fleet.values import STATES, aside_queue
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, Metrics
+from connector.observers.notices import SCHEMA, Notice
+from connector.observers.notify import deliver, targets
 from connector.observers.run_summary import RunSummary
+from connector.reports.visible import visible
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
 from connector.serve.worker_protocol import Result
-from connector.settings.fleet import FleetFile, LoadedFleet
+from connector.settings.fleet import LoadedFleet
 from connector.settings.job import LoadedJob
 
-_KEEP: Final = 15.0
-"""Seconds between two looks at the workflow that keeps the limits."""
-_SILENT_LOOKS: Final = 3
-"""Looks in a row without an answer of the workflow of the limits, while the engine has it
-open; then it is ended."""
-SILENT: Final = 120.0
-"""Seconds without an answer of the engine after which a worker is not ready."""
-
-
-def limits_of(fleet: FleetFile) -> Limits:
-    """The limits that a fleet's file sets."""
-    limits = fleet.limits
-    brake = Brake(limits.brake.share / 100, limits.brake.least, limits.brake.window)
-    return Limits(limits.applies, limits.per_server, limits.source_rate, brake)
+_LOOK: Final = 15.0
+"""Seconds between two looks at Temporal and at how all jobs stand."""
+_SILENCE: Final = 120.0
+"""Seconds without an answer of Temporal after which a worker is not ready."""
+_ASIDE_AT_ONCE: Final = 1000
+"""So many steps can wait at a time by way of one worker."""
+_HEARD_WITHIN: Final = timedelta(seconds=10)
+"""A step that waits hears within so long that its run was ended."""
+_ATTEMPTS: Final = 5
+"""Attempts to tell people that applies stop."""
+_NAMED: Final = 20
+"""So many jobs are named to them at most."""
 
 
 class FleetWorker:
-    """One worker of a fleet. `at_once`: so many steps at a time.
-
-    `finish`: seconds that runs under way have when it is told to stop, before they are handed over.
-    """
+    """One worker of a fleet."""
 
     def __init__(
         self,
@@ -71,184 +64,179 @@ class FleetWorker:
         at_once: int,
         finish: float,
     ) -> None:
+        """`at_once`: so many steps at a time. `finish`: seconds that runs have at its end.
+
+        Raises FileError where the fleet has no database for its limits.
+        """
         self._client = client
-        self._task_queue = fleet.settings.task_queue
-        self._limits = limits_of(fleet.settings)
+        self._fleet = fleet
+        self._folder = folder
         self._at_once = at_once
         self._finish = finish
         self._metrics = Metrics()
         self._fleet_metrics = FleetMetrics(self._metrics.registry)
         self._lock = threading.Lock()
         self._notices = NotificationQueue()
-        self._activities = Activities(
-            folder, options, told=self._told, alarm=partial(alarm, fleet)
-        )
+        self._limits = open_limits(fleet, folder)
+        self._activities = Activities(folder, options, self._limits, self._note_run)
         self._answered = time.monotonic()
-        self._stopping = False
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT. A second one ends runs under way, each in good order."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(
-                number, self._signalled, number, stop
+                number, self._take_signal, number, stop
             )
         with self._notices:
-            async with self._aside(), self._worker():  # the latter stops first
-                keeper = asyncio.create_task(self._keep())
+            places = asyncio.create_task(self._activities.places.keep_all())
+            async with (
+                self._aside_worker(),
+                self._step_worker(),
+            ):  # the latter stops first
+                looks = [
+                    asyncio.create_task(self._watch_engine()),
+                    asyncio.create_task(self._watch_limits()),
+                ]
                 await stop.wait()
-                keeper.cancel()
+                for look in looks:
+                    look.cancel()
+            places.cancel()
 
-    def _worker(self) -> Worker:
-        does = self._activities
+    def _step_worker(self) -> Worker:
         return Worker(
             self._client,
-            task_queue=self._task_queue,
-            workflows=[Job, Tick, Fleet],
-            activities=[
-                does.step,
-                does.look,
-                does.withdraw,
-            ],  # the last two: of runs that an earlier version began
-            workflow_failure_exception_types=[
-                NondeterminismError
-            ],  # else it would stand still until somebody ends it
+            task_queue=self._fleet.settings.task_queue,
+            workflows=[Job, Tick],
+            activities=[self._activities.step],
+            # else a run that cannot be repeated would stand still until somebody ends it
+            workflow_failure_exception_types=[NondeterminismError],
             max_concurrent_activities=self._at_once,
             graceful_shutdown_timeout=timedelta(seconds=self._finish),
         )
 
-    def _aside(self) -> Worker:
-        """What takes a moment, and must not wait behind steps."""
+    def _aside_worker(self) -> Worker:
+        """What waits, or takes a moment, and must not wait behind steps."""
         does = self._activities
         return Worker(
             self._client,
-            task_queue=aside(self._task_queue),
-            activities=[does.look, does.withdraw, does.alarm],
+            task_queue=aside_queue(self._fleet.settings.task_queue),
+            activities=[does.admit, does.withdraw, does.note],
+            max_concurrent_activities=_ASIDE_AT_ONCE,
+            max_heartbeat_throttle_interval=_HEARD_WITHIN,
+            graceful_shutdown_timeout=timedelta(seconds=10),
         )
 
-    def _signalled(self, number: int, stop: asyncio.Event) -> None:
-        log.info(
-            "stopping",
-            why=signal.Signals(number).name,
-            running=sorted(self._activities.running.values()),
-        )
-        if self._stopping:
+    def _take_signal(self, number: int, stop: asyncio.Event) -> None:
+        running = sorted(self._activities.running.values())
+        log.info("stopping", why=signal.Signals(number).name, running=running)
+        if stop.is_set():
             self._activities.hand_over()
-        self._stopping = True
         stop.set()
 
-    def _told(self, job: LoadedJob, summary: RunSummary, result: Result) -> None:
+    def _note_run(self, job: LoadedJob, summary: RunSummary, result: Result) -> None:
         with self._lock:
             self._metrics.take(summary)
         if not result.stopped:
             self._notices.told(job, summary, None)
 
-    async def _keep(self) -> None:
-        """See to it that the limits are kept, and look at how all jobs stand."""
-        told = False
-        # the run that was asked, and how often in a row it did not answer
-        last, in_vain = "", 0
+    # ------------------------------------------------------------ the fleet as a whole
+
+    async def _watch_engine(self) -> None:
+        """See that Temporal answers."""
         while True:
-            run = ""
             try:
-                handle = await self._begun()
-                run = handle.run_id or ""
-                known = await handle.query(Fleet.known)
-                in_vain = 0
-                if not told and known.limits != self._limits:
-                    await handle.signal(Fleet.configure, self._limits)
-                told = True
+                await require_answer(self._client)
                 self._answered = time.monotonic()
-                self._measure(known)
-            except Exception as fault:  # noqa: BLE001  # nobody waits for this task: if one kind of fault ended it, no worker would keep the limits any more
-                log.warning(
-                    f"{'limits do' if run else 'engine does'} not answer",
-                    reason=type(fault).__name__,
-                )
-                in_vain = in_vain + 1 if run == last else 1
-            if run and in_vain >= _SILENT_LOOKS:
-                await self._end_limits(run)
-            last = run
-            await asyncio.sleep(_KEEP)
+            except (RPCError, TimeoutError) as fault:
+                log.warning("engine does not answer", reason=type(fault).__name__)
+            await asyncio.sleep(_LOOK)
 
-    async def _begun(self) -> WorkflowHandle[Fleet, None]:
-        """The open workflow of the limits. Where the last one has ended, another begins with what it knew."""
-        handle = self._client.get_workflow_handle_for(Fleet.run, FLEET)
-        found = await self._latest(handle)
-        if found is None or found.status is not WorkflowExecutionStatus.RUNNING:
-            known = (
-                FleetState(self._limits)
-                if found is None
-                else await self._known(found.run_id)
-            )
-            latest = await self._latest(handle)
-            if (latest and latest.run_id) == (
-                found and found.run_id
-            ):  # else somebody else has begun one
-                with suppress(WorkflowAlreadyStartedError):
-                    await self._client.start_workflow(
-                        Fleet.run, known, id=FLEET, task_queue=self._task_queue
-                    )
-            found = await handle.describe()
-        return self._client.get_workflow_handle_for(
-            Fleet.run, FLEET, run_id=found.run_id
+    async def _watch_limits(self) -> None:
+        """Look how all jobs stand, and whether people are to be told of the brake."""
+        has_set_limits = False
+        while True:
+            try:
+                if not has_set_limits:
+                    await asyncio.to_thread(self._limits.set_limits)
+                    has_set_limits = True
+                self._measure(await asyncio.to_thread(self._limits.read_status))
+                await asyncio.to_thread(self._raise_alarm)
+            except StateError as fault:
+                log.warning("limits do not answer", reason=str(fault))
+            await asyncio.sleep(_LOOK)
+
+    def _measure(self, status: FleetStatus) -> None:
+        """Jobs whose files are gone do not count."""
+        counts = Counter(
+            each.state
+            for each in status.jobs.values()
+            if path_of(self._folder, each.job).exists()
         )
-
-    async def _latest(
-        self, handle: WorkflowHandle[Fleet, None]
-    ) -> WorkflowExecutionDescription | None:
-        """The last run of the workflow of the limits, if there is one."""
-        try:
-            return await handle.describe()
-        except RPCError as fault:
-            if fault.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            return None
-
-    async def _known(self, run: str) -> FleetState:
-        """What a run of the workflow of the limits knew that has ended."""
-        log.warning("limits begin anew", reason="their workflow has ended")
-        ended = self._client.get_workflow_handle(FLEET, run_id=run)
-        return retold([event async for event in ended.fetch_history_events()])
-
-    async def _end_limits(self, run: str) -> None:
-        """End a run of the workflow of the limits that stands still. Another begins with all that it knew.
-
-        A worker that is very late can leave a history that no other comes to, for the SDK
-        is not always exact there. Such a workflow fails, if it has a task at all, and if
-        the SDK gets as far as that.
-        """
-        why = f"their workflow has not answered {_SILENT_LOOKS} times in a row"
-        log.warning("limits stand still", reason=why)
-        with suppress(RPCError):
-            await self._client.get_workflow_handle(FLEET, run_id=run).terminate(
-                reason=f"cec-connector: {why}"
-            )
-
-    def _measure(self, known: FleetState) -> None:
-        counts = Counter(each.state for each in known.jobs.values())
         with self._lock:
             self._fleet_metrics.tell(
                 {state: counts[state] for state in STATES},
-                stopped=bool(known.braked), waiting=len(known.asked), under_way=len(known.held),
-            )  # fmt: skip
+                stopped=bool(status.braked),
+                waiting=status.waiting,
+                under_way=len(status.under_way),
+            )
+
+    def _raise_alarm(self) -> None:
+        """Tell whom the fleet's file names that applies stop, if no worker has. Its faults are logged."""
+        alarm = self._limits.take_alarm()
+        if alarm is None:
+            return
+        log.error("applies stop", ran=alarm.ran, turned_bad=alarm.turned_bad)
+        notice = make_notice(alarm)
+        for target in targets(self._fleet):
+            deliver(self._fleet, target, notice, _ATTEMPTS)
+        self._limits.end_alarm(alarm)
 
     # ------------------------------------------------------------ asked from other threads
 
     def ill(self) -> list[str]:
-        """Nothing of its own can hold it up: the engine has the timetable."""
+        """Nothing of its own can hold it up: Temporal has the timetable."""
         return []
 
     def unready(self) -> list[str]:
         """Why it takes no work."""
-        silent = time.monotonic() - self._answered
-        return (
-            [f"the engine has not answered for {silent:.0f} seconds"]
-            if silent > SILENT
-            else []
-        )
+        silence = time.monotonic() - self._answered
+        if silence <= _SILENCE:
+            return []
+        return [f"the engine has not answered for {silence:.0f} seconds"]
 
     def metrics(self) -> str:
         """As `serve`'s, for the jobs that this worker ran, and the numbers of the whole fleet."""
         with self._lock:
             return self._metrics.render()
+
+
+def make_notice(alarm: Alarm) -> Notice:
+    """What people are told where applies stop."""
+    bad = alarm.turned_bad
+    subject = (
+        "cec-connector: the applies of the fleet have stopped:"
+        f" {len(bad):,} of {alarm.ran:,} jobs turned bad"
+    )
+    ran = f"Of {alarm.ran:,} jobs that ran within the last hour, {len(bad):,}"
+    lines = [f"{ran} failed, were refused, or wrote in part:"]
+    lines += [f"    {visible(name)}" for name in bad[:_NAMED]]
+    if len(bad) > _NAMED:
+        lines.append(f"and {len(bad) - _NAMED:,} others")
+    lines.append("No apply begins until somebody says so. Find the cause, then run:")
+    lines.append("    cec-connector fleet resume FOLDER")
+    text = "\n".join(lines)
+    body = {
+        "schema": SCHEMA,
+        "host": socket.gethostname(),
+        "occasions": ["failed"],
+        "jobs": bad,
+        "ran": alarm.ran,
+        "digest": "",
+        "fault": subject,
+        "ending": "failed",
+        "text": text,
+    }
+    return Notice(
+        id=token_hex(16), occasions=("failed",), subject=subject, text=text, body=body
+    )

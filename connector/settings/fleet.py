@@ -25,6 +25,7 @@ from connector.settings.fields import (
     KeyFile,
     RegularFile,
     SecretRef,
+    StateUrl,
 )
 from connector.settings.operations import Duration, Notify
 from connector.settings.shape import (
@@ -95,7 +96,14 @@ def _parse_percentage(value: object) -> int:
     return percentage
 
 
+def _require_shared(url: str) -> str:
+    if not url.startswith("postgres"):
+        raise MisfitError("must be postgresql://…: all workers share it")
+    return url
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
+SharedState = Annotated[StateUrl, AfterValidator(_require_shared)]
 Share = Annotated[
     int,
     BeforeValidator(_parse_percentage),
@@ -143,6 +151,8 @@ class FleetFile(Strict):
     """Task queue of this fleet's workers."""
     api_key: SecretRef | None = None
     """Place of the API key, for Temporal Cloud."""
+    state: SharedState | None = None
+    """Database of the limits. Default: that of the jobs, if all name one."""
     limits: FleetLimits = Field(default_factory=FleetLimits)
     """Limits of the whole fleet."""
     notify: Notify | None = None

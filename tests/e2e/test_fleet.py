@@ -229,7 +229,7 @@ def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server
     names = [f"brake{number}" for number in range(6)]
     for name in names:
         fleet.add(name, server)
-    worker = fleet.work()
+    fleet.work()
     for name in names[2:5]:
         fleet.fleet("run", f"{name}.yaml")
     for name in names[:2]:
@@ -239,12 +239,6 @@ def test_the_brake_stops_applies_until_somebody_says_so(world: MakeWorld, server
     assert "fleet resume .\n" in said
     fleet.fleet("run", f"{names[5]}.yaml", "--no-wait")
     fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json", code=1).out)["waiting_to_begin"] == 1)
-    before = {name: each["state"] for name, each in fleet.status(code=1).items()}
-    limits = ("--namespace", fleet.namespace, "--workflow-id", "cec-connector/fleet/limits")
-    fleet.temporal.cli("workflow", "terminate", *limits)
-    fleet.until(lambda: "limits begin anew" in worker.log.read_text())
-    fleet.until(lambda: fleet.ask("status", ".").out.startswith("APPLIES HAVE STOPPED"))
-    assert {name: each["state"] for name, each in fleet.status(code=1).items()} == before
     assert numbers(server, names[5]) == []
     assert "begin again" in fleet.fleet("resume", ".").out
     fleet.settle(names[5], "in step", code=1)
@@ -360,72 +354,44 @@ def test_a_place_whose_run_was_terminated_is_free_for_others(world: MakeWorld, s
     assert len(numbers(server, "digamma")) == 3
 
 
-def strange_limits(fleet: FleetWorld, told: str) -> None:
-    """Begin limits whose history our workers cannot repeat, and tell them that this job is in step."""
-    at = ("--namespace", fleet.namespace, "--workflow-id", "cec-connector/fleet/limits")
-    new = ("--type", "Fleet", "--task-queue", "cec-connector", "--input", "{}")
-    fleet.temporal.cli("workflow", "start", *at, *new)
-    word = json.dumps({"job": told, "state": "in step"})
-    fleet.temporal.cli("workflow", "signal", *at, "--name", "tell", "--input", word)
-    fleet.until(lambda: "timerId" in str(fleet.temporal.history(fleet.namespace, "cec-connector/fleet/limits")))
-
-
-def test_idle_limits_that_cannot_answer_are_ended_and_begin_anew(world: MakeWorld, server: Slapd) -> None:
+def test_what_cannot_be_repeated_begins_anew(world: MakeWorld, server: Slapd) -> None:
     fleet = world()
-    fleet.add("sho", server)
+    fleet.add("koppa", server)
     with stranger(fleet.temporal.address, fleet.namespace):
-        strange_limits(fleet, "sho")
-    worker = fleet.work()
-    fleet.until(lambda: "limits begin anew" in worker.log.read_text(), 240)  # three looks, each of which waits in vain
-    assert "limits stand still" in worker.log.read_text(), "nobody has a task for them, so that they do not fail"
-    assert fleet.settle("sho", "in step")["changes"] == 0
-
-
-def test_what_cannot_be_repeated_begins_anew_and_the_fleet_still_knows_its_jobs(
-    world: MakeWorld, server: Slapd
-) -> None:
-    fleet = world()
-    for name in ("koppa", "sampi"):
-        fleet.add(name, server)
-    with stranger(fleet.temporal.address, fleet.namespace):
-        strange_limits(fleet, "sampi")
         fleet.tick("koppa")
+        listed = ("workflow", "list", "--namespace", fleet.namespace, "--query", "WorkflowType = 'Job'")
+        fleet.until(lambda: bool(fleet.temporal.json(*listed)))
         fleet.until(lambda: "timerId" in str(fleet.temporal.history(fleet.namespace, "cec-connector/koppa")))
     worker = fleet.work()
-    said = ""
-
-    def known() -> bool:
-        nonlocal said
-        asked = fleet.ask("status", ".")
-        said += asked.said
-        return asked.code == 0
-
-    fleet.until(known)
-    assert "Traceback" not in said, said
     fleet.settle("koppa", "in step")
     assert numbers(server, "koppa") == ["1000", "1001", "1002"]
-    assert fleet.status()["sampi"]["state"] == "in step"
-    assert "limits begin anew" in worker.log.read_text()
     assert "applies stop" not in worker.log.read_text()
 
 
-def test_a_job_whose_file_is_gone_is_forgotten_with_its_schedule(world: MakeWorld, server: Slapd) -> None:
+def test_a_job_whose_file_is_gone_counts_no_more(world: MakeWorld, server: Slapd) -> None:
     fleet = world()
     for name in ("psi", "rho"):
         fleet.add(name, server, mode="dry-run")
-    fleet.work()
-    fleet.fleet("schedule", ".", "--apply")
+    worker = fleet.work()
     fleet.fleet("run", "psi.yaml", code=2)
     (fleet.folder / "psi.yaml").unlink()
-    fleet.fleet("schedule", ".", "--apply")
-    known = fleet.temporal.cli(
-        "workflow",
-        "query",
-        "--namespace",
-        fleet.namespace,
-        "--workflow-id",
-        "cec-connector/fleet/limits",
-        "--type",
-        "known",
-    )
-    assert "psi" not in known.replace("cec-connector/psi", "")
+    assert fleet.status() == {}
+    gauge = 'cec_connector_fleet_jobs{state="waiting for approval"}'
+    fleet.until(lambda: f"{gauge} 1.0" not in worker.metrics())
+    assert f"{gauge} 0.0" in worker.metrics()
+
+
+def test_limits_have_a_database_of_their_own_or_that_of_all_jobs(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("one", server)
+    fleet.add("two", server, state=fleet.postgres.create(f"{fleet.database}_other"))
+    said = fleet.fleet("worker", ".", code=78).err
+    assert "fleet.yaml: names no database for the fleet's limits, and the jobs do not name one together" in said
+    assert "state: postgresql://" in said
+    fleet.configure(state="sqlite:///state.db")
+    assert "state: must be postgresql://…: all workers share it" in fleet.fleet("status", ".", code=78).err
+    fleet.configure(state=fleet.postgres.create(f"{fleet.database}_limits"))
+    fleet.work()
+    fleet.fleet("run", "one.yaml")
+    fleet.fleet("run", "two.yaml")
+    assert fleet.postgres.run(f"{fleet.database}_limits", "select count(*) from fleet_jobs") == [(2,)]

@@ -9,9 +9,9 @@ from itertools import islice
 import pytest
 from cronsim import CronSim, CronSimError
 from hypothesis import assume, given, strategies as st
-from temporalio.api.schedule.v1 import Range, StructuredCalendarSpec
+from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 
-from connector.fleet.calendars import Times, calendars, expanded
+from connector.fleet.schedules import Times, expand_calendar, make_calendars
 from connector.serve.schedule import Cron
 
 times = st.integers(1_230_768_000, 1_924_900_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
@@ -49,7 +49,7 @@ def test_the_calendars_of_an_expression_name_its_times(expression: str, since: d
         CronSim(expression, since)
     except CronSimError:
         assume(False)
-    found = [expanded(each) for each in calendars(expression)]
+    found = [expand_calendar(each) for each in make_calendars(expression)]
     cron = Cron(expression)
     expected = []
     tick = since
@@ -73,16 +73,16 @@ def test_the_calendars_of_an_expression_name_its_times(expression: str, since: d
     ],
 )
 def test_day_and_weekday_are_joined_as_cron_does(expression: str, days: list[set[int]], week: list[set[int]]) -> None:
-    found = [expanded(each) for each in calendars(expression)]
+    found = [expand_calendar(each) for each in make_calendars(expression)]
     assert [each[3] for each in found] == days
     assert [each[5] for each in found] == week
 
 
 def test_ranges_are_read_as_the_server_reads_them() -> None:
-    said = StructuredCalendarSpec(
-        second=[Range(start=0)], minute=[Range(start=5, end=3)], hour=[Range(start=6, end=20, step=4), Range(start=7)],
-        day_of_month=[Range(start=1, end=31)], month=[Range(start=1, end=12, step=0)],
-        day_of_week=[Range(start=1, end=7)], year=[Range(start=2030)],
+    said = ScheduleCalendarSpec(
+        second=[ScheduleRange(start=0)], minute=[ScheduleRange(start=5, end=3)], hour=[ScheduleRange(start=6, end=20, step=4), ScheduleRange(start=7)],
+        day_of_month=[ScheduleRange(start=1, end=31)], month=[ScheduleRange(start=1, end=12, step=0)],
+        day_of_week=[ScheduleRange(start=1, end=7)], year=[ScheduleRange(start=2030)],
     )  # fmt: skip
     whole = [range(1, 32), range(1, 13), range(7)]
-    assert [*map(sorted, expanded(said))] == [[0], [5], [6, 7, 10, 14, 18], *map(list, whole), [2030]]
+    assert [*map(sorted, expand_calendar(said))] == [[0], [5], [6, 7, 10, 14, 18], *map(list, whole), [2030]]

@@ -30,7 +30,7 @@ FOLDER: Final = PROJECT / "tests" / "histories"
 
 
 def record() -> None:
-    """Runs that apply at once, that wait and are approved, rejected or superseded, with their limits and ticks."""
+    """Runs that apply at once, that wait and are approved, rejected or superseded, with their ticks."""
     with tempfile.TemporaryDirectory(prefix="cec-fleet.") as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(Slapd.start(folder / "slapd"))
@@ -68,12 +68,11 @@ async def _repeat(paths: list[Path]) -> None:
     from temporalio.client import WorkflowHistory  # noqa: PLC0415  # of the process that repeats alone
     from temporalio.worker import Replayer  # noqa: PLC0415
 
-    from connector.fleet.keeper import Fleet  # noqa: PLC0415
     from connector.fleet.workflows import Job, Tick  # noqa: PLC0415
 
     for path in paths:
         history = WorkflowHistory.from_json(path.stem, path.read_text(encoding="utf-8"))
-        await Replayer(workflows=[Job, Tick, Fleet]).replay_workflow(history)
+        await Replayer(workflows=[Job, Tick]).replay_workflow(history)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,6 @@ class StrangeJob:
             await workflow.sleep(SECONDS)
 
 
-@workflow.defn(name="Fleet")
-class StrangeFleet:
-    @workflow.run
-    async def run(self, known: dict[str, Any]) -> None:
-        await workflow.sleep(3600)  # so long nobody has a task of it, and it cannot fail by itself
-
-
 def stranger(address: str, namespace: str) -> AbstractContextManager[None]:
     """Such a process."""
     return working("tests.support.fleet_stranger", address, namespace)
@@ -45,7 +38,7 @@ def stranger(address: str, namespace: str) -> AbstractContextManager[None]:
 
 async def main(address: str, namespace: str) -> None:
     client = await Client.connect(address, namespace=namespace)
-    await Worker(client, task_queue="cec-connector", workflows=[Tick, StrangeJob, StrangeFleet]).run()
+    await Worker(client, task_queue="cec-connector", workflows=[Tick, StrangeJob]).run()
 
 
 if __name__ == "__main__":

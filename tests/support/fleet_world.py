@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 from uuid import uuid4
 
 from tests.support.jobs import job_file, ldap_directory
@@ -40,16 +41,21 @@ class Worker:
 
     def __init__(self, folder: Path, log: Path, options: Sequence[str], env: Mapping[str, str]) -> None:
         self.log = log
+        self.port = free_port()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *WARNINGS, "-m", "connector", "--log-level=info", "fleet", "worker", str(folder),
-                 f"--listen=127.0.0.1:{free_port()}", *options],
+                 f"--listen=127.0.0.1:{self.port}", *options],
                 cwd=folder, env=environment({**ENV, **env}), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def metrics(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=LONGEST) as answer:
+            return str(answer.read().decode())
 
     @property
     def alive(self) -> bool:
@@ -92,8 +98,8 @@ class FleetWorld:
         (folder / "mapping.yaml").write_text(MAPPING)
         self.configure(**limits)
 
-    def configure(self, **limits: Any) -> None:
-        fleet = {"address": self.temporal.address, "namespace": self.namespace, "limits": limits}
+    def configure(self, state: str | None = None, **limits: Any) -> None:
+        fleet = {"address": self.temporal.address, "namespace": self.namespace, "limits": limits, "state": state}
         (self.folder / "fleet.yaml").write_text(json.dumps(fleet))
 
     def add(
