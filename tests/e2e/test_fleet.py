@@ -281,6 +281,26 @@ def test_a_job_that_is_no_longer_to_apply_by_itself_waits_for_approval(world: Ma
         assert len(numbers(server, "holder")) == 20
 
 
+def test_a_tick_makes_a_new_plan_of_an_apply_that_waits_for_its_place(world: MakeWorld, server: Slapd) -> None:
+    fleet = world(applies=1)
+    with Stalled(server.port) as held:
+        fleet.add("holder", server, agents=20, url=held.url)
+        fleet.add("queued", server)
+        worker = fleet.work()
+        fleet.fleet("run", "holder.yaml", "--no-wait")
+        assert held.held.wait(60)
+        fleet.tick("queued")
+        fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json").out)["waiting_to_begin"] == 1)
+        fleet.agents("queued", [{"workNo": 2000, "accountCode": "queued-u0", "sipPwd": "canary-x"}])
+        fleet.tick("queued", 2)
+        fleet.until(
+            lambda: sum("run ended" in line and "queued" in line for line in worker.log.read_text().splitlines()) == 2
+        )
+        held.let.set()
+        fleet.settle("queued", "in step")
+    assert numbers(server, "queued") == ["2000"]
+
+
 def test_an_approval_outlasts_a_directory_that_is_away(world: MakeWorld, tmp_path: Path) -> None:
     with Slapd.start(tmp_path / "own") as own:
         fleet = world()

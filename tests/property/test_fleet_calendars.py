@@ -79,10 +79,10 @@ def test_day_and_weekday_are_joined_as_cron_does(expression: str, days: list[set
 
 
 def test_ranges_are_read_as_the_server_reads_them() -> None:
+    every_fourth = [ScheduleRange(6, 20, 4), ScheduleRange(7)]
     said = ScheduleCalendarSpec(
-        second=[ScheduleRange(start=0)], minute=[ScheduleRange(start=5, end=3)], hour=[ScheduleRange(start=6, end=20, step=4), ScheduleRange(start=7)],
-        day_of_month=[ScheduleRange(start=1, end=31)], month=[ScheduleRange(start=1, end=12, step=0)],
-        day_of_week=[ScheduleRange(start=1, end=7)], year=[ScheduleRange(start=2030)],
+        second=[ScheduleRange(0)], minute=[ScheduleRange(5, 3)], hour=every_fourth, day_of_month=[ScheduleRange(1, 31)],
+        month=[ScheduleRange(1, 12, 0)], day_of_week=[ScheduleRange(1, 7)], year=[ScheduleRange(2030)],
     )  # fmt: skip
     whole = [range(1, 32), range(1, 13), range(7)]
     assert [*map(sorted, expand_calendar(said))] == [[0], [5], [6, 7, 10, 14, 18], *map(list, whole), [2030]]
