@@ -50,7 +50,7 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
     from connector.run.job_state import try_state
     from connector.run.to_arrange import compare_notes, index_notes
     from connector.runtime.clock import now
-    from connector.sources.once import OnceSource
+    from connector.sources.port import OnceSource
 
     if acl:
         return _tell_rights(job, log_level)

@@ -39,7 +39,7 @@ def command(log_level: str | None, job: Path, named: str, *, as_json: bool) -> i
     from connector.run.composition import accept, what_if_context
     from connector.run.planning import make_plan
     from connector.settings import mapping_file
-    from connector.sources.once import OnceSource
+    from connector.sources.port import OnceSource
 
     accepted = accept(job)
     new = mapping_file.load(named, Path("--mapping"))

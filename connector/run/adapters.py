@@ -13,9 +13,7 @@ from connector.model import Secret, View
 from connector.net.secret_stores import resolve
 from connector.reconcile.mapping import Mapping
 from connector.settings import job as jobs
-from connector.sources.part import PartOfSource
-from connector.sources.port import Source
-from connector.sources.unknown_secrets import UnknownSecretsSource
+from connector.sources.port import PartOfSource, Source, UnknownSecretsSource
 
 if TYPE_CHECKING:
     from connector.directories.scim.protocol import Transport
@@ -38,7 +36,7 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
         from connector.sources.file import FileSource
 
         return FileSource(settings.path, settings.max_bytes, passwords=passwords)
-    from connector.sources.cec.client import CecSource
+    from connector.sources.cec import CecSource
 
     app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
     app_secret = resolve(

@@ -20,13 +20,22 @@ from msgspec import Raw, Struct
 from connector.errors import NOT_JSON
 from connector.net.quoting import shown, spellings
 
-SUCCESS: Final = ("0", 0)
+SUCCESS: Final = (None, "0", 0)
 _PASSWORDS: Final = re.compile(
     rb'"[^"]{0,40}(?:pwd|passw)[^"]{0,40}"\s{0,40}:\s{0,40}("(?:\\.|[^"\\])*"|-?[0-9]+)',
     re.IGNORECASE | re.DOTALL,
 )
 """Members that are named like a password, in JSON that may be faulty or nested too deeply."""
 _NAMED: Final = re.compile("pwd|passw", re.IGNORECASE)
+
+
+class _Pair(Struct, frozen=True):
+    """A code and a text, each with the name of its member; None where it is absent."""
+
+    code_name: str
+    code: Any
+    text_name: str
+    text: Any
 
 
 class Envelope(Struct, rename="camel"):
@@ -41,81 +50,78 @@ class Envelope(Struct, rename="camel"):
     error_code: Raw = Raw()
     exception_info: Raw = Raw()
 
-    def _pairs(self) -> Iterator[tuple[str, Raw, str, Raw]]:
-        yield "resultCode", self.result_code, "resultMessage", self.result_message
-        yield "returnCode", self.return_code, "description", self.description
-        yield "retCode", self.ret_code, "retMsg", self.ret_msg
-        yield "errorCode", self.error_code, "exceptionInfo", self.exception_info
-
     @property
     def success(self) -> bool:
         """Whether no code says otherwise; an envelope without any code says nothing."""
-        codes = [value(code) for _, code, _, _ in self._pairs()]
-        return all(
-            code is None or (not isinstance(code, bool) and code in SUCCESS)
-            for code in codes
-        )
+        codes = [pair.code for pair in self._list_pairs()]
+        return all(code in SUCCESS and not isinstance(code, bool) for code in codes)
 
     def describe(self, hide: Collection[str] = (), body: bytes = b"") -> str:
-        """Codes and texts in one line, such as `resultCode 01: no such tenant`; empty where there are none.
+        """Tell codes and texts in one line, such as `resultCode 01: no such tenant`.
 
-        They repeat neither `hide` nor a password that stands elsewhere in `body`, the answer.
+        It is empty where there are none. It repeats neither `hide` nor a password that stands
+        elsewhere in `body`, the answer.
         """
+        pairs = self._list_pairs()
+        hidden = [*hide, *_find_repeated_passwords(pairs, body)]
         parts = []
-        quoted = [*hide, *self._quoted(body)]
-        for code_name, code, text_name, text in self._pairs():
-            shown_code, shown_text = (
-                shown(value(code), hide),
-                shown(value(text), quoted),
-            )
-            if shown_code:
-                parts.append(
-                    f"{code_name} {shown_code}: {shown_text}"
-                    if shown_text
-                    else f"{code_name} {shown_code}"
-                )
-            elif (
-                shown_text and text_name != "description"
-            ):  # alone, that name belongs to no envelope
-                parts.append(f"{text_name}: {shown_text}")
+        for pair in pairs:
+            code, text = shown(pair.code, hide), shown(pair.text, hidden)
+            if code and text:
+                parts.append(f"{pair.code_name} {code}: {text}")
+            elif code:
+                parts.append(f"{pair.code_name} {code}")
+            elif text and pair.text_name != "description":
+                # alone, that name belongs to no envelope
+                parts.append(f"{pair.text_name}: {text}")
         return "; ".join(parts)
 
-    def _quoted(self, body: bytes) -> list[str]:
-        """The passwords of the answer that one of these texts repeats, in any spelling."""
-        said = "\n".join(
-            str(value(each))
-            for pair in self._pairs()
-            for each in (pair[1], pair[3])
-            if each
-        ).casefold()
-        held = {*_passwords_in(body)} - {""} if said else set[str]()
+    def _list_pairs(self) -> list[_Pair]:
+        members = (
+            ("resultCode", self.result_code, "resultMessage", self.result_message),
+            ("returnCode", self.return_code, "description", self.description),
+            ("retCode", self.ret_code, "retMsg", self.ret_msg),
+            ("errorCode", self.error_code, "exceptionInfo", self.exception_info),
+        )
         return [
-            each
-            for each in held
-            if any(spelt.casefold() in said for spelt in spellings(each))
+            _Pair(code_name, value(code), text_name, value(text))
+            for code_name, code, text_name, text in members
         ]
 
 
+def _find_repeated_passwords(pairs: list[_Pair], body: bytes) -> list[str]:
+    """Find the passwords of the answer that one of these texts repeats, in any spelling."""
+    said = "\n".join(f"{pair.code}\n{pair.text}" for pair in pairs).casefold()
+    repeated = []
+    for password in {*_find_passwords(body)} - {""}:
+        if any(spelt.casefold() in said for spelt in spellings(password)):
+            repeated.append(password)  # noqa: PERF401  # it would be three things in one expression
+    return repeated
+
+
 def envelope_in(body: bytes) -> Envelope | None:
-    """The envelope of an answer, if its body is a JSON object at all."""
+    """Read the envelope of an answer, if its body is a JSON object at all."""
     try:
         return msgspec.json.decode(body, type=Envelope)
     except NOT_JSON:
         return None
 
 
-def _passwords_in(body: bytes) -> Iterator[str]:
-    """The texts and numbers of members that are named like a password, and of all that is in these."""
-    found = [value(Raw(each[1])) for each in _PASSWORDS.finditer(body)]
+def _find_passwords(body: bytes) -> Iterator[str]:
+    """Yield the texts and numbers of members that are named like a password, and of their parts."""
+    found = [value(Raw(match[1])) for match in _PASSWORDS.finditer(body)]
 
-    def members(pairs: list[tuple[str, Any]]) -> list[Any]:
-        found.extend(held for name, held in pairs if _NAMED.search(name))
+    def collect_members(pairs: list[tuple[str, Any]]) -> list[Any]:
+        for name, held in pairs:
+            if _NAMED.search(name):
+                found.append(held)
         return [held for _, held in pairs]
 
-    with suppress(
-        ValueError, RecursionError
-    ):  # in what is no JSON, or too deep, the pattern has found what it can
-        json.loads(body, object_pairs_hook=members, parse_int=str, parse_float=str)
+    # in what is no JSON, or too deep, the pattern has found what it can
+    with suppress(ValueError, RecursionError):
+        json.loads(
+            body, object_pairs_hook=collect_members, parse_int=str, parse_float=str
+        )
     while found:
         held = found.pop()
         if isinstance(held, list):
@@ -125,7 +131,7 @@ def _passwords_in(body: bytes) -> Iterator[str]:
 
 
 def value(raw: Raw) -> Any:
-    """What a member holds; None where it is absent or null, infinity where it is a number too large to be read."""
+    """Read a member; None where it is absent or null, infinity where it is too large a number."""
     if not raw:
         return None
     try:

@@ -1,19 +1,98 @@
-"""What a source is to the rest of the program."""
+"""What a source is to the rest of the program, and sources that change what another one reads."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import hashlib
+import os
+from collections import Counter
+from functools import cached_property
+from typing import Final, Protocol
 
-from connector.model import Tenant
+from msgspec.structs import replace
+
+from connector.model import UNKNOWN_SECRET, Agent, Tenant, text_of
+from connector.reconcile.matching.job_agents import JobAgents
+
+SHARED_BY: Final = 10
+"""Agents of a tenant: so many do not have one password by chance."""
+_MASK: Final = b""
+"""Mark of a password of `*` alone."""
 
 
 class Source(Protocol):
     """Where agents come from."""
 
     def read(self) -> Tenant:
-        """The tenant, whole.
+        """Read the tenant, whole.
 
         A record that cannot be read is one `Invalid` in it. Raises `IncompleteRead` (or one
         of its kinds) when the answer as a whole is missing, cut, malformed, or an error in
         disguise.
         """
+
+
+class OnceSource:
+    """Reads another source when it is first asked, so that several plans have the same agents."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def read(self) -> Tenant:
+        return self._tenant
+
+    @cached_property
+    def _tenant(self) -> Tenant:
+        return self._source.read()
+
+
+class PartOfSource:
+    """Reads all of another source, and marks who is not this job's."""
+
+    def __init__(self, source: Source, agents: JobAgents) -> None:
+        self._source = source
+        self._agents = agents
+
+    def read(self) -> Tenant:
+        return self._agents.of(self._source.read())
+
+
+class UnknownSecretsSource:
+    """Reads another source, whose masked or shared SIP passwords are unknown.
+
+    A secret of `*` alone is unknown; so is one of ten agents or more, unless `shared`: an answer
+    may hide all of them behind one text.
+    """
+
+    def __init__(self, source: Source, *, shared: bool) -> None:
+        self._source = source
+        self._shared = shared
+
+    def read(self) -> Tenant:
+        tenant = self._source.read()
+        salt = os.urandom(16)
+        marks = [_mark_secret(agent, salt) for agent in tenant.agents]
+        unknown = {_MASK}
+        if not self._shared:
+            for mark, count in Counter(marks).items():
+                if mark is not None and count >= SHARED_BY:
+                    unknown.add(mark)
+        if unknown.isdisjoint(marks):
+            return tenant
+        agents = []
+        for agent, mark in zip(tenant.agents, marks, strict=True):
+            is_unknown = mark in unknown
+            agents.append(
+                replace(agent, sip_pwd=UNKNOWN_SECRET) if is_unknown else agent
+            )
+        unknown_count = sum(mark in unknown for mark in marks)
+        return replace(tenant, agents=agents, unknown_secrets=unknown_count)
+
+
+def _mark_secret(agent: Agent, salt: bytes) -> bytes | None:
+    """Make a mark that agents of one secret share in this read; None without a secret."""
+    if agent.sip_pwd is None:
+        return None
+    text = text_of(agent.sip_pwd)
+    if not text.strip("*"):
+        return _MASK
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=salt).digest()

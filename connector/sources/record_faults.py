@@ -38,7 +38,10 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def examine(raw: Raw, number: int) -> Agent | Invalid:
-    """A record, `number` from 1: an `Agent` if it can be tolerated, else an `Invalid` with every reason."""
+    """Read a record that does not fit, `number` from 1.
+
+    It is an `Agent` if it can be tolerated, else an `Invalid` with every reason.
+    """
     octets = bytes(raw)
     try:
         fields = msgspec.json.decode(octets)
@@ -46,26 +49,41 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
         return Invalid(number, "the record has a number that is too large")
     if not isinstance(fields, dict):
         return Invalid(number, f"the record is {_KINDS[type(fields)]}, not an object")
-    why: list[str] = []
-    if octets.count(b":") > len(fields):
-        said = [
-            name
-            for name, _ in json.loads(octets, object_pairs_hook=list, parse_int=str)
-        ]
-        why += [f"{name} occurs twice" for name in FIELDS if said.count(name) > 1]
-    work_no = _work_no(fields, why)
-    account_code = _text(fields, "accountCode", why)
-    sip_account = _text(fields, "sipAccount", why)
-    sip_pwd = _text(fields, "sipPwd", why)
-    if work_no is None or why:
-        return Invalid(number, "; ".join(why), work_no, account_code)
+    faults = _find_repeated(octets, fields)
+    work_no = _read_work_no(fields, faults)
+    account_code = _read_text(fields, "accountCode", faults)
+    sip_account = _read_text(fields, "sipAccount", faults)
+    sip_pwd = _read_text(fields, "sipPwd", faults)
+    if work_no is None or faults:
+        return Invalid(number, "; ".join(faults), work_no, account_code)
     return Agent(
-        work_no, account_code, sip_account, Secret(sip_pwd) if sip_pwd else None
+        work_no,
+        without_blanks(account_code),
+        without_blanks(sip_account),
+        Secret(sip_pwd) if sip_pwd else None,
     )
 
 
+def without_blanks(text: str | None) -> str | None:
+    """Return the text; an account or a SIP number of spaces alone is as good as absent."""
+    if not text or not text.strip(" "):
+        return None
+    return text
+
+
+def _find_repeated(octets: bytes, fields: Mapping[str, Any]) -> list[str]:
+    if octets.count(b":") <= len(fields):
+        return []
+    pairs = json.loads(octets, object_pairs_hook=list, parse_int=str)
+    names = [name for name, _ in pairs]
+    return [f"{name} occurs twice" for name in FIELDS if names.count(name) > 1]
+
+
 def character_fault(text: str) -> str | None:
-    """A control character, a line or paragraph separator, or half a surrogate pair: which, and where (from 1)."""
+    """Find a control character, a separator of lines, or half a surrogate pair.
+
+    Tells which, and where (from 1).
+    """
     if text.isprintable():
         return None
     found = _UNWELCOME.search(text)
@@ -79,8 +97,11 @@ def character_fault(text: str) -> str | None:
 
 
 def service_ip(held: Any, notes: list[str]) -> str | None:
-    """The tenant's `sipServiceIp`: a string of up to 50 characters; a faulty one counts as absent, with a note."""
-    if held is None or held == "":
+    """Read the tenant's `sipServiceIp`: a string of up to 50 characters.
+
+    A faulty one counts as absent, with a note.
+    """
+    if held in (None, ""):
         return None
     if not isinstance(held, str):
         fault = f"is {_KINDS[type(held)]}, not a string"
@@ -95,50 +116,58 @@ def service_ip(held: Any, notes: list[str]) -> str | None:
 
 
 def service_port(held: Any, notes: list[str]) -> str | None:
-    """The tenant's `sipServicePort`, 1 to 65535 as a number or in digits, as text without leading zeros."""
-    if held is None or held == "":
+    """Read the tenant's `sipServicePort`, 1 to 65535 as a number or in digits.
+
+    It is text without leading zeros. A faulty one counts as absent, with a note.
+    """
+    if held in (None, ""):
         return None
-    if type(held) is int or (
-        isinstance(held, str) and len(held) <= MAX_CHARACTERS and _DIGITS.search(held)
-    ):
-        if 1 <= int(held) <= 65535:  # the ports that there are
-            return str(int(held))
-        fault = "is not from 1 to 65535"
-    else:
+    number = _read_number(held)
+    if number is None:
         fault = f"is {_KINDS[type(held)]} and no port number"
+    elif 1 <= number <= 65535:  # the ports that there are
+        return str(number)
+    else:
+        fault = "is not from 1 to 65535"
     notes.append(f"sipServicePort {fault}: treated as absent")
     return None
 
 
-def _work_no(fields: Mapping[str, Any], why: list[str]) -> int | None:
-    held = fields.get("workNo")
-    if type(held) is int and held > 0:
+def _read_number(held: Any) -> int | None:
+    """Return a number, also one in digits; None if it is none."""
+    if type(held) is int:
         return held
-    if isinstance(held, str) and len(held) <= MAX_CHARACTERS and _DIGITS.search(held):
-        return int(held)
+    is_short = isinstance(held, str) and len(held) <= MAX_CHARACTERS
+    return int(held) if is_short and _DIGITS.search(held) else None
+
+
+def _read_work_no(fields: Mapping[str, Any], faults: list[str]) -> int | None:
+    held = fields.get("workNo")
+    number = _read_number(held)
+    if number is not None and number > 0:
+        return number
     if "workNo" not in fields:
-        why.append("workNo is missing")
-    elif type(held) is int:
-        why.append("workNo is not positive")
+        faults.append("workNo is missing")
+    elif number is not None:
+        faults.append("workNo is not positive")
     elif isinstance(held, str):
-        why.append("workNo is a string that is not a positive whole number")
+        faults.append("workNo is a string that is not a positive whole number")
     else:
-        why.append(f"workNo is {_KINDS[type(held)]}, not a whole number")
+        faults.append(f"workNo is {_KINDS[type(held)]}, not a whole number")
     return None
 
 
-def _text(fields: Mapping[str, Any], name: str, why: list[str]) -> str | None:
+def _read_text(fields: Mapping[str, Any], name: str, faults: list[str]) -> str | None:
     held = fields.get(name)
-    if held is None or held == "":
+    if held in (None, ""):
         return None
     if not isinstance(held, str):
-        why.append(f"{name} is {_KINDS[type(held)]}, not a string")
+        fault = f"is {_KINDS[type(held)]}, not a string"
     elif len(held) > MAX_CHARACTERS:
-        why.append(
-            f"{name} has {len(held)} characters, and {MAX_CHARACTERS} are allowed"
-        )
-    elif fault := character_fault(held):
-        why.append(f"{name} holds {fault}")
+        fault = f"has {len(held)} characters, and {MAX_CHARACTERS} are allowed"
+    elif unwelcome := character_fault(held):
+        fault = f"holds {unwelcome}"
     else:
         return held
+    faults.append(f"{name} {fault}")
     return None

@@ -2,26 +2,23 @@
 
 The field names, and what is tolerated in them, are those of the vendor's page of `queryAgentInfo`.
 
-Nearly every tenant is well-formed, so the whole body is first decoded into strict types in
-one go, which C does. Only if that fails are records decoded one by one, and only one that
-does not fit is looked at by `record_faults.py`. JSON strings cannot hold a C0 character
-unescaped (RFC 8259 §7), so single characters are looked at only in a body that has certain
-escapes or octets.
+Nearly every tenant is well-formed, so the whole body is first decoded into strict types in one
+go, which C does. Only if that fails does `record_faults.py` look at each record. JSON strings
+cannot hold a C0 character unescaped (RFC 8259 §7), so single characters are looked at only in a
+text that has certain escapes or octets.
 
-JSON readers differ in which of two members of one name they take (RFC 8259 §4), and the
-decoder takes the last. Each member has a colon, however its name is spelt: a body without
-more colons than members that were taken says none twice.
+JSON readers differ in which of two members of one name they take (RFC 8259 §4), and the decoder
+takes the last. A text in which the names occur no more often than members were read has none
+twice, unless names are spelt with escapes.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from operator import attrgetter, countOf
-from typing import Annotated, Final, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -31,27 +28,27 @@ from connector.errors import MalformedError
 from connector.model import Agent, Invalid, Secret, Tenant
 from connector.model.nesting import too_deep
 from connector.net.quoting import looks_like
-from connector.sources import record_faults
 from connector.sources.envelopes import Envelope, value
+from connector.sources.record_faults import (
+    DIGITS,
+    MAX_CHARACTERS,
+    STAND_IN,
+    examine,
+    service_ip,
+    service_port,
+    without_blanks,
+)
 
-T = TypeVar("T")
-
-BATCH: Final = 1000
 DELETE: Final = b"\x7f"
 UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
-_BLANK: Final = (b'" ', rb'"\u0020')
-"""A text of spaces begins so. Elsewhere it is rare."""
 ESCAPED: Final = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
 """The same characters and the C0 ones, as escapes."""
+ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
+"""Escapes that a member's name may be spelt with: the names are made of letters."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 LEVELS: Final = 512
-"""What is read of arrays and objects in each other, on every Python: unknown members may
-hold some."""
-_SHAPE: Final = (
-    '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
-)
-"""The least that an answer has, for somebody who wrote the file by hand."""
+"""Arrays and objects in each other that are read, on every Python: unknown members may hold some."""
 _TOO_DEEP: Final = "not an answer of the agent query: nested too deeply"
 PLACE: Final = re.compile(r" \(byte (\d+)\)$")
 SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -59,20 +56,24 @@ ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-
-ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
-"""Escapes that a member's name may be spelt with: the names are made of letters."""
-
-Text = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS)]
-Digits = Annotated[
-    str, Meta(max_length=record_faults.MAX_CHARACTERS, pattern=record_faults.DIGITS)
-]
+_SHAPE: Final = (
+    '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
+)
+"""The least that an answer has, for somebody who wrote the file by hand."""
+_OPTIONAL: Final = {
+    "accountCode": "account_code",
+    "sipAccount": "sip_account",
+    "sipPwd": "sip_pwd",
+}
+Text = Annotated[str, Meta(max_length=MAX_CHARACTERS)]
+Digits = Annotated[str, Meta(max_length=MAX_CHARACTERS, pattern=DIGITS)]
+Number = Annotated[int, Meta(gt=0)]
 
 
 class _Record(Struct, gc=False, rename="camel"):
-    """`_Full` is tried first: that it fits says of each member that it is there, which costs a while to count."""
+    """A record that fits."""
 
-    work_no: Annotated[int, Meta(gt=0)] | Digits
+    work_no: Number | Digits
     account_code: Text | UnsetType | None = UNSET
     sip_account: Text | UnsetType | None = UNSET
     sip_pwd: Text | UnsetType | None = UNSET
@@ -81,41 +82,18 @@ class _Record(Struct, gc=False, rename="camel"):
         return "<record>"  # it holds a password
 
 
-class _Full(Struct, gc=False, rename="camel"):
-    work_no: Annotated[int, Meta(gt=0)] | Digits
-    account_code: Text | None
-    sip_account: Text | None
-    sip_pwd: Text | None
-
-    def __repr__(self) -> str:
-        return "<record>"  # it holds a password
+R = TypeVar("R", _Record, Raw)
 
 
-_Records = list[_Full] | list[_Record]
+class _Answer(Envelope, Generic[R], rename="camel"):
+    """An answer: with its records, or with the octets of each."""
 
-
-class _Answer(Envelope, rename="camel"):
     sip_service_ip: Raw = Raw()
     sip_service_port: Raw = Raw()
-
-    def colons(self) -> int:
-        """How many colons the members take, but for `agents`, which has one."""
-        others = (
-            getattr(self, name) for name in self.__struct_fields__ if name != "agents"
-        )
-        return 1 + sum(1 + bytes(raw).count(b":") for raw in others if raw)
+    agents: list[R] | None = None
 
 
-class _Whole(_Answer, rename="camel"):
-    agents: list[_Record] | None = None
-
-
-class _AllFull(_Answer, rename="camel"):
-    agents: list[_Full] | None = None
-
-
-class _OneByOne(_Answer, rename="camel"):
-    agents: list[Raw] | None = None
+AnyAnswer = _Answer[_Record] | _Answer[Raw]
 
 
 class _Agents(Struct):
@@ -125,177 +103,115 @@ class _Agents(Struct):
 def decode(
     body: bytes, where: str, hide: Collection[str] = (), *, passwords: bool = True
 ) -> Tenant:
-    """The tenant in a body; `hide`: secrets that an error text of the other side must not repeat.
+    """Read the tenant in a body.
 
-    Without `passwords` those of the agents are held to their shape like everything else,
-    and forgotten. Raises MalformedError if the body as a whole is no answer of the agent
-    query, or is an error in disguise.
+    `hide`: secrets that an error text of the other side must not repeat. Without `passwords`
+    those of the agents are held to their shape like everything else, and forgotten. Raises
+    MalformedError if the body as a whole is no answer of the agent query, or is an error in
+    disguise.
     """
-    text = _utf8(body, where)
+    text = _check_encoding(body, where)
+    answer = _parse_answer(text, where)
+    _refuse_error(answer, where, hide, text)
+    agents, invalid = _read_records(answer, passwords=passwords)
     notes: list[str] = []
-    with _no_collector():
-        answer = _parsed(text, where)
-        _no_error(answer, where, hide, text)
-        agents, invalid = (
-            _sifted(answer, passwords)
-            if isinstance(answer, _OneByOne)
-            else _all(answer, passwords)
-        )
-        agents = (
-            list(map(_without_blanks, agents))
-            if any(each in text for each in _BLANK)
-            else agents
-        )
-        ip = record_faults.service_ip(value(answer.sip_service_ip), notes)
-        port = record_faults.service_port(value(answer.sip_service_port), notes)
+    ip = service_ip(value(answer.sip_service_ip), notes)
+    port = service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
 
 
-def _all(
-    answer: _AllFull | _Whole, passwords: bool
+# ---------------------------------------------------------------- the records
+
+
+def _read_records(
+    answer: AnyAnswer, *, passwords: bool
 ) -> tuple[list[Agent], list[Invalid]]:
+    """Read each record. They leave the answer, so that records and agents are not held twice."""
+    records = [*(answer.agents or ())]
+    answer.agents = None
+    records.reverse()
     agents: list[Agent] = []
-    # lists are invariant, and nothing is put into this one
-    records: list[_Full | _Record] = answer.agents or []  # type: ignore[assignment]  # invariant
-    for batch in _batches(records):
-        agents += _made(batch, passwords)
-    return agents, []
-
-
-def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
-    agents, invalid, number = list[Agent](), list[Invalid](), 0
-    for batch in _batches(answer.agents or []):
-        text = b"[%b]" % b",".join(batch)
-        if not _suspicious(text):
-            with suppress(msgspec.DecodeError):  # one of these does not fit
-                records = msgspec.json.decode(text, type=list[_Record])
-                said = _said(records)
-                if text.count(b":") == sum(said.values()) or _named_once(text, said):
-                    agents += _made(records, passwords)
-                    number += len(batch)
-                    continue
-        for raw in batch:
-            number += 1
-            judged = record_faults.examine(raw, number)
-            if isinstance(judged, Agent):
-                agents.append(judged if passwords else replace(judged, sip_pwd=None))
-            else:
-                invalid.append(judged)
+    invalid: list[Invalid] = []
+    number = 0
+    while records:
+        number += 1
+        record = records.pop()
+        if isinstance(record, _Record):
+            judged: Agent | Invalid = _make_agent(record)
+        else:
+            judged = examine(record, number)
+        if isinstance(judged, Invalid):
+            invalid.append(judged)
+        elif passwords:
+            agents.append(judged)
+        else:
+            agents.append(replace(judged, sip_pwd=None))
     return agents, invalid
 
 
-def _without_blanks(agent: Agent) -> Agent:
-    """The agent; an account or a SIP number of spaces alone is as good as absent."""
-    account, number = agent.account_code, agent.sip_account
-    if account and not account.strip(" "):
-        agent = replace(agent, account_code=None)
-    return (
-        replace(agent, sip_account=None) if number and not number.strip(" ") else agent
+def _make_agent(record: _Record) -> Agent:
+    return Agent(
+        int(record.work_no),
+        without_blanks(record.account_code or None),
+        without_blanks(record.sip_account or None),
+        Secret(record.sip_pwd) if record.sip_pwd else None,
     )
 
 
-def _made(records: Sequence[_Full | _Record], passwords: bool) -> list[Agent]:
-    return [
-        Agent(
-            number if type(number := record.work_no) is int else int(number),
-            record.account_code or None,
-            record.sip_account or None,
-            Secret(password) if passwords and (password := record.sip_pwd) else None,
-        )
-        for record in records
-    ]
+def _count_members(records: Sequence[_Record]) -> Mapping[str, int]:
+    """Count how many of these records have each member."""
+    counts = {"workNo": len(records)}
+    for name, field in _OPTIONAL.items():
+        counts[name] = sum(getattr(record, field) is not UNSET for record in records)
+    return counts
 
 
-def _said(records: _Records) -> Mapping[str, int]:
-    """How many of these records say each member."""
-    size = len(records)
-    if records and isinstance(records[0], _Full):
-        return dict.fromkeys(record_faults.FIELDS, size)
-    optional = ("account_code", "sip_account", "sip_pwd")
-    counts = (
-        size,
-        *(size - countOf(map(attrgetter(name), records), UNSET) for name in optional),
-    )
-    return dict(zip(record_faults.FIELDS, counts, strict=True))
-
-
-def _named_once(text: bytes, said: Mapping[str, int]) -> bool:
-    """Whether the names occur no more often than records say them, so that none of these says one twice."""
+def _names_each_once(text: bytes, counts: Mapping[str, int]) -> bool:
+    """Tell whether names occur no more often than members, so that no record has one twice."""
     if ESCAPED_LETTER.search(text):
         return False
     return all(
-        text.count(f'"{name}"'.encode()) == times for name, times in said.items()
+        text.count(f'"{name}"'.encode()) <= count for name, count in counts.items()
     )
 
 
-def _suspicious(text: bytes) -> bool:
-    """Whether a string in it may hold a character that is not welcome, escaped or in UTF-8."""
-    if DELETE in text or (
-        not text.isascii() and any(mark in text for mark in UNWELCOME)
-    ):
+def _may_hold_unwelcome(text: bytes) -> bool:
+    """Tell whether a string in it may hold an unwelcome character, escaped or in UTF-8."""
+    if DELETE in text:
         return True
-    if (
-        b"\\" not in text or ESCAPED.search(text) is None
-    ):  # the former is looked for ten times as fast
+    if not text.isascii() and any(mark in text for mark in UNWELCOME):
+        return True
+    if b"\\" not in text:  # ten times as fast as a search for an escape
         return False
     # An escaped backslash may stand before such a letter: without those, a backslash that
     # is left escapes what follows.
     return ESCAPED.search(text.replace(rb"\\", b"")) is not None
 
 
-def _batches(items: list[T]) -> Iterator[list[T]]:
-    """The list in slices, which leave it as they are taken: records and the agents made of them are not held twice."""
-    items.reverse()
-    while items:
-        batch = items[-BATCH:]
-        del items[-BATCH:]
-        batch.reverse()
-        yield batch
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Without cyclic garbage collection: a million new objects, none in a cycle, would be walked again and again."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if (
-            gc.get_count()[0] > 50 * BATCH
-        ):  # nor are they walked later; they are freed as ever
-            gc.freeze()
-        if on:
-            gc.enable()
-
-
 # ---------------------------------------------------------------- the body as a whole
 
 
-def _utf8(body: bytes, where: str) -> bytes:
-    """The body without a byte order mark, and with a stand-in for every surrogate that lacks its partner.
+def _check_encoding(body: bytes, where: str) -> bytes:
+    """Return the body without a byte order mark and without lone surrogates.
 
-    Such a surrogate is well-formed JSON (RFC 8259 §8.2) but would make the decoder refuse
-    the whole body.
+    A stand-in takes the place of a surrogate that lacks its partner: that is well-formed JSON
+    (RFC 8259 §8.2) but would make the decoder refuse the whole body.
     """
     text = body.removeprefix(BYTE_ORDER_MARK)
-    if not text.isascii():
-        place = _invalid_utf8(text)
-        if place is not None:
-            hint = looks_like(body)
-            place += len(body) - len(text)
-            raise MalformedError(
-                f"not UTF-8 at byte {place}"
-                + (f"; it looks like {hint}" if hint else ""),
-                where=where,
-            )
+    place = None if text.isascii() else _find_invalid_utf8(text)
+    if place is not None:
+        what = f"not UTF-8 at byte {place + len(body) - len(text)}"
+        hint = looks_like(body)
+        if hint:
+            what += f"; it looks like {hint}"
+        raise MalformedError(what, where=where)
     if b"\\" in text and SURROGATE.search(text):
-        stand_in = f"\\u{ord(record_faults.STAND_IN):04x}".encode()
+        stand_in = f"\\u{ord(STAND_IN):04x}".encode()
         text = ESCAPE.sub(lambda found: stand_in if found[1] else found[0], text)
     return text
 
 
-def _invalid_utf8(text: bytes) -> int | None:
+def _find_invalid_utf8(text: bytes) -> int | None:
     try:
         text.decode()
     except UnicodeDecodeError as error:
@@ -305,92 +221,85 @@ def _invalid_utf8(text: bytes) -> int | None:
     return None
 
 
-def _parsed(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
+def _parse_answer(text: bytes, where: str) -> AnyAnswer:
     try:
-        return _taken(text, where)
+        answer = _parse_members(text)
+        fault = _find_fault(answer, text)
     except msgspec.ValidationError as error:
         fault = f"not an answer of the agent query, {_SHAPE}: {error}"
     except (msgspec.DecodeError, RecursionError) as error:
-        fault = _TOO_DEEP if too_deep(text, LEVELS) else _not_json(text, str(error))
-    raise MalformedError(fault, where=where)
-
-
-def _taken(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
-    """The answer: with its records, if they fit and none says a member twice, else with their octets."""
-    whole = None if _suspicious(text) else _at_once(text)
-    said = {} if whole is None else _said(whole.agents or [])
-    if whole is not None and text.count(b":") == whole.colons() + sum(said.values()):
-        return whole
-    answer = (
-        whole
-        if whole is not None and _named_once(text, said)
-        else msgspec.json.decode(text, type=_OneByOne)
-    )
-    objects = sum(
-        not isinstance(each, Raw) or bytes(each).lstrip()[:1] == b"{"
-        for each in answer.agents or ()
-    )
-    if too_deep(text, LEVELS, ordinary=objects):
-        raise MalformedError(_TOO_DEEP, where=where)
-    _said_once(text, where)
+        fault = _describe_syntax(text, str(error))
+        if too_deep(text, LEVELS):
+            fault = _TOO_DEEP
+    if fault:
+        raise MalformedError(fault, where=where)
     return answer
 
 
-def _at_once(text: bytes) -> _AllFull | _Whole | None:
-    """The answer, if all of its records fit."""
-    with suppress(msgspec.ValidationError):  # some record lacks a member
-        return msgspec.json.decode(text, type=_AllFull)
-    with suppress(
-        msgspec.ValidationError
-    ):  # some record does not fit, or the answer itself: see which
-        return msgspec.json.decode(text, type=_Whole)
-    return None
+def _parse_members(text: bytes) -> AnyAnswer:
+    """Parse the answer: with its records, if they fit and none has a member twice."""
+    if not _may_hold_unwelcome(text):
+        # a record that does not fit is looked at by itself
+        with suppress(msgspec.ValidationError):
+            answer = msgspec.json.decode(text, type=_Answer[_Record])
+            if _names_each_once(text, _count_members(answer.agents or [])):
+                return answer
+    return msgspec.json.decode(text, type=_Answer[Raw])
 
 
-def _said_once(text: bytes, where: str) -> None:
-    """Refuse an answer that says one of its own members twice. What stands in the last `agents` is left out."""
+def _find_fault(answer: AnyAnswer, text: bytes) -> str:
+    objects = sum(_is_object(record) for record in answer.agents or ())
+    if too_deep(text, LEVELS, ordinary=objects):
+        return _TOO_DEEP
+    return _find_repeated_member(text)
+
+
+def _is_object(record: _Record | Raw) -> bool:
+    return isinstance(record, _Record) or bytes(record).lstrip().startswith(b"{")
+
+
+def _find_repeated_member(text: bytes) -> str:
+    """Tell which of its own members an answer has twice; empty if none.
+
+    What stands in the last `agents` is left out.
+    """
     last = msgspec.json.decode(text, type=_Agents).agents
-    rest = text.replace(last, b"null", 1) if last else text
-    names = [
-        name for name, _ in json.loads(rest, object_pairs_hook=list, parse_int=str)
-    ]
-    for name in _OneByOne.__struct_encode_fields__:
+    rest = text
+    if last:
+        rest = text.replace(last, b"null", 1)
+    pairs = json.loads(rest, object_pairs_hook=list, parse_int=str)
+    names = [name for name, _ in pairs]
+    for name in _Answer.__struct_encode_fields__:
         if names.count(name) > 1:
-            raise MalformedError(f"the answer has {name} twice", where=where)
+            return f"the answer has {name} twice"
+    return ""
 
 
-def _not_json(text: bytes, reason: str) -> str:
+def _describe_syntax(text: bytes, reason: str) -> str:
     hint = looks_like(text)
     if hint:
         return f"not JSON but {hint}"
     found = PLACE.search(reason)
-    if found is None:
-        return (
-            f"not JSON: cut off after byte {len(text)}"
-            if "truncated" in reason
-            else f"not JSON: {reason}"
-        )
-    place = int(found[1])
-    line = text.count(b"\n", 0, place) + 1
-    return f"not JSON at byte {place} (line {line}): {reason[: found.start()].removeprefix('JSON is malformed: ')}"
+    if found is not None:
+        place = int(found[1])
+        line = text.count(b"\n", 0, place) + 1
+        words = reason[: found.start()].removeprefix("JSON is malformed: ")
+        return f"not JSON at byte {place} (line {line}): {words}"
+    if "truncated" in reason:
+        return f"not JSON: cut off after byte {len(text)}"
+    return f"not JSON: {reason}"
 
 
-def _no_error(
-    answer: _AllFull | _Whole | _OneByOne,
-    where: str,
-    hide: Collection[str],
-    body: bytes,
+def _refuse_error(
+    answer: AnyAnswer, where: str, hide: Collection[str], body: bytes
 ) -> None:
     if answer.agents is not None and answer.success:
         return
     said = answer.describe(hide, body)
-    if answer.agents is None:
-        why = (
-            f"an error in place of agents: {said}"
-            if said
-            else f"no `agents` in it. An answer is {_SHAPE}"
-        )
-        raise MalformedError(why, where=where)
-    raise MalformedError(
-        f"agents together with an error, so perhaps incomplete: {said}", where=where
-    )
+    if answer.agents is not None:
+        why = f"agents together with an error, so perhaps incomplete: {said}"
+    elif said:
+        why = f"an error in place of agents: {said}"
+    else:
+        why = f"no `agents` in it. An answer is {_SHAPE}"
+    raise MalformedError(why, where=where)

@@ -42,7 +42,7 @@ from connector.model import Secret
 from connector.net import tls
 from connector.net.http import Channel, Limits
 from connector.settings.job import CecSource as CecSourceSettings
-from connector.sources.cec.client import CecSource
+from connector.sources.cec import CecSource
 from connector.sources.file import FileSource
 from tests.support import faulty_cec as faults
 from tests.support.connect_proxy import ConnectProxy

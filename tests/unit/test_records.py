@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import html
 import json
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -471,22 +469,6 @@ def test_a_password_of_one_digit_stays_in_the_code_of_the_result() -> None:
 @pytest.mark.timeout(20)
 def test_a_long_string_of_what_passwords_are_called_is_searched_in_one_pass() -> None:
     assert "boom" in refusal(body(GOOD, resultCode="7", resultMessage="boom", note="pwd" * 200_000))
-
-
-@pytest.fixture
-def _collector_on_afterwards() -> Iterator[None]:
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("_collector_on_afterwards")
-def test_the_collector_is_left_as_it_was_found_after_success_and_failure() -> None:
-    read(GOOD)
-    refusal(b"{}")
-    assert gc.isenabled()
-    gc.disable()
-    read(GOOD)
-    assert not gc.isenabled()
 
 
 def test_a_small_file_is_read_in_small_whatever_the_bound(tmp_path: Path) -> None:

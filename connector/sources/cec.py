@@ -1,0 +1,289 @@
+"""The agent query of a CEC tenant, over HTTPS: a token, and one request for the whole tenant.
+
+Paths, headers and statuses are those of the vendor's pages of `tokenByAkSk` and `queryAgentInfo`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from connector.errors import (
+    NOT_JSON,
+    DeniedError,
+    FileError,
+    IncompleteRead,
+    MalformedError,
+    UnreachableError,
+)
+from connector.model import Secret, Tenant, text_of
+from connector.net import tls
+from connector.net.access_token import TokenKeeper
+from connector.net.http import Answer, Channel, Limits, host_of_redirect
+from connector.net.quoting import looks_like, phrase
+from connector.net.retry import seconds_to_wait
+from connector.runtime.log import log
+from connector.settings.job import CecSource as CecSourceSettings
+from connector.sources.envelopes import envelope_in
+from connector.sources.records import decode
+
+SPELLINGS: Final = ("CC-Mangemant", "CC-Management")
+"""How the vendor's pages spell one and the same part of the path."""
+REFUSED: Final = (401, 403)
+LONGEST_PAUSE: Final = 120.0
+"""Seconds that `Retry-After` is honoured for at most."""
+ASKED_SECONDS: Final = 3600
+"""What `X-Token-Expire` may ask for at most."""
+ASSUMED_SECONDS: Final = 600
+"""What a token is taken to last if the answer does not say; the page's sample says 600."""
+MAX_TOKEN_OCTETS: Final = 1 << 16
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+
+class CecSource:
+    """Reads the whole tenant over HTTP(S).
+
+    One object may read again and again, with one token while it lasts. Without `passwords`
+    those of the agents are not kept.
+    `clock` (seconds, monotonic) and `sleep` are there so that time-outs and waits can be tried without waiting.
+    """
+
+    def __init__(
+        self,
+        settings: CecSourceSettings,
+        app_key: Secret,
+        app_secret: Secret,
+        *,
+        passwords: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Raises FileError if the app key cannot stand in a header."""
+        key, secret = text_of(app_key), text_of(app_secret)
+        if not _HEADER_VALUE.fullmatch(key):
+            why = "empty, or holds a character that no header can carry"
+            raise FileError(why, where="source.app_key")
+        self._settings = settings
+        self._app_key = key
+        self._token = TokenKeeper(clock)
+        self._credentials = msgspec.json.encode({"app_key": key, "app_secret": secret})
+        self._hide = [text for text in (key, secret) if text]
+        self._passwords = passwords
+        self._sleep = sleep
+
+    def read(self) -> Tenant:
+        """Read the tenant, whole. Raises one of the kinds of `IncompleteRead`."""
+        with Exchange(self._settings, hide=self._hide, sleep=self._sleep) as exchange:
+            answer = self._query_agents(exchange)
+        return decode(answer.body, answer.where, self._hide, passwords=self._passwords)
+
+    def _query_agents(self, exchange: Exchange) -> Answer:
+        path = self._settings.path
+        answer = self._ask_with_token(exchange, path)
+        other = _other_spelling(path)
+        if answer.status == 404 and other:
+            log.warning(
+                "agent query not found, trying the other spelling",
+                path=path,
+                other=other,
+            )
+            first, path = answer, other
+            answer = self._ask_with_token(exchange, path)
+            if answer.status == 404:
+                both = f"{exchange.summarize(first)}, and {exchange.summarize(answer)} at {path}"
+                raise IncompleteRead(
+                    f"no agent query at either spelling of its path: {both}",
+                    where=first.where,
+                )
+        if answer.status != 200:
+            raise exchange.make_error(answer, "the agent query")
+        log.info("agent query answered", path=path, octets=len(answer.body))
+        return answer
+
+    def _ask_with_token(self, exchange: Exchange, path: str) -> Answer:
+        """Ask with a token that the server takes; after one refusal, with a new token."""
+        token_path = self._settings.token_path
+        fetch = partial(_fetch_token, exchange, token_path, self._credentials)
+        token = self._token.value(fetch)
+        first = self._ask_once(exchange, path, token)
+        if first.status not in REFUSED:
+            return first
+        log.warning("agent query refused, trying a new token", status=first.status)
+        second = self._ask_once(exchange, path, self._token.renewed(fetch, token))
+        if second.status in REFUSED:
+            said = exchange.summarize(first)
+            both = f"{said}; with a new token: {exchange.summarize(second)}"
+            why = f"the agent query was refused: {both}"
+            raise DeniedError(why, where=second.where)
+        return second
+
+    def _ask_once(self, exchange: Exchange, path: str, token: str) -> Answer:
+        if token not in self._hide:
+            self._hide.append(token)
+        headers = {"x-app-key": self._app_key, "Authorization": f"Bearer {token}"}
+        return exchange.send_patiently("GET", path, headers)
+
+
+def _other_spelling(path: str) -> str | None:
+    for here, there in (SPELLINGS, SPELLINGS[::-1]):
+        if here in path:
+            return path.replace(here, there)
+    return None
+
+
+# ---------------------------------------------------------------- requests
+
+
+class Exchange(Channel):
+    """Requests to one server; a context manager.
+
+    `hide`: every secret known so far, which no error text repeats.
+    """
+
+    def __init__(
+        self,
+        settings: CecSourceSettings,
+        *,
+        hide: list[str],
+        sleep: Callable[[float], None],
+    ) -> None:
+        """Raises FileError if `ca_file` cannot be used."""
+        self.hide = hide
+        self._base = settings.url.rstrip("/")
+        self._retries, self._sleep = settings.retries, sleep
+        limits = Limits(settings.timeout, settings.max_bytes, "source")
+        super().__init__(tls.context(settings.ca_file), settings.headers, limits)
+
+    def send_patiently(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        bound: int | None = None,
+        content: bytes = b"",
+    ) -> Answer:
+        """Return the answer, of any status; 429, 5xx and failed connections are tried again first.
+
+        `bound`: octets of a token's body. Raises UnreachableError, UntrustedError,
+        MalformedError, TruncatedError.
+        """
+        where = f"{self._base}{path}"
+        attempt = 0
+        while True:
+            attempt += 1
+            is_last = attempt > self._retries
+            try:
+                answer = self.exchange(
+                    method, where, headers, content=content, bound=bound
+                )
+            except UnreachableError as fault:
+                if is_last:
+                    raise
+                self._pause_before_retry(attempt, str(fault), None)
+                continue
+            may_pass = answer.status == 429 or answer.status >= 500  # RFC 9110 §15.6
+            if is_last or not may_pass:
+                return answer
+            reason = f"status {answer.status}"
+            self._pause_before_retry(attempt, reason, answer.headers)
+
+    def _pause_before_retry(
+        self, attempt: int, reason: str, headers: Mapping[str, str] | None
+    ) -> None:
+        wait = min(seconds_to_wait(attempt, headers), LONGEST_PAUSE)
+        log.warning(
+            "request repeated", attempt=attempt, reason=reason, wait=round(wait, 3)
+        )
+        self._sleep(wait)
+
+    def summarize(self, answer: Answer) -> str:
+        """Tell the status, and what the body says in an envelope or looks like."""
+        said = self.describe_envelope(answer)
+        if said is None:
+            said = looks_like(answer.body)
+        status = phrase(answer.status)
+        if not said or said == "empty":
+            return status
+        return f"{status} ({said})"
+
+    def describe_envelope(self, answer: Answer) -> str | None:
+        """Tell what the body says in an envelope; None if it is no JSON object."""
+        envelope = envelope_in(answer.body)
+        if envelope is None:
+            return None
+        return envelope.describe(self.hide, answer.body)
+
+    def make_error(self, answer: Answer, what: str) -> IncompleteRead:
+        """Make the error that an answer other than 200 is; `what` was asked."""
+        said = f"{what} was answered with {self.summarize(answer)}"
+        where = answer.where
+        if answer.status in REFUSED:
+            return DeniedError(said, where=where)
+        other_host = host_of_redirect(answer)
+        if other_host:
+            why = f"{said}: redirected to {other_host}, not followed"
+            return MalformedError(why, where=where)
+        if answer.status < 400:  # RFC 9110 §15.3, §15.4
+            return MalformedError(f"{said}, not 200", where=where)
+        return IncompleteRead(said, where=where)
+
+
+# ---------------------------------------------------------------- the token
+
+
+class _Token(Struct, rename="pascal"):
+    access_token: Any = None
+    expires: Any = None
+
+
+def _fetch_token(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
+    """Fetch a new token, and how many seconds it lasts.
+
+    Raises DeniedError, or another kind of IncompleteRead.
+    """
+    headers = {"Content-Type": "application/json", "X-Token-Expire": str(ASKED_SECONDS)}
+    answer = exchange.send_patiently(
+        "POST", path, headers, content=credentials, bound=MAX_TOKEN_OCTETS
+    )
+    if answer.status != 200:
+        raise exchange.make_error(answer, "the token call")
+    return _read_token(exchange, answer)
+
+
+def _read_token(exchange: Exchange, answer: Answer) -> tuple[str, int]:
+    """Read the token, and how many seconds it lasts.
+
+    No text of this answer but an envelope's is ever shown, for it may hold a token.
+    """
+    where = answer.where
+    try:
+        answered = msgspec.json.decode(answer.body, type=_Token)
+    except NOT_JSON:
+        answered = None
+    if answered is None:
+        hint = looks_like(answer.body) or "something else"
+        what = f"the token call's answer is not a JSON object but {hint}"
+        raise MalformedError(what, where=where)
+    token = answered.access_token
+    if isinstance(token, str) and _TOKEN.fullmatch(token):
+        return token, _parse_seconds(answered.expires)
+    said = exchange.describe_envelope(answer)
+    if said and not token:
+        raise DeniedError(f"the token call was refused: {said}", where=where)
+    what = "no usable AccessToken in the token call's answer"
+    raise MalformedError(what, where=where)
+
+
+def _parse_seconds(expires: object) -> int:
+    """Read `Expires`, which is a string of seconds; a number is read as well."""
+    text = str(expires)
+    return int(text) if _SECONDS.fullmatch(text) else ASSUMED_SECONDS

@@ -1,1 +1,0 @@
-"""The agent query of a CEC tenant, over HTTPS."""
