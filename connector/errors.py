@@ -15,6 +15,7 @@
     │   └── OpenRunError      a run of the job is open in the fleet                            exit 75
     ├── StateError            the state cannot be opened, read or written                      exit  1
     │   └── DamagedError      its file, or a part of it, is not as it was written              exit  1
+    ├── VerifierError         ssh-keygen, which verifies signatures, is missing or fails       exit  1
     ├── OutputError           a report or a plan could not be written out                      exit  1
     │   └── UnreadError       nobody reads the plan that is about to be written                exit  1
     └── IncompleteRead        the source or the directory was not read whole                   exit  1
@@ -104,6 +105,10 @@ class StateError(ConnectorError):
 
 class DamagedError(StateError):
     """The state is not as this program has written it."""
+
+
+class VerifierError(ConnectorError):
+    """`ssh-keygen`, which verifies signatures, is missing or cannot be run here."""
 
 
 class OutputError(ConnectorError):

@@ -1,103 +1,116 @@
-"""Whether enough people have signed: each signature is good, and each is another person's."""
+"""Whether enough people have signed: each signature is good, and is another person's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from connector.approval.keys import PublicKey
-from connector.approval.signers import Signer
-from connector.approval.sshsig import signed_by
-from connector.approval.wire import SignatureError
+from connector.approval.signatures import (
+    find_verifier_fault,
+    read_signing_key,
+    verify_signature,
+)
+from connector.approval.signers import PublicKey, SignatureError, Signer
 from connector.model import APPROVAL_NAMESPACE, Approval
 from connector.reconcile.checks.limits import Limits
 
 
 class Approvers(Struct, frozen=True):
-    """Who may approve the plans of a job, and how many have to. `revoked`: keys, by their `blob`.
+    """Who may approve the plans of a job, and how many have to."""
 
-    `free`: how many users an apply may change without that.
-    """
-
-    signers: tuple[Signer, ...]
+    signers: Mapping[int, Signer]
+    """By the number of the line that allows them."""
     needed: int
-    revoked: frozenset[bytes] = frozenset()
+    revoked: frozenset[PublicKey] = frozenset()
     free: Limits = Limits()
+    """How many users an apply may change without approval."""
 
     @property
-    def rule(self) -> str:
+    def approval_rule(self) -> str:
         """What has to be approved, for whoever reads a plan."""
-        free = f"update {self.free.update}, clear {self.free.clear}, secret {self.free.secret or self.free.update}"
-        return f"{self.needed} of {people(self.signers)} people have to sign, unless within {free}"
+        free = self.free
+        secret = free.secret or free.update
+        unless = f"update {free.update}, clear {free.clear}, secret {secret}"
+        everybody = count_people(self.signers.values())
+        who = f"{self.needed} of {everybody} people have to sign"
+        return f"{who}, unless within {unless}"
 
-    def shortage(self, now: datetime) -> str:
-        """That some people's keys are good for nothing now; empty where everybody can sign."""
-        good = [each for each in self.signers if each.key.blob not in self.revoked]
-        able, everybody = (
-            people(
-                [each for each in good if not each.objection(APPROVAL_NAMESPACE, now)]
-            ),
-            people(self.signers),
-        )
+    def explain_shortage(self, now: datetime) -> str:
+        """Why somebody cannot sign now, or nobody's signature can be verified.
+
+        Empty where everybody can sign.
+        """
+        if fault := find_verifier_fault(next(iter(self.signers.values())).key):
+            return fault
+        good = [
+            signer
+            for line, signer in self.signers.items()
+            if not self._find_objection(line, now)
+        ]
+        able, everybody = count_people(good), count_people(self.signers.values())
         if able == everybody:
             return ""
-        keys = "all other keys are revoked, have expired, are not valid yet, or are for other namespaces"
-        too_few = (
-            ""
-            if able >= self.needed
-            else f". {self.needed} have to, so that no plan can be approved"
+        said = (
+            f"{able} of {everybody} people can sign now; all other keys are revoked, "
+            "have expired, are not valid yet, or are for other namespaces"
         )
-        return f"{able} of {everybody} people can sign now; {keys}{too_few}"
+        if able >= self.needed:
+            return said
+        return f"{said}. {self.needed} have to, so that no plan can be approved"
 
-    def judge(
+    def judge_signatures(
         self, data: bytes, signatures: Sequence[tuple[str, bytes]], now: datetime
     ) -> tuple[tuple[Approval, ...], list[str]]:
-        """Who has approved these octets, and what is wrong with each signature that does not count, by its name."""
+        """Who has approved these octets, and what is wrong with each other signature.
+
+        Signatures come and are told by name. Raises VerifierError.
+        """
         approvals: list[Approval] = []
         faults = []
         for name, signature in signatures:
             try:
-                approval = self._approval(
-                    signed_by(signature, data, APPROVAL_NAMESPACE), now
-                )
+                signer = self._find_signer(signature, now)
+                verify_signature(signature, data, signer, self.revoked, now)
             except SignatureError as fault:
                 faults.append(f"{name}: the signature {fault}")
                 continue
-            if any(_same(each, approval) for each in approvals):
-                faults.append(
-                    f"{name}: the signature is a second one of the same person, who counts once"
-                )
+            time = now.isoformat(timespec="seconds")
+            approval = Approval(signer.principal, signer.key.fingerprint, time)
+            if any(_is_same_person(each, approval) for each in approvals):
+                why = "is a second one of the same person, who counts once"
+                faults.append(f"{name}: the signature {why}")
             else:
                 approvals.append(approval)
         return tuple(approvals), faults
 
-    def _approval(self, key: PublicKey, now: datetime) -> Approval:
-        """Raises SignatureError for a key that is not allowed, or is not now."""
-        if key.blob in self.revoked:
-            raise SignatureError(f"is by a revoked key, {key.fingerprint}")
-        lines = [each for each in self.signers if each.key.blob == key.blob]
+    def _find_signer(self, signature: bytes, now: datetime) -> Signer:
+        """Whose signature it says to be. Raises SignatureError for a key that may not sign."""
+        key = read_signing_key(signature)
+        lines = [line for line, each in self.signers.items() if each.key == key]
         if not lines:
-            raise SignatureError(
-                f"is by a key that is not among the allowed signers, {key.fingerprint}"
-            )
-        objections = [each.objection(APPROVAL_NAMESPACE, now) for each in lines]
-        if all(objections):
-            raise SignatureError(
-                f"is by the key of line {lines[0].line}, which {objections[0]}"
-            )
-        good = lines[objections.index("")]
-        return Approval(
-            good.principal, key.fingerprint, now.isoformat(timespec="seconds")
-        )
+            who = "is by a key that is not among the allowed signers"
+            raise SignatureError(f"{who}, {key.fingerprint}")
+        objections = [self._find_objection(line, now) for line in lines]
+        if "" in objections:
+            return self.signers[lines[objections.index("")]]
+        raise SignatureError(objections[0])
+
+    def _find_objection(self, line: int, now: datetime) -> str:
+        """Why the key of a line may not sign now; empty where it may."""
+        signer = self.signers[line]
+        if signer.key in self.revoked:
+            return f"is by a revoked key, {signer.key.fingerprint}"
+        why = signer.explain_objection(APPROVAL_NAMESPACE, now)
+        return f"is by the key of line {line}, which {why}" if why else ""
 
 
-def _same(one: Approval, other: Approval) -> bool:
-    """One person: names that differ in case alone are one."""
+def _is_same_person(one: Approval, other: Approval) -> bool:
+    """Names that differ in case alone are one."""
     return one.key == other.key or one.who.casefold() == other.who.casefold()
 
 
-def people(signers: Sequence[Signer]) -> int:
+def count_people(signers: Collection[Signer]) -> int:
     """How many people a file of allowed signers names."""
     return len({each.principal.casefold() for each in signers})

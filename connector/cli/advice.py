@@ -62,6 +62,9 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
         "Nothing is written without a sound state. Stop the jobs of this state, check its disk, and restore its "
         "backup: docs/operate.md says how."
     ),
+    errors.VerifierError: (
+        "Nothing was written. Install OpenSSH's client (`openssh-client`), so that `ssh-keygen` runs for this account."
+    ),
     errors.OutputError: "Check that the folder exists, its permissions, and the free space of its disk.",
     errors.UnreadError: "Nothing was written. Rerun without the pipe, or send the output to a file.",
     errors.UnreachableError: (

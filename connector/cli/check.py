@@ -81,7 +81,9 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
             for why, count in found.items()
         )
         problems = (problem.why for problem in differ.problems)
-        short = context.approvers.shortage(now().time) if context.approvers else ""
+        short = (
+            context.approvers.explain_shortage(now().time) if context.approvers else ""
+        )
         approvers = [f"approvers: {short}"] if short else []
         notes = (
             *cut, *problems, *differ.cautions, *barred, *described.cautions, *compare_notes(context, survey.spread),

@@ -57,7 +57,9 @@ def approvals(
             "signatures accept the refusals that the plan lists. Leave it out",
             where="--accept",
         )
-    found, faults = approvers.judge(signed.octets, signed.signatures, clock.now().time)
+    found, faults = approvers.judge_signatures(
+        signed.octets, signed.signatures, clock.now().time
+    )
     if len(found) < approvers.needed:
         faults.append(f"{len(found)} of {approvers.needed} people have approved")
     if faults:

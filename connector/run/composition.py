@@ -39,6 +39,7 @@ from connector.run.job_state import (
     state_to_look_at,
 )
 from connector.settings import job as jobs, mapping_file as mappings
+from connector.settings.approvers import load_approvers
 from connector.settings.attribute_names import shows_secret, without_core
 from connector.settings.textfile import noted
 from connector.sources.port import Source
@@ -262,7 +263,7 @@ def _opened(
                 observer=observer,
                 places=(
                     *_places(settings),
-                    *([(APPROVAL, approvers.rule)] if approvers else ()),
+                    *([(APPROVAL, approvers.approval_rule)] if approvers else ()),
                 ),
                 file=str(path),
                 tenant=_tenant(settings),
@@ -380,13 +381,9 @@ def _exclude_list(settings: jobs.Job) -> ExcludeList:
 
 
 def approvers_of(job: jobs.LoadedJob) -> Approvers | None:
-    """Who has to approve. Imported only where a job says so: cryptography is a tenth of a start. Raises FileError."""
+    """Who has to approve. Raises FileError."""
     settings = job.job.approvers
-    if settings is None:
-        return None
-    from connector.settings.approver_files import load
-
-    return load(job, settings)
+    return None if settings is None else load_approvers(job, settings)
 
 
 def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:

@@ -110,6 +110,18 @@ def test_what_the_image_says_of_itself() -> None:
     assert test[0] == "CMD", "a shell would be needed for the health check"
 
 
+def test_ssh_keygen_runs_there_for_signatures() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+    probe = f"""
+from connector.approval.signatures import find_verifier_fault
+from connector.approval.signers import read_revoked_keys
+(key,), _ = read_revoked_keys({key!r})
+print("fault:", repr(find_verifier_fault(key)))
+"""
+    said = engine("run", "--rm", *HARDENED, "--entrypoint", "/opt/cec-connector/bin/python", IMAGE, "-I", "-c", probe)
+    assert "fault: ''" in said
+
+
 def test_it_is_nobody_and_can_do_and_write_nothing() -> None:
     probe = """
 import os

@@ -1,4 +1,4 @@
-"""The real ssh-keygen signs what the program verifies, and verifies what is signed the same way elsewhere."""
+"""What the real ssh-keygen signs is verified, and times are read as it reads them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from connector.approval.keys import PublicKey
-from connector.approval.signers import allowed_signers
-from connector.approval.sshsig import signed_by
-from connector.approval.wire import SignatureError
-from tests.support.ssh_keys import KINDS, MADE_BY_KEYGEN, NAMESPACE, keygen, pen
+from connector.approval.signatures import read_signing_key, verify_signature
+from connector.approval.signers import SignatureError, read_allowed_signers
+from tests.support.ssh_keys import MADE_BY_KEYGEN, NAMESPACE, keygen, pen
 
 pytestmark = [pytest.mark.openssh, pytest.mark.slow]
 FILE = b'{"schema": "cec-connector/plan/1"}\n'
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("kind", MADE_BY_KEYGEN)
@@ -24,51 +23,26 @@ def test_what_ssh_keygen_signs_is_verified(kind: str, tmp_path: Path) -> None:
     plan.write_bytes(FILE)
     assert keygen("-q", "-t", name, "-b", str(bits), "-N", "", "-C", "", "-f", key).returncode == 0
     public = key.with_suffix(".pub").read_text()
+    (signer,) = read_allowed_signers(f"anna {public}")[0].values()
     for options in ([], ["-O", "hashalg=sha256"]):
         signature = keygen("-Y", "sign", "-f", key, "-n", NAMESPACE, *options, stdin=FILE).stdout
-        found = signed_by(signature, FILE, NAMESPACE)
-        assert found == PublicKey.written(*public.split()[:2])
-        assert found.fingerprint in keygen("-l", "-f", key).stdout.decode().split()
+        assert read_signing_key(signature) == signer.key
+        assert signer.key.fingerprint in keygen("-l", "-f", key).stdout.decode().split()
+        verify_signature(signature, FILE, signer, (), NOW)
         with pytest.raises(SignatureError, match="does not fit this file"):
-            signed_by(signature, FILE + b" ", NAMESPACE)
-    assert keygen("-Y", "sign", "-f", key, "-n", NAMESPACE, plan).returncode == 0
-    assert signed_by((tmp_path / "plan.json.sig").read_bytes(), FILE, NAMESPACE).kind == kind
+            verify_signature(signature, FILE + b" ", signer, (), NOW)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_ssh_keygen_verifies_what_is_verified_here(kind: str, tmp_path: Path) -> None:
-    signature, signers = tmp_path / "plan.json.sig", tmp_path / "allowed_signers"
-    signature.write_bytes(pen(kind).sign(FILE))
-    who = "anna@example.org"
-    signers.write_text(f'{who} namespaces="{NAMESPACE}",valid-after="20260101" {pen(kind).public} laptop\n')
-    verify: list[str | Path] = [
-        "-Y",
-        "verify",
-        "-f",
-        signers,
-        "-I",
-        "anna@example.org",
-        "-n",
-        NAMESPACE,
-        "-s",
-        signature,
-    ]
-    assert keygen(*verify, stdin=FILE).returncode == 0
-    assert keygen(*verify, stdin=b"another file").returncode != 0
-    (signer,), faults = allowed_signers(signers.read_text())
-    assert faults == []
-    assert signed_by(signature.read_bytes(), FILE, NAMESPACE) == signer.key
-
-
-def test_the_times_of_a_signer_are_read_as_ssh_keygen_reads_them(tmp_path: Path) -> None:
-    signature, signers = tmp_path / "plan.json.sig", tmp_path / "allowed_signers"
-    signature.write_bytes(pen().sign(FILE))
+def test_the_times_of_a_signer_are_read_as_ssh_keygen_reads_them() -> None:
+    signature = pen().sign(FILE)
     for options in (
         'valid-before="20260630Z"', 'valid-before="20260701000000"', 'valid-after="202607010030Z"',
         'valid-after="20260630"', 'namespaces="git"', f'namespaces="git,{NAMESPACE}"',
     ):  # fmt: skip
-        signers.write_text(f"anna {options} {pen().public}\n")
-        verify: list[str | Path] = ["-Y", "verify", "-f", signers, "-I", "anna", "-n", NAMESPACE, "-s", signature]
-        theirs = keygen(*verify, "-O", "verify-time=20260701000000Z", stdin=FILE).returncode == 0
-        (signer,), _ = allowed_signers(signers.read_text())
-        assert theirs == (not signer.objection(NAMESPACE, datetime(2026, 7, 1, tzinfo=UTC))), options
+        (signer,) = read_allowed_signers(f"anna {options} {pen().public}\n")[0].values()
+        try:
+            verify_signature(signature, FILE, signer, (), NOW)
+            theirs = True
+        except SignatureError:
+            theirs = False
+        assert theirs == (not signer.explain_objection(NAMESPACE, NOW)), options

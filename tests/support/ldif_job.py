@@ -70,8 +70,8 @@ class Job:
         document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
         self.write("agents.json", json.dumps(document))
 
-    def program(self, *arguments: str) -> Ended:
-        ended = program(*arguments, folder=self.folder)
+    def program(self, *arguments: str, **env: str) -> Ended:
+        ended = program(*arguments, folder=self.folder, env=env)
         assert "canary" not in ended.said
         return ended
 

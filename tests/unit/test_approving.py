@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.approval.approvers import Approvers
-from connector.approval.signers import allowed_signers
+from connector.approval.signers import PublicKey, read_allowed_signers
 from connector.errors import UnapprovedError
 from connector.model import Agent, Outcome, Plan, Tenant
 from connector.reconcile.checks.limits import APPROVAL, Limit, Limits
@@ -28,6 +28,7 @@ from tests.support.memory import MemoryStore
 from tests.support.ssh_keys import KINDS, Pen, pen
 from tests.support.worlds import BASE, NO_LIMITS, World, closed_with_the_test
 
+pytestmark = pytest.mark.openssh
 ANNA, BORIS, CARLA, STRANGER = pen(), pen(KINDS[1]), pen(KINDS[-1]), pen(number=9)
 NOTHING = Limits(Limit(0), Limit(0), Limit(0))
 FILE = b"any octets"
@@ -36,13 +37,13 @@ NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 def approvers(needed: int = 2, free: Limits = NOTHING, revoked: Sequence[Pen] = (), anna: str = "") -> Approvers:
     lines = (f"anna {anna} {ANNA.public}", f"boris {BORIS.public}", f"carla {CARLA.public}")
-    signers, faults = allowed_signers("\n".join(lines))
+    signers, faults = read_allowed_signers("\n".join(lines))
     assert not faults
-    return Approvers(tuple(signers), needed, frozenset(each.blob for each in revoked), free)
+    return Approvers(signers, needed, frozenset(PublicKey(each.kind, each.blob) for each in revoked), free)
 
 
 def judged(of: Approvers, *signatures: bytes) -> tuple[list[str], list[str]]:
-    found, faults = of.judge(FILE, [(str(number), each) for number, each in enumerate(signatures)], NOW)
+    found, faults = of.judge_signatures(FILE, [(str(number), each) for number, each in enumerate(signatures)], NOW)
     return [each.who for each in found], faults
 
 
@@ -82,14 +83,14 @@ def test_each_signature_counts_or_has_its_reason() -> None:
 
 
 def test_an_approval_says_who_by_which_key_and_when_that_was_judged() -> None:
-    ((approval,), _) = approvers().judge(FILE, [("a", ANNA.sign(FILE))], NOW)
+    ((approval,), _) = approvers().judge_signatures(FILE, [("a", ANNA.sign(FILE))], NOW)
     assert str(approval) == f"anna ({ANNA.fingerprint}, judged 2026-11-28T00:00:00+00:00)"
 
 
 def test_one_of_several_lines_of_a_key_is_enough() -> None:
     lines = f'anna valid-before="20200101Z" {ANNA.public}\nanna valid-after="20260101Z" {ANNA.public}'
-    signers, _ = allowed_signers(lines)
-    assert judged(Approvers(tuple(signers), 1), ANNA.sign(FILE)) == (["anna"], [])
+    signers, _ = read_allowed_signers(lines)
+    assert judged(Approvers(signers, 1), ANNA.sign(FILE)) == (["anna"], [])
 
 
 # ---------------------------------------------------------------- an apply

@@ -1,0 +1,162 @@
+"""SSH signatures of files (OpenSSH's PROTOCOL.sshsig), which `ssh-keygen` verifies.
+
+Checked here is what it does not: that there is one signature and nothing else, by a key
+that is accepted, and that a security key was touched (PROTOCOL.u2f).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from connector.approval.signers import (
+    PublicKey,
+    SignatureError,
+    Signer,
+    make_key,
+    split_strings,
+)
+from connector.errors import VerifierError
+from connector.model import APPROVAL_NAMESPACE
+
+MAX_BYTES: Final = 64 << 10
+"""Of a signature; that of the longest accepted RSA key has under six thousand."""
+_HEAD: Final = len("SSHSIG") + 4
+"""Octets before the strings of a signature: its magic, and the version of its format."""
+_STRINGS: Final = ("key", "namespace", "reserved", "hash", "signature")
+_FLAGS: Final = 5
+"""Octets at the end of a security key's signature: flags, and a counter."""
+_PRESENT: Final = 1
+"""The flag that somebody has touched the security key."""
+_ARMOR: Final = re.compile(
+    rb"-----BEGIN SSH SIGNATURE-----\r?\n"
+    rb"([A-Za-z0-9+/=\r\n]+)"
+    rb"\r?\n-----END SSH SIGNATURE-----(\r?\n)?"
+)
+_SECONDS: Final = 30.0
+"""How long `ssh-keygen` may take; it takes a hundredth of a second."""
+_REFUSED: Final = "Could not verify signature."
+"""The words of `ssh-keygen` for a signature that is not good, whatever is wrong with it."""
+
+
+def read_signing_key(signature: bytes) -> PublicKey:
+    """The key of a signature that approves. Raises SignatureError.
+
+    Whether the signature fits a file is another question, and so is whose key it is.
+    """
+    found = _ARMOR.fullmatch(signature) if len(signature) <= MAX_BYTES else None
+    if found is None:
+        what = "is no SSH signature of `ssh-keygen -Y sign`, or is cut short"
+        raise SignatureError(what)
+    try:
+        octets = base64.b64decode(found[1])
+    except binascii.Error:
+        raise SignatureError("is no SSH signature: its Base64 is malformed") from None
+    strings = split_strings(octets[_HEAD:])
+    if len(strings) != len(_STRINGS):
+        raise SignatureError("is no SSH signature")
+    named = strings[1].decode("ascii", "replace")
+    if named != APPROVAL_NAMESPACE:
+        what = f"is for the namespace {named!r}"
+        raise SignatureError(f"{what}. Sign again with -n {APPROVAL_NAMESPACE}")
+    key = make_key(strings[0])
+    if key.kind.startswith("sk-"):
+        _require_touch(key, strings[-1])
+    return key
+
+
+def _require_touch(key: PublicKey, made: bytes) -> None:
+    """See that somebody touched the security key.
+
+    The flags are signed, so that `ssh-keygen` verifies them. It does not heed them.
+    """
+    algorithm, *_ = split_strings(made[:-_FLAGS]) or [b""]
+    if algorithm != key.kind.encode():
+        what = f"is not made by {key.kind}, which alone is accepted"
+        raise SignatureError(f"{what} from its key")
+    if not made[-_FLAGS] & _PRESENT:
+        raise SignatureError("was made without a touch of the security key")
+
+
+def verify_signature(
+    signature: bytes,
+    data: bytes,
+    signer: Signer,
+    revoked: Iterable[PublicKey],
+    now: datetime,
+) -> None:
+    """Let `ssh-keygen` verify a signature of the data by a signer.
+
+    It holds the signer's line, its namespaces and times, and the revoked keys, too. Raises
+    SignatureError, VerifierError.
+    """
+    files = {
+        "-f": f"{signer.text}\n".encode(),
+        "-r": "".join(f"{key.text}\n" for key in revoked).encode(),
+        "-s": signature,
+    }
+    arguments = ["-Y", "verify", "-n", APPROVAL_NAMESPACE, "-I", signer.principal]
+    # in this machine's time zone, since older versions do not know `Z`
+    arguments += ["-O", f"verify-time={now.astimezone():%Y%m%d%H%M%S}"]
+    told, why = _run_ssh_keygen(arguments, data, files)
+    if told.startswith("Good ") and signer.key.fingerprint in told:
+        return
+    if _REFUSED not in told:
+        raise VerifierError(f"cannot verify signatures: {why}", where="ssh-keygen")
+    if "incorrect signature" in why:
+        what = "does not fit this file: the file or the signature was changed"
+        raise SignatureError(f"{what}, or it was made for another file")
+    raise SignatureError(f"is refused by ssh-keygen: {why or 'it does not say why'}")
+
+
+def find_verifier_fault(key: PublicKey) -> str:
+    """Why signatures cannot be verified on this machine; empty where they can."""
+    try:
+        told, why = _run_ssh_keygen(["-l", "-f", "-"], key.text.encode(), {})
+    except VerifierError as fault:
+        return str(fault)
+    return "" if key.fingerprint in told else f"ssh-keygen: {why}"
+
+
+def _run_ssh_keygen(
+    arguments: list[str], data: bytes, files: Mapping[str, bytes]
+) -> tuple[str, str]:
+    """What it says, and what is wrong. `files`: what it reads, by option.
+
+    The files are in memory: containers may have no folder that can be written. Raises
+    VerifierError.
+    """
+    program = shutil.which("ssh-keygen")
+    if program is None:
+        raise VerifierError("it is not installed", where="ssh-keygen")
+    zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
+    opened = []
+    for option, octets in files.items():
+        opened.append(os.memfd_create(option))
+        os.write(opened[-1], octets)
+        arguments += [option, f"/dev/fd/{opened[-1]}"]
+    try:
+        ended = subprocess.run(  # noqa: S603  # a fixed program, and no shell
+            [program, *arguments],
+            input=data,
+            capture_output=True,
+            check=False,
+            pass_fds=opened,
+            env={"LC_ALL": "C", **zone},
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        why = f"it did not end within {_SECONDS:g} seconds"
+        raise VerifierError(why, where="ssh-keygen") from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    why = "; ".join(ended.stderr.decode("utf-8", "replace").splitlines())
+    return ended.stdout.decode("utf-8", "replace"), why
