@@ -90,8 +90,9 @@ class Approvers(Struct, frozen=True):
         key = read_signing_key(signature)
         lines = [line for line, each in self.signers.items() if each.key == key]
         if not lines:
-            who = "is by a key that is not among the allowed signers"
-            raise SignatureError(f"{who}, {key.fingerprint}")
+            raise SignatureError(
+                f"is by a key that is not among the allowed signers, {key.fingerprint}"
+            )
         objections = [self._find_objection(line, now) for line in lines]
         if "" in objections:
             return self.signers[lines[objections.index("")]]

@@ -56,7 +56,7 @@ def read_signing_key(signature: bytes) -> PublicKey:
         what = "is no SSH signature of `ssh-keygen -Y sign`, or is cut short"
         raise SignatureError(what)
     try:
-        octets = base64.b64decode(found[1])
+        octets = base64.b64decode(b"".join(found[1].split()), validate=True)
     except binascii.Error:
         raise SignatureError("is no SSH signature: its Base64 is malformed") from None
     strings = split_strings(octets[_HEAD:])
@@ -105,21 +105,23 @@ def verify_signature(
     arguments = ["-Y", "verify", "-n", APPROVAL_NAMESPACE, "-I", signer.principal]
     # in this machine's time zone, since older versions do not know `Z`
     arguments += ["-O", f"verify-time={now.astimezone():%Y%m%d%H%M%S}"]
-    told, why = _run_ssh_keygen(arguments, data, files)
-    if told.startswith("Good ") and signer.key.fingerprint in told:
+    code, told, why = _run_ssh_keygen(arguments, data, files)
+    if code == 0 and signer.key.fingerprint in told:
         return
     if _REFUSED not in told:
         raise VerifierError(f"cannot verify signatures: {why}", where="ssh-keygen")
     if "incorrect signature" in why:
-        what = "does not fit this file: the file or the signature was changed"
-        raise SignatureError(f"{what}, or it was made for another file")
+        raise SignatureError(
+            "does not fit this file: the file or the signature was changed, "
+            "or it was made for another file"
+        )
     raise SignatureError(f"is refused by ssh-keygen: {why or 'it does not say why'}")
 
 
 def find_verifier_fault(key: PublicKey) -> str:
     """Why signatures cannot be verified on this machine; empty where they can."""
     try:
-        told, why = _run_ssh_keygen(["-l", "-f", "-"], key.text.encode(), {})
+        _, told, why = _run_ssh_keygen(["-l", "-f", "-"], key.text.encode(), {})
     except VerifierError as fault:
         return str(fault)
     return "" if key.fingerprint in told else f"ssh-keygen: {why}"
@@ -127,8 +129,8 @@ def find_verifier_fault(key: PublicKey) -> str:
 
 def _run_ssh_keygen(
     arguments: list[str], data: bytes, files: Mapping[str, bytes]
-) -> tuple[str, str]:
-    """What it says, and what is wrong. `files`: what it reads, by option.
+) -> tuple[int, str, str]:
+    """Its exit code, what it says, and what is wrong. `files`: what it reads, by option.
 
     The files are in memory: containers may have no folder that can be written. Raises
     VerifierError.
@@ -155,8 +157,11 @@ def _run_ssh_keygen(
     except subprocess.TimeoutExpired:
         why = f"it did not end within {_SECONDS:g} seconds"
         raise VerifierError(why, where="ssh-keygen") from None
+    except OSError as fault:
+        why = f"it cannot be run: {fault.strerror}"
+        raise VerifierError(why, where="ssh-keygen") from None
     finally:
         for descriptor in opened:
             os.close(descriptor)
     why = "; ".join(ended.stderr.decode("utf-8", "replace").splitlines())
-    return ended.stdout.decode("utf-8", "replace"), why
+    return ended.returncode, ended.stdout.decode("utf-8", "replace"), why

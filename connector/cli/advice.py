@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from enum import IntEnum
 from io import StringIO
 from typing import Final, TypeVar
@@ -116,7 +117,9 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
 T = TypeVar("T")
 
 
-def _of(fault: errors.ConnectorError, table: dict[type[errors.ConnectorError], T]) -> T:
+def _find_nearest(
+    fault: errors.ConnectorError, table: dict[type[errors.ConnectorError], T]
+) -> T:
     """What the table has for the kind of a fault, or for the nearest kind above it."""
     return next(table[kind] for kind in type(fault).__mro__ if kind in table)
 
@@ -131,7 +134,9 @@ def code_of_ending(ending: Ending) -> Exit:
 def code_of(fault: BaseException) -> int:
     """The exit code of a run that ended by this fault."""
     return (
-        _of(fault, _CODES) if isinstance(fault, errors.ConnectorError) else Exit.FAILED
+        _find_nearest(fault, _CODES)
+        if isinstance(fault, errors.ConnectorError)
+        else Exit.FAILED
     )
 
 
@@ -169,12 +174,11 @@ def tell(fault: BaseException) -> int:
             else visible(str(fault))
         )
         click.echo(
-            fit(f"cec-connector: {said}\n{_of(fault, _ADVICE)}", sys.stderr) + commands,
+            fit(f"cec-connector: {said}\n{_find_nearest(fault, _ADVICE)}", sys.stderr)
+            + commands,
             err=True,
         )
-        return _of(fault, _CODES)
-    import traceback
-
+        return _find_nearest(fault, _CODES)
     # A traceback shows lines of code and no values; the message itself could carry one, so
     # only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))

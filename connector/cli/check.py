@@ -17,7 +17,29 @@ from connector.cli.observers import observers
 from connector.cli.running import job_argument, say_text
 from connector.errors import LimitError
 from connector.net.secret_stores import open_to_others
+from connector.observers.observer import Observer
+from connector.reconcile.checks.schema_checks import Survey
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.matching.people import nowhere, strangers
+from connector.reconcile.matching.roster import Roster
+from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.overview.foreign_values import find_foreign_values
+from connector.reports.schema import attribute
 from connector.reports.visible import visible
+from connector.reports.wording import nobody_matches
+from connector.run.composition import plan_context, what_if_context
+from connector.run.job_state import hold_on, opened, other_jobs, try_state
+from connector.run.permission import same_job
+from connector.run.planning import make_plan
+from connector.run.to_arrange import (
+    access_rules,
+    compare_notes,
+    index_notes,
+    missing_rights,
+)
+from connector.runtime.clock import now
+from connector.settings.job import load
+from connector.sources.port import OnceSource
 
 if TYPE_CHECKING:
     from connector.model import Change, Description, Tenant, User
@@ -33,7 +55,7 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
 """Other words for what has a line of its own here."""
 
 
-@click.command
+@click.command("check")
 @job_argument
 @click.option(
     "--acl",
@@ -41,17 +63,8 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
     help="Print the rights that the mapping needs, as a file for this server.",
 )
 @click.pass_obj
-def command(log_level: str | None, job: Path, *, acl: bool) -> int:
+def check_command(log_level: str | None, job: Path, *, acl: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
-    from connector.reconcile.checks.schema_checks import Survey
-    from connector.reconcile.diff.differences import Differ
-    from connector.reports.schema import attribute
-    from connector.run.composition import plan_context
-    from connector.run.job_state import try_state
-    from connector.run.to_arrange import compare_notes, index_notes
-    from connector.runtime.clock import now
-    from connector.sources.port import OnceSource
-
     if acl:
         return _tell_rights(job, log_level)
     with plan_context(
@@ -89,7 +102,7 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
             *cut, *problems, *differ.cautions, *barred, *described.cautions, *compare_notes(context, survey.spread),
             *index_notes(context), *approvers,
         )  # fmt: skip
-        _note(
+        _tell_notes(
             notes,
             [*(rule.directory for rule in context.mapping.match), *differ.attributes],
         )
@@ -108,11 +121,9 @@ def command(log_level: str | None, job: Path, *, acl: bool) -> int:
 
 
 def _tell_job(name: str, job: Path) -> None:
-    from connector.settings.job import load
-
     say_text(f"job        {visible(name)}: the job and mapping files are valid")
     found = open_to_others(load(job))
-    _note(
+    _tell_notes(
         (f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found),
         [str(path) for path, *_ in found],
     )
@@ -122,13 +133,10 @@ def _survey_users(
     context: PlanContext, tenant: Tenant, description: Description, survey: Survey
 ) -> tuple[str, list[str]]:
     """Read all users into the survey. Returns that nobody matches, if so, and notes on what a limit left unread."""
-    from connector.reconcile.matching.roster import Roster
-    from connector.reports.wording import nobody_matches
-
     roster = Roster(tenant, context.mapping, context.pins, description)
     matching: list[User] = []
 
-    def noted() -> Iterator[User]:
+    def note_users() -> Iterator[User]:
         for user in context.reader.scan():
             if not matching and roster.seekers(user):
                 matching.append(user)
@@ -136,7 +144,7 @@ def _survey_users(
 
     cut = []
     try:
-        survey.take(noted())
+        survey.take(note_users())
     except LimitError as fault:
         cut = _tell_cut(context.mapping, description, fault)
         matching += islice(
@@ -167,7 +175,7 @@ def _tell_cut(
     return [*told, refused] if adopting else told
 
 
-def _note(notes: Iterable[str], names: Collection[str]) -> None:
+def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
     """Say each note; what holds for several of the names, once."""
     known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     each = (
@@ -205,9 +213,6 @@ def _tell_source(tenant: Tenant) -> None:
 
 def _tell_rights(job: Path, log_level: str | None) -> int:
     """Print what the job's account needs, which may not be able to read anything yet."""
-    from connector.run.composition import plan_context
-    from connector.run.to_arrange import access_rules
-
     with plan_context(
         job, lambda begun: observers(begun, log_level), remember=False
     ) as context:
@@ -218,9 +223,6 @@ def _tell_rights(job: Path, log_level: str | None) -> int:
 
 def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
-    from connector.run.job_state import hold_on, opened, other_jobs
-    from connector.run.permission import same_job
-
     others = other_jobs(job, context.mapping, description)
     for place, what in others.told if others else ():
         say_text(f"{visible(place)}: {visible(what)}")
@@ -239,9 +241,6 @@ def _tell_listed(
     context: PlanContext, tenant: Tenant, description: Description
 ) -> None:
     """Say which lines of the pins and of the exclude list name nobody."""
-    from connector.reconcile.matching.people import nowhere, strangers
-    from connector.reconcile.matching.user_names import Naming
-
     naming = Naming(description)
     listed = context.exclude.keys(naming)
     spared = list(context.reader.find(listed)) if listed else []
@@ -260,8 +259,6 @@ def _tell_listed(
 
 def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) -> None:
     """Name the attributes that the account may not write, as far as the server tells."""
-    from connector.run.to_arrange import missing_rights
-
     lacking = list(missing_rights(context, changes))
     for names, denied, asked in lacking:
         users = (
@@ -280,11 +277,6 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
 
 def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
     """Count the users whose values an apply would replace although this job did not write them."""
-    from connector.observers.observer import Observer
-    from connector.reconcile.overview.foreign_values import find_foreign_values
-    from connector.run.composition import what_if_context
-    from connector.run.planning import make_plan
-
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
         what_if_context(

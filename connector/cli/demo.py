@@ -16,7 +16,10 @@ from typing import Final
 import click
 
 from connector.cli.advice import Exit
+from connector.cli.main import cli
 from connector.cli.running import say_text
+from connector.demo import sample
+from connector.demo.simulator import Simulator
 from connector.errors import UsageError
 
 _END: Final = """\
@@ -27,17 +30,14 @@ Next, write a job for your own directory. Have the addresses of tenant and direc
     {command} init"""
 
 
-@click.command
+@click.command("demo")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     help="The folder for the files. Default: a new folder.",
 )
-def command(folder: Path | None) -> int:
+def demo_command(folder: Path | None) -> int:
     """Plan, apply and plan again, from a simulated tenant into a sample LDIF directory of 200 users."""
-    from connector.demo import sample
-    from connector.demo.simulator import Simulator
-
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise UsageError(
             "the folder is not empty. Name an empty or a new folder", where=str(folder)
@@ -61,16 +61,16 @@ def command(folder: Path | None) -> int:
         say_text(
             f"Files: {folder}. Simulated tenant: {tenant.url}.\nA month ago, the first apply:\n"
         )
-        code = _run("apply", job, shown=_last_line)
+        code = _run_command("apply", job, shown=_last_line)
         tenant.document = sample.today()
         say_text(
             "Today the tenant has changed. A dry run shows the changes and writes nothing:\n"
         )
-        code = code or _run("plan", job, f"--report={page}")
+        code = code or _run_command("plan", job, f"--report={page}")
         say_text("After the review, apply them:\n")
-        code = code or _run("apply", job, shown=_last_line)
+        code = code or _run_command("apply", job, shown=_last_line)
         say_text("A second plan finds nothing left to write:\n")
-        code = code or _run(
+        code = code or _run_command(
             "plan",
             job,
             "--fail-on-changes",
@@ -98,10 +98,10 @@ def _last_line(report: str) -> str:
     return report.rstrip().rpartition("\n")[2]
 
 
-def _run(name: str, job: Path, *options: str, shown: Callable[[str], str] = str) -> int:
+def _run_command(
+    name: str, job: Path, *options: str, shown: Callable[[str], str] = str
+) -> int:
     """Run one command of the program, as typed; of what has been seen before only a part is shown."""
-    from connector.cli.main import cli
-
     arguments = [name, str(job), *options]
     say_text(f"$ cec-connector {shlex.join(arguments)}")
     output = io.StringIO()

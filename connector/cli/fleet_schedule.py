@@ -35,7 +35,7 @@ def command(folder: Path, named: Path | None, *, applies: bool, yes: bool) -> in
     Without --apply it only shows the changes, and ends with 2 if there are any. With it, a
     terminal is asked first.
     """
-    from connector.cli.asking import asks, confirm
+    from connector.cli.approvals import asks, confirm
     from connector.fleet.client import ask
     from connector.fleet.jobs import read_jobs
     from connector.fleet.schedules import make_changes, plan_schedules

@@ -14,6 +14,7 @@ import click
 
 from connector.cli.advice import Exit
 from connector.cli.init_dialogue import KEPT, Dialogue, is_reference
+from connector.cli.logs import configure
 from connector.cli.running import say_text
 from connector.errors import (
     ConnectorError,
@@ -25,6 +26,8 @@ from connector.errors import (
     UntrustedError,
     UsageError,
 )
+from connector.init.drafts import job_text
+from connector.init.fit import fit, meet, read
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.reports.visible import visible
 
@@ -45,7 +48,7 @@ _MOST: Final = 3
 """So many invalid records are told."""
 
 
-def _reference(
+def _check_reference(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> str | None:
     """Never repeats the value: somebody may have written the secret itself."""
@@ -62,12 +65,12 @@ def _secret_option(
     return click.option(
         name,
         metavar=KEPT,
-        callback=_reference,
+        callback=_check_reference,
         help=f"Place of {whose}: env:NAME or file:PATH.",
     )
 
 
-@click.command
+@click.command("init")
 @click.option(
     "--source",
     metavar="URL|FILE",
@@ -124,23 +127,21 @@ def _secret_option(
     help="Mapping file to write. Default: mapping.yaml beside the job.",
 )
 @click.option("--force", is_flag=True, help="Replace these files if they exist.")
-def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> int:
+def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> int:
     """Write a job and a mapping file that fit a tenant and a directory.
 
     At a terminal the command asks for missing options. It writes nothing to the directory.
     A secret is given by its place: env:NAME for an environment variable, file:PATH for a
     file.
     """
-    from connector.cli.logs import configure
-
     flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
     said = {
-        f"--{name.rstrip('_').replace('_', '-')}": _texts(value)
+        f"--{name.rstrip('_').replace('_', '-')}": _list_texts(value)
         for name, value in given.items()
     }
     files = {
-        "--job": _texts(str(job) != "job.yaml" and job),
-        "--mapping": _texts(mapping),
+        "--job": _list_texts(str(job) != "job.yaml" and job),
+        "--mapping": _list_texts(mapping),
     }
     dialogue = Dialogue({**said, **files}, job, **flags)
     mapping = mapping or job.parent / "mapping.yaml"
@@ -156,30 +157,26 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
             )
     configure(None)
     try:
-        fitted, server = _fitted(dialogue, job, mapping)
+        fitted, server = _fit_job(dialogue, job, mapping)
     except FileError as fault:
         _show_command(dialogue, "Your answers, as a command line")
         if not fault.where.startswith(f"{job}:"):
             raise
         # there is no such file yet, so that its lines and its keys say nothing
-        raise UsageError(_KEYS.sub(_option, fault.what), where="init") from None
+        raise UsageError(_KEYS.sub(_name_option, fault.what), where="init") from None
     except ConnectorError:
         _show_command(dialogue, "Your answers, as a command line")
         raise
-    from connector.init.drafts import job_text
-
-    _write(mapping, fitted.text)
-    _write(job, job_text(fitted.answers, os.path.relpath(mapping, job.parent)))
-    for line in _told(fitted, server, job, mapping):
+    _write_file(mapping, fitted.text)
+    _write_file(job, job_text(fitted.answers, os.path.relpath(mapping, job.parent)))
+    for line in _tell_outcome(fitted, server, job, mapping):
         say_text(line)
     _show_command(dialogue, "The same without questions")
     return Exit.DONE
 
 
-def _fitted(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
+def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
     """Look at the directory and the tenant, and ask again for what keeps that from working."""
-    from connector.init.fit import fit, meet, read
-
     login = ("--token",) if dialogue.answers().scim else ("--bind-dn", "--password")
     server = dialogue.patiently(
         lambda answers: meet(answers, job),
@@ -209,7 +206,7 @@ def _fitted(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
     return fitted, server
 
 
-def _option(key: re.Match[str]) -> str:
+def _name_option(key: re.Match[str]) -> str:
     name = key["name"].replace("_", "-")
     if name in ("url", "urls", "path"):
         return f"--{key['part']}"
@@ -220,7 +217,7 @@ def _option(key: re.Match[str]) -> str:
     )
 
 
-def _texts(value: object) -> list[str]:
+def _list_texts(value: object) -> list[str]:
     several = value if isinstance(value, tuple) else (value,)
     return [str(each) for each in several if each]
 
@@ -231,7 +228,7 @@ def _show_command(dialogue: Dialogue, what: str) -> None:
         click.echo(f"{what}:\n  {visible(dialogue.command())}", err=True)
 
 
-def _write(path: Path, text: str) -> None:
+def _write_file(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as fault:
@@ -243,7 +240,9 @@ def _write(path: Path, text: str) -> None:
 # ---------------------------------------------------------------- telling
 
 
-def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str]:
+def _tell_outcome(
+    fitted: Fit, server: Server, job: Path, mapping: Path
+) -> Iterator[str]:
     answers, chosen = fitted.answers, fitted.chosen
     yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"
     yield f"base       {visible(' or '.join(answers.base)) or '(all of it)'}"
@@ -274,7 +273,7 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
         )
         several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
         yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
-    yield from _in_vain(fitted.found)
+    yield from _tell_unmatched(fitted.found)
     if answers.ldap and fitted.found.others.indexed is None:
         yield "The server does not show this account which attributes have an index."
     if chosen.rules:
@@ -312,7 +311,7 @@ def _tell_fields(chosen: Chosen) -> Iterator[str]:
     yield from rest.values()
 
 
-def _in_vain(found: Found) -> Iterator[str]:
+def _tell_unmatched(found: Found) -> Iterator[str]:
     """The attributes without a match, first those with an index, and those that could not be searched."""
     told = found.others.indexed is not None
     slow = [name for name in found.none if found.others.slow(name)]

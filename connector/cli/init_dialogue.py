@@ -14,6 +14,7 @@ import click
 
 from connector.cli.terminal import fit
 from connector.errors import ConnectorError, UsageError
+from connector.init.drafts import Answers, Reference
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class Dialogue:
         )
         question = fit(question[0].upper() + question[1:], sys.stderr)
         said = click.prompt(question, default=default, err=True)
-        while (why := _wrong(option, said)) or not self._safe(option, said):
+        while (why := _explain_wrong(option, said)) or not self._allows_address(
+            option, said
+        ):
             if why:
                 click.echo(fit(why, sys.stderr), err=True)
             said = click.prompt(question, default=default, err=True)
@@ -110,11 +113,11 @@ class Dialogue:
 
     def answers(self) -> Answers:
         """All of it; what is missing is asked."""
-        from connector.init.drafts import Answers
-
         for option in ("--source", "--directory"):
             self.ask(option)
-            if not all(self._safe(option, said) for said in self._said[option]):
+            if not all(
+                self._allows_address(option, said) for said in self._said[option]
+            ):
                 self.ask(option, again=True)
         source, directories = (
             self._said["--source"][0],
@@ -127,17 +130,17 @@ class Dialogue:
             raise UsageError(_DIRECTORIES, where="--directory")
         bound = plain.ldap and not plain.local
         return Answers(
-            source=source if plain.cec else self._named(source),
+            source=source if plain.cec else self._relative_path(source),
             directories=directories
             if plain.ldap or plain.scim
-            else (self._named(directories[0]),),
-            app_key=self._place("--app-key") if plain.cec else None,
-            app_secret=self._place("--app-secret") if plain.cec else None,
-            source_ca=self._file("--source-ca-file"),
+            else (self._relative_path(directories[0]),),
+            app_key=self._ask_place("--app-key") if plain.cec else None,
+            app_secret=self._ask_place("--app-secret") if plain.cec else None,
+            source_ca=self._find_file("--source-ca-file"),
             bind_dn=self.ask("--bind-dn") if bound else None,
-            password=self._place("--password") if bound else None,
-            token=self._place("--token") if plain.scim else None,
-            ca_file=self._file("--ca-file"),
+            password=self._ask_place("--password") if bound else None,
+            token=self._ask_place("--token") if plain.scim else None,
+            ca_file=self._find_file("--ca-file"),
             start_tls=self._start_tls,
             allow_plaintext=bool(self._in_clear),
             base=tuple(self._said.get("--base", [])),
@@ -157,7 +160,7 @@ class Dialogue:
         words += ["--allow-plaintext"] if self._in_clear else []
         return shlex.join(["cec-connector", "init", *words])
 
-    def _safe(self, option: str, address: str) -> bool:
+    def _allows_address(self, option: str, address: str) -> bool:
         """Whether secrets are not sent there in clear, or may be: somebody at a terminal is asked."""
         scheme, there, _ = address.lower().partition("://")
         clear = (
@@ -183,17 +186,15 @@ class Dialogue:
             self._in_clear.add(option)
         return option in self._in_clear
 
-    def _place(self, option: str) -> Reference:
-        from connector.init.drafts import Reference
-
+    def _ask_place(self, option: str) -> Reference:
         kind, _, place = self.ask(option).partition(":")
-        return Reference(kind, place if kind == "env" else self._named(place))
+        return Reference(kind, place if kind == "env" else self._relative_path(place))
 
-    def _file(self, option: str) -> str | None:
+    def _find_file(self, option: str) -> str | None:
         said = self._said.get(option)
-        return self._named(said[0]) if said else None
+        return self._relative_path(said[0]) if said else None
 
-    def _named(self, path: str) -> str:
+    def _relative_path(self, path: str) -> str:
         """A path as the job file is to name it: from its own folder."""
         return (
             path
@@ -206,7 +207,7 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _wrong(option: str, said: str) -> str:
+def _explain_wrong(option: str, said: str) -> str:
     """Why an answer cannot be used; it may be the secret itself, and is repeated only where it is a file's name."""
     if option in _PLACES and not is_reference(said):
         meant = f" Did you mean file:{visible(said)}?" if Path(said).is_file() else ""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
-import gc
 import importlib
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from io import StringIO, TextIOWrapper
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
 
 from connector import __version__
-from connector.reports.visible import visible_lines
+from connector.cli.terminal import columns, guard_output
 
 _NARROWEST, _WIDEST = 30, 80
 """Columns that help takes at least, and at most."""
@@ -38,6 +36,14 @@ COMMANDS = {
     "state": "Manage the state of a job.",
     "schema": "Print the JSON Schema of the job, mapping or fleet file.",
 }
+
+_MODULES = {
+    "diff": "show",
+    "runs": "show",
+    "undo": "apply",
+    "what_if": "explain",
+}
+"""Modules of commands that are not called as these are."""
 
 
 class Commands(click.Group):
@@ -64,14 +70,11 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._listed and cmd_name not in self._unlisted:
             return None
-        gc.disable()
-        command: click.Command = importlib.import_module(
-            f"{self._prefix}{cmd_name.replace('-', '_')}"
-        ).command
-        # what has been imported stays: the collector need not walk through it ever
-        # again
-        gc.freeze()
-        gc.enable()
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"{self._prefix}{_MODULES.get(name, name)}")
+        command: click.Command = (
+            getattr(module, f"{name}_command", None) or module.command
+        )
         return command
 
     def format_commands(
@@ -112,112 +115,47 @@ def cli(ctx: click.Context, log_level: str | None, log_file: Path | None) -> Non
         log_to_file(log_file)
 
 
-class Help(click.HelpFormatter):
-    """Help in as many columns as the terminal has, 80 at most. Click itself takes 50 at least."""
-
-    def __init__(
-        self,
-        indent_increment: int = 2,
-        width: int | None = None,
-        max_width: int | None = None,
-    ) -> None:
-        from connector.cli.terminal import columns
-
-        there = min(columns(sys.stdout) or _WIDEST, max_width or _WIDEST)
-        super().__init__(indent_increment, width or max(there - 2, _NARROWEST))
+class HelpFormatter(click.HelpFormatter):
+    """Help; where it is narrow, a long term has a line of its own."""
 
     def write_dl(
         self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
     ) -> None:
-        """Write terms with what they mean; where it is narrow a long term has a line of its own."""
-        super().write_dl(
-            list(rows),
-            col_max if self.width > 2 * col_max else self.width // 4,
-            col_spacing,
-        )
+        if self.width <= 2 * col_max:
+            col_max = self.width // 4
+        super().write_dl(list(rows), col_max, col_spacing)
 
 
-click.Context.formatter_class = Help
-
-
-class Visible(TextIOWrapper):
-    """Text to a stream of octets; every character that would not show as itself is named, but for line breaks.
-
-    `unread`: its reader has gone (`| head`); what is written from then on goes nowhere, and nobody is told of it.
-    """
-
-    unread = False
-
-    def write(self, text: str, /) -> int:
-        """How much of the text was taken, which is all of it."""
-        try:
-            super().write(visible_lines(text))
-        except BrokenPipeError:
-            self._let_go()
-        return len(text)
-
-    def paint(self, text: str, style: str) -> None:
-        """Write text in a style (SGR of ECMA-48), of which text from outside knows nothing."""
-        text, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
-        try:
-            super().write(f"\x1b[{style}m{visible_lines(text)}\x1b[0m{end}")
-        except BrokenPipeError:
-            self._let_go()
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except BrokenPipeError:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self.unread = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
-
-
-def guard() -> None:
-    """Let standard output be one of these; a letter that a terminal cannot show gets its escape, not a failure."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdout, TextIOWrapper):
-        encoding, lines = sys.stdout.encoding, sys.stdout.line_buffering
-        # where ASCII alone is said to be taken, click would write UTF-8 itself, past this stream
-        encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
-        sys.stdout = Visible(
-            sys.stdout.detach(), encoding, "backslashreplace", line_buffering=lines
-        )
+click.Context.formatter_class = HelpFormatter
 
 
 def main() -> None:
     """Run the command line, and end the process with one of the documented exit codes."""
-    # a run makes values by the hundred thousand, none of which refers back: looking for
-    # cycles every 700 is for nothing
-    gc.set_threshold(50_000, 20, 50)
     # unless told otherwise, pydantic looks through all that is installed for plugins; of
     # those there are none here
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    guard()
+    guard_output()
     # either may have been closed by whoever started us, so that nobody will read it
     sys.stdout = sys.stdout or StringIO()
     sys.stderr = sys.stderr or StringIO()
     interrupted = False
     try:
-        code = cli.main(standalone_mode=False)
+        width = min(columns(sys.stdout) or _WIDEST, _WIDEST)
+        code = cli.main(
+            standalone_mode=False, terminal_width=max(width - 2, _NARROWEST)
+        )
     except (KeyboardInterrupt, click.Abort) as stopped:
         from connector.cli.signals import at_once, ignore, tell_stopped
 
         ignore()
         code, account, interrupted = 1, str(stopped), True
-        if not at_once(lambda: tell_stopped(account), _flush, sys.stderr.flush):
+        if not at_once(lambda: tell_stopped(account), _flush_output, sys.stderr.flush):
             os._exit(code)  # an output that nobody reads would hold the end up
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
         from connector.cli.advice import tell
 
         code = tell(fault)
-    _flush()
+    _flush_output()
     if (signals := sys.modules.get("connector.cli.signals")) is not None:
         signals.ignore()
     engine = sys.modules.get("connector.fleet.client")
@@ -225,12 +163,10 @@ def main() -> None:
         sys.stderr.flush()
         # threads may wait for a server, for minutes
         os._exit(code if isinstance(code, int) else 0)
-    # Python looks for cycles once more before it ends; of a million values, for nothing
-    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _flush() -> None:
+def _flush_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:  # whoever read it has gone, or its disk is full; what was to be said of that has been said

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+from msgspec import Struct
 
 from connector.cli.observers import observers
 from connector.cli.running import (
@@ -19,6 +21,8 @@ from connector.cli.running import (
 )
 from connector.errors import UsageError
 from connector.model import Drawn
+from connector.planfile import load
+from connector.reconcile.comparison import drawn
 from connector.run.composition import plan_context
 from connector.run.context import PlanContext
 from connector.run.dry_runs import dry_run
@@ -27,7 +31,21 @@ from connector.state.drawn import KEPT
 from connector.state.history import LAST
 
 
-@click.command
+class PlanOptions(Struct, frozen=True):
+    """What `plan` is told."""
+
+    job: Path
+    only: tuple[str, ...]
+    reports: tuple[Path, ...]
+    save: Path | None
+    whole: bool
+    """All changes and problems are listed."""
+    since: str | None
+    as_json: bool
+    fail_on_changes: bool
+
+
+@click.command("plan")
 @job_argument
 @only_option
 @report_option
@@ -51,39 +69,38 @@ from connector.state.history import LAST
 @json_option
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
-def command(
-    log_level: str | None,
-    job: Path,
-    only: tuple[str, ...],
-    reports: tuple[Path, ...],
-    save: Path | None,
-    *,
-    since: str | None,
-    whole: bool,
-    as_json: bool,
-    fail_on_changes: bool,
-) -> int:
+def plan_command(log_level: str | None, /, **given: Any) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
-    if since is not None and only:
+    options = PlanOptions(**given)
+    job, save = options.job, options.save
+    if options.since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
-    earlier = _earlier(job, since)
-    options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
+    find_earlier = _find_earlier(job, options.since)
+    words = [f"--only={name}" for name in options.only]
+    words += [f"--plan={save}"] if save else []
     show = Shower(
-        ["apply", str(job), *options], reports, save=save, whole=whole, as_json=as_json
+        ["apply", str(job), *words],
+        options.reports,
+        save=save,
+        whole=options.whole,
+        as_json=options.as_json,
     )
-    everybody = whole or as_json or bool(reports or save)
-    observer = partial(observers, level=log_level, kind="plan")
-    with plan_context(job, observer, everybody=everybody) as context:
+    everybody = bool(options.whole or options.as_json or options.reports or save)
+    observed = partial(observers, level=log_level, kind="plan")
+    with plan_context(job, observed, everybody=everybody) as context:
         show.keep_off(context.files)
-        found = earlier(context)
-        before = None if found is None else lambda: found
-        run = dry_run(context, show, only, save=save is not None, before=before)
-        code = exit_code(run, fail_on_changes=fail_on_changes)
+        earlier = find_earlier(context)
+        before = None if earlier is None else lambda: earlier
+        is_saved = save is not None
+        run = dry_run(context, show, options.only, save=is_saved, before=before)
+        code = exit_code(run, fail_on_changes=options.fail_on_changes)
         context.observer.finished(run.plan, code)
     return code
 
 
-def _earlier(job: Path, since: str | None) -> Callable[[PlanContext], Drawn | None]:
+def _find_earlier(
+    job: Path, since: str | None
+) -> Callable[[PlanContext], Drawn | None]:
     """Where the plan is found that `--since` names: `last`, a file that is there or has a dot or slash, else a run.
 
     Raises UsageError where no run has this name, FileError where the file is no plan.
@@ -93,16 +110,13 @@ def _earlier(job: Path, since: str | None) -> Callable[[PlanContext], Drawn | No
     if since == LAST:
         return lambda context: context.state.drawn.last(context.job)
     if Path(since).is_file() or {".", "/"} & set(since):
-        from connector.planfile import load
-        from connector.reconcile.comparison import drawn
-
         before = drawn(load(Path(since)))
         return lambda _: before
     run = run_named(job, since)
-    return lambda context: _of_run(context, run)
+    return lambda context: _find_of_run(context, run)
 
 
-def _of_run(context: PlanContext, run: str) -> Drawn:
+def _find_of_run(context: PlanContext, run: str) -> Drawn:
     found = context.state.drawn.of_run(
         context.job, context.state.history.named(context.job, run)
     )

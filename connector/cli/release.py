@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from connector.cli.approvals import approval_option, said_how, sign_command, signed
+from connector.cli.logs import configure
+from connector.cli.observers import auditor
 from connector.cli.running import job_argument, say_text
 from connector.errors import OutputError, UnapprovedError, UsageError
+from connector.planfile import write_out
+from connector.run.approval import approvals
+from connector.run.composition import approvers_of
+from connector.run.job_state import accounts, files_of, release, release_request
+from connector.runtime.stopping import Stop
+from connector.settings.job import load
 
 if TYPE_CHECKING:
     from connector.model import Approval
@@ -36,8 +44,6 @@ def command(
 
     Where JOB has approvers, they sign what --save writes.
     """
-    from connector.run.job_state import release, release_request
-
     if save is not None:
         if signatures:
             raise UsageError(
@@ -67,12 +73,6 @@ def _recorded(
     log_level: str | None, job: Path
 ) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
     """What takes a release into the job's audit, if it has one. Raises BusyError, OutputError."""
-    from connector.cli.logs import configure
-    from connector.cli.observers import auditor
-    from connector.run.job_state import accounts
-    from connector.runtime.stopping import Stop
-    from connector.settings.job import load
-
     settings = load(job).job.audit
     if settings is None:
         yield lambda why, approvals: None
@@ -97,10 +97,6 @@ def _recorded(
 
 
 def _save(job: Path, file: Path, text: str) -> None:
-    from connector.planfile import write_out
-    from connector.run.job_state import files_of
-    from connector.settings.job import load
-
     if file.resolve() in {each.resolve() for each in files_of(load(job))}:
         raise UsageError(
             "this is one of the job's own files. Name another file", where=str(file)
@@ -116,9 +112,6 @@ def _approved(
     job: LoadedJob, text: str, signatures: Sequence[Path]
 ) -> Sequence[Approval]:
     """Who has approved this release. Raises UnapprovedError, FileError, UsageError."""
-    from connector.run.approval import approvals
-    from connector.run.composition import approvers_of
-
     approvers = approvers_of(job)
     found = approvals(approvers, signed(text.encode(), signatures))
     if approvers and not found:

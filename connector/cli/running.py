@@ -17,7 +17,10 @@ from connector.cli.advice import Exit, code_of_ending
 from connector.cli.terminal import columns, show
 from connector.errors import OutputError, UnreadError, UsageError
 from connector.model import ON_HOLD, Ending, Outcome, Plan
+from connector.planfile import save, write_out
 from connector.reconcile.checks.limits import APPROVAL
+from connector.reports import document, renderer, text
+from connector.reports.text import NARROW
 from connector.run.result import Run
 from connector.runtime.stopping import Stop
 
@@ -46,7 +49,7 @@ report_option = click.option(
 )
 
 
-def _digest(
+def _check_digest(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> str | None:
     if value is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", value) is None:
@@ -59,22 +62,25 @@ def _digest(
 accept_option = click.option(
     "--accept",
     metavar="DIGEST",
-    callback=_digest,
+    callback=_check_digest,
     help="Apply the plan that has this digest, also if it is refused; no other is written.",
 )
 
 
 class Shower:
-    """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
+    """Shows a plan on standard output and writes the reports.
 
-    `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
-    the account of the run. `whole`: all changes and problems are listed on standard output.
-    None: the command has no option for that.
-    `as_json`, or the report `-`: standard output gets the plan document alone.
-    `writes`: the plan is about to be written, so somebody has to see it whole. `goes_on`: the plan that is shown is to
-    be written, or asked about, unless it is refused. `signed`: the digest of the plan that
-    people have signed.
+    Again with outcomes, once there are some.
     """
+
+    stop: Stop
+    """Has the account of the run."""
+    goes_on: bool
+    """The plan that is shown is to be written, or asked about, unless it is refused."""
+    writes: bool
+    """The plan is about to be written, so somebody has to see it whole."""
+    signed: str
+    """The digest of the plan that people have signed."""
 
     def __init__(
         self,
@@ -86,135 +92,114 @@ class Shower:
         whole: bool | None = None,
         as_json: bool | None = None,
     ) -> None:
-        from connector.reports import renderer
+        """`arguments`: of the command that applies this plan, for `--accept` to be added.
 
-        self._as_json = as_json or (as_json is not None and STANDARD in reports)
-        files = (
-            reports
-            if as_json is None
-            else [path for path in reports if path != STANDARD]
-        )
+        `whole`: all changes and problems are listed; `as_json`, or the report `-`: standard
+        output gets the plan document alone. None: the command has no such option.
+        """
         self._arguments = arguments
         self._command = shlex.join(["cec-connector", *arguments])
-        self._reports = [(path, renderer(path.suffix, self._command)) for path in files]
+        self._as_json = bool(as_json)
+        if as_json is not None and STANDARD in reports:
+            self._as_json = True
+            reports = [path for path in reports if path != STANDARD]
+        self._reports = {path: renderer(path.suffix, self._command) for path in reports}
         self._save = save
-        self.accept = accept
-        self.signed = ""
+        self._accept = accept
         self._whole = whole
-        self.writes = self.goes_on = False
-        self._seen: tuple[str, str] | None = None
+        self._seen = ("", "")
         self.stop = Stop()
+        self.goes_on = False
+        self.writes = False
+        self.signed = ""
 
     def keep_off(self, files: Collection[Path]) -> None:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
-        for path in [path for path, _ in self._reports] + (
-            [self._save] if self._save else []
-        ):
-            if Path(os.path.realpath(path)) in files:
-                raise UsageError(
-                    "this is one of the job's own files. Name another file",
-                    where=str(path),
-                )
+        for path in (*self._reports, self._save):
+            if path and Path(os.path.realpath(path)) in files:
+                what = "this is one of the job's own files. Name another file"
+                raise UsageError(what, where=str(path))
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
-        from connector.reports import document, text
+        if outcomes is not None:
+            self._show_outcomes(plan, outcomes)
+        elif (plan.id, plan.digest) != self._seen:
+            self._seen = (plan.id, plan.digest)
+            self._show_plan(plan)
 
-        shown = (plan.id, plan.digest)
-        if outcomes is None and shown == self._seen:
-            return
-        if outcomes is None:
-            self._seen = shown
-        if self._as_json:
-            lines = document.render(plan, outcomes)
-        elif outcomes is None:
-            lines = text.render(
-                plan,
-                whole=self._whole,
-                command=self._lifting(plan),
-                accepted=plan.digest in (self.accept, self.signed),
-                narrow=is_narrow(),
-                goes_on=self.goes_on and self._permitted(plan),
-            )
-        else:
-            standing = self.stop.standing
-            lines = text.ending(
-                plan, outcomes, standing() if standing else Ending.of(outcomes)
-            )
+    def _show_outcomes(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+        standing = self.stop.standing
+        ending = standing() if standing else Ending.of(outcomes)
         try:
-            say_json(lines) if self._as_json else say(lines)
-            self.stop.told = outcomes is not None
-            if (
-                outcomes is None
-                and self.writes
-                and getattr(sys.stdout, "unread", False)
-            ):
-                raise UnreadError(
-                    "its reader has gone before the plan was shown whole",
-                    where="standard output",
-                )
+            if self._as_json:
+                say_json(document.render(plan, outcomes))
+            else:
+                say(text.ending(plan, outcomes, ending))
+            self.stop.told = True
         finally:
-            if self._reports or self._save is not None:
-                self._write(plan, outcomes)
-        if outcomes is None and self.accept not in (None, plan.digest):
+            self._write_reports(plan, outcomes)
+
+    def _show_plan(self, plan: Plan) -> None:
+        is_on_hold = ON_HOLD in dict(plan.about)
+        is_permitted = plan.is_permitted(self.signed or self._accept) and not is_on_hold
+        try:
+            if self._as_json:
+                say_json(document.render(plan))
+            else:
+                lines = text.render(
+                    plan,
+                    whole=self._whole,
+                    command=self._next_command(plan),
+                    accepted=plan.digest in (self._accept, self.signed),
+                    narrow=is_narrow(),
+                    goes_on=self.goes_on and is_permitted,
+                )
+                say(lines)
+            self.stop.told = False
+            if self.writes and getattr(sys.stdout, "unread", False):
+                what = "its reader has gone before the plan was shown whole"
+                raise UnreadError(what, where="standard output")
+        finally:
+            self._write_reports(plan, None)
+            if self._save is not None:
+                save(self._save, plan)
+        if self._accept not in (None, plan.digest):
+            what = f"The accepted digest {self._accept} is not that of this plan."
+            say_text(f"{what} {self._next_step(plan)}")
+        if self.signed not in ("", plan.digest) and plan.refusals:
             say_text(
-                f"The accepted digest {self.accept} is not that of this plan. {self._instead(plan)}"
-            )
-        if (
-            outcomes is None
-            and self.signed
-            and plan.digest != self.signed
-            and plan.refusals
-        ):
-            say(
-                [
-                    "The signatures do not lift this refusal, which came up after the plan was made.\n"
-                ]
+                "The signatures do not lift this refusal, "
+                "which came up after the plan was made."
             )
 
-    def _write(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
-        from connector.planfile import save, write_out
-
-        for path, render in self._reports:
+    def _write_reports(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        for path, render in self._reports.items():
             write_out(path, render(plan, outcomes))
-        if self._save is not None and outcomes is None:
-            save(self._save, plan)
 
-    def _instead(self, plan: Plan) -> str:
+    def _next_step(self, plan: Plan) -> str:
         """What to do about a plan that is not the accepted one."""
         if plan.refusals:
             return "Review this plan."
         if not plan.changes:
             return "Nothing is left to change."
-        return f"Review this plan. To apply it, run:\n    {self._command} --accept {plan.digest}"
+        again = f"{self._command} --accept {plan.digest}"
+        return f"Review this plan. To apply it, run:\n    {again}"
 
-    def _permitted(self, plan: Plan) -> bool:
-        return plan.is_permitted(self.signed or self.accept) and ON_HOLD not in dict(
-            plan.about
-        )
+    def _next_command(self, plan: Plan) -> str:
+        """The command that goes on from a refused plan.
 
-    def _lifting(self, plan: Plan) -> str:
-        """The command that goes on from a refused plan. People sign what was saved, and after what came up since."""
+        Where people have to sign, it saves the plan.
+        """
         if not self.goes_on or APPROVAL not in dict(plan.about):
             return self._command
-        words = [
-            word
-            for word in self._arguments
-            if word != "--apply" and not word.startswith("--plan=")
-        ]
-        return shlex.join(
-            [
-                "cec-connector",
-                "plan" if words[0] == "apply" else words[0],
-                *words[1:],
-                "--save",
-            ]
-        )
+        name, *rest = self._arguments
+        words = ["cec-connector", "plan" if name == "apply" else name]
+        words += [word for word in rest if not word.startswith(("--apply", "--plan="))]
+        return shlex.join([*words, "--save"])
 
 
 def is_narrow() -> bool:
     """Whether standard output is a terminal with fewer columns than a report takes."""
-    from connector.reports.text import NARROW
-
     return (columns(sys.stdout) or NARROW) < NARROW
 
 

@@ -6,30 +6,30 @@ import json
 from typing import Any, Literal
 
 import click
+from pydantic.json_schema import GenerateJsonSchema
+
+from connector.reconcile.checks.limits import Limit
+from connector.settings.fields import as_written
+from connector.settings.fleet import FleetFile
+from connector.settings.job import Job
+from connector.settings.mapping_file import MappingShape
+from connector.settings.shape import Strict
 
 Kind = Literal["job", "mapping", "fleet"]
 
 
-@click.command
+@click.command("schema")
 @click.argument("which", type=click.Choice(["job", "mapping", "fleet"]))
-def command(which: Kind) -> int:
+def schema_command(which: Kind) -> int:
     """Print the JSON Schema of the job file, the mapping file or the fleet file."""
-    click.echo(json.dumps(schema(which), indent=2))
+    click.echo(json.dumps(make_schema(which), indent=2))
     return 0
 
 
-def schema(kind: Kind) -> dict[str, Any]:
+def make_schema(kind: Kind) -> dict[str, Any]:
     """The schema of one kind of file, in the dialect of 2020-12 (https://json-schema.org/draft/2020-12/schema)."""
-    from pydantic.json_schema import GenerateJsonSchema
 
-    from connector.reconcile.checks.limits import Limit
-    from connector.settings.fields import as_written
-    from connector.settings.fleet import FleetFile
-    from connector.settings.job import Job
-    from connector.settings.mapping_file import MappingShape
-    from connector.settings.shape import Strict
-
-    class Generator(GenerateJsonSchema):
+    class SchemaGenerator(GenerateJsonSchema):
         """Defaults as a file would say them."""
 
         def encode_default(self, dft: Any) -> Any:
@@ -49,7 +49,9 @@ def schema(kind: Kind) -> dict[str, Any]:
         "mapping": MappingShape,
         "fleet": FleetFile,
     }
-    said = shapes[kind].model_json_schema(mode="validation", schema_generator=Generator)
+    said = shapes[kind].model_json_schema(
+        mode="validation", schema_generator=SchemaGenerator
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **said,

@@ -9,6 +9,7 @@ as long.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -22,7 +23,10 @@ from typing import Final
 import click
 
 from connector.cli.advice import Exit, code_of_ending
+from connector.cli.running import say
 from connector.errors import OutputError
+from connector.model import Ending
+from connector.reports.wording import last_line
 from connector.runtime.stopping import Stop
 
 SECONDS: Final = 8.0
@@ -40,50 +44,50 @@ _ENDED: Final = (
 
 @contextmanager
 def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
-    """A request to stop that these signals make, as long as this lasts. `once`: the first one only; others are deaf."""
+    """A request to stop that signals make, as long as this lasts.
+
+    `once`: the first signal alone; others are ignored. Under nohup a terminal that closes
+    is no signal.
+    """
     stop = Stop()
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle_signal(number: int, _frame: FrameType | None) -> None:
         if once:
-            for each in _SIGNALS:
-                signal.signal(each, signal.SIG_IGN)
+            ignore()
         stop.ask(f"stopped by {signal.Signals(number).name}")
 
-    # under nohup a terminal that closes is no matter
-    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    before = {
-        number: signal.signal(number, handle)
-        for number in _SIGNALS
-        if not (deaf and number == signal.SIGHUP)
-    }
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heeded = _SIGNALS[:-1] if is_nohup else _SIGNALS
+    before = {number: signal.signal(number, handle_signal) for number in heeded}
     try:
-        with _bounded(stop):
+        with _ended_in_time(stop):
             yield stop
-    except (
-        KeyboardInterrupt
-    ):  # of which click itself would write to standard error, however full
-        raise click.Abort("" if once else _account(stop)) from None
+    except KeyboardInterrupt:
+        # click itself would write to standard error, however full
+        raise click.Abort("" if once else _tell_standing(stop)) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def ignore() -> None:
-    """For the end of the process, once its exit code is known: from here on a signal could change no more than that."""
+    """From here on a signal could change nothing but an exit code that is known."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
-def _bounded(stop: Stop) -> Iterator[None]:
+def _ended_in_time(stop: Stop) -> Iterator[None]:
+    """Let a thread hear of each signal, which ends the process in its bound."""
     heard, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     # for good: one may be under way at the end
-    signal.signal(signal.SIGURG, lambda number, frame: None)
-    threading.Thread(
-        target=_observer, args=(heard, stop), name="signals", daemon=True
-    ).start()
+    signal.signal(signal.SIGURG, lambda *_: None)
+    watch = threading.Thread(
+        target=_watch_signals, args=(heard, stop, threading.get_ident()), daemon=True
+    )
+    watch.start()
     try:
         yield
     finally:
@@ -91,82 +95,85 @@ def _bounded(stop: Stop) -> Iterator[None]:
         os.close(wakeup)  # which the thread hears of
 
 
-def _observer(heard: int, stop: Stop) -> None:
-    """End the process `SECONDS` after the second signal, or after the first one if no write is waited for."""
+def _watch_signals(heard: int, stop: Stop, main: int) -> None:
+    """End the process `SECONDS` after the second signal.
+
+    After the first one, if no write is waited for. Until then the thread `main` is woken
+    now and then, so that it runs the handlers that are due.
+    """
     asked = 0
-    deadline: float | None = None
+    deadline = math.inf
     while True:
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        if select.select([heard], [], [], left if left is None else min(left, _WAKE))[
-            0
-        ]:
+        left = deadline - time.monotonic()
+        wait = None if deadline == math.inf else max(min(left, _WAKE), 0.0)
+        is_heard, _, _ = select.select([heard], [], [], wait)
+        if is_heard:
             octets = os.read(heard, 64)
             if not octets:
                 os.close(heard)
                 return
             signals = sum(octet in _SIGNALS for octet in octets)
             asked += signals
-            if signals and (deadline is None or asked == 2):
+            if signals and (deadline == math.inf or asked == 2):
                 deadline = time.monotonic() + SECONDS
-        elif left:
-            _wake()
-        elif asked > 1 or stop.why is None:
-            _end(stop)
+        elif left > 0:
+            signal.pthread_kill(main, signal.SIGURG)
+        elif asked == 1 and stop.why is not None:
+            deadline = math.inf  # it writes, and ends in good order
         else:
-            deadline = None  # it writes, and ends in good order
+            _end_process(stop)
 
 
-def _wake() -> None:
-    """Let the main thread run what handlers are due."""
-    if (main := threading.main_thread().ident) is not None:
-        signal.pthread_kill(main, signal.SIGURG)
+def _tell_standing(stop: Stop) -> str:
+    """The last line of a run that was ended at once.
 
-
-def _account(stop: Stop) -> str:
-    """The last line of a run that was ended at once; empty where it is out already, or not known."""
-    from connector.reports.wording import last_line
-
+    Empty where it is out already, or not known.
+    """
     if stop.told:
         return ""
     if stop.standing is not None:
         return last_line(stop.standing())
-    return (
-        "Stopped: nothing was written. Rerun the same command." if stop.is_early else ""
-    )
+    nothing = "Stopped: nothing was written. Rerun the same command."
+    return nothing if stop.is_early else ""
 
 
-def _end(stop: Stop) -> None:
-    """End the process, and say before that why and what is known: as far as that can be said at once."""
-    code, line = Exit.FAILED if stop.standing is None else Exit.IN_PART, ""
+def _end_process(stop: Stop) -> None:
+    """End the process, and say before that why and what is known.
 
-    def account() -> None:
-        """What is known of the writes, without asking anybody: a line and the exit code that goes with it."""
-        from connector.reports.wording import last_line
-
-        nonlocal code, line
-        if stop.standing is not None:
-            ending = stop.standing()
-            code, line = code_of_ending(ending), f"{last_line(ending)}\n"
-
+    As far as that can be said at once: neither an output nor an account is waited for.
+    """
+    endings: list[Ending] = []
+    standing = stop.standing
+    code = Exit.FAILED
+    line = ""
     try:
-        at_once(account)
+        if standing is not None:
+            code = Exit.IN_PART
+            at_once(lambda: endings.append(standing()))
+        for ending in endings:
+            code = code_of_ending(ending)
+            line = f"{last_line(ending)}\n"
         if not stop.told:
-            at_once(lambda: _write(2, _ENDED), lambda: _write(1, line))
+            at_once(lambda: _write_text(2, _ENDED), lambda: _write_text(1, line))
     finally:
         os._exit(code)
 
 
 def tell_stopped(account: str) -> None:
-    """Say that the command was stopped: the last line of its run, or, where nobody knows more, that alone."""
-    from connector.cli.running import say
+    """Say that the command was stopped: the last line of its run.
 
+    Where nobody knows more, that alone.
+    """
     with suppress(OutputError):  # whoever read it has gone
-        say([f"{account}\n"]) if account else click.echo("interrupted", err=True)
+        if account:
+            say([f"{account}\n"])
+        else:
+            click.echo("interrupted", err=True)
 
 
 def at_once(*works: Callable[[], object]) -> bool:
-    """Do these in threads of their own, none of which is waited for longer than a moment; whether all have ended."""
-    threads = [threading.Thread(target=work, name="end", daemon=True) for work in works]
+    """Do these in threads of their own; whether all have ended within a moment."""
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
     for thread in threads:
         thread.start()
     until = time.monotonic() + _MOMENT
@@ -175,6 +182,6 @@ def at_once(*works: Callable[[], object]) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def _write(output: int, text: str) -> None:
+def _write_text(output: int, text: str) -> None:
     with suppress(OSError):  # whoever read it has gone
         os.write(output, text.encode())

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import json, to_builtins
 
 from connector.cli.advice import Exit
+from connector.cli.approvals import asks, confirm
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say, say_text, yes_option
 from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageError
 from connector.reports.visible import visible
+from connector.run import state_care
+from connector.run.composition import plan_context
+from connector.run.job_state import rename
+from connector.run.moving import find_move
+from connector.run.permission import side
+from connector.run.state_care import back_up, contents, faults
 
 if TYPE_CHECKING:
     from connector.state.forgetting import Person
@@ -26,35 +34,36 @@ _LEAST, _DIGITS = 2, 5
 begins in the year 1."""
 
 
-@click.group
-def command() -> None:
+@click.group("state")
+def state_command() -> None:
     """Manage the state of a job."""
 
 
-@command.command(short_help="Show what the state holds of a job.")
+@state_command.command("show", short_help="Show what the state holds of a job.")
 @job_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(job: Path, *, as_json: bool) -> int:
+def show_state(job: Path, *, as_json: bool) -> int:
     """Show what the state holds of JOB: runs, writes, plans, ownership, and since when."""
-    from msgspec import json, to_builtins
-
-    from connector.run.state_care import contents
-
     found = contents(job)
     if as_json:
         click.echo(json.format(json.encode(to_builtins(found)), indent=1).decode())
     elif found is None:
         say_text("This job has no state yet. Its first apply makes one.")
     else:
-        say(f"{name:<10}{visible(text)}\n" for name, text in _lines(found))
+        say(f"{name:<10}{visible(text)}\n" for name, text in _tell_contents(found))
     return 0
 
 
-def _lines(found: Contents) -> Iterator[tuple[str, str]]:
+def _tell_contents(found: Contents) -> Iterator[tuple[str, str]]:
     free = (
-        f", of which {_size(found.free)} are free for later runs" if found.free else ""
+        f", of which {_format_size(found.free)} are free for later runs"
+        if found.free
+        else ""
     )
-    yield "state", f"{found.state}, format {found.format}, {_size(found.octets)}{free}"
+    yield (
+        "state",
+        f"{found.state}, format {found.format}, {_format_size(found.octets)}{free}",
+    )
     yield "job", found.job
     for directory in found.directories:
         yield "writes to", directory
@@ -87,16 +96,14 @@ def _lines(found: Contents) -> Iterator[tuple[str, str]]:
     yield "on hold", f"since {found.held}" if found.held else "no"
 
 
-def _size(octets: int) -> str:
+def _format_size(octets: int) -> str:
     return f"{octets / 1e6:,.1f} MB"
 
 
-@command.command(short_help="Check that the state can be read.")
+@state_command.command("check", short_help="Check that the state can be read.")
 @job_argument
-def check(job: Path) -> int:
+def check_state(job: Path) -> int:
     """Check the state of JOB: SQLite's own check, references, every row, and the key. Exit code 1 if one is wrong."""
-    from connector.run.state_care import faults
-
     found = faults(job)
     if not found:
         say_text("The state is sound.")
@@ -108,16 +115,14 @@ def check(job: Path) -> int:
     return Exit.FAILED
 
 
-@command.command(short_help="Copy a SQLite state to a new file.")
+@state_command.command("backup", short_help="Copy a SQLite state to a new file.")
 @job_argument
 @click.argument("file", type=click.Path(path_type=Path))
-def backup(job: Path, file: Path) -> int:
+def back_up_state(job: Path, file: Path) -> int:
     """Copy the state of JOB to FILE, while runs go on. FILE must not exist. The key is not in the copy.
 
     A state in PostgreSQL is copied by pg_dump.
     """
-    from connector.run.state_care import back_up
-
     key = back_up(job, file)
     say_text(f"Copied the state to {visible(str(file))}.")
     if key:
@@ -125,7 +130,7 @@ def backup(job: Path, file: Path) -> int:
     return Exit.DONE
 
 
-def _age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+def _check_age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     days = value.removesuffix("d")
     if not (
         value.endswith("d")
@@ -140,27 +145,24 @@ def _age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     return timedelta(days=int(days))
 
 
-@command.command(short_help="Take old runs out of the state.")
+@state_command.command("prune", short_help="Take old runs out of the state.")
 @job_argument
 @click.option(
     "--older",
-    callback=_age,
+    callback=_check_age,
     required=True,
     metavar="AGE",
     help="Runs that ended so long ago, as in 400d.",
 )
 @click.option("--dry-run", is_flag=True, help="Only list what would be taken out.")
 @yes_option
-def prune(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
+def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
     """Take runs of JOB, their journals and plans out of the state. What the job owns, and holds, stay.
 
     Runs that can no longer be undone then are named. At a terminal, it asks first.
     """
-    from connector.cli.asking import asks, confirm
-    from connector.run import state_care
-
     old = state_care.old_runs(job, older)
-    say(f"{visible(line)}\n" for line in _old(old))
+    say(f"{visible(line)}\n" for line in _tell_old_runs(old))
     anything = bool(old.runs or old.attempts or old.plans)
     if anything and dry_run:
         again = shlex.join(
@@ -174,7 +176,7 @@ def prune(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
     return Exit.DONE
 
 
-def _old(old: Old) -> Iterator[str]:
+def _tell_old_runs(old: Old) -> Iterator[str]:
     counts = f"{len(old.runs):,} runs, {old.attempts:,} attempts, {old.plans:,} unused saved plans"
     yield f"Older than {old.before}: {counts}."
     undoable = [run for run in old.runs if run.wrote]
@@ -188,21 +190,18 @@ def _old(old: Old) -> Iterator[str]:
         yield f"Run {run.id} of {run.started} and later ones stay: {why}."
 
 
-@command.command(short_help="Take a person out of the state.")
+@state_command.command("forget", short_help="Take a person out of the state.")
 @job_argument
 @click.argument("user")
 @click.option("--dry-run", is_flag=True, help="Only say what that would mean.")
 @yes_option
-def forget(job: Path, user: str, *, dry_run: bool, yes: bool) -> int:
+def forget_person(job: Path, user: str, *, dry_run: bool, yes: bool) -> int:
     """Take USER (an id, or a name such as a DN) out of what the state holds of JOB: ids, names and values.
 
     The directory and the audit are not changed. At a terminal, it asks first.
     """
-    from connector.cli.asking import asks, confirm
-    from connector.run import state_care
-
     person = state_care.person(job, user)
-    say(f"{visible(line)}\n" for line in _person(person))
+    say(f"{visible(line)}\n" for line in _tell_person(person))
     if dry_run:
         again = shlex.join(["cec-connector", "state", "forget", str(job), user])
         say([f"\nNothing was taken out. To do so, run:\n    {visible(again)}\n"])
@@ -216,7 +215,7 @@ def forget(job: Path, user: str, *, dry_run: bool, yes: bool) -> int:
     return Exit.DONE
 
 
-def _person(person: Person) -> Iterator[str]:
+def _tell_person(person: Person) -> Iterator[str]:
     yield (
         f"user {', '.join(person.names)}, id {person.id}"
         if person.names
@@ -243,7 +242,7 @@ def _person(person: Person) -> Iterator[str]:
     yield "Not changed: audit, logs, reports, plan files, and backups of the state."
 
 
-@command.command(
+@state_command.command(
     name="forget-secret", short_help="Show an attribute again that held secrets."
 )
 @job_argument
@@ -259,9 +258,6 @@ def forget_secret(
     The directory is asked what it is, and not changed. At a terminal, it asks first;
     elsewhere it needs --yes.
     """
-    from connector.cli.asking import asks, confirm
-    from connector.run.composition import plan_context
-
     with plan_context(job, lambda begun: observers(begun, log_level)) as context:
         description = context.reader.describe()
         known = context.secret_attributes(description)
@@ -295,19 +291,17 @@ def forget_secret(
     return Exit.DONE
 
 
-@command.command(short_help="Rename a job in the state.")
+@state_command.command("rename", short_help="Rename a job in the state.")
 @job_argument
 @click.argument("new")
-def rename(job: Path, new: str) -> int:
+def rename_job(job: Path, new: str) -> int:
     """Rename JOB to NEW in the state: its runs, ownership and schedule. A job on hold is refused.
 
     JOB is the job file under its old name; NEW is its new name or path. Rename the file
     before or after.
     """
-    from connector.run.job_state import rename as renamed
-
     try:
-        old, name, users = renamed(job, new)
+        old, name, users = rename(job, new)
     except OnHoldError as fault:
         fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
         raise
@@ -317,21 +311,17 @@ def rename(job: Path, new: str) -> int:
     return 0
 
 
-@command.command(short_help="Accept that a job was moved or changed.")
+@state_command.command("move", short_help="Accept that a job was moved or changed.")
 @job_argument
 @click.option(
     "--accept", metavar="DIGEST", help="Accept what was shown, by its digest."
 )
 @click.pass_obj
-def move(log_level: str | None, job: Path, *, accept: str | None) -> int:
+def move_job(log_level: str | None, job: Path, *, accept: str | None) -> int:
     """Show which tenant and directory JOB had in the state, which it has now, and which users would lose values.
 
     With --accept, what the state knows of JOB goes to what it is now. The directory is not changed.
     """
-    from connector.run.composition import plan_context
-    from connector.run.moving import find_move
-    from connector.run.permission import side
-
     with plan_context(job, lambda begun: observers(begun, log_level)) as context:
         found = find_move(context)
         sides = (

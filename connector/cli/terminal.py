@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from typing import Final, TextIO
+
+from connector.reports.visible import visible_lines
 
 _COMMAND: Final = re.compile(r" *(cec-connector|\$) ")
 """A line that somebody copies: the terminal itself breaks it, so that it stays one line."""
@@ -53,9 +57,9 @@ def show(lines: Iterable[str]) -> None:
     """Write lines to standard output, as its terminal can show them, or as they are."""
     output = sys.stdout
     width = columns(output)
-    paint = getattr(output, "paint", None) if has_colour(output) else None
+    paint = getattr(output, "write_painted", None) if has_colour(output) else None
     for line in lines:
-        text = line if width is None else _wrapped(line, width)
+        text = line if width is None else _wrap_text(line, width)
         style = (
             next((style for begin, style in _STYLES if begin.match(line)), "")
             if paint
@@ -70,23 +74,25 @@ def show(lines: Iterable[str]) -> None:
 def fit(text: str, stream: TextIO) -> str:
     """The text with lines that end between words where the terminal does."""
     width = columns(stream)
-    return text if width is None else _wrapped(text, width)
+    return text if width is None else _wrap_text(text, width)
 
 
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(part for line in text.split("\n") for part in _lines(line, width))
+def _wrap_text(text: str, width: int) -> str:
+    return "\n".join(
+        part for line in text.split("\n") for part in _wrap_line(line, width)
+    )
 
 
-def _lines(line: str, width: int) -> Iterator[str]:
+def _wrap_line(line: str, width: int) -> Iterator[str]:
     """One line as several of a width; what follows is indented below it. A word that is longer stays whole."""
-    if _cells(line) <= width or _COMMAND.match(line):
+    if _count_cells(line) <= width or _COMMAND.match(line):
         yield line
         return
     begin = _HANGING.match(line)
     indent = " " * min((len(begin[0]) if begin else 0) + 2, width // 3)
     now = ""
     for word in re.findall(r" *\S+", line):
-        if now and _cells(now) + _cells(word) > width:
+        if now and _count_cells(now) + _count_cells(word) > width:
             yield now
             now = indent + word.lstrip()
         else:
@@ -94,9 +100,60 @@ def _lines(line: str, width: int) -> Iterator[str]:
     yield now
 
 
-def _cells(text: str) -> int:
+def _count_cells(text: str) -> int:
     """How many columns a text takes."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+class VisibleOutput(TextIOWrapper):
+    """Text to a stream of octets; every character that would not show as itself is named, but for line breaks.
+
+    `unread`: its reader has gone (`| head`); what is written from then on goes nowhere, and nobody is told of it.
+    """
+
+    unread = False
+
+    def write(self, text: str, /) -> int:
+        """How much of the text was taken, which is all of it."""
+        try:
+            super().write(visible_lines(text))
+        except BrokenPipeError:
+            self._let_go()
+        return len(text)
+
+    def write_painted(self, text: str, style: str) -> None:
+        """Write text in a style (SGR of ECMA-48), of which text from outside knows nothing."""
+        text, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+        try:
+            super().write(f"\x1b[{style}m{visible_lines(text)}\x1b[0m{end}")
+        except BrokenPipeError:
+            self._let_go()
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.unread = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+def guard_output() -> None:
+    """Let standard output be one of these; a letter that a terminal cannot show gets its escape, not a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        encoding, lines = sys.stdout.encoding, sys.stdout.line_buffering
+        # where ASCII alone is said to be taken, click would write UTF-8 itself, past this stream
+        encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
+        sys.stdout = VisibleOutput(
+            sys.stdout.detach(), encoding, "backslashreplace", line_buffering=lines
+        )

@@ -1,5 +1,6 @@
 """Names that somebody may have meant by one that is not known."""
 
+import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,8 +10,6 @@ _NEAR: Final = 0.75
 
 def meant(name: str, known: Iterable[str]) -> str:
     """The nearest name, as the end of a sentence; nothing where none is near."""
-    import difflib  # noqa: PLC0415  # only for a name that is wrong: it adds a millisecond to each start
-
     names = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=_NEAR)
     return f" (did you mean {names[near[0]]}?)" if near else ""

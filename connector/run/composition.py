@@ -38,7 +38,7 @@ from connector.run.job_state import (
     state_of,
     state_to_look_at,
 )
-from connector.settings import job as jobs, mapping_file as mappings
+from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.approvers import load_approvers
 from connector.settings.attribute_names import shows_secret, without_core
 from connector.settings.textfile import noted
@@ -367,16 +367,12 @@ def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) ->
 def _pins(settings: jobs.Job) -> tuple[Pin, ...]:
     if settings.pins is None:
         return ()
-    from connector.settings import people_lists
-
     return people_lists.load_pins(settings.pins)
 
 
 def _exclude_list(settings: jobs.Job) -> ExcludeList:
     if settings.exclude is None:
         return ExcludeList()
-    from connector.settings import people_lists
-
     return people_lists.load_exclude_list(settings.exclude)
 
 

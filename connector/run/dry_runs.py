@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from connector.errors import UsageError
 from connector.model import Outcome, Plan, Result
+from connector.planfile import sha256_of
+from connector.reconcile.undoing import undo
 from connector.run.context import Context, PlanContext, UndoContext
 from connector.run.kept_plans import Before, compared
 from connector.run.lookup import Lookup
@@ -34,8 +36,6 @@ def dry_run(
     same_job(context)
     plan = compared(context, make_plan(context, only).plan, before, by, some=bool(only))
     if save:
-        from connector.planfile import sha256_of
-
         context.state.keep(
             plan, context.reader.describe().identity, file=sha256_of(plan)
         )
@@ -47,8 +47,6 @@ def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
     same_job(context)
     plan = undo_plan(context)
     if save:
-        from connector.planfile import sha256_of
-
         context.state.keep(
             plan, context.wrote_to, undoes=context.run, file=sha256_of(plan)
         )
@@ -57,8 +55,6 @@ def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
 
 def undo_plan(context: UndoContext) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
-    from connector.reconcile.undoing import undo
-
     _, steps = context.state.steps(context.run, context.job, context.sealer)
     brief = context.brief(
         {

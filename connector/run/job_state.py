@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -72,8 +73,6 @@ def hold_on(path: Path) -> tuple[str, str] | None:
 
 def try_state(path: Path) -> None:
     """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
-    import tempfile  # noqa: PLC0415  # loads four compressors and `random`: only `check` tries a state
-
     job = jobs.load(path)
     if job.state_path is not None:
         where = Path(os.path.realpath(job.state_path)).parent

@@ -1,7 +1,5 @@
 """The keys of a job that say who approves its plans, and the files that they name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +53,7 @@ class Approvers(Strict):
     free: Annotated[Free, Field(description="Changes that need no approval.")] = Free()
 
 
-def load_approvers(job: LoadedJob, settings: Approvers) -> Signing:
+def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
     """Raises FileError with every fault of a file and its line."""
     signers, faults = read_allowed_signers(read_text(settings.allowed))
     _require_sound(settings.allowed, faults)

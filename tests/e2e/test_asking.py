@@ -66,8 +66,8 @@ def test_anything_but_yes_writes_nothing_and_is_a_refused_attempt(job: Job, answ
 @pytest.mark.slow
 def test_five_minutes_of_silence_are_a_no(job: Job) -> None:
     before = job.read("people.ldif")
-    start = "import connector.cli.asking as asking; import connector.cli.main as main; asking.SECONDS = {}; main.main()"
-    shorter = start.replace("{}", "asking.SECONDS / 300")
+    start = "from connector.cli import approvals, main; approvals.SECONDS = {}; main.main()"
+    shorter = start.replace("{}", "approvals.SECONDS / 300")
     with session(job.folder, "apply", "job.yaml", start=("-c", shorter)) as apply:
         apply.wait_for("Apply 4 changes? [y/N] ")
         assert apply.end() == 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connector.cli.schema import Kind, schema
+from connector.cli.schema import Kind, make_schema
 from connector.settings import fleet as fleets, job as jobs, mapping_file as mappings
 from connector.settings.fields import SecretRef
 from connector.settings.job import CecSource, FileSource
@@ -30,7 +30,7 @@ def parts(value: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", ["job", "mapping", "fleet"])
 def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Kind) -> None:
-    whole = json.loads(json.dumps(schema(kind)))
+    whole = json.loads(json.dumps(make_schema(kind)))
     assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert whole["title"] == f"cec-connector {kind}"
     shapes = [part for part in parts(whole) if isinstance(part.get("properties"), dict) and "type" in part]
@@ -42,23 +42,23 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Kind) -
 
 
 def test_the_schema_of_a_job_names_every_key() -> None:
-    shapes = schema("job")["$defs"]
+    shapes = make_schema("job")["$defs"]
     for model in (CecSource, FileSource, LdapDirectory, LdifDirectory, jobs.Limits, SecretRef):
         assert set(shapes[model.__name__]["properties"]) == set(list_keys(model))
-    assert set(schema("job")["properties"]) == set(list_keys(jobs.Job))
+    assert set(make_schema("job")["properties"]) == set(list_keys(jobs.Job))
     places = ("env", "file", "credential", "vault")
     assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
 
 
 def test_a_key_is_required_where_the_state_is_a_database_server() -> None:
-    whole = schema("job")
+    whole = make_schema("job")
     assert re.search(whole["if"]["properties"]["state"]["pattern"], "postgresql://cec@db.example.org/cec")
     assert not re.search(whole["if"]["properties"]["state"]["pattern"], "sqlite:///postgres.db")
     assert whole["then"] == {"required": ["key"]}
 
 
 def test_defaults_are_written_as_a_file_would() -> None:
-    whole = schema("job")
+    whole = make_schema("job")
     limits = whole["$defs"]["Limits"]["properties"]
     named = ("update", "clear", "secret", "agents_drop", "matched_drop")
     assert [limits[name]["default"] for name in named] == ["20%", None, None, "10%", "10%"]
@@ -71,7 +71,7 @@ def test_defaults_are_written_as_a_file_would() -> None:
 
 
 def test_the_schema_of_a_mapping_takes_both_forms_of_an_attribute() -> None:
-    attributes = schema("mapping")["properties"]["attributes"]
+    attributes = make_schema("mapping")["properties"]["attributes"]
     forms = attributes["additionalProperties"]["anyOf"]
     assert forms == [{"type": "string"}, {"$ref": "#/$defs/AttributeShape"}]
 
@@ -114,7 +114,7 @@ def test_every_whole_fleet_file_of_the_documentation_is_read(tmp_path: Path) -> 
 )
 def test_the_documentation_names_every_key(page: str, kind: Kind) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")
-    keys = {key for part in parts(schema(kind)) for key in part.get("properties", {}) if key != "type"}
+    keys = {key for part in parts(make_schema(kind)) for key in part.get("properties", {}) if key != "type"}
     if kind == "fleet":  # secrets and notices are those of a job, on its page
         text += (ROOT / "docs" / "job-file.md").read_text("utf-8")
     assert {key for key in keys if not re.search(rf"`([a-z]+\.)?{re.escape(key)}`", text)} == set()

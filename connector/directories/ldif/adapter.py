@@ -9,6 +9,7 @@ mapping of it never finds or removes more than what it says.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -200,8 +201,6 @@ class LdifDirectory(LdifReader):
         if self._linked():
             raise FileError(LINKED, where=str(self.path))
         try:
-            import tempfile  # noqa: PLC0415  # loads four compressors and `random`: only an apply writes
-
             with self.path.open("r+b"), tempfile.TemporaryFile(dir=self.path.parent):
                 return super().describe()
         except OSError as fault:
