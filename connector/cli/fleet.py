@@ -1,34 +1,376 @@
-"""`fleet`: jobs on Temporal. Its commands are imported when they are called for, like all others."""
+"""`fleet`: many jobs on Temporal, a durable engine.
+
+`connector.fleet` needs an extra, so each command imports what it asks of it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli.main import Commands
+from connector.cli import fleet_texts
+from connector.cli.advice import Exit
+from connector.cli.approvals import (
+    approval_option,
+    asks,
+    confirm,
+    said_how,
+    sign_command,
+    signed,
+)
+from connector.cli.logs import configure_service
+from connector.cli.running import (
+    is_narrow,
+    job_argument,
+    report_option,
+    say,
+    say_text,
+    yes_option,
+)
+from connector.cli.serve import Address, listen_option
+from connector.errors import StateError, UsageError
+from connector.planfile import write_out
+from connector.reports import renderer, text
+from connector.reports.document_reader import parse
+from connector.reports.wording import count
+from connector.run.waiting import check_approval, require_shared, waiting
+from connector.runtime.log import log
+from connector.serve.web import Web
+from connector.settings import job as jobs
+from connector.settings.fleet import find
 
-COMMANDS: Final = {
-    "schedule": "Make Temporal's schedules match a folder of job files.",
-    "worker": "Run the jobs in a folder as Temporal says.",
-    "status": "Show how the jobs in a folder stand.",
-    "run": "Run a job now, and wait for it.",
-    "plan": "Show the plan of a job that waits for approval.",
-    "approve": "Let the plan of a job be applied.",
-    "reject": "End the run of a job whose plan waits.",
-    "resume": "Let applies begin again after too many jobs turned bad.",
-}
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from connector.fleet.schedules import ChangeOutcome
+    from connector.fleet.values import StepResult
+
 folder_argument = click.argument("folder", type=click.Path(path_type=Path))
+digest_argument = click.argument("digest")
 fleet_option = click.option(
     "--fleet",
-    "named",
+    "fleet_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Fleet file. Default: fleet.yaml beside the jobs.",
 )
 
 
-@click.group(cls=Commands, listed=COMMANDS, prefix="connector.cli.fleet_")
+class OrderedGroup(click.Group):
+    """A group whose help lists the commands in the order of this file."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=OrderedGroup)
 def command() -> None:
     """Run many jobs on Temporal, a durable engine."""
+
+
+# ---------------------------------------------------------------- schedules and workers
+
+
+@command.command(
+    "schedule", short_help="Make Temporal's schedules match a folder of job files."
+)
+@folder_argument
+@fleet_option
+@click.option(
+    "--apply",
+    "applies",
+    is_flag=True,
+    help="Make the changes. Without it they are only shown.",
+)
+@yes_option
+def make_schedules(
+    folder: Path, fleet_file: Path | None, *, applies: bool, yes: bool
+) -> int:
+    """Make Temporal's schedules match the job files in FOLDER: create, update, pause, delete.
+
+    Without --apply it only shows the changes, and ends with 2 if there are any. With it, a
+    terminal is asked first.
+    """
+    from connector.fleet.client import ask
+    from connector.fleet.jobs import read_jobs
+    from connector.fleet.schedules import make_changes, plan_schedules
+
+    fleet = find(folder, fleet_file)
+    loaded = read_jobs(folder, fleet.path)
+    queue = fleet.settings.task_queue
+    planned = ask(fleet, lambda client: plan_schedules(client, loaded, queue))
+    say_lines(fleet_texts.describe_plan(planned))
+    if not planned.changes:
+        return Exit.DONE
+    if not applies:
+        say_text(
+            "\nNothing was changed. To make the changes, run:\n"
+            f"    {fleet_texts.apply_command(folder, fleet_file)}"
+        )
+        return Exit.PENDING
+    if asks(yes=yes):
+        confirm(f"Make {count(len(planned.changes), 'change')}?")
+    results = ask(fleet, lambda client: make_changes(client, planned.changes))
+    say_lines(fleet_texts.describe_results(results))
+    return exit_code_of(results)
+
+
+def exit_code_of(results: list[ChangeOutcome]) -> Exit:
+    """Done, in part or failed, by how many changes were not made."""
+    missed = sum(bool(result.why) for result in results)
+    if not missed:
+        return Exit.DONE
+    return Exit.FAILED if missed == len(results) else Exit.IN_PART
+
+
+@command.command("worker", short_help="Run the jobs in a folder as Temporal says.")
+@folder_argument
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Steps at a time.",
+)
+@click.option(
+    "--finish",
+    type=click.IntRange(0, 86400),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for runs under way after SIGTERM, before another worker takes them over.",
+)
+@listen_option
+@fleet_option
+@click.pass_obj
+def run_worker(
+    log_level: str | None,
+    folder: Path,
+    *,
+    at_once: int,
+    finish: int,
+    listen: Address,
+    fleet_file: Path | None,
+) -> int:
+    """Run the jobs in FOLDER as the fleet says, until SIGTERM. Any number of workers share the work."""
+    from connector.fleet.client import connect
+    from connector.fleet.jobs import read_names
+    from connector.fleet.worker import FleetWorker
+
+    options = configure_service(log_level)
+    fleet = find(folder, fleet_file)
+
+    async def work() -> None:
+        # without jobs it would take those of other workers, and fail them
+        if not read_names(folder, fleet.path):
+            raise UsageError("holds no job files", where=str(folder))
+        client = await connect(fleet)
+        worker = FleetWorker(
+            client, fleet, folder, options, at_once=at_once, finish=finish
+        )
+        with Web(*listen, worker) as web:
+            log.info("working", address=web.address, folder=str(folder))
+            await worker.run()
+
+    asyncio.run(work())
+    return Exit.DONE
+
+
+@command.command("status", short_help="Show how the jobs in a folder stand.")
+@folder_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@fleet_option
+def show_status(folder: Path, *, as_json: bool, fleet_file: Path | None) -> int:
+    """Show how the jobs in FOLDER stand: failing and refused ones first, then those that wait for approval.
+
+    The exit code is 1 while a job fails or applies have stopped, else 0.
+    """
+    from connector.fleet.client import ask, require_worker
+    from connector.fleet.jobs import open_limits, read_names
+
+    fleet = find(folder, fleet_file)
+    state = open_limits(fleet, folder).read_status()
+    job_names = read_names(folder, fleet.path)
+    queue = fleet.settings.task_queue
+    ask(fleet, lambda client: require_worker(client, queue))
+    standings = fleet_texts.sort_standings(state, job_names)
+    if as_json:
+        click.echo(fleet_texts.status_json(state, standings, job_names))
+    else:
+        say_lines(fleet_texts.describe_status(state, standings, job_names, folder))
+    is_failing = any(standing.state == "failing" for standing in standings)
+    return Exit.FAILED if state.braked or is_failing else Exit.DONE
+
+
+@command.command("run", short_help="Run a job now, and wait for it.")
+@job_argument
+@click.option(
+    "--no-wait", is_flag=True, help="End at once, with 0, and do not wait for the run."
+)
+@fleet_option
+def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
+    """Run JOB now, by the fleet, and wait for it.
+
+    The exit code is that of the run: 2 or 3 while its plan waits for approval.
+    """
+    from connector.fleet.client import ask, begin_run, wait_for_run
+    from connector.fleet.schedules import require_ours
+
+    loaded = jobs.load(job)
+    require_shared(loaded)
+    fleet = find(job.parent, fleet_file)
+    queue = fleet.settings.task_queue
+
+    async def run(client: Client) -> tuple[StepResult | None, str]:
+        await require_ours(client, loaded, queue)
+        await begin_run(client, queue, loaded.name)
+        return (None, "") if no_wait else await wait_for_run(client, loaded.name)
+
+    result, digest = ask(fleet, run)
+    if no_wait:
+        say_text("The run has begun. See `fleet status`.")
+        return Exit.DONE
+    if result is not None:
+        say_text(fleet_texts.describe_run(result))
+        return result.code
+    say_text(
+        "Its plan waits for approval. To see it, and to approve it, run:\n"
+        f"    cec-connector fleet plan {job}\n"
+        f"    cec-connector fleet approve {job} {digest}"
+    )
+    found = waiting(job)
+    is_refused = found is not None and found.digest == digest and found.refused
+    return Exit.REFUSED if is_refused else Exit.PENDING
+
+
+# ---------------------------------------------------------------- plans that wait
+
+
+@command.command("plan", short_help="Show the plan of a job that waits for approval.")
+@job_argument
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the plan, for people to sign.",
+)
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="List all changes and problems, not kinds and first ones.",
+)
+@report_option
+def show_plan(
+    job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool
+) -> int:
+    """Show the plan of JOB that waits for approval. It comes from the state; the engine is not asked."""
+    found = waiting(job)
+    if found is None:
+        raise UsageError(
+            "no plan of this job waits. See `fleet status`", where=str(job)
+        )
+    words = ["cec-connector", "fleet", "approve", str(job), found.digest]
+    if found.needed:
+        words.append(f"--approval={save or 'PLAN.json'}.sig")
+    approve = shlex.join(words)
+    plan = parse(found.octets)
+    for path in reports:
+        write_out(path, renderer(path.suffix, approve)(plan, None))
+    if save is None:
+        say(text.render(plan, command=approve, narrow=is_narrow(), whole=whole))
+    else:
+        write_out(save, [found.octets.decode()])
+        how = f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""
+        say_text(f"Saved.{how}")
+    say_text(f"To approve it, run:\n    {approve}")
+    return Exit.DONE
+
+
+@command.command("approve", short_help="Let the plan of a job be applied.")
+@job_argument
+@digest_argument
+@approval_option
+@fleet_option
+def approve_plan(
+    job: Path, digest: str, signatures: tuple[Path, ...], fleet_file: Path | None
+) -> int:
+    """Let the waiting plan of JOB be applied. DIGEST is that of the plan, as `fleet status` and the plan show it.
+
+    Where JOB has approvers, they sign what `fleet plan --save` writes.
+    """
+    with said_how("plan.json", ("fleet", "plan", str(job), "--save", "plan.json")):
+        pairs = signed(b"", signatures).signatures
+        check_approval(job, digest, pairs)
+    # Temporal takes text only, and the files' names stay here
+    encoded = {
+        str(number): base64.b64encode(octets).decode()
+        for number, (_, octets) in enumerate(pairs, 1)
+    }
+    stopped_since = send_verdict(
+        job, digest, fleet_file, approved=True, signatures=encoded
+    )
+    say_text(fleet_texts.describe_approval(job, stopped_since))
+    return Exit.DONE
+
+
+@command.command("reject", short_help="End the run of a job whose plan waits.")
+@job_argument
+@digest_argument
+@fleet_option
+def reject_plan(job: Path, digest: str, fleet_file: Path | None) -> int:
+    """End the run of JOB whose plan waits. The next tick plans anew. DIGEST is that of the plan."""
+    send_verdict(job, digest, fleet_file, approved=False, signatures={})
+    say_text("Rejected. Nothing of that plan is written.")
+    return Exit.DONE
+
+
+def send_verdict(
+    job: Path,
+    digest: str,
+    fleet_file: Path | None,
+    *,
+    approved: bool,
+    signatures: Mapping[str, str],
+) -> float:
+    """Tell the run of a job; since when applies have stopped, 0 if they have not or nobody can tell.
+
+    Raises UsageError if the run does not wait with this plan.
+    """
+    from connector.fleet.client import ask, judge_plan
+    from connector.fleet.jobs import open_limits
+    from connector.fleet.values import Verdict
+
+    verdict = Verdict(digest, approved, dict(signatures))
+    fleet = find(job.parent, fleet_file)
+    limits = open_limits(fleet, job.parent)
+    ask(fleet, lambda client: judge_plan(client, job.stem, verdict))
+    try:
+        return limits.read_status().braked
+    except StateError:  # the verdict was taken all the same
+        return 0
+
+
+@command.command(
+    "resume", short_help="Let applies begin again after too many jobs turned bad."
+)
+@folder_argument
+@fleet_option
+def resume_applies(folder: Path, fleet_file: Path | None) -> int:
+    """Let the applies of the jobs in FOLDER begin again after the brake stopped them."""
+    from connector.fleet.jobs import open_limits
+
+    had_stopped = open_limits(find(folder, fleet_file), folder).resume_applies()
+    say_text("Applies begin again." if had_stopped else "Applies had not stopped.")
+    return Exit.DONE
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Print lines, each with a line break. Raises OutputError."""
+    say(f"{line}\n" for line in lines)

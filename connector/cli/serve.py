@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import click
 
-if TYPE_CHECKING:
-    from connector.serve.web import Address
+from connector.cli.logs import configure_service
+from connector.runtime.log import log
+from connector.serve.notification_queue import NotificationQueue
+from connector.serve.service import Service
+from connector.serve.web import Web
 
 
-def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
-    from connector.serve.web import Address
+class Address(NamedTuple):
+    """Where /healthz, /readyz and /metrics are answered."""
 
-    try:
-        return Address.parse(value)
-    except ValueError as fault:
-        raise click.BadParameter(str(fault)) from None
+    host: str
+    """A name or an address, IPv6 without brackets."""
+    port: int
+    """TCP port; 0 is any that is free."""
+
+
+def parse_address(ctx: click.Context, param: click.Parameter, text: str) -> Address:
+    """The address of `127.0.0.1:9467`, `[::1]:9467`, `localhost:9467`."""
+    found = re.fullmatch(
+        r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})", text, re.ASCII
+    )
+    if found is None or int(found[3]) > 65535:
+        why = "must be HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467"
+        raise click.BadParameter(why)
+    return Address(found[1] or found[2], int(found[3]))
 
 
 listen_option = click.option(
@@ -25,7 +40,7 @@ listen_option = click.option(
     metavar="HOST:PORT",
     default="127.0.0.1:9467",
     show_default=True,
-    callback=_address,
+    callback=parse_address,
     help="Address of /healthz, /readyz and /metrics.",
 )
 
@@ -41,18 +56,14 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
 
     Plans of dry-run jobs and plans beyond a limit are saved, and wait for `apply --plan`.
     """
-    from connector.cli.logs import configure_service
-    from connector.runtime.log import log
-    from connector.serve.notification_queue import NotificationQueue
-    from connector.serve.service import Service
-    from connector.serve.web import Web
-
     options = configure_service(log_level)
+    queue = NotificationQueue()
+    service = Service(jobs, options, queue.told)
+    service.take_signals()
     with (
-        NotificationQueue() as queue,
-        Service(jobs, options, queue.told) as service,
-        Web(listen, service) as web,
+        queue,
+        Web(*listen, service) as web,
     ):
-        log.info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
+        log.info("serving", address=web.address, jobs=[path.stem for path in jobs])
         service.run()
     return 0

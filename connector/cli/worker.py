@@ -2,91 +2,207 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import signal
 import sys
-from contextlib import AbstractContextManager, suppress
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import datetime
 from functools import partial
-from pathlib import Path
+from typing import Final
 
 import click
-import msgspec
 from msgspec.structs import replace
 
+from connector.cli.advice import Exit, code_of
 from connector.cli.logs import configure
+from connector.cli.observers import observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
-from connector.cli.worker_run import SCHEDULE, WorkerRun, silent
-from connector.errors import ConnectorError
-from connector.planfile import load_octets, save, sha256_of
-from connector.run.composition import apply_context, plan_context
+from connector.errors import (
+    ConnectorError,
+    RefusedBindError,
+    RefusedError,
+    StateError,
+    UnapprovedError,
+)
+from connector.model import Outcome, Plan
+from connector.observers.observer import Observers
+from connector.observers.run_summary import RunSummary, impersonal
+from connector.planfile import document_of, load_octets, save, sha256_of
+from connector.run.approval import Signed, unapproved
+from connector.run.composition import Begun, apply_context, plan_context
 from connector.run.context import ApplyContext, PlanContext
+from connector.run.permission import not_on_hold
+from connector.run.waiting import require_shared
+from connector.runtime.log import log
 from connector.runtime.stopping import Stop
-from connector.serve.worker_protocol import Result, RunRequest
+from connector.serve.run_process import (
+    GRACE,
+    REPEATED,
+    FleetRun,
+    Result,
+    RunRequest,
+    decode_message,
+    encode_message,
+)
+from connector.settings import job as jobs
 from connector.settings.textfile import given
+from connector.state.attempts import Attempt
+from connector.state.history import RunRecord
+from connector.state.ticks import Ticks
 from connector.sync import Run, apply_run, dry_run
+
+SCHEDULE: Final = "serve"
+"""Under this name the state has the last plan of the schedule, apart from those that people
+draw."""
 
 
 @click.command(hidden=True)
 @click.pass_obj
 def command(log_level: str | None) -> int:
     """Run what `serve` or a fleet asks for on standard input."""
-    request = msgspec.json.decode(
-        sys.stdin.buffer.read(),
-        type=RunRequest,
-        dec_hook=lambda kind, value: kind(value),
-    )
+    request = decode_message(sys.stdin.buffer.read(), RunRequest)
     configure(log_level)
     with given(request.texts), stopped_by_signals(once=True) as stop:
-        run = _made(request, log_level, stop)
+        run: WorkerRun
+        if request.fleet is None:
+            run = ScheduledRun(request, log_level, stop)
+        else:
+            run = FleetStep(request, request.fleet, log_level, stop)
         try:
-            return run.run()
+            return run.execute()
         except ConnectorError as fault:
-            return run.failed(fault)
+            return run.note_fault(fault)
         except KeyboardInterrupt:
-            run.interrupted = True
+            run.result.stopped = True
             raise
         finally:
-            sys.stdout.buffer.write(msgspec.json.encode(run.result(), enc_hook=str))
+            run.note_stop()
+            sys.stdout.buffer.write(encode_message(run.result))
             sys.stdout.buffer.flush()
 
 
-def _made(request: RunRequest, log_level: str | None, stop: Stop) -> WorkerRun:
-    if request.fleet is None:
-        return _Scheduled(request, log_level, stop)
-    from connector.cli.fleet_step import FleetStep
+class WorkerRun(ABC):
+    """A run on its way, and its result as far as it is known."""
 
-    return FleetStep(request, request.fleet, log_level, stop)
+    def __init__(self, request: RunRequest, log_level: str | None, stop: Stop) -> None:
+        self.request = request
+        self.stop = stop
+        self.result = Result()
+        self.kind = request.kind
+        self.run_id: str | None = None
+        """Its id, where that is not of the plan that it draws."""
+        self.has_more_to_do = False
+        """Whether its tick is not over when the run ends well."""
+        self._log_level = log_level
+        self._is_good = False
+
+    @abstractmethod
+    def execute(self) -> int:
+        """Do what is asked for; the exit code."""
+
+    def make_observers(self, begun: Begun) -> Observers:
+        """The observers of the run."""
+        return observers(
+            begun,
+            self._log_level,
+            self.kind,
+            run=self.run_id,
+            stop=self.stop,
+            take=self.take_summary,
+        )
+
+    def take_summary(self, summary: RunSummary) -> None:
+        self.result.summary = summary
+
+    def note_end(self, context: PlanContext, plan: Plan | None, code: Exit) -> int:
+        """Tell the observers that the run has come to its end; its exit code."""
+        context.observer.finished(plan, code)
+        self._is_good = code == Exit.DONE
+        return code
+
+    def note_fault(self, fault: ConnectorError) -> int:
+        """Note that a fault has ended the run; its exit code."""
+        code = code_of(fault)
+        self.result.refused = isinstance(fault, RefusedBindError)
+        if self.result.summary is None:  # its files were wrong: it had no observer
+            said = str(fault)
+            log.error("run failed", job=self.request.job.stem, reason=said)
+            self.result.summary = self.request.summarize_failure(
+                code, said, impersonal(fault)
+            )
+        return code
+
+    def note_stop(self) -> None:
+        """Note whether the run was told to stop before it came to its end."""
+        if self.stop.why is not None and not self._is_good:
+            self.result.stopped = True
+
+    @contextmanager
+    def take_turn(self, context: PlanContext) -> Iterator[bool]:
+        """Hold the job's turn, and note how far its tick came; False: another process had run it."""
+        if not context.state.kept:
+            yield True
+            return
+        ticks = context.state.ticks(context.job)
+        with ticks.turn(self.request.tick, self.request.believed) as is_ours:
+            if is_ours:
+                with self.note_tick(ticks):
+                    yield True
+                return
+            last = ticks.last()
+            self.result.taken = True
+            self.result.good = last is not None and last.good == self.request.tick
+            yield False
+
+    @contextmanager
+    def note_tick(self, ticks: Ticks) -> Iterator[None]:
+        """Note that the tick is over, at the end of its run.
+
+        A run that was told to stop, or that another attempt may mend, has not come to its end.
+        """
+        try:
+            yield
+        except Exception as fault:
+            if code_of(fault) not in REPEATED or isinstance(fault, RefusedBindError):
+                with suppress(StateError):
+                    ticks.ended(self.request.tick, good=False)
+            raise
+        # a good run that was asked to stop had done all
+        was_cut = self.stop.why is not None and not self._is_good
+        if not self.has_more_to_do and not was_cut:
+            ticks.ended(self.request.tick, good=self._is_good)
 
 
-class _Scheduled(WorkerRun):
+def show_nothing(plan: object, outcomes: object) -> None:
+    """What others are shown on standard output is in the log, the summary, and the plan that waits."""
+
+
+class ScheduledRun(WorkerRun):
     """A run of `serve`, whose plan waits in a file."""
 
-    waiting: Path | None = None
-
-    def run(self) -> int:
-        job = self.request.job
-        opened: AbstractContextManager[PlanContext] = (
-            apply_context(job, self.observer, everybody=True)
-            if self.request.kind == "apply"
-            else plan_context(job, self.observer, everybody=True)
-        )
-        with opened as context, self.turn(context) as mine:
-            if not mine:
-                return 0
+    def execute(self) -> int:
+        open_context = apply_context if self.request.kind == "apply" else plan_context
+        opened = open_context(self.request.job, self.make_observers, everybody=True)
+        with opened as context, self.take_turn(context) as is_ours:
+            if not is_ours:
+                return Exit.DONE
             before = partial(context.state.drawn.left, context.job, SCHEDULE)
             if isinstance(context, ApplyContext):
                 run = apply_run(
-                    context, silent, stop=self.stop, before=before, by=SCHEDULE
+                    context, show_nothing, stop=self.stop, before=before, by=SCHEDULE
                 )
             else:
-                run = dry_run(context, silent, before=before, by=SCHEDULE)
-            self._leave(context, run)
-            return self.finished(context, run.plan, exit_code(run))
+                run = dry_run(context, show_nothing, before=before, by=SCHEDULE)
+            self._save_plan(context, run)
+            return self.note_end(context, run.plan, exit_code(run))
 
-    def result(self) -> Result:
-        return replace(super().result(), waiting=self.waiting)
-
-    def _leave(self, context: PlanContext, run: Run) -> None:
-        """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
+    def _save_plan(self, context: PlanContext, run: Run) -> None:
+        """Save a plan that may not be applied, or must not be by us, for somebody; one that waited before goes.
 
         If it is the same as the one that waits already, that one stays: it may be under review.
         """
@@ -94,12 +210,181 @@ class _Scheduled(WorkerRun):
         if not run.plan.changes or run.outcomes is not None:
             path.unlink(missing_ok=True)
             return
-        self.waiting = path
+        self.result.waiting = path
         identity = context.reader.describe().identity
-        with suppress(ConnectorError):  # what is there is none, or is spent
-            waits, octets = load_octets(path)
-            context.state.permit(waits, context.job, identity, octets=octets)
-            if waits.digest == run.plan.digest:
+        with suppress(ConnectorError):  # there is none, or it is spent
+            saved, octets = load_octets(path)
+            context.state.permit(saved, context.job, identity, octets=octets)
+            if saved.digest == run.plan.digest:
                 return
         context.state.keep(run.plan, identity, file=sha256_of(run.plan))
         save(path, run.plan)
+
+
+class FleetStep(WorkerRun):
+    """A step of a fleet's run: draw the plan, which the state keeps, or apply the plan that it has kept."""
+
+    def __init__(
+        self, request: RunRequest, fleet: FleetRun, log_level: str | None, stop: Stop
+    ) -> None:
+        super().__init__(request, log_level, stop)
+        self._fleet = fleet
+
+    def execute(self) -> int:
+        if self._fleet.seconds:
+            end_process_after(self._fleet.seconds + GRACE)
+        require_shared(jobs.load(self.request.job))
+        return self._apply() if self._fleet.step == "apply" else self._draw()
+
+    # ------------------------------------------------------------ plan
+
+    def _draw(self) -> int:
+        may_write = self.request.kind == "apply"
+        opened = plan_context(
+            self.request.job,
+            self.make_observers,
+            everybody=True,
+            attempt=Attempt() if may_write else None,
+        )
+        with opened as context, self._take_step_turn(context) as is_ours:
+            if not is_ours:
+                return Exit.DONE
+            if may_write:
+                # else people would be asked about a plan that no apply may write
+                not_on_hold(context.state, context.job)
+            before = partial(context.state.drawn.left, context.job, SCHEDULE)
+            run = dry_run(context, show_nothing, before=before, by=SCHEDULE)
+            self.result.plan = self._keep_plan(context, run.plan)
+            self.has_more_to_do = bool(self.result.plan)
+            return self.note_end(context, run.plan, exit_code(run))
+
+    @contextmanager
+    def _take_step_turn(self, context: PlanContext) -> Iterator[bool]:
+        """Hold the job's turn; a run by hand has no tick, and an earlier attempt may go on alone."""
+        if self._fleet.manual:
+            with context.state.ticks(context.job).alone():
+                yield True
+        else:
+            with self.take_turn(context) as is_ours:
+                yield is_ours
+
+    def _keep_plan(self, context: PlanContext, plan: Plan) -> str:
+        """Keep the plan as the one of its job that waits; its id. Without changes and refusals none does.
+
+        If the same waits already, that one stays: it may be under review.
+        """
+        documents = context.state.documents
+        if not plan.changes and not plan.refusals:
+            documents.withdraw(context.job)
+            return ""
+        identity = context.reader.describe().identity
+        self.result.approval = bool(unapproved(context, plan, identity))
+        kept = documents.waiting(context.job)
+        if kept is not None and kept.digest == plan.digest:
+            with suppress(RefusedError, StateError):
+                context.state.permit(
+                    documents.read(kept), context.job, identity, octets=kept.octets
+                )
+                return kept.id
+        octets = document_of(plan)
+        context.state.keep(plan, identity, file=hashlib.sha256(octets).hexdigest())
+        documents.keep(plan, octets)
+        return plan.id
+
+    # ------------------------------------------------------------ apply
+
+    def _apply(self) -> int:
+        self.result.plan = self.run_id = self._fleet.plan
+        self.kind = "apply"  # also of a job whose schedule only plans
+        opened = apply_context(
+            self.request.job, self.make_observers, self._fleet.plan, everybody=True
+        )
+        with opened as context:
+            ticks = context.state.ticks(context.job)
+            with nullcontext() if self._fleet.manual else self.note_tick(ticks):
+                earlier = self._find_earlier(context)
+                if earlier is not None:
+                    return self._answer_again(context, earlier)
+                return self._write(context)
+
+    def _find_earlier(self, context: ApplyContext) -> RunRecord | None:
+        """The run that has applied the plan already."""
+        return context.state.history.spent(context.job, self._fleet.plan)
+
+    def _write(self, context: ApplyContext) -> int:
+        documents = context.state.documents
+        found = documents.named(context.job, self._fleet.plan)
+        if found is None:
+            why = "no plan of this id is kept: a newer one superseded it, or somebody withdrew it. Run the job again"
+            raise RefusedError(why, where=self._fleet.plan)
+        plan, report = documents.read(found), KeptReport()
+        signatures = self._fleet.signatures
+        is_accepted = self._fleet.accept and not signatures
+        try:
+            run = apply_run(
+                context,
+                report,
+                accept=plan.digest if is_accepted else None,
+                reviewed=plan,
+                signed=Signed(found.octets, signatures),
+                stop=self.stop,
+            )
+        except RefusedError as fault:
+            # perhaps an earlier attempt went on, and ended while this one began
+            earlier = self._find_earlier(context)
+            if earlier is None:
+                self.result.approval = isinstance(fault, UnapprovedError)
+                raise
+            return self._answer_again(context, earlier)
+        if run.outcomes is not None:
+            self._keep_report(context, plan, report.octets)
+        return self.note_end(context, run.plan, exit_code(run))
+
+    def _keep_report(self, context: ApplyContext, plan: Plan, report: bytes) -> None:
+        """Keep the report in place of the plan, unless another apply may go on with that."""
+        try:
+            self.result.spent = self._find_earlier(context) is not None
+            if self.result.spent:
+                context.state.documents.keep_report(plan, report)
+        except StateError as fault:  # all is written all the same
+            log.warning(
+                "report not kept", job=context.job, run=plan.id, reason=str(fault)
+            )
+
+    def _answer_again(self, context: ApplyContext, earlier: RunRecord) -> int:
+        """Answer what the apply of the plan came to, by an attempt of whose end nobody was told."""
+        self.result.spent = True
+        found = context.state.documents.named(context.job, self._fleet.plan)
+        plan = context.state.documents.read(found) if found else None
+        is_done = earlier.result == "done"
+        code = self.note_end(context, plan, Exit.DONE if is_done else Exit.IN_PART)
+        started = datetime.fromisoformat(earlier.started)
+        ended = datetime.fromisoformat(earlier.ended or earlier.started)
+        assert self.result.summary is not None
+        self.result.summary = replace(
+            self.result.summary,
+            started=started.timestamp(),
+            seconds=(ended - started).total_seconds(),
+            digest=earlier.digest,
+            counts=earlier.summary,
+            outcomes=earlier.outcomes,
+        )
+        return code
+
+
+class KeptReport:
+    """The report of an apply, once there is one."""
+
+    octets = b""
+
+    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        if outcomes is not None:
+            self.octets = document_of(plan, outcomes)
+
+
+def end_process_after(seconds: float) -> None:
+    """End this process after so long, in good order, and soon after that where it does not."""
+    for number, later in ((signal.SIGTERM, 0.0), (signal.SIGKILL, GRACE)):
+        timer = threading.Timer(seconds + later, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from connector.errors import FileError, StateError
-from connector.fleet import process
 from connector.fleet.jobs import path_of, place_request
 from connector.fleet.limits import PlaceRequest, SharedLimits
 from connector.fleet.values import Admission, JobStatus, StepRequest, StepResult
@@ -24,8 +22,14 @@ from connector.run.composition import Accepted, accept
 from connector.run.waiting import require_shared, withdraw
 from connector.runtime.log import log
 from connector.serve.accounts import Account, Accounts
+from connector.serve.run_process import (
+    FleetRun,
+    Result,
+    RunProcess,
+    RunRequest,
+    log_run_end,
+)
 from connector.serve.schedule import BELIEVED
-from connector.serve.worker_protocol import FleetRun, Result, RunRequest
 from connector.settings.job import LoadedJob
 
 _FILE_CODE: Final = 78
@@ -192,19 +196,19 @@ class Activities:
             log.error("run waits for the account", job=job.name, reason=why)
             return StepResult(1, final=True), True
         mark = account.mark()
-        ran = await self._run_process(request, accepted)
-        if ran.result.refused:
-            why = self._accounts.add(account, mark)
+        process = await self._run_process(request, accepted)
+        told = process.judge()
+        if why := self._accounts.note_run(account, mark, told):
             log.error("runs wait for the account", job=job.name, reason=why)
-        result = self._judge_run(request, job, ran)
-        if ran.result.refused:
+        result = self._judge_run(request, job, process, told)
+        if told.refused:
             return result, True
         return result, False if result.code in (0, 2, 3, 4) else None
 
     async def _run_process(
         self, request: StepRequest, accepted: Accepted
-    ) -> process.Ran:
-        job, began = accepted.job.name, time.monotonic()
+    ) -> RunProcess:
+        job = accepted.job.name
         attempt = activity.info().attempt
         log.info(
             "run started",
@@ -217,35 +221,23 @@ class Activities:
         assert task is not None
         self.running[task] = f"{request.step} {job}"
         try:
-            ran = await process.run(
+            return await watch_process(
                 _run_request(accepted, request),
                 self._options,
                 _max_run_time(accepted.job),
             )
         finally:
             del self.running[task]
-        summary = ran.result.summary
-        if summary is not None:
-            say = log.info if summary.ending in ("done", "busy") else log.warning
-            say(
-                "run ended",
-                job=job,
-                step=request.step,
-                run=summary.run,
-                ending=summary.ending,
-                exit_code=summary.exit_code,
-                seconds=round(time.monotonic() - began, 3),
-                refused=[each.limit for each in summary.refusals] or None,
-            )
-        return ran
 
     def _judge_run(
-        self, request: StepRequest, job: LoadedJob, ran: process.Ran
+        self, request: StepRequest, job: LoadedJob, process: RunProcess, told: Result
     ) -> StepResult:
         """The numbers and ids of a run; no word that could name somebody."""
-        told, summary = ran.result, ran.result.summary
+        summary, stopped = told.summary, process.was_asked_to_end
         if summary is None:  # its tick was run, by an attempt of whose end nobody heard
-            return StepResult(0 if told.good else 1, stopped=ran.stopped, final=True)
+            return StepResult(0 if told.good else 1, stopped=stopped, final=True)
+        limits = [each.limit for each in summary.refusals]
+        log_run_end(summary, step=request.step, refused=limits or None)
         refused = bool(summary.refusals)
         is_drawn = request.step == "plan" and bool(told.plan)
         applies = is_drawn and _applies(job) and not told.approval and not refused
@@ -260,8 +252,8 @@ class Activities:
             refused=refused,
             approval=told.approval,
             applies=applies,
-            stopped=ran.stopped and told.stopped and not told.spent,
-            final=told.refused or ran.late,
+            stopped=stopped and told.stopped and not told.spent,
+            final=told.refused or process.is_late,
             outcomes=summary.outcomes,
         )
 
@@ -329,3 +321,38 @@ def _run_request(accepted: Accepted, step: StepRequest) -> RunRequest:
         kind="apply" if step.step == "apply" or _applies(job) else "plan",
         fleet=fleet,
     )
+
+
+async def watch_process(
+    request: RunRequest, options: Sequence[str], max_seconds: float
+) -> RunProcess:
+    """Run the process of a step, with signs of life for the engine; it has ended on return.
+
+    Raises CancelledError where the engine has given the step up.
+    """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    process = RunProcess(
+        request, options, max_seconds, lambda: loop.call_soon_threadsafe(ended.set)
+    )
+    end = asyncio.create_task(ended.wait())
+    given_up = False
+    while not end.done():
+        activity.heartbeat()
+        process.keep_to_limit()
+        try:
+            await asyncio.wait({end}, timeout=_LOOK)
+        except asyncio.CancelledError:
+            details = activity.cancellation_details()
+            given_up = details is not None and not details.worker_shutdown
+            log.info(
+                "run told to stop",
+                job=request.job.stem,
+                why="given up" if given_up else "handed over",
+            )
+            # a worker that stops may cancel it twice
+            if not process.was_asked_to_end:
+                process.ask_to_end()
+    if given_up:
+        raise asyncio.CancelledError
+    return process

@@ -33,7 +33,7 @@ from connector.observers.run_summary import RunSummary
 from connector.reports.visible import visible
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
-from connector.serve.worker_protocol import Result
+from connector.serve.run_process import Result
 from connector.settings.fleet import LoadedFleet
 from connector.settings.job import LoadedJob
 

@@ -1,6 +1,6 @@
 """Accounts that a directory refused, or has not taken yet: each attempt with a wrong password may lock them.
 
-After a refusal no attempt is made before something has changed. Until a run has ended well,
+After a refusal no attempt is made before something has changed. Until a run has logged in,
 one is made at a time.
 """
 
@@ -16,16 +16,17 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from connector.settings.fields import Place, file_of
+from connector.serve.run_process import Result
+from connector.settings.fields import Place, SecretRef, file_of
 from connector.settings.job import Job
 
 WAITING: Final = 86400.0
 """Seconds after which a refused account is tried again, though nothing that can be seen
 here has changed."""
-LOOK: Final = 2.0
-"""Seconds between two looks at the files of a refused account."""
-
+_TICKETS: Final = ("KRB5_CLIENT_KTNAME", "KRB5CCNAME")
+"""Variables that name the files of Kerberos."""
 Mark = tuple[tuple[int, ...] | None, ...]
+"""Times, sizes and inodes of an account's files: another one after every change."""
 
 
 class Account(Struct, frozen=True):
@@ -41,59 +42,57 @@ class Account(Struct, frozen=True):
 
     @classmethod
     def of(cls, job: Job) -> Self:
+        """The account of a job's directory."""
         directory = job.directory
-        who, ref, servers = "", None, []
         if directory.type == "scim" and directory.basic is not None:
-            who, ref, servers = (
-                directory.basic.user,
-                directory.basic.password,
-                [directory.url],
-            )
-        elif directory.type == "scim" and directory.oauth is not None:
-            who, ref = directory.oauth.client_id, directory.oauth.client_secret
-            servers = [directory.oauth.token_url]
-        elif directory.type == "ldap" and directory.sasl is None:
-            who, ref = (directory.bind_dn or "").lower(), directory.password
+            basic = directory.basic
+            return cls._with_secret(basic.user, basic.password, [directory.url])
+        if directory.type == "scim" and directory.oauth is not None:
+            client = directory.oauth
+            servers = [client.token_url]
+            return cls._with_secret(client.client_id, client.client_secret, servers)
+        if directory.type != "ldap":
+            return cls("")
+        if directory.sasl is None:
+            who = directory.bind_dn or ""
             servers = [urlsplit(url).hostname or url for url in directory.urls]
-        elif directory.type == "ldap" and directory.sasl == "gssapi":
-            named = (
-                os.environ.get(name) for name in ("KRB5_CLIENT_KTNAME", "KRB5CCNAME")
-            )
-            return cls(
-                "Kerberos",
-                tuple(Path(name.removeprefix("FILE:")) for name in named if name),
-            )
-        elif directory.type == "ldap":
-            return cls(
-                str(directory.cert_file), tuple(filter(None, (directory.cert_file,)))
-            )
-        path = file_of(ref) if ref else None
+            return cls._with_secret(who.lower(), directory.password, servers)
+        if directory.sasl == "gssapi":
+            tickets = [os.environ.get(name, "") for name in _TICKETS]
+            paths = [Path(name.removeprefix("FILE:")) for name in tickets if name]
+            return cls("Kerberos", tuple(paths))
+        certificate = directory.cert_file
+        files = (certificate,) if certificate else ()
+        return cls(str(certificate), files)
+
+    @classmethod
+    def _with_secret(
+        cls, who: str, secret: SecretRef | None, servers: list[str]
+    ) -> Self:
+        path = file_of(secret) if secret else None
+        files = (path,) if path else ()
+        places = [server.lower().rstrip("/") for server in servers]
         return cls(
             who,
-            (path,) if path else (),
-            ref,
-            frozenset(server.lower().rstrip("/") for server in servers),
+            files,
+            secret,
+            frozenset(places),
         )
 
     def is_same(self, other: Account) -> bool:
         """Whether both are one account of a directory, wherever each job keeps its secret."""
-        same_secret = self.kept is not None and self.kept == other.kept
-        return (
-            bool(self.who)
-            and self.who == other.who
-            and (
-                self == other
-                or same_secret
-                or not self.servers.isdisjoint(other.servers)
-            )
-        )
+        if not self.who or self.who != other.who:
+            return False
+        if self == other or not self.servers.isdisjoint(other.servers):
+            return True
+        return self.kept is not None and self.kept == other.kept
 
     def mark(self) -> Mark:
-        """Another one after every change of the files."""
-        return tuple(_mark(path) for path in self.files)
+        """The mark of its files as they are now."""
+        return tuple(_mark_file(path) for path in self.files)
 
 
-def _mark(path: Path) -> tuple[int, ...] | None:
+def _mark_file(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:
@@ -101,70 +100,85 @@ def _mark(path: Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class _Refused(Struct, frozen=True):
-    """`mark`: of the files as they were when the refused run began."""
+class _Record(Struct, frozen=True):
+    """What became of the last log-in to an account."""
 
     mark: Mark
-    until: float
-    why: str
+    """Of its files when the run began."""
+    why: str = ""
+    """Why further runs wait; empty: it has logged in."""
+    until: float = 0.0
+    """When a refused account is tried again in any case, on the steady clock."""
 
 
 class Accounts:
-    """The accounts that were refused last, and those that were taken, with what was seen of them then.
-
-    `clock`: seconds, steady. `by`: the command that keeps them, which forgets them at SIGHUP if it is `serve`.
-    """
+    """The accounts that were refused last and those that logged in, with the marks of their files then."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, *, by: str = "serve"
     ) -> None:
+        """`clock`: seconds, steady. `by`: the command that keeps them; `serve` forgets them at SIGHUP."""
         self._clock = clock
         self._by = by
-        self._refused: dict[Account, _Refused] = {}
-        self._taken: dict[Account, Mark] = {}
+        self._records: dict[Account, _Record] = {}
+
+    def note_run(self, account: Account, mark: Mark, result: Result) -> str:
+        """Note whether a run that began with this mark could log in; why further runs wait, or nothing."""
+        if result.refused:
+            return self.add(account, mark)
+        summary = result.summary
+        if summary is None:
+            return ""
+        has_read_directory = summary.exit_code in (0, 2, 4) or summary.refusals
+        if has_read_directory:
+            self.take(account, mark)
+        return ""
 
     def add(self, account: Account, mark: Mark) -> str:
-        """A run that began with this mark was refused; a sentence on what is waited for."""
-        until = (datetime.now(UTC) + timedelta(seconds=WAITING)).isoformat(
-            timespec="seconds"
-        )
-        names = " or ".join(map(str, account.files))
-        change = f"{names} changes" if names else "the secret is changed"
-        again = "" if names else f" and `{self._by}` restarted"
-        reread = " SIGHUP," if self._by == "serve" else ""
+        """Note that a run that began with this mark was refused; a sentence on what is waited for."""
+        events = [f"the secret is changed and `{self._by}` restarted"]
+        if account.files:
+            files = " or ".join(map(str, account.files))
+            events = [f"{files} changes"]
+        if self._by == "serve":
+            events.append("SIGHUP")
+        until = datetime.now(UTC) + timedelta(seconds=WAITING)
+        events.append(f"or {until.isoformat(timespec='seconds')}")
         why = (
-            f"the server refused the account {account.who}. Its runs wait for {change}{again},{reread} or "
-            f"{until}. Each further attempt could lock the account"
+            f"the server refused the account {account.who}. "
+            f"Its runs wait for {', '.join(events)}. "
+            "Each further attempt could lock the account"
         )
-        self._refused[account] = _Refused(mark, self._clock() + WAITING, why)
-        self._taken = {
-            each: mark
-            for each, mark in self._taken.items()
-            if not each.is_same(account)
-        }
+        for other in list(self._records):
+            if other.is_same(account):
+                del self._records[other]
+        self._records[account] = _Record(mark, why, self._clock() + WAITING)
         return why
 
     def take(self, account: Account, mark: Mark) -> None:
-        """A run that began with this mark has logged in."""
-        self._taken[account] = mark
+        """Note that a run that began with this mark has logged in."""
+        self._records[account] = _Record(mark)
 
     def is_taken(self, account: Account) -> bool:
         """Whether a run has logged in since its files changed, and none was refused since."""
-        return self._taken.get(account) == account.mark()
+        return self._records.get(account) == _Record(account.mark())
 
     def why(self, account: Account) -> str:
         """Why no run with this account may begin; empty: one may."""
-        for each, refused in list(self._refused.items()):
-            if refused.mark != each.mark() or self._clock() >= refused.until:
-                del self._refused[each]
-            elif each == account or each.is_same(account):
-                return refused.why
+        for refused, record in list(self._records.items()):
+            if not record.why or not (refused == account or refused.is_same(account)):
+                continue
+            if record.mark == refused.mark() and self._clock() < record.until:
+                return record.why
+            del self._records[refused]
         return ""
 
     def exclude(self, one: Account, other: Account) -> bool:
         """Whether runs of these have to wait for each other: they try one account that may not be taken."""
-        return one.is_same(other) and not (self.is_taken(one) and self.is_taken(other))
+        if not one.is_same(other):
+            return False
+        return not self.is_taken(one) or not self.is_taken(other)
 
     def forget(self) -> None:
-        self._refused.clear()
-        self._taken.clear()
+        """Forget all, so that each account may be tried once more."""
+        self._records.clear()

@@ -27,8 +27,6 @@ REPEATED_AFTER: Final = 86400.0
 FAREWELL: Final = 5.0
 """Seconds that the end waits for all notices that are on their way."""
 
-About = tuple[object, ...]
-
 
 class NotificationQueue:
     """Threads that send; a context manager."""
@@ -43,12 +41,18 @@ class NotificationQueue:
     def __exit__(self, *_: object) -> None:
         self._leaving.set()  # nobody waits for another attempt any more
         until = time.monotonic() + FAREWELL
-        for receiver in self._receivers.values():
+        receivers = self._receivers.values()
+        for receiver in receivers:
             receiver.queue.put(None)
-        for receiver in self._receivers.values():
+        for receiver in receivers:
             receiver.thread.join(max(until - time.monotonic(), 0.0))
 
-    def told(self, job: LoadedJob, summary: RunSummary, waiting: Path | None) -> None:
+    def told(
+        self,
+        job: LoadedJob,
+        summary: RunSummary,
+        waiting: Path | None,
+    ) -> None:
         """Tell of a run that has ended, if there is something new to tell; returns at once."""
         notice = wanted(job, summary, waiting)
         for target in targets(job):
@@ -56,56 +60,66 @@ class NotificationQueue:
             if receiver is None:
                 receiver = self._receivers[target] = _Receiver(target, self._leaving)
             if notice is not None:
-                receiver.offer(job, notice)
+                receiver.offer_notice(job, notice)
             elif summary.ending != "busy":
-                receiver.forget(job.name)
+                receiver.forget_job(job.name)
 
 
 class _Receiver:
-    """One receiver: by job what waits for it, and what it has taken, and when. None in its `queue` is the end."""
+    """One receiver, and what each job has told it last."""
 
     def __init__(self, target: Target, leaving: threading.Event) -> None:
         self._target = target
         self._leaving = leaving
         self._lock = threading.Lock()
-        self.queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = (
-            queue.SimpleQueue()
+        self._told: dict[str, tuple[object, float]] = {}
+        """By job: what its last notice says, and since when that waits or is taken."""
+        self.queue = queue.SimpleQueue[tuple[LoadedJob, Notice] | None]()
+        """What waits; None is the end."""
+        self.thread = threading.Thread(
+            target=self._send_all, name=target.way, daemon=True
         )
-        self._offered: dict[str, About] = {}
-        self._taken: dict[str, tuple[About, float]] = {}
-        self.thread = threading.Thread(target=self._work, name=target.way, daemon=True)
         self.thread.start()
 
-    def offer(self, job: LoadedJob, notice: Notice) -> None:
+    def offer_notice(self, job: LoadedJob, notice: Notice) -> None:
         """Send this, unless the same waits already, or was taken within a day."""
+        now = time.monotonic()
         with self._lock:
-            about, since = self._taken.get(job.name, (None, 0.0))
-            again = about == notice.about and time.monotonic() - since < REPEATED_AFTER
-            if again or self._offered.get(job.name) == notice.about:
+            about, since = self._told.get(job.name, (None, 0.0))
+            if about == notice.about and now - since < REPEATED_AFTER:
                 return
-            if self.queue.qsize() >= WAITING:
-                log.warning(
-                    "notice not sent",
-                    job=job.name,
-                    way=self._target.way,
-                    reason="too many wait already",
-                )
+            if self.queue.qsize() < WAITING:
+                self._told[job.name] = notice.about, now
+                self.queue.put((job, notice))
                 return
-            self._offered[job.name] = notice.about
-        self.queue.put((job, notice))
+        why = "too many wait already"
+        log.warning(
+            "notice not sent",
+            job=job.name,
+            way=self._target.way,
+            reason=why,
+        )
 
-    def forget(self, job: str) -> None:
+    def forget_job(self, job: str) -> None:
         """There is nothing to tell of this job any more: what comes next is news."""
         with self._lock:
-            self._offered.pop(job, None)
-            self._taken.pop(job, None)
+            self._told.pop(job, None)
 
-    def _work(self) -> None:
+    def _send_all(self) -> None:
         while (next_ := self.queue.get()) is not None:
             job, notice = next_
-            taken = deliver(job, self._target, notice, ATTEMPTS, self._leaving)
+            is_taken = deliver(
+                job,
+                self._target,
+                notice,
+                ATTEMPTS,
+                self._leaving,
+            )
             with self._lock:
-                if self._offered.get(job.name) == notice.about:  # else it is old news
-                    del self._offered[job.name]
-                    if taken:
-                        self._taken[job.name] = notice.about, time.monotonic()
+                about, _ = self._told.get(job.name, (None, 0.0))
+                # else it is old news
+                if about == notice.about:
+                    if is_taken:
+                        self._told[job.name] = about, time.monotonic()
+                    else:
+                        del self._told[job.name]

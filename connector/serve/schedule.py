@@ -11,7 +11,6 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -39,8 +38,11 @@ class Every(Struct, frozen=True):
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`, counted from `since`."""
-        passed = (now - since) // timedelta(seconds=self.seconds)
-        return since + passed * timedelta(seconds=self.seconds) if passed > 0 else None
+        interval = timedelta(seconds=self.seconds)
+        passed = (now - since) // interval
+        if passed <= 0:
+            return None
+        return since + passed * interval
 
 
 class Cron(Struct, frozen=True):
@@ -62,13 +64,14 @@ class Cron(Struct, frozen=True):
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`."""
-        backwards = self._moments(
-            CronSim(self.expression, self._on_the_wall(now), reverse=True)
-        )
+        wall = self._on_the_wall(now)
+        backwards = self._moments(CronSim(self.expression, wall, reverse=True))
         # a time that comes twice may have come again since, or a later one before it
         about = max(since, next(backwards) - MOMENT)
         latest = None
-        for tick in takewhile(lambda tick: tick <= now, self._ticks(about)):
+        for tick in self._ticks(about):
+            if tick > now:
+                break
             latest = tick
         return latest
 
@@ -77,16 +80,19 @@ class Cron(Struct, frozen=True):
         return "*" in self.expression.split()[-4]
 
     def _on_the_wall(self, moment: datetime) -> datetime:
-        return moment.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
+        local = moment.astimezone(ZoneInfo(self.zone))
+        return local.replace(tzinfo=None)
 
     def _ticks(self, since: datetime) -> Iterator[datetime]:
         """All ticks after this time, in order."""
         # where clocks are set back within a day, the times that will come again are tried as well
-        wall = min(self._on_the_wall(since), self._on_the_wall(since + _DAY) - _DAY)
-        folds = (0, 1) if self._is_any_hour else (0,)
-        for tick in heapq.merge(
-            *(self._moments(CronSim(self.expression, wall), fold) for fold in folds)
-        ):
+        tomorrow = self._on_the_wall(since + _DAY)
+        wall = min(self._on_the_wall(since), tomorrow - _DAY)
+        ticks = self._moments(CronSim(self.expression, wall))
+        if self._is_any_hour:
+            again = self._moments(CronSim(self.expression, wall), fold=1)
+            ticks = heapq.merge(ticks, again)
+        for tick in ticks:
             if tick > since:
                 yield tick
                 since = tick
@@ -104,7 +110,8 @@ class Cron(Struct, frozen=True):
                 yield self._moment(shown, fold)
 
     def _moment(self, wall: datetime, fold: int) -> datetime:
-        return wall.replace(tzinfo=ZoneInfo(self.zone), fold=fold).astimezone(UTC)
+        local = wall.replace(tzinfo=ZoneInfo(self.zone), fold=fold)
+        return local.astimezone(UTC)
 
 
 class Timetable(Struct, frozen=True):
@@ -120,62 +127,60 @@ class Timetable(Struct, frozen=True):
             return tick
         drawn = hashlib.sha256(f"{self.seed} {tick.isoformat()}".encode()).digest()
         share = int.from_bytes(drawn[:6]) / (1 << 48)
-        return tick + share * min(
-            timedelta(seconds=self.jitter), self.rule.after(tick) - tick
-        )
+        interval = self.rule.after(tick) - tick
+        return tick + share * min(interval, timedelta(seconds=self.jitter))
 
 
-class Due(Struct, frozen=True):
-    """The run of this tick is to begin now."""
+class NextRun(Struct, frozen=True, order=True):
+    """The next run of a job, which is due once it has begun."""
 
+    begins: datetime
     tick: datetime
 
 
-class Wait(Struct, frozen=True):
-    """Nothing is to be done before this time."""
-
-    until: datetime
-
-
-def decide(timetable: Timetable, last: datetime, now: datetime) -> Due | Wait:
-    """What is to be done now, where `last` is the tick of the last run, and is believed. All times are of UTC."""
-    tick = timetable.rule.latest(last, now)
-    if tick is None:
-        return Wait(timetable.begin(timetable.rule.after(last)))
-    begin = timetable.begin(tick)
-    return Due(tick) if begin <= now else Wait(begin)
+def find_next_run(timetable: Timetable, last: datetime, now: datetime) -> NextRun:
+    """The next run, where `last` is the tick of the last one, and is believed. All times are of UTC."""
+    rule = timetable.rule
+    tick = rule.latest(last, now) or rule.after(last)
+    return NextRun(timetable.begin(tick), tick)
 
 
-def pause(failures: int, drawn: float) -> float:
+def draw_pause(failures: int, drawn: float) -> float:
     """Seconds until a run is tried again that has failed so often; `drawn`, from 0 to 1, scatters them by a quarter."""
-    doubled: float = FIRST_PAUSE * 2 ** min(failures - 1, 10)
-    return min(doubled, LONGEST_PAUSE) * (0.75 + drawn / 2)
+    doublings = min(failures - 1, 10)
+    doubled: float = FIRST_PAUSE * 2**doublings
+    scatter = 0.75 + drawn / 2
+    return min(doubled, LONGEST_PAUSE) * scatter
 
 
-def believed(tick: datetime, now: datetime) -> datetime:
+def believe_tick(tick: datetime, now: datetime) -> datetime:
     """A tick that was noted, or now, where it lies too far ahead to be true. It is now once and for all: keep it."""
-    return now if tick > now + BELIEVED else tick
+    is_true = tick <= now + BELIEVED
+    return tick if is_true else now
 
 
-def first(timetable: Timetable, begun: datetime) -> datetime:
+def first_tick(timetable: Timetable, begun: datetime) -> datetime:
     """What stands for the tick of the last run of a job that has never run: intervals begin at once, cron waits."""
-    return before(timetable, begun) if isinstance(timetable.rule, Every) else begun
+    if isinstance(timetable.rule, Every):
+        return tick_before(timetable, begun)
+    return begun
 
 
-def before(timetable: Timetable, tick: datetime) -> datetime:
+def tick_before(timetable: Timetable, tick: datetime) -> datetime:
     """What stands for the tick of the last run, where that one did not come to its end, so that it is still due."""
     rule = timetable.rule
-    return tick - (
-        timedelta(seconds=rule.seconds) if isinstance(rule, Every) else MOMENT
-    )
+    if isinstance(rule, Every):
+        return tick - timedelta(seconds=rule.seconds)
+    return tick - MOMENT
 
 
-def too_old(
+def is_too_old(
     timetable: Timetable, good: datetime, now: datetime, max_age: int | None
 ) -> bool:
     """Whether what was good then is too old: by `max_age` in seconds, or three runs should have begun since."""
     if max_age is not None:
         return now - good > timedelta(seconds=max_age)
-    rule = timetable.rule
-    third = rule.after(rule.after(rule.after(good)))
-    return timetable.begin(third) <= now
+    tick = good
+    for _ in range(3):
+        tick = timetable.rule.after(tick)
+    return timetable.begin(tick) <= now

@@ -1,255 +1,363 @@
-"""One job as `serve` keeps it: its files as they were accepted, its timetable, and how far it has come."""
+"""One job as `serve` keeps it: its files as they were accepted, how far its schedule has come, and its run."""
 
 from __future__ import annotations
 
 import random
 import socket
+import threading
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, Self, TypeVar
+
+from msgspec import Struct
 
 from connector.errors import FileError, StateError
 from connector.observers.run_summary import Kind
-from connector.run.composition import Accepted, accept
+from connector.run.composition import accept
 from connector.run.job_state import last_tick
 from connector.runtime.log import log
+from connector.serve import schedule
 from connector.serve.accounts import Account, Mark
-from connector.serve.schedule import (
-    BELIEVED,
-    MOMENT,
-    Cron,
-    Due,
-    Every,
-    Timetable,
-    Wait,
-    before,
-    believed,
-    decide,
-    first,
-    pause,
-    too_old,
-)
-from connector.serve.state_poll import Question
-from connector.serve.worker_process import Worker
-from connector.serve.worker_protocol import RunRequest
+from connector.serve.run_process import RunProcess, RunRequest
+from connector.serve.schedule import Cron, Every, NextRun, Timetable
+from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
 from connector.state.ticks import Tick
 
+T = TypeVar("T")
 AGAIN: Final = 30.0
-"""Seconds after which a job is tried again whose state does not tell, or whose process
-could not begin."""
+"""Seconds after which a state is asked again that could not answer."""
+PATIENCE: Final = 10.0
+"""Seconds after which a state that has not answered counts as away."""
 PATIENCE_FOR_FILES: Final = 60.0
 """Seconds in which the files of a job have to be read again. All jobs of a process are read
 at the same time."""
-GRACE: Final = 60.0
-"""Seconds that a run has to end in good order, once it was asked to."""
+Wake = Callable[[], None]
+"""Lets the loop look at its jobs at once; called in any thread."""
 
 
-class Scheduled:
-    """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule.
+class BackgroundCall(Generic[T]):
+    """One call in a thread of its own, so that a state or a disk that hangs holds nobody up.
 
-    `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
-    there was none, since when it is waited for one; `over`: when that one ended. `until`:
-    when its next run is due;
-    `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
-    account, if it does; `tried`: its account when its last run began; `mark`: of that one's
-    files. `away`: why its state does not tell.
-    `cause`: why the last run did not end well, if it did not. `reading`: its files, while they are read again.
-
-    `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
-    that is due, on a steady clock. `end_by`: when the run under way is asked to end, or,
-    once it was `asked`, is ended;
-    `late`: it was asked because it took too long.
+    A thread that never comes back ends with the process.
     """
 
-    def __init__(self, path: Path, now: datetime) -> None:
-        self.path = path
-        self._accept(accept(path))
-        self.in_order = True
-        self.last: datetime | None = None
-        self.good = self.over = now
-        self.not_before = 0.0
-        self.until: datetime | None = None
-        self.worker: Worker | None = None
-        self.refused = self.away = self.cause = ""
-        self.tried = self.account
-        self.mark: Mark = ()
-        self.failures = 0
-        self.again: float | None = None
-        self.end_by = 0.0
-        self.asked = self.late = False
-        self.reading: Question[Accepted] | None = None
-        self._question: Question[Tick | None] | None = None
-        self._noted_wrongly: datetime | None = None
-        self._overruled: datetime | None = None
+    def __init__(
+        self,
+        call: Callable[[], T],
+        patience: float,
+        wake: Wake,
+    ) -> None:
+        self._call = call
+        self._patience = patience
+        self._wake = wake
+        self._begun = time.monotonic()
+        self._answers: list[T] = []
+        self._fault = f"no answer within {patience:g} seconds"
+        self.is_open = True
+        threading.Thread(
+            target=self._work,
+            name="question",
+            daemon=True,
+        ).start()
 
-    def _accept(self, accepted: Accepted) -> None:
+    def _work(self) -> None:
+        try:
+            self._answers.append(self._call())
+        except (StateError, FileError, OSError) as fault:
+            self._fault = str(fault) or type(fault).__name__
+        finally:
+            self.is_open = False
+            self._wake()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._begun
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether there is no answer yet, and it is not late."""
+        return self.is_open and self.age <= self._patience
+
+    def answer(self) -> T:
+        """The answer. Raises StateError if the call failed, or has not answered."""
+        if self._answers:
+            return self._answers[0]
+        raise StateError(self._fault)
+
+
+class JobFiles(Struct, frozen=True):
+    """The files of a job as they were accepted, and what they say of its runs."""
+
+    loaded: LoadedJob
+    texts: dict[Path, str]
+    settings: Serve
+    account: Account
+    timetable: Timetable
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises FileError where the files are wrong, or say nothing of a schedule."""
+        accepted = accept(path)
         loaded = accepted.job
-        if loaded.job.serve is None:
-            raise FileError(
-                "has no `serve` section. Add one with its schedule",
-                where=str(self.path),
-            )
-        self.accepted = accepted
-        self.settings: Serve = loaded.job.serve
-        self.name = loaded.name
-        self.state = loaded.job.state
-        self.account = Account.of(loaded.job)
-        every, cron, zone = (
-            self.settings.every,
-            self.settings.cron or "",
-            self.settings.timezone or "UTC",
+        settings = loaded.job.serve
+        if settings is None:
+            why = "has no `serve` section. Add one with its schedule"
+            raise FileError(why, where=str(path))
+        cron = Cron(settings.cron or "", settings.timezone or "UTC")
+        rule = Every(settings.every) if settings.every else cron
+        seed = f"{socket.gethostname()} {loaded.path}"
+        timetable = Timetable(rule, settings.jitter or 0, seed)
+        account = Account.of(loaded.job)
+        return cls(
+            loaded,
+            accepted.texts,
+            settings,
+            account,
+            timetable,
         )
-        rule = Every(every) if every else Cron(cron, zone)
-        self.timetable = Timetable(
-            rule, self.settings.jitter or 0, f"{socket.gethostname()} {loaded.path}"
-        )
+
+    @property
+    def state(self) -> str | None:
+        return self.loaded.job.state
 
     @property
     def kind(self) -> Kind:
         return "apply" if self.settings.mode == "apply" else "plan"
 
-    def reread(self) -> None:
+
+class Progress(Struct):
+    """How far the schedule of a job has come, and what keeps it from going on."""
+
+    good: datetime
+    """Tick of the last good run; before one, since when it is waited for."""
+    good_end: datetime
+    """When that run ended."""
+    last: datetime | None = None
+    """Tick of the last run; None as long as the state has not told it."""
+    wrong: datetime | None = None
+    """A later tick, which was noted while a clock was wrong, and which the next run overrules."""
+    failures: int = 0
+    """How often the run of the last tick has failed in a way that another attempt may mend."""
+    retry_at: float | None = None
+    """When the run of the last tick is tried again, on the steady clock; None: it is not."""
+    refused: str = ""
+    """Why it waits for a change of its account; empty: it does not."""
+    away: str = ""
+    """Why its state does not answer; empty: it does."""
+    cause: str = ""
+    """Why the last run did not end well; empty: it did."""
+
+
+class RunUnderWay(Struct, frozen=True):
+    """The run of a job, and the account that it tries."""
+
+    process: RunProcess
+    account: Account
+    mark: Mark
+    """Of the account's files when the run began."""
+
+
+class ScheduledJob:
+    """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule."""
+
+    def __init__(
+        self,
+        path: Path,
+        now: datetime,
+        wake: Wake,
+    ) -> None:
+        self.files = JobFiles.read(path)
+        self.has_wrong_files = False
+        self.name = self.files.loaded.name
+        self.progress = Progress(good=now, good_end=now)
+        self.run: RunUnderWay | None = None
+        self.reading: BackgroundCall[JobFiles] | None = None
+        self._path = path
+        self._wake = wake
+        self._asking: BackgroundCall[Tick | None] | None = None
+
+    # ------------------------------------------------------------ its files
+
+    def reread_files(self) -> None:
         """Begin to read the files again. A disk that hangs holds up this job alone, and only for a while."""
-        self.reading = Question(lambda: accept(self.path), PATIENCE_FOR_FILES)
+        self.reading = BackgroundCall(
+            lambda: JobFiles.read(self._path), PATIENCE_FOR_FILES, self._wake
+        )
 
-    def take_files(self, now: datetime) -> None:
-        """Take the files that were read again; where they are wrong, all stays as it was.
+    def settle_files(self, now: datetime) -> None:
+        """Take files that were read again, once they are.
 
-        Raises FileError; StateError where they could not be read, or not in time.
+        Where they are wrong, or cannot be read in time, the old ones stay in use.
         """
-        assert self.reading is not None
-        rule, state, reading = self.timetable.rule, self.state, self.reading
+        reading = self.reading
+        if reading is None or reading.is_awaited:
+            return
         self.reading = None
         try:
-            self._accept(reading.answer())
-        except (FileError, StateError):
-            self.in_order = False
-            raise
-        self.in_order = True
-        self.again = None if self.again is None else time.monotonic()
-        if self.state != state:
-            self.last, self._noted_wrongly, self._question, self.away, self.again = (
-                None,
-                None,
-                None,
-                "",
-                None,
+            files = reading.answer()
+        except StateError as fault:
+            self.has_wrong_files = True
+            event = "files invalid, the old ones stay in use"
+            log.error(event, job=self.name, reason=str(fault))
+        else:
+            self.has_wrong_files = False
+            self._take_files(files, now)
+            log.info("files read again", job=self.name)
+
+    def _take_files(self, files: JobFiles, now: datetime) -> None:
+        former, self.files = self.files, files
+        progress, rule = self.progress, files.timetable.rule
+        if progress.retry_at is not None:
+            progress.retry_at = time.monotonic()
+        if files.state != former.state:
+            self._asking = None
+            self.progress = Progress(
+                progress.good, progress.good_end, cause=progress.cause
             )
         elif (
-            self.last is not None
-            and self.timetable.rule != rule
-            and isinstance(self.timetable.rule, Cron)
+            progress.last is not None
+            and rule != former.timetable.rule
+            and isinstance(rule, Cron)
         ):
             # what a schedule would have named before it was one is not missed
-            self.last = max(self.last, now)
+            progress.last = max(progress.last, now)
 
-    def decided(self, now: datetime) -> Due | Wait | None:
-        """What is to be done now; None: its state does not tell what was done."""
-        if self.last is None:
-            self._remember(now)
-        if self.last is None:
+    # ------------------------------------------------------------ its schedule
+
+    def find_next_run(self, now: datetime) -> NextRun | None:
+        """The next run, which is due if it begins now; None as long as the state does not answer."""
+        progress = self.progress
+        if progress.last is None:
+            self._ask_state(now)
+        if progress.last is None:
             return None
-        noted, self.last = self.last, believed(self.last, now)
-        self.good, self.over = believed(self.good, now), believed(self.over, now)
-        if self.last < noted:
-            self._noted_wrongly = noted
-        return decide(self.timetable, self.last, now)
+        last = schedule.believe_tick(progress.last, now)
+        if last < progress.last:
+            progress.last, progress.wrong = last, progress.last
+        progress.good = schedule.believe_tick(progress.good, now)
+        progress.good_end = schedule.believe_tick(progress.good_end, now)
+        following = schedule.find_next_run(self.files.timetable, last, now)
+        if following.begins <= now or progress.retry_at is None:
+            return following
+        left = timedelta(seconds=progress.retry_at - time.monotonic())
+        return min(NextRun(now + left, last), following)
 
-    def _remember(self, now: datetime) -> None:
-        if self._question is None:
-            job = self.accepted.job
-            self._question = Question(lambda: last_tick(job))
-        if self._question.open and not self._question.late:
+    def _ask_state(self, now: datetime) -> None:
+        """Ask the state which run was last, and take its answer once there is one."""
+        asking, job = self._asking, self.files.loaded
+        if asking is None or (not asking.is_open and asking.age > AGAIN):
+            asking = BackgroundCall(lambda: last_tick(job), PATIENCE, self._wake)
+            self._asking = asking
+        if asking.is_awaited:
             return
+        progress, timetable = self.progress, self.files.timetable
         try:
-            found = self._question.answer()
+            found = asking.answer()
         except StateError as fault:
-            if not self.away:
-                log.warning(
-                    "schedule waits for the state", job=self.name, reason=str(fault)
-                )
-            self.away = str(fault)
-            if (
-                not self._question.open
-            ):  # one that may still be answered is not asked again
-                self._question = None
-                self.not_before = time.monotonic() + AGAIN
+            if not progress.away:
+                event = "schedule waits for the state"
+                log.warning(event, job=self.name, reason=str(fault))
+            progress.away = str(fault)
             return
-        self._question, self.away = None, ""
+        self._asking, progress.away = None, ""
         if found is None:
-            self.last = first(self.timetable, now)
-        else:
-            self.last = (
-                found.tick if found.ended else before(self.timetable, found.tick)
-            )
-            self.good = self.over = found.good or self.good
+            progress.last = schedule.first_tick(timetable, now)
+            return
+        progress.good = progress.good_end = found.good or progress.good
+        progress.last = found.tick
+        if not found.ended:
+            progress.last = schedule.tick_before(timetable, found.tick)
 
     @property
-    def look(self) -> float:
-        """Seconds until it is worth another look whether its state has answered."""
-        return self._question.look if self._question else AGAIN
+    def waits_since(self) -> datetime:
+        """Since when it is waited for a good run: by its begin, or by its end, before which no other could begin."""
+        if self.files.settings.max_age is None:
+            return self.progress.good_end
+        return self.progress.good
 
-    def request(self, tick: datetime, now: datetime) -> RunRequest:
-        """What is to be run."""
-        # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
-        wrongly = (
-            self._noted_wrongly
-            if self._noted_wrongly and self._noted_wrongly >= tick
-            else None
-        )
-        loaded = self.accepted.job
-        beside = (loaded.state_path or loaded.path.absolute()).parent
-        return RunRequest(
-            job=loaded.path.absolute(),
-            texts=self.accepted.texts,
-            tick=tick,
-            believed=min(now + BELIEVED, wrongly - MOMENT)
-            if wrongly
-            else now + BELIEVED,
-            kind=self.kind,
-            plans=self.settings.plans or beside,
-        )
-
-    def started(self, tick: datetime) -> None:
-        if tick != self.last:
-            self.failures, self._overruled = 0, self._noted_wrongly
-        self.last, self._noted_wrongly, self.again = tick, None, None
-        self.end_by, self.asked, self.late = (
-            time.monotonic() + self.settings.max_run_time,
-            False,
-            False,
-        )
-
-    def end(self, *, at_once: bool = False) -> None:
-        """Ask the run under way to end, and end it where it does not; the second time at once."""
-        assert self.worker is not None
-        self.worker.stop(at_once=at_once or self.asked)
-        self.end_by, self.asked = time.monotonic() + GRACE, True
-
-    def failed(self) -> float:
-        """Its run has failed in a way that another attempt may mend; seconds until that one."""
-        self.failures += 1
-        seconds = pause(self.failures, random.random())  # noqa: S311  # a pause, not a secret
-        self.again, self._noted_wrongly = time.monotonic() + seconds, self._overruled
-        return seconds
-
-    def went_well(self, tick: datetime, now: datetime) -> None:
-        self.good, self.over = max(self.good, tick), now
-
-    def too_old(self, now: datetime) -> bool:
-        """Whether the last good run is too old: by its begin, or by its end, before which no other could begin."""
-        return too_old(self.timetable, self.since, now, self.settings.max_age)
-
-    def ready(self, now: datetime) -> bool:
+    def is_ready(self, now: datetime) -> bool:
         """Whether its runs go on, and the last good one is recent."""
-        return not (self.refused or self.away or self.too_old(now))
+        if self.progress.refused or self.progress.away:
+            return False
+        timetable, max_age = self.files.timetable, self.files.settings.max_age
+        return not schedule.is_too_old(
+            timetable,
+            self.waits_since,
+            now,
+            max_age,
+        )
 
-    @property
-    def since(self) -> datetime:
-        """From when on it is waited for a good run."""
-        return self.over if self.settings.max_age is None else self.good
+    # ------------------------------------------------------------ its runs
+
+    def start_run(
+        self,
+        tick: datetime,
+        now: datetime,
+        options: Sequence[str],
+    ) -> None:
+        """Start the run of a tick. If its process cannot begin, it is tried again as one that failed."""
+        progress, settings = self.progress, self.files.settings
+        if tick != progress.last:
+            progress.failures = 0
+        log.info(
+            "run started",
+            job=self.name,
+            tick=tick.isoformat(),
+            mode=settings.mode,
+            attempt=progress.failures + 1,
+        )
+        progress.last, progress.retry_at = tick, None
+        account = self.files.account
+        mark = account.mark()
+        request = self.request_run(tick, now)
+        try:
+            process = RunProcess(
+                request,
+                options,
+                settings.max_run_time,
+                self._wake,
+            )
+        except OSError as fault:
+            log.error("run could not be started", job=self.name, reason=fault.strerror)
+            progress.cause = f"Its process could not be started: {fault.strerror}"
+            self.schedule_retry()
+        else:
+            self.run = RunUnderWay(process, account, mark)
+
+    def request_run(self, tick: datetime, now: datetime) -> RunRequest:
+        """What the process of a run is asked."""
+        believed = now + schedule.BELIEVED
+        wrong = self.progress.wrong
+        if wrong is not None and wrong >= tick:
+            # it is overruled, however near it may have come meanwhile
+            believed = min(believed, wrong - schedule.MOMENT)
+        loaded = self.files.loaded
+        path = loaded.path.absolute()
+        return RunRequest(
+            job=path,
+            texts=self.files.texts,
+            tick=tick,
+            believed=believed,
+            kind=self.files.kind,
+            plans=self.files.settings.plans or (loaded.state_path or path).parent,
+        )
+
+    def note_good_run(self, tick: datetime, now: datetime) -> None:
+        """Note that the run of a tick has ended well."""
+        self.progress.good = max(self.progress.good, tick)
+        self.progress.good_end = now
+
+    def schedule_retry(self) -> float:
+        """Note that the run has failed in a way that another attempt may mend; seconds until that one."""
+        progress = self.progress
+        progress.failures += 1
+        seconds = schedule.draw_pause(progress.failures, random.random())  # noqa: S311  # a pause, not a secret
+        progress.retry_at = time.monotonic() + seconds
+        return seconds
 
 
 def utc() -> datetime:

@@ -10,7 +10,7 @@ import pytest
 
 from connector.cli.advice import Exit
 from connector.run.waiting import require_shared
-from connector.serve.scheduled_job import GRACE
+from connector.serve.run_process import GRACE
 from connector.settings import fleet as fleets, job as jobs
 from tests.benchmarks.memory import APPLY
 from tests.support.deploy_tools import DEPLOY, TOOLS, call, documents, pod_of, template_of

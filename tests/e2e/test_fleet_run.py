@@ -10,7 +10,7 @@ import pytest
 
 from connector.errors import FileError, OnHoldError, RefusedError, UnapprovedError, UsageError
 from connector.run.waiting import check_approval, require_shared, waiting
-from connector.serve.worker_protocol import FleetRun
+from connector.serve.run_process import FleetRun
 from connector.settings.job import load
 from connector.state.store import open_state
 from tests.support.fleet_steps import TICKS, Steps

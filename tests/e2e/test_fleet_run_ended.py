@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.serve.worker_protocol import FleetRun
+from connector.serve.run_process import FleetRun
 from tests.support.fleet_steps import TICKS, Steps
 from tests.support.jobs import changed, configure, file
 from tests.support.ldap_proxy import LdapProxy

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.serve.worker_protocol import Result, RunRequest
+from connector.serve.run_process import Result, RunRequest
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.program import environment

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from connector.demo.simulator import Request, Simulator
-from connector.serve.scheduled_job import Scheduled
+from connector.serve.scheduled_job import ScheduledJob
 from connector.serve.service import STUCK, Service
-from connector.serve.web import Address, Web
+from connector.serve.web import Web
 from tests.support.held_file import entry, held, set_gate
 from tests.support.jobs import cec_source, changed, file
 from tests.support.ldap_proxy import LdapProxy
@@ -446,24 +446,22 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
     schedule(job, every="10m")
     tick = datetime(2027, 3, 1, 12, tzinfo=UTC)
     over = tick + timedelta(hours=2)
-    scheduled = Scheduled(job.folder / "job.yaml", tick)
-    assert scheduled.too_old(over)
-    scheduled.went_well(tick, over)
-    assert not scheduled.too_old(over + timedelta(minutes=29))
-    assert scheduled.too_old(over + timedelta(minutes=30))
+    scheduled = ScheduledJob(job.folder / "job.yaml", tick, lambda: None)
+    assert not scheduled.is_ready(over)
+    scheduled.note_good_run(tick, over)
+    assert scheduled.is_ready(over + timedelta(minutes=29))
+    assert not scheduled.is_ready(over + timedelta(minutes=30))
     schedule(job, every="10m", max_age="1h")
-    scheduled.reread()
-    until(lambda: scheduled.reading is not None and not scheduled.reading.open)
-    scheduled.take_files(over)
-    assert scheduled.too_old(over), "how old what it read may be was said"
+    scheduled.reread_files()
+    until(lambda: scheduled.reading is not None and not scheduled.reading.is_awaited)
+    scheduled.settle_files(over)
+    assert not scheduled.is_ready(over), "how old what it read may be was said"
 
 
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
     now = [0.0]
-    with (
-        Service([job.folder / "job.yaml"], [], lambda *_: None, lambda: now[0]) as service,
-        Web(Address("127.0.0.1", 0), service) as web,
-    ):
+    service = Service([job.folder / "job.yaml"], [], lambda *_: None, lambda: now[0])
+    with Web("127.0.0.1", 0, service) as web:
         assert asked(f"http://{web.address}/healthz") == (200, "ok\n")
         now[0] = STUCK + 1
         assert asked(f"http://{web.address}/healthz") == (

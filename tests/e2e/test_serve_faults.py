@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.serve.schedule import FIRST_PAUSE, LONGEST_PAUSE, pause
+from connector.serve.schedule import FIRST_PAUSE, LONGEST_PAUSE, draw_pause
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import JOB, Job
 from tests.support.postgres import Postgres
@@ -146,9 +146,9 @@ def test_sighup_tries_again_at_once(job: Job) -> None:
 
 
 def test_pauses_double_and_have_an_end() -> None:
-    means = [pause(failures, 0.5) for failures in (1, 2, 3, 4, 5, 6, 7, 5000)]
+    means = [draw_pause(failures, 0.5) for failures in (1, 2, 3, 4, 5, 6, 7, 5000)]
     assert means == [FIRST_PAUSE * factor for factor in (1, 2, 4, 8, 16)] + [LONGEST_PAUSE] * 3
-    assert (pause(1, 0.0), pause(1, 1.0)) == (0.75 * FIRST_PAUSE, 1.25 * FIRST_PAUSE)
+    assert (draw_pause(1, 0.0), draw_pause(1, 1.0)) == (0.75 * FIRST_PAUSE, 1.25 * FIRST_PAUSE)
 
 
 # ---------------------------------------------------------------- runs that never end

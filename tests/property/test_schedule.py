@@ -13,15 +13,14 @@ from hypothesis import given, strategies as st
 from connector.serve.schedule import (
     BELIEVED,
     Cron,
-    Due,
     Every,
+    NextRun,
     Timetable,
-    Wait,
-    before,
-    believed,
-    decide,
-    first,
-    too_old,
+    believe_tick,
+    find_next_run,
+    first_tick,
+    is_too_old,
+    tick_before,
 )
 
 ZONES = [
@@ -42,13 +41,12 @@ timetables = st.builds(Timetable, rules, st.sampled_from([0, 1, 120, 3600, 100_0
 def runs(timetable: Timetable, last: datetime, now: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
     """A clock that goes as it should, asked whenever there is something to do: each run's tick and its time."""
     while now <= until:
-        match decide(timetable, last, now):
-            case Due(tick):
-                yield tick, now
-                last = tick
-            case Wait(then):
-                assert then > now
-                now = then
+        following = find_next_run(timetable, last, now)
+        if following.begins <= now:
+            yield following.tick, now
+            last = following.tick
+        else:
+            now = following.begins
 
 
 @given(timetables, times, st.timedeltas(timedelta(hours=1), timedelta(days=3)))
@@ -93,30 +91,29 @@ def test_an_hour_that_is_any_is_every_hour_that_passes(zone: str, start: datetim
 @given(timetables, times, st.timedeltas(timedelta(0), timedelta(days=400)))
 def test_whatever_was_missed_is_caught_up_by_one_run(timetable: Timetable, last: datetime, away: timedelta) -> None:
     now = last + away
-    decided = decide(timetable, last, now)
-    if isinstance(decided, Wait):  # at most the run of the latest tick is still to come, or nothing was missed
-        assert decided.until <= timetable.begin(timetable.rule.after(now))
-        now = decided.until
-        decided = decide(timetable, last, now)
-    assert isinstance(decided, Due)
-    assert last < decided.tick <= now < timetable.rule.after(decided.tick)
-    assert isinstance(decide(timetable, decided.tick, now), Wait)
+    due = find_next_run(timetable, last, now)
+    if due.begins > now:  # at most the run of the latest tick is still to come, or nothing was missed
+        assert due.begins <= timetable.begin(timetable.rule.after(now))
+        now = due.begins
+        due = find_next_run(timetable, last, now)
+    assert due.begins <= now
+    assert last < due.tick <= now < timetable.rule.after(due.tick)
+    assert find_next_run(timetable, due.tick, now).begins > now
 
 
 @given(timetables, times, st.timedeltas(timedelta(0), BELIEVED))
 def test_a_clock_that_is_set_back_a_little_never_runs_a_tick_again(
     timetable: Timetable, tick: datetime, back: timedelta
 ) -> None:
-    decided = decide(timetable, tick, tick - back)
-    assert isinstance(decided, Wait)
-    assert decided.until > tick
+    following = find_next_run(timetable, tick, tick - back)
+    assert following.begins > tick
 
 
 @given(timetables, times, st.timedeltas(BELIEVED + timedelta(seconds=1), timedelta(days=4000)))
 def test_a_clock_that_was_far_ahead_does_not_keep_a_job_from_its_next_run(
     timetable: Timetable, now: datetime, ahead: timedelta
 ) -> None:
-    last, due = believed(now + ahead, now), timetable.rule.after(now)
+    last, due = believe_tick(now + ahead, now), timetable.rule.after(now)
     assert next(runs(timetable, last, now, timetable.begin(due))) == (due, timetable.begin(due))
 
 
@@ -124,16 +121,16 @@ def test_a_clock_that_was_far_ahead_does_not_keep_a_job_from_its_next_run(
 def test_what_did_not_come_to_its_end_is_due_again(timetable: Timetable, tick: datetime) -> None:
     real = timetable.rule.after(tick)
     began = timetable.begin(real)
-    assert decide(timetable, before(timetable, real), began) == Due(real)
+    assert find_next_run(timetable, tick_before(timetable, real), began) == NextRun(began, real)
 
 
 @given(timetables, times)
 def test_a_job_that_never_ran_waits_for_its_time_or_begins_its_interval(timetable: Timetable, now: datetime) -> None:
-    last = first(timetable, now)
+    last = first_tick(timetable, now)
     if isinstance(timetable.rule, Every):
-        assert decide(timetable, last, timetable.begin(now)) == Due(now)
+        assert find_next_run(timetable, last, timetable.begin(now)) == NextRun(timetable.begin(now), now)
     else:
-        assert isinstance(decide(timetable, last, now), Wait)
+        assert find_next_run(timetable, last, now).begins > now
 
 
 @given(rules, times)
@@ -141,10 +138,10 @@ def test_a_good_run_is_too_old_when_three_more_should_have_begun(rule: Every | C
     timetable = Timetable(rule)
     second = rule.after(rule.after(good))
     third = rule.after(second)
-    assert not too_old(timetable, good, third - timedelta(seconds=1), None)
-    assert too_old(timetable, good, third, None)
-    assert too_old(timetable, good, good + timedelta(seconds=61), 60)
-    assert not too_old(timetable, good, good + timedelta(seconds=60), 60)
+    assert not is_too_old(timetable, good, third - timedelta(seconds=1), None)
+    assert is_too_old(timetable, good, third, None)
+    assert is_too_old(timetable, good, good + timedelta(seconds=61), 60)
+    assert not is_too_old(timetable, good, good + timedelta(seconds=60), 60)
 
 
 def test_runs_are_scattered_the_same_way_each_time_and_otherwise_for_others() -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from connector.observers.run_summary import Kind
 from connector.run.composition import accept
-from connector.serve.worker_protocol import FleetRun, Result, RunRequest
+from connector.serve.run_process import FleetRun, Result, RunRequest
 from tests.support.postgres import Postgres
 from tests.support.program import WARNINGS, environment
 from tests.support.serving import PATIENCE

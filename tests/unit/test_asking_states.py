@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from pathlib import Path
 
 import pytest
 
 from connector.errors import StateError
 from connector.run.job_state import last_tick
-from connector.serve.state_poll import Question
+from connector.serve.scheduled_job import BackgroundCall
 from connector.settings import job as jobs
 from connector.state.ticks import Tick
 from tests.support.ldif_job import Job
@@ -27,9 +27,9 @@ def test_any_fault_of_the_system_is_an_answer_that_failed() -> None:
     def ask() -> Tick | None:
         raise PermissionError(13, "Permission denied")
 
-    question = Question(ask)
-    until = time.monotonic() + 10
-    while question.open and time.monotonic() < until:
-        time.sleep(question.look)
+    ended = threading.Event()
+    call = BackgroundCall(ask, 10.0, ended.set)
+    assert ended.wait(10)
+    assert (call.is_open, call.is_awaited) == (False, False)
     with pytest.raises(StateError, match="Permission denied"):
-        question.answer()
+        call.answer()

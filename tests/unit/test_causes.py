@@ -9,7 +9,7 @@ import pytest
 from connector.errors import ConnectorError, DeniedError, FileError, StateError, UnreachableError, UsageError
 from connector.model import Refusal
 from connector.observers.run_summary import RunSummary, impersonal
-from connector.serve.causes import cause
+from connector.serve.run_process import describe_ending
 
 DN = "uid=ann,ou=people,dc=example,dc=org"
 
@@ -41,9 +41,12 @@ def test_a_fault_is_told_without_a_person(fault: ConnectorError | None, said: st
 def test_the_end_of_a_run_is_told_with_all_that_counts() -> None:
     began = "The last run, of 1970-01-01T00:00:00+00:00, ended as:"
     outcomes = {"written": 1200, "failed": 2, "conflict": 0}
-    assert cause(summary(outcomes=outcomes), None) == f"{began} in part (exit code 4); users: 2 failed, 1,200 written"
+    assert (
+        describe_ending(summary(outcomes=outcomes), None)
+        == f"{began} in part (exit code 4); users: 2 failed, 1,200 written"
+    )
     refused = summary(exit_code=3, refusals=[Refusal("clear", 1, 2, f"of {DN}"), Refusal("update", 1, 2, "x")])
-    assert cause(refused, Path("/plans/hr.plan.json")) == (
+    assert describe_ending(refused, Path("/plans/hr.plan.json")) == (
         f"{began} refused (exit code 3); beyond the limits: clear, update; a plan waits in /plans/hr.plan.json"
     )
-    assert cause(summary(exit_code=1, cause="no\x1b"), None) == f"{began} failed (exit code 1); no<U+001B>"
+    assert describe_ending(summary(exit_code=1, cause="no\x1b"), None) == f"{began} failed (exit code 1); no<U+001B>"
