@@ -97,9 +97,10 @@ def verify_signature(
     It holds the signer's line, its namespaces and times, and the revoked keys, too. Raises
     SignatureError, VerifierError.
     """
+    revoked_lines = "".join(f"{key.text}\n" for key in revoked)
     files = {
         "-f": f"{signer.text}\n".encode(),
-        "-r": "".join(f"{key.text}\n" for key in revoked).encode(),
+        "-r": revoked_lines.encode(),
         "-s": signature,
     }
     arguments = ["-Y", "verify", "-n", APPROVAL_NAMESPACE, "-I", signer.principal]
@@ -124,7 +125,9 @@ def find_verifier_fault(key: PublicKey) -> str:
         _, told, why = _run_ssh_keygen(["-l", "-f", "-"], key.text.encode(), {})
     except VerifierError as fault:
         return str(fault)
-    return "" if key.fingerprint in told else f"ssh-keygen: {why}"
+    if key.fingerprint in told:
+        return ""
+    return f"ssh-keygen: {why}"
 
 
 def _run_ssh_keygen(
@@ -138,12 +141,15 @@ def _run_ssh_keygen(
     program = shutil.which("ssh-keygen")
     if program is None:
         raise VerifierError("it is not installed", where="ssh-keygen")
-    zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
+    environment = {"LC_ALL": "C"}
+    if "TZ" in os.environ:
+        environment["TZ"] = os.environ["TZ"]
     opened = []
     for option, octets in files.items():
-        opened.append(os.memfd_create(option))
-        os.write(opened[-1], octets)
-        arguments += [option, f"/dev/fd/{opened[-1]}"]
+        descriptor = os.memfd_create(option)
+        opened.append(descriptor)
+        os.write(descriptor, octets)
+        arguments += [option, f"/dev/fd/{descriptor}"]
     try:
         ended = subprocess.run(  # noqa: S603  # a fixed program, and no shell
             [program, *arguments],
@@ -151,7 +157,7 @@ def _run_ssh_keygen(
             capture_output=True,
             check=False,
             pass_fds=opened,
-            env={"LC_ALL": "C", **zone},
+            env=environment,
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
@@ -163,5 +169,6 @@ def _run_ssh_keygen(
     finally:
         for descriptor in opened:
             os.close(descriptor)
-    why = "; ".join(ended.stderr.decode("utf-8", "replace").splitlines())
-    return ended.returncode, ended.stdout.decode("utf-8", "replace"), why
+    told = ended.stdout.decode("utf-8", "replace")
+    faults = ended.stderr.decode("utf-8", "replace")
+    return ended.returncode, told, "; ".join(faults.splitlines())

@@ -46,9 +46,6 @@ _TIMES: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _NOBODY: Final = {
     ",": "names several principals. Give each person's key a line of its own",
     "[*?!]": "has a pattern (*, ?, !) as principal. Name one person",
-    r"^\s|\s$|^$|[^\x20-\uffff]|[\u2000-\u206f]": (
-        "has a principal that is empty or not printable"
-    ),
 }
 """By what makes a principal not one person's name: what is said of it."""
 
@@ -146,13 +143,19 @@ def _read_signer(line: str) -> Signer:
     for pattern, why in _NOBODY.items():
         if re.search(pattern, principal):
             raise SignatureError(why)
+    is_padded = principal != principal.strip()
+    if not principal or is_padded or not principal.isprintable():
+        raise SignatureError("has a principal that is empty or not printable")
     options = _read_options(found["options"] or "")
-    namespaces = options.get("namespaces")
+    namespaces = frozenset[str]()
+    if "namespaces" in options:
+        namespaces = frozenset(options["namespaces"].split(","))
+    key = _read_key(f"{found['kind']} {found['key']}")
     return Signer(
         line,
         principal,
-        _read_key(f"{found['kind']} {found['key']}"),
-        frozenset(namespaces.split(",") if namespaces is not None else ()),
+        key,
+        namespaces,
         _read_time(options, "valid-after"),
         _read_time(options, "valid-before"),
     )
