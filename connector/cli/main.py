@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -44,34 +43,21 @@ _MODULES = {
     "what_if": "explain",
 }
 """Modules of commands that are not called as these are."""
+_UNLISTED = "worker"
+"""What `serve` starts, with nothing in it for people."""
 
 
-class Commands(click.Group):
-    """A group whose help needs no command's module.
-
-    `listed`: its commands, each with what help says of it; `unlisted`: those that help does not name. Each is the
-    `command` of a module of its name, after `prefix`.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        listed: Mapping[str, str],
-        prefix: str,
-        unlisted: Collection[str] = (),
-        **more: Any,
-    ) -> None:
-        super().__init__(*args, **more)
-        self._listed, self._prefix, self._unlisted = listed, prefix, unlisted
+class LazyGroup(click.Group):
+    """The commands above; help needs none of their modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._listed)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._listed and cmd_name not in self._unlisted:
+        if cmd_name not in COMMANDS and cmd_name != _UNLISTED:
             return None
         name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"{self._prefix}{_MODULES.get(name, name)}")
+        module = importlib.import_module(f"connector.cli.{_MODULES.get(name, name)}")
         command: click.Command = (
             getattr(module, f"{name}_command", None) or module.command
         )
@@ -81,14 +67,11 @@ class Commands(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(self._listed.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.command(
-    cls=Commands,
-    listed=COMMANDS,
-    prefix="connector.cli.",
-    unlisted={"worker"},  # what `serve` starts, with nothing in it for people
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
     "64 usage · 75 another run · 78 invalid file.",
