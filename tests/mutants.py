@@ -129,7 +129,7 @@ GROUPS: Final = {
     ),
     "scim": Group(
         tuple(f"connector/directories/scim/{name}.py" for name in (
-            "writing", "edits", "effects", "bodies", "sending", "paging", "reading",
+            "writing", "edits", "effects", "paging", "reading",
         )),
         ("tests/unit/test_scim_*.py", "tests/contract/test_scim_*.py", "tests/property/test_laws_scim.py"),
     ),

@@ -2,7 +2,7 @@
 
     bare_scim.py write REQUESTS.json    {"host", "port", "headers", "threads", "requests": [[method, path, body], …]}
 
-Says on standard output how many were answered with a yes, of how many, and the seconds of wall and processor.
+Says on standard output how many writes were answered with a yes, of how many, and the seconds of wall and processor.
 """
 
 from __future__ import annotations
@@ -42,15 +42,17 @@ def _answered(connection: socket.socket) -> bool:
 
 def write(told: dict[str, Any]) -> None:
     """Send all requests, a share of them from each thread."""
-    requests = [_request(told, *each) for each in told["requests"]]
+    requests = [(each[0] != "GET", _request(told, *each)) for each in told["requests"]]
     good: list[int] = []
 
-    def work(mine: list[bytes]) -> None:
+    def work(mine: list[tuple[bool, bytes]]) -> None:
         with socket.create_connection((told["host"], told["port"])) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for request in mine:
+            for is_write, request in mine:
                 connection.sendall(request)
-                good.append(_answered(connection))
+                is_good = _answered(connection)
+                if is_write:
+                    good.append(is_good)
 
     size = told["threads"]
     threads = [threading.Thread(target=work, args=(requests[start::size],)) for start in range(size)]
@@ -59,7 +61,7 @@ def write(told: dict[str, Any]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    print(sum(good), len(requests), time.perf_counter() - begun, time.process_time() - used)
+    print(sum(good), len(good), time.perf_counter() - begun, time.process_time() - used)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 All begin with the same users, change five attributes of each, and have to leave the same behind. What counts is
 the seconds that each says its writing took, since the program has to read the users first and a generator has not.
-There are two generators: one sends the requests as the program makes them, which ask for the user in the answer, lest
-each has to be read afterwards; the other the barest PATCH, which the server answers with less.
+There are two generators: one sends the requests as the program makes them, reading each user before and after its
+PATCH; the other only the PATCH.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from connector.directories.scim.sending import WHOLE
 from tests.benchmarks.figures import Figure, Target
 from tests.benchmarks.jobs import HERE
 from tests.benchmarks.measure import Contest, Entrant, Sample
@@ -42,7 +40,7 @@ def writing(folder: Path, rounds: int, count: int = USERS) -> Iterator[Figure]:
         plan = _plan(folder, server, before)
         told, same, barest = folder / "told.json", folder / "same.json", folder / "barest.json"
         told.write_text(json.dumps(_told(server, plan)))
-        same.write_text(json.dumps(_requests(server, plan, query=f"?{urlencode(WHOLE)}", **{"If-Match": "*"})))
+        same.write_text(json.dumps(_requests(server, plan, reads=True, **{"If-Match": "*"})))
         barest.write_text(json.dumps(_requests(server, plan)))
         entrants = [
             Entrant("load generator", [sys.executable, HERE / "bare_scim.py", "write", same]),
@@ -87,8 +85,8 @@ def _told(server: ScimServer, plan: Path) -> dict[str, Any]:
     return {"directory": directory, "token": server.token, "attributes": attributes, "plan": str(plan)}
 
 
-def _requests(server: ScimServer, plan: Path, query: str = "", **headers: str) -> dict[str, Any]:
-    """What a load generator is to send: the changes of the plan, each in one PATCH."""
+def _requests(server: ScimServer, plan: Path, *, reads: bool = False, **headers: str) -> dict[str, Any]:
+    """What a load generator is to send: the changes of the plan, each in one PATCH; perhaps with `reads` around it."""
     base = server.url.removeprefix(server.root)
     requests = []
     for change in json.loads(plan.read_bytes())["changes"]:
@@ -97,7 +95,9 @@ def _requests(server: ScimServer, plan: Path, query: str = "", **headers: str) -
             for each in change["attributes"]
         ]
         body = json.dumps({"schemas": [PATCH_OP], "Operations": operations})
-        requests.append(["PATCH", f"{base}/Users/{change['user']['id']}{query}", body])
+        path = f"{base}/Users/{change['user']['id']}"
+        around = [["GET", path, ""]] * reads
+        requests += [*around, ["PATCH", path, body], *around]
     always = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/scim+json"}
     return {
         "host": "127.0.0.1",

@@ -27,7 +27,7 @@ def test_every_body_is_valid_and_does_what_it_is_to_do_in_every_interpreter(tmp_
     sent: list[tuple[str, str, Any]] = []
 
     def watch(asked: Asked) -> Act:
-        if asked.body and asked.headers.get("if-match") != 'W/"no-such-version"':
+        if asked.body:
             sent.append((asked.method, asked.path.partition("?")[0].rpartition("/")[2], asked.document))
         return asked.forward()
 

@@ -159,8 +159,7 @@ class ProviderGround(MemoryGround):
 
     def _meddle(self, request: Request) -> Answer | None:
         user = self.users.get(request.path.removeprefix("/Users/"))
-        version = scim.given(request)
-        if request.method != "PATCH" or user not in self.refused() or version == scim.NO_VERSION:
+        if request.method != "PATCH" or user not in self.refused():
             return None
         if self._way == "lists":
             single = any(not isinstance(each.get("value", []), list) for each in request.body["Operations"])

@@ -238,7 +238,7 @@ def test_4_what_is_written_is_what_the_plan_showed_to_whom_was_as_the_plan_showe
     ):
         run = apply_run(context, lambda drawn, outcomes: None)
     planned = {change.user.id: change for change in run.plan.changes}
-    assert len(rival.seen) >= COUNT
+    assert len(rival.seen) >= COUNT - 1  # a first step of five in which no write is confirmed ends the run
     for id_, before, after in rival.seen:
         if before != after:
             as_planned(planned[id_], before, after)

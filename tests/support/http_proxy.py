@@ -114,20 +114,14 @@ class HttpProxy(HttpServer):
         self._meddler(Asked(handler.command, handler.path, headers, handler.body, self._target))(handler)
 
 
-def at(
-    method: str, meddler: Meddler, *, path: str = "/Users", skip: int = 0, times: int | None = None, trials: bool = True
-) -> Meddler:
-    """The meddler for requests of this method and with this in their path: after so many, and so many times.
-
-    `trials`: also for a write that is there to be refused; it comes early, but not always first.
-    """
+def at(method: str, meddler: Meddler, *, path: str = "/Users", skip: int = 0, times: int | None = None) -> Meddler:
+    """The meddler for requests of this method and with this in their path: after so many, and so many times."""
     seen = 0
     lock = threading.Lock()
 
     def meddle(asked: Asked) -> Act:
         nonlocal seen
-        trial = asked.headers.get("if-match") == 'W/"no-such-version"'
-        if asked.method != method or path not in asked.path or (trial and not trials):
+        if asked.method != method or path not in asked.path:
             return pass_on(asked)
         with lock:
             number = seen

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.scim.filters import Filter, equal
+from connector.directories.scim.filters import Filter, equality_filter
 from connector.directories.scim.paths import ENTERPRISE, Path
 from connector.errors import FileError
 
@@ -58,7 +58,7 @@ ANNA: dict[str, Any] = {
     ],
 )
 def test_these_are_true_of_anna(text: str) -> None:
-    assert Filter(text).holds(ANNA)
+    assert Filter(text).matches_user(ANNA)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_these_are_true_of_anna(text: str) -> None:
     ],
 )
 def test_these_are_not(text: str) -> None:
-    assert not Filter(text).holds(ANNA)
+    assert not Filter(text).matches_user(ANNA)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_these_are_no_filters(text: str) -> None:
 def test_case_counts_where_the_schema_says_so() -> None:
     filter_ = Filter('userName eq "anna.sample" and userType eq "EMPLOYEE"')
     filter_.judge_by(lambda path: path.attribute == "userName")
-    assert not filter_.holds(ANNA)
-    assert filter_.holds(ANNA | {"userName": "anna.sample"})
+    assert not filter_.matches_user(ANNA)
+    assert filter_.matches_user(ANNA | {"userName": "anna.sample"})
 
 
 def test_it_says_which_attributes_it_looks_at() -> None:
@@ -124,7 +124,7 @@ def test_it_says_which_attributes_it_looks_at() -> None:
     ],
 )
 def test_a_question_to_a_server_is_spelt_so(path: str, value: Any, said: str) -> None:
-    assert equal(Path.parse(path), value) == said
+    assert equality_filter(Path.parse_text(path), value) == said
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_question_to_a_server_is_spelt_so(path: str, value: Any, said: str) ->
 )
 def test_a_filter_knows_which_writes_may_take_a_user_out_of_it(text: str, name: str, looked_at: bool | None) -> None:
     """False: only a clear may."""
-    assert Filter(text).looks_at([name]) == ({} if looked_at is None else {name: looked_at})
+    assert Filter(text).find_affected([name]) == ({} if looked_at is None else {name: looked_at})

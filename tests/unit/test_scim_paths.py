@@ -55,7 +55,7 @@ RESOURCE: dict[str, Any] = {
     ],
 )
 def test_a_path_leads_to_these_values(path: str, values: list[str]) -> None:
-    assert list(Path.parse(path).values(RESOURCE)) == values
+    assert list(Path.parse_text(path).find_values(RESOURCE)) == values
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_path_leads_to_these_values(path: str, values: list[str]) -> None:
 )  # fmt: skip
 def test_what_is_no_path_or_could_not_be_written_is_refused(text: str) -> None:
     with pytest.raises(FileError):
-        Path.parse(text)
+        Path.parse_text(text)
 
 
 words = st.from_regex(r"[a-zA-Z][a-zA-Z0-9]{0,5}", fullmatch=True)
@@ -81,7 +81,7 @@ paths = st.builds(
 
 @given(paths)
 def test_a_path_is_read_as_it_is_written(path: Path) -> None:
-    assert Path.parse(str(path)) == path
+    assert Path.parse_text(str(path)) == path
 
 
 @given(
@@ -97,4 +97,4 @@ def test_a_path_is_read_as_it_is_written(path: Path) -> None:
     paths,
 )
 def test_no_resource_is_too_odd_to_look_into(resource: dict[str, Any], path: Path) -> None:
-    assert "" not in path.values(resource)
+    assert "" not in path.find_values(resource)

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.common.server_text import SHOWN, told
-from connector.directories.scim.answers import lacking, said
-from connector.directories.scim.protocol import Answer
+from connector.directories.scim.protocol import Answer, advise_right, describe_refusal
 from tests.support.scim_servers import CEC
 
 SECRET = 'c4narY-Zq7&ä"wolf/moon+tail'
@@ -28,7 +27,7 @@ def patch(secret: str = SECRET) -> dict[str, Any]:
 
 def refused(body: Any, sent: Any = None, status: int = 400) -> str:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return said(Answer(status, {}, content, "https://scim.example.org/Users/1", sent=sent, proofs=(TOKEN,)))
+    return describe_refusal(Answer(status, {}, content, "https://scim.example.org/Users/1", sent=sent, proofs=(TOKEN,)))
 
 
 DETAIL = "Attribute emails.value: not a valid e-mail address, at most 64 characters (RFC 5321)"
@@ -179,11 +178,11 @@ def test_a_missing_right_is_named_with_the_scope_that_the_server_asks_for(header
     answer = Answer(403, {"www-authenticate": header}, b"", where, sent=patch(), proofs=(TOKEN,))
     asks = f". The server asks for the scope {scope}" if scope else ""
     told_ = "; grant the job's account, and the scope of its token, the right to write title (PATCH /Users/{id})"
-    assert lacking(answer, "write title (PATCH /Users/{id})") == told_ + asks
+    assert advise_right(answer, "write title (PATCH /Users/{id})") == told_ + asks
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, ""), (404, ""), (401, ""), (500, ""), (403, "uniqueness")])
 def test_another_refusal_is_of_no_right(status: int, kind: str) -> None:
     """Also a 403 that says it is about the value."""
     body = json.dumps({"scimType": kind}).encode()
-    assert lacking(Answer(status, {}, body, "https://scim.example.org/Users/1"), "read users") == ""
+    assert advise_right(Answer(status, {}, body, "https://scim.example.org/Users/1"), "read users") == ""

@@ -11,16 +11,12 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from connector.directories.common.entries import nobody_within
-from connector.directories.scim import dialect as dialects
-from connector.directories.scim.answers import id_of
-from connector.directories.scim.dialect import Dialect
-from connector.directories.scim.discovery import Discovery
+from connector.directories.scim.discovery import Dialect, Discovery, load_dialect
 from connector.directories.scim.filters import Filter
-from connector.directories.scim.finding import Finder
-from connector.directories.scim.paths import Path, Resource
+from connector.directories.scim.paths import USER_NAME, Path, Resource, read_id
 from connector.directories.scim.protocol import Transport
-from connector.directories.scim.reading import Recollection, Resources
-from connector.directories.scim.view import USER_NAME, Attributes
+from connector.directories.scim.reading import Finder, Resources
+from connector.directories.scim.schemas import Attributes
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError
 from connector.model import (
@@ -41,19 +37,22 @@ from connector.reconcile.equality import whether_held
 from connector.reports.wording import count
 from connector.settings.scim import ScimDirectory as Settings
 
-_AT_ONCE: Final = 500
-"""So many questions are answered at once."""
-_UNTOLD: Final = "not checked (the server does not tell): schema, write rights"
-_TOLD: Final = "schema, uniqueness; not checked (no server tells): write rights"
-PUT = (
+QUESTIONS_AT_ONCE: Final = 500
+_UNCHECKED: Final = "not checked (the server does not tell): schema, write rights"
+_CHECKED: Final = "schema, uniqueness; not checked (no server tells): write rights"
+NO_VERSIONS: Final = (
+    "the server supports no versions (RFC 7644 §3.14). Users are read again just before each write. "
+    "Another program's change in between may go unnoticed"
+)
+PUT: Final = (
     "no PATCH: users are replaced whole (PUT). PUT may erase attributes that the server hides, such as a password "
     "(RFC 7644 §3.5.1)"
 )
-SINGLY = (
+SINGLY: Final = (
     "the server takes one operation a request (dialect file). A user's attributes are written one by one, the SIP "
     "number last. An interrupted run may leave users half written"
 )
-NO_PUT = (
+NO_PUT: Final = (
     "no PATCH; PUT could erase hidden attributes, such as a password (RFC 7644 §3.5.1). Nothing was written. If "
     'the server keeps them, set "writes": "put" in a dialect file'
 )
@@ -62,11 +61,9 @@ NO_PUT = (
 class ScimReader:
     """A SCIM server, for reading; it is asked nothing before first use.
 
-    Every method raises one of the kinds of IncompleteRead; the constructor and `describe`
-    raise FileError for a filter, a mapping or a dialect that is of no use.
+    Every method raises one of the kinds of IncompleteRead; the constructor and `describe` raise
+    FileError for a filter, a mapping or a dialect that is of no use.
     """
-
-    writes = False
 
     def __init__(self, settings: Settings, transport: Transport, view: View) -> None:
         self._settings = settings
@@ -77,11 +74,10 @@ class ScimReader:
         except FileError as fault:
             raise FileError(fault.what, where="directory.filter") from None
         for name in view.attributes:
-            Path.parse(name)
+            Path.parse_text(name)
         if view.object_classes:
-            raise FileError(
-                "object_classes: SCIM has none; take them out of the mapping"
-            )
+            what = "object_classes: SCIM has none; take them out of the mapping"
+            raise FileError(what)
 
     @cached_property
     def _discovery(self) -> Discovery:
@@ -90,15 +86,14 @@ class ScimReader:
     @cached_property
     def dialect(self) -> Dialect:
         """How the server is spoken to: as the job's file says, else as the server announces."""
-        if self._settings.dialect is not None:
-            return dialects.load(self._settings.dialect)
-        return dialects.announced(self._discovery.features, self._discovery.schemas)
+        path = self._settings.dialect
+        return self._discovery.dialect if path is None else load_dialect(path)
 
     @cached_property
     def _attributes(self) -> Attributes:
         attributes = Attributes(self._view, self._discovery.schemas, self._settings.urn)
-        attributes.checked(self._filter.paths, "directory.filter")
-        self._filter.judge_by(attributes.exact)
+        attributes.check_paths(self._filter.paths, "directory.filter")
+        self._filter.judge_by(attributes.is_case_exact)
         return attributes
 
     @cached_property
@@ -106,11 +101,10 @@ class ScimReader:
         _ = self._attributes  # the filter has to know them
         return Resources(
             self._transport,
-            self._discovery.users,
+            self._discovery.users_path,
             self._filter,
             page_size=self._settings.page_size,
-            cursor=self.dialect.cursor,
-            seen=Recollection() if self.writes and self.dialect.versions else None,
+            by_cursor=self.dialect.cursor,
         )
 
     @cached_property
@@ -118,13 +112,13 @@ class ScimReader:
         return Finder(self._resources, self._attributes)
 
     def describe(self) -> Description:
-        """What the server's own pages say, and what had to be assumed; that all were outside of the filter, if so."""
+        """What the server's own pages say, what had to be assumed, and what reading and writing have shown."""
         described = self._description
-        return replace(described, cautions=(*described.cautions, *self._noticed()))
+        return replace(described, cautions=(*described.cautions, *self._list_noticed()))
 
-    def _noticed(self) -> Iterator[str]:
-        if self._resources.all_outside:
-            counted = count(self._resources.shown, "user")
+    def _list_noticed(self) -> Iterator[str]:
+        if self._resources.is_all_outside:
+            counted = count(self._resources.shown_count, "user")
             names = "its attributes and values"
             yield nobody_within(
                 counted, self._settings.url, self._settings.filter, names
@@ -133,107 +127,99 @@ class ScimReader:
     @cached_property
     def _description(self) -> Description:
         attributes, dialect = self._attributes, self.dialect
-        assumed = attributes.assumed()
-        # asked for now, so that what has to be assumed of it is among the cautions
-        _ = self._discovery.users
-        cautions = list(self._discovery.cautions)
-        if assumed:
-            cautions.append(
-                f"the server publishes no schema {' and no '.join(assumed)}. Syntaxes and equality rules are assumed"
-            )
-        if not dialect.versions:
-            cautions.append(
-                "the server supports no versions (RFC 7644 §3.14). Users are read again just before each write. "
-                "Another program's change in between may go unnoticed"
-            )
-        if not dialect.at_once:
-            cautions.append(SINGLY)
-        if dialect.writes != "patch":
-            cautions.append(PUT if dialect.writes == "put" else NO_PUT)
+        assumed = attributes.list_assumed()
         return Description(
             decides=False,
             kind="SCIM 2.0 server",
-            identity=identity_of(self._settings.url),
+            identity=normalize_address(self._settings.url),
             attributes={each.name: each.info for each in attributes.view},
-            names=attributes.located(str(USER_NAME)).info.equality,
-            ids=attributes.located("id").info.equality,
+            names=attributes.locate_name(str(USER_NAME)).info.equality,
+            ids=attributes.locate_name("id").info.equality,
             closed=not assumed,
             replaces=dialect.writes == "put",
             singly=not dialect.at_once and dialect.writes == "patch",
-            checked=_UNTOLD if assumed else _TOLD,
-            cautions=tuple(cautions),
-            paths=self._discovery.schemas.paths,
-            filtered=self._filter.looks_at(self._view.attributes),
+            checked=_UNCHECKED if assumed else _CHECKED,
+            cautions=tuple(self._list_cautions(assumed)),
+            paths=self._discovery.schemas.list_paths(),
+            filtered=self._filter.find_affected(self._view.attributes),
         )
+
+    def _list_cautions(self, assumed: list[str]) -> Iterator[str]:
+        # asked for now, so that what has to be assumed of it is among the cautions
+        _ = self._discovery.users_path
+        yield from self._discovery.cautions
+        if assumed:
+            missing = " and no ".join(assumed)
+            yield f"the server publishes no schema {missing}. Syntaxes and equality rules are assumed"
+        if not self.dialect.versions:
+            yield NO_VERSIONS
+        if not self.dialect.at_once:
+            yield SINGLY
+        if self.dialect.writes != "patch":
+            yield PUT if self.dialect.writes == "put" else NO_PUT
 
     def known(self, *, shown_texts: bool = False) -> list[AttributeInfo]:
         """What the server's schemas say of users, extensions included; `shown_texts`: of texts that are shown."""
-        found = self._discovery.schemas.all_of(self._discovery.of_users)
+        paths = self._discovery.schemas.list_leaves(self._discovery.user_schemas)
+        found = map(self._attributes.locate_path, paths)
         return [
-            self._attributes.at(each.path).info
-            for each in found
-            if each.text or not shown_texts
+            each.info for each in found if each.is_searchable_text or not shown_texts
         ]
 
     def size(self) -> int | None:
         """`totalResults` of a first page; whom the job's filter leaves out is among them."""
-        return self._resources.first[1]
+        return self._resources.sample[1]
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Filters, many keys to each, and a few in flight; or all users, where filters cannot be trusted."""
-        return map(self._attributes.user, self._finder.find(keys))
+        return map(self._attributes.to_user, self._finder.find_users(keys))
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        users = map(self._attributes.user, self._resources.all())
-        return (
-            (user for user in users if any(name in user.values for name in holding))
-            if holding
-            else users
-        )
+        users = map(self._attributes.to_user, self._resources.read_all())
+        if not holding:
+            return users
+        return (user for user in users if not user.values.keys().isdisjoint(holding))
 
     def read(
         self, users: Iterable[UserRef], *, disabled: bool = False
     ) -> Iterator[User]:
-        ids = dict.fromkeys(ref.id for ref in users)
-        for found, _ in filter(
-            None,
-            self._transport.each(partial(self._resources.get, disabled=disabled), ids),
-        ):
-            user = self._attributes.user(found)
-            yield (
-                replace(user, disabled=True)
-                if disabled and self._resources.disables(found)
-                else user
-            )
+        for found in self._read_ids((ref.id for ref in users), disabled=disabled):
+            user = self._attributes.to_user(found)
+            is_disabled = disabled and self._resources.is_disabled(found)
+            yield replace(user, disabled=True) if is_disabled else user
+
+    def _read_ids(
+        self, ids: Iterable[str], *, disabled: bool = False
+    ) -> Iterator[Resource]:
+        """Those who are there, in any order."""
+        read_one = partial(self._resources.read_one, disabled=disabled)
+        for found in self._transport.each(read_one, dict.fromkeys(ids)):
+            if found is not None:
+                yield found[0]
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By reading; of what is never shown nobody can say."""
         asked = iter(questions)
-        while some := list(islice(asked, _AT_ONCE)):
-            ids = dict.fromkeys(
+        while some := list(islice(asked, QUESTIONS_AT_ONCE)):
+            ids = (
                 each.user.id
                 for each in some
-                if self._attributes.located(each.attribute).shown
+                if self._attributes.locate_name(each.attribute).is_shown
             )
-            shown = {
-                id_of(found): found
-                for found, _ in filter(
-                    None, self._transport.each(self._resources.get, ids)
-                )
-            }
-            yield from (self._held(each, shown.get(each.user.id)) for each in some)
+            shown = {read_id(found): found for found in self._read_ids(ids)}
+            for each in some:
+                yield self._answer_question(each, shown.get(each.user.id))
+
+    def _answer_question(self, asked: Question, resource: Resource | None) -> Holds:
+        located = self._attributes.locate_name(asked.attribute)
+        if resource is None or not located.is_shown:
+            return Holds.UNKNOWN
+        held = located.path.find_values(resource)
+        return whether_held(located.info.equality, held, asked.value)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; SCIM has no request that asks without writing
         """None: what schemas say of uniqueness is in `describe`, and nothing tells of our rights."""
         return iter(())
-
-    def _held(self, asked: Question, resource: Resource | None) -> Holds:
-        located = self._attributes.located(asked.attribute)
-        if resource is None or not located.shown:
-            return Holds.UNKNOWN
-        return whether_held(
-            located.info.equality, located.path.values(resource), asked.value
-        )
 
     def close(self) -> None:
         self._transport.close()
@@ -242,11 +228,9 @@ class ScimReader:
 class ScimDirectory(ScimReader):
     """A SCIM server, for reading and writing."""
 
-    writes = True
-
-    def _noticed(self) -> Iterator[str]:
-        yield from super()._noticed()
-        yield from self._writer.notes.cautions()
+    def _list_noticed(self) -> Iterator[str]:
+        yield from super()._list_noticed()
+        yield from self._writer.notes.list_cautions()
 
     @cached_property
     def _writer(self) -> Writer:
@@ -260,20 +244,15 @@ class ScimDirectory(ScimReader):
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         if self.dialect.writes == "no":
-            return (
-                Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}")
-                for change in changes
-            )
-        return self._writer.write(changes)
+            why = f"not sent: {NO_PUT}"
+            return (Outcome(change.user, Result.SKIPPED, why) for change in changes)
+        return self._writer.write_changes(changes)
 
 
-def identity_of(url: str) -> str:
+def normalize_address(url: str) -> str:
     """The base address, spelt one way."""
     parts = urlsplit(url)
-    port = (
-        parts.port
-        if parts.port not in {None, {"https": 443, "http": 80}[parts.scheme]}
-        else None
-    )
-    host = f"{(parts.hostname or '').lower()}{f':{port}' if port else ''}"
+    host = (parts.hostname or "").lower()
+    if parts.port not in (None, {"https": 443, "http": 80}[parts.scheme]):
+        host += f":{parts.port}"
     return f"scim:{parts.scheme}://{host}{parts.path.rstrip('/')}"

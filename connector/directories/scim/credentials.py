@@ -25,36 +25,31 @@ from connector.net.quoting import looks_like, phrase
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
 Ask = Callable[[str, Mapping[str, str], bytes], Answer]
-"""POSTs a form to an address, with headers; the answer, of any status that is left after
-some patience."""
+"""POSTs a form to an address, with headers; the answer, of any status that is left after some
+patience."""
 
 ASSUMED_SECONDS: Final = 300.0
-"""What a token is taken to last if the answer does not say: `expires_in` is recommended
-only (RFC 6749 §5.1)."""
+"""What a token is taken to last if the answer does not say: `expires_in` is recommended only
+(RFC 6749 §5.1)."""
 ERRORS: Final = (
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
     "invalid_scope",
-)
+)  # fmt: skip
 """RFC 6749 §5.2; nothing else of an error's answer is told."""
-
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class Credentials:
-    """Who we are, as the value of an Authorization header that stays the same; empty where none is needed."""
+    """Who asks, as the value of an Authorization header that stays the same; empty where none is needed."""
 
     def __init__(self, header: str) -> None:
         self._header = header
 
-    def value(self, ask: Ask) -> str:  # noqa: ARG002  # nothing has to be asked for
-        """The header's value. Raises one of the kinds of IncompleteRead where it has to be asked for, in vain."""
+    def read_header(self, ask: Ask) -> str:  # noqa: ARG002  # nothing has to be asked for
+        """The header's value. Raises a kind of IncompleteRead where it has to be asked for, in vain."""
         return self._header
 
-    def renewed(self, ask: Ask, refused: str) -> str | None:  # noqa: ARG002  # the same
+    def renew_header(self, ask: Ask, refused: str) -> str | None:  # noqa: ARG002  # the same
         """Another value in place of one that was refused; None where there is no other."""
         return None
 
@@ -66,9 +61,9 @@ class OAuthClient(Credentials):
         self, settings: ClientCredentials, secret: str, clock: Callable[[], float]
     ) -> None:
         self._where = settings.token_url
-        self._form = {"grant_type": "client_credentials"} | (
-            {"scope": settings.scope} if settings.scope else {}
-        )
+        self._form = {"grant_type": "client_credentials"}
+        if settings.scope:
+            self._form["scope"] = settings.scope
         self._headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
@@ -76,22 +71,20 @@ class OAuthClient(Credentials):
         if settings.client_auth == "client_secret_post":
             self._form |= {"client_id": settings.client_id, "client_secret": secret}
         else:  # each of the two is encoded as in a form first (RFC 6749 §2.3.1)
-            self._headers["Authorization"] = basic(
-                quote_plus(settings.client_id), quote_plus(secret)
-            )
+            user, password = quote_plus(settings.client_id), quote_plus(secret)
+            self._headers["Authorization"] = encode_basic(user, password)
         self._keeper = TokenKeeper(clock)
 
-    def value(self, ask: Ask) -> str:
-        return self._keeper.value(lambda: self._fetch(ask))
+    def read_header(self, ask: Ask) -> str:
+        return self._keeper.value(lambda: self._fetch_token(ask))
 
-    def renewed(self, ask: Ask, refused: str) -> str | None:
-        return self._keeper.renewed(lambda: self._fetch(ask), refused)
+    def renew_header(self, ask: Ask, refused: str) -> str | None:
+        return self._keeper.renewed(lambda: self._fetch_token(ask), refused)
 
-    def _fetch(self, ask: Ask) -> tuple[str, float]:
+    def _fetch_token(self, ask: Ask) -> tuple[str, float]:
+        form = urlencode(self._form).encode()
         try:
-            return _token(
-                ask(self._where, self._headers, urlencode(self._form).encode())
-            )
+            return _read_token(ask(self._where, self._headers, form))
         except MalformedError as fault:
             raise NoTokenError(fault.what, where=fault.where) from None
 
@@ -106,19 +99,15 @@ class _TokenError(Struct):
     error: str = ""
 
 
-def _token(answer: Answer) -> tuple[str, float]:
-    """A header's value and its seconds. Of the answer no text but the name of an error is told: it may be a token."""
+def _read_token(answer: Answer) -> tuple[str, float]:
+    """A header's value and its seconds. Of the answer only the name of an error is told: it may be a token."""
+    status = f"no access token: {phrase(answer.status)}"
     if answer.status in (400, 401, 403):
-        raise DeniedError(
-            f"no access token: {phrase(answer.status)}{_error(answer.body)}",
-            where=answer.where,
-        )
+        raise DeniedError(f"{status}{_read_error(answer.body)}", where=answer.where)
     hint = looks_like(answer.body)
     if answer.status != 200:
-        what = f"no access token: {phrase(answer.status)}" + (
-            f" ({hint})" if hint and hint != "empty" else ""
-        )
-        raise MalformedError(what, where=answer.where)
+        seen = f" ({hint})" if hint and hint != "empty" else ""
+        raise MalformedError(f"{status}{seen}", where=answer.where)
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
     except NOT_JSON:
@@ -130,11 +119,11 @@ def _token(answer: Answer) -> tuple[str, float]:
     elif read.token_type.lower() != "bearer":
         what = "the token endpoint issues tokens of another type than Bearer"
     else:
-        return f"Bearer {read.access_token}", _seconds(read.expires_in)
+        return f"Bearer {read.access_token}", _read_seconds(read.expires_in)
     raise MalformedError(what, where=answer.where)
 
 
-def _error(body: bytes) -> str:
+def _read_error(body: bytes) -> str:
     try:
         error = msgspec.json.decode(body, type=_TokenError).error
     except NOT_JSON:
@@ -142,7 +131,7 @@ def _error(body: bytes) -> str:
     return f" ({error})" if error in ERRORS else ""
 
 
-def _seconds(said: float | str | None) -> float:
+def _read_seconds(said: float | str | None) -> float:
     try:
         seconds = float(said or ASSUMED_SECONDS)
     except ValueError:
@@ -150,22 +139,21 @@ def _seconds(said: float | str | None) -> float:
     return seconds if 0 < seconds < 1e9 else ASSUMED_SECONDS
 
 
-def basic(user: str, password: str) -> str:
+def encode_basic(user: str, password: str) -> str:
     """The value of an Authorization header (RFC 7617 §2), in UTF-8."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def credentials(
+def make_credentials(
     settings: ScimDirectory, secret: Secret | None, clock: Callable[[], float]
 ) -> Credentials:
-    """Those of a job, whose `settings.secret` is `secret`. Raises FileError for a token that no header can carry."""
+    """Those of a job; `secret` is what its settings name. Raises FileError for a token that no header can carry."""
     text = text_of(secret) if secret is not None else ""
     if settings.oauth is not None:
         return OAuthClient(settings.oauth, text, clock)
     if settings.basic is not None:
-        return Credentials(basic(settings.basic.user, text))
+        return Credentials(encode_basic(settings.basic.user, text))
     if text and not _TOKEN.fullmatch(text):
-        raise FileError(
-            "holds a character that no header can carry", where="directory.token"
-        )
+        what = "holds a character that no header can carry"
+        raise FileError(what, where="directory.token")
     return Credentials(f"Bearer {text}" if text else "")

@@ -1,56 +1,166 @@
-"""What a server says of itself (RFC 7644 §4): features, schemas, where users are. All of it may be missing or wrong.
+"""What a server says of itself (RFC 7644 §4): what it can, its schemas, where users are.
 
-What is missing or cannot be read is assumed, and said as a caution; nothing of it ends a
-run. Measured: no such pages at all, an *s* too many (Salesforce), lists without numbers,
-endpoints with the path of the base in front of them.
+All of it may be missing or wrong. What is missing or cannot be read is assumed, and said as a
+caution; nothing of it ends a run. Measured: no such pages at all, an *s* too many (Salesforce),
+lists without numbers, endpoints with the path of the base in front of them.
+
+How servers differ is a value, the dialect: what a server announces, or what a job's dialect file
+says of it. A refusal tells more where it can mean one thing only: 415 that another content type
+is wanted, 428 a version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Final
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from connector.directories.scim.answers import document, failure, good, kind, lacking
-from connector.directories.scim.paths import CORE, Json, inner, member
-from connector.directories.scim.protocol import ImpatientError, Request, Transport
-from connector.directories.scim.resource_schema import Schemas
-from connector.errors import MalformedError, TruncatedError
+from connector.directories.scim.paths import CORE, Json, find_member
+from connector.directories.scim.protocol import (
+    MEDIA_TYPE,
+    PLAIN_JSON,
+    Answer,
+    ImpatientError,
+    Request,
+    Transport,
+    advise_right,
+    describe_kind,
+    read_document,
+    refusal_error,
+)
+from connector.directories.scim.schemas import Schemas
+from connector.errors import NOT_JSON, FileError, MalformedError, TruncatedError
+from connector.settings.textfile import read_octets
 
 USERS: Final = "/Users"
+"""Where users are, unless the server says otherwise."""
 MOST: Final = 10_000
 """So many schemas, or kinds of resources, are read at most."""
-# the second: Salesforce
-_CONFIGS: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")
+_CONFIG_PAGES: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")
+"""The second is Salesforce's."""
+DIALECT_SCHEMA: Final = "cec-connector/scim-dialect/1"
 
 
-class Features(Struct, frozen=True):
-    """What a server says it can (RFC 7643 §5, RFC 9865 §4), as far as it matters here."""
+class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one server does its own way, as it announces or as a job's dialect file says."""
 
-    patch: bool = True
-    etag: bool = False
+    writes: Literal["patch", "put", "no"] = "patch"
+    """By PATCH, or by PUT where there is no PATCH; "no": there is none, and a PUT could erase what
+    is never shown."""
+    clearing: Literal["remove", "null"] | None = None
+    """How PATCH empties an attribute: as RFC 7644 §3.5.2.2 has it, or as a server that knows
+    `replace` alone; None: as the first answer shows."""
+    versions: bool = False
+    """The server heeds If-Match (RFC 7644 §3.14)."""
     cursor: bool = False
-    bulk: bool = False
-    bulk_operations: int | None = None
-    bulk_octets: int | None = None
+    """The server pages by cursor (RFC 9865)."""
+    capitals: bool = False
+    """Operations are `Replace` and `Remove`. Only a file says so."""
+    arrays: bool = False
+    """A single value goes in an array. Only a file says so."""
+    paths: bool = True
+    """Operations name the path of what they set; else one operation has all of it, and some servers
+    wipe what stands beside it. Only a file says no."""
+    at_once: bool = True
+    """A request may have several operations. Only a file says no."""
+    media: Literal["application/scim+json", "application/json"] = MEDIA_TYPE
+    """The content type of what is sent."""
+    found: dict[str, str] = field(default_factory=dict)
+    """What `check --probe` of earlier versions saw; read and not used."""
+    schema: str = DIALECT_SCHEMA
+
+
+def adapt_dialect(spoken: Dialect, answer: Answer) -> Dialect | None:
+    """The form that a refusal can only mean, in place of the one that was `spoken`; None for no other."""
+    unsupported = answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    if unsupported and spoken.media != PLAIN_JSON:
+        return replace(spoken, media=PLAIN_JSON)
+    return None
+
+
+def load_dialect(path: Path) -> Dialect:
+    """A dialect file, as a job names it. Raises FileError."""
+    try:
+        found = msgspec.json.decode(read_octets(path), type=Dialect)
+    except OSError as fault:
+        raise FileError(
+            fault.strerror or "it cannot be read", where=str(path)
+        ) from None
+    except NOT_JSON as fault:
+        raise FileError(f"not a dialect file: {fault}", where=str(path)) from None
+    if found.schema != DIALECT_SCHEMA:
+        raise FileError(f"this is not of the kind {DIALECT_SCHEMA}", where=str(path))
+    return found
 
 
 class Discovery:
-    """A server, looked at once, at first use. Raises the kinds of IncompleteRead where it does not answer at all."""
+    """A server's own pages, each read once, at first use.
+
+    Raises the kinds of IncompleteRead where the server does not answer at all.
+    """
 
     def __init__(self, transport: Transport, base: str) -> None:
         self._transport = transport
         self._base = base.rstrip("/")
         self.cautions: list[str] = []
+        """What had to be assumed."""
 
-    def _document(self, *paths: str) -> Any:
+    @cached_property
+    def dialect(self) -> Dialect:
+        """As far as the server says (RFC 7643 §5, RFC 9865 §4); without a page, PATCH is assumed."""
+        config = self._read_first(*_CONFIG_PAGES)
+        writes: Literal["patch", "put", "no"] = "patch"
+        if find_member(config, "patch", "supported") is False:
+            writes = "put" if self.schemas.hides_nothing() else "no"
+        return Dialect(
+            writes=writes,
+            versions=find_member(config, "etag", "supported") is True,
+            cursor=find_member(config, "pagination", "cursor") is True,
+        )
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        """All schemas that the server publishes."""
+        found = Schemas(self._read_all("/Schemas"))
+        if found.unread:
+            self.cautions.append(
+                f"{found.unread} of the server's schema definitions are invalid and left out"
+            )
+        return found
+
+    @cached_property
+    def users_path(self) -> str:
+        """The path below the base at which users are (RFC 7643 §6)."""
+        endpoint = str(find_member(self._user_type, "endpoint") or USERS)
+        path = urlsplit(endpoint).path.removeprefix(urlsplit(self._base).path)
+        return f"/{path.strip('/')}"
+
+    @property
+    def user_schemas(self) -> tuple[str, ...]:
+        """The core's schema, and those that a user may have beside it."""
+        extensions = find_member(self._user_type, "schemaExtensions")
+        listed = extensions if isinstance(extensions, list) else []
+        return CORE, *(str(find_member(each, "schema")) for each in listed)
+
+    @cached_property
+    def _user_type(self) -> Json:
+        """What the server says of the resource type of users; None where it does not."""
+        for each in self._read_all("/ResourceTypes"):
+            if str(find_member(each, "schema")).lower() == CORE.lower():
+                return each
+        return None
+
+    def _read_first(self, *paths: str) -> Any:
         """The first of the pages that is JSON, and None, said as a caution, where none is."""
         whys = []
         for path in paths:
-            found, why = self._page(path)
+            found, why = self._read_page(path)
             if found is not None:
                 return found
             whys.append(why)
@@ -59,7 +169,7 @@ class Discovery:
         )
         return None
 
-    def _page(self, path: str) -> tuple[Any, str]:
+    def _read_page(self, path: str) -> tuple[Any, str]:
         """A page that is JSON, or what stands in its place."""
         try:
             answer = self._transport.send(Request("GET", path, repeatable=True))
@@ -69,133 +179,70 @@ class Discovery:
             if isinstance(fault, ImpatientError) or fault.where != self._base + path:
                 raise
             return None, f"what cannot be read ({fault.what})"
-        if not good(answer):
+        if not answer.is_success:
             # a caution is in the plan's digest, and is to be the same each time
-            return None, kind(answer) + lacking(answer, f"read it (GET {path})")
-        found = document(answer)
-        return (
-            (found, "")
-            if isinstance(found, dict | list)
-            else (None, "something that is no JSON")
-        )
+            return None, describe_kind(answer) + advise_right(
+                answer, f"read it (GET {path})"
+            )
+        found = read_document(answer)
+        if isinstance(found, dict | list):
+            return found, ""
+        return None, "something that is no JSON"
 
-    def _all(self, path: str) -> list[Json]:
+    def _read_all(self, path: str) -> list[Json]:
         """All that a list holds, on however many pages (RFC 7644 §3.4.2.4, RFC 9865 §2).
 
-        Raises TruncatedError where the server speaks of more than it shows: what is left
-        out cannot be assumed.
+        Raises TruncatedError where the server speaks of more than it shows: what is left out
+        cannot be assumed.
         """
-        page = self._document(path)
-        found = {_mark(each): each for each in _resources(page)}
-        while isinstance(page, dict) and isinstance(member(page, "Resources"), list):
-            total, cursor = member(page, "totalResults"), member(page, "nextCursor")
-            if not (isinstance(cursor, str) and cursor) and not (
-                isinstance(total, int) and len(found) < total
-            ):
-                break
-            params = (
-                ("cursor", cursor) if cursor else ("startIndex", str(len(found) + 1))
-            )
-            answer = self._transport.send(
-                Request("GET", path, (params,), repeatable=True)
-            )
-            if not good(answer):
-                raise failure(
-                    answer, f"a further page of {path}", f"read it (GET {path})"
-                )
+        page = self._read_first(path)
+        found = _index_resources(page)
+        while next_page := _next_page(page, len(found)):
+            request = Request("GET", path, (next_page,), repeatable=True)
+            answer = self._transport.send(request)
+            if not answer.is_success:
+                right = f"read it (GET {path})"
+                raise refusal_error(answer, f"a further page of {path}", right)
+            total = find_member(page, "totalResults")
             shown = len(found)
-            page = document(answer)
-            found |= {
-                _mark(each): each
-                for each in _resources(page if isinstance(page, dict) else None)
-            }
+            page = read_document(answer)
+            if isinstance(page, dict):
+                found |= _index_resources(page)
             if len(found) == shown or len(found) > MOST:
-                what = f"the server reports {total if isinstance(total, int) else 'more'} and shows {shown}"
+                reported = total if isinstance(total, int) else "more"
+                what = (
+                    f"the server reports {reported} and shows {shown}, page after page"
+                )
                 raise TruncatedError(
-                    f"{what}, page after page; have its paging fixed",
-                    where=answer.where,
+                    f"{what}; have its paging fixed", where=answer.where
                 )
         return list(found.values())
 
-    @cached_property
-    def features(self) -> Features:
-        """ServiceProviderConfig; without one, PATCH is assumed and nothing else."""
-        found = self._document(*_CONFIGS)
-        if not isinstance(found, dict):
-            return Features()
-        return Features(
-            patch=inner(found, "patch", "supported") is not False,
-            etag=inner(found, "etag", "supported") is True,
-            cursor=inner(found, "pagination", "cursor") is True,
-            bulk=inner(found, "bulk", "supported") is True,
-            bulk_operations=_number(inner(found, "bulk", "maxOperations")),
-            bulk_octets=_number(inner(found, "bulk", "maxPayloadSize")),
-        )
 
-    @cached_property
-    def schemas(self) -> Schemas:
-        found = Schemas(self._all("/Schemas"))
-        if found.unread:
-            self.cautions.append(
-                f"{found.unread} of the server's schema definitions are invalid and left out"
-            )
-        return found
-
-    @cached_property
-    def _user_type(self) -> dict[str, Json]:
-        """What the server says of the resource type of users; nothing where it does not."""
-        kinds = self._all("/ResourceTypes")
-        return next(
-            (
-                each
-                for each in kinds
-                if str(inner(each, "schema")).lower() == CORE.lower()
-            ),
-            {},
-        )
-
-    @cached_property
-    def users(self) -> str:
-        """The path below the base at which users are (RFC 7643 §6)."""
-        endpoint = urlsplit(str(member(self._user_type, "endpoint") or USERS)).path
-        return f"/{endpoint.removeprefix(urlsplit(self._base).path).strip('/')}"
-
-    @cached_property
-    def extensions(self) -> tuple[str, ...]:
-        """The schemas that every user has to have beside the core's."""
-        return tuple(
-            str(inner(each, "schema"))
-            for each in self._extensions
-            if inner(each, "required") is True
-        )
-
-    @property
-    def of_users(self) -> tuple[str, ...]:
-        """The core's schema, and those that a user may have beside it."""
-        return CORE, *(str(inner(each, "schema")) for each in self._extensions)
-
-    @property
-    def _extensions(self) -> list[Json]:
-        listed = member(self._user_type, "schemaExtensions")
-        return listed if isinstance(listed, list) else []
+def _next_page(page: Json, shown: int) -> tuple[str, str] | None:
+    """The parameter that asks for the page behind this one; None where it is the last."""
+    if not isinstance(find_member(page, "Resources"), list):
+        return None
+    cursor = find_member(page, "nextCursor")
+    if isinstance(cursor, str) and cursor:
+        return "cursor", cursor
+    total = find_member(page, "totalResults")
+    if isinstance(total, int) and shown < total:
+        return "startIndex", str(shown + 1)
+    return None
 
 
-def _resources(found: Json) -> Iterator[Json]:
-    """What a list holds: as RFC 7644 §3.4.2 has it, as a bare list, or as the one thing itself."""
-    if isinstance(found, dict):
-        listed = member(found, "Resources")
-        found = listed if isinstance(listed, list) else [found]
-    yield from found or ()
-
-
-def _mark(resource: Json) -> str:
-    """What a resource is told from others by."""
-    return (
-        str(member(resource, "id") or member(resource, "name"))
-        if isinstance(resource, dict)
-        else repr(resource)
-    )
-
-
-def _number(found: Json) -> int | None:
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+def _index_resources(page: Json) -> dict[str, Json]:
+    """What a list holds, by what tells it apart: as RFC 7644 §3.4.2 has it, a bare list, or one thing."""
+    listed = page
+    if isinstance(page, dict):
+        listed = find_member(page, "Resources")
+        if not isinstance(listed, list):
+            listed = [page]
+    found: dict[str, Json] = {}
+    for each in listed or ():
+        mark = repr(each)
+        if isinstance(each, dict):
+            mark = str(find_member(each, "id") or find_member(each, "name"))
+        found[mark] = each
+    return found

@@ -1,238 +1,262 @@
-"""Filters of SCIM (RFC 7644 §3.4.2.2): read from the job, held against resources here, and written for servers.
+"""Filters of SCIM (RFC 7644 §3.4.2.2): read from the job, and held against resources here.
 
-The job's filter is the program's own business: servers ignore filters, or silently find
-nothing by an extension's attributes (both measured), and a user outside the job's filter
-must not exist for a run. So it is never sent.
+The job's filter is the program's own business: servers ignore filters, or silently find nobody by
+an extension's attributes (both measured), and a user outside the job's filter must not exist for a
+run. So it is never sent.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from operator import contains, eq, ge, gt, le, lt
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from connector.directories.scim.paths import (
     VALUE,
     Json,
     Path,
     Resource,
-    encoded,
-    text_of,
+    encode_literal,
+    to_text,
 )
 from connector.errors import FileError
 
 Test = Callable[[Resource], bool]
-Exact = Callable[[Path], bool]
-"""Whether values at a path are told apart by case."""
 Rule = Callable[[Json, Json], bool]
 """Whether a value that is held compares so with the wanted one."""
 
-EVERYBODY: Final = ""
 SCHEMAS: Final = "schemas"
 MAX_DEPTH: Final = 64
 """So many parentheses: far beyond any filter that is written by hand, far below any stack."""
 
 _TOKEN: Final = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
+_END: Final = ""
+_EQUAL: Final[dict[str, Rule]] = {"eq": eq, "ne": eq}
 _ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 _TEXTUAL: Final[dict[str, Rule]] = {
     "co": contains,
     "sw": str.startswith,
     "ew": str.endswith,
 }
+_RULES: Final = _EQUAL | _ORDERED | _TEXTUAL
+
+
+class Comparison(Struct, frozen=True):
+    """One comparison of a filter."""
+
+    path: Path
+    """From the user, or from the element whose sub-attributes are compared."""
+    whole: Path
+    """From the user."""
+    operator: str
+    wanted: Json
+    """None for `pr` and for null."""
+    negated: bool
+    """Whether it stands below a `not`."""
+
+    def matches_resource(self, resource: Resource, *, exact: bool) -> bool:
+        """Whether it is true; `exact`: case tells texts apart. One value that is is enough.
+
+        `null` is held by whoever has no value (RFC 7643 §2.5).
+        """
+        values = list(self.path.find_values(resource))
+        if self.operator == "pr":
+            return bool(values)
+        if self.wanted is None:
+            return bool(values) is (self.operator == "ne")
+        if self.operator == "ne":
+            return not values or not all(
+                self._compare(each, exact=exact) for each in values
+            )
+        return any(self._compare(each, exact=exact) for each in values)
+
+    def _compare(self, held: str, *, exact: bool) -> bool:
+        """Whether the comparison's rule holds for one value."""
+        rule = _RULES[self.operator]
+        if isinstance(self.wanted, int | float) and not isinstance(self.wanted, bool):
+            try:
+                return rule(float(held), self.wanted)
+            except ValueError:
+                return False
+        wanted = to_text(self.wanted)
+        if exact:
+            return rule(held, wanted)
+        return rule(held.lower(), wanted.lower())
 
 
 class Filter:
-    """A filter as a test of resources. Raises FileError for what is none.
-
-    `paths`: every attribute that it looks at.
-    """
+    """A filter as a test of resources. Raises FileError for what is none."""
 
     def __init__(self, text: str) -> None:
-        self.paths: list[Path] = []
-        self._present: list[tuple[Path, Json, bool]] = []
+        self._comparisons: list[Comparison] = []
+        self._is_exact: Callable[[Path], bool] = lambda _: False
         self._negated = False
-        self._exact: Exact = lambda _: False
-        if text.strip() == EVERYBODY:
-            self.holds: Test = lambda _: True
+        self.matches_user: Test = lambda _: True
+        if not text.strip():
             return
         if text.count("(") > MAX_DEPTH:
             raise FileError(f"the filter has more than {MAX_DEPTH} parentheses")
-        self._tokens = _tokens(text)
-        self._next = next(self._tokens)
-        self.holds = self._either("")
-        if self._next:
-            raise FileError(f"the filter should end before: {self._next}")
+        self._tokens = _split_tokens(text)
+        self.matches_user = self._read_or("")
+        if self._tokens[-1] != _END:
+            raise FileError(f"the filter should end before: {self._tokens[-1]}")
 
-    def looks_at(self, names: Iterable[str]) -> dict[str, bool]:
-        """Of these attributes, as of `Description.filtered`."""
+    @property
+    def paths(self) -> list[Path]:
+        """Every attribute that it looks at."""
+        return [each.whole for each in self._comparisons]
+
+    def find_affected(self, names: Iterable[str]) -> dict[str, bool]:
+        """Of these attributes, those by which a write may change a match, as `Description.filtered`."""
         found: dict[str, bool] = {}
-        for path, wanted, negated in self._present:
+        for each in self._comparisons:
+            if not _tells_presence(each):
+                continue
             for name in names:
-                if _meet(path, wanted, Path.parse(name)):
-                    found[name] = found.get(name, False) or negated
+                if _may_change(each, Path.parse_text(name)):
+                    found[name] = found.get(name, False) or each.negated
         return found
 
-    def judge_by(self, exact: Exact) -> None:
+    def judge_by(self, is_exact: Callable[[Path], bool]) -> None:
         """From now on compare texts as the schema says; until then case is ignored."""
-        self._exact = exact
+        self._is_exact = is_exact
+
+    # ------------------------------------------------------------ reading; tokens are in reverse
 
     def _take(self) -> str:
-        taken = self._next
-        if not taken:
+        token = self._tokens.pop()
+        if token == _END:
             raise FileError("the filter ends too early")
-        self._next = next(self._tokens)
-        return taken
+        return token
 
-    def _takes(self, word: str) -> bool:
-        if self._next.lower() != word:
+    def _take_if(self, word: str) -> bool:
+        if self._tokens[-1].lower() != word:
             return False
-        self._take()
+        self._tokens.pop()
         return True
 
-    def _closed(self, mark: str, test: Test) -> Test:
-        if not self._takes(mark):
+    def _read_or(self, within: str) -> Test:
+        """Alternatives; `within`: the attribute whose elements are looked at."""
+        tests = [self._read_and(within)]
+        while self._take_if("or"):
+            tests.append(self._read_and(within))
+        return lambda held: any(test(held) for test in tests)
+
+    def _read_and(self, within: str) -> Test:
+        tests = [self._read_one(within)]
+        while self._take_if("and"):
+            tests.append(self._read_one(within))
+        return lambda held: all(test(held) for test in tests)
+
+    def _read_closed(self, within: str, mark: str) -> Test:
+        test = self._read_or(within)
+        if not self._take_if(mark):
             raise FileError(f"the filter lacks a {mark}")
         return test
 
-    def _either(self, within: str) -> Test:
-        tests = [self._both(within)]
-        while self._takes("or"):
-            tests.append(self._both(within))
-        return (
-            tests[0]
-            if len(tests) == 1
-            else lambda held: any(test(held) for test in tests)
-        )
-
-    def _both(self, within: str) -> Test:
-        tests = [self._one(within)]
-        while self._takes("and"):
-            tests.append(self._one(within))
-        return (
-            tests[0]
-            if len(tests) == 1
-            else lambda held: all(test(held) for test in tests)
-        )
-
-    def _one(self, within: str) -> Test:
-        """One comparison, or what stands in parentheses; `within`: the attribute whose elements are looked at."""
-        if self._takes("("):
-            return self._closed(")", self._either(within))
-        if self._takes("not"):
-            if not self._takes("("):
-                raise FileError("a ( is missing after not")
-            self._negated = not self._negated
-            test = self._closed(")", self._either(within))
-            self._negated = not self._negated
-            return lambda held: not test(held)
+    def _read_one(self, within: str) -> Test:
+        """One comparison, or what stands in parentheses."""
+        if self._take_if("("):
+            return self._read_closed(within, ")")
+        if self._take_if("not"):
+            return self._read_not(within)
         name = self._take()
+        path = Path.parse_text(name)
         if within:
-            return self._compared(Path.parse(name), f"{within}.{name}")
-        path = Path.parse(name)
-        if self._takes("["):
-            return self._element(path)
-        return self._compared(path, name)
+            return self._read_comparison(path, f"{within}.{name}")
+        if self._take_if("["):
+            return self._read_element(path)
+        return self._read_comparison(path, name)
 
-    def _element(self, path: Path) -> Test:
+    def _read_not(self, within: str) -> Test:
+        if not self._take_if("("):
+            raise FileError("a ( is missing after not")
+        self._negated = not self._negated
+        test = self._read_closed(within, ")")
+        self._negated = not self._negated
+        return lambda held: not test(held)
+
+    def _read_element(self, path: Path) -> Test:
         """`attribute[…]`: an element of which all of it is true (RFC 7644 §3.4.2.2)."""
-        test = self._closed("]", self._either(str(path)))
+        test = self._read_closed(str(path), "]")
 
-        def some(resource: Resource) -> bool:
-            held = path.held(resource)
+        def matches_element(resource: Resource) -> bool:
+            held = path.read_attribute(resource)
             elements = held if isinstance(held, list) else [held]
-            return any(
-                test(element) for element in elements if isinstance(element, dict)
-            )
+            return any(test(each) for each in elements if isinstance(each, dict))
 
-        return some
+        return matches_element
 
-    def _compared(self, path: Path, named: str) -> Test:
-        whole = Path.parse(named)
-        self.paths.append(whole)
+    def _read_comparison(self, path: Path, named: str) -> Test:
         operator = self._take().lower()
-        if operator == "pr":
-            self._present.append((whole, None, self._negated))
-            return lambda held: next(path.values(held), None) is not None
-        wanted = _value(self._take())
-        if operator == "eq" and whole.whole.lower() == SCHEMAS:
-            self._present.append((whole, wanted, self._negated))
-        if operator in {"eq", "ne"}:
-            rule: Rule = eq
-        elif operator in _TEXTUAL and isinstance(wanted, str):
-            rule = _TEXTUAL[operator]
-        elif operator in _ORDERED and not isinstance(wanted, bool | None):
-            rule = _ORDERED[operator]
-        else:
+        wanted = None if operator == "pr" else _parse_literal(self._take())
+        if operator != "pr" and not _can_compare(operator, wanted):
             raise FileError(
                 f"the filter compares {named} by {operator!r}, which does not go with the value"
             )
-        some = self._some(path, whole, wanted, rule)
-        if operator != "ne":
-            return some
-        if wanted is None:
-            return lambda held: not some(held)
-        return self._differs(path, whole, wanted)
-
-    def _differs(self, path: Path, whole: Path, wanted: Json) -> Test:
-        """Whether there is no value, or any that is not the wanted one (RFC 7644 §3.4.2.2: one match is enough)."""
-        same = self._some(Path(VALUE), whole, wanted, eq)
-
-        def differs(resource: Resource) -> bool:
-            values = list(path.values(resource))
-            return not values or any(not same({VALUE: value}) for value in values)
-
-        return differs
-
-    def _some(self, path: Path, whole: Path, wanted: Json, rule: Rule) -> Test:
-        """Whether a value compares so. `null` is held by whoever has no value (RFC 7643 §2.5)."""
-        if wanted is None:
-            return lambda held: next(path.values(held), None) is None
-        number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
-        text = text_of(wanted)
-
-        def some(resource: Resource) -> bool:
-            exact = self._exact(whole)
-            for value in path.values(resource):
-                if number:
-                    if (held := _number(value)) is not None and rule(held, wanted):
-                        return True
-                elif rule(value, text) if exact else rule(value.lower(), text.lower()):
-                    return True
-            return False
-
-        return some
+        whole = Path.parse_text(named)
+        comparison = Comparison(path, whole, operator, wanted, self._negated)
+        self._comparisons.append(comparison)
+        return lambda held: comparison.matches_resource(
+            held, exact=self._is_exact(whole)
+        )
 
 
-def _meet(filtered: Path, wanted: Json, written: Path) -> bool:
-    """Whether a write may change what a filter looks at. To write into an element may add the element itself.
+def _can_compare(operator: str, wanted: Json) -> bool:
+    if operator in _TEXTUAL:
+        return isinstance(wanted, str)
+    if operator in _ORDERED:
+        return not isinstance(wanted, bool | None)
+    return operator in _EQUAL
 
-    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3), no other
-    that may be `wanted` there.
+
+def _tells_presence(comparison: Comparison) -> bool:
+    """Whether any value, or a URN among `schemas`, decides a comparison."""
+    if comparison.operator == "pr":
+        return True
+    return comparison.operator == "eq" and _is_schemas(comparison.whole)
+
+
+def _is_schemas(path: Path) -> bool:
+    return str(path.whole_attribute).lower() == SCHEMAS
+
+
+def _may_change(comparison: Comparison, written: Path) -> bool:
+    """Whether a write may change what a filter looks at. To write into an element may add the element.
+
+    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3), no other that may
+    be wanted there.
     """
-    if filtered.whole.lower() == SCHEMAS:
-        return bool(written.schema) and written.schema.lower() == str(wanted).lower()
-    subs = {filtered.sub.lower(), written.sub.lower()}
-    return filtered.whole.lower() == written.whole.lower() and (
-        len(subs - {""}) < 2 or bool(written.tests)
-    )
+    filtered = comparison.whole
+    if _is_schemas(filtered):
+        return (
+            bool(written.schema)
+            and written.schema.lower() == str(comparison.wanted).lower()
+        )
+    if str(filtered.whole_attribute).lower() != str(written.whole_attribute).lower():
+        return False
+    subs = {filtered.sub.lower(), written.sub.lower()} - {""}
+    return len(subs) < 2 or bool(written.tests)
 
 
-def _tokens(text: str) -> Iterator[str]:
+def _split_tokens(text: str) -> list[str]:
+    """All words and marks, the last one first, and the end before it."""
+    tokens = []
     rest = text.strip()
     while rest:
         found = _TOKEN.match(rest)
         if found is None:
             raise FileError(f"the filter is invalid from here on: {rest}")
-        yield found[1]
+        tokens.append(found[1])
         rest = rest[found.end() :].strip()
-    while True:
-        yield ""
+    return [_END, *reversed(tokens)]
 
 
-def _value(word: str) -> Json:
+def _parse_literal(word: str) -> Json:
     try:
         return msgspec.json.decode(word)
     except msgspec.DecodeError:
@@ -241,19 +265,13 @@ def _value(word: str) -> Json:
         ) from None
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def equality_filter(path: Path, value: Json) -> str:
+    """A filter, for servers, that finds who holds the value at the path.
 
-
-# ---------------------------------------------------------------- for servers
-
-
-def equal(path: Path, value: Json) -> str:
-    """A filter that finds who holds the value at the path. Elements are told by what stands in brackets."""
+    Elements are told by what stands in brackets.
+    """
     if not path.tests:
-        return f"{path} eq {encoded(value)}"
-    tests = [*path.tests, (path.sub or "value", value)]
-    return f"{path.whole}[{' and '.join(f'{sub} eq {encoded(wanted)}' for sub, wanted in tests)}]"
+        return f"{path} eq {encode_literal(value)}"
+    tests = (*path.tests, (path.sub or VALUE, value))
+    terms = (f"{sub} eq {encode_literal(wanted)}" for sub, wanted in tests)
+    return f"{path.whole_attribute}[{' and '.join(terms)}]"

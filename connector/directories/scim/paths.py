@@ -1,12 +1,12 @@
 """Attribute paths (RFC 7644 §3.10) as values, and what a resource holds there.
 
-`userName`, `name.familyName`, `emails[type eq "work"].value`, `urn:…:User:workNo`. Names compare ignoring case, as
-those of JSON members here do (RFC 7643 §2.1). Of a filter in a path there is what can also
-be *written*: values that elements have to have, joined by `and`.
+`userName`, `name.familyName`, `emails[type eq "work"].value`, `urn:…:User:workNo`. Names compare
+ignoring case, as members of JSON do here (RFC 7643 §2.1). Of a filter in a path only that is
+understood which can also be *written*: values that elements have to have, joined by `and`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, Self
 
 import msgspec
@@ -14,127 +14,129 @@ from msgspec import Struct
 
 from connector.errors import FileError
 
-CORE: Final = "urn:ietf:params:scim:schemas:core:2.0:User"  # RFC 7643 §4.1
-# RFC 7643 §4.3
+CORE: Final = "urn:ietf:params:scim:schemas:core:2.0:User"
+"""The URN of users (RFC 7643 §4.1); paths leave it out."""
 ENTERPRISE: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-VALUE: Final = "value"  # RFC 7643 §2.4: the sub-attribute that says what an element is
+"""The URN of the enterprise extension (RFC 7643 §4.3)."""
+VALUE: Final = "value"
+"""The sub-attribute that says what an element is (RFC 7643 §2.4)."""
 
 Json = Any
 Resource = dict[str, Any]
 
+_NAME: Final = r"[A-Za-z$][A-Za-z0-9_$-]*"
 _PATH: Final = re.compile(
     r"""(?:(?P<schema>urn:[^\[\]"]+):)?"""
-    r"(?P<attribute>[A-Za-z$][A-Za-z0-9_$-]*)"
-    r"(?:\[(?P<tests>.*)\])?"
-    r"(?:\.(?P<sub>[A-Za-z$][A-Za-z0-9_$-]*))?",
+    rf"(?P<attribute>{_NAME})(?:\[(?P<tests>.*)\])?(?:\.(?P<sub>{_NAME}))?",
     re.IGNORECASE,
 )
 _TEST: Final = re.compile(
-    r"""\s*([A-Za-z$][A-Za-z0-9_$-]*)\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)\s*""",
+    rf"""\s*({_NAME})\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)\s*""",
     re.IGNORECASE,
 )
 _AND: Final = re.compile(r"and\s+", re.IGNORECASE)
 
 
 class Path(Struct, frozen=True):
-    """Where in a resource values are.
-
-    `schema` is the URN of an extension, empty for the core; `tests`: (sub-attribute, value) that an element has to have
-    to be meant; `sub`: the sub-attribute meant, empty for none.
-    """
+    """Where in a resource values are."""
 
     attribute: str
+    """The attribute's name."""
     schema: str = ""
+    """The URN of an extension; empty for the core."""
     tests: tuple[tuple[str, Json], ...] = ()
+    """Sub-attributes and the values that an element has to have there to be meant."""
     sub: str = ""
+    """The sub-attribute that is meant; empty for none."""
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse_text(cls, text: str) -> Self:
         """Raises FileError, without a place, for what is no path or cannot be written."""
         found = _PATH.fullmatch(text)
         if found is None:
             raise FileError(f"{text!r} is no attribute path (RFC 7644 §3.10)")
         schema = found["schema"] or ""
-        tests = () if found["tests"] is None else tuple(_tests(found["tests"], text))
-        return cls(
-            found["attribute"],
-            "" if schema.lower() == CORE.lower() else schema,
-            tests,
-            found["sub"] or "",
+        if schema.lower() == CORE.lower():
+            schema = ""
+        tests = (
+            () if found["tests"] is None else tuple(_parse_tests(found["tests"], text))
         )
+        return cls(found["attribute"], schema, tests, found["sub"] or "")
 
     @property
-    def whole(self) -> str:
-        return f"{self.schema}:{self.attribute}" if self.schema else self.attribute
+    def whole_attribute(self) -> Self:
+        """The path of the attribute with all its elements and sub-attributes."""
+        return type(self)(self.attribute, self.schema)
 
     def __str__(self) -> str:
-        tests = " and ".join(f"{sub} eq {encoded(value)}" for sub, value in self.tests)
-        return f"{self.whole}{f'[{tests}]' if tests else ''}{f'.{self.sub}' if self.sub else ''}"
+        text = f"{self.schema}:{self.attribute}" if self.schema else self.attribute
+        if self.tests:
+            tests = (f"{sub} eq {encode_literal(value)}" for sub, value in self.tests)
+            text += f"[{' and '.join(tests)}]"
+        return f"{text}.{self.sub}" if self.sub else text
 
-    def held(self, resource: Mapping[str, Json]) -> Json:
-        if not self.schema:
-            return member(resource, self.attribute)
-        extension = member(resource, self.schema)
-        return (
-            member(extension, self.attribute) if isinstance(extension, dict) else None
-        )
+    def read_attribute(self, resource: Resource) -> Json:
+        """The whole attribute as JSON; None where it is not there."""
+        if self.schema:
+            return find_member(resource, self.schema, self.attribute)
+        return find_member(resource, self.attribute)
 
-    def meant(self, element: Json) -> bool:
+    def selects_element(self, element: Json) -> bool:
         """Whether the path means this element of the attribute."""
         if not self.tests:
             return True
         return isinstance(element, dict) and all(
-            _same(member(element, sub), value) for sub, value in self.tests
+            _are_same(find_member(element, sub), value) for sub, value in self.tests
         )
 
-    def values(self, resource: Mapping[str, Json]) -> Iterator[str]:
+    def find_values(self, resource: Resource) -> Iterator[str]:
         """The values there, as text; what is empty or null is no value (RFC 7643 §2.5)."""
-        held = self.held(resource)
-        if held is None:
-            return
+        held = self.read_attribute(resource)
         for element in held if isinstance(held, list) else (held,):
-            if self.tests and not self.meant(element):
+            if not self.selects_element(element):
                 continue
-            value = (
-                member(element, self.sub or VALUE)
-                if isinstance(element, dict)
-                else None
-                if self.sub
-                else element
-            )
-            text = text_of(value)
+            value = element
+            if isinstance(element, dict):
+                value = find_member(element, self.sub or VALUE)
+            elif self.sub:
+                continue
+            text = to_text(value)
             if text:
                 yield text
 
 
-def member(held: Mapping[str, Json], name: str) -> Json:
-    """A member by its name, whatever the case; None where there is none."""
-    found = held.get(name)
-    if found is not None:
-        return found
+USER_NAME: Final = Path("userName")
+
+
+def read_id(resource: Resource) -> str:
+    """The resource's id (RFC 7643 §3.1); some servers make it a number."""
+    return to_text(find_member(resource, "id"))
+
+
+def read_name(resource: Resource) -> str:
+    """The resource's userName; its id where it has none."""
+    return next(USER_NAME.find_values(resource), read_id(resource))
+
+
+def spell_member(held: Resource, name: str) -> str:
+    """How a member of this name is spelt here; as asked where there is none."""
+    if name in held:
+        return name
     wanted = name.lower()
-    return next((value for key, value in held.items() if key.lower() == wanted), None)
+    return next((key for key in held if key.lower() == wanted), name)
 
 
-def inner(held: Json, *names: str) -> Json:
-    """A member of a member; None where there is none."""
+def find_member(held: Json, *names: str) -> Json:
+    """A member, or a member of a member, whatever the case of names; None where there is none."""
     for name in names:
-        held = member(held, name) if isinstance(held, dict) else None
+        if not isinstance(held, dict):
+            return None
+        held = held.get(spell_member(held, name))
     return held
 
 
-def key_of(held: Mapping[str, Json], name: str) -> str:
-    """How a member of this name is spelt here; as asked where there is none."""
-    wanted = name.lower()
-    return (
-        name
-        if name in held
-        else next((key for key in held if key.lower() == wanted), name)
-    )
-
-
-def text_of(value: Json) -> str:
-    """A JSON value as the model has it; what is no single value has none."""
+def to_text(value: Json) -> str:
+    """A JSON value as the model has it; empty for what is no single value."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -144,23 +146,22 @@ def text_of(value: Json) -> str:
     return ""
 
 
-def something(value: Json) -> bool:
+def has_content(value: Json) -> bool:
     """Whether a JSON value is any value; what is empty or null is none (RFC 7643 §2.5)."""
     return value not in (None, "", [], {})
 
 
-def encoded(value: Json) -> str:
+def encode_literal(value: Json) -> str:
     """A JSON value as text, as filters have it (RFC 7644 §3.4.2.2)."""
     return msgspec.json.encode(value).decode()
 
 
-def _tests(text: str, path: str) -> Iterator[tuple[str, Json]]:
+def _parse_tests(text: str, path: str) -> Iterator[tuple[str, Json]]:
     rest = text
     while found := _TEST.match(rest):
-        yield (
-            found[1],
-            msgspec.json.decode(found[2].lower() if found[2][0] != '"' else found[2]),
-        )
+        sub, literal = found.groups()
+        is_string = literal.startswith('"')
+        yield sub, msgspec.json.decode(literal if is_string else literal.lower())
         rest = rest[found.end() :]
         if not rest:
             return
@@ -171,7 +172,7 @@ def _tests(text: str, path: str) -> Iterator[tuple[str, Json]]:
     )
 
 
-def _same(held: Json, wanted: Json) -> bool:
+def _are_same(held: Json, wanted: Json) -> bool:
     if isinstance(held, str) and isinstance(wanted, str):
         return held.lower() == wanted.lower()
     return type(held) is type(wanted) and bool(held == wanted)

@@ -1,72 +1,96 @@
-"""The seam between SCIM and HTTP: what is asked of a server, and what comes back.
+"""The seam between SCIM and HTTP: what is asked of a server, what comes back, and what that says.
 
-`transport.py` implements it; everything above speaks of resources and knows no HTTP client, no token and no clock.
-Bodies may hold secrets, also where a server promises not to return them: no repr, log or
-error here or above shows one.
+`transport.py` implements it; everything above speaks of resources and knows no HTTP client, no
+token and no clock. Bodies may hold secrets, also where a server promises not to return them: no
+repr, log or error here or above shows one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import unescape
+from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct, field
 
-from connector.errors import IncompleteRead, TruncatedError
+from connector.directories.common.server_text import LEFT_OUT, READ, told
+from connector.directories.scim.paths import (
+    Json,
+    Resource,
+    find_member,
+    read_id,
+    to_text,
+)
+from connector.directories.scim.schemas import ASSUMED_DOCUMENT
+from connector.errors import (
+    NOT_JSON,
+    DeniedError,
+    IncompleteRead,
+    MalformedError,
+    TruncatedError,
+)
+from connector.model.nesting import too_deep
+from connector.net.quoting import looks_like, phrase
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Params = tuple[tuple[str, str], ...]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# RFC 7644 §3.1, of what is sent and of what is accepted
 MEDIA_TYPE: Final = "application/scim+json"
-PLAIN_JSON: Final = "application/json"  # accepted as well
-BUSY: Final = (429, 503)
-"""Too Many Requests (RFC 6585 §4), Service Unavailable (RFC 9110 §15.6.4): asked again
-while there is patience."""
+"""Of what is sent and of what is accepted (RFC 7644 §3.1)."""
+PLAIN_JSON: Final = "application/json"
+"""Accepted as well."""
+BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Asked again while there is patience."""
+GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+READING: Final = "read users (GET /Users, GET /Users/{id})"
+"""The right that reading takes."""
 
 
 class Request(Struct, frozen=True):
-    """One request below the directory's base address.
-
-    `path` begins with a slash and is percent-encoded already; `params` are not. `body` is what msgspec can encode, or
-    None for none. `headers` are those of SCIM alone, such as If-Match, and a content type
-    that is not MEDIA_TYPE; what proves who we are is the transport's. `repeatable`: sent
-    twice, it does no more than once, even though another may have written in between.
-    `still` is called before a request is sent again that the server was too busy for (429,
-    503): whether it still should be, after what may have been a long pause. It may send requests itself. If not, that
-    answer is the answer.
-    """
+    """One request below the directory's base address."""
 
     method: Method
     path: str
-    params: tuple[tuple[str, str], ...] = ()
+    """Begins with a slash; percent-encoded already."""
+    params: Params = ()
+    """Not percent-encoded."""
     body: Any = None
+    """What msgspec can encode; None for none."""
     headers: tuple[tuple[str, str], ...] = ()
+    """Those of SCIM alone, such as If-Match; what proves who asks is the transport's."""
     repeatable: bool = False
-    still: Callable[[], bool] | None = None
+    """Sent twice, it does no more than once, even though another may have written in between."""
+    busy_before: int = 0
+    """How often the server has been too busy for it: the next pause is the longer."""
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path}>"
 
 
 class Answer(Struct, frozen=True):
-    """An answer, read to its end, of any status but those that `Transport.send` makes an error of.
-
-    `content` is the body's octets, decompressed and bounded, whatever the content type says: it may be JSON, HTML or
-    nothing. `headers` are by lower-case name. `where` is the address that was asked,
-    without its query. `attempts`: how often the request was sent; where it is more than
-    one, an earlier one may have been carried out. `sent`: the body of the request, and
-    `proofs`: what proved who asks: a server may repeat both in its answer.
-    """
+    """An answer, read to its end, of any status but those that `Transport.send` makes an error of."""
 
     status: int
     headers: Mapping[str, str]
+    """By lower-case name."""
     content: bytes
+    """The body, decompressed and bounded: it may be JSON, HTML or nothing."""
     where: str
-    attempts: int = 1
+    """The address that was asked, without its query."""
     sent: Any = None
+    """The body of the request, which a server may repeat in its answer."""
     proofs: tuple[str, ...] = ()
+    """What proved who asks, which a server may repeat as well."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is a yes (RFC 9110 §15.3)."""
+        return 200 <= self.status < 300
 
     def __repr__(self) -> str:
         return f"<answer {self.status} of {self.where}>"
@@ -80,49 +104,277 @@ class LostAnswerError(IncompleteRead):
 
 
 class ImpatientError(TruncatedError):
-    """The pauses of a run are used up, so that nothing that is asked for from now on may be answered."""
+    """The pauses of a run are used up: nothing that is asked from now on may be answered."""
 
 
 class Transport(Protocol):
     """Requests to one server, from several threads at once."""
 
     def send(self, request: Request) -> Answer:
-        """The answer, after as much patience as the job allows. May be called by several threads at once.
+        """The answer, after as much patience as the job allows. Called by several threads at once.
 
-        Tried again, with what Retry-After says or a growing random pause: 429 and 503
-        always; connections that fail before the request was sent always; 502, 504,
-        time-outs and connections that are cut only where the request is
-        `repeatable`; 500 twice, where it is. 401 is met with one new token, where tokens can be renewed. All pauses of
-        a run together are bounded.
+        Tried again, with what Retry-After says or a growing random pause: connections that fail
+        before the request was sent, always; 429, 503, 502, 504, time-outs and connections that are
+        cut only where the request is `repeatable`; 500 twice, where it is. Where it is not, 429 and
+        503 are the answer, after the pause: whoever asks looks again first. 401 is met with one new
+        token, where tokens can be renewed. All pauses of a run together are bounded.
 
-        An answer: every status that is left after that, 2xx, 4xx and 5xx. An error, one of
-        the kinds of IncompleteRead; the request was certainly not carried out, unless it is
+        An answer: every status that is left after that, 2xx, 4xx and 5xx. An error, one of the
+        kinds of IncompleteRead; the request was certainly not carried out, unless it is
         LostAnswerError:
-          - UnreachableError: no connection; no answer to a repeatable request. The server has gone: nothing is tried
-            again after that.
+          - UnreachableError: no connection; no answer to a repeatable request. The server has
+            gone: nothing is tried again after that.
           - UntrustedError: TLS could not establish whom we talk to.
-          - ProxyRefusedError: a proxy refuses us, is none, or is not trusted; nothing was sent to the server.
+          - ProxyRefusedError: a proxy refuses us, is none, or is not trusted; nothing was sent to
+            the server.
           - DeniedError: 401, also with a new token; or the token endpoint refuses us.
-          - NoTokenError, a MalformedError: there is no token in what the token endpoint answered.
+          - NoTokenError, a MalformedError: no token in the token endpoint's answer.
           - MalformedError: 3xx (which is never followed); a body that is garbled on its way.
-          - ImpatientError, a TruncatedError: 429 or 503 until the patience had an end, after which every request that
-            would need some fails at once.
-          - TruncatedError: a body that is longer than the job allows, or that does not come to an end in time.
-          - LostAnswerError: in place of UnreachableError, MalformedError (but for 3xx) and TruncatedError, where a
-            request that is not repeatable was sent, and its answer could not be read whole, or was one of a gateway in
-            the server's place: 502, 504, or 503 to the end.
+          - ImpatientError, a TruncatedError: 429 or 503 until the patience had an end, after which
+            every request that would need some fails at once.
+          - TruncatedError: a body that is longer than the job allows, or does not end in time.
+          - LostAnswerError: in place of UnreachableError, MalformedError (but for 3xx) and
+            TruncatedError, where a request that is not repeatable was sent, and its answer could
+            not be read whole, or was one of a gateway in the server's place: 502, 504, or 503 to
+            the end.
         """
 
     def each(
         self, work: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
-        """What `work` makes of each item, in the order in which it is done; as many at once as the job allows.
+        """What `work` makes of each item, as it is done; as many at once as the job allows.
 
-        `work` runs in threads of the transport and calls `send`. Items are drawn in the caller's thread, each only when
-        there is a thread free for it. An exception of `work` or of `items`, or an iterator
-        that is closed early: no more items are drawn, those under way are waited for, and
-        then it is raised (the first one).
+        `work` runs in threads of the transport and calls `send`. Items are drawn in the caller's
+        thread, each only when there is a thread free for it. An exception of `work` or of `items`,
+        or an iterator that is closed early: no more items are drawn, those under way are waited
+        for, and then the first exception is raised.
         """
 
     def close(self) -> None:
         """Let go of connections and threads. Never raises."""
+
+
+# ---------------------------------------------------------------- what an answer holds
+
+
+class UserList(Struct, frozen=True):
+    """A page of resources (RFC 7644 §3.4.2), each still to be decoded: one is held at a time."""
+
+    standard: list[Raw] | None = field(default=None, name="Resources")
+    entra: list[Raw] | None = field(default=None, name="resources")
+    """As Microsoft Entra spells it."""
+    total: int | None = field(default=None, name="totalResults")
+    """How many there are on all pages; None where the server does not say."""
+    cursor: str | None = field(default=None, name="nextCursor")
+    """Of the next page (RFC 9865 §2.1); empty or None on the last one."""
+
+    @property
+    def resources(self) -> list[Raw]:
+        """The resources, whichever way they are spelt."""
+        return (self.entra if self.standard is None else self.standard) or []
+
+
+_LIST_DECODER: Final = msgspec.json.Decoder(UserList, strict=False)
+_USER_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_list(answer: Answer) -> UserList:
+    """The page in the answer. Raises the kinds of IncompleteRead."""
+    what = "a list of users"
+    if not answer.is_success:
+        raise refusal_error(answer, what)
+    try:
+        found = _LIST_DECODER.decode(answer.content)
+    except NOT_JSON:
+        raise _odd_content(answer, what) from None
+    if found.standard is None and found.entra is None and found.total is None:
+        raise MalformedError(
+            f"{what} was answered with neither users nor their number",
+            where=answer.where,
+        )
+    return found
+
+
+def read_user(answer: Answer, raw: Raw | None = None) -> Resource:
+    """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
+    content = answer.content if raw is None else bytes(raw)
+    try:
+        if too_deep(content):
+            raise _odd_content(answer, "a user")
+        found = _USER_DECODER.decode(content)
+    except NOT_JSON:
+        raise _odd_content(answer, "a user") from None
+    if not read_id(found):
+        raise MalformedError("a user was answered that has no id", where=answer.where)
+    return found
+
+
+def read_document(answer: Answer) -> Json:
+    """Whatever JSON the answer is; None where it is none, or nested too deeply to be walked."""
+    if too_deep(answer.content):
+        return None
+    try:
+        return msgspec.json.decode(answer.content)
+    except NOT_JSON:
+        return None
+
+
+def _odd_content(answer: Answer, what: str) -> MalformedError:
+    hint = looks_like(answer.content) or "a body that is not SCIM (RFC 7644 §3.4)"
+    if too_deep(answer.content):
+        hint = "JSON that is nested too deeply"
+    return MalformedError(
+        f"{what} was answered with {phrase(answer.status)} and {hint}",
+        where=answer.where,
+    )
+
+
+# ---------------------------------------------------------------- what a refusal says
+
+_SCIM_TYPES: Final = frozenset({
+    "invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue",
+    "invalidVers", "sensitive",  # RFC 7644 §3.12
+    "invalidCursor", "expiredCursor", "invalidCount",  # RFC 9865 §2.3
+})  # fmt: skip
+_WORD_KEYS: Final = (
+    "detail", "message", "error_description", "title", "description", "error", "errors",
+)  # fmt: skip
+"""Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some put them
+one level down."""
+_TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_SCOPE: Final = re.compile(
+    r"""\bscope=(?:"([^"]{1,200})"|([^\s",]{1,200}))""", re.IGNORECASE
+)
+_NAMING_MEMBERS: Final = frozenset({"schemas", "op", "path"})
+"""Members of a request whose values are names, and no values of a user."""
+_PROTOCOL_NAMES: Final = (
+    "scimtype patchop resourcetype serviceproviderconfig listresponse startindex itemsperpage "
+    "totalresults etag oauth invalidfilter toomany invalidsyntax invalidpath notarget invalidvalue "
+    "invalidvers caseexact value values type primary display ref"
+)
+
+
+def refusal_error(answer: Answer, what: str, right: str = READING) -> IncompleteRead:
+    """The error that a refusal is; `what` was asked for, and `right` is what that takes."""
+    unauthorized = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    error = DeniedError if unauthorized else IncompleteRead
+    advice = advise_right(answer, right)
+    if answer.status == HTTPStatus.NOT_FOUND:
+        advice = (
+            "; not found. Check `url`: the base address, such as https://host/scim/v2"
+        )
+    return error(
+        f"{what} was answered with {describe_refusal(answer)}{advice}",
+        where=answer.where,
+    )
+
+
+def describe_refusal(answer: Answer) -> str:
+    """Status, kind, and the server's own words as far as they can be shown (RFC 7644 §3.12)."""
+    words = told(
+        _find_words(answer), _secrets_of(answer), (*_KNOWN_NAMES, *_sent_names(answer))
+    )
+    kind = describe_kind(answer)
+    return f"{kind}: {words}" if words else kind
+
+
+def describe_kind(answer: Answer) -> str:
+    """Status and kind of a refusal: the same each time, and nobody's words."""
+    scim_type = _find_scim_type(answer)
+    text = phrase(answer.status)
+    return f"{text}, {scim_type}" if scim_type else text
+
+
+def advise_right(answer: Answer, right: str) -> str:
+    """What to grant where an answer says that a right is missing (403), such as `read users`.
+
+    Some servers answer 403 to a value that they do not want, and name that kind of error.
+    """
+    if answer.status != HTTPStatus.FORBIDDEN or _find_scim_type(answer):
+        return ""
+    scope = _find_scope(answer)
+    asks = f". The server asks for the scope {scope}" if scope else ""
+    account = "the job's account, and the scope of its token,"
+    return f"; grant {account} the right to {right}{asks}"
+
+
+def _find_scim_type(answer: Answer) -> str:
+    """The kind of error that a refusal names, where it is one of the RFC's; else empty."""
+    found = find_member(read_document(answer), "scimType")
+    return found if isinstance(found, str) and found in _SCIM_TYPES else ""
+
+
+def _find_scope(answer: Answer) -> str:
+    """The scope that the server asks for (RFC 6750 §3.1); empty where none can be shown."""
+    found = _SCOPE.search(answer.headers.get("www-authenticate", ""))
+    named = (found[1] or found[2]) if found else ""
+    shown = told(named, _secrets_of(answer), named.split())
+    return shown if LEFT_OUT not in shown else ""
+
+
+def _find_words(answer: Answer) -> str:
+    """The server's words: of JSON, of text, or of an HTML page its title."""
+    body = answer.content
+    try:
+        return next(_words_in(msgspec.json.decode(body), 0), "")
+    except NOT_JSON:
+        first = body.lstrip()[:1]
+    if first == b"<":
+        title = _TITLE.search(body[:READ])
+        return unescape(title[1].decode("utf-8", "replace")) if title else ""
+    if first in (b"{", b"[") or b"\0" in body[:READ]:
+        return ""
+    return body[: 4 * READ].decode("utf-8", "replace")
+
+
+def _words_in(found: Json, depth: int) -> Iterator[str]:
+    if isinstance(found, str) and found:
+        yield found
+    elif depth == 3:
+        return
+    elif isinstance(found, list) and found:
+        yield from _words_in(found[0], depth + 1)
+    elif isinstance(found, dict):
+        for key in _WORD_KEYS:
+            yield from _words_in(find_member(found, key), depth + 1)
+
+
+def _secrets_of(answer: Answer) -> tuple[str, ...]:
+    """What an answer must not repeat: every value of the request, and what proved who asks."""
+    values = (
+        to_text(value)
+        for name, value in _walk_members(answer.sent)
+        if name not in _NAMING_MEMBERS and not isinstance(value, bool)
+    )
+    return (*values, *answer.proofs)
+
+
+def _sent_names(answer: Answer) -> Iterator[str]:
+    """Members of what was sent, and paths of its operations: names, and never values."""
+    for name, value in _walk_members(answer.sent):
+        if name:
+            yield name
+        if name == "path" and isinstance(value, str):
+            yield value.partition("[")[0]
+
+
+def _walk_members(found: Json, name: str = "") -> Iterator[tuple[str, Json]]:
+    """Every member of JSON by its name; those in lists by the list's name."""
+    yield name, found
+    if isinstance(found, dict):
+        for key, held in found.items():
+            yield from _walk_members(held, key)
+    elif isinstance(found, list | tuple):
+        for held in found:
+            yield from _walk_members(held, name)
+
+
+_KNOWN_NAMES: Final = frozenset(
+    _PROTOCOL_NAMES.split()
+    + [
+        value
+        for name, value in _walk_members(ASSUMED_DOCUMENT)
+        if name in ("name", "id")
+    ]
+)
+"""Names that a message may speak of beside those that the request itself named."""

@@ -1,86 +1,76 @@
-"""Users read from a server: one by one, by what they hold, and all of them."""
+"""Users read from a server: one by one, all of them, and by what they hold.
+
+Users are looked up by filters as far as a server's filters can be trusted; where not, all users are
+read. Measured: filters by an extension's attributes that silently find nobody, or by `id`, or by
+`emails`; `userName eq` that tells case apart where the schema says that it does not; `or` that is
+refused; escapes that are not undone; filters that are ignored. Somebody who is not found becomes an
+agent without a user, and perhaps values to be cleared: so every attribute that is searched by is
+tried first, with values that the server itself has shown, as many as will be asked for at once: some
+servers cut an answer short, and do not say so.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cached_property
 from http import HTTPStatus
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote
+from uuid import uuid4
 
-import msgspec
-
-from connector.directories.scim import filters
-from connector.directories.scim.answers import (
-    GONE,
-    failure,
-    good,
-    id_of,
-    lacking,
-    listing,
-    resource,
-    said,
+from connector.directories.scim.filters import Filter, equality_filter
+from connector.directories.scim.paging import Pager
+from connector.directories.scim.paths import (
+    Path,
+    Resource,
+    encode_literal,
+    find_member,
+    read_id,
+    spell_member,
 )
-from connector.directories.scim.filters import Filter
-from connector.directories.scim.paging import Pager, Params
-from connector.directories.scim.paths import Path, Resource, key_of, member
-from connector.directories.scim.protocol import Answer, Request, Transport
-from connector.directories.scim.view import ACTIVE
+from connector.directories.scim.protocol import (
+    GONE,
+    Answer,
+    Params,
+    Request,
+    Transport,
+    advise_right,
+    describe_refusal,
+    read_list,
+    read_user,
+    refusal_error,
+)
+from connector.directories.scim.schemas import ACTIVE, Attributes, LocatedAttribute
 from connector.errors import MalformedError, TruncatedError
+from connector.model import ID, Equality, Key
+from connector.runtime.log import log
 
-_ODD: Final = (400, 500)
-"""How some servers answer to an id that is none of theirs."""
 SAMPLE: Final = 25
+"""So many users are read to try look-ups with."""
 SEARCHING: Final = "search for users (GET /Users?filter=…)"
-OCTETS: Final = 8 << 20
-"""So much of it is kept; of more, that which was read last: users are many, and those that
-are written few."""
-
-
-class Recollection:
-    """What was last seen of users while they were read, so that writing need not read them again: up to a bound.
-
-    It is good for one thing only: a write that says which version it is meant for
-    (If-Match, RFC 7644 §3.14), since the server then refuses it where the user has changed
-    in the meantime. Several threads may use it at once.
-    """
-
-    def __init__(self, octets: int = OCTETS) -> None:
-        self._free = octets
-        self._held: dict[str, bytes] = {}
-        self._lock = threading.Lock()
-
-    def keep(self, found: Resource) -> None:
-        id_, octets = id_of(found), msgspec.json.encode(found)
-        with self._lock:
-            self._drop(id_)
-            self._held[id_] = octets
-            self._free -= len(octets)
-            while self._free < 0:
-                self._drop(next(iter(self._held)))
-
-    def take(self, id_: str) -> Resource | None:
-        """The resource as it was last seen; it is forgotten with that."""
-        with self._lock:
-            octets = self._drop(id_)
-        if octets is None:
-            return None
-        found: Resource = msgspec.json.decode(octets)
-        return found
-
-    def _drop(self, id_: str) -> bytes | None:
-        octets = self._held.pop(id_, None)
-        if octets is not None:
-            self._free += len(octets)
-        return octets
+"""The right that look-ups take."""
+TERMS: Final = (25, 5, 1)
+"""So many values are asked for at once; or fewer, where a server does not bear that (measured: 500
+beyond 26)."""
+UNTRIED: Final = 5
+"""So many at once, where none of the first users shows a value to try."""
+NEVER: Final = 0
+"""An attribute cannot be searched by."""
+OCTETS: Final = 1_800
+"""So much of an address a filter may be: servers and what stands before them bear some 2,000 octets
+at least."""
+AHEAD: Final = 640
+"""So many keys are drawn at once."""
+_ODD: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+"""How some servers answer to an id that is none of theirs."""
 
 
 class Resources:
     """The resources at one endpoint that match the job's filter; others do not exist.
 
-    `seen`: where what is read for plans is remembered, for writing. `shown`: how many the server has shown. `refusal`:
-    its words, where it refuses filters. Raises the kinds of IncompleteRead.
+    Raises the kinds of IncompleteRead.
     """
 
     def __init__(
@@ -90,130 +80,303 @@ class Resources:
         filter_: Filter,
         *,
         page_size: int,
-        cursor: bool,
-        seen: Recollection | None = None,
+        by_cursor: bool,
     ) -> None:
         self.transport = transport
-        self.endpoint = endpoint
+        self._endpoint = endpoint
         self._filter = filter_
         self._page_size = page_size
-        self._cursor = cursor
-        self._within = 0
-        self.seen = seen
-        self.shown = 0
-        self.refusal = ""
+        self._by_cursor = by_cursor
+        self._matching_count = 0
+        self.shown_count = 0
+        """How many the server has shown."""
+        self.search_refusal = ""
+        """The server's words, where it refuses filters."""
 
-    def address(self, id_: str) -> str:
+    def build_path(self, id_: str) -> str:
         """Where one resource is; `meta.location` is not to be trusted (measured)."""
-        return f"{self.endpoint}/{quote(id_, safe='')}"
+        return f"{self._endpoint}/{quote(id_, safe='')}"
 
-    def exists(self, found: Resource) -> bool:
-        return self._filter.holds(found)
+    def is_matching(self, found: Resource) -> bool:
+        """Whether the job's filter leaves the resource in."""
+        return self._filter.matches_user(found)
 
-    def disables(self, found: Resource) -> bool:
-        """Whether the job's filter leaves the resource out since it is not active (RFC 7643 §4.1.1)."""
-        if member(found, ACTIVE) is not False or self.exists(found):
+    def is_disabled(self, found: Resource) -> bool:
+        """Whether the job's filter leaves it out since it is not active (RFC 7643 §4.1.1)."""
+        if find_member(found, ACTIVE) is not False or self.is_matching(found):
             return False
-        return self._filter.holds({**found, key_of(found, ACTIVE): True})
+        return self.is_matching({**found, spell_member(found, ACTIVE): True})
 
-    def _ask(self, params: Params) -> Answer:
+    def _ask_list(self, params: Params) -> Answer:
         return self.transport.send(
-            Request("GET", self.endpoint, params, repeatable=True)
+            Request("GET", self._endpoint, params, repeatable=True)
         )
 
-    def all(self) -> Iterator[Resource]:
-        pager = Pager(self._ask, self._page_size)
-        return self.existing(pager.by_cursor() if self._cursor else pager.by_index())
+    def _ask_user(self, id_: str) -> Answer:
+        return self.transport.send(
+            Request("GET", self.build_path(id_), repeatable=True)
+        )
 
-    def existing(self, found: Iterable[Resource]) -> Iterator[Resource]:
+    def read_all(self) -> Iterator[Resource]:
+        """Every user, once."""
+        pager = Pager(self._ask_list, self._page_size)
+        found = pager.read_by_cursor() if self._by_cursor else pager.read_by_index()
+        return self.keep_matching(found)
+
+    def keep_matching(self, found: Iterable[Resource]) -> Iterator[Resource]:
+        """Those that the job's filter leaves in."""
         for each in found:
-            self.shown += 1
-            if not self.exists(each):
-                continue
-            self._within += 1
-            seen = self.seen  # others may let go of it meanwhile
-            if seen is not None:
-                seen.keep(each)
-            yield each
+            self.shown_count += 1
+            if self.is_matching(each):
+                self._matching_count += 1
+                yield each
 
     @property
-    def all_outside(self) -> bool:
+    def is_all_outside(self) -> bool:
         """Whether the server has shown users, and the filter leaves every one of them out."""
-        return bool(self.shown) and not self._within
+        return bool(self.shown_count) and not self._matching_count
 
     @cached_property
-    def first(self) -> tuple[list[Resource], int | None]:
-        """Some resources, whatever the job's filter says, and how many there are, if the server tells."""
-        answer = self._ask((("startIndex", "1"), ("count", str(SAMPLE))))
-        if not good(answer):
-            answer = self._ask(())
-        found = listing(answer)
-        return [resource(answer, raw) for raw in found.resources[:SAMPLE]], found.total
+    def sample(self) -> tuple[list[Resource], int | None]:
+        """Some users, whatever the job's filter says, and how many there are, if the server tells."""
+        answer = self._ask_list((("startIndex", "1"), ("count", str(SAMPLE))))
+        if not answer.is_success:
+            answer = self._ask_list(())
+        found = read_list(answer)
+        return [read_user(answer, raw) for raw in found.resources[:SAMPLE]], found.total
 
-    def get(
+    def read_one(
         self, id_: str, *, disabled: bool = False
     ) -> tuple[Resource, Answer] | None:
         """One resource by its id, as it is now; None where it is gone, or outside of the filter.
 
         `disabled`: also one that the filter leaves out since it is not active.
         """
-        answer = self.transport.send(Request("GET", self.address(id_), repeatable=True))
+        answer = self._ask_user(id_)
         if answer.status in GONE:
             return None
-        if not good(answer):
+        if not answer.is_success:
             if answer.status in _ODD and self._knows_nobody(id_):
                 return None
-            raise failure(answer, "a user, asked for by id,")
-        found = resource(answer)
-        if id_of(found) != id_:
-            raise MalformedError(
-                "another user was answered than was asked for by id", where=answer.where
-            )
-        return (
-            (found, answer)
-            if self.exists(found) or (disabled and self.disables(found))
-            else None
-        )
+            raise refusal_error(answer, "a user, asked for by id,")
+        found = read_user(answer)
+        if read_id(found) != id_:
+            what = "another user was answered than was asked for by id"
+            raise MalformedError(what, where=answer.where)
+        if self.is_matching(found) or (disabled and self.is_disabled(found)):
+            return found, answer
+        return None
 
     def _knows_nobody(self, id_: str) -> bool:
-        """Whether the server says by another way that it has no such id: none at all is like the id it knows."""
-        known = next(iter(self.first[0]), None)
+        """Whether the server says by another way that it has no such id: it answers one that it has."""
+        known = next(iter(self.sample[0]), None)
         if known is None:
             return True
-        other = self.transport.send(
-            Request("GET", self.address(id_of(known)), repeatable=True)
+        other = self._ask_user(read_id(known))
+        by_filter = self.search_users(
+            equality_filter(Path("id"), id_), lambda found: read_id(found) == id_
         )
-        by_filter = self.matching(
-            filters.equal(Path("id"), id_), lambda found: id_of(found) == id_
-        )
-        return good(other) and by_filter == []
+        return other.is_success and by_filter == []
 
-    def matching(
-        self, text: str, expects: Callable[[Resource], bool]
+    def search_users(
+        self, text: str, is_expected: Callable[[Resource], bool]
     ) -> list[Resource] | None:
-        """Whom the server finds by a filter; None where it refuses to look, or finds others than it is to expect."""
+        """Whom the server finds by a filter; None where it refuses to look, or finds strangers."""
         found: dict[str, Resource] = {}
         while True:
             start: Params = (("startIndex", str(len(found) + 1)),) if found else ()
-            answer = self._ask((("filter", text), *start))
-            if not good(answer):
+            answer = self._ask_list((("filter", text), *start))
+            if not answer.is_success:
                 if found or answer.status == HTTPStatus.UNAUTHORIZED:
-                    raise failure(answer, "a search for users", SEARCHING)
+                    raise refusal_error(answer, "a search for users", SEARCHING)
                 # also 403: some let an account read, and not search (measured)
-                self.refusal = said(answer) + lacking(answer, SEARCHING)
+                self.search_refusal = describe_refusal(answer) + advise_right(
+                    answer, SEARCHING
+                )
                 return None
-            page = listing(answer)
-            users = [resource(answer, raw) for raw in page.resources]
-            if not all(map(expects, users)):
+            page = read_list(answer)
+            users = [read_user(answer, raw) for raw in page.resources]
+            if not all(map(is_expected, users)):
                 return None
             before = len(found)
-            found.update((id_of(user), user) for user in users)
+            found.update((read_id(user), user) for user in users)
             if page.total is not None and len(found) >= page.total:
                 return list(found.values())
-            if len(found) == before:
-                if (
-                    page.total is None
-                ):  # it does not say how many, so it is asked until it shows no more
-                    return list(found.values())
-                why = f"the server reports {page.total} users and shows {len(found)}"
-                raise TruncatedError(why, where=answer.where)
+            if len(found) > before:
+                continue
+            if page.total is None:
+                # it does not say how many, so it was asked until it showed no more
+                return list(found.values())
+            why = f"the server reports {page.total} users and shows {len(found)}"
+            raise TruncatedError(why, where=answer.where)
+
+
+class Finder:
+    """Looks keys up at one server. Raises the kinds of IncompleteRead."""
+
+    def __init__(self, resources: Resources, attributes: Attributes) -> None:
+        self._resources = resources
+        self._attributes = attributes
+        self._terms: dict[str, int] = {}
+        """How many values of an attribute are asked for at once."""
+        self._proved: set[str] = set()
+        self._warned: set[str] = set()
+
+    def find_users(self, keys: Iterable[Key]) -> Iterator[Resource]:
+        """Whoever holds one of the keys, or everybody. Keys are drawn as answers come in."""
+        for name, some in groupby(keys, key=itemgetter(0)):
+            values = (value for _, value in some)
+            if name == ID:
+                yield from self._find_ids(values)
+                continue
+            is_certain = yield from self._find_values(name, values)
+            if not is_certain:
+                self._warn_once(name)
+                # among them everybody that the keys to come ask for
+                yield from self._resources.read_all()
+                return
+
+    def _find_ids(self, ids: Iterable[str]) -> Iterator[Resource]:
+        resources = self._resources
+        for found in resources.transport.each(resources.read_one, filter(None, ids)):
+            if found is not None:
+                yield found[0]
+
+    def _find_values(
+        self, name: str, values: Iterator[str]
+    ) -> Generator[Resource, None, bool]:
+        """Whoever holds one of the values; returns whether that is certain to be everybody who does."""
+        located = self._attributes.locate_name(name)
+        terms = self._count_terms(located)
+        is_asked = False
+        while terms != NEVER and (some := list(islice(values, AHEAD))):
+            lookups = _split_lookups(located, some, terms)
+            for found in self._resources.transport.each(self._look_up, lookups):
+                is_asked = True
+                if found is None:
+                    self._terms[located.name] = terms = NEVER
+                    break
+                if found:
+                    self._proved.add(located.name)
+                yield from self._resources.keep_matching(found)
+        return terms != NEVER and (located.name in self._proved or not is_asked)
+
+    def _warn_once(self, name: str) -> None:
+        """Say once of an attribute why all users are read."""
+        if name not in self._warned:
+            self._warned.add(name)
+            refusal = self._resources.search_refusal
+            why = {"refused": refusal} if refusal else {}
+            log.warning(
+                "look-ups are not reliable, reading all users", attribute=name, **why
+            )
+
+    def _look_up(self, lookup: _Lookup) -> list[Resource] | None:
+        """Whom the server finds; None where it does not look as asked."""
+        found = self._resources.search_users(lookup.filter, lookup.expects_user)
+        if found is None or not lookup.is_answered_by(found):
+            return None
+        return found
+
+    # ------------------------------------------------------------ trying a filter
+
+    def _count_terms(self, located: LocatedAttribute) -> int:
+        """How many values of this attribute can be asked for at once, or NEVER.
+
+        Where nobody shows a value of it, that remains to be seen.
+        """
+        if located.name not in self._terms:
+            shown: dict[str, str] = {}
+            for user in self._resources.sample[0]:
+                for value in located.path.find_values(user):
+                    if not _is_escaped(value):
+                        shown[value] = read_id(user)
+            self._terms[located.name] = (
+                self._try_terms(located, shown) if shown else UNTRIED
+            )
+        return self._terms[located.name]
+
+    def _try_terms(self, located: LocatedAttribute, shown: dict[str, str]) -> int:
+        """Look for users who are known to be there; in the other case where case is said not to matter.
+
+        `shown`: ids by value. One value stands beside one that nobody has, to see whether `or` is
+        understood.
+        """
+        swaps_case = located.info.equality is Equality.CASE_ALONE
+        is_number = located.info.equality is Equality.INTEGER
+        nobody = str(2**31 - 1) if is_number else uuid4().hex
+        for terms in TERMS:
+            known = list(islice(shown.items(), terms))
+            values = [value.swapcase() if swaps_case else value for value, _ in known]
+            if len(values) == 1 < terms:
+                values.append(nobody)
+            lookup = next(_split_lookups(located, values, terms), None)
+            if lookup is None:
+                continue
+            found = self._resources.search_users(lookup.filter, lookup.expects_user)
+            if found is None:
+                continue
+            holders = {id_ for _, id_ in known[: len(lookup.values)]}
+            if holders <= set(map(read_id, found)):
+                self._proved.add(located.name)
+                return len(lookup.values)
+        return NEVER
+
+
+class _Lookup:
+    """A question to the server: who holds one of these values? Each of them is one that can be there."""
+
+    def __init__(self, located: LocatedAttribute, values: list[str]) -> None:
+        self.located = located
+        self.values = values
+        self._lower = {value.lower() for value in values}
+
+    @property
+    def filter(self) -> str:
+        """The question as SCIM has it."""
+        return " or ".join(_build_term(self.located, value) for value in self.values)
+
+    def expects_user(self, user: Resource) -> bool:
+        """Whether the user may be meant: a server may well know no case, but not find strangers."""
+        return any(
+            value.lower() in self._lower
+            for value in self.located.path.find_values(user)
+        )
+
+    def is_answered_by(self, found: list[Resource]) -> bool:
+        """Whether the answer can be believed: some servers look for escaped characters as they are escaped."""
+        doubtful = {value.lower() for value in self.values if _is_escaped(value)}
+        held = {
+            value.lower()
+            for user in found
+            for value in self.located.path.find_values(user)
+        }
+        return doubtful <= held
+
+
+def _is_escaped(value: str) -> bool:
+    return len(encode_literal(value).encode()) != len(value.encode()) + 2
+
+
+def _build_term(located: LocatedAttribute, value: str) -> str:
+    return equality_filter(located.path, located.to_json(value))
+
+
+def _split_lookups(
+    located: LocatedAttribute, values: Iterable[str], terms: int
+) -> Iterator[_Lookup]:
+    """Questions of bounded terms and length; a value that cannot be there is not asked for."""
+    held: list[str] = []
+    length = 0
+    for value in values:
+        try:
+            octets = len(quote(f" or {_build_term(located, value)}"))
+        except ValueError:
+            continue
+        if held and (len(held) == terms or length + octets > OCTETS):
+            yield _Lookup(located, held)
+            held, length = [], 0
+        held.append(value)
+        length += octets
+    if held:
+        yield _Lookup(located, held)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from http import HTTPStatus
 from itertools import count, islice
 from queue import SimpleQueue
 from typing import Final
@@ -15,8 +18,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.scim.credentials import credentials
-from connector.directories.scim.pacing import Patience
+from connector.directories.scim.credentials import make_credentials
 from connector.directories.scim.protocol import (
     BUSY,
     MEDIA_TYPE,
@@ -44,19 +46,18 @@ from connector.runtime.log import log
 from connector.settings.scim import ScimDirectory
 
 TRIES: Final = 5
-"""How often a request is sent at most where there is no answer, or one of a gateway in the
-server's place."""
-GATEWAY: Final = (502, 504)
+"""How often a request is sent at most where there is no answer, or one of a gateway in the server's
+place."""
+GATEWAY: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
 """Answers in the server's place, which may have done what was asked."""
 TOKEN_OCTETS: Final = 1 << 16
+"""So long an answer of the token endpoint may be."""
 
 
 class HttpTransport:
     """The transport of `protocol.py`: one server, and as many requests at once as the job allows.
 
-    Each thread has a connection of its own, which was measured to be the fastest. `clock`
-    and `sleep` are as those of
-    `Patience`.
+    Each thread has a connection of its own, which was measured to be the fastest.
     """
 
     def __init__(
@@ -67,53 +68,40 @@ class HttpTransport:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        """`secret`: what `settings.secret` names. Raises FileError for certificates or a token that are of no use."""
+        """`secret`: what `settings.secret` names. `clock` and `sleep` are those of `Patience`.
+
+        Raises FileError for certificates or a token that are of no use.
+        """
         self._settings = settings
         self._base = settings.url.rstrip("/")
         self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
-        self._credentials = credentials(settings, secret, clock)
+        self._credentials = make_credentials(settings, secret, clock)
         self._proof = text_of(secret) if secret else ""
         self._patience = Patience(
             rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep
         )
-        self._heard = False
+        self._was_answered = False
         self._idle: deque[http.Channel] = deque()
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="scim")
 
     def send(self, request: Request) -> Answer:
-        sending = _Sending.of(request, self._base)
-        authorization = self._credentials.value(self._ask_for_a_token)
-        answer, attempts = self._patiently(sending.by(authorization))
-        if answer.status == 401 and (
-            other := self._credentials.renewed(self._ask_for_a_token, authorization)
-        ):
-            log.warning("access token refused, trying a new one")
-            answer, more = self._patiently(sending.by(other))
-            attempts, authorization = attempts + more, other
-        if answer.status == 401:
-            kind = RefusedBindError if self._settings.basic else DeniedError
-            what = f"{request.method} was answered with {phrase(401)}: the credentials are wrong or have expired"
-            raise kind(what, where=sending.where)
-        if 300 <= answer.status < 400:  # RFC 9110 §15.4
-            target = http.host_of_redirect(answer)
-            away = (
-                f"redirected to {target}, not followed. Set `url` to the final address"
-            )
-            why = (
-                away
-                if target
-                else "no answer to this request. Check the proxies and caches before the server"
-            )
-            raise MalformedError(f"{phrase(answer.status)}: {why}", where=sending.where)
-        proofs = (authorization.partition(" ")[2], self._proof)
+        message = self._build_message(request)
+        authorization = self._credentials.read_header(self._ask_for_token)
+        answer = self._send_patiently(_authorize(message, authorization))
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            other = self._credentials.renew_header(self._ask_for_token, authorization)
+            if other:
+                log.warning("access token refused, trying a new one")
+                authorization = other
+                answer = self._send_patiently(_authorize(message, authorization))
+        self._refuse_no_answer(request.method, answer, message.where)
         return Answer(
             answer.status,
             dict(answer.headers),
             answer.body,
-            sending.where,
-            attempts,
+            message.where,
             request.body,
-            proofs,
+            proofs=(authorization.partition(" ")[2], self._proof),
         )
 
     def each(
@@ -134,7 +122,7 @@ class HttpTransport:
                 yield future.result()
         except BaseException as reason:
             if not isinstance(reason, Exception | GeneratorExit):
-                self._patience.end("interrupted")
+                self._patience.end_all("interrupted")
             raise
         finally:
             while busy:
@@ -142,202 +130,282 @@ class HttpTransport:
                 busy -= 1
 
     def close(self) -> None:
-        self._patience.end("closed")
+        self._patience.end_all("closed")
         self._pool.shutdown()
         while self._idle:
             self._idle.pop().close()
 
-    def _ask_for_a_token(
+    # ------------------------------------------------------------ one request
+
+    def _build_message(self, request: Request) -> _Message:
+        where = self._base + request.path
+        headers = dict(request.headers)
+        content = b""
+        if request.body is not None:
+            headers.setdefault("Content-Type", MEDIA_TYPE)
+            content = msgspec.json.encode(request.body)
+        query = urlencode(request.params, quote_via=quote)
+        return _Message(
+            request.method,
+            f"{where}?{query}" if query else where,
+            where,
+            headers,
+            content,
+            request.repeatable,
+            request.busy_before,
+        )
+
+    def _ask_for_token(
         self, where: str, headers: Mapping[str, str], form: bytes
     ) -> http.Answer:
-        return self._patiently(
-            _Sending(
-                "POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS
-            )
-        )[0]
+        message = _Message(
+            "POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS
+        )
+        return self._send_patiently(message)
 
-    def _patiently(self, sending: _Sending) -> tuple[http.Answer, int]:
-        """The answer that is left after some patience, and how often it was asked for. Raises IncompleteRead."""
-        doubt = False
-        for attempt in count(1):
-            if not self._patience.turn():
-                raise _lost(
-                    doubt,
-                    ImpatientError(
-                        f"not sent: {self._patience.why}", where=sending.where
-                    ),
-                )
-            outcome = self._attempt(sending)
-            doubt = doubt or _may_be_done(outcome, sending)
-            if not _passing(outcome, attempt, sending.repeatable):
-                break
-            if not self._pause(outcome, attempt):
-                if isinstance(outcome, http.Answer) and outcome.status in BUSY:
-                    outcome = self._impatient(outcome)
-                break
-            if (
-                isinstance(outcome, http.Answer)
-                and sending.still is not None
-                and not sending.still()
-            ):
-                break
+    def _refuse_no_answer(self, method: str, answer: http.Answer, where: str) -> None:
+        """Raise an error of a status that is no answer: 401, and redirects (RFC 9110 §15.4)."""
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            kind = RefusedBindError if self._settings.basic else DeniedError
+            why = "the credentials are wrong or have expired"
+            raise kind(f"{method} was answered with {phrase(401)}: {why}", where=where)
+        if 300 <= answer.status < 400:
+            why = "no answer to this request. Check the proxies and caches before the server"
+            target = http.host_of_redirect(answer)
+            if target:
+                why = f"redirected to {target}, not followed. Set `url` to the final address"
+            raise MalformedError(f"{phrase(answer.status)}: {why}", where=where)
+
+    def _send_patiently(self, message: _Message) -> http.Answer:
+        """The answer that is left after some patience. Raises IncompleteRead."""
+        outcome, attempt = self._ask_patiently(message)
+        in_doubt = message.may_be_done(outcome)
+        if isinstance(outcome, UnreachableError) and attempt == TRIES:
+            # it has gone, and no other serves this run
+            self._patience.end_all("the server is gone")
         if isinstance(outcome, http.Answer):
-            if outcome.status in GATEWAY and not sending.repeatable:
-                raise LostAnswerError(
-                    f"sent, but: {phrase(outcome.status)}", where=sending.where
-                )
-            return outcome, attempt
-        if (
-            isinstance(outcome, UnreachableError) and attempt == TRIES
-        ):  # it has gone, and no other serves this run
-            self._patience.end("the server is gone")
-        raise _lost(doubt, outcome)
+            is_patient = outcome.status not in BUSY or not self._patience.is_spent
+            is_lost = outcome.status in GATEWAY and in_doubt
+            if is_patient and not is_lost:
+                return outcome
+            outcome = self._describe_end(outcome)
+        if in_doubt:
+            raise LostAnswerError(f"sent, but: {outcome.what}", where=message.where)
+        raise outcome
 
-    def _attempt(self, sending: _Sending) -> http.Answer | IncompleteRead:
-        try:  # on a connection that nobody else uses meanwhile
+    def _ask_patiently(
+        self, message: _Message
+    ) -> tuple[http.Answer | IncompleteRead, int]:
+        """What came of the last attempt, and its number."""
+        for attempt in count(1):
+            if not self._patience.await_turn():
+                what = f"not sent: {self._patience.why}"
+                raise ImpatientError(what, where=message.where)
+            outcome = self._exchange_once(message)
+            if not message.may_go_again(outcome, attempt):
+                break
+            can_wait = self._pause_before(outcome, message.busy_before + attempt)
+            is_answer = isinstance(outcome, http.Answer)
+            if not can_wait or (is_answer and not message.repeatable):
+                break
+        return outcome, attempt
+
+    def _exchange_once(self, message: _Message) -> http.Answer | IncompleteRead:
+        """One attempt, on a connection that nobody else uses meanwhile."""
+        try:
             channel = self._idle.pop()
         except IndexError:
-            channel = http.Channel(
-                self._tls,
-                {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"},
-                http.Limits(
-                    self._settings.timeout, self._settings.max_bytes, "directory"
-                ),
-                keeps_connections=True,
-            )
+            channel = self._open_channel()
         try:
             answer = channel.exchange(
-                sending.method,
-                sending.url,
-                sending.headers,
-                content=sending.content,
-                bound=sending.bound,
+                message.method,
+                message.url,
+                message.headers,
+                content=message.content,
+                bound=message.bound,
             )
         except UnreachableError as fault:
-            return fault if self._heard else self._unheard(fault)
+            return fault if self._was_answered else self._suspect_certificate(fault)
         except IncompleteRead as fault:
             return fault
         finally:
             self._idle.append(channel)
-        self._heard = True
-        return replace(answer, where=sending.where)
+        self._was_answered = True
+        return replace(answer, where=message.where)
 
-    def _unheard(self, fault: UnreachableError) -> UnreachableError:
+    def _open_channel(self) -> http.Channel:
+        settings = self._settings
+        limits = http.Limits(settings.timeout, settings.max_bytes, "directory")
+        headers = {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"}
+        return http.Channel(self._tls, headers, limits, keeps_connections=True)
+
+    def _suspect_certificate(self, fault: UnreachableError) -> UnreachableError:
         """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
-        if (
-            not fault.sent
-            or self._settings.cert_file is not None
-            or urlsplit(self._base).scheme != "https"
-        ):
+        is_https = urlsplit(self._base).scheme == "https"
+        if not fault.sent or self._settings.cert_file is not None or not is_https:
             return fault
         what = f"{fault.what}. If the server requires a client certificate, set directory.cert_file"
         return UnreachableError(what, where=fault.where, sent=fault.sent)
 
-    def _pause(self, outcome: http.Answer | IncompleteRead, attempt: int) -> bool:
+    def _pause_before(
+        self, outcome: http.Answer | IncompleteRead, attempt: int
+    ) -> bool:
         """Wait before the next attempt; False where there is no patience left."""
-        headers = outcome.headers if isinstance(outcome, http.Answer) else {}
+        reason, asked = str(outcome), None
+        if isinstance(outcome, http.Answer):
+            reason = f"status {outcome.status}"
+            asked = retry_after(outcome.headers)
         # none at all is no answer to how long, and would never use the patience up
-        asked = retry_after(headers)
         wait = asked or seconds_to_wait(attempt)
-        reason = (
-            f"status {outcome.status}"
-            if isinstance(outcome, http.Answer)
-            else str(outcome)
-        )
         log.warning(
             "request to be repeated",
             attempt=attempt,
             reason=reason,
             wait=round(wait, 3),
         )
-        return self._patience.pause(wait, everybody=bool(asked))
+        return self._patience.pause_for(wait, everybody=bool(asked))
 
-    def _impatient(self, answer: http.Answer) -> ImpatientError:
+    def _describe_end(self, answer: http.Answer) -> IncompleteRead:
+        """The error that an answer is of which no more can be made."""
+        what = phrase(answer.status)
+        if answer.status in GATEWAY:
+            return IncompleteRead(what, where=answer.where)
         asked = retry_after(answer.headers)
-        after = f", to be asked again after {asked:.0f} s" if asked else ""
-        slower = (
-            "; lower directory.rate to keep within the server's limit"
-            if answer.status == 429
-            else ""
-        )
-        return ImpatientError(
-            f"{phrase(answer.status)}{after}: {self._patience.why}{slower}",
-            where=answer.where,
-        )
+        if asked:
+            what += f", to be asked again after {asked:.0f} s"
+        what += f": {self._patience.why}"
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            what += "; lower directory.rate to keep within the server's limit"
+        return ImpatientError(what, where=answer.where)
 
 
-class _Sending(Struct, frozen=True):
-    """A request as it goes onto the wire. `where`: the address without its query, for messages."""
+class _Message(Struct, frozen=True):
+    """A request as it goes onto the wire."""
 
     method: str
     url: str
     where: str
+    """The address without its query, for messages."""
     headers: Mapping[str, str]
     content: bytes = b""
     repeatable: bool = False
-    still: Callable[[], bool] | None = None
+    busy_before: int = 0
     bound: int | None = None
+    """Octets that the answer may have; None: as the job says."""
 
-    @classmethod
-    def of(cls, request: Request, base: str) -> _Sending:
-        where = base + request.path
-        query = urlencode(request.params, quote_via=quote)
-        headers = dict(request.headers)
-        content = b""
-        if request.body is not None:
-            headers.setdefault("Content-Type", MEDIA_TYPE)
-            content = msgspec.json.encode(request.body)
-        url = f"{where}?{query}" if query else where
-        return cls(
-            request.method,
-            url,
-            where,
-            headers,
-            content,
-            request.repeatable,
-            request.still,
-        )
+    def may_go_again(self, outcome: http.Answer | IncompleteRead, attempt: int) -> bool:
+        """Whether to ask again, as `Transport.send` says."""
+        if isinstance(outcome, UnreachableError):
+            return (self.repeatable or not outcome.sent) and attempt < TRIES
+        if isinstance(outcome, IncompleteRead):
+            return False
+        if outcome.status in BUSY:
+            return True
+        if not self.repeatable:
+            return False
+        most = {500: 2}.get(outcome.status, TRIES)
+        return outcome.status in (500, *GATEWAY) and attempt < most
 
-    def by(self, authorization: str) -> _Sending:
-        return (
-            replace(self, headers={**self.headers, "Authorization": authorization})
-            if authorization
-            else self
-        )
+    def may_be_done(self, outcome: http.Answer | IncompleteRead) -> bool:
+        """Whether an attempt without a proper answer may have been carried out, and that matters."""
+        if self.repeatable:
+            return False
+        if isinstance(outcome, http.Answer):
+            # proxies say 503 too when the server behind them has gone in the middle of it
+            return outcome.status in (HTTPStatus.SERVICE_UNAVAILABLE, *GATEWAY)
+        if isinstance(outcome, UnreachableError):
+            return outcome.sent
+        return isinstance(outcome, MalformedError | TruncatedError)
 
 
-def _passing(
-    outcome: http.Answer | IncompleteRead, attempt: int, repeatable: bool
-) -> bool:
-    """Whether to ask again, as `Transport.send` says."""
-    if isinstance(outcome, UnreachableError):
-        return (repeatable or not outcome.sent) and attempt < TRIES
-    if isinstance(outcome, IncompleteRead):
-        return False
-    if outcome.status in BUSY:
-        return True
-    return repeatable and (
-        (outcome.status in GATEWAY and attempt < TRIES)
-        or (outcome.status == 500 and attempt < 2)
-    )
+def _authorize(message: _Message, authorization: str) -> _Message:
+    if not authorization:
+        return message
+    headers = {**message.headers, "Authorization": authorization}
+    return replace(message, headers=headers)
 
 
-def _may_be_done(outcome: http.Answer | IncompleteRead, sending: _Sending) -> bool:
-    """Whether an attempt without a proper answer may have been carried out, and that matters."""
-    if sending.repeatable:
-        return False
-    if isinstance(outcome, http.Answer):
-        # proxies say so too when the server behind them has gone in the middle of
-        # it
-        return outcome.status == 503
-    return isinstance(outcome, MalformedError | TruncatedError) or getattr(
-        outcome, "sent", False
-    )
+class Patience:
+    """Turns to send, and pauses before something is sent again, of all threads of a run together.
 
+    When the budget of pauses is used up there are no more pauses, and those under way are over; when
+    all has been ended, turns are not waited for either.
+    """
 
-def _lost(lost: bool, fault: IncompleteRead) -> IncompleteRead:
-    return (
-        LostAnswerError(f"sent, but: {fault.what}", where=fault.where)
-        if lost
-        else fault
-    )
+    def __init__(
+        self,
+        *,
+        rate: float | None,
+        budget: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
+        """`rate`: turns a second, at most; None: no limit. `budget`: seconds that pauses may take together.
+
+        Pauses of several threads at one time count once. `clock` (seconds, monotonic) and `sleep`
+        are there to try waits without waiting.
+        """
+        self._interval = 1 / rate if rate else 0.0
+        self._budget = self._left = budget
+        self._clock = clock
+        self._spent = threading.Event()
+        self._ended = threading.Event()
+        self.why = ""
+        """What used it up or ended it."""
+        self._sleep = sleep or self._spent.wait
+        self._sleep_for_turn = sleep or self._ended.wait
+        self._lock = threading.Lock()
+        self._next_turn = self._opens = self._paid_until = -math.inf
+
+    def await_turn(self) -> bool:
+        """Wait until it is this thread's turn, and the server wants to be asked; False if there is no more."""
+        while (wait := self._seconds_to_turn()) > 0 and not self._ended.is_set():
+            sleep = self._sleep_for_turn if self._spent.is_set() else self._sleep
+            sleep(wait)
+        return self._clock() >= self._opens
+
+    def _seconds_to_turn(self) -> float:
+        with self._lock:
+            now = self._clock()
+            turn = self._next_turn
+            if not self._spent.is_set():
+                turn = max(turn, self._opens)
+            if turn <= now:
+                self._next_turn = now + self._interval
+            return turn - now
+
+    def pause_for(self, seconds: float, *, everybody: bool) -> bool:
+        """Wait so long, or let everybody's next turn wait; False, at once, where the patience does not reach."""
+        with self._lock:
+            now = self._clock()
+            until = now + seconds
+            more = until - max(now, self._paid_until)
+            if more > self._left:
+                asked = (
+                    f"the server asked for longer pauses than {self._budget:g} s in all"
+                )
+                self._spend_all(f"{asked} (directory.budget)")
+            if self._spent.is_set():
+                return False
+            if more > 0:
+                self._left -= more
+                self._paid_until = until
+            if everybody:
+                self._opens = max(self._opens, until)
+                return True
+        self._sleep(seconds)
+        return not self._spent.is_set()
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there are no more pauses."""
+        return self._spent.is_set()
+
+    def _spend_all(self, why: str) -> None:
+        self.why = self.why or why
+        self._spent.set()
+
+    def end_all(self, why: str) -> None:
+        """No more pauses, and no more waiting for turns."""
+        self._spend_all(why)
+        self._ended.set()

@@ -1,42 +1,46 @@
 """Changes as requests: read, compare, write, read again; many users at once, one change a user at a time.
 
-Where the server heeds versions (RFC 7644 §3.14), what was compared and what is written to
-are one and the same state. Then what was read for the plan needs no second reading, and
-what the answer to the write shows is believed. Where it does not, somebody else may write
-in between, and the user is read again, whatever the server said: one answers yes and drops
-the change, one writes it under another name, one wipes what stands beside it (measured).
+Where the server heeds versions (RFC 7644 §3.14), the write names the one that was read and compared.
+Where it does not, somebody else may write in between. The user is read again, whatever the server
+said: one answers yes and drops the change, one writes it under another name, one wipes what stands
+beside it (measured).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.common.entries import ConflictError, ForbiddenError
-from connector.directories.scim import edits as editing, filters
-from connector.directories.scim.answers import (
-    GONE,
-    good,
-    id_of,
-    lacking,
-    resource,
-    said,
-    version_of,
+from connector.directories.scim.discovery import Dialect
+from connector.directories.scim.edits import (
+    Edit,
+    Reading,
+    Wire,
+    Writing,
+    build_put,
+    plan_edits,
+    undo_edits,
 )
-from connector.directories.scim.dialect import Dialect
-from connector.directories.scim.edits import Edit
-from connector.directories.scim.effects import Effects, Notes, effects, same
-from connector.directories.scim.paths import Path, Resource
-from connector.directories.scim.protocol import BUSY, Answer, LostAnswerError
+from connector.directories.scim.effects import Notes, find_effects, is_same
+from connector.directories.scim.paths import Resource, find_member, to_text
+from connector.directories.scim.protocol import (
+    BUSY,
+    GONE,
+    Answer,
+    LostAnswerError,
+    advise_right,
+    describe_refusal,
+    read_user,
+)
 from connector.directories.scim.reading import Resources
-from connector.directories.scim.sending import Wire, Writing
-from connector.directories.scim.view import USER_NAME, Attributes, name_of
+from connector.directories.scim.schemas import Attributes
 from connector.errors import (
     DeniedError,
     IncompleteRead,
@@ -46,7 +50,7 @@ from connector.errors import (
     UnreachableError,
     UntrustedError,
 )
-from connector.model import Change, Outcome, Result
+from connector.model import Change, Outcome, Result, User
 from connector.runtime.stopping import Settling
 
 RACES: Final = 5
@@ -61,12 +65,29 @@ _NOBODY_ANSWERS: Final = (
 )  # fmt: skip
 
 
-class Writer:
-    """Writes changes to the resources at one endpoint.
+class Earlier(Struct, frozen=True):
+    """What came of the earlier attempts to write one change."""
 
-    `settle_time`: seconds that reading may lag behind. `disabled`: also those planned for who is not active. `notes`:
-    what changed beside the writes.
-    """
+    races: int = 0
+    """How often somebody else came in between."""
+    busy: int = 0
+    """How often the server was too busy."""
+    refused: str = ""
+    """The version that was refused at last."""
+    in_doubt: bool = False
+    """One may have been carried out: 503 is also what proxies say when the server behind them has
+    gone in the middle of it."""
+
+    def add_answer(self, answer: Answer, version: str | None) -> Earlier:
+        """With one more that is to be tried again."""
+        if answer.status in BUSY:
+            in_doubt = self.in_doubt or answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+            return replace(self, busy=self.busy + 1, in_doubt=in_doubt)
+        return replace(self, races=self.races + 1, refused=version or "")
+
+
+class Writer:
+    """Writes changes to the resources at one endpoint."""
 
     def __init__(
         self,
@@ -77,338 +98,263 @@ class Writer:
         settle_time: float,
         disabled: bool = False,
     ) -> None:
+        """`settle_time`: seconds that reading may lag behind. `disabled`: also users who are not active."""
         self._resources = resources
         self._attributes = attributes
-        self._whole = dialect.writes == "put"
+        self._method = "PUT" if dialect.writes == "put" else "PATCH"
         self._wire = Wire(resources, dialect)
-        self.notes = Notes()
         self._settle_time = settle_time
-        self._disabled = disabled
+        self._writes_disabled = disabled
+        self.notes = Notes()
+        """What changed beside the writes."""
 
-    def _user_of(self, change: Change) -> tuple[Resource, Answer] | None:
-        """The user of a change, where it is still within the filter, or still disabled, as it was planned."""
-        found = self._resources.get(
-            change.user.id, disabled=self._disabled and change.disabled
-        )
-        return (
-            found
-            if found and self._resources.disables(found[0]) is change.disabled
-            else None
-        )
-
-    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+    def write_changes(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """An outcome for each; a user that comes again waits until all before it are done."""
         rest = iter(changes)
         waiting: list[Change] = []
         while True:
-            due, waiting = chain(waiting, rest), []
-            yield from self._resources.transport.each(
-                self._outcome, _different(due, waiting)
-            )
+            due = chain(waiting, rest)
+            waiting = []
+            users = _take_different(due, waiting)
+            yield from self._resources.transport.each(self._settle_change, users)
             if not waiting:
                 return
 
-    def _outcome(self, change: Change) -> Outcome:
+    def _settle_change(self, change: Change) -> Outcome:
         try:
-            return self._written(change)
+            return self._write_user(change)
         except ConflictError as fault:
             return Outcome(change.user, Result.CONFLICT, str(fault))
         except ForbiddenError as fault:
             return Outcome(change.user, Result.FAILED, str(fault))
         except LostAnswerError as fault:
-            return self._found_out(change, fault)
+            return self._find_out(change, fault)
         except _NOBODY_ANSWERS as fault:
             return Outcome(change.user, Result.SKIPPED, f"not sent ({fault})")
         except IncompleteRead as fault:
-            return Outcome(
-                change.user,
-                Result.FAILED,
-                f"not sent: the user could not be read ({fault})",
-            )
+            why = f"not sent: the user could not be read ({fault})"
+            return Outcome(change.user, Result.FAILED, why)
 
-    def _written(self, change: Change) -> Outcome:
-        """Read, compare and write, until nobody comes in between."""
-        attempts = 1
-        refused, demanded = "", False
-        recalled = self._recalled(change)
-        for _ in range(RACES):
-            before, version = recalled[:2] if recalled else self._before(change)
-            if version and version == refused:
-                before, version = self._later(change, refused, attempts)
-            if attempts > 1 and self._stands(
-                before, change
-            ):  # it was our own write that came in between
-                return Outcome(
-                    change.user, Result.WRITTEN, shown=self._attributes.user(before)
-                )
-            some = (
-                recalled[2]
-                if recalled
-                else editing.edits(before, change, self._attributes)
+    def _write_user(self, change: Change) -> Outcome:
+        """Read, compare, write and read again, until nobody comes in between."""
+        earlier = Earlier()
+        while earlier.races < RACES:
+            try:
+                answered = self._try_to_write(change, earlier)
+            except IncompleteRead as fault:
+                if not earlier.in_doubt:
+                    raise
+                raise LostAnswerError(fault.what, where=fault.where) from None
+            if isinstance(answered, Outcome):
+                return answered
+            earlier = answered
+        why = f"another program wrote to the user {RACES} times meanwhile"
+        return Outcome(change.user, Result.CONFLICT, why)
+
+    def _try_to_write(self, change: Change, earlier: Earlier) -> Outcome | Earlier:
+        """One round. No outcome where it is to be tried again."""
+        before = self._read_before(change)
+        if before.version and before.version == earlier.refused:
+            before = self._await_version(change, earlier)
+        if earlier.busy and self._has_values(before.user, change):
+            # it was our own write that came in between
+            return Outcome(
+                change.user, Result.WRITTEN, shown=self._to_user(before.user)
             )
-            listed, recalled = recalled is not None, None
-            if not some:
-                return Outcome(
-                    change.user, Result.UNCHANGED, "the user already has all values"
-                )
-            answer = self._wire.write(
-                Writing(
-                    change.user.id,
-                    before,
-                    some,
-                    version,
-                    partial(self._still, change, before, some),
-                )
-            )
-            if good(answer):
-                return self._confirmed(change, before, some, answer, listed=listed)
-            if not self._once_more(answer, version, demanded=demanded):
-                return self._refused(change, before, some, answer)
-            attempts, refused, demanded = (
-                answer.attempts,
-                version,
-                answer.status == HTTPStatus.PRECONDITION_REQUIRED,
-            )
-        return Outcome(
-            change.user,
-            Result.CONFLICT,
-            f"another program wrote to the user {RACES} times meanwhile",
+        edits = plan_edits(before.user, change, self._attributes)
+        if not edits:
+            why = "the user already has all values"
+            return Outcome(change.user, Result.UNCHANGED, why)
+        writing = Writing(change, before, edits, earlier.busy)
+        answer = self._wire.send_write(writing)
+        outcome = self._judge_answer(writing, answer)
+        return (
+            earlier.add_answer(answer, before.version) if outcome is None else outcome
         )
 
-    def _once_more(self, answer: Answer, version: str, *, demanded: bool) -> bool:
-        """Whether to read and write again: somebody came in between, or the server demands a version now."""
-        if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
-            # each write names one from now on (RFC 6585 §3)
-            self._wire.takes_versions = True
-            return not version and not demanded
-        return answer.status in {HTTPStatus.PRECONDITION_FAILED, *BUSY}
+    def _judge_answer(self, writing: Writing, answer: Answer) -> Outcome | None:
+        """What becomes of a write by its answer. None: read, compare and write again.
 
-    def _recalled(self, change: Change) -> tuple[Resource, str, list[Edit]] | None:
-        """The user as it was read for the plan, its version, and the edits, where that is as good as reading it now.
-
-        It never is where users are replaced whole: what a list leaves out of a user would be gone.
+        ==================  ==================================================================
+        yes (2xx)           written, or failed if values of others are gone: reading tells
+        404, 410            a conflict: the user is gone
+        412                 again: somebody came in between
+        429, 503            again: the server was too busy, and the user may be another one by now
+        428                 again with a version (RFC 6585 §3); failed if there is none to name
+        500 and more        written if reading shows it; else failed, and left as it is
+        any other           failed; what was done in part is taken back
+        ==================  ==================================================================
         """
-        seen = self._resources.seen
+        status = answer.status
+        if answer.is_success:
+            return self._confirm_write(writing, answer)
+        if status in GONE:
+            return Outcome(writing.change.user, Result.CONFLICT, "the user is gone")
+        if status in (HTTPStatus.PRECONDITION_FAILED, *BUSY):
+            return None
+        if status == HTTPStatus.PRECONDITION_REQUIRED:
+            self._wire.names_versions = True  # for each write from now on
+            if writing.before.version is None:
+                return None
+        return self._explain_refusal(writing, answer)
+
+    # ------------------------------------------------------------ reading before a write
+
+    def _read_now(self, change: Change) -> tuple[Resource, Answer] | None:
+        """The user of a change, where it is still within the filter, or still disabled, as planned."""
+        also_disabled = self._writes_disabled and change.disabled
+        found = self._resources.read_one(change.user.id, disabled=also_disabled)
         if (
-            seen is None
-            or self._whole
-            or change.disabled
-            or not self._wire.heeds_versions
+            found is None
+            or self._resources.is_disabled(found[0]) is not change.disabled
         ):
             return None
-        before = seen.take(change.user.id)
-        version = version_of(before) if before else ""
-        if before is None or not version:
-            return None
-        try:
-            some = editing.edits(before, change, self._attributes)
-        except (ConflictError, ForbiddenError):
-            return None
-        return (before, version, some) if some else None
+        return found
 
-    def _before(self, change: Change) -> tuple[Resource, str]:
+    def _read_before(self, change: Change) -> Reading:
         """The user as it is now, and its version where the server heeds it. Raises ConflictError."""
-        found = self._user_of(change)
+        names_versions = self._wire.names_versions
+        found = self._read_now(change)
         if found is None:
             raise ConflictError("the user is gone, or outside the filter")
         now, answer = found
-        if not self._wire.takes_versions:
-            return now, ""
-        stated = version_of(now)
-        version = answer.headers.get("etag", stated)
-        seen = self._resources.seen
-        listed = seen.take(change.user.id) if seen else None
-        if version != stated or (
-            listed and version_of(listed) == version and self._effects(listed, now)
-        ):
-            # what lists say of versions or of users is of no use
-            self._resources.seen = None
-        return now, version
+        if not names_versions:
+            return Reading(now, None)
+        stated = to_text(find_member(now, "meta", "version"))
+        return Reading(now, answer.headers.get("etag", stated))
 
-    def _later(
-        self, change: Change, refused: str, attempts: int
-    ) -> tuple[Resource, str]:
-        """The user once reading shows another version than the one that was refused: whoever reads may lag.
+    def _await_version(self, change: Change, earlier: Earlier) -> Reading:
+        """The user once reading shows another version than the one that was refused: reading may lag.
 
-        Raises ConflictError where it never does, and LostAnswerError where an earlier
-        attempt may have been carried out. To write without a version then could take away
-        what somebody else has just written.
+        Raises ConflictError where it never does, and LostAnswerError where an earlier attempt may
+        have been carried out. To write without a version then could take away what somebody else
+        has just written.
         """
         for _ in Settling(self._settle_time).looks():
-            before, version = self._before(change)
-            if version != refused:
-                return before, version
-        if attempts > 1:
+            before = self._read_before(change)
+            if before.version != earlier.refused:
+                return before
+        if earlier.in_doubt:
             raise LostAnswerError(STALE)
         raise ConflictError(STALE)
 
-    def _still(self, change: Change, before: Resource, some: list[Edit]) -> bool:
-        """Whether a write that had to wait would be the same if it were made now; a PUT says the whole user."""
+    # ------------------------------------------------------------ reading after a write
+
+    def _confirm_write(self, writing: Writing, answer: Answer) -> Outcome:
+        """What a yes has come to. Whether the values are there is for the reader of `shown` to see."""
+        change, before = writing.change, writing.before
+        now = self._try_to_read(change)
+        if now is None:
+            # it will be read back, and then it is said why it cannot be
+            return Outcome(change.user, Result.WRITTEN)
+        effects = find_effects(before.user, now, writing.edits, self._attributes)
+        if effects.lost:
+            why = f"{LOST}: {', '.join(effects.lost)}"
+            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+        user = self._to_user(now)
+        is_own = bool(before.version) and self._shows_user(answer, user)
+        why = self.notes.add_user(effects.changed)
+        return Outcome(change.user, Result.WRITTEN, why, shown=user, answered=is_own)
+
+    def _shows_user(self, answer: Answer, user: User) -> bool:
+        """Whether the answer to a write showed the user as it was read after it: then that is our doing."""
         try:
-            now = self._before(change)[0]
-            if self._whole and self._effects(before, now):
-                return False
-            return editing.edits(now, change, self._attributes) == some
-        except (ConflictError, ForbiddenError, IncompleteRead):
+            return self._to_user(read_user(answer)) == user
+        except IncompleteRead:
             return False
 
-    def _confirmed(
-        self,
-        change: Change,
-        before: Resource,
-        some: list[Edit],
-        answer: Answer,
-        *,
-        listed: bool,
-    ) -> Outcome:
-        """What a yes has come to. Whether the values are there is for the reader of `shown` to see.
-
-        What the answer shows is believed of a server that heeds versions, where nothing
-        else has changed; all others are read again. `listed`: `before` was seen in a list,
-        which may leave out what is shown of one user alone.
-        """
-        answered = now = self._shown(change, answer)
-        if now is None or self.notes.news(found := self._effects(before, now, some)):
-            now = self._now(change)
-            if (
-                now is None
-            ):  # it will be read back, and then it is said why it cannot be
-                return Outcome(change.user, Result.WRITTEN)
-            found = self._effects(before, now, some)
-        if listed and self.notes.news(found):
-            self._resources.seen = None
-            like = self._listed(change.user.id, now)
-            found = self._effects(before, like, some) if like else found
-        if found.lost:
-            why = f"{LOST}: {', '.join(found.lost)}"
-            return Outcome(change.user, Result.FAILED, why, may_stand=True)
-        shown, own = self._attributes.user(now), now is answered
-        return Outcome(
-            change.user, Result.WRITTEN, self.notes.of(found), shown=shown, answered=own
-        )
-
-    def _effects(
-        self, before: Resource, after: Resource, some: Iterable[Edit] = ()
-    ) -> Effects:
-        return effects(before, after, some, self._attributes)
-
-    def _now(self, change: Change) -> Resource | None:
+    def _try_to_read(self, change: Change) -> Resource | None:
         try:
-            found = self._user_of(change)
+            found = self._read_now(change)
         except IncompleteRead:
             return None
         return found[0] if found else None
 
-    def _listed(self, id_: str, now: Resource) -> Resource | None:
-        by_name = filters.equal(USER_NAME, name_of(now))
-        try:
-            found = self._resources.matching(by_name, lambda each: id_of(each) == id_)
-        except IncompleteRead:
-            return None
-        return found[0] if found else None
-
-    def _shown(self, change: Change, answer: Answer) -> Resource | None:
-        """The user as the answer to a write shows it, if that is to be believed."""
-        if not self._wire.heeds_versions or not answer.content:
-            return None
-        try:
-            found = resource(answer)
-        except IncompleteRead:
-            return None
-        return (
-            found
-            if id_of(found) == change.user.id and self._resources.exists(found)
-            else None
-        )
-
-    def _refused(
-        self, change: Change, before: Resource, some: list[Edit], answer: Answer
-    ) -> Outcome:
+    def _explain_refusal(self, writing: Writing, answer: Answer) -> Outcome:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
-        if answer.status in GONE:
-            return Outcome(change.user, Result.CONFLICT, "the user is gone")
-        names = ", ".join(
-            dict.fromkeys(str(replace(edit.path, schema="")) for edit in some)
-        )
-        method = "PUT" if self._whole else "PATCH"
-        why = f"refused: {said(answer)}" + lacking(
-            answer, f"write {names} ({method} /Users/{{id}})"
-        )
+        change, edits = writing.change, writing.edits
+        names = dict.fromkeys(str(replace(edit.path, schema="")) for edit in edits)
+        right = f"write {', '.join(names)} ({self._method} /Users/{{id}})"
+        why = f"refused: {describe_refusal(answer)}{advise_right(answer, right)}"
         if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
             why += "; it demands a version (If-Match), and shows none that it takes"
-        broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if len(some) == 1 and not broken:
+        is_broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if len(edits) == 1 and not is_broken:
             return Outcome(change.user, Result.FAILED, why)
         try:
-            found = self._user_of(change)
+            found = self._read_now(change)
         except IncompleteRead as fault:
             why += f"; perhaps written in part ({fault})"
             return Outcome(change.user, Result.FAILED, why, unknown=True)
         now = found[0] if found else {}
-        if broken and found and self._stands(now, change):
-            return Outcome(
-                change.user, Result.WRITTEN, shown=self._attributes.user(now)
-            )
-        done = self._differing(some, before, now)
-        left = (
-            done if broken or not found else self._given_back(change, before, now, done)
-        )
+        if is_broken and found and self._has_values(now, change):
+            return Outcome(change.user, Result.WRITTEN, shown=self._to_user(now))
+        left = done = self._list_done(edits, writing.before.user, now)
+        if done and found and not is_broken:
+            left = self._take_back(writing, now, done)
         if left:
-            why += f", but {', '.join(edit.path.whole for edit in left)} changed"
+            why += f", but {', '.join(str(edit.path.whole_attribute) for edit in left)} changed"
         elif done:
             why += "; its partial change was undone"
         return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
 
-    def _given_back(
-        self, change: Change, before: Resource, now: Resource, done: list[Edit]
+    def _take_back(
+        self, writing: Writing, now: Resource, done: list[Edit]
     ) -> list[Edit]:
-        """Take back what a server did of a change before it refused the rest; what is still not as it was.
+        """Take back what a server did before it refused the rest; what is still not as it was.
 
         What is neither as it was nor as it was to become is somebody else's doing, and stays.
         """
-        whole = editing.edited(before, done)
-        ours = [edit for edit in done if self._same(edit.path, now, whole)]
+        change, before = writing.change, writing.before.user
+        whole = build_put(before, done)
+        ours = [
+            edit for edit in done if is_same(edit.path, now, whole, self._attributes)
+        ]
         if not ours:
             return done
         with suppress(ConflictError, IncompleteRead):
-            now, version = self._before(change)
-            back = editing.back(ours, before)
-            self._wire.write(Writing(change.user.id, now, back, version, lambda: False))
-            now, _ = self._before(change)
-        return self._differing(done, before, now)
+            reading = self._read_before(change)
+            back = undo_edits(ours, before)
+            self._wire.send_write(Writing(change, reading, back))
+            now = self._read_before(change).user
+        return self._list_done(done, before, now)
 
-    def _differing(
-        self, some: Iterable[Edit], before: Resource, now: Resource
+    def _list_done(
+        self, edits: Iterable[Edit], before: Resource, now: Resource
     ) -> list[Edit]:
-        return [edit for edit in some if not self._same(edit.path, now, before)]
+        """The edits whose attribute is not as it was before."""
+        return [
+            edit
+            for edit in edits
+            if not is_same(edit.path, now, before, self._attributes)
+        ]
 
-    def _same(self, path: Path, one: Resource, other: Resource) -> bool:
-        return same(path, path.held(one), path.held(other), self._attributes)
-
-    def _found_out(self, change: Change, lost: LostAnswerError) -> Outcome:
-        """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
-        now = self._now(change)
-        if now is not None and self._stands(now, change):
-            return Outcome(
-                change.user, Result.WRITTEN, shown=self._attributes.user(now)
-            )
+    def _find_out(self, change: Change, lost: LostAnswerError) -> Outcome:
+        """What became of a write whose answer was lost; if it is not there, it may still come."""
+        now = self._try_to_read(change)
+        if now is not None and self._has_values(now, change):
+            return Outcome(change.user, Result.WRITTEN, shown=self._to_user(now))
         why = f"no answer: it may have been written ({lost})"
         return Outcome(change.user, Result.FAILED, why, unknown=True)
 
-    def _stands(self, now: Resource, change: Change) -> bool:
+    def _has_values(self, now: Resource, change: Change) -> bool:
         """Whether the user shows all that the change sets, as far as it would be shown."""
         seen = tuple(
             replace(each, old=each.new) for each in change.attributes if each.seen
         )
         try:
-            return bool(seen) and not editing.edits(
-                now, replace(change, attributes=seen), self._attributes
-            )
+            wanted = replace(change, attributes=seen)
+            return bool(seen) and not plan_edits(now, wanted, self._attributes)
         except (ConflictError, ForbiddenError):
             return False
 
+    def _to_user(self, resource: Resource) -> User:
+        return self._attributes.to_user(resource)
 
-def _different(changes: Iterator[Change], waiting: list[Change]) -> Iterator[Change]:
+
+def _take_different(
+    changes: Iterator[Change], waiting: list[Change]
+) -> Iterator[Change]:
     """Changes up to the first whose user has had one; that one has to wait."""
     users: set[str] = set()
     for change in changes:
