@@ -1,7 +1,9 @@
 """One HTTP exchange at a time with one server, by httpx: limits of time and size, and faults in our words.
 
-- Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
-  .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
+- Proxies are taken from the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), as networks expect it and as
+  Python's `urllib.request` reads them: NO_PROXY is a list of hosts, each with all below it, and of networks, such as
+  10.0.0.0/8, which httpx does not know. Credentials never are: no .netrc is read. Nor are cookies kept: what proves
+  who asks stands in every request.
 - Redirects are not followed: they would take the token to another address.
 - `timeout` bounds every wait for a connection or for more octets; ten times that, or `in_all`, an exchange as a whole.
 """
@@ -10,15 +12,18 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, Self
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from msgspec import Struct
 
 from connector import __version__
 from connector.errors import (
+    FileError,
     IncompleteRead,
     MalformedError,
     SourceTruncatedError,
@@ -26,7 +31,6 @@ from connector.errors import (
 )
 from connector.net import counters, tls
 from connector.net.http_errors import describe_fault, describe_proxy_fault
-from connector.net.proxy import proxy_for
 from connector.net.time_limit import TIMEOUTS, TimeLimit
 
 ERROR_OCTETS: Final = 1 << 16
@@ -34,6 +38,9 @@ ERROR_OCTETS: Final = 1 << 16
 IDLE_SECONDS: Final = 1.0
 """How long a connection is kept unused: less than servers keep it, so that it is not cut
 under a request."""
+
+
+_PROXY_PLACE: Final = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment"
 
 
 class Answer(Struct, frozen=True):
@@ -323,3 +330,49 @@ def _decode_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]
         text = value.decode("latin-1")
         joined[key] = f"{joined[key]}, {text}" if key in joined else text
     return joined
+
+
+# ---------------------------------------------------------------- proxies
+
+
+def proxy_for(origin: str) -> str | None:
+    """The proxy's address; None where the server is asked directly. Raises FileError for what is no HTTP proxy."""
+    server, proxies = urlsplit(origin), getproxies()
+    host = server.hostname or ""
+    if proxy_bypass(server.netloc) or proxy_bypass(
+        host
+    ):  # an IPv6 address has no brackets there
+        return None
+    if _is_within(host, proxies.get("no", "")):
+        return None
+    found = proxies.get(server.scheme) or proxies.get("all")
+    if not found:
+        return None
+    address = found if "://" in found else f"http://{found}"
+    if not _is_http(
+        address
+    ):  # the error is raised here, for urllib's may hold the password
+        raise FileError(
+            "only http:// and https:// proxies with a valid host and port are supported",
+            where=_PROXY_PLACE,
+        )
+    return address
+
+
+def _is_http(address: str) -> bool:
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna")
+        return parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    return False
+
+
+def _is_within(host: str, names: str) -> bool:
+    """Whether a host is an address of one of the networks among these names (RFC 4632 §3.1, RFC 4291 §2.3)."""
+    for name in names.split(","):
+        with suppress(ValueError):  # a name is no network, or the host no address
+            if "/" in name and ip_address(host) in ip_network(
+                name.strip(), strict=False
+            ):
+                return True
+    return False

@@ -1,15 +1,23 @@
-"""How long to wait before a request is repeated: what the server asks for, or a growing random time."""
+"""Asking again: how long to wait before a request is repeated, and with which access token."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from connector.runtime.log import log
+
 LONGEST: Final = 30.0
 """Seconds that a wait of our own choosing lasts at most, while a run waits for it."""
+USED_SHARE: Final = 0.9
+"""So much of a token's life is used, so that none runs out on its way."""
+
+Fetch = Callable[[], tuple[str, float]]
+"""Asks for a new token: the token, and the seconds that it lasts."""
 
 
 def seconds_to_wait(
@@ -17,8 +25,8 @@ def seconds_to_wait(
 ) -> float:
     """Seconds, after the attempt of this number (from 1); `headers` are those of its answer, if there was one.
 
-    Of our own choosing is a random time between none and a bound that doubles, up to
-    `longest`, so that those who were sent away together do not come back together.
+    Of our own choosing is a random time between none and a bound that doubles, up to `longest`, so
+    that those who were sent away together do not come back together.
     """
     asked = retry_after(headers) if headers is not None else None
     if asked is not None:
@@ -34,16 +42,47 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     said = headers.get("retry-after", "").strip()
     if said.isascii() and said.isdigit():
         return float(said)
-    until = _date(said)
+    until = _parse_date(said)
     if until is None:
         return None
-    now = _date(headers.get("date", "")) or datetime.now(UTC)
+    now = _parse_date(headers.get("date", "")) or datetime.now(UTC)
     return max((until - now).total_seconds(), 0.0)
 
 
-def _date(text: str) -> datetime | None:
+def _parse_date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+class TokenKeeper:
+    """Holds one token, and fetches another when nine tenths of its life are over. Several threads may ask at once."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token = ""
+        self._good_until = clock()
+
+    def value(self, fetch: Fetch) -> str:
+        """A token that should still be good. What `fetch` raises is passed on."""
+        with self._lock:
+            if self._clock() >= self._good_until:
+                self._fetch_token(fetch)
+            return self._token
+
+    def renewed(self, fetch: Fetch, refused: str) -> str:
+        """A token other than the one that was refused: a new one, or one that another thread has fetched since."""
+        with self._lock:
+            if self._token == refused:
+                self._fetch_token(fetch)
+            return self._token
+
+    def _fetch_token(self, fetch: Fetch) -> None:
+        asked = self._clock()
+        self._good_until = asked  # should it fail, the old one is of no use
+        self._token, seconds = fetch()
+        log.info("access token received", seconds=seconds)
+        self._good_until = asked + seconds * USED_SHARE

@@ -24,10 +24,9 @@ from connector.errors import (
 )
 from connector.model import Secret, Tenant, text_of
 from connector.net import tls
-from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer, Channel, Limits, host_of_redirect
 from connector.net.quoting import looks_like, phrase
-from connector.net.retry import seconds_to_wait
+from connector.net.retry import TokenKeeper, seconds_to_wait
 from connector.runtime.log import log
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.envelopes import envelope_in

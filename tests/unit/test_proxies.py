@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from connector.net.proxy import proxy_for
+from connector.net.http import proxy_for
 
 
 @pytest.mark.parametrize(

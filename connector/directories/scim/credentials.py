@@ -19,9 +19,9 @@ from connector.errors import (
     NoTokenError,
 )
 from connector.model import Secret, text_of
-from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.net.quoting import looks_like, phrase
+from connector.net.retry import TokenKeeper
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
 Ask = Callable[[str, Mapping[str, str], bytes], Answer]
@@ -45,21 +45,26 @@ class Credentials:
     def __init__(self, header: str) -> None:
         self._header = header
 
-    def read_header(self, ask: Ask) -> str:  # noqa: ARG002  # nothing has to be asked for
+    def read_header(self) -> str:
         """The header's value. Raises a kind of IncompleteRead where it has to be asked for, in vain."""
         return self._header
 
-    def renew_header(self, ask: Ask, refused: str) -> str | None:  # noqa: ARG002  # the same
-        """Another value in place of one that was refused; None where there is no other."""
-        return None
+    def renew_header(self, refused: str) -> str:
+        """Another value in place of one that was refused; the same where there is no other."""
+        return refused
 
 
 class OAuthClient(Credentials):
     """Access tokens by client credentials (RFC 6749 §4.4), renewed before they run out."""
 
     def __init__(
-        self, settings: ClientCredentials, secret: str, clock: Callable[[], float]
+        self,
+        settings: ClientCredentials,
+        secret: str,
+        clock: Callable[[], float],
+        ask: Ask,
     ) -> None:
+        self._ask = ask
         self._where = settings.token_url
         self._form = {"grant_type": "client_credentials"}
         if settings.scope:
@@ -75,16 +80,16 @@ class OAuthClient(Credentials):
             self._headers["Authorization"] = encode_basic(user, password)
         self._keeper = TokenKeeper(clock)
 
-    def read_header(self, ask: Ask) -> str:
-        return self._keeper.value(lambda: self._fetch_token(ask))
+    def read_header(self) -> str:
+        return self._keeper.value(self._fetch_token)
 
-    def renew_header(self, ask: Ask, refused: str) -> str | None:
-        return self._keeper.renewed(lambda: self._fetch_token(ask), refused)
+    def renew_header(self, refused: str) -> str:
+        return self._keeper.renewed(self._fetch_token, refused)
 
-    def _fetch_token(self, ask: Ask) -> tuple[str, float]:
+    def _fetch_token(self) -> tuple[str, float]:
         form = urlencode(self._form).encode()
         try:
-            return _read_token(ask(self._where, self._headers, form))
+            return _read_token(self._ask(self._where, self._headers, form))
         except MalformedError as fault:
             raise NoTokenError(fault.what, where=fault.where) from None
 
@@ -145,12 +150,15 @@ def encode_basic(user: str, password: str) -> str:
 
 
 def make_credentials(
-    settings: ScimDirectory, secret: Secret | None, clock: Callable[[], float]
+    settings: ScimDirectory,
+    secret: Secret | None,
+    clock: Callable[[], float],
+    ask: Ask,
 ) -> Credentials:
     """Those of a job; `secret` is what its settings name. Raises FileError for a token that no header can carry."""
     text = text_of(secret) if secret is not None else ""
     if settings.oauth is not None:
-        return OAuthClient(settings.oauth, text, clock)
+        return OAuthClient(settings.oauth, text, clock, ask)
     if settings.basic is not None:
         return Credentials(encode_basic(settings.basic.user, text))
     if text and not _TOKEN.fullmatch(text):

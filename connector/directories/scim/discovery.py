@@ -198,7 +198,12 @@ class Discovery:
         page = self._read_first(path)
         found = _index_resources(page)
         while next_page := _next_page(page, len(found)):
-            request = Request("GET", path, (next_page,), repeatable=True)
+            request = Request(
+                "GET",
+                path,
+                (next_page,),
+                repeatable=True,
+            )
             answer = self._transport.send(request)
             if not answer.is_success:
                 right = f"read it (GET {path})"

@@ -53,7 +53,9 @@ class Edit(Struct, frozen=True):
 
 
 def plan_edits(
-    resource: Resource, change: Change, attributes: Attributes
+    resource: Resource,
+    change: Change,
+    attributes: Attributes,
 ) -> list[Edit]:
     """What to do to the resource; nothing where it says all of it already.
 
@@ -68,7 +70,12 @@ def plan_edits(
         located = attributes.locate_name(each.name)
         held = list(located.path.find_values(resource)) if located.is_shown else []
         rule = located.info.equality
-        values = compare_and_set(held, each, rule, lambda value: folding.text_of(plain(value)))
+        values = compare_and_set(
+            held,
+            each,
+            rule,
+            lambda value: folding.text_of(plain(value)),
+        )
         if each.seen and not values.removed and not values.added:
             continue
         if located.info.single:
@@ -80,14 +87,22 @@ def plan_edits(
             earlier = found.get(str(target).lower())
             before = earlier.value if earlier else target.read_attribute(resource)
             added = [_to_json(located, text) for text in values.added]
-            left = _replace_elements(before, located, values.removed, added)
+            left = _replace_elements(
+                before,
+                located,
+                values.removed,
+                added,
+            )
             edit = Edit(target, left or None)
         found[str(edit.path).lower()] = edit
     return list(found.values())
 
 
 def _replace_elements(
-    held: Json, located: LocatedAttribute, removed: Collection[str], added: list[Json]
+    held: Json,
+    located: LocatedAttribute,
+    removed: Collection[str],
+    added: list[Json],
 ) -> list[Json]:
     """All that an attribute of several values is to hold. A new value takes the place of an old one."""
     path, sub = located.path, located.path.sub or VALUE
@@ -140,7 +155,9 @@ def build_put(resource: Resource, edits: Iterable[Edit]) -> Resource:
 
 
 def build_patch(
-    edits: Iterable[Edit], dialect: Dialect, before: Resource
+    edits: Iterable[Edit],
+    dialect: Dialect,
+    before: Resource,
 ) -> dict[str, Json]:
     """Edits of a user that was `before` as a PATCH (RFC 7644 §3.5.2), as a server understands it.
 
@@ -167,7 +184,9 @@ def _build_operation(edit: Edit, dialect: Dialect) -> dict[str, Json]:
 
 
 def _build_without_paths(
-    edits: list[Edit], dialect: Dialect, before: Resource
+    edits: list[Edit],
+    dialect: Dialect,
+    before: Resource,
 ) -> list[dict[str, Json]]:
     """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3), without what is removed.
 
@@ -179,7 +198,12 @@ def _build_without_paths(
     operations = [_build_operation(edit, dialect) for edit in removed]
     whole: Resource = {}
     for edit in rest:
-        _set_value(whole, edit, before, keeps_null=True)
+        _set_value(
+            whole,
+            edit,
+            before,
+            keeps_null=True,
+        )
     if rest:
         for edit in removed:
             _set_value(whole, edit, {})
@@ -189,7 +213,11 @@ def _build_without_paths(
 
 
 def _set_value(
-    whole: Resource, edit: Edit, before: Resource, *, keeps_null: bool = False
+    whole: Resource,
+    edit: Edit,
+    before: Resource,
+    *,
+    keeps_null: bool = False,
 ) -> None:
     """Set or take away a value in a resource. What holds it is copied, or new and as it was `before`."""
     path = edit.path
@@ -205,7 +233,11 @@ def _set_value(
         holder[key] = edit.value
 
 
-def _copy_inner(holder: Resource, name: str, before: Json) -> Resource:
+def _copy_inner(
+    holder: Resource,
+    name: str,
+    before: Json,
+) -> Resource:
     key = spell_member(holder, name)
     held = holder.get(key, before)
     inner: Resource = dict(held) if isinstance(held, dict) else {}
@@ -299,7 +331,11 @@ class Wire:
         )
 
 
-def _find_form(writing: Writing, spoken: Dialect, answer: Answer) -> Dialect | None:
+def _find_form(
+    writing: Writing,
+    spoken: Dialect,
+    answer: Answer,
+) -> Dialect | None:
     """Another form, which the refusal can only mean; or the other way of emptying, if it is not known yet."""
     other = adapt_dialect(spoken, answer)
     if other is not None:

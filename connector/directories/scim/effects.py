@@ -48,9 +48,6 @@ class Effects(Struct, frozen=True):
     changed: tuple[str, ...] = ()
     """Those of which a value has become another, or has come."""
 
-    def __bool__(self) -> bool:
-        return bool(self.lost or self.changed)
-
 
 class Notes:
     """What changed beside writes, counted by attribute; several threads tell."""
@@ -85,7 +82,10 @@ class _Fate(IntEnum):
 
 
 def find_effects(
-    before: Resource, after: Resource, edits: Iterable[Edit], attributes: Attributes
+    before: Resource,
+    after: Resource,
+    edits: Iterable[Edit],
+    attributes: Attributes,
 ) -> Effects:
     """How a user that was `before` is otherwise than these edits make it.
 
@@ -105,7 +105,12 @@ def find_effects(
     )
 
 
-def is_same(path: Path, one: Resource, other: Resource, attributes: Attributes) -> bool:
+def is_same(
+    path: Path,
+    one: Resource,
+    other: Resource,
+    attributes: Attributes,
+) -> bool:
     """Whether two users say the same in an attribute: in any order, each by its equality rule."""
     target = path.whole_attribute
     comparison = _Comparison({}, [], attributes)
@@ -119,7 +124,10 @@ class _Comparison:
     """What a user was, what was written to it, and how values compare."""
 
     def __init__(
-        self, before: Resource, edits: list[Edit], attributes: Attributes
+        self,
+        before: Resource,
+        edits: list[Edit],
+        attributes: Attributes,
     ) -> None:
         self._attributes = attributes
         self._edits: dict[str, list[Edit]] = {}
@@ -129,7 +137,12 @@ class _Comparison:
             text for edit in edits for text in edit.path.find_values(before)
         }
 
-    def judge_attribute(self, path: Path, was: Json, now: Json) -> _Fate:
+    def judge_attribute(
+        self,
+        path: Path,
+        was: Json,
+        now: Json,
+    ) -> _Fate:
         """What became of one attribute."""
         edits = self._edits.get(_name_of(path))
         if edits is None:
@@ -137,7 +150,12 @@ class _Comparison:
         written = {edit.path.sub.lower() for edit in edits}
         if written != {""}:
             others = _list_members(was).keys() - written - {_FORMATTED}
-            return self._judge_parts(path, was, now, others)
+            return self._judge_parts(
+                path,
+                was,
+                now,
+                others,
+            )
         held, kept = (
             self._elements_of(path, was),
             self._elements_of(path, edits[0].value),
@@ -148,13 +166,23 @@ class _Comparison:
         come_by_us = kept - held
         return _judge_elements(held & kept, holds - come_by_us)
 
-    def judge_unwritten(self, path: Path, was: Json, now: Json) -> _Fate:
+    def judge_unwritten(
+        self,
+        path: Path,
+        was: Json,
+        now: Json,
+    ) -> _Fate:
         """What became of a value, or of all values, that nobody here has written."""
         if self._attributes.is_read_only(path):
             return _Fate.SAME
         if isinstance(was, dict):
             names = _list_members(was).keys() | _list_members(now).keys()
-            return self._judge_parts(path, was, now, names)
+            return self._judge_parts(
+                path,
+                was,
+                now,
+                names,
+            )
         if (
             not has_content(now)
             and to_text(was) in self._overwritten
@@ -166,7 +194,11 @@ class _Comparison:
         )
 
     def _judge_parts(
-        self, path: Path, was: Json, now: Json, names: Iterable[str]
+        self,
+        path: Path,
+        was: Json,
+        now: Json,
+        names: Iterable[str],
     ) -> _Fate:
         """What became of these sub-attributes of a complex value."""
         held, holds = _list_members(was), _list_members(now)

@@ -199,7 +199,13 @@ class Filter:
                 f"the filter compares {named} by {operator!r}, which does not go with the value"
             )
         whole = Path.parse_text(named)
-        comparison = Comparison(path, whole, operator, wanted, self._negated)
+        comparison = Comparison(
+            path,
+            whole,
+            operator,
+            wanted,
+            self._negated,
+        )
         self._comparisons.append(comparison)
         return lambda held: comparison.matches_resource(
             held, exact=self._is_exact(whole)

@@ -64,7 +64,12 @@ class Pager:
         """
         answer = self._ask((*params, *self._count))
         if beyond and not answer.is_success:
-            return Page({}, None, None, answer.where)
+            return Page(
+                {},
+                None,
+                None,
+                answer.where,
+            )
         if self._count and answer.status in _NO_COUNT:
             self._count = ()
             answer = self._ask(params)
@@ -74,7 +79,12 @@ class Pager:
         if len(users) < len(found.resources):
             what = "a list names one user twice on one page"
             raise IncompleteRead(what, where=answer.where)
-        return Page(users, found.total, found.cursor, answer.where)
+        return Page(
+            users,
+            found.total,
+            found.cursor,
+            answer.where,
+        )
 
     def read_by_cursor(self) -> Iterator[Resource]:
         """RFC 9865 §2: from page to page by what the page before says, until one says nothing."""
@@ -201,7 +211,10 @@ class _Pass:
             raise _shows_less(total, shown, self.where)
 
     def _read_next(
-        self, shown: int, before: dict[str, Resource], total: int | None
+        self,
+        shown: int,
+        before: dict[str, Resource],
+        total: int | None,
     ) -> Page:
         """The page behind those `shown`, of which `before` is the last; at the end, one without news.
 
@@ -227,7 +240,11 @@ class _Pass:
         return page
 
 
-def _shows_less(total: int, shown: int, where: str) -> TruncatedError:
+def _shows_less(
+    total: int,
+    shown: int,
+    where: str,
+) -> TruncatedError:
     what = f"the server reports {total} users and shows {shown}"
     return TruncatedError(what, where=where)
 

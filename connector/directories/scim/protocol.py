@@ -254,7 +254,11 @@ _PROTOCOL_NAMES: Final = (
 )
 
 
-def refusal_error(answer: Answer, what: str, right: str = READING) -> IncompleteRead:
+def refusal_error(
+    answer: Answer,
+    what: str,
+    right: str = READING,
+) -> IncompleteRead:
     """The error that a refusal is; `what` was asked for, and `right` is what that takes."""
     unauthorized = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
     error = DeniedError if unauthorized else IncompleteRead

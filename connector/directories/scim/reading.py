@@ -109,7 +109,12 @@ class Resources:
 
     def _ask_list(self, params: Params) -> Answer:
         return self.transport.send(
-            Request("GET", self._endpoint, params, repeatable=True)
+            Request(
+                "GET",
+                self._endpoint,
+                params,
+                repeatable=True,
+            )
         )
 
     def _ask_user(self, id_: str) -> Answer:
@@ -363,7 +368,9 @@ def _build_term(located: LocatedAttribute, value: str) -> str:
 
 
 def _split_lookups(
-    located: LocatedAttribute, values: Iterable[str], terms: int
+    located: LocatedAttribute,
+    values: Iterable[str],
+    terms: int,
 ) -> Iterator[_Lookup]:
     """Questions of bounded terms and length; a value that cannot be there is not asked for."""
     held: list[str] = []

@@ -252,7 +252,11 @@ class Schemas:
         return Definition(spelt, attribute, part or attribute)
 
 
-def _path_in(urn: str, name: str, sub: str = "") -> Path:
+def _path_in(
+    urn: str,
+    name: str,
+    sub: str = "",
+) -> Path:
     return Path(name, "" if urn == CORE else urn, sub=sub)
 
 
@@ -270,7 +274,12 @@ class Attributes:
     Raises FileError for a name that is no path.
     """
 
-    def __init__(self, view: View, schemas: Schemas, urn: str) -> None:
+    def __init__(
+        self,
+        view: View,
+        schemas: Schemas,
+        urn: str,
+    ) -> None:
         """`urn`: what the server calls the shipped extension."""
         self._schemas = schemas
         self._urn = urn
@@ -304,10 +313,27 @@ class Attributes:
             unknown = Attribute(path.attribute, case_exact=True)
             info = _describe(Definition(path, unknown, unknown), name)
             readable = None if name in self._secrets else True
-            info = replace(info, known=False, readable=readable, aliases=frozenset())
-            return LocatedAttribute(path, unknown, unknown, name, info)
+            info = replace(
+                info,
+                known=False,
+                readable=readable,
+                aliases=frozenset(),
+            )
+            return LocatedAttribute(
+                path,
+                unknown,
+                unknown,
+                name,
+                info,
+            )
         info = _describe(found, name)
-        return LocatedAttribute(found.path, found.attribute, found.meant, name, info)
+        return LocatedAttribute(
+            found.path,
+            found.attribute,
+            found.meant,
+            name,
+            info,
+        )
 
     def _assume_attributes(self, schema: str) -> Mapping[str, Attribute]:
         """What every server has and none publishes; all of a schema that is not published."""

@@ -75,7 +75,9 @@ class HttpTransport:
         self._settings = settings
         self._base = settings.url.rstrip("/")
         self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
-        self._credentials = make_credentials(settings, secret, clock)
+        self._credentials = make_credentials(
+            settings, secret, clock, self._ask_for_token
+        )
         self._proof = text_of(secret) if secret else ""
         self._patience = Patience(
             rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep
@@ -86,13 +88,13 @@ class HttpTransport:
 
     def send(self, request: Request) -> Answer:
         message = self._build_message(request)
-        authorization = self._credentials.read_header(self._ask_for_token)
+        authorization = self._credentials.read_header()
         answer = self._send_patiently(_authorize(message, authorization))
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            other = self._credentials.renew_header(self._ask_for_token, authorization)
-            if other:
+            refused = authorization
+            authorization = self._credentials.renew_header(refused)
+            if authorization != refused:
                 log.warning("access token refused, trying a new one")
-                authorization = other
                 answer = self._send_patiently(_authorize(message, authorization))
         self._refuse_no_answer(request.method, answer, message.where)
         return Answer(

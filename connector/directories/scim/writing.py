@@ -165,7 +165,12 @@ class Writer:
         if not edits:
             why = "the user already has all values"
             return Outcome(change.user, Result.UNCHANGED, why)
-        writing = Writing(change, before, edits, earlier.busy)
+        writing = Writing(
+            change,
+            before,
+            edits,
+            earlier.busy,
+        )
         answer = self._wire.send_write(writing)
         outcome = self._judge_answer(writing, answer)
         return (
@@ -247,14 +252,30 @@ class Writer:
         if now is None:
             # it will be read back, and then it is said why it cannot be
             return Outcome(change.user, Result.WRITTEN)
-        effects = find_effects(before.user, now, writing.edits, self._attributes)
+        effects = find_effects(
+            before.user,
+            now,
+            writing.edits,
+            self._attributes,
+        )
         if effects.lost:
             why = f"{LOST}: {', '.join(effects.lost)}"
-            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+            return Outcome(
+                change.user,
+                Result.FAILED,
+                why,
+                may_stand=True,
+            )
         user = self._to_user(now)
         is_own = bool(before.version) and self._shows_user(answer, user)
         why = self.notes.add_user(effects.changed)
-        return Outcome(change.user, Result.WRITTEN, why, shown=user, answered=is_own)
+        return Outcome(
+            change.user,
+            Result.WRITTEN,
+            why,
+            shown=user,
+            answered=is_own,
+        )
 
     def _shows_user(self, answer: Answer, user: User) -> bool:
         """Whether the answer to a write showed the user as it was read after it: then that is our doing."""
@@ -285,7 +306,12 @@ class Writer:
             found = self._read_now(change)
         except IncompleteRead as fault:
             why += f"; perhaps written in part ({fault})"
-            return Outcome(change.user, Result.FAILED, why, unknown=True)
+            return Outcome(
+                change.user,
+                Result.FAILED,
+                why,
+                unknown=True,
+            )
         now = found[0] if found else {}
         if is_broken and found and self._has_values(now, change):
             return Outcome(change.user, Result.WRITTEN, shown=self._to_user(now))
@@ -296,10 +322,18 @@ class Writer:
             why += f", but {', '.join(str(edit.path.whole_attribute) for edit in left)} changed"
         elif done:
             why += "; its partial change was undone"
-        return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
+        return Outcome(
+            change.user,
+            Result.FAILED,
+            why,
+            may_stand=bool(left),
+        )
 
     def _take_back(
-        self, writing: Writing, now: Resource, done: list[Edit]
+        self,
+        writing: Writing,
+        now: Resource,
+        done: list[Edit],
     ) -> list[Edit]:
         """Take back what a server did before it refused the rest; what is still not as it was.
 
@@ -308,7 +342,14 @@ class Writer:
         change, before = writing.change, writing.before.user
         whole = build_put(before, done)
         ours = [
-            edit for edit in done if is_same(edit.path, now, whole, self._attributes)
+            edit
+            for edit in done
+            if is_same(
+                edit.path,
+                now,
+                whole,
+                self._attributes,
+            )
         ]
         if not ours:
             return done
@@ -320,13 +361,21 @@ class Writer:
         return self._list_done(done, before, now)
 
     def _list_done(
-        self, edits: Iterable[Edit], before: Resource, now: Resource
+        self,
+        edits: Iterable[Edit],
+        before: Resource,
+        now: Resource,
     ) -> list[Edit]:
         """The edits whose attribute is not as it was before."""
         return [
             edit
             for edit in edits
-            if not is_same(edit.path, now, before, self._attributes)
+            if not is_same(
+                edit.path,
+                now,
+                before,
+                self._attributes,
+            )
         ]
 
     def _find_out(self, change: Change, lost: LostAnswerError) -> Outcome:
@@ -335,7 +384,12 @@ class Writer:
         if now is not None and self._has_values(now, change):
             return Outcome(change.user, Result.WRITTEN, shown=self._to_user(now))
         why = f"no answer: it may have been written ({lost})"
-        return Outcome(change.user, Result.FAILED, why, unknown=True)
+        return Outcome(
+            change.user,
+            Result.FAILED,
+            why,
+            unknown=True,
+        )
 
     def _has_values(self, now: Resource, change: Change) -> bool:
         """Whether the user shows all that the change sets, as far as it would be shown."""
