@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 SIDES: Final = ("source", "directory")
 _lock: Final = Lock()  # SCIM asks from several threads
@@ -45,7 +46,4 @@ def failed(side: str) -> None:
 def counted() -> dict[str, RequestCounts]:
     """What has been counted since the run began, by side."""
     with _lock:
-        return {
-            side: RequestCounts(each.requests, each.errors)
-            for side, each in _counts.items()
-        }
+        return {side: replace(each) for side, each in _counts.items()}

@@ -228,11 +228,15 @@ class Channel:
 
     def _route(self, where: str) -> _Route:
         origin = "/".join(where.split("/", 3)[:3])
-        if origin not in self._routes:
-            if not _is_address(origin):
+        route = self._routes.get(origin)
+        if route is None:
+            host = None
+            with suppress(ValueError):
+                host = urlsplit(origin).hostname
+            if not host:
                 raise MalformedError("this address is invalid for HTTP", where=where)
-            self._routes[origin] = _Route(origin, self._trusted, self._limits)
-        return self._routes[origin]
+            route = self._routes[origin] = _Route(origin, self._trusted, self._limits)
+        return route
 
     def _read_body(
         self, response: httpx.Response, where: str, bound: int | None
@@ -257,30 +261,22 @@ class Channel:
         return b"".join(pieces)
 
     def _too_long(self, most: int, where: str, *, is_token: bool) -> IncompleteRead:
+        what = f"the answer is longer than {most} octets"
         if is_token:  # no setting allows more
-            return MalformedError(
-                f"the answer is longer than {most} octets, so it is no token",
-                where=where,
-            )
-        setting = "" if self._limits.in_all else f" ({self._limits.place}.max_bytes)"
-        return self._truncated(
-            f"the answer is longer than {most} octets{setting}", where
-        )
+            return MalformedError(f"{what}, so it is no token", where=where)
+        return self._truncated(what, "max_bytes", where)
 
     def _too_slow(self, where: str) -> TruncatedError:
-        setting = (
-            ""
-            if self._limits.in_all
-            else f" ({TIMEOUTS} times {self._limits.place}.timeout)"
-        )
-        return self._truncated(
-            f"the answer did not end within {self._limits.seconds:g} s{setting}", where
-        )
+        what = f"the answer did not end within {self._limits.seconds:g} s"
+        return self._truncated(what, "timeout", where)
 
-    def _truncated(self, what: str, where: str) -> TruncatedError:
-        kind = (
-            SourceTruncatedError if self._limits.place == "source" else TruncatedError
-        )
+    def _truncated(self, what: str, setting: str, where: str) -> TruncatedError:
+        """The error that names the setting of the job, if there is one."""
+        place = self._limits.place
+        if not self._limits.in_all:
+            times = f"{TIMEOUTS} times " if setting == "timeout" else ""
+            what += f" ({times}{place}.{setting})"
+        kind = SourceTruncatedError if place == "source" else TruncatedError
         return kind(what, where=where)
 
 
@@ -297,13 +293,6 @@ def host_of_redirect(answer: Answer) -> str:
     except ValueError:
         return "an invalid address"
     return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
-
-
-def _is_address(origin: str) -> bool:
-    try:
-        return bool(urlsplit(origin).hostname)
-    except ValueError:
-        return False
 
 
 def _configure_proxy(address: str) -> httpx.Proxy:

@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Collection, Iterator
+from html import escape
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -19,11 +20,6 @@ SHOWN_CHARACTERS: Final = 200
 _LEAST: Final = 6
 """Characters. A shorter spelling of a short secret would be found in words that have
 nothing to do with it."""
-
-_HTML: Final = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
-)
-"""What `html.escape` writes; that module loads a table of two thousand names."""
 
 PASSWORD: Final = re.compile(
     r"""((?:pwd|passw(?:or)?d)[\\"']*\s*  # a name that is said to be of one, and what follows it:
@@ -39,20 +35,19 @@ def shown(held: object, hide: Collection[str] = ()) -> str:
     if isinstance(held, bool) or not isinstance(held, str | int):
         return ""
     text = str(held)
-    for spelt in sorted(
-        {spelt for secret in hide for spelt in spellings(secret)}, key=len, reverse=True
-    ):
-        # longest first: one may be in another
-        text = re.sub(re.escape(spelt), "<secret>", text, flags=re.IGNORECASE)
+    spelt = {each for secret in hide for each in spellings(secret)}
+    for each in sorted(
+        spelt, key=len, reverse=True
+    ):  # longest first: one may be in another
+        text = re.sub(re.escape(each), "<secret>", text, flags=re.IGNORECASE)
     text = PASSWORD.sub(r"\1<secret>", text)[: SHOWN_CHARACTERS + 1]
     escaped = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
     )
-    return (
-        escaped
-        if len(escaped) <= SHOWN_CHARACTERS
-        else escaped[: SHOWN_CHARACTERS - 1] + "…"
-    )
+    if len(escaped) <= SHOWN_CHARACTERS:
+        return escaped
+    return escaped[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def spellings(secret: Value) -> list[str]:
@@ -70,7 +65,7 @@ def spellings(secret: Value) -> list[str]:
 
 
 def _others(text: str, octets: bytes) -> Iterator[str]:
-    yield text.translate(_HTML)
+    yield escape(text)
     yield octets.hex()
     yield from (quote(octets), quote(octets, safe=""), quote_plus(octets))
     yield from (
