@@ -58,12 +58,12 @@ class StepPlaces:
         while True:
             pause = None
             if self._waiting or self._running:
-                pause = await self._ask()
+                pause = await self._ask_for_all()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), pause)
             self._changed.clear()
 
-    async def _ask(self) -> float:
+    async def _ask_for_all(self) -> float:
         """Ask for all steps of this worker; seconds until it has to ask again."""
         waiting = [step for step, _ in self._waiting.values()]
         running = list(self._running.values())
@@ -94,27 +94,27 @@ class StepPlaces:
                     await asyncio.wait_for(mine[1].wait(), _LOOK)
         except asyncio.CancelledError:
             if self._waiting.get(step.token) is mine:
-                await self._free(step, None)
+                await self._free_place(step, None)
             raise
         finally:
             if self._waiting.get(step.token) is mine:
                 del self._waiting[step.token]
 
-    async def begin(self, step: PlaceRequest) -> bool:
-        """Whether a step has its place still; then it is kept until `end`. Raises StateError."""
+    async def begin_step(self, step: PlaceRequest) -> bool:
+        """Whether a step has its place still; then it is kept until `end_step`. Raises StateError."""
         if not await asyncio.to_thread(self._limits.begin_step, step):
             return False
         self._running[step.token] = step
         self._changed.set()
         return True
 
-    async def end(self, step: PlaceRequest, *, denied: bool | None) -> None:
+    async def end_step(self, step: PlaceRequest, *, denied: bool | None) -> None:
         """Give the place back. `denied`: whether the directory refused the account; None: unknown."""
         self._running.pop(step.token, None)
-        await self._free(step, denied)
+        await self._free_place(step, denied)
         self._changed.set()
 
-    async def _free(self, step: PlaceRequest, denied: bool | None) -> None:
+    async def _free_place(self, step: PlaceRequest, denied: bool | None) -> None:
         try:
             await asyncio.to_thread(self._limits.end_step, step, denied=denied)
         except StateError as fault:  # then its lease ends
@@ -147,7 +147,7 @@ class Activities:
             task.cancel()
 
     @activity.defn(name="admit")
-    async def admit(self, request: StepRequest) -> Admission:
+    async def admit_step(self, request: StepRequest) -> Admission:
         """Wait until the limits let a step begin."""
         accepted = await self._accept_files(request.job)
         if accepted is None:
@@ -156,10 +156,10 @@ class Activities:
         return Admission(seconds=_max_run_time(accepted.job))
 
     @activity.defn(name="step")
-    async def step(self, request: StepRequest) -> StepResult:
+    async def run_step(self, request: StepRequest) -> StepResult:
         """One step. Raises ApplicationError where it could not even begin."""
         try:
-            return await self._run_step(request)
+            return await self._run_placed_step(request)
         except StateError as fault:
             log.warning("step has no place", job=request.job, reason=str(fault))
             return StepResult(_BUSY_CODE)
@@ -170,18 +170,18 @@ class Activities:
                 kind, type="unexpected", non_retryable=True
             ) from None
 
-    async def _run_step(self, request: StepRequest) -> StepResult:
+    async def _run_placed_step(self, request: StepRequest) -> StepResult:
         accepted = await self._accept_files(request.job)
         if accepted is None:
             return StepResult(_FILE_CODE)
         place = _place_of(accepted.job, request)
-        if not await self.places.begin(place):
+        if not await self.places.begin_step(place):
             return StepResult(_BUSY_CODE)
         denied: bool | None = None
         try:
             result, denied = await self._run_with_account(request, accepted)
         finally:
-            await asyncio.shield(self.places.end(place, denied=denied))
+            await asyncio.shield(self.places.end_step(place, denied=denied))
         return result
 
     async def _run_with_account(
@@ -189,7 +189,7 @@ class Activities:
     ) -> tuple[StepResult, bool | None]:
         """What the step came to, and whether the directory refused its account; None: unknown."""
         job = accepted.job
-        if request.step == "apply" and not request.approved and not _applies(job):
+        if request.step == "apply" and not request.approved and not _applies_plans(job):
             return StepResult(0, unasked=True), None  # it is a dry-run job by now
         account = Account.of(job.job)
         if why := self._accounts.why(account):
@@ -240,7 +240,7 @@ class Activities:
         log_run_end(summary, step=request.step, refused=limits or None)
         refused = bool(summary.refusals)
         is_drawn = request.step == "plan" and bool(told.plan)
-        applies = is_drawn and _applies(job) and not told.approval and not refused
+        applies = is_drawn and _applies_plans(job) and not told.approval and not refused
         if not applies:
             self._listener(job, summary, told)
         return StepResult(
@@ -258,14 +258,14 @@ class Activities:
         )
 
     @activity.defn(name="withdraw")
-    async def withdraw(self, job: str, plan: str) -> None:
+    async def withdraw_plan(self, job: str, plan: str) -> None:
         """Let a plan that somebody has rejected wait no more."""
         accepted = await self._accept_files(job)
         if accepted is not None:
             await asyncio.to_thread(withdraw, accepted.job, plan)
 
     @activity.defn(name="note")
-    async def note(self, status: JobStatus) -> None:
+    async def note_job(self, status: JobStatus) -> None:
         """Note how a job stands."""
         await asyncio.to_thread(self._limits.note_job, status)
 
@@ -287,7 +287,7 @@ def _place_of(job: LoadedJob, request: StepRequest) -> PlaceRequest:
     return place_request(job, token, request.step)
 
 
-def _applies(job: LoadedJob) -> bool:
+def _applies_plans(job: LoadedJob) -> bool:
     """Whether the job applies its plans by itself."""
     serve = job.job.serve
     return serve is not None and serve.mode == "apply"
@@ -318,7 +318,7 @@ def _run_request(accepted: Accepted, step: StepRequest) -> RunRequest:
         texts=accepted.texts,
         tick=datetime.fromisoformat(step.tick) if step.tick else now,
         believed=now + BELIEVED,
-        kind="apply" if step.step == "apply" or _applies(job) else "plan",
+        kind="apply" if step.step == "apply" or _applies_plans(job) else "plan",
         fleet=fleet,
     )
 

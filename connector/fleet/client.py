@@ -95,11 +95,11 @@ _UNANSWERED: Final = (
 def ask(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
     """Connect, do this, and hand back what it came to. Raises what `connect` and `told` do."""
 
-    async def asked() -> T:
+    async def connect_and_work() -> T:
         with told(fleet):
             return await work(await connect(fleet))
 
-    return asyncio.run(asked())
+    return asyncio.run(connect_and_work())
 
 
 async def connect(fleet: LoadedFleet) -> Client:
@@ -112,7 +112,7 @@ async def connect(fleet: LoadedFleet) -> Client:
     key = settings.api_key and resolve(
         settings.api_key, "the API key", fleet.where("api_key")
     )
-    tls = _tls(settings.tls) if settings.tls else False
+    tls = _read_tls(settings.tls) if settings.tls else False
     begun.set()
     with told(fleet):
         try:
@@ -122,7 +122,7 @@ async def connect(fleet: LoadedFleet) -> Client:
                     namespace=settings.namespace,
                     tls=tls,
                     api_key=text_of(key) if key else None,
-                    runtime=_silent(),
+                    runtime=_make_runtime(),
                 ),
                 SECONDS,
             )
@@ -147,12 +147,12 @@ async def require_answer(client: Client) -> None:
 
 
 @cache
-def _silent() -> Runtime:
+def _make_runtime() -> Runtime:
     """The SDK's own threads, which otherwise write their log to standard output."""
     return Runtime(telemetry=TelemetryConfig(logging=None))
 
 
-def _tls(tls: Tls) -> TLSConfig:
+def _read_tls(tls: Tls) -> TLSConfig:
     """What the SDK is given, once Python has found it good: of a wrong file the SDK says only that nothing connects."""
     context(tls.ca_file, tls.cert_file, tls.key_file)
     ca, cert, key = (

@@ -214,7 +214,7 @@ class PlaceRequest(Struct, frozen=True):
     """Of the account that the job logs in as there."""
 
 
-class Grants(Struct, frozen=True):
+class StepGrants(Struct, frozen=True):
     """Which steps may begin now."""
 
     tokens: frozenset[str]
@@ -223,7 +223,7 @@ class Grants(Struct, frozen=True):
     """Seconds until time alone may let another step begin; None: time alone lets none."""
 
 
-class Alarm(Struct, frozen=True):
+class BrakeAlarm(Struct, frozen=True):
     """What people are to be told of the brake."""
 
     braked: float
@@ -262,7 +262,7 @@ class SharedLimits:
 
     def grant_places(
         self, waiting: Sequence[PlaceRequest], running: Sequence[PlaceRequest] = ()
-    ) -> Grants:
+    ) -> StepGrants:
         """Keep the turns and places of these steps, and let in whom the limits allow, in order."""
         times = {"minute": MINUTE, "rest": DENIED_REST}
         with self._transaction() as rows:
@@ -281,7 +281,7 @@ class SharedLimits:
                 "select token from fleet_steps where fleet = %(fleet)s and let_in"
             )
         tokens = {step.token for step in waiting} & {token for (token,) in under_way}
-        return Grants(frozenset(tokens), pause)
+        return StepGrants(frozenset(tokens), pause)
 
     def begin_step(self, step: PlaceRequest) -> bool:
         """Whether a step may begin that was let in: its place may have gone to another one since."""
@@ -324,7 +324,7 @@ class SharedLimits:
             rows.run("update fleet_jobs set counts = false where fleet = %(fleet)s")
         return had_stopped
 
-    def take_alarm(self) -> Alarm | None:
+    def take_alarm(self) -> BrakeAlarm | None:
         """What this worker is to tell people now; None: nothing, or another worker does."""
         with self._transaction() as rows:
             due = rows.run(_TAKE_ALARM, seconds=ALARM_SECONDS)
@@ -332,9 +332,9 @@ class SharedLimits:
         if not due:
             return None
         turned_bad = [job for job, is_bad in endings if is_bad]
-        return Alarm(due[0][0], len(endings), turned_bad)
+        return BrakeAlarm(due[0][0], len(endings), turned_bad)
 
-    def end_alarm(self, alarm: Alarm) -> None:
+    def end_alarm(self, alarm: BrakeAlarm) -> None:
         """Note that people have been told of the brake."""
         with self._transaction() as rows:
             rows.run(_END_ALARM, braked=alarm.braked)
@@ -366,7 +366,7 @@ class SharedLimits:
         self._db = None
 
     @contextmanager
-    def _transaction(self) -> Iterator[_Rows]:
+    def _transaction(self) -> Iterator[_FleetRows]:
         """The rows, which nobody else reads or changes meanwhile."""
         with self._thread:
             try:
@@ -375,9 +375,9 @@ class SharedLimits:
                     self._db.prepare_threshold = None  # a pooler may stand between
                 with self._db.transaction():
                     self._db.execute(_BEGIN.encode(), prepare=False)
-                    rows = _Rows(self._db, self._fleet)
+                    rows = _FleetRows(self._db, self._fleet)
                     if is_new:
-                        rows.prepare(self._limits)
+                        rows.prepare_tables(self._limits)
                     rows.run("delete from fleet_steps where leased_until < %(now)s")
                     yield rows
             except psycopg.Error as fault:
@@ -388,7 +388,7 @@ class SharedLimits:
                 raise StateError(why, where="fleet") from None
 
 
-class _Rows:
+class _FleetRows:
     """The rows of one fleet, within a transaction."""
 
     def __init__(self, db: psycopg.Connection[Any], fleet: str) -> None:
@@ -406,7 +406,7 @@ class _Rows:
         cursor = self._db.execute(sql.encode(), given)
         return [restored(row) for row in cursor] if cursor.description else []
 
-    def prepare(self, limits: FleetLimits) -> None:
+    def prepare_tables(self, limits: FleetLimits) -> None:
         """Make what is not there yet."""
         if self.run("select to_regclass('fleet_steps')") == [(None,)]:
             self._db.execute(_TABLES.encode())

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -23,7 +24,7 @@ from connector.errors import StateError
 from connector.fleet.activities import Activities
 from connector.fleet.client import require_answer
 from connector.fleet.jobs import open_limits, path_of
-from connector.fleet.limits import Alarm, FleetStatus
+from connector.fleet.limits import BrakeAlarm, FleetStatus
 from connector.fleet.values import STATES, aside_queue
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, Metrics
@@ -90,6 +91,7 @@ class FleetWorker:
             )
         with self._notices:
             places = asyncio.create_task(self._activities.places.keep_all())
+            places.add_done_callback(lambda _: stop.set())
             async with (
                 self._aside_worker(),
                 self._step_worker(),
@@ -102,13 +104,15 @@ class FleetWorker:
                 for look in looks:
                     look.cancel()
             places.cancel()
+            with suppress(asyncio.CancelledError):
+                await places
 
     def _step_worker(self) -> Worker:
         return Worker(
             self._client,
             task_queue=self._fleet.settings.task_queue,
             workflows=[Job, Tick],
-            activities=[self._activities.step],
+            activities=[self._activities.run_step],
             # else a run that cannot be repeated would stand still until somebody ends it
             workflow_failure_exception_types=[NondeterminismError],
             max_concurrent_activities=self._at_once,
@@ -121,7 +125,7 @@ class FleetWorker:
         return Worker(
             self._client,
             task_queue=aside_queue(self._fleet.settings.task_queue),
-            activities=[does.admit, does.withdraw, does.note],
+            activities=[does.admit_step, does.withdraw_plan, does.note_job],
             max_concurrent_activities=_ASIDE_AT_ONCE,
             max_heartbeat_throttle_interval=_HEARD_WITHIN,
             graceful_shutdown_timeout=timedelta(seconds=10),
@@ -160,13 +164,13 @@ class FleetWorker:
                 if not has_set_limits:
                     await asyncio.to_thread(self._limits.set_limits)
                     has_set_limits = True
-                self._measure(await asyncio.to_thread(self._limits.read_status))
+                self._measure_fleet(await asyncio.to_thread(self._limits.read_status))
                 await asyncio.to_thread(self._raise_alarm)
             except StateError as fault:
                 log.warning("limits do not answer", reason=str(fault))
             await asyncio.sleep(_LOOK)
 
-    def _measure(self, status: FleetStatus) -> None:
+    def _measure_fleet(self, status: FleetStatus) -> None:
         """Jobs whose files are gone do not count."""
         counts = Counter(
             each.state
@@ -211,7 +215,7 @@ class FleetWorker:
             return self._metrics.render()
 
 
-def make_notice(alarm: Alarm) -> Notice:
+def make_notice(alarm: BrakeAlarm) -> Notice:
     """What people are told where applies stop."""
     bad = alarm.turned_bad
     subject = (

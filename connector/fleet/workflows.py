@@ -95,17 +95,17 @@ class Job:
             applied = await self._run_step(begin, begin.step)
             if applied.unasked:
                 workflow.continue_as_new(Begin(begin.job, begin.tick))
-            return await self._end(begin.job, applied)
+            return await self._end_run(begin.job, applied)
         planned = await self._run_step(
             begin, StepRequest(begin.job, "plan", begin.tick)
         )
         if not planned.plan:
-            return await self._end(begin.job, planned)
+            return await self._end_run(begin.job, planned)
         request = StepRequest(begin.job, "apply", begin.tick, planned.plan)
         if planned.applies:
             applied = await self._run_step(begin, request, gives_way=True)
             if not applied.unasked and not applied.approval:
-                return await self._end(begin.job, applied)
+                return await self._end_run(begin.job, applied)
         return await self._apply_approved(begin, planned, request)
 
     async def _apply_approved(
@@ -119,7 +119,7 @@ class Job:
             )
             applied = await self._run_step(begin, approved)
             if not applied.approval:
-                return await self._end(begin.job, applied)
+                return await self._end_run(begin.job, applied)
             # approved by a job file that needs no such signatures: the plan waits on
         self._at = "withdraws its plan"
         await self._run_activity("withdraw", begin.job, planned.plan)
@@ -216,7 +216,7 @@ class Job:
 
     # ------------------------------------------------------------ what becomes of it
 
-    async def _end(self, job: str, result: StepResult) -> StepResult:
+    async def _end_run(self, job: str, result: StepResult) -> StepResult:
         await self._note_job(job, result, _STATES.get(result.code, "failing"))
         return result
 
