@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -49,6 +49,7 @@ from connector.net.tls import context
 from connector.settings.fleet import LoadedFleet, Tls
 from connector.settings.textfile import read_octets
 
+A = TypeVar("A")
 T = TypeVar("T")
 SECONDS: Final = 10.0
 """Seconds that a connection may take, and each call over it."""
@@ -82,6 +83,8 @@ _DENIED_WORDS: Final = ("Unauthenticated", "PermissionDenied")
 
 _PATIENCE: Final = timedelta(seconds=15)
 """How long a worker has to answer."""
+AT_ONCE: Final = 16
+"""Requests that are under way at a time."""
 _LOOK: Final = 1.0
 """Seconds between two looks at a run that is waited for."""
 _UNANSWERED: Final = (
@@ -208,6 +211,17 @@ def told(fleet: LoadedFleet) -> Iterator[None]:
         raise TemporalUnreachableError(
             f"Temporal cannot do this now ({fault.status.name})", where=address
         ) from None
+
+
+async def do_each(of: Sequence[A], work: Callable[[A], Awaitable[T]]) -> list[T]:
+    """Do this for each, some requests at a time; what it came to, in order."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def do_one(each: A) -> T:
+        async with room:
+            return await work(each)
+
+    return await asyncio.gather(*map(do_one, of))
 
 
 # ------------------------------------------------------------ workers

@@ -1,20 +1,33 @@
-"""The job files of a fleet, those of one folder, and what the limits know of a job."""
+"""The job files of a fleet, those of one folder, and what they are to Temporal and the limits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from cronsim import CronSim
+from temporalio.client import (
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleCalendarSpec,
+    ScheduleIntervalSpec,
+    SchedulePolicy,
+    ScheduleRange,
+    ScheduleSpec,
+)
+
 from connector.errors import FileError, UsageError
 from connector.fleet.limits import PlaceRequest, SharedLimits
-from connector.fleet.values import Step
+from connector.fleet.values import PREFIX, Step
 from connector.run.waiting import require_shared
 from connector.serve.accounts import Account
 from connector.settings.fleet import NAME, LoadedFleet
 from connector.settings.job import LoadedJob, shaped
+from connector.settings.operations import Serve
 from connector.settings.textfile import Document, raise_together, read_yaml
 
 RESERVED: Final = "fleet"
@@ -22,6 +35,15 @@ RESERVED: Final = "fleet"
 _PATTERNS: Final = ("*.yaml", "*.yml")
 _MAPPING_KEYS: Final = {"match", "attributes"}
 _JOB_KEYS: Final = {"source", "directory"}
+WORKFLOW: Final = "Tick"
+CATCH_UP: Final = timedelta(days=365)
+"""How late a tick may begin. Of all that were missed one is made up for: a tick is skipped
+while one is under way."""
+LONGEST: Final = timedelta(days=1)
+"""How long a tick may be under way, also while no worker runs. Then it is given up, and the
+next one can begin."""
+DAYS: Final = frozenset(range(1, 32))
+WEEK: Final = frozenset(range(7))
 
 
 def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
@@ -105,6 +127,104 @@ def place_request(job: LoadedJob, token: str, step: Step) -> PlaceRequest:
 
 def _hash_name(name: str) -> str:
     return hashlib.sha256(name.lower().encode()).hexdigest()[:16]
+
+
+# ------------------------------------------------------------ the schedule of a job
+
+
+def want_schedules(jobs: Iterable[LoadedJob], queue: str) -> dict[str, Schedule | None]:
+    """The schedule of each job; None: it has no `serve` section.
+
+    Raises FileError where Temporal cannot express one.
+    """
+    found: dict[str, Schedule | None] = {}
+    faults = []
+    for job in jobs:
+        serve = job.job.serve
+        try:
+            found[job.name] = make_schedule(job.name, serve, queue) if serve else None
+        except ValueError as fault:
+            where = job.where("serve", "cron")
+            faults.append(FileError(f"serve.cron: {fault}", where=where))
+    raise_together(faults)
+    return found
+
+
+def make_schedule(job: str, serve: Serve, queue: str) -> Schedule:
+    """The schedule of one job. Raises ValueError where Temporal cannot express it."""
+    if serve.every is not None:
+        # apart from each other: else all jobs of a fleet would begin on the hour
+        apart = int.from_bytes(hashlib.sha256(job.encode()).digest()[:6]) % serve.every
+        interval = ScheduleIntervalSpec(
+            timedelta(seconds=serve.every), timedelta(seconds=apart)
+        )
+        spec = ScheduleSpec(intervals=[interval])
+    else:
+        zone = serve.timezone or "UTC"
+        calendars = make_calendars(serve.cron or "")
+        spec = ScheduleSpec(calendars=calendars, time_zone_name=zone)
+    if serve.jitter:
+        spec.jitter = timedelta(seconds=serve.jitter)
+    tick = ScheduleActionStartWorkflow(
+        WORKFLOW,
+        {"job": job, "mode": serve.mode},
+        id=f"{PREFIX}tick/{job}",
+        task_queue=queue,
+        execution_timeout=LONGEST,
+    )
+    return Schedule(tick, spec, SchedulePolicy(catchup_window=CATCH_UP))
+
+
+def make_calendars(expression: str) -> list[ScheduleCalendarSpec]:
+    """The calendars that together name what a cron expression does.
+
+    Cron joins day of the month and day of the week by *or* where both are given; a calendar
+    joins them by *and*, and a schedule takes several calendars. So such an expression becomes
+    two of them. Raises ValueError where no calendar can name it.
+    """
+    cron = CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
+    if min(cron.days) < 1:
+        raise ValueError("Temporal has no last day of the month (L)")
+    if not all(isinstance(day, int) for day in cron.weekdays):
+        raise ValueError(
+            "Temporal has no nth or last day of the week in a month (#, L)"
+        )
+    days = frozenset(cron.days)
+    week = frozenset(day % 7 for day in cron.weekdays if isinstance(day, int))
+    both = [(days, week)] if cron.day_and else [(days, WEEK), (DAYS, week)]
+    return [
+        ScheduleCalendarSpec(
+            second=join_ranges(cron.seconds),
+            minute=join_ranges(cron.minutes),
+            hour=join_ranges(cron.hours),
+            day_of_month=join_ranges(days),
+            month=join_ranges(cron.months),
+            day_of_week=join_ranges(week),
+        )
+        for days, week in both
+    ]
+
+
+def join_ranges(numbers: Iterable[int]) -> list[ScheduleRange]:
+    """Ranges that hold these numbers; one each for numbers that follow one another."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return [ScheduleRange(first, last) for first, last in spans]
+
+
+def describe_serve(job: LoadedJob) -> str:
+    """The schedule as the job file has it."""
+    serve: dict[str, object] = job.document.data["serve"]
+    keys = ("every", "cron", "timezone", "jitter")
+    parts = [f"{key} {serve[key]}" for key in keys if serve.get(key)]
+    return ", ".join([*parts, f"mode {serve.get('mode', 'dry-run')}"])
+
+
+# ------------------------------------------------------------ files
 
 
 def _find_files(folder: Path, fleet: Path) -> Iterator[Path]:

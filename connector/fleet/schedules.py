@@ -9,13 +9,11 @@ paused by hand stays paused.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Final
 
-from cronsim import CronSim
 from msgspec import Struct
 from temporalio.api.common.v1 import Payload
 from temporalio.client import (
@@ -26,8 +24,6 @@ from temporalio.client import (
     ScheduleCalendarSpec,
     ScheduleDescription,
     ScheduleHandle,
-    ScheduleIntervalSpec,
-    SchedulePolicy,
     ScheduleRange,
     ScheduleSpec,
     ScheduleState,
@@ -36,33 +32,35 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from connector.errors import FileError
-from connector.fleet.client import CALL
+from connector.fleet.client import CALL, do_each
+from connector.fleet.jobs import (
+    DAYS,
+    WEEK,
+    describe_serve,
+    join_ranges,
+    want_schedules,
+)
 from connector.fleet.values import PREFIX
 from connector.settings.job import LoadedJob
-from connector.settings.operations import Serve
 from connector.settings.textfile import raise_together
 
-A = TypeVar("A")
-B = TypeVar("B")
 Numbers = frozenset[int]
 Times = tuple[Numbers, ...]
 """Seconds, minutes, hours, days of the month, months, days of the week (Sunday is 0) and
 years; no years: all."""
-WORKFLOW: Final = "Tick"
 PAUSED: Final = "cec-connector: the job file has no serve section"
 """The note of a schedule that we have paused; another note is somebody's own."""
-CATCH_UP: Final = timedelta(days=365)
-"""How late a tick may begin. Of all that were missed one is made up for: a tick is skipped
-while one is under way."""
-LONGEST: Final = timedelta(days=1)
-"""How long a tick may be under way, also while no worker runs. Then it is given up, and the
-next one can begin."""
-AT_ONCE: Final = 16
-"""Requests that are under way at a time."""
 _PAUSES: Final = (0, 0.1, 0.3, 1, 3)
 """Seconds before each look whether an update has come into force."""
-_DAYS: Final = frozenset(range(1, 32))
-_WEEK: Final = frozenset(range(7))
+_FIELDS: Final = [
+    "second",
+    "minute",
+    "hour",
+    "day_of_month",
+    "month",
+    "day_of_week",
+    "year",
+]
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -95,93 +93,6 @@ class ChangeOutcome(Struct, frozen=True):
     change: ScheduleChange
     why: str = ""
     """Why it was not made; empty: it was."""
-
-
-# ------------------------------------------------------------ the schedule of a job
-
-
-def want_schedules(jobs: Iterable[LoadedJob], queue: str) -> dict[str, Schedule | None]:
-    """The schedule of each job; None: it has no `serve` section.
-
-    Raises FileError where Temporal cannot express one.
-    """
-    found: dict[str, Schedule | None] = {}
-    faults = []
-    for job in jobs:
-        serve = job.job.serve
-        try:
-            found[job.name] = make_schedule(job.name, serve, queue) if serve else None
-        except ValueError as fault:
-            where = job.where("serve", "cron")
-            faults.append(FileError(f"serve.cron: {fault}", where=where))
-    raise_together(faults)
-    return found
-
-
-def make_schedule(job: str, serve: Serve, queue: str) -> Schedule:
-    """The schedule of one job. Raises ValueError where Temporal cannot express it."""
-    if serve.every is not None:
-        # apart from each other: else all jobs of a fleet would begin on the hour
-        apart = int.from_bytes(hashlib.sha256(job.encode()).digest()[:6]) % serve.every
-        interval = ScheduleIntervalSpec(
-            timedelta(seconds=serve.every), timedelta(seconds=apart)
-        )
-        spec = ScheduleSpec(intervals=[interval])
-    else:
-        zone = serve.timezone or "UTC"
-        calendars = make_calendars(serve.cron or "")
-        spec = ScheduleSpec(calendars=calendars, time_zone_name=zone)
-    if serve.jitter:
-        spec.jitter = timedelta(seconds=serve.jitter)
-    tick = ScheduleActionStartWorkflow(
-        WORKFLOW,
-        {"job": job, "mode": serve.mode},
-        id=f"{PREFIX}tick/{job}",
-        task_queue=queue,
-        execution_timeout=LONGEST,
-    )
-    return Schedule(tick, spec, SchedulePolicy(catchup_window=CATCH_UP))
-
-
-def make_calendars(expression: str) -> list[ScheduleCalendarSpec]:
-    """The calendars that together name what a cron expression does.
-
-    Cron joins day of the month and day of the week by *or* where both are given; a calendar
-    joins them by *and*, and a schedule takes several calendars. So such an expression becomes
-    two of them. Raises ValueError where no calendar can name it.
-    """
-    cron = CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
-    if min(cron.days) < 1:
-        raise ValueError("Temporal has no last day of the month (L)")
-    if not all(isinstance(day, int) for day in cron.weekdays):
-        raise ValueError(
-            "Temporal has no nth or last day of the week in a month (#, L)"
-        )
-    days = frozenset(cron.days)
-    week = frozenset(day % 7 for day in cron.weekdays if isinstance(day, int))
-    both = [(days, week)] if cron.day_and else [(days, _WEEK), (_DAYS, week)]
-    return [
-        ScheduleCalendarSpec(
-            second=join_ranges(cron.seconds),
-            minute=join_ranges(cron.minutes),
-            hour=join_ranges(cron.hours),
-            day_of_month=join_ranges(days),
-            month=join_ranges(cron.months),
-            day_of_week=join_ranges(week),
-        )
-        for days, week in both
-    ]
-
-
-def join_ranges(numbers: Iterable[int]) -> list[ScheduleRange]:
-    """Ranges that hold these numbers; one each for numbers that follow one another."""
-    spans: list[list[int]] = []
-    for number in sorted(numbers):
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return [ScheduleRange(first, last) for first, last in spans]
 
 
 # ------------------------------------------------------------ two schedules compared
@@ -228,16 +139,9 @@ def _list_times(spec: ScheduleSpec) -> object:
 
 def expand_calendar(calendar: ScheduleCalendarSpec) -> Times:
     """What a calendar names, however its ranges say it."""
-    fields = (
-        calendar.second,
-        calendar.minute,
-        calendar.hour,
-        calendar.day_of_month,
-        calendar.month,
-        calendar.day_of_week,
-        calendar.year,
+    *others, week, years = (
+        frozenset(_list_numbers(getattr(calendar, field))) for field in _FIELDS
     )
-    *others, week, years = (frozenset(_list_numbers(field)) for field in fields)
     return (*others, frozenset(day % 7 for day in week), years)
 
 
@@ -260,16 +164,18 @@ def _action_of(schedule: Schedule) -> ScheduleActionStartWorkflow:
 
 
 def _read_inputs(action: ScheduleActionStartWorkflow) -> list[object]:
-    return [_read_input(each) for each in action.args]
+    """What the workflow is told: values of ours, or the octets that the server has."""
+    return [
+        _read_json(each.data) if isinstance(each, Payload) else each
+        for each in action.args
+    ]
 
 
-def _read_input(value: Any) -> object:
-    if not isinstance(value, Payload):
-        return value
+def _read_json(octets: bytes) -> object:
     try:
-        return json.loads(value.data)
+        return json.loads(octets)
     except ValueError:
-        return value.data
+        return octets
 
 
 def describe_schedule(schedule: Schedule) -> str:
@@ -304,7 +210,7 @@ def _describe_calendar(calendar: ScheduleCalendarSpec) -> str:
     """A calendar as a cron expression, seconds and years left out."""
     fields = expand_calendar(calendar)[1:6]
     minutes, hours, months = range(60), range(24), range(1, 13)
-    whole = (frozenset(minutes), frozenset(hours), _DAYS, frozenset(months), _WEEK)
+    whole = (frozenset(minutes), frozenset(hours), DAYS, frozenset(months), WEEK)
     words = []
     for field, every in zip(fields, whole, strict=True):
         ranges = [
@@ -323,7 +229,7 @@ async def plan_schedules(
 ) -> SchedulePlan:
     """What has to change. Raises FileError where another fleet has a schedule of a job's name."""
     wanted = want_schedules(jobs, queue)
-    words = {job.name: _describe_serve(job) for job in jobs if job.job.serve}
+    words = {job.name: describe_serve(job) for job in jobs if job.job.serve}
     listed = [
         each.id.removeprefix(PREFIX)
         async for each in await client.list_schedules()
@@ -331,7 +237,7 @@ async def plan_schedules(
     ]
     # the list may lag behind; what the server says of one schedule does not
     names = sorted({*wanted, *listed})
-    found = await _do_each(names, lambda name: _find_schedule(client, name))
+    found = await do_each(names, lambda name: _find_schedule(client, name))
     there = {each.id.removeprefix(PREFIX): each for each in found if each is not None}
     ours = {name: each for name, each in there.items() if _is_of(each, queue)}
     foreign = [job for job in jobs if job.name in there.keys() - ours.keys()]
@@ -348,14 +254,6 @@ async def plan_schedules(
     ]
     same = ours.keys() - {change.job for change in changes}
     return SchedulePlan(changes, sorted(held), len(same))
-
-
-def _describe_serve(job: LoadedJob) -> str:
-    """The schedule as the job file has it."""
-    serve: dict[str, object] = job.document.data["serve"]
-    keys = ("every", "cron", "timezone", "jitter")
-    parts = [f"{key} {serve[key]}" for key in keys if serve.get(key)]
-    return ", ".join([*parts, f"mode {serve.get('mode', 'dry-run')}"])
 
 
 def _is_of(found: ScheduleDescription, queue: str) -> bool:
@@ -424,7 +322,7 @@ async def make_changes(
     client: Client, changes: Sequence[ScheduleChange]
 ) -> list[ChangeOutcome]:
     """Make these changes; each is made or not by itself, and says why not."""
-    return await _do_each(changes, lambda change: _try_change(client, change))
+    return await do_each(changes, lambda change: _try_change(client, change))
 
 
 async def _try_change(client: Client, change: ScheduleChange) -> ChangeOutcome:
@@ -478,14 +376,3 @@ async def _find_schedule(client: Client, job: str) -> ScheduleDescription | None
         if fault.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-
-
-async def _do_each(of: Sequence[A], work: Callable[[A], Awaitable[B]]) -> list[B]:
-    """Do this for each, some at a time; what it came to, in order."""
-    room = asyncio.Semaphore(AT_ONCE)
-
-    async def do_one(each: A) -> B:
-        async with room:
-            return await work(each)
-
-    return await asyncio.gather(*map(do_one, of))

@@ -11,7 +11,8 @@ from cronsim import CronSim, CronSimError
 from hypothesis import assume, given, strategies as st
 from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 
-from connector.fleet.schedules import Times, expand_calendar, make_calendars
+from connector.fleet.jobs import make_calendars
+from connector.fleet.schedules import Times, expand_calendar
 from connector.serve.schedule import Cron
 
 times = st.integers(1_230_768_000, 1_924_900_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
