@@ -49,23 +49,27 @@ class StepPlaces:
 
     def __init__(self, limits: SharedLimits) -> None:
         self._limits = limits
-        self._waiting: dict[str, tuple[PlaceRequest, asyncio.Event]] = {}
+        self._waiting: list[tuple[PlaceRequest, asyncio.Event]] = []
         self._running: dict[str, PlaceRequest] = {}
         self._changed = asyncio.Event()
+        self._asking = asyncio.Lock()
+        """A place that is given back must not be asked for meanwhile."""
 
     async def keep_all(self) -> None:
         """Ask and renew, for as long as this worker works."""
         while True:
             pause = None
             if self._waiting or self._running:
-                pause = await self._ask_for_all()
+                async with self._asking:
+                    pause = await self._ask_for_all()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), pause)
             self._changed.clear()
 
     async def _ask_for_all(self) -> float:
         """Ask for all steps of this worker; seconds until it has to ask again."""
-        waiting = [step for step, _ in self._waiting.values()]
+        turns = list(self._waiting)
+        waiting = [step for step, _ in turns]
         running = list(self._running.values())
         try:
             grants = await asyncio.to_thread(
@@ -74,31 +78,27 @@ class StepPlaces:
         except StateError as fault:
             log.warning("limits do not answer", reason=str(fault))
             return _LOOK
-        for token in grants.tokens & self._waiting.keys():
-            self._waiting[token][1].set()
+        for step, let_in in turns:
+            if step.token in grants.tokens:
+                let_in.set()
         if len(grants.tokens) == len(waiting):
             return _KEEP
         return max(min(grants.pause or _LOOK, _LOOK), _SHORTEST_LOOK)
 
     async def wait_for_place(self, step: PlaceRequest) -> None:
         """Wait until the step may begin. Raises ApplicationError where this worker stops first."""
-        mine = step, asyncio.Event()
-        self._waiting[step.token] = mine
+        turn = step, asyncio.Event()
+        self._waiting.append(turn)
         self._changed.set()
         try:
-            while not mine[1].is_set():
+            while not turn[1].is_set():
                 activity.heartbeat()
                 if activity.is_worker_shutdown():
                     raise ApplicationError("this worker stops", type="stopping")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(mine[1].wait(), _LOOK)
-        except asyncio.CancelledError:
-            if self._waiting.get(step.token) is mine:
-                await self._free_place(step, None)
-            raise
+                    await asyncio.wait_for(turn[1].wait(), _LOOK)
         finally:
-            if self._waiting.get(step.token) is mine:
-                del self._waiting[step.token]
+            self._waiting.remove(turn)
 
     async def begin_step(self, step: PlaceRequest) -> bool:
         """Whether a step has its place still; then it is kept until `end_step`. Raises StateError."""
@@ -108,17 +108,15 @@ class StepPlaces:
         self._changed.set()
         return True
 
-    async def end_step(self, step: PlaceRequest, *, denied: bool | None) -> None:
+    async def end_step(self, step: PlaceRequest, *, denied: bool | None = None) -> None:
         """Give the place back. `denied`: whether the directory refused the account; None: unknown."""
-        self._running.pop(step.token, None)
-        await self._free_place(step, denied)
+        async with self._asking:
+            self._running.pop(step.token, None)
+            try:
+                await asyncio.to_thread(self._limits.end_step, step, denied=denied)
+            except StateError as fault:  # then its lease ends
+                log.warning("place not given back", job=step.job, reason=str(fault))
         self._changed.set()
-
-    async def _free_place(self, step: PlaceRequest, denied: bool | None) -> None:
-        try:
-            await asyncio.to_thread(self._limits.end_step, step, denied=denied)
-        except StateError as fault:  # then its lease ends
-            log.warning("place not given back", job=step.job, reason=str(fault))
 
 
 class Activities:
@@ -152,7 +150,12 @@ class Activities:
         accepted = await self._accept_files(request.job)
         if accepted is None:
             return Admission(_FILE_CODE)
-        await self.places.wait_for_place(_place_of(accepted.job, request))
+        place = _place_of(accepted.job, request)
+        try:
+            await self.places.wait_for_place(place)
+        except asyncio.CancelledError:
+            await self.places.end_step(place)
+            raise
         return Admission(seconds=_max_run_time(accepted.job))
 
     @activity.defn(name="step")
