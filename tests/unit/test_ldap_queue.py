@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
-from hypothesis import example, given, strategies as st
 
-from connector.directories.ldap.adapter import Queue, judge_by_parent
-from connector.directories.ldap.searches import Realm
+from connector.directories.ldap.adapter import Queue
 from connector.model import Change, UserRef
-from connector.settings.ldap import LdapDirectory as Settings
-
-
-def realm(scope: Literal["subtree", "onelevel"]) -> Realm:
-    return Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["ou=p,dc=example"], scope=scope))
-
-
-PIECES = ["uid=a", "ou=p", "OU=P", "dc=example", ",", ",", ";", "+", "\\", '"', " ", "=", "#", "\\2c", "x", "\n"]
-
-
-@given(st.sampled_from(["subtree", "onelevel"]), st.lists(st.lists(st.sampled_from(PIECES)).map("".join), max_size=4))
-@example("subtree", ["uid=a,ou=p,dc=example", "uid=b,ou=p,dc=example"])
-@example("subtree", ["uid=a\\,ou=p,dc=example", "uid=a,ou=p,dc=example", "uid=a,ou=q,ou=p,dc=example"])
-@example(
-    "onelevel", ["uid=a,ou=p,dc=example", "uid=a,ou=q,ou=p,dc=example", "ou=p,dc=example", "uid=a;ou=p,dc=example"]
-)
-@example("subtree", ['uid="a,ou=p,dc=example', "uid=a+cn=b,ou=p,dc=example", "uid=a,ou=services,dc=example", "uid=a,"])
-def test_a_name_is_judged_by_its_parent_as_it_is_by_itself(
-    scope: Literal["subtree", "onelevel"], names: list[str]
-) -> None:
-    covers = realm(scope).covers
-    covered = judge_by_parent(covers)
-    for name in names:
-        assert covered(name) is covers(name)
 
 
 def change(id_: str, name: str) -> Change:

@@ -9,17 +9,17 @@ modifications of one entry in flight, the later was applied first in one case of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common.entries import ForbiddenError, octets
-from connector.directories.common.filter_matching import Matcher, Values, matcher
+from connector.directories.common.entries import ForbiddenError
+from connector.directories.common.filter_matching import Matcher, matcher
 from connector.directories.common.ldap_filters import Filter, attributes_of
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.assertions import (
@@ -29,7 +29,6 @@ from connector.directories.ldap.assertions import (
     Looker,
     Sight,
 )
-from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.reader import LdapReader
@@ -48,9 +47,6 @@ _READ_BEFORE: Final = 64
 """So many changes are under way at most where their users are read first, which should not
 be long before the write."""
 
-_PLAIN_RDN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
-"""An RDN without anything that would have to be parsed, with the comma behind it."""
-_CLASSES: Final = OBJECT_CLASS.lower()
 _TWICE: Final = (
     "another program changed the entry twice, each time just before the write"
 )
@@ -162,46 +158,27 @@ def _name_entry(change: Change) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("id", change.user.id), ("name", change.user.name.casefold())
 
 
-def judge_by_parent(covers: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Whether a name is in base and scope, worked out once for all the entries under one parent."""
+class Writer(Struct, dict=True):
+    """Writes the changes of a queue over one connection."""
 
-    @lru_cache(maxsize=4096)
-    def covers_below(parent: str) -> bool:
-        """Whether any two entries under it are covered: one of them alone may be the base itself."""
-        return all(covers(f"cn={made_up},{parent}") for made_up in "xy")
+    wire: Wire
+    modifier: Modifier
+    post_read: PostRead
+    window: int
+    """Changes that are in flight at most."""
+    covers: Callable[[str], bool]
+    """Whether a name is in base and scope."""
+    looker: Looker
+    """Looks at users of whom no assertion says enough."""
 
-    def is_covered(name: str) -> bool:
-        plain = _PLAIN_RDN.match(name)
-        if plain is not None and covers_below(name[plain.end() :]):
-            return True
-        return covers(name)
+    @cached_property
+    def _flight(self) -> Flight[Change]:
+        return Flight(self.wire)
 
-    return is_covered
-
-
-class Writer:
-    """Writes the changes of a queue over one connection, `window` of them in flight at most."""
-
-    def __init__(
-        self,
-        wire: Wire,
-        modifier: Modifier,
-        post_read: PostRead,
-        *,
-        window: int,
-        covers: Callable[[str], bool],
-        looker: Looker,
-    ) -> None:
-        """`covers`: whether a name is in base and scope. `looker`: of users of whom no assertion says enough."""
-        self._wire = wire
-        self._modifier = modifier
-        self._post_read = post_read
-        self._window = window
-        self._covers = judge_by_parent(covers)
-        self._looker = looker
-        self._flight: Flight[Change] = Flight(wire)
-        self._sent_again: set[str] = set()
+    @cached_property
+    def _sent_again(self) -> set[str]:
         """Users, by id, whose change is sent for the second time."""
+        return set()
 
     def write(self, queue: Queue) -> Iterator[Outcome]:
         """An outcome for every change, handed on when the window is full again, so that the server is never idle."""
@@ -232,43 +209,43 @@ class Writer:
 
     def _find_room(self) -> int:
         """How many to send next: none before there is room for some."""
-        window = self._window
-        if self._looker.reads:
+        window = self.window
+        if self.looker.reads:
             window = min(window, _READ_BEFORE)
         room = window - len(self._flight)
         return room if room >= min(_SOME, max(1, window // 4)) else 0
 
     def _next_batch(self, room: int) -> int:
-        return room if self._looker.reads else min(room, _SOME)
+        return room if self.looker.reads else min(room, _SOME)
 
     def _send_batch(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
         settled = []
-        sights = self._looker.before(batch)
+        sights = self.looker.before(batch)
         for change in batch:
             outcome = self._send_change(change, sights.get(change.user.id, UNSEEN))
             if outcome is not None:
                 queue.done(change)
                 settled.append(outcome)
-        self._wire.flush()
+        self.wire.flush()
         return settled
 
     def _send_change(self, change: Change, sight: Sight) -> Outcome | None:
         """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
-        if not self._covers(change.user.name):
+        if not self.covers(change.user.name):
             why = "the entry is not below the base"
             return Outcome(change.user, Result.CONFLICT, why)
         if sight.why is not None:
             return Outcome(change.user, Result.CONFLICT, sight.why)
         try:
-            request = self._modifier.request(change)
+            request = self.modifier.request(change)
         except ForbiddenError as fault:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        refuted = self._looker.assertions.refuted
-        assertion = self._modifier.controls(change, sight.mark, sight.absent, refuted)
-        controls = (*assertion, *self._post_read.controls(change))
+        refuted = self.looker.assertions.refuted
+        assertion = self.modifier.controls(change, sight.mark, sight.absent, refuted)
+        controls = (*assertion, *self.post_read.controls(change))
         self._flight.send(Operation(change, request, controls))
         return None
 
@@ -279,7 +256,7 @@ class Writer:
         for change, answer in self._flight.responses():
             may_still_hold = (
                 answer.code == responses.ASSERTION_FAILED
-                and self._looker.may_still_hold(change)
+                and self.looker.may_still_hold(change)
             )
             if may_still_hold and change.user.id not in self._sent_again:
                 doubtful.append(change)
@@ -297,19 +274,19 @@ class Writer:
     def _judge_answer(self, change: Change, answer: Response) -> Outcome:
         hidden: Sequence[str] = ()
         if answer.code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
-            hidden = self._looker.hidden(change)
-        assertions = self._looker.assertions
-        outcome = self._modifier.outcome(change, answer, assertions.refuted, hidden)
+            hidden = self.looker.hidden(change)
+        assertions = self.looker.assertions
+        outcome = self.modifier.outcome(change, answer, assertions.refuted, hidden)
         if outcome.result is not Result.WRITTEN:
             return outcome
         assertions.written(change)
-        shown = self._post_read.user(change, answer)
+        shown = self.post_read.user(change, answer)
         return Outcome(change.user, Result.WRITTEN, shown=shown, answered=True)
 
     def _send_again(self, changes: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Look at users whose assertion failed; send what they still are as planned for, say why of the others."""
         try:
-            sights = self._looker.again(changes)
+            sights = self.looker.again(changes)
         except IncompleteRead:
             sights = {}
         settled = []
@@ -347,17 +324,14 @@ class PostRead:
         self._matches: Matcher | None = None
         with suppress(ValueError):  # a rule that only the server can evaluate
             self._matches = matcher(filter_, inspection.schema)
-        filtered = attributes_of(filter_)
-        self._judged_by = (*sorted(filtered), inspection.dialect.identity.attribute)
+        self._judged_by = (
+            *sorted(attributes_of(filter_)),
+            inspection.dialect.identity.attribute,
+        )
         self._is_known = inspection.dialect.controls.post_read
-        key = inspection.schema.key
-        self._key = lru_cache(1024)(lambda name: key(name.decode("utf-8", "replace")))
+        self._key = lru_cache(maxsize=1024)(inspection.schema.key)
         self._shown: set[str] = {OBJECT_CLASS}
         self._lacked: set[str] = set()
-        self._fits_by_classes = lru_cache(maxsize=1024)(
-            lambda classes: self._judge({_CLASSES: list(map(octets, classes))})
-        )
-        self._only_classes_count = set(map(key, filtered)) == {_CLASSES}
 
     def controls(self, change: Change) -> tuple[bytes, ...]:
         """The control that asks for the attributes of a change, and for what is needed to judge the answer."""
@@ -374,11 +348,13 @@ class PostRead:
         try:
             message = responses.post_read(value)
             user = self._users.user(message)
-            if user.id != change.user.id or self._fits(message, user) is not True:
-                return None
+            values = {}
+            for name, held in responses.entry(message).attributes:
+                values[self._key(name.decode("utf-8", "replace"))] = held
         except MalformedError:
             return None
-        return user if self._shows_all(change, user) else None
+        is_this_user = user.id == change.user.id and self._matches(values) is True
+        return user if is_this_user and self._shows_all(change, user) else None
 
     def _shows_all(self, change: Change, user: User) -> bool:
         """Whether an answer shows all attributes of a change that it ever would."""
@@ -397,15 +373,3 @@ class PostRead:
                 f"the server's answers to writes (RFC 4527) did not show {names} as written. Those users were "
                 "read again by search"
             )
-
-    def _fits(self, message: Frame, user: User) -> bool | None:
-        """What the filter says of the user. Most look at object classes alone, which many users share."""
-        if self._only_classes_count:
-            return self._fits_by_classes(user.values.get(OBJECT_CLASS, ()))
-        values = {}
-        for name, held in responses.entry(message).attributes:
-            values[self._key(name)] = held
-        return self._judge(values)
-
-    def _judge(self, values: Values) -> bool | None:
-        return self._matches(values) if self._matches is not None else None

@@ -28,7 +28,6 @@ from connector.directories.ldap.dialect import NeededRule, Right
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Scope, Search, one
 from connector.directories.ldap.responses import Entry, entry
-from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.model import (
     OBJECT_CLASS,
@@ -57,9 +56,7 @@ Levels = Mapping[str, str]
 class RightsCheck(Struct, frozen=True, dict=True):
     """Asks one server, in one run, which changes the account lacks rights for."""
 
-    wire: Wire
     inspection: Inspection
-    base: str
     account: str | None
     """The DN that we are bound as, where there is one."""
     window: int
@@ -73,22 +70,23 @@ class RightsCheck(Struct, frozen=True, dict=True):
         if not (server.controls.effective_rights and self.account):
             return ""
         control = requests.effective_rights(self.account)
-        code = self.wire.code(one(self.base), control)
+        wire, base = self.inspection.wire, self.inspection.bases[0]
+        code = wire.code(one(base), control)
         return "effective" if code == responses.SUCCESS else ""
 
     def note_checks(self, description: Description) -> Description:
         """The description with what is checked in advance, and what is not."""
-        is_told = {
-            "schema": description.closed,
-            "write rights": bool(self.told_by),
-            # Active Directory has no rules of this kind for what a mapping may write
-            "uniqueness": self.inspection.dialect.microsoft,
-        }
-        known = ", ".join(name for name, told in is_told.items() if told)
-        unknown = ", ".join(name for name, told in is_told.items() if not told)
-        said = [known] if known else []
+        known: list[str] = []
+        unknown: list[str] = []
+        (known if description.closed else unknown).append("schema")
+        (known if self.told_by else unknown).append("write rights")
+        # Active Directory has no rules of this kind for what a mapping may write
+        is_microsoft = self.inspection.dialect.microsoft
+        (known if is_microsoft else unknown).append("uniqueness")
+        said = [", ".join(known)] if known else []
         if unknown:
-            said.append(f"not checked (the server does not tell): {unknown}")
+            names = ", ".join(unknown)
+            said.append(f"not checked (the server does not tell): {names}")
         return replace(description, checked="; ".join(said))
 
     def find_objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
@@ -109,7 +107,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         """
         shown = (_ALLOWED, _EFFECTIVE)
         searches = ((change, one(change.user.name, shown)) for change in changes)
-        for change, found in self.wire.entries(searches, self.window):
+        for change, found in self.inspection.wire.entries(searches, self.window):
             listed = found.texts()
             allowed, effective = (
                 {value.lower() for value in listed.get(name.lower(), ())}
@@ -135,7 +133,9 @@ class RightsCheck(Struct, frozen=True, dict=True):
         control = (requests.effective_rights(account),)
         searches = ((each, self._search_rights(each)) for each in changes)
         levels: dict[tuple[str, str], Levels] = {}
-        for change, found in self.wire.entries(searches, self.window, control):
+        for change, found in self.inspection.wire.entries(
+            searches, self.window, control
+        ):
             template = _TEMPLATE.match(found.dn.lower())
             made_up = template["class"] if template else ""
             levels[change.user.id, made_up] = _read_levels(found)
@@ -157,7 +157,8 @@ class RightsCheck(Struct, frozen=True, dict=True):
         for each in _written_attributes(change):
             coming = self._find_coming_class(change, each)
             if coming:
-                names += f"{OBJECT_CLASS}@{coming}", f"{base_of(each.name)}@{coming}"
+                names.append(f"{OBJECT_CLASS}@{coming}")
+                names.append(f"{base_of(each.name)}@{coming}")
             else:
                 names.append(base_of(each.name))
         return one(change.user.name, tuple(dict.fromkeys(names)))
@@ -175,7 +176,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         secrets = [each.name] if each.secret else []
         names = [base_of(each.name)]
         what = f"write {each.name}"
-        grant = self.wire.rights.grant(what, names, Right.WRITE, secrets)
+        grant = self.inspection.wire.rights.grant(what, names, Right.WRITE, secrets)
         return Objection(change.user.id, each.name, "rights", f"{_DENIED}. {grant}")
 
 
@@ -232,9 +233,7 @@ class Uses(Struct, frozen=True):
     """The job's."""
 
 
-def write_access_rules(
-    wire: Wire, inspection: Inspection, view: View, uses: Uses
-) -> Iterator[str]:
+def write_access_rules(inspection: Inspection, view: View, uses: Uses) -> Iterator[str]:
     """What an account needs to show a view and to write a mapping: LDIF for ldapmodify, or commands of Windows.
 
     Nothing where that is not known: of an unknown kind of server, or without a bind DN.
@@ -251,15 +250,14 @@ def write_access_rules(
     writes = [OBJECT_CLASS] if view.object_classes else []
     writes += [name for name in uses.written if name not in view.secrets]
     secrets = sorted(view.secrets)
-    needed = list(
-        wire.rights.needed_rules([*reads.values()], writes, secrets, inspection.context)
-    )
+    rights, top = inspection.wire.rights, inspection.context
+    needed = [*rights.needed_rules([*reads.values()], writes, secrets, top)]
     if not needed:
         return
     sought = dict.fromkeys(uses.sought)
     if server.kind == dialect.OPENLDAP.kind:
         yield _FOR_OPENLDAP.format(names=",".join(dict.fromkeys([*sought, id_])))
-        yield from _write_openldap_records(wire, needed)
+        yield from _write_openldap_records(inspection, needed)
     elif server.kind == dialect.DS389.kind:
         yield _FOR_389DS
         for name in sought:
@@ -271,9 +269,11 @@ def write_access_rules(
         yield from (f"{each.rule}\n" for each in needed)
 
 
-def _write_openldap_records(wire: Wire, needed: Sequence[NeededRule]) -> Iterator[str]:
+def _write_openldap_records(
+    inspection: Inspection, needed: Sequence[NeededRule]
+) -> Iterator[str]:
     """Numbered from 0, so that the first that decides is the first as printed, before those that are there."""
-    entries = _read_configuration(wire, _OPENLDAP_INDEXES)
+    entries = _read_configuration(inspection, _OPENLDAP_INDEXES)
     databases: dict[str, list[str]] = {}
     for each in needed:
         database = _find_database(entries, each.base, "olcsuffix")
@@ -312,17 +312,18 @@ _HOW_TO_ADD: Final = {
     dialect.DS389.kind: f"run: {_INDEX_389DS}",
 }
 _SET_A_FLAG: Final = "set bit 1 of searchFlags in its schema entry"
-ConfigurationEntry = tuple[str, Mapping[str, list[str]]]
+Texts = Mapping[str, list[str]]
+ConfigurationEntry = tuple[str, Texts]
 """Its name and what it says."""
 _INDEXED: Final = 1
 """fATTINDEX of searchFlags ([MS-ADTS] 2.2.9)."""
 
 
 def describe_missing_indexes(
-    wire: Wire, inspection: Inspection, bases: Sequence[str], names: Iterable[str]
+    inspection: Inspection, names: Iterable[str]
 ) -> Iterator[str]:
     """A sentence on each attribute without an equality index, or on why that is not known."""
-    indexed = find_indexed(wire, inspection, bases)
+    indexed = find_indexed(inspection)
     if indexed is None:
         yield "indexes: the server does not show this account which there are"
         return
@@ -336,40 +337,38 @@ def describe_missing_indexes(
             yield f"no equality index for {name}: each look-up by it reads the whole database. To add one, {how}"
 
 
-def find_indexed(
-    wire: Wire, inspection: Inspection, bases: Sequence[str]
-) -> frozenset[str] | None:
+def find_indexed(inspection: Inspection) -> frozenset[str] | None:
     """The attributes with an equality index, by `Schema.key`, below each base; None where that is not shown."""
     found = []
-    for base in bases:
-        names = _find_indexed_below(wire, inspection, base)
+    for base in inspection.bases:
+        names = _find_indexed_below(inspection, base)
         if names is None:
             return None
         found.append(frozenset(map(inspection.schema.key, names)))
     return frozenset.intersection(*found) if found else None
 
 
-def _find_indexed_below(
-    wire: Wire, inspection: Inspection, base: str
-) -> set[str] | None:
+def _find_indexed_below(inspection: Inspection, base: str) -> set[str] | None:
     """The attributes that have one in the database with this base, in lower case; None where nothing is shown."""
     kind = inspection.native.kind
     if inspection.native.microsoft:
-        return _read_search_flags(wire, inspection)
+        return _read_search_flags(inspection)
     if kind == dialect.OPENLDAP.kind:
-        entries = _read_configuration(wire, _OPENLDAP_INDEXES)
+        entries = _read_configuration(inspection, _OPENLDAP_INDEXES)
         database = _find_database(entries, base, "olcsuffix")
         return _read_openldap_indexes(database[1]) if database else None
     if kind == dialect.DS389.kind:
-        entries = _read_configuration(wire, _DS389_INDEXES)
+        entries = _read_configuration(inspection, _DS389_INDEXES)
         database = _find_database(entries, base, "nsslapd-suffix")
         return _read_389ds_indexes(entries, database[0]) if database else None
     return None
 
 
-def _read_configuration(wire: Wire, search: Search) -> list[ConfigurationEntry]:
+def _read_configuration(
+    inspection: Inspection, search: Search
+) -> list[ConfigurationEntry]:
     """Entries of the server's configuration; none where this account may not read it."""
-    return [(each.dn, each.texts()) for each in wire.seen(search)]
+    return [(each.dn, each.texts()) for each in inspection.wire.seen(search)]
 
 
 def _find_database(
@@ -385,7 +384,7 @@ def _find_database(
     return found
 
 
-def _read_openldap_indexes(database: Mapping[str, list[str]]) -> set[str]:
+def _read_openldap_indexes(database: Texts) -> set[str]:
     """Lines of olcDbIndex such as `{0}uid,mail pres,eq`; `default eq` is for those who name no kind."""
     kinds: dict[str, str] = {}
     for text in database.get("olcdbindex", ()):
@@ -409,14 +408,14 @@ def _read_389ds_indexes(
     return found
 
 
-def _read_search_flags(wire: Wire, inspection: Inspection) -> set[str] | None:
+def _read_search_flags(inspection: Inspection) -> set[str] | None:
     shown = ("lDAPDisplayName", "searchFlags")
     size = 1000 if inspection.native.controls.pages else 0
     found: set[str] = set()
     for name in inspection.root.get("schemanamingcontext", ())[:1]:
         search = Search(name, Scope.ONELEVEL, Present("searchFlags"), shown)
         try:
-            for each in wire.paged(search, size, entry):
+            for each in inspection.wire.paged(search, size, entry):
                 told = each.texts()
                 if (read_number(told, "searchflags") or 0) & _INDEXED:
                     found |= {name.lower() for name in told.get("ldapdisplayname", ())}

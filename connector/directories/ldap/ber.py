@@ -127,6 +127,40 @@ def number(data: bytes, start: int, stop: int) -> int:
     return int.from_bytes(data[start:stop], "big", signed=True)
 
 
+class Cursor(Struct):
+    """A place in octets, for what is no hot path. Every method raises MalformedError for what is not there."""
+
+    data: bytes
+    at: int
+    end: int
+
+    @classmethod
+    def over(cls, data: bytes) -> Cursor:
+        return cls(data, 0, len(data))
+
+    @property
+    def tag(self) -> int:
+        """The tag of the next element; 0 where there is none."""
+        return self.data[self.at] if self.at < self.end else 0
+
+    def enter(self, tag: int) -> Cursor:
+        """The content of the next element, which has to be of this tag; go on behind it."""
+        start, self.at = element(self.data, self.at, self.end, tag)
+        return Cursor(self.data, start, self.at)
+
+    def take(self, tag: int) -> bytes:
+        """The content of the next element as octets."""
+        inner = self.enter(tag)
+        return self.data[inner.at : inner.end]
+
+    def take_text(self) -> str:
+        return self.take(OCTETS).decode("utf-8", "replace")
+
+    def take_number(self, tag: int) -> int:
+        inner = self.enter(tag)
+        return number(self.data, inner.at, inner.end)
+
+
 # ---------------------------------------------------------------- messages
 
 MAX_MESSAGE: Final = 32 << 20
@@ -199,11 +233,13 @@ class Framer:
             if data[lead:start] != self._lead:
                 start = self._learn(data, lead, end)
             start, stop = content(data, start, end)
-            head, length, whole, at = data[first:start], start - first, end - first, end
+            whole, at = end - first, end
             if self._tag == self._gathered:
+                head, length = data[first:start], start - first
                 while data[at : at + length] == head:
                     at += whole
-                at -= whole if at > size else 0
+                if at > size:
+                    at -= whole
             frames.append(
                 Frame(
                     self._id,
@@ -217,7 +253,8 @@ class Framer:
                 )
             )
         rest = data[at:]
-        self._pieces, self._held = [rest] if rest else [], len(rest)
+        self._pieces = [rest] if rest else []
+        self._held = len(rest)
         self._needed = 0 if extent is None else extent[1] - at
         return frames
 
@@ -229,7 +266,8 @@ class Framer:
             raise MalformedError(f"an LDAP message with the id {id_}")
         if stop >= end:
             raise MalformedError("an LDAP message without an operation")
-        self._id, self._tag, self._lead = id_, data[stop], data[at : stop + 1]
+        self._id, self._tag = id_, data[stop]
+        self._lead = data[at : stop + 1]
         return stop + 1
 
 
@@ -259,6 +297,10 @@ TRIALS: Final = 1000
 """What may be spent on layouts before any is of use."""
 
 Decode = Callable[[bytes], Held]
+Row = tuple[bytes, ...]
+"""The values of one entry, in the order of its layout."""
+Shown = dict[str, tuple[Any, ...]]
+"""Values by the names that they are shown under."""
 Place = tuple[int, int, str, Decode]
 """Where a value starts and stops, which name it is shown under, and how."""
 
@@ -267,11 +309,11 @@ class Layout(Struct, frozen=True):
     """`around`: the octets around the values. `shown`: what all such entries show, and a place for each value."""
 
     pieces: str
-    unpack: Callable[[bytes, int], tuple[bytes, ...]]
-    around: tuple[bytes, ...]
+    unpack: Callable[[bytes, int], Row]
+    around: Row
     names: tuple[str, ...]
     decoders: tuple[Decode, ...]
-    shown: dict[str, tuple[Any, ...]]
+    shown: Shown
 
     @classmethod
     def of(
@@ -279,16 +321,19 @@ class Layout(Struct, frozen=True):
         entry: bytes,
         start: int,
         values: Sequence[Place],
-        shown: dict[str, tuple[Any, ...]],
+        shown: Shown,
     ) -> Layout:
         """The layout of an entry that starts at `start` of the octets in which its values have these places."""
         _, _, names, decoders = zip(*values, strict=True)
-        cuts = [0, *(cut - start for place in values for cut in place[:2]), len(entry)]
+        cuts = [0]
+        for first, behind, *_ in values:
+            cuts += first - start, behind - start
+        cuts.append(len(entry))
         pieces = "".join(f"{after - before}s" for before, after in pairwise(cuts))
         unpack = Packing(pieces).unpack_from
         return cls(pieces, unpack, unpack(entry, 0)[::2], names, decoders, shown)
 
-    def rows(self, frame: Frame) -> list[tuple[bytes, ...]]:
+    def rows(self, frame: Frame) -> list[Row]:
         """The values of each of these entries, which are as long; none where the layout of any is another."""
         if frame.count == 1:
             pieces = self.unpack(frame.data, frame.start)
@@ -299,7 +344,7 @@ class Layout(Struct, frozen=True):
         rows = [pieces[1::2] for pieces in each if pieces[::2] == self.around]
         return rows if len(rows) == frame.count else []
 
-    def read(self, data: bytes, start: int) -> dict[str, tuple[Any, ...]] | None:
+    def read(self, data: bytes, start: int) -> Shown | None:
         """What the entry at `start` shows, which is as long; None: its layout is another, or a value is no text."""
         pieces = self.unpack(data, start)
         if pieces[::2] != self.around:

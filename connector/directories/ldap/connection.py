@@ -34,6 +34,7 @@ from ldap3.core.exceptions import (
 from msgspec import Struct
 
 from connector.directories.ldap import ber, responses
+from connector.directories.ldap.ber import Cursor
 from connector.directories.ldap.dialect import RightsAdvice
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.wire import Wire
@@ -426,23 +427,21 @@ class PasswordNotice(Struct, frozen=True):
 def read_password_notice(controls: Mapping[str, bytes]) -> PasswordNotice:
     """What the controls beside the answer to a bind say. Raises MalformedError."""
     value = controls.get(POLICY_NOTICE, b"")
-    if not value:
-        return PasswordNotice()
-    start, end = ber.element(value, 0, len(value), ber.SEQUENCE)
-    found = dict(_read_elements(value, start, end))
-    warning = found.get(_WARNING)
-    left = dict(_read_elements(value, *warning)) if warning else {}
-    error, seconds, binds = (
-        None if place is None else ber.number(value, *place)
-        for place in (found.get(_ERROR), left.get(_SECONDS), left.get(_BINDS))
-    )
+    error = seconds = binds = None
+    notice = Cursor.over(value)
+    if value:
+        notice = notice.enter(ber.SEQUENCE)
+    while notice.at < notice.end:
+        if notice.tag == _ERROR:
+            error = notice.take_number(_ERROR)
+            continue
+        is_warning = notice.tag == _WARNING
+        inner = notice.enter(notice.tag)
+        while is_warning and inner.at < inner.end:
+            if inner.tag == _SECONDS:
+                seconds = inner.take_number(_SECONDS)
+            elif inner.tag == _BINDS:
+                binds = inner.take_number(_BINDS)
+            else:
+                inner.enter(inner.tag)
     return PasswordNotice(error, seconds, binds)
-
-
-def _read_elements(
-    data: bytes, at: int, end: int
-) -> Iterator[tuple[int, tuple[int, int]]]:
-    while at < end:
-        place = ber.element(data, at, end, data[at])
-        yield data[at], place
-        at = place[1]

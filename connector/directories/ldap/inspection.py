@@ -88,8 +88,8 @@ class Inspection:
 
         `unread`: the schema is not read; attributes are as this program knows them.
         """
-        self._wire = wire
-        self._bases = bases
+        self.wire = wire
+        self.bases = bases
         self._id = id_
         self._unread = unread
         self.rules: Callable[[str], Rules] = cache(self._find_rules)
@@ -135,9 +135,9 @@ class Inspection:
     def native(self) -> Dialect:
         """How this kind of server is spoken to, with the ids that it gives."""
         found = dialect.recognise_server(self.root)
-        wire, rules = self._wire, found.writes.rules
+        wire, rules = self.wire, found.writes.rules
         wire.traits = found.searches
-        wire.rights = replace(wire.rights, language=rules, bases=self._bases)
+        wire.rights = replace(wire.rights, language=rules, bases=self.bases)
         if found.microsoft:
             unpeopled = active_directory.unpeopled(self.root)
             wire.unpeopled = frozenset(map(rdns, unpeopled))
@@ -151,14 +151,14 @@ class Inspection:
         and where another port leads there, it is known by this: it alone finds entries
         below no base at all.
         """
-        if urlsplit(self._wire.where).port in _GLOBAL_CATALOG or self._wire.seen(
+        if urlsplit(self.wire.where).port in _GLOBAL_CATALOG or self.wire.seen(
             _EVERY_DOMAIN
         ):
             why = (
                 "this is a Global Catalog: it holds only some attributes and is read-only. Name the domain "
                 "controller itself: ldaps://host (port 636), or ldap://host (389) with start_tls"
             )
-            raise FileError(why, where=f"directory.urls, {self._wire.where}")
+            raise FileError(why, where=f"directory.urls, {self.wire.where}")
 
     @cached_property
     def _published(self) -> Schema | None:
@@ -192,11 +192,11 @@ class Inspection:
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, shown)
             found = []
-            for each in self._wire.paged(search, size, responses.entry):
+            for each in self.wire.paged(search, size, responses.entry):
                 texts = each.texts()
                 if any(";range=" in attribute for attribute in texts):
                     why = "a part of the schema does not fit into one answer"
-                    raise TruncatedError(why, where=self._wire.where)
+                    raise TruncatedError(why, where=self.wire.where)
                 found.append(texts)
             return active_directory.define_schema(found)
         return ()
@@ -239,7 +239,7 @@ class Inspection:
         cautions = [
             id_caution,
             self._unrooted,
-            *self._wire.cautions,
+            *self.wire.cautions,
             "" if self._published else _NO_SCHEMA,
             self._caution_of_writes(described.values()),
         ]
@@ -287,12 +287,12 @@ class Inspection:
             refused = optional
         else:
             asked = [
-                Operation(name, requests.compare(self._bases[0], name, b"?"))
+                Operation(name, requests.compare(self.bases[0], name, b"?"))
                 for name in optional
             ]
             refused = [
                 name
-                for name, answer in self._wire.answers(asked, len(asked))
+                for name, answer in self.wire.answers(asked, len(asked))
                 if answer.code == responses.UNDEFINED_ATTRIBUTE_TYPE
             ]
         for name in refused:
@@ -302,14 +302,14 @@ class Inspection:
     def _name_server(self) -> str:
         """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
         name = next(iter(self.root.get("dnshostname", ())), "").lower()
-        return f"{self._wire.where} ({name})" if name else self._wire.where
+        return f"{self.wire.where} ({name})" if name else self.wire.where
 
     def _find_identity(self) -> tuple[str, str]:
         """The id of the naming context above base, with a caution where it shows none.
 
         It stays what it is, whatever address the server is reached by.
         """
-        context = self.context or self._bases[0]
+        context = self.context or self.bases[0]
         for identity in dict.fromkeys((self.native.identity, self.dialect.identity)):
             values = self._read_values(context, identity.attribute)
             if values:
@@ -332,7 +332,7 @@ class Inspection:
         if not blind:
             return ""
         mark = self.dialect.writes.mark
-        if mark and any(self._read_values(base, mark) for base in self._bases):
+        if mark and any(self._read_values(base, mark) for base in self.bases):
             return ""
         shown = "and the server has no mark of an entry's last change"
         if mark:
@@ -346,7 +346,7 @@ class Inspection:
     def _read_values(self, name: str, attribute: str) -> list[bytes]:
         """The values that one entry shows of an attribute; none where the entry is hidden."""
         values = []
-        for each in self._wire.seen(one(name, (attribute,))):
+        for each in self.wire.seen(one(name, (attribute,))):
             for _, some in each.attributes:
                 values += some
         return values
@@ -354,7 +354,7 @@ class Inspection:
     @cached_property
     def context(self) -> str:
         """The longest naming context that all bases are in; empty where the root DSE names none. Raises FileError."""
-        contexts = {base: self._find_context(base) for base in self._bases}
+        contexts = {base: self._find_context(base) for base in self.bases}
         first, context = next(iter(contexts.items()))
         for base, other in contexts.items():
             if other != context:
@@ -381,17 +381,17 @@ class Inspection:
             partitions = f"CN=Partitions,{configuration}"
             search = Search(partitions, Scope.ONELEVEL, _DOMAINS, NOTHING)
             with contextlib.suppress(DeniedError, TruncatedError, MalformedError):
-                return len(self._wire.search(search)) == 1
+                return len(self.wire.search(search)) == 1
         return False
 
     def _read_entry(
         self, name: str, attributes: tuple[str, ...]
     ) -> dict[str, list[str]]:
         """One entry's attributes as text, by their names in lower case."""
-        entries = self._wire.search(one(name, attributes))
+        entries = self.wire.search(one(name, attributes))
         if not entries:
             why = f"this account may not read the entry {name!r}"
-            raise DeniedError(why, where=self._wire.where)
+            raise DeniedError(why, where=self.wire.where)
         return entries[0].texts()
 
 

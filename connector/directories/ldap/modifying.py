@@ -31,7 +31,6 @@ from connector.model import (
     AttributeInfo,
     Change,
     Equality,
-    Held,
     Outcome,
     Result,
     Secret,
@@ -75,14 +74,11 @@ class Modifier(Struct, frozen=True, dict=True):
         """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits: list[bytes] = []
         for each in change.attributes:
-            is_first = each.seen and not each.old
-            if not (is_first and self._absence_of(each.name, each.pattern).may_add):
-                edits += self._edit_attribute(each)
-            elif len(each.new) == 1:  # as nearly every one
+            is_first = each.seen and not each.old and len(each.new) == 1
+            # as nearly every one
+            if is_first and self._absence_of(each.name, each.pattern).may_add:
                 value = octets(each.new[0])
                 edits.append(requests.modification(Edit.ADD, each.name, (value,)))
-            elif each.name == OBJECT_CLASS:
-                edits += self._add_classes(each.new)
             else:
                 edits += self._edit_attribute(each)
         if not edits:
@@ -198,13 +194,6 @@ class Modifier(Struct, frozen=True, dict=True):
             elif self.rules(name).equality and not attribute.secret:
                 beliefs += [Equal(name, octets(value)) for value in attribute.old]
         return beliefs
-
-    @cached_property
-    def _add_classes(self) -> Callable[[tuple[Held, ...]], list[bytes]]:
-        """The edits that add object classes, which many users get."""
-        return lru_cache(maxsize=1024)(
-            lambda new: self._edit_attribute(AttributeChange(OBJECT_CLASS, (), new))
-        )
 
     @cached_property
     def _absence_of(self) -> Callable[[str, str | None], _Absence]:

@@ -23,6 +23,7 @@ from connector.directories.ldap.administration import RightsCheck, Uses
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.dialect import Right
 from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.requests import NOTHING
 from connector.directories.ldap.searches import (
     Realm,
     compare_values,
@@ -163,8 +164,12 @@ class LdapReader:
 
     def _count(self, realm: Realm, most: int) -> tuple[int, bool]:
         """How many entries are shown, and whether there are more."""
-        found = [self._wire.count(search, most) for search in realm.all(("1.1",))]
-        return sum(count for count, _ in found), any(more for _, more in found)
+        total, has_more = 0, False
+        for search in realm.all(NOTHING):
+            count, more = self._wire.count(search, most)
+            total += count
+            has_more = has_more or more
+        return total, has_more
 
     @cached_property
     def _description(self) -> Description:
@@ -181,15 +186,15 @@ class LdapReader:
 
     @cached_property
     def _rights(self) -> RightsCheck:
-        account, base = self._settings.bind_dn, self._settings.base[0]
-        return RightsCheck(self._wire, self._inspection, base, account, self._questions)
+        account = self._settings.bind_dn
+        return RightsCheck(self._inspection, account, self._questions)
 
     def size(self) -> int | None:
         """The server's own estimate beside a page of one entry (RFC 2696 §3), where it is of a kind that gives one."""
         if not (self._page_size and self._inspection.dialect.searches.estimates):
             return None
         total = 0
-        for search in self._realm.all(("1.1",)):
+        for search in self._realm.all(NOTHING):
             size = self._wire.estimate(search)
             if size is None:
                 return None
@@ -258,16 +263,18 @@ class LdapReader:
                 del missing[user.id]
                 yield user
         if not by_id:
-            yield from self._read_renamed([*missing], shown, realm)
+            yield from self._read_renamed(set(missing), shown, realm)
 
     def _read_renamed(
-        self, ids: Sequence[str], shown: Users, realm: Realm
+        self, ids: Collection[str], shown: Users, realm: Realm
     ) -> Iterator[User]:
         """Users that have another name by now; of two of one id (`directory.id`) nobody knows which."""
         found = self._find_users(((ID, id_) for id_ in ids), shown, realm)
         renamed = {user.ref: user for user in found if user.id in ids}
         count = Counter(ref.id for ref in renamed)
-        yield from (user for ref, user in renamed.items() if count[ref.id] == 1)
+        for ref, user in renamed.items():
+            if count[ref.id] == 1:
+                yield user
 
     @cached_property
     def _disabled(self) -> Realm | None:
@@ -326,7 +333,7 @@ class LdapReader:
                     why = f"the server sends no more values of {', '.join(following)}"
                     raise TruncatedError(why, where=self._wire.where)
             for name in missing:
-                values[name] = (*values[name], *found[0].values.get(name, ()))
+                values[name] += found[0].values.get(name, ())
             missing = following
         return replace(user, values=values)
 
@@ -353,15 +360,11 @@ class LdapReader:
 
     def index_notes(self, names: Iterable[str]) -> Iterator[str]:
         """What is to be said of equality indexes for look-ups by id and by these attributes."""
-        return administration.describe_missing_indexes(
-            self._wire, self._inspection, self._settings.base, names
-        )
+        return administration.describe_missing_indexes(self._inspection, names)
 
     def indexed(self) -> list[AttributeInfo] | None:
         """The attributes that have an equality index; None where the server does not show this account which."""
-        found = administration.find_indexed(
-            self._wire, self._inspection, self._settings.base
-        )
+        found = administration.find_indexed(self._inspection)
         if found is None:
             return None
         types = self._inspection.schema.types
@@ -370,11 +373,8 @@ class LdapReader:
     def access_rules(self, written: Sequence[str], sought: Sequence[str]) -> list[str]:
         """What this account needs for a mapping, as a file that its server takes."""
         uses = Uses(written, sought, self._given.filter)
-        return list(
-            administration.write_access_rules(
-                self._wire, self._inspection, self._view, uses
-            )
-        )
+        rules = administration.write_access_rules(self._inspection, self._view, uses)
+        return list(rules)
 
     def close(self) -> None:
         if "_wire" in vars(self):

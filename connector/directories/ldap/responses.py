@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from connector.directories.common.server_text import told
 from connector.directories.ldap import ber
-from connector.directories.ldap.ber import Frame
+from connector.directories.ldap.ber import Cursor, Frame
 from connector.errors import (
     DeniedError,
     ElsewhereError,
@@ -64,17 +64,15 @@ class Entry(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True, gc=False):
-    """The end of an operation: result code, diagnostics, referral, name of an extended response, controls by OID.
-
-    `credentials`: what a server says in a bind by SASL (RFC 4511 §4.2.2).
-    """
+    """The end of an operation."""
 
     code: int
     diagnostic: str = ""
     referrals: tuple[str, ...] = ()
     name: str = ""
+    """Of an extended response."""
     controls: Mapping[str, bytes] = {}
-    credentials: bytes = b""
+    """Their values by their numbers."""
 
 
 def entry(message: Frame) -> Entry:
@@ -117,7 +115,7 @@ def attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
 
 def reference(message: Frame) -> tuple[str, ...]:
     """A search result reference: the URLs of other servers that hold a part of what was asked for."""
-    return _uris(message.data, message.start, message.stop)
+    return _read_urls(Cursor(message.data, message.start, message.stop))
 
 
 def response(message: Frame) -> Response:
@@ -125,79 +123,60 @@ def response(message: Frame) -> Response:
     data, end = message.data, message.stop
     if data[message.start : end] == _PLAIN_SUCCESS:  # as nearly every one is
         return Response(0, controls=controls(message))
-    start, at = ber.element(data, message.start, end, ber.ENUMERATED)
-    code = ber.number(data, start, at)
-    # the name of the nearest entry that there is
-    _, at = ber.element(data, at, end, ber.OCTETS)
-    start, at = ber.element(data, at, end, ber.OCTETS)
-    diagnostic = _text(data, start, at)
+    result = Cursor(data, message.start, end)
+    code = result.take_number(ber.ENUMERATED)
+    result.enter(ber.OCTETS)  # the name of the nearest entry that there is
+    diagnostic = result.take_text()
     referrals: tuple[str, ...] = ()
-    name = ""
-    credentials = b""
+    name = b""
     for _ in range(_OPTIONAL):
-        if at >= end:
-            break
-        tag = data[at]
-        start, at = ber.element(data, at, end, tag)
-        if tag == _REFERRAL:
-            referrals = _uris(data, start, at)
-        elif tag == _NAME:
-            name = _text(data, start, at)
-        elif tag == _CREDENTIALS:
-            credentials = data[start:at]
-    return Response(code, diagnostic, referrals, name, controls(message), credentials)
+        if result.tag == _REFERRAL:
+            referrals = _read_urls(result.enter(_REFERRAL))
+        elif result.tag == _NAME:
+            name = result.take(_NAME)
+        elif result.at < end:
+            result.enter(result.tag)
+    extended = name.decode("utf-8", "replace")
+    return Response(code, diagnostic, referrals, extended, controls(message))
 
 
-_REFERRAL, _CREDENTIALS, _NAME, _OPTIONAL = 0xA3, 0x87, 0x8A, 8
+_REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
 
 
 def controls(message: Frame) -> dict[str, bytes]:
     """The values of the controls beside a message, by their numbers."""
-    data, end = message.data, message.end
-    if message.stop >= end:
+    if message.stop >= message.end:
         return {}
-    at, stop = ber.element(data, message.stop, end, 0xA0)
+    listed = Cursor(message.data, message.stop, message.end).enter(0xA0)
     found: dict[str, bytes] = {}
-    while at < stop:
+    while listed.at < listed.end:
         if len(found) == MAX_CONTROLS:
             raise MalformedError(f"more than {MAX_CONTROLS} controls")
-        start, after = ber.element(data, at, stop, ber.SEQUENCE)
-        name_at, name_end = ber.element(data, start, after, ber.OCTETS)
-        at = name_end
-        if at < after and data[at] == ber.BOOLEAN:
-            _, at = ber.element(data, at, after, ber.BOOLEAN)
-        value_at, value_end = (
-            ber.element(data, at, after, ber.OCTETS) if at < after else (at, at)
-        )
-        found[_text(data, name_at, name_end)] = data[value_at:value_end]
-        at = after
+        control = listed.enter(ber.SEQUENCE)
+        oid = control.take_text()
+        if control.tag == ber.BOOLEAN:
+            control.enter(ber.BOOLEAN)
+        found[oid] = control.take(ber.OCTETS) if control.at < control.end else b""
     return found
 
 
 def page(value: bytes) -> tuple[int, bytes]:
     """The value of a paged results control (RFC 2696): the server's estimate of the whole, and the cookie."""
-    start, end = ber.element(value, 0, len(value), ber.SEQUENCE)
-    size_at, at = ber.element(value, start, end, ber.INTEGER)
-    cookie_at, cookie_end = ber.element(value, at, end, ber.OCTETS)
-    return ber.number(value, size_at, at), value[cookie_at:cookie_end]
-
-
-def _uris(data: bytes, at: int, end: int) -> tuple[str, ...]:
-    found: list[str] = []
-    while at < end and len(found) < MAX_URIS:
-        start, at = ber.element(data, at, end, ber.OCTETS)
-        found.append(_text(data, start, at))
-    return tuple(found)
-
-
-def _text(data: bytes, start: int, stop: int) -> str:
-    return data[start:stop].decode("utf-8", "replace")
+    found = Cursor.over(value).enter(ber.SEQUENCE)
+    return found.take_number(ber.INTEGER), found.take(ber.OCTETS)
 
 
 def post_read(value: bytes) -> Frame:
     """The value of a post-read response control (RFC 4527 §3.2): the entry as the update left it, not yet decoded."""
-    start, stop = ber.element(value, 0, len(value), ENTRY)
-    return Frame(0, ENTRY, value, start, stop, stop)
+    entry = Cursor.over(value).enter(ENTRY)
+    return Frame(0, ENTRY, value, entry.at, entry.end, entry.end)
+
+
+def _read_urls(listed: Cursor) -> tuple[str, ...]:
+    urls: list[str] = []
+    while listed.at < listed.end and len(urls) < MAX_URIS:
+        urls.append(listed.take_text())
+    return tuple(urls)
 
 
 # ---------------------------------------------------------------- what results mean

@@ -163,22 +163,24 @@ def compare_values(
     answers = [Holds.UNKNOWN] * len(asked)
     for place, end in wire.answers(comparisons, window):
         answers[place] = _COMPARED.get(end.code, Holds.UNKNOWN)
-    searches: list[tuple[tuple[int, str], Search]] = []
+    shown: list[tuple[int, Search]] = []
+    without: list[tuple[int, Search]] = []
     for place, each in enumerate(asked):
         if answers[place] is Holds.ABSENT or isinstance(each.value, Secret):
             continue
-        name, user, shown = each.user.name, is_user(each.user.id), (each.attribute,)
+        name, user = each.user.name, is_user(each.user.id)
         # what the user shows of the attribute, subtypes too
-        search = Search(name, Scope.BASE, user, shown)
-        searches.append(((place, each.attribute), search))
+        search = Search(name, Scope.BASE, user, (each.attribute,))
+        shown.append((place, search))
         if answers[place] is Holds.UNKNOWN:
-            without = And((user, Not(Present(each.attribute))))
-            search = Search(name, Scope.BASE, without, NOTHING)
-            searches.append(((place, ""), search))
-    for (place, name), found in wire.entries(searches, window):
+            both = And((user, Not(Present(each.attribute))))
+            without.append((place, Search(name, Scope.BASE, both, NOTHING)))
+    for place, found in wire.entries(shown, window):
         kinds = {key(each) for each in found.texts()}
-        if not name or (kinds and key(name) not in kinds):
+        if kinds and key(asked[place].attribute) not in kinds:
             answers[place] = Holds.ABSENT
+    for place, _ in wire.entries(without, window):
+        answers[place] = Holds.ABSENT
     return iter(answers)
 
 

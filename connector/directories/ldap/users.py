@@ -22,7 +22,7 @@ Before all that an entry is held to the layout of the last one of its length (`b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -42,6 +42,8 @@ from connector.directories.ldap.ber import (
     Frame,
     Layout,
     Place,
+    Row,
+    Shown,
 )
 from connector.directories.ldap.dialect import read_id_text
 from connector.directories.ldap.inspection import Inspection
@@ -53,7 +55,6 @@ from connector.model import (
     OBJECT_CLASS,
     UNIDENTIFIED,
     Batch,
-    Held,
     Secret,
     Texts,
     User,
@@ -121,24 +122,17 @@ class Users:
         mark = inspection.dialect.disabled
         marks = (mark.attribute,) if schema.info(mark.attribute).known else ()
         self.attributes = (*dict.fromkeys([*names, *marks]), self.id_attribute)
-        self._columns = {self._key(self.id_attribute): _Column(((ID, identity.show),))}
+        self._columns: dict[str, _Column] = {}
+        self._add_column(self.id_attribute, ID, identity.show)
         for name in names:
-            decode: Callable[[bytes], Value] = (
-                bytes if inspection.info(name).octets else text
-            )
-            secret = name in view.secrets
-            key = self._key(name)
-            before = self._columns.get(key, _NOT_ASKED)
-            shown = (name, _secret(decode) if secret else decode)
-            self._columns[key] = _Column(
-                (*before.names, shown), secret or before.secret
-            )
+            plain: Callable[[bytes], Value] = text
+            if inspection.info(name).octets:
+                plain = bytes
+            is_secret = name in view.secrets
+            decode = _secret(plain) if is_secret else plain
+            self._add_column(name, name, decode, is_secret=is_secret)
         for name in marks:
-            key = self._key(name)
-            before = self._columns.get(key, _NOT_ASKED)
-            self._columns[key] = _Column(
-                (*before.names, (_OFF, _says(mark))), before.secret
-            )
+            self._add_column(name, _OFF, _says(mark))
         self._pieces: dict[str, int] = {}
         self._blank: list[str] = []
         self.unfinished: dict[str, dict[str, int]] = {}
@@ -148,16 +142,25 @@ class Users:
         self._headers: dict[bytes, tuple[int, str, Decode]] = {}
         """The octets before a value: how many the value has, under which name it is shown,
         and how."""
-        self._wholes: dict[bytes, tuple[bytes, Mapping[str, tuple[Held, ...]]]] = {}
+        self._wholes: dict[bytes, tuple[bytes, Shown]] = {}
         self._layouts: dict[tuple[int, bytes], Layout] = {}
         """By the length of an entry, and the first octet that says how long its name is."""
         # what layouts show, each once
-        self._shown: dict[Hashable, dict[str, tuple[Any, ...]]] = {}
+        self._shown: dict[Hashable, Shown] = {}
         self._trials = TRIALS
+
+    def _add_column(
+        self, attribute: str, name: str, decode: Decode, *, is_secret: bool = False
+    ) -> None:
+        """Show an attribute under one more name."""
+        key = self._key(attribute)
+        before = self._columns.get(key, _NOT_ASKED)
+        names = (*before.names, (name, decode))
+        self._columns[key] = _Column(names, is_secret or before.secret)
 
     def batches(self, frames: Iterable[Frame]) -> Iterator[User | Batch]:
         """The users in many entries: those of known layouts at once, whatever their order, the others one by one."""
-        found = dict[int, tuple[Layout, list[Frame], list[tuple[bytes, ...]]]]()
+        found = dict[int, tuple[Layout, list[Frame], list[Row]]]()
         for frame in frames:
             data, start = frame.data, frame.start
             layout = self._layouts.get(
@@ -180,7 +183,8 @@ class Users:
             except ValueError:
                 batch = None
             if batch is None:
-                yield from (self.user(each) for frame in alike for each in frame.each())
+                for frame in alike:
+                    yield from map(self.user, frame.each())
             else:
                 self._trials += len(values)
                 yield batch
@@ -214,7 +218,7 @@ class Users:
         at, stop = ber.element(data, at, message.stop, ber.SEQUENCE)
         if stop != message.stop:
             raise MalformedError(LEFT_OVER)
-        values: dict[str, tuple[Any, ...]] = {}
+        values: Shown = {}
         kinds: list[bytes] = []
         while at + 3 < stop:
             start = at + _AROUND + data[at + 3]
@@ -246,7 +250,7 @@ class Users:
         data, end = message.data, message.stop
         start, at = ber.element(data, message.start, end, ber.OCTETS)
         values: list[Place] = [(start, at, NAME, bytes.decode)]
-        shown: dict[str, tuple[Any, ...]] = {NAME: ()}
+        shown: Shown = {NAME: ()}
         at, stop = ber.element(data, at, end, ber.SEQUENCE)
         while at < stop:
             description, octets, at = attribute(data, at, stop)
@@ -274,7 +278,7 @@ class Users:
         shown = self._shown.setdefault(tuple(shown.items()), shown)
         return Layout.of(data[message.start : end], message.start, values, shown)
 
-    def _identified(self, dn: str, values: dict[str, tuple[Any, ...]]) -> User:
+    def _identified(self, dn: str, values: Shown) -> User:
         if self._blank:  # an attribute without values is one that is not there
             for blank in self._blank:
                 if not values.get(blank, True):
@@ -289,16 +293,14 @@ class Users:
             return User(UNIDENTIFIED + dn, dn, values, inactive=off)
         if pieces:
             self.unfinished[id_[0]] = pieces
-        return (
-            User(id_[0], dn, values, inactive=True) if off else User(id_[0], dn, values)
-        )
+        return User(id_[0], dn, values, inactive=off)
 
     def _other(
         self,
         data: bytes,
         at: int,
         stop: int,
-        values: dict[str, tuple[Any, ...]],
+        values: Shown,
         kinds: list[bytes],
     ) -> int:
         """Show an attribute whose header is not known, and remember it if it is likely to come again; its end.
@@ -342,9 +344,7 @@ class Users:
             self._wholes[raw] = (kind, shown)
         return after
 
-    def _piece(
-        self, piece: re.Match[bytes], octets: list[bytes]
-    ) -> Mapping[str, tuple[Held, ...]]:
+    def _piece(self, piece: re.Match[bytes], octets: list[bytes]) -> Shown:
         """Some values of an attribute that has too many for one answer, such as `member;range=0-1499` ([MS-ADTS])."""
         column = self._column(piece["description"])
         if len(piece["last"]) > _LONGEST_PLACE:
@@ -373,8 +373,8 @@ def _shortest(raw: bytes, description: bytes, value: bytes) -> bool:
 
 def _show(
     kind: bytes,
-    shown: Mapping[str, tuple[Held, ...]],
-    values: dict[str, Any],
+    shown: Shown,
+    values: Shown,
     kinds: list[bytes],
 ) -> None:
     """Add an attribute, by its description and by what it shows. Raises MalformedError for one that comes twice."""
@@ -387,17 +387,17 @@ def _show(
     values.update(shown)
 
 
-def _batch(layout: Layout, values: Sequence[tuple[bytes, ...]]) -> Batch | None:
+def _batch(layout: Layout, values: Sequence[Row]) -> Batch | None:
     """Users of one layout; None: they do not show their ids. Raises ValueError for what is no text, or holds a NUL."""
     shown = zip(layout.names, layout.decoders, zip(*values, strict=True), strict=True)
     columns = {name: _column(decode, column) for name, decode, column in shown}
     shared = {name: held for name, held in layout.shown.items() if held}
     if ID not in columns:
         return None
-    off = list(map(bool, columns.pop(_OFF, [any(shared.pop(_OFF, ()))] * len(values))))
-    return Batch(
-        Texts.of(columns.pop(ID)), Texts.of(columns.pop(NAME)), columns, shared, off
-    )
+    all_off = any(shared.pop(_OFF, ()))
+    off = [bool(each) for each in columns.pop(_OFF, [all_off] * len(values))]
+    ids, names = Texts.of(columns.pop(ID)), Texts.of(columns.pop(NAME))
+    return Batch(ids, names, columns, shared, off)
 
 
 def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
@@ -405,11 +405,9 @@ def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
     if decode is not bytes.decode and decode is not read_id_text:
         return list(map(decode, values))
     whole = b"\0".join(values).decode("ascii" if decode is read_id_text else "utf-8")
-    return (
-        Texts(whole, len(values))
-        if whole.count("\0") < len(values)
-        else list(map(bytes.decode, values))
-    )
+    if whole.count("\0") < len(values):
+        return Texts(whole, len(values))
+    return list(map(bytes.decode, values))
 
 
 def _bounded(remembered: dict[Any, Any], most: int) -> None:
