@@ -61,9 +61,8 @@ class Reader(Protocol):
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """What the directory has against these changes, as far as reading tells; nothing is written to find out.
 
-        Rights that we lack, values that somebody holds though one entry alone may, names of
-        entries that do not exist. A directory that can tell none of that says nothing here,
-        and says so in `Description.checked`.
+        Rights that the account lacks, for instance. A directory that cannot tell says nothing
+        here, and says so in `Description.checked`.
         """
 
     def close(self) -> None:

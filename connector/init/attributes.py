@@ -94,7 +94,7 @@ def further(
 
     known = frozenset(usual)
     if isinstance(reader, LdifReader):
-        held = reader.held(USERS)
+        held = reader.list_held(USERS)
         return Further(
             _fit(held, known), [info for info in held if not info.known], at_once=True
         )

@@ -90,7 +90,7 @@ def meet(answers: Answers, path: Path) -> Server:
     assert settings.type == "ldap"
     with closing(connect(settings, password_of(job))) as wire:
         inspection = Inspection(wire, settings.base)
-        root = inspection.root
+        root = inspection.root_dse
         named = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
         users = [name for name in named if name and not name.lower().startswith("cn=")]
         return Server(inspection.dialect.kind, tuple(users))

@@ -14,7 +14,7 @@ from typing import Any
 
 from connector.directories.common.ldap_filters import Equal, Or
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.requests import Edit, Scope, Search, modification
+from connector.directories.ldap.requests import EditKind, Search, SearchScope, encode_modification
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD
 
 NUMBER = "SIPIdentityUserName"
@@ -38,7 +38,7 @@ def prepare_requests(folder: Path, plan: Path, port: int, attributes: tuple[str,
     listed = []
     for name, (window, operations) in stages.items():
         file = folder / f"requests-{name}"
-        file.write_bytes(b"".join(requests.message(number, each) for number, each in enumerate(operations, 1)))
+        file.write_bytes(b"".join(requests.encode_message(number, each) for number, each in enumerate(operations, 1)))
         listed.append([str(file), window])
     told = folder / "requests.json"
     told.write_text(json.dumps({"host": "127.0.0.1", "port": port, "stages": listed}))
@@ -47,19 +47,19 @@ def prepare_requests(folder: Path, plan: Path, port: int, attributes: tuple[str,
 
 def _bind() -> bytes:
     """RFC 4511 §4.2, with a password."""
-    name, password = ber.tlv(ber.OCTETS, SYNC.encode()), ber.tlv(0x80, SYNC_PASSWORD.encode())
-    return ber.sequence((ber.integer(3), name, password), 0x60)
+    name, password = ber.encode_tlv(ber.OCTETS, SYNC.encode()), ber.encode_tlv(0x80, SYNC_PASSWORD.encode())
+    return ber.encode_sequence((ber.encode_integer(3), name, password), 0x60)
 
 
 def _searches(attribute: str, values: Iterable[str], attributes: tuple[str, ...]) -> Iterator[bytes]:
     rest = iter(values)
     while some := tuple(Equal(attribute, value.encode()) for value in islice(rest, KEYS)):
-        yield requests.search(Search(PEOPLE, Scope.SUBTREE, Or(some), (*attributes, "entryUUID")))
+        yield requests.encode_search(Search(PEOPLE, SearchScope.SUBTREE, Or(some), (*attributes, "entryUUID")))
 
 
 def _modify(change: dict[str, Any]) -> bytes:
     edits = [
-        modification(Edit.ADD, each["name"], tuple(value.encode() for value in each["new"]))
+        encode_modification(EditKind.ADD, each["name"], tuple(value.encode() for value in each["new"]))
         for each in change["attributes"]
     ]
-    return requests.modify(change["user"]["name"], edits)
+    return requests.encode_modify(change["user"]["name"], edits)

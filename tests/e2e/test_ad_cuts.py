@@ -48,8 +48,8 @@ class Cutting(LdapProxy):
 
     def _request(self, frame: Frame) -> bytes:
         if frame.tag == SEARCH:
-            start, stop = ber.element(frame.data, frame.start, frame.stop, ber.OCTETS)
-            scope, _ = ber.element(frame.data, stop, frame.stop, ber.ENUMERATED)
+            start, stop = ber.find_element(frame.data, frame.start, frame.stop, ber.OCTETS)
+            scope, _ = ber.find_element(frame.data, stop, frame.stop, ber.ENUMERATED)
             if frame.data[start:stop].decode().lower().endswith(PEOPLE.lower()) and (
                 frame.data[scope] or self.end == CUT
             ):

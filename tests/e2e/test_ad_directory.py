@@ -226,7 +226,7 @@ class ChildDomain(LdapProxy):
         if frame.tag != DONE:
             return octets_of(frame)
         uri = f"ldap://child.example.test/DC=child,{SUFFIX}".encode()
-        reference = requests.message(frame.id, ber.sequence([ber.tlv(ber.OCTETS, uri)], REFERENCE))
+        reference = requests.encode_message(frame.id, ber.encode_sequence([ber.encode_tlv(ber.OCTETS, uri)], REFERENCE))
         return reference + octets_of(frame)
 
 

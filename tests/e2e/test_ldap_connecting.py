@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from connector.directories.ldap import ber, connection
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.responses import BOUND, EXTENDED
 from connector.errors import (
@@ -42,8 +42,8 @@ CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1", "localhost", "::1")
 BIND, EXTENDED_REQUEST = 0x60, 0x77
 WANTS_CERTIFICATE = "If the server requires a client certificate, set directory.cert_file"
 ENDED = "the server has ended the connection"
-REFERRAL = ber.sequence([ber.tlv(ber.OCTETS, b"ldap://localhost:389/")], 0xA3)
-UNKNOWN_NOTICE = result(0, EXTENDED, 0, ber.tlv(0x8A, b"1.2.3.4"))
+REFERRAL = ber.encode_sequence([ber.encode_tlv(ber.OCTETS, b"ldap://localhost:389/")], 0xA3)
+UNKNOWN_NOTICE = result(0, EXTENDED, 0, ber.encode_tlv(0x8A, b"1.2.3.4"))
 
 
 class Server:
@@ -58,7 +58,7 @@ class Server:
     def _serve(self) -> None:
         for act in self._acts:
             self.client, _ = self.listening.accept()
-            self._framer = Framer()
+            self._framer = MessageFramer()
             with contextlib.suppress(ConnectionError, ssl.SSLError):  # the client hangs up, as most tests want it to
                 act(self)
             self.client.close()
@@ -70,7 +70,7 @@ class Server:
             octets = self.client.recv(1 << 16)
             if not octets:
                 raise ConnectionResetError
-            frames = self._framer.feed(octets)
+            frames = self._framer.feed_octets(octets)
         self.heard += frames
         (frame,) = frames
         return frame
@@ -157,7 +157,7 @@ def fails(job: Settings, password: Secret | None = PASSWORD) -> ConnectorError:
 def assert_binds(frame: Frame, name: str, password: bytes) -> None:
     """A simple bind with these octets (RFC 4511 §4.2), and the password policy's control beside it."""
     assert frame.tag == BIND
-    assert ber.tlv(ber.OCTETS, name.encode()) + ber.tlv(0x80, password) in frame.data
+    assert ber.encode_tlv(ber.OCTETS, name.encode()) + ber.encode_tlv(0x80, password) in frame.data
     assert connection.POLICY_NOTICE.encode() in frame.data
 
 
@@ -242,7 +242,9 @@ def test_whatever_else_answers_a_bind_is_an_error_that_keeps_the_password(
 
 def policy(value: bytes) -> bytes:
     """The password policy's control beside an answer."""
-    return ber.sequence((ber.tlv(ber.OCTETS, connection.POLICY_NOTICE.encode()), ber.tlv(ber.OCTETS, value)))
+    return ber.encode_sequence(
+        (ber.encode_tlv(ber.OCTETS, connection.POLICY_NOTICE.encode()), ber.encode_tlv(ber.OCTETS, value))
+    )
 
 
 def test_a_password_that_must_be_changed_is_no_success_and_one_that_expires_is_told() -> None:
@@ -497,7 +499,7 @@ def says(*answers: bytes | Callable[[int], bytes]) -> Callable[[Server], None]:
 
 
 def going_on(number: int) -> bytes:
-    return result(number, BOUND, 14, ber.tlv(0x87, b"\x01\0\0\0"))
+    return result(number, BOUND, 14, ber.encode_tlv(0x87, b"\x01\0\0\0"))
 
 
 def test_a_bind_by_kerberos_goes_on_on_the_same_connection(monkeypatch: pytest.MonkeyPatch) -> None:

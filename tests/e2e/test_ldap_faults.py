@@ -149,10 +149,10 @@ BIND = 0x60
 
 def deliver(server: Slapd, message: bytes) -> None:
     """Let a modify reach the server that was under way when its sender died."""
-    name, password = ber.tlv(ber.OCTETS, SYNC.encode()), ber.tlv(0x80, SYNC_PASSWORD.encode())
-    bind = ber.sequence((ber.integer(3), name, password), BIND)
+    name, password = ber.encode_tlv(ber.OCTETS, SYNC.encode()), ber.encode_tlv(0x80, SYNC_PASSWORD.encode())
+    bind = ber.encode_sequence((ber.encode_integer(3), name, password), BIND)
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as wire:
-        for each in (requests.message(1, bind), message):
+        for each in (requests.encode_message(1, bind), message):
             wire.sendall(each)
             assert wire.recv(1 << 16)
 

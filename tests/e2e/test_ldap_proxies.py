@@ -114,7 +114,7 @@ class Deaf(LdapProxy):
         octets = super()._request(frame)
         if requests.ASSERTION.encode() not in octets:
             return octets
-        return requests.message(frame.id, ber.tlv(frame.tag, frame.data[frame.start : frame.stop]))
+        return requests.encode_message(frame.id, ber.encode_tlv(frame.tag, frame.data[frame.start : frame.stop]))
 
 
 class Unwilling(LdapProxy):

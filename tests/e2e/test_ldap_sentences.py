@@ -118,7 +118,7 @@ def test_a_range_of_values_that_ends_at_no_number_is_said(tmp_path: Path) -> Non
 
     def answer(frame: Frame) -> bytes:
         found = ldap_line.entry(f"uid=user01,{PEOPLE}", held)
-        return requests.message(frame.id, found) + result(frame.id, DONE)
+        return requests.encode_message(frame.id, found) + result(frame.id, DONE)
 
     with ScriptedLdap(answer) as server:
         ended, _ = job_of(tmp_path / "job", server.url).run("plan")
@@ -141,8 +141,11 @@ class Parrot(LdapProxy):
     def _heard(self, frame: Frame) -> bytes:
         if frame.tag != _BOUND:
             return super()._heard(frame)
-        parts = (ber.integer(49, ber.ENUMERATED), *(ber.tlv(ber.OCTETS, text.encode()) for text in ("", self.words)))
-        return requests.message(frame.id, ber.sequence(parts, _BOUND))
+        parts = (
+            ber.encode_integer(49, ber.ENUMERATED),
+            *(ber.encode_tlv(ber.OCTETS, text.encode()) for text in ("", self.words)),
+        )
+        return requests.encode_message(frame.id, ber.encode_sequence(parts, _BOUND))
 
 
 _BOUND = 0x61

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from connector.directories.ldap.reader import LdapReader
-from connector.directories.ldap.responses import entry
+from connector.directories.ldap.responses import decode_entry
 from connector.directories.ldap.wire import Wire
 from connector.errors import UnreachableError
 from connector.model import Secret, View
@@ -33,7 +33,7 @@ def wired(answer: Answer, timeout: float) -> Iterator[Wire]:
 
     def serve() -> None:
         with theirs:
-            (frame, *_) = Framer().feed(theirs.recv(1 << 16))
+            (frame, *_) = MessageFramer().feed_octets(theirs.recv(1 << 16))
             drip(theirs, answer(frame))
 
     thread = threading.Thread(target=serve)
@@ -61,7 +61,7 @@ def entries(frame: Frame) -> Iterator[bytes]:
 @pytest.mark.parametrize("paged", [False, True])
 def test_a_search_that_trickles_in_is_given_up_after_ten_time_outs(answer: Answer, *, paged: bool) -> None:
     with wired(answer, 0.2) as wire:
-        found = wire.paged(SEARCH, 1000, entry) if paged else wire.searches([SEARCH], 1, entry)
+        found = wire.search_paged(SEARCH, 1000, decode_entry) if paged else wire.search_many([SEARCH], 1, decode_entry)
         started = time.monotonic()
         with pytest.raises(
             UnreachableError, match=r"no operation ended within 2 seconds \(10 times directory.timeout\)"
@@ -76,7 +76,7 @@ def test_a_search_that_gets_on_may_take_as_long_as_it_takes() -> None:
         return itertools.chain(itertools.repeat(page, 30), [ldap_answers.result(frame.id)])
 
     with wired(large, 0.2) as wire:  # three seconds, and two are ten time-outs
-        assert len(list(wire.searches([SEARCH], 1, entry))) == 300
+        assert len(list(wire.search_many([SEARCH], 1, decode_entry))) == 300
 
 
 def test_a_bind_that_trickles_in_is_given_up_after_ten_time_outs() -> None:

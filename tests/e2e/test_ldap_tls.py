@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 import trustme
 
-from connector.directories.ldap.ber import Framer
-from connector.directories.ldap.requests import Edit, modification, modify
-from connector.directories.ldap.responses import entry as decode
+from connector.directories.ldap.ber import MessageFramer
+from connector.directories.ldap.requests import EditKind, encode_modification, encode_modify
+from connector.directories.ldap.responses import decode_entry as decode
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError, UnreachableError
@@ -77,7 +77,7 @@ def wired(serve: Serve, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, timeou
 
 def asked(server: ssl.SSLSocket) -> int:
     """The id of the request that the server has received."""
-    (frame,) = Framer().feed(server.recv(1 << 16))
+    (frame,) = MessageFramer().feed_octets(server.recv(1 << 16))
     return frame.id
 
 
@@ -105,31 +105,31 @@ def test_entries_in_records_of_their_own_and_in_pieces_of_records_all_come(versi
         server.recv(1)
 
     with wired(serve, version) as wire:
-        names = [found.name for found in wire.paged(SEARCH, 1000, decode)]
+        names = [found.name for found in wire.search_paged(SEARCH, 1000, decode)]
     assert names == [b"cn=%d" % place for place in range(3100)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_full_buffers_on_both_sides_are_no_deadlock(version: ssl.TLSVersion) -> None:
     """The server writes 16 MiB before it reads on, while as much is on its way to it."""
-    large = modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
+    large = encode_modification(EditKind.REPLACE, "jpegPhoto", (bytes(1 << 20),))
 
     def serve(server: ssl.SSLSocket) -> None:
-        framer = Framer()
+        framer = MessageFramer()
         while octets := server.recv(1 << 16):
-            for frame in framer.feed(octets):
+            for frame in framer.feed_octets(octets):
                 many = entry(frame.id, "cn=a", bytes(1 << 20)) * 16 + result(frame.id)
                 server.sendall(many if frame.tag == 0x63 else result(frame.id, MODIFIED))
 
     with wired(serve, version) as wire:
-        entries = wire.searches([SEARCH], 1, decode)
+        entries = wire.search_many([SEARCH], 1, decode)
         flight: Flight[int] = Flight(wire)
         for number in range(16):
-            flight.send(Operation(number, modify("cn=a", [large])))
+            flight.send_operation(Operation(number, encode_modify("cn=a", [large])))
         assert len(list(entries)) == 16
         found: list[int] = []
         while flight:
-            found += [about for about, _ in flight.responses()]
+            found += [about for about, _ in flight.receive_results()]
         assert found == list(range(16))
 
 
@@ -154,13 +154,13 @@ def test_whatever_ends_tls_is_no_end_of_a_search_and_what_came_before_counts(
             end(server)
 
     with wired(serve, version) as wire:
-        found = wire.searches([SEARCH], 1, decode)
+        found = wire.search_many([SEARCH], 1, decode)
         assert [next(found).name, next(found).name] == [b"cn=a", b"cn=b"]
         with pytest.raises(UnreachableError, match=words) as caught:
             next(found)
         assert caught.value.where == "ldaps://ldap.example.org"
         with pytest.raises(UnreachableError):
-            wire.search(SEARCH)
+            wire.search_whole(SEARCH)
 
 
 def test_a_server_that_is_silent_is_given_up() -> None:
@@ -168,7 +168,7 @@ def test_a_server_that_is_silent_is_given_up() -> None:
         wired(silent, timeout=0.05) as wire,
         pytest.raises(UnreachableError, match=r"no answer for 0\.05 seconds"),
     ):
-        wire.search(SEARCH)
+        wire.search_whole(SEARCH)
 
 
 def test_what_is_no_ldap_is_malformed_in_tls_too() -> None:
@@ -176,4 +176,4 @@ def test_what_is_no_ldap_is_malformed_in_tls_too() -> None:
         wired(lambda server: server.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as wire,
         pytest.raises(MalformedError, match="no LDAP message"),
     ):
-        wire.search(SEARCH)
+        wire.search_whole(SEARCH)

@@ -10,7 +10,7 @@ import pytest
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.ber import Frame
-from connector.directories.ldap.requests import Edit, modification
+from connector.directories.ldap.requests import EditKind, encode_modification
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED
 from connector.directories.ldap.session import Flight, Operation
 from connector.errors import (
@@ -34,7 +34,7 @@ def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:
         return entry(frame.id, f"cn={frame.id}") * 3 + page_end(frame.id, next(cookies))
 
     with served(answer) as wire:
-        found = wire.paged(SEARCH, 3, responses.entry)
+        found = wire.search_paged(SEARCH, 3, responses.decode_entry)
         next(found)
         assert [asked.acquire(timeout=10) for _ in range(2)] == [True, True]
         assert len(list(found)) == 8
@@ -42,7 +42,7 @@ def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:
 
 def test_a_pager_that_stands_still_is_no_end() -> None:
     with served(lambda frame: page_end(frame.id, b"same")) as wire, pytest.raises(TruncatedError, match="stands still"):
-        list(wire.paged(SEARCH, 10, responses.entry))
+        list(wire.search_paged(SEARCH, 10, responses.decode_entry))
 
 
 def test_a_pager_that_never_has_an_entry_is_no_end() -> None:
@@ -51,14 +51,14 @@ def test_a_pager_that_never_has_an_entry_is_no_end() -> None:
         served(lambda frame: page_end(frame.id, str(next(numbers)).encode())) as wire,
         pytest.raises(TruncatedError, match="stands still"),
     ):
-        list(wire.paged(SEARCH, 10, responses.entry))
+        list(wire.search_paged(SEARCH, 10, responses.decode_entry))
 
 
 def test_a_cookie_that_stays_the_same_while_entries_come_is_fine() -> None:
     """As 389-DS has it."""
     left = iter([b"0", b"0", b"0", b""])
     with served(lambda frame: entry(frame.id, f"cn={frame.id}") + page_end(frame.id, next(left))) as wire:
-        assert len(list(wire.paged(SEARCH, 1, responses.entry))) == 4
+        assert len(list(wire.search_paged(SEARCH, 1, responses.decode_entry))) == 4
 
 
 @pytest.mark.parametrize("before", [0, 1, 5])
@@ -73,7 +73,7 @@ def test_a_pager_that_goes_in_a_circle_is_no_end(before: int, length: int, cooki
         return b"" if frame.tag == 0x50 else entry(frame.id, f"cn={next(pages)}") * 2 + page_end(frame.id, said)
 
     with served(answer) as wire, pytest.raises(TruncatedError, match="stands still"):
-        list(islice(wire.paged(SEARCH, 2, responses.entry), 100))
+        list(islice(wire.search_paged(SEARCH, 2, responses.decode_entry), 100))
 
 
 def test_a_page_that_begins_as_the_one_before_is_no_circle() -> None:
@@ -85,12 +85,12 @@ def test_a_page_that_begins_as_the_one_before_is_no_circle() -> None:
         return entry(frame.id, f"cn={one}") + entry(frame.id, f"cn={two}") + page_end(frame.id, cookie)
 
     with served(answer) as wire:
-        assert len(list(wire.paged(SEARCH, 2, responses.entry))) == 6
+        assert len(list(wire.search_paged(SEARCH, 2, responses.decode_entry))) == 6
 
 
 def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None:
     with served(lambda frame: entry(frame.id) * 5000 + page_end(frame.id, b"")) as wire:
-        assert len(list(wire.paged(SEARCH, 10, responses.entry))) == 5000
+        assert len(list(wire.search_paged(SEARCH, 10, responses.decode_entry))) == 5000
 
 
 @pytest.mark.parametrize("size", [0, 1, 10])
@@ -105,7 +105,7 @@ def test_a_server_that_refuses_pages_though_it_lists_them_is_read_in_one_answer(
         return entry(frame.id) * 3 + result(frame.id)
 
     with served(answer) as wire:
-        assert len(list(wire.paged(SEARCH, size, responses.entry))) == 3
+        assert len(list(wire.search_paged(SEARCH, size, responses.decode_entry))) == 3
     assert asked == ([True, False] if size else [False])
 
 
@@ -119,8 +119,11 @@ def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
         return result(frame.id)
 
     with served(answer) as wire:
-        assert wire.estimate(SEARCH) == 1234
-    assert seen == [ber.tlv(0xA0, requests.paged(1)), ber.tlv(0xA0, requests.paged(0, b"c"))]
+        assert wire.estimate_size(SEARCH) == 1234
+    assert seen == [
+        ber.encode_tlv(0xA0, requests.paging_control(1)),
+        ber.encode_tlv(0xA0, requests.paging_control(0, b"c")),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -130,18 +133,20 @@ def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
         (lambda frame: entry(frame.id + 1), MalformedError, "never sent"),
         (lambda frame: b"HTTP/1.1 400 Bad Request\r\n\r\n", MalformedError, "no LDAP message"),
         (lambda frame: result(frame.id, MODIFIED), MalformedError, "kind 0x67"),
-        (lambda frame: requests.message(frame.id, ber.tlv(DONE, b"")), MalformedError, "BER"),
+        (lambda frame: requests.encode_message(frame.id, ber.encode_tlv(DONE, b"")), MalformedError, "BER"),
         (
-            lambda frame: requests.message(frame.id, ber.tlv(ENTRY, b"\x04\x01a\x30\x05")) + result(frame.id),
+            lambda frame: (
+                requests.encode_message(frame.id, ber.encode_tlv(ENTRY, b"\x04\x01a\x30\x05")) + result(frame.id)
+            ),
             MalformedError,
             "BER",
         ),
-        (lambda frame: result(frame.id, controls=(requests.assertion(Present("cn")),)), None, ""),
+        (lambda frame: result(frame.id, controls=(requests.assertion_control(Present("cn")),)), None, ""),
         (lambda frame: result(frame.id, DONE, 3), LimitError, "time limit"),
         (lambda frame: result(frame.id, DONE, 4), LimitError, "size limit"),
         (lambda frame: result(frame.id, DONE, 11), LimitError, "administrative limit"),
         (
-            lambda frame: result(frame.id, DONE, 10, ber.tlv(0xA3, ber.tlv(4, b"ldap://192.0.2.7/"))),
+            lambda frame: result(frame.id, DONE, 10, ber.encode_tlv(0xA3, ber.encode_tlv(4, b"ldap://192.0.2.7/"))),
             ElsewhereError,
             "referral to ldap://192.0.2.7/",
         ),
@@ -166,7 +171,11 @@ def test_an_answer_that_is_no_success_is_an_error_of_its_kind(
 ) -> None:
     for in_pages in (True, False):
         with served(reply) as wire:
-            found = wire.paged(SEARCH, 5, responses.entry) if in_pages else wire.searches([SEARCH], 2, responses.entry)
+            found = (
+                wire.search_paged(SEARCH, 5, responses.decode_entry)
+                if in_pages
+                else wire.search_many([SEARCH], 2, responses.decode_entry)
+            )
             if kind is None:
                 assert list(found) == []
                 continue
@@ -177,42 +186,42 @@ def test_an_answer_that_is_no_success_is_an_error_of_its_kind(
 
 
 def test_a_notice_that_we_do_not_know_is_passed_over() -> None:
-    notice = result(0, EXTENDED, 0, ber.tlv(0x8A, b"1.2.3.4"))
+    notice = result(0, EXTENDED, 0, ber.encode_tlv(0x8A, b"1.2.3.4"))
     with served(lambda frame: notice + entry(frame.id) + result(frame.id)) as wire:
-        assert len(wire.search(SEARCH)) == 1
+        assert len(wire.search_whole(SEARCH)) == 1
 
 
 def test_answers_that_came_before_the_farewell_count() -> None:
     with served(lambda frame: result(frame.id, MODIFIED) + NOTICE if frame.id == 2 else b"") as wire:
         flight: Flight[str] = Flight(wire)
         for name in ("first", "second", "third"):
-            flight.send(Operation(name, requests.modify("cn=a", [])))
-        assert [about for about, _ in flight.responses()] == ["second"]
+            flight.send_operation(Operation(name, requests.encode_modify("cn=a", [])))
+        assert [about for about, _ in flight.receive_results()] == ["second"]
         with pytest.raises(UnreachableError, match="going down"):
-            flight.responses()
-        assert flight.flying == ["first", "third"]
+            flight.receive_results()
+        assert flight.list_flying == ["first", "third"]
 
 
 def test_a_server_that_is_silent_is_given_up() -> None:
     with served(lambda frame: b"", 0.05) as wire, pytest.raises(UnreachableError, match=r"no answer for 0\.05 seconds"):
-        wire.search(SEARCH)
+        wire.search_whole(SEARCH)
 
 
 def test_a_wire_that_has_failed_stays_failed() -> None:
     with served(lambda frame: b"nonsense") as wire:
         with pytest.raises(MalformedError):
-            wire.search(SEARCH)
+            wire.search_whole(SEARCH)
         with pytest.raises(MalformedError, match="no LDAP message"):
-            wire.search(SEARCH)
+            wire.search_whole(SEARCH)
         with pytest.raises(MalformedError, match="no LDAP message"):
-            wire.seen(SEARCH)  # nothing is known, so nothing is hidden
+            wire.search_visible(SEARCH)  # nothing is known, so nothing is hidden
         wire.close()
         wire.close()
 
 
 def test_full_buffers_on_both_sides_are_no_deadlock() -> None:
     """The server writes 16 MiB before it reads on, while as much is on its way to it."""
-    large = modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
+    large = encode_modification(EditKind.REPLACE, "jpegPhoto", (bytes(1 << 20),))
 
     def answer(frame: Frame) -> bytes:
         return (
@@ -222,14 +231,14 @@ def test_full_buffers_on_both_sides_are_no_deadlock() -> None:
         )
 
     with served(answer) as wire:
-        entries = wire.searches([SEARCH], 1, responses.entry)
+        entries = wire.search_many([SEARCH], 1, responses.decode_entry)
         flight: Flight[int] = Flight(wire)
         for number in range(16):
-            flight.send(Operation(number, requests.modify("cn=a", [large])))
+            flight.send_operation(Operation(number, requests.encode_modify("cn=a", [large])))
         assert len(list(entries)) == 16
         found: list[int] = []
         while flight:
-            found += [about for about, _ in flight.responses()]
+            found += [about for about, _ in flight.receive_results()]
         assert found == list(range(16))
 
 
@@ -245,8 +254,8 @@ def test_a_search_that_is_left_early_is_abandoned_and_the_wire_goes_on() -> None
         )
 
     with served(answer) as wire:
-        found = wire.paged(SEARCH, 2, responses.entry)
+        found = wire.search_paged(SEARCH, 2, responses.decode_entry)
         next(found)
         found.close()
-        assert len(wire.search(SEARCH)) == 2
+        assert len(wire.search_whole(SEARCH)) == 2
     assert tags == [0x63, 0x63, 0x50, 0x63]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from connector.directories.common.ldap_filters import parse
+from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory, PostRead
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import ENTRY, Response
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.model import AttributeChange, Change, Result, Secret, User, UserRef, View
 from connector.settings.fields import SecretRef
 from connector.settings.ldap import LdapDirectory as Settings
@@ -240,19 +240,21 @@ def test_an_answer_that_does_not_plainly_show_this_user_shows_nobody(tmp_path: P
         directory.close()
         wire = connect(settings(proxy, 1), Secret(SYNC_PASSWORD))
         inspection = Inspection(wire, PEOPLE)
-        users = Users(inspection.schema.widened(VIEW), inspection)
-        post_read = PostRead(inspection, users, parse("(&(sn=anna)(!(employeeNumber=2)))"))
+        users = UserDecoder(inspection.schema.widen_view(VIEW), inspection)
+        post_read = PostRead(inspection, users, parse_filter("(&(sn=anna)(!(employeeNumber=2)))"))
         wire.close()
     plain = {"entryUUID": anna.id, "sn": "Anna", "employeeNumber": "3"}
 
     def shown(attributes: Mapping[str, str], cut: int = 0) -> User | None:
         listed = (
-            ber.sequence((ber.tlv(4, name.encode()), ber.tlv(ber.SET, ber.tlv(4, value.encode()))))
+            ber.encode_sequence(
+                (ber.encode_tlv(4, name.encode()), ber.encode_tlv(ber.SET, ber.encode_tlv(4, value.encode())))
+            )
             for name, value in attributes.items()
         )
-        entry = ber.sequence((ber.tlv(4, anna.name.encode()), ber.sequence(listed)), ENTRY)
+        entry = ber.encode_sequence((ber.encode_tlv(4, anna.name.encode()), ber.encode_sequence(listed)), ENTRY)
         answer = Response(0, controls={requests.POST_READ: entry[: len(entry) - cut]})
-        return post_read.user(number(anna.ref, "1", "3"), answer)
+        return post_read.read_user(number(anna.ref, "1", "3"), answer)
 
     assert shown(plain) == User(anna.id, anna.name, {"employeeNumber": ("3",)})
     assert shown({"ENTRYUUID": anna.id, "surname": "anna"}) == User(anna.id, anna.name, {})
@@ -261,7 +263,7 @@ def test_an_answer_that_does_not_plainly_show_this_user_shows_nobody(tmp_path: P
     assert shown(plain | {"employeeNumber": "2"}) is None
     assert shown({name: value for name, value in plain.items() if name != "sn"}) is None
     assert shown(plain, cut=1) is None
-    assert post_read.user(number(anna.ref, "1", "3"), Response(0)) is None
+    assert post_read.read_user(number(anna.ref, "1", "3"), Response(0)) is None
 
 
 def failed(tmp_path: Path, meddle: Meddle, *, acl: str | None = None, filter_: str = "(uid=*)") -> dict[str, str]:

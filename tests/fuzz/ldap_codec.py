@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-from connector.directories.common.entries import text
+from connector.directories.common.entries import decode_text
 from connector.directories.ldap import ber, dialect, requests, responses
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
 from connector.model import ID, UNIDENTIFIED, Held, Secret, User, View
@@ -43,11 +43,17 @@ def one(octets: bytes) -> None:
     assert (after and after[2:]) == whole
     if whole is not None:
         assert messages([octets[:half], octets[half:]]) == whole
-    for control in (responses.page, responses.post_read):
+    for control in (responses.decode_page, responses.post_read):
         with contextlib.suppress(MalformedError):
             control(octets)
     with contextlib.suppress(MalformedError):
-        same_users([*Framer().feed(known), *Framer().feed(octets), *Framer().feed(octets)])
+        same_users(
+            [
+                *MessageFramer().feed_octets(known),
+                *MessageFramer().feed_octets(octets),
+                *MessageFramer().feed_octets(octets),
+            ]
+        )
 
 
 def same_users(frames: list[Frame]) -> None:
@@ -55,15 +61,15 @@ def same_users(frames: list[Frame]) -> None:
     users = reader()
     for frame in frames:
         if frame.tag == responses.ENTRY:
-            assert outcome(users.user, frame) == outcome(generally, frame)
+            assert outcome(users.decode_user, frame) == outcome(generally, frame)
 
 
-def reader() -> Users:
+def reader() -> UserDecoder:
     """What makes users, for a server that shows no schema."""
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
-    inspection.root = {"vendorname": ["Example"]}
-    inspection.native = dialect.recognise_server(inspection.root)
-    return Users(VIEW, inspection)
+    inspection.root_dse = {"vendorname": ["Example"]}
+    inspection.native_dialect = dialect.recognise_server(inspection.root_dse)
+    return UserDecoder(VIEW, inspection)
 
 
 def outcome(make: Callable[[T], User], what: T) -> object:
@@ -76,18 +82,18 @@ def outcome(make: Callable[[T], User], what: T) -> object:
 
 def generally(frame: Frame) -> User:
     """The user in a message, by the general decoder."""
-    return plainly(responses.entry(frame))
+    return plainly(responses.decode_entry(frame))
 
 
-def plainly(entry: responses.Entry) -> User:
+def plainly(entry: responses.ResultEntry) -> User:
     """The user in an entry, attribute by attribute, with its names in no other spelling than upper or lower case."""
     shown: dict[str, Callable[[bytes], Held]] = {
-        "uid": text,
-        "cn": text,
-        "mail": text,
+        "uid": decode_text,
+        "cn": decode_text,
+        "mail": decode_text,
         "jpegPhoto": bytes,
-        "SIPIdentityPassword": lambda value: Secret(text(value)),
-        "objectClass": text,
+        "SIPIdentityPassword": lambda value: Secret(decode_text(value)),
+        "objectClass": decode_text,
         ID: lambda value: value.decode("ascii"),
     }
     names = {name.lower(): name for name in shown} | {"entryuuid": ID}
@@ -107,9 +113,9 @@ def plainly(entry: responses.Entry) -> User:
 
 def messages(pieces: list[bytes]) -> list[object] | None:
     """What the octets say, a malformed message as its error's type; None where no message can be told from the next."""
-    framer = Framer()
+    framer = MessageFramer()
     try:
-        return [_decoded(frame) for piece in pieces for frame in framer.feed(piece)]
+        return [_decoded(frame) for piece in pieces for frame in framer.feed_octets(piece)]
     except MalformedError:
         return None
 
@@ -125,34 +131,46 @@ def seeds() -> dict[str, bytes]:
     """A message of every kind that a server sends, as a server would encode it."""
 
     def message(tag: int, *parts: bytes, controls: bytes = b"") -> bytes:
-        return ber.sequence((ber.integer(7), ber.sequence(parts, tag), controls))
+        return ber.encode_sequence((ber.encode_integer(7), ber.encode_sequence(parts, tag), controls))
 
     def user(*attributes: tuple[str, list[bytes]]) -> bytes:
         listed = (
-            ber.sequence((ber.tlv(4, name.encode()), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
+            ber.encode_sequence(
+                (
+                    ber.encode_tlv(4, name.encode()),
+                    ber.encode_sequence((ber.encode_tlv(4, value) for value in values), ber.SET),
+                )
+            )
             for name, values in attributes
         )
-        return message(0x64, ber.tlv(4, b"uid=a,dc=example,dc=org"), ber.sequence(listed))
+        return message(0x64, ber.encode_tlv(4, b"uid=a,dc=example,dc=org"), ber.encode_sequence(listed))
 
     uuid = ("entryUUID", [b"5eed0000-0000-4000-8000-000000000001"])
     uid, mail, secret = ("uid", [b"agent001"]), ("mail", [b"a@example.org"]), ("SIPIdentityPassword", [b"made-up"])
     classes = ("objectClass", [b"inetOrgPerson", b"cecAgent"])
-    result = (ber.integer(0, 10), ber.tlv(4, b""), ber.tlv(4, b""))
-    values = ber.sequence((ber.tlv(4, b"one"), ber.tlv(4, b"x" * 200)), ber.SET)
-    attributes = ber.sequence((ber.sequence((ber.tlv(4, b"cn"), values)),))
-    cookie = ber.sequence((ber.integer(1000), ber.tlv(4, b"cookie")))
-    control = ber.tlv(0xA0, ber.sequence((ber.tlv(4, b"1.2.840.113556.1.4.319"), ber.tlv(4, cookie))))
+    result = (ber.encode_integer(0, 10), ber.encode_tlv(4, b""), ber.encode_tlv(4, b""))
+    values = ber.encode_sequence((ber.encode_tlv(4, b"one"), ber.encode_tlv(4, b"x" * 200)), ber.SET)
+    attributes = ber.encode_sequence((ber.encode_sequence((ber.encode_tlv(4, b"cn"), values)),))
+    cookie = ber.encode_sequence((ber.encode_integer(1000), ber.encode_tlv(4, b"cookie")))
+    control = ber.encode_tlv(
+        0xA0, ber.encode_sequence((ber.encode_tlv(4, b"1.2.840.113556.1.4.319"), ber.encode_tlv(4, cookie)))
+    )
     return {
-        "entry": message(0x64, ber.tlv(4, b"uid=a,dc=example,dc=org"), attributes),
-        "entry-empty": message(0x64, ber.tlv(4, b"dc=example"), ber.sequence(())),
-        "reference": message(0x73, ber.tlv(4, b"ldap://other.example.org/")),
+        "entry": message(0x64, ber.encode_tlv(4, b"uid=a,dc=example,dc=org"), attributes),
+        "entry-empty": message(0x64, ber.encode_tlv(4, b"dc=example"), ber.encode_sequence(())),
+        "reference": message(0x73, ber.encode_tlv(4, b"ldap://other.example.org/")),
         "done": message(0x65, *result),
         "done-paged": message(0x65, *result, controls=control),
-        "done-referral": message(0x65, ber.integer(10, 10), *result[1:], ber.tlv(0xA3, ber.tlv(4, b"ldap://x/"))),
-        "modified": message(0x67, ber.integer(122, 10), *result[1:]),
-        "compared": message(0x6F, ber.integer(6, 10), *result[1:]),
-        "notice": ber.sequence(
-            (ber.integer(0), ber.sequence((*result, ber.tlv(0x8A, b"1.3.6.1.4.1.1466.20036")), 0x78))
+        "done-referral": message(
+            0x65, ber.encode_integer(10, 10), *result[1:], ber.encode_tlv(0xA3, ber.encode_tlv(4, b"ldap://x/"))
+        ),
+        "modified": message(0x67, ber.encode_integer(122, 10), *result[1:]),
+        "compared": message(0x6F, ber.encode_integer(6, 10), *result[1:]),
+        "notice": ber.encode_sequence(
+            (
+                ber.encode_integer(0),
+                ber.encode_sequence((*result, ber.encode_tlv(0x8A, b"1.3.6.1.4.1.1466.20036")), 0x78),
+            )
         ),
         "user": user(classes, uid, mail, secret, uuid),
         "users": user(classes, uid, mail, secret, uuid)
@@ -160,9 +178,9 @@ def seeds() -> dict[str, bytes]:
         "users-odd": user(
             uuid, ("MAIL", [b""]), ("jpegPhoto", [b"\xff" * 130]), ("uid", []), ("uid", [b"\xff"]), classes
         ),
-        "post-read": ber.sequence((ber.tlv(4, b"uid=a,dc=example,dc=org"), attributes), 0x64),
+        "post-read": ber.encode_sequence((ber.encode_tlv(4, b"uid=a,dc=example,dc=org"), attributes), 0x64),
         "two": message(0x65, *result) * 2,
-        "request": requests.message(3, ber.sequence((ber.tlv(4, b"x"),), 0x6E)),
+        "request": requests.encode_message(3, ber.encode_sequence((ber.encode_tlv(4, b"x"),), 0x6E)),
     }
 
 

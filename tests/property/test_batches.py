@@ -9,10 +9,10 @@ from hypothesis import event, example, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.ldap import dialect
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import ENTRY
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
 from connector.model import Agent, AttributeInfo, Batch, Description, Equality, Held, Secret, Tenant, User, View
@@ -164,7 +164,7 @@ def test_entries_of_a_page_are_the_same_users_as_one_by_one(
         octets[data.draw(st.integers(one.start, one.stop - 1))] = data.draw(st.integers(0, 255))  # type: ignore[union-attr]  # there is some
         whole.append(Frame(one.id, one.tag, bytes(octets), one.start, one.stop, one.end))
     for frames in (whole[: 2 * len(entries)], whole):
-        gathered = Framer(gathered=ENTRY).feed(b"".join(each.data for each in frames))
+        gathered = MessageFramer(gathered=ENTRY).feed_octets(b"".join(each.data for each in frames))
         assert sum(each.count for each in gathered) == len(frames)
         one_by_one = _read(frames, at_once=False)
         assert [_read(frames, at_once=True), _read(gathered, at_once=True)] == [one_by_one, one_by_one]
@@ -173,7 +173,7 @@ def test_entries_of_a_page_are_the_same_users_as_one_by_one(
 def _read(frames: list[Frame], *, at_once: bool) -> object:
     users = reader()
     try:
-        found = each_user(users.batches(frames)) if at_once else map(users.user, frames)
+        found = each_user(users.decode_batches(frames)) if at_once else map(users.decode_user, frames)
         return sorted(repr((user.id, user.name, sorted(user.values.items()), user.inactive)) for user in found)
     except MalformedError:
         return MalformedError
@@ -182,7 +182,7 @@ def _read(frames: list[Frame], *, at_once: bool) -> object:
 def test_users_of_one_shape_are_one_batch_whatever_their_lengths() -> None:
     names = [b"a", b"bb", b"a", b"c", b"dd", b"bb"]
     frames = [frame(by_ldap3([("uid", [name]), ("entryUUID", [UUID])])) for name in names]
-    first, second, batch = reader().batches(frames)
+    first, second, batch = reader().decode_batches(frames)
     assert (type(first), type(second)) == (User, User)
     assert isinstance(batch, Batch)
     assert sorted(map(str, batch.columns["uid"])) == ["a", "bb", "c", "dd"]
@@ -192,11 +192,11 @@ def test_users_of_one_shape_are_one_batch_whatever_their_lengths() -> None:
 @pytest.mark.parametrize("shown", [("uid",), ("uid", "nsAccountLock")])
 def test_a_batch_tells_who_is_disabled_also_where_the_mark_is_shown(lock: bytes, shown: tuple[str, ...]) -> None:
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
-    inspection.root = {"vendorname": ["389 Project"], "vendorversion": ["389-Directory/2.0"]}
-    inspection.native = dialect.recognise_server(inspection.root)
-    users = Users(View(shown), inspection)
+    inspection.root_dse = {"vendorname": ["389 Project"], "vendorversion": ["389-Directory/2.0"]}
+    inspection.native_dialect = dialect.recognise_server(inspection.root_dse)
+    users = UserDecoder(View(shown), inspection)
     ids = [f"5eed0000-00000000-00000000-0000000{number}".encode() for number in range(3)]
     held = [[("uid", [b"ann"]), ("nsAccountLock", [lock]), (users.id_attribute, [id_])] for id_ in ids]
-    first, *alone = [users.user(frame(by_ldap3(each))) for each in held]
-    _, *others = each_user(users.batches([frame(by_ldap3(each)) for each in held]))
+    first, *alone = [users.decode_user(frame(by_ldap3(each))) for each in held]
+    _, *others = each_user(users.decode_batches([frame(by_ldap3(each)) for each in held]))
     assert (first.inactive, others) == (lock == b"TRUE", alone)

@@ -129,9 +129,17 @@ def test_what_an_ldap_server_says_in_its_answers_is_only_read(
     tmp_path_factory: pytest.TempPathFactory, uri: str, matched: str, diagnostic: str, code: int
 ) -> None:
     def answer(number: int) -> bytes:
-        referral = [ber.tlv(0xA3, ber.tlv(4, f"ldap://{uri}/ou={uri}".encode()))] if code == responses.REFERRAL else []
-        parts = (ber.integer(code, ber.ENUMERATED), ber.tlv(4, matched.encode()), ber.tlv(4, diagnostic.encode()))
-        return requests.message(number, ber.sequence((*parts, *referral), DONE))
+        referral = (
+            [ber.encode_tlv(0xA3, ber.encode_tlv(4, f"ldap://{uri}/ou={uri}".encode()))]
+            if code == responses.REFERRAL
+            else []
+        )
+        parts = (
+            ber.encode_integer(code, ber.ENUMERATED),
+            ber.encode_tlv(4, matched.encode()),
+            ber.encode_tlv(4, diagnostic.encode()),
+        )
+        return requests.encode_message(number, ber.encode_sequence((*parts, *referral), DONE))
 
     folder = tmp_path_factory.mktemp("said")
     job = Job(folder, users=2)

@@ -83,7 +83,7 @@ class Fixture:
     def untold(self, user: str) -> bool:
         """Whether nobody can say if there is a password, or if it still is what we wrote."""
         store = self.mortal.world.store
-        if store.schema.key(PASSWORD) not in store.hidden:
+        if store.schema.attribute_key(PASSWORD) not in store.hidden:
             return False
         if store.compares:  # of what somebody else has put there it may say that it is ours
             return user in self.ever and store.schema is BY_CASE

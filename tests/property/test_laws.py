@@ -76,7 +76,7 @@ def test_1_convergence_also_where_the_server_stores_another_spelling(
         for rule in world.mapping.attributes
         if rule.name in ("employeeNumber", "cecAccountCode") or (rule.secret and told)
     ]
-    world.store.respells, world.store.shows = frozenset(map(world.store.schema.key, spelt)), shows
+    world.store.respells, world.store.shows = frozenset(map(world.store.schema.attribute_key, spelt)), shows
     for _ in range(3):
         run = apply(world)
         assert run.outcomes is not None

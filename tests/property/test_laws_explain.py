@@ -136,7 +136,7 @@ def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world:
 @given(worlds(), st.data())
 def test_also_where_attributes_may_not_be_read(world: World, data: st.DataObject) -> None:
     names = st.sampled_from([rule.name for rule in world.mapping.attributes])
-    world.store.hidden |= frozenset(map(world.store.schema.key, data.draw(st.sets(names))))
+    world.store.hidden |= frozenset(map(world.store.schema.attribute_key, data.draw(st.sets(names))))
     users = st.sets(st.sampled_from(sorted(world.store.entries)))
     world.store.veiled, world.store.mute = data.draw(st.none() | users), data.draw(users)
     plan, explained = explanations(world)

@@ -109,7 +109,9 @@ def test_nobody_is_cleared_who_would_not_be_if_everything_were_shown(
     sure = cleared(plan(world))
     attributes = st.sampled_from(["uid", "mail", *(rule.name for rule in world.mapping.attributes)])
     if everybody:
-        world.store.hidden = frozenset(map(world.store.schema.key, data.draw(st.lists(attributes, max_size=2))))
+        world.store.hidden = frozenset(
+            map(world.store.schema.attribute_key, data.draw(st.lists(attributes, max_size=2)))
+        )
     else:
         users = st.sampled_from(sorted(world.store.entries))
         veil = data.draw(st.lists(st.tuples(users, attributes), max_size=3))
@@ -458,7 +460,7 @@ def worlds_in_doubt(draw: st.DrawFn) -> tuple[World, list[Agent]]:
     seats = draw(st.lists(st.sampled_from([Agent(90), Agent(90), Agent(truth[0].work_no)]), max_size=2))
     world.tenant = Tenant([*told, *seats])
     hidden = draw(st.sampled_from([(), (), ("mail",), ("uid",), ("mail", "employeeNumber")]))
-    world.store.hidden = frozenset(map(world.store.schema.key, hidden))
+    world.store.hidden = frozenset(map(world.store.schema.attribute_key, hidden))
     world.store.veiled = draw(st.none() | st.sets(st.sampled_from(sorted(entries))))
     world.store.compares = draw(st.booleans())
     world.store.mute = draw(st.sets(st.sampled_from(sorted(entries)), max_size=1))

@@ -542,7 +542,7 @@ def test_an_address_that_can_no_longer_be_seen_is_not_taken_for_one_that_is_gone
     of = tenant(world(person(0), compares=False), "1")
     run = apply(of)
     after = held(of, 0)
-    of.store.hidden = frozenset({of.store.schema.key(ADDRESS)})
+    of.store.hidden = frozenset({of.store.schema.attribute_key(ADDRESS)})
     assert lines(undo(of, run)) == together(NUMBER, REGISTRAR, PASSWORD, holder=ADDRESS)
     assert held(of, 0) == after
 

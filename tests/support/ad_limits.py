@@ -34,10 +34,10 @@ class Limits(LdapProxy):
         paged = responses.controls(frame).get(requests.PAGED)
         if paged is None:
             return octets_of(frame)
-        size, cookie = responses.page(paged)
+        size, cookie = responses.decode_page(paged)
         self._paged.add((self._line, frame.id))
-        operation = ber.tlv(frame.tag, frame.data[frame.start : frame.stop])
-        return requests.message(frame.id, operation, [requests.paged(min(size, self.page), cookie)])
+        operation = ber.encode_tlv(frame.tag, frame.data[frame.start : frame.stop])
+        return requests.encode_message(frame.id, operation, [requests.paging_control(min(size, self.page), cookie)])
 
     def _heard(self, frame: Frame) -> bytes:
         search = self._line, frame.id
@@ -54,7 +54,7 @@ class Limits(LdapProxy):
         return octets_of(frame)
 
     def _entry(self, frame: Frame) -> bytes:
-        found = responses.entry(frame)
+        found = responses.decode_entry(frame)
         attributes: list[tuple[bytes, list[bytes]]] = []
         for name, values in found.attributes:
             if len(values) <= self.values:
@@ -66,9 +66,14 @@ class Limits(LdapProxy):
             attributes += [] if asked else [(base, [])]
             last = start + self.values - 1
             attributes.append((b"%b;range=%d-%d" % (base, start, last), values[: self.values]))
-        parts = [ber.sequence((_text(name), ber.sequence(map(_text, values), ber.SET))) for name, values in attributes]
-        return requests.message(frame.id, ber.sequence((_text(found.name), ber.sequence(parts)), ENTRY))
+        parts = [
+            ber.encode_sequence((_text(name), ber.encode_sequence(map(_text, values), ber.SET)))
+            for name, values in attributes
+        ]
+        return requests.encode_message(
+            frame.id, ber.encode_sequence((_text(found.name), ber.encode_sequence(parts)), ENTRY)
+        )
 
 
 def _text(octets: bytes) -> bytes:
-    return ber.tlv(ber.OCTETS, octets)
+    return ber.encode_tlv(ber.OCTETS, octets)

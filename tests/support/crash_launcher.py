@@ -111,7 +111,7 @@ def wrap_streams(fate: Fate) -> None:
     Of what comes, `answer` counts only that in which a write is said to be done: so many octets of others come before,
     in as many pieces as the machine likes.
     """
-    queue, close, flush, receive = Stream.queue, Stream.close, Stream.flush, Stream.receive
+    queue, close, flush, receive = Stream.queue_octets, Stream.close, Stream.flush_queue, Stream.receive_octets
     waiting: set[Stream] = set()
 
     def mortal_queue(self: Stream, data: bytes) -> None:
@@ -139,10 +139,10 @@ def wrap_streams(fate: Fate) -> None:
             fate.reach("answer")
         return octets
 
-    Stream.queue = mortal_queue  # type: ignore[method-assign]  # in the process that dies
+    Stream.queue_octets = mortal_queue  # type: ignore[method-assign]  # in the process that dies
     Stream.close = mortal_close  # type: ignore[method-assign]  # in the process that dies
-    Stream.flush = mortal_flush  # type: ignore[method-assign]  # in the process that dies
-    Stream.receive = mortal_receive  # type: ignore[method-assign]  # in the process that dies
+    Stream.flush_queue = mortal_flush  # type: ignore[method-assign]  # in the process that dies
+    Stream.receive_octets = mortal_receive  # type: ignore[method-assign]  # in the process that dies
 
 
 def child(request: dict[str, Any], fate: Fate) -> None:

@@ -10,47 +10,51 @@ from contextlib import contextmanager
 
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
-from connector.directories.ldap.ber import Frame, Framer
-from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Entry, Response
+from connector.directories.ldap.ber import Frame, MessageFramer
+from connector.directories.ldap.requests import Search, SearchScope
+from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Response, ResultEntry
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
 from connector.directories.ldap.wire import Wire
 
-SEARCH = Search("ou=people,dc=example,dc=org", Scope.SUBTREE, Present("objectClass"), ("cn",))
+SEARCH = Search("ou=people,dc=example,dc=org", SearchScope.SUBTREE, Present("objectClass"), ("cn",))
 Answer = Callable[[Frame], bytes]
 MODIFIED = 0x67
 COMPARED = 0x6F
 """The tags of answers to a modify and to a compare."""
 
 
-def decode(message: Frame) -> Entry | tuple[str, ...] | Response:
+def decode(message: Frame) -> ResultEntry | tuple[str, ...] | Response:
     """A message by its tag, as the program reads each kind where it expects it."""
     if message.tag == ENTRY:
-        return responses.entry(message)
-    return responses.reference(message) if message.tag == REFERENCE else responses.response(message)
+        return responses.decode_entry(message)
+    return responses.decode_reference(message) if message.tag == REFERENCE else responses.decode_response(message)
 
 
 def entry(number: int, name: str = "cn=a", *values: bytes) -> bytes:
-    attribute = ber.sequence((ber.tlv(4, b"cn"), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
-    return requests.message(number, ber.sequence((ber.tlv(4, name.encode()), ber.sequence([attribute])), ENTRY))
+    attribute = ber.encode_sequence(
+        (ber.encode_tlv(4, b"cn"), ber.encode_sequence((ber.encode_tlv(4, value) for value in values), ber.SET))
+    )
+    return requests.encode_message(
+        number, ber.encode_sequence((ber.encode_tlv(4, name.encode()), ber.encode_sequence([attribute])), ENTRY)
+    )
 
 
 def result(
     number: int, tag: int = DONE, code: int = 0, *more: bytes, said: str = "", controls: tuple[bytes, ...] = ()
 ) -> bytes:
-    parts = (ber.integer(code, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, said.encode()), *more)
-    return requests.message(number, ber.sequence(parts, tag), controls)
+    parts = (ber.encode_integer(code, ber.ENUMERATED), ber.encode_tlv(4, b""), ber.encode_tlv(4, said.encode()), *more)
+    return requests.encode_message(number, ber.encode_sequence(parts, tag), controls)
 
 
 def reference(number: int, uri: bytes) -> bytes:
-    return requests.message(number, ber.tlv(REFERENCE, ber.tlv(4, uri)))
+    return requests.encode_message(number, ber.encode_tlv(REFERENCE, ber.encode_tlv(4, uri)))
 
 
 def page_end(number: int, cookie: bytes, estimate: int = 0) -> bytes:
-    return result(number, controls=(requests.paged(estimate, cookie),))
+    return result(number, controls=(requests.paging_control(estimate, cookie),))
 
 
-NOTICE = result(0, EXTENDED, 52, ber.tlv(0x8A, NOTICE_OF_DISCONNECTION.encode()), said="going down")
+NOTICE = result(0, EXTENDED, 52, ber.encode_tlv(0x8A, NOTICE_OF_DISCONNECTION.encode()), said="going down")
 
 
 @contextmanager
@@ -59,10 +63,10 @@ def served(answer: Answer, timeout: float = 10) -> Iterator[Wire]:
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
-        framer = Framer()
+        framer = MessageFramer()
         with theirs, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has hung up
             while octets := theirs.recv(1 << 16):
-                for frame in framer.feed(octets):
+                for frame in framer.feed_octets(octets):
                     theirs.sendall(answer(frame))
 
     thread = threading.Thread(target=serve)

@@ -14,14 +14,14 @@ from msgspec import Struct
 from pyasn1.codec.ber import decoder
 from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
 
-from connector.directories.common.ldap_filters import parse
+from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.adapter import PostRead, Writer
-from connector.directories.ldap.assertions import Assertions, Looker
+from connector.directories.ldap.adapter import ChangeWriter, PostRead
+from connector.directories.ldap.assertions import ProvenAssertions, UserLooker
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.modifying import FILTER, Modifier
+from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.responses import DONE, ENTRY
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.model import ID, AttributeChange, Change, Holds, Question, User, UserRef, View
 from tests.support.ldap_answers import COMPARED, MODIFIED
@@ -127,7 +127,7 @@ class Line(socket.socket):
 
     def say(self, number: int, operation: bytes, control: bytes = b"") -> None:
         """Send any message."""
-        self.other.send(requests.message(number, operation, [control] if control else []))
+        self.other.send(requests.encode_message(number, operation, [control] if control else []))
 
     def cut(self) -> None:
         """Hang up."""
@@ -157,47 +157,47 @@ def _asked(message: Any) -> Asked:
 
 def _search_for_what_is_not(octets: bytes) -> tuple[Asked, bytes]:
     """A search whose filter has a `not`, which ldap3 cannot read; and the octets behind it."""
-    at, end = ber.element(octets, 0, len(octets), ber.SEQUENCE)
-    number, at = ber.element(octets, at, end, ber.INTEGER)
-    start, stop = ber.content(octets, at + 1, end)
+    at, end = ber.find_element(octets, 0, len(octets), ber.SEQUENCE)
+    number, at = ber.find_element(octets, at, end, ber.INTEGER)
+    start, stop = ber.find_content(octets, at + 1, end)
     parts = []
     while start < stop:
-        begun, start = ber.content(octets, start + 1, stop)
+        begun, start = ber.find_content(octets, start + 1, stop)
         parts.append(octets[begun:start])
     (base, *_, listed), names = parts, []
     at = 0
     while at < len(listed):
-        begun, at = ber.element(listed, at, len(listed), ber.OCTETS)
+        begun, at = ber.find_element(listed, at, len(listed), ber.OCTETS)
         names.append(listed[begun:at].decode())
     return Asked(octets[number], "searchRequest", base.decode(), [], {}, names), octets[end:]
 
 
 def asked_of(operation: bytes, controls: Iterable[bytes] = ()) -> Asked:
     """A request, as ldap3 reads it."""
-    octets = requests.message(1, operation, controls)
+    octets = requests.encode_message(1, operation, controls)
     return _asked(decoder.decode(octets, asn1Spec=rfc4511.LDAPMessage())[0])
 
 
 def entry(name: str, attributes: Attributes) -> bytes:
     """A search result entry."""
     listed = (
-        ber.sequence((_octets(kind), ber.sequence(map(_octets, values), ber.SET)))
+        ber.encode_sequence((_octets(kind), ber.encode_sequence(map(_octets, values), ber.SET)))
         for kind, values in attributes.items()
     )
-    return ber.sequence((_octets(name), ber.sequence(listed)), ENTRY)
+    return ber.encode_sequence((_octets(name), ber.encode_sequence(listed)), ENTRY)
 
 
 def post_read(name: str, attributes: Attributes) -> bytes:
     """The control beside an answer that shows an entry (RFC 4527)."""
-    return ber.sequence((_octets(requests.POST_READ), _octets(entry(name, attributes))))
+    return ber.encode_sequence((_octets(requests.POST_READ), _octets(entry(name, attributes))))
 
 
 def _result(tag: int, code: int, words: str = "") -> bytes:
-    return ber.sequence((ber.integer(code, ber.ENUMERATED), _octets(""), _octets(words)), tag)
+    return ber.encode_sequence((ber.encode_integer(code, ber.ENUMERATED), _octets(""), _octets(words)), tag)
 
 
 def _octets(value: str | bytes) -> bytes:
-    return ber.tlv(ber.OCTETS, value if isinstance(value, bytes) else value.encode())
+    return ber.encode_tlv(ber.OCTETS, value if isinstance(value, bytes) else value.encode())
 
 
 # ---------------------------------------------------------------- the program's side
@@ -216,24 +216,24 @@ def writer(
     read: Callable[[Iterable[UserRef]], Iterator[User]] = lambda users: iter(()),
     holds: Callable[[Iterable[Question]], Iterator[Holds]] = lambda questions: iter(()),
     proven: Iterable[str] | None = None,
-) -> Writer:
+) -> ChangeWriter:
     """What writes changes over this connection, put together as an LDAP directory does it.
 
     `proven`: the attributes of which assertions are believed from the beginning; else all.
     """
     wire = Wire(line, WHERE, timeout)
     inspection = Inspection(wire, BASE)
-    filter_of_the_job = parse(filter_)
-    modifier = Modifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules)
-    assertions = Assertions(wire, modifier, read)
+    filter_of_the_job = parse_filter(filter_)
+    modifier = ChangeModifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules)
+    assertions = ProvenAssertions(wire, modifier, read)
     assertions.proven |= {ID, FILTER, *(view.attributes if proven is None else proven)}
-    return Writer(
+    return ChangeWriter(
         wire,
         modifier,
-        PostRead(inspection, Users(view, inspection), filter_of_the_job),
+        PostRead(inspection, UserDecoder(view, inspection), filter_of_the_job),
         window=window,
         covers=covers,
-        looker=Looker(modifier, read, holds, view.attributes, assertions),
+        looker=UserLooker(modifier, read, holds, view.attributes, assertions),
     )
 
 

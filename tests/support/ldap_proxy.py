@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Self
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from tests.support.ldap_answers import MODIFIED
 
 SEARCH, MODIFY, COMPARE = 0x63, 0x66, 0x6E
@@ -28,7 +28,7 @@ class Line:
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
-        self.asking, self.answering = Framer(), Framer()
+        self.asking, self.answering = MessageFramer(), MessageFramer()
         self.unanswered: dict[int, str] = {}
         self.held: list[tuple[int, bytes]] = []
         self.over = False
@@ -125,7 +125,7 @@ class LdapProxy:
                 continue
             if not (octets := source.recv(1 << 16)):
                 return False
-            for frame in framer.feed(octets):
+            for frame in framer.feed_octets(octets):
                 if source is line.client:
                     line.server.sendall(self._request(frame))
                 else:
@@ -153,7 +153,7 @@ class LdapProxy:
         self.asked[frame.tag] += frame.tag == MODIFY or bool(self.asked[MODIFY])
         if frame.tag != MODIFY:
             return octets_of(frame)
-        start, stop = ber.element(frame.data, frame.start, frame.stop, ber.OCTETS)
+        start, stop = ber.find_element(frame.data, frame.start, frame.stop, ber.OCTETS)
         name = frame.data[start:stop].decode()
         self._line.unanswered[frame.id] = name.casefold()
         self.most = max(self.most, len(self._line.unanswered))
@@ -166,10 +166,12 @@ class LdapProxy:
 
 def result(number: int, tag: int, code: int) -> bytes:
     """An LDAPResult (RFC 4511 §4.1.9) without words."""
-    nothing = ber.tlv(ber.OCTETS, b"")
-    return requests.message(number, ber.sequence((ber.integer(code, ber.ENUMERATED), nothing, nothing), tag))
+    nothing = ber.encode_tlv(ber.OCTETS, b"")
+    return requests.encode_message(
+        number, ber.encode_sequence((ber.encode_integer(code, ber.ENUMERATED), nothing, nothing), tag)
+    )
 
 
 def octets_of(frame: Frame) -> bytes:
-    operation = ber.tlv(frame.tag, frame.data[frame.start : frame.stop])
-    return ber.tlv(ber.SEQUENCE, ber.integer(frame.id) + operation + frame.data[frame.stop : frame.end])
+    operation = ber.encode_tlv(frame.tag, frame.data[frame.start : frame.stop])
+    return ber.encode_tlv(ber.SEQUENCE, ber.encode_integer(frame.id) + operation + frame.data[frame.stop : frame.end])

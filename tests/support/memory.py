@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import (
     ConflictError,
-    Edit,
     Entry,
     EntryReader,
+    EntryScope,
     ForbiddenError,
-    Scope,
-    octets,
+    ValueEdit,
     plan_edits,
+    stored_octets,
     value_of,
 )
 from connector.directories.common.schema import Schema
@@ -66,18 +66,22 @@ class MemoryStore:
         shows: bool = False,
     ) -> None:
         self.schema = schema or known_schema()
-        self.hidden = frozenset(self.schema.key(name) for name in hidden)
+        self.hidden = frozenset(self.schema.attribute_key(name) for name in hidden)
         self.veiled = veiled
         self.compares = compares
         self.mute = mute
-        self.respells = frozenset(self.schema.key(name) for name in respells)
+        self.respells = frozenset(self.schema.attribute_key(name) for name in respells)
         self.shows = shows
         self.reads = 0
         self.writes = 0
         self.entries = {id_: self._entry(id_, dn, values) for id_, (dn, values) in entries.items()}
 
     def _entry(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> Entry:
-        stored = {self.schema.key(name): [octets(value) for value in some] for name, some in values.items() if some}
+        stored = {
+            self.schema.attribute_key(name): [stored_octets(value) for value in some]
+            for name, some in values.items()
+            if some
+        }
         return Entry(id_, dn, rdns(dn), stored)
 
     def put(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> None:
@@ -94,7 +98,7 @@ class MemoryStore:
             entry.id: (
                 entry.name,
                 {
-                    self.schema.canonical(name): tuple(value_of(self.schema.info(name), value) for value in values)
+                    self.schema.canonical_name(name): tuple(value_of(self.schema.info(name), value) for value in values)
                     for name, values in entry.values.items()
                 },
             )
@@ -110,7 +114,7 @@ class MemoryDirectory(EntryReader):
         self._unveiled = False
         super().__init__(view, store.schema)
         self._base = base
-        self._scope = Scope([base], filter, store.schema)
+        self._scope = EntryScope([base], filter, store.schema)
 
     def describe(self) -> Description:
         """All that the schema says."""
@@ -123,7 +127,7 @@ class MemoryDirectory(EntryReader):
 
     def size(self) -> int | None:
         """Exactly how many."""
-        return sum(self._scope.shown(each, disabled=False) is not None for each in self.store.entries.values())
+        return sum(self._scope.find_shown(each, disabled=False) is not None for each in self.store.entries.values())
 
     def batches(self) -> Iterator[User | Batch]:
         """A few users at once, so that the laws hold for what takes them so."""
@@ -132,7 +136,7 @@ class MemoryDirectory(EntryReader):
     def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:  # all at hand
         """The store's entries as they are when the pass begins."""
         self.store.reads += 1
-        shown = [self._scope.shown(entry, disabled=disabled) for entry in self.store.entries.values()]
+        shown = [self._scope.find_shown(entry, disabled=disabled) for entry in self.store.entries.values()]
         found = filter(None, shown)
         return found if self._unveiled or not self.store.hidden else map(self._stripped, found)
 
@@ -145,7 +149,7 @@ class MemoryDirectory(EntryReader):
     def info(self, name: str) -> AttributeInfo:
         """What the schema says, and that an attribute may be hidden."""
         info = super().info(name)
-        return replace(info, readable=None) if self.schema.key(name) in self.store.hidden else info
+        return replace(info, readable=None) if self.schema.attribute_key(name) in self.store.hidden else info
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """Also of what is hidden, where that may be compared."""
@@ -155,7 +159,7 @@ class MemoryDirectory(EntryReader):
         self._unveiled = False
         for question, answer in zip(asked, answers, strict=True):
             mute = not self.store.compares or question.user.id in self.store.mute
-            unseen = self.schema.key(question.attribute) in self.store.hidden and mute
+            unseen = self.schema.attribute_key(question.attribute) in self.store.hidden and mute
             yield Holds.UNKNOWN if unseen else answer
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
@@ -164,7 +168,7 @@ class MemoryDirectory(EntryReader):
 
     def _write(self, change: Change) -> Outcome:
         entry = self.store.entries.get(change.user.id)
-        shown = self._scope.shown(entry, disabled=self.view.disabled) if entry else None
+        shown = self._scope.find_shown(entry, disabled=self.view.disabled) if entry else None
         if entry is None or shown is None or (shown.name, shown.disabled) != (change.user.name, change.disabled):
             return Outcome(change.user, Result.CONFLICT, "the entry is gone")
         try:
@@ -184,11 +188,11 @@ class MemoryDirectory(EntryReader):
     def _as_stored(self, name: str, value: bytes) -> bytes:
         return b"~" + value if name in self.store.respells and not value.startswith(b"~") else value
 
-    def _edited(self, before: Mapping[str, list[bytes]], wanted: list[Edit]) -> dict[str, list[bytes]]:
+    def _edited(self, before: Mapping[str, list[bytes]], wanted: list[ValueEdit]) -> dict[str, list[bytes]]:
         """The values after the edits. Raises ForbiddenError where no class of the entry allows an attribute."""
         values = dict(before)
         for edit in wanted:
-            name = self.schema.key(edit.name)
+            name = self.schema.attribute_key(edit.name)
             kept = [value for value in values.get(name, []) if value not in edit.removed]
             values[name] = [*kept, *(self._as_stored(name, value) for value in edit.added)]
             if not values[name]:
@@ -197,7 +201,7 @@ class MemoryDirectory(EntryReader):
         for edit in wanted if classes else ():
             info, known = self.schema.info(edit.name), all(name.lower() in self.schema.classes for name in classes)
             barred = info.known and not info.operational and info.classes.isdisjoint(map(str.lower, classes))
-            if self.schema.key(edit.name) in values and known and barred:
+            if self.schema.attribute_key(edit.name) in values and known and barred:
                 raise ForbiddenError(f"no object class of the entry allows {edit.name}")
         return values
 

@@ -55,7 +55,7 @@ class Replicas(Mortal):
         self._time += 1
         for each in change.attributes:
             for value in (*each.old, *each.new) if each.name == OBJECT_CLASS else (None,):
-                name = self.world.store.schema.key(each.name)
+                name = self.world.store.schema.attribute_key(each.name)
                 self.stamps[self.at, change.user.id, name, None if value is None else str(value).encode()] = self._time
 
     def arrive(self, users: Iterable[str]) -> None:

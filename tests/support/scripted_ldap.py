@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from connector.directories.ldap import ber, requests
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from connector.directories.ldap.responses import DONE
 from tests.support.ldap_answers import result
 from tests.support.ldap_line import entry
@@ -30,10 +30,10 @@ class ScriptedLdap(Listening):
         self.url = f"ldap://{self.address}"
 
     def attend(self, client: socket.socket) -> None:
-        framer = Framer()
+        framer = MessageFramer()
         with client, contextlib.suppress(OSError):  # whoever hangs up has heard enough
             while octets := client.recv(1 << 16):
-                for frame in framer.feed(octets):
+                for frame in framer.feed_octets(octets):
                     if frame.tag == _UNBIND:
                         return
                     client.sendall(self._said(frame))
@@ -42,7 +42,7 @@ class ScriptedLdap(Listening):
         if frame.tag == _BIND:
             return result(frame.id, _BOUND)
         if frame.tag == _SEARCH:
-            start, stop = ber.element(frame.data, frame.start, frame.stop, ber.OCTETS)
+            start, stop = ber.find_element(frame.data, frame.start, frame.stop, ber.OCTETS)
             if start == stop:
-                return requests.message(frame.id, entry("", self._root)) + result(frame.id, DONE)
+                return requests.encode_message(frame.id, entry("", self._root)) + result(frame.id, DONE)
         return self._answer(frame)

@@ -86,7 +86,7 @@ def test_syntaxes_and_their_equality_are_those_of_the_servers_table(schema: Sche
         "manager": (Syntax.DN, Equality.DN),
         "strange": (Syntax.OTHER, Equality.CASE_IGNORE),
     }
-    assert [name for name in found if not schema.has(name, "EQUALITY")] == ["strange"]
+    assert [name for name in found if not schema.has_rule(name, "EQUALITY")] == ["strange"]
 
 
 def test_a_range_is_a_length_of_text_and_bounds_a_number(schema: Schema) -> None:
@@ -124,7 +124,7 @@ def test_a_class_allows_what_its_auxiliary_classes_do(schema: Schema) -> None:
     assert allowed_by["description"] == {"person", "user"}
     kinds = [schema.classes[name].kind for name in ("user", "phones", "more")]
     assert kinds == ["structural", "auxiliary", "auxiliary"]
-    assert "person" in schema.superclasses("user")
+    assert "person" in schema.list_superclasses("user")
 
 
 ROOT = {
@@ -151,7 +151,7 @@ ROOT = {
     ],
 )
 def test_partitions_without_users_are_known_by_their_names(uri: str, passed: bool) -> None:
-    assert (part_of(uri) in set(map(rdns, active_directory.unpeopled(ROOT)))) is passed
+    assert (part_of(uri) in set(map(rdns, active_directory.list_unpeopled(ROOT)))) is passed
 
 
 def test_a_second_value_is_told_from_other_constraints() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.common.entries import Edit, plan_edits
+from connector.directories.common.entries import ValueEdit, plan_edits
 from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, UserRef, Value, View
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -205,7 +205,7 @@ def test_of_object_classes_those_that_are_not_named_do_not_matter(
 def test_spaces_around_an_object_class_are_none_of_it() -> None:
     planned = AttributeChange("objectClass", ("agent",), ())
     assert plan_edits({"objectclass": [b"person", b" Agent "]}, of(planned), SCHEMA) == [
-        Edit("objectClass", (b" Agent ",), ())
+        ValueEdit("objectClass", (b" Agent ",), ())
     ]
 
 

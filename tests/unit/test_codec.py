@@ -27,9 +27,9 @@ from connector.directories.common.ldap_filters import (
     Substrings,
 )
 from connector.directories.ldap import ber, requests, responses
-from connector.directories.ldap.ber import Framer
-from connector.directories.ldap.requests import Edit, Scope, Search
-from connector.directories.ldap.responses import Entry, Response
+from connector.directories.ldap.ber import MessageFramer
+from connector.directories.ldap.requests import EditKind, Search, SearchScope
+from connector.directories.ldap.responses import Response, ResultEntry
 from connector.errors import MalformedError
 from tests.support.ldap_answers import decode
 
@@ -135,13 +135,13 @@ def test_ldap3_writes_the_same_filters(wanted: Filter) -> None:
     assert encode(for_ldap3(wanted)) == requests.encode_filter(wanted)
 
 
-SEARCHES = st.builds(Search, TEXT, st.sampled_from(Scope), LEAVES, st.lists(NAMES, max_size=4).map(tuple))
+SEARCHES = st.builds(Search, TEXT, st.sampled_from(SearchScope), LEAVES, st.lists(NAMES, max_size=4).map(tuple))
 
 
 @given(IDS, SEARCHES, st.binary(max_size=20))
 def test_ldap3_reads_our_searches(number: int, search: Search, cookie: bytes) -> None:
-    request = requests.search(search)
-    octets = requests.message(number, request, [requests.paged(500, cookie)])
+    request = requests.encode_search(search)
+    octets = requests.encode_message(number, request, [requests.paging_control(500, cookie)])
     found_id, kind, found, controls = by_ldap3(octets)
     assert (found_id, kind, str(found["baseObject"])) == (number, "searchRequest", search.base)
     assert (int(found["scope"]), int(found["derefAliases"]), bool(found["typesOnly"])) == (search.scope, 0, False)
@@ -153,23 +153,25 @@ def test_ldap3_reads_our_searches(number: int, search: Search, cookie: bytes) ->
     assert (oid, critical, int(page["size"]), bytes(page["cookie"])) == (requests.PAGED, True, 500, cookie)
 
 
-CHANGES = st.lists(st.tuples(st.sampled_from(Edit), NAMES, st.lists(OCTETS, max_size=3).map(tuple)))
+CHANGES = st.lists(st.tuples(st.sampled_from(EditKind), NAMES, st.lists(OCTETS, max_size=3).map(tuple)))
 
 
 @given(IDS, TEXT, CHANGES, LEAVES)
-@example(5, "cn=x", [(Edit.ADD, "c", (b"x" * size,)) for size in range(110, 132)], Present("cn"))
-@example(5, "cn=x", [(Edit.DELETE, "c" * size, (b"xyz",)) for size in range(110, 132)], Present("cn"))
+@example(5, "cn=x", [(EditKind.ADD, "c", (b"x" * size,)) for size in range(110, 132)], Present("cn"))
+@example(5, "cn=x", [(EditKind.DELETE, "c" * size, (b"xyz",)) for size in range(110, 132)], Present("cn"))
 def test_ldap3_reads_our_modifications_and_their_assertions(
-    number: int, name: str, changes: list[tuple[Edit, str, tuple[bytes, ...]]], belief: Filter
+    number: int, name: str, changes: list[tuple[EditKind, str, tuple[bytes, ...]]], belief: Filter
 ) -> None:
-    octets = requests.message(
-        number, requests.modify(name, starmap(requests.modification, changes)), [requests.assertion(belief)]
+    octets = requests.encode_message(
+        number,
+        requests.encode_modify(name, starmap(requests.encode_modification, changes)),
+        [requests.assertion_control(belief)],
     )
     found_id, kind, found, ((oid, critical, value),) = by_ldap3(octets)
     assert (found_id, kind, str(found["object"])) == (number, "modifyRequest", name)
     assert [
         (
-            Edit(int(one["operation"])),
+            EditKind(int(one["operation"])),
             str(one["modification"]["type"]),
             tuple(bytes(each) for each in one["modification"]["vals"]),
         )
@@ -181,13 +183,15 @@ def test_ldap3_reads_our_modifications_and_their_assertions(
 
 @given(FILTERS, FILTERS)
 def test_several_beliefs_are_asserted_together_encoded_or_not(one: Filter, other: Filter) -> None:
-    both = requests.assertion(And((one, other)))
-    assert requests.assertion(one, other) == requests.assertion(one, requests.encode_filter(other)) == both
+    both = requests.assertion_control(And((one, other)))
+    assert (
+        requests.assertion_control(one, other) == requests.assertion_control(one, requests.encode_filter(other)) == both
+    )
 
 
 @given(IDS, st.lists(NAMES, max_size=4).map(tuple))
 def test_ldap3_reads_our_request_for_a_post_read(number: int, attributes: tuple[str, ...]) -> None:
-    octets = requests.message(number, requests.modify("cn=x", []), [requests.post_read(attributes)])
+    octets = requests.encode_message(number, requests.encode_modify("cn=x", []), [requests.post_read(attributes)])
     ((oid, critical, value),) = by_ldap3(octets)[3]
     assert (oid, critical) == (requests.POST_READ, False)
     found, rest = decoder.decode(value, asn1Spec=rfc4511.AttributeSelection())
@@ -196,15 +200,17 @@ def test_ldap3_reads_our_request_for_a_post_read(number: int, attributes: tuple[
 
 @given(IDS, TEXT, NAMES, OCTETS)
 def test_ldap3_reads_our_compares(number: int, name: str, attribute: str, value: bytes) -> None:
-    found_id, kind, found, _ = by_ldap3(requests.message(number, requests.compare(name, attribute, value)))
+    found_id, kind, found, _ = by_ldap3(
+        requests.encode_message(number, requests.encode_compare(name, attribute, value))
+    )
     assert (found_id, kind, str(found["entry"])) == (number, "compareRequest", name)
     assert (str(found["ava"]["attributeDesc"]), bytes(found["ava"]["assertionValue"])) == (attribute, value)
 
 
 @given(IDS, IDS)
 def test_ldap3_reads_our_farewells(number: int, other: int) -> None:
-    assert by_ldap3(requests.unbind(number))[:2] == (number, "unbindRequest")
-    found_id, kind, found, _ = by_ldap3(requests.abandon(number, other))
+    assert by_ldap3(requests.encode_unbind(number))[:2] == (number, "unbindRequest")
+    found_id, kind, found, _ = by_ldap3(requests.encode_abandon(number, other))
     assert (found_id, kind, int(found)) == (number, "abandonRequest", other)
 
 
@@ -222,8 +228,8 @@ def from_ldap3(number: int, kind: str, operation: Any, controls: dict[str, bytes
     return bytes(encode(message))
 
 
-def decoded(octets: bytes) -> tuple[int, Entry | tuple[str, ...] | Response]:
-    (frame,) = Framer().feed(octets)
+def decoded(octets: bytes) -> tuple[int, ResultEntry | tuple[str, ...] | Response]:
+    (frame,) = MessageFramer().feed_octets(octets)
     assert frame.end == len(octets)
     return frame.id, decode(frame)
 
@@ -243,7 +249,7 @@ def test_we_read_ldap3s_entries(number: int, name: str, attributes: list[tuple[s
             one["vals"].setComponentByPosition(at, value)
         operation["attributes"].setComponentByPosition(place, one)
     found = decoded(from_ldap3(number, "searchResEntry", operation))
-    assert found == (number, Entry(name.encode(), [(kind.encode(), values) for kind, values in attributes]))
+    assert found == (number, ResultEntry(name.encode(), [(kind.encode(), values) for kind, values in attributes]))
 
 
 KINDS = {
@@ -292,21 +298,21 @@ def test_we_read_ldap3s_references_and_notices() -> None:
 def test_we_read_ldap3s_page_control(size: int, cookie: bytes) -> None:
     value = RealSearchControlValue()
     value["size"], value["cookie"] = size, cookie
-    assert responses.page(bytes(encode(value))) == (size, cookie)
+    assert responses.decode_page(bytes(encode(value))) == (size, cookie)
 
 
 @given(TEXT, ATTRIBUTES)
 def test_we_read_an_entry_in_a_post_read_control(name: str, attributes: list[tuple[str, list[bytes]]]) -> None:
     listed = [(kind.encode(), values) for kind, values in attributes]
-    (frame,) = Framer().feed(entry_message(*listed, name=name.encode()))
-    value = ber.tlv(responses.ENTRY, frame.data[frame.start : frame.stop])
-    assert responses.entry(responses.post_read(value)) == Entry(name.encode(), listed)
+    (frame,) = MessageFramer().feed_octets(entry_message(*listed, name=name.encode()))
+    value = ber.encode_tlv(responses.ENTRY, frame.data[frame.start : frame.stop])
+    assert responses.decode_entry(responses.post_read(value)) == ResultEntry(name.encode(), listed)
 
 
 @given(st.integers(0, (1 << 63) - 1))
 def test_integers_come_back(value: int) -> None:
-    octets = ber.integer(value)
-    assert ber.number(octets, *ber.element(octets, 0, len(octets), ber.INTEGER)) == value
+    octets = ber.encode_integer(value)
+    assert ber.read_integer(octets, *ber.find_element(octets, 0, len(octets), ber.INTEGER)) == value
 
 
 # ---------------------------------------------------------------- hostile octets
@@ -314,26 +320,36 @@ def test_integers_come_back(value: int) -> None:
 
 def entry_message(*attributes: tuple[bytes, list[bytes]], name: bytes = b"cn=x") -> bytes:
     listed = (
-        ber.sequence((ber.tlv(4, kind), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
+        ber.encode_sequence(
+            (ber.encode_tlv(4, kind), ber.encode_sequence((ber.encode_tlv(4, value) for value in values), ber.SET))
+        )
         for kind, values in attributes
     )
-    return requests.message(7, ber.sequence((ber.tlv(4, name), ber.sequence(listed)), 0x64))
+    return requests.encode_message(7, ber.encode_sequence((ber.encode_tlv(4, name), ber.encode_sequence(listed)), 0x64))
 
 
 PLAIN = entry_message((b"cn", [b"one"]), (b"mail", [b"two", b"three"]), (b"jpegPhoto", [b"x" * 200]))
-DONE = requests.message(
+DONE = requests.encode_message(
     7,
-    ber.sequence((ber.integer(4, 10), ber.tlv(4, b""), ber.tlv(4, b"limit"), ber.tlv(0xA3, ber.tlv(4, b"u"))), 0x65),
-    [requests.paged(1, b"cookie")],
+    ber.encode_sequence(
+        (
+            ber.encode_integer(4, 10),
+            ber.encode_tlv(4, b""),
+            ber.encode_tlv(4, b"limit"),
+            ber.encode_tlv(0xA3, ber.encode_tlv(4, b"u")),
+        ),
+        0x65,
+    ),
+    [requests.paging_control(1, b"cookie")],
 )
 
 
 def total(octets: bytes) -> None:
     """Messages, a wait for more, or MalformedError; never anything else."""
     with contextlib.suppress(MalformedError):
-        for frame in Framer().feed(octets):
+        for frame in MessageFramer().feed_octets(octets):
             decode(frame)
-    for control in (responses.page, responses.post_read):
+    for control in (responses.decode_page, responses.post_read):
         with contextlib.suppress(MalformedError):
             control(octets)
 
@@ -341,11 +357,15 @@ def total(octets: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_octets_are_messages_or_a_wait_or_one_clear_error(octets: bytes) -> None:
     total(octets)
-    total(ber.tlv(ber.SEQUENCE, octets))
-    total(ber.tlv(responses.ENTRY, ber.tlv(4, b"cn=x") + ber.tlv(ber.SEQUENCE, octets)))
+    total(ber.encode_tlv(ber.SEQUENCE, octets))
+    total(ber.encode_tlv(responses.ENTRY, ber.encode_tlv(4, b"cn=x") + ber.encode_tlv(ber.SEQUENCE, octets)))
     for tag in (0x64, 0x65, 0x67, 0x6F, 0x73, 0x78):
-        total(requests.message(7, ber.tlv(tag, octets)))
-        total(requests.message(7, ber.tlv(tag, ber.tlv(4, b"cn=x") + ber.tlv(ber.SEQUENCE, octets))))
+        total(requests.encode_message(7, ber.encode_tlv(tag, octets)))
+        total(
+            requests.encode_message(
+                7, ber.encode_tlv(tag, ber.encode_tlv(4, b"cn=x") + ber.encode_tlv(ber.SEQUENCE, octets))
+            )
+        )
 
 
 @given(st.sampled_from([PLAIN, DONE]), st.data())
@@ -360,31 +380,31 @@ def test_a_message_with_a_few_octets_changed_is_no_surprise(octets: bytes, data:
 @pytest.mark.parametrize("octets", [PLAIN, DONE])
 def test_a_message_that_is_cut_is_waited_for_and_one_cut_inside_is_malformed(octets: bytes) -> None:
     for size in range(len(octets)):
-        assert Framer().feed(octets[:size]) == []
-    (frame,) = Framer().feed(octets)
-    _, start = ber.length(octets, 1)
+        assert MessageFramer().feed_octets(octets[:size]) == []
+    (frame,) = MessageFramer().feed_octets(octets)
+    _, start = ber.read_length(octets, 1)
     for stop in range(start, len(octets)):
         if stop != frame.stop:  # there, an operation ends whose controls are optional
             with pytest.raises(MalformedError):
-                decoded(ber.tlv(ber.SEQUENCE, octets[start:stop]))
+                decoded(ber.encode_tlv(ber.SEQUENCE, octets[start:stop]))
 
 
 @given(st.lists(st.sampled_from([PLAIN, DONE, entry_message((b"cn", [b"y" * 5000]))]), max_size=5), st.data())
 def test_a_stream_cut_anywhere_gives_the_same_messages(messages: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(messages)
-    whole = [decode(frame) for frame in Framer().feed(stream)]
+    whole = [decode(frame) for frame in MessageFramer().feed_octets(stream)]
     assert len(whole) == len(messages)
     places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    framer, found = Framer(), []
+    framer, found = MessageFramer(), []
     for start, stop in zip([0, *places], [*places, len(stream)], strict=True):
-        found += [decode(frame) for frame in framer.feed(stream[start:stop])]
+        found += [decode(frame) for frame in framer.feed_octets(stream[start:stop])]
     assert found == whole
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, 7, 127, 128, 70_000]), st.sampled_from([0x64, 0x65, 0x73]), OCTETS)))
 def test_messages_have_their_own_id_and_kind_whatever_came_before_them(wanted: list[tuple[int, int, bytes]]) -> None:
-    octets = b"".join(requests.message(number, ber.tlv(tag, content)) for number, tag, content in wanted)
-    found = Framer().feed(octets)
+    octets = b"".join(requests.encode_message(number, ber.encode_tlv(tag, content)) for number, tag, content in wanted)
+    found = MessageFramer().feed_octets(octets)
     assert [(one.id, one.tag, one.data[one.start : one.stop]) for one in found] == wanted
 
 
@@ -404,14 +424,14 @@ def test_a_message_that_is_too_short_is_malformed_though_it_begins_like_the_one_
     behind = b"\x64\x02ab" + PLAIN
     for before in (b"", PLAIN):
         with pytest.raises(MalformedError):
-            Framer().feed(before + octets + behind)
+            MessageFramer().feed_octets(before + octets + behind)
 
 
 @pytest.mark.parametrize("octets", [PLAIN, DONE])
 def test_a_message_that_is_nearly_that_before_is_framed_as_if_it_came_alone(octets: bytes) -> None:
     def framed(stream: bytes) -> list[tuple[int, int, bytes, bytes]] | None:
         try:
-            found = Framer().feed(stream)
+            found = MessageFramer().feed_octets(stream)
         except MalformedError:
             return None
         return [(each.id, each.tag, stream[each.start : each.stop], stream[each.stop : each.end]) for each in found]
@@ -427,16 +447,16 @@ def test_a_message_that_is_nearly_that_before_is_framed_as_if_it_came_alone(octe
 
 def test_a_message_that_claims_to_be_endless_is_refused_before_it_is_received() -> None:
     with pytest.raises(MalformedError, match="33554433 octets"):
-        Framer().feed(b"\x30\x84" + (ber.MAX_MESSAGE + 1).to_bytes(4, "big"))
+        MessageFramer().feed_octets(b"\x30\x84" + (ber.MAX_MESSAGE + 1).to_bytes(4, "big"))
     for form in (b"\x30\x80", b"\x30\x85\x00\x00\x00\x00\x01", b"\x30\xff"):
         with pytest.raises(MalformedError, match="length"):
-            Framer().feed(form + b"\x02\x01\x07")
+            MessageFramer().feed_octets(form + b"\x02\x01\x07")
 
 
 def test_an_entry_of_more_values_than_any_user_has_is_refused() -> None:
     many = responses.MAX_VALUES + 1
     for octets in (entry_message((b"cn", [b""] * many)), entry_message(*[(b"c", [b""])] * many)):
-        (frame,) = Framer().feed(octets)
+        (frame,) = MessageFramer().feed_octets(octets)
         with pytest.raises(MalformedError, match="values"):
             decode(frame)
 
@@ -447,11 +467,11 @@ def test_lengths_in_four_octets_as_active_directory_writes_them_are_read() -> No
 
     attribute = long(0x30, long(4, b"cn") + long(0x31, long(4, b"one")))
     octets = long(0x30, b"\x02\x01\x07" + long(0x64, long(4, b"cn=x") + long(0x30, attribute)))
-    assert decoded(octets) == (7, Entry(b"cn=x", [(b"cn", [b"one"])]))
+    assert decoded(octets) == (7, ResultEntry(b"cn=x", [(b"cn", [b"one"])]))
 
 
 def test_a_large_message_in_small_pieces_is_put_together_once() -> None:
     octets = entry_message((b"jpegPhoto", [bytes(4 << 20)]))
-    framer = Framer()
-    found = [frame for at in range(0, len(octets), 1024) for frame in framer.feed(octets[at : at + 1024])]
+    framer = MessageFramer()
+    found = [frame for at in range(0, len(octets), 1024) for frame in framer.feed_octets(octets[at : at + 1024])]
     assert [frame.stop for frame in found] == [len(octets)]

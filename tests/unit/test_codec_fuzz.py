@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from connector.directories.ldap.responses import Entry, Response
+from connector.directories.ldap.responses import Response, ResultEntry
 from tests.fuzz import ldap_codec
 
 SEEDS = sorted(ldap_codec.SEEDS.iterdir())
@@ -20,7 +20,7 @@ def test_the_seeds_reach_the_decoder() -> None:
     """A campaign whose seeds are all refused would only ever try the framing."""
     kinds = [type(each) for path in SEEDS for each in ldap_codec.messages([path.read_bytes()]) or ()]
     assert kinds.count(Response) >= 6
-    assert kinds.count(Entry) >= 2
+    assert kinds.count(ResultEntry) >= 2
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda path: path.name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.filter_matching import matcher
+from connector.directories.common.filter_matching import make_matcher
 from connector.directories.common.ldap_filters import (
     NS_ACCOUNT_LOCK,
     PASSWORD_POLICY,
     USER_ACCOUNT_CONTROL as CONTROL,
     DisabledMark,
-    parse,
+    parse_filter,
     select_left_out,
 )
 
@@ -31,7 +31,7 @@ BITS = "userAccountControl:1.2.840.113556.1.4.803:"
     ],
 )
 def test_a_filter_that_does_not_leave_out_disabled_users_has_no_such_filter(mark: DisabledMark, text: str) -> None:
-    assert select_left_out(parse(text), mark) is None
+    assert select_left_out(parse_filter(text), mark) is None
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_filter_that_does_not_leave_out_disabled_users_has_no_such_filter(mark
 def test_who_is_left_out_for_that_alone(
     mark: DisabledMark, text: str, values: dict[str, list[bytes]], expected: bool
 ) -> None:
-    wanted = select_left_out(parse(text), mark)
+    wanted = select_left_out(parse_filter(text), mark)
     assert wanted is not None
     schema = known_schema()
-    held = {schema.key(name): some for name, some in values.items()}
-    matches = matcher(wanted, schema)
+    held = {schema.attribute_key(name): some for name, some in values.items()}
+    matches = make_matcher(wanted, schema)
     assert (matches({"uid": [b"ann"], **held}) is True) == expected
     assert matches({"uid": [b"ann"]}) is not True, "who has no mark"

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import find_filtered
-from connector.directories.common.filter_matching import Values, matcher
+from connector.directories.common.filter_matching import Values, make_matcher
 from connector.directories.common.ldap_filters import (
     MAX_DEPTH,
     And,
@@ -22,7 +22,7 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
     attributes_of,
-    parse,
+    parse_filter,
 )
 from connector.model import View
 
@@ -61,7 +61,7 @@ from connector.model import View
     ],
 )
 def test_a_filter_is_read_as_the_rfc_writes_it(text: str, expected: Filter) -> None:
-    assert parse(text) == expected
+    assert parse_filter(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_a_filter_is_read_as_the_rfc_writes_it(text: str, expected: Filter) -> N
 )
 def test_what_is_no_filter_is_refused_with_the_place(text: str, character: int) -> None:
     with pytest.raises(ValueError, match=f"at character {character} "):
-        parse(text)
+        parse_filter(text)
 
 
 def test_depth_is_bounded_and_the_bound_is_usable() -> None:
     nested = "(!" * (MAX_DEPTH - 1) + "(a=1)" + ")" * (MAX_DEPTH - 1)
-    assert attributes_of(parse(nested)) == {"a"}
+    assert attributes_of(parse_filter(nested)) == {"a"}
     with pytest.raises(ValueError, match="deep"):
-        parse(f"(!{nested})")
+        parse_filter(f"(!{nested})")
 
 
 def escaped(value: bytes) -> str:
@@ -144,13 +144,13 @@ FILTERS = st.recursive(
 
 @given(FILTERS)
 def test_every_filter_survives_being_written_and_read(wanted: Filter) -> None:
-    assert parse(text_of(wanted)) == wanted
+    assert parse_filter(text_of(wanted)) == wanted
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_filter_or_a_value_error(text: str) -> None:
     try:
-        parse(text)
+        parse_filter(text)
     except ValueError as fault:
         assert "at character" in str(fault)  # noqa: PT017  # both ways are fine, and this one has something to say
 
@@ -242,13 +242,13 @@ ANNA: Values = {
     ],
 )
 def test_an_entry_matches_in_three_ways(text: str, expected: bool | None) -> None:
-    assert matcher(parse(text), known_schema(), {"departed"})(ANNA) is expected
+    assert make_matcher(parse_filter(text), known_schema(), {"departed"})(ANNA) is expected
 
 
 @pytest.mark.parametrize("text", ["(ou:dn:=people)", "(cn:1.2.3.4:=x)"])
 def test_what_cannot_be_evaluated_is_said_before_anything_is_read(text: str) -> None:
     with pytest.raises(ValueError, match="not evaluated here"):
-        matcher(parse(text), known_schema())
+        make_matcher(parse_filter(text), known_schema())
 
 
 @given(st.text("aBc7.-", min_size=1, max_size=20), st.integers(0, 20), st.integers(0, 20))
@@ -258,7 +258,7 @@ def test_a_value_matches_itself_and_its_own_pieces(value: str, one: int, other: 
     entry: Values = {"uid": [stored]}
     pieces = Substrings("uid", stored[:first] or None, tuple(filter(None, [stored[first:last]])), stored[last:] or None)
     for wanted in (Equal("uid", stored), pieces):
-        assert matcher(wanted, known_schema())(entry) is True
+        assert make_matcher(wanted, known_schema())(entry) is True
 
 
 @pytest.mark.parametrize(
@@ -288,4 +288,4 @@ def test_a_value_matches_itself_and_its_own_pieces(value: str, one: int, other: 
 def test_a_filter_knows_which_writes_may_take_an_entry_out_of_it(text: str, looked_at: dict[str, bool]) -> None:
     """False: only a clear may. An attribute is looked at by its other names, by its supertypes and without options."""
     view = View(("employeeNumber", "telephoneNumber;x-cec", "sn"), object_classes=("cecAgent", "SIPIdentity"))
-    assert find_filtered(parse(text), known_schema(), view) == looked_at
+    assert find_filtered(parse_filter(text), known_schema(), view) == looked_at

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, dialect, requests
-from connector.directories.ldap.adapter import PostRead, Queue, Writer
-from connector.directories.ldap.assertions import Assertions, Looker
-from connector.directories.ldap.inspection import Inspection, Rules
-from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.adapter import ChangeQueue, ChangeWriter, PostRead
+from connector.directories.ldap.assertions import ProvenAssertions, UserLooker
+from connector.directories.ldap.inspection import Inspection, ValueRules
+from connector.directories.ldap.modifying import FILTER, ChangeModifier
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import UnreachableError
 from connector.model import ID, AttributeChange, Change, Outcome, Result, User, UserRef, View
@@ -34,8 +34,10 @@ def change(number: int) -> Change:
 
 def yes(number: int) -> bytes:
     """The answer to a modify that was done (RFC 4511 §4.1.9)."""
-    nothing = ber.tlv(ber.OCTETS, b"")
-    return requests.message(number, ber.sequence((ber.integer(0, ber.ENUMERATED), nothing, nothing), MODIFIED))
+    nothing = ber.encode_tlv(ber.OCTETS, b"")
+    return requests.encode_message(
+        number, ber.encode_sequence((ber.encode_integer(0, ber.ENUMERATED), nothing, nothing), MODIFIED)
+    )
 
 
 def written(count: int, window: int, *, answers: int = 0, reads: int | None = None) -> list[Outcome]:
@@ -65,16 +67,19 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
             answer(answers)
             theirs.shutdown(socket.SHUT_WR)
         inspection = Inspection(wire, BASE)
-        inspection.root, inspection.native = {}, replace(SERVER, controls=dialect.Controls(assertions=reads is None))
-        modifier = Modifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: Rules())
-        assertions = Assertions(wire, modifier, read)
+        inspection.root_dse, inspection.native_dialect = (
+            {},
+            replace(SERVER, controls=dialect.ListedControls(assertions=reads is None)),
+        )
+        modifier = ChangeModifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: ValueRules())
+        assertions = ProvenAssertions(wire, modifier, read)
         assertions.proven |= {ID, FILTER, "employeeNumber"}
-        looker = Looker(modifier, read, lambda questions: iter(()), (), assertions)
-        writer = Writer(
-            wire, modifier, PostRead(inspection, Users(View(("uid",)), inspection), Present("uid")),
+        looker = UserLooker(modifier, read, lambda questions: iter(()), (), assertions)
+        writer = ChangeWriter(
+            wire, modifier, PostRead(inspection, UserDecoder(View(("uid",)), inspection), Present("uid")),
             window=window, covers=lambda name: True, looker=looker,
         )  # fmt: skip
-        return list(writer.write(Queue(map(change, range(count)))))
+        return list(writer.write_queue(ChangeQueue(map(change, range(count)))))
 
 
 def results(outcomes: Iterable[Outcome]) -> list[tuple[int, Result, bool]]:

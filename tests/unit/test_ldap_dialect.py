@@ -10,7 +10,7 @@ from connector.directories.common.ldap_filters import And, Equal, Or
 from connector.directories.ldap import dialect
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, SAMBA, Dialect, Root
 from connector.directories.ldap.requests import ASSERTION, POST_READ
-from connector.directories.ldap.searches import Realm, plan_lookups
+from connector.directories.ldap.searches import JobRealm, plan_lookups
 from connector.errors import MalformedError
 from connector.model import ID
 from connector.settings.ldap import LdapDirectory as Settings
@@ -70,7 +70,7 @@ def test_an_id_that_is_none_is_an_error(server: Dialect, octets: bytes) -> None:
 
 @pytest.mark.parametrize(("server", "text"), [(OPENLDAP, "\u017d"), (ACTIVE_DIRECTORY, "anna"), (DS389, "\udc80")])
 def test_nobody_is_looked_for_by_what_is_no_id(server: Dialect, text: str) -> None:
-    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
+    realm = JobRealm.from_settings(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
     assert list(plan_lookups([(ID, text)], realm, server, ("1.1",))) == []
     assert server.user_filter(text) == Or(())
 
@@ -80,7 +80,7 @@ def test_a_guid_is_compared_as_the_octets_it_is() -> None:
 
 
 def test_a_server_that_compares_text_as_it_comes_is_asked_for_both_forms_of_a_letter() -> None:
-    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
+    realm = JobRealm.from_settings(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=["dc=example,dc=org"]))
 
     def asked(server: Dialect, value: str) -> list[str]:
         (search,) = plan_lookups([("cn", value)], realm, server, ("1.1",))

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from connector.directories.common.ldap_filters import Equal, parse
+from connector.directories.common.ldap_filters import Equal, parse_filter
 from connector.directories.ldap import requests
-from connector.directories.ldap.assertions import UNSEEN, Assertions, Looker, Sight
+from connector.directories.ldap.assertions import UNSEEN, ProvenAssertions, UserLooker, UserSight
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.modifying import FILTER, Modifier
+from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.wire import Wire
 from connector.errors import UnreachableError
@@ -31,7 +31,7 @@ CLASS = AttributeChange("objectClass", (), ("cecAgent",))
 class Fixture:
     """`shown`: what users are read as, by number; `asked`: whom was read and what was asked about."""
 
-    looker: Looker
+    looker: UserLooker
 
     def __init__(self) -> None:
         self.shown: dict[int, dict[str, tuple[str, ...]]] = {}
@@ -52,11 +52,11 @@ class Fixture:
         self.asked += [(each.user.id, each.attribute, each.value) for each in asked]
         return iter(self.answers[: len(asked)])
 
-    def before(self, *changes: Change) -> dict[str, Sight]:
-        return self.looker.before(changes)
+    def before(self, *changes: Change) -> dict[str, UserSight]:
+        return self.looker.look_before(changes)
 
-    def again(self, *changes: Change) -> dict[str, Sight]:
-        return self.looker.again(changes)
+    def again(self, *changes: Change) -> dict[str, UserSight]:
+        return self.looker.look_again(changes)
 
 
 @contextmanager
@@ -64,12 +64,12 @@ def looking(*controls: str, proven: Collection[str] = ALL, refuted: Collection[s
     line = Line(lambda line: None, *controls)
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)
-    modifier = Modifier(inspection.dialect, parse("(uid=*)"), inspection.info, inspection.rules)
-    assertions = Assertions(wire, modifier, lambda users: iter(()))
+    modifier = ChangeModifier(inspection.dialect, parse_filter("(uid=*)"), inspection.info, inspection.rules)
+    assertions = ProvenAssertions(wire, modifier, lambda users: iter(()))
     assertions.proven |= set(proven)
     assertions.refuted |= set(refuted)
     fixture = Fixture()
-    fixture.looker = Looker(modifier, fixture.read, fixture.holds, VIEW.attributes, assertions)
+    fixture.looker = UserLooker(modifier, fixture.read, fixture.holds, VIEW.attributes, assertions)
     try:
         yield fixture
     finally:
@@ -153,13 +153,13 @@ def test_who_replaces_a_value_that_cannot_be_compared_is_looked_at_and_the_mark_
     with looking(ASSERTION) as fixture:
         fixture.shown = {1: {FAX: one.old, "entryCSN": ("csn-1",)}}  # type: ignore[dict-item]
         sights = fixture.before(change(1, one), change(2, SEAT))
-        assert sights == ({"id-1": Sight(mark=MARK)} if looked else {})
+        assert sights == ({"id-1": UserSight(mark=MARK)} if looked else {})
 
 
 def test_an_attribute_of_which_no_assertion_is_believed_is_looked_at() -> None:
     with looking(ASSERTION, proven=(ID, FILTER, "employeeNumber")) as fixture:
         fixture.shown = {1: {"description": ("old",), "entryCSN": ("csn-1",)}}
-        assert fixture.before(change(1, NOTE), change(2, SEAT)) == {"id-1": Sight(mark=MARK)}
+        assert fixture.before(change(1, NOTE), change(2, SEAT)) == {"id-1": UserSight(mark=MARK)}
         assert fixture.read_ == ["id-1"]
 
 
@@ -195,7 +195,7 @@ def test_what_a_user_does_not_show_is_asked_about_and_then_not_asserted() -> Non
         fixture.shown = {1: {"entryCSN": ("csn-1",)}}
         fixture.answers = [Holds.ABSENT]
         assert fixture.again(change(1, FIRST, CLASS)) == {
-            "id-1": Sight(mark=MARK, absent=frozenset({"employeeNumber"})),
+            "id-1": UserSight(mark=MARK, absent=frozenset({"employeeNumber"})),
         }  # fmt: skip
         assert fixture.asked == [("id-1", "employeeNumber", "7")]
 
@@ -216,7 +216,7 @@ def test_of_an_attribute_that_shows_values_of_others_nothing_is_asked() -> None:
     with looking(ASSERTION) as fixture:
         fixture.shown = {1: {"description": ("theirs",)}}
         ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
-        assert fixture.again(change(1, ours)) == {"id-1": Sight(absent=frozenset({"description"}))}
+        assert fixture.again(change(1, ours)) == {"id-1": UserSight(absent=frozenset({"description"}))}
         assert fixture.asked == []
 
 
@@ -243,10 +243,10 @@ def test_of_what_is_already_there_the_attributes_that_show_nothing_are_hidden(
         fixture.shown = {} if shown is None else {1: shown}
         ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
         gone = AttributeChange(FAX, (), ())
-        assert fixture.looker.hidden(change(1, SEATS, ours, gone)) == hidden
+        assert fixture.looker.find_hidden(change(1, SEATS, ours, gone)) == hidden
 
 
 def test_where_a_user_cannot_be_read_nothing_is_known_to_be_hidden() -> None:
     with looking(ASSERTION) as fixture:
         fixture.fails = True
-        assert fixture.looker.hidden(change(1, FIRST)) == []
+        assert fixture.looker.find_hidden(change(1, FIRST)) == []

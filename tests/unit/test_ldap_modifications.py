@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import ForbiddenError
-from connector.directories.common.ldap_filters import Filter, parse
+from connector.directories.common.ldap_filters import Filter, parse_filter
 from connector.directories.ldap import dialect, requests, responses
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, Dialect
-from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.inspection import ValueRules
+from connector.directories.ldap.modifying import ChangeModifier
 from connector.directories.ldap.responses import Response
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, User, UserRef
 from tests.support.ldap_line import BASE, Asked, asked_of
@@ -22,14 +22,16 @@ from tests.support.ldap_line import BASE, Asked, asked_of
 ANNA = UserRef("0f3c7c5e-1122-4233-8344-556677889900", f"uid=anna,{BASE}")
 OPENLDAP = dialect.recognise_server({"objectclass": ["OpenLDAProotDSE"], "supportedcontrol": [requests.ASSERTION]})
 RULES = {
-    "commPrivate": Rules(equality=False),
-    "jpegPhoto": Rules(equality=False),
-    "SIPIdentitySIPURI": Rules(substrings=True),
+    "commPrivate": ValueRules(equality=False),
+    "jpegPhoto": ValueRules(equality=False),
+    "SIPIdentitySIPURI": ValueRules(substrings=True),
 }
 
 
-def modifier(server: Dialect = OPENLDAP, *, filter_: str = "(uid=*)") -> Modifier:
-    return Modifier(server, parse(filter_), known_schema().info, lambda name: RULES.get(name, Rules()))
+def modifier(server: Dialect = OPENLDAP, *, filter_: str = "(uid=*)") -> ChangeModifier:
+    return ChangeModifier(
+        server, parse_filter(filter_), known_schema().info, lambda name: RULES.get(name, ValueRules())
+    )
 
 
 def change(*attributes: AttributeChange) -> Change:
@@ -41,7 +43,7 @@ def several(name: str, old: str, new: str, pattern: str | None = "*", *, seen: b
 
 
 def sent(*attributes: AttributeChange) -> Asked | None:
-    octets = modifier().request(change(*attributes))
+    octets = modifier().make_request(change(*attributes))
     return None if octets is None else asked_of(octets)
 
 
@@ -146,7 +148,7 @@ def test_whatever_an_entry_holds_no_value_is_lost_or_doubled_that_the_plan_did_n
     asked = sent(AttributeChange("description", tuple(old), shouted, pattern="*"))
     after = carried_out([value.encode() for value in held], asked)
     if isinstance(after, int):
-        outcome = modifier().outcome(change(), Response(after))
+        outcome = modifier().judge_answer(change(), Response(after))
         assert outcome.result is Result.CONFLICT
         assert not lower(old) <= lower(held) or (lower(new) - lower(old)) & lower(held)
         return
@@ -160,8 +162,8 @@ def test_whatever_an_entry_holds_no_value_is_lost_or_doubled_that_the_plan_did_n
 
 
 def asserted(planned: AttributeChange, server: Dialect = OPENLDAP) -> bytes:
-    (control,) = modifier(server).controls(change(planned))
-    critical, value = asked_of(modifier().request(change(several("title", "", "x"))) or b"", [control]).controls[
+    (control,) = modifier(server).make_controls(change(planned))
+    critical, value = asked_of(modifier().make_request(change(several("title", "", "x"))) or b"", [control]).controls[
         requests.ASSERTION
     ]
     assert critical
@@ -170,7 +172,7 @@ def asserted(planned: AttributeChange, server: Dialect = OPENLDAP) -> bytes:
 
 def both(text: str) -> bytes:
     """That it is the user, and in the job's filter, and this."""
-    return requests.encode_filter(parse(f"(&(entryUUID={ANNA.id})(uid=*){text})"))
+    return requests.encode_filter(parse_filter(f"(&(entryUUID={ANNA.id})(uid=*){text})"))
 
 
 @pytest.mark.parametrize(
@@ -207,9 +209,11 @@ def test_what_cannot_be_asserted_keeps_nothing_behind_it_from_being_asserted() -
     unseen = several("description", "", "a", seen=False)
     classes = several("objectClass", "", "cecAgent", None)
     planned = change(unseen, classes, several("title", "a", "b", None))
-    assert modifier().controls(planned) == (requests.assertion(parse(f"(&(entryUUID={ANNA.id})(uid=*)(title=a))")),)
+    assert modifier().make_controls(planned) == (
+        requests.assertion_control(parse_filter(f"(&(entryUUID={ANNA.id})(uid=*)(title=a))")),
+    )
     now = User(ANNA.id, ANNA.name, {"title": ("theirs",)})
-    assert modifier().differs(planned, now) == "title changed since the plan"
+    assert modifier().explain_difference(planned, now) == "title changed since the plan"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ def test_what_cannot_be_asserted_keeps_nothing_behind_it_from_being_asserted() -
 def test_an_entry_is_the_user_by_its_id_and_no_entry_is_one_whose_id_is_none(
     server: Dialect, id_: str, wanted: str
 ) -> None:
-    expected: Filter = parse(wanted)
+    expected: Filter = parse_filter(wanted)
     assert server.user_filter(id_) == expected
 
 
@@ -259,7 +263,7 @@ def test_an_entry_that_is_read_again_is_held_to_what_the_plan_saw(
 ) -> None:
     fine = several("title", "x", "y", None)
     now = User(ANNA.id, ANNA.name, {planned.name: held, "title": ("x",)})
-    why = modifier().differs(change(fine, planned), now)
+    why = modifier().explain_difference(change(fine, planned), now)
     assert why == (f"{planned.name} changed since the plan" if differs else None)
 
 
@@ -272,11 +276,11 @@ def test_an_entry_that_is_read_again_is_held_to_what_the_plan_saw(
     ],
 )
 def test_an_entry_that_is_read_again_may_be_spelt_otherwise_and_not_be_another(name: str, why: str | None) -> None:
-    assert modifier().differs(change(), User(ANNA.id, name, {})) == why
+    assert modifier().explain_difference(change(), User(ANNA.id, name, {})) == why
 
 
 def test_an_entry_that_is_not_found_again_is_gone() -> None:
-    assert modifier().differs(change(), None) == "the entry is gone, or no longer in base and filter"
+    assert modifier().explain_difference(change(), None) == "the entry is gone, or no longer in base and filter"
 
 
 # ---------------------------------------------------------------- what an answer means
@@ -297,14 +301,14 @@ def test_where_nothing_is_asserted_a_place_that_is_taken_shows_in_the_answer(
     planned: AttributeChange, *, conflict: bool, beside: bool
 ) -> None:
     attributes = (several("description", "a", "b"), planned) if beside else (planned,)
-    without = replace(OPENLDAP, controls=dialect.Controls())
+    without = replace(OPENLDAP, controls=dialect.ListedControls())
     answer = Response(responses.CONSTRAINT_VIOLATION)
-    outcome = modifier(without).outcome(change(*attributes), answer)
+    outcome = modifier(without).judge_answer(change(*attributes), answer)
     assert outcome.result is (Result.CONFLICT if conflict else Result.FAILED)
     assert (outcome.why == "a value is there that the plan did not see") is conflict
-    assert modifier().outcome(change(*attributes), answer).result is Result.FAILED
+    assert modifier().judge_answer(change(*attributes), answer).result is Result.FAILED
     other = Response(responses.INVALID_DN_SYNTAX)
-    assert modifier(without).outcome(change(*attributes), other).result is Result.FAILED
+    assert modifier(without).judge_answer(change(*attributes), other).result is Result.FAILED
 
 
 @pytest.mark.parametrize(
@@ -316,7 +320,7 @@ def test_where_nothing_is_asserted_a_place_that_is_taken_shows_in_the_answer(
     ],
 )
 def test_a_copy_that_cannot_be_written_says_where_one_can_write(referrals: tuple[str, ...], said: str) -> None:
-    outcome = modifier().outcome(change(), Response(responses.REFERRAL, referrals=referrals))
+    outcome = modifier().judge_answer(change(), Response(responses.REFERRAL, referrals=referrals))
     assert outcome.result is Result.FAILED
     assert outcome.why.endswith(said)
 
@@ -332,5 +336,5 @@ def test_a_copy_that_cannot_be_written_says_where_one_can_write(referrals: tuple
     ],
 )
 def test_words_of_the_servers_are_told_and_no_secret(planned: AttributeChange) -> None:
-    outcome = modifier().outcome(change(planned), Response(53, diagnostic="value 'caNary' is not allowed, caNary"))
+    outcome = modifier().judge_answer(change(planned), Response(53, diagnostic="value 'caNary' is not allowed, caNary"))
     assert outcome == Outcome(ANNA, Result.FAILED, "unwillingToPerform (53): value … is not allowed, …")

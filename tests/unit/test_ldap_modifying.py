@@ -10,22 +10,25 @@ from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import ForbiddenError
-from connector.directories.common.ldap_filters import Present, parse
+from connector.directories.common.ldap_filters import Present, parse_filter
 from connector.directories.ldap import dialect, requests, responses
-from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.requests import Edit, modification
+from connector.directories.ldap.inspection import ValueRules
+from connector.directories.ldap.modifying import FILTER, ChangeModifier
+from connector.directories.ldap.requests import EditKind, encode_modification
 from connector.directories.ldap.responses import Response
 from connector.model import ID, AttributeChange, Change, Outcome, Result, Secret, User, UserRef
 
 USER = UserRef("0f3c7c5e-1111-4222-8333-000000000001", "uid=anna,ou=people,dc=example,dc=org")
 SERVER = dialect.recognise_server({"supportedcontrol": [requests.ASSERTION]})
-RULES: Mapping[str, Rules] = {"commPrivate": Rules(equality=False), "SIPIdentitySIPURI": Rules(substrings=True)}
+RULES: Mapping[str, ValueRules] = {
+    "commPrivate": ValueRules(equality=False),
+    "SIPIdentitySIPURI": ValueRules(substrings=True),
+}
 
 
-def modifier(*, assertions: bool = True) -> Modifier:
-    server = replace(SERVER, controls=dialect.Controls(assertions=assertions))
-    return Modifier(server, Present("uid"), known_schema().info, lambda name: RULES.get(name, Rules()))
+def modifier(*, assertions: bool = True) -> ChangeModifier:
+    server = replace(SERVER, controls=dialect.ListedControls(assertions=assertions))
+    return ChangeModifier(server, Present("uid"), known_schema().info, lambda name: RULES.get(name, ValueRules()))
 
 
 def change(*attributes: AttributeChange) -> Change:
@@ -33,11 +36,11 @@ def change(*attributes: AttributeChange) -> Change:
 
 
 def edits(attribute: AttributeChange) -> bytes | None:
-    return modifier().request(change(attribute))
+    return modifier().make_request(change(attribute))
 
 
 def modify(*modifications: bytes) -> bytes:
-    return requests.modify(USER.name, modifications)
+    return requests.encode_modify(USER.name, modifications)
 
 
 def secret(name: str, old: str, new: str) -> AttributeChange:
@@ -47,13 +50,14 @@ def secret(name: str, old: str, new: str) -> AttributeChange:
 def test_values_that_stay_are_not_sent() -> None:
     found = edits(AttributeChange("description", ("one", "Two"), ("TWO", "three"), pattern="*"))
     assert found == modify(
-        modification(Edit.DELETE, "description", (b"one",)), modification(Edit.ADD, "description", (b"three",))
+        encode_modification(EditKind.DELETE, "description", (b"one",)),
+        encode_modification(EditKind.ADD, "description", (b"three",)),
     )
     assert edits(AttributeChange("description", ("one",), ("ONE",))) is None
 
 
 def test_an_attribute_whose_values_cannot_be_compared_is_replaced_if_all_of_it_is_ours() -> None:
-    replaced = modify(modification(Edit.REPLACE, "commPrivate", (b"true",)))
+    replaced = modify(encode_modification(EditKind.REPLACE, "commPrivate", (b"true",)))
     assert edits(AttributeChange("commPrivate", ("false",), ("true",))) == replaced
     assert edits(AttributeChange("commPrivate", ("false",), ("true",), pattern="*")) == replaced
     with pytest.raises(ForbiddenError, match="commPrivate has no equality rule"):
@@ -61,13 +65,13 @@ def test_an_attribute_whose_values_cannot_be_compared_is_replaced_if_all_of_it_i
 
 
 def test_no_secret_is_ever_part_of_an_assertion() -> None:
-    octets = b"".join(modifier().controls(change(secret("SIPIdentityPassword", "canary-old", "canary-new"))))
+    octets = b"".join(modifier().make_controls(change(secret("SIPIdentityPassword", "canary-old", "canary-new"))))
     assert USER.id.encode() in octets
     assert b"canary" not in octets
 
 
 def test_the_assertion_is_critical_and_holds_user_filter_and_old_values() -> None:
-    (octets,) = modifier().controls(
+    (octets,) = modifier().make_controls(
         change(
             AttributeChange("employeeNumber", ("7",), ("8",)),
             AttributeChange("mail", (), ("a@example.org",)),
@@ -76,11 +80,11 @@ def test_the_assertion_is_critical_and_holds_user_filter_and_old_values() -> Non
             AttributeChange("commPrivate", ("false",), ("true",)),
         )
     )
-    expected = requests.assertion(
-        parse(f"(&(entryUUID={USER.id})(uid=*)(employeeNumber=7)(!(mail=*))(!(SIPIdentitySIPURI=sip:*@x*)))")
+    expected = requests.assertion_control(
+        parse_filter(f"(&(entryUUID={USER.id})(uid=*)(employeeNumber=7)(!(mail=*))(!(SIPIdentitySIPURI=sip:*@x*)))")
     )
     assert octets == expected
-    assert modifier(assertions=False).controls(change()) == ()
+    assert modifier(assertions=False).make_controls(change()) == ()
 
 
 ECHOES = (
@@ -94,7 +98,9 @@ ECHOES = (
 @pytest.mark.parametrize("form", ["'{}'", "{}", "SIPIdentityPassword: {}", "({})"])
 def test_nothing_of_a_secret_is_passed_on(shown: str, form: str) -> None:
     answer = Response(19, diagnostic=f"value {form.format(shown)} is too short")
-    outcome = modifier().outcome(change(secret("SIPIdentityPassword", "Old-Canary-0", "Gr8-Canary-Pa55word")), answer)
+    outcome = modifier().judge_answer(
+        change(secret("SIPIdentityPassword", "Old-Canary-0", "Gr8-Canary-Pa55word")), answer
+    )
     assert outcome.result is Result.FAILED
     said = outcome.why.partition("(19)")[2].lower()
     assert not [part for part in ("gr8", "canary", "pa55", 'word"', "hunter", "zoe", "drow", "z3i4") if part in said], (
@@ -112,7 +118,7 @@ def test_nothing_of_a_secret_is_passed_on(shown: str, form: str) -> None:
     ],
 )
 def test_a_word_that_is_a_secret_is_not_passed_on_however_common_it_is(attribute: AttributeChange, said: bool) -> None:
-    outcome = modifier().outcome(change(attribute), Response(53, diagnostic="Entry is locked"))
+    outcome = modifier().judge_answer(change(attribute), Response(53, diagnostic="Entry is locked"))
     assert ("locked" in outcome.why) is said
 
 
@@ -130,13 +136,13 @@ def test_a_word_that_is_a_secret_is_not_passed_on_however_common_it_is(attribute
 )  # fmt: skip
 def test_a_servers_own_words_are_passed_on(diagnostic: str, shown: str) -> None:
     answer = Response(19, diagnostic=diagnostic)
-    outcome = modifier().outcome(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
+    outcome = modifier().judge_answer(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
     assert outcome.why == f"constraintViolation (19): {shown}"
 
 
 def test_any_other_diagnostic_is_passed_on_in_one_line() -> None:
     answer = Response(19, diagnostic="too\r\nshort\x1b[2J")
-    outcome = modifier().outcome(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
+    outcome = modifier().judge_answer(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
     assert outcome == Outcome(USER, Result.FAILED, "constraintViolation (19)")
 
 
@@ -144,9 +150,9 @@ def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted
     first = change(AttributeChange("employeeNumber", (), ("8",)))
     later = change(AttributeChange("employeeNumber", ("7",), ("8",)))
     answer = Response(responses.CONSTRAINT_VIOLATION)
-    assert modifier(assertions=False).outcome(first, answer).result is Result.CONFLICT
-    assert modifier(assertions=False).outcome(later, answer).result is Result.FAILED
-    assert modifier().outcome(first, answer).result is Result.FAILED
+    assert modifier(assertions=False).judge_answer(first, answer).result is Result.CONFLICT
+    assert modifier(assertions=False).judge_answer(later, answer).result is Result.FAILED
+    assert modifier().judge_answer(first, answer).result is Result.FAILED
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted
 )
 def test_every_result_has_its_outcome(code: int, result: Result) -> None:
     """Whatever is not written says why, in the server's own words too."""
-    outcome = modifier().outcome(change(), Response(code, diagnostic="busy"))
+    outcome = modifier().judge_answer(change(), Response(code, diagnostic="busy"))
     assert (outcome.user, outcome.result) == (USER, result)
     assert (": busy" in outcome.why) is (result is not Result.WRITTEN)
 
@@ -165,13 +171,13 @@ def test_an_entry_that_was_renamed_is_not_written_under_its_old_name_which_may_b
     planned = change(AttributeChange("employeeNumber", ("7",), ("8",)))
     held = {"employeeNumber": ("7",)}
     same, renamed = USER.name.replace("uid", "UID"), USER.name.replace("anna", "bert")
-    assert modifier().differs(planned, User(USER.id, same, held)) is None
-    assert "the entry was renamed" in str(modifier().differs(planned, User(USER.id, renamed, held)))
+    assert modifier().explain_difference(planned, User(USER.id, same, held)) is None
+    assert "the entry was renamed" in str(modifier().explain_difference(planned, User(USER.id, renamed, held)))
 
 
 def test_several_values_for_an_attribute_that_has_one_are_not_sent() -> None:
     with pytest.raises(ForbiddenError, match="one value only"):
-        modifier().request(change(AttributeChange("employeeNumber", ("1",), ("2", "3"))))
+        modifier().make_request(change(AttributeChange("employeeNumber", ("1",), ("2", "3"))))
 
 
 @pytest.mark.parametrize("planned", [True, False])
@@ -179,7 +185,7 @@ def test_several_values_for_an_attribute_that_has_one_are_not_sent() -> None:
 def test_who_was_enabled_or_disabled_since_the_plan_differs(planned: bool, now: bool) -> None:
     """Where users are read before their write, no assertion says that."""
     clear = replace(change(AttributeChange("employeeNumber", ("1",), ())), disabled=planned)
-    differs = modifier().differs(clear, User(USER.id, USER.name, {"employeeNumber": ("1",)}, disabled=now))
+    differs = modifier().explain_difference(clear, User(USER.id, USER.name, {"employeeNumber": ("1",)}, disabled=now))
     assert (differs is None) is (planned is now)
 
 
@@ -194,21 +200,21 @@ def test_who_was_enabled_or_disabled_since_the_plan_differs(planned: bool, now: 
 )
 def test_a_denied_write_names_the_refused_attributes_where_the_server_does(diagnostic: str, named: str) -> None:
     planned = change(*(AttributeChange(name, (), ("1",)) for name in ("employeeNumber", "mail", "objectClass")))
-    why = modifier().outcome(planned, Response(50, diagnostic=diagnostic)).why
+    why = modifier().judge_answer(planned, Response(50, diagnostic=diagnostic)).why
     assert why.startswith(f"insufficientAccessRights (50) to write {named}")
     assert why.endswith(f"the right to write {named} of this entry")
 
 
 def test_one_attribute_that_is_denied_is_the_one() -> None:
-    why = modifier().outcome(change(AttributeChange("mail", (), ("1",))), Response(50)).why
+    why = modifier().judge_answer(change(AttributeChange("mail", (), ("1",))), Response(50)).why
     assert why.endswith("the right to write mail of this entry")
 
 
 def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
     advice = dialect.RightsAdvice(dialect.OPENLDAP_RULES, "cn=cec,o=x", ["ou=people,o=x"])
-    server = Modifier(SERVER, Present("uid"), known_schema().info, lambda name: Rules(), rights=advice)
+    server = ChangeModifier(SERVER, Present("uid"), known_schema().info, lambda name: ValueRules(), rights=advice)
     planned = change(AttributeChange("mail", (), ("1",)), secret("userPassword", "a", "b"))
-    why = server.outcome(planned, Response(50)).why
+    why = server.judge_answer(planned, Response(50)).why
     assert 'attrs=mail by dn.exact="cn=cec,o=x" write' in why
     assert 'attrs=userPassword by dn.exact="cn=cec,o=x" =wc' in why
 
@@ -219,22 +225,27 @@ def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
 @pytest.mark.parametrize(
     ("attribute", "sent"),
     [
-        (AttributeChange("description", ("a",), ()), [(Edit.DELETE, [b"a"])]),
-        (AttributeChange("description", (), ("b",)), [(Edit.ADD, [b"b"])]),
-        (AttributeChange("description", ("a",), ("b",), seen=False), [(Edit.DELETE, [b"a"]), (Edit.ADD, [b"b"])]),
-        (AttributeChange("description", (), ("b",), seen=False), [(Edit.REPLACE, [b"b"])]),
-        (AttributeChange("description", (), (), seen=False), [(Edit.REPLACE, [])]),
-        (secret("description", "a", "b"), [(Edit.DELETE, [b"a"]), (Edit.ADD, [b"b"])]),
-        (replace(secret("description", "a", "b"), seen=False), [(Edit.REPLACE, [b"b"])]),
-        (AttributeChange("commPrivate", (), ("true",)), [(Edit.ADD, [b"true"])]),
-        (AttributeChange("commPrivate", ("true",), ()), [(Edit.REPLACE, [])]),
-        (AttributeChange("commPrivate", (), ("true",), seen=False), [(Edit.REPLACE, [b"true"])]),
+        (AttributeChange("description", ("a",), ()), [(EditKind.DELETE, [b"a"])]),
+        (AttributeChange("description", (), ("b",)), [(EditKind.ADD, [b"b"])]),
+        (
+            AttributeChange("description", ("a",), ("b",), seen=False),
+            [(EditKind.DELETE, [b"a"]), (EditKind.ADD, [b"b"])],
+        ),
+        (AttributeChange("description", (), ("b",), seen=False), [(EditKind.REPLACE, [b"b"])]),
+        (AttributeChange("description", (), (), seen=False), [(EditKind.REPLACE, [])]),
+        (secret("description", "a", "b"), [(EditKind.DELETE, [b"a"]), (EditKind.ADD, [b"b"])]),
+        (replace(secret("description", "a", "b"), seen=False), [(EditKind.REPLACE, [b"b"])]),
+        (AttributeChange("commPrivate", (), ("true",)), [(EditKind.ADD, [b"true"])]),
+        (AttributeChange("commPrivate", ("true",), ()), [(EditKind.REPLACE, [])]),
+        (AttributeChange("commPrivate", (), ("true",), seen=False), [(EditKind.REPLACE, [b"true"])]),
     ],
 )
 def test_values_are_changed_one_by_one_where_they_are_known_and_can_be_compared(
-    attribute: AttributeChange, sent: list[tuple[Edit, list[bytes]]]
+    attribute: AttributeChange, sent: list[tuple[EditKind, list[bytes]]]
 ) -> None:
-    assert edits(attribute) == modify(*(modification(kind, attribute.name, tuple(values)) for kind, values in sent))
+    assert edits(attribute) == modify(
+        *(encode_modification(kind, attribute.name, tuple(values)) for kind, values in sent)
+    )
 
 
 def test_where_nothing_is_known_of_values_that_are_ours_in_part_the_mapping_is_to_be_fixed() -> None:
@@ -258,7 +269,7 @@ THIS = f"(entryUUID={USER.id})"
 
 
 def asserted(text: str) -> tuple[bytes, ...]:
-    return (requests.assertion(parse(text)),)
+    return (requests.assertion_control(parse_filter(text)),)
 
 
 @pytest.mark.parametrize(
@@ -280,22 +291,22 @@ def asserted(text: str) -> tuple[bytes, ...]:
     ],
 )
 def test_an_assertion_says_what_the_plan_saw_as_far_as_a_filter_can(attribute: AttributeChange, believed: str) -> None:
-    assert modifier().controls(change(attribute)) == asserted(f"(&{THIS}(uid=*){believed})")
+    assert modifier().make_controls(change(attribute)) == asserted(f"(&{THIS}(uid=*){believed})")
 
 
 def test_what_is_refuted_or_known_by_a_look_is_left_out_of_an_assertion() -> None:
     planned = change(AttributeChange("description", ("a",), ("b",)), AttributeChange("mail", (), ("c",)))
     known = modifier()
-    mark = requests.encode_filter(parse("(entryCSN=1)"))
+    mark = requests.encode_filter(parse_filter("(entryCSN=1)"))
     both = f"{THIS}(uid=*)(description=a)(!(mail=*))"
-    assert known.controls(planned, mark) == asserted(f"(&{both}(entryCSN=1))")
-    assert known.controls(planned, absent=["mail"]) == asserted(f"(&{THIS}(uid=*)(description=a))")
-    assert known.controls(planned, refuted=[ID]) == asserted("(&(uid=*)(description=a)(!(mail=*)))")
-    assert known.controls(planned, refuted=[FILTER]) == asserted(f"(&{THIS}(description=a)(!(mail=*)))")
-    assert known.controls(planned, absent=["mail"], refuted=["description"]) == asserted(f"(&{THIS}(uid=*))")
+    assert known.make_controls(planned, mark) == asserted(f"(&{both}(entryCSN=1))")
+    assert known.make_controls(planned, absent=["mail"]) == asserted(f"(&{THIS}(uid=*)(description=a))")
+    assert known.make_controls(planned, refuted=[ID]) == asserted("(&(uid=*)(description=a)(!(mail=*)))")
+    assert known.make_controls(planned, refuted=[FILTER]) == asserted(f"(&{THIS}(description=a)(!(mail=*)))")
+    assert known.make_controls(planned, absent=["mail"], refuted=["description"]) == asserted(f"(&{THIS}(uid=*))")
     assert known.dialect.writes.mark is not None
-    assert known.controls(planned, mark, refuted=[known.dialect.writes.mark]) == asserted(f"(&{both})")
-    assert known.controls(planned, refuted=[ID, FILTER, "description", "mail"]) == ()
+    assert known.make_controls(planned, mark, refuted=[known.dialect.writes.mark]) == asserted(f"(&{both})")
+    assert known.make_controls(planned, refuted=[ID, FILTER, "description", "mail"]) == ()
 
 
 def test_what_an_assertion_speaks_of_is_named() -> None:
@@ -306,17 +317,17 @@ def test_what_an_assertion_speaks_of_is_named() -> None:
         secret("mail", "a", "b"),
         AttributeChange("SIPIdentityPassword", (), (Secret("b"),), secret=True),
     )
-    assert list(modifier().asserted(planned.attributes)) == [ID, FILTER, "description", "SIPIdentityPassword"]
+    assert list(modifier().list_asserted(planned.attributes)) == [ID, FILTER, "description", "SIPIdentityPassword"]
 
 
 def test_who_is_to_be_cleared_as_disabled_is_asserted_to_be_so() -> None:
     clears = replace(change(AttributeChange("description", ("a",), ())), disabled=True)
-    may = replace(modifier(), disabled=parse("(title=gone)"))
-    assert may.controls(clears) == asserted(f"(&{THIS}(&(title=gone)(!(uid=*)))(description=a))")
-    assert may.controls(replace(clears, disabled=False)) == asserted(f"(&{THIS}(uid=*)(description=a))")
-    assert may.anybody == parse("(|(uid=*)(title=gone))")
-    assert modifier().controls(clears) == asserted(f"(&{THIS}(|)(description=a))"), "nobody is"
-    assert modifier().anybody == parse("(uid=*)")
+    may = replace(modifier(), disabled=parse_filter("(title=gone)"))
+    assert may.make_controls(clears) == asserted(f"(&{THIS}(&(title=gone)(!(uid=*)))(description=a))")
+    assert may.make_controls(replace(clears, disabled=False)) == asserted(f"(&{THIS}(uid=*)(description=a))")
+    assert may.writable_users == parse_filter("(|(uid=*)(title=gone))")
+    assert modifier().make_controls(clears) == asserted(f"(&{THIS}(|)(description=a))"), "nobody is"
+    assert modifier().writable_users == parse_filter("(uid=*)")
 
 
 # ---------------------------------------------------------------- what an answer means
@@ -324,16 +335,16 @@ def test_who_is_to_be_cleared_as_disabled_is_asserted_to_be_so() -> None:
 
 def test_a_replica_names_some_of_the_servers_that_may_be_written_to() -> None:
     others = tuple(f"ldap://{n}" for n in range(5))
-    why = modifier().outcome(change(), Response(responses.REFERRAL, referrals=others)).why
+    why = modifier().judge_answer(change(), Response(responses.REFERRAL, referrals=others)).why
     assert "it refers to ldap://0, ldap://1, ldap://2)" in why
-    assert "it refers to another server)" in modifier().outcome(change(), Response(responses.REFERRAL)).why
+    assert "it refers to another server)" in modifier().judge_answer(change(), Response(responses.REFERRAL)).why
 
 
 def test_a_value_that_is_there_and_was_not_shown_is_a_matter_of_rights() -> None:
     there = Response(responses.ATTRIBUTE_OR_VALUE_EXISTS)
-    assert "already there, but was not shown" in modifier().outcome(change(), there, hidden=["mail", "title"]).why
-    assert modifier().outcome(change(), there, hidden=["mail", "title"]).why.endswith("read mail or title")
-    assert modifier().outcome(change(), there).why.endswith("a value to be added is already there")
+    assert "already there, but was not shown" in modifier().judge_answer(change(), there, hidden=["mail", "title"]).why
+    assert modifier().judge_answer(change(), there, hidden=["mail", "title"]).why.endswith("read mail or title")
+    assert modifier().judge_answer(change(), there).why.endswith("a value to be added is already there")
 
 
 @pytest.mark.parametrize(
@@ -349,12 +360,12 @@ def test_a_value_that_is_there_and_was_not_shown_is_a_matter_of_rights() -> None
 def test_a_place_that_is_taken_is_a_conflict_where_no_assertion_said_that_it_is_empty(
     attribute: AttributeChange, refuted: list[str], *, conflict: bool
 ) -> None:
-    found = modifier().outcome(change(attribute), Response(responses.CONSTRAINT_VIOLATION), refuted)
+    found = modifier().judge_answer(change(attribute), Response(responses.CONSTRAINT_VIOLATION), refuted)
     assert found.result is (Result.CONFLICT if conflict else Result.FAILED)
 
 
 def test_a_control_that_the_server_is_unwilling_to_heed_says_so() -> None:
-    why = modifier().outcome(change(), Response(responses.UNAVAILABLE_CRITICAL_EXTENSION)).why
+    why = modifier().judge_answer(change(), Response(responses.UNAVAILABLE_CRITICAL_EXTENSION)).why
     assert why.endswith(responses.UNWILLING)
 
 
@@ -362,7 +373,9 @@ def test_each_kind_of_server_has_its_way_to_write_a_right_down() -> None:
     account, base, names = "cn=cec,o=x", "ou=people,o=x", ["mail", "pin"]
 
     def told(rule: dialect.RuleLanguage | None, account: str = account) -> str:
-        return dialect.RightsAdvice(rule, account, [base]).grant("write mail, pin", names, dialect.Right.WRITE, ["pin"])
+        return dialect.RightsAdvice(rule, account, [base]).advise_grant(
+            "write mail, pin", names, dialect.AccessRight.WRITE, ["pin"]
+        )
 
     assert told(dialect.OPENLDAP_RULES) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
@@ -390,7 +403,9 @@ def test_each_kind_of_server_has_its_way_to_write_a_right_down() -> None:
 def test_a_right_to_search_is_one_to_the_entries_too() -> None:
     def told(rule: dialect.RuleLanguage, *names: str) -> str:
         advice = dialect.RightsAdvice(rule, "cn=cec,o=x", ["ou=people,o=x"])
-        return advice.grant("search", names, dialect.Right.READ).removeprefix("Grant cn=cec,o=x the right to search. ")
+        return advice.advise_grant("search", names, dialect.AccessRight.READ).removeprefix(
+            "Grant cn=cec,o=x the right to search. "
+        )
 
     assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(dialect.OPENLDAP_RULES, "uid")
     assert "attrs=entry by" in told(dialect.OPENLDAP_RULES)

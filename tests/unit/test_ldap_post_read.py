@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from connector.directories.common.ldap_filters import parse
+from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap.adapter import PostRead
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import POST_READ
 from connector.directories.ldap.responses import Response
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.model import AttributeChange, User
 from tests.support.ldap_line import BASE, VIEW, WHERE, Attributes, Line, change, entry, person
@@ -26,25 +26,25 @@ OFF = AttributeChange("employeeNumber", ("7",), ())
 def reading() -> Iterator[PostRead]:
     line = Line(lambda line: None, POST_READ)
     inspection = Inspection(Wire(line, WHERE, 5), BASE)
-    yield PostRead(inspection, Users(VIEW, inspection), parse("(uid=*)"))
+    yield PostRead(inspection, UserDecoder(VIEW, inspection), parse_filter("(uid=*)"))
     line.close()
     line.cut()
 
 
 def answered(reading: PostRead, held: Attributes, *attributes: AttributeChange) -> User | None:
     shown = entry(person(1).name, {**SHOWN, **held})
-    return reading.user(change(1, *attributes), Response(0, controls={POST_READ: shown}))
+    return reading.read_user(change(1, *attributes), Response(0, controls={POST_READ: shown}))
 
 
 def cautions(reading: PostRead, answers: Iterable[tuple[Attributes, tuple[AttributeChange, ...]]]) -> list[str]:
     for held, attributes in answers:
         answered(reading, held, *attributes)
-    return list(reading.cautions())
+    return list(reading.list_cautions())
 
 
 def test_what_is_shown_as_written_is_nothing_to_tell(reading: PostRead) -> None:
     assert answered(reading, {"employeeNumber": ["7"]}, SEAT) is not None
-    assert list(reading.cautions()) == []
+    assert list(reading.list_cautions()) == []
 
 
 def test_what_was_set_and_is_not_shown_is_told_once_and_in_order(reading: PostRead) -> None:
@@ -63,4 +63,4 @@ def test_a_secret_need_not_be_shown(reading: PostRead) -> None:
 
 def test_an_answer_of_somebody_else_tells_nothing(reading: PostRead) -> None:
     assert answered(reading, {"entryUUID": ["id-2"]}, SEAT) is None
-    assert list(reading.cautions()) == []
+    assert list(reading.list_cautions()) == []

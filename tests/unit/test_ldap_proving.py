@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from connector.directories.common.ldap_filters import parse
+from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap import responses
-from connector.directories.ldap.assertions import Assertions
+from connector.directories.ldap.assertions import ProvenAssertions
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.modifying import FILTER, Modifier
+from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.responses import DONE
 from connector.directories.ldap.wire import Wire
@@ -100,14 +100,14 @@ def elements(octets: bytes) -> list[tuple[int, bytes]]:
 
 
 @contextmanager
-def proving(server: Server) -> Iterator[Assertions]:
+def proving(server: Server) -> Iterator[ProvenAssertions]:
     line = Line(lambda line: None, ASSERTION, **{f"u{number}": {} for number in server.entries})
     line.judges, line.ends = server.judges, server.ends
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)
-    modifier = Modifier(inspection.dialect, parse("(uid=*)"), inspection.info, inspection.rules)
+    modifier = ChangeModifier(inspection.dialect, parse_filter("(uid=*)"), inspection.info, inspection.rules)
     try:
-        yield Assertions(wire, modifier, server.read)
+        yield ProvenAssertions(wire, modifier, server.read)
     finally:
         line.close()
         line.cut()
@@ -129,7 +129,7 @@ def never_true(true: bool) -> int:
 def believed(server: Server, *changes: Change) -> tuple[set[str], set[str]]:
     """What is proven and what is refuted after an attempt."""
     with proving(server) as assertions:
-        assertions.prove(changes)
+        assertions.prove_for(changes)
         return assertions.proven, assertions.refuted
 
 
@@ -138,12 +138,12 @@ def believed(server: Server, *changes: Change) -> tuple[set[str], set[str]]:
 
 def test_what_a_server_keeps_is_proven_with_the_id_the_filter_and_the_mark() -> None:
     with proving(Server(people())) as assertions:
-        assert not assertions.sure(change(1, LEFT)), "nothing is believed before it was tried"
-        assertions.prove([change(1, LEFT)])
+        assert not assertions.covers_change(change(1, LEFT)), "nothing is believed before it was tried"
+        assertions.prove_for([change(1, LEFT)])
         assert (assertions.proven, assertions.refuted) == ({ID, FILTER, "description", MARK}, set())
-        assert assertions.sure(change(1, LEFT))
-        assert not assertions.sure(change(1, LEFT, AttributeChange("title", ("a",), ("b",))))
-        assert list(assertions.cautions()) == []
+        assert assertions.covers_change(change(1, LEFT))
+        assert not assertions.covers_change(change(1, LEFT, AttributeChange("title", ("a",), ("b",))))
+        assert list(assertions.list_cautions()) == []
 
 
 @pytest.mark.parametrize("says", [passes_over, never_true, lambda true: 53, lambda true: 122 if true else 0])
@@ -203,7 +203,7 @@ def test_a_value_is_compared_where_it_can_be_and_is_no_secret(name: str, value: 
     with proving(server) as assertions:
         assertions.proven |= {ID, FILTER, MARK}
         held = AttributeChange(name, ("7",), ("8",), secret=False)
-        assertions.prove([change(1, held)])
+        assertions.prove_for([change(1, held)])
         assert name in assertions.proven
     assert [each[0] for each in server.asserted] == [asserted, NOT]
     assert not any(b"canary" in each for each in server.asserted)
@@ -212,18 +212,18 @@ def test_a_value_is_compared_where_it_can_be_and_is_no_secret(name: str, value: 
 def test_two_assertions_are_made_for_each_attribute_and_none_once_it_is_known() -> None:
     server = Server(people("left", "left"))
     with proving(server) as assertions:
-        assertions.prove([change(1, LEFT), change(2, LEFT)])
+        assertions.prove_for([change(1, LEFT), change(2, LEFT)])
         assert (len(server.asserted), server.reads) == (8, [[person(1)]])
-        assertions.prove([change(2, LEFT)])
+        assertions.prove_for([change(2, LEFT)])
         assert (len(server.asserted), len(server.reads)) == (8, 1), "all of it is proven"
 
 
 def test_a_refuted_attribute_is_not_tried_again() -> None:
     server = Server(people("left", "left"), untrue=frozenset({"description"}))
     with proving(server) as assertions:
-        assertions.prove([change(1, LEFT)])
+        assertions.prove_for([change(1, LEFT)])
         tried = len(server.asserted)
-        assertions.prove([change(2, LEFT)])
+        assertions.prove_for([change(2, LEFT)])
         assert (len(server.asserted), assertions.refuted) == (tried, {"description"})
 
 
@@ -237,10 +237,10 @@ def first(number: int) -> Change:
 def test_a_first_roll_out_is_proven_by_a_user_just_written() -> None:
     server = Server(people("right", "right"))
     with proving(server) as assertions:
-        assertions.prove([first(1)])
+        assertions.prove_for([first(1)])
         assert assertions.proven == {ID, FILTER, MARK}, "nobody is known to hold a value"
-        assertions.written(first(1))
-        assertions.prove([first(2)])
+        assertions.note_written(first(1))
+        assertions.prove_for([first(2)])
         assert "description" in assertions.proven
     assert server.reads == [[person(1)], [person(1)]]
 
@@ -248,8 +248,8 @@ def test_a_first_roll_out_is_proven_by_a_user_just_written() -> None:
 def test_a_user_whose_values_were_cleared_proves_nothing() -> None:
     server = Server(people("left"))
     with proving(server) as assertions:
-        assertions.written(change(1, AttributeChange("description", ("left",), ())))
-        assertions.prove([first(2)])
+        assertions.note_written(change(1, AttributeChange("description", ("left",), ())))
+        assertions.prove_for([first(2)])
         assert server.reads == [[person(2)]]
 
 
@@ -258,9 +258,9 @@ def test_a_value_that_no_user_shows_is_tried_three_times_and_stays_open() -> Non
     with proving(server) as assertions:
         assertions.proven |= {ID, FILTER, MARK}
         for number in range(1, 6):
-            assertions.prove([change(number, LEFT)])
+            assertions.prove_for([change(number, LEFT)])
         assert (assertions.proven, assertions.refuted) == ({ID, FILTER, MARK}, set())
-        assert not assertions.sure(change(1, LEFT))
+        assert not assertions.covers_change(change(1, LEFT))
     assert len(server.reads) == 3
 
 
@@ -276,8 +276,8 @@ def test_nobody_is_asked_about_values_that_no_assertion_names(unseen: dict[str, 
     with proving(server) as assertions:
         assertions.proven |= {ID, FILTER}
         one = change(1, AttributeChange("description", ("left",), ("right",), **unseen))
-        assert assertions.sure(one)
-        assertions.prove([one])
+        assert assertions.covers_change(one)
+        assertions.prove_for([one])
     assert server.reads == []
 
 
@@ -287,10 +287,10 @@ def test_a_value_that_somebody_changes_meanwhile_refutes_nothing() -> None:
     server.after = lambda: server.entries[1].update(description=(next(values),))
     with proving(server) as assertions:
         assertions.proven |= {ID, FILTER, MARK}
-        assertions.prove([change(1, LEFT)])
+        assertions.prove_for([change(1, LEFT)])
         assert (assertions.proven, assertions.refuted) == ({ID, FILTER, MARK}, set())
         server.after = lambda: None
-        assertions.prove([change(1, LEFT)])
+        assertions.prove_for([change(1, LEFT)])
         assert "description" in assertions.proven
 
 
@@ -311,8 +311,8 @@ def test_a_user_that_goes_meanwhile_refutes_nothing() -> None:
 def cautions(untrue: Sequence[str], *changes: AttributeChange) -> list[str]:
     server = Server(people(title=("a",)), untrue=frozenset(untrue))
     with proving(server) as assertions:
-        assertions.prove([change(1, *changes)])
-        return list(assertions.cautions())
+        assertions.prove_for([change(1, *changes)])
+        return list(assertions.list_cautions())
 
 
 def test_a_caution_names_each_attribute_once_and_the_mark_that_stands_in() -> None:

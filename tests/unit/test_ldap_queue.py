@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.directories.ldap.adapter import Queue
+from connector.directories.ldap.adapter import ChangeQueue
 from connector.model import Change, UserRef
 
 
@@ -15,23 +15,23 @@ def change(id_: str, name: str) -> Change:
 def test_a_queue_stops_at_an_entry_that_is_busy_and_goes_on_when_it_is_done() -> None:
     first, other = change("1", "uid=a,dc=x"), change("2", "uid=b,dc=x")
     renamed, reused, last = change("1", "uid=c,dc=x"), change("3", "UID=B,dc=x"), change("4", "uid=d,dc=x")
-    queue = Queue([first, other, renamed, reused, last])
-    assert queue.take(1) == [first]
-    assert queue.take(9) == [other]
-    assert queue.take(9) == []
-    queue.done(first)
-    assert queue.take(9) == [renamed]
-    queue.done(renamed)
-    assert queue.take(9) == []
-    queue.done(other)
-    assert queue.take(0) == []
-    assert queue.take(9) == [reused, last]
+    queue = ChangeQueue([first, other, renamed, reused, last])
+    assert queue.take_next(1) == [first]
+    assert queue.take_next(9) == [other]
+    assert queue.take_next(9) == []
+    queue.mark_done(first)
+    assert queue.take_next(9) == [renamed]
+    queue.mark_done(renamed)
+    assert queue.take_next(9) == []
+    queue.mark_done(other)
+    assert queue.take_next(0) == []
+    assert queue.take_next(9) == [reused, last]
     assert list(queue) == []
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2])
 def test_what_was_not_taken_is_left(taken: int) -> None:
     changes = [change("1", "uid=a,dc=x"), change("1", "uid=a,dc=x"), change("2", "uid=b,dc=x")]
-    queue = Queue(iter(changes))
-    assert queue.take(taken) == changes[: min(taken, 1)]
+    queue = ChangeQueue(iter(changes))
+    assert queue.take_next(taken) == changes[: min(taken, 1)]
     assert list(queue) == changes[min(taken, 1) :]

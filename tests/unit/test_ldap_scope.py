@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from connector.directories.ldap.searches import Realm
+from connector.directories.ldap.searches import JobRealm
 from connector.settings.ldap import LdapDirectory as Settings
 
 BASE = "ou=people,dc=example,dc=org"
@@ -33,12 +33,14 @@ BASE = "ou=people,dc=example,dc=org"
 def test_base_and_scope_cover_these_names_and_no_others(name: str, subtree: bool, onelevel: bool) -> None:
     scopes: list[tuple[Literal["subtree", "onelevel"], bool]] = [("subtree", subtree), ("onelevel", onelevel)]
     for scope, covered in scopes:
-        realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=[BASE], scope=scope))
-        assert realm.covers(name) is covered
+        realm = JobRealm.from_settings(
+            Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=[BASE], scope=scope)
+        )
+        assert realm.covers_name(name) is covered
 
 
 @pytest.mark.parametrize("base", ["cn=x,dc=example", "cn=y,dc=example", "uid=anna,dc=example"])
 def test_a_base_covers_itself_and_none_of_the_entries_beside_it(base: str) -> None:
-    covers = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=[base])).covers
+    covers = JobRealm.from_settings(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base=[base])).covers_name
     names = [base, f"cn=x,{base}", "cn=z,dc=example", "dc=example"]
     assert [covers(name) for name in names] == [True, True, False, False]

@@ -35,14 +35,14 @@ def test_it_sleeps_for_entries_that_are_missing_but_not_for_the_last_few_nor_whe
     ours, theirs = socket.socketpair()
     coming, told = iter(pieces), list[float]()
     with theirs, closing(Wire(ours, "ldap://server.example.org", 10)) as wire:
-        pump = wire.pump
+        pump = wire.pump_messages
 
         def next_piece() -> None:
             theirs.sendall(next(coming))
             pump()
 
-        monkeypatch.setattr(wire, "pump", next_piece)
+        monkeypatch.setattr(wire, "pump_messages", next_piece)
         monkeypatch.setattr(time, "sleep", told.append)
-        found = list(wire.paged(SEARCH, size, responses.entry))
+        found = list(wire.search_paged(SEARCH, size, responses.decode_entry))
     assert len(found) == sum(piece.count(b"cn=") for piece in pieces)
     assert told == pytest.approx(slept)

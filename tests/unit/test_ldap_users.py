@@ -13,8 +13,8 @@ from msgspec.structs import asdict
 from pyasn1.codec.ber import decoder
 
 from connector.directories.ldap import ber, requests, users
-from connector.directories.ldap.ber import TRIAL, TRIALS, Frame, Framer, Layout
-from connector.directories.ldap.responses import Entry
+from connector.directories.ldap.ber import TRIAL, TRIALS, EntryLayout, Frame, MessageFramer
+from connector.directories.ldap.responses import ResultEntry
 from connector.errors import MalformedError
 from connector.model import Secret
 from tests.fuzz.ldap_codec import VIEW, generally, outcome, plainly, reader, same_users, seeds
@@ -49,11 +49,11 @@ def by_ldap3(attributes: Attributes) -> bytes:
     return bytes(encode(message))
 
 
-def read_by_ldap3(octets: bytes) -> Entry:
+def read_by_ldap3(octets: bytes) -> ResultEntry:
     """The entry in a message, as ldap3 reads it."""
     found = decoder.decode(octets, asn1Spec=rfc4511.LDAPMessage())[0]["protocolOp"].getComponent()
     attributes = [(bytes(one["type"]), [bytes(value) for value in one["vals"]]) for one in found["attributes"]]
-    return Entry(bytes(found["object"]), attributes)
+    return ResultEntry(bytes(found["object"]), attributes)
 
 
 def long(octets: bytes) -> bytes:
@@ -63,7 +63,7 @@ def long(octets: bytes) -> bytes:
         found = b""
         while at < end:
             tag = octets[at]
-            start, stop = ber.element(octets, at, end, tag)
+            start, stop = ber.find_element(octets, at, end, tag)
             inside = again(start, stop) if tag & 0x20 else octets[start:stop]
             found += bytes((tag, 0x84)) + len(inside).to_bytes(4, "big") + inside
             at = stop
@@ -73,7 +73,7 @@ def long(octets: bytes) -> bytes:
 
 
 def frame(octets: bytes) -> Frame:
-    (found,) = Framer().feed(octets)
+    (found,) = MessageFramer().feed_octets(octets)
     return found
 
 
@@ -84,7 +84,7 @@ def test_users_are_what_ldap3_reads_whatever_came_before_them(entries: list[Attr
     made = reader()
     for octets in map(by_ldap3, entries):
         for form in (octets, octets, long(octets)):
-            assert outcome(made.user, frame(form)) == outcome(plainly, read_by_ldap3(octets))
+            assert outcome(made.decode_user, frame(form)) == outcome(plainly, read_by_ldap3(octets))
 
 
 @given(st.lists(ENTRIES, min_size=1, max_size=3), st.data())
@@ -121,11 +121,11 @@ def test_every_octet_of_an_entry_that_is_known_may_be_any_other() -> None:
 def test_an_entry_that_is_cut_anywhere_is_malformed_though_its_beginning_is_known() -> None:
     known = frame(seeds()["user"])
     made = reader()
-    made.user(known)
+    made.decode_user(known)
     for stop in range(known.start, known.stop):
         for data in (known.data, known.data[:stop]):
             with pytest.raises(MalformedError):
-                made.user(Frame(known.id, known.tag, data, known.start, stop, known.end))
+                made.decode_user(Frame(known.id, known.tag, data, known.start, stop, known.end))
 
 
 def test_a_known_attribute_that_ends_behind_the_entry_is_malformed() -> None:
@@ -134,11 +134,11 @@ def test_a_known_attribute_that_ends_behind_the_entry_is_malformed() -> None:
     short = bytearray(octets + octets)
     short[octets.index(UUID) - 14] -= 4
     made = reader()
-    made.user(frame(octets))
+    made.decode_user(frame(octets))
     assert short[octets.index(UUID) - 14] < octets[octets.index(UUID) - 14]
     whole = frame(octets)
     with pytest.raises(MalformedError):
-        made.user(Frame(7, whole.tag, bytes(short), whole.start, whole.stop, whole.end))
+        made.decode_user(Frame(7, whole.tag, bytes(short), whole.start, whole.stop, whole.end))
 
 
 @pytest.mark.parametrize("form", [b"\x30", b"\x30\x81"])
@@ -146,16 +146,20 @@ def test_a_known_attribute_that_ends_behind_the_entry_is_malformed() -> None:
 def test_octets_behind_the_values_of_an_attribute_are_malformed_whatever_is_known(
     form: bytes, name: str, behind: bytes
 ) -> None:
-    content = ber.tlv(4, name.encode()) + ber.tlv(ber.SET, ber.tlv(4, b"one")) + behind
-    uuid = ber.sequence((ber.tlv(4, b"entryUUID"), ber.sequence((ber.tlv(4, UUID),), ber.SET)))
+    content = ber.encode_tlv(4, name.encode()) + ber.encode_tlv(ber.SET, ber.encode_tlv(4, b"one")) + behind
+    uuid = ber.encode_sequence(
+        (ber.encode_tlv(4, b"entryUUID"), ber.encode_sequence((ber.encode_tlv(4, UUID),), ber.SET))
+    )
     attributes = (form + bytes((len(content),)) + content, uuid)
-    odd = requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), ber.sequence(attributes)), 0x64))
+    odd = requests.encode_message(
+        7, ber.encode_sequence((ber.encode_tlv(4, b"cn=x"), ber.encode_sequence(attributes)), 0x64)
+    )
     usual = by_ldap3([(name, [b"two"]), ("entryUUID", [UUID])])
     made = reader()
     for _ in range(2):
         with pytest.raises(MalformedError):
-            made.user(frame(odd))
-        assert made.user(frame(usual)).values[name] == ("two",)
+            made.decode_user(frame(odd))
+        assert made.decode_user(frame(usual)).values[name] == ("two",)
 
 
 @pytest.mark.parametrize("again", [[b"one"], [b"two"], [b"three", b"four"], []])
@@ -165,11 +169,11 @@ def test_an_attribute_that_is_there_twice_is_malformed_whatever_is_known(
 ) -> None:
     made = reader()
     for usual in ([(first, [b"one"]), ("entryUUID", [UUID])], [(second, again), ("entryUUID", [UUID])]):
-        made.user(frame(by_ldap3(usual)))
+        made.decode_user(frame(by_ldap3(usual)))
     twice = by_ldap3([(first, [b"one"]), ("entryUUID", [UUID]), (second, again)])
     for octets in (twice, long(twice)):
         with pytest.raises(MalformedError, match="twice"):
-            made.user(frame(octets))
+            made.decode_user(frame(octets))
 
 
 @pytest.mark.parametrize("form", [bytes, long])
@@ -183,29 +187,29 @@ def test_an_entry_like_one_before_is_not_decoded_attribute_by_attribute(
         return frame(form(by_ldap3([*shown, ("SIPIdentityPassword", [b"made-up-%d" % number]), ("entryUUID", [UUID])])))
 
     made = reader()
-    made.user(message(1))
-    monkeypatch.setattr(users, "attribute", lambda *told: pytest.fail("an attribute was decoded by itself"))
-    assert made.user(message(2)) == generally(message(2))
-    assert made.user(message(2)).values["uid"] == ("agent2",)
+    made.decode_user(message(1))
+    monkeypatch.setattr(users, "decode_attribute", lambda *told: pytest.fail("an attribute was decoded by itself"))
+    assert made.decode_user(message(2)) == generally(message(2))
+    assert made.decode_user(message(2)).values["uid"] == ("agent2",)
 
 
 def test_users_of_one_layout_stay_what_they_are_when_others_are_read() -> None:
     made = reader()
     frames = [frame(by_ldap3([("uid", [b"agent%d" % number]), ("entryUUID", [UUID])])) for number in range(5)]
-    assert [made.user(each) for each in frames] == [generally(each) for each in frames]
+    assert [made.decode_user(each) for each in frames] == [generally(each) for each in frames]
 
 
 @pytest.fixture
 def learned(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The entries of which a layout is made."""
     entries: list[bytes] = []
-    of = Layout.of
+    of = EntryLayout.learn_layout
 
-    def noted(entry: bytes, *told: Any) -> Layout:
+    def noted(entry: bytes, *told: Any) -> EntryLayout:
         entries.append(entry)
         return of(entry, *told)
 
-    monkeypatch.setattr(Layout, "of", noted)
+    monkeypatch.setattr(EntryLayout, "learn_layout", noted)
     return entries
 
 
@@ -216,7 +220,7 @@ def test_layouts_that_are_of_use_let_more_of_them_be_learned(
     made = reader()
     usual, rare = (frame(by_ldap3([("uid", [uid]), ("entryUUID", [UUID])])) for uid in (b"agent", b"a"))
     for each, count in ((usual, 1), (rare, 1), *[(usual, 1)] * (TRIAL - 1), (rare, 1), (usual, 1), (rare, 2)):
-        made.user(each)
+        made.decode_user(each)
         assert len(learned) == count
 
 
@@ -224,20 +228,22 @@ def test_entries_of_which_none_is_like_another_are_not_learned_for_ever(learned:
     made = reader()
     for number in range(2 * TRIALS):
         shown: Attributes = [("uid", [b"x" * (number % 200)]), ("cn", [b"y" * (number // 200)]), ("entryUUID", [UUID])]
-        assert made.user(frame(by_ldap3(shown))) == generally(frame(by_ldap3(shown)))
+        assert made.decode_user(frame(by_ldap3(shown))) == generally(frame(by_ldap3(shown)))
     assert len(learned) == TRIALS // TRIAL
 
 
 def test_octets_behind_the_attributes_of_an_entry_are_malformed() -> None:
-    listed = ber.sequence((ber.sequence((ber.tlv(4, b"uid"), ber.tlv(ber.SET, ber.tlv(4, b"one")))),))
+    listed = ber.encode_sequence(
+        (ber.encode_sequence((ber.encode_tlv(4, b"uid"), ber.encode_tlv(ber.SET, ber.encode_tlv(4, b"one")))),)
+    )
     for behind in (b"\x04\x00", b"?"):
-        octets = requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), listed, behind), 0x64))
+        octets = requests.encode_message(7, ber.encode_sequence((ber.encode_tlv(4, b"cn=x"), listed, behind), 0x64))
         with pytest.raises(MalformedError):
-            reader().user(frame(octets))
+            reader().decode_user(frame(octets))
 
 
 def test_an_alias_and_a_number_are_the_attribute_and_an_option_is_another() -> None:
-    found = reader().user(
+    found = reader().decode_user(
         frame(
             by_ldap3(
                 [("userid", [b"a"]), ("0.9.2342.19200300.100.1.3", [b"b"]), ("uid;x-y", [b"c"]), ("entryUUID", [UUID])]
@@ -248,17 +254,19 @@ def test_an_alias_and_a_number_are_the_attribute_and_an_option_is_another() -> N
 
 
 def test_an_entry_that_shows_no_id_is_no_user_that_can_be_told_from_others() -> None:
-    found = reader().user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [])])))
+    found = reader().decode_user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [])])))
     assert (found.name, found.values) == ("uid=a,dc=example,dc=org", {"uid": ("a",)})
     assert not found.ref.identified
-    assert reader().user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [UUID])]))).ref.identified
+    assert reader().decode_user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [UUID])]))).ref.identified
 
 
 def test_no_secret_is_remembered() -> None:
     made = reader()
     for values in ([b"canary-7261"], [b"canary-7261", b"canary-7262"]):
-        found = made.user(frame(by_ldap3([("SIPIdentityPassword", values), ("entryUUID", [UUID])])))
-        made.user(frame(by_ldap3([("uid", [b"a"]), ("userPassword", [b"canary, unasked"]), ("entryUUID", [UUID])])))
+        found = made.decode_user(frame(by_ldap3([("SIPIdentityPassword", values), ("entryUUID", [UUID])])))
+        made.decode_user(
+            frame(by_ldap3([("uid", [b"a"]), ("userPassword", [b"canary, unasked"]), ("entryUUID", [UUID])]))
+        )
         assert found.values["SIPIdentityPassword"] == tuple(Secret(value.decode()) for value in values)
     assert b"canary" not in repr(vars(made)).encode()
     held = list(remembered(vars(made)))
@@ -276,7 +284,7 @@ def remembered(held: object) -> Iterator[bytes]:
     elif isinstance(held, list | tuple | set | frozenset):
         for each in held:
             yield from remembered(each)
-    elif isinstance(held, Layout):
+    elif isinstance(held, EntryLayout):
         yield from remembered(list(asdict(held).values()))
 
 
@@ -299,7 +307,7 @@ def test_what_a_server_can_make_us_remember_is_bounded(monkeypatch: pytest.Monke
             *([(f"x-{number}", [b""])] if number % 2 else []),
             ("entryUUID", [UUID]),
         ]
-        found = made.user(frame(by_ldap3(attributes)))
+        found = made.decode_user(frame(by_ldap3(attributes)))
         assert found.values["jpegPhoto"] == (b"x" * number,)
         assert found.values["mail"] == (str(number), "b")
         held = list(remembered(vars(made)))

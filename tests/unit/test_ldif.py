@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.ldif.adapter import LdifReader
-from connector.directories.ldif.format import Passage
+from connector.directories.ldif.format import FilePass
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line
@@ -179,9 +179,9 @@ def test_a_file_is_read_twice_only_if_the_filter_names_what_nobody_knows(tmp_pat
     passes: list[str] = []
 
     class Counted(LdifReader):
-        def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
+        def begin_pass(self, file: BinaryIO, attributes: Collection[str] = ()) -> FilePass:
             passes.append("one")
-            return super().passage(file, attributes)
+            return super().begin_pass(file, attributes)
 
     for where, times in (("(uid=*)", 1), ("(!(departed=yes))", 2)):
         passes.clear()

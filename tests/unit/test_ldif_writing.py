@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.ldif.file_replacement import ChangedError, Replacement
+from connector.directories.ldif.file_replacement import ChangedError, FileReplacement
 from connector.errors import ConnectorError, FileError
 from connector.model import AttributeChange, Change, Result, Secret, UserRef
 from connector.reports.ldif_lines import line
@@ -329,11 +329,11 @@ def swap(path: Path) -> None:
 
 @pytest.mark.parametrize("meddle", [append, swap])
 def test_a_file_that_changes_while_it_is_replaced_is_not_replaced(many: Path, meddle: Callable[[Path], None]) -> None:
-    with pytest.raises(ChangedError), Replacement(many) as files:  # noqa: PT012  # the meddling stands between
+    with pytest.raises(ChangedError), FileReplacement(many) as files:  # noqa: PT012  # the meddling stands between
         files.new.write(b"what it was to become")
         meddle(many)
         expected = many.read_bytes()
-        files.commit()
+        files.commit_file()
     assert many.read_bytes() == expected
     assert list(many.parent.iterdir()) == [many]
 
@@ -341,7 +341,7 @@ def test_a_file_that_changes_while_it_is_replaced_is_not_replaced(many: Path, me
 def test_nothing_is_left_of_a_file_that_was_not_wanted_in_the_end(many: Path) -> None:
     before = many.read_bytes()
     for meddled in (False, True):
-        with Replacement(many) as files:
+        with FileReplacement(many) as files:
             files.new.write(b"what it was to become")
             if meddled:
                 (many.parent / f".{many.name}.new").unlink()
@@ -353,10 +353,10 @@ def test_nothing_is_left_of_a_file_that_was_not_wanted_in_the_end(many: Path) ->
 @pytest.mark.parametrize("wanted", [True, False])
 def test_nothing_stays_open_of_a_file_that_was_replaced(many: Path, *, wanted: bool) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with Replacement(many) as files:
+    with FileReplacement(many) as files:
         files.new.write(b"dn: uid=anna,dc=example\nuid: anna\n")
         if wanted:
-            files.commit()
+            files.commit_file()
         assert files.done is wanted
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 

@@ -27,7 +27,7 @@ def test_a_notice_is_read(octets: str, notice: PasswordNotice) -> None:
 
 def test_without_the_control_nothing_is_said() -> None:
     assert connection.read_password_notice({}) == PasswordNotice()
-    assert list(PasswordNotice().cautions("uid=sync")) == []
+    assert list(PasswordNotice().list_cautions("uid=sync")) == []
     assert not PasswordNotice().must_change
 
 
@@ -44,5 +44,5 @@ def test_any_octets_are_a_notice_or_malformed(octets: bytes) -> None:
     ("seconds", "left"), [(60, "less than a day"), (86_400, "a day"), (10 * 86_400 + 5, "10 days")]
 )
 def test_how_long_a_password_is_good(seconds: int, left: str) -> None:
-    (said,) = PasswordNotice(seconds=seconds).cautions("uid=sync")
+    (said,) = PasswordNotice(seconds=seconds).list_cautions("uid=sync")
     assert f"expires in {left}." in said

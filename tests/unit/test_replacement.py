@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.ldif.file_replacement import Replacement
+from connector.directories.ldif.file_replacement import FileReplacement
 
 ACL = "system.posix_acl_access"
 """As the kernel keeps it (linux/posix_acl_xattr.h)."""
@@ -25,9 +25,9 @@ def made(folder: Path, mode: int = 0o640) -> Path:
 
 
 def replace(path: Path, text: bytes = b"new") -> None:
-    with Replacement(path) as replacement:
+    with FileReplacement(path) as replacement:
         replacement.new.write(text)
-        replacement.commit()
+        replacement.commit_file()
 
 
 def test_the_new_file_is_on_the_disk_before_it_takes_the_old_one_s_place_and_the_folder_after_that(
@@ -49,15 +49,15 @@ def test_the_new_file_is_on_the_disk_before_it_takes_the_old_one_s_place_and_the
 def test_what_another_program_begins_right_after_stays(tmp_path: Path) -> None:
     path = made(tmp_path)
     theirs = path.with_name(f".{path.name}.new")
-    with Replacement(path) as replacement:
-        replacement.commit()
+    with FileReplacement(path) as replacement:
+        replacement.commit_file()
         theirs.write_text("theirs")
     assert theirs.read_text() == "theirs"
 
 
 def test_what_was_not_committed_leaves_nothing(tmp_path: Path) -> None:
     path = made(tmp_path)
-    with Replacement(path) as replacement:
+    with FileReplacement(path) as replacement:
         replacement.new.write(b"new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -63,7 +63,7 @@ class Definition(Struct, frozen=True):
         """The attributes that an object class or a content rule itself requires or allows."""
         return (*self.fields.get("MUST", ()), *self.fields.get("MAY", ()))
 
-    def first(self, keyword: str) -> str | None:
+    def first_argument(self, keyword: str) -> str | None:
         arguments = self.fields.get(keyword, ())
         return arguments[0] if arguments else None
 
@@ -103,7 +103,7 @@ def _read_arguments(words: Iterator[tuple[str, str]]) -> Iterator[str]:
             yield inner or bare
 
 
-def tabulate(definitions: Iterable[str]) -> Table:
+def tabulate_definitions(definitions: Iterable[str]) -> Table:
     """Definitions by number and name; of two of one name the first counts."""
     table: Table = {}
     for text in definitions:

@@ -24,15 +24,15 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common.filter_matching import Matcher, matcher
+from connector.directories.common.filter_matching import Matcher, make_matcher
 from connector.directories.common.ldap_filters import (
     DISABLED_MARKS,
     Equal,
     Filter,
     Present,
     attributes_of,
-    items,
-    parse,
+    list_items,
+    parse_filter,
     select_left_out,
 )
 from connector.directories.common.schema import Schema
@@ -100,7 +100,7 @@ def _escape_value(value: str) -> str:
     )
 
 
-class Scope:
+class EntryScope:
     """Base and filter of a job: who is a user here. Raises FileError where one of them is wrong."""
 
     def __init__(self, bases: Iterable[str], filter_text: str, schema: Schema) -> None:
@@ -113,13 +113,13 @@ class Scope:
                 f"not a distinguished name: {fault}", where="directory.base"
             ) from None
         try:
-            self.filter: Filter = parse(filter_text)
-            self._matches: Matcher = matcher(self.filter, schema)
+            self.filter: Filter = parse_filter(filter_text)
+            self._matches: Matcher = make_matcher(self.filter, schema)
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
 
     @cached_property
-    def unknown(self) -> frozenset[str]:
+    def unknown_attributes(self) -> frozenset[str]:
         """The attributes that the filter names and the schema does not know."""
         return frozenset(
             name
@@ -127,18 +127,18 @@ class Scope:
             if not self._schema.info(name).known
         )
 
-    def recognise(self, attributes: Collection[str]) -> None:
+    def recognise_attributes(self, attributes: Collection[str]) -> None:
         """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
         self._recognised = attributes
-        self._matches = matcher(self.filter, self._schema, attributes)
+        self._matches = make_matcher(self.filter, self._schema, attributes)
 
-    def needs(self, name: str) -> bool:
+    def needs_attribute(self, name: str) -> bool:
         return any(
             self._schema.falls_under(name, wanted)
             for wanted in attributes_of(self.filter)
         )
 
-    def shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
+    def find_shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
         """The entry where it is a user: below the base, and in the filter; None where it is not.
 
         `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
@@ -151,16 +151,16 @@ class Scope:
         if self._matches(entry.values) is True:
             return entry
         left = disabled and any(
-            matches(entry.values) is True for matches in self._disabled
+            matches(entry.values) is True for matches in self._match_disabled
         )
         return replace(entry, disabled=True) if left else None
 
     @cached_property
-    def _disabled(self) -> list[Matcher]:
+    def _match_disabled(self) -> list[Matcher]:
         """By each mark of disabled users that the filter looks at."""
         filters = [select_left_out(self.filter, mark) for mark in DISABLED_MARKS]
         return [
-            matcher(each, self._schema, self._recognised)
+            make_matcher(each, self._schema, self._recognised)
             for each in filters
             if each is not None
         ]
@@ -173,7 +173,7 @@ def find_filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool
     its user is written.
     """
     found: dict[str, bool] = {}
-    for item, negated in items(filter_):
+    for item, negated in list_items(filter_):
         wanted = item.attribute or ""
         if schema.falls_under(wanted, OBJECT_CLASS):
             low = (
@@ -184,7 +184,7 @@ def find_filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool
             lost = (
                 name
                 for name in view.object_classes
-                if negated and low in {None, *schema.superclasses(name)}
+                if negated and low in {None, *schema.list_superclasses(name)}
             )
             found |= dict.fromkeys(lost, True)
             continue
@@ -207,11 +207,13 @@ class EntryReader(ABC):
 
     def __init__(self, view: View, schema: Schema) -> None:
         self.schema = schema
-        self.view = view = schema.widened(view)
+        self.view = view = schema.widen_view(view)
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
-        self._asked = [(name, schema.key(name), self.info(name)) for name in names]
+        self._asked = [
+            (name, schema.attribute_key(name), self.info(name)) for name in names
+        ]
         self._off = [
-            (schema.key(mark.attribute), matcher(mark.says, schema))
+            (schema.attribute_key(mark.attribute), make_matcher(mark.says, schema))
             for mark in DISABLED_MARKS
         ]
         marks = [attribute for attribute, _ in self._off]
@@ -233,9 +235,9 @@ class EntryReader(ABC):
         return None
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        shown = {self.schema.key(name) for name in holding}
+        shown = {self.schema.attribute_key(name) for name in holding}
         return (
-            self._user(entry)
+            self._make_user(entry)
             for entry in self.entries(shown)
             if not holding or any(entry.values.get(name) for name in shown)
         )
@@ -253,7 +255,7 @@ class EntryReader(ABC):
                     names.add(rdns(value))
             else:
                 rule = self.schema.info(attribute).equality
-                wanted.setdefault(self.schema.key(attribute), set()).add(
+                wanted.setdefault(self.schema.attribute_key(attribute), set()).add(
                     key(rule, value)
                 )
         if not (ids or names or wanted):
@@ -272,7 +274,7 @@ class EntryReader(ABC):
                     for value in entry.values.get(name, ())
                 )
             ):
-                yield self._user(entry)
+                yield self._make_user(entry)
 
     def read(
         self, users: Iterable[UserRef], *, disabled: bool = False
@@ -280,11 +282,13 @@ class EntryReader(ABC):
         """By id, whatever the entry's name is now."""
         ids = {user.id for user in users}
         entries = self.entries(disabled=disabled) if ids else ()
-        return (self._user(entry) for entry in entries if entry.id in ids)
+        return (self._make_user(entry) for entry in entries if entry.id in ids)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         asked = list(questions)
-        attributes = {self.schema.key(question.attribute) for question in asked}
+        attributes = {
+            self.schema.attribute_key(question.attribute) for question in asked
+        }
         ids = {question.user.id for question in asked}
         held: dict[str, dict[str, list[bytes]]] = {}
         if ids:
@@ -294,7 +298,8 @@ class EntryReader(ABC):
                 if entry.id in ids
             }
         return (
-            self._answer(question, held.get(question.user.id)) for question in asked
+            self._answer_question(question, held.get(question.user.id))
+            for question in asked
         )
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; a file has no server to ask
@@ -304,10 +309,10 @@ class EntryReader(ABC):
     def close(self) -> None:  # noqa: B027  # part of the port, and there is nothing to let go of
         """Nothing is kept open between calls."""
 
-    def _answer(
+    def _answer_question(
         self, question: Question, values: dict[str, list[bytes]] | None
     ) -> Holds:
-        attribute = self.schema.key(question.attribute)
+        attribute = self.schema.attribute_key(question.attribute)
         if values is None:
             return Holds.UNKNOWN
         return whether_held(
@@ -316,7 +321,7 @@ class EntryReader(ABC):
             question.value,
         )
 
-    def _user(self, entry: Entry) -> User:
+    def _make_user(self, entry: Entry) -> User:
         values: dict[str, tuple[Held, ...]] = {}
         for name, attribute, info in self._asked:
             stored = entry.values.get(attribute)
@@ -346,7 +351,7 @@ class ForbiddenError(Exception):
     """What the schema forbids, or cannot be written without touching what is not ours; the message tells no value."""
 
 
-class Edit(Struct, frozen=True):
+class ValueEdit(Struct, frozen=True):
     """Values to take out of one attribute, as they are stored, and values to put in."""
 
     name: str
@@ -357,7 +362,7 @@ class Edit(Struct, frozen=True):
         return f"<edit of {self.name}>"  # its values may be passwords
 
 
-def octets(value: Held) -> bytes:
+def stored_octets(value: Held) -> bytes:
     """A value as it is stored."""
     bare = value if type(value) is str else plain(value)
     return bare if isinstance(bare, bytes) else bare.encode("utf-8", "surrogateescape")
@@ -365,10 +370,10 @@ def octets(value: Held) -> bytes:
 
 def value_of(info: AttributeInfo, stored: bytes) -> Value:
     """A stored value as the model has it: text, but for octet strings and for what is no UTF-8."""
-    return stored if info.octets else text(stored)
+    return stored if info.octets else decode_text(stored)
 
 
-def text(stored: bytes) -> Value:
+def decode_text(stored: bytes) -> Value:
     """A value of a text syntax; octets where it is no UTF-8, whatever the server may say."""
     try:
         return stored.decode()
@@ -378,7 +383,7 @@ def text(stored: bytes) -> Value:
 
 def plan_edits(
     values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema
-) -> list[Edit]:
+) -> list[ValueEdit]:
     """What to do to an entry that holds these values (by `Schema.key`); nothing where it says all of it already.
 
     A value that stays is left as it is spelt. Raises ConflictError and ForbiddenError,
@@ -386,11 +391,11 @@ def plan_edits(
     """
     found = []
     for attribute in change.attributes:
-        held = values.get(schema.key(attribute.name), ())
-        if schema.key(attribute.name) == "objectclass":
-            edit = _classes(held, attribute)
+        held = values.get(schema.attribute_key(attribute.name), ())
+        if schema.attribute_key(attribute.name) == "objectclass":
+            edit = _plan_classes(held, attribute)
         else:
-            edit = _edit(held, attribute, schema.info(attribute.name))
+            edit = _plan_edit(held, attribute, schema.info(attribute.name))
         if edit.removed or edit.added:
             found.append(edit)
     return found
@@ -436,19 +441,21 @@ def compare_and_set(
     return ComparedValues(removed, added, others, tuple(wanted.values()))
 
 
-def _edit(held: Sequence[bytes], change: AttributeChange, info: AttributeInfo) -> Edit:
-    found = compare_and_set(held, change, info.equality, octets)
+def _plan_edit(
+    held: Sequence[bytes], change: AttributeChange, info: AttributeInfo
+) -> ValueEdit:
+    found = compare_and_set(held, change, info.equality, stored_octets)
     if info.single and found.added:
         found.refuse_several(change.name)
     for value in found.added:
-        _check(info, value)
-    return Edit(change.name, found.removed, found.added)
+        _check_value(info, value)
+    return ValueEdit(change.name, found.removed, found.added)
 
 
-def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:
+def _plan_classes(held: Sequence[bytes], change: AttributeChange) -> ValueEdit:
     """Object classes: those of `old` have to be there, those of `new` may be already; no other is looked at."""
     present, old, new = (
-        {octets(value).strip().lower(): octets(value) for value in values}
+        {stored_octets(value).strip().lower(): stored_octets(value) for value in values}
         for values in (held, change.old, change.new)
     )
     if not old.keys() <= present.keys():
@@ -456,14 +463,14 @@ def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:
     removed = tuple(
         value for name, value in present.items() if name in old.keys() - new.keys()
     )
-    return Edit(
+    return ValueEdit(
         change.name,
         removed,
         tuple(value for name, value in new.items() if name not in present),
     )
 
 
-def _check(info: AttributeInfo, stored: bytes) -> None:
+def _check_value(info: AttributeInfo, stored: bytes) -> None:
     """What every server checks of a value: that there is one, that its syntax and its length fit."""
     if not stored:
         raise ForbiddenError(f"{info.name} cannot hold an empty value")

@@ -51,7 +51,7 @@ _BITS: Final = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
 3.1.1.3.4.4)."""
 
 
-def matcher(
+def make_matcher(
     wanted: Filter, schema: Schema, recognised: Collection[str] = ()
 ) -> Matcher:
     """A function that says whether an entry matches.
@@ -59,57 +59,63 @@ def matcher(
     `recognised`: attributes, by their `Schema.key`, that count as known although the schema does not know them.
     Raises ValueError for a matching rule that this program cannot evaluate.
     """
-    return _Builder(schema, frozenset(recognised)).matcher(wanted)
+    return _MatcherBuilder(schema, frozenset(recognised)).build_matcher(wanted)
 
 
-class _Builder:
+class _MatcherBuilder:
     def __init__(self, schema: Schema, recognised: frozenset[str]) -> None:
         self._schema = schema
         self._recognised = recognised
 
-    def matcher(self, wanted: Filter) -> Matcher:
+    def build_matcher(self, wanted: Filter) -> Matcher:
         match wanted:
             case And(parts):
-                return _joined([self.matcher(part) for part in parts], ends=False)
+                return _join_matchers(
+                    [self.build_matcher(part) for part in parts], ends=False
+                )
             case Or(parts):
-                return _joined([self.matcher(part) for part in parts], ends=True)
+                return _join_matchers(
+                    [self.build_matcher(part) for part in parts], ends=True
+                )
             case Not(part):
-                return _not(self.matcher(part))
+                return _negate_matcher(self.build_matcher(part))
             case Extensible():
-                return self._extensible(wanted)
+                return self._build_extensible(wanted)
             case _:
-                return self._item(wanted)
+                return self._build_item(wanted)
 
-    def _item(
+    def _build_item(
         self,
         wanted: Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx,
     ) -> Matcher:
         attribute = wanted.attribute
-        if not self._known(attribute):
-            return _undefined
-        values = self._values(attribute)
+        if not self._is_known(attribute):
+            return _never_defined
+        values = self._select_values(attribute)
         info = self._schema.info(attribute)
         match wanted:
             case Present():
-                return _tested(values, lambda held: True)
+                return _match_values(values, lambda held: True)
             case Equal(value=value) | Approx(value=value):
-                if self._schema.key(attribute) in _CLASSES:
-                    return _tested(values, self._of_class(value))
-                comparable = self._schema.has(attribute, "EQUALITY") or not info.known
-                return _tested(
+                if self._schema.attribute_key(attribute) in _CLASSES:
+                    return _match_values(values, self._of_class(value))
+                comparable = (
+                    self._schema.has_rule(attribute, "EQUALITY") or not info.known
+                )
+                return _match_values(
                     values, match_equal(info.equality, value) if comparable else None
                 )
             case Substrings():
-                has = self._schema.has(attribute, "SUBSTR") or not info.known
-                return _tested(
+                has = self._schema.has_rule(attribute, "SUBSTR") or not info.known
+                return _match_values(
                     values, match_pieces(info.equality, wanted) if has else None
                 )
             case GreaterOrEqual(value=value) | LessOrEqual(value=value):
                 up, has = (
                     isinstance(wanted, GreaterOrEqual),
-                    self._schema.has(attribute, "ORDERING") or not info.known,
+                    self._schema.has_rule(attribute, "ORDERING") or not info.known,
                 )
-                return _tested(
+                return _match_values(
                     values, match_order(info.equality, value, up=up) if has else None
                 )
 
@@ -119,39 +125,43 @@ class _Builder:
         # a directory has a handful of classes, and every entry names some
         answers: dict[bytes, bool] = {}
 
-        def test(held: bytes) -> bool:
+        def is_of_class(held: bytes) -> bool:
             if held not in answers:
-                answers[held] = name in self._schema.superclasses(
+                answers[held] = name in self._schema.list_superclasses(
                     held.decode("utf-8", "replace").strip()
                 )
             return answers[held]
 
-        return test
+        return is_of_class
 
-    def _extensible(self, wanted: Extensible) -> Matcher:
+    def _build_extensible(self, wanted: Extensible) -> Matcher:
         if wanted.dn:
             raise ValueError(
                 "':dn:' in a filter is not evaluated here; use the base instead"
             )
         if wanted.rule is None:
-            return self._item(Equal(str(wanted.attribute), wanted.value))
-        if wanted.attribute is not None and not self._known(wanted.attribute):
-            return _undefined
-        values = self._values(wanted.attribute) if wanted.attribute else _every_value
+            return self._build_item(Equal(str(wanted.attribute), wanted.value))
+        if wanted.attribute is not None and not self._is_known(wanted.attribute):
+            return _never_defined
+        values = (
+            self._select_values(wanted.attribute) if wanted.attribute else _every_value
+        )
         if wanted.rule in _BITS:
-            return _tested(values, match_bits(wanted.value, every=_BITS[wanted.rule]))
+            return _match_values(
+                values, match_bits(wanted.value, every=_BITS[wanted.rule])
+            )
         rule = EQUALITIES.get(wanted.rule.lower())
         if rule is None:
             raise ValueError(f"the matching rule {wanted.rule} is not evaluated here")
-        return _tested(values, match_equal(rule, wanted.value))
+        return _match_values(values, match_equal(rule, wanted.value))
 
-    def _known(self, attribute: str) -> bool:
+    def _is_known(self, attribute: str) -> bool:
         return (
             self._schema.info(attribute).known
-            or self._schema.key(attribute) in self._recognised
+            or self._schema.attribute_key(attribute) in self._recognised
         )
 
-    def _values(self, attribute: str) -> Callable[[Values], Iterator[bytes]]:
+    def _select_values(self, attribute: str) -> Callable[[Values], Iterator[bytes]]:
         """All values of an attribute and of its subtypes."""
         under: dict[str, bool] = {}
 
@@ -165,7 +175,7 @@ class _Builder:
         return values
 
 
-def _undefined(entry: Values) -> None:  # noqa: ARG001  # it is a Matcher
+def _never_defined(entry: Values) -> None:  # noqa: ARG001  # it is a Matcher
     return None
 
 
@@ -173,7 +183,7 @@ def _every_value(entry: Values) -> Iterator[bytes]:
     return (value for held in entry.values() for value in held)
 
 
-def _joined(parts: list[Matcher], *, ends: bool) -> Matcher:
+def _join_matchers(parts: list[Matcher], *, ends: bool) -> Matcher:
     """`ends`: what one part alone makes of the whole."""
 
     def match(entry: Values) -> bool | None:
@@ -189,7 +199,7 @@ def _joined(parts: list[Matcher], *, ends: bool) -> Matcher:
     return match
 
 
-def _not(part: Matcher) -> Matcher:
+def _negate_matcher(part: Matcher) -> Matcher:
     def match(entry: Values) -> bool | None:
         answer = part(entry)
         return None if answer is None else not answer
@@ -197,10 +207,12 @@ def _not(part: Matcher) -> Matcher:
     return match
 
 
-def _tested(values: Callable[[Values], Iterator[bytes]], test: Test | None) -> Matcher:
+def _match_values(
+    values: Callable[[Values], Iterator[bytes]], test: Test | None
+) -> Matcher:
     """True where a value passes; no test: undefined."""
     if test is None:
-        return _undefined
+        return _never_defined
     return lambda entry: any(test(value) for value in values(entry))
 
 
@@ -214,12 +226,12 @@ _TEXT: Final = frozenset(
 def match_equal(rule: Equality, value: bytes) -> Test | None:
     """Equal by the rule; None where the value is none of the rule's syntax."""
     wanted = likeness(rule, value)
-    if not _fits(rule, wanted):
+    if not _fits_rule(rule, wanted):
         return None
     return lambda held: likeness(rule, held) == wanted
 
 
-def _fits(rule: Equality, wanted: Hashable) -> bool:
+def _fits_rule(rule: Equality, wanted: Hashable) -> bool:
     """Whether an asserted value is of the rule's syntax; where it is not, the assertion is undefined."""
     match rule:
         case Equality.INTEGER:
@@ -245,7 +257,7 @@ def match_order(rule: Equality, value: bytes, *, up: bool) -> Test | None:
 
     return (
         None
-        if rule in (Equality.DN, Equality.BOOLEAN) or not _fits(rule, wanted)
+        if rule in (Equality.DN, Equality.BOOLEAN) or not _fits_rule(rule, wanted)
         else is_ordered
     )
 
@@ -254,17 +266,17 @@ def match_pieces(rule: Equality, wanted: Substrings) -> Test | None:
     """Pieces in their order (RFC 4517 §4.2.6 for text); None where the rule has none."""
     if rule not in _TEXT:
         return None
-    initial = re.escape(_prepared(rule, wanted.initial or b"").lstrip(" "))
-    final = re.escape(_prepared(rule, wanted.final or b"").rstrip(" "))
+    initial = re.escape(_prepare_piece(rule, wanted.initial or b"").lstrip(" "))
+    final = re.escape(_prepare_piece(rule, wanted.final or b"").rstrip(" "))
     # atomic: each piece is where it comes first, so that the work is linear
     middle = "".join(
-        f"(?>.*?{re.escape(_prepared(rule, piece))})" for piece in wanted.middle
+        f"(?>.*?{re.escape(_prepare_piece(rule, piece))})" for piece in wanted.middle
     )
     pattern = re.compile(f"{initial}{middle}.*{final}", re.DOTALL)
     return lambda held: pattern.fullmatch(str(likeness(rule, held))) is not None
 
 
-def _prepared(rule: Equality, piece: bytes) -> str:
+def _prepare_piece(rule: Equality, piece: bytes) -> str:
     """A piece as the rule prepares it, but for its outer spaces: inside the whole value they count, as one each."""
     text = str(likeness(rule, piece))
     if rule in (Equality.NUMERIC, Equality.TELEPHONE):

@@ -100,25 +100,25 @@ ANYTHING: Final = Present(OBJECT_CLASS)
 """True of every entry."""
 
 
-def parse(text: str) -> Filter:
+def parse_filter(text: str) -> Filter:
     """Read a filter. Raises ValueError that says what is wrong and at which character (from 1)."""
-    parser = _Parser(text)
-    parser.match(_SPACE)
-    found = parser.filter(1)
-    parser.match(_SPACE)
+    parser = _FilterParser(text)
+    parser.match_pattern(_SPACE)
+    found = parser.parse_one(1)
+    parser.match_pattern(_SPACE)
     if parser.place < len(text):
-        raise parser.error("there is more after the end of the filter")
+        raise parser.make_error("there is more after the end of the filter")
     return found
 
 
-def items(wanted: Filter, *, negated: bool = False) -> Iterator[tuple[Item, bool]]:
+def list_items(wanted: Filter, *, negated: bool = False) -> Iterator[tuple[Item, bool]]:
     """What a filter is made of but for and, or, not: each item, and whether the filter asks that it is not true."""
     match wanted:
         case And(parts) | Or(parts):
             for part in parts:
-                yield from items(part, negated=negated)
+                yield from list_items(part, negated=negated)
         case Not(part):
-            yield from items(part, negated=not negated)
+            yield from list_items(part, negated=not negated)
         case _:
             yield wanted, negated
 
@@ -126,94 +126,94 @@ def items(wanted: Filter, *, negated: bool = False) -> Iterator[tuple[Item, bool
 def attributes_of(wanted: Filter) -> frozenset[str]:
     """The attribute descriptions that a filter names, as they are written."""
     return frozenset(
-        item.attribute for item, _ in items(wanted) if item.attribute is not None
+        item.attribute for item, _ in list_items(wanted) if item.attribute is not None
     )
 
 
-class _Parser:
+class _FilterParser:
     """Recursive descent; `place` is the next character to be read."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.place = 0
 
-    def error(self, why: str) -> ValueError:
+    def make_error(self, why: str) -> ValueError:
         return ValueError(f"{why}, at character {self.place + 1} of the filter")
 
-    def take(self, token: str) -> bool:
+    def take_token(self, token: str) -> bool:
         if self.text.startswith(token, self.place):
             self.place += len(token)
             return True
         return False
 
-    def expect(self, token: str) -> None:
-        if not self.take(token):
-            raise self.error(f"{token!r} is missing")
+    def expect_token(self, token: str) -> None:
+        if not self.take_token(token):
+            raise self.make_error(f"{token!r} is missing")
 
-    def filter(self, depth: int) -> Filter:
+    def parse_one(self, depth: int) -> Filter:
         if depth > MAX_DEPTH:
-            raise self.error(f"filters are nested more than {MAX_DEPTH} deep")
-        self.expect("(")
-        self.match(_SPACE)
+            raise self.make_error(f"filters are nested more than {MAX_DEPTH} deep")
+        self.expect_token("(")
+        self.match_pattern(_SPACE)
         found: Filter
-        if self.take("&"):
-            found = And(self.filters(depth + 1))
-        elif self.take("|"):
-            found = Or(self.filters(depth + 1))
-        elif self.take("!"):
-            self.match(_SPACE)
-            found = Not(self.filter(depth + 1))
-            self.match(_SPACE)
+        if self.take_token("&"):
+            found = And(self.parse_list(depth + 1))
+        elif self.take_token("|"):
+            found = Or(self.parse_list(depth + 1))
+        elif self.take_token("!"):
+            self.match_pattern(_SPACE)
+            found = Not(self.parse_one(depth + 1))
+            self.match_pattern(_SPACE)
         else:
-            found = self.item()
-        self.expect(")")
+            found = self.parse_item()
+        self.expect_token(")")
         return found
 
-    def filters(self, depth: int) -> tuple[Filter, ...]:
+    def parse_list(self, depth: int) -> tuple[Filter, ...]:
         found = []
-        self.match(_SPACE)
+        self.match_pattern(_SPACE)
         while self.text.startswith("(", self.place):
-            found.append(self.filter(depth))
-            self.match(_SPACE)
+            found.append(self.parse_one(depth))
+            self.match_pattern(_SPACE)
         return tuple(found)
 
-    def item(self) -> Filter:
+    def parse_item(self) -> Filter:
         """What stands between parentheses and is no list: an attribute, a sign, a value."""
-        attribute = self.match(_ATTRIBUTE)
+        attribute = self.match_pattern(_ATTRIBUTE)
         if self.text.startswith(":", self.place):
-            return self.extensible(attribute)
+            return self.parse_extensible(attribute)
         if attribute is None:
-            raise self.error("an attribute name is missing")
-        if self.take("="):
-            return self.equality(attribute)
+            raise self.make_error("an attribute name is missing")
+        if self.take_token("="):
+            return self.parse_equality(attribute)
         for sign, kind in ((">=", GreaterOrEqual), ("<=", LessOrEqual), ("~=", Approx)):
-            if self.take(sign):
-                return kind(attribute, self.value())
-        raise self.error("one of = >= <= ~= := is missing")
+            if self.take_token(sign):
+                return kind(attribute, self.parse_value())
+        raise self.make_error("one of = >= <= ~= := is missing")
 
-    def match(self, pattern: re.Pattern[str]) -> str | None:
+    def match_pattern(self, pattern: re.Pattern[str]) -> str | None:
         match = pattern.match(self.text, self.place)
         if match is None:
             return None
         self.place = match.end()
         return match.group()
 
-    def value(self) -> bytes:
+    def parse_value(self) -> bytes:
         """A value up to the next character that cannot be in one (RFC 4515 §3, valueencoding)."""
-        raw = self.match(_VALUE) or ""
+        raw = self.match_pattern(_VALUE) or ""
         if self.text.startswith("\\", self.place):
-            raise self.error("a backslash takes two hexadecimal digits")
+            raise self.make_error("a backslash takes two hexadecimal digits")
         try:
             octets = raw.encode()
         except UnicodeEncodeError:
-            raise self.error("a value that is no Unicode text") from None
+            raise self.make_error("a value that is no Unicode text") from None
         return _ESCAPE.sub(lambda found: bytes.fromhex(found.group(1).decode()), octets)
 
-    def equality(self, attribute: str) -> Filter:
+    def parse_equality(self, attribute: str) -> Filter:
         """After `=`: a value, a lone asterisk, or pieces between asterisks."""
-        pieces = [self.value()]
-        while self.take("*"):
-            pieces.append(self.value())
+        pieces = [self.parse_value()]
+        while self.take_token("*"):
+            pieces.append(self.parse_value())
         if len(pieces) == 1:
             return Equal(attribute, pieces[0])
         if not any(pieces):
@@ -221,21 +221,23 @@ class _Parser:
         middle = tuple(piece for piece in pieces[1:-1] if piece)
         return Substrings(attribute, pieces[0] or None, middle, pieces[-1] or None)
 
-    def extensible(self, attribute: str | None) -> Filter:
+    def parse_extensible(self, attribute: str | None) -> Filter:
         """After the attribute, if any: `[:dn][:rule]:=value`."""
         dn, rule = False, None
-        while not self.take(":="):
-            self.expect(":")
-            word = self.match(_RULE)
+        while not self.take_token(":="):
+            self.expect_token(":")
+            word = self.match_pattern(_RULE)
             if word is None or rule is not None:
-                raise self.error("':=' is missing")
+                raise self.make_error("':=' is missing")
             if word.lower() == "dn" and not dn:
                 dn = True
             else:
                 rule = word
         if attribute is None and rule is None:
-            raise self.error("an attribute or a matching rule is missing before ':='")
-        return Extensible(rule, attribute, self.value(), dn)
+            raise self.make_error(
+                "an attribute or a matching rule is missing before ':='"
+            )
+        return Extensible(rule, attribute, self.parse_value(), dn)
 
 
 # ---------------------------------------------------------------- disabled users
@@ -301,7 +303,7 @@ def _join_items(
     return left[0] if len(left) == 1 and len(items) > 1 else kind(left)
 
 
-def _absent(item: Filter) -> EnabledItem:
+def _judge_absent(item: Filter) -> EnabledItem:
     """An enabled user has no such attribute, or one that says FALSE."""
     return isinstance(item, Equal) and item.value.lower() == b"false"
 
@@ -334,9 +336,11 @@ USER_ACCOUNT_CONTROL: Final = DisabledMark(
     _bit_off,
 )
 NS_ACCOUNT_LOCK: Final = DisabledMark(
-    "nsAccountLock", Equal("nsAccountLock", b"TRUE"), _absent
+    "nsAccountLock", Equal("nsAccountLock", b"TRUE"), _judge_absent
 )
 PASSWORD_POLICY: Final = DisabledMark(
-    "pwdAccountLockedTime", Equal("pwdAccountLockedTime", b"000001010000Z"), _absent
+    "pwdAccountLockedTime",
+    Equal("pwdAccountLockedTime", b"000001010000Z"),
+    _judge_absent,
 )  # locked for good (draft-behera-ldap-password-policy §5.3.3); any other time is a lock that passes
 DISABLED_MARKS: Final = (USER_ACCOUNT_CONTROL, NS_ACCOUNT_LOCK, PASSWORD_POLICY)

@@ -19,7 +19,7 @@ from connector.directories.common.definitions import (
     find_definition,
     find_lineage,
     read_definition,
-    tabulate,
+    tabulate_definitions,
 )
 from connector.model import (
     OBJECT_CLASS,
@@ -61,9 +61,9 @@ class Schema:
         lax: bool = False,
     ) -> None:
         self._lax = lax
-        self._types = tabulate(attribute_types)
-        self._classes = tabulate(object_classes)
-        self._rules = tabulate(content_rules)
+        self._types = tabulate_definitions(attribute_types)
+        self._classes = tabulate_definitions(object_classes)
+        self._rules = tabulate_definitions(content_rules)
         self.info: Callable[[str], AttributeInfo] = cache(self._describe_attribute)
         self.types: Mapping[str, AttributeInfo] = MadeOnDemand(
             self._types, self._describe_type
@@ -72,19 +72,22 @@ class Schema:
             self._classes, self._describe_class
         )
 
-    def has(self, name: str, rule: str) -> bool:
+    def has_rule(self, name: str, rule: str) -> bool:
         """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
-        return _inherit(find_lineage(self._types, base_of(name)), rule) is not None
+        return (
+            _inherit_argument(find_lineage(self._types, base_of(name)), rule)
+            is not None
+        )
 
-    def canonical(self, name: str) -> str:
+    def canonical_name(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
         base = base_of(name)
         definition = find_definition(self._types, base)
         return name if definition is None else definition.name + name[len(base) :]
 
-    def key(self, name: str) -> str:
+    def attribute_key(self, name: str) -> str:
         """What all spellings of one attribute description have in common: aliases, numbers, case, order of options."""
-        base, *options = self.canonical(name).lower().split(";")
+        base, *options = self.canonical_name(name).lower().split(";")
         return ";".join([base, *sorted(options)])
 
     def falls_under(self, name: str, superior: str) -> bool:
@@ -108,19 +111,19 @@ class Schema:
             if definition is not None:
                 yield definition
 
-    def superclasses(self, class_name: str) -> frozenset[str]:
+    def list_superclasses(self, class_name: str) -> frozenset[str]:
         """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
         found = {class_name.lower()}
         for definition in find_lineage(self._classes, class_name):
             found |= definition.spellings
         return frozenset(found)
 
-    def widened(self, view: View) -> View:
+    def widen_view(self, view: View) -> View:
         """The view with what its `object_classes` require, and all that the classes of its `all_of` allow.
 
         They allow it themselves or by inheritance, but for what every entry has.
         """
-        known = {self.key(name) for name in (*view.attributes, OBJECT_CLASS)}
+        known = {self.attribute_key(name) for name in (*view.attributes, OBJECT_CLASS)}
         required: set[str] = set()
         for name in view.object_classes:
             if name.lower() in self.classes:
@@ -133,7 +136,9 @@ class Schema:
 
         def select_new(names: Iterable[str]) -> dict[str, None]:
             return dict.fromkeys(
-                self.canonical(name) for name in names if self.key(name) not in known
+                self.canonical_name(name)
+                for name in names
+                if self.attribute_key(name) not in known
             )
 
         return replace(
@@ -154,24 +159,26 @@ class Schema:
                 named_rule=False,
             )
         own = lineage[0]
-        number = _inherit(lineage, "SYNTAX") or ""
+        number = _inherit_argument(lineage, "SYNTAX") or ""
         length = _LENGTH.search(number)
         number = _LENGTH.sub("", number)
         syntax = SYNTAXES.get(number, Syntax.OTHER if number else Syntax.TEXT)
-        rule = _inherit(lineage, "EQUALITY")
-        usage = own.first("USAGE") or "userApplications"
+        rule = _inherit_argument(lineage, "EQUALITY")
+        usage = own.first_argument("USAGE") or "userApplications"
         is_operational = usage.lower() != "userapplications"
         flags = {flag for item in lineage for flag in item.fields}
         is_constructed = "X-CONSTRUCTED" in flags or own.oid in _CONSTRUCTED
         return AttributeInfo(
-            name=self.canonical(name),
+            name=self.canonical_name(name),
             syntax=syntax,
             equality=_choose_equality(rule, number, syntax),
             single="SINGLE-VALUE" in flags,
             min_length=_inherit_number(lineage, "X-SHORTEST") or 0,
             max_length=int(length.group(1)) if length else None,
             readable=None if "X-CONFIDENTIAL" in flags else True,
-            unit=_UNITS.get(_inherit(lineage, "X-COUNTED") or "", "characters"),
+            unit=_UNITS.get(
+                _inherit_argument(lineage, "X-COUNTED") or "", "characters"
+            ),
             least=_inherit_number(lineage, "X-LEAST"),
             most=_inherit_number(lineage, "X-MOST"),
             writable=flags.isdisjoint(("NO-USER-MODIFICATION", "COLLECTIVE")),
@@ -200,9 +207,9 @@ class Schema:
         return ClassInfo(
             name=definition.name.lower(),
             kind=kind,
-            above=self.superclasses(name),
-            must=_lower(item.fields.get("MUST", ()) for item in lineage),
-            may=_lower(item.fields.get("MAY", ()) for item in lineage),
+            above=self.list_superclasses(name),
+            must=_lower_names(item.fields.get("MUST", ()) for item in lineage),
+            may=_lower_names(item.fields.get("MAY", ()) for item in lineage),
             anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
             obsolete="OBSOLETE" in definition.fields and not self._lax,
             rule=self._describe_rule(definition),
@@ -217,22 +224,22 @@ class Schema:
         known = (find_definition(self._classes, name) for name in named)
         return ContentRule(
             frozenset(item.name.lower() for item in known if item),
-            _lower([rule.fields.get("MUST", ())]),
-            _lower([rule.fields.get("MAY", ())]),
-            _lower([rule.fields.get("NOT", ())]),
+            _lower_names([rule.fields.get("MUST", ())]),
+            _lower_names([rule.fields.get("MAY", ())]),
+            _lower_names([rule.fields.get("NOT", ())]),
         )
 
     def _find_allowing(self, attribute: Definition) -> frozenset[str]:
         """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
         wanted = attribute.spellings | {_ANYTHING}
         found: set[str] = set()
-        for definition, allowed in self._allowances:
+        for definition, allowed in self._list_allowances:
             if not wanted.isdisjoint(allowed):
                 found |= definition.spellings
         return frozenset(found)
 
     @cached_property
-    def _allowances(self) -> list[tuple[Definition, frozenset[str]]]:
+    def _list_allowances(self) -> list[tuple[Definition, frozenset[str]]]:
         """Each class with the attributes that it allows, in lower case."""
         return [(each, self._find_allowed(each)) for each in self._read_classes()]
 
@@ -241,13 +248,13 @@ class Schema:
         rule = find_definition(self._rules, definition.oid)
         if rule is not None:
             sources.append(rule)
-        allowed = _lower(source.allowed for source in sources)
+        allowed = _lower_names(source.allowed for source in sources)
         return (
             allowed | {_ANYTHING} if definition.oid == _EXTENSIBLE_OBJECT else allowed
         )
 
 
-def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
+def _lower_names(names: Iterable[Iterable[str]]) -> frozenset[str]:
     return frozenset(name.lower() for some in names for name in some)
 
 
@@ -256,9 +263,9 @@ def base_of(name: str) -> str:
     return name.partition(";")[0]
 
 
-def _inherit(lineage: list[Definition], keyword: str) -> str | None:
+def _inherit_argument(lineage: list[Definition], keyword: str) -> str | None:
     for item in lineage:
-        value = item.first(keyword)
+        value = item.first_argument(keyword)
         if value:
             return value
     return None
@@ -266,7 +273,7 @@ def _inherit(lineage: list[Definition], keyword: str) -> str | None:
 
 def _inherit_number(lineage: list[Definition], keyword: str) -> int | None:
     """A bound, under a keyword of this program's own: no other server publishes any (RFC 4512 §4.2 has none)."""
-    text = _inherit(lineage, keyword) or ""
+    text = _inherit_argument(lineage, keyword) or ""
     return int(text) if _BOUND.fullmatch(text) else None
 
 

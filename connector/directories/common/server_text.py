@@ -91,7 +91,7 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
     `secrets`: what the server must not be heard repeating, such as the values of the request. `known_words`: names that
     it may speak of, in any case, such as attribute names and paths.
     """
-    pieces = _pieces(secrets)
+    pieces = _cut_secrets(secrets)
     spelt = {
         part for name in known_words for part in BETWEEN.split(name) if len(part) > 1
     }
@@ -99,9 +99,9 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
     shown: list[str] = []
     before = ""
     for word in _ENCLOSED.sub(
-        lambda found: _enclosed(found[0], names), text[:READ]
+        lambda found: _show_enclosed(found[0], names), text[:READ]
     ).split():
-        if _harmless(word, before, pieces, names):
+        if _is_harmless(word, before, pieces, names):
             shown.append(word)
         elif shown[-1:] != [LEFT_OUT]:
             shown.append(LEFT_OUT)
@@ -114,7 +114,7 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + LEFT_OUT
 
 
-def _enclosed(found: str, names: Collection[str]) -> str:
+def _show_enclosed(found: str, names: Collection[str]) -> str:
     """What stands in quotes or brackets: as it is where all of it is names."""
     parts = [part for part in BETWEEN.split(found.replace(" ", ",")) if part]
     return (
@@ -124,7 +124,7 @@ def _enclosed(found: str, names: Collection[str]) -> str:
     )
 
 
-def _harmless(
+def _is_harmless(
     word: str, before: str, pieces: frozenset[str], names: Collection[str]
 ) -> bool:
     """Whether a word can be shown that stands behind another."""
@@ -145,8 +145,8 @@ def _harmless(
         return False
     return all(
         _is_name(part, names)
-        or _number(part)
-        or (_plain(part) and part.lower() in _WORDS)
+        or _is_number(part)
+        or (_is_plain(part) and part.lower() in _WORDS)
         for part in parts
     )
 
@@ -158,20 +158,20 @@ def _has_digit(word: str) -> bool:
 def _is_name(part: str, names: Collection[str]) -> bool:
     """Whether it is a known name, in its own spelling but perhaps for the first letter, or in one case."""
     return not {part, part[:1].lower() + part[1:]}.isdisjoint(names) or (
-        _plain(part) and part.lower() in names
+        _is_plain(part) and part.lower() in names
     )
 
 
-def _number(part: str) -> bool:
+def _is_number(part: str) -> bool:
     return part.isascii() and part.isdigit() and len(part) < _PIECE
 
 
-def _plain(part: str) -> bool:
+def _is_plain(part: str) -> bool:
     """Whether its letters are of one case, but perhaps for the first."""
     return part[1:] == part[1:].lower() or part == part.upper()
 
 
-def _pieces(secrets: Iterable[Value]) -> frozenset[str]:
+def _cut_secrets(secrets: Iterable[Value]) -> frozenset[str]:
     """Secrets in every spelling, cut into pieces; one that is shorter stands for itself, and so do numbers in one."""
     values = {value[:_LONGEST] for value in secrets if value}
     spelt = {each.lower() for value in values for each in spellings(value)}

@@ -87,7 +87,7 @@ def define_schema(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
     types: list[str] = []
     classes: dict[str, Entry] = {}
     for entry in entries:
-        name = _first(entry, "ldapdisplayname")
+        name = _read_first(entry, "ldapdisplayname")
         if not name or _is_true(entry, "isdefunct"):
             continue
         kinds = {kind.lower() for kind in entry.get("objectclass", ())}
@@ -99,9 +99,9 @@ def define_schema(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
 
 
 def _define_type(name: str, entry: Entry) -> str:
-    syntax = _first(entry, "attributesyntax")
-    both = syntax, _first(entry, "omsyntax")
-    words = [f"( {_first(entry, 'attributeid')} NAME '{name}'"]
+    syntax = _read_first(entry, "attributesyntax")
+    both = syntax, _read_first(entry, "omsyntax")
+    words = [f"( {_read_first(entry, 'attributeid')} NAME '{name}'"]
     words.append(_SYNTAXES.get(both, f"SYNTAX {syntax}"))
     lower, upper = read_number(entry, "rangelower"), read_number(entry, "rangeupper")
     if syntax in _LONG:
@@ -146,7 +146,10 @@ def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
 
     What `top` requires is left out: the server sets it by itself, in every entry.
     """
-    name, above = _first(entry, "ldapdisplayname"), _first(entry, "subclassof")
+    name, above = (
+        _read_first(entry, "ldapdisplayname"),
+        _read_first(entry, "subclassof"),
+    )
     must: dict[str, None] = {}
     may: dict[str, None] = {}
     for part in (entry, *_find_auxiliary(entry, classes)):
@@ -154,10 +157,10 @@ def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
             must |= dict.fromkeys(part.get(key, ()))
         for key in ("maycontain", "systemmaycontain"):
             may |= dict.fromkeys(part.get(key, ()))
-    words = [f"( {_first(entry, 'governsid')} NAME '{name}'"]
+    words = [f"( {_read_first(entry, 'governsid')} NAME '{name}'"]
     if above.lower() != name.lower():
         words.append(f"SUP {above}")
-    words.append(_KINDS.get(_first(entry, "objectclasscategory"), "STRUCTURAL"))
+    words.append(_KINDS.get(_read_first(entry, "objectclasscategory"), "STRUCTURAL"))
     if must and name.lower() != _TOP:
         words.append(f"MUST ( {' $ '.join(must)} )")
     if may:
@@ -178,21 +181,21 @@ def _find_auxiliary(entry: Entry, classes: Mapping[str, Entry]) -> Iterable[Entr
     return found.values()
 
 
-def _first(entry: Entry, name: str) -> str:
+def _read_first(entry: Entry, name: str) -> str:
     return next(iter(entry.get(name, ())), "")
 
 
 def _is_true(entry: Entry, name: str) -> bool:
-    return _first(entry, name).upper() == "TRUE"
+    return _read_first(entry, name).upper() == "TRUE"
 
 
 def read_number(entry: Entry, name: str) -> int | None:
     """An attribute that is a number (64 bits at most, [MS-ADTS] 3.1.1.2.2.2); None where there is none."""
-    text = _first(entry, name)
+    text = _read_first(entry, name)
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
-def unpeopled(root: Mapping[str, list[str]]) -> tuple[str, ...]:
+def list_unpeopled(root: Mapping[str, list[str]]) -> tuple[str, ...]:
     """The partitions below a domain that hold no users, by the root DSE: configuration, schema, and the zones of DNS.
 
     A search below the domain's root refers to each of them, also where this very server

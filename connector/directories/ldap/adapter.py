@@ -19,22 +19,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.common.entries import ForbiddenError
-from connector.directories.common.filter_matching import Matcher, matcher
+from connector.directories.common.filter_matching import Matcher, make_matcher
 from connector.directories.common.ldap_filters import Filter, attributes_of
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.assertions import (
     UNLIKE,
     UNSEEN,
-    Assertions,
-    Looker,
-    Sight,
+    ProvenAssertions,
+    UserLooker,
+    UserSight,
 )
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.modifying import ChangeModifier
 from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.session import Flight, Operation
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead, MalformedError
 from connector.model import OBJECT_CLASS, Change, Outcome, Result, User, UserRef
@@ -57,50 +57,50 @@ class LdapDirectory(LdapReader):
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Modifications, as many in flight as the job's window, and never two of one entry."""
-        queue = Queue(changes)
+        queue = ChangeQueue(changes)
         try:
             writer = self._make_writer()
         except IncompleteRead as fault:
-            yield from _skip(queue, fault)
+            yield from _skip_changes(queue, fault)
             return
-        yield from writer.write(queue)
+        yield from writer.write_queue(queue)
 
-    def _make_writer(self) -> Writer:
+    def _make_writer(self) -> ChangeWriter:
         is_bound = self._settings.bind_dn or self._settings.sasl
         names = self._whole_view.attributes
-        looker = Looker(
+        looker = UserLooker(
             self._modifier, self._read_marked, self.holds, names, self._assertions
         )
-        return Writer(
+        return ChangeWriter(
             self._wire,
             self._modifier,
             self._post_read,
-            window=self._settings.window if is_bound else self._questions,
-            covers=self._realm.covers,
+            window=self._settings.window if is_bound else self._question_window,
+            covers=self._realm.covers_name,
             looker=looker,
         )
 
     @cached_property
-    def _modifier(self) -> Modifier:
+    def _modifier(self) -> ChangeModifier:
         inspection = self._inspection
-        may_clear = self._view.disabled and self._disabled is not None
-        return Modifier(
+        may_clear = self._view.disabled and self._disabled_realm is not None
+        return ChangeModifier(
             inspection.dialect,
             self._realm.filter,
             inspection.info,
             inspection.rules,
-            self._disabled.filter if may_clear and self._disabled else None,
+            self._disabled_realm.filter if may_clear and self._disabled_realm else None,
             self._wire.rights,
         )
 
     def _note_limits(self) -> Iterator[str]:
         yield from super()._note_limits()
-        yield from self._assertions.cautions()
-        yield from self._post_read.cautions()
+        yield from self._assertions.list_cautions()
+        yield from self._post_read.list_cautions()
 
     @cached_property
-    def _assertions(self) -> Assertions:
-        return Assertions(self._wire, self._modifier, self._read_marked)
+    def _assertions(self) -> ProvenAssertions:
+        return ProvenAssertions(self._wire, self._modifier, self._read_marked)
 
     @cached_property
     def _post_read(self) -> PostRead:
@@ -112,14 +112,14 @@ class LdapDirectory(LdapReader):
         return self._read_users(users, marked, disabled=self._view.disabled)
 
     @cached_property
-    def _users_with_marks(self) -> Users:
+    def _users_with_marks(self) -> UserDecoder:
         mark, view = self._inspection.dialect.writes.mark, self._whole_view
         marks = (mark,) if mark else ()
         marked = replace(view, attributes=(*view.attributes, *marks))
-        return Users(marked, self._inspection)
+        return UserDecoder(marked, self._inspection)
 
 
-class Queue:
+class ChangeQueue:
     """Changes still to be sent, taken from their iterable no sooner than there is room for them."""
 
     def __init__(self, changes: Iterable[Change]) -> None:
@@ -127,7 +127,7 @@ class Queue:
         self._held: Change | None = None
         self._busy: set[tuple[str, str]] = set()
 
-    def take(self, room: int) -> list[Change]:
+    def take_next(self, room: int) -> list[Change]:
         """The next ones, up to the first whose entry has a change that is not `done`; that one waits, with the rest."""
         taken: list[Change] = []
         while len(taken) < room:
@@ -142,7 +142,7 @@ class Queue:
             taken.append(change)
         return taken
 
-    def done(self, change: Change) -> None:
+    def mark_done(self, change: Change) -> None:
         self._busy.difference_update(_name_entry(change))
 
     def __iter__(self) -> Iterator[Change]:
@@ -158,17 +158,17 @@ def _name_entry(change: Change) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("id", change.user.id), ("name", change.user.name.casefold())
 
 
-class Writer(Struct, dict=True):
+class ChangeWriter(Struct, dict=True):
     """Writes the changes of a queue over one connection."""
 
     wire: Wire
-    modifier: Modifier
+    modifier: ChangeModifier
     post_read: PostRead
     window: int
     """Changes that are in flight at most."""
     covers: Callable[[str], bool]
     """Whether a name is in base and scope."""
-    looker: Looker
+    looker: UserLooker
     """Looks at users of whom no assertion says enough."""
 
     @cached_property
@@ -180,7 +180,7 @@ class Writer(Struct, dict=True):
         """Users, by id, whose change is sent for the second time."""
         return set()
 
-    def write(self, queue: Queue) -> Iterator[Outcome]:
+    def write_queue(self, queue: ChangeQueue) -> Iterator[Outcome]:
         """An outcome for every change, handed on when the window is full again, so that the server is never idle."""
         flight = self._flight
         unsent: list[Change] = []
@@ -190,20 +190,20 @@ class Writer(Struct, dict=True):
                 # some by some: what comes next may have to be noted first, and the server
                 # need not wait for that
                 room = self._find_room()
-                while unsent := queue.take(self._next_batch(room)):
+                while unsent := queue.take_next(self._next_batch(room)):
                     room -= len(unsent)
                     settled += self._send_batch(unsent, queue)
                 if not (flight or settled):
                     return
                 due, settled = settled, []
                 yield from due
-                settled = self._receive(queue) if flight else []
+                settled = self._receive_answers(queue) if flight else []
         except IncompleteRead as fault:
             yield from settled
             why = f"no answer: it may have been written ({fault})"
-            for change in flight.flying:
+            for change in flight.list_flying:
                 yield Outcome(change.user, Result.FAILED, why, unknown=True)
-            yield from _skip(chain(unsent, queue), fault)
+            yield from _skip_changes(chain(unsent, queue), fault)
         finally:
             flight.close()
 
@@ -218,19 +218,19 @@ class Writer(Struct, dict=True):
     def _next_batch(self, room: int) -> int:
         return room if self.looker.reads else min(room, _SOME)
 
-    def _send_batch(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
+    def _send_batch(self, batch: Sequence[Change], queue: ChangeQueue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
         settled = []
-        sights = self.looker.before(batch)
+        sights = self.looker.look_before(batch)
         for change in batch:
             outcome = self._send_change(change, sights.get(change.user.id, UNSEEN))
             if outcome is not None:
-                queue.done(change)
+                queue.mark_done(change)
                 settled.append(outcome)
-        self.wire.flush()
+        self.wire.flush_requests()
         return settled
 
-    def _send_change(self, change: Change, sight: Sight) -> Outcome | None:
+    def _send_change(self, change: Change, sight: UserSight) -> Outcome | None:
         """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
         if not self.covers(change.user.name):
             why = "the entry is not below the base"
@@ -238,22 +238,24 @@ class Writer(Struct, dict=True):
         if sight.why is not None:
             return Outcome(change.user, Result.CONFLICT, sight.why)
         try:
-            request = self.modifier.request(change)
+            request = self.modifier.make_request(change)
         except ForbiddenError as fault:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
         refuted = self.looker.assertions.refuted
-        assertion = self.modifier.controls(change, sight.mark, sight.absent, refuted)
+        assertion = self.modifier.make_controls(
+            change, sight.mark, sight.absent, refuted
+        )
         controls = (*assertion, *self.post_read.controls(change))
-        self._flight.send(Operation(change, request, controls))
+        self._flight.send_operation(Operation(change, request, controls))
         return None
 
-    def _receive(self, queue: Queue) -> list[Outcome]:
+    def _receive_answers(self, queue: ChangeQueue) -> list[Outcome]:
         """Wait, and say what the answers that come mean."""
         settled = []
         doubtful = []
-        for change, answer in self._flight.responses():
+        for change, answer in self._flight.receive_results():
             may_still_hold = (
                 answer.code == responses.ASSERTION_FAILED
                 and self.looker.may_still_hold(change)
@@ -261,7 +263,7 @@ class Writer(Struct, dict=True):
             if may_still_hold and change.user.id not in self._sent_again:
                 doubtful.append(change)
                 continue
-            queue.done(change)
+            queue.mark_done(change)
             self._sent_again.discard(change.user.id)
             if may_still_hold:
                 settled.append(Outcome(change.user, Result.CONFLICT, _TWICE))
@@ -274,19 +276,21 @@ class Writer(Struct, dict=True):
     def _judge_answer(self, change: Change, answer: Response) -> Outcome:
         hidden: Sequence[str] = ()
         if answer.code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
-            hidden = self.looker.hidden(change)
+            hidden = self.looker.find_hidden(change)
         assertions = self.looker.assertions
-        outcome = self.modifier.outcome(change, answer, assertions.refuted, hidden)
+        outcome = self.modifier.judge_answer(change, answer, assertions.refuted, hidden)
         if outcome.result is not Result.WRITTEN:
             return outcome
-        assertions.written(change)
-        shown = self.post_read.user(change, answer)
+        assertions.note_written(change)
+        shown = self.post_read.read_user(change, answer)
         return Outcome(change.user, Result.WRITTEN, shown=shown, answered=True)
 
-    def _send_again(self, changes: Sequence[Change], queue: Queue) -> list[Outcome]:
+    def _send_again(
+        self, changes: Sequence[Change], queue: ChangeQueue
+    ) -> list[Outcome]:
         """Look at users whose assertion failed; send what they still are as planned for, say why of the others."""
         try:
-            sights = self.looker.again(changes)
+            sights = self.looker.look_again(changes)
         except IncompleteRead:
             sights = {}
         settled = []
@@ -295,12 +299,14 @@ class Writer(Struct, dict=True):
             if outcome is None:
                 self._sent_again.add(change.user.id)
             else:
-                queue.done(change)
+                queue.mark_done(change)
                 settled.append(outcome)
         return settled
 
 
-def _skip(changes: Iterable[Change], fault: IncompleteRead) -> Iterator[Outcome]:
+def _skip_changes(
+    changes: Iterable[Change], fault: IncompleteRead
+) -> Iterator[Outcome]:
     """The outcomes of changes that will not be sent any more."""
     for change in changes:
         yield Outcome(change.user, Result.SKIPPED, f"not sent ({fault})")
@@ -319,17 +325,19 @@ class PostRead:
     none is taken for cleared before some answer of this run has shown a value of it.
     """
 
-    def __init__(self, inspection: Inspection, users: Users, filter_: Filter) -> None:
+    def __init__(
+        self, inspection: Inspection, users: UserDecoder, filter_: Filter
+    ) -> None:
         self._users = users
         self._matches: Matcher | None = None
         with suppress(ValueError):  # a rule that only the server can evaluate
-            self._matches = matcher(filter_, inspection.schema)
+            self._matches = make_matcher(filter_, inspection.schema)
         self._judged_by = (
             *sorted(attributes_of(filter_)),
             inspection.dialect.identity.attribute,
         )
         self._is_known = inspection.dialect.controls.post_read
-        self._key = lru_cache(maxsize=1024)(inspection.schema.key)
+        self._key = lru_cache(maxsize=1024)(inspection.schema.attribute_key)
         self._shown: set[str] = {OBJECT_CLASS}
         self._lacked: set[str] = set()
 
@@ -340,16 +348,16 @@ class PostRead:
         names = [each.name for each in change.attributes]
         return (requests.post_read((*names, *self._judged_by)),)
 
-    def user(self, change: Change, response: Response) -> User | None:
+    def read_user(self, change: Change, response: Response) -> User | None:
         """The user of a change as an answer shows it; None where the answer does not, or not plainly."""
         value = response.controls.get(requests.POST_READ)
         if value is None or self._matches is None:
             return None
         try:
             message = responses.post_read(value)
-            user = self._users.user(message)
+            user = self._users.decode_user(message)
             values = {}
-            for name, held in responses.entry(message).attributes:
+            for name, held in responses.decode_entry(message).attributes:
                 values[self._key(name.decode("utf-8", "replace"))] = held
         except MalformedError:
             return None
@@ -365,7 +373,7 @@ class PostRead:
         self._lacked |= {each.name for each in silent if each.new and not each.secret}
         return all(each.new or each.name in self._shown for each in silent)
 
-    def cautions(self) -> Iterator[str]:
+    def list_cautions(self) -> Iterator[str]:
         """Which attributes answers did not show, for the report."""
         if self._lacked:
             names = ", ".join(sorted(self._lacked))

@@ -24,10 +24,10 @@ from connector.directories.common.ldap_filters import (
 from connector.directories.common.schema import base_of
 from connector.directories.ldap import dialect, requests, responses
 from connector.directories.ldap.active_directory import read_number
-from connector.directories.ldap.dialect import NeededRule, Right
+from connector.directories.ldap.dialect import AccessRight, NeededRule
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.requests import Scope, Search, one
-from connector.directories.ldap.responses import Entry, entry
+from connector.directories.ldap.requests import Search, SearchScope, search_entry
+from connector.directories.ldap.responses import ResultEntry, decode_entry
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.model import (
     OBJECT_CLASS,
@@ -71,7 +71,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
             return ""
         control = requests.effective_rights(self.account)
         wire, base = self.inspection.wire, self.inspection.bases[0]
-        code = wire.code(one(base), control)
+        code = wire.result_code(search_entry(base), control)
         return "effective" if code == responses.SUCCESS else ""
 
     def note_checks(self, description: Description) -> Description:
@@ -106,9 +106,11 @@ class RightsCheck(Struct, frozen=True, dict=True):
         with the change nothing is known.
         """
         shown = (_ALLOWED, _EFFECTIVE)
-        searches = ((change, one(change.user.name, shown)) for change in changes)
-        for change, found in self.inspection.wire.entries(searches, self.window):
-            listed = found.texts()
+        searches = (
+            (change, search_entry(change.user.name, shown)) for change in changes
+        )
+        for change, found in self.inspection.wire.find_entries(searches, self.window):
+            listed = found.decode_texts()
             allowed, effective = (
                 {value.lower() for value in listed.get(name.lower(), ())}
                 for name in shown
@@ -133,7 +135,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         control = (requests.effective_rights(account),)
         searches = ((each, self._search_rights(each)) for each in changes)
         levels: dict[tuple[str, str], Levels] = {}
-        for change, found in self.inspection.wire.entries(
+        for change, found in self.inspection.wire.find_entries(
             searches, self.window, control
         ):
             template = _TEMPLATE.match(found.dn.lower())
@@ -161,7 +163,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
                 names.append(f"{base_of(each.name)}@{coming}")
             else:
                 names.append(base_of(each.name))
-        return one(change.user.name, tuple(dict.fromkeys(names)))
+        return search_entry(change.user.name, tuple(dict.fromkeys(names)))
 
     def _find_coming_class(self, change: Change, written: AttributeChange) -> str:
         """The class that comes with the change and allows the attribute; empty if there is none."""
@@ -176,7 +178,9 @@ class RightsCheck(Struct, frozen=True, dict=True):
         secrets = [each.name] if each.secret else []
         names = [base_of(each.name)]
         what = f"write {each.name}"
-        grant = self.inspection.wire.rights.grant(what, names, Right.WRITE, secrets)
+        grant = self.inspection.wire.rights.advise_grant(
+            what, names, AccessRight.WRITE, secrets
+        )
         return Objection(change.user.id, each.name, "rights", f"{_DENIED}. {grant}")
 
 
@@ -193,9 +197,9 @@ def _lower_base(each: AttributeChange) -> str:
     return base_of(each.name).lower()
 
 
-def _read_levels(found: Entry) -> Levels:
+def _read_levels(found: ResultEntry) -> Levels:
     levels = {}
-    for value in found.texts().get("attributelevelrights", ()):
+    for value in found.decode_texts().get("attributelevelrights", ()):
         for attribute, letters in _LEVEL.findall(value):
             levels[attribute.lower()] = "" if letters == "none" else letters
     return levels
@@ -223,7 +227,7 @@ _INDEX_389DS: Final = (
 )
 
 
-class Uses(Struct, frozen=True):
+class AttributeUses(Struct, frozen=True):
     """What a mapping does with attributes."""
 
     written: Sequence[str]
@@ -233,7 +237,9 @@ class Uses(Struct, frozen=True):
     """The job's."""
 
 
-def write_access_rules(inspection: Inspection, view: View, uses: Uses) -> Iterator[str]:
+def write_access_rules(
+    inspection: Inspection, view: View, uses: AttributeUses
+) -> Iterator[str]:
     """What an account needs to show a view and to write a mapping: LDIF for ldapmodify, or commands of Windows.
 
     Nothing where that is not known: of an unknown kind of server, or without a bind DN.
@@ -250,7 +256,7 @@ def write_access_rules(inspection: Inspection, view: View, uses: Uses) -> Iterat
     writes = [OBJECT_CLASS] if view.object_classes else []
     writes += [name for name in uses.written if name not in view.secrets]
     secrets = sorted(view.secrets)
-    rights, top = inspection.wire.rights, inspection.context
+    rights, top = inspection.wire.rights, inspection.naming_context
     needed = [*rights.needed_rules([*reads.values()], writes, secrets, top)]
     if not needed:
         return
@@ -298,12 +304,12 @@ def _write_record(name: str, attribute: str, values: Sequence[str]) -> Iterator[
 # Active Directory, refused by 389-DS beyond its look-through limit.
 
 _OPENLDAP_INDEXES: Final = Search(
-    "cn=config", Scope.SUBTREE, Present("olcSuffix"), ("olcSuffix", "olcDbIndex")
+    "cn=config", SearchScope.SUBTREE, Present("olcSuffix"), ("olcSuffix", "olcDbIndex")
 )
 """slapd-config(5), slapd-mdb(5)."""
 _DS389_INDEXES: Final = Search(
     "cn=ldbm database,cn=plugins,cn=config",
-    Scope.SUBTREE,
+    SearchScope.SUBTREE,
     Or((Equal("objectClass", b"nsIndex"), Present("nsslapd-suffix"))),
     ("cn", "nsIndexType", "nsslapd-suffix"),
 )
@@ -327,12 +333,12 @@ def describe_missing_indexes(
     if indexed is None:
         yield "indexes: the server does not show this account which there are"
         return
-    kind = inspection.native.kind
+    kind = inspection.native_dialect.kind
     sought = [*names]
     if kind == dialect.OPENLDAP.kind:  # others have an index of their own ids
         sought.append(inspection.dialect.identity.attribute)
     for name in dict.fromkeys(sought):
-        if inspection.schema.key(base_of(name)) not in indexed:
+        if inspection.schema.attribute_key(base_of(name)) not in indexed:
             how = _HOW_TO_ADD.get(kind, _SET_A_FLAG).format(name=name)
             yield f"no equality index for {name}: each look-up by it reads the whole database. To add one, {how}"
 
@@ -344,14 +350,14 @@ def find_indexed(inspection: Inspection) -> frozenset[str] | None:
         names = _find_indexed_below(inspection, base)
         if names is None:
             return None
-        found.append(frozenset(map(inspection.schema.key, names)))
+        found.append(frozenset(map(inspection.schema.attribute_key, names)))
     return frozenset.intersection(*found) if found else None
 
 
 def _find_indexed_below(inspection: Inspection, base: str) -> set[str] | None:
     """The attributes that have one in the database with this base, in lower case; None where nothing is shown."""
-    kind = inspection.native.kind
-    if inspection.native.microsoft:
+    kind = inspection.native_dialect.kind
+    if inspection.native_dialect.microsoft:
         return _read_search_flags(inspection)
     if kind == dialect.OPENLDAP.kind:
         entries = _read_configuration(inspection, _OPENLDAP_INDEXES)
@@ -368,7 +374,10 @@ def _read_configuration(
     inspection: Inspection, search: Search
 ) -> list[ConfigurationEntry]:
     """Entries of the server's configuration; none where this account may not read it."""
-    return [(each.dn, each.texts()) for each in inspection.wire.seen(search)]
+    return [
+        (each.dn, each.decode_texts())
+        for each in inspection.wire.search_visible(search)
+    ]
 
 
 def _find_database(
@@ -410,13 +419,13 @@ def _read_389ds_indexes(
 
 def _read_search_flags(inspection: Inspection) -> set[str] | None:
     shown = ("lDAPDisplayName", "searchFlags")
-    size = 1000 if inspection.native.controls.pages else 0
+    size = 1000 if inspection.native_dialect.controls.pages else 0
     found: set[str] = set()
-    for name in inspection.root.get("schemanamingcontext", ())[:1]:
-        search = Search(name, Scope.ONELEVEL, Present("searchFlags"), shown)
+    for name in inspection.root_dse.get("schemanamingcontext", ())[:1]:
+        search = Search(name, SearchScope.ONELEVEL, Present("searchFlags"), shown)
         try:
-            for each in inspection.wire.paged(search, size, entry):
-                told = each.texts()
+            for each in inspection.wire.search_paged(search, size, decode_entry):
+                told = each.decode_texts()
                 if (read_number(told, "searchflags") or 0) & _INDEXED:
                     found |= {name.lower() for name in told.get("ldapdisplayname", ())}
         except (UnreachableError, MalformedError):

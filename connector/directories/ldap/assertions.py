@@ -26,10 +26,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common.entries import octets
+from connector.directories.common.entries import stored_octets
 from connector.directories.common.ldap_filters import Equal, Filter, Not, Present
 from connector.directories.ldap import requests, responses
-from connector.directories.ldap.modifying import FILTER, Modifier, judged
+from connector.directories.ldap.modifying import FILTER, ChangeModifier, select_judged
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
 from connector.model import (
@@ -55,13 +55,13 @@ _CAUTION: Final = (
 )
 
 
-class Assertions:
+class ProvenAssertions:
     """What is known of the assertions of a server: `proven` and `refuted`, by attribute.
 
     `ID` and `FILTER` stand for the user's identity and the filter of the job.
     """
 
-    def __init__(self, wire: Wire, modifier: Modifier, read: ReadUsers) -> None:
+    def __init__(self, wire: Wire, modifier: ChangeModifier, read: ReadUsers) -> None:
         self._wire = wire
         self._modifier = modifier
         self._read = read
@@ -73,7 +73,7 @@ class Assertions:
         self.proven: set[str] = set()
         self.refuted: set[str] = set()
 
-    def sure(self, change: Change) -> bool:
+    def covers_change(self, change: Change) -> bool:
         """Whether all is proven that an assertion for this change says."""
         names = tuple([each.name for each in change.attributes])
         if names in self._sure_of:
@@ -81,20 +81,20 @@ class Assertions:
         needed = {name for name in names if name.lower() != OBJECT_CLASS.lower()}
         if self.proven >= needed | {ID, FILTER}:
             self._sure_of.add(names)  # whatever their values are
-        return self.proven.issuperset(self._modifier.asserted(change.attributes))
+        return self.proven.issuperset(self._modifier.list_asserted(change.attributes))
 
-    def written(self, change: Change) -> None:
+    def note_written(self, change: Change) -> None:
         """Take in that a change was written: its users hold values now, where nobody did before."""
-        if not self.sure(change):
+        if not self.covers_change(change):
             for each in change.attributes:
                 if each.new:
                     self._holders[each.name] = change.user
 
-    def prove(self, changes: Sequence[Change]) -> None:
+    def prove_for(self, changes: Sequence[Change]) -> None:
         """Try what these changes assert and nothing is known of. Raises one of the kinds of IncompleteRead."""
         holders: dict[str, UserRef] = {}
         for change in changes:
-            if not self.sure(change):
+            if not self.covers_change(change):
                 for name, holder in self._find_holders(change):
                     holders.setdefault(name, holder)
         if not holders:
@@ -104,7 +104,7 @@ class Assertions:
             self._tried[name] += 1
             user = now.get(holder.id)
             if user is not None:
-                self._try(name, user)
+                self._try_assertion(name, user)
 
     def _find_holders(self, change: Change) -> Iterator[tuple[str, UserRef]]:
         """What a change asserts, as far as nothing is known of it, each with a user that it can be tried on."""
@@ -112,7 +112,7 @@ class Assertions:
         marks = [mark] if mark else []
         held = {each.name for each in change.attributes if each.old}
         held |= {ID, FILTER, *marks}
-        for name in (*self._modifier.asserted(change.attributes), *marks):
+        for name in (*self._modifier.list_asserted(change.attributes), *marks):
             if name in self.proven or name in self.refuted:
                 continue
             holder = change.user if name in held else self._holders.get(name)
@@ -122,11 +122,11 @@ class Assertions:
     def _read_users(self, refs: Iterable[UserRef]) -> dict[str, User]:
         return {user.id: user for user in self._read(dict.fromkeys(refs))}
 
-    def _try(self, name: str, user: User) -> None:
-        entry = requests.one(self._modifier.dialect.address_of(user.ref))
+    def _try_assertion(self, name: str, user: User) -> None:
+        entry = requests.search_entry(self._modifier.dialect.address_of(user.ref))
         true, false = self._make_tests(name, user)
-        held = self._wire.code(entry, requests.assertion(true))
-        failed = self._wire.code(entry, requests.assertion(false))
+        held = self._wire.result_code(entry, requests.assertion_control(true))
+        failed = self._wire.result_code(entry, requests.assertion_control(false))
         if (held, failed) == (responses.SUCCESS, responses.ASSERTION_FAILED):
             self.proven.add(name)
             return
@@ -143,15 +143,15 @@ class Assertions:
             true = self._modifier.dialect.user_filter(user.id)
             return true, Not(true)
         if name == FILTER:
-            return self._modifier.anybody, Not(self._modifier.anybody)
+            return self._modifier.writable_users, Not(self._modifier.writable_users)
         shown = user.values.get(name, ())
         plain = [value for value in shown if isinstance(value, str | bytes)]
         absent = Not(Present(name))
         if plain and self._modifier.rules(name).equality:
-            return Equal(name, octets(plain[0])), absent
+            return Equal(name, stored_octets(plain[0])), absent
         return Present(name), absent
 
-    def cautions(self) -> Iterator[str]:
+    def list_cautions(self) -> Iterator[str]:
         if not self.refuted:
             return
         names = sorted(_SAID.get(name, name) for name in self.refuted)
@@ -169,7 +169,7 @@ class Assertions:
 # ---------------------------------------------------------------- looking at users
 
 
-class Sight(Struct, frozen=True, gc=False):
+class UserSight(Struct, frozen=True, gc=False):
     """What a look at a user has found."""
 
     why: str | None = None
@@ -180,20 +180,20 @@ class Sight(Struct, frozen=True, gc=False):
     """Attributes that have no value, though that cannot be asserted."""
 
 
-UNSEEN: Final = Sight()
-UNLIKE: Final = Sight("the entry is no longer as planned")
+UNSEEN: Final = UserSight()
+UNLIKE: Final = UserSight("the entry is no longer as planned")
 
 
-class Looker:
+class UserLooker:
     """Looks at users for the changes of a modifier."""
 
     def __init__(
         self,
-        modifier: Modifier,
+        modifier: ChangeModifier,
         read: ReadUsers,
         holds: Callable[[Iterable[Question]], Iterator[Holds]],
         attributes: Iterable[str],
-        assertions: Assertions,
+        assertions: ProvenAssertions,
     ) -> None:
         """`holds` answers as `Reader.holds` does; `attributes` are all that a change may name."""
         self._modifier = modifier
@@ -208,11 +208,15 @@ class Looker:
             name for name in attributes if not modifier.rules(name).equality
         )
 
-    def before(self, changes: Sequence[Change]) -> dict[str, Sight]:
+    def look_before(self, changes: Sequence[Change]) -> dict[str, UserSight]:
         """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""
         if self._modifier.dialect.controls.assertions:
-            unsure = [change for change in changes if not self.assertions.sure(change)]
-            self.assertions.prove(unsure)
+            unsure = [
+                change
+                for change in changes
+                if not self.assertions.covers_change(change)
+            ]
+            self.assertions.prove_for(unsure)
             suspects = changes if self._blind else unsure
             changes = [change for change in suspects if self._relies_on_marks(change)]
             self.reads = bool(changes)
@@ -222,7 +226,7 @@ class Looker:
         """Whether the user may be what the plan saw although the assertion of this change failed."""
         return self._relies_on_marks(change) or bool(_first_values(change))
 
-    def again(self, changes: Sequence[Change]) -> dict[str, Sight]:
+    def look_again(self, changes: Sequence[Change]) -> dict[str, UserSight]:
         """The users, by id, whose assertion failed. Raises one of the kinds of IncompleteRead."""
         now = self._read_now(changes)
         sights = self._look_at(changes, now)
@@ -244,10 +248,10 @@ class Looker:
             if id_ in hidden:
                 why = f"{hidden[id_]} may have a value that this account cannot read"
             absent = frozenset(each.name for each in _first_values(change))
-            sights[id_] = Sight(why, sights[id_].mark, absent)
+            sights[id_] = UserSight(why, sights[id_].mark, absent)
         return sights
 
-    def hidden(self, change: Change) -> list[str]:
+    def find_hidden(self, change: Change) -> list[str]:
         """The attributes to be set of which a user shows no value, though the server says that one is there.
 
         None where the user is not as planned any more, or cannot be read: then somebody
@@ -257,7 +261,7 @@ class Looker:
             now = self._read_now([change]).get(change.user.id)
         except IncompleteRead:
             return []
-        if now is None or self._modifier.differs(change, now) is not None:
+        if now is None or self._modifier.explain_difference(change, now) is not None:
             return []
         written = [each.name for each in change.attributes if each.new]
         return [name for name in written if name not in now.values]
@@ -268,7 +272,7 @@ class Looker:
             each.name in self._blind and each.old and each.seen
             for each in change.attributes
         )
-        return blind or not self.assertions.sure(change)
+        return blind or not self.assertions.covers_change(change)
 
     def _read_now(self, changes: Sequence[Change]) -> dict[str, User]:
         if not changes:
@@ -277,16 +281,18 @@ class Looker:
 
     def _look_at(
         self, changes: Sequence[Change], now: dict[str, User]
-    ) -> dict[str, Sight]:
+    ) -> dict[str, UserSight]:
         sights = {}
         for change in changes:
             user = now.get(change.user.id)
-            why = self._modifier.differs(change, user)
+            why = self._modifier.explain_difference(change, user)
             mark = self._modifier.mark_of(user) if user else None
-            sights[change.user.id] = Sight(why, mark)
+            sights[change.user.id] = UserSight(why, mark)
         return sights
 
 
 def _first_values(change: Change) -> list[AttributeChange]:
     """The attributes of which no value is asserted to be there."""
-    return [each for each in judged(change.attributes) if each.new and not each.old]
+    return [
+        each for each in select_judged(change.attributes) if each.new and not each.old
+    ]

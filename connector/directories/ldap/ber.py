@@ -43,7 +43,7 @@ _INTEGER_OCTETS: Final = 8
 # ---------------------------------------------------------------- writing
 
 
-def tlv(tag: int, content: bytes) -> bytes:
+def encode_tlv(tag: int, content: bytes) -> bytes:
     """One element: tag, length, content."""
     size = len(content)
     if size < SHORT:
@@ -52,17 +52,19 @@ def tlv(tag: int, content: bytes) -> bytes:
     return bytes((tag, SHORT | len(octets))) + octets + content
 
 
-def sequence(parts: Iterable[bytes], tag: int = SEQUENCE) -> bytes:
+def encode_sequence(parts: Iterable[bytes], tag: int = SEQUENCE) -> bytes:
     """A SEQUENCE, or with another tag a SET or whatever else is made of elements."""
-    return tlv(tag, b"".join(parts))
+    return encode_tlv(tag, b"".join(parts))
 
 
-def integer(value: int, tag: int = INTEGER) -> bytes:
+def encode_integer(value: int, tag: int = INTEGER) -> bytes:
     """A positive INTEGER, or with another tag an ENUMERATED, in as few octets as it needs."""
-    return tlv(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    return encode_tlv(
+        tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+    )
 
 
-def boolean(*, value: bool, tag: int = BOOLEAN) -> bytes:
+def encode_boolean(*, value: bool, tag: int = BOOLEAN) -> bytes:
     """A BOOLEAN; RFC 4511 §5.1 wants true to be 0xFF."""
     return bytes((tag, 1, 0xFF if value else 0))
 
@@ -70,7 +72,7 @@ def boolean(*, value: bool, tag: int = BOOLEAN) -> bytes:
 # ---------------------------------------------------------------- reading
 
 
-def length(data: bytes, at: int) -> tuple[int, int]:
+def read_length(data: bytes, at: int) -> tuple[int, int]:
     """The length that is written at `at`, and the place behind it.
 
     Raises IndexError where `data` ends too early, and MalformedError for a form that LDAP
@@ -94,13 +96,13 @@ def length(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[start:stop], "big"), stop
 
 
-def content(data: bytes, at: int, end: int) -> tuple[int, int]:
+def find_content(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Where content starts and stops whose length is written at `at`. Raises MalformedError."""
     try:
         size = data[at]
         start = at + 1
         if size >= SHORT:
-            size, start = length(data, at)
+            size, start = read_length(data, at)
     except IndexError:
         raise MalformedError("a BER element is cut short") from None
     if start + size > end:
@@ -108,7 +110,7 @@ def content(data: bytes, at: int, end: int) -> tuple[int, int]:
     return start, start + size
 
 
-def element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
+def find_element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     """Where the content of the element at `at` starts and stops. Raises MalformedError unless it is one of that tag."""
     try:
         if data[at] != tag:
@@ -117,10 +119,10 @@ def element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
             )
     except IndexError:
         raise MalformedError("a BER element is cut short") from None
-    return content(data, at + 1, end)
+    return find_content(data, at + 1, end)
 
 
-def number(data: bytes, start: int, stop: int) -> int:
+def read_integer(data: bytes, start: int, stop: int) -> int:
     """The content of an INTEGER or ENUMERATED. Raises MalformedError."""
     if not 1 <= stop - start <= _INTEGER_OCTETS:
         raise MalformedError("a BER integer of no or too many octets")
@@ -135,30 +137,30 @@ class Cursor(Struct):
     end: int
 
     @classmethod
-    def over(cls, data: bytes) -> Cursor:
+    def over_octets(cls, data: bytes) -> Cursor:
         return cls(data, 0, len(data))
 
     @property
-    def tag(self) -> int:
+    def next_tag(self) -> int:
         """The tag of the next element; 0 where there is none."""
         return self.data[self.at] if self.at < self.end else 0
 
-    def enter(self, tag: int) -> Cursor:
+    def enter_element(self, tag: int) -> Cursor:
         """The content of the next element, which has to be of this tag; go on behind it."""
-        start, self.at = element(self.data, self.at, self.end, tag)
+        start, self.at = find_element(self.data, self.at, self.end, tag)
         return Cursor(self.data, start, self.at)
 
-    def take(self, tag: int) -> bytes:
+    def take_octets(self, tag: int) -> bytes:
         """The content of the next element as octets."""
-        inner = self.enter(tag)
+        inner = self.enter_element(tag)
         return self.data[inner.at : inner.end]
 
     def take_text(self) -> str:
-        return self.take(OCTETS).decode("utf-8", "replace")
+        return self.take_octets(OCTETS).decode("utf-8", "replace")
 
     def take_number(self, tag: int) -> int:
-        inner = self.enter(tag)
-        return number(self.data, inner.at, inner.end)
+        inner = self.enter_element(tag)
+        return read_integer(self.data, inner.at, inner.end)
 
 
 # ---------------------------------------------------------------- messages
@@ -184,7 +186,7 @@ class Frame(Struct, frozen=True, gc=False):
     whole: int = 1
     count: int = 1
 
-    def each(self) -> Iterator[Frame]:
+    def split_messages(self) -> Iterator[Frame]:
         """Each message by itself."""
         if self.count == 1:
             return iter((self,))
@@ -202,7 +204,7 @@ class Frame(Struct, frozen=True, gc=False):
         )
 
 
-class Framer:
+class MessageFramer:
     """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
 
     The entries of a search follow one another with the same id and kind, and many are as
@@ -219,7 +221,7 @@ class Framer:
         self._lead = b"\x02\x01\x00\x30"  # as if a message with these had come before
         self._id, self._tag = 0, 0x30
 
-    def feed(self, piece: bytes) -> list[Frame]:
+    def feed_octets(self, piece: bytes) -> list[Frame]:
         """The messages that are whole now."""
         self._pieces.append(piece)
         self._held += len(piece)
@@ -227,12 +229,12 @@ class Framer:
             return []
         data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
         frames, at, size = list[Frame](), 0, len(data)
-        while (extent := _extent(data, at)) is not None and extent[1] <= size:
+        while (extent := _find_extent(data, at)) is not None and extent[1] <= size:
             first, (lead, end) = at, extent
             start = lead + len(self._lead)
             if data[lead:start] != self._lead:
-                start = self._learn(data, lead, end)
-            start, stop = content(data, start, end)
+                start = self._learn_lead(data, lead, end)
+            start, stop = find_content(data, start, end)
             whole, at = end - first, end
             if self._tag == self._gathered:
                 head, length = data[first:start], start - first
@@ -258,10 +260,10 @@ class Framer:
         self._needed = 0 if extent is None else extent[1] - at
         return frames
 
-    def _learn(self, data: bytes, at: int, end: int) -> int:
+    def _learn_lead(self, data: bytes, at: int, end: int) -> int:
         """Decode id and kind, the octets of which begin at `at`, and remember them; the place behind them."""
-        start, stop = element(data, at, end, INTEGER)
-        id_ = number(data, start, stop)
+        start, stop = find_element(data, at, end, INTEGER)
+        id_ = read_integer(data, start, stop)
         if not 0 <= id_ < 1 << 31:
             raise MalformedError(f"an LDAP message with the id {id_}")
         if stop >= end:
@@ -271,12 +273,12 @@ class Framer:
         return stop + 1
 
 
-def _extent(data: bytes, at: int) -> tuple[int, int] | None:
+def _find_extent(data: bytes, at: int) -> tuple[int, int] | None:
     """Where the content of the message at `at` starts and ends, which may be behind the data; None: not yet known."""
     try:
         if data[at] != SEQUENCE:
             raise MalformedError("the answer is no LDAP message")
-        size, start = length(data, at + 1)
+        size, start = read_length(data, at + 1)
     except IndexError:
         return None
     if size > MAX_MESSAGE:
@@ -305,7 +307,7 @@ Place = tuple[int, int, str, Decode]
 """Where a value starts and stops, which name it is shown under, and how."""
 
 
-class Layout(Struct, frozen=True):
+class EntryLayout(Struct, frozen=True):
     """`around`: the octets around the values. `shown`: what all such entries show, and a place for each value."""
 
     pieces: str
@@ -316,13 +318,13 @@ class Layout(Struct, frozen=True):
     shown: Shown
 
     @classmethod
-    def of(
+    def learn_layout(
         cls,
         entry: bytes,
         start: int,
         values: Sequence[Place],
         shown: Shown,
-    ) -> Layout:
+    ) -> EntryLayout:
         """The layout of an entry that starts at `start` of the octets in which its values have these places."""
         _, _, names, decoders = zip(*values, strict=True)
         cuts = [0]
@@ -333,7 +335,7 @@ class Layout(Struct, frozen=True):
         unpack = Packing(pieces).unpack_from
         return cls(pieces, unpack, unpack(entry, 0)[::2], names, decoders, shown)
 
-    def rows(self, frame: Frame) -> list[Row]:
+    def read_rows(self, frame: Frame) -> list[Row]:
         """The values of each of these entries, which are as long; none where the layout of any is another."""
         if frame.count == 1:
             pieces = self.unpack(frame.data, frame.start)
@@ -344,7 +346,7 @@ class Layout(Struct, frozen=True):
         rows = [pieces[1::2] for pieces in each if pieces[::2] == self.around]
         return rows if len(rows) == frame.count else []
 
-    def read(self, data: bytes, start: int) -> Shown | None:
+    def read_entry(self, data: bytes, start: int) -> Shown | None:
         """What the entry at `start` shows, which is as long; None: its layout is another, or a value is no text."""
         pieces = self.unpack(data, start)
         if pieces[::2] != self.around:

@@ -75,7 +75,7 @@ class Endpoint(Struct, frozen=True):
     port: int
 
     @classmethod
-    def of(cls, url: str) -> Self:
+    def parse_url(cls, url: str) -> Self:
         """`ldaps://host[:port]`, `ldap://host[:port]` or `ldapi://%2Fpath`, as the job's settings let them through."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
@@ -84,7 +84,7 @@ class Endpoint(Struct, frozen=True):
         return cls(url, scheme, host, port or _PORTS.get(scheme, 0))
 
 
-class Client(Struct, frozen=True):
+class ConnectingClient(Struct, frozen=True):
     """Who connects."""
 
     settings: LdapDirectory
@@ -93,7 +93,7 @@ class Client(Struct, frozen=True):
     """Whom the job trusts, and the certificate that it shows."""
 
 
-class _Tls(ldap3.Tls):
+class _TrustedTls(ldap3.Tls):
     """TLS by a context of ours: ldap3's own check of host names passes over a certificate's IP addresses."""
 
     def __init__(
@@ -119,7 +119,7 @@ class _Tls(ldap3.Tls):
         self.shook_hands = True
 
 
-class _Connection(ldap3.Connection):
+class _QuietConnection(ldap3.Connection):
     """ldap3's connection, which shows its password wherever it is shown itself."""
 
     def __repr__(self) -> str:
@@ -130,19 +130,19 @@ class _Connection(ldap3.Connection):
 
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    client = Client(settings, password, _trust(settings))
+    client = ConnectingClient(settings, password, _make_trust(settings))
     if settings.bind_dn is not None and not (password and password.reveal()):
         # to a server it would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
         raise FileError("the password is empty", where="directory.password")
     if settings.sasl == "gssapi":
         from connector.directories.ldap import kerberos
 
-        kerberos.library()
+        kerberos.load_gssapi()
     faults: list[UnreachableError] = []
     for url in settings.urls:
         counters.asked("directory")
         try:
-            return _connect_endpoint(Endpoint.of(url), client)
+            return _connect_endpoint(Endpoint.parse_url(url), client)
         except ConnectorError as fault:
             counters.failed("directory")
             if not isinstance(fault, UnreachableError):
@@ -154,7 +154,7 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     raise UnreachableError(f"none of {len(faults)} servers answers: {said}")
 
 
-def _trust(settings: LdapDirectory) -> ssl.SSLContext:
+def _make_trust(settings: LdapDirectory) -> ssl.SSLContext:
     """Whom the job trusts; nobody where it comes to no TLS, for to read the system's authorities takes a while."""
     schemes = {url.partition(":")[0].lower() for url in settings.urls}
     comes_to_tls = settings.start_tls or "ldaps" in schemes
@@ -163,20 +163,20 @@ def _trust(settings: LdapDirectory) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _connect_endpoint(endpoint: Endpoint, client: Client) -> Wire:
+def _connect_endpoint(endpoint: Endpoint, client: ConnectingClient) -> Wire:
     """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
     fault = UnreachableError("the name has no address", where=endpoint.url)
     for address in _find_addresses(endpoint):
-        secured = _Tls(
+        secured = _TrustedTls(
             client.trusted,
             endpoint.host,
             shows_certificate=client.settings.cert_file is not None,
         )
-        connection = _prepare(endpoint, address, client, secured)
+        connection = _prepare_connection(endpoint, address, client, secured)
         with ExitStack() as failed:
-            failed.callback(_discard, connection)
+            failed.callback(_discard_connection, connection)
             try:
-                with _translating(endpoint, secured, client.settings.timeout):
+                with _translating_errors(endpoint, secured, client.settings.timeout):
                     connection.open(read_server_info=False)
             except UnreachableError as found:
                 fault = found
@@ -201,8 +201,8 @@ def _find_addresses(endpoint: Endpoint) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _prepare(
-    endpoint: Endpoint, address: str, client: Client, secured: _Tls
+def _prepare_connection(
+    endpoint: Endpoint, address: str, client: ConnectingClient, secured: _TrustedTls
 ) -> ldap3.Connection:
     """A connection that is not open yet."""
     settings = client.settings
@@ -224,7 +224,7 @@ def _prepare(
     if settings.sasl == "gssapi":
         from connector.directories.ldap import kerberos
 
-        return kerberos.Connection(server, endpoint.host, endpoint.url, options)
+        return kerberos.KerberosConnection(server, endpoint.host, endpoint.url, options)
     if settings.sasl == "external":
         options["authentication"] = ldap3.SASL
         options["sasl_mechanism"] = ldap3.EXTERNAL
@@ -238,11 +238,11 @@ def _prepare(
         options["password"] = value if isinstance(value, bytes) else value.encode()
     else:
         options["authentication"] = ldap3.ANONYMOUS
-    return _Connection(server, **options)
+    return _QuietConnection(server, **options)
 
 
 def _bind_in_time(
-    connection: Any, endpoint: Endpoint, client: Client, secured: _Tls
+    connection: Any, endpoint: Endpoint, client: ConnectingClient, secured: _TrustedTls
 ) -> Wire:
     """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
     allowed = TIMEOUTS * client.settings.timeout
@@ -261,10 +261,10 @@ def _bind_in_time(
 
 
 def _secure_and_bind(
-    connection: Any, endpoint: Endpoint, client: Client, secured: _Tls
+    connection: Any, endpoint: Endpoint, client: ConnectingClient, secured: _TrustedTls
 ) -> Wire:
     settings = client.settings
-    with _translating(endpoint, secured, settings.timeout):
+    with _translating_errors(endpoint, secured, settings.timeout):
         if settings.start_tls and endpoint.scheme == "ldap":
             connection.start_tls(read_server_info=False)
         connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
@@ -284,13 +284,17 @@ def _secure_and_bind(
         raise DeniedError(why, where=endpoint.url)
     first_id = connection.server.next_message_id()
     wire = Wire(connection.socket, endpoint.url, settings.timeout, first_id)
-    wire.cautions = tuple(notice.cautions(who))
+    wire.cautions = tuple(notice.list_cautions(who))
     wire.rights = RightsAdvice(account=settings.bind_dn or "")
     return wire
 
 
 def _describe_refusal(
-    end: Response, notice: PasswordNotice, who: str, endpoint: Endpoint, client: Client
+    end: Response,
+    notice: PasswordNotice,
+    who: str,
+    endpoint: Endpoint,
+    client: ConnectingClient,
 ) -> ConnectorError:
     in_clear = endpoint.scheme == "ldap" and not client.settings.start_tls
     secrets = [client.password.reveal()] if client.password else []
@@ -302,7 +306,7 @@ def _describe_refusal(
         kind = UnreachableError
     elif end.code in responses.PROOF_REFUSED:
         kind = RefusedBindError
-    said = f"{responses.name_result(end.code)}{words}{notice.refusal}{meaning}"
+    said = f"{responses.name_result(end.code)}{words}{notice.explain_refusal}{meaning}"
     return kind(f"the bind as {who} failed: {said}", where=endpoint.url)
 
 
@@ -316,27 +320,29 @@ def _read_notice(result: Any, endpoint: Endpoint) -> PasswordNotice:
         raise MalformedError(fault.what, where=endpoint.url) from None
 
 
-def _discard(connection: Any) -> None:
+def _discard_connection(connection: Any) -> None:
     if connection.socket is not None:
         connection.socket.close()
 
 
 @contextmanager
-def _translating(endpoint: Endpoint, secured: _Tls, timeout: float) -> Iterator[None]:
+def _translating_errors(
+    endpoint: Endpoint, secured: _TrustedTls, timeout: float
+) -> Iterator[None]:
     """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
     try:
         yield
     except ConnectorError:
         raise
     except (LDAPExceptionError, OSError) as fault:
-        raise _describe(fault, secured, endpoint, timeout) from None
+        raise _describe_fault(fault, secured, endpoint, timeout) from None
     except Exception as fault:  # noqa: BLE001  # ldap3 raises TypeError, IndexError and others for octets that are no LDAP
         why = f"the answer is no LDAP message ({type(fault).__name__})"
         raise MalformedError(why, where=endpoint.url) from None
 
 
-def _describe(
-    fault: Exception, secured: _Tls, endpoint: Endpoint, timeout: float
+def _describe_fault(
+    fault: Exception, secured: _TrustedTls, endpoint: Endpoint, timeout: float
 ) -> ConnectorError:
     """What failed: the handshake (then its own fault is known), StartTLS, or the connection."""
     url = endpoint.url
@@ -370,7 +376,7 @@ def _describe(
     return UnreachableError(what, where=url)
 
 
-def _advise_certificate(secured: _Tls) -> str:
+def _advise_certificate(secured: _TrustedTls) -> str:
     """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
     if not secured.shook_hands or secured.shows_certificate:
         return ""
@@ -408,11 +414,11 @@ class PasswordNotice(Struct, frozen=True):
         return self.error == _CHANGE_AFTER_RESET
 
     @property
-    def refusal(self) -> str:
+    def explain_refusal(self) -> str:
         """Why a bind failed, with a semicolon before it; empty where the server does not say."""
         return f"; {_REFUSED[self.error]}" if self.error in _REFUSED else ""
 
-    def cautions(self, who: str) -> Iterator[str]:
+    def list_cautions(self, who: str) -> Iterator[str]:
         """What to see to before the account is locked out."""
         if self.seconds is not None:
             days = self.seconds // _DAY
@@ -428,20 +434,20 @@ def read_password_notice(controls: Mapping[str, bytes]) -> PasswordNotice:
     """What the controls beside the answer to a bind say. Raises MalformedError."""
     value = controls.get(POLICY_NOTICE, b"")
     error = seconds = binds = None
-    notice = Cursor.over(value)
+    notice = Cursor.over_octets(value)
     if value:
-        notice = notice.enter(ber.SEQUENCE)
+        notice = notice.enter_element(ber.SEQUENCE)
     while notice.at < notice.end:
-        if notice.tag == _ERROR:
+        if notice.next_tag == _ERROR:
             error = notice.take_number(_ERROR)
             continue
-        is_warning = notice.tag == _WARNING
-        inner = notice.enter(notice.tag)
+        is_warning = notice.next_tag == _WARNING
+        inner = notice.enter_element(notice.next_tag)
         while is_warning and inner.at < inner.end:
-            if inner.tag == _SECONDS:
+            if inner.next_tag == _SECONDS:
                 seconds = inner.take_number(_SECONDS)
-            elif inner.tag == _BINDS:
+            elif inner.next_tag == _BINDS:
                 binds = inner.take_number(_BINDS)
             else:
-                inner.enter(inner.tag)
+                inner.enter_element(inner.next_tag)
     return PasswordNotice(error, seconds, binds)

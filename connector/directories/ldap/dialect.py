@@ -38,7 +38,7 @@ _ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"
 # ---------------------------------------------------------------- access rules
 
 
-class Right(Enum):
+class AccessRight(Enum):
     """What is to be done with attributes. `BLIND`: written and compared, and never read, as secrets are."""
 
     READ = "search and read"
@@ -54,7 +54,7 @@ class RuleWriter(Protocol):
         account: str,
         base: str,
         names: Sequence[str],
-        right: Right,
+        right: AccessRight,
         *,
         alone: bool = False,
     ) -> str: ...
@@ -76,20 +76,29 @@ class RuleLanguage(Struct, frozen=True):
     """What stands before a rule in a sentence that asks for it."""
 
 
-_OPENLDAP_LEVELS: Final = {Right.READ: "read", Right.WRITE: "write", Right.BLIND: "=wc"}
+_OPENLDAP_LEVELS: Final = {
+    AccessRight.READ: "read",
+    AccessRight.WRITE: "write",
+    AccessRight.BLIND: "=wc",
+}
 _DS389_LEVELS: Final = {
-    Right.READ: "read, search, compare",
-    Right.WRITE: "write",
-    Right.BLIND: "write, compare",
+    AccessRight.READ: "read, search, compare",
+    AccessRight.WRITE: "write",
+    AccessRight.BLIND: "write, compare",
 }
 
 
 def write_openldap_rule(
-    account: str, base: str, names: Sequence[str], right: Right, *, alone: bool = False
+    account: str,
+    base: str,
+    names: Sequence[str],
+    right: AccessRight,
+    *,
+    alone: bool = False,
 ) -> str:
     """An access rule (slapd.access(5)). The first that says something of an attribute decides, unless it breaks."""
     attributes = (
-        ["entry", *names] if right is Right.READ else names
+        ["entry", *names] if right is AccessRight.READ else names
     )  # nothing is found without a right to the entry
     what = (
         f'to dn.{"base" if alone else "subtree"}="{base}" attrs={",".join(attributes)}'
@@ -101,7 +110,7 @@ def write_389ds_rule(
     account: str,
     base: str,  # noqa: ARG001  # one signature for all kinds; an ACI is kept in the entry that it is for
     names: Sequence[str],
-    right: Right,
+    right: AccessRight,
     *,
     alone: bool = False,  # noqa: ARG001  # as above
 ) -> str:
@@ -112,10 +121,15 @@ def write_389ds_rule(
 
 
 def write_windows_commands(
-    account: str, base: str, names: Sequence[str], right: Right, *, alone: bool = False
+    account: str,
+    base: str,
+    names: Sequence[str],
+    right: AccessRight,
+    *,
+    alone: bool = False,
 ) -> str:
     """Commands of Windows (dsacls): read property or write property, for users below the base."""
-    letters = "RP" if right is Right.READ else "WP"
+    letters = "RP" if right is AccessRight.READ else "WP"
     whom, kind = ("", "") if alone else ("/I:S ", ";user")
     commands = (
         f'dsacls "{base}" {whom}/G "{account}:{letters};{name}{kind}"' for name in names
@@ -143,8 +157,12 @@ class RightsAdvice(Struct, frozen=True):
         names = "".join([self.account, *self.bases, *more])
         return self.language is not None and bool(self.account) and '"' not in names
 
-    def grant(
-        self, what: str, names: Sequence[str], right: Right, secrets: Sequence[str] = ()
+    def advise_grant(
+        self,
+        what: str,
+        names: Sequence[str],
+        right: AccessRight,
+        secrets: Sequence[str] = (),
     ) -> str:
         """A sentence on `what` is to be granted, and the rules for these attributes; of `secrets`, blindly."""
         who = self.account or "the job's account"
@@ -159,7 +177,7 @@ class RightsAdvice(Struct, frozen=True):
                 rule = self.language.rule(self.account, base, plain, right)
                 sentences.append(said + rule)
             if blind:
-                rule = self.language.rule(self.account, base, blind, Right.BLIND)
+                rule = self.language.rule(self.account, base, blind, AccessRight.BLIND)
                 sentences.append(said + rule)
         return ". ".join(sentences)
 
@@ -179,20 +197,26 @@ class RightsAdvice(Struct, frozen=True):
         if self.language is None or not self._knows_rules(top):
             return
         rule = self.language.rule
-        wanted = (secrets, Right.BLIND), (writes, Right.WRITE), (reads, Right.READ)
+        wanted = (
+            (secrets, AccessRight.BLIND),
+            (writes, AccessRight.WRITE),
+            (reads, AccessRight.READ),
+        )
         for base in self.bases:
             for names, right in wanted:
                 if names:
                     yield NeededRule(base, rule(self.account, base, names, right))
         if top and top not in self.bases:
-            id_and_class = rule(self.account, top, reads[:2], Right.READ, alone=True)
+            id_and_class = rule(
+                self.account, top, reads[:2], AccessRight.READ, alone=True
+            )
             yield NeededRule(top, id_and_class)
 
 
 # ---------------------------------------------------------------- dialects
 
 
-class Identity(Struct, frozen=True):
+class IdAttribute(Struct, frozen=True):
     """The attribute that holds an entry's id, which never changes in its life."""
 
     attribute: str
@@ -202,7 +226,7 @@ class Identity(Struct, frozen=True):
     """Such a text as a value; None for a text that cannot be anybody's id."""
 
 
-class Controls(Struct, frozen=True):
+class ListedControls(Struct, frozen=True):
     """The controls that one server lists in its root DSE."""
 
     assertions: bool = False
@@ -265,13 +289,13 @@ class Dialect(Struct, frozen=True):
     """What one server does its own way."""
 
     kind: str
-    identity: Identity
+    identity: IdAttribute
     disabled: DisabledMark
     """How it marks disabled users."""
     writes: WriteTraits
     searches: SearchTraits = SearchTraits()
     schema: SchemaTraits = SchemaTraits()
-    controls: Controls = Controls()
+    controls: ListedControls = ListedControls()
     microsoft: bool = False
     """Whether its schema is a tree of entries, domains refer to partitions without users, a hidden value compares
     as an absent one, and a Global Catalog may answer in its place."""
@@ -307,11 +331,11 @@ def read_id_text(value: bytes, encoding: str = "ascii") -> str:
         raise MalformedError("an entry's id is no text") from None
 
 
-def _octets(text: str) -> bytes | None:
+def _encode_ascii(text: str) -> bytes | None:
     return text.encode() if text.isascii() else None
 
 
-def _guid(value: bytes) -> str:
+def _show_guid(value: bytes) -> str:
     """Sixteen octets, the first three fields little-endian ([MS-DTYP] 2.3.4.2), as every tool of Windows shows them."""
     if len(value) != 16:
         raise MalformedError(f"an objectGUID of {len(value)} octets")
@@ -336,12 +360,12 @@ def _is_second_value(answer: Response) -> bool:
     )
 
 
-ENTRY_UUID: Final = Identity("entryUUID", read_id_text, _octets)  # RFC 4530
-NS_UNIQUE_ID: Final = Identity("nsUniqueId", read_id_text, _octets)
-OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
+ENTRY_UUID: Final = IdAttribute("entryUUID", read_id_text, _encode_ascii)  # RFC 4530
+NS_UNIQUE_ID: Final = IdAttribute("nsUniqueId", read_id_text, _encode_ascii)
+OBJECT_GUID: Final = IdAttribute("objectGUID", _show_guid, _guid_octets)
 
 
-def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> Identity:
+def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> IdAttribute:
     """The identity that a job chooses where a server has none; octets are shown in hexadecimal.
 
     Text is shown as what equal values have in common, so that ids are equal as the
@@ -350,14 +374,14 @@ def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> Identity
     if attribute.lower() == OBJECT_GUID.attribute.lower():
         return OBJECT_GUID
     if octets:
-        return Identity(attribute, bytes.hex, _of_hexadecimal)
+        return IdAttribute(attribute, bytes.hex, _of_hexadecimal)
 
     def folded(value: bytes) -> str:
         text = read_id_text(value, "utf-8")
         found = key(rule, text)
         return found if isinstance(found, str) else text
 
-    return Identity(attribute, folded, str.encode)
+    return IdAttribute(attribute, folded, str.encode)
 
 
 def _of_hexadecimal(text: str) -> bytes | None:
@@ -431,7 +455,7 @@ def recognise_server(root: Root) -> Dialect:
     A server of no kind that is known here is taken to have entryUUID, as RFC 4530 asks.
     """
     listed = root.get("supportedcontrol", ())
-    controls = Controls(
+    controls = ListedControls(
         assertions=ASSERTION in listed,
         post_read=POST_READ in listed,
         pages=PAGED in listed,

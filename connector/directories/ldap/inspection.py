@@ -15,8 +15,13 @@ from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import Equal, Extensible, Or
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, responses
-from connector.directories.ldap.dialect import Dialect, Identity
-from connector.directories.ldap.requests import NOTHING, Scope, Search, one
+from connector.directories.ldap.dialect import Dialect, IdAttribute
+from connector.directories.ldap.requests import (
+    NOTHING,
+    Search,
+    SearchScope,
+    search_entry,
+)
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
@@ -60,11 +65,11 @@ _GLOBAL_CATALOG: Final = frozenset({3268, 3269})
 _DOMAINS: Final = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
 """True of the references to a forest's domains (FLAG_CR_NTDS_DOMAIN, [MS-ADTS] 2.2.11)."""
 _EVERY_DOMAIN: Final = Search(
-    "", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), NOTHING
+    "", SearchScope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), NOTHING
 )
 
 
-class Rules(Struct, frozen=True):
+class ValueRules(Struct, frozen=True):
     """What can be asked of an attribute's values."""
 
     equality: bool = True
@@ -92,12 +97,12 @@ class Inspection:
         self.bases = bases
         self._id = id_
         self._unread = unread
-        self.rules: Callable[[str], Rules] = cache(self._find_rules)
+        self.rules: Callable[[str], ValueRules] = cache(self._find_rules)
         self.info: Callable[[str], AttributeInfo] = cache(self._find_info)
         self._unrooted = ""
 
     @cached_property
-    def root(self) -> dict[str, list[str]]:
+    def root_dse(self) -> dict[str, list[str]]:
         """The root DSE (RFC 4512 §5.1), by attribute names in lower case; empty where the server shows none."""
         try:
             return self._read_entry("", _ROOT)
@@ -111,16 +116,16 @@ class Inspection:
     def dialect(self) -> Dialect:
         """How this kind of server is spoken to, with the ids that the job chooses. Raises FileError."""
         if self._id is None:
-            return self.native
+            return self.native_dialect
         info = self.info(self._id)
         self._refuse_as_id(info)
         chosen = dialect.choose_identity(self._id, info.equality, octets=info.octets)
-        return replace(self.native, identity=chosen)
+        return replace(self.native_dialect, identity=chosen)
 
     def _refuse_as_id(self, info: AttributeInfo) -> None:
         """Raises FileError for an attribute that cannot hold ids."""
         if not info.known:
-            why = "has no such attribute" if self._published else ""
+            why = "has no such attribute" if self._published_schema else ""
         elif not info.single:
             why = "lets it hold several values"
         elif not info.comparable:
@@ -132,14 +137,14 @@ class Inspection:
             raise FileError(said, where="directory.id")
 
     @cached_property
-    def native(self) -> Dialect:
+    def native_dialect(self) -> Dialect:
         """How this kind of server is spoken to, with the ids that it gives."""
-        found = dialect.recognise_server(self.root)
+        found = dialect.recognise_server(self.root_dse)
         wire, rules = self.wire, found.writes.rules
         wire.traits = found.searches
         wire.rights = replace(wire.rights, language=rules, bases=self.bases)
         if found.microsoft:
-            unpeopled = active_directory.unpeopled(self.root)
+            unpeopled = active_directory.list_unpeopled(self.root_dse)
             wire.unpeopled = frozenset(map(rdns, unpeopled))
             self._refuse_a_global_catalog()
         return found
@@ -151,9 +156,9 @@ class Inspection:
         and where another port leads there, it is known by this: it alone finds entries
         below no base at all.
         """
-        if urlsplit(self.wire.where).port in _GLOBAL_CATALOG or self.wire.seen(
-            _EVERY_DOMAIN
-        ):
+        if urlsplit(
+            self.wire.where
+        ).port in _GLOBAL_CATALOG or self.wire.search_visible(_EVERY_DOMAIN):
             why = (
                 "this is a Global Catalog: it holds only some attributes and is read-only. Name the domain "
                 "controller itself: ldaps://host (port 636), or ldap://host (389) with start_tls"
@@ -161,12 +166,12 @@ class Inspection:
             raise FileError(why, where=f"directory.urls, {self.wire.where}")
 
     @cached_property
-    def _published(self) -> Schema | None:
+    def _published_schema(self) -> Schema | None:
         """The schema as it is published; None where we may not see it, or do not look."""
         if self._unread:
             return None
         try:
-            microsoft = self.native.microsoft
+            microsoft = self.native_dialect.microsoft
             read = self._read_schema_entries if microsoft else self._read_subschema
             found = read()
         except (UnreachableError, MalformedError):
@@ -175,11 +180,11 @@ class Inspection:
             return None
         if not any(found[:1]):
             return None
-        return Schema(*found, lax=self.native.schema.is_lax)
+        return Schema(*found, lax=self.native_dialect.schema.is_lax)
 
     def _read_subschema(self) -> tuple[list[str], ...]:
         """RFC 4512 §4.2."""
-        for name in self.root.get("subschemasubentry", ())[:1]:
+        for name in self.root_dse.get("subschemasubentry", ())[:1]:
             found = self._read_entry(name, _SCHEMA)
             return tuple(found.get(each.lower(), []) for each in _SCHEMA)
         return ()
@@ -187,13 +192,13 @@ class Inspection:
     def _read_schema_entries(self) -> tuple[list[str], ...]:
         """[MS-ADTS] 3.1.1.2."""
         shown, size = active_directory.ATTRIBUTES, _PAGE
-        if not self.native.controls.pages:
+        if not self.native_dialect.controls.pages:
             size = 0
-        for name in self.root.get("schemanamingcontext", ())[:1]:
-            search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, shown)
+        for name in self.root_dse.get("schemanamingcontext", ())[:1]:
+            search = Search(name, SearchScope.ONELEVEL, _SCHEMA_ENTRIES, shown)
             found = []
-            for each in self.wire.paged(search, size, responses.entry):
-                texts = each.texts()
+            for each in self.wire.search_paged(search, size, responses.decode_entry):
+                texts = each.decode_texts()
                 if any(";range=" in attribute for attribute in texts):
                     why = "a part of the schema does not fit into one answer"
                     raise TruncatedError(why, where=self.wire.where)
@@ -204,24 +209,24 @@ class Inspection:
     @property
     def schema(self) -> Schema:
         """The server's schema, or where it shows none what this program knows of common attributes."""
-        return self._published or known_schema()
+        return self._published_schema or known_schema()
 
-    def _find_rules(self, name: str) -> Rules:
-        schema, is_published = self.schema, self._published is not None
+    def _find_rules(self, name: str) -> ValueRules:
+        schema, is_published = self.schema, self._published_schema is not None
         if schema.info(name).known:
-            by_syntax = self.native.schema.compares_by_syntax
-            equality = by_syntax or schema.has(name, "EQUALITY")
+            by_syntax = self.native_dialect.schema.compares_by_syntax
+            equality = by_syntax or schema.has_rule(name, "EQUALITY")
         else:
             equality = not is_published
-        return Rules(equality, is_published and schema.has(name, "SUBSTR"))
+        return ValueRules(equality, is_published and schema.has_rule(name, "SUBSTR"))
 
     def _find_info(self, name: str) -> AttributeInfo:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
         info = self.schema.info(name)
         comparable = self.rules(name).equality
-        if not info.known and not self._published:
+        if not info.known and not self._published_schema:
             return AttributeInfo(name, readable=None, comparable=comparable)
-        native = self.native
+        native = self.native_dialect
         return replace(
             info,
             name=name,
@@ -230,7 +235,7 @@ class Inspection:
             comparable=comparable,
         )
 
-    def describe(
+    def describe_server(
         self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()
     ) -> Description:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
@@ -240,10 +245,10 @@ class Inspection:
             id_caution,
             self._unrooted,
             *self.wire.cautions,
-            "" if self._published else _NO_SCHEMA,
+            "" if self._published_schema else _NO_SCHEMA,
             self._caution_of_writes(described.values()),
         ]
-        server, published = self.dialect, self._published
+        server, published = self.dialect, self._published_schema
         asserts = server.controls.assertions
         chosen = self.info(self._id) if self._id else None
         ids = Equality.CASE_IGNORE
@@ -287,12 +292,12 @@ class Inspection:
             refused = optional
         else:
             asked = [
-                Operation(name, requests.compare(self.bases[0], name, b"?"))
+                Operation(name, requests.encode_compare(self.bases[0], name, b"?"))
                 for name in optional
             ]
             refused = [
                 name
-                for name, answer in self.wire.answers(asked, len(asked))
+                for name, answer in self.wire.exchange_results(asked, len(asked))
                 if answer.code == responses.UNDEFINED_ATTRIBUTE_TYPE
             ]
         for name in refused:
@@ -301,7 +306,7 @@ class Inspection:
 
     def _name_server(self) -> str:
         """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
-        name = next(iter(self.root.get("dnshostname", ())), "").lower()
+        name = next(iter(self.root_dse.get("dnshostname", ())), "").lower()
         return f"{self.wire.where} ({name})" if name else self.wire.where
 
     def _find_identity(self) -> tuple[str, str]:
@@ -309,13 +314,15 @@ class Inspection:
 
         It stays what it is, whatever address the server is reached by.
         """
-        context = self.context or self.bases[0]
-        for identity in dict.fromkeys((self.native.identity, self.dialect.identity)):
+        context = self.naming_context or self.bases[0]
+        for identity in dict.fromkeys(
+            (self.native_dialect.identity, self.dialect.identity)
+        ):
             values = self._read_values(context, identity.attribute)
             if values:
                 return f"ldap:{identity.show(values[0])}", ""
         caution = (
-            f"{context} does not show its {self.native.identity.attribute}. Identity falls back to the DN; "
+            f"{context} does not show its {self.native_dialect.identity.attribute}. Identity falls back to the DN; "
             "trees of the same name share a lease"
         )
         return f"ldap:{self.dialect.kind}:{context.lower()}", caution
@@ -346,13 +353,13 @@ class Inspection:
     def _read_values(self, name: str, attribute: str) -> list[bytes]:
         """The values that one entry shows of an attribute; none where the entry is hidden."""
         values = []
-        for each in self.wire.seen(one(name, (attribute,))):
+        for each in self.wire.search_visible(search_entry(name, (attribute,))):
             for _, some in each.attributes:
                 values += some
         return values
 
     @cached_property
-    def context(self) -> str:
+    def naming_context(self) -> str:
         """The longest naming context that all bases are in; empty where the root DSE names none. Raises FileError."""
         contexts = {base: self._find_context(base) for base in self.bases}
         first, context = next(iter(contexts.items()))
@@ -367,7 +374,7 @@ class Inspection:
 
     def _find_context(self, base: str) -> str:
         found = ""
-        for name in self.root.get("namingcontexts", ()):
+        for name in self.root_dse.get("namingcontexts", ()):
             with contextlib.suppress(ValueError):  # what is no DN is above nothing
                 if len(name) > len(found) and covers(base, rdns(name)):
                     found = name
@@ -375,28 +382,28 @@ class Inspection:
 
     def _sees_past(self) -> bool:
         """Whether nobody can leave the naming context and keep its id: in a forest of several domains users can."""
-        if not (self.context and self.native.microsoft):
-            return bool(self.context)
-        for configuration in self.root.get("configurationnamingcontext", ())[:1]:
+        if not (self.naming_context and self.native_dialect.microsoft):
+            return bool(self.naming_context)
+        for configuration in self.root_dse.get("configurationnamingcontext", ())[:1]:
             partitions = f"CN=Partitions,{configuration}"
-            search = Search(partitions, Scope.ONELEVEL, _DOMAINS, NOTHING)
+            search = Search(partitions, SearchScope.ONELEVEL, _DOMAINS, NOTHING)
             with contextlib.suppress(DeniedError, TruncatedError, MalformedError):
-                return len(self.wire.search(search)) == 1
+                return len(self.wire.search_whole(search)) == 1
         return False
 
     def _read_entry(
         self, name: str, attributes: tuple[str, ...]
     ) -> dict[str, list[str]]:
         """One entry's attributes as text, by their names in lower case."""
-        entries = self.wire.search(one(name, attributes))
+        entries = self.wire.search_whole(search_entry(name, attributes))
         if not entries:
             why = f"this account may not read the entry {name!r}"
             raise DeniedError(why, where=self.wire.where)
-        return entries[0].texts()
+        return entries[0].decode_texts()
 
 
 def explain_missing_id(
-    identity: Identity, types: Collection[str], *, is_chosen: bool
+    identity: IdAttribute, types: Collection[str], *, is_chosen: bool
 ) -> str:
     """Why a user may show no id, and what to do. `types`: what the schema defines, `is_chosen`: by the job."""
     name = identity.attribute

@@ -28,7 +28,7 @@ counts them: on 0x96C73A00."""
 _WEAK: Final = frozenset({"md5", "sha1"})
 
 
-def library() -> Any:
+def load_gssapi() -> Any:
     """What speaks GSSAPI; it has types for a part of what it is. Raises FileError where the extra is not installed."""
     try:
         import gssapi  # noqa: PLC0415  # an optional package: a job that lacks it is told how to install it, here
@@ -38,7 +38,7 @@ def library() -> Any:
     return gssapi
 
 
-class Connection(ldap3.Connection):
+class KerberosConnection(ldap3.Connection):
     """A connection that will bind so, as a client of the service `ldap` on this host.
 
     ldap3's own exchange lacks what a server says that refuses, and fails where no layer is
@@ -50,7 +50,7 @@ class Connection(ldap3.Connection):
     ) -> None:
         self._host = host
         self._where = url
-        self._gssapi = library()
+        self._gssapi = load_gssapi()
         super().__init__(
             server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options
         )
@@ -58,7 +58,7 @@ class Connection(ldap3.Connection):
     def do_sasl_bind(self, controls: Any) -> Any:
         """What ldap3 calls to bind. Raises DeniedError where Kerberos has no ticket for us, or none for the server."""
         try:
-            return self._exchange(controls)
+            return self._exchange_tokens(controls)
         except self._gssapi.exceptions.GSSError as fault:
             why = " ".join(str(fault).split())
             kind = (
@@ -71,7 +71,7 @@ class Connection(ldap3.Connection):
                 where=self._where,
             ) from None
 
-    def _exchange(self, controls: Any) -> Any:
+    def _exchange_tokens(self, controls: Any) -> Any:
         name = self._gssapi.Name(
             f"ldap@{self._host}", self._gssapi.NameType.hostbased_service
         )
@@ -79,11 +79,11 @@ class Connection(ldap3.Connection):
             name=name,
             mech=self._gssapi.MechType.kerberos,
             usage="initiate",
-            channel_bindings=self._bindings(),
+            channel_bindings=self._bind_channel(),
         )
         token = None
         while not context.complete:
-            answer = self._say(controls, context.step(token) or b"")
+            answer = self._send_token(controls, context.step(token) or b"")
             if answer["result"] not in {responses.SUCCESS, _IN_PROGRESS}:
                 return answer
             token = answer["saslCreds"]
@@ -93,14 +93,14 @@ class Connection(ldap3.Connection):
                 "the server requires GSSAPI protection instead of TLS",
                 where=self._where,
             )
-        return self._say(
+        return self._send_token(
             controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message
         )
 
-    def _say(self, controls: Any, token: bytes) -> Any:
+    def _send_token(self, controls: Any, token: bytes) -> Any:
         return send_sasl_negotiation(self, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
 
-    def _bindings(self) -> Any:
+    def _bind_channel(self) -> Any:
         """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
         certificate = (
             self.socket.getpeercert(binary_form=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common.entries import ForbiddenError, octets
+from connector.directories.common.entries import ForbiddenError, stored_octets
 from connector.directories.common.ldap_filters import (
     And,
     Equal,
@@ -20,9 +20,9 @@ from connector.directories.common.ldap_filters import (
     Substrings,
 )
 from connector.directories.ldap import requests, responses
-from connector.directories.ldap.dialect import Dialect, Right, RightsAdvice
-from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.requests import Edit
+from connector.directories.ldap.dialect import AccessRight, Dialect, RightsAdvice
+from connector.directories.ldap.inspection import ValueRules
+from connector.directories.ldap.requests import EditKind
 from connector.directories.ldap.responses import Response
 from connector.model import (
     ID,
@@ -58,34 +58,36 @@ _HIDDEN = (
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
-class Modifier(Struct, frozen=True, dict=True):
+class ChangeModifier(Struct, frozen=True, dict=True):
     """Turns changes into requests, for one server, its schema, and the filter that a user has to match."""
 
     dialect: Dialect
     filter: Filter
     info: Callable[[str], AttributeInfo]
-    rules: Callable[[str], Rules]
+    rules: Callable[[str], ValueRules]
     disabled: Filter | None = None
     """True of disabled users that may be cleared; None: none may."""
     rights: RightsAdvice = RightsAdvice()
     """What to do where a right is missing."""
 
-    def request(self, change: Change) -> bytes | None:
+    def make_request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits: list[bytes] = []
         for each in change.attributes:
             is_first = each.seen and not each.old and len(each.new) == 1
             # as nearly every one
             if is_first and self._absence_of(each.name, each.pattern).may_add:
-                value = octets(each.new[0])
-                edits.append(requests.modification(Edit.ADD, each.name, (value,)))
+                value = stored_octets(each.new[0])
+                edits.append(
+                    requests.encode_modification(EditKind.ADD, each.name, (value,))
+                )
             else:
                 edits += self._edit_attribute(each)
         if not edits:
             return None
-        return requests.modify(self.dialect.address_of(change.user), edits)
+        return requests.encode_modify(self.dialect.address_of(change.user), edits)
 
-    def controls(
+    def make_controls(
         self,
         change: Change,
         mark: bytes | None = None,
@@ -111,12 +113,12 @@ class Modifier(Struct, frozen=True, dict=True):
         believed += self._assert_values(change, unsaid)
         if mark is not None and self.dialect.writes.mark not in refuted:
             believed.append(mark)
-        return (requests.assertion(*believed),) if believed else ()
+        return (requests.assertion_control(*believed),) if believed else ()
 
-    def asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
+    def list_asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
         yield from (ID, FILTER)
-        for each in judged(attributes):
+        for each in select_judged(attributes):
             if not (each.secret and each.old):
                 yield each.name
 
@@ -124,7 +126,11 @@ class Modifier(Struct, frozen=True, dict=True):
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
         name = self.dialect.writes.mark or ""
         marks = user.values.get(name)
-        return requests.encode_filter(Equal(name, octets(marks[0]))) if marks else None
+        return (
+            requests.encode_filter(Equal(name, stored_octets(marks[0])))
+            if marks
+            else None
+        )
 
     @cached_property
     def _encoded_filter(self) -> bytes:
@@ -137,7 +143,7 @@ class Modifier(Struct, frozen=True, dict=True):
         return requests.encode_filter(left_out)
 
     @property
-    def anybody(self) -> Filter:
+    def writable_users(self) -> Filter:
         """The filter of whoever may be changed, disabled users too where they may be cleared."""
         return Or((self.filter, self.disabled)) if self.disabled else self.filter
 
@@ -158,10 +164,10 @@ class Modifier(Struct, frozen=True, dict=True):
             if len(added) > 1 and info.known and info.single:
                 raise ForbiddenError(f"{name} can hold one value only")
             edits = []
-            for edit, values in (Edit.DELETE, removed), (Edit.ADD, added):
+            for edit, values in (EditKind.DELETE, removed), (EditKind.ADD, added):
                 if values:
-                    stored = tuple(map(octets, values))
-                    edits.append(requests.modification(edit, name, stored))
+                    stored = tuple(map(stored_octets, values))
+                    edits.append(requests.encode_modification(edit, name, stored))
             return edits
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
@@ -170,8 +176,12 @@ class Modifier(Struct, frozen=True, dict=True):
             )
         # added, for there may be a value by now
         is_first = change.seen and change.new and not change.old
-        edit = Edit.ADD if is_first else Edit.REPLACE
-        return [requests.modification(edit, name, tuple(map(octets, change.new)))]
+        edit = EditKind.ADD if is_first else EditKind.REPLACE
+        return [
+            requests.encode_modification(
+                edit, name, tuple(map(stored_octets, change.new))
+            )
+        ]
 
     def _choose_rule(self, change: AttributeChange) -> Equality:
         return choose_rule(self.info(change.name).equality, secret=change.secret)
@@ -185,32 +195,34 @@ class Modifier(Struct, frozen=True, dict=True):
         the server's log.
         """
         beliefs: list[Filter | bytes] = []
-        for attribute in judged(change.attributes):
+        for attribute in select_judged(change.attributes):
             name = attribute.name
             if name in without:
                 continue
             if not attribute.old:
                 beliefs += self._absence_of(name, attribute.pattern).filters
             elif self.rules(name).equality and not attribute.secret:
-                beliefs += [Equal(name, octets(value)) for value in attribute.old]
+                beliefs += [
+                    Equal(name, stored_octets(value)) for value in attribute.old
+                ]
         return beliefs
 
     @cached_property
-    def _absence_of(self) -> Callable[[str, str | None], _Absence]:
+    def _absence_of(self) -> Callable[[str, str | None], _AbsentValues]:
         """That an attribute has no value which fits a pattern, worked out once for each."""
 
-        def absence(name: str, pattern: str | None) -> _Absence:
+        def absence(name: str, pattern: str | None) -> _AbsentValues:
             rules, single = self.rules(name), self.info(name).single
             whole = ALL if single or pattern is None else pattern
             filters = [_deny_values(name, part, rules) for part in parts(whole)]
             may_add = pattern in (None, ALL) or rules.equality
-            return _Absence(may_add, tuple(filter(None, filters)))
+            return _AbsentValues(may_add, tuple(filter(None, filters)))
 
         return lru_cache(maxsize=1024)(absence)
 
     # ------------------------------------------------------------ before and after
 
-    def differs(self, change: Change, now: User | None) -> str | None:
+    def explain_difference(self, change: Change, now: User | None) -> str | None:
         """Why an entry, read again, is not the one that the plan saw; None where it is."""
         if now is None or (now.disabled and not change.disabled):
             return "the entry is gone, or no longer in base and filter"
@@ -218,7 +230,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return ENABLED
         if not same_set(Equality.DN, (now.name,), (change.user.name,)):
             return f"the entry was renamed: {now.name}"
-        for attribute in judged(change.attributes):
+        for attribute in select_judged(change.attributes):
             held = now.values.get(attribute.name, ())
             if not same_set(
                 self._choose_rule(attribute),
@@ -228,7 +240,7 @@ class Modifier(Struct, frozen=True, dict=True):
                 return f"{attribute.name} changed since the plan"
         return None
 
-    def outcome(
+    def judge_answer(
         self,
         change: Change,
         response: Response,
@@ -269,7 +281,7 @@ class Modifier(Struct, frozen=True, dict=True):
         names = one_of + ", ".join(denied)
         secrets = [each.name for each in change.attributes if each.secret]
         what = f"write {names} of this entry"
-        grant = self.rights.grant(what, denied, Right.WRITE, secrets)
+        grant = self.rights.advise_grant(what, denied, AccessRight.WRITE, secrets)
         return f" to write {names}{said}. {grant}"
 
     def _meets_a_value(
@@ -285,7 +297,7 @@ class Modifier(Struct, frozen=True, dict=True):
         )
 
 
-class _Absence(Struct, frozen=True):
+class _AbsentValues(Struct, frozen=True):
     """That no value of a pattern is there."""
 
     may_add: bool
@@ -294,12 +306,12 @@ class _Absence(Struct, frozen=True):
     """The encoded filters that say so."""
 
 
-def judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
+def select_judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
     """Those whose values have to be what the plan saw; object classes are added to whatever others are."""
     return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
 
 
-def _deny_values(name: str, pattern: str, rules: Rules) -> bytes:
+def _deny_values(name: str, pattern: str, rules: ValueRules) -> bytes:
     """That an attribute has no value that fits one pattern; nothing where no filter says that."""
     if pattern == ALL:
         return requests.encode_filter(Not(Present(name)))
@@ -324,7 +336,7 @@ def _find_denied(change: Change, response: Response) -> list[str]:
 def _show_words(change: Change, response: Response) -> str:
     """The server's own words, without anything of a secret of this change."""
     secrets = {
-        octets(value)
+        stored_octets(value)
         for attribute in change.attributes
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)

@@ -19,18 +19,18 @@ from connector.directories.common.ldap_filters import (
     select_left_out,
 )
 from connector.directories.ldap import administration
-from connector.directories.ldap.administration import RightsCheck, Uses
+from connector.directories.ldap.administration import AttributeUses, RightsCheck
 from connector.directories.ldap.connection import connect
-from connector.directories.ldap.dialect import Right
+from connector.directories.ldap.dialect import AccessRight
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import NOTHING
 from connector.directories.ldap.searches import (
-    Realm,
+    JobRealm,
     compare_values,
     plan_lookups,
     read_values,
 )
-from connector.directories.ldap.users import Users
+from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import TruncatedError
 from connector.model import (
@@ -89,7 +89,7 @@ class LdapReader:
         self._settings = settings
         self._password = password
         self._view = view
-        self._given = Realm.of(settings)
+        self._given = JobRealm.from_settings(settings)
         self._past = past
         self._unread = unread
         self._seen: bool | None = None
@@ -100,10 +100,10 @@ class LdapReader:
         return connect(self._settings, self._password)
 
     @cached_property
-    def _realm(self) -> Realm:
+    def _realm(self) -> JobRealm:
         if not self._past:
             return self._given
-        context = self._inspection.context
+        context = self._inspection.naming_context
         bases = [context] if context else self._settings.base
         return replace(self._given, bases=bases, rdns=[rdns(base) for base in bases])
 
@@ -115,7 +115,7 @@ class LdapReader:
         )
 
     @property
-    def _questions(self) -> int:
+    def _question_window(self) -> int:
         return min(self._settings.window, _QUESTIONS)
 
     @cached_property
@@ -125,12 +125,12 @@ class LdapReader:
         )
 
     @cached_property
-    def _users(self) -> Users:
-        return Users(self._whole_view, self._inspection)
+    def _users(self) -> UserDecoder:
+        return UserDecoder(self._whole_view, self._inspection)
 
     @cached_property
     def _whole_view(self) -> View:
-        return self._inspection.schema.widened(self._view)
+        return self._inspection.schema.widen_view(self._view)
 
     def describe(self) -> Description:
         """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""
@@ -143,17 +143,19 @@ class LdapReader:
         most = self._wire.most
         if most is not None:
             yield f"the server's size limit is below `page_size`: pages of {most} entries were asked for instead"
-        if self._seen is False and self._nobody:
-            yield self._nobody
+        if self._seen is False and self._caution_of_nobody:
+            yield self._caution_of_nobody
 
     @cached_property
-    def _nobody(self) -> str:
+    def _caution_of_nobody(self) -> str:
         """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
-        if self._count(self._realm, 1)[0]:
+        if self._count_entries(self._realm, 1)[0]:
             return ""
         counted = "0 entries"
         for what, everybody in _ALL:
-            there, more = self._count(replace(self._realm, filter=everybody), _MANY)
+            there, more = self._count_entries(
+                replace(self._realm, filter=everybody), _MANY
+            )
             if there:
                 counted = f"{there} or more {what}" if more else f"{there} {what}"
                 break
@@ -162,11 +164,11 @@ class LdapReader:
         rights = "the account's rights to search by its attributes"
         return nobody_within(counted, where, settings.filter, rights)
 
-    def _count(self, realm: Realm, most: int) -> tuple[int, bool]:
+    def _count_entries(self, realm: JobRealm, most: int) -> tuple[int, bool]:
         """How many entries are shown, and whether there are more."""
         total, has_more = 0, False
-        for search in realm.all(NOTHING):
-            count, more = self._wire.count(search, most)
+        for search in realm.search_all(NOTHING):
+            count, more = self._wire.count_entries(search, most)
             total += count
             has_more = has_more or more
         return total, has_more
@@ -176,26 +178,26 @@ class LdapReader:
         names, classes = self._whole_view.attributes, self._view.object_classes
         schema = self._inspection.schema
         found = replace(
-            self._inspection.describe(names, classes),
+            self._inspection.describe_server(names, classes),
             bases=tuple(self._settings.base),
             one_level=self._settings.scope == "onelevel",
             by_value=True,
             filtered=find_filtered(self._given.filter, schema, self._view),
         )
-        return self._rights.note_checks(found)
+        return self._rights_check.note_checks(found)
 
     @cached_property
-    def _rights(self) -> RightsCheck:
+    def _rights_check(self) -> RightsCheck:
         account = self._settings.bind_dn
-        return RightsCheck(self._inspection, account, self._questions)
+        return RightsCheck(self._inspection, account, self._question_window)
 
     def size(self) -> int | None:
         """The server's own estimate beside a page of one entry (RFC 2696 §3), where it is of a kind that gives one."""
         if not (self._page_size and self._inspection.dialect.searches.estimates):
             return None
         total = 0
-        for search in self._realm.all(NOTHING):
-            size = self._wire.estimate(search)
+        for search in self._realm.search_all(NOTHING):
+            size = self._wire.estimate_size(search)
             if size is None:
                 return None
             total += size
@@ -209,24 +211,28 @@ class LdapReader:
         attributes = self._users.attributes
         if holding:
             shown = Or(tuple(map(Present, holding)))
-            searches = self._realm.holding(shown, attributes)
+            searches = self._realm.search_holding(shown, attributes)
         else:
-            searches = self._realm.all(attributes)
+            searches = self._realm.search_all(attributes)
         pages = (
-            self._wire.paged(search, self._page_size, self._users.user)
+            self._wire.search_paged(search, self._page_size, self._users.decode_user)
             for search in searches
         )
-        return self._complete(chain.from_iterable(pages), self._users, self._realm)
+        return self._complete_users(
+            chain.from_iterable(pages), self._users, self._realm
+        )
 
     def batches(self) -> Iterator[User | Batch]:
         users, size = self._users, self._page_size
-        for search in self._realm.all(users.attributes):
-            for each in self._wire.paged(search, size, users.user, users.batches):
+        for search in self._realm.search_all(users.attributes):
+            for each in self._wire.search_paged(
+                search, size, users.decode_user, users.decode_batches
+            ):
                 if isinstance(each, Batch):
                     self._seen = True
                     yield each
                 else:
-                    yield from self._complete((each,), users, self._realm)
+                    yield from self._complete_users((each,), users, self._realm)
         self._seen = bool(self._seen)
 
     def read(
@@ -236,37 +242,41 @@ class LdapReader:
         return self._read_users(users, self._users, disabled=disabled)
 
     def _read_users(
-        self, users: Iterable[UserRef], shown: Users, *, disabled: bool
+        self, users: Iterable[UserRef], shown: UserDecoder, *, disabled: bool
     ) -> Iterator[User]:
         missing = {ref.id: ref for ref in users}
         for user in self._read_named([*missing.values()], shown, self._realm):
             del missing[user.id]
             yield user
-        if disabled and missing and self._disabled is not None:
+        if disabled and missing and self._disabled_realm is not None:
             left = [*missing.values()]
-            for user in self._read_named(left, shown, self._disabled):
+            for user in self._read_named(left, shown, self._disabled_realm):
                 yield replace(user, disabled=True)
 
     def _read_named(
-        self, wanted: Sequence[UserRef], shown: Users, realm: Realm
+        self, wanted: Sequence[UserRef], shown: UserDecoder, realm: JobRealm
     ) -> Iterator[User]:
         dialect = self._inspection.dialect
         by_id = dialect.takes_guid_names
         names = dict.fromkeys(
-            dialect.address_of(ref) for ref in wanted if by_id or realm.covers(ref.name)
+            dialect.address_of(ref)
+            for ref in wanted
+            if by_id or realm.covers_name(ref.name)
         )
-        searches = (realm.named(name, shown.attributes) for name in names)
+        searches = (realm.search_named(name, shown.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
-        found = self._wire.searches(searches, self._questions, shown.user, or_gone=True)
-        for user in self._complete(found, shown, realm):
-            if user.id in missing and (not by_id or realm.covers(user.name)):
+        found = self._wire.search_many(
+            searches, self._question_window, shown.decode_user, or_gone=True
+        )
+        for user in self._complete_users(found, shown, realm):
+            if user.id in missing and (not by_id or realm.covers_name(user.name)):
                 del missing[user.id]
                 yield user
         if not by_id:
             yield from self._read_renamed(set(missing), shown, realm)
 
     def _read_renamed(
-        self, ids: Collection[str], shown: Users, realm: Realm
+        self, ids: Collection[str], shown: UserDecoder, realm: JobRealm
     ) -> Iterator[User]:
         """Users that have another name by now; of two of one id (`directory.id`) nobody knows which."""
         found = self._find_users(((ID, id_) for id_ in ids), shown, realm)
@@ -277,27 +287,27 @@ class LdapReader:
                 yield user
 
     @cached_property
-    def _disabled(self) -> Realm | None:
+    def _disabled_realm(self) -> JobRealm | None:
         """Those whom the filter leaves out since they are disabled; None: it does not look at that."""
         mark = self._inspection.dialect.disabled
         filter_ = select_left_out(self._realm.filter, mark)
         return replace(self._realm, filter=filter_) if filter_ else None
 
     def _find_users(
-        self, keys: Iterable[Key], shown: Users, realm: Realm
+        self, keys: Iterable[Key], shown: UserDecoder, realm: JobRealm
     ) -> Iterator[User]:
         dialect, size = self._inspection.dialect, self._page_size
-        found = self._wire.searches(
+        found = self._wire.search_many(
             plan_lookups(keys, realm, dialect, shown.attributes),
             dialect.searches.batches,
-            shown.user,
+            shown.decode_user,
             or_gone=True,
             pages=size,
         )
-        return self._complete(found, shown, realm)
+        return self._complete_users(found, shown, realm)
 
-    def _complete(
-        self, found: Iterable[User], shown: Users, realm: Realm
+    def _complete_users(
+        self, found: Iterable[User], shown: UserDecoder, realm: JobRealm
     ) -> Iterator[User]:
         """With all values of attributes that have too many for one answer; who goes while it is read is left out."""
         unfinished, own = shown.unfinished, realm is self._realm
@@ -310,7 +320,9 @@ class LdapReader:
                 yield whole
         self._seen = bool(self._seen)
 
-    def _read_rest(self, user: User, shown: Users, realm: Realm) -> User | None:
+    def _read_rest(
+        self, user: User, shown: UserDecoder, realm: JobRealm
+    ) -> User | None:
         """The user with the values that are still to come, asked for piece by piece; None where it is gone.
 
         Active Directory sends 1,500 values of an attribute (MaxValRange), under a name that
@@ -322,8 +334,8 @@ class LdapReader:
         missing = shown.unfinished.pop(user.id)
         while missing:
             ranges = [f"{name};range={start}-*" for name, start in missing.items()]
-            searches = realm.holding(is_user, (*ranges, shown.id_attribute))
-            answers = self._wire.searches(searches, 1, shown.user)
+            searches = realm.search_holding(is_user, (*ranges, shown.id_attribute))
+            answers = self._wire.search_many(searches, 1, shown.decode_user)
             found = [each for each in answers if each.id == user.id]
             if not found:
                 return None
@@ -339,16 +351,16 @@ class LdapReader:
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
-        wire, window, inspection = self._wire, self._questions, self._inspection
+        wire, window, inspection = self._wire, self._question_window, self._inspection
         dialect = inspection.dialect
         is_user = dialect.user_filter
         if dialect.microsoft:
             return read_values(wire, questions, window, is_user, inspection.info)
-        key, asserted = inspection.schema.key, dialect.controls.assertions
+        key, asserted = inspection.schema.attribute_key, dialect.controls.assertions
         return compare_values(wire, questions, window, is_user, key, asserted=asserted)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        return self._rights.find_objections(changes)
+        return self._rights_check.find_objections(changes)
 
     def right_to_compare(self, name: str) -> str:
         """What to grant, so that a secret can be compared; nothing on servers where comparing tells nothing."""
@@ -356,7 +368,7 @@ class LdapReader:
         if inspection.dialect.microsoft or not inspection.info(name).comparable:
             return ""
         what = f"write and compare {name}"
-        return self._wire.rights.grant(what, [name], Right.BLIND, [name])
+        return self._wire.rights.advise_grant(what, [name], AccessRight.BLIND, [name])
 
     def index_notes(self, names: Iterable[str]) -> Iterator[str]:
         """What is to be said of equality indexes for look-ups by id and by these attributes."""
@@ -372,7 +384,7 @@ class LdapReader:
 
     def access_rules(self, written: Sequence[str], sought: Sequence[str]) -> list[str]:
         """What this account needs for a mapping, as a file that its server takes."""
-        uses = Uses(written, sought, self._given.filter)
+        uses = AttributeUses(written, sought, self._given.filter)
         rules = administration.write_access_rules(self._inspection, self._view, uses)
         return list(rules)
 

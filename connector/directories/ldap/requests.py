@@ -22,13 +22,13 @@ EFFECTIVE_RIGHTS: Final = "1.3.6.1.4.1.42.2.27.9.5.2"
 PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
 _UNBIND: Final = b"\x42\x00"
-_CRITICAL: Final = ber.boolean(value=True)
+_CRITICAL: Final = ber.encode_boolean(value=True)
 _SHORT_MODIFICATION: Final = 0x80 - 9
 """Octets of an attribute's name and of its value, up to which every length in a
 modification is a single octet."""
 
 
-class Scope(IntEnum):
+class SearchScope(IntEnum):
     """How much below a base a search covers."""
 
     BASE = 0
@@ -36,7 +36,7 @@ class Scope(IntEnum):
     SUBTREE = 2
 
 
-class Edit(IntEnum):
+class EditKind(IntEnum):
     """What a modification does with its values."""
 
     ADD = 0
@@ -48,7 +48,7 @@ class Search(Struct, frozen=True):
     """A search request. Aliases are never followed: an entry has one name here."""
 
     base: str
-    scope: Scope
+    scope: SearchScope
     filter: Filter
     attributes: tuple[str, ...]
 
@@ -57,67 +57,77 @@ NOTHING: Final = ("1.1",)
 """No attribute at all (RFC 4511 §4.5.1.8)."""
 
 
-def one(name: str, attributes: tuple[str, ...] = NOTHING) -> Search:
+def search_entry(name: str, attributes: tuple[str, ...] = NOTHING) -> Search:
     """A search for the entry of this name, whatever it is."""
-    return Search(name, Scope.BASE, ldap_filters.ANYTHING, attributes)
+    return Search(name, SearchScope.BASE, ldap_filters.ANYTHING, attributes)
 
 
 _SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
 
 
-def message(number: int, operation: bytes, controls: Iterable[bytes] = ()) -> bytes:
+def encode_message(
+    number: int, operation: bytes, controls: Iterable[bytes] = ()
+) -> bytes:
     """The envelope: message id, operation, controls."""
-    body = ber.integer(number) + operation
+    body = ber.encode_integer(number) + operation
     held = b"".join(controls)
-    return ber.tlv(ber.SEQUENCE, body + ber.tlv(0xA0, held) if held else body)
+    return ber.encode_tlv(
+        ber.SEQUENCE, body + ber.encode_tlv(0xA0, held) if held else body
+    )
 
 
-def unbind(number: int) -> bytes:
+def encode_unbind(number: int) -> bytes:
     """The message that ends a session; nothing answers it."""
-    return message(number, _UNBIND)
+    return encode_message(number, _UNBIND)
 
 
-def abandon(number: int, other: int) -> bytes:
+def encode_abandon(number: int, other: int) -> bytes:
     """The message that asks to give up operation `other`; nothing answers it."""
-    return message(number, ber.integer(other, _ABANDON))
+    return encode_message(number, ber.encode_integer(other, _ABANDON))
 
 
-def search(request: Search, most: int = 0) -> bytes:
+def encode_search(request: Search, most: int = 0) -> bytes:
     """A search, by default without limits of our own: one of the server's is an incomplete read, which must be seen."""
-    return ber.sequence(
+    return ber.encode_sequence(
         (
-            _text(request.base),
-            ber.integer(request.scope, ber.ENUMERATED),
-            ber.integer(0, ber.ENUMERATED),  # never dereference aliases
-            ber.integer(most),
-            ber.integer(0),
-            ber.boolean(value=False),
+            _encode_text(request.base),
+            ber.encode_integer(request.scope, ber.ENUMERATED),
+            ber.encode_integer(0, ber.ENUMERATED),  # never dereference aliases
+            ber.encode_integer(most),
+            ber.encode_integer(0),
+            ber.encode_boolean(value=False),
             encode_filter(request.filter),
-            ber.sequence(map(_text, request.attributes)),
+            ber.encode_sequence(map(_encode_text, request.attributes)),
         ),
         _SEARCH,
     )
 
 
-def modify(name: str, modifications: Iterable[bytes]) -> bytes:
+def encode_modify(name: str, modifications: Iterable[bytes]) -> bytes:
     """A modify request: all of these, or none."""
-    return ber.sequence((_text(name), ber.sequence(modifications)), _MODIFY)
+    return ber.encode_sequence(
+        (_encode_text(name), ber.encode_sequence(modifications)), _MODIFY
+    )
 
 
-def modification(edit: Edit, attribute: str, values: Sequence[bytes]) -> bytes:
+def encode_modification(
+    edit: EditKind, attribute: str, values: Sequence[bytes]
+) -> bytes:
     """An attribute's part of a modify request. Nearly all have one short value, and most octets in common."""
-    if len(values) == 1 and (lead := _lead(edit, attribute, len(values[0]))):
+    if len(values) == 1 and (lead := _encode_lead(edit, attribute, len(values[0]))):
         return lead + values[0]
-    held = _name(attribute) + ber.sequence(map(_octets, values), ber.SET)
-    return ber.sequence(
-        (ber.integer(edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, held))
+    held = _encode_name(attribute) + ber.encode_sequence(
+        map(_encode_octets, values), ber.SET
+    )
+    return ber.encode_sequence(
+        (ber.encode_integer(edit, ber.ENUMERATED), ber.encode_tlv(ber.SEQUENCE, held))
     )
 
 
 @lru_cache(maxsize=4096)
-def _lead(edit: Edit, attribute: str, size: int) -> bytes:
+def _encode_lead(edit: EditKind, attribute: str, size: int) -> bytes:
     """What stands before the only value of a modification, of so many octets; nothing where it is not short."""
-    kind = _name(attribute)
+    kind = _encode_name(attribute)
     rest = size + len(kind)
     if rest >= _SHORT_MODIFICATION:
         return b""
@@ -131,17 +141,21 @@ def _lead(edit: Edit, attribute: str, size: int) -> bytes:
     )
 
 
-def compare(name: str, attribute: str, value: bytes) -> bytes:
+def encode_compare(name: str, attribute: str, value: bytes) -> bytes:
     """A compare request."""
-    return ber.sequence(
-        (_text(name), ber.sequence((_text(attribute), _octets(value)))), _COMPARE
+    return ber.encode_sequence(
+        (
+            _encode_text(name),
+            ber.encode_sequence((_encode_text(attribute), _encode_octets(value))),
+        ),
+        _COMPARE,
     )
 
 
 # ---------------------------------------------------------------- controls
 
 
-def assertion(*wanted: Filter | bytes) -> bytes:
+def assertion_control(*wanted: Filter | bytes) -> bytes:
     """Carry the operation out only where these filters, of which some may be encoded, are all true (RFC 4528).
 
     Critical, since a server that does not know the control would otherwise carry it out all
@@ -150,14 +164,16 @@ def assertion(*wanted: Filter | bytes) -> bytes:
     parts = [
         part if isinstance(part, bytes) else encode_filter(part) for part in wanted
     ]
-    return _control(
-        ASSERTION, parts[0] if len(parts) == 1 else ber.sequence(parts, 0xA0)
+    return _encode_control(
+        ASSERTION, parts[0] if len(parts) == 1 else ber.encode_sequence(parts, 0xA0)
     )
 
 
-def paged(size: int, cookie: bytes = b"") -> bytes:
+def paging_control(size: int, cookie: bytes = b"") -> bytes:
     """The next so many entries (RFC 2696); size 0 gives the rest up. Critical: without it the answer has no bound."""
-    return _control(PAGED, ber.sequence((ber.integer(size), _octets(cookie))))
+    return _encode_control(
+        PAGED, ber.encode_sequence((ber.encode_integer(size), _encode_octets(cookie)))
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -167,16 +183,20 @@ def post_read(attributes: tuple[str, ...]) -> bytes:
     Not critical: who cannot be shown the entry wants it changed all the same. (Measured:
     OpenLDAP leaves the entry out of the answer and reports success either way.)
     """
-    return _control(POST_READ, ber.sequence(map(_text, attributes)), critical=False)
+    return _encode_control(
+        POST_READ, ber.encode_sequence(map(_encode_text, attributes)), critical=False
+    )
 
 
 def effective_rights(name: str) -> bytes:
     """Show what the entry of this name may do to what is found. Critical: without it the answer is another one."""
-    return _control(EFFECTIVE_RIGHTS, f"dn:{name}".encode())
+    return _encode_control(EFFECTIVE_RIGHTS, f"dn:{name}".encode())
 
 
-def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
-    return ber.sequence((_name(oid), _CRITICAL if critical else b"", _octets(value)))
+def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
+    return ber.encode_sequence(
+        (_encode_name(oid), _CRITICAL if critical else b"", _encode_octets(value))
+    )
 
 
 # ---------------------------------------------------------------- filters
@@ -198,20 +218,20 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
         return lead + wanted.value  # as nearly every one is: a search has many
     match wanted:
         case ldap_filters.And(parts):
-            return ber.sequence(map(encode_filter, parts), 0xA0)
+            return ber.encode_sequence(map(encode_filter, parts), 0xA0)
         case ldap_filters.Or(parts):
-            return ber.sequence(map(encode_filter, parts), 0xA1)
+            return ber.encode_sequence(map(encode_filter, parts), 0xA1)
         case ldap_filters.Not(part):
-            return ber.tlv(0xA2, encode_filter(part))
+            return ber.encode_tlv(0xA2, encode_filter(part))
         case ldap_filters.Substrings():
-            return _substrings(wanted)
+            return _encode_substrings(wanted)
         case ldap_filters.Present(attribute):
-            return ber.tlv(0x87, attribute.encode())
+            return ber.encode_tlv(0x87, attribute.encode())
         case ldap_filters.Extensible():
-            return _extensible(wanted)
+            return _encode_extensible(wanted)
         case _:
-            return ber.sequence(
-                (_name(wanted.attribute), _octets(wanted.value)),
+            return ber.encode_sequence(
+                (_encode_name(wanted.attribute), _encode_octets(wanted.value)),
                 _ASSERTED[type(wanted)],
             )
 
@@ -219,41 +239,43 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
 @lru_cache(maxsize=4096)
 def _equal_lead(attribute: str, size: int) -> bytes:
     """What stands before the value of an equality filter, of so many octets; nothing where it is not short."""
-    kind = _name(attribute)
+    kind = _encode_name(attribute)
     rest = size + len(kind) + 2
     return b"\xa3%c%b\x04%c" % (rest, kind, size) if rest < ber.SHORT else b""
 
 
-def _substrings(wanted: ldap_filters.Substrings) -> bytes:
-    pieces = [ber.tlv(0x81, piece) for piece in wanted.middle]
+def _encode_substrings(wanted: ldap_filters.Substrings) -> bytes:
+    pieces = [ber.encode_tlv(0x81, piece) for piece in wanted.middle]
     if wanted.initial is not None:
-        pieces.insert(0, ber.tlv(0x80, wanted.initial))
+        pieces.insert(0, ber.encode_tlv(0x80, wanted.initial))
     if wanted.final is not None:
-        pieces.append(ber.tlv(0x82, wanted.final))
-    return ber.sequence((_text(wanted.attribute), ber.sequence(pieces)), 0xA4)
+        pieces.append(ber.encode_tlv(0x82, wanted.final))
+    return ber.encode_sequence(
+        (_encode_text(wanted.attribute), ber.encode_sequence(pieces)), 0xA4
+    )
 
 
-def _extensible(wanted: ldap_filters.Extensible) -> bytes:
+def _encode_extensible(wanted: ldap_filters.Extensible) -> bytes:
     parts = []
     if wanted.rule is not None:
-        parts.append(ber.tlv(0x81, wanted.rule.encode()))
+        parts.append(ber.encode_tlv(0x81, wanted.rule.encode()))
     if wanted.attribute is not None:
-        parts.append(ber.tlv(0x82, wanted.attribute.encode()))
-    parts.append(ber.tlv(0x83, wanted.value))
+        parts.append(ber.encode_tlv(0x82, wanted.attribute.encode()))
+    parts.append(ber.encode_tlv(0x83, wanted.value))
     if wanted.dn:
-        parts.append(ber.boolean(value=True, tag=0x84))
-    return ber.sequence(parts, 0xA9)
+        parts.append(ber.encode_boolean(value=True, tag=0x84))
+    return ber.encode_sequence(parts, 0xA9)
 
 
-def _octets(value: bytes) -> bytes:
-    return ber.tlv(ber.OCTETS, value)
+def _encode_octets(value: bytes) -> bytes:
+    return ber.encode_tlv(ber.OCTETS, value)
 
 
-def _text(value: str) -> bytes:
-    return ber.tlv(ber.OCTETS, value.encode())
+def _encode_text(value: str) -> bytes:
+    return ber.encode_tlv(ber.OCTETS, value.encode())
 
 
 @lru_cache(maxsize=1024)
-def _name(value: str) -> bytes:
+def _encode_name(value: str) -> bytes:
     """The name of an attribute or a control: a job has few, and writes them in every request."""
-    return _text(value)
+    return _encode_text(value)

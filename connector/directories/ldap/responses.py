@@ -43,7 +43,7 @@ _PLAIN_SUCCESS: Final = b"\x0a\x01\x00\x04\x00\x04\x00"
 """Code 0, and nothing said: neither a name nor a diagnostic, and no optional component."""
 
 
-class Entry(Struct, frozen=True):
+class ResultEntry(Struct, frozen=True):
     """A search result entry: its DN, and the attributes with their values, as octets and as the server spells them."""
 
     name: bytes
@@ -53,7 +53,7 @@ class Entry(Struct, frozen=True):
     def dn(self) -> str:
         return self.name.decode("utf-8", "replace")
 
-    def texts(self) -> dict[str, list[str]]:
+    def decode_texts(self) -> dict[str, list[str]]:
         """The attributes as text, by their names in lower case."""
         return {
             attribute.decode("utf-8", "replace").lower(): [
@@ -75,36 +75,36 @@ class Response(Struct, frozen=True, gc=False):
     """Their values by their numbers."""
 
 
-def entry(message: Frame) -> Entry:
+def decode_entry(message: Frame) -> ResultEntry:
     """A search result entry, with whatever attributes; none is there twice (RFC 4511 §4.5.2)."""
     data, end = message.data, message.stop
-    start, at = ber.element(data, message.start, end, ber.OCTETS)
+    start, at = ber.find_element(data, message.start, end, ber.OCTETS)
     name = data[start:at]
-    at, stop = ber.element(data, at, end, ber.SEQUENCE)
+    at, stop = ber.find_element(data, at, end, ber.SEQUENCE)
     if stop != end:
         raise MalformedError(LEFT_OVER)
     attributes: list[tuple[bytes, list[bytes]]] = []
     count = 0
     while at < stop:
-        description, values, at = attribute(data, at, stop)
+        description, values, at = decode_attribute(data, at, stop)
         attributes.append((description, values))
         count += len(values) + 1
         if count > MAX_VALUES:
             raise MalformedError(f"an entry of more than {MAX_VALUES} values")
     if len({description.lower() for description, _ in attributes}) != len(attributes):
         raise MalformedError(TWICE)
-    return Entry(name, attributes)
+    return ResultEntry(name, attributes)
 
 
-def attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
+def decode_attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
     """The attribute at `at`: description, values, and the place behind it."""
-    at, after = ber.element(data, at, end, ber.SEQUENCE)
-    start, at = ber.element(data, at, after, ber.OCTETS)
+    at, after = ber.find_element(data, at, end, ber.SEQUENCE)
+    start, at = ber.find_element(data, at, after, ber.OCTETS)
     description = data[start:at]
-    at, stop = ber.element(data, at, after, ber.SET)
+    at, stop = ber.find_element(data, at, after, ber.SET)
     values: list[bytes] = []
     while at < stop:
-        start, at = ber.element(data, at, stop, ber.OCTETS)
+        start, at = ber.find_element(data, at, stop, ber.OCTETS)
         values.append(data[start:at])
         if len(values) > MAX_VALUES:
             raise MalformedError(f"an attribute of more than {MAX_VALUES} values")
@@ -113,29 +113,29 @@ def attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
     return description, values, after
 
 
-def reference(message: Frame) -> tuple[str, ...]:
+def decode_reference(message: Frame) -> tuple[str, ...]:
     """A search result reference: the URLs of other servers that hold a part of what was asked for."""
     return _read_urls(Cursor(message.data, message.start, message.stop))
 
 
-def response(message: Frame) -> Response:
+def decode_response(message: Frame) -> Response:
     """An LDAPResult (RFC 4511 §4.1.9) with the controls beside it; components that we do not know are passed over."""
     data, end = message.data, message.stop
     if data[message.start : end] == _PLAIN_SUCCESS:  # as nearly every one is
         return Response(0, controls=controls(message))
     result = Cursor(data, message.start, end)
     code = result.take_number(ber.ENUMERATED)
-    result.enter(ber.OCTETS)  # the name of the nearest entry that there is
+    result.enter_element(ber.OCTETS)  # the name of the nearest entry that there is
     diagnostic = result.take_text()
     referrals: tuple[str, ...] = ()
     name = b""
     for _ in range(_OPTIONAL):
-        if result.tag == _REFERRAL:
-            referrals = _read_urls(result.enter(_REFERRAL))
-        elif result.tag == _NAME:
-            name = result.take(_NAME)
+        if result.next_tag == _REFERRAL:
+            referrals = _read_urls(result.enter_element(_REFERRAL))
+        elif result.next_tag == _NAME:
+            name = result.take_octets(_NAME)
         elif result.at < end:
-            result.enter(result.tag)
+            result.enter_element(result.next_tag)
     extended = name.decode("utf-8", "replace")
     return Response(code, diagnostic, referrals, extended, controls(message))
 
@@ -147,28 +147,30 @@ def controls(message: Frame) -> dict[str, bytes]:
     """The values of the controls beside a message, by their numbers."""
     if message.stop >= message.end:
         return {}
-    listed = Cursor(message.data, message.stop, message.end).enter(0xA0)
+    listed = Cursor(message.data, message.stop, message.end).enter_element(0xA0)
     found: dict[str, bytes] = {}
     while listed.at < listed.end:
         if len(found) == MAX_CONTROLS:
             raise MalformedError(f"more than {MAX_CONTROLS} controls")
-        control = listed.enter(ber.SEQUENCE)
+        control = listed.enter_element(ber.SEQUENCE)
         oid = control.take_text()
-        if control.tag == ber.BOOLEAN:
-            control.enter(ber.BOOLEAN)
-        found[oid] = control.take(ber.OCTETS) if control.at < control.end else b""
+        if control.next_tag == ber.BOOLEAN:
+            control.enter_element(ber.BOOLEAN)
+        found[oid] = (
+            control.take_octets(ber.OCTETS) if control.at < control.end else b""
+        )
     return found
 
 
-def page(value: bytes) -> tuple[int, bytes]:
+def decode_page(value: bytes) -> tuple[int, bytes]:
     """The value of a paged results control (RFC 2696): the server's estimate of the whole, and the cookie."""
-    found = Cursor.over(value).enter(ber.SEQUENCE)
-    return found.take_number(ber.INTEGER), found.take(ber.OCTETS)
+    found = Cursor.over_octets(value).enter_element(ber.SEQUENCE)
+    return found.take_number(ber.INTEGER), found.take_octets(ber.OCTETS)
 
 
 def post_read(value: bytes) -> Frame:
     """The value of a post-read response control (RFC 4527 §3.2): the entry as the update left it, not yet decoded."""
-    entry = Cursor.over(value).enter(ENTRY)
+    entry = Cursor.over_octets(value).enter_element(ENTRY)
     return Frame(0, ENTRY, value, entry.at, entry.end, entry.end)
 
 

@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from msgspec import Struct
 
-from connector.directories.common.entries import octets, value_of
+from connector.directories.common.entries import stored_octets, value_of
 from connector.directories.common.ldap_filters import (
     And,
     Equal,
@@ -16,11 +16,11 @@ from connector.directories.common.ldap_filters import (
     Not,
     Or,
     Present,
-    parse,
+    parse_filter,
 )
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.dialect import Dialect
-from connector.directories.ldap.requests import NOTHING, Scope, Search
+from connector.directories.ldap.requests import NOTHING, Search, SearchScope
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
@@ -42,17 +42,17 @@ _COMPARED: Final = {
 }
 
 
-class Realm(Struct, frozen=True):
+class JobRealm(Struct, frozen=True):
     """Bases, scope and filter of a job: whoever is outside does not exist."""
 
     bases: Sequence[str]
     rdns: Sequence[tuple[Rdn, ...]]
     """The bases, ready to compare."""
-    scope: Scope
+    scope: SearchScope
     filter: Filter
 
     @classmethod
-    def of(cls, settings: LdapDirectory) -> Self:
+    def from_settings(cls, settings: LdapDirectory) -> Self:
         """Raises FileError where the base or the filter is none."""
         try:
             names = [rdns(base) for base in settings.base]
@@ -60,32 +60,32 @@ class Realm(Struct, frozen=True):
             why = f"not a distinguished name: {fault}"
             raise FileError(why, where="directory.base") from None
         try:
-            filter_ = parse(settings.filter)
+            filter_ = parse_filter(settings.filter)
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
-        return cls(settings.base, names, Scope[settings.scope.upper()], filter_)
+        return cls(settings.base, names, SearchScope[settings.scope.upper()], filter_)
 
-    def covers(self, name: str) -> bool:
+    def covers_name(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
-        return covers(name, *self.rdns, one_level=self.scope is Scope.ONELEVEL)
+        return covers(name, *self.rdns, one_level=self.scope is SearchScope.ONELEVEL)
 
-    def all(self, attributes: tuple[str, ...]) -> list[Search]:
+    def search_all(self, attributes: tuple[str, ...]) -> list[Search]:
         return [
             Search(base, self.scope, self.filter, attributes) for base in self.bases
         ]
 
-    def named(self, name: str, attributes: tuple[str, ...]) -> Search:
+    def search_named(self, name: str, attributes: tuple[str, ...]) -> Search:
         """The user of this DN, which has to be covered."""
-        return Search(name, Scope.BASE, self.filter, attributes)
+        return Search(name, SearchScope.BASE, self.filter, attributes)
 
-    def holding(self, term: Filter, attributes: tuple[str, ...]) -> list[Search]:
+    def search_holding(self, term: Filter, attributes: tuple[str, ...]) -> list[Search]:
         """Everybody for whom this is true as well."""
         both = And((self.filter, term))
         return [Search(base, self.scope, both, attributes) for base in self.bases]
 
 
 def plan_lookups(
-    keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]
+    keys: Iterable[Key], realm: JobRealm, dialect: Dialect, attributes: tuple[str, ...]
 ) -> Iterator[Search]:
     """Searches that find whoever holds any of the keys: many terms of one attribute at a time, names one by one.
 
@@ -95,17 +95,17 @@ def plan_lookups(
     waiting: dict[str, list[Equal]] = {}
     for attribute, value in keys:
         if attribute == NAME:
-            if realm.covers(value):
-                yield realm.named(tidied(value), attributes)
+            if realm.covers_name(value):
+                yield realm.search_named(tidied(value), attributes)
             continue
         terms = waiting.setdefault(attribute.lower(), [])
         terms += _spell_terms(attribute, value, dialect)
         if len(terms) >= _TERMS:
-            yield from realm.holding(_join_terms(terms), attributes)
+            yield from realm.search_holding(_join_terms(terms), attributes)
             waiting[attribute.lower()] = []
     for terms in waiting.values():
         if terms:
-            yield from realm.holding(_join_terms(terms), attributes)
+            yield from realm.search_holding(_join_terms(terms), attributes)
 
 
 def _join_terms(terms: list[Equal]) -> Filter:
@@ -157,11 +157,15 @@ def compare_values(
     asked = list(questions)
     comparisons = []
     for place, each in enumerate(asked):
-        compare = requests.compare(each.user.name, each.attribute, octets(each.value))
-        controls = (requests.assertion(is_user(each.user.id)),) if asserted else ()
+        compare = requests.encode_compare(
+            each.user.name, each.attribute, stored_octets(each.value)
+        )
+        controls = (
+            (requests.assertion_control(is_user(each.user.id)),) if asserted else ()
+        )
         comparisons.append(Operation(place, compare, controls))
     answers = [Holds.UNKNOWN] * len(asked)
-    for place, end in wire.answers(comparisons, window):
+    for place, end in wire.exchange_results(comparisons, window):
         answers[place] = _COMPARED.get(end.code, Holds.UNKNOWN)
     shown: list[tuple[int, Search]] = []
     without: list[tuple[int, Search]] = []
@@ -170,16 +174,16 @@ def compare_values(
             continue
         name, user = each.user.name, is_user(each.user.id)
         # what the user shows of the attribute, subtypes too
-        search = Search(name, Scope.BASE, user, (each.attribute,))
+        search = Search(name, SearchScope.BASE, user, (each.attribute,))
         shown.append((place, search))
         if answers[place] is Holds.UNKNOWN:
             both = And((user, Not(Present(each.attribute))))
-            without.append((place, Search(name, Scope.BASE, both, NOTHING)))
-    for place, found in wire.entries(shown, window):
-        kinds = {key(each) for each in found.texts()}
+            without.append((place, Search(name, SearchScope.BASE, both, NOTHING)))
+    for place, found in wire.find_entries(shown, window):
+        kinds = {key(each) for each in found.decode_texts()}
         if kinds and key(asked[place].attribute) not in kinds:
             answers[place] = Holds.ABSENT
-    for place, _ in wire.entries(without, window):
+    for place, _ in wire.find_entries(without, window):
         answers[place] = Holds.ABSENT
     return iter(answers)
 
@@ -202,9 +206,9 @@ def read_values(
     searches = []
     for place, each in enumerate(asked):
         user = is_user(each.user.id)
-        search = Search(each.user.name, Scope.BASE, user, (each.attribute,))
+        search = Search(each.user.name, SearchScope.BASE, user, (each.attribute,))
         searches.append((place, search))
-    for place, found in wire.entries(searches, window):
+    for place, found in wire.find_entries(searches, window):
         described = info(asked[place].attribute)
         held = [
             value_of(described, value)

@@ -22,7 +22,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 
 from connector.directories.ldap import requests, responses
-from connector.directories.ldap.ber import Frame, Framer
+from connector.directories.ldap.ber import Frame, MessageFramer
 from connector.directories.ldap.responses import (
     DONE,
     ENTRY,
@@ -73,16 +73,16 @@ class Stream:
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
 
-    def queue(self, data: bytes) -> None:
+    def queue_octets(self, data: bytes) -> None:
         """Send this with the next `receive`, or `flush`."""
         self._outgoing += data
 
-    def receive(self) -> bytes:
+    def receive_octets(self) -> bytes:
         """What has come, at least one octet. Raises UnreachableError when nothing comes or goes within the timeout."""
         while True:
             before = len(self._outgoing)
-            self.flush()
-            data = self._take()
+            self.flush_queue()
+            data = self._take_octets()
             if data:
                 self._came += len(data)
                 if self._came >= DECENT:
@@ -92,7 +92,7 @@ class Stream:
                 raise UnreachableError(self._fault, where=self.where)
             if len(self._outgoing) < before:
                 continue
-            self._wait()
+            self._wait_for_socket()
 
     def gets_on(self) -> None:
         """The server has done something that was asked of it."""
@@ -103,11 +103,11 @@ class Stream:
         with contextlib.suppress(OSError, ValueError):
             if self._fault is None:
                 self._outgoing += farewell
-                self.flush()
+                self.flush_queue()
         self._fault = self._fault or "the connection has been closed"
         self._socket.close()
 
-    def flush(self) -> None:
+    def flush_queue(self) -> None:
         """Send what is queued, as far as that is possible at once."""
         try:
             while self._outgoing and self._fault is None:
@@ -117,9 +117,9 @@ class Stream:
             return
         except OSError as fault:
             # not raised yet: the server may have sent why it hung up
-            self._fault = _cut(fault)
+            self._fault = _describe_cut(fault)
 
-    def _take(self) -> bytes:
+    def _take_octets(self) -> bytes:
         """What is there already. A fault is raised once nothing is: the server may have sent why it hung up."""
         pieces: list[bytes] = []
         size = 0
@@ -136,10 +136,10 @@ class Stream:
         except WAIT:
             pass
         except OSError as fault:
-            self._fault = self._fault or _cut(fault)
+            self._fault = self._fault or _describe_cut(fault)
         return b"".join(pieces)
 
-    def _wait(self) -> None:
+    def _wait_for_socket(self) -> None:
         self._poll.modify(
             self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0)
         )
@@ -156,7 +156,7 @@ class Stream:
         raise UnreachableError(self._fault, where=self.where)
 
 
-def _cut(fault: OSError) -> str:
+def _describe_cut(fault: OSError) -> str:
     """What happened. Only errors of `ssl` have a `reason`; it is empty where this Python has no name for it."""
     in_tls = getattr(fault, "reason", fault)
     why = (
@@ -187,46 +187,51 @@ class Flight(Generic[T]):
         return len(self._flying)
 
     @property
-    def flying(self) -> list[T]:
+    def list_flying(self) -> list[T]:
         return list(self._flying.values())
 
-    def send(self, operation: Operation[T]) -> None:
+    def send_operation(self, operation: Operation[T]) -> None:
         """Send it, with the next `receive` of anybody."""
-        number = self._session.submit(operation.request, operation.controls, self.inbox)
+        number = self._session.submit_request(
+            operation.request, operation.controls, self.inbox
+        )
         self._flying[number] = operation.about
 
-    def receive(self) -> list[tuple[T, Frame]]:
+    def receive_messages(self) -> list[tuple[T, Frame]]:
         """Wait for messages. Raises IncompleteRead when none can come any more."""
         about = self._flying.copy()
         return [
             (about[frame.id], frame)
-            for alike in self.frames()
-            for frame in alike.each()
+            for alike in self.receive_frames()
+            for frame in alike.split_messages()
         ]
 
-    def responses(self) -> list[tuple[T, Response]]:
+    def receive_results(self) -> list[tuple[T, Response]]:
         """Wait for results. Where one of them is nonsense, all that came with it stay unanswered."""
-        answers = [(frame.id, self._session.response(frame)) for frame in self._wait()]
+        answers = [
+            (frame.id, self._session.decode_result(frame))
+            for frame in self._wait_for_frames()
+        ]
         return [(self._flying.pop(number), answer) for number, answer in answers]
 
-    def frames(self) -> list[Frame]:
+    def receive_frames(self) -> list[Frame]:
         """Wait for messages; entries that are alike are one frame."""
-        frames = self._wait()
+        frames = self._wait_for_frames()
         for frame in frames:
             if frame.tag not in (ENTRY, REFERENCE):
                 del self._flying[frame.id]
         return frames
 
-    def _wait(self) -> list[Frame]:
+    def _wait_for_frames(self) -> list[Frame]:
         while not self.inbox:
-            self._session.pump()
+            self._session.pump_messages()
         frames = self.inbox.copy()
         self.inbox.clear()
         return frames
 
     def close(self) -> None:
         for number in self._flying:
-            self._session.forget(number)
+            self._session.abandon_request(number)
         self._flying.clear()
 
 
@@ -238,37 +243,39 @@ class Session:
     ) -> None:
         self.where = where
         self._stream = Stream(connected, where, timeout)
-        self._framer = Framer(gathered=ENTRY)
+        self._framer = MessageFramer(gathered=ENTRY)
         self._next = first_id
         self._inboxes: dict[int, list[Frame] | None] = {}
         self._fault: IncompleteRead | None = None
 
-    def flush(self) -> None:
+    def flush_requests(self) -> None:
         """Send what has been submitted, as far as that is possible at once."""
-        self._stream.flush()
+        self._stream.flush_queue()
 
-    def submit(
+    def submit_request(
         self, request: bytes, controls: Iterable[bytes], inbox: list[Frame]
     ) -> int:
         """Queue a request, whose answers will be put into the inbox; its message id."""
         counters.asked("directory")
-        number = self._number()
+        number = self._next_number()
         self._inboxes[number] = inbox
-        self._stream.queue(requests.message(number, request, controls))
+        self._stream.queue_octets(requests.encode_message(number, request, controls))
         return number
 
-    def forget(self, number: int) -> None:
+    def abandon_request(self, number: int) -> None:
         """Abandon an operation; what still comes of it is dropped."""
         if self._inboxes.get(number) is not None:
             self._inboxes[number] = None
-            self._stream.queue(requests.abandon(self._number(), number))
+            self._stream.queue_octets(
+                requests.encode_abandon(self._next_number(), number)
+            )
 
-    def _number(self) -> int:
+    def _next_number(self) -> int:
         number = self._next
         self._next = number + 1 if number < _MOST_IDS else 1
         return number
 
-    def pump(self) -> None:
+    def pump_messages(self) -> None:
         """Send what is queued, wait for messages, and put them where they belong.
 
         Raises IncompleteRead where none can come any more; what came before that has been
@@ -277,16 +284,16 @@ class Session:
         if self._fault is not None:
             raise self._fault
         try:
-            frames = self._framer.feed(self._stream.receive())
+            frames = self._framer.feed_octets(self._stream.receive_octets())
         except MalformedError as fault:
-            raise self.broken(fault.what) from None
+            raise self.break_off(fault.what) from None
         except UnreachableError:
             counters.failed("directory")
             raise
         inboxes = self._inboxes
         for frame in frames:
             if frame.id not in inboxes:
-                self._fault = self._unsolicited(frame)
+                self._fault = self._judge_unsolicited(frame)
                 if self._fault is not None:
                     break
                 continue
@@ -297,11 +304,13 @@ class Session:
                 self._stream.gets_on()
                 del inboxes[frame.id]
 
-    def _unsolicited(self, frame: Frame) -> IncompleteRead | None:
+    def _judge_unsolicited(self, frame: Frame) -> IncompleteRead | None:
         """A message that answers nothing: the server's farewell, a notice that we do not know, or nonsense."""
         if frame.id or frame.tag != EXTENDED:
-            return self.broken(f"an answer to message {frame.id}, which was never sent")
-        notice = self.located(responses.response, frame)
+            return self.break_off(
+                f"an answer to message {frame.id}, which was never sent"
+            )
+        notice = self.decode_located(responses.decode_response, frame)
         if notice.name != NOTICE_OF_DISCONNECTION:
             return None
         self._stream.close()
@@ -312,22 +321,22 @@ class Session:
             f"the server has ended the connection: {said}", where=self.where
         )
 
-    def response(self, frame: Frame) -> Response:
+    def decode_result(self, frame: Frame) -> Response:
         if frame.tag in _SEARCH_ANSWERS:
-            raise self.broken("a search's answer to something that is no search")
-        result = self.located(responses.response, frame)
+            raise self.break_off("a search's answer to something that is no search")
+        result = self.decode_located(responses.decode_response, frame)
         if result.code not in responses.ANSWERS:
             counters.failed("directory")
         return result
 
-    def located(self, decode: Callable[[S], R], octets: S) -> R:
+    def decode_located(self, decode: Callable[[S], R], octets: S) -> R:
         """Decode; what cannot be decoded is an error of this server's."""
         try:
             return decode(octets)
         except MalformedError as fault:
-            raise self.broken(fault.what) from None
+            raise self.break_off(fault.what) from None
 
-    def broken(self, what: str) -> MalformedError:
+    def break_off(self, what: str) -> MalformedError:
         """After nonsense nothing that follows can be trusted."""
         counters.failed("directory")
         self._stream.close()
@@ -336,4 +345,4 @@ class Session:
 
     def close(self) -> None:
         """End the session. Never raises."""
-        self._stream.close(requests.unbind(self._next))
+        self._stream.close(requests.encode_unbind(self._next))

@@ -29,8 +29,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.entries import text
-from connector.directories.common.filter_matching import matcher
+from connector.directories.common.entries import decode_text
+from connector.directories.common.filter_matching import make_matcher
 from connector.directories.common.ldap_filters import DisabledMark
 from connector.directories.ldap import ber
 from connector.directories.ldap.ber import (
@@ -39,15 +39,15 @@ from connector.directories.ldap.ber import (
     TRIAL,
     TRIALS,
     Decode,
+    EntryLayout,
     Frame,
-    Layout,
     Place,
     Row,
     Shown,
 )
 from connector.directories.ldap.dialect import read_id_text
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
+from connector.directories.ldap.responses import LEFT_OVER, TWICE, decode_attribute
 from connector.errors import MalformedError
 from connector.model import (
     ID,
@@ -89,23 +89,23 @@ class _Column(Struct, frozen=True):
 _NOT_ASKED: Final = _Column()
 
 
-def _secret(decode: Callable[[bytes], Value]) -> Decode:
+def _decode_secret(decode: Callable[[bytes], Value]) -> Decode:
     return lambda value: Secret(decode(value))
 
 
-def _says(mark: DisabledMark) -> Callable[[bytes], str]:
+def _match_mark(mark: DisabledMark) -> Callable[[bytes], str]:
     """Whether a value says that its account is disabled, or an empty text; few values are said of many accounts.
 
     The server's own schema may have no equality rule for the mark (389-DS).
     """
     schema = known_schema()
-    key, matches = schema.key(mark.attribute), matcher(mark.says, schema)
+    key, matches = schema.attribute_key(mark.attribute), make_matcher(mark.says, schema)
     return lru_cache(MOST_SPELLINGS)(
         lambda octets: _OFF if matches({key: [octets]}) else ""
     )
 
 
-class Users:
+class UserDecoder:
     """What a view wants of each entry.
 
     An attribute description is matched whole: `cn;lang-de` is not `cn` (RFC 4512 §2.5),
@@ -115,7 +115,7 @@ class Users:
 
     def __init__(self, view: View, inspection: Inspection) -> None:
         schema = inspection.schema
-        self._key = schema.key
+        self._key = schema.attribute_key
         identity = inspection.dialect.identity
         self.id_attribute = identity.attribute
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
@@ -125,14 +125,14 @@ class Users:
         self._columns: dict[str, _Column] = {}
         self._add_column(self.id_attribute, ID, identity.show)
         for name in names:
-            plain: Callable[[bytes], Value] = text
+            plain: Callable[[bytes], Value] = decode_text
             if inspection.info(name).octets:
                 plain = bytes
             is_secret = name in view.secrets
-            decode = _secret(plain) if is_secret else plain
+            decode = _decode_secret(plain) if is_secret else plain
             self._add_column(name, name, decode, is_secret=is_secret)
         for name in marks:
-            self._add_column(name, _OFF, _says(mark))
+            self._add_column(name, _OFF, _match_mark(mark))
         self._pieces: dict[str, int] = {}
         self._blank: list[str] = []
         self.unfinished: dict[str, dict[str, int]] = {}
@@ -143,7 +143,7 @@ class Users:
         """The octets before a value: how many the value has, under which name it is shown,
         and how."""
         self._wholes: dict[bytes, tuple[bytes, Shown]] = {}
-        self._layouts: dict[tuple[int, bytes], Layout] = {}
+        self._layouts: dict[tuple[int, bytes], EntryLayout] = {}
         """By the length of an entry, and the first octet that says how long its name is."""
         # what layouts show, each once
         self._shown: dict[Hashable, Shown] = {}
@@ -158,15 +158,15 @@ class Users:
         names = (*before.names, (name, decode))
         self._columns[key] = _Column(names, is_secret or before.secret)
 
-    def batches(self, frames: Iterable[Frame]) -> Iterator[User | Batch]:
+    def decode_batches(self, frames: Iterable[Frame]) -> Iterator[User | Batch]:
         """The users in many entries: those of known layouts at once, whatever their order, the others one by one."""
-        found = dict[int, tuple[Layout, list[Frame], list[Row]]]()
+        found = dict[int, tuple[EntryLayout, list[Frame], list[Row]]]()
         for frame in frames:
             data, start = frame.data, frame.start
             layout = self._layouts.get(
                 (frame.stop - start, data[start + 1 : start + 2])
             )
-            rows = layout.rows(frame) if layout is not None else ()
+            rows = layout.read_rows(frame) if layout is not None else ()
             if layout is not None and rows:
                 _, alike, values = found.get(id(layout.shown)) or found.setdefault(
                     id(layout.shown), (layout, [], [])
@@ -174,22 +174,22 @@ class Users:
                 alike.append(frame)
                 values += rows
             elif frame.count == 1:
-                yield self.user(frame)
+                yield self.decode_user(frame)
             else:
-                yield from self.batches(frame.each())
+                yield from self.decode_batches(frame.split_messages())
         for layout, alike, values in found.values():
             try:
-                batch = _batch(layout, values)
+                batch = _make_batch(layout, values)
             except ValueError:
                 batch = None
             if batch is None:
                 for frame in alike:
-                    yield from map(self.user, frame.each())
+                    yield from map(self.decode_user, frame.split_messages())
             else:
                 self._trials += len(values)
                 yield batch
 
-    def user(self, message: Frame) -> User:
+    def decode_user(self, message: Frame) -> User:
         """The user in a search result entry.
 
         One that does not show its id has its name in that place. Raises MalformedError for
@@ -198,24 +198,27 @@ class Users:
         data, start, stop = message.data, message.start, message.stop
         key = stop - start, data[start + 1 : start + 2]
         layout = self._layouts.get(key)
-        if layout is not None and (values := layout.read(data, start)) is not None:
+        if (
+            layout is not None
+            and (values := layout.read_entry(data, start)) is not None
+        ):
             self._trials += 1
-            return self._identified(values.pop(NAME)[0], values)
-        user = self._decoded(message)
+            return self._identify_user(values.pop(NAME)[0], values)
+        user = self._decode_attributes(message)
         if self._trials > 0 and stop - start <= LONGEST:
             self._trials -= TRIAL
-            learned = self._layout(message)
+            learned = self._learn_layout(message)
             if learned is not None:
-                _bounded(self._layouts, MOST_LAYOUTS)
+                _forget_if_full(self._layouts, MOST_LAYOUTS)
                 self._layouts[key] = learned
         return user
 
-    def _decoded(self, message: Frame) -> User:
+    def _decode_attributes(self, message: Frame) -> User:
         """The user in an entry, attribute by attribute."""
         data, headers = message.data, self._headers
-        start, at = ber.element(data, message.start, message.stop, ber.OCTETS)
+        start, at = ber.find_element(data, message.start, message.stop, ber.OCTETS)
         name = data[start:at]
-        at, stop = ber.element(data, at, message.stop, ber.SEQUENCE)
+        at, stop = ber.find_element(data, at, message.stop, ber.SEQUENCE)
         if stop != message.stop:
             raise MalformedError(LEFT_OVER)
         values: Shown = {}
@@ -224,7 +227,7 @@ class Users:
             start = at + _AROUND + data[at + 3]
             known = headers.get(data[at:start])
             if known is None:
-                at = self._other(data, at, stop, values, kinds)
+                at = self._decode_other(data, at, stop, values, kinds)
                 continue
             size, shown, decode = known
             at = start + size
@@ -243,18 +246,18 @@ class Users:
         except UnicodeDecodeError:
             said = name.decode("utf-8", "backslashreplace")
             raise MalformedError(f"the name of an entry is not UTF-8: {said}") from None
-        return self._identified(dn, values)
+        return self._identify_user(dn, values)
 
-    def _layout(self, message: Frame) -> Layout | None:
+    def _learn_layout(self, message: Frame) -> EntryLayout | None:
         """The layout of an entry that has been decoded; None: others will hardly be like it."""
         data, end = message.data, message.stop
-        start, at = ber.element(data, message.start, end, ber.OCTETS)
+        start, at = ber.find_element(data, message.start, end, ber.OCTETS)
         values: list[Place] = [(start, at, NAME, bytes.decode)]
         shown: Shown = {NAME: ()}
-        at, stop = ber.element(data, at, end, ber.SEQUENCE)
+        at, stop = ber.find_element(data, at, end, ber.SEQUENCE)
         while at < stop:
-            description, octets, at = attribute(data, at, stop)
-            column = self._spellings.get(description) or self._column(description)
+            description, octets, at = decode_attribute(data, at, stop)
+            column = self._spellings.get(description) or self._find_column(description)
             if not octets or not column.names:
                 return None
             if len(octets) == 1 == len(column.names):
@@ -264,7 +267,7 @@ class Users:
                         at - len(octets[0]),
                         at,
                         name,
-                        bytes.decode if decode is text else decode,
+                        bytes.decode if decode is decode_text else decode,
                     )
                 )
                 shown[name] = ()
@@ -274,11 +277,13 @@ class Users:
                 shown |= {
                     name: tuple(map(decode, octets)) for name, decode in column.names
                 }
-        _bounded(self._shown, MOST_LAYOUTS)
+        _forget_if_full(self._shown, MOST_LAYOUTS)
         shown = self._shown.setdefault(tuple(shown.items()), shown)
-        return Layout.of(data[message.start : end], message.start, values, shown)
+        return EntryLayout.learn_layout(
+            data[message.start : end], message.start, values, shown
+        )
 
-    def _identified(self, dn: str, values: Shown) -> User:
+    def _identify_user(self, dn: str, values: Shown) -> User:
         if self._blank:  # an attribute without values is one that is not there
             for blank in self._blank:
                 if not values.get(blank, True):
@@ -295,7 +300,7 @@ class Users:
             self.unfinished[id_[0]] = pieces
         return User(id_[0], dn, values, inactive=off)
 
-    def _other(
+    def _decode_other(
         self,
         data: bytes,
         at: int,
@@ -307,19 +312,19 @@ class Users:
 
         `kinds`: the descriptions of those so far.
         """
-        _, after = ber.content(data, at + 1, stop)
+        _, after = ber.find_content(data, at + 1, stop)
         raw = data[at:after]
         known = self._wholes.get(raw)
         if known is not None:
-            _show(*known, values, kinds)
+            _add_values(*known, values, kinds)
             return after
-        description, octets, _ = attribute(data, at, stop)
+        description, octets, _ = decode_attribute(data, at, stop)
         kind = description.lower()
         piece = _RANGE.fullmatch(description)
         if piece is not None:
-            _show(kind, self._piece(piece, octets), values, kinds)
+            _add_values(kind, self._decode_piece(piece, octets), values, kinds)
             return after
-        column = self._spellings.get(description) or self._column(description)
+        column = self._spellings.get(description) or self._find_column(description)
         shown = {name: tuple(map(decode, octets)) for name, decode in column.names}
         if (
             not octets
@@ -327,51 +332,51 @@ class Users:
             self._blank += shown
             if any(other.startswith(kind + b";range=") for other in kinds):
                 return after
-        _show(kind, shown, values, kinds)
-        if len(octets) == 1 == len(column.names) and _shortest(
+        _add_values(kind, shown, values, kinds)
+        if len(octets) == 1 == len(column.names) and _is_shortest(
             raw, description, octets[0]
         ):
-            _bounded(self._headers, MOST_HEADERS)
+            _forget_if_full(self._headers, MOST_HEADERS)
             name, decode = column.names[0]
             header = raw[: len(raw) - len(octets[0])]
             self._headers[header] = (
                 len(octets[0]),
                 name,
-                bytes.decode if decode is text else decode,
+                bytes.decode if decode is decode_text else decode,
             )
         elif len(octets) > 1 and len(raw) <= _LONGEST_WHOLE and not column.secret:
-            _bounded(self._wholes, MOST_WHOLES)
+            _forget_if_full(self._wholes, MOST_WHOLES)
             self._wholes[raw] = (kind, shown)
         return after
 
-    def _piece(self, piece: re.Match[bytes], octets: list[bytes]) -> Shown:
+    def _decode_piece(self, piece: re.Match[bytes], octets: list[bytes]) -> Shown:
         """Some values of an attribute that has too many for one answer, such as `member;range=0-1499` ([MS-ADTS])."""
-        column = self._column(piece["description"])
+        column = self._find_column(piece["description"])
         if len(piece["last"]) > _LONGEST_PLACE:
             raise MalformedError("a range of values that ends at no number")
         if piece["last"] != b"*":
             self._pieces |= {name: int(piece["last"]) + 1 for name, _ in column.names}
         return {name: tuple(map(decode, octets)) for name, decode in column.names}
 
-    def _column(self, spelling: bytes) -> _Column:
+    def _find_column(self, spelling: bytes) -> _Column:
         column = self._columns.get(
             self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED
         )
-        _bounded(self._spellings, MOST_SPELLINGS)
+        _forget_if_full(self._spellings, MOST_SPELLINGS)
         self._spellings[spelling] = column
         return column
 
 
-def _shortest(raw: bytes, description: bytes, value: bytes) -> bool:
+def _is_shortest(raw: bytes, description: bytes, value: bytes) -> bool:
     """Whether this is the attribute with all lengths in one octet, and nothing else in it."""
     rebuilt = (
-        ber.tlv(ber.OCTETS, description),
-        ber.tlv(ber.SET, ber.tlv(ber.OCTETS, value)),
+        ber.encode_tlv(ber.OCTETS, description),
+        ber.encode_tlv(ber.SET, ber.encode_tlv(ber.OCTETS, value)),
     )
-    return raw[1] < 0x80 and raw == ber.sequence(rebuilt)
+    return raw[1] < 0x80 and raw == ber.encode_sequence(rebuilt)
 
 
-def _show(
+def _add_values(
     kind: bytes,
     shown: Shown,
     values: Shown,
@@ -387,10 +392,10 @@ def _show(
     values.update(shown)
 
 
-def _batch(layout: Layout, values: Sequence[Row]) -> Batch | None:
+def _make_batch(layout: EntryLayout, values: Sequence[Row]) -> Batch | None:
     """Users of one layout; None: they do not show their ids. Raises ValueError for what is no text, or holds a NUL."""
     shown = zip(layout.names, layout.decoders, zip(*values, strict=True), strict=True)
-    columns = {name: _column(decode, column) for name, decode, column in shown}
+    columns = {name: _decode_column(decode, column) for name, decode, column in shown}
     shared = {name: held for name, held in layout.shown.items() if held}
     if ID not in columns:
         return None
@@ -400,7 +405,7 @@ def _batch(layout: Layout, values: Sequence[Row]) -> Batch | None:
     return Batch(ids, names, columns, shared, off)
 
 
-def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
+def _decode_column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
     """Many values as they are shown. Raises UnicodeDecodeError where one that is to be text is none."""
     if decode is not bytes.decode and decode is not read_id_text:
         return list(map(decode, values))
@@ -410,7 +415,7 @@ def _column(decode: Decode, values: Sequence[bytes]) -> Sequence[Any]:
     return list(map(bytes.decode, values))
 
 
-def _bounded(remembered: dict[Any, Any], most: int) -> None:
+def _forget_if_full(remembered: dict[Any, Any], most: int) -> None:
     """Forget all where there is no more room: what still comes is soon known again."""
     if len(remembered) >= most:
         remembered.clear()

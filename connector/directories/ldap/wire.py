@@ -14,15 +14,15 @@ from msgspec.structs import replace
 from connector.directories.common.ldap_filters import Or, attributes_of
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.ber import Frame
-from connector.directories.ldap.dialect import Right, RightsAdvice, SearchTraits
-from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.dialect import AccessRight, RightsAdvice, SearchTraits
+from connector.directories.ldap.requests import Search, SearchScope
 from connector.directories.ldap.responses import (
     DONE,
     ENTRY,
     REFERENCE,
-    Entry,
     Response,
-    entry,
+    ResultEntry,
+    decode_entry,
 )
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import (
@@ -68,20 +68,20 @@ class Wire(Session):
     """What to do where this account lacks a right."""
     _last_paged: Search | None = None
 
-    def search(self, request: Search) -> list[Entry]:
+    def search_whole(self, request: Search) -> list[ResultEntry]:
         """A search with a small answer, whole."""
-        return list(self.searches([request], 1, entry))
+        return list(self.search_many([request], 1, decode_entry))
 
-    def seen(self, request: Search) -> list[Entry]:
+    def search_visible(self, request: Search) -> list[ResultEntry]:
         """The same of what may be hidden; nothing where it is. Raises UnreachableError, MalformedError."""
         try:
-            return self.search(request)
+            return self.search_whole(request)
         except (UnreachableError, MalformedError):
             raise
         except IncompleteRead:
             return []
 
-    def searches(
+    def search_many(
         self,
         wanted: Iterable[Search],
         window: int,
@@ -96,19 +96,21 @@ class Wire(Session):
         a size limit cuts short is asked for again in pages of so many, and some of its
         entries come twice; 0: it is an error.
         """
-        operations = (Operation(search, requests.search(search)) for search in wanted)
-        for search, frame in self.exchange(operations, window):
+        operations = (
+            Operation(search, requests.encode_search(search)) for search in wanted
+        )
+        for search, frame in self.exchange_messages(operations, window):
             if frame.tag == ENTRY:
-                yield self.located(decode, frame)
+                yield self.decode_located(decode, frame)
             elif frame.tag == REFERENCE:
-                self._refer(search, frame)
-            elif pages and self._ended(frame, responses.SIZE_LIMIT_EXCEEDED):
-                yield from self.paged(search, pages, decode)
+                self._judge_reference(search, frame)
+            elif pages and self._has_ended(frame, responses.SIZE_LIMIT_EXCEEDED):
+                yield from self.search_paged(search, pages, decode)
             else:
-                may_be_gone = or_gone and search.scope is Scope.BASE
-                self._finish(search, frame, or_gone=may_be_gone)
+                may_be_gone = or_gone and search.scope is SearchScope.BASE
+                self._finish_search(search, frame, or_gone=may_be_gone)
 
-    def paged(
+    def search_paged(
         self,
         search: Search,
         size: int,
@@ -122,19 +124,19 @@ class Wire(Session):
         """
         size = size if self.most is None else min(size, self.most)
         if not size:
-            yield from self.searches([search], 1, decode)
+            yield from self.search_many([search], 1, decode)
             return
         if self.traits.spoils_next_page:
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            decode_page = page or _singly(decode)
+            decode_page = page or _decode_singly(decode)
             yield from self._in_pages(search, size, decode, decode_page, flight)
         finally:
             # given up, a page may be at work when the next search begins
             with contextlib.suppress(IncompleteRead):
                 while self.traits.spoils_next_page and flight:
-                    flight.frames()
+                    flight.receive_frames()
             flight.close()
 
     def _in_pages(
@@ -146,19 +148,21 @@ class Wire(Session):
         flight: Flight[None],
     ) -> Generator[T]:
         """The next page is asked for before one is decoded; the first one again if it was too large."""
-        request = requests.search(search)
+        request = requests.encode_search(search)
 
         def ask(cookie: bytes = b"") -> None:
-            flight.send(Operation(None, request, (requests.paged(size, cookie),)))
+            flight.send_operation(
+                Operation(None, request, (requests.paging_control(size, cookie),))
+            )
 
         ask()
-        pages, first = _Pages(), True
+        pages, first = _PageMarks(), True
         while flight:
             frames = self._receive_page(flight, size)
             if first:
                 fitting = self._size_after(frames, size)
                 if not fitting:
-                    yield from self.searches([search], 1, decode)
+                    yield from self.search_many([search], 1, decode)
                     return
                 if fitting != size:
                     size = fitting
@@ -167,41 +171,41 @@ class Wire(Session):
             first = False
             following = self._end_page(search, frames)
             entries = [frame for frame in frames if frame.tag == ENTRY]
-            pages.add(entries)
+            pages.add_entries(entries)
             if following:
-                if not pages.end(following):
+                if not pages.end_page(following):
                     why = "the server's pager stands still"
                     raise TruncatedError(why, where=self.where)
                 ask(following)
-                self.flush()  # so that the server works while we decode
+                self.flush_requests()  # so that the server works while we decode
             self._pass_references(search, frames)
             try:
                 yield from page(entries)
             except MalformedError as fault:
-                raise self.broken(fault.what) from None
+                raise self.break_off(fault.what) from None
             del frames, entries  # not held while the next page comes
 
     def _end_page(self, search: Search, frames: list[Frame]) -> bytes:
         """Take the end of the search off, where it is there; the cookie of the page that follows."""
         if frames[-1].tag in _MORE:
             return b""
-        return self._read_cookie(self._finish(search, frames.pop()))[1]
+        return self._read_cookie(self._finish_search(search, frames.pop()))[1]
 
     def _pass_references(self, search: Search, frames: list[Frame]) -> None:
         for frame in frames:
             if frame.tag != ENTRY:
-                self._refer(search, frame)
+                self._judge_reference(search, frame)
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
         is_refused = any(
-            self._ended(frames[0], code) for code in responses.PAGES_REFUSED
+            self._has_ended(frames[0], code) for code in responses.PAGES_REFUSED
         )
         if len(frames) == 1 and is_refused:
             why = "the server lists paging and refuses it"
             log.warning("not paged", why=why, url=self.where)
             return 0
-        if not self._ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED):
+        if not self._has_ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED):
             return size
         came = sum(frame.count for frame in frames) - 1
         # 389-DS wants fewer than its limit
@@ -216,8 +220,12 @@ class Wire(Session):
     def _begin_anew(self, search: Search) -> None:
         """Bring an earlier paged search to its end: one that matches nothing runs through whatever that one left."""
         if self._last_paged is not None:
-            nobody = requests.search(replace(self._last_paged, filter=Or(())))
-            list(self.exchange([Operation(None, nobody, (requests.paged(1),))], 1))
+            nobody = requests.encode_search(replace(self._last_paged, filter=Or(())))
+            list(
+                self.exchange_messages(
+                    [Operation(None, nobody, (requests.paging_control(1),))], 1
+                )
+            )
         self._last_paged = search
 
     def _receive_page(self, flight: Flight[None], size: int) -> list[Frame]:
@@ -226,63 +234,64 @@ class Wire(Session):
         while True:
             came = sum([frame.count for frame in inbox])
             if inbox and (inbox[-1].tag not in _MORE or came > size):
-                return flight.frames()
+                return flight.receive_frames()
             missing = min(size - came, _MANY)
             if inbox and len(inbox[-1].data) < _LITTLE and missing > _FEW:
                 # less than the server needs for what is missing, so the page is not late
                 # (docs/decisions.md); entries that are received one by one cost a system
                 # call on either side for each
                 time.sleep(missing * _ENTRY)
-            self.pump()
+            self.pump_messages()
 
-    def estimate(self, search: Search) -> int | None:
+    def estimate_size(self, search: Search) -> int | None:
         """How many entries the server believes a search has (RFC 2696 §3), where it says so."""
-        request = requests.search(search)
-        first = Operation(None, request, (requests.paged(1),))
-        *_, (_, end) = self.exchange([first], 1)
-        count, cookie = self._read_cookie(self._finish(search, end))
+        request = requests.encode_search(search)
+        first = Operation(None, request, (requests.paging_control(1),))
+        *_, (_, end) = self.exchange_messages([first], 1)
+        count, cookie = self._read_cookie(self._finish_search(search, end))
         if cookie:
-            given_up = Operation(None, request, (requests.paged(0, cookie),))
-            list(self.exchange([given_up], 1))
+            given_up = Operation(None, request, (requests.paging_control(0, cookie),))
+            list(self.exchange_messages([given_up], 1))
         return count or None
 
-    def count(self, search: Search, most: int) -> tuple[int, bool]:
+    def count_entries(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
-        operation = Operation(None, requests.search(search, most))
-        frames = [frame for _, frame in self.exchange([operation], 1)]
-        is_cut = self._ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED)
+        operation = Operation(None, requests.encode_search(search, most))
+        frames = [frame for _, frame in self.exchange_messages([operation], 1)]
+        is_cut = self._has_ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED)
         return sum(frame.tag == ENTRY for frame in frames), is_cut
 
-    def entries(
+    def find_entries(
         self,
         wanted: Iterable[tuple[T, Search]],
         window: int,
         controls: tuple[bytes, ...] = (),
-    ) -> Iterator[tuple[T, Entry]]:
+    ) -> Iterator[tuple[T, ResultEntry]]:
         """What many searches show, so many in flight, in any order. What they do not show is not known."""
         operations = (
-            Operation(about, requests.search(each), controls) for about, each in wanted
+            Operation(about, requests.encode_search(each), controls)
+            for about, each in wanted
         )
-        for about, frame in self.exchange(operations, window):
+        for about, frame in self.exchange_messages(operations, window):
             if frame.tag == ENTRY:
-                yield about, self.located(entry, frame)
+                yield about, self.decode_located(decode_entry, frame)
 
-    def code(self, search: Search, control: bytes) -> int | None:
+    def result_code(self, search: Search, control: bytes) -> int | None:
         """The result of one search under a control; None where what answers it is no result of a search."""
-        operation = Operation(None, requests.search(search), (control,))
-        for _, frame in self.exchange([operation], 1):
+        operation = Operation(None, requests.encode_search(search), (control,))
+        for _, frame in self.exchange_messages([operation], 1):
             if frame.tag == DONE:
-                return self.located(responses.response, frame).code
+                return self.decode_located(responses.decode_response, frame).code
         return None
 
-    def answers(
+    def exchange_results(
         self, wanted: Iterable[Operation[T]], window: int
     ) -> Iterator[tuple[T, Response]]:
         """The results of many operations that are no searches, so many in flight, in any order."""
-        for about, frame in self.exchange(wanted, window):
-            yield about, self.response(frame)
+        for about, frame in self.exchange_messages(wanted, window):
+            yield about, self.decode_result(frame)
 
-    def exchange(
+    def exchange_messages(
         self, wanted: Iterable[Operation[T]], window: int
     ) -> Iterator[tuple[T, Frame]]:
         """Every message that answers any of these operations, so many of which are in flight at once."""
@@ -292,36 +301,37 @@ class Wire(Session):
         try:
             while True:
                 for operation in islice(waiting, window - len(flight)):
-                    flight.send(operation)
+                    flight.send_operation(operation)
                 if not (flight or came):
                     return
-                self.flush()  # so that the server works while we decode
+                self.flush_requests()  # so that the server works while we decode
                 yield from came
-                came = flight.receive() if flight else []
+                came = flight.receive_messages() if flight else []
         finally:
             flight.close()
 
-    def _refer(self, search: Search, frame: Frame) -> None:
+    def _judge_reference(self, search: Search, frame: Frame) -> None:
         """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
-        uris = self.located(responses.reference, frame)
+        uris = self.decode_located(responses.decode_reference, frame)
         if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
             counters.failed("directory")
             raise responses.referral_error(uris, search.base, self.where)
 
-    def _ended(self, frame: Frame, code: int) -> bool:
+    def _has_ended(self, frame: Frame, code: int) -> bool:
         return (
-            frame.tag == DONE and self.located(responses.response, frame).code == code
+            frame.tag == DONE
+            and self.decode_located(responses.decode_response, frame).code == code
         )
 
-    def _finish(
+    def _finish_search(
         self, search: Search, frame: Frame, *, or_gone: bool = False
     ) -> Response:
         """The end of a search. Raises IncompleteRead unless all is well."""
         if frame.tag != DONE:
-            raise self.broken(
+            raise self.break_off(
                 f"a search is answered by a message of kind {frame.tag:#04x}"
             )
-        end = self.located(responses.response, frame)
+        end = self.decode_located(responses.decode_response, frame)
         if end.code == responses.SUCCESS:
             return end
         if or_gone and end.code in (
@@ -343,16 +353,22 @@ class Wire(Session):
     def _advise_grant(self, base: str, names: list[str]) -> str:
         """What lets this account search below a base, by these attributes."""
         what = f"search and read {', '.join(names) or 'entries'} there"
-        told = replace(self.rights, bases=(base,)).grant(what, names, Right.READ)
+        told = replace(self.rights, bases=(base,)).advise_grant(
+            what, names, AccessRight.READ
+        )
         return told[0].lower() + told[1:]
 
     def _read_cookie(self, end: Response) -> tuple[int, bytes]:
         """Estimate and cookie at the end of a page; a server without either has sent all there is."""
         value = end.controls.get(requests.PAGED)
-        return (0, b"") if value is None else self.located(responses.page, value)
+        return (
+            (0, b"")
+            if value is None
+            else self.decode_located(responses.decode_page, value)
+        )
 
 
-class _Pages:
+class _PageMarks:
     """The pages of a search: they may neither go in a circle (Brent 1980), nor be empty again and again.
 
     A page is told by its first entry, its last one, and their number, or without entries by
@@ -366,7 +382,7 @@ class _Pages:
         self._page: tuple[bytes, bytes, int] | None = None
         self._earlier: tuple[bytes, bytes, int] | None = None
 
-    def add(self, entries: list[Frame]) -> None:
+    def add_entries(self, entries: list[Frame]) -> None:
         """A page, or a part of one."""
         if entries:
             first, _, count = self._page or (_cut_message(entries[0], 0), b"", 0)
@@ -374,7 +390,7 @@ class _Pages:
             count += sum([frame.count for frame in entries])
             self._page = first, last, count
 
-    def end(self, cookie: bytes) -> bool:
+    def end_page(self, cookie: bytes) -> bool:
         """A page has ended, and more are to come; whether the pager gets on."""
         self._empty = 0 if self._page else self._empty + 1
         page = self._page or (cookie, b"", 0)
@@ -393,8 +409,10 @@ def _cut_message(frame: Frame, number: int) -> bytes:
     return frame.data[frame.start + shift : frame.stop + shift]
 
 
-def _singly(decode: Decode[T]) -> DecodePage[T]:
-    return lambda frames: (decode(each) for alike in frames for each in alike.each())
+def _decode_singly(decode: Decode[T]) -> DecodePage[T]:
+    return lambda frames: (
+        decode(each) for alike in frames for each in alike.split_messages()
+    )
 
 
 def part_of(uri: str) -> tuple[Rdn, ...] | None:

@@ -21,17 +21,23 @@ from connector.directories.common.entries import (
     ConflictError,
     Entry,
     EntryReader,
+    EntryScope,
     ForbiddenError,
-    Scope,
     find_filtered,
     plan_edits,
 )
 from connector.directories.ldif.file_replacement import (
     ChangedError,
+    FileReplacement,
     LinkedError,
-    Replacement,
 )
-from connector.directories.ldif.format import ENTRY_UUID, Block, Passage, Passed, edited
+from connector.directories.ldif.format import (
+    ENTRY_UUID,
+    FilePass,
+    LineBlock,
+    PassedBlock,
+    edit_record,
+)
 from connector.errors import (
     ConnectorError,
     DeniedError,
@@ -68,12 +74,12 @@ class LdifReader(EntryReader):
         super().__init__(view, known_schema())
         self.path = Path(os.path.realpath(settings.path))
         self._bases = tuple(filter(None, settings.base))
-        self.scope = Scope(settings.base, settings.filter, self.schema)
+        self.scope = EntryScope(settings.base, settings.filter, self.schema)
         self._recognised: frozenset[str] | None = None
 
     def describe(self) -> Description:
         """What is known of the attributes without a schema; cautions name those that nothing is known of."""
-        recognised = self.recognise()
+        recognised = self.recognise_attributes()
         infos = {name: self.info(name) for name in self.view.attributes}
         unknown = [name for name, info in infos.items() if not info.known]
         types = [info.name for info in self.schema.types.values()] if unknown else []
@@ -90,23 +96,23 @@ class LdifReader(EntryReader):
         cautions += [
             f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. Check "
             "the filter"
-            for name in sorted(self.scope.unknown)
-            if self.schema.key(name) not in recognised
+            for name in sorted(self.scope.unknown_attributes)
+            if self.schema.attribute_key(name) not in recognised
         ]
-        cautions += [f"an apply would fail: {LINKED}"] if self._linked() else []
+        cautions += [f"an apply would fail: {LINKED}"] if self._is_linked() else []
         return Description(
             "LDIF file", str(self.path), infos,
             batch=_BATCH, bases=self._bases, cautions=tuple(cautions),
             filtered=find_filtered(self.scope.filter, self.schema, self.view),
         )  # fmt: skip
 
-    def _linked(self) -> bool:
-        with self._open() as file:
+    def _is_linked(self) -> bool:
+        with self._open_file() as file:
             return os.fstat(file.fileno()).st_nlink > 1
 
     def size(self) -> int:
         """About how many entries, from the size of the first ones. Looking up costs one pass as well."""
-        with self._open() as file:
+        with self._open_file() as file:
             sample = file.read(_SAMPLE)
             whole = os.fstat(file.fileno()).st_size
         return whole * max(1, sample.count(b"\ndn:")) // max(1, len(sample))
@@ -115,12 +121,12 @@ class LdifReader(EntryReader):
         self, attributes: Collection[str] = (), *, disabled: bool = False
     ) -> Iterator[Entry]:
         """One pass; raises IncompleteRead (or one of its kinds) unless the whole file was read, and is sound."""
-        self.recognise()
-        with self._open() as file:
+        self.recognise_attributes()
+        with self._open_file() as file:
             before = os.fstat(file.fileno())
-            for passed in self.passage(file, attributes):
+            for passed in self.begin_pass(file, attributes):
                 entry = (
-                    self.scope.shown(passed.entry, disabled=disabled)
+                    self.scope.find_shown(passed.entry, disabled=disabled)
                     if passed.entry
                     else None
                 )
@@ -135,36 +141,36 @@ class LdifReader(EntryReader):
                     "the file was changed while it was read", where=str(self.path)
                 )
 
-    def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
+    def begin_pass(self, file: BinaryIO, attributes: Collection[str] = ()) -> FilePass:
         wanted = self.keys | set(attributes) | {ENTRY_UUID}
 
         def key_of(name: str) -> str | None:
-            key = self.schema.key(name)
-            return key if key in wanted or self.scope.needs(name) else None
+            key = self.schema.attribute_key(name)
+            return key if key in wanted or self.scope.needs_attribute(name) else None
 
-        return Passage(
+        return FilePass(
             self.path, file, key_of, lambda name: self.schema.info(name).equality
         )
 
-    def held(self, users: int) -> list[AttributeInfo]:
+    def list_held(self, users: int) -> list[AttributeInfo]:
         """What is known of the attributes that so many first users hold; the file is read no further."""
-        self.recognise()
+        self.recognise_attributes()
         names: dict[str, str] = {}
-        with self._open() as file:
-            passage = self.passage(file)
+        with self._open_file() as file:
+            passage = self.begin_pass(file)
             shown = (
                 each
                 for each in passage
-                if each.entry and self.scope.shown(each.entry, disabled=False)
+                if each.entry and self.scope.find_shown(each.entry, disabled=False)
             )
             for each in islice(shown, users):
                 for attribute in each.record.attributes if each.record else ():
                     name = attribute.name.decode()
-                    names.setdefault(self.schema.key(name), name)
+                    names.setdefault(self.schema.attribute_key(name), name)
         return [self.info(name) for name in names.values()]
 
     @contextmanager
-    def _open(self) -> Iterator[BinaryIO]:
+    def _open_file(self) -> Iterator[BinaryIO]:
         try:
             with open_regular(self.path) as file:
                 yield file
@@ -176,19 +182,20 @@ class LdifReader(EntryReader):
                 f"the file cannot be read: {fault.strerror}", where=str(self.path)
             ) from fault
 
-    def recognise(self) -> frozenset[str]:
+    def recognise_attributes(self) -> frozenset[str]:
         """Where the filter names attributes that are not known, those count that stand in the file at all: these."""
         if self._recognised is None:
             found: frozenset[str] = frozenset()
-            if self.scope.unknown:
-                with self._open() as file:
-                    passage = self.passage(file)
+            if self.scope.unknown_attributes:
+                with self._open_file() as file:
+                    passage = self.begin_pass(file)
                     for _ in passage:
                         pass
                 found = frozenset(
-                    self.schema.key(name.decode()) for name in passage.format.names
+                    self.schema.attribute_key(name.decode())
+                    for name in passage.format.names
                 )
-                self.scope.recognise(found)
+                self.scope.recognise_attributes(found)
             self._recognised = found
         return self._recognised
 
@@ -198,7 +205,7 @@ class LdifDirectory(LdifReader):
 
     def describe(self) -> Description:
         """Raises FileError for a file that may not, or cannot, be replaced."""
-        if self._linked():
+        if self._is_linked():
             raise FileError(LINKED, where=str(self.path))
         try:
             with self.path.open("r+b"), tempfile.TemporaryFile(dir=self.path.parent):
@@ -213,39 +220,41 @@ class LdifDirectory(LdifReader):
         if not batch:
             return
         try:
-            self.recognise()
-            outcomes = self._written(batch)
+            self.recognise_attributes()
+            outcomes = self._try_rewrite(batch)
         except ConnectorError as fault:
-            outcomes = _failed(batch, str(fault))
+            outcomes = _fail_all(batch, str(fault))
         except LinkedError:
-            outcomes = _failed(batch, LINKED)
+            outcomes = _fail_all(batch, LINKED)
         except BlockingIOError:
-            outcomes = _failed(batch, "another program has locked the file")
+            outcomes = _fail_all(batch, "another program has locked the file")
         except OSError as fault:
             why = f"the file is unchanged: it could not be rewritten: {fault.strerror}. {_RIGHTS}"
-            outcomes = _failed(batch, why)
+            outcomes = _fail_all(batch, why)
         yield from outcomes
 
-    def _written(self, batch: list[Change]) -> list[Outcome]:
+    def _try_rewrite(self, batch: list[Change]) -> list[Outcome]:
         for _ in range(ATTEMPTS):
             with suppress(ChangedError):
-                return self._rewritten(batch)
-        return _failed(
+                return self._rewrite_file(batch)
+        return _fail_all(
             batch,
             f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun",
         )
 
-    def _rewritten(self, batch: list[Change]) -> list[Outcome]:
+    def _rewrite_file(self, batch: list[Change]) -> list[Outcome]:
         """One pass from the old file to the new one. Raises OSError and ChangedError: then nothing has happened."""
         waiting: dict[str, list[Change]] = {}
         for change in batch:
             waiting.setdefault(change.user.id, []).append(change)
         attributes = {
-            self.schema.key(each.name) for change in batch for each in change.attributes
+            self.schema.attribute_key(each.name)
+            for change in batch
+            for each in change.attributes
         }
         outcomes: list[Outcome] = []
-        with Replacement(self.path) as files:
-            passage = self.passage(files.old, attributes)
+        with FileReplacement(self.path) as files:
+            passage = self.begin_pass(files.old, attributes)
             for passed in passage:
                 now = passed
                 entry = (
@@ -254,7 +263,7 @@ class LdifDirectory(LdifReader):
                     else None
                 )
                 entry = (
-                    self.scope.shown(entry, disabled=self.view.disabled)
+                    self.scope.find_shown(entry, disabled=self.view.disabled)
                     if entry
                     else None
                 )
@@ -262,7 +271,7 @@ class LdifDirectory(LdifReader):
                     if entry and entry.disabled is not change.disabled:
                         waiting.setdefault(entry.id, []).append(change)
                         continue
-                    now, outcome = self._apply(passage, now, change)
+                    now, outcome = self._apply_change(passage, now, change)
                     outcomes.append(outcome)
                 files.new.writelines(now.block.lines)
             outcomes += [
@@ -272,22 +281,26 @@ class LdifDirectory(LdifReader):
             ]
             if any(outcome.result is Result.WRITTEN for outcome in outcomes):
                 try:
-                    files.commit()
+                    files.commit_file()
                 except OSError as fault:
                     if not files.done:
                         raise
-                    return _failed(
+                    return _fail_all(
                         batch,
                         f"the file was rewritten, but a power cut may undo it: {fault.strerror}",
                     )
         return outcomes
 
-    def _apply(
-        self, passage: Passage, passed: Passed, change: Change
-    ) -> tuple[Passed, Outcome]:
+    def _apply_change(
+        self, passage: FilePass, passed: PassedBlock, change: Change
+    ) -> tuple[PassedBlock, Outcome]:
         """The block as the change makes it, and what became of the change."""
         record, entry = passed.record, passed.entry
-        if record is None or entry is None or entry.rdns != _rdns(change.user.name):
+        if (
+            record is None
+            or entry is None
+            or entry.rdns != _parse_name(change.user.name)
+        ):
             return passed, Outcome(
                 change.user, Result.CONFLICT, "the entry was renamed"
             )
@@ -302,20 +315,20 @@ class LdifDirectory(LdifReader):
                 change.user, Result.UNCHANGED, "the entry already has all values"
             )
         placed = [
-            (edit, passage.places(record, self.schema.key(edit.name)))
+            (edit, passage.find_places(record, self.schema.attribute_key(edit.name)))
             for edit in wanted
         ]
-        now = passage.passed(
-            Block(passed.block.number, edited(record, placed, passage.format))
+        now = passage.read_block(
+            LineBlock(passed.block.number, edit_record(record, placed, passage.format))
         )
         return now, Outcome(change.user, Result.WRITTEN)
 
 
-def _failed(batch: list[Change], why: str) -> list[Outcome]:
+def _fail_all(batch: list[Change], why: str) -> list[Outcome]:
     return [Outcome(change.user, Result.FAILED, why) for change in batch]
 
 
-def _rdns(name: str) -> tuple[Rdn, ...] | None:
+def _parse_name(name: str) -> tuple[Rdn, ...] | None:
     try:
         return rdns(name)
     except ValueError:

@@ -25,7 +25,7 @@ class LinkedError(Exception):
     """The file has another name, under which it would stay as it is; nothing was done."""
 
 
-class Replacement:
+class FileReplacement:
     """The file as it is (`old`, locked), and what is to become of it (`new`), if `commit` is called in the end.
 
     The lock is advisory (flock) and dies with the process. What a killed process left
@@ -44,8 +44,8 @@ class Replacement:
         # its folder
         self.old: BinaryIO = self._path.open("r+b")
         try:
-            self._lock()
-            self.new: BinaryIO = self._create()
+            self._lock_file()
+            self.new: BinaryIO = self._create_file()
         except BaseException:
             self.old.close()
             raise
@@ -60,14 +60,14 @@ class Replacement:
         finally:
             self.old.close()  # and the lock with it
 
-    def commit(self) -> None:
+    def commit_file(self) -> None:
         """Put the new file in the old one's place, and make sure that it outlives a power cut.
 
         Raises ChangedError and OSError; `done` says whether the file had been replaced by then.
         """
         self.new.flush()
         os.fsync(self.new.fileno())
-        if not self._unchanged():
+        if not self._is_unchanged():
             raise ChangedError
         self._new_path.replace(self._path)
         self.done = True
@@ -77,36 +77,36 @@ class Replacement:
         finally:
             os.close(folder)
 
-    def _lock(self) -> None:
+    def _lock_file(self) -> None:
         """Lock the file, and see that it still is the file: another program may have replaced it just before."""
         fcntl.flock(self.old, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._before = os.fstat(self.old.fileno())
-        if not self._unchanged():
+        if not self._is_unchanged():
             raise ChangedError
         if self._before.st_nlink > 1:
             raise LinkedError
 
-    def _unchanged(self) -> bool:
+    def _is_unchanged(self) -> bool:
         now = self._path.stat()
-        return _identity(now) == _identity(self._before)
+        return _identify_file(now) == _identify_file(self._before)
 
-    def _create(self) -> BinaryIO:
+    def _create_file(self) -> BinaryIO:
         """Empty, ours alone until it has the old one's owner, and then with the old one's mode."""
         self._new_path.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         new = os.fdopen(os.open(self._new_path, flags, PRIVATE), "wb")
         try:
-            self._dress(new.fileno())
+            self._copy_attributes(new.fileno())
         except BaseException:
             new.close()
             self._new_path.unlink()
             raise
         return new
 
-    def _dress(self, new: int) -> None:
+    def _copy_attributes(self, new: int) -> None:
         """Give the new file all that the old one has beside its content. Raises OSError."""
         mode = stat.S_IMODE(self._before.st_mode)
-        kept = _attributes(self.old.fileno())
+        kept = _read_attributes(self.old.fileno())
         try:
             os.fchown(new, -1, self._before.st_gid)
             os.fchown(new, self._before.st_uid, -1)
@@ -120,7 +120,7 @@ class Replacement:
                     ) from None
                 # our group is not the one that was allowed to read it
                 mode &= ~stat.S_IRWXG
-        given = _attributes(new)
+        given = _read_attributes(new)
         if (
             _ACL in given.keys() - kept.keys()
         ):  # of the folder's default ACL, which the mode would bring to life
@@ -135,7 +135,7 @@ class Replacement:
                     raise OSError(fault.errno, said) from None
 
 
-def _attributes(file: int) -> dict[str, bytes]:
+def _read_attributes(file: int) -> dict[str, bytes]:
     """The extended attributes of an open file, a POSIX ACL among them (xattr(7), acl(5))."""
     try:
         return {
@@ -149,5 +149,5 @@ def _attributes(file: int) -> dict[str, bytes]:
         raise
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+def _identify_file(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from msgspec import Struct
 
-from connector.directories.common.entries import Edit, Entry, normalise_name
+from connector.directories.common.entries import Entry, ValueEdit, normalise_name
 from connector.errors import MalformedError, MalformedFileError
 from connector.model import Equality
 from connector.reconcile.dn import Rdn, rdn, rdn_texts, rdns
@@ -39,14 +39,14 @@ _SPACE: Final = 0x20
 _COMMENT: Final = 0x23
 
 
-class Block(Struct, frozen=True):
+class LineBlock(Struct, frozen=True):
     """Physical lines, with their line breaks; `number` is the first one's place in the file, from 1."""
 
     number: int
     lines: list[bytes]
 
 
-class Attribute(NamedTuple):
+class RecordAttribute(NamedTuple):
     """A logical line of a record: the name, what stands behind its colon, and the physical lines it takes."""
 
     name: bytes
@@ -55,20 +55,20 @@ class Attribute(NamedTuple):
     stop: int
 
 
-class Record(Struct, frozen=True):
+class LdifRecord(Struct, frozen=True):
     """An entry: its block, the number of its `dn:` line in the file, its DN, and its other attributes in their order.
 
     `top`: the place in the block behind the DN.
     """
 
-    block: Block
+    block: LineBlock
     line: int
     dn: str
     top: int
-    attributes: list[Attribute]
+    attributes: list[RecordAttribute]
 
 
-class Format:
+class LdifFormat:
     """Reading one file once, whose `path` every complaint names with the line.
 
     `names`: every attribute name that stood in it so far, as it was written.
@@ -79,24 +79,24 @@ class Format:
         self._path = path
         self._begun = False
 
-    def blocks(self, file: BinaryIO) -> Iterator[Block]:
+    def read_blocks(self, file: BinaryIO) -> Iterator[LineBlock]:
         number, lines = 1, list[bytes]()
         for physical in file:
             lines.append(physical)
             if physical in (b"\n", b"\r\n"):
-                yield Block(number, lines)
+                yield LineBlock(number, lines)
                 number += len(lines)
                 lines = []
         if lines:
-            yield Block(number, lines)
+            yield LineBlock(number, lines)
 
-    def record(self, block: Block) -> Record | None:
+    def read_record(self, block: LineBlock) -> LdifRecord | None:
         """The entry of a block; None for one of comments alone. Raises MalformedError."""
-        attributes = self._logical(block)
+        attributes = self._unfold_lines(block)
         if attributes and not self._begun and attributes[0].name.lower() == b"version":
             version = attributes.pop(0)
-            if self.value(block, version) != b"1":
-                raise self.error(
+            if self.read_value(block, version) != b"1":
+                raise self.make_error(
                     block.number + version.start, "only version 1 of LDIF is known"
                 )
         if not attributes:
@@ -104,22 +104,22 @@ class Format:
         self._begun = True
         first = attributes.pop(0)
         if first.name not in _DN_NAMES:
-            raise self.error(block.number + first.start, _no_dn(first.name))
+            raise self.make_error(block.number + first.start, _no_dn(first.name))
         for attribute in attributes:
             if attribute.name in _DN_NAMES:
-                raise self.error(
+                raise self.make_error(
                     block.number + attribute.start,
                     "a second 'dn:' line; a blank line is missing before it",
                 )
         try:
-            dn = self.value(block, first).decode()
+            dn = self.read_value(block, first).decode()
         except UnicodeDecodeError:
-            raise self.error(
+            raise self.make_error(
                 block.number + first.start, "a DN that is not UTF-8"
             ) from None
-        return Record(block, block.number + first.start, dn, first.stop, attributes)
+        return LdifRecord(block, block.number + first.start, dn, first.stop, attributes)
 
-    def value(self, block: Block, attribute: Attribute) -> bytes:
+    def read_value(self, block: LineBlock, attribute: RecordAttribute) -> bytes:
         """The value behind a colon, out of its Base64 where it is in one. Raises MalformedError."""
         rest = attribute.rest
         if not rest.startswith(b":"):
@@ -127,17 +127,17 @@ class Format:
         try:
             return base64.b64decode(rest[1:].strip(), validate=True)
         except binascii.Error:
-            raise self.error(
+            raise self.make_error(
                 block.number + attribute.start,
                 "a value that is no Base64, though '::' says so",
             ) from None
 
-    def error(self, number: int, what: str) -> MalformedError:
+    def make_error(self, number: int, what: str) -> MalformedError:
         return MalformedFileError(what, where=f"{self._path}:{number}")
 
-    def _logical(self, block: Block) -> list[Attribute]:
+    def _unfold_lines(self, block: LineBlock) -> list[RecordAttribute]:
         """Unfold, leave comments out, and split at the colon."""
-        found: list[Attribute] = []
+        found: list[RecordAttribute] = []
         lines, count, place = block.lines, len(block.lines), 0
         while place < count:
             logical = lines[place].rstrip(b"\r\n")
@@ -151,36 +151,40 @@ class Format:
             if block.number == 1 and start == 0:
                 logical = logical.removeprefix(_BOM)
             if logical and logical[0] != _COMMENT:
-                attribute = self._split(block, logical, start, place)
+                attribute = self._split_line(block, logical, start, place)
                 if (
                     found
                     and found[-1].name in _DN_NAMES
                     and attribute.name.lower() in _CHANGE_NAMES
                 ):
-                    raise self.error(
+                    raise self.make_error(
                         block.number + start,
                         "a change record; this file has to hold entries",
                     )
                 found.append(attribute)
         return found
 
-    def _split(self, block: Block, logical: bytes, start: int, stop: int) -> Attribute:
+    def _split_line(
+        self, block: LineBlock, logical: bytes, start: int, stop: int
+    ) -> RecordAttribute:
         name, colon, rest = logical.partition(b":")
         if name not in self.names:
             if not colon or not _DESCRIPTION.fullmatch(name):
-                raise self.error(
+                raise self.make_error(
                     block.number + start,
                     "no line of LDIF, which is a name, a colon and a value",
                 )
             self.names.add(name)
         elif not colon:
-            raise self.error(block.number + start, "a name without a colon and a value")
+            raise self.make_error(
+                block.number + start, "a name without a colon and a value"
+            )
         if rest.startswith(b"<"):
-            raise self.error(
+            raise self.make_error(
                 block.number + start,
                 "a value that is kept in another file (':<'), which is not read",
             )
-        return Attribute(name, rest, start, stop)
+        return RecordAttribute(name, rest, start, stop)
 
 
 def _no_dn(name: bytes) -> str:
@@ -189,8 +193,10 @@ def _no_dn(name: bytes) -> str:
     return "an entry begins with its 'dn:' line"
 
 
-def edited(
-    record: Record, edits: Iterable[tuple[Edit, Collection[int]]], reader: Format
+def edit_record(
+    record: LdifRecord,
+    edits: Iterable[tuple[ValueEdit, Collection[int]]],
+    reader: LdifFormat,
 ) -> list[bytes]:
     """The lines of a record's block after some edits; all lines that they do not concern are as they were.
 
@@ -206,7 +212,7 @@ def edited(
     for edit, places in edits:
         attributes = [record.attributes[place] for place in places]
         for attribute in attributes:
-            if reader.value(block, attribute) in edit.removed:
+            if reader.read_value(block, attribute) in edit.removed:
                 dropped.update(range(attribute.start, attribute.stop))
         name = attributes[-1].name.decode() if attributes else edit.name
         behind = attributes[-1].stop if attributes else end
@@ -236,19 +242,19 @@ KeyOf = Callable[[str], str | None]
 """The key (`Schema.key`) under which an attribute is kept; None: nobody needs it."""
 
 
-class Passed(Struct, frozen=True):
+class PassedBlock(Struct, frozen=True):
     """A block of the file; `record` and `entry` are None for comments and blank lines.
 
     `dn`: the entry's DN, each value as its attribute's rule compares it.
     """
 
-    block: Block
-    record: Record | None = None
+    block: LineBlock
+    record: LdifRecord | None = None
     entry: Entry | None = None
     dn: tuple[Rdn, ...] = ()
 
 
-class Passage:
+class FilePass:
     """Iterate it once. Raises MalformedError, which names the file and the line.
 
     Memory: two machine words an entry. They are hashes of the names and ids seen; only
@@ -260,51 +266,51 @@ class Passage:
         self, path: Path, file: BinaryIO, key_of: KeyOf, rule_of: RuleOf
     ) -> None:
         self._path = str(path)
-        self.format = Format(self._path)
+        self.format = LdifFormat(self._path)
         self._file = file
         self._key_of = key_of
         self._rule_of = cache(rule_of)
         self._keys: dict[bytes, str | None] = {}
         self._hashes = array("q")
 
-    def __iter__(self) -> Iterator[Passed]:
-        for block in self.format.blocks(self._file):
-            passed = self.passed(block)
+    def __iter__(self) -> Iterator[PassedBlock]:
+        for block in self.format.read_blocks(self._file):
+            passed = self.read_block(block)
             if passed.entry is not None:
-                self._hashes.extend(map(hash, _marks(passed.entry, passed.dn)))
+                self._hashes.extend(map(hash, _mark_entry(passed.entry, passed.dn)))
             yield passed
         self._refuse_doubles()
 
-    def places(self, record: Record, key: str) -> list[int]:
+    def find_places(self, record: LdifRecord, key: str) -> list[int]:
         """Where, among a record's attributes, those of this key stand."""
         return [
             place
             for place, attribute in enumerate(record.attributes)
-            if self._key(attribute.name) == key
+            if self._find_key(attribute.name) == key
         ]
 
-    def _key(self, name: bytes) -> str | None:
+    def _find_key(self, name: bytes) -> str | None:
         if name not in self._keys:
             self._keys[name] = self._key_of(name.decode())
         return self._keys[name]
 
-    def passed(self, block: Block) -> Passed:
+    def read_block(self, block: LineBlock) -> PassedBlock:
         """What a block holds. Raises MalformedError."""
-        record = self.format.record(block)
+        record = self.format.read_record(block)
         if record is None:
-            return Passed(block)
+            return PassedBlock(block)
         values: dict[str, list[bytes]] = {}
         for attribute in record.attributes:
-            key = self._key(attribute.name)
+            key = self._find_key(attribute.name)
             if key is not None:
                 values.setdefault(key, []).append(
-                    self.format.value(record.block, attribute)
+                    self.format.read_value(record.block, attribute)
                 )
         try:
             name = rdns(record.dn)
-            exact = self._exact(record.dn, name)
+            exact = self._compare_exactly(record.dn, name)
         except ValueError as fault:
-            raise self.format.error(
+            raise self.format.make_error(
                 record.line, f"not a distinguished name: {fault}"
             ) from None
         uuid = values.get(ENTRY_UUID)
@@ -313,9 +319,11 @@ class Passage:
             if uuid
             else normalise_name(exact)
         )
-        return Passed(block, record, Entry(identity, record.dn, name, values), exact)
+        return PassedBlock(
+            block, record, Entry(identity, record.dn, name, values), exact
+        )
 
-    def _exact(self, dn: str, name: tuple[Rdn, ...]) -> tuple[Rdn, ...]:
+    def _compare_exactly(self, dn: str, name: tuple[Rdn, ...]) -> tuple[Rdn, ...]:
         """The name by the rules of its attributes; it is there already by caseIgnore, which most of them have."""
         if all(
             self._rule_of(kind) is Equality.CASE_IGNORE
@@ -332,22 +340,22 @@ class Passage:
         if not doubtful:
             return
         self._file.seek(0)
-        self.format = Format(self._path)
+        self.format = LdifFormat(self._path)
         seen: dict[Mark, int] = {}
-        for block in self.format.blocks(self._file):
-            passed = self.passed(block)
+        for block in self.format.read_blocks(self._file):
+            passed = self.read_block(block)
             if passed.record is None or passed.entry is None:
                 continue
-            for mark in _marks(passed.entry, passed.dn):
+            for mark in _mark_entry(passed.entry, passed.dn):
                 if mark in seen:
                     what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
-                    raise self.format.error(
+                    raise self.format.make_error(
                         passed.record.line, f"{what}: {passed.entry.name}"
                     )
                 if hash(mark) in doubtful:
                     seen[mark] = passed.record.line
 
 
-def _marks(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:
+def _mark_entry(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:
     """What no other entry may have."""
     return ("DN", dn), ("entryUUID", entry.id)
