@@ -123,7 +123,7 @@ class Dialogue:
             self._said["--source"][0],
             tuple(self._said["--directory"]),
         )
-        plain = Answers(source, directories)
+        plain = Answers(source=source, directories=directories)
         if not plain.ldap and (
             len(directories) > 1 or ("://" in directories[0] and not plain.scim)
         ):

@@ -32,17 +32,22 @@ class Reference(Struct, frozen=True):
     place: str
 
     def __str__(self) -> str:
-        return f"{{{self.kind}: {_scalar(self.place)}}}"
+        return f"{{{self.kind}: {_write_scalar(self.place)}}}"
 
 
-class Answers(Struct, frozen=True):
-    """What somebody said of a job: with flags or at the terminal. Paths are as the job file is to name them."""
+class SourceAnswers(Struct, frozen=True, kw_only=True):
+    """What somebody said of the source. Paths are as the job file is to name them."""
 
     source: str
-    directories: tuple[str, ...]
     app_key: Reference | None = None
     app_secret: Reference | None = None
     source_ca: str | None = None
+
+
+class Answers(SourceAnswers, frozen=True, kw_only=True):
+    """What somebody said of a job: with flags or at the terminal."""
+
+    directories: tuple[str, ...]
     bind_dn: str | None = None
     password: Reference | None = None
     token: Reference | None = None
@@ -70,22 +75,21 @@ class Answers(Struct, frozen=True):
         return all(url.lower().startswith("ldapi:") for url in self.directories)
 
     def to(self, path: Path, base: tuple[str, ...], filter_: str) -> jobs.LoadedJob:
-        """The job that this would be, in a file of that name, with this base and filter. Raises FileError."""
+        """Make the job that this would be, with this base and filter. Raises FileError."""
         answered = replace(self, base=base, filter=filter_)
         return jobs.shaped(parse_yaml(job_text(answered, FULLEST), path))
 
 
 def job_text(answers: Answers, mapping: str) -> str:
-    """The job file."""
-    source, directory = _source(answers), _directory(answers)
+    """Write the job file."""
     return "\n".join(
         [
             "# Written by `cec-connector init`. All keys: docs/job-file.md, or `cec-connector schema job`.",
             "source:",
-            *_keys(source),
+            *_write_keys(_choose_source(answers)),
             "directory:",
-            *_keys(directory),
-            f"mapping: {_scalar(mapping)}",
+            *_write_keys(_choose_directory(answers)),
+            f"mapping: {_write_scalar(mapping)}",
             "# The first run changes all users. Then lower `update` (default: 20%).",
             "limits: {update: 100%}",
             "",
@@ -93,41 +97,45 @@ def job_text(answers: Answers, mapping: str) -> str:
     )
 
 
-def _source(answers: Answers) -> dict[str, object]:
+def _choose_source(answers: Answers) -> dict[str, object]:
     if not answers.cec:
         return {"type": "file", "path": answers.source}
     return {
         "type": "cec",
         "url": answers.source,
-        "allow_plaintext": _allowed(answers, answers.source),
+        "allow_plaintext": _needs_plaintext(answers, answers.source),
         "app_key": answers.app_key,
         "app_secret": answers.app_secret,
         "ca_file": answers.source_ca,
     }
 
 
-def _directory(answers: Answers) -> dict[str, object]:
-    base = answers.base if len(answers.base) > 1 else next(iter(answers.base), None)
-    within: dict[str, object] = {"base": base, "filter": answers.filter or None}
+def _choose_directory(answers: Answers) -> dict[str, object]:
+    """Choose the keys of the directory; those of None are not written."""
+    first = answers.directories[0]
+    needs_plaintext = _needs_plaintext(answers, *answers.directories)
+    within: dict[str, object] = {
+        "base": answers.base or None,
+        "filter": answers.filter or None,
+    }
+    if len(answers.base) == 1:
+        within["base"] = answers.base[0]
     if answers.scim:
-        proof = {"token": answers.token, "ca_file": answers.ca_file}
-        clear = {"allow_plaintext": _allowed(answers, answers.directories[0])}
         return {
             "type": "scim",
-            "url": answers.directories[0],
-            **clear,
-            **proof,
+            "url": first,
+            "allow_plaintext": needs_plaintext,
+            "token": answers.token,
+            "ca_file": answers.ca_file,
             **within,
         }
     if not answers.ldap:
-        return {"type": "ldif", "path": answers.directories[0], **within}
+        return {"type": "ldif", "path": first, **within}
     return {
         "type": "ldap",
         "urls": answers.directories,
-        "start_tls": True if answers.start_tls else None,
-        "allow_plaintext": None
-        if answers.start_tls
-        else _allowed(answers, *answers.directories),
+        "start_tls": answers.start_tls or None,
+        "allow_plaintext": None if answers.start_tls else needs_plaintext,
         "sasl": "external" if answers.local else None,
         "bind_dn": answers.bind_dn,
         "password": answers.password,
@@ -136,30 +144,31 @@ def _directory(answers: Answers) -> dict[str, object]:
     }
 
 
-def _allowed(answers: Answers, *urls: str) -> bool | None:
-    """Said in a job only of addresses that need it."""
-    clear = any(url.lower().startswith(("http:", "ldap:")) for url in urls)
-    return True if clear and answers.allow_plaintext else None
+def _needs_plaintext(answers: Answers, *urls: str) -> bool | None:
+    """Tell whether a job has to allow these addresses; None where it need not."""
+    is_clear = any(url.lower().startswith(("http:", "ldap:")) for url in urls)
+    return (is_clear and answers.allow_plaintext) or None
 
 
-def _keys(values: AbstractMapping[str, object]) -> Iterable[str]:
+def _write_keys(values: AbstractMapping[str, object]) -> Iterable[str]:
     for key, value in values.items():
+        if value is None:
+            continue
         if isinstance(value, tuple):
-            yield f"  {key}: [{', '.join(map(json.dumps, value))}]"
+            text = f"[{', '.join(map(json.dumps, value))}]"
         elif isinstance(value, bool):
-            yield f"  {key}: {str(value).lower()}"
-        elif value is not None:
-            yield f"  {key}: {value if isinstance(value, Reference) else _scalar(str(value))}"
+            text = str(value).lower()
+        elif isinstance(value, Reference):
+            text = str(value)
+        else:
+            text = _write_scalar(str(value))
+        yield f"  {key}: {text}"
 
 
-def _scalar(text: str) -> str:
-    plain = (
-        _PLAIN.fullmatch(text)
-        and text == text.strip()
-        and ": " not in text
-        and not text.endswith(":")
-    )
-    if plain and text.lower() not in {"true", "false", "null"}:
+def _write_scalar(text: str) -> str:
+    is_key = ": " in text or text.endswith(":")
+    is_word = text.lower() in {"true", "false", "null"}
+    if _PLAIN.fullmatch(text) and text == text.strip() and not is_key and not is_word:
         return text
     return json.dumps(text, ensure_ascii=False)
 
@@ -200,49 +209,58 @@ class Chosen(Struct, frozen=True):
 
 
 def mapping_text(ready: str, chosen: Chosen) -> str:
-    """A ready mapping's text with these changes. Its `match` ends with an empty line, and an attribute is one line."""
+    """Change a ready mapping's text.
+
+    Its `match` ends with an empty line, and an attribute is one line.
+    """
     head, _, rest = ready.partition("\nmatch:\n")
     _, _, tail = rest.partition("\n\n")
+    origin = f"the ready mapping {chosen.name}"
+    if chosen.name == OWN:
+        origin = "this directory's schema"
+    lines = [
+        f"# Written by `cec-connector init`, from {origin}:",
+        "#",
+        head,
+        "match:",
+        f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone",
+        *_write_rules(chosen),
+        "",
+    ]
+    for line in tail.splitlines():
+        lines.append(_change_attribute(line, chosen))
+        if line == "attributes:":
+            lines += chosen.besides
+    return "\n".join([*lines, ""])
+
+
+def _write_rules(chosen: Chosen) -> Iterable[str]:
     counts = {
-        (each.rule.agent.text, each.rule.directory): each for each in chosen.tried
+        (each.rule.agent.text, each.rule.directory): each.matched
+        for each in chosen.tried
     }
-    written = (
-        f"from the ready mapping {chosen.name}"
-        if chosen.name != OWN
-        else "from this directory's schema"
-    )
-    lines = [f"# Written by `cec-connector init`, {written}:", "#", head, "match:"]
-    lines.append(
-        f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone"
-    )
     for rule in chosen.mapping.match:
-        found = counts.get((rule.agent.text, rule.directory))
-        line = (
-            f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"
-        )
-        lines.append(f"{line}  # {found.matched}" if found else line)
-    attributes = [_attribute_line(line, chosen) for line in tail.splitlines()]
-    place = attributes.index("attributes:") + 1
-    return "\n".join(
-        [*lines, "", *attributes[:place], *chosen.besides, *attributes[place:], ""]
-    )
+        agent = rule.agent.text
+        line = f"  - {{agent: {json.dumps(agent)}, directory: {rule.directory}}}"
+        matched = counts.get((agent, rule.directory))
+        yield line if matched is None else f"{line}  # {matched}"
 
 
-def _attribute_line(line: str, chosen: Chosen) -> str:
-    """A line of the ready mapping: as a comment where the attribute is left out, or with its narrower `owns`."""
-    name = next(
-        (
-            name
-            for name in (*chosen.taken, *chosen.owns)
-            if line.startswith(f"  {name}:")
-        ),
-        None,
-    )
-    if name is None:
-        return line
-    if name in chosen.taken:
-        return f"  # left out, since {chosen.taken[name]}:\n  # {line.strip()}"
-    several = patterns.parts(chosen.owns[name])
-    owns = json.dumps(several if len(several) > 1 else several[0])
-    narrower = _OWNS.sub(lambda _: f"owns: {owns}", line)
-    return f"  # {chosen.stays[name]}:\n{narrower}"
+def _change_attribute(line: str, chosen: Chosen) -> str:
+    """Change a line of the ready mapping.
+
+    It becomes a comment where the attribute is left out, or gets its narrower `owns`.
+    """
+    for name, why in chosen.taken.items():
+        if line.startswith(f"  {name}:"):
+            return f"  # left out, since {why}:\n  # {line.strip()}"
+    for name, pattern in chosen.owns.items():
+        if line.startswith(f"  {name}:"):
+            return f"  # {chosen.stays[name]}:\n{_write_owns(line, pattern)}"
+    return line
+
+
+def _write_owns(line: str, pattern: str) -> str:
+    globs = patterns.parts(pattern)
+    owns = json.dumps(globs if len(globs) > 1 else globs[0])
+    return _OWNS.sub(lambda _: f"owns: {owns}", line)

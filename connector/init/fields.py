@@ -9,12 +9,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.init.words import is_secret, words
 from connector.model import AttributeInfo, ClassInfo, Description, Syntax
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import MatchRule
 from connector.settings.attribute_names import fault_of_name, why_not_written
 
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_WORDS: Final = frozenset(
+    {"credential", "hash", "key", "pass", "password", "pin", "pwd", "secret", "token"}
+)
 _SIP: Final = re.compile("sip|voip|softphone", re.IGNORECASE)
 _AGENT: Final = re.compile("cec|agent|call.?cent|contact.?cent", re.IGNORECASE)
 _VENDOR: Final = re.compile("ms-?[A-Z]|msRTC")
@@ -22,24 +25,33 @@ _VENDOR: Final = re.compile("ms-?[A-Z]|msRTC")
 owners are known."""
 _TEXTS: Final = frozenset({Syntax.TEXT, Syntax.IA5, Syntax.PRINTABLE})
 _NUMBERS: Final = frozenset({Syntax.NUMERIC, Syntax.INTEGER})
-
-
 _MANY: Final = 40
 """A class with more attributes is not one for telephony."""
 
 
-class Field(Struct, frozen=True):
-    """A value to be placed. `about` and `named`: what the name of an attribute for it says; the likelier word first.
+def split_words(name: str) -> list[str]:
+    """Split the name of an attribute into words, in lower case: `acme`, `sip`, `user`."""
+    return [word.lower() for word in _WORD.findall(name)]
 
-    `alone`: words that are enough beside another place, in its class.
-    """
+
+def is_secret(name: str) -> bool:
+    """Tell whether an attribute sounds as if it held secrets."""
+    has_word = not _SECRET_WORDS.isdisjoint(split_words(name))
+    return has_word or name.lower().endswith(("password", "secret", "pwd", "passwd"))
+
+
+class Field(Struct, frozen=True):
+    """A value to be placed."""
 
     template: str
     about: re.Pattern[str]
+    """What the name of an attribute for it says."""
     named: str
+    """Words of such a name, the likelier one first."""
     syntaxes: frozenset[Syntax] = _TEXTS
     unique: bool = False
     alone: tuple[str, ...] = ()
+    """Words that are enough beside another place, in its class."""
 
     @property
     def secret(self) -> bool:
@@ -48,12 +60,11 @@ class Field(Struct, frozen=True):
     @property
     def sip(self) -> bool:
         """Whether it is of the SIP identity."""
-        return any(
-            name.startswith("sip") for name in Template.parse(self.template).fields
-        )
+        fields = Template.parse(self.template).fields
+        return any(name.startswith("sip") for name in fields)
 
     def rank(self, name: str) -> int | None:
-        """How well a name suits, 0 the best; None where it does not."""
+        """Tell how well a name suits, 0 the best; None where it does not."""
         schema, _, name = name.rpartition(":")
         if not self.about.search(name):
             # of SCIM: what a schema is about, its attributes are
@@ -62,29 +73,34 @@ class Field(Struct, frozen=True):
                 return None
             name = f"{about[0]}-{name}"
         rest = self.about.sub("", name, count=1)
-        parts = words(rest)
-        fits = (
-            word in parts or rest.lower().endswith(word) for word in self.named.split()
-        )
-        return next((place for place, fit in enumerate(fits) if fit), None)
+        words = split_words(rest)
+        for rank, word in enumerate(self.named.split()):
+            if word in words or rest.lower().endswith(word):
+                return rank
+        return None
 
     def rank_alone(self, name: str) -> int:
-        """The same of an attribute beside another place, after all words where it does not suit.
+        """Rank an attribute beside another place, after all words where it does not suit.
 
         Only whole words count: a help desk is no desk.
         """
-        parts = words(name)
-        there = {*parts, *map("".join, pairwise(parts))}
-        return next(
-            (place for place, word in enumerate(self.alone) if word in there),
-            len(self.alone),
-        )
+        words = split_words(name)
+        words += ["".join(pair) for pair in pairwise(words)]
+        for rank, word in enumerate(self.alone):
+            if word in words:
+                return rank
+        return len(self.alone)
 
 
-_SECRET: Final = frozenset({Syntax.OCTETS, *_TEXTS})
+_SECRETS: Final = frozenset({Syntax.OCTETS, *_TEXTS})
 FIELDS: Final = (
-    Field("{sipPwd}", _SIP, "secret password passwd pwd credential", _SECRET),
-    Field("{sipServicePort}", _SIP, "port", _TEXTS | _NUMBERS),
+    Field("{sipPwd}", _SIP, "secret password passwd pwd credential", _SECRETS),
+    Field(
+        "{sipServicePort}",
+        _SIP,
+        "port",
+        _TEXTS | _NUMBERS,
+    ),
     Field("{sipServiceIp}", _SIP, "registrar server host proxy domain realm"),
     Field("sip:{sipAccount}@{sipServiceIp|host}", _SIP, "uri url aor address contact"),
     Field(
@@ -113,16 +129,20 @@ NEEDED: Final = frozenset({"{sipAccount}", "sip:{sipAccount}@{sipServiceIp|host}
 def named_for(
     description: Description, rules: Iterable[MatchRule]
 ) -> Iterator[tuple[Field, AttributeInfo, int]]:
-    """Every attribute of the schema whose name and syntax suit a field, but for those that users are matched by."""
+    """Yield every attribute whose name and syntax suit a field, with its rank.
+
+    Those that users are matched by are left out.
+    """
     for info in {info.name: info for info in description.types.values()}.values():
-        if not _mappable(info, rules):
+        if not _is_mappable(info, rules):
             continue
-        suiting = ((field, field.rank(info.name)) for field in FIELDS)
-        field, rank = next(
-            (each for each in suiting if each[1] is not None), (None, None)
-        )
-        if field is not None and rank is not None and info.syntax in field.syntaxes:
-            yield field, info, rank
+        for field in FIELDS:
+            rank = field.rank(info.name)
+            if rank is None:
+                continue
+            if info.syntax in field.syntaxes:
+                yield field, info, rank
+            break
 
 
 def unused_beside(
@@ -130,59 +150,49 @@ def unused_beside(
     description: Description,
     rules: Iterable[MatchRule],
 ) -> list[AttributeInfo]:
-    """The other attributes of the classes that these places are of, for whoever finds them unused.
+    """List the other attributes of the classes of these places, for whoever finds them unused."""
+    rules = list(rules)
+    placed = {info.name: info for info in places}
+    found: dict[str, AttributeInfo] = {}
+    for info in placed.values():
+        for other in _list_siblings(info, description):
+            is_free = other.name not in placed and not is_secret(other.name)
+            if is_free and _is_mappable(other, rules):
+                found[other.name] = other
+    return sorted(found.values(), key=lambda info: info.name.lower())
+
+
+def _list_siblings(
+    info: AttributeInfo, description: Description
+) -> list[AttributeInfo]:
+    """List the attributes of the smallest class that allows this one.
 
     Of a class with many attributes, as users' own may be, only those whose name begins with
     the same word.
     """
-    rules, there = list(rules), {info.name: info for info in places}
-    found: dict[str, AttributeInfo] = {}
-    for info in there.values():
-        allowing = [
-            item
-            for name in info.classes
-            if (item := description.classes.get(name)) and not item.anything
-        ]
-        for item in sorted(allowing, key=lambda item: (len(_names(item)), item.name))[
-            :1
-        ]:
-            others = [
-                other
-                for name in sorted(_names(item))
-                if (other := description.types.get(name))
-            ]
-            if len(others) > _MANY:
-                others = [
-                    other
-                    for other in others
-                    if words(other.name)[:1] == words(info.name)[:1]
-                ]
-            found |= {other.name: other for other in others}
-    fit = (
-        info
-        for name, info in found.items()
-        if name not in there and _mappable(info, rules) and not is_secret(name)
-    )
-    return sorted(fit, key=lambda info: info.name.lower())
+    classes = [description.classes.get(name) for name in info.classes]
+    allowing = [item for item in classes if item and not item.anything]
+    if not allowing:
+        return []
+    smallest = min(allowing, key=lambda item: (len(_list_names(item)), item.name))
+    infos = [description.types.get(name) for name in sorted(_list_names(smallest))]
+    siblings = [other for other in infos if other]
+    if len(siblings) <= _MANY:
+        return siblings
+    first = split_words(info.name)[:1]
+    return [other for other in siblings if split_words(other.name)[:1] == first]
 
 
-def _names(item: ClassInfo) -> frozenset[str]:
+def _list_names(item: ClassInfo) -> frozenset[str]:
     return item.must | item.may
 
 
-def _mappable(info: AttributeInfo, rules: Iterable[MatchRule]) -> bool:
-    """Whether a mapping may write it; users are not matched by what it writes."""
-    matching = frozenset(rule.directory.lower() for rule in rules)
-    unfit = (
-        info.operational
-        or info.obsolete
-        or info.constructed
-        or not info.writable
-        or _VENDOR.match(info.name)
-    )
-    named = why_not_written(info.name) or fault_of_name(info.name)
-    return (
-        not unfit
-        and not named
-        and matching.isdisjoint({info.name.lower(), *info.aliases})
-    )
+def _is_mappable(info: AttributeInfo, rules: Iterable[MatchRule]) -> bool:
+    """Tell whether a mapping may write it; users are not matched by what it writes."""
+    if info.operational or info.obsolete or info.constructed or not info.writable:
+        return False
+    if _VENDOR.match(info.name) or why_not_written(info.name):
+        return False
+    matching = {rule.directory.lower() for rule in rules}
+    is_matching = not matching.isdisjoint({info.name.lower(), *info.aliases})
+    return not is_matching and not fault_of_name(info.name)

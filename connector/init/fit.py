@@ -13,14 +13,23 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.directories.ldap.connection import connect
+from connector.directories.ldap.inspection import Inspection
 from connector.errors import FileError, UsageError
 from connector.init.drafts import FULLEST, OWN, Answers, Chosen, mapping_text
 from connector.init.foreign_values import keep_foreign_values
 from connector.init.match_search import Found, search
-from connector.init.place import Place, Places
+from connector.init.place import (
+    Place,
+    Places,
+    skeleton,
+    stays,
+    unplaced,
+    unused,
+    why_not,
+)
 from connector.init.places import places, siblings
 from connector.init.rules import some
-from connector.init.skeleton import skeleton, stays, unplaced, unused, why_not
 from connector.model import Invalid, Tenant, View
 from connector.reconcile.checks.schema_checks import classes_of
 from connector.reconcile.diff.differences import Differ
@@ -63,138 +72,176 @@ class Server(Struct, frozen=True):
 
 
 class Fit(Struct, frozen=True):
-    """A job that fits: its base and filter in `answers`, the mapping file's text, and how that came about.
-
-    `misfits`: the ready mappings that were not chosen, each with why. `agents`: of the tenant; `invalid`: of its
-    records those that cannot be read. `found`: by what users were looked for.
-    """
+    """A job that fits, and how that came about."""
 
     answers: Answers
+    """With the base and filter that were found."""
     text: str
+    """Of the mapping file."""
     chosen: Chosen
     misfits: tuple[str, ...]
+    """The ready mappings that were not chosen, each with why."""
     agents: int
+    """How many the tenant has."""
     found: Found
+    """By what users were looked for."""
     invalid: Sequence[Invalid] = ()
+    """Records of the tenant that cannot be read."""
 
 
 def meet(answers: Answers, path: Path) -> Server:
     """Connect and look. Raises FileError, or one of the kinds of IncompleteRead."""
     if not answers.ldap:
         return Server("SCIM 2.0 server" if answers.scim else "LDIF file")
-    from connector.directories.ldap.connection import connect
-    from connector.directories.ldap.inspection import Inspection
-
-    job = answers.to(path, answers.base or ("dc=unknown",), answers.filter or _PEOPLE)
+    base = answers.base or ("dc=unknown",)
+    job = answers.to(path, base, answers.filter or _PEOPLE)
     settings = job.job.directory
     assert settings.type == "ldap"
     with closing(connect(settings, password_of(job))) as wire:
         inspection = Inspection(wire, settings.base)
         root = inspection.root_dse
-        named = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
-        users = [name for name in named if name and not name.lower().startswith("cn=")]
+        contexts = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
+        named = [each for each in contexts if each]
+        users = [each for each in named if not each.lower().startswith("cn=")]
         return Server(inspection.dialect.kind, tuple(users))
 
 
 def read(answers: Answers, path: Path) -> Tenant:
-    """The tenant, with passwords unless all is shown there. Raises FileError, or one of the kinds of IncompleteRead."""
+    """Read the tenant, with passwords unless all is shown in the directory.
+
+    Raises FileError, or one of the kinds of IncompleteRead.
+    """
     job = answers.to(path, answers.base, answers.filter or _PEOPLE)
-    into_a_file = job.job.directory.type == "ldif"
-    return source_of(
-        job, Mapping((), ()) if into_a_file else mappings.load(FULLEST, path)
-    ).read()
+    mapping = Mapping((), ())
+    if job.job.directory.type != "ldif":
+        mapping = mappings.load(FULLEST, path)
+    return source_of(job, mapping).read()
 
 
 def fit(
     answers: Answers, path: Path, server: Server, mapping_path: Path, tenant: Tenant
 ) -> Fit:
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
-    answers = replace(answers, filter=_filter(answers, path, server))
+    answers = replace(answers, filter=_find_filter(answers, path, server))
     job = answers.to(path, answers.base, answers.filter)
-    name, ready, misfits = _ready(job, server)
+    name, ready, misfits = _choose_ready(job, server)
     sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
     found = search(job, sampled)
-    chosen = Chosen(name, ready, len(sampled.agents), found.tried, found.rules)
     stock = Fit(
-        answers,
-        read_text(Path(ready.where)),
-        chosen,
-        misfits,
-        tenant.size,
-        found,
-        tenant.invalid,
+        answers=answers,
+        text=read_text(Path(ready.where)),
+        chosen=Chosen(
+            name,
+            ready,
+            len(sampled.agents),
+            found.tried,
+            found.rules,
+        ),
+        misfits=misfits,
+        agents=tenant.size,
+        found=found,
+        invalid=tenant.invalid,
     )
-    fitted = _own(job, tenant, sampled, stock)
-    if fitted.chosen.name != OWN:
-        fitted = replace(fitted, chosen=keep_foreign_values(job, tenant, fitted.chosen))
-    if not fitted.chosen.written:
-        in_use = "; ".join(
-            f"{each}: {why}" for each, why in fitted.chosen.taken.items()
-        )
-        why = f"every attribute that {name} writes holds values of others: {in_use}. Write a mapping by hand"
-        raise UsageError(why, where="--directory")
-    text = mapping_text(fitted.text, fitted.chosen)
+    fitted = _fit_own_schema(
+        job,
+        tenant,
+        sampled,
+        stock,
+    )
+    chosen = fitted.chosen
+    if chosen.name != OWN:
+        chosen = keep_foreign_values(job, tenant, chosen)
+    if not chosen.written:
+        why = f"every attribute that {name} writes holds values of others: {_join_reasons(chosen)}"
+        raise UsageError(f"{why}. Write a mapping by hand", where="--directory")
+    text = mapping_text(fitted.text, chosen)
     mappings.shaped(parse_yaml(text, mapping_path))
-    return replace(fitted, text=text)
+    return replace(fitted, chosen=chosen, text=text)
 
 
-def _own(job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit) -> Fit:
-    """A mapping from the directory's own schema; where that has no place for a softphone the stock one, and why.
+def _join_reasons(chosen: Chosen) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
 
-    A mapping onto attributes that are there for nothing else gives way only to those that
-    hold agents' values already.
+
+def _fit_own_schema(
+    job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit
+) -> Fit:
+    """Make a mapping from the directory's own schema.
+
+    Where that has no place for a softphone, the stock mapping is kept, and told why. A mapping
+    onto attributes that are there for nothing else gives way only to those that hold agents'
+    values already.
     """
-    description, rules, ready = (
-        stock.found.description,
-        stock.found.rules,
-        stock.chosen.name,
-    )
+    description, ready = stock.found.description, stock.chosen.name
     if not description.types:
         return stock
-    mapped = frozenset(attribute.name for attribute in stock.chosen.ready.attributes)
-    yielding = frozenset[str]() if ready in _REPLACED else siblings(mapped, description)
-    own = places(job, tenant, sampled, description, rules, ready=yielding)
-    others, in_use = (_names(some) for some in own.besides(yielding | mapped))
+    is_replaced = ready in _REPLACED
+    mapped = frozenset(rule.name for rule in stock.chosen.ready.attributes)
+    yielding = frozenset[str]()
+    if not is_replaced:
+        yielding = siblings(mapped, description)
+    own = places(
+        job,
+        tenant,
+        sampled,
+        description,
+        stock.found.rules,
+        ready=yielding,
+    )
+    others, in_use = own.besides(yielding | mapped)
     fault = own.fault(microsoft=description.hides)
-    if ready not in _REPLACED and not in_use:
-        fault = f"{others} hold no agents' values, or few" if others else ""
+    if not is_replaced and not in_use:
+        fault = ""
+        if others:
+            fault = f"{_join_names(others)} hold no agents' values, or few"
     elif own.suffice(microsoft=description.hides):
-        why = (
-            f"agents' values are in {in_use}"
-            if in_use
-            else "this schema has attributes for it"
-        )
+        why = "this schema has attributes for it"
+        if in_use:
+            why = f"agents' values are in {_join_names(in_use)}"
         misfits = (*stock.misfits, f"{ready}: {why}")
-        chosen, text = _onto(own, job, tenant, stock.chosen, misfits)
+        chosen, text = _map_onto(
+            own,
+            job,
+            tenant,
+            stock.chosen,
+            misfits,
+        )
         if chosen.written:
-            return replace(stock, text=text, chosen=chosen, misfits=misfits)
-        fault = "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
+            return replace(
+                stock,
+                text=text,
+                chosen=chosen,
+                misfits=misfits,
+            )
+        fault = _join_reasons(chosen)
     if not fault:
         return stock
-    besides = (
+    besides = [
         f"  # not mapped onto this directory's own schema, since {fault}",
         *unused(own, yielding | mapped),
-    )
-    misfits = (*stock.misfits, f"{OWN}: {fault}")
+    ]
     return replace(
-        stock, chosen=replace(stock.chosen, besides=besides), misfits=misfits
+        stock,
+        chosen=replace(stock.chosen, besides=besides),
+        misfits=(*stock.misfits, f"{OWN}: {fault}"),
     )
 
 
-def _onto(
+def _map_onto(
     own: Places,
     job: jobs.LoadedJob,
     tenant: Tenant,
     stock: Chosen,
     misfits: Sequence[str],
 ) -> tuple[Chosen, str]:
-    """The mapping onto the best of these places, and its text before that is changed."""
+    """Map onto the best of these places; the text is that before others' values are kept."""
     text = skeleton(own, misfits, stock.mapping.match[0].directory)
-    kept = {
-        place.info.name: stays(place, own)
-        for place in own.best
-        if place.free and place.holders
-    }
+    kept, barred = {}, {}
+    for place in own.best:
+        if not place.free:
+            barred[place.name] = why_not(place, own)
+        elif place.holders:
+            kept[place.name] = stays(place, own)
     chosen = replace(
         stock,
         name=OWN,
@@ -203,69 +250,74 @@ def _onto(
         unplaced=unplaced(own),
     )
     chosen = keep_foreign_values(job, tenant, chosen)
-    barred = {
-        place.info.name: why_not(place, own) for place in own.best if not place.free
-    }
     return replace(chosen, taken={**chosen.taken, **barred}), text
 
 
-def _names(some: Sequence[Place]) -> str:
-    return ", ".join(sorted({place.info.name for place in some}))
+def _join_names(several: Sequence[Place]) -> str:
+    return ", ".join(sorted({place.name for place in several}))
 
 
-def _of_kind(table: dict[str, tuple[str, ...]], kind: str) -> tuple[str, ...]:
-    """The line of a table whose words the kind of server has in its name, as "Samba Active Directory" has."""
-    return next((line for words, line in table.items() if words in kind), ())
+def _choose_by_kind(table: dict[str, tuple[str, ...]], kind: str) -> tuple[str, ...]:
+    """Choose the line whose words the kind of server has, as "Samba Active Directory" has."""
+    for words, line in table.items():
+        if words in kind:
+            return line
+    return ()
 
 
-def _filter(answers: Answers, path: Path, server: Server) -> str:
-    """The one that was asked for, or the first that somebody is found by."""
-    likely = (*_of_kind(_FILTERS, server.kind), _PEOPLE, "(objectClass=person)")
-    tries = (answers.filter,) if answers.filter or answers.scim else likely
+def _find_filter(answers: Answers, path: Path, server: Server) -> str:
+    """Find the first filter that somebody is found by, or use the one that was asked for."""
+    tries = [answers.filter]
+    if not answers.filter and not answers.scim:
+        likely = _choose_by_kind(_FILTERS, server.kind)
+        tries = [*likely, _PEOPLE, "(objectClass=person)"]
     for filter_ in tries:
-        with closing(
-            reader_of(answers.to(path, answers.base, filter_), View(()))
-        ) as reader:
+        job = answers.to(path, answers.base, filter_)
+        with closing(reader_of(job, View(()))) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
-    own = "" if answers.filter or not answers.ldap else _commonest_class(answers, path)
-    if own:
-        return f"(objectClass={own})"
-    where = " or ".join(answers.base) or ", ".join(answers.directories)
-    why = f"no users within {where} by {' or '.join(tries) or 'no filter'}, or this account may not see them"
+    if answers.ldap and not answers.filter:
+        common = _find_commonest_class(answers, path)
+        if common:
+            return f"(objectClass={common})"
+    within = " or ".join(answers.base) or ", ".join(answers.directories)
+    by = " or ".join(tries) or "no filter"
+    why = f"no users within {within} by {by}, or this account may not see them"
     raise UsageError(f"{why}. Give --filter", where="--base, --filter")
 
 
-def _commonest_class(answers: Answers, path: Path) -> str:
-    """The structural class that most of the first entries have, but for containers and groups; empty if there is none.
+def _find_commonest_class(answers: Answers, path: Path) -> str:
+    """Find the structural class that most of the first entries have; empty if there is none.
 
-    Of a class and those that it inherits from, only itself counts. 389-DS does not tell
-    structural classes apart: there it is any class.
+    Containers and groups do not count. Of a class and those that it inherits from, only itself
+    counts. 389-DS does not tell structural classes apart: there it is any class.
     """
-    with closing(
-        reader_of(answers.to(path, answers.base, "(objectClass=*)"), View(()))
-    ) as reader:
+    job = answers.to(path, answers.base, "(objectClass=*)")
+    counts: Counter[str] = Counter()
+    with closing(reader_of(job, View(()))) as reader:
         known = reader.describe().classes
-        entries = [
-            classes_of(entry) & known.keys() for entry in islice(reader.scan(), AGENTS)
-        ]
-    counts = Counter(
-        name
-        for names in entries
-        for name in sorted(names - {"top"})
-        if not any(name in known[other].above for other in names - {name})
-        and not _NOBODY.search(name)
-    )
-    ranked = sorted(
-        counts, key=lambda name: (known[name].kind != "structural", -counts[name], name)
-    )
-    return known[ranked[0]].spelling if ranked else ""
+        for entry in islice(reader.scan(), AGENTS):
+            names = classes_of(entry) & known.keys()
+            inherited = {
+                above for name in names for above in known[name].above - {name}
+            }
+            counts.update(names - inherited - {"top"})
+
+    def order(name: str) -> tuple[bool, int, str]:
+        return known[name].kind != "structural", -counts[name], name
+
+    people = [name for name in counts if not _NOBODY.search(name)]
+    if not people:
+        return ""
+    return known[min(people, key=order)].spelling
 
 
-def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str, ...]]:
-    """The fullest ready mapping that the directory's schema has a place for, and why not those before it."""
+def _choose_ready(
+    job: jobs.LoadedJob, server: Server
+) -> tuple[str, Mapping, tuple[str, ...]]:
+    """Choose the fullest ready mapping that the schema has a place for; tell why not others."""
     misfits = []
-    names = _of_kind(_MAPPINGS, server.kind) or ("openldap-h350", "inetorgperson")
+    names = _choose_by_kind(_MAPPINGS, server.kind) or (FULLEST, "inetorgperson")
     for name in names:
         try:
             mapping = mappings.load(name, job.path)
@@ -273,17 +325,17 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
                 description = reader.describe()
                 Differ(Tenant([]), mapping, description)
         except FileError as fault:
-            # where in a file that is ours
-            why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])
-            misfits.append(
-                f"{name}: {re.sub(', or (use a mapping without|remove) this line$', '', why)}"
-            )
+            misfits.append(f"{name}: {_tell_misfit(fault)}")
             continue
-        if (
-            description.closed or name == names[-1]
-        ):  # without a schema nobody can say, so the plainest is the safest
+        # without a schema nobody can say, so the plainest is the safest
+        if description.closed or name == names[-1]:
             return name, mapping, tuple(misfits)
         misfits.append(f"{name}: the server publishes no schema with it")
-    raise UsageError(
-        f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind
-    )
+    why = f"no ready mapping fits this directory: {'; '.join(misfits)}"
+    raise UsageError(why, where=server.kind)
+
+
+def _tell_misfit(fault: FileError) -> str:
+    """Tell the first fault, without its place in a file that is ours, and without advice."""
+    why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])
+    return re.sub(r", or (use a mapping without|remove) this line$", "", why)

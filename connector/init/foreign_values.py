@@ -1,18 +1,26 @@
-"""Values that others keep in the attributes of a proposed mapping: its first apply takes none of them away."""
+"""Values that others keep in attributes: a proposed mapping takes none of them away."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import (
+    Iterator,
+    Mapping as AbstractMapping,
+    Sequence,
+    Set as AbstractSet,
+)
 from contextlib import closing
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.init.drafts import Chosen
-from connector.init.places import narrow_patterns
-from connector.model import Secret, Tenant
+from connector.model import Agent, AttributeInfo, Held, Secret, Tenant, User
 from connector.observers.observer import Observer
+from connector.reconcile import equality
 from connector.reconcile.checks.limits import Limits
 from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.matching.people import ExcludeList
@@ -28,17 +36,98 @@ from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.store import open_state
 
+# ---------------------------------------------------------------- values in one attribute
+
+
+class Agents(Struct, frozen=True):
+    """The tenant's agents and their users."""
+
+    tenant: Tenant
+    by_user: AbstractMapping[str, Agent]
+    """The agent of each matched user, by the user's id."""
+    claimed: AbstractSet[str]
+    """The ids of all users that an agent claims, or may claim."""
+
+
+class MadeValues:
+    """Tells whether a value is what a template makes for a user's agent."""
+
+    def __init__(self, template: Template, info: AttributeInfo, agents: Agents) -> None:
+        self._name = info.name
+        self._agents = agents
+        self._render = template.bind(agents.tenant)
+        self._key_of = equality.keys_of(info.equality)
+        made = map(self._render, agents.tenant.agents)
+        self._made_for_any = {
+            self._key_of(value) for value in made if isinstance(value, str)
+        }
+
+    def find_holders(self, owns: str | None, users: Sequence[User]) -> frozenset[str]:
+        """Find who holds a value that would count as ours and is not made for the user's agent."""
+        holders = set()
+        for user in users:
+            covered = patterns.ours(owns, user.values.get(self._name, ()))
+            if not all(self._is_made(user, value) for value in covered):
+                holders.add(user.id)
+        return frozenset(holders)
+
+    def count_users(self, users: Sequence[User]) -> int:
+        """Count the users who hold a value that is made for their agent."""
+        count = 0
+        for user in users:
+            values = user.values.get(self._name, ())
+            count += any(self._is_made(user, value) for value in values)
+        return count
+
+    def _is_made(self, user: User, value: Held) -> bool:
+        """Judge a value by the user's agent; without an agent, by any. A secret is never made."""
+        if isinstance(value, Secret):
+            return False
+        agent = self._agents.by_user.get(user.id)
+        wanted = self._render(agent) if agent else None
+        if isinstance(wanted, str):
+            return self._key_of(value) == self._key_of(wanted)
+        return self._key_of(value) in self._made_for_any
+
+
+def narrow_patterns(template: Template, tenant: Tenant) -> Iterator[str]:
+    """Yield patterns of what is made for this tenant.
+
+    The first is with its own address, the second with what all values begin with.
+    """
+    within = template.within(tenant)
+    pattern = patterns.of(within)
+    if pattern != patterns.ALL:
+        yield pattern
+    begin, star, end = pattern.partition(patterns.ALL)
+    made = map(within.bind(tenant), tenant.agents)
+    values = {value for value in made if isinstance(value, str)}
+    if not star or len(values) < 2:
+        return
+    # what the first and the last in order have in common, all have
+    first, last = min(values), max(values)
+    size = 0
+    while first[size : size + 1] == last[size : size + 1] != "":
+        size += 1
+    start = first[:size]
+    is_longer = start.startswith(begin) and start != begin
+    if is_longer and "*" not in start and "\n" not in start:
+        yield f"{start}*{end}"
+
+
+# ---------------------------------------------------------------- values in a whole mapping
+
 
 def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> Chosen:
-    """Narrow `owns` where that leaves values of others to them; leave out the attributes of which some would still go.
+    """Narrow `owns` where that leaves values of others to them.
 
-    Without an attribute that held a group back, other attributes of the group may be
-    written: so it is counted again.
+    Attributes of which some would still go are left out. Without an attribute that held a group
+    back, other attributes of the group may be written: so it is counted again.
     """
     if not chosen.rules:  # no agent matches a user, so nothing is written
         return chosen
-    found = at_first = _count_foreign_values(job, tenant, chosen.mapping)
     mapping = chosen.mapping
+    found = at_first = _count_foreign_values(job, tenant, mapping)
     if found.users:
         rules = [_narrow_owns(rule, found, tenant) for rule in mapping.attributes]
         mapping = replace(mapping, attributes=tuple(rules))
@@ -46,23 +135,17 @@ def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> 
     taken: dict[str, str] = {}
     while found.users:
         taken |= {name: found.tell(name) for name in found.users}
-        left = tuple(rule for rule in mapping.attributes if rule.name not in taken)
-        mapping = replace(mapping, attributes=left)
+        mapping = _leave_out(mapping, taken)
         found = _count_foreign_values(job, tenant, mapping)
-    taken |= dict.fromkeys(
-        _without_number(chosen.mapping, mapping), "no attribute takes the sipAccount"
-    )
-    mapping = replace(
-        mapping,
-        attributes=tuple(rule for rule in mapping.attributes if rule.name not in taken),
-    )
+    for name in _find_without_number(chosen.mapping, mapping):
+        taken[name] = "no attribute takes the sipAccount"
     before = {rule.name: rule.owns for rule in chosen.ready.attributes}
-    owns = {
-        rule.name: rule.owns
-        for rule in mapping.attributes
-        if rule.owns and rule.owns != before[rule.name]
-    }
-    stays = {name: f"{at_first.tell(name)}, which stays" for name in owns}
+    owns = {}
+    stays = {}
+    for rule in _leave_out(mapping, taken).attributes:
+        if rule.owns and rule.owns != before[rule.name]:
+            owns[rule.name] = rule.owns
+            stays[rule.name] = f"{at_first.tell(rule.name)}, which stays"
     return replace(
         chosen,
         taken={**chosen.taken, **taken},
@@ -71,33 +154,36 @@ def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> 
     )
 
 
-def _without_number(before: Mapping, mapping: Mapping) -> list[str]:
-    """The attributes of groups that no longer hold the number: beside somebody else's they are half an identity."""
-    had, has = (
-        {rule.group for rule in each.attributes if "sipAccount" in rule.fields}
-        for each in (before, mapping)
-    )
+def _leave_out(mapping: Mapping, taken: AbstractMapping[str, str]) -> Mapping:
+    left = [rule for rule in mapping.attributes if rule.name not in taken]
+    return replace(mapping, attributes=tuple(left))
+
+
+def _find_without_number(before: Mapping, mapping: Mapping) -> list[str]:
+    """Find the attributes of groups that no longer hold the number.
+
+    Beside somebody else's number they are half an identity.
+    """
+    lost = _list_number_groups(before) - _list_number_groups(mapping)
     return [
-        rule.name
-        for rule in mapping.attributes
-        if rule.group and rule.group in had - has
+        rule.name for rule in mapping.attributes if rule.group and rule.group in lost
     ]
+
+
+def _list_number_groups(mapping: Mapping) -> set[str | None]:
+    return {rule.group for rule in mapping.attributes if "sipAccount" in rule.fields}
 
 
 def _narrow_owns(
     rule: AttributeRule, found: ForeignValues, tenant: Tenant
 ) -> AttributeRule:
-    """The rule with `owns` narrowed to what is made for this tenant, if at most half of the users hold others."""
-    if (
-        rule.owns is None
-        or rule.secret
-        or 2 * found.users.get(rule.name, found.matched) > found.matched
-    ):
+    """Narrow `owns` to what is made for this tenant, if at most half of the users hold others."""
+    users = found.users.get(rule.name, found.matched)
+    if rule.owns is None or rule.secret or 2 * users > found.matched:
         return rule
-    narrow = [
-        next(narrow_patterns(template, tenant), patterns.ALL)
-        for template in rule.templates
-    ]
+    narrow = []
+    for template in rule.templates:
+        narrow.append(next(narrow_patterns(template, tenant), patterns.ALL))
     return replace(rule, owns=patterns.joined(narrow))
 
 
@@ -115,6 +201,11 @@ def _count_foreign_values(
             memory=state.memory(description.identity, job.name, description),
             fingerprint=fingerprinter(Secret(os.urandom(32).hex())), job=job.name, plan_id="", now=clock.now(),
         )  # fmt: skip
-        planner = Planner(brief, tenant, (), ExcludeList())
+        planner = Planner(
+            brief,
+            tenant,
+            (),
+            ExcludeList(),
+        )
         planned = Lookup(reader, job.job.directory.read, Observer()).run(planner.plan())
         return find_foreign_values(planned.plan, brief, planned.denied)

@@ -1,14 +1,14 @@
 """Where a directory holds account codes: by which attributes, and in which spelling, sampled agents find their users.
 
-The usual attributes are tried with all sampled agents. Every other one that may hold
-account codes is asked for a few agents first, by equality, so that a large directory is not
-searched long in vain.
+The usual attributes are tried with all sampled agents. Every other one that may hold account
+codes is asked for a few agents first, by equality, so that a large directory is not searched
+long in vain.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from itertools import islice
 from time import monotonic
@@ -17,9 +17,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.directories.ldap.reader import LdapReader
+from connector.directories.ldif.adapter import LdifReader
 from connector.directories.port import Reader
+from connector.directories.scim.adapter import ScimReader
 from connector.errors import IncompleteRead, UnreachableError
-from connector.init.attributes import MOST, USERS, Further, further
+from connector.init.fields import is_secret, split_words
 from connector.init.rules import (
     ATTRIBUTES,
     SCIM_ATTRIBUTES,
@@ -29,33 +32,105 @@ from connector.init.rules import (
     candidates,
     keys,
 )
-from connector.model import Description, Key, Tenant, User, View
+from connector.model import AttributeInfo, Description, Syntax, Tenant, User, View
+from connector.reconcile.checks.schema_checks import classes_of
 from connector.reconcile.mapping import MatchRule
 from connector.run.adapters import reader_of
 from connector.settings import job as jobs
+from connector.settings.attribute_names import fault_of_name, why_not_matched
 
+USERS: Final = 200
+"""So many users show what the directory's values look like."""
+MOST: Final = 200
+"""So many attributes beyond the usual ones are asked at most."""
 _PROBES: Final = 20
 """So many agents are looked for in each attribute beyond the usual ones."""
 _SHARE: Final = 4
 """One in so many agents has to have a user by another than the usual attributes."""
 _SECONDS: Final = 30.0
 """So long the attributes beyond the usual ones are searched."""
+_TEXTS: Final = frozenset(
+    {
+        Syntax.TEXT,
+        Syntax.IA5,
+        Syntax.PRINTABLE,
+        Syntax.NUMERIC,
+        Syntax.INTEGER,
+        Syntax.TELEPHONE,
+    }
+)
+_LIKELY: Final = frozenset(
+    {
+        "account",
+        "agent",
+        "code",
+        "employee",
+        "id",
+        "login",
+        "number",
+        "personnel",
+        "staff",
+        "user",
+    }
+)
+"""Words in the name of an attribute that is asked first."""
+
+
+class Further(Struct, frozen=True):
+    """Attributes beyond the usual ones that may hold account codes."""
+
+    infos: Sequence[AttributeInfo]
+    schema: Collection[AttributeInfo]
+    """All that users may hold; of a file, what they do hold and no schema known here has."""
+    indexed: frozenset[str] | None = None
+    """Those with an equality index, by all names in lower case; None where that is not shown."""
+    at_once: bool = False
+    """The directory is read whole for each question, so that all are asked in one."""
+    or_all: bool = False
+    """A look-up may be answered with everybody; those who were not asked for tell that it was."""
+
+    def slow(self, name: str) -> bool:
+        """Tell whether the directory says that it has no index for the attribute."""
+        return self.indexed is not None and name.lower() not in self.indexed
+
+    def ordered(self, users: Iterable[User], description: Description) -> list[str]:
+        """List what may be asked for: first indexed attributes, then those in use, the likely ones first."""
+        used = {name for user in users for name in user.values}
+
+        def order(name: str) -> tuple[bool, bool, bool]:
+            is_unlikely = _LIKELY.isdisjoint(split_words(name))
+            return self.slow(name), name not in used, is_unlikely
+
+        names = [info.name for info in self.infos]
+        comparable = [name for name in names if description.attributes[name].comparable]
+        return sorted(comparable, key=order)
 
 
 class Found(Struct, frozen=True):
-    """The rules tried, each by itself; those to take; how many agents these find together; where nobody is found.
-
-    `none`: the attributes in which no rule finds anybody. `untried`: attributes that the server did not let us search,
-    or for which no time was left. `others`: what was asked beyond the usual attributes.
-    """
+    """What the search came to."""
 
     tried: list[Tried]
+    """The rules tried, each by itself."""
     rules: list[MatchRule]
+    """Those to take."""
     together: int
+    """How many agents these find together."""
     none: tuple[str, ...]
+    """The attributes in which no rule finds anybody."""
     untried: tuple[str, ...]
+    """Attributes that the server did not let us search, or for which no time was left."""
     description: Description
     others: Further
+    """What was asked beyond the usual attributes."""
+
+
+class LookedUp(Struct, frozen=True):
+    """Users that rules have found."""
+
+    users: dict[str, User] = {}
+    """By id."""
+    untried: dict[str, IncompleteRead | None] = {}
+    """The attributes that were not searched, with the reason; None: no time was left."""
 
 
 def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
@@ -64,145 +139,251 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
     with closing(reader_of(job, View(usual))) as reader:
         description = reader.describe()
         known = [name for name in usual if description.attributes[name].known]
-        looks = list(islice(reader.scan(), USERS))
-        others = further(reader, looks, description, usual)
-    with closing(
-        reader_of(job, View((*usual, *(info.name for info in others.infos))))
-    ) as reader:
+        users = list(islice(reader.scan(), USERS))
+        others = further(
+            reader,
+            users,
+            description,
+            usual,
+        )
+    view = View((*usual, *(info.name for info in others.infos)))
+    with closing(reader_of(job, view)) as reader:
         description = reader.describe()
         if not description.types:
-            description = replace(
-                description, types={info.name.lower(): info for info in others.schema}
-            )
+            types = {info.name.lower(): info for info in others.schema}
+            description = replace(description, types=types)
         if others.infos:
-            looks = list(islice(reader.scan(), USERS))
-        names = others.ordered(looks, description)
-        hits, untried = _probed(reader, sampled, others, names, looks)
-        rules = [*candidates(known, sampled.agents, looks, description), *hits]
-        by_name = {
-            name: [rule for rule in rules if rule.directory == name]
-            for name in (*known, *names)
-        }
-        asked = (
-            [rules] if others.at_once else [some for some in by_name.values() if some]
+            users = list(islice(reader.scan(), USERS))
+        names = others.ordered(users, description)
+        hits, untried = _probe_attributes(
+            reader,
+            sampled,
+            others,
+            names,
+            users,
         )
-        users, failed = _looked_up(reader, asked, sampled, or_all=others.or_all)
-    if asked and failed.keys() >= {rule.directory for rule in rules}:
+        rules = [
+            *candidates(
+                known,
+                sampled.agents,
+                users,
+                description,
+            ),
+            *hits,
+        ]
+        groups = [rules]
+        if not others.at_once:
+            groups = _group_rules(rules, [*known, *names])
+        looked_up = _look_up(
+            reader,
+            groups,
+            sampled,
+            or_all=others.or_all,
+        )
+    failed = looked_up.untried
+    if groups and failed.keys() >= {rule.directory for rule in rules}:
         raise next(filter(None, failed.values()))
-    sample = Sample(sampled, list(users.values()), description)
-    each = [
-        _tried(rule, sample, usual) for rule in rules if rule.directory not in failed
-    ]
-    each.sort(key=lambda one: others.slow(one.rule.directory))
-    taken = best(each, sample)
-    there = {one.rule.directory for one in each if one.matched or one.several}
-    untried = (*(name for name in failed if name not in untried), *untried)
-    none = tuple(
-        name for name in (*known, *names) if name not in there and name not in untried
-    )
+    sample = Sample(sampled, list(looked_up.users.values()), description)
+    tried = []
+    for rule in rules:
+        if rule.directory not in failed:
+            tried.append(_try_rule(rule, sample, usual))
+    tried.sort(key=lambda each: others.slow(each.rule.directory))
+    taken = best(tried, sample)
+    useful = {each.rule.directory for each in tried if each.matched or each.several}
+    untried = list(dict.fromkeys([*failed, *untried]))
+    settled = useful.union(untried)
+    none = tuple(name for name in (*known, *names) if name not in settled)
+    together = sample.try_(taken)[0] if taken else 0
     return Found(
-        each,
+        tried,
         taken,
-        sample.try_(taken)[0] if taken else 0,
+        together,
         none,
-        untried,
+        tuple(untried),
         description,
         others,
     )
 
 
-def _tried(rule: MatchRule, sample: Sample, usual: Sequence[str]) -> Tried:
-    """A rule by itself. By chance a few codes are somebody's room or telephone, so that a few matches prove nothing."""
+def _group_rules(
+    rules: Sequence[MatchRule], names: Iterable[str]
+) -> list[list[MatchRule]]:
+    """Put the rules of one attribute together, in the order of these names."""
+    by_name: dict[str, list[MatchRule]] = {name: [] for name in names}
+    for rule in rules:
+        by_name[rule.directory].append(rule)
+    return [group for group in by_name.values() if group]
+
+
+def _try_rule(rule: MatchRule, sample: Sample, usual: Sequence[str]) -> Tried:
+    """Try a rule by itself.
+
+    By chance a few codes are somebody's room or telephone, so that a few matches prove nothing.
+    """
     matched, several = sample.try_([rule])
-    few = rule.directory not in usual and matched < len(sample.tenant.agents) / _SHARE
-    barred = (
-        "a seat can be reassigned"
-        if "workNo" in rule.agent.fields
-        else "too few to be no chance"
-        if few
-        else ""
+    is_usual = rule.directory in usual
+    barred = ""
+    if "workNo" in rule.agent.fields:
+        barred = "a seat can be reassigned"
+    elif not is_usual and matched < len(sample.tenant.agents) / _SHARE:
+        barred = "too few to be no chance"
+    return Tried(
+        rule,
+        matched,
+        several,
+        barred,
     )
-    return Tried(rule, matched, several, barred)
 
 
-def _probed(
+def _probe_attributes(
     reader: Reader,
     sampled: Tenant,
     others: Further,
     names: Sequence[str],
-    looks: Sequence[User],
-) -> tuple[list[MatchRule], tuple[str, ...]]:
-    """The rules onto these attributes that find one of a few agents, and the attributes that were not tried."""
-    few = replace(
-        sampled, agents=sampled.agents[:: max(1, -(-len(sampled.agents) // _PROBES))]
-    )
+    users: Sequence[User],
+) -> tuple[list[MatchRule], list[str]]:
+    """Find the rules onto these attributes that find one of a few agents.
+
+    The second list: the attributes that were not tried.
+    """
+    step = max(1, math.ceil(len(sampled.agents) / _PROBES))
+    few = replace(sampled, agents=sampled.agents[::step])
     description = reader.describe()
-    each = [
-        list(candidates([name], few.agents, looks, description))
-        for name in names[:MOST]
-    ]
-    rules = [rule for some in each for rule in some]
-    asked = [rules] if others.at_once and rules else each
-    users, untried = _looked_up(
-        reader, asked, few, monotonic() + _SECONDS, or_all=others.or_all
+    rules = list(
+        candidates(
+            names[:MOST],
+            few.agents,
+            users,
+            description,
+        )
     )
-    sample = Sample(few, list(users.values()), description)
-    hits = [rule for rule in rules if users and any(sample.try_([rule]))]
-    there = {rule.directory for rule in hits}
-    return hits, tuple(
-        name
-        for name in names
-        if name not in there and (name in untried or name in names[MOST:])
+    groups = _group_rules(rules, names)
+    if others.at_once and rules:
+        groups = [rules]
+    ends = monotonic() + _SECONDS
+    looked_up = _look_up(
+        reader,
+        groups,
+        few,
+        ends,
+        or_all=others.or_all,
     )
+    sample = Sample(few, list(looked_up.users.values()), description)
+    hits = []
+    for rule in rules:
+        if looked_up.users and any(sample.try_([rule])):
+            hits.append(rule)
+    untried = looked_up.untried.keys() | set(names[MOST:])
+    untried -= {rule.directory for rule in hits}
+    return hits, [name for name in names if name in untried]
 
 
-def _looked_up(
+def _look_up(
     reader: Reader,
-    asked: Iterable[Sequence[MatchRule]],
+    groups: Iterable[Sequence[MatchRule]],
     tenant: Tenant,
     ends: float = math.inf,
     *,
     or_all: bool,
-) -> tuple[dict[str, User], dict[str, IncompleteRead | None]]:
-    """The users by these rules, some rules at a time, and the attributes that were not searched, with the reason.
+) -> LookedUp:
+    """Look users up by these rules, a group at a time.
 
-    None: no time was left. A server may refuse an attribute without an index, or have a
-    fault with one alone.
-    `or_all`: once somebody is shown who was not asked for, everybody is, and nothing more has to be asked.
+    A server may refuse an attribute without an index, or have a fault with one alone.
+    `or_all`: once somebody is shown who was not asked for, everybody is, and nothing more has
+    to be asked.
     """
-    users: dict[str, User] = {}
-    untried: dict[str, IncompleteRead | None] = {}
-    everybody = False
-    for rules in asked:
-        if everybody:
-            break
-        wanted = (
-            {(name, value.lower()) for name, value in keys(rules, tenant)}
-            if or_all
-            else set()
-        )
+    looked_up = LookedUp({}, {})
+    for rules in groups:
         names = dict.fromkeys(rule.directory for rule in rules)
+        has_everybody = False
+        wanted = {(name, value.lower()) for name, value in keys(rules, tenant)}
         try:
             for user in reader.find(keys(rules, tenant)) if monotonic() < ends else ():
-                users[user.id] = user
-                everybody = everybody or (or_all and wanted.isdisjoint(_lower(user)))
+                looked_up.users[user.id] = user
+                has_everybody |= or_all and not _holds_one(user, wanted)
                 if monotonic() >= ends:
                     break
         except UnreachableError:
             raise
         except IncompleteRead as fault:
-            everybody = False
-            untried |= dict.fromkeys(names, fault)
+            has_everybody = False
+            looked_up.untried.update(dict.fromkeys(names, fault))
         if monotonic() >= ends:
-            everybody = False
-            untried |= dict.fromkeys(names)
-    return users, untried
+            looked_up.untried.update(dict.fromkeys(names))
+        elif has_everybody:
+            break
+    return looked_up
 
 
-def _lower(user: User) -> set[Key]:
-    return {
-        (name, value.lower())
-        for name, some in user.values.items()
-        for value in some
-        if isinstance(value, str)
-    }
+def _holds_one(user: User, wanted: Collection[tuple[str, str]]) -> bool:
+    """Tell whether a user holds one of the wanted values, in any case."""
+    for name, values in user.values.items():
+        for value in values:
+            if isinstance(value, str) and (name, value.lower()) in wanted:
+                return True
+    return False
+
+
+# ---------------------------------------------------------------- the attributes
+
+
+def further(
+    reader: Reader,
+    users: Sequence[User],
+    description: Description,
+    usual: Iterable[str],
+) -> Further:
+    """List attributes that may hold account codes.
+
+    They are what an LDAP server's schema and indexes name, what a file's first entries hold, or
+    what a SCIM server's schemas have.
+    """
+    known = frozenset(usual)
+    if isinstance(reader, LdifReader):
+        held = reader.list_held(USERS)
+        strange = [info for info in held if not info.known]
+        return Further(_list_fitting(held, known), strange, at_once=True)
+    if isinstance(reader, ScimReader):
+        shown = reader.known(shown_texts=True)
+        return Further(_list_fitting(shown, known), reader.known(), or_all=True)
+    asked = [description.types[name.lower()] for name in allowed(description, users)]
+    schema = description.types.values()
+    indexed = reader.indexed() if isinstance(reader, LdapReader) else None
+    if indexed is None:
+        return Further(_list_fitting(asked, known), schema)
+    asked += [info for info in indexed if not info.operational]
+    names = frozenset[str]().union(*(info.aliases for info in indexed))
+    return Further(_list_fitting(asked, known), schema, names)
+
+
+def allowed(description: Description, users: Iterable[User]) -> list[str]:
+    """List the attributes that these users' classes allow, by the schema's own names.
+
+    There are none where no schema is shown.
+    """
+    names: set[str] = set()
+    for class_name in frozenset[str]().union(*map(classes_of, users)):
+        item = description.classes.get(class_name)
+        if item:
+            names |= item.must | item.may
+    infos = [description.types.get(name) for name in names]
+    own_names = {info.name for info in infos if info and not info.operational}
+    return sorted(own_names, key=str.lower)
+
+
+def _list_fitting(
+    infos: Iterable[AttributeInfo], usual: frozenset[str]
+) -> list[AttributeInfo]:
+    """List those that somebody may be looked up by, each once; what holds secrets is not even read."""
+    known = {name.lower() for name in usual}
+    found: dict[str, AttributeInfo] = {}
+    for info in infos:
+        name = info.name
+        is_text = info.syntax in _TEXTS and not info.constructed
+        is_usual = not known.isdisjoint({name.lower(), *info.aliases})
+        if not is_text or is_usual or is_secret(name):
+            continue
+        if not fault_of_name(name) and not why_not_matched(name):
+            found[name] = info
+    return list(found.values())

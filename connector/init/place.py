@@ -1,42 +1,58 @@
-"""An attribute as a place for an agent's field, and the places of a whole schema."""
+"""An attribute as a place for an agent's field, the places of a whole schema, and their text in a mapping."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence, Set as AbstractSet
 from typing import Final
 
 from msgspec import Struct
 
-from connector.init.fields import NEEDED, Field
+from connector.init.fields import FIELDS, NEEDED, Field
 from connector.model import AttributeInfo
 from connector.reconcile.diff.templates import Template
 
 FEW: Final = 10
 """Where at most one in so many users holds another value, an attribute is taken for a place
 all the same."""
+_MOST: Final = 8
+"""So many unused attributes are shown for a field."""
+_DECIDE: Final = (
+    "# Some lines are left out, each for the reason above it. To have those values replaced, take the # off:",
+    "# `plan` then names each user that loses one.",
+)
 
 
 class Place(Struct, frozen=True):
-    """An attribute for a field.
-
-    `holders`: ids of the users that were looked at and hold another value. `used`: how many hold an agent's number,
-    address or seat. `owns`: as in the mapping. `stays`: these users keep their values.
-    `barred`: why it cannot be mapped, although nobody would lose a value.
-    """
+    """An attribute for a field."""
 
     field: Field
     info: AttributeInfo
     rank: int
     holders: frozenset[str] = frozenset()
+    """Ids of the users that were looked at and hold another value."""
     used: int = 0
+    """How many users hold an agent's number, address or seat."""
     owns: str | None = None
+    """As in the mapping."""
     stays: bool = False
+    """Whether the holders keep their values."""
     barred: str = ""
+    """Why it cannot be mapped, although nobody would lose a value; empty where it can."""
+
+    @property
+    def name(self) -> str:
+        return self.info.name
 
     @property
     def free(self) -> bool:
+        """Whether it can be mapped."""
         return not self.barred and (self.stays or not self.holders)
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nobody holds anything there but what is made for all agents."""
+        return not self.holders and not self.used
 
     @property
     def in_use(self) -> bool:
@@ -48,26 +64,34 @@ class Place(Struct, frozen=True):
         """Its line of a mapping."""
         template = Template.parse(self.field.template)
         keys = [f'value: "{template.text}"']
-        keys += [] if self.owns is None else [f"owns: {json.dumps(self.owns)}"]
-        keys += ["unique: true"] if self.field.unique and self.info.comparable else []
-        keys += ["secret: true"] if template.secret else []
-        return f"{self.info.name}: " + (
-            f'"{template.text}"' if len(keys) == 1 else f"{{{', '.join(keys)}}}"
-        )
+        if self.owns is not None:
+            keys.append(f"owns: {json.dumps(self.owns)}")
+        if self.field.unique and self.info.comparable:
+            keys.append("unique: true")
+        if template.secret:
+            keys.append("secret: true")
+        if len(keys) == 1:
+            return f'{self.name}: "{template.text}"'
+        return f"{self.name}: {{{', '.join(keys)}}}"
+
+
+ClosedAttributes = dict[str, tuple[int, str]]
+"""Attributes, each with how many users could not take it, and why."""
 
 
 class Places(Struct, frozen=True):
-    """The places by field, the best first, the auxiliary classes that users need for them, and how many were seen.
-
-    `closed`: attributes for a field, each with how many users could not take it, and why. `unused`: for a field without
-    a place, attributes of the same class that hold nothing but ours.
-    """
+    """The places of a schema."""
 
     found: dict[str, list[Place]]
+    """By field, the best first."""
     classes: tuple[str, ...]
+    """The auxiliary classes that users need for them."""
     users: int
-    closed: dict[str, dict[str, tuple[int, str]]] = {}
+    """How many users were looked at."""
+    closed: dict[str, ClosedAttributes] = {}
+    """By field, attributes each with how many users could not take it, and why."""
     unused: dict[str, list[Place]] = {}
+    """By field without a place, attributes of the same class that hold nothing but ours."""
 
     @property
     def best(self) -> list[Place]:
@@ -75,52 +99,171 @@ class Places(Struct, frozen=True):
         return [several[0] for several in self.found.values()]
 
     def suffice(self, *, microsoft: bool) -> bool:
-        """Whether a user's softphone can be told from what is written there, or could but for a few users' values."""
-        needed = self._needed(microsoft=microsoft)
-        few = any(FEW * len(place.holders) <= self.users for place in needed)
-        return any(place.free for place in needed) or (
-            few and any(place.free for place in self.best)
-        )
+        """Tell whether a user's softphone can be told from them, or could but for a few users."""
+        needed = self._list_needed(microsoft=microsoft)
+        if any(place.free for place in needed):
+            return True
+        is_few = any(FEW * len(place.holders) <= self.users for place in needed)
+        return is_few and any(place.free for place in self.best)
 
     def fault(self, *, microsoft: bool) -> str:
-        """Why they do not; empty where the schema has no attribute for a softphone."""
-        needed = self._needed(microsoft=microsoft)
+        """Tell why they do not; empty where the schema has no attribute for a softphone."""
+        needed = self._list_needed(microsoft=microsoft)
         if needed:
-            names = ", ".join(sorted(place.info.name for place in needed))
-            return f"{self.hold(frozenset[str]().union(*(place.holders for place in needed)))} in {names}"
-        closed = {
-            name: why
-            for text in sorted(NEEDED)
-            for name, why in self.closed.get(text, {}).items()
-        }
+            names = sorted(place.name for place in needed)
+            holders = frozenset[str]().union(*(place.holders for place in needed))
+            return f"{self.hold(holders)} in {', '.join(names)}"
+        closed: ClosedAttributes = {}
+        for template in sorted(NEEDED):
+            closed |= self.closed.get(template, {})
         if not closed:
             return ""
         count, why = max(closed.values())
-        return f"{count:,} of {self.users:,} users cannot take {', '.join(sorted(closed))}: {why}"
+        names = sorted(closed)
+        return (
+            f"{count:,} of {self.users:,} users cannot take {', '.join(names)}: {why}"
+        )
 
     def hold(self, holders: frozenset[str]) -> str:
+        """Tell how many users hold another value."""
         verb = "holds" if len(holders) == 1 else "hold"
         return f"{len(holders):,} of {self.users:,} users {verb} another value"
 
     def besides(self, names: AbstractSet[str]) -> tuple[list[Place], list[Place]]:
-        """Places of a phone's number and address other than these; and those of them that are in use more."""
-        found = [
-            place
-            for text in sorted(NEEDED)
-            for place in self.found.get(text, ())
-            if not place.barred
-        ]
-        others = [place for place in found if place.info.name not in names]
-        most = max(
-            (place.used for place in found if place.info.name in names), default=0
-        )
-        return others, [place for place in others if place.in_use and place.used > most]
+        """List places of a phone's number and address other than these.
 
-    def _needed(self, *, microsoft: bool) -> list[Place]:
-        """H.350 in Active Directory is this project's own, and its README says how to map it."""
-        found = [place for text in sorted(NEEDED) for place in self.found.get(text, ())]
-        return [
-            place
-            for place in found
-            if not (microsoft and place.info.name.startswith("SIPIdentity"))
-        ]
+        The second list: those of them that are in use more.
+        """
+        found = [place for place in self._list_all_needed() if not place.barred]
+        others = [place for place in found if place.name not in names]
+        named = [place.used for place in found if place.name in names]
+        most = max(named, default=0)
+        in_use = [place for place in others if place.in_use and place.used > most]
+        return others, in_use
+
+    def _list_all_needed(self) -> list[Place]:
+        needed: list[Place] = []
+        for template in sorted(NEEDED):
+            needed += self.found.get(template, [])
+        return needed
+
+    def _list_needed(self, *, microsoft: bool) -> list[Place]:
+        """List the needed ones.
+
+        H.350 in Active Directory is this project's own, and its README says how to map it.
+        """
+        needed = self._list_all_needed()
+        if not microsoft:
+            return needed
+        return [each for each in needed if not each.name.startswith("SIPIdentity")]
+
+
+# ---------------------------------------------------------------- the text
+
+
+def skeleton(places: Places, misfits: Sequence[str], attribute: str) -> str:
+    """Write a mapping onto the best place of each field, in the form of the ready ones.
+
+    `attribute`: where accounts are, until something better is known.
+    """
+    lines = [
+        "# The attributes are those of this directory's schema, not of a ready mapping:",
+        *(f"#   {misfit}" for misfit in misfits),
+        "# They were chosen by name and syntax, and because no user that was looked at would lose another value.",
+        "# Read each line before you apply.",
+    ]
+    if any(not place.free for place in places.best):
+        lines += _DECIDE
+    lines += [
+        "",
+        "match:",
+        f'  - {{agent: "{{accountCode}}", directory: {attribute}}}',
+        "",
+        "attributes:",
+        *_write_attributes(places),
+        "",
+        "when_absent: keep  # a field that the agent lacks leaves the value; clear: empties it",
+    ]
+    if places.classes:
+        lines.append(f"object_classes: [{', '.join(places.classes)}]")
+    lines.append("stale: report  # see docs/mapping-file.md, `stale`")
+    return "\n".join(lines)
+
+
+def _write_attributes(places: Places) -> Iterator[str]:
+    for field in reversed(FIELDS):
+        found = places.found.get(field.template, [])
+        if not found:
+            yield from _write_unplaced(places, field.template)
+            continue
+        best, *others = found
+        if best.free:
+            if best.holders:
+                yield f"  # {stays(best, places)}:"
+            yield f"  {best.rule}"
+        else:
+            others = found
+        for place in others:
+            yield from _write_comment(place, places)
+
+
+def _write_unplaced(places: Places, template: str) -> Iterator[str]:
+    unused_places = places.unused.get(template, [])
+    why = _tell_closed(places, template)
+    if unused_places:
+        why = "; unused in the same class:"
+    yield f"  # no place was found for {template}{why}"
+    for place in unused_places[:_MOST]:
+        yield f"  # {place.rule}"
+
+
+def unplaced(places: Places) -> dict[str, str]:
+    """Tell of each field without a place that can be mapped why it has none."""
+    reasons = {}
+    for field in FIELDS:
+        name = field.template.strip("{}")
+        several = places.found.get(field.template, [])
+        if not several:
+            closed = _tell_closed(places, field.template)
+            reasons[name] = (
+                f"no attribute of this directory's schema was found for it{closed}"
+            )
+        elif not several[0].free:
+            best = several[0]
+            reasons[name] = f"{best.name}: {why_not(best, places)}"
+    return reasons
+
+
+def _tell_closed(places: Places, template: str) -> str:
+    """Tell the attributes that would be places if users could take them."""
+    closed = places.closed.get(template, {})
+    text = ""
+    for name, (count, _) in sorted(closed.items()):
+        text += f"; {count:,} of {places.users:,} users cannot take {name}"
+    return text
+
+
+def unused(places: Places, mapped: AbstractSet[str]) -> Iterator[str]:
+    """Write all of them as comments, for a mapping onto other attributes, which are `mapped`."""
+    for field in reversed(FIELDS):
+        for place in places.found.get(field.template, []):
+            if place.name not in mapped:
+                yield from _write_comment(place, places)
+
+
+def _write_comment(place: Place, places: Places) -> Iterator[str]:
+    yield f"  # {why_not(place, places) or 'another place'}:"
+    yield f"  # {place.rule}"
+
+
+def why_not(place: Place, places: Places) -> str:
+    """Tell why it is not mapped; empty where another place is likelier."""
+    if not place.holders or place.stays:
+        return place.barred
+    uncompared = ", which nobody compared" if place.field.secret else ""
+    return f"{places.hold(place.holders)} here{uncompared}"
+
+
+def stays(place: Place, places: Places) -> str:
+    """Tell what becomes of values that are not ours."""
+    return f"{places.hold(place.holders)} here, which stays"

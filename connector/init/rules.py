@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -40,15 +41,15 @@ MOST_RULES: Final = 3
 
 
 class Tried(Struct, frozen=True):
-    """A rule by itself: how many agents have exactly one user by it, and how many several users or a rival.
-
-    `barred`: why it is not proposed; empty where it is.
-    """
+    """A rule by itself."""
 
     rule: MatchRule
     matched: int
+    """How many agents have exactly one user by it."""
     several: int
+    """How many have several users or a rival."""
     barred: str = ""
+    """Why it is not proposed; empty where it is."""
 
 
 class Sample(Struct, frozen=True):
@@ -59,22 +60,27 @@ class Sample(Struct, frozen=True):
     description: Description
 
     def verdicts(self, mapping: Mapping) -> Verdicts:
-        roster = Roster(self.tenant, mapping, (), self.description)
+        roster = Roster(
+            self.tenant,
+            mapping,
+            (),
+            self.description,
+        )
         claims = Claims(roster, Differ(self.tenant, mapping, self.description))
         for user in self.users:
             claims.add(user)
         return claims.settle(self.tenant)
 
     def try_(self, rules: Sequence[MatchRule]) -> tuple[int, int]:
-        """How many agents have exactly one user by these rules, and how many are ambiguous or contested."""
+        """Count the agents with exactly one user by these rules, and the ambiguous or contested ones."""
         verdicts = self.verdicts(Mapping(tuple(rules), ()))
         return len(verdicts.matched), len(verdicts.ambiguous) + len(verdicts.contested)
 
 
 def some(agents: Sequence[Agent], most: int) -> list[Agent]:
-    """At most so many agents that have an account, from the whole list evenly."""
+    """Choose at most so many agents that have an account, from the whole list evenly."""
     having = [agent for agent in agents if agent.account_code is not None]
-    step = max(1, -(-len(having) // most))
+    step = max(1, math.ceil(len(having) / most))
     return having[::step]
 
 
@@ -84,22 +90,18 @@ def candidates(
     users: Sequence[User],
     description: Description,
 ) -> Iterator[MatchRule]:
-    """Rules worth trying, the plainest first: the account in the spellings that the users' values suggest, the seat.
+    """Yield rules worth trying, the plainest first.
 
-    A rule that gives these agents the values of one before it is left out.
+    They are the account in the spellings that the users' values suggest, and the seat. A rule
+    that gives these agents the values of one before it is left out.
     """
     tenant = Tenant(list(agents))
     codes = [agent.account_code for agent in agents if agent.account_code]
     for attribute in attributes:
-        held = [
-            value
-            for user in users
-            for value in user.values.get(attribute, ())
-            if isinstance(value, str)
-        ]
-        exact = description.attributes[attribute].equality is Equality.CASE_EXACT
+        held = _list_texts(users, attribute)
+        is_exact = description.attributes[attribute].equality is Equality.CASE_EXACT
         seen = set()
-        for text in (*_forms(codes, held, exact=exact), "{workNo}"):
+        for text in (*_spell_accounts(codes, held, exact=is_exact), "{workNo}"):
             rule = MatchRule(Template.parse(text), attribute)
             values = tuple(value for _, value in keys([rule], tenant))
             if values not in seen:
@@ -107,46 +109,57 @@ def candidates(
                 yield rule
 
 
-def _forms(codes: Sequence[str], held: Sequence[str], *, exact: bool) -> list[str]:
-    """The account, without its domain, with zeros before it or without them, in one case, with the users' domains."""
-    local = (
-        "accountCode|before:'@'"
-        if any("@" in code for code in codes)
-        else "accountCode"
-    )
-    spelt = [local]
-    zeros = Counter(
-        len(number)
-        for number in (value.partition("@")[0] for value in held)
-        if _ZEROS.fullmatch(number)
-    )
-    if any(code.partition("@")[0].isdigit() for code in codes):
-        spelt += [f"{local}|pad:{width}" for width, _ in zeros.most_common(WIDTHS)]
-    if any(_ZEROS.fullmatch(code.partition("@")[0]) for code in codes):
-        spelt.append(f"{local}|unpad")
+def _list_texts(users: Sequence[User], attribute: str) -> list[str]:
+    texts = []
+    for user in users:
+        values = user.values.get(attribute, ())
+        texts += [value for value in values if isinstance(value, str)]
+    return texts
+
+
+def _spell_accounts(
+    codes: Sequence[str], held: Sequence[str], *, exact: bool
+) -> list[str]:
+    """List the account's spellings as templates, the plainest first.
+
+    It is spelt without its domain, with zeros before it or without them, in one case, and with
+    the users' domains.
+    """
+    local = "accountCode"
+    if any("@" in code for code in codes):
+        local = "accountCode|before:'@'"
+    spellings = [local]
+    numbers = [code.partition("@")[0] for code in codes]
+    if any(number.isdigit() for number in numbers):
+        spellings += [f"{local}|pad:{width}" for width in _list_widths(held)]
+    if any(_ZEROS.fullmatch(number) for number in numbers):
+        spellings.append(f"{local}|unpad")
     if exact:
-        spelt += [f"{local}|lower", f"{local}|upper"]
-    plain = [f"{{{each}}}" for each in ("accountCode", *spelt)]
-    return [
-        *dict.fromkeys(plain),
-        *(f"{{{each}}}@{domain}" for domain in _domains(held) for each in spelt),
-    ]
+        spellings += [f"{local}|lower", f"{local}|upper"]
+    plain = [f"{{{each}}}" for each in ("accountCode", *spellings)]
+    with_domain = []
+    for domain in _list_domains(held):
+        with_domain += [f"{{{each}}}@{domain}" for each in spellings]
+    return [*dict.fromkeys(plain), *with_domain]
 
 
-def _domains(values: Sequence[str]) -> list[str]:
-    counted = Counter(
-        value.rpartition("@")[2].lower() for value in values if "@" in value
-    )
-    plain = [
-        domain
-        for domain, _ in counted.most_common()
-        if domain.replace(".", "").replace("-", "").isalnum()
-    ]
+def _list_widths(values: Sequence[str]) -> list[int]:
+    """List the commonest lengths of numbers with zeros before them."""
+    numbers = [value.partition("@")[0] for value in values]
+    widths = Counter(len(number) for number in numbers if _ZEROS.fullmatch(number))
+    return [width for width, _ in widths.most_common(WIDTHS)]
+
+
+def _list_domains(values: Sequence[str]) -> list[str]:
+    """List the commonest mail domains."""
+    named = [value.rpartition("@")[2].lower() for value in values if "@" in value]
+    domains = [domain for domain, _ in Counter(named).most_common()]
+    plain = [each for each in domains if re.sub("[.-]", "", each).isalnum()]
     return plain[:DOMAINS]
 
 
 def keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
-    """What to look users up by, to try these rules."""
+    """Yield what to look users up by, to try these rules."""
     for rule in rules:
         render = rule.agent.bind(tenant)
         for agent in tenant.agents:
@@ -156,7 +169,7 @@ def keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
 
 
 def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
-    """Rules in an order in which each finds users for agents that those before it leave without one.
+    """Choose rules in an order in which each finds users for agents left by those before it.
 
     A rule that makes agents ambiguous or contested is taken only if it finds more than it spoils.
     """
@@ -164,10 +177,10 @@ def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     score = 0
     useful = [one.rule for one in each if one.matched and not one.barred]
     while useful and len(rules) < MOST_RULES:
-        scores = [
-            matched - several
-            for matched, several in (sample.try_([*rules, rule]) for rule in useful)
-        ]
+        scores = []
+        for rule in useful:
+            matched, several = sample.try_([*rules, rule])
+            scores.append(matched - several)
         highest = max(scores)
         if highest <= score:
             break

@@ -339,9 +339,8 @@ class _DocumentBuilder:
     def _read_key(self, event: Any) -> str:
         is_word = isinstance(event, ScalarEvent) and event.value.isprintable()
         if not is_word or not 0 < len(event.value) <= MAX_KEY:
-            mark = event.start_mark
-            what = "a key must be a word or a quoted text"
-            self._stop(what, mark.line + 1, mark.column + 1)
+            self._add_fault(event, "a key must be a word or a quoted text")
+            raise wrong(self._path, self.faults)
         self._build_node(event, ())
         return str(event.value)
 

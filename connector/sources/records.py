@@ -60,11 +60,6 @@ _SHAPE: Final = (
     '{"agents": [{"workNo": 1001, "accountCode": "…"}, …]} (docs/job-file.md)'
 )
 """The least that an answer has, for somebody who wrote the file by hand."""
-_OPTIONAL: Final = {
-    "accountCode": "account_code",
-    "sipAccount": "sip_account",
-    "sipPwd": "sip_pwd",
-}
 Text = Annotated[str, Meta(max_length=MAX_CHARACTERS)]
 Digits = Annotated[str, Meta(max_length=MAX_CHARACTERS, pattern=DIGITS)]
 Number = Annotated[int, Meta(gt=0)]
@@ -160,10 +155,12 @@ def _make_agent(record: _Record) -> Agent:
 
 def _count_members(records: Sequence[_Record]) -> Mapping[str, int]:
     """Count how many of these records have each member."""
-    counts = {"workNo": len(records)}
-    for name, field in _OPTIONAL.items():
-        counts[name] = sum(getattr(record, field) is not UNSET for record in records)
-    return counts
+    return {
+        "workNo": len(records),
+        "accountCode": sum(record.account_code is not UNSET for record in records),
+        "sipAccount": sum(record.sip_account is not UNSET for record in records),
+        "sipPwd": sum(record.sip_pwd is not UNSET for record in records),
+    }
 
 
 def _names_each_once(text: bytes, counts: Mapping[str, int]) -> bool:
@@ -248,14 +245,13 @@ def _parse_members(text: bytes) -> AnyAnswer:
 
 
 def _find_fault(answer: AnyAnswer, text: bytes) -> str:
-    objects = sum(_is_object(record) for record in answer.agents or ())
+    objects = 0  # records that open a brace
+    for record in answer.agents or ():
+        if isinstance(record, _Record) or bytes(record).lstrip().startswith(b"{"):
+            objects += 1
     if too_deep(text, LEVELS, ordinary=objects):
         return _TOO_DEEP
     return _find_repeated_member(text)
-
-
-def _is_object(record: _Record | Raw) -> bool:
-    return isinstance(record, _Record) or bytes(record).lstrip().startswith(b"{")
 
 
 def _find_repeated_member(text: bytes) -> str:

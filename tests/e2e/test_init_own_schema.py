@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.init.attributes import USERS
+from connector.init.match_search import USERS
 from tests.support import own_schema, samba
 from tests.support.ds389 import Ds389
 from tests.support.init_folder import InitFolder

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.init.attributes import Further
-from connector.init.fields import FIELDS
-from connector.init.place import Places
+from connector.init.fields import FIELDS, is_secret
+from connector.init.match_search import Further
+from connector.init.place import Places, skeleton
 from connector.init.places import placed
-from connector.init.skeleton import skeleton
-from connector.init.words import is_secret
 from connector.model import Agent, AttributeInfo, Description, Secret, Syntax, Tenant, User
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import Template

@@ -10,9 +10,8 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.common.schema import Schema
-from connector.init.place import Places
+from connector.init.place import Places, skeleton
 from connector.init.places import placed
-from connector.init.skeleton import skeleton
 from connector.model import Agent, Description, Secret, Tenant, User
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
