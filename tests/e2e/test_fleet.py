@@ -284,21 +284,21 @@ def test_a_job_that_is_no_longer_to_apply_by_itself_waits_for_approval(world: Ma
 def test_a_tick_makes_a_new_plan_of_an_apply_that_waits_for_its_place(world: MakeWorld, server: Slapd) -> None:
     fleet = world(applies=1)
     with Stalled(server.port) as held:
-        fleet.add("holder", server, agents=20, url=held.url)
-        fleet.add("queued", server)
+        fleet.add("blocker", server, agents=20, url=held.url)
+        fleet.add("follower", server)
         worker = fleet.work()
-        fleet.fleet("run", "holder.yaml", "--no-wait")
+        fleet.fleet("run", "blocker.yaml", "--no-wait")
         assert held.held.wait(60)
-        fleet.tick("queued")
+        fleet.tick("follower")
         fleet.until(lambda: json.loads(fleet.fleet("status", ".", "--json").out)["waiting_to_begin"] == 1)
-        fleet.agents("queued", [{"workNo": 2000, "accountCode": "queued-u0", "sipPwd": "canary-x"}])
-        fleet.tick("queued", 2)
+        fleet.agents("follower", [{"workNo": 2000, "accountCode": "follower-u0", "sipPwd": "canary-x"}])
+        fleet.tick("follower", 2)
         fleet.until(
-            lambda: sum("run ended" in line and "queued" in line for line in worker.log.read_text().splitlines()) == 2
+            lambda: sum("run ended" in line and "follower" in line for line in worker.log.read_text().splitlines()) == 2
         )
         held.let.set()
-        fleet.settle("queued", "in step")
-    assert numbers(server, "queued") == ["2000"]
+        fleet.settle("follower", "in step")
+    assert numbers(server, "follower") == ["2000"]
 
 
 def test_an_approval_outlasts_a_directory_that_is_away(world: MakeWorld, tmp_path: Path) -> None:
