@@ -98,7 +98,10 @@ def test_no_pages_are_asked_of_a_server_that_refuses_them(tmp_path: Path, page_s
             server.search("-E", "!pr=5/noprompt", "(uid=*)")
         job = LdapJob(tmp_path / "job", server.url, *UIDS, mapping=MAPPING)
         configure(job.folder / "job.yaml", directory={"id": "employeeNumber", "read": "scan", "page_size": page_size})
-        assert len(planned(job)) == len(UIDS)
+        ended, report = job.run("plan")
+        assert ended.code == 0, ended.said
+        assert report["summary"]["matched"] == len(UIDS)
+        assert {each["kind"] for each in report["problems"]} == {"unreadable"}
 
 
 def test_an_undo_leaves_what_somebody_has_put_there_since(job: LdapJob, server: WildLdap) -> None:
