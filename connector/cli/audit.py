@@ -1,23 +1,23 @@
-"""`audit`: whether the audit of a job has all that the journal knows, and is as it was told."""
+"""`audit`: whether the audit of a job has all that the state knows, and is as it was made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from msgspec.structs import replace
 
 from connector.cli.advice import Exit
 from connector.cli.running import job_argument, say_text
+from connector.errors import UsageError
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
-    from connector.observers.chain_check import Chain, Check
-    from connector.state.telling import Link
+    from connector.observers.audit_check import AuditCheck, Chain, Finding
 
-_SHOWN: Final = 20
+_SHOWN_AT_MOST: Final = 20
+"""Findings that are printed one by one."""
 
 
 @click.group
@@ -25,45 +25,43 @@ def command() -> None:
     """Manage the audit of a job."""
 
 
-@command.command("catch-up", short_help="Send the audit the writes that it may lack.")
+@command.command("catch-up", short_help="Send the audit the records that it may lack.")
 @job_argument
 @click.pass_obj
 def catch_up(log_level: str | None, job: Path) -> int:
-    """Send the audit of JOB every write that it may lack, marked as late.
+    """Add to the audit file of JOB every record that it may lack.
 
     Each apply and undo does so first. Use this command after a crash or a full disk, without a run.
     """
     from connector.cli.logs import configure
     from connector.cli.observers import auditor
-    from connector.run.job_state import accounts
+    from connector.run.job_state import open_audit
     from connector.runtime.stopping import Stop
 
     configure(log_level)
-    with accounts(job) as (loaded, telling, fingerprint):
-        if telling is None or loaded.job.audit is None:
-            say_text("This job has no state yet, so no write is to be sent.")
-            return 0
-        audit = auditor(loaded, loaded.job.audit, "", Stop())
+    with open_audit(job) as (loaded, lines, fingerprint):
+        settings = loaded.job.audit
+        if lines is None or settings is None:
+            say_text("This job has no state yet, so no record is to be sent.")
+            return Exit.DONE
+        audit = auditor(loaded, settings, "", Stop())
         try:
-            audit.opens("", fingerprint, telling)
+            audit.opens("", fingerprint, lines)
         finally:
             audit.close()
-        for where, writes in audit.late.items():
-            say_text(
-                f"{visible(where)}: {writes} writes sent late."
-                if writes
-                else f"{visible(where)}: complete."
-            )
-    return 0
+    if settings.file is None:
+        say_text("The state keeps the audit of this job, and it is complete.")
+        return Exit.DONE
+    sent = f"{audit.late} records sent late." if audit.late else "complete."
+    say_text(f"{visible(str(settings.file))}: {sent}")
+    return Exit.DONE
 
 
-@command.command(short_help="Check that audit files are as they were written.")
-@click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@command.command(short_help="Check that audits are as they were written.")
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--job", metavar="JOB", type=click.Path(path_type=Path),
-    help="Check this job's records alone, and by its state that the end is not cut.",
+    help="Check this job's records alone, with those that its state keeps, and that the end is not cut.",
 )  # fmt: skip
 @click.option(
     "--from", "first", type=click.IntRange(min=1), default=1, metavar="NUMBER",
@@ -77,55 +75,71 @@ def verify(
 ) -> int:
     """Check that no record of the audit in FILE... was edited, removed, moved or added.
 
-    Give rotated files first, the oldest first. Without --job, nobody knows whether records
-    are missing at the end. Exit code 1: something was found.
+    Give rotated files first, the oldest first. An audit without a file is in the state: give
+    --job alone. Without --job, nobody knows whether records are missing at the end. Exit code 1:
+    something was found.
     """
-    from connector.observers.chain_check import Check
-    from connector.run.job_state import link_of, runs_that_wrote
-
-    sink = "syslog" if syslog else "file"
-    name, link = None, None
-    runs = {}
-    if (
-        job is not None
-    ):  # before the files: what comes meanwhile makes them longer, not shorter
-        name, link = link_of(job, sink)
-        runs = runs_that_wrote(job)
-    check = Check(sink, first)
-    for path in files:
-        for number, line in enumerate(_lines(path), 1):
-            check.line(f"{path}:{number}", line)
-    if job is not None and link is not None and link != link_of(job, sink)[1]:
-        # a run has begun meanwhile, and may have added records
-        link = replace(link, ended=False)
-    findings = check.end(name, link, runs)
-    for finding in findings[:_SHOWN]:
-        whose = f"{finding.job}: " if finding.job is not None else ""
-        say_text(
-            visible(
-                f"{finding.where}: {whose}{finding.why}"
-                if finding.where
-                else f"{whose}{finding.why}"
-            )
-        )
-    if len(findings) > _SHOWN:
-        say_text(f"… and more, {check.found} in all")
+    if job is None and not files:
+        raise UsageError("name the files of the audit, or add --job JOB", where="FILE")
+    if job is None:
+        check = _check_files(files, first, syslog=syslog)
+        name, findings = None, check.finish()
+    else:
+        check, name, findings = _check_with_state(files, first, job, syslog=syslog)
+    _say_findings(check, findings)
     chains = [
         chain
         for chain in check.chains.values()
-        if chain.seq and (name is None or chain.job == name)
+        if chain.last and name in (None, chain.job)
     ]
     for chain in chains:
-        for said in _said(
-            chain, link, sound=not any(chain.job == each.job for each in findings)
+        is_sound = not any(each.job == chain.job for each in findings)
+        for line in _describe_chain(
+            chain, is_sound=is_sound, has_state=job is not None
         ):
-            say_text(visible(said))
-    _say_rest(check, chains)
+            say_text(visible(line))
+    if check.open_half is not None:
+        what = "half a record, of a run that is under way or was interrupted"
+        say_text(visible(f"{check.open_half.where}: {what}"))
+    if not chains and not check.found:
+        say_text("No records.")
     return Exit.FAILED if findings else Exit.DONE
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    from connector.errors import UsageError
+def _check_files(files: Sequence[Path], first: int, *, syslog: bool) -> AuditCheck:
+    from connector.observers.audit_check import AuditCheck
+
+    check = AuditCheck(first, syslog=syslog)
+    for path in files:
+        check.begin_file()
+        for number, line in enumerate(_read_file(path), 1):
+            check.check_line(f"{path}:{number}", line)
+    return check
+
+
+def _check_with_state(
+    files: Sequence[Path], first: int, job: Path, *, syslog: bool
+) -> tuple[AuditCheck, str, list[Finding]]:
+    """The files and then the lines that the state keeps; the name of the job; what was found."""
+    from connector.observers.audit_check import KeptAudit
+    from connector.run.job_state import read_audit, runs_that_wrote
+
+    # before the files: what a run adds meanwhile makes them longer, and no line is missing
+    name, head, lines = read_audit(job)
+    runs = runs_that_wrote(job)
+    if not files and lines:
+        first = max(first, lines[0].number)
+    check = _check_files(files, first, syslog=syslog)
+    if not syslog:
+        check.begin_file()
+        for line in lines:
+            check.check_line(f"state:{line.number}", f"{line.text}\n".encode())
+    latest = read_audit(job)[1]
+    findings = check.finish(KeptAudit(name, head, latest, runs))
+    return check, name, findings
+
+
+def _read_file(path: Path) -> Iterator[bytes]:
     from connector.settings.textfile import open_regular
 
     try:
@@ -135,35 +149,24 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise UsageError(f"cannot be read: {fault.strerror}", where=str(path)) from None
 
 
-def _said(chain: Chain, link: Link | None, *, sound: bool) -> Iterator[str]:
+def _say_findings(check: AuditCheck, findings: Sequence[Finding]) -> None:
+    for finding in findings[:_SHOWN_AT_MOST]:
+        parts = (finding.where, finding.job, finding.why)
+        say_text(visible(": ".join(part for part in parts if part)))
+    if len(findings) > _SHOWN_AT_MOST:
+        say_text(f"… and more, {check.found} in all")
+
+
+def _describe_chain(chain: Chain, *, is_sound: bool, has_state: bool) -> Iterator[str]:
     """What is known of a job's chain."""
-    numbers = (
-        f"record {chain.seq}"
-        if chain.begun == chain.seq
-        else f"records {chain.begun} to {chain.seq}"
-    )
-    yield f"{chain.job}: {numbers}, {'unchanged' if sound else 'see above'} ({chain.since} to {chain.last})"
-    if chain.before:
-        yield f"{chain.job}: {chain.before} earlier records have no chain, and cannot be verified"
-    if chain.taken:
-        yield f"{chain.job}: {chain.taken} records were told again after an interruption; the first ones do not count"
+    numbers = f"records {chain.begun} to {chain.last}"
+    if chain.begun == chain.last:
+        numbers = f"record {chain.last}"
+    said = "unchanged" if is_sound else "see above"
+    yield f"{chain.job}: {numbers}, {said} ({chain.since} to {chain.until})"
+    if chain.earlier_count:
+        yield f"{chain.job}: {chain.earlier_count} records of an earlier version cannot be verified"
     if chain.cut:
         yield f"{chain.job}: records that were cut to fit a datagram: {chain.cut}. Values left in them are not verified"
-    if link is None:
+    if not has_state:
         yield f"{chain.job}: the end is not verified. Add --job with its job file"
-    elif chain.seq > link.seq and not link.ended:
-        yield (
-            f"{chain.job}: {chain.seq - link.seq} records more than the state knows: a run is under way or was "
-            "interrupted, or somebody added them. The next run goes on from there"
-        )
-
-
-def _say_rest(check: Check, chains: list[Chain]) -> None:
-    if check.half:
-        say_text(
-            visible(
-                f"{check.half}: half a record, of a run that is under way or was interrupted"
-            )
-        )
-    if not chains and not check.found:
-        say_text("No records.")

@@ -27,7 +27,7 @@ from connector.run.composition import Begun
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
-from connector.state.telling import Telling
+from connector.state.audit_lines import AuditLines
 
 if TYPE_CHECKING:
     from connector.observers.audit import AuditObserver
@@ -51,7 +51,9 @@ class LogObserver(Observer):
         self._fingerprint: Fingerprint | None = None
         log.about = {"job": job, "run": run}
 
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+    def opens(
+        self, directory: str, fingerprint: Fingerprint, audit: AuditLines
+    ) -> None:
         self._fingerprint = fingerprint
 
     def stage(self, name: str, **details: object) -> None:

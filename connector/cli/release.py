@@ -78,13 +78,13 @@ def _recorded(
         yield lambda why, approvals: None
         return
     configure(log_level)
-    with accounts(job) as (loaded, telling, fingerprint):
+    with open_audit(job) as (loaded, lines, fingerprint):
         stop = Stop()
         audit = auditor(loaded, settings, "", stop)
 
         def record(why: str, approvals: Sequence[Approval]) -> None:
-            if telling is not None:
-                audit.opens("", fingerprint, telling)
+            if lines is not None:
+                audit.opens("", fingerprint, lines)
                 audit.released(why, approvals)
                 audit.close()
             if stop.why:

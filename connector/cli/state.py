@@ -163,7 +163,7 @@ def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int
     """
     old = state_care.old_runs(job, older)
     say(f"{visible(line)}\n" for line in _tell_old_runs(old))
-    anything = bool(old.runs or old.attempts or old.plans)
+    anything = bool(old.runs or old.attempts or old.plans or old.audit_lines)
     if anything and dry_run:
         again = shlex.join(
             ["cec-connector", "state", "prune", str(job), "--older", f"{older.days}d"]
@@ -178,6 +178,8 @@ def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int
 
 def _tell_old_runs(old: Old) -> Iterator[str]:
     counts = f"{len(old.runs):,} runs, {old.attempts:,} attempts, {old.plans:,} unused saved plans"
+    if old.audit_lines:
+        counts += f", {old.audit_lines:,} records of the audit"
     yield f"Older than {old.before}: {counts}."
     undoable = [run for run in old.runs if run.wrote]
     if undoable:

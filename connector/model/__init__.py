@@ -52,7 +52,6 @@ from connector.model.memory import (
 )
 from connector.model.outcome import (
     Difference as Difference,
-    Noted as Noted,
     Outcome as Outcome,
     Result as Result,
 )

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from connector.model.change import AttributeChange, Change
+from connector.model.change import AttributeChange
 from connector.model.directory import User, UserRef
 from connector.model.secret import Held
 
@@ -73,18 +73,3 @@ class Outcome(Struct, frozen=True, gc=False):
     def touched(self) -> bool:
         """Whether something was written, or may have been."""
         return self.result is Result.WRITTEN or self.open or bool(self.lost)
-
-
-class Noted(Struct, frozen=True, gc=False):
-    """An outcome as the journal of a run has it: when it was noted, and who wrote, where that is known (JSON).
-
-    `number`: of the outcomes of its run; 0 where nobody keeps an account of them.
-    """
-
-    run: str
-    change: Change
-    outcome: Outcome
-    number: int = 0
-    time: str = ""
-    directory: str = ""
-    who: str | None = None

@@ -1,15 +1,14 @@
-"""The audit stream: who wrote what, when, from which values to which; apart from the log, one JSON object a line.
+"""The audit: who wrote what, when, from which values to which; apart from the log, one JSON object a line.
 
-It is opened before anything is written, and a run whose stream breaks sends no further
-write. Writes are told as the journal has them, each by its run and its number there; what a
-sink was not told for certain is told before anything else by the next run, marked as late
-(law 13). Secrets are told by their keyed fingerprints. Each record is linked to the one
-before it (`chain.py`).
+The state makes the lines, each with its number and the digest of the one before it, in the
+transaction that notes what they tell (`state/audit_lines.py`). From there they are added to
+a file, and deleted from the state once the disk has them. Without a file the state keeps
+them. A run whose lines cannot be kept sends no further write. A syslog receiver is sent the
+lines too, as far as it takes them: it may miss some, or get some twice.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import socket
@@ -25,37 +24,36 @@ from connector.model import (
     Change,
     Ending,
     Fingerprint,
-    Noted,
     Outcome,
     Plan,
-    Result,
 )
-from connector.observers.chain import Chained, linked
+from connector.observers.audit_file import AuditFile
 from connector.observers.observer import Observer
-from connector.observers.sinks import File, Receiver, Record, Sink
-from connector.observers.syslog import NOTICE, WARNING
+from connector.observers.syslog import Syslog
 from connector.reconcile.digests import is_secret, readable
 from connector.reports.document import change_object
 from connector.runtime.clock import stamp
 from connector.runtime.log import log
 from connector.settings.operations import Audit
-from connector.state.telling import Owed, Telling
+from connector.state.audit_lines import (
+    AuditLine,
+    AuditLines,
+    Head,
+    Record,
+    digest_line,
+    read_place,
+)
 
-_FINE: Final = (Result.WRITTEN, Result.UNCHANGED)
-Written = tuple[Record, int]
-"""A record, and its severity."""
-_AT_MOST: Final = 2000
-"""So many outcomes are told before it is made sure that they are safe, and their marks are
-moved."""
+_UNSAFE_AT_MOST: Final = 2000
+"""Lines that are added to the file before the disk has to have them."""
+_AHEAD: Final = (
+    "An older state was put back, or somebody added records, or a job of this name has another state too. Plans that "
+    "were spent since are good again: delete them. Run `cec-connector audit verify --job JOB`"
+)
 
 
 class AuditObserver(Observer):
-    """Notes the begin of an apply or undo, each write, and the end. `bound`: the name that the directory knows us by.
-
-    `stop` is called with a reason when the account of the run cannot be kept any longer. `code` of an ending is that of
-    the process; None: the plan was refused. `late`: by where it is kept, how many writes
-    were told late.
-    """
+    """Notes the begin of an apply or undo, each write, and the end."""
 
     def __init__(
         self,
@@ -67,123 +65,64 @@ class AuditObserver(Observer):
         stop: Callable[[str], None],
         code: Callable[[Ending | None], int],
     ) -> None:
+        """`bound`: the name that the directory knows us by. `stop`: ends the run, for this reason.
+
+        `code`: the exit code of an ending; None: the plan was refused.
+        """
         self._settings = settings
         self._code = code
         self._stop = stop
-        self._job = readable(job)
-        self._about = {"job": self._job, "run": run}
-        self._who = {"user": _account(), "host": socket.gethostname(), "bound": bound}
-        self._fingerprint: Fingerprint | None = None
-        self._telling: Telling | None = None
-        self._chains: list[Chained] = []
-        self._all: list[Chained] = []
+        self._job = job
+        self._run = run
+        self._directory = ""
+        self._who = {
+            "user": _account_name(),
+            "host": socket.gethostname(),
+            "bound": bound,
+        }
         self._plan: Plan | None = None
-        self._told = 0
-        self.late: dict[str, int] = {}
+        self._fingerprint: Fingerprint | None = None
+        self._lines: AuditLines | None = None
+        self._delivery: Delivery | None = None
+        self.late = 0
+        """Records of earlier runs that the file lacked when this session began."""
 
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
-        self._fingerprint, self._telling = fingerprint, telling
-        self._about["directory"] = readable(directory)
-        kinds = [
-            kind
-            for kind in ("file", "syslog")
-            if getattr(self._settings, kind) is not None
-        ]
-        telling.begin(directory, kinds, json.dumps(self._who), self._tell, self._secure)
-        if self._settings.file is not None:
-            self._add(File(self._settings.file), telling)
-        if self._settings.syslog is not None:
-            self._add(Receiver(self._settings.syslog, self._settings.ca_file), telling)
-        for chain in self._all:
-            try:
-                self._catch_up(chain, telling)
-            except OSError as fault:
-                why = f"the audit cannot be kept: writes of earlier runs cannot be sent: {_reason(fault)}"
-                raise OutputError(why, where=chain.where) from None
-        telling.flush()
-
-    def _add(self, sink: Sink, telling: Telling) -> None:
-        chain = Chained(sink, self._job, telling.begun[sink.kind])
-        self._all.append(chain)
-        self._chains.append(chain)
-
-    def _catch_up(self, chain: Chained, telling: Telling) -> None:
-        """Tell what this sink was not told for certain, but for what it is seen to hold."""
-        owed = list(telling.owed(chain.kind))
-        held = chain.holds({each.run for each in owed}) if owed else set()
-        self.late[chain.where] = 0
-        for each in owed:
-            left = [
-                noted
-                for noted in each.outcomes
-                if (noted.run, noted.number) not in held
-            ]
-            for start in range(0, len(left), _AT_MOST):
-                _tell(
-                    [
-                        self._record(noted, late=True)
-                        for noted in left[start : start + _AT_MOST]
-                    ],
-                    [chain],
-                )
-                chain.secure()
-            if left:
-                _tell([self._summary(each, len(left))], [chain])
-            self.late[chain.where] += len(left)
-        if owed:
-            # its second chance: what a receiver that never closes was sent
-            # twice counts as told
-            chain.secure()
-            for each in owed:
-                telling.mark(chain.kind, each.run, each.last)
-            chain.taken()
-            telling.linked(chain.kind, chain.safe)
-            log.info(
-                "audit caught up", where=chain.where, writes=self.late[chain.where]
-            )
+    def opens(
+        self, directory: str, fingerprint: Fingerprint, audit: AuditLines
+    ) -> None:
+        self._directory, self._fingerprint = readable(directory), fingerprint
+        audit.begin_session(self._job, self)
+        self._lines = audit
+        self._delivery = Delivery(self._settings, self._job, audit)
+        self.late = self._delivery.catch_up()
 
     def planned(self, plan: Plan) -> None:
         self._plan = plan
 
     def stage(self, name: str, **details: object) -> None:
         if name == "apply" and self._plan is not None:
-            counts = {
+            record = self._begin_record("begin") | {
+                "plan": self._plan.digest,
                 "changes": details["changes"],
                 "acknowledged": bool(details["accepted"]),
             }
-            approvals = [to_builtins(each) for each in self._plan.approvals]
-            self._note(
-                "begin",
-                plan=self._plan.digest,
-                **counts,
-                **({"approvals": approvals} if approvals else {}),
-            )
+            self._add_record(_add_approvals(record, self._plan.approvals))
 
     def released(self, why: str, approvals: Sequence[Approval]) -> None:
         """Note that a job which was on hold for this reason may be applied again, and who has approved that."""
         record: Record = {
             "time": stamp(),
             "event": "release",
-            "job": self._job,
+            "job": readable(self._job),
             "who": self._who,
+            "why": readable(why),
         }
-        signed = (
-            {"approvals": [to_builtins(each) for each in approvals]}
-            if approvals
-            else {}
-        )
-        self._tell_all([(record | {"why": readable(why)} | signed, NOTICE)])
+        self._add_record(_add_approvals(record, approvals))
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        """Of what the journal has not noted as settled: a write that may have happened, and is told once it is."""
-        lost = (
-            self._telling is not None
-            and self._telling.lost
-            and outcome.result is not Result.SKIPPED
-        )
-        if outcome.open or lost:
-            noted = Noted(run or self._about["run"], change, outcome)
-            self._note("open", **self._written(noted))
+        """Note a write that may have happened; there is another record once the journal knows."""
+        if outcome.open:
+            self._add_record(self._describe_write("open", run, change, outcome))
 
     def closes(
         self,
@@ -191,145 +130,247 @@ class AuditObserver(Observer):
         ending: Ending | None,
         fault: BaseException | None = None,
     ) -> None:
+        record = self._begin_record("end")
+        if plan is None:
+            record["fault"] = type(fault).__name__
+        else:
+            record["plan"] = plan.digest
+            record["refused"] = [refusal.limit for refusal in plan.refusals]
+            record["code"] = self._code(ending)
         try:
-            if plan is not None:
-                refused = [refusal.limit for refusal in plan.refusals]
-                self._note(
-                    "end", plan=plan.digest, refused=refused, code=self._code(ending)
-                )
-            else:
-                self._note("end", fault=type(fault).__name__)
+            self._add_record(record)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Make sure of what was told, note how the chain ends, and let go of every sink. Never raises."""
-        try:
-            self._secure()
-            if self._telling is not None:
-                self._telling.end({chain.kind: chain.safe for chain in self._all})
-        except StateError as fault:  # then it is told again
-            log.warning("audit marks not kept", reason=str(fault))
-        finally:
-            for chain in self._all:
-                chain.close()
-            self._chains = []
+        """Make sure of what was delivered, and let go of file, receiver and lease. Never raises."""
+        self.secure_lines()
+        if self._lines is not None:
+            self._lines.end_session()
+            self._lines = None
+        if self._delivery is not None:
+            self._delivery.close()
+            self._delivery = None
 
     # ------------------------------------------------------------ records
 
-    def _tell(self, found: Sequence[Noted]) -> None:
-        """Tell what the journal has noted, and move the marks now and then."""
-        self._tell_all([self._record(noted) for noted in found])
-        self._told += len(found)
-        if self._told >= _AT_MOST:
-            self._secure()
+    def make_write_record(self, run: str, change: Change, outcome: Outcome) -> Record:
+        return self._describe_write("write", run, change, outcome)
 
-    def _secure(self) -> None:
-        """Move the marks up to what is safe."""
-        self._told = 0
-
-        def secure(chain: Chained) -> None:
-            chain.secure()
-            if self._telling is not None:
-                self._telling.linked(chain.kind, chain.safe)
-                for run, number in chain.taken():
-                    self._telling.safe(chain.kind, run, number)
-
-        self._to_all(secure)
-
-    def _tell_all(self, records: Sequence[Written]) -> None:
-        self._to_all(Chained.ready)
-        lines = linked(records, self._chains)
-        self._to_all(lambda chain: chain.tell(lines))
-
-    def _to_all(self, act: Callable[[Chained], None]) -> None:
-        """Act on every sink; one that breaks is let go of, and the run stops."""
-        for chain in self._chains.copy():
-            try:
-                act(chain)
-            except OSError as fault:
-                self._chains.remove(chain)
-                chain.close()
-                why = _reason(fault)
-                log.warning("audit broken", where=chain.where, reason=why)
-                self._stop(f"the audit cannot be kept ({chain.where}: {why})")
-
-    def _note(self, event: str, **said: object) -> None:
-        """A record that has no number."""
-        record = {
+    def _begin_record(self, event: str, run: str | None = None) -> Record:
+        """What each record of a run begins with."""
+        return {
             "time": stamp(),
             "event": event,
-            **self._about,
+            "job": readable(self._job),
+            "run": run or self._run,
+            "directory": self._directory,
             "who": self._who,
-            **said,
         }
-        self._tell_all(
-            [(record, WARNING if said.get("fault") or event == "open" else NOTICE)]
-        )
 
-    def _record(self, noted: Noted, *, late: bool = False) -> Written:
-        """The record of a write."""
-        head: Record = {
-            "time": noted.time,
-            "event": "write",
-            "job": self._job,
-            "run": noted.run,
-        }
-        head |= {"number": noted.number, "directory": readable(noted.directory)}
-        head |= {"who": json.loads(noted.who) if noted.who else None} | (
-            {"late": True} if late else {}
-        )
-        severity = NOTICE if noted.outcome.result in _FINE else WARNING
-        return head | self._written(noted), severity
-
-    def _written(self, noted: Noted) -> Record:
-        change, outcome = noted.change, noted.outcome
-        said: Record = change_object(change)
-        for each, told in zip(change.attributes, said["attributes"], strict=True):
+    def _describe_write(
+        self, event: str, run: str | None, change: Change, outcome: Outcome
+    ) -> Record:
+        record = self._begin_record(event, run)
+        if change.part:
+            record["part"] = change.part.value
+        record["result"] = outcome.result.value
+        if outcome.why:
+            record["why"] = readable(outcome.why)
+        described = change_object(change)
+        for each, said in zip(change.attributes, described["attributes"], strict=True):
             if is_secret(each):
-                told["was"] = self._was(change, each)
-        part = {"part": change.part.value} if change.part else {}
-        why = {"why": readable(outcome.why)} if outcome.why else {}
-        return {"run": noted.run, **part, "result": outcome.result.value, **why, **said}
+                said["was"] = self._fingerprint_old(change, each)
+        return record | described
 
-    def _summary(self, owed: Owed, writes: int) -> Written:
-        """What is known of a run of which something was told late: its begin or end may be missing too."""
-        record: Record = {
-            "time": stamp(),
-            "event": "late",
-            "job": self._job,
-            "run": owed.run,
-            "who": self._who,
-        }
-        record |= {
-            "plan": owed.digest,
-            "started": owed.started,
-            "ended": owed.ended,
-            "result": owed.result,
-        }
-        return record | {"writes": writes}, WARNING
-
-    def _was(self, change: Change, each: AttributeChange) -> list[str] | None:
+    def _fingerprint_old(
+        self, change: Change, each: AttributeChange
+    ) -> list[str] | None:
         """The fingerprints of a secret's old values; None: they could not be read."""
         if not each.seen or self._fingerprint is None:
             return None
         return [self._fingerprint(change.user, each.name, value) for value in each.old]
 
+    # ------------------------------------------------------------ lines
 
-def _tell(records: Sequence[Written], chains: Sequence[Chained]) -> None:
-    """Link records to these chains, and tell them. Raises OSError."""
-    for chain in chains:
-        chain.ready()
-    lines = linked(records, chains)
-    for chain in chains:
-        chain.tell(lines)
+    def _add_record(self, record: Record) -> None:
+        """Make a line of a record that tells no outcome of the journal."""
+        if self._lines is None:
+            return
+        try:
+            self._lines.add_record(record)
+        except StateError as fault:
+            self._break_off(fault.where, fault.what)
+        else:
+            self.deliver_lines()
+
+    def deliver_lines(self) -> None:
+        if self._delivery is not None:
+            self._attempt(self._delivery.deliver)
+
+    def secure_lines(self) -> None:
+        if self._delivery is not None:
+            self._attempt(self._delivery.secure)
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        """Do this; where it fails, the run stops, and nothing is delivered any more."""
+        try:
+            act()
+        except StateError as fault:
+            self._break_off(fault.where, fault.what)
+        except OSError as fault:
+            self._break_off(str(self._settings.file), _reason(fault))
+
+    def _break_off(self, where: str, why: str) -> None:
+        log.warning("audit broken", where=where, reason=why)
+        if self._delivery is not None:
+            self._delivery.close()
+            self._delivery = None
+        self._stop(f"the audit cannot be kept ({where}: {why})")
+
+
+class Delivery:
+    """Takes the lines of a session from the state to the file and the receiver that the job names.
+
+    Methods raise OSError where the file cannot be written, and StateError.
+    """
+
+    def __init__(self, settings: Audit, job: str, lines: AuditLines) -> None:
+        """Raises OutputError where the file cannot be opened."""
+        self._job = job
+        self._lines = lines
+        self._file = AuditFile(settings.file) if settings.file is not None else None
+        self._receiver: Syslog | None = None
+        if settings.syslog is not None:
+            self._receiver = Syslog(settings.syslog, settings.ca_file)
+        self._delivered: int | None = None
+        """The number of the last line that was delivered; None: that has to be looked for."""
+        self._secured = 0
+        """The number of the last line that the disk has, and the state keeps no more."""
+
+    def catch_up(self) -> int:
+        """Deliver what earlier sessions have left; how many records that were. Raises OutputError."""
+        try:
+            head = self._lines.read_head(self._job)
+            kept = self._first_kept_line()
+            if self._file is not None and kept is None:
+                head = self._compare_with_file(head)
+            self._delivered = self._find_delivered(head, kept)
+            missing = head.number - self._delivered
+            if self._file is not None and kept is not None:
+                self.deliver()
+                self.secure()
+                log.info("audit caught up", where=self._file.where, records=missing)
+        except OSError as fault:
+            why = f"the audit cannot be kept: writes of earlier runs cannot be sent: {_reason(fault)}"
+            where = self._file.where if self._file is not None else ""
+            raise OutputError(why, where=where) from None
+        return missing
+
+    def _first_kept_line(self) -> AuditLine | None:
+        """The first line that the state keeps: a file has all before it."""
+        for lines in self._lines.read_lines(self._job):
+            return lines[0]
+        return None
+
+    def _compare_with_file(self, head: Head) -> Head:
+        """The line to go on from, where the file should have all that the state knows of, and no more.
+
+        A new state goes on from the file's last line. An older one goes on from its own, for
+        `audit verify` to find.
+        """
+        found = self._file.find_last_line(self._job) if self._file else None
+        if found is None or found.number <= head.number:
+            return head
+        if head.number == 0:
+            self._lines.follow_file(found)
+            return found
+        log.warning(
+            "audit is ahead of the state",
+            where=self._file.where if self._file else "",
+            state=head.number,
+            audit=found.number,
+            fix=_AHEAD,
+        )
+        return head
+
+    def _find_delivered(self, head: Head, kept: AuditLine | None) -> int:
+        """The number of the last line that need not be delivered, by what the end of the file shows."""
+        if self._file is None or kept is None:
+            return head.number
+        place = read_place(kept.text)
+        certain = place.prev if place is not None else None
+        for text in self._file.read_backwards():
+            if certain is not None and f"sha256:{digest_line(text)}" == certain:
+                break  # it has nothing of what came after
+            place = read_place(text)
+            if place is None or not kept.number <= place.number <= head.number:
+                continue
+            if self._lines.read_line(self._job, place.number) == text.decode(
+                "ascii", "replace"
+            ):
+                return place.number
+        return kept.number - 1
+
+    def deliver(self) -> None:
+        """Add to the file what it lacks, and send the same to the receiver."""
+        if self._delivered is None:
+            head = self._lines.read_head(self._job)
+            self._delivered = self._find_delivered(head, self._first_kept_line())
+        for lines in self._lines.read_lines(self._job, self._delivered):
+            self._delivered = None  # a signal may break off what follows
+            if self._file is not None:
+                self._file.append_lines([line.text for line in lines])
+            self._send_lines(lines)
+            self._delivered = lines[-1].number
+            if self._delivered - self._secured >= _UNSAFE_AT_MOST:
+                self.secure()
+
+    def _send_lines(self, lines: Sequence[AuditLine]) -> None:
+        """Send lines to the receiver, which gets no more of this run once that fails."""
+        if self._receiver is None:
+            return
+        try:
+            for line in lines:
+                self._receiver.send_line(line.text)
+        except OSError as fault:
+            log.warning(
+                "audit not sent to syslog",
+                where=self._receiver.where,
+                reason=_reason(fault),
+                number=lines[0].number,
+            )
+            self._receiver.close()
+            self._receiver = None
+
+    def secure(self) -> None:
+        """See that the disk has what was delivered; then the state keeps it no more."""
+        if self._file is None or self._delivered is None:
+            return
+        if self._delivered > self._secured:
+            self._file.sync()
+            self._lines.delete_lines(self._delivered)
+            self._secured = self._delivered
+
+    def close(self) -> None:
+        """Let go of file and receiver. Never raises."""
+        if self._file is not None:
+            self._file.close()
+        if self._receiver is not None:
+            self._receiver.close()
+
+
+def _add_approvals(record: Record, approvals: Sequence[Approval]) -> Record:
+    if approvals:
+        record["approvals"] = [to_builtins(each) for each in approvals]
+    return record
 
 
 def _reason(fault: OSError) -> str:
     return fault.strerror or str(fault)
 
 
-def _account() -> str:
+def _account_name() -> str:
     """The account that runs this program, by name where it has one."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from connector.model import Change, Ending, Fingerprint, Outcome, Plan
-from connector.state.telling import Telling
+from connector.state.audit_lines import AuditLines
 
 
 class Observer:
@@ -17,11 +17,13 @@ class Observer:
     def stage(self, name: str, **details: object) -> None:
         """A stage begins; `details` are counts and names for the log, never values of attributes."""
 
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+    def opens(
+        self, directory: str, fingerprint: Fingerprint, audit: AuditLines
+    ) -> None:
         """A run that may write holds the directory of this identity; `fingerprint` names its secrets.
 
-        Whoever cannot keep the account that it owes, by what `telling` says is still owed,
-        raises OutputError: then nothing is written.
+        `audit`: the lines that the state keeps. Whoever cannot take them to their place raises
+        OutputError: then nothing is written.
         """
 
     def closes(
@@ -57,9 +59,11 @@ class Observers(Observer):
         for observer in self._observers:
             observer.stage(name, **details)
 
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+    def opens(
+        self, directory: str, fingerprint: Fingerprint, audit: AuditLines
+    ) -> None:
         for observer in self._observers:
-            observer.opens(directory, fingerprint, telling)
+            observer.opens(directory, fingerprint, audit)
 
     def closes(
         self,

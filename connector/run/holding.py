@@ -29,8 +29,9 @@ def holding(
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):
         try:
-            account = context.state.telling.of(context.job, context.sealer)
-            context.observer.opens(description.identity, context.fingerprint, account)
+            context.observer.opens(
+                description.identity, context.fingerprint, context.state.audit
+            )
             yield description, end
         except BaseException as fault:
             context.observer.closes(None, None, fault)

@@ -19,10 +19,9 @@ from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
 from connector.state import keyfile
 from connector.state.attempts import Attempt
+from connector.state.audit_lines import AuditLine, AuditLines, Head
 from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, RunRecord
-from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
-from connector.state.telling import Link, Telling
 from connector.state.ticks import Tick
 
 
@@ -107,10 +106,10 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
 
 
 @contextmanager
-def accounts(
+def open_audit(
     path: Path,
-) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Fingerprint]]:
-    """What is owed to the audit of the job in `path`, while no run of it is under way; None: it has no state yet.
+) -> Iterator[tuple[jobs.LoadedJob, AuditLines | None, Fingerprint]]:
+    """The audit of the job in `path`, while no run of it is under way; None: it has no state yet.
 
     Raises FileError, StateError, UsageError, BusyError.
     """
@@ -121,21 +120,19 @@ def accounts(
     with kept_state(job) as state, state.leases(job.name) if state else nullcontext():
         key = key_of(job, state, needed=False) if state else None
         fingerprint = fingerprinter(key or Secret(os.urandom(32).hex()))
-        yield (
-            job,
-            state.telling.of(job.name, Sealer(key)) if state else None,
-            fingerprint,
-        )
+        yield job, state.audit if state else None, fingerprint
 
 
-def link_of(path: Path, sink: str) -> tuple[str, Link]:
-    """The name of the job in `path`, and the last record of its audit that is known to be safe with this kind of sink.
+def read_audit(path: Path) -> tuple[str, Head, list[AuditLine]]:
+    """The name of the job in `path`, the last line of its audit, and the lines that the state keeps.
 
     Raises FileError, StateError.
     """
     with opened(path) as (job, state):
-        link = state.telling.of(job.name, Sealer(None)).link(sink) if state else Link()
-    return readable(job.name), link
+        if state is None:
+            return readable(job.name), Head(), []
+        kept = [line for lines in state.audit.read_lines(job.name) for line in lines]
+        return readable(job.name), state.audit.read_head(job.name), kept
 
 
 def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:

@@ -108,11 +108,15 @@ def forget(path: Path, shown: Person, *, agreed: bool) -> Person:
 
 
 def _forgetting(job: jobs.LoadedJob, state: Store) -> Forgetting:
-    return state.forgetting(job.name, audited=job.job.audit is not None)
+    return state.forgetting(job.name, audited=_has_audit_file(job))
 
 
 def _pruning(job: jobs.LoadedJob, state: Store, before: str) -> Pruning:
-    return state.pruning(job.name, before, audited=job.job.audit is not None)
+    return state.pruning(job.name, before, audited=_has_audit_file(job))
+
+
+def _has_audit_file(job: jobs.LoadedJob) -> bool:
+    return job.job.audit is not None and job.job.audit.file is not None
 
 
 @contextmanager

@@ -46,10 +46,7 @@ _BY_USER: Final = ("ownership", "stale", "lapsed", "refused", "kept_writes", "cl
 _OPEN: Final = (
     f"select run from journal where {_RUNS} and user_id = ? and outcome is null"  # noqa: S608  # `_RUNS` is a literal; values are bound
 )
-_OWED: Final = (
-    "select journal.run from journal join told on told.run = journal.run join runs on runs.id = journal.run "
-    "where job = ? and user_id = ? and told_as > told.number"
-)
+_OWED: Final = "select number from audit_lines where job = ? and user_id = ?"
 _WHOLE: Final = (
     "select distinct directory from runs where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
     "and id in (select run from journal where user_id = ?)"
@@ -122,7 +119,7 @@ def _pairs(listed: Named | None) -> Iterator[tuple[str, str]]:
 class Forgetting:
     """Takes out one user. All of its methods raise StateError.
 
-    `audited`: the job has an audit, which may lack writes.
+    `audited`: the audit of the job is a file, which may lack lines that the state keeps.
     """
 
     def __init__(self, database: Database, job: str, *, audited: bool) -> None:
@@ -281,11 +278,9 @@ class Forgetting:
         for (run,) in self._database.rows(_OPEN, self._job, id_):
             why = "the outcome of writes to this user is unknown. To settle them, rerun the job. Then forget the user"
             raise UnsettledError(why, where=run)
-        for (run,) in (
-            self._database.rows(_OWED, self._job, id_) if self._audited else ()
-        ):
+        if self._audited and self._database.rows(_OWED, self._job, id_):
             why = "the audit may lack writes to this user. Run audit catch-up. Then forget the user"
-            raise UnsettledError(why, where=run)
+            raise UnsettledError(why, where=id_)
         person = self._person(id_)
         if named := ", ".join(job for job in person.rivals if job not in rivals):
             why = (

@@ -23,10 +23,6 @@ _ORPHANS: Final = (
         "writes of runs that it does not know",
         "select count(*) from journal where run not in (select id from runs)",
     ),
-    (
-        "marks of the audit for runs that it does not know",
-        "select count(*) from told where run not in (select id from runs)",
-    ),
 )
 """Rows that name what is not there."""
 _COUNTS: Final = {

@@ -16,7 +16,6 @@ from connector.model import (
     AttributeChange,
     Change,
     Description,
-    Noted,
     Outcome,
     Result,
     User,
@@ -26,6 +25,7 @@ from connector.reconcile import equality
 from connector.reconcile.checks.limits import takes_value
 from connector.reports.document import held
 from connector.runtime.clock import stamp
+from connector.state.audit_lines import AuditLines
 from connector.state.database import Database, Transaction, rows_of_users
 from connector.state.journal_rows import (
     KeptChange,
@@ -33,6 +33,7 @@ from connector.state.journal_rows import (
     beside,
     kept_change,
     kept_ref,
+    note_outcomes,
     note_servers,
     part_of,
     past_of,
@@ -40,15 +41,14 @@ from connector.state.journal_rows import (
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 from connector.state.secret_attributes import note_secrets
-from connector.state.telling import Telling
 
 _INTENT = """
     insert into journal
-    (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, told_as, noted)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, noted)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (run, user_id, digest, part) do update set
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
-        told_as = excluded.told_as, noted = excluded.noted, lost = null
+        noted = excluded.noted, lost = null
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
 _CLEARED: Final = """
@@ -73,10 +73,10 @@ class RunJournal:
         run: str,
         description: Description,
         sealer: Sealer,
-        account: Telling,
+        audit: AuditLines,
     ) -> None:
         self._database = database
-        self._account = account
+        self._audit = audit
         self._ours = Ours(database, description, run)
         self._run = run
         self._server = description.server
@@ -103,7 +103,7 @@ class RunJournal:
     ) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
 
-        What it returns tells the audit, and is still to be called.
+        What it returns delivers the lines of the audit, and is still to be called.
 
         What may have been written stays open; what is in both is about to be written again,
         and is open too. What this run has written before it was interrupted stays so,
@@ -115,18 +115,17 @@ class RunJournal:
             for each in known
             if took_place(each[1]) or not self._was_written(each[0])
         ]
+        time = stamp()
         with self._writing() as transaction:
-            noted = self._account.settle(transaction, self._run, known)
-            respelt = (
-                each
-                for each in noted
-                if any(one.sent for one in each.change.attributes)
-            )
-            rows = [
-                self._row(each.change, each.time or stamp(), each) for each in respelt
-            ]
+            note_outcomes(transaction, self._run, known, time)
             # with what is stored: an undo goes by that
-            transaction.executemany(_INTENT, rows)
+            respelt = [
+                self._row(change, time, outcome)
+                for change, outcome in known
+                if any(each.sent for each in change.attributes)
+            ]
+            transaction.executemany(_INTENT, respelt)
+            self._audit.add_outcomes(transaction, self._run, known)
             note_servers(transaction, self._gone_on(known))
             self._ours.take(
                 transaction,
@@ -137,7 +136,6 @@ class RunJournal:
                 ),
             )
             self._note_secrets(transaction, intended)
-            time = stamp()
             transaction.executemany(
                 _INTENT,
                 (
@@ -146,7 +144,7 @@ class RunJournal:
                     if not self._was_written(each)
                 ),
             )
-        return lambda: self._account.tell(noted)
+        return self._audit.deliver
 
     def _note_secrets(
         self, transaction: Transaction, intended: Sequence[Change]
@@ -173,7 +171,7 @@ class RunJournal:
 
         What this run has written before it was interrupted stays as it was noted then,
         pre-images of secrets included. So does what it may have written, which is open and
-        has no number yet, and of what was taken, that it was not shown.
+        has no line in the audit yet, and of what was taken, that it was not shown.
         """
         fresh = [
             (change, outcome)
@@ -181,13 +179,14 @@ class RunJournal:
             if outcome.result is not Result.WRITTEN and _key(change) not in self._before
         ]
         if fresh:
+            time = stamp()
             with self._writing() as transaction:
-                noted = self._account.note(transaction, self._run, fresh)
                 transaction.executemany(
                     _LEFT,
-                    (self._row(each.change, each.time or None, each) for each in noted),
+                    (self._row(change, time, outcome) for change, outcome in fresh),
                 )
-            self._account.tell(noted)
+                self._audit.add_outcomes(transaction, self._run, fresh)
+            self._audit.deliver()
 
     def _was_written(self, change: Change) -> bool:
         return (
@@ -202,36 +201,26 @@ class RunJournal:
                 yield transaction
         except StateError:
             self.broken = True
-            self._account.lost = True
             raise
 
     def _row(
-        self, change: Change, time: str | None, known: Noted | None = None
+        self, change: Change, time: str, outcome: Outcome | None = None
     ) -> tuple[str | int | None, ...]:
         user, ref = change.user, kept_ref(change.agent)
         noted = json.encode(
             [kept_change(user, each, self._sealer) for each in change.attributes]
         ).decode()
         key = (self._run, user.id, user.name, change.digest, part_of(change))
-        if known is None:
+        if outcome is None:
             came, at = (
                 self._before.get(_key(change), (None, ""))
                 if self._before
                 else (None, "")
             )
             servers = beside("" if came else at, self._server) if at else self._server
-            return (*key, ref, change.rule, noted, None, None, servers, None, time)
-        outcome = (known.outcome.result.value, known.outcome.why)
-        return (
-            *key,
-            ref,
-            change.rule,
-            noted,
-            *outcome,
-            self._server,
-            known.number or None,
-            time,
-        )
+            return (*key, ref, change.rule, noted, None, None, servers, time)
+        came_to = (outcome.result.value, outcome.why)
+        return (*key, ref, change.rule, noted, *came_to, self._server, time)
 
 
 def _key(change: Change) -> tuple[str, str, str]:

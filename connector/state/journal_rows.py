@@ -15,7 +15,7 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Noted,
+    Outcome,
     Part,
     Result,
     UserRef,
@@ -26,15 +26,13 @@ from connector.state.database import Transaction, restored, storable
 from connector.state.sealing import Sealer
 
 _OUTCOME = """
-    update journal set outcome = ?, why = ?, lost = ?, told_as = ?, noted = coalesce(?, noted)
+    update journal set outcome = ?, why = ?, lost = ?, noted = ?
     where run = ? and user_id = ? and digest = ? and part = ?
 """
 _BESIDE: Final = ", "
 _STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
 STEPS = f"select {_STEP} from journal"  # noqa: S608  # columns are the literal above
 """The rows that `step` reads."""
-OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608  # the same; values are bound
-"""Such rows of a run, each with its number and when it was noted, above a number."""
 
 
 class KeptChange(Struct, frozen=True, omit_defaults=True):
@@ -142,20 +140,18 @@ def part_of(change: Change) -> str:
     )
 
 
-def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
-    """Keep what became of writes that are in the journal of their runs."""
+def note_outcomes(
+    transaction: Transaction,
+    run: str,
+    outcomes: Iterable[tuple[Change, Outcome]],
+    time: str,
+) -> None:
+    """Keep what became of writes that are in the journal of this run."""
     rows = []
-    for each in found:
-        outcome, change = each.outcome, each.change
+    for change, outcome in outcomes:
         lost = json.encode(outcome.lost).decode() if outcome.lost else None
-        came = (
-            outcome.result.value,
-            outcome.why,
-            lost,
-            each.number or None,
-            each.time or None,
-        )
-        rows.append((*came, each.run, change.user.id, change.digest, part_of(change)))
+        came = (outcome.result.value, outcome.why, lost, time)
+        rows.append((*came, run, change.user.id, change.digest, part_of(change)))
     transaction.executemany(_OUTCOME, rows)
 
 

@@ -4,16 +4,13 @@ meta         by job, what the key of its fingerprints and seals is known by (`Se
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
              were never tried; null: it was killed. `server`: which of the directory's it asked last.
              `number` orders them, for clocks are set back. `agents`, `matched` and `assigned` (to an account): what the
-             next run's are held against. `numbered`: the highest number of its outcomes, `who` wrote (JSON); both null
-             where nobody kept an account
+             next run's are held against
 attempts     what came to no run: it was refused or failed before it wrote anything, and why. `plan`: the saved one that
              it was to go by. `number` orders them among the runs
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written; `server`: the one that it was meant for, or several with ", ";
-             `lost`: attributes (JSON) that the directory took and does not show as written. `told_as`: the number of
-             its outcome in the audit, within the run; null where nobody kept an account. When it was `noted`, first as
-             about to be written
-told         of each run and sink of the audit (file, syslog), the number up to which it was told for certain
+             `lost`: attributes (JSON) that the directory took and does not show as written. When it was `noted`, first
+             as about to be written
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same; for which `agent` (JSON), null where that is not known
 plans        plans that were `saved` for a reviewer, and the ids and names of `users` (JSON) in each; `undoes`: the run
@@ -42,8 +39,8 @@ pruned       of each job and directory, `until` when its oldest runs were pruned
              `whole`, not of some agents alone
 run_plans    the same of the plans of its newest runs and attempts that had changes; `number` orders them
 documents    a fleet's plan that waits (`kind` plan), one a job, and reports of its applies: JSON, compressed by zlib
-chains       of each job and sink of its audit, the last record that is safe there: its number in the chain (`seq`) and
-             its digest. `under_way`: a session with that sink has begun, and not ended in order
+audits       of each job the last line of its audit: its number in the chain, and its digest
+audit_lines  lines of audits that no file has for certain; `user_id`: whom a line is about, or empty
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
 secrets      of each directory, the attributes into which some job wrote secrets, as its mapping spelt them
 """
@@ -196,9 +193,30 @@ MIGRATIONS: Final = (
         primary key (directory, job, user_id, attribute)
     )
     """,
+    """
+    create table audits (job text primary key, number bigint not null, digest text not null);
+    create table audit_lines (
+        job text not null, number bigint not null, time text not null, user_id text not null, line text not null,
+        primary key (job, number)
+    );
+    insert into audits (job, number, digest)
+        select job, seq, digest from chains where seq > 0 and (sink = 'file' or not exists (
+            select 1 from chains as other where other.job = chains.job and other.sink = 'file' and other.seq > 0
+        ));
+    drop table told;
+    drop table chains;
+    alter table journal drop column told_as;
+    alter table runs drop column numbered;
+    alter table runs drop column who
+    """,
 )
 
-TABLES: Final = tuple(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))
+_DROPPED: Final = re.findall(r"drop table (\w+)", "".join(MIGRATIONS))
+TABLES: Final = tuple(
+    name
+    for name in re.findall(r"create table (\w+)", "".join(MIGRATIONS))
+    if name not in _DROPPED
+)
 
 
 def migrate(database: Database) -> None:

@@ -4,7 +4,6 @@ Of each directory the oldest runs go, up to the first that something still needs
 
 - writes of any job whose outcome nobody knows: what was written since tells who has overtaken them
 - a write that the directory took and does not show: its values may still be ours
-- an outcome that the audit of the job may lack
 - the newest apply, and the newest that was good: the next one's limits are held against it
 
 Who owns which values is in a table of its own, which stays. What is a job's still, or an
@@ -25,6 +24,7 @@ from connector.model import Drawn, Equality, Owned, Value
 from connector.reconcile import equality
 from connector.reports.document import held
 from connector.state import approvals
+from connector.state.audit_lines import count_old_lines, prune_lines
 from connector.state.database import Database, Transaction, rows_of_users, sound
 from connector.state.inspection import directories
 from connector.state.journal_rows import KeptChange, names_of
@@ -41,10 +41,6 @@ _OPEN: Final = (
     "select number, id, job from journal join runs on runs.id = run where outcome is null and directory = ? "
     "order by number limit 1"
 )
-_OWED: Final = (
-    "select runs.number, id from told join runs on runs.id = run where job = ? and directory = ? "
-    "and told.number < numbered order by runs.number limit 1"
-)
 _NEWEST: Final = (
     "select number, id from runs where job = ? and directory = ? and kind = 'apply' "
     "and (result in ('done', 'part') or ? = 'any') order by number desc limit 1"
@@ -60,7 +56,6 @@ _UNUSED: Final = (
 _WITHDRAWN: Final = "delete from documents where job = ? and kind = 'plan' and id not in (select id from plans)"
 _OUT: Final = (
     "delete from journal where run = ?",
-    "delete from told where run = ?",
     "delete from run_plans where run = ?",
     "delete from approvals where run = ?",
     "delete from documents where id = ?",
@@ -112,10 +107,15 @@ class Old(Struct, frozen=True):
     stay: Sequence[tuple[OldRun, str]]
     attempts: int
     plans: int
+    audit_lines: int = 0
+    """Lines of an audit that is no file."""
 
 
 class Pruning:
-    """Takes out what is older than a time. All of its methods raise StateError."""
+    """Takes out what is older than a time. All of its methods raise StateError.
+
+    `audited`: the audit of the job is a file. Then the state keeps only lines that it may lack, and these stay.
+    """
 
     def __init__(
         self, database: Database, job: str, before: str, *, audited: bool
@@ -144,12 +144,16 @@ class Pruning:
             f"select count(*) from plans where {_UNUSED}",  # noqa: S608  # the literal below; values are bound
             *self._both,
         )[0]
+        audit_lines = (
+            0 if self._audited else count_old_lines(self._database, *self._both)
+        )
         return Old(
             self._before,
             sorted(runs, key=lambda run: run.number),
             stay,
             attempts,
             plans,
+            audit_lines,
         )
 
     def take_out(self, old: Old) -> Iterator[OldRun]:
@@ -159,6 +163,8 @@ class Pruning:
                 "delete from attempts where job = ? and ended < ?", self._both
             )
             approvals.forget_releases(transaction, *self._both)
+            if not self._audited:
+                prune_lines(transaction, *self._both)
             transaction.execute(f"delete from plans where {_UNUSED}", self._both)  # noqa: S608  # the literal below; values are bound
             transaction.execute(_WITHDRAWN, (self._job,))
             self._forget_drawn(transaction)
@@ -216,12 +222,6 @@ class Pruning:
                 number,
                 f"the outcome of writes of run {run}{whose} is unknown. To settle them, rerun that job",
             )
-        if self._audited:
-            for number, run in self._database.rows(_OWED, self._job, directory):
-                yield (
-                    number,
-                    f"the audit may lack writes of run {run}. To send them, run audit catch-up",
-                )
         for which in ("good", "any"):
             for number, run in self._database.rows(
                 _NEWEST, self._job, directory, which

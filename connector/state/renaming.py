@@ -11,7 +11,7 @@ from connector.state.secret_attributes import note_secrets
 
 _OF_JOBS: Final = (
     "runs", "attempts", "releases", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule",
-    "sources", "refused", "kept_writes", "pruned", "cleared", "chains",
+    "sources", "refused", "kept_writes", "pruned", "cleared", "audits",
 )  # fmt: skip
 """The tables that know things by a job's name."""
 _OF_DIRECTORIES: Final = (
@@ -50,7 +50,7 @@ def rename(database: Database, job: str, new: str, held: tuple[str, str] | None)
         )
         # a plan alone makes no job known
         transaction.execute("delete from drawn where job = ?", (new,))
-        for table in (*_OF_JOBS, "drawn", "run_plans", "documents"):
+        for table in (*_OF_JOBS, "audit_lines", "drawn", "run_plans", "documents"):
             transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
     return int(users)
 

@@ -24,7 +24,6 @@ from connector.model import (
     Description,
     JobIdentity,
     LastGood,
-    Noted,
     Outcome,
     Plan,
     Result,
@@ -33,18 +32,25 @@ from connector.model import (
 from connector.runtime.clock import stamp
 from connector.state import approvals, saved_plans
 from connector.state.attempts import NEXT, Attempts
+from connector.state.audit_lines import AuditLines
 from connector.state.database import Database, sound
 from connector.state.documents import Documents
 from connector.state.drawn import DrawnPlans
 from connector.state.history import TO_LIST, History
 from connector.state.journal import Ours, RunJournal, stuck, took_place
-from connector.state.journal_rows import STEPS, Step, among, note_servers, step
+from connector.state.journal_rows import (
+    STEPS,
+    Step,
+    among,
+    note_outcomes,
+    note_servers,
+    step,
+)
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
 from connector.state.ownership import Ownership
 from connector.state.sealing import Sealer, key_name
 from connector.state.sqlite import Sqlite
-from connector.state.telling import Telling
 from connector.state.ticks import Ticks
 
 if TYPE_CHECKING:
@@ -75,7 +81,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.history = History(database)
-        self.telling = Telling(database)
+        self.audit = AuditLines(database)
         self.attempts = Attempts(database)
         self.drawn = DrawnPlans(database)
         self.documents = Documents(database)
@@ -156,7 +162,7 @@ class Store:
         self._database.back_up(path)
 
     def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
-        """Taking out runs of a job that ended before a time. `audited`: it has an audit, which may lack writes."""
+        """Taking out runs of a job that ended before a time. `audited`: its audit is a file."""
         from connector.state.pruning import Pruning
 
         return Pruning(self._database, job, before, audited=audited)
@@ -189,7 +195,7 @@ class Store:
         return Ticks(self._database, job)
 
     def close(self) -> None:
-        self.telling.let_go()
+        self.audit.end_session()
         self._database.close()
 
     # ------------------------------------------------------------ secret attributes
@@ -351,15 +357,14 @@ class Store:
                 kind,
                 undoes,
                 description.server,
-                self.telling.who,
                 int(some),
             )
             transaction.execute(
                 "insert into runs "  # noqa: S608  # a statement of this program's own; values are bound
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
-                f"who, pilot, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {NEXT}) "
+                f"pilot, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {NEXT}) "
                 "on conflict (id) do update set "
-                "server = excluded.server, who = excluded.who, ended = null, result = null",
+                "server = excluded.server, ended = null, result = null",
                 row,
             )
             key = (key_name(plan.job), sealer.check)
@@ -369,16 +374,15 @@ class Store:
             )
             approvals.note(transaction, plan.id, plan.approvals)
         self.attempts.begun = True
-        journal = RunJournal(self._database, plan.id, description, sealer, self.telling)
+        journal = RunJournal(self._database, plan.id, description, sealer, self.audit)
         yield journal
-        self.telling.secure()
+        self.audit.secure()
         try:
             with self._database.writing() as transaction:
                 ended = (stamp(), journal.result, plan.id)
                 transaction.execute(
                     "update runs set ended = ?, result = ? where id = ?", ended
                 )
-                self.telling.keep(transaction)
         except StateError:
             if (
                 not journal.broken
@@ -442,7 +446,6 @@ class Store:
         of_runs: dict[str, list[tuple[Change, Outcome]]] = {}
         for each, outcome in found:
             of_runs.setdefault(each.run, []).append((each.change, outcome))
-        noted: list[Noted] = []
         here = description.server
         shown = (each for each, outcome in found if outcome.result is Result.WRITTEN)
         with self._database.writing() as transaction:
@@ -455,7 +458,8 @@ class Store:
                 ),
             )
             for run, outcomes in of_runs.items():
-                noted += self.telling.settle(transaction, run, outcomes)
+                note_outcomes(transaction, run, outcomes, stamp())
+                self.audit.add_outcomes(transaction, run, outcomes)
                 written = [
                     stuck(change, outcome)
                     for change, outcome in outcomes
@@ -465,7 +469,7 @@ class Store:
                     Ours(self._database, description, run).take(
                         transaction, written, late=True, now=now
                     )
-        self.telling.tell(noted)
+        self.audit.deliver()
 
 
 class _TakenBackError(Exception):

@@ -155,10 +155,7 @@ def test_what_nobody_has_settled_yet_is_not_forgotten(kept: KeptState) -> None:
 
 def test_what_the_audit_may_lack_is_not_forgotten(kept: KeptState) -> None:
     with_people(kept)
-    kept.execute("update runs set numbered = 2 where id = 'hr-1'")
-    kept.execute("update journal set told_as = 2 where run = 'hr-1' and user_id = 'id-00001'")
-    kept.execute("update journal set told_as = 1 where run = 'hr-1' and user_id = 'id-00002'")
-    kept.execute("insert into told values ('hr-1', 'file', 1)")
+    kept.execute("insert into audit_lines values ('hr', 2, '2026', 'id-00001', '{}')")
     with closing(kept.open()) as state:
         with pytest.raises(UnsettledError, match="audit catch-up"):
             state.forgetting("hr", audited=True).forget("id-00001")

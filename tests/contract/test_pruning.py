@@ -13,6 +13,7 @@ from connector.state.attempts import Attempt
 from connector.state.migrations import TABLES
 from connector.state.pruning import Old
 from connector.state.store import Store
+from tests.support.audit_lines import PlainAuditor
 from tests.support.mortal import DeathError, Fate, MortalDatabase
 from tests.support.states import (
     HERE,
@@ -86,7 +87,6 @@ def with_a_past(kept: KeptState) -> None:
     age(kept, "first", "second", "taken", "spent")
     kept.execute("update attempts set ended = '2025-01-01' where id = 'attempt-1'")
     kept.execute("update plans set saved = '2025-01-01' where id in ('unused-1', 'spent')")
-    kept.execute("insert into told values ('first', 'file', 3)")
     for number, (release, time) in enumerate((("released then", YEAR), ("released now", NOW)), 90):
         kept.execute(f"insert into releases values ('{release}', 'hr', '{time}', 'why', {number})")
     for approved in ("first", "last", "released then", "released now"):
@@ -101,7 +101,6 @@ def is_what_is_left(before: Dump, after: Dump) -> None:
     assert {row[0] for row in after["plans"]} == {"unused-2"}
     assert {row[0] for row in after["run_plans"]} == {"last", "attempt-2"}
     assert [row[1] for row in after["drawn"]] == ["serve"]
-    assert after["told"] == []
     assert {row[0] for row in after["releases"]} == {"released now"}
     assert {row[0] for row in after["approvals"]} == {"last", "released now"}
     kept = [(user, number, json.loads(str(attributes))) for _, _, user, number, attributes in after["kept_writes"]]
@@ -109,7 +108,7 @@ def is_what_is_left(before: Dump, after: Dump) -> None:
     undoable = [(f"id-0000{user}", 4, [{"name": "mail", "new": ["b"]}]) for user in (1, 2)]
     assert kept == [*undoable, ("id-00003", 6, standing)]
     assert after["pruned"] == [(HERE, "hr", YEAR, 1)]
-    touched = {"journal", "runs", "attempts", "plans", "run_plans", "drawn", "told", "kept_writes", "pruned"}
+    touched = {"journal", "runs", "attempts", "plans", "run_plans", "drawn", "kept_writes", "pruned"}
     touched |= {"approvals", "releases"}
     assert {name: rows for name, rows in after.items() if name not in touched} == {
         name: rows for name, rows in before.items() if name not in touched
@@ -226,16 +225,20 @@ def test_writes_that_the_directory_took_and_does_not_show_stay_until_they_are_wr
         assert prune(state) == ["lost", "after-0", "after-1", "anew"]
 
 
-def test_what_the_audit_may_lack_stays_as_long_as_there_is_one(kept: KeptState) -> None:
+def test_old_lines_of_an_audit_go_where_no_file_may_lack_them(kept: KeptState) -> None:
     with closing(kept.open()) as state:
-        for name in ("first", "second", "last"):
-            apply(state, change(1, sets("mail", name)), id_=name)
-        age(kept, "first", "second", "last")
-        kept.execute("update runs set numbered = 2 where id = 'second'")
-        kept.execute("insert into told values ('second', 'file', 1)")
-        assert "run audit catch-up" in why(old(state, audited=True))
-        assert prune(state, audited=True) == ["first"]
-        assert prune(state) == ["second"]
+        state.audit.begin_session("hr", PlainAuditor())
+        for name in ("first", "last"):
+            apply(state, change(1, sets("mail", name)), change(2, sets("mail", name)), id_=name)
+        kept.execute("update audit_lines set time = '2020' where number in (1, 2, 4)")
+        prune(state, audited=True)
+        assert [line.number for lines in state.audit.read_lines("hr") for line in lines] == [1, 2, 3, 4]
+        prune(state)
+        assert [line.number for lines in state.audit.read_lines("hr") for line in lines] == [3, 4]
+        kept.execute("update audit_lines set time = '2020'")
+        prune(state)
+        assert list(state.audit.read_lines("hr")) == []
+        assert state.audit.read_head("hr").number == 4
 
 
 def test_a_directory_that_a_job_has_left_holds_nothing_up(kept: KeptState) -> None:

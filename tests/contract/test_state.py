@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -32,7 +33,6 @@ from connector.model import (
     JobIdentity,
     LastGood,
     Moment,
-    Noted,
     Others,
     Outcome,
     Part,
@@ -46,6 +46,7 @@ from connector.reconcile.digests import UNKEYED
 from connector.reconcile.equality import digest
 from connector.reconcile.order.steps import parted
 from connector.state.attempts import Attempt
+from connector.state.audit_lines import AuditLine, Head, digest_line
 from connector.state.database import Transaction, restored, storable
 from connector.state.drawn import KEPT
 from connector.state.journal_rows import Step
@@ -54,6 +55,7 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
+from tests.support.audit_lines import PlainAuditor
 from tests.support.states import (
     DAYS,
     HERE,
@@ -650,7 +652,6 @@ def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state
         with pytest.raises(StateError):
             journal.note(outcomes([one]), [odd])
         assert journal.broken
-        assert state.telling.lost, "what the audit is told then is not in the journal"
     assert owned(state) == {}
     assert state.history.runs("hr")[0].outcomes == {"unknown": 1}
 
@@ -941,11 +942,8 @@ def test_no_transaction_is_begun_where_there_is_nothing_to_note() -> None:
         memory.take_over([user(1).id], {"mail": None})
         state.renew("hr", SEALER)
         state.note_servers([])
-        state.telling.flush()
+        state.audit.begin_session("hr", PlainAuditor())
         assert database.transactions == 0
-        for _ in range(2):  # one notes that a session has begun; the other finds that it was interrupted
-            state.telling.begin(HERE, ["file"], "{}", lambda noted: None, lambda: None)
-        assert database.transactions == 1
         with state.run(plan(), at(HERE), SEALER) as journal:
             database.transactions = 0
             journal.leave(outcomes([change(1)]))
@@ -1609,141 +1607,81 @@ def test_there_is_one_turn_at_a_time(kept: KeptState) -> None:
             assert theirs
 
 
-# ---------------------------------------------------------------- what the audit is owed (law 13)
+# ---------------------------------------------------------------- the lines of the audit (law 13)
 
 
-def account(state: Store, *sinks: str, job: str = "hr", directory: str = HERE) -> list[Noted]:
-    """Keep an account of a job's writes from now on; what it is told."""
-    told: list[Noted] = []
-    state.telling.of(job, SEALER).begin(directory, sinks, '{"user": "cec"}', told.extend, lambda: None)
-    return told
+def lines_of(state: Store, job: str = "hr", after: int = 0) -> list[AuditLine]:
+    return [line for lines in state.audit.read_lines(job, after) for line in lines]
 
 
-def owed_to(state: Store, sink: str, job: str = "hr") -> list[tuple[str, int, str]]:
-    state.telling.of(job, SEALER)
-    return [
-        (noted.run, noted.number, noted.change.user.id) for each in state.telling.owed(sink) for noted in each.outcomes
-    ]
-
-
-def test_each_outcome_has_a_number_that_counts_on_in_its_run(kept: KeptState) -> None:
+def test_each_outcome_has_a_line_with_its_number_and_the_digest_of_the_one_before(kept: KeptState) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(4)]
     with closing(kept.open()) as state:
-        told = account(state, "file")
+        state.audit.begin_session("hr", PlainAuditor())
         running = state.run(plan(*changes), at(HERE), SEALER)
         journal = running.__enter__()
         journal.note([], changes)
         journal.note(outcomes(changes[:2]), [])()
-        assert [(each.run, each.number, each.directory, each.who) for each in told] == [
-            ("run-1", number, HERE, '{"user": "cec"}') for number in (1, 2)
-        ]
-        assert all(each.time for each in told)
     with closing(kept.open()) as state:  # killed, and gone on with
-        told = account(state, "file")
-        assert owed_to(state, "file") == [("run-1", 1, "id-00000"), ("run-1", 2, "id-00001")]
+        state.audit.begin_session("hr", PlainAuditor())
         steps = state.open_steps(HERE, "hr", SEALER)
         state.settle(at(HERE), [(each, Outcome(each.change.user, Result.WRITTEN)) for each in steps])
         with state.run(plan(*changes), at(HERE), SEALER) as journal:
             journal.leave(outcomes(changes, Result.UNCHANGED))  # what was written stays so, and is told as that
             journal.result = "done"
-        assert [(each.number, each.change.user.id) for each in told] == [(3, "id-00002"), (4, "id-00003")]
+        lines = lines_of(state)
+        head = state.audit.read_head("hr")
+    said = [json.loads(line.text) for line in lines]
+    assert [(line.number, each["number"], each["user"]["id"]) for line, each in zip(lines, said, strict=True)] == [
+        (number + 1, number + 1, changes[number].user.id) for number in range(4)
+    ]
+    digests = [f"sha256:{digest_line(line.text)}" for line in lines]
+    assert [each["prev"] for each in said] == [None, *digests[:-1]]
+    assert (head.number, f"sha256:{head.digest}") == (4, digests[-1])
 
 
-def test_what_was_never_going_to_be_written_is_told_once_it_is_noted(kept: KeptState) -> None:
-    left = change(1, sets("mail", "a@example.org"))
+def test_lines_that_a_file_has_are_deleted_and_the_chain_goes_on(kept: KeptState) -> None:
     with closing(kept.open()) as state:
-        told = account(state, "file")
-        with state.run(plan(left), at(HERE), SEALER) as journal:
-            journal.leave(outcomes([left], Result.SKIPPED))
-        assert [(each.number, each.outcome.result) for each in told] == [(1, Result.SKIPPED)]
-        assert owed_to(state, "file") == [("run-1", 1, left.user.id)]
+        state.audit.begin_session("hr", PlainAuditor())
+        apply(state, *(change(number, sets("mail", f"{number}@example.org")) for number in range(3)))
+        state.audit.delete_lines(2)
+        state.audit.add_record({"time": NOW, "event": "end"})
+        assert [line.number for line in lines_of(state)] == [3, 4]
+        assert [line.number for line in lines_of(state, after=3)] == [4]
+        assert (state.audit.read_line("hr", 2), lines_of(state, "it")) == (None, [])
+        assert state.audit.read_line("hr", 4) == lines_of(state)[-1].text
 
 
-def test_a_mark_says_how_far_a_sink_was_told_and_never_goes_back(kept: KeptState) -> None:
-    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
+def test_of_outcomes_that_cannot_be_kept_there_is_no_line(kept: KeptState) -> None:
+    one, odd = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
+    odd = replace(odd, user=replace(odd.user, name=None))
     with closing(kept.open()) as state:
-        account(state, "file", "syslog")
-        apply(state, *changes)
-        state.telling.mark("file", "run-1", 2)
-        state.telling.mark("file", "run-1", 1)
-        state.telling.flush()
-        state.telling.mark("file", "run-1", 1)
-        state.telling.flush()
-    with closing(kept.open()) as state:
-        assert owed_to(state, "file") == [("run-1", 3, "id-00002")]
-        assert len(owed_to(state, "syslog")) == 3
-        (owed,) = state.telling.owed("file")
-        assert (owed.mark, owed.last, owed.result, owed.digest) == (2, 3, "done", plan().digest)
+        state.audit.begin_session("hr", PlainAuditor())
+        with state.run(plan(one), at(HERE), SEALER) as journal:
+            journal.note([], [one])
+            with pytest.raises(StateError):
+                journal.note(outcomes([one]), [odd])
+        assert lines_of(state) == []
+        assert state.audit.read_head("hr") == Head()
 
 
-def test_a_sink_is_owed_nothing_of_other_jobs_or_of_runs_before_its_time(kept: KeptState) -> None:
-    one, two = (change(number, sets("mail", f"{number}@example.org")) for number in (1, 2))
-    with closing(kept.open()) as state:
-        apply(state, one, id_="before")
-        account(state, "file")
-        apply(state, one, id_="run-1")
-        account(state, "syslog")  # the file is gone from the job
-        apply(state, two, id_="run-2")
-        account(state, "file", "syslog")
-        assert owed_to(state, "file") == []
-        assert owed_to(state, "syslog") == [("run-2", 1, "id-00002")]
-        assert owed_to(state, "syslog", job="another") == []
+def test_one_process_at_a_time_makes_lines_for_a_job(kept: KeptState) -> None:
+    with closing(kept.open()) as one, closing(kept.open()) as other:
+        one.audit.begin_session("hr", PlainAuditor())
+        with pytest.raises(BusyError, match="another run adds to the audit of this job"):
+            other.audit.begin_session("hr", PlainAuditor())
+        other.audit.begin_session("it", PlainAuditor())
+        one.audit.end_session()
+        other.audit.begin_session("hr", PlainAuditor())
 
 
-def test_a_run_on_another_directory_neither_forgets_nor_tells_what_is_owed(kept: KeptState) -> None:
-    """Its job file may have other sinks, and the run that owes it may be under way."""
-    write = change(1, sets("mail", "1@example.org"))
-    with closing(kept.open()) as state:
-        account(state, "file")
-        apply(state, write)
-        account(state, "syslog", directory=THERE)
-        assert owed_to(state, "file") == []
-        account(state, "file", directory=HERE)
-        assert owed_to(state, "file") == [("run-1", 1, "id-00001")]
-        account(state, "file", directory="")  # every directory of the job is held
-        assert owed_to(state, "file") == [("run-1", 1, "id-00001")]
-
-
-def test_no_mark_moves_over_an_outcome_that_is_not_safe(kept: KeptState) -> None:
-    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(4)]
-    with closing(kept.open()) as state:
-        account(state, "file")
-        apply(state, *changes)
-        for number in (1, 3, 4):
-            state.telling.safe("file", "run-1", number)
-        state.telling.flush()
-        assert [number for _, number, _ in owed_to(state, "file")] == [2, 3, 4]
-
-
-def test_an_outcome_that_is_replaced_has_a_new_number(kept: KeptState) -> None:
-    write = change(1, sets("mail", "1@example.org"))
-    with closing(kept.open()) as state:
-        told = account(state, "file")
-        apply(state, write, result=Result.SKIPPED, ended="stopped")
-        apply(state, write)
-        assert [(each.number, each.outcome.result.value) for each in told] == [(1, "skipped"), (2, "written")]
-        assert owed_to(state, "file") == [("run-1", 2, "id-00001")]
-
-
-def test_a_state_from_before_the_account_owes_nothing(kept: KeptState, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = next(place_ for place_, text in enumerate(MIGRATIONS) if "create table told" in text)
+def test_the_chain_of_an_earlier_version_goes_on(kept: KeptState, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = next(place_ for place_, text in enumerate(MIGRATIONS) if "create table audits" in text)
     monkeypatch.setattr("connector.state.migrations.MIGRATIONS", MIGRATIONS[:before])
     kept.open().close()
     monkeypatch.undo()
-    kept.execute(
-        "insert into runs "
-        "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, number, server)"
-        f" values ('old', 'hr', '{HERE}', '{NOW}', 'd', 0, 0, 0, '{{}}', 'apply', 1, '')"
-    )
-    kept.execute(
-        "insert into journal (run, user_id, user_name, digest, part, attributes, outcome, server) "
-        "values ('old', 'id-1', 'uid=1', 'd', '', '[]', 'written', ''), "
-        "('old', 'id-2', 'uid=2', 'd', '', '[]', null, '')"
-    )
+    kept.execute("insert into chains values ('hr', 'file', 5, 'abc', 0), ('hr', 'syslog', 7, 'def', 0)")
+    kept.execute("insert into chains values ('it', 'syslog', 3, 'ghi', 0), ('it', 'file', 0, '', 1)")
     with closing(kept.open()) as state:
-        told = account(state, "file")
-        assert owed_to(state, "file") == []
-        steps = state.open_steps(HERE, "hr", SEALER)
-        state.settle(at(HERE), [(each, Outcome(each.change.user, Result.WRITTEN)) for each in steps])
-        assert [(each.run, each.number, each.who) for each in told] == [("old", 1, None)]
-        assert owed_to(state, "file") == [("old", 1, "id-2")]
+        assert state.audit.read_head("hr") == Head(5, "abc")
+        assert state.audit.read_head("it") == Head(3, "ghi")

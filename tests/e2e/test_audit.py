@@ -21,7 +21,7 @@ from connector.observers.syslog import Syslog
 from tests.support.jobs import cec_source, file
 from tests.support.ldif_job import Job, agent, person
 from tests.support.program import program
-from tests.support.slapd import authority
+from tests.support.slapd import authority, free_port
 from tests.support.syslogd import Syslogd
 
 
@@ -120,10 +120,10 @@ def test_an_audit_is_never_added_to_another_file_of_the_job(job: Job, name: str)
 
 def test_without_its_audit_nothing_is_written(job: Job) -> None:
     before = job.read("people.ldif")
-    job.configure(audit={"file": "gone/audit.jsonl"})
-    assert "the audit cannot be kept" in job.run("apply", code=1)
     job.configure(audit={"file": "/dev/full"})  # it can be opened, and that is all
     assert "the audit cannot be kept" in job.run("apply", code=4)
+    job.configure(audit={"file": "gone/audit.jsonl"})
+    assert "the audit cannot be kept" in job.run("apply", code=1)
     assert job.read("people.ldif") == before
 
 
@@ -196,19 +196,49 @@ def test_a_stream_that_the_receiver_has_closed_is_opened_anew_and_nothing_is_los
         closing(Syslog(receiver.url, job.folder / "ca.pem")) as sender,
     ):
         for number in range(3):
-            sender.send("write", 5, f"message {number}")
-            assert receiver.next().endswith(f"message {number}")
+            sender.send_line(f'{{"event":"write","number":{number}}}')
+            assert receiver.next().endswith(f'"number":{number}}}')
             assert receiver.hung_up()
 
 
-def test_a_receiver_that_goes_away_for_good_ends_the_run_in_good_order(job: Job) -> None:
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_receiver_that_goes_away_costs_no_run_and_the_state_keeps_every_record(job: Job, most: int) -> None:
     job.agents([agent(number) for number in range(1, 31)])
     job.write("people.ldif", "version: 1\n\n" + "".join(person(number) for number in range(1, 31)))
-    with Syslogd("tcp", job.folder, most=1) as receiver:
+    with Syslogd("tcp", job.folder, most=most or None) as receiver:
+        url = receiver.url
+        if not most:
+            url = f"tcp://127.0.0.1:{free_port()}"
+        job.configure(audit={"file": None, "syslog": url, "allow_plaintext": True})
+        ended = job.program("apply", "job.yaml")
+    assert ended.code == 0, ended.said
+    (warned,) = [
+        each for each in map(json.loads, ended.err.splitlines()) if each["event"] == "audit not sent to syslog"
+    ]
+    assert (warned["level"], warned["where"]) == ("warning", url)
+    assert job.read("people.ldif").count("employeeNumber") == 30
+    verified = job.program("audit", "verify", "--job", "job.yaml")
+    assert (verified.code, verified.out) == (0, "job: records 1 to 32, unchanged (state:1 to state:32)\n")
+
+
+def test_without_a_file_the_state_keeps_the_audit_and_old_records_can_be_pruned(job: Job) -> None:
+    with Syslogd("tcp", job.folder) as receiver:
         job.configure(audit={"file": None, "syslog": receiver.url, "allow_plaintext": True})
-        said = job.run("apply", code=4)
-    assert "not sent: the audit cannot be kept" in said
-    assert job.read("people.ldif").count("employeeNumber") == 5, "more than the first step was written"
+        for _ in range(2):
+            job.run("apply")
+    assert (
+        "The state keeps the audit of this job, and it is complete" in job.program("audit", "catch-up", "job.yaml").out
+    )
+    job.sql("update audit_lines set time = '2020-01-01' where number < 5")
+    job.program("state", "prune", "job.yaml", "--older", "30d", "--yes")
+    said = job.program("audit", "verify", "--job", "job.yaml").out
+    assert said == "job: records 5 to 6, unchanged (state:5 to state:6)\n"
+    job.sql("delete from audit_lines where number = 6")
+    ended = job.program("audit", "verify", "--job", "job.yaml")
+    assert (ended.code, "the end is cut: the state knows records up to 6" in ended.out) == (1, True)
+    job.configure(audit={"file": "audit.jsonl", "syslog": None})
+    job.run("apply")
+    assert [each["number"] for each in audit(job)] == [5, 7, 8]
 
 
 @contextmanager
@@ -239,14 +269,14 @@ def test_a_receiver_that_drips_is_waited_for_in_all_as_long_as_one_that_is_silen
     monkeypatch.setattr("connector.observers.syslog.SECONDS", 1.0)
     with dripping(b"") as port:
         sender = Syslog(f"tcp://127.0.0.1:{port}")
-        sender.send("write", 5, "{}")
+        sender.send_line('{"event":"write"}')
         began = time.monotonic()
-        assert not sender.end()
+        sender.close()
         assert time.monotonic() - began < 5
     with dripping(bytes.fromhex("1603034000")) as port:  # a record of a handshake, and its octets one by one
         began = time.monotonic()
         with pytest.raises(OSError, match="timed out"):
-            Syslog(f"tls://127.0.0.1:{port}")
+            Syslog(f"tls://127.0.0.1:{port}").send_line('{"event":"write"}')
         assert time.monotonic() - began < 5
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from connector.state.store import open_state
+from tests.support.audit_lines import keep_again
 from tests.support.held_file import entry, held, set_gate
 from tests.support.ldif_job import Job, agent
 from tests.support.pages import ROOT
@@ -48,8 +49,7 @@ def lines(job: Job) -> list[str]:
 
 def test_each_record_has_a_number_and_the_digest_of_the_one_before(job: Job) -> None:
     again(job, 2000)
-    links = [json.loads(line)["chain"]["file"] for line in lines(job)]
-    assert [link["seq"] for link in links] == list(range(1, 11))
+    assert [json.loads(line)["number"] for line in lines(job)] == list(range(1, 11))
     assert verify(job, "audit.jsonl") == (
         "job: records 1 to 10, unchanged (audit.jsonl:1 to audit.jsonl:10)\n"
         "job: the end is not verified. Add --job with its job file\n"
@@ -77,8 +77,14 @@ EDITS: list[tuple[Callable[[list[str]], list[str]], str]] = [
     (lambda all_: all_[1:], "audit.jsonl:1: job: record 1 is missing before this one. Give older files first"),
     (lambda all_: [*all_[:2], all_[3], all_[2], all_[4]], "audit.jsonl:4: job: record 3 is out of order, or was"),
     (lambda all_: [*all_[:3], all_[2], *all_[3:]], "audit.jsonl:4: job: record 3 is here once more"),
-    (lambda all_: [*all_[:3], "# note\n", *all_[3:]], "audit.jsonl:4: this line is no record"),
-    (lambda all_: [*all_[:3], '{"event":"write","job":"job"}\n', *all_[3:]], "audit.jsonl:4: job: this record has"),
+    (
+        lambda all_: [*all_[:3], "# note\n", *all_[3:]],
+        "audit.jsonl:4: this line is no record, and no half of a later one",
+    ),
+    (
+        lambda all_: [*all_[:3], '{"event":"write","job":"job"}\n', *all_[3:]],
+        "audit.jsonl:4: job: this record has no number",
+    ),
 ]
 
 
@@ -153,26 +159,31 @@ def test_rotation_keeps_the_chain(job: Job) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_of_an_earlier_version_is_verified_from_where_the_chain_begins(job: Job) -> None:
-    old = [re.sub(r',"chain":.*', "}", line) for line in lines(job)]
+def test_the_chain_goes_on_from_a_record_of_an_earlier_version(job: Job) -> None:
+    old = [re.sub(r',"prev":.*', ',"chain":{}}', line) for line in lines(job)]
     job.write("audit.jsonl", "".join(old))
     said = verify(job, "audit.jsonl", code=1)
-    assert "audit.jsonl:1: job: no record from here on has a chain: nothing can be verified" in said
-    job.sql("delete from chains")
+    assert "audit.jsonl:1: job: no record from here on has a number: nothing can be verified" in said
+    job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
     again(job, 2000)
     said = verify(job, "--job", "job.yaml", "audit.jsonl")
-    assert "job: records 1 to 5, unchanged (audit.jsonl:6 to audit.jsonl:10)" in said
-    assert "job: 5 earlier records have no chain, and cannot be verified" in said
+    assert "job: records 6 to 10, unchanged (audit.jsonl:6 to audit.jsonl:10)" in said
+    assert "job: 5 records of an earlier version cannot be verified" in said
+    job.write("audit.jsonl", job.read("audit.jsonl").replace(old[-1], old[-1].replace("end", "enD")))
+    assert "records 1 to 5 are missing before this one" in verify(job, "audit.jsonl", code=1)
 
 
 @pytest.mark.slow
-def test_a_half_line_is_accounted_for_by_the_next_record(job: Job) -> None:
-    job.write("audit.jsonl", job.read("audit.jsonl") + '{"time":"20')
-    assert "audit.jsonl:6: half a record, of a run that is under way or was interrupted" in verify(job, "audit.jsonl")
+def test_half_a_line_is_no_finding_once_the_whole_one_follows(job: Job) -> None:
+    whole = lines(job)
+    job.write("audit.jsonl", "".join(whole[:3]) + whole[3][:40])
+    said = verify(job, "audit.jsonl")
+    assert "audit.jsonl:4: half a record, of a run that is under way or was interrupted" in said
+    keep_again(job.folder / "state.db", whole[3:])
+    assert "records 1 to 5, unchanged (audit.jsonl:1 to state:5)" in verify(job, "--job", "job.yaml", "audit.jsonl")
     again(job, 2000)
-    verify(job, "--job", "job.yaml", "audit.jsonl")
-    job.write("audit.jsonl", job.read("audit.jsonl").replace('{"time":"20\n', ""))
-    assert "audit.jsonl:6: half a record is missing before this one" in verify(job, "audit.jsonl", code=1)
+    assert job.read("audit.jsonl").startswith("".join(whole[:3]) + whole[3][:40] + "\n" + "".join(whole[3:]))
+    assert "records 1 to 10, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
 
 
 @pytest.mark.slow
@@ -181,49 +192,29 @@ def test_half_a_line_at_the_end_hides_no_line_before_it(job: Job, half: str) -> 
     whole = job.read("audit.jsonl")
     job.write("audit.jsonl", f"{whole}note: approved\n{half}")
     said = verify(job, "audit.jsonl", code=1)
-    assert "audit.jsonl:6: this line is no record, and no later record accounts for it" in said
+    assert "audit.jsonl:6: this line is no record, and no half of a later one" in said
     assert ("audit.jsonl:7: this line is no record" in said) == (half == "x")
-    assert "half a record is missing" not in said
     job.write("audit.jsonl", f"{whole}{half}")
     verify(job, "audit.jsonl", code=int(half == "x"))
-    verify(job, "--job", "job.yaml", "audit.jsonl", code=1)  # the state says that the run ended in order
-    job.sql("update chains set under_way = 1")
-    verify(job, "--job", "job.yaml", "audit.jsonl", code=int(half == "x"))
-    job.write("audit.1", f"{whole}{half}")
-    job.write("audit.jsonl", "note: approved\n")
-    assert "audit.jsonl:1: this line is no record" in verify(job, "audit.1", "audit.jsonl", code=1)
+    verify(job, "--job", "job.yaml", "audit.jsonl", code=1)  # the state would have the whole line
 
 
 @pytest.mark.slow
-def test_a_file_that_is_ahead_of_the_state_goes_on_from_its_end(job: Job) -> None:
-    """A run was killed between its last record and the state."""
-    digest = json.loads(lines(job)[2])["chain"]["file"]["prev"].removeprefix("sha256:")
-    job.sql(f"update chains set seq = 2, digest = '{digest}', under_way = 1")
-    said = verify(job, "--job", "job.yaml", "audit.jsonl")
-    assert "job: 3 records more than the state knows: a run is under way or was interrupted, or somebody added" in said
-    again(job, 2000)
-    assert "more than" not in verify(job, "--job", "job.yaml", "audit.jsonl")
-    assert [json.loads(line)["chain"]["file"]["seq"] for line in lines(job)] == list(range(1, 11))
-
-
-@pytest.mark.slow
-def test_a_file_that_was_rotated_after_a_kill_tells_records_again(job: Job) -> None:
-    digest = json.loads(lines(job)[2])["chain"]["file"]["prev"].removeprefix("sha256:")
-    job.sql(f"update chains set seq = 2, digest = '{digest}', under_way = 1")
+def test_a_file_that_was_rotated_after_a_kill_has_its_last_records_again(job: Job) -> None:
+    keep_again(job.folder / "state.db", lines(job)[2:])
     (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
     again(job, 2000)
-    first = json.loads(lines(job)[0])["chain"]["file"]
-    assert (first["seq"], first["again"]) == (3, True)
+    assert [json.loads(line)["number"] for line in lines(job)] == list(range(3, 11))
     said = verify(job, "--job", "job.yaml", "audit.1", "audit.jsonl")
-    assert "job: 3 records were told again after an interruption; the first ones do not count" in said
+    assert "job: records 1 to 10, unchanged (audit.1:1 to audit.jsonl:8)" in said
 
 
 def chained(all_: list[str]) -> list[str]:
     """Lines whose links somebody has computed anew."""
     made: list[str] = []
     prev: str | None = None
-    for seq, line in enumerate(all_, 1):
-        text = json.dumps(json.loads(line) | {"chain": {"file": {"seq": seq, "prev": prev}}}, separators=(",", ":"))
+    for number, line in enumerate(all_, 1):
+        text = json.dumps(json.loads(line) | {"number": number, "prev": prev}, separators=(",", ":"))
         prev = f"sha256:{sha256(text.encode()).hexdigest()}"
         made.append(f"{text}\n")
     return made
@@ -233,7 +224,10 @@ def chained(all_: list[str]) -> list[str]:
 def test_a_record_that_somebody_added_after_an_orderly_end_is_found_before_and_after_the_next_run(job: Job) -> None:
     job.write("audit.jsonl", "".join([*lines(job), chained([*lines(job), lines(job)[1].replace("user1", "ceo")])[-1]]))
     said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
-    assert "audit.jsonl:6: job: record 6 came after the last run had ended. Either somebody added records" in said
+    assert (
+        "audit.jsonl:6: job: record 6 came after the last one that the state knows. Either somebody added records"
+        in said
+    )
     again(job, 2000)
     for arguments in (["audit.jsonl"], ["--job", "job.yaml", "audit.jsonl"]):
         said = verify(job, *arguments, code=1)
@@ -244,29 +238,35 @@ def test_a_record_that_somebody_added_after_an_orderly_end_is_found_before_and_a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("under_way", [0, 1])
-def test_history_that_somebody_wrote_anew_is_found_after_the_next_run(job: Job, under_way: int) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_history_that_somebody_wrote_anew_is_found_after_the_next_run(job: Job, killed: bool) -> None:
     """With one record more than the state knows, so that the file looks ahead of it."""
-    edited = [line.replace("user2", "user9") for line in lines(job)]
-    job.write("audit.jsonl", "".join(chained([*edited, lines(job)[-1]])))
-    job.sql(f"update chains set under_way = {under_way}")
+    whole = lines(job)
+    edited = [line.replace("user2", "user9") for line in whole]
+    job.write("audit.jsonl", "".join(chained([*edited, whole[-1]])))
+    if killed:
+        keep_again(job.folder / "state.db", whole[-1:])
     again(job, 2000)
     for arguments in (["audit.jsonl"], ["--job", "job.yaml", "audit.jsonl"]):
-        assert "audit.jsonl:7: job: record 6 is out of order, or was added" in verify(job, *arguments, code=1)
+        found = re.findall(
+            r"audit.jsonl:7: job: record (\d) is out of order, or was added", verify(job, *arguments, code=1)
+        )
+        assert found == ["5" if killed else "6"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seq", [2**53 + 1, 2**63 - 1, 10**30])
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, 10**30])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_number_beyond_all_bounds_is_none_of_the_chain(job: Job, seq: int, known: bool) -> None:
+def test_a_number_beyond_all_bounds_is_none_of_the_chain(job: Job, number: int, known: bool) -> None:
     """Nobody could count on from there, nor keep it: the state knows its own last record, or is new."""
     last = lines(job)[-1]
-    job.write("audit.jsonl", job.read("audit.jsonl") + last.replace('"seq":5', f'"seq":{seq}'))
-    job.sql("update chains set under_way = 1" if known else "delete from chains")
+    job.write("audit.jsonl", job.read("audit.jsonl") + last.replace('"number":5', f'"number":{number}'))
+    if not known:
+        job.sql("delete from audits")
     again(job, 2000)
-    assert [json.loads(line)["chain"]["file"]["seq"] for line in lines(job)[6:]] == list(range(6, 11))
+    assert [json.loads(line)["number"] for line in lines(job)[6:]] == list(range(6, 11))
     said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
-    assert "audit.jsonl:6: job: the record was changed: it is not linked as a record of a file" in said
+    assert "audit.jsonl:6: job: the record was changed: its place in the chain cannot be read" in said
     assert said.count("audit.jsonl:") == 3, "something else is blamed"
 
 
@@ -279,24 +279,23 @@ def test_a_run_that_begins_while_its_audit_is_verified_is_not_blamed(job: Job) -
         with held(audit):  # it has read the state by now
             again(job, 2000)
         done = ended(verifying)
-    assert (done.code, "5 records more than the state knows" in done.out) == (0, True), done.said
+    assert (done.code, "records 1 to 10, unchanged" in done.out) == (0, True), done.said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rotated", [False, True])
 def test_a_job_that_was_killed_and_renamed_goes_on_with_its_chain(job: Job, rotated: bool) -> None:
-    digest = json.loads(lines(job)[2])["chain"]["file"]["prev"].removeprefix("sha256:")
-    job.sql(f"update chains set seq = 2, digest = '{digest}', under_way = 1")
+    keep_again(job.folder / "state.db", lines(job)[2:])
     (job.folder / "job.yaml").rename(job.folder / "other.yaml")
     job.program("state", "rename", "job.yaml", "other.yaml")
-    assert "3 records more than" in verify(job, "--job", "other.yaml", "audit.jsonl")
     files = ["audit.jsonl"]
     if rotated:
         (job.folder / "audit.jsonl").rename(job.folder / "audit.1")
         files = ["audit.1", "audit.jsonl"]
+    assert "other: records 1 to 5, unchanged" in verify(job, "--job", "other.yaml", files[0])
     job.program("apply", "other.yaml")
     assert json.loads(lines(job)[-1])["job"] == "other"
-    assert ("told again" in verify(job, "--job", "other.yaml", *files)) == rotated
+    assert "other: records 1 to 7, unchanged" in verify(job, "--job", "other.yaml", *files)
     verify(job, *files)
 
 

@@ -55,7 +55,6 @@ def test_without_a_state_there_is_nothing_to_show_check_or_copy(tmp_path: Path) 
         ("update drawn set plan = '{'", "an earlier plan"),
         ("update run_plans set plan = ''", "an earlier plan"),
         ("update meta set value = 'x' where name = 'key of job'", "its key is another one"),
-        ("insert into told values ('gone', 'file', 1)", "1 marks of the audit for runs that it does not know"),
         (
             'update journal set attributes = replace(attributes, \'"sealed":"\', \'"sealed":"AAAA\')',
             "a sealed password in the journal",

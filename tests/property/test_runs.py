@@ -15,7 +15,7 @@ from connector.reconcile.checks.limits import Limit
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.run.context import UndoContext
-from connector.state.telling import Telling
+from connector.state.audit_lines import AuditLines
 from connector.sync import Run, apply_run, dry_run, dry_undo
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
@@ -111,7 +111,7 @@ class Hearing(Observer):
         self.told: list[str] = []
         self._owes = owes
 
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+    def opens(self, directory: str, fingerprint: Fingerprint, audit: AuditLines) -> None:
         self.told.append(f"opens {directory}")
         if self._owes:
             raise OutputError("the audit cannot be written")

@@ -26,7 +26,7 @@ from connector.cli.main import main as command_line
 from connector.directories.ldap import inspection
 from connector.directories.ldap.session import Stream
 from connector.net.http import Answer, Channel
-from connector.observers.sinks import File
+from connector.observers.audit_file import AuditFile
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
 from tests.support.warm import load
@@ -87,9 +87,9 @@ def wrap(fate: Fate) -> None:
         fate.reach("wire")
         return answer
 
-    add = File.add
+    add = AuditFile.append_octets
 
-    def slow(self: File, octets: bytes) -> None:
+    def slow(self: AuditFile, octets: bytes) -> None:
         half = len(octets) * 2 // 3
         fate.reach("audit")
         add(self, octets[:half])
@@ -98,7 +98,7 @@ def wrap(fate: Fate) -> None:
         add(self, octets[half:])
         fate.reach("audit")
 
-    File.add = slow  # type: ignore[method-assign]  # in the process that dies
+    AuditFile.append_octets = slow  # type: ignore[method-assign]  # in the process that dies
     databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
     for database in databases:
         database.writing = mortal(database.writing)

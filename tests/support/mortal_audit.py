@@ -1,68 +1,53 @@
 """An audit in a file, of runs that can die at any octet of it; a power cut takes what the disk had not been given.
 
-Beside it, or instead, a receiver of a stream, which has what was sent once the stream has ended in order.
+Beside it, or instead, a syslog receiver.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from unittest.mock import patch
 
 from msgspec.structs import replace
 
 from connector.model import Ending, Plan
-from connector.observers import audit, sinks
-from connector.observers.chain_check import Finding
-from connector.observers.sinks import File
+from connector.observers import audit
+from connector.observers.audit_check import Finding
+from connector.observers.audit_file import AuditFile
 from connector.run.context import ApplyContext, ApplyUndoContext
 from connector.runtime.stopping import Stop
 from connector.settings.operations import Audit
-from connector.state.sealing import Sealer
-from connector.state.telling import Telling
+from connector.state.audit_lines import AuditLine, AuditLines
 from connector.sync import Run, apply_run, apply_undo
 from tests.support.audit_lines import chain_faults, records
 from tests.support.mortal import DeathError, Fate, Mortal
 
-Number = tuple[str, int]
+Write = tuple[str, str, str, str, str]
+"""The run, the user, the digest of the change, the part that went first, and the result."""
+Places = Literal["file", "syslog", "both"]
 Kind = TypeVar("Kind", ApplyContext, ApplyUndoContext)
 
 
 class Wire:
-    """A stream to a receiver that reads late. Of one that is closed before its end, the receiver has read nothing."""
+    """A receiver that dies now and then: `Syslog` as far as the audit uses it."""
 
-    stream = True
+    where = "tcp://receiver"
 
     def __init__(self, fate: Fate, got: list[str]) -> None:
         self._fate, self._got = fate, got
-        self._sent: list[str] = []
 
-    def send(self, kind: str, severity: int, message: str) -> None:
-        """As `Syslog.send`."""
+    def send_line(self, line: str) -> None:
+        """As `Syslog.send_line`."""
         self._fate.reach()
-        self._sent.append(message[: len(message) // 2])  # what comes after half a message is a part of it
+        self._got.append(line)
         self._fate.reach()
-        self._sent[-1] = message
-        self._fate.reach()
-
-    def end(self) -> bool:
-        self._fate.reach()
-        for place, message in enumerate(self._sent):
-            if not message.endswith("}"):
-                self._sent[place:] = []
-                break
-        self._got += self._sent
-        self._fate.reach()
-        self._sent = []
-        return True
 
     def close(self) -> None:
-        self._sent = []
+        """Nothing is open."""
 
 
 class Dying(audit.AuditObserver):
@@ -76,17 +61,17 @@ class Dying(audit.AuditObserver):
 class Audited:
     """A mortal world whose writes are audited. `torn`: which part of what the disk had not been given is lost.
 
-    `stream`: to a receiver too, which has `got` these messages.
+    `places`: to a file, to a receiver, which has `got` these lines, or to both.
     """
 
     def __init__(
-        self, mortal: Mortal, folder: Path, torn: Callable[[int], int] | None = None, *, stream: bool = False
+        self, mortal: Mortal, folder: Path, torn: Callable[[int], int] | None = None, *, places: Places = "file"
     ) -> None:
         self._mortal, self._torn = mortal, torn
-        self._url = "tcp://receiver" if stream else None
+        self._places = places
         self.got: list[str] = []
         self.path = folder / "audit.jsonl"
-        self._opened: list[File] = []
+        self._opened: list[AuditFile] = []
         self._durable = 0
         self.rotated: list[Path] = []
 
@@ -102,6 +87,10 @@ class Audited:
         with self._mortal.world.back(run) as context, self._watched(context) as watched:
             return apply_undo(watched, lambda plan, outcomes: None)
 
+    def move(self, places: Places) -> None:
+        """Give the job another `audit` from now on."""
+        self._places = places
+
     def rotate(self) -> None:
         """What logrotate does."""
         if self.path.exists():
@@ -110,15 +99,17 @@ class Audited:
 
     @contextmanager
     def _watched(self, context: Kind) -> Iterator[Kind]:
-        settings = Audit(file=self.path, syslog=self._url, allow_plaintext=self._url is not None)
+        path = self.path if self._places != "syslog" else None
+        url = "tcp://receiver" if self._places != "file" else None
+        settings = Audit(file=path, syslog=url, allow_plaintext=url is not None)
         stop = Stop().end
         observer = Dying(settings, job=context.job, run=context.plan_id, bound=None, stop=stop, code=lambda _: 0)
         self._durable = self.path.stat().st_size if self.path.exists() else 0
         try:
             with (
-                patch.object(audit, "File", self._file),
-                patch.object(audit, "_AT_MOST", 3),
-                patch.object(sinks, "Syslog", lambda *_: Wire(self._mortal.fate, self.got)),
+                patch.object(audit, "AuditFile", self._file),
+                patch.object(audit, "_UNSAFE_AT_MOST", 3),
+                patch.object(audit, "Syslog", lambda *_: Wire(self._mortal.fate, self.got)),
             ):
                 yield replace(context, observer=observer)
         except DeathError:
@@ -132,69 +123,73 @@ class Audited:
                 each.close()
             self._opened = []
 
-    def _file(self, path: Path) -> File:
+    def _file(self, path: Path) -> AuditFile:
         """One whose every write has a moment before it, one in its midst, and one after it."""
         fate, owner = self._mortal.fate, self
 
-        class Mortally(File):
-            def add(self, octets: bytes) -> None:
+        class Mortally(AuditFile):
+            def append_octets(self, octets: bytes) -> None:
                 fate.reach()
                 half = len(octets) * 2 // 3
-                super().add(octets[:half])
+                super().append_octets(octets[:half])
                 fate.reach()
-                super().add(octets[half:])
+                super().append_octets(octets[half:])
                 fate.reach()
 
-            def secure(self) -> bool:
+            def sync(self) -> None:
                 fate.reach()
-                safe = super().secure()
+                super().sync()
                 owner._durable = owner.path.stat().st_size
-                return safe
 
         self._opened.append(Mortally(path))
         return self._opened[-1]
 
     # ------------------------------------------------------------ what it came to
 
-    def told(self, *paths: Path) -> Counter[Number]:
-        """How often each number is in these files, or in all."""
-        return Counter(
-            (record["run"], record["number"])
-            for path in paths or (*self.rotated, self.path)
-            for record in records(path.read_bytes())
-            if record["event"] == "write"
-        )
+    @property
+    def files(self) -> list[Path]:
+        """The oldest first."""
+        return [path for path in (*self.rotated, self.path) if path.exists()]
 
-    def faults(self, sink: str = "file") -> list[Finding]:
-        """What is wrong with the job's chain, by what the state knows."""
-        files = ["".join(f"<85>1 - {message}\n" for message in self.got).encode()]
-        if sink == "file":
-            files = [path.read_bytes() for path in (*self.rotated, self.path) if path.exists()]
+    @property
+    def kept(self) -> list[AuditLine]:
+        """The lines that the state keeps."""
+        lines = AuditLines(self._mortal.database).read_lines(self._mortal.world.job)
+        return [each for some in lines for each in some]
+
+    def texts(self, *paths: Path) -> list[str]:
+        """The whole lines of these files; without any, of all and of the state, each once."""
+        lines = [line for path in paths or self.files for line in path.read_text().splitlines()]
+        found = [line for line in lines if any(records(line.encode()))]
+        return found if paths else list(dict.fromkeys([*found, *(line.text for line in self.kept)]))
+
+    def told(self, *paths: Path) -> list[dict[str, Any]]:
+        """The records of writes in these files, or in all and the state."""
+        found = [record for line in self.texts(*paths) for record in records(line.encode())]
+        return [record for record in found if record["event"] == "write"]
+
+    def faults(self) -> list[Finding]:
+        """What is wrong with the job's chain, in its files and then in the state, by what the state knows."""
         job = self._mortal.world.job
-        link = Telling(self._mortal.database).of(job, Sealer(None)).link(sink)
-        return chain_faults(*files, job=job, link=link, sink=sink)
+        head = AuditLines(self._mortal.database).read_head(job)
+        kept = "".join(f"{line.text}\n" for line in self.kept).encode()
+        return chain_faults(*[path.read_bytes() for path in self.files], kept, job=job, head=head)
 
-    def received(self) -> Counter[Number]:
-        """How often the receiver has each number; a repeat is marked as late."""
-        found = [record for record in map(json.loads, self.got) if record["event"] == "write"]
-        first: set[Number] = set()
-        for record in found:
-            number = (record["run"], record["number"])
-            assert number not in first or record.get("late"), "a repeat that does not say so"
-            first.add(number)
-        return Counter((record["run"], record["number"]) for record in found)
-
-    def known(self) -> dict[Number, tuple[str, str]]:
-        """What the journal knows: by number, the user and the result."""
+    def known(self) -> set[Write]:
+        """What the journal knows."""
         rows = self._mortal.database.rows(
-            "select run, told_as, user_id, outcome from journal where outcome is not null"
+            "select run, user_id, digest, part, outcome from journal where outcome is not null"
         )
-        assert all(number for _, number, _, _ in rows), "an outcome without a number"
-        return {(run, number): (user, outcome) for run, number, user, outcome in rows}
+        return {(run, user, digest, part.partition(":")[0], outcome) for run, user, digest, part, outcome in rows}
+
+
+def write_of(record: dict[str, Any]) -> Write:
+    """The write that a record tells of."""
+    return (record["run"], record["user"]["id"], record["digest"], record.get("part", ""), record["result"])
 
 
 @contextmanager
-def audited(mortal: Mortal, torn: Callable[[int], int] | None = None, *, stream: bool = False) -> Iterator[Audited]:
+def audited(mortal: Mortal, torn: Callable[[int], int] | None = None, *, places: Places = "file") -> Iterator[Audited]:
     """An audit in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="cec-connector-audit-") as folder:
-        yield Audited(mortal, Path(folder), torn, stream=stream)
+        yield Audited(mortal, Path(folder), torn, places=places)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,6 @@ from connector.model import (
     AttributeChange,
     Change,
     Description,
-    Noted,
     Outcome,
     Owned,
     Part,
@@ -31,6 +31,7 @@ from connector.runtime.clock import stamp
 from connector.state.job_notes import JobNotes
 from connector.state.journal_rows import among, beside, without
 from connector.state.store import Store, open_state
+from tests.support.audit_lines import PlainAuditor
 from tests.support.states import DAYS, HERE, SEALER, apply, at, change, interrupt, plan, sets, sets_secret, user
 
 SECRET = "SIPIdentityPassword"
@@ -464,30 +465,15 @@ def test_of_runs_that_begin_alike_a_few_are_named_and_it_is_said_where_there_are
 # ---------------------------------------------------------------- the account
 
 
-def test_outcomes_are_numbered_from_the_begin_of_the_account_on(state: Store) -> None:
-    told: list[Noted] = []
-    account = state.telling.of("hr", SEALER)
-    who = [account.who]
+def test_lines_are_made_from_the_begin_of_a_session_on_and_none_after_it(state: Store) -> None:
     apply(state, change(1, MAIL), id_="1")
-    account.begin(HERE, ["file"], '{"user": "x"}', told.extend, lambda: None)
-    assert [*who, account.who] == [None, '{"user": "x"}']
+    state.audit.begin_session("hr", PlainAuditor())
     apply(state, change(2, MAIL), id_="1")
     apply(state, change(3, MAIL), change(4, MAIL), id_="2")
-    assert [(each.run, each.number) for each in told] == [("1", 1), ("2", 1), ("2", 2)]
-    assert [(owed.run, owed.mark, owed.last) for owed in account.owed("file")] == [("1", 0, 1), ("2", 0, 2)]
-
-
-def test_what_was_safe_by_the_end_of_a_run_is_not_owed_after_it(state: Store) -> None:
-    account = state.telling.of("hr", SEALER)
-
-    def tell(noted: Iterable[Noted]) -> None:
-        for each in noted:
-            account.safe("file", each.run, each.number)
-
-    account.begin(HERE, ["file", "syslog"], "{}", tell, lambda: None)
-    apply(state, change(1, MAIL), change(2, MAIL), id_="1")
-    assert list(account.owed("file")) == []
-    assert [owed.run for owed in account.owed("syslog")] == ["1"]
+    state.audit.end_session()
+    apply(state, change(5, MAIL), id_="3")
+    ((*lines,),) = state.audit.read_lines("hr")
+    assert [(line.number, json.loads(line.text)["run"]) for line in lines] == [(1, "1"), (2, "2"), (3, "2")]
 
 
 # ---------------------------------------------------------------- a job's first run

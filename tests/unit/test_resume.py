@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import pytest
@@ -13,7 +14,6 @@ from connector.model import (
     Change,
     Description,
     Fingerprint,
-    Noted,
     Outcome,
     Plan,
     Result,
@@ -26,9 +26,10 @@ from connector.model import (
 from connector.observers.observer import Observer, Observers
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.state.audit_lines import AuditLines
 from connector.state.store import Store
-from connector.state.telling import Telling
 from connector.sync import Run, apply_run, apply_undo, dry_run
+from tests.support.audit_lines import PlainAuditor
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
@@ -63,17 +64,13 @@ class Server(Disturbed):
 
 
 class Heard(Observer):
-    """What is said of writes of earlier runs, and what the audit is told by its number."""
+    """What is said of writes of earlier runs; the audit's lines are kept in the state."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Result, str, str]] = []
-        self.numbered: list[tuple[str, int, Result]] = []
 
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
-        telling.begin(directory, ["file"], "{}", self._number, nothing)
-
-    def _number(self, noted: Iterable[Noted]) -> None:
-        self.numbered += [(each.run, each.number, each.outcome.result) for each in noted]
+    def opens(self, directory: str, fingerprint: Fingerprint, audit: AuditLines) -> None:
+        audit.begin_session("job", PlainAuditor())
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         if run is not None:
@@ -101,6 +98,11 @@ class Job:
         self.server = Server
         self.says(*range(count))
 
+    def audited(self) -> list[tuple[str, str]]:
+        """The runs and results of the audit's lines."""
+        lines = [line for some in self.world.state.audit.read_lines("job") for line in some]
+        return [(each["run"], each["result"]) for each in (json.loads(line.text) for line in lines)]
+
     def says(self, *seats: int, password: str = "first") -> None:
         """The agents' seats and passwords."""
         self.world.tenant = Tenant(
@@ -120,7 +122,7 @@ class Job:
             run = apply_run(
                 replace(context, observer=Observers([heard])), lambda plan, outcomes: None, reviewed=reviewed
             )
-        self.told, self.numbered = heard.told, heard.numbered
+        self.told = heard.told
         return run
 
     def save(self) -> Plan:
@@ -568,10 +570,10 @@ def test_what_a_plan_that_goes_on_leaves_open_is_in_the_audit_once_it_is_known()
     plan = job.save()
     job.apply(act=killed, reviewed=plan)
     job.says(50)
-    ((outcome,), numbered) = job.apply(server="b", reviewed=plan).outcomes or (), job.numbered
-    assert (outcome.result, outcome.open, numbered, job.open()) == (Result.CONFLICT, True, [], {"id-0"})
+    (outcome,) = job.apply(server="b", reviewed=plan).outcomes or ()
+    assert (outcome.result, outcome.open, job.audited(), job.open()) == (Result.CONFLICT, True, [], {"id-0"})
     run = job.apply()
-    assert job.numbered == [(plan.id, 1, Result.SKIPPED), (run.plan.id, 1, Result.WRITTEN)]
+    assert job.audited() == [(plan.id, Result.SKIPPED), (run.plan.id, Result.WRITTEN)]
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,10 @@ from connector.model import (
 from connector.observers.observer import Observer, Observers
 from connector.reports.wording import last_line
 from connector.runtime.stopping import Stop
+from connector.state.audit_lines import AuditLines
 from connector.state.sealing import Sealer
-from connector.state.telling import Telling
 from connector.sync import Run, apply_run
+from tests.support.audit_lines import PlainAuditor
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 
@@ -151,8 +152,8 @@ class Full(Observer):
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
 
-    def opens(self, directory: str, fingerprint: object, telling: Telling) -> None:
-        telling.begin(directory, ["file"], "{}", lambda noted: None, lambda: self._stop.end("no space left"))
+    def opens(self, directory: str, fingerprint: object, audit: AuditLines) -> None:
+        audit.begin_session("job", PlainAuditor(lambda: self._stop.end("no space left")))
 
 
 def ran(of: World, stop: Stop, *observers: Observer, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:

@@ -326,12 +326,11 @@ def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.Monkey
     of = world()
     of.pace = Pace(ramp=(1,))
 
-    def full(transaction: object, run: str, found: Sequence[object]) -> list[object]:
+    def full(transaction: object, run: str, found: Sequence[object]) -> None:
         if found:
             raise StateError("the disk is full")
-        return []
 
-    monkeypatch.setattr(of.state.telling, "settle", full)
+    monkeypatch.setattr(of.state.audit, "add_outcomes", full)
     run = apply(of)
     assert [(outcome.result, outcome.unnoted) for outcome in run.outcomes or ()][:2] == [
         (Result.WRITTEN, True),
