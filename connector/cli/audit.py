@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from connector.cli.advice import Exit
+from connector.cli.logs import configure
+from connector.cli.observers import auditor
 from connector.cli.running import job_argument, say_text
 from connector.errors import UsageError
+from connector.observers.audit_check import AuditCheck, Chain, Finding, KeptAudit
 from connector.reports.visible import visible
-
-if TYPE_CHECKING:
-    from connector.observers.audit_check import AuditCheck, Chain, Finding
+from connector.run.job_state import open_audit, read_audit, runs_that_wrote
+from connector.runtime.stopping import Stop
+from connector.settings.textfile import open_regular
 
 _SHOWN_AT_MOST: Final = 20
 """Findings that are printed one by one."""
@@ -33,11 +36,6 @@ def catch_up(log_level: str | None, job: Path) -> int:
 
     Each apply and undo does so first. Use this command after a crash or a full disk, without a run.
     """
-    from connector.cli.logs import configure
-    from connector.cli.observers import auditor
-    from connector.run.job_state import open_audit
-    from connector.runtime.stopping import Stop
-
     configure(log_level)
     with open_audit(job) as (loaded, lines, fingerprint):
         settings = loaded.job.audit
@@ -107,8 +105,6 @@ def verify(
 
 
 def _check_files(files: Sequence[Path], first: int, *, syslog: bool) -> AuditCheck:
-    from connector.observers.audit_check import AuditCheck
-
     check = AuditCheck(first, syslog=syslog)
     for path in files:
         check.begin_file()
@@ -121,9 +117,6 @@ def _check_with_state(
     files: Sequence[Path], first: int, job: Path, *, syslog: bool
 ) -> tuple[AuditCheck, str, list[Finding]]:
     """The files and then the lines that the state keeps; the name of the job; what was found."""
-    from connector.observers.audit_check import KeptAudit
-    from connector.run.job_state import read_audit, runs_that_wrote
-
     # before the files: what a run adds meanwhile makes them longer, and no line is missing
     name, head, lines = read_audit(job)
     runs = runs_that_wrote(job)
@@ -140,8 +133,6 @@ def _check_with_state(
 
 
 def _read_file(path: Path) -> Iterator[bytes]:
-    from connector.settings.textfile import open_regular
-
     try:
         with open_regular(path) as file:
             yield from file

@@ -18,7 +18,7 @@ from connector.errors import OutputError, UnapprovedError, UsageError
 from connector.planfile import write_out
 from connector.run.approval import approvals
 from connector.run.composition import approvers_of
-from connector.run.job_state import accounts, files_of, release, release_request
+from connector.run.job_state import files_of, open_audit, release, release_request
 from connector.runtime.stopping import Stop
 from connector.settings.job import load
 
