@@ -52,7 +52,7 @@ from connector.run.context import (
 )
 from connector.run.job_state import attempted, run_named
 from connector.run.result import Run
-from connector.state.attempts import Attempt
+from connector.state.history import Attempt
 from connector.sync import apply_run, apply_undo, dry_run, dry_undo
 
 

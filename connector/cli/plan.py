@@ -27,7 +27,7 @@ from connector.run.composition import plan_context
 from connector.run.context import PlanContext
 from connector.run.dry_runs import dry_run
 from connector.run.job_state import run_named
-from connector.state.drawn import KEPT
+from connector.state.documents import KEPT
 from connector.state.history import LAST
 
 

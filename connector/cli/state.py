@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import json, to_builtins
@@ -25,9 +25,8 @@ from connector.run.permission import side
 from connector.run.state_care import back_up, contents, faults
 
 if TYPE_CHECKING:
+    from connector.state.care import Contents, Old
     from connector.state.forgetting import Person
-    from connector.state.inspection import Contents
-    from connector.state.pruning import Old
 
 _LEAST, _DIGITS = 2, 5
 """Days, for a server of a directory may lag by one; and digits of them, for the calendar
@@ -46,7 +45,8 @@ def show_state(job: Path, *, as_json: bool) -> int:
     """Show what the state holds of JOB: runs, writes, plans, ownership, and since when."""
     found = contents(job)
     if as_json:
-        click.echo(json.format(json.encode(to_builtins(found)), indent=1).decode())
+        shown = _merge_parts(to_builtins(found)) if found else None
+        click.echo(json.format(json.encode(shown), indent=1).decode())
     elif found is None:
         say_text("This job has no state yet. Its first apply makes one.")
     else:
@@ -54,15 +54,22 @@ def show_state(job: Path, *, as_json: bool) -> int:
     return 0
 
 
+def _merge_parts(found: dict[str, Any]) -> dict[str, Any]:
+    """What the state holds of a job, without its parts inside each other."""
+    extent, counts = found.pop("extent"), found.pop("counts")
+    return {"job": found.pop("job"), **extent, **found, **counts}
+
+
 def _tell_contents(found: Contents) -> Iterator[tuple[str, str]]:
+    extent, counts = found.extent, found.counts
     free = (
-        f", of which {_format_size(found.free)} are free for later runs"
-        if found.free
+        f", of which {_format_size(extent.free)} are free for later runs"
+        if extent.free
         else ""
     )
     yield (
         "state",
-        f"{found.state}, format {found.format}, {_format_size(found.octets)}{free}",
+        f"{extent.state}, format {extent.format}, {_format_size(extent.octets)}{free}",
     )
     yield "job", found.job
     for directory in found.directories:
@@ -73,26 +80,21 @@ def _tell_contents(found: Contents) -> Iterator[tuple[str, str]]:
         else ""
     )
     pruned = f"; those until {found.pruned} were pruned" if found.pruned else ""
-    yield "runs", f"{found.runs:,}{since}{pruned}"
-    yield "attempts", f"{found.attempts:,} that wrote nothing"
-    yield (
-        "journal",
-        f"{found.writes:,} writes, {found.open_writes:,} of them with unknown outcome",
-    )
-    yield (
-        "plans",
-        f"{found.saved_plans:,} saved for review; digests of {found.earlier_plans:,} to compare with",
-    )
-    if found.documents:
-        yield "documents", f"{found.documents:,} plans and reports of a fleet's runs"
-    yield "ownership", f"values of {found.users:,} users"
-    notes = (
-        (found.stale, "stale"),
-        (found.lapsed, "gone"),
-        (found.refused, "refused"),
-        (found.excluded, "excluded"),
-    )
-    yield "users", ", ".join(f"{count:,} {what}" for count, what in notes)
+    yield "runs", f"{counts['runs']:,}{since}{pruned}"
+    yield "attempts", f"{counts['attempts']:,} that wrote nothing"
+    open_writes = f"{counts['open_writes']:,} of them with unknown outcome"
+    yield "journal", f"{counts['writes']:,} writes, {open_writes}"
+    earlier = f"digests of {counts['earlier_plans']:,} to compare with"
+    yield "plans", f"{counts['saved_plans']:,} saved for review; {earlier}"
+    if counts["documents"]:
+        kept = f"{counts['documents']:,} plans and reports of a fleet's runs"
+        yield "documents", kept
+    yield "ownership", f"values of {counts['users']:,} users"
+    notes = {
+        "stale": "stale", "lapsed": "gone", "refused": "refused", "excluded": "excluded",
+    }  # fmt: skip
+    users = (f"{counts[name]:,} {what}" for name, what in notes.items())
+    yield "users", ", ".join(users)
     yield "on hold", f"since {found.held}" if found.held else "no"
 
 

@@ -51,9 +51,8 @@ from connector.serve.run_process import (
 )
 from connector.settings import job as jobs
 from connector.settings.textfile import given
-from connector.state.attempts import Attempt
-from connector.state.history import RunRecord
-from connector.state.ticks import Ticks
+from connector.state.history import Attempt, RunRecord
+from connector.state.notes import Ticks
 from connector.sync import Run, apply_run, dry_run
 
 SCHEDULE: Final = "serve"

@@ -21,8 +21,7 @@ from connector.errors import StateError
 from connector.fleet.values import BAD_STATES, JobStatus, Step
 from connector.settings.fleet import FleetLimits
 from connector.state.database import restored, storable
-from connector.state.leases import said
-from connector.state.postgresql import parameters_of
+from connector.state.postgresql import parameters_of, said
 
 LEASE: Final = 60.0
 """Seconds for which a step keeps its place, or its turn, without a word of its worker."""

@@ -43,8 +43,8 @@ from connector.settings.approvers import load_approvers
 from connector.settings.attribute_names import shows_secret, without_core
 from connector.settings.textfile import noted
 from connector.sources.port import Source
-from connector.state.attempts import Attempt
-from connector.state.sealing import Sealer
+from connector.state.history import Attempt
+from connector.state.journal_rows import Sealer
 from connector.state.store import Store, open_state
 
 if TYPE_CHECKING:

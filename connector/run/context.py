@@ -20,7 +20,7 @@ from connector.reconcile.questions import Brief, Show
 from connector.run.secret_attributes import SecretAttributes, hide_secrets
 from connector.runtime import clock
 from connector.sources.port import Source
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from connector.state.store import Store
 
 if TYPE_CHECKING:

@@ -17,12 +17,11 @@ from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.reports.visible import visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
-from connector.state import keyfile
-from connector.state.attempts import Attempt
 from connector.state.audit_lines import AuditLine, AuditLines, Head
-from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, RunRecord
+from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, Attempt, RunRecord
+from connector.state.notes import Tick
+from connector.state.sqlite import locate_key, read_or_make_key
 from connector.state.store import Store, open_state
-from connector.state.ticks import Tick
 
 
 def last_tick(job: jobs.LoadedJob) -> Tick | None:
@@ -260,7 +259,7 @@ def key_of(
     if job.job.key:
         return resolve(job.job.key, "the key of fingerprints", job.where("key"))
     return (
-        keyfile.key_of(job.state_path, needed=needed, make=make)
+        read_or_make_key(job.state_path, needed=needed, make=make)
         if state.kept and job.state_path
         else None
     )
@@ -282,5 +281,5 @@ def files_of(job: jobs.LoadedJob) -> Iterator[Path]:
     """Every file that the job is, names or keeps, but a ready mapping: nothing else may ever be written over them."""
     yield from (job.path, Path(job.job.mapping))
     if job.state_path is not None:
-        yield from (job.state_path, keyfile.beside(job.state_path))
+        yield from (job.state_path, locate_key(job.state_path))
     yield from (value for _, value in walk_parts(job.job) if isinstance(value, Path))

@@ -15,11 +15,10 @@ from connector.errors import UsageError
 from connector.run.job_state import key_of, opened
 from connector.runtime.clock import stamp
 from connector.settings import job as jobs
-from connector.state import keyfile
+from connector.state.care import Contents, Old, Pruning
 from connector.state.forgetting import Forgetting, Person
-from connector.state.inspection import Contents
-from connector.state.pruning import Old, Pruning
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
+from connector.state.sqlite import locate_key
 from connector.state.store import Store
 
 _OWN: Final = ("-journal", "-wal", "-shm", ".key")
@@ -55,7 +54,7 @@ def back_up(path: Path, to: Path) -> Path | None:
             )
         state.back_up(to)
         key = (
-            keyfile.beside(job.state_path)
+            locate_key(job.state_path)
             if job.state_path is not None and not job.job.key
             else None
         )

@@ -24,7 +24,7 @@ from connector.serve.run_process import RunProcess, RunRequest
 from connector.serve.schedule import Cron, Every, NextRun, Timetable
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
-from connector.state.ticks import Tick
+from connector.state.notes import Tick
 
 T = TypeVar("T")
 AGAIN: Final = 30.0

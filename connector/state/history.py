@@ -1,19 +1,189 @@
-"""What earlier runs came to, and what they wrote: to list them, to go on with one, to take one back."""
+"""What happened to a job: its runs, attempts that came to none, holds, releases, and who approved what.
+
+An attempt to apply or undo failed or was refused before it became a run: it wrote nothing.
+It has an id of its own, also where it was to go by a saved plan, which it does not spend.
+While another run held the directory there was no attempt; nor where the command line was wrong.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
+from uuid import uuid4
 
 from msgspec import Struct, json
 
-from connector.errors import UsageError
-from connector.model import Approval, Part
-from connector.state import approvals
-from connector.state.database import Database, sound
-from connector.state.journal_rows import STEPS, names_of, step
-from connector.state.sealing import Sealer
+from connector.errors import (
+    BusyError,
+    ConnectorError,
+    RefusedError,
+    StateError,
+    UsageError,
+)
+from connector.model import Approval, Part, Plan
+from connector.runtime.clock import stamp
+from connector.state.database import Database, Transaction, sound
+from connector.state.journal_rows import STEPS, Sealer, read_writes, step
+from connector.state.notes import pruned_until
+
+KEPT: Final = 500
+"""So many attempts of a job are kept: `serve` may fail every few minutes for weeks."""
+NEXT: Final = (
+    "(select coalesce(max(number), 0) + 1 from "
+    "(select number from runs union all select number from events) as numbered)"
+)
+"""The number of the next run, attempt or release, which orders them."""
+ATTEMPTS: Final = "kind in ('apply', 'undo')"
+"""The kinds of events that are attempts."""
+_APPEND: Final = (
+    "insert into events (kind, job, id, who, started, ended, why, digest, result, plan, undoes, number) "  # noqa: S608  # `NEXT` is a literal; values are bound
+    f"values (?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, {NEXT}) on conflict (kind, job, id, who) do nothing"
+)
+_FORGET_ATTEMPTS: Final = (
+    f"delete from events where {ATTEMPTS} and job = ? and number not in "  # noqa: S608  # literals; values are bound
+    f"(select number from events where {ATTEMPTS} and job = ? order by number desc limit ?)"
+)
+_FORGET_APPROVALS: Final = (
+    "delete from events where kind = 'approval' and job = ? and id in "
+    "(select id from events where kind = 'release' and job = ? and ended < ?)"
+)
+_FORGET_OLD: Final = f"delete from events where ({ATTEMPTS} or kind = 'release') and job = ? and ended < ?"  # noqa: S608  # literals; values are bound
+
+
+class Attempt(Struct, frozen=True):
+    """What somebody sets out to do."""
+
+    kind: str = "apply"
+    """`apply` or `undo`."""
+    plan: str | None = None
+    """The saved plan that it is to go by."""
+    undoes: str | None = None
+    """The run that it is to take back."""
+
+
+class Attempts:
+    """Keeps the attempt of this process."""
+
+    begun = False
+    """Whether it has become a run, which has a record of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._attempt: Attempt | None = None
+        self._job = self._id = self._started = ""
+
+    @contextmanager
+    def of(self, job: str, id_: str, attempt: Attempt) -> Iterator[None]:
+        """An attempt, until it ends. It may end in any exception."""
+        self._attempt, self._job, self._id, self._started = attempt, job, id_, stamp()
+        try:
+            yield
+        except (BusyError, UsageError):
+            raise
+        except BaseException as fault:
+            result = "refused" if isinstance(fault, RefusedError) else "failed"
+            with suppress(StateError):  # the fault is told, here or not
+                self._note_attempt(result, _describe_fault(fault))
+            raise
+
+    def refused(self, plan: Plan) -> str:
+        """Its plan is refused, and nobody has accepted that; or another was accepted. Raises StateError.
+
+        The id of the attempt is that of the plan that was shown, but for a saved one, which
+        is not spent.
+        """
+        if self._attempt and not self._attempt.plan:
+            self._id = plan.id
+        why = "; ".join(f"{each.limit}: {each.why}" for each in plan.refusals)
+        why = why or "the accepted digest is that of another plan"
+        self._note_attempt("refused", why, plan.digest)
+        return self._id
+
+    def _note_attempt(self, result: str, why: str, digest: str = "") -> None:
+        made = self._attempt
+        if self.begun or not made:
+            return
+        key = (made.kind, self._job, self._id, self._started, stamp(), why)
+        with self._database.writing() as transaction:
+            transaction.execute(_APPEND, (*key, digest, result, made.plan, made.undoes))
+            transaction.execute(_FORGET_ATTEMPTS, (self._job, self._job, KEPT))
+
+
+def _describe_fault(fault: BaseException) -> str:
+    """What ended it; of what is no fault that a user can meet the type alone, for its message may hold a value."""
+    if isinstance(fault, ConnectorError):
+        return str(fault)
+    if isinstance(fault, KeyboardInterrupt):
+        return "stopped by a signal"
+    return f"unexpected {type(fault).__name__}"
+
+
+# ------------------------------------------------------------ holds and releases
+
+
+def note_hold(transaction: Transaction, job: str, why: str) -> None:
+    """Put a job on hold; another hold of it is replaced."""
+    _put_event(transaction, "hold", job, time=stamp(), why=why)
+
+
+def read_hold(database: Database, job: str) -> tuple[str, str] | None:
+    """Since when the job is on hold, and why; None: it is not."""
+    query = "select ended, why from events where kind = 'hold' and job = ?"
+    return next(((since, why) for since, why in database.rows(query, job)), None)
+
+
+def end_hold(
+    transaction: Transaction, job: str, why: str, approvals: Sequence[Approval]
+) -> None:
+    """End a hold; note that these people have approved that."""
+    transaction.execute("delete from events where kind = 'hold' and job = ?", (job,))
+    if approvals:
+        id_ = str(uuid4())
+        row = ("release", job, id_, stamp(), stamp(), why, "", "done", None, None)
+        transaction.execute(_APPEND, row)
+        note_approvals(transaction, job, id_, approvals)
+
+
+# ------------------------------------------------------------ approvals
+
+
+def note_approvals(
+    transaction: Transaction, job: str, id_: str, approvals: Sequence[Approval]
+) -> None:
+    """Note the approvals of a run or release. Of a run that goes on, the last one of each person counts."""
+    for each in approvals:
+        key = {"id": id_, "who": each.who, "digest": each.key}
+        _put_event(transaction, "approval", job, time=each.time, **key)
+
+
+def read_approvals(database: Database, job: str) -> defaultdict[str, list[Approval]]:
+    """The approvals of a job by the id of their run or release."""
+    query = (
+        "select id, who, digest, ended from events "
+        "where kind = 'approval' and job = ? order by id, who"
+    )
+    found = defaultdict[str, list[Approval]](list)
+    for id_, who, key, time in database.rows(query, job):
+        found[id_].append(Approval(who, key, time))
+    return found
+
+
+def forget_old_events(transaction: Transaction, job: str, before: str) -> None:
+    """Forget the attempts and releases that are older than that."""
+    transaction.execute(_FORGET_APPROVALS, (job, job, before))
+    transaction.execute(_FORGET_OLD, (job, before))
+
+
+def _put_event(
+    transaction: Transaction, kind: str, job: str, *, time: str, **others: str
+) -> None:
+    row = {"id": "", "who": "", "why": "", "digest": "", "result": "", **others}
+    transaction.put(
+        "events", kind=kind, job=job, started=time, ended=time, number=0, **row
+    )
+
 
 _COUNTS: Final = """
     select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (
@@ -46,40 +216,56 @@ _APPLIED: Final = (
     "select coalesce(max(number), 0) from runs "
     "where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 and result in ('done', 'part')"
 )
-_IDS: Final = (
-    "select id from (select id, number, job from runs union all select id, number, job from attempts where job = ?) "
-    "as named where job = ? order by number desc"
+_RUNS: Final = """
+    select id, kind, started, ended, digest, result, undoes, summary, server, '' as why, null as plan, number
+    from runs where job = ?
+    union all select id, kind, started, ended, digest, result, undoes, '{}', '', why, plan, number
+    from events where job = ? and kind in ('apply', 'undo', 'release') order by number desc
+"""
+_IDS: Final = """
+    select id, number from runs where job = ?
+    union all select id, number from events where job = ? and kind in ('apply', 'undo') order by number desc
+"""
+_LATER: Final = (
+    "select id, undoes from runs where directory = (select directory from runs where id = ?) "
+    "and number > (select number from runs where id = ?)"
 )
+"""The runs after one on its directory."""
 LAST: Final = "last"
 NOTHING_WROTE: Final = "no apply of this job has written anything yet"
 TO_LIST: Final = "To list its runs, run: cec-connector runs JOB"
 FEW: Final = 5
 """So many runs are named where several are meant."""
-_summary: Final = json.Decoder(dict[str, int]).decode
 
 
-class RunRecord(Struct, frozen=True):
-    """A run that was begun: when, what it came to (done, part, stopped; None: it was interrupted), and its counts.
-
-    Or an attempt that came to none: `result` is refused or failed, `why` says why, and
-    `plan` is the saved plan that it was to go by. Or a release of the job, with `why` it
-    was on hold. `approvals`: who had approved it.
-    """
+class HistoryEntry(Struct, frozen=True):
+    """When something happened to a job, and what it came to."""
 
     id: str
     job: str
     kind: str
+    """`apply`, `undo` or `release`."""
     started: str
     ended: str | None
     digest: str
+    """Of its plan; empty where it came to none."""
     result: str | None
+    """Of a run done, part or stopped; None: it was interrupted. Of an attempt refused or failed."""
+
+
+class RunRecord(HistoryEntry, frozen=True):
+    """A run that was begun, an attempt that came to none, or an approved release of the job."""
+
     summary: dict[str, int]
     outcomes: dict[str, int]
     undoes: str | None = None
     server: str = ""
     why: str = ""
+    """Why it was refused or failed; of a release, why the job was on hold."""
     plan: str | None = None
+    """The saved plan that an attempt was to go by."""
     approvals: tuple[Approval, ...] = ()
+    """Who had approved it."""
 
 
 class History:
@@ -90,48 +276,27 @@ class History:
 
     def runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, the attempts that came to none, and its approved releases, newest first."""
-        query = (
-            "select id, kind, started, ended, digest, result, undoes, summary, server, '' as why, null as plan, number "
-            "from runs where job = ? union all "
-            "select id, kind, started, ended, digest, result, undoes, '{}', '', why, plan, number "
-            "from attempts where job = ? union all "
-            "select id, 'release', time, time, '', 'done', null, '{}', '', why, null, number "
-            "from releases where job = ? order by number desc"
-        )
-        found = approvals.of_job(self._database, job)
-        with sound(self._database, "a run's summary"):
-            return [
-                RunRecord(
-                    id_, job, *(kind, started, ended, digest, result), _summary(counts), self._counts(id_),
-                    undoes, server, why, plan, tuple(found[id_]),
-                )
-                for id_, kind, started, ended, digest, result, undoes, counts, server, why, plan, _ in (
-                    self._database.rows(query, job, job, job)
-                )
-            ]  # fmt: skip
+        approvals = read_approvals(self._database, job)
+        found = []
+        rows = self._database.rows(_RUNS, job, job)
+        for id_, kind, started, ended, digest, result, undoes, counts, *others in rows:
+            with sound(self._database, "a run's summary"):
+                summary = json.decode(counts, type=dict[str, int])
+            outcomes = dict(self._database.rows(_COUNTS, id_))
+            server, why, plan, _ = others
+            record = RunRecord(
+                id_, job, kind, started, ended, digest, result, summary, outcomes,
+                undoes, server, why, plan, tuple(approvals[id_]),
+            )  # fmt: skip
+            found.append(record)
+        return found
 
     def spent(self, job: str, plan: str) -> RunRecord | None:
         """The run that has applied a saved plan to its end, so that no other may; None: there is none."""
-        query = (
-            "select kind, started, ended, digest, result, summary from runs "
-            "where job = ? and id = ? and result in ('done', 'part')"
-        )
-        with sound(self._database, "a run's summary"):
-            for kind, started, ended, digest, result, counts in self._database.rows(
-                query, job, plan
-            ):
-                return RunRecord(
-                    plan,
-                    job,
-                    kind,
-                    started,
-                    ended,
-                    digest,
-                    result,
-                    _summary(counts),
-                    self._counts(plan),
-                )
-        return None
+        query = "select 1 from runs where id = ? and result in ('done', 'part')"
+        if not self._database.rows(query, plan):
+            return None
+        return next((run for run in self.runs(job) if run.id == plan), None)
 
     def last(self, job: str) -> str | None:
         """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
@@ -150,7 +315,7 @@ class History:
             found = [id_ for (id_,) in self._database.rows(_WROTE, job)][:1]
             unknown = NOTHING_WROTE
         else:
-            ids = [id_ for (id_,) in self._database.rows(_IDS, job, job)]
+            ids = [id_ for id_, _ in self._database.rows(_IDS, job, job)]
             found = (
                 [written]
                 if written in ids
@@ -180,9 +345,6 @@ class History:
             f"{UNDOS} and number > ({_APPLIED}) order by number desc limit 1", job, job
         )
         return next((number for _, _, number in found), None)
-
-    def _counts(self, run: str) -> dict[str, int]:
-        return dict(self._database.rows(_COUNTS, run))
 
     def written(self, run: str) -> dict[str, str]:
         """The users of whom every step of this run is confirmed as written, and what was said of that, if anything."""
@@ -225,49 +387,33 @@ class History:
 
     def written_since(self, run: str) -> dict[str, frozenset[str]]:
         """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
-        later = (
-            "select id, undoes from runs where directory = (select directory from runs where id = ?) "
-            "and number > (select number from runs where id = ?) order by number"
-        )
         weights: dict[str, int] = {}
-        for id_, undoes in self._database.rows(later, run, run):
+        for id_, undoes in self._database.rows(f"{_LATER} order by number", run, run):
             # an undo takes away what it undoes, if that was later too
             weights[id_] = -weights.get(undoes, -1)
-        written = (
-            "select user_id, run, attributes from journal where coalesce(outcome, 'written') = 'written' "
+        which = (
+            "coalesce(outcome, 'written') = 'written' "
             "and user_id in (select user_id from journal where run = ?)"
         )
+        written = {
+            (write.user.id, write.run, name)
+            for write in read_writes(self._database, which, run)
+            for name in write.patterns
+        }
         sums: Counter[tuple[str, str]] = Counter()
-        for user, id_, name in set(self._names(written, run)):
+        for user, id_, name in written:
             sums[user, name] += weights.get(id_, 0)
         return _by_user(each for each, weight in sums.items() if weight)
 
     def overtaken(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes, in small letters, that runs after this one have written, taken back or not."""
-        query = (
-            "select user_id, journal.run, attributes from journal join runs on runs.id = journal.run "
-            "where (outcome = 'written' or lost is not null) and directory = (select directory from runs where id = ?) "
-            "and number > (select number from runs where id = ?)"
-        )
+        later = _LATER.replace("id, undoes", "id")
+        which = f"(outcome = 'written' or lost is not null) and run in ({later})"
         return _by_user(
-            (user, name.lower()) for user, _, name in self._names(query, run, run)
+            (write.user.id, name.lower())
+            for write in read_writes(self._database, which, run, run)
+            for name in write.patterns
         )
-
-    def _names(self, query: str, *values: str) -> Iterator[tuple[str, str, str]]:
-        """A user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
-        for user, run, attributes in self._database.rows(query, *values):
-            yield from (
-                (user, run, name)
-                for name in names_of(attributes, run, self._database.where)
-            )
-
-
-def pruned_until(database: Database, job: str) -> str | None:
-    """When the newest run of a job that was pruned ended."""
-    ((until,),) = database.rows(
-        "select max(until) from pruned where job = ? and until <> ''", job
-    )
-    return str(until) if until else None
 
 
 def _by_user(found: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:

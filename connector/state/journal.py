@@ -15,6 +15,7 @@ from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
     Change,
+    Cleared,
     Description,
     Outcome,
     Result,
@@ -23,12 +24,11 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.checks.limits import takes_value
-from connector.reports.document import held
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
-from connector.state.database import Database, Transaction, rows_of_users
+from connector.state.database import Database, Transaction, sound
 from connector.state.journal_rows import (
-    KeptChange,
+    Sealer,
     Step,
     beside,
     kept_change,
@@ -37,28 +37,25 @@ from connector.state.journal_rows import (
     note_servers,
     part_of,
     past_of,
+    read_writes,
 )
-from connector.state.ownership import Ownership, Taken
-from connector.state.sealing import Sealer
-from connector.state.secret_attributes import note_secrets
+from connector.state.notes import JobNotes, note_secret_attributes
+from connector.state.ownership import (
+    EarlierOwner,
+    Owners,
+    Ownership,
+    Taken,
+)
 
 _INTENT = """
     insert into journal
-    (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, noted)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, noted, earlier)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (run, user_id, digest, part) do update set
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
-        noted = excluded.noted, lost = null
+        noted = excluded.noted, lost = null, earlier = coalesce(journal.earlier, excluded.earlier)
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
-_CLEARED: Final = """
-    insert into cleared (directory, job, user_id, user_name, attribute, time, held) values (?, ?, ?, ?, ?, ?, ?)
-    on conflict (directory, job, user_id, attribute)
-    do update set user_name = excluded.user_name, time = excluded.time, held = excluded.held
-"""
-_WRITTEN_AGAIN: Final = (
-    "delete from cleared where directory = ? and job = ? and user_id = ?"
-)
 _AT_ONCE: Final = 2_000
 """Of so many users what is ours is looked at together: an LDIF file is written in one
 batch, however large it is."""
@@ -116,11 +113,11 @@ class RunJournal:
             if took_place(each[1]) or not self._was_written(each[0])
         ]
         time = stamp()
-        with self._writing() as transaction:
+        with self._write_durably() as transaction:
             note_outcomes(transaction, self._run, known, time)
             # with what is stored: an undo goes by that
             respelt = [
-                self._row(change, time, outcome)
+                self._make_row(change, time, outcome)
                 for change, outcome in known
                 if any(each.sent for each in change.attributes)
             ]
@@ -136,13 +133,11 @@ class RunJournal:
                 ),
             )
             self._note_secrets(transaction, intended)
+            new = [each for each in intended if not self._was_written(each)]
+            earlier = self._ours.find_earlier_owners(new)
             transaction.executemany(
                 _INTENT,
-                (
-                    self._row(each, time)
-                    for each in intended
-                    if not self._was_written(each)
-                ),
+                (self._make_row(each, time, earlier=earlier) for each in new),
             )
         return self._audit.deliver
 
@@ -157,13 +152,13 @@ class RunJournal:
             if each.secret
         } - self._secrets
         if names:
-            note_secrets(transaction, self._directory, names)
+            note_secret_attributes(transaction, self._directory, names)
             self._secrets |= names
 
     def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
         """What another server has or may have, and is written at this one: whoever asks this one is told by it."""
         for change, outcome in known:
-            if outcome.result is Result.WRITTEN and _key(change) in self._before:
+            if outcome.result is Result.WRITTEN and _key_of(change) in self._before:
                 yield Step(self._run, change, outcome.result, server=self._server)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
@@ -176,14 +171,18 @@ class RunJournal:
         fresh = [
             (change, outcome)
             for change, outcome in left
-            if outcome.result is not Result.WRITTEN and _key(change) not in self._before
+            if outcome.result is not Result.WRITTEN
+            and _key_of(change) not in self._before
         ]
         if fresh:
             time = stamp()
-            with self._writing() as transaction:
+            with self._write_durably() as transaction:
                 transaction.executemany(
                     _LEFT,
-                    (self._row(change, time, outcome) for change, outcome in fresh),
+                    (
+                        self._make_row(change, time, outcome)
+                        for change, outcome in fresh
+                    ),
                 )
                 self._audit.add_outcomes(transaction, self._run, fresh)
             self._audit.deliver()
@@ -191,11 +190,11 @@ class RunJournal:
     def _was_written(self, change: Change) -> bool:
         return (
             bool(self._before)
-            and self._before.get(_key(change), ("", ""))[0] == Result.WRITTEN.value
+            and self._before.get(_key_of(change), ("", ""))[0] == Result.WRITTEN.value
         )
 
     @contextmanager
-    def _writing(self) -> Iterator[Transaction]:
+    def _write_durably(self) -> Iterator[Transaction]:
         try:
             with self._database.writing() as transaction:
                 yield transaction
@@ -203,27 +202,30 @@ class RunJournal:
             self.broken = True
             raise
 
-    def _row(
-        self, change: Change, time: str, outcome: Outcome | None = None
+    def _make_row(
+        self,
+        change: Change,
+        time: str,
+        outcome: Outcome | None = None,
+        earlier: Mapping[str, Owners] = MappingProxyType({}),
     ) -> tuple[str | int | None, ...]:
-        user, ref = change.user, kept_ref(change.agent)
-        noted = json.encode(
-            [kept_change(user, each, self._sealer) for each in change.attributes]
-        ).decode()
+        user = change.user
+        kept = [kept_change(user, each, self._sealer) for each in change.attributes]
+        noted = json.encode(kept).decode()
         key = (self._run, user.id, user.name, change.digest, part_of(change))
-        if outcome is None:
-            came, at = (
-                self._before.get(_key(change), (None, ""))
-                if self._before
-                else (None, "")
-            )
-            servers = beside("" if came else at, self._server) if at else self._server
-            return (*key, ref, change.rule, noted, None, None, servers, time)
-        came_to = (outcome.result.value, outcome.why)
-        return (*key, ref, change.rule, noted, *came_to, self._server, time)
+        what = (*key, kept_ref(change.agent), change.rule, noted)
+        if outcome is not None:
+            came_to = (outcome.result.value, outcome.why)
+            return (*what, *came_to, self._server, time, None)
+        owners = earlier.get(user.id)
+        replaced = json.encode(owners).decode() if owners else None
+        came, servers = self._before.get(_key_of(change), (None, ""))
+        if servers:
+            servers = beside("" if came else servers, self._server)
+        return (*what, None, None, servers or self._server, time, replaced)
 
 
-def _key(change: Change) -> tuple[str, str, str]:
+def _key_of(change: Change) -> tuple[str, str, str]:
     """What tells a write from the others of its run."""
     return change.user.id, change.digest, part_of(change)
 
@@ -252,9 +254,18 @@ class Ours:
         self._database = database
         self._description = description
         self._run = run
-        found = database.rows("select job, kind from runs where id = ?", run)
-        ((self._job, kind),) = found or [(None, "apply")]
-        self._takes_back = kind == "undo"
+        found = database.rows("select job, undoes from runs where id = ?", run)
+        ((self._job, self._undoes),) = found or [(None, None)]
+        self._takes_back = self._undoes is not None
+
+    def find_earlier_owners(self, changes: Sequence[Change]) -> dict[str, Owners]:
+        """By user id and attribute, whose the values are that these changes replace."""
+        where = self._description
+        replacing = [
+            change for change in changes if any(each.old for each in change.attributes)
+        ]
+        ownership = Ownership(self._database, where.identity)
+        return ownership.find_owners(replacing, self._job, where.equality)
 
     def take(
         self,
@@ -282,7 +293,7 @@ class Ours:
                 else {}
             )
             self._remember_cleared(transaction, some, ownership)
-            taken = partial(self._of, gone=gone, now=now)
+            taken = partial(self._find_taken, gone=gone, now=now)
             if self._takes_back:  # what it puts back was written for an agent that only the journal may know
                 some = [replace(change, agent=None) for change in some]
             ownership.note(
@@ -305,43 +316,34 @@ class Ours:
             if change.agent is None and not self._takes_back
         ]
         ids = {change.user.id for change in leavers}
-        place = (self._description.identity, self._job)
-        others = {change.user.id for change in changes} - ids
-        transaction.executemany(_WRITTEN_AGAIN, [(*place, id_) for id_ in others])
-        mine = (row for row in ownership.of(sorted(ids)) if row.job == self._job)
         ours = {
             (row.user.id, name.lower()): each
-            for row in mine
+            for row in ownership.of(sorted(ids))
+            if row.job == self._job
             for name, each in row.attributes.items()
         }
-        rows = [
-            (
-                *place,
-                change.user.id,
-                change.user.name,
-                each.name,
-                stamp(),
-                json.encode(held).decode(),
-            )
-            for change in leavers
-            for each in change.attributes
-            if takes_value(change, each)
-            and (held := ours.get((change.user.id, each.name.lower()))) is not None
-        ]
-        transaction.executemany(_CLEARED, rows)
+        cleared = []
+        for change in leavers:
+            for each in change.attributes:
+                held = ours.get((change.user.id, each.name.lower()))
+                if held is not None and takes_value(change, each):
+                    cleared.append(Cleared(change.user, each.name, stamp(), held))
+        notes = JobNotes(self._database, self._description.identity, self._job)
+        written = {change.user.id for change in changes} - ids
+        notes.note_cleared(transaction, cleared, written)
 
-    def _of(
+    def _find_taken(
         self,
         change: Change,
         gone: Mapping[tuple[str, str], set[str]],
         now: Mapping[str, User],
     ) -> Iterator[Taken]:
         for each in change.attributes:
-            marks = self._marks(each) if gone else set[str]()
+            marks = self._marks_of(each) if gone else set[str]()
             if not marks or not marks <= gone.get(
                 (change.user.id, each.name.lower()), set()
             ):
-                yield self._taken(change.user, each, now)
+                yield self._make_taken(change.user, each, now)
 
     def _taken_away(
         self, newer: Collection[str], users: Sequence[str]
@@ -350,38 +352,32 @@ class Ours:
 
         Of a secret the journal tells by what was written there last.
         """
-        query = (
-            "select user_id, run, attributes from journal join runs on runs.id = journal.run "
-            "where directory = ? and outcome = 'written' and user_id in ({users}) order by number, part desc"
+        which = (
+            "directory = ? and outcome = 'written' and user_id in ({users}) "
+            "order by number, part desc"
         )
         last: dict[tuple[str, str], set[str]] = {}
         gone: dict[tuple[str, str], set[str]] = {}
-        for user, run, attributes in rows_of_users(
-            self._database, query, users, self._description.identity
-        ):
-            for each in (
-                past_of(attributes, run, self._database.where)
-                if run != self._run
-                else ()
-            ):
-                slot = (user, each.name.lower())
-                if marks := self._marks(each):
+        identity = self._description.identity
+        for write in read_writes(self._database, which, identity, users=users):
+            for each in write.changes if write.run != self._run else ():
+                slot = (write.user.id, each.name.lower())
+                if marks := self._marks_of(each):
                     last[slot] = marks
                     gone.pop(slot, None)
-                elif run in newer:
-                    gone[slot] = last.get(slot, set()) | self._marks(
-                        replace(each, new=each.old)
-                    )
+                elif write.run in newer:
+                    before = self._marks_of(replace(each, new=each.old))
+                    gone[slot] = last.get(slot, set()) | before
         return gone
 
-    def _marks(self, each: AttributeChange) -> set[str]:
+    def _marks_of(self, each: AttributeChange) -> set[str]:
         """What is known of the values that a change sets: their digests, or the fingerprint of a secret."""
         if each.secret:
             return {each.fingerprint} - {""}
         rule = self._description.equality(each.name)
         return {equality.digest(rule, value) for value in each.new}
 
-    def _taken(
+    def _make_taken(
         self, user: UserRef, each: AttributeChange, now: Mapping[str, User]
     ) -> Taken:
         """Whose these values are: nobody's, where there are none; put back, where they were nobody's before.
@@ -397,40 +393,34 @@ class Ours:
             return Taken(user, each, None, there=there)
         if not self._takes_back:
             return Taken(user, each, self._job, there=there)
-        writer, noted = self._had_written(user, each)
-        back = replace(each, sent=held(noted.sent))
-        return Taken(
-            user, back, writer or self._job, restored=writer is None, there=there
-        )
+        earlier = self._find_earlier_owner(user, each)
+        if earlier is None:
+            return Taken(user, each, self._job, restored=True, there=there)
+        return Taken(user, each, earlier.job, there=there, earlier=earlier)
 
-    def _had_written(
+    def _find_earlier_owner(
         self, user: UserRef, each: AttributeChange
-    ) -> tuple[str | None, KeptChange]:
-        """The job whose apply once wrote these very values there, the last if several did; and how it noted that."""
+    ) -> EarlierOwner | None:
+        """The job whose values these were, as the run that is taken back has noted."""
         query = (
-            "select job, attributes from ("
-            "select job, attributes, number from journal join runs on runs.id = journal.run "
-            "where user_id = ? and outcome = 'written' and directory = ? and kind = 'apply' "
-            "union all select job, attributes, number from kept_writes where user_id = ? and directory = ?"
-            ") as wrote order by number desc"
+            "select attributes, earlier from journal "
+            "where run = ? and user_id = ? and earlier is not null"
         )
         rule = self._description.equality(each.name)
-
-        def says(noted: KeptChange) -> bool:
-            if noted.name != each.name or noted.secret != (
-                each.fingerprint or None if each.secret else None
-            ):
-                return False
-            return each.secret or equality.same_set(rule, held(noted.new), each.new)
-
-        return next(
-            (
-                (job, noted)
-                for job, attributes in self._database.rows(
-                    query, *[user.id, self._description.identity] * 2
-                )
-                for noted in json.decode(attributes, type=list[KeptChange])
-                if says(noted)
-            ),
-            (None, KeptChange(each.name)),
-        )
+        where = self._database.where
+        rows = self._database.rows(query, self._undoes or "", user.id)
+        for attributes, earlier in rows:
+            with sound(self._database, "the journal of a run"):
+                owner = json.decode(earlier, type=Owners).get(each.name)
+            if owner is None:
+                continue
+            if each.secret:
+                if each.fingerprint and owner.fingerprint == each.fingerprint:
+                    return owner
+                continue
+            for noted in past_of(attributes, str(self._undoes), where):
+                if noted.name == each.name and equality.same_set(
+                    rule, noted.old, each.new
+                ):
+                    return owner
+        return None

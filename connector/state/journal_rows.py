@@ -5,8 +5,13 @@ secret its fingerprint, and, where it could be read, its old value sealed. That 
 interrupted run is settled by, and an undo is made from.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
@@ -15,20 +20,110 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
+    Held,
     Outcome,
     Part,
     Result,
+    Secret,
     UserRef,
+    Value,
 )
+from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.document import Octets, held, kept
-from connector.state.database import Transaction, restored, storable
-from connector.state.sealing import Sealer
+from connector.state.database import (
+    Database,
+    Transaction,
+    restored,
+    rows_of_users,
+    storable,
+)
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE = 12
+"""Octets, as NIST SP 800-38D §8.2 recommends; random ones, of which a key may see 2³²."""
+
+
+class Sealer:
+    """AES-256-GCM (NIST SP 800-38D) under a key derived from `key`; each value is bound to its user and attribute.
+
+    Without a key nothing is sealed, and nothing opens. `check`: what the key is known by,
+    which does not tell it.
+    """
+
+    def __init__(self, key: Secret | None) -> None:
+        self._key = key
+        self.check = (
+            self._derive_key(b"cec-connector key check/1").hex()[:32]
+            if key is not None
+            else ""
+        )
+
+    def seal(self, user: UserRef, attribute: str, values: Iterable[Held]) -> str | None:
+        """The values as a text that only the holder of the key can open."""
+        if self._key is None:
+            return None
+        plain = [equality.plain(value) for value in values]
+        body = json.encode(
+            [[isinstance(value, bytes), _to_octets(value)] for value in plain]
+        )
+        nonce = os.urandom(_NONCE)
+        return base64.b64encode(
+            nonce
+            + self._make_cipher().encrypt(nonce, body, _bind_context(user, attribute))
+        ).decode()
+
+    def open(
+        self, user: UserRef, attribute: str, sealed: str
+    ) -> tuple[Secret, ...] | None:
+        """The values again; None where the key is another one, or the text was changed."""
+        if self._key is None:
+            return None
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # 30 ms that only an undo has to pay
+
+        try:
+            octets = base64.b64decode(sealed, validate=True)
+            body = self._make_cipher().decrypt(
+                octets[:_NONCE], octets[_NONCE:], _bind_context(user, attribute)
+            )
+            parts = json.decode(body, type=list[tuple[bool, bytes]])
+        except (InvalidTag, ValueError, DecodeError):
+            return None
+        return tuple(
+            Secret(octets if raw else octets.decode("utf-8", "surrogateescape"))
+            for raw, octets in parts
+        )
+
+    def _make_cipher(self) -> AESGCM:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # 30 ms, only for sealed values
+
+        return AESGCM(self._derive_key(b"cec-connector sealing/1"))
+
+    def _derive_key(self, purpose: bytes) -> bytes:
+        assert self._key is not None
+        return hmac.digest(_to_octets(equality.plain(self._key)), purpose, "sha256")
+
+
+def _bind_context(user: UserRef, attribute: str) -> bytes:
+    return f"{user.id}\0{attribute.lower()}".encode()
+
+
+def _to_octets(value: Value) -> bytes:
+    return (
+        value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    )
+
 
 _OUTCOME = """
     update journal set outcome = ?, why = ?, lost = ?, noted = ?
     where run = ? and user_id = ? and digest = ? and part = ?
 """
+_WRITES: Final = (
+    "select run, job, number, user_id, user_name, journal.server, outcome, attributes, lost from journal "
+    "join runs on runs.id = journal.run"
+)
 _BESIDE: Final = ", "
 _STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
 STEPS = f"select {_STEP} from journal"  # noqa: S608  # columns are the literal above
@@ -196,9 +291,10 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
             Part(part.partition(":")[0]),
         )
     except ValueError as fault:
-        raise _damaged(run, where) from fault
+        raise _damaged_journal(run, where) from fault
     changes = tuple(
-        _read(user, each, sealer) for each in _decoded(attributes, run, where)
+        _read_change(user, each, sealer)
+        for each in _decode_changes(attributes, run, where)
     )
     return Step(
         run,
@@ -213,7 +309,7 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
 def check_row(row: Sequence[Any], sealer: Sealer, where: str) -> None:
     """Raises StateError for a row that is damaged, or has a sealed value that its own key does not open."""
     found = step(row, sealer, where)
-    for each in _decoded(row[7], found.run, where):
+    for each in _decode_changes(row[7], found.run, where):
         if (
             each.sealed
             and each.key == sealer.check
@@ -239,29 +335,62 @@ def agent_of(agent: str, run: str, where: str) -> AgentRef:
             *restored(json.decode(agent, type=tuple[int | None, str | None]))
         )
     except (DecodeError, ValidationError, TypeError) as fault:
-        raise _damaged(run, where) from fault
+        raise _damaged_journal(run, where) from fault
 
 
-def past_of(
-    attributes: str, run: str, where: str, *, put: bool = True
-) -> list[AttributeChange]:
-    """What a row of the journal set out to change; of secrets the new fingerprints, and whether there was an old one.
-
-    Without `put` what it saw stays, for it put nothing there. Raises StateError.
-    """
+def past_of(attributes: str, run: str, where: str) -> list[AttributeChange]:
+    """What a row of the journal set out to change, as of `KeptWrite`. Raises StateError."""
     return [
         AttributeChange(
-            each.name, held(each.old), held(each.new if put else each.old), each.secret is not None,
-            each.seen and not each.sealed, each.pattern, (each.secret or "") if put else UNKEYED,
+            each.name, held(each.old), held(each.new), each.secret is not None,
+            each.seen and not each.sealed, each.pattern, each.secret or "",
         )
-        for each in _decoded(attributes, run, where)
-        if put or each.old or each.sealed or not each.seen
+        for each in _decode_changes(attributes, run, where)
     ]  # fmt: skip
 
 
-def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:
-    """The attributes of a row of the journal, each with its pattern. Raises StateError where it is damaged."""
-    return {each.name: each.pattern for each in _decoded(attributes, run, where)}
+class KeptWrite(Struct, frozen=True):
+    """A write of any job, as far as later runs need to know of it."""
+
+    run: str
+    job: str
+    number: int
+    """Of its run; it orders runs."""
+    user: UserRef
+    server: str
+    """The one that it was meant for, or several."""
+    outcome: str | None
+    """None: it is not known whether it was written."""
+    changes: list[AttributeChange]
+    """What it set out to change; of secrets the new fingerprints, and whether there was an old one."""
+    lost: tuple[str, ...] = ()
+    """Attributes that the directory took and does not show as written."""
+
+    @property
+    def patterns(self) -> dict[str, str | None]:
+        """The attributes, each with its pattern."""
+        return {each.name: each.pattern for each in self.changes}
+
+
+def read_writes(
+    database: Database,
+    which: str,
+    *values: str,
+    users: Sequence[str] | None = None,
+) -> Iterator[KeptWrite]:
+    """The writes that a condition picks, by columns of journal and runs; of these users, for whom `{users}` stands."""
+    query = f"{_WRITES} where {which}"
+    rows: Iterable[Any] = (
+        database.rows(query, *values)
+        if users is None
+        else rows_of_users(database, query, users, *values)
+    )
+    where = database.where
+    for run, job, number, id_, name, server, outcome, attributes, lost in rows:
+        yield KeptWrite(
+            run, job, number, UserRef(id_, name), server, outcome, past_of(attributes, run, where),
+            lost_of(lost, run, where),
+        )  # fmt: skip
 
 
 def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
@@ -269,23 +398,24 @@ def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
     try:
         return json.decode(lost, type=tuple[str, ...]) if lost else ()
     except (DecodeError, ValidationError, TypeError) as fault:
-        raise _damaged(run, where) from fault
+        raise _damaged_journal(run, where) from fault
 
 
-def _decoded(attributes: str, run: str, where: str) -> list[KeptChange]:
+def _decode_changes(attributes: str, run: str, where: str) -> list[KeptChange]:
     try:
         return json.decode(attributes, type=list[KeptChange])
     except (DecodeError, ValidationError, TypeError) as fault:
-        raise _damaged(run, where) from fault
+        raise _damaged_journal(run, where) from fault
 
 
-def _damaged(run: str, where: str) -> DamagedError:
+def _damaged_journal(run: str, where: str) -> DamagedError:
+    """What is raised where a row of a run's journal cannot be read."""
     return DamagedError(
         f"the state is damaged: the journal of run {run} cannot be read", where=where
     )
 
 
-def _read(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:
+def _read_change(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:
     if each.secret is not None:
         old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
         seen = each.seen and old is not None  # what cannot be opened was not seen

@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from msgspec import json
 from msgspec.structs import replace
 
 from connector.model import (
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
-    Cleared,
     Description,
     Held,
     LastGood,
@@ -25,10 +23,11 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
+from connector.reconcile.digests import UNKEYED
 from connector.runtime.clock import stamp
-from connector.state.database import Database, rows_of_users, sound
-from connector.state.job_notes import JobNotes
-from connector.state.journal_rows import agent_of, lost_of, names_of, past_of, without
+from connector.state.database import Database, rows_of_users
+from connector.state.journal_rows import KeptWrite, agent_of, read_writes, without
+from connector.state.notes import JobNotes, note_fact, read_fact, read_pruned
 from connector.state.ownership import Ownership, Row
 
 _NOT_PUT: Final = ("conflict", "skipped")
@@ -37,7 +36,7 @@ _LAG: Final = timedelta(days=1)
 """So long a server may take to hear of what another one was told."""
 
 
-def _ours(attributes: Mapping[str, Owned]) -> Mapping[str, Owned]:
+def _written_values(attributes: Mapping[str, Owned]) -> Mapping[str, Owned]:
     """What a job wrote; neither an object class, which stays when its values go, nor what it put back."""
     return {
         name: each
@@ -46,7 +45,9 @@ def _ours(attributes: Mapping[str, Owned]) -> Mapping[str, Owned]:
     }
 
 
-def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, Owned]:
+def _merge_owned(
+    known: Mapping[str, Owned], maybe: Mapping[str, Owned]
+) -> dict[str, Owned]:
     """What is ours, and beside it what may be."""
     both = dict(known)
     for name, each in maybe.items():
@@ -54,16 +55,12 @@ def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, O
         before = both.get(spelt)
         if before is None or before.restored:
             both[spelt] = each
-        else:
-            values = (
-                *before.values,
-                *(value for value in each.values if value not in before.values),
-            )
-            both[spelt] = replace(
-                before,
-                values=values,
-                fingerprint=before.fingerprint or each.fingerprint,
-            )
+            continue
+        more = (value for value in each.values if value not in before.values)
+        fingerprint = before.fingerprint or each.fingerprint
+        both[spelt] = replace(
+            before, values=(*before.values, *more), fingerprint=fingerprint
+        )
     return both
 
 
@@ -73,6 +70,21 @@ def _if_written(run: str, each: AttributeChange, description: Description) -> Ow
     put = () if each.secret else equality.minus(rule, each.new, each.old)
     values = tuple(equality.digest(rule, one) for one in put)
     return Owned(run, values, each.fingerprint or None, pattern=each.pattern)
+
+
+_AGENTS: Final = (
+    "select user_id, agent, run from journal join runs on runs.id = journal.run "
+    "where directory = ? and job = ? and kind = 'apply' and agent is not null "
+    "and (outcome is null or outcome = 'written' or lost is not null) and not exists ("
+    "select 1 from journal back join runs undo on undo.id = back.run "
+    "where undo.undoes = runs.id and back.user_id = journal.user_id and back.outcome = 'written') "
+    "and user_id in ({users}) order by number"
+)
+_ELSEWHERE: Final = (
+    "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
+    "and (ended is null or ended > ?) and coalesce(noted, started) > ? "
+    "and outcome = 'written' and journal.server not in ('', ?)"
+)
 
 
 class DirectoryMemory(JobNotes):
@@ -98,210 +110,162 @@ class DirectoryMemory(JobNotes):
         last = {
             row.attributes[attribute].run for row in rows if attribute in row.attributes
         }
-        runs = self._database.rows(
-            "select id, started from runs where directory = ?", self._directory
-        )
+        query = "select id, started from runs where directory = ?"
+        runs = self._database.rows(query, self._directory)
         return sorted({started[:10] for run, started in runs if run in last})
 
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
-        rows = [
-            row for row in self._ownership.of(sorted(users)) if row.job == self._job
-        ]
-        return {row.user.id: row.attributes for row in rows}
+        return {
+            row.user.id: row.attributes
+            for row in self._ownership.of(sorted(users))
+            if row.job == self._job
+        }
 
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
-        query = (
-            "select user_id, agent, run from journal join runs on runs.id = journal.run "
-            "where directory = ? and job = ? and kind = 'apply' and agent is not null "
-            "and (outcome is null or outcome = 'written' or lost is not null) and not exists ("
-            "select 1 from journal back join runs undo on undo.id = back.run "
-            "where undo.undoes = runs.id and back.user_id = journal.user_id and back.outcome = 'written') "
-            "and user_id in ({users}) order by number"
-        )
+        where = self._database.where
         rows = rows_of_users(
-            self._database, query, sorted(users), self._directory, self._job
+            self._database, _AGENTS, sorted(users), self._directory, self._job
         )
-        found = {
-            user: agent_of(agent, run, self._database.where)
-            for user, agent, run in rows
-        }
-        for row in self._ownership.of(
-            sorted(set(users) - found.keys())
-        ):  # the runs that wrote it were pruned
+        found = {user: agent_of(agent, run, where) for user, agent, run in rows}
+        left = sorted(set(users) - found.keys())
+        for row in self._ownership.of(left):  # the runs that wrote it were pruned
             if row.job == self._job and row.agent:
                 run = next(each.run for each in row.attributes.values())
-                found[row.user.id] = agent_of(row.agent, run, self._database.where)
+                found[row.user.id] = agent_of(row.agent, run, where)
         return found
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
-        query = (
-            "select user_id, run, journal.server, attributes, outcome from journal join runs on runs.id = journal.run "
-            "where directory = ? and user_id = ? order by number"
-        )
+        which = "directory = ? and user_id in ({users}) order by number"
         found: dict[str, list[Past]] = {}
-        for id_ in users:
-            for user, run, server, attributes, outcome in self._database.rows(
-                query, self._directory, id_
-            ):
-                changes = past_of(
-                    attributes, run, self._database.where, put=outcome not in _NOT_PUT
-                )
-                found.setdefault(user, []).extend(
-                    (run, server, each) for each in changes
-                )
+        writes = read_writes(
+            self._database, which, self._directory, users=sorted(users)
+        )
+        for write in writes:
+            known = found.setdefault(write.user.id, [])
+            for each in write.changes:
+                if write.outcome not in _NOT_PUT:
+                    known.append((write.run, write.server, each))
+                elif each.old or not each.seen:  # what it saw stays
+                    stays = replace(each, new=each.old, fingerprint=UNKEYED)
+                    known.append((write.run, write.server, stays))
         return found
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        maybe, unshown = self._maybe_ours(), self._unshown()
+        maybe, unshown = self._find_maybe_ours(), self._find_unshown()
         for row in self._ownership.of_job(self._job):
-            attributes: Mapping[str, Owned] = row.attributes
-            if OBJECT_CLASS in attributes:
-                # an object class that we added stays when its values go, and makes nobody stale
-                attributes = {
-                    name: each
-                    for name, each in attributes.items()
-                    if name != OBJECT_CLASS
-                }
+            # an object class that we added stays when its values go, and makes nobody stale
+            attributes: Mapping[str, Owned] = {
+                name: each
+                for name, each in row.attributes.items()
+                if name != OBJECT_CLASS
+            }
             if row.user.id in maybe:
-                attributes = _with(attributes, maybe.pop(row.user.id)[1])
+                attributes = _merge_owned(attributes, maybe.pop(row.user.id)[1])
             if attributes:
                 unshown.pop(row.user.id, None)
                 yield row.user, attributes
         yield from maybe.values()
-        yield from (
-            (user, {}) for id_, (user, _) in unshown.items() if id_ not in maybe
-        )
+        for id_, (user, _) in unshown.items():
+            if id_ not in maybe:
+                yield user, {}
 
-    def _maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
+    def _read_open(self, which: str, *values: str) -> Iterator[KeptWrite]:
+        """Writes whose outcome nobody knows."""
+        which = f"outcome is null and directory = ? and {which} order by run, user_id"
+        return read_writes(self._database, which, self._directory, *values)
+
+    def _find_maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
         """By user id what applies of this job set out to write, of which nobody knows whether they did."""
         found: dict[str, tuple[UserRef, dict[str, Owned]]] = {}
         if self._description is None:
             return found
-        overtaken = self._overtaken(by_itself=False)
-        for run, _, _, user, attributes in self._open(
-            "job = ? and kind = 'apply'", self._job
-        ):
-            for each in past_of(attributes, run, self._database.where):
+        overtaken = self._find_later_writes(by_itself=False)
+        for write in self._read_open("job = ? and kind = 'apply'", self._job):
+            for each in write.changes:
                 stays = each.name == OBJECT_CLASS or not each.sets
-                if stays or overtaken(self._job, run, user.id, each.name, each.pattern):
+                if stays or overtaken(write, each.name, each.pattern):
                     continue
-                _, known = found.setdefault(user.id, (user, {}))
-                known.update(
-                    _with(known, {each.name: _if_written(run, each, self._description)})
-                )
+                _, known = found.setdefault(write.user.id, (write.user, {}))
+                owned = _if_written(write.run, each, self._description)
+                known.update(_merge_owned(known, {each.name: owned}))
         return found
 
-    def _overtaken(
+    def _find_later_writes(
         self, *, by_itself: bool
-    ) -> Callable[[str, str, str, str, str | None], bool]:
-        """Whether, since an open write of a job in a run, another job has written that attribute of that user.
+    ) -> Callable[[KeptWrite, str, str | None], bool]:
+        """Whether, since an open write, another job has written that attribute of that user, by name and pattern.
 
         `by_itself`: or a later run of that job. The journal tells, for nobody owns what was cleared.
         """
-        query = (
-            "select user_id, job, number, run, attributes from journal join runs on runs.id = journal.run "
-            "where (outcome = 'written' or lost is not null) and directory = ? "
+        which = (
+            "(outcome = 'written' or lost is not null) and directory = ? "
             "and user_id in (select user_id from journal where outcome is null)"
         )
-        later: dict[tuple[str, str], list[tuple[str, int, str | None]]] = {}
-        for user_id, its_job, number, its_run, attributes in self._database.rows(
-            query, self._directory
-        ):
-            for name, pattern in names_of(
-                attributes, its_run, self._database.where
-            ).items():
-                later.setdefault((user_id, name.lower()), []).append(
-                    (its_job, number, pattern)
-                )
-        query = "select id, number from runs where directory = ?"
-        numbers = dict(self._database.rows(query, self._directory)) if later else {}
+        later: dict[tuple[str, str], list[tuple[KeptWrite, str | None]]] = {}
+        for write in read_writes(self._database, which, self._directory):
+            for name, pattern in write.patterns.items():
+                slot = (write.user.id, name.lower())
+                later.setdefault(slot, []).append((write, pattern))
 
-        def overtaken(
-            job: str, run: str, user: str, name: str, pattern: str | None
-        ) -> bool:
+        def overtaken(open_: KeptWrite, name: str, pattern: str | None) -> bool:
             return any(
-                number > numbers[run]
+                write.number > open_.number
                 and not apart(its, pattern)
-                and (by_itself or its_job != job)
-                for its_job, number, its in later.get((user, name.lower()), ())
+                and (by_itself or write.job != open_.job)
+                for write, its in later.get((open_.user.id, name.lower()), ())
             )
 
         return overtaken
 
-    def _open(
-        self, which: str, value: str
-    ) -> Iterator[tuple[str, str, str, UserRef, str]]:
-        """Writes whose outcome nobody knows: the run, its job, the server that they were meant for, whom, what."""
-        query = (
-            "select run, job, journal.server, user_id, user_name, attributes from journal "  # noqa: S608  # `which` is a literal of this class; values are bound
-            f"join runs on runs.id = journal.run where outcome is null and directory = ? and {which} "
-            "order by run, user_id"
-        )
-        for run, job, server, id_, name, attributes in self._database.rows(
-            query, self._directory, value
-        ):
-            yield run, job, server, UserRef(id_, name), attributes
-
     def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
-        return {id_: values for id_, (_, values) in self._unshown().items()}
+        return {id_: values for id_, (_, values) in self._find_unshown().items()}
 
     def replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
-        return {id_: values for id_, (_, values) in self._unshown(before=True).items()}
+        found = self._find_unshown(before=True)
+        return {id_: values for id_, (_, values) in found.items()}
 
     def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         for row in self._ownership.respelt():
-            yield (
-                row.user,
-                {name: each for name, each in row.attributes.items() if each.sent},
-            )
+            sent = {name: each for name, each in row.attributes.items() if each.sent}
+            yield row.user, sent
 
-    def _unshown(
+    def _find_unshown(
         self, *, before: bool = False
     ) -> dict[str, tuple[UserRef, Mapping[str, tuple[Held, ...]]]]:
         """By user id the user, and what `unshown` says of it, or `replaced`, which tells of the time `before`.
 
         What another job has written since is no more ours.
         """
-        query = (
-            "select user_id, user_name, job, run, attributes, lost, outcome from journal "
-            "join runs on runs.id = journal.run where user_id in (select user_id from journal where lost is not null) "
+        which = (
+            "user_id in (select user_id from journal where lost is not null) "
             "and outcome in ('written', 'failed', 'conflict') and directory = ? order by number"
         )
         found: dict[str, tuple[UserRef, dict[str, tuple[Held, ...]]]] = {}
-        owns: dict[tuple[str, str], str | None] = {}
-        for user, dn, job, run, attributes, lost, outcome in self._database.rows(
-            query, self._directory
-        ):
-            names = names_of(attributes, run, self._database.where)
-            if job != self._job:
-                if outcome == "written" or lost:
-                    _, values = found.get(user, (None, {}))
-                    theirs = {name.lower(): pattern for name, pattern in names.items()}
+        patterns: dict[tuple[str, str], str | None] = {}
+        for write in read_writes(self._database, which, self._directory):
+            id_ = write.user.id
+            if write.job != self._job:
+                if write.outcome == "written" or write.lost:
+                    _, values = found.get(id_, (None, {}))
+                    theirs = {
+                        name.lower(): each for name, each in write.patterns.items()
+                    }
                     for name in [each for each in values if each.lower() in theirs]:
-                        if not apart(theirs[name.lower()], owns[user, name]):
+                        if not apart(theirs[name.lower()], patterns[id_, name]):
                             del values[name]
                 continue
-            owns |= {(user, name): pattern for name, pattern in names.items()}
-            _, values = found.setdefault(user, (UserRef(user, dn), {}))
-            if (
-                outcome == "conflict"
-            ):  # nothing was written; what was believed of them does not hold
-                values.update({name: () for name in names if name in values})
-                continue
-            for name in names:
-                values.pop(name, None)
-            past = [
-                each
-                for each in past_of(attributes, run, self._database.where)
-                if not each.secret
-            ]
-            put = {each.name: each.old if before else each.new for each in past}
-            values.update(
-                {
-                    name: put.get(name, ())
-                    for name in lost_of(lost, run, self._database.where)
-                }
-            )
+            _, values = found.setdefault(id_, (write.user, {}))
+            for each in write.changes:
+                patterns[id_, each.name] = each.pattern
+                if write.outcome == "conflict":
+                    # nothing was written; what was believed of them does not hold
+                    if each.name in values:
+                        values[each.name] = ()
+                    continue
+                values.pop(each.name, None)
+                if each.name in write.lost:
+                    there = each.old if before else each.new
+                    values[each.name] = () if each.secret else there
         return {user: each for user, each in found.items() if each[1]}
 
     def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
@@ -309,13 +273,8 @@ class DirectoryMemory(JobNotes):
         if here is None or not here.server:
             return
         since = stamp(before=_LAG)
-        query = (
-            "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
-            "and (ended is null or ended > ?) and coalesce(noted, started) > ? "
-            "and outcome = 'written' and journal.server not in ('', ?)"
-        )
         writes = set(
-            self._database.rows(query, self._directory, since, since, here.server)
+            self._database.rows(_ELSEWHERE, self._directory, since, since, here.server)
         )
         for row in self._ownership.of(sorted({id_ for _, id_ in writes})):
             elsewhere = {
@@ -325,62 +284,50 @@ class DirectoryMemory(JobNotes):
             }
             if elsewhere:
                 yield row.user, elsewhere
-        for run, _, servers, user, attributes in self._open(
-            "coalesce(noted, started) > ?", since
-        ):
-            puts = (
-                past_of(attributes, run, self._database.where)
-                if without(servers, here.server)
-                else ()
-            )
-            if puts:
-                yield user, {each.name: _if_written(run, each, here) for each in puts}
+        for write in self._read_open("coalesce(noted, started) > ?", since):
+            if without(write.server, here.server):
+                yield (
+                    write.user,
+                    {
+                        each.name: _if_written(write.run, each, here)
+                        for each in write.changes
+                    },
+                )
 
     def unsettled(self) -> Iterator[Unsettled]:
-        overtaken = self._overtaken(by_itself=True)
+        overtaken = self._find_later_writes(by_itself=True)
         here = self._description.server if self._description else ""
-        for run, _, server, user, attributes in self._open("job = ?", self._job):
-            noted = names_of(attributes, run, self._database.where).items()
+        for write in self._read_open("job = ?", self._job):
             names = tuple(
-                each
-                for each, owns in noted
-                if not overtaken(self._job, run, user.id, each, owns)
+                name
+                for name, pattern in write.patterns.items()
+                if not overtaken(write, name, pattern)
             )
             if names:
-                yield Unsettled(run, without(server, here) or server, user, names)
+                server = without(write.server, here) or write.server
+                yield Unsettled(write.run, server, write.user, names)
 
     def others(self) -> Iterator[Others]:
-        unclaimed = self._unclaimed()
-        yield from self._under_way(unclaimed)
-        for row in self._ownership.of_others(self._job):
-            names = {name: each.pattern for name, each in _ours(row.attributes).items()}
-            if names:
-                yield Others(
-                    row.job, row.user, names, (row.job, row.user.id) not in unclaimed
-                )
-
-    def _under_way(self, unclaimed: Collection[tuple[str, str]]) -> Iterator[Others]:
-        """What writes of other jobs set out to do, of which nobody knows whether they happened."""
-        overtaken = self._overtaken(by_itself=False)
-        for run, job, _, user, attributes in self._open("job <> ?", self._job):
-            noted = names_of(attributes, run, self._database.where)
-            noted.pop(OBJECT_CLASS, None)
+        unclaimed = self._read_unclaimed()
+        # what writes of other jobs set out to do, of which nobody knows whether they happened
+        overtaken = self._find_later_writes(by_itself=False)
+        for write in self._read_open("job <> ?", self._job):
             names = {
-                each: owns
-                for each, owns in noted.items()
-                if not overtaken(job, run, user.id, each, owns)
+                name: pattern
+                for name, pattern in write.patterns.items()
+                if name != OBJECT_CLASS and not overtaken(write, name, pattern)
             }
             if names:
-                yield Others(job, user, names, (job, user.id) not in unclaimed)
-
-    def cleared(self) -> Iterator[Cleared]:
-        for id_, name, attribute, time, held in self._noted(
-            "cleared", "user_id, user_name, attribute, time, held"
-        ):
-            with sound(self._database, "what was cleared"):
-                yield Cleared(
-                    UserRef(id_, name), attribute, time, json.decode(held, type=Owned)
-                )
+                claims = (write.job, write.user.id) not in unclaimed
+                yield Others(write.job, write.user, names, claims)
+        for row in self._ownership.of_others(self._job):
+            names = {
+                name: each.pattern
+                for name, each in _written_values(row.attributes).items()
+            }
+            if names:
+                claims = (row.job, row.user.id) not in unclaimed
+                yield Others(row.job, row.user, names, claims)
 
     def take_over(
         self, users: Collection[str], attributes: Mapping[str, str | None]
@@ -390,7 +337,7 @@ class DirectoryMemory(JobNotes):
         `attributes`: by name which values are ours.
         """
         wanted = {name.lower(): pattern for name, pattern in attributes.items()}
-        passing = {(job, id_) for job, id_ in self._unclaimed() if id_ in users}
+        passing = {(job, id_) for job, id_ in self._read_unclaimed() if id_ in users}
         if not passing:
             return
         mine = {
@@ -398,31 +345,26 @@ class DirectoryMemory(JobNotes):
             for row in self._ownership.of_job(self._job)
             if row.user.id in users
         }
-        rows = []
-        for row in [
-            each
-            for each in self._ownership.of_others(self._job)
-            if (each.job, each.user.id) in passing
-        ]:
+        changed: dict[tuple[str, str], Row] = {}
+        for row in list(self._ownership.of_others(self._job)):
+            if (row.job, row.user.id) not in passing:
+                continue
             taken = {
                 name: each
-                for name, each in _ours(row.attributes).items()
+                for name, each in _written_values(row.attributes).items()
                 if name.lower() in wanted
                 and not apart(each.pattern, wanted[name.lower()])
             }
-            if taken:
-                own = mine[row.user.id].attributes if row.user.id in mine else {}
-                agent = mine[row.user.id].agent if row.user.id in mine else row.agent
-                mine[row.user.id] = Row(self._job, row.user, {**taken, **own}, agent)
-                left = {
-                    name: each
-                    for name, each in row.attributes.items()
-                    if name not in taken
-                }
-                rows += [replace(row, attributes=left), mine[row.user.id]]
-        last = {(row.job, row.user.id): row for row in rows}
+            if not taken:
+                continue
+            own = mine.get(row.user.id) or Row(self._job, row.user, {}, row.agent)
+            own = replace(own, user=row.user, attributes={**taken, **own.attributes})
+            left = row.attributes.keys() - taken.keys()
+            rest = {name: each for name, each in row.attributes.items() if name in left}
+            mine[row.user.id] = changed[self._job, row.user.id] = own
+            changed[row.job, row.user.id] = replace(row, attributes=rest)
         with self._database.writing() as transaction:
-            self._ownership.keep(transaction, last.values())
+            self._ownership.keep(transaction, changed.values())
 
     def note_gone(self, gone: Collection[tuple[str, str]], server: str) -> None:
         """Forget what this job wrote to attributes, by user id and name, that was there at this server and is gone.
@@ -430,34 +372,26 @@ class DirectoryMemory(JobNotes):
         What was written at another server stays ours, for this one may not have heard of it
         yet. So does what an open write is about, which has to be compared to be settled.
         """
-        open_ = (
-            {
-                (each.user.id, name.lower())
-                for each in self.unsettled()
-                for name in each.attributes
-            }
-            if gone
-            else ()
-        )
-        slots = {(id_, name.lower()) for id_, name in gone}.difference(open_)
+        slots = {(id_, name.lower()) for id_, name in gone}
+        for each in self.unsettled() if gone else ():
+            slots.difference_update(
+                (each.user.id, name.lower()) for name in each.attributes
+            )
         rows = []
-        found = self._ownership.of(sorted({id_ for id_, _ in slots}))
-        for row in (
-            row for row in found if row.job == self._job
-        ):  # another job looks for itself
+        for row in self._ownership.of(sorted({id_ for id_, _ in slots})):
             id_ = row.user.id
-            runs = {
-                name: each.run
-                for name, each in row.attributes.items()
-                if (id_, name.lower()) in slots
+            if row.job != self._job:  # another job looks for itself
+                continue
+            heard = {
+                (run, each.name.lower())
+                for run, at, each in self.past([id_]).get(id_, ())
+                if at in ("", server) and each.sets
             }
-            past = self.past([id_]).get(id_, ()) if runs else ()
-            heard = ((run, each) for run, at, each in past if at in ("", server))
-            had = {(run, each.name.lower()) for run, each in heard if each.sets}
             left = {
                 name: each
                 for name, each in row.attributes.items()
-                if (runs.get(name), name.lower()) not in had
+                if (id_, name.lower()) not in slots
+                or (each.run, name.lower()) not in heard
             }
             if len(left) < len(row.attributes):
                 rows.append(replace(row, attributes=left))
@@ -465,9 +399,9 @@ class DirectoryMemory(JobNotes):
             with self._database.writing() as transaction:
                 self._ownership.keep(transaction, rows)
 
-    def _unclaimed(self) -> frozenset[tuple[str, str]]:
+    def _read_unclaimed(self) -> frozenset[tuple[str, str]]:
         """Other jobs, each with the users that it wrote to and that its last complete apply did not claim."""
-        query = "select job, user_id from stale where directory = ? and job <> ?"
+        query = "select job, user_id from notes where kind = 'stale' and directory = ? and job <> ?"
         return frozenset(
             (job, id_)
             for job, id_ in self._database.rows(query, self._directory, self._job)
@@ -513,20 +447,18 @@ class DirectoryMemory(JobNotes):
             "select 1 from runs where directory = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
             "and exists (select 1 from journal where journal.run = runs.id) limit 1"
         )
-        pruned = "select 1 from pruned where directory = ? and whole = 1"
-        found = self._database.rows(query, self._directory) or self._database.rows(
-            pruned, self._directory
+        pruned = read_pruned(self._database, "directory = ?", self._directory)
+        known = self._database.rows(query, self._directory) or any(
+            fact.whole for fact in pruned
         )
-        return self._database.kept and not found
+        return self._database.kept and not known
 
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""
-        found = self._database.rows(
-            "select users from directories where identity = ?", self._directory
-        )
-        return int(found[0][0]) if found else 0
+        found = read_fact(self._database, "users", directory=self._directory)
+        return int(found) if found else 0
 
     def note_users(self, users: int) -> None:
         """Keep how many users the directory has at least."""
         with self._database.writing() as transaction:
-            transaction.put("directories", identity=self._directory, users=users)
+            note_fact(transaction, "users", str(users), directory=self._directory)

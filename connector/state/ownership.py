@@ -28,15 +28,18 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import ALL, apart, parts
-from connector.state.database import Database, Transaction, rows_of_users, sound
+from connector.state.database import (
+    Database,
+    Transaction,
+    rows_of_users,
+    sound,
+)
 from connector.state.journal_rows import kept_ref
 
 _ROWS: Final = "select job, user_id, user_name, attributes, agent from ownership where directory = ?"
-_KEEP: Final = """
-    insert into ownership (directory, job, user_id, user_name, attributes, times, agent) values (?, ?, ?, ?, ?, ?, ?)
-    on conflict (directory, user_id, job) do update set
-        user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times, agent = excluded.agent
-"""
+_COLUMNS: Final = (
+    "directory", "job", "user_id", "user_name", "attributes", "times", "agent",
+)  # fmt: skip
 _SHARED: Final = 100
 """So many values are digested once if many users get them: object classes, an address."""
 _FORGET: Final = "delete from ownership where directory = ? and job = ? and user_id = ?"
@@ -53,17 +56,46 @@ class Row(Struct, frozen=True):
     agent: str | None = None
 
 
-class Taken(Struct, frozen=True, gc=False):
-    """An attribute of a user as a run has left it, and whose it is now; None: nobody's.
+class EarlierOwner(Struct, frozen=True, array_like=True):
+    """The job whose values a write has replaced, so that an undo gives them back to it."""
 
-    `there`: the values that are there, where that is settled late. Another server may have told of them since.
-    """
+    job: str
+    fingerprint: str | None = None
+    """Of the secret that the job had written."""
+    sent: tuple[str, ...] = ()
+    """As in `Owned`."""
+    stored: tuple[str, ...] = ()
+    """As in `Owned`."""
+
+
+Owners = dict[str, EarlierOwner]
+"""Earlier owners by attribute."""
+
+
+def rename_owner(transaction: Transaction, job: str, new: str) -> None:
+    """Give a job another name in all rows that have it as an earlier owner."""
+    before, after = (
+        json.encode([name]).decode().removesuffix("]") + "," for name in (job, new)
+    )
+    update = (
+        "update journal set earlier = replace(earlier, ?, ?) where earlier is not null"
+    )
+    transaction.execute(update, (before, after))
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """An attribute of a user as a run has left it, and whose it is now."""
 
     user: UserRef
     change: AttributeChange
     job: str | None
+    """None: nobody's."""
     restored: bool = False
+    """An undo put back what was nobody's."""
     there: tuple[Held, ...] = ()
+    """The values that are there, where that is settled late. Another server may have told of them since."""
+    earlier: EarlierOwner | None = None
+    """What is known of values that an undo gave back to the job."""
 
 
 class Ownership:
@@ -74,25 +106,27 @@ class Ownership:
         self._directory = directory
 
     def of_job(self, job: str) -> Iterator[Row]:
-        return self._found(f"{_ROWS} and job = ?", job)
+        return self._find_rows(f"{_ROWS} and job = ?", job)
 
     def of_others(self, job: str) -> Iterator[Row]:
-        return self._found(f"{_ROWS} and job <> ?", job)
+        return self._find_rows(f"{_ROWS} and job <> ?", job)
 
     def respelt(self) -> Iterator[Row]:
         """What any job wrote that the directory spells otherwise: lists in it have values."""
-        return self._found(f"{_ROWS} and attributes like ?", '%"],["%')
+        return self._find_rows(f"{_ROWS} and attributes like ?", '%"],["%')
 
     def rewritten(self, job: str) -> Iterator[Row]:
-        return self._found(f"{_ROWS} and job = ? and times > 1", job)
+        return self._find_rows(f"{_ROWS} and job = ? and times > 1", job)
 
     def with_former(self, job: str) -> Iterator[Row]:
         """Rows with an attribute that has former values; the last field of its JSON is an object that is not empty."""
-        return self._found(f"{_ROWS} and job = ? and attributes like ?", job, '%,{"%')
+        return self._find_rows(
+            f"{_ROWS} and job = ? and attributes like ?", job, '%,{"%'
+        )
 
     def of(self, users: Sequence[str]) -> Iterator[Row]:
         """What any job wrote last to these users, by id."""
-        return self._read(
+        return self._read_rows(
             rows_of_users(
                 self._database,
                 f"{_ROWS} and user_id in ({{users}})",
@@ -100,6 +134,26 @@ class Ownership:
                 self._directory,
             )
         )
+
+    def find_owners(
+        self,
+        changes: Sequence[Change],
+        job: str,
+        equality_of: Callable[[str], Equality],
+    ) -> dict[str, Owners]:
+        """By user id and attribute, whose the old values of these changes are: of this job before all others."""
+        rows: dict[str, list[Row]] = {}
+        for row in self.of([change.user.id for change in changes]):
+            place = 0 if row.job == job else len(rows.get(row.user.id, ()))
+            rows.setdefault(row.user.id, []).insert(place, row)
+        found: dict[str, Owners] = {}
+        for change in changes:
+            for each in change.attributes if change.user.id in rows else ():
+                rule = equality_of(each.name)
+                owner = _find_owner(rows[change.user.id], each, rule)
+                if owner is not None:
+                    found.setdefault(change.user.id, {})[each.name] = owner
+        return found
 
     def note(
         self,
@@ -156,7 +210,8 @@ class Ownership:
                     held = [
                         job
                         for job in jobs
-                        if name in jobs[job] and _meet(job, jobs[job][name], each)
+                        if name in jobs[job]
+                        and _values_meet(job, jobs[job][name], each)
                     ]
                 if newer and any(jobs[job][name].run in newer for job in held):
                     continue
@@ -173,11 +228,11 @@ class Ownership:
                     ):
                         jobs[job][name] = replace(before, values=stays)
                 if each.job is not None and (
-                    now := _owned(run, each, before, rules[name], digest)
+                    now := _make_owned(run, each, before, rules[name], digest)
                 ):
                     ours = jobs.setdefault(each.job, {})
                     now = (
-                        replace(now, former=_former(mine, each.change.pattern))
+                        replace(now, former=_find_former(mine, each.change.pattern))
                         if mine
                         else now
                     )
@@ -216,19 +271,42 @@ class Ownership:
                 )
             else:
                 gone.append(where)
-        transaction.executemany(_KEEP, kept)
+        transaction.put_all("ownership", _COLUMNS, kept)
         transaction.executemany(_FORGET, gone)
 
-    def _found(self, sql: str, *values: str) -> Iterator[Row]:
-        return self._read(self._database.rows(sql, self._directory, *values))
+    def _find_rows(self, sql: str, *values: str) -> Iterator[Row]:
+        return self._read_rows(self._database.rows(sql, self._directory, *values))
 
-    def _read(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+    def _read_rows(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
         with sound(self._database, "the values of earlier runs"):
             for job, id_, name, attributes, agent in rows:
                 yield Row(job, UserRef(id_, name), _decode(attributes), agent)
 
 
-def _meet(job: str, owned: Owned, taken: Taken) -> bool:
+def _find_owner(
+    rows: Iterable[Row], each: AttributeChange, rule: Equality
+) -> EarlierOwner | None:
+    """The job whose values an attribute has, if they are as that job wrote them."""
+    if not each.old:
+        return None
+    there = set[str]()
+    if not each.secret:
+        there = {equality.digest(rule, equality.plain(value)) for value in each.old}
+    for row in rows:
+        for name, owned in row.attributes.items():
+            if name.lower() != each.name.lower() or owned.restored:
+                continue
+            known = bool(owned.fingerprint)
+            if not each.secret:
+                known = bool(owned.values) and there.issuperset(owned.values)
+            if known:
+                return EarlierOwner(
+                    row.job, owned.fingerprint, owned.sent, owned.stored
+                )
+    return None
+
+
+def _values_meet(job: str, owned: Owned, taken: Taken) -> bool:
     """Whether what a run has left may be what this job wrote there."""
     return job == taken.job or not apart(owned.pattern, taken.change.pattern)
 
@@ -254,7 +332,7 @@ def _all_first(
     return found
 
 
-def _owned(
+def _make_owned(
     run: str,
     taken: Taken,
     before: Owned | None,
@@ -267,7 +345,9 @@ def _owned(
     """
     change = taken.change
     sent, stored = tuple[str, ...](), tuple[str, ...]()
-    if change.sent and change.secret:
+    if taken.earlier is not None:
+        sent, stored = taken.earlier.sent, taken.earlier.stored
+    elif change.sent and change.secret:
         sent, stored = tuple(map(str, change.sent)), (change.fingerprint,)
     elif change.sent:
         sent, stored = (
@@ -301,7 +381,9 @@ def _owned(
     )
 
 
-def _former(before: Owned | None, pattern: str | None) -> dict[str, tuple[str, ...]]:
+def _find_former(
+    before: Owned | None, pattern: str | None
+) -> dict[str, tuple[str, ...]]:
     """Values of a job that this pattern leaves out, by the patterns under which it wrote them."""
     if before is None or pattern is None:
         return {}

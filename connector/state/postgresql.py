@@ -2,33 +2,53 @@
 
 Nothing outside of a transaction belongs to this process alone: a pooler may give each
 transaction another session. So settings and locks are those of a transaction.
+
+Leases in PostgreSQL: advisory locks of one transaction that stays open, on a connection of its own.
+
+A pooler that pools transactions keeps an open transaction on one session of the server, so
+the locks hold there, too. They end with the transaction, and with the process that holds
+it.
+
+Together with the first lease a *fence* is locked: a random number. While the transaction is
+open, nobody else can lock that number. A write transaction that can lock it has lost its
+leases. Each write transaction also shares the *gate* of each lease, and whoever takes a
+lease passes its gate alone. So no write of a former holder is committed after that.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import shlex
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from connector.errors import FileError, StateError, UsageError
+from msgspec import Struct, json
+
+from connector.errors import BusyError, FileError, StateError, UsageError
 from connector.runtime.clock import stamp
-from connector.state.database import Transaction, restored, storable
+from connector.state.database import (
+    Transaction,
+    restored,
+    spell_storable,
+    storable,
+)
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
-
-    from connector.state.leases import Leases, said
 except ImportError:
     raise FileError(
         "a state in PostgreSQL needs the extra: pip install 'cec-connector[postgresql]'",
         where="state",
     ) from None
+
+Connection = psycopg.Connection[Any]
 
 _MIGRATING: Final = 0x6365632D636F6E6E
 """Whoever migrates the tables holds this lock (PostgreSQL manual, 9.28.10)."""
@@ -43,6 +63,43 @@ _SESSION: Final = """
 (PostgreSQL manual, 20.11.1)."""
 
 
+_BEGIN: Final = b"""
+    begin isolation level read committed;
+    select set_config(wanted.name, wanted.value, true)
+    from (values
+        ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'), ('lock_timeout', '30s'),
+        ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')
+    ) as wanted (name, value) join pg_settings on pg_settings.name = wanted.name
+"""
+"""A lease that is held is not ended for being idle; that of a machine that has gone is free
+after a minute (PostgreSQL manual, 20.3.2, 20.11.1). All of it is of this transaction alone:
+its session may be a pooler's."""
+_HOLDER: Final = """
+    select application_name, to_char(xact_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    from pg_locks join pg_stat_activity using (pid)
+    where locktype = 'advisory' and granted and objsubid = 1
+    and pg_locks.database = (select oid from pg_database where datname = current_database())
+    and (classid::bigint << 32) | objid::bigint = %s
+"""
+"""Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role
+tells its name."""
+SHORT: Final = 20
+"""So many letters of a host's name are in a session's, which may be of 63 octets."""
+_DURABLE: Final = """
+    select case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', true) end
+"""
+"""A commit is durable, whatever is usual on that server (PostgreSQL manual, 20.5.1)."""
+
+
+class Holder(Struct, frozen=True):
+    """Who took a lease last, for messages: a session's own name has room for 63 octets alone."""
+
+    job: str
+    host: str
+    process: int
+    since: str
+
+
 class PostgreSQL:
     """An open connection, and one more while leases are held. Raises StateError; FileError for an address that is none.
 
@@ -53,16 +110,16 @@ class PostgreSQL:
 
     def __init__(self, url: str) -> None:
         self._parameters = parameters_of(url)
-        self.where = f"postgresql://{_host(self._parameters)}/{self._parameters.get('dbname', '')}"
-        self._leases = Leases(self._connected, self.where)
-        self._db = self._connected()
+        self.where = f"postgresql://{_find_host(self._parameters)}/{self._parameters.get('dbname', '')}"
+        self._leases = Leases(self._open_connection, self.where)
+        self._db = self._open_connection()
         try:
-            self._prepare()
+            self._prepare_session()
         except BaseException:
             self._db.close()
             raise
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _open_connection(self) -> Connection:
         try:
             return psycopg.connect(**self._parameters, autocommit=True)
         except psycopg.Error as fault:
@@ -70,7 +127,7 @@ class PostgreSQL:
                 f"the state cannot be opened: {said(fault)}", where=self.where
             ) from None
 
-    def _prepare(self) -> None:
+    def _prepare_session(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             why = f"the encoding of this database is {encoding}: create one with `encoding 'UTF8'`"
@@ -106,7 +163,7 @@ class PostgreSQL:
         try:
             return [
                 restored(row)
-                for row in self._db.execute(_translated(sql), storable(values))
+                for row in self._db.execute(_translate_sql(sql), storable(values))
             ]
         except psycopg.Error as fault:
             raise StateError(
@@ -118,7 +175,7 @@ class PostgreSQL:
         try:
             with self._db.transaction(), self._db.cursor() as cursor:
                 self._leases.begin_write(self._db)
-                yield Transaction(cursor, _translated)
+                yield Transaction(cursor, _translate_sql)
         except psycopg.Error as fault:
             raise StateError(
                 f"the state cannot be written: {said(fault)}", where=self.where
@@ -155,14 +212,19 @@ class PostgreSQL:
                     suppress(StateError),
                     self.writing() as transaction,
                 ):  # for messages alone
-                    here, process = socket.gethostname(), os.getpid()
+                    holder = Holder(
+                        spell_storable(job),
+                        socket.gethostname(),
+                        os.getpid(),
+                        stamp("seconds"),
+                    )
                     transaction.put(
-                        "holders",
+                        "facts",
+                        kind="lease",
+                        job="",
+                        directory="",
                         name=name,
-                        job=job,
-                        host=here,
-                        process=process,
-                        since=stamp("seconds"),
+                        value=json.encode(holder).decode(),
                     )
             yield
 
@@ -188,8 +250,8 @@ class PostgreSQL:
 
 
 @cache
-def _translated(sql: str) -> bytes:
-    return sql.replace("?", "%s").encode()
+def _translate_sql(sql: str) -> bytes:
+    return sql.replace("%", "%%").replace("?", "%s").encode()
 
 
 def parameters_of(url: str) -> dict[str, Any]:
@@ -206,12 +268,12 @@ def parameters_of(url: str) -> dict[str, Any]:
         "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
     }  # fmt: skip
     elsewhere = {"PGSSLMODE", "PGSERVICE"} & os.environ.keys() or "service" in said
-    if not elsewhere and not all(map(_is_here, _host(said).split(","))):
+    if not elsewhere and not all(map(_is_here, _find_host(said).split(","))):
         usual["sslmode"] = "verify-full"  # names and values of people travel there
     return usual | said | {"client_encoding": "UTF8"}
 
 
-def _host(parameters: dict[str, Any]) -> str:
+def _find_host(parameters: dict[str, Any]) -> str:
     for name in ("hostaddr", "host"):
         if named := parameters.get(name) or os.environ.get(f"PG{name.upper()}"):
             return str(named)
@@ -225,3 +287,140 @@ def _is_here(host: str) -> bool:
         or host in ("localhost", "::1")
         or host.startswith("127.")
     )
+
+
+# ------------------------------------------------------------ leases
+
+
+class Leases:
+    """The leases that one state holds. `connect` opens a connection in which every statement is a transaction."""
+
+    def __init__(self, connect: Callable[[], Connection], where: str) -> None:
+        self._connect = connect
+        self._where = where
+        self._db: Connection | None = None
+        self._fence = 0
+        self._gates: list[int] = []
+
+    @contextmanager
+    def lease(self, name: str, job: str) -> Iterator[None]:
+        """Hold a name; another one may be held within. Raises BusyError where another process holds it."""
+        lock, gate = _lock_numbers(name)
+        savepoint = f"lease{len(self._gates)}"
+        try:
+            db = self._db or self._begin_leases()
+            db.execute(f"savepoint {savepoint}".encode())
+            self._take_lock(db, name, lock, gate, job)
+        except psycopg.Error as fault:
+            self._let_go(savepoint)
+            raise StateError(
+                f"the lease cannot be taken: {said(fault)}", where=self._where
+            ) from None
+        except BaseException:
+            self._let_go(savepoint)
+            raise
+        self._gates.append(gate)
+        try:
+            yield
+        finally:
+            self._gates.pop()
+            self._let_go(savepoint)
+
+    def _begin_leases(self) -> Connection:
+        db = self._db = self._connect()
+        db.execute(_BEGIN, prepare=False)
+        self._fence, _ = _lock_numbers(secrets.token_hex())
+        db.execute("select pg_advisory_xact_lock(%s)", (self._fence,))
+        return db
+
+    def _take_lock(
+        self, db: Connection, name: str, lock: int, gate: int, job: str
+    ) -> None:
+        if db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchall() != [
+            (True,)
+        ]:
+            raise BusyError(
+                f"another run holds this directory{_describe_holder(db, lock, name)}",
+                where=name,
+            )
+        db.execute("savepoint gate")
+        try:
+            db.execute("select pg_advisory_xact_lock(%s)", (gate,))
+        except psycopg.errors.LockNotAvailable:
+            db.execute("rollback to savepoint gate")
+            why = f"a write of the previous run on this directory has not ended yet{_describe_noted(db, name)}"
+            raise BusyError(why, where=name) from None
+        db.execute("rollback to savepoint gate")  # which unlocks it
+        if job:
+            word = f"cec-connector on {socket.gethostname()[:SHORT]}, process {os.getpid()}, job {job}"
+            db.execute(
+                "select set_config('application_name', %s, true)", storable([word])
+            )
+
+    def _let_go(self, savepoint: str) -> None:
+        """Let a lease go; with the last one its connection. Where that has ended, so have they."""
+        db, last = self._db, not self._gates
+        if db is None:
+            return
+        with suppress(psycopg.Error):
+            db.execute(
+                b"rollback" if last else f"rollback to savepoint {savepoint}".encode()
+            )
+        if last:
+            self._db = None
+            db.close()
+
+    def begin_write(self, db: Connection) -> None:
+        """At the begin of a write transaction: it is durable, and the leases are still held.
+
+        Raises StateError where they were lost.
+        """
+        if self._db is None:
+            db.execute(_DURABLE.encode())
+            return
+        gates = "".join(
+            f", pg_advisory_xact_lock_shared({gate})" for gate in self._gates
+        )
+        cursor = db.execute(
+            f"{_DURABLE.rstrip()}{gates}; select pg_try_advisory_xact_lock({self._fence})".encode(),
+            prepare=False,
+        )
+        cursor.nextset()
+        if cursor.fetchall() != [(False,)]:
+            why = "the lease was lost: the server ended its transaction. Another run may hold the directory. Rerun"
+            raise StateError(why, where=self._where)
+
+
+def _describe_holder(db: Connection, lock: int, name: str) -> str:
+    """Who holds a lock, as the end of a sentence: as the holder has noted, unless its session is another process's."""
+    session, began = next(iter(db.execute(_HOLDER.encode(), (lock,))), (None, None))
+    return _describe_noted(db, name, session or "") or (
+        f": {session}, since {began}" if session else ""
+    )
+
+
+def _describe_noted(db: Connection, name: str, session: str = "") -> str:
+    """Who has noted to have taken a lease last; nothing, where the holder's `session` has another name."""
+    query = "select value from facts where kind = 'lease' and name = %s"
+    for row in db.execute(query, storable([name])):
+        holder = json.decode(restored(row)[0], type=Holder)
+        own = f"cec-connector on {holder.host[:SHORT]}, process {holder.process}, "
+        if not session or session.startswith(own):
+            job = restored((holder.job,))[0]
+            return f": job {job} on {holder.host}, process {holder.process}, since {holder.since}"
+    return ""
+
+
+def _lock_numbers(name: str) -> tuple[int, int]:
+    """The numbers of a lease's lock and of its gate."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return _to_signed(digest[:8]), _to_signed(digest[8:16])
+
+
+def _to_signed(octets: bytes) -> int:
+    return int.from_bytes(octets, "big", signed=True)
+
+
+def said(fault: psycopg.Error) -> str:
+    """What the server or the library says, on one line; of what the server says no details, which hold values."""
+    return fault.diag.message_primary or " ".join(str(fault).split())

@@ -1,11 +1,17 @@
-"""The state in one SQLite file; leases are operating-system locks on files beside it."""
+"""The state in one SQLite file; leases are operating-system locks on files beside it, and so is the key.
+
+Whoever comes first makes the key, under a lock on its file. A process that dies meanwhile
+leaves it empty, and the next one fills it.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -14,10 +20,12 @@ from typing import Any, Final
 from connector.errors import (
     BusyError,
     DamagedError,
+    FileError,
     OutputError,
     StateError,
     UsageError,
 )
+from connector.model import Secret
 from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
@@ -48,9 +56,9 @@ class Sqlite:
                 self._path or ":memory:", timeout=10, isolation_level=None
             )
             if self._path is not None:
-                self._rests_on[self._path] = _itself(self._path.stat())
+                self._rests_on[self._path] = _identify_file(self._path.stat())
         except (OSError, sqlite3.Error) as fault:
-            raise self._failed("opened", fault) from None
+            raise self._make_error("opened", fault) from None
         try:
             # where the rollback journal is removed, its removal survives a power cut too
             # (SQLite, pragma synchronous); with `full`, a transaction that was said to be
@@ -77,15 +85,15 @@ class Sqlite:
         try:
             return [restored(row) for row in self._db.execute(sql, storable(values))]
         except _FAULTS as fault:
-            raise self._failed("read", fault) from None
+            raise self._make_error("read", fault) from None
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        self._look()
+        self._check_files()
         try:
             self._db.execute("begin immediate")
             try:
-                self._look_at_the_end()
+                self._check_end()
                 yield Transaction(self._db)
                 self._db.execute("commit")
             except BaseException:
@@ -95,13 +103,13 @@ class Sqlite:
                     self._db.execute("rollback")
                 raise
         except _FAULTS as fault:
-            raise self._failed("written", fault) from None
+            raise self._make_error("written", fault) from None
 
-    def _look(self) -> None:
+    def _check_files(self) -> None:
         """What is written to a file that nobody will find again is not kept, and a lock on one keeps nobody out."""
         for path, known in self._rests_on.items():
             try:
-                there = _itself(path.stat())
+                there = _identify_file(path.stat())
             except OSError:
                 there = None
             if there != known:
@@ -110,14 +118,14 @@ class Sqlite:
                     where=self.where,
                 )
 
-    def _look_at_the_end(self) -> None:
+    def _check_end(self) -> None:
         """SQLite takes what is missing of a last page for zeros; nobody else is writing now, so that none may be."""
         if self._path is not None:
             ((page,),) = self._db.execute("pragma page_size")
             try:
                 size = self._path.stat().st_size
             except OSError as fault:
-                raise self._failed("written", fault) from None
+                raise self._make_error("written", fault) from None
             if size % page:
                 raise DamagedError(
                     "it is damaged: the end of the file is missing", where=self.where
@@ -163,7 +171,7 @@ class Sqlite:
                 raise StateError(
                     f"the lock cannot be taken: {fault.strerror}", where=str(path)
                 ) from None
-            self._rests_on[path] = _itself(os.fstat(handle))
+            self._rests_on[path] = _identify_file(os.fstat(handle))
             import socket  # noqa: PLC0415  # seldom needed
 
             who = f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {stamp('seconds')}"
@@ -199,11 +207,11 @@ class Sqlite:
             new.touch(mode=0o600, exist_ok=False)
             try:
                 with closing(sqlite3.connect(new)) as copy:
-                    self._copy(copy)
+                    self._copy_pages(copy)
                 # unlike a renamed file, it never takes the place of another
                 # one
                 os.link(new, path)
-                _sync(path.parent)
+                _sync_folder(path.parent)
             finally:
                 new.unlink(missing_ok=True)
         except FileExistsError:
@@ -212,12 +220,12 @@ class Sqlite:
             ) from None
         except OSError as fault:
             raise OutputError(
-                f"cannot be written: {_said(fault)}", where=str(path)
+                f"cannot be written: {_describe_fault(fault)}", where=str(path)
             ) from None
         except sqlite3.Error as fault:
-            raise self._failed("copied", fault) from None
+            raise self._make_error("copied", fault) from None
 
-    def _copy(self, copy: sqlite3.Connection) -> None:
+    def _copy_pages(self, copy: sqlite3.Connection) -> None:
         """Copy piece by piece, so that others may write; a write begins it anew. After some of these, all at once."""
         begun = 0
 
@@ -232,7 +240,7 @@ class Sqlite:
         except _BeginsAnewError:
             self._db.backup(copy)
 
-    def _failed(self, done: str, fault: Exception) -> StateError:
+    def _make_error(self, done: str, fault: Exception) -> StateError:
         """What it is called that something could not be `done`."""
         code = getattr(fault, "sqlite_errorcode", 0)
         if code & 0xFF == sqlite3.SQLITE_NOTADB:
@@ -243,14 +251,16 @@ class Sqlite:
         )
         lost = torn or isinstance(fault, UnicodeDecodeError)
         kind = DamagedError if lost else StateError
-        return kind(f"the state cannot be {done}: {_said(fault)}", where=self.where)
+        return kind(
+            f"the state cannot be {done}: {_describe_fault(fault)}", where=self.where
+        )
 
     def close(self) -> None:
         with suppress(StateError):
             if self._keeps_rollbacks:
                 # the rollback journal is removed by its name, which may be
                 # another file's by now
-                self._look()
+                self._check_files()
                 self.rows("pragma busy_timeout = 0")
                 self.rows("pragma journal_mode = delete")
         with suppress(sqlite3.Error):
@@ -261,7 +271,7 @@ class _BeginsAnewError(Exception):
     """The copy of a state was begun too often."""
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -278,12 +288,97 @@ def _left_by(handle: int) -> str:
     return f": {word}" if word.isprintable() and word else ""
 
 
-def _itself(file: os.stat_result) -> tuple[int, int]:
+def _identify_file(file: os.stat_result) -> tuple[int, int]:
     """What a file is known by, whatever its name."""
     return file.st_dev, file.st_ino
 
 
-def _said(fault: Exception) -> str:
+def _describe_fault(fault: Exception) -> str:
     if isinstance(fault, UnicodeDecodeError):
         return "it is damaged"
     return (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+
+
+# ------------------------------------------------------------ the key
+
+_MOST_OF_A_KEY: Final = 4096
+"""Octets of a key that are heeded."""
+
+
+def locate_key(state: Path) -> Path:
+    """Where the key of this state is kept, by whichever symbolic link the state is named."""
+    real = Path(os.path.realpath(state))
+    return real.with_name(f"{real.name}.key")
+
+
+def read_or_make_key(state: Path, *, needed: bool, make: bool = True) -> Secret | None:
+    """The key of this state, made where there is none; None where it cannot or is not to be made, nor is `needed`.
+
+    Raises StateError, and FileError for a file that is none, or open to others.
+    """
+    path = locate_key(state)
+    try:
+        key = _read_key(path, os.O_RDONLY)
+    except FileNotFoundError:
+        key = b""
+    except OSError as fault:
+        raise StateError(
+            f"the key of the state cannot be read: {fault.strerror}", where=str(path)
+        ) from None
+    if not (key or make):
+        return None
+    try:
+        return Secret(key or _read_key(path, os.O_RDWR | os.O_CREAT))
+    except OSError as fault:
+        if not needed:
+            return None
+        raise StateError(
+            f"the key of the state cannot be made: {fault.strerror}", where=str(path)
+        ) from None
+
+
+def _read_key(path: Path, flags: int) -> bytes:
+    """The key; where it may be written, a new one if the file has none. Raises OSError and FileError."""
+    with _open_key(path, flags) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX if flags & os.O_CREAT else fcntl.LOCK_SH)
+        key = os.read(handle, _MOST_OF_A_KEY).strip()
+        if not key and flags & os.O_CREAT:
+            key = os.urandom(32).hex().encode()
+            try:
+                os.pwrite(handle, key + b"\n", 0)
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, 0)  # a part of a key is none
+                raise
+        return key
+
+
+@contextmanager
+def _open_key(path: Path, flags: int) -> Iterator[int]:
+    """An open file that is nobody else's. Raises OSError and FileError."""
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as fault:
+        if fault.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+            raise _refuse_key(path) from None
+        raise
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _refuse_key(path)
+        if status.st_mode & 0o077:
+            why = "others may read or write the key of the state. Run `chmod 600` on it"
+            raise FileError(
+                f"{why}. If somebody may have read it, remove it; the next run creates another",
+                where=str(path),
+            )
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _refuse_key(path: Path) -> FileError:
+    why = (
+        "the key of the state is no regular file. Move it away, or set `key` in the job"
+    )
+    return FileError(why, where=str(path))

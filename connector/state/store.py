@@ -1,13 +1,12 @@
 """The state: what runs leave behind. Runs, their journals, saved plans, what we wrote where, and who is on hold.
 
 It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed.
-The key of both is kept elsewhere (`keyfile.py`); here is only what it is known by, for each
+The key of both is kept elsewhere (`sqlite.py`, or the job's `key`); here is only what it is known by, for each
 job.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -30,16 +29,29 @@ from connector.model import (
     User,
 )
 from connector.runtime.clock import stamp
-from connector.state import approvals, saved_plans
-from connector.state.attempts import NEXT, Attempts
 from connector.state.audit_lines import AuditLines
-from connector.state.database import Database, sound
-from connector.state.documents import Documents
-from connector.state.drawn import DrawnPlans
-from connector.state.history import TO_LIST, History
+from connector.state.database import TABLES, Database, migrate, sound
+from connector.state.documents import (
+    Documents,
+    DrawnPlans,
+    note_saved_plan,
+    permit_plan,
+)
+from connector.state.history import (
+    ATTEMPTS,
+    NEXT,
+    TO_LIST,
+    Attempts,
+    History,
+    end_hold,
+    note_approvals,
+    note_hold,
+    read_hold,
+)
 from connector.state.journal import Ours, RunJournal, stuck, took_place
 from connector.state.journal_rows import (
     STEPS,
+    Sealer,
     Step,
     among,
     note_outcomes,
@@ -47,21 +59,21 @@ from connector.state.journal_rows import (
     step,
 )
 from connector.state.memory import DirectoryMemory
-from connector.state.migrations import TABLES, migrate
+from connector.state.notes import (
+    Ticks,
+    note_fact,
+    read_fact,
+    read_secret_attributes,
+)
 from connector.state.ownership import Ownership
-from connector.state.sealing import Sealer, key_name
 from connector.state.sqlite import Sqlite
-from connector.state.ticks import Ticks
 
 if TYPE_CHECKING:
+    from connector.state.care import Contents, Pruning
     from connector.state.forgetting import Forgetting
-    from connector.state.inspection import Contents
-    from connector.state.pruning import Pruning
 
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
 _TRIAL: Final = "a trial, which is taken back"
-_KEY: Final = re.compile(r" \(app [0-9a-f]{12}\)$")
-"""What an older version told one app key from another by."""
 
 
 def open_state(url: str | None) -> Store:
@@ -97,16 +109,13 @@ class Store:
 
     def knows(self, job: str, sealer: Sealer) -> bool:
         """Whether what this job has left behind is of this key, or it has left nothing."""
-        found = self._database.rows(
-            "select value from meta where name = ?", key_name(job)
-        )
-        return found in ([], [(sealer.check,)])
+        return read_fact(self._database, "key", job) in (None, sealer.check)
 
     def renew(self, job: str, sealer: Sealer) -> None:
         """Note that a run of this job has told every secret anew by this key."""
         if not self.knows(job, sealer):
             with self._database.writing() as transaction:
-                transaction.put("meta", name=key_name(job), value=sealer.check)
+                note_fact(transaction, "key", sealer.check, job)
 
     def memory(
         self, directory: str, job: str, description: Description | None = None
@@ -140,22 +149,20 @@ class Store:
                     f"insert into {table} select * from {table} where 1 = 0"  # noqa: S608  # the table is one of `TABLES`
                 )
                 transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
-            transaction.execute(
-                "insert into meta (name, value) values (?, '')", (_TRIAL,)
-            )
+            note_fact(transaction, "trial", "", _TRIAL)
             raise _TakenBackError
 
     def contents(self, job: str) -> Contents:
         """What it holds of a job."""
-        from connector.state.inspection import contents
+        from connector.state.care import read_contents
 
-        return contents(self._database, job)
+        return read_contents(self._database, job)
 
     def faults(self, job: str, sealer: Sealer) -> list[str]:
         """What is wrong with it, as far as this job needs it."""
-        from connector.state.inspection import faults
+        from connector.state.care import find_faults
 
-        return list(faults(self._database, job, sealer))
+        return list(find_faults(self._database, job, sealer))
 
     def back_up(self, path: Path) -> None:
         """Write a whole copy to a new file, while others go on. Raises UsageError, OutputError."""
@@ -163,7 +170,7 @@ class Store:
 
     def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
         """Taking out runs of a job that ended before a time. `audited`: its audit is a file."""
-        from connector.state.pruning import Pruning
+        from connector.state.care import Pruning
 
         return Pruning(self._database, job, before, audited=audited)
 
@@ -176,19 +183,19 @@ class Store:
     def rename(self, job: str, new: str) -> int:
         """Give all that is known of a job to another name; to how many users it wrote.
 
-        Raises BusyError where a run holds a directory of the job, and what `renaming.rename` does.
+        Raises BusyError where a run holds a directory of the job, and what `rename_job` does.
         """
-        from connector.state.renaming import rename
+        from connector.state.care import rename_job
 
         with self.leases(job):
-            return rename(self._database, job, new, self.held(job))
+            return rename_job(self._database, job, new)
 
     def move(self, job: str, directory: str, now: JobIdentity) -> None:
         """Let a job be what it is now, with all that is known of it in the `directory` of before. Raises BusyError."""
-        from connector.state.renaming import move
+        from connector.state.care import move_job
 
         with self.leases(job, now.directory):
-            move(self._database, job, directory, now.directory)
+            move_job(self._database, job, directory, now.directory)
             self.note_identity(job, now)
 
     def ticks(self, job: str) -> Ticks:
@@ -202,13 +209,14 @@ class Store:
 
     def secret_attributes(self, directory: str) -> list[str]:
         """The attributes of a directory into which any job wrote secrets, as its mapping spelt them."""
-        query = "select attribute from secrets where directory = ? order by attribute"
-        return [name for (name,) in self._database.rows(query, directory)]
+        return read_secret_attributes(self._database, directory)
 
     def forget_secrets(self, directory: str, names: Iterable[str]) -> None:
         """Take these attributes for secret no longer."""
+        forget = (
+            "delete from facts where kind = 'secret' and directory = ? and name = ?"
+        )
         with self._database.writing() as transaction:
-            forget = "delete from secrets where directory = ? and attribute = ?"
             transaction.executemany(forget, [(directory, name) for name in names])
 
     # ------------------------------------------------------------ saved plans
@@ -229,7 +237,7 @@ class Store:
                 "a saved plan needs a state, and no state can be kept here",
                 where="--save",
             )
-        saved_plans.keep(self._database, plan, directory, undoes=undoes, file=file)
+        note_saved_plan(self._database, plan, directory, undoes=undoes, file=file)
 
     def permit(
         self,
@@ -244,20 +252,17 @@ class Store:
         Also for one that is not to take back the run that it `undoes`, and for one whose
         file has not these `octets`.
         """
-        saved_plans.permit(
-            self._database, plan, job, directory, undoes=undoes, octets=octets
-        )
+        permit_plan(self._database, plan, job, directory, undoes=undoes, octets=octets)
 
     # ------------------------------------------------------------ holds
 
     def hold(self, job: str, why: str) -> None:
         with self._database.writing() as transaction:
-            transaction.put("holds", job=job, since=stamp(), why=why)
+            note_hold(transaction, job, why)
 
     def held(self, job: str) -> tuple[str, str] | None:
         """Since when the job is on hold, and why; None: it is not."""
-        found = self._database.rows("select since, why from holds where job = ?", job)
-        return next(((since, why) for since, why in found), None)
+        return read_hold(self._database, job)
 
     def release(
         self,
@@ -276,51 +281,36 @@ class Store:
                 raise RefusedError(
                     "the hold has changed meanwhile. Look at it again", where=job
                 )
-            transaction.execute("delete from holds where job = ?", (job,))
-            if approved:
-                approvals.note_release(
-                    transaction, job, held[1] if held else "not on hold", approved
-                )
+            why = held[1] if held else "not on hold"
+            end_hold(transaction, job, why, approved)
         return held is not None
 
     # ------------------------------------------------------------ which job it is
 
     def identity(self, job: str) -> JobIdentity | None:
         """The job as it was applied last; None: it never was."""
-        found = self._database.rows("select source from sources where job = ?", job)
-        for (noted,) in (row for row in found if row[0].startswith("{")):
+        noted = read_fact(self._database, "identity", job)
+        if noted is not None:
             with sound(self._database, "what the job is"):
                 return json.decode(noted, type=JobIdentity)
-        # an older version noted the source alone, with a digest of its key
-        wrote = self._database.rows(
-            "select directory from runs where job = ? order by number desc limit 1", job
-        )
-        if not found and not wrote:
-            return None
-        tenant = _KEY.sub("", found[0][0]) if found else ""
-        return JobIdentity(tenant, wrote[0][0] if wrote else "")
+        query = "select directory from runs where job = ? order by number desc limit 1"
+        for (directory,) in self._database.rows(query, job):
+            return JobIdentity("", directory)
+        return None
 
     def note_identity(self, job: str, identity: JobIdentity) -> None:
         with self._database.writing() as transaction:
-            transaction.put("sources", job=job, source=json.encode(identity).decode())
+            note_fact(transaction, "identity", identity, job)
 
     def users_of(self, job: str) -> int:
         """How many users hold something that this job wrote."""
-        directories = self._database.rows(
-            "select distinct directory from ownership where job = ?", job
-        )
-        rows = (
-            row
-            for (each,) in directories
-            for row in Ownership(self._database, each).of_job(job)
-        )
-        return len(
-            {
-                row.user.id
-                for row in rows
-                if not all(each.restored for each in row.attributes.values())
-            }
-        )
+        query = "select distinct directory from ownership where job = ?"
+        users = set[str]()
+        for (directory,) in self._database.rows(query, job):
+            for row in Ownership(self._database, directory).of_job(job):
+                if not all(each.restored for each in row.attributes.values()):
+                    users.add(row.user.id)
+        return len(users)
 
     # ------------------------------------------------------------ runs
 
@@ -343,36 +333,19 @@ class Store:
         found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
             summary = json.encode(plan.summary).decode()
-            begun = (
-                plan.id,
-                plan.job,
-                description.identity,
-                stamp(),
-                plan.digest,
-                *astuple(found),
-                summary,
-            )
-            row = (
-                *begun,
-                kind,
-                undoes,
-                description.server,
-                int(some),
-            )
+            begun = (plan.id, plan.job, description.identity, stamp(), plan.digest)
+            what = (kind, undoes, description.server, int(some))
             transaction.execute(
                 "insert into runs "  # noqa: S608  # a statement of this program's own; values are bound
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
                 f"pilot, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {NEXT}) "
                 "on conflict (id) do update set "
                 "server = excluded.server, ended = null, result = null",
-                row,
+                (*begun, *astuple(found), summary, *what),
             )
-            key = (key_name(plan.job), sealer.check)
-            transaction.execute(
-                "insert into meta (name, value) values (?, ?) on conflict (name) do nothing",
-                key,
-            )
-            approvals.note(transaction, plan.id, plan.approvals)
+            if read_fact(self._database, "key", plan.job) is None:
+                note_fact(transaction, "key", sealer.check, plan.job)
+            note_approvals(transaction, plan.job, plan.id, plan.approvals)
         self.attempts.begun = True
         journal = RunJournal(self._database, plan.id, description, sealer, self.audit)
         yield journal
@@ -394,21 +367,22 @@ class Store:
         found = self._database.rows(
             "select directory from runs where id = ? and job = ?", run, job
         )
-        for result, why in self._database.rows(
-            "select result, why from attempts where id = ? and job = ?", run, job
-        ):
-            raise UsageError(
-                f"nothing to undo: this attempt {_CAME[result]}, and wrote nothing: {why}",
-                where=run,
-            )
+        query = (
+            f"select result, why from events where {ATTEMPTS} and id = ? and job = ?"  # noqa: S608  # a literal; values are bound
+        )
+        for result, reason in self._database.rows(query, run, job):
+            came = _CAME[result]
+            why = f"nothing to undo: this attempt {came}, and wrote nothing: {reason}"
+            raise UsageError(why, where=run)
         if not found:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         ((directory,),) = found
-        query = STEPS + " where run = ? order by user_name, user_id, digest, part"
-        return directory, [
-            step(row, sealer, self._database.where)
-            for row in self._database.rows(query, run)
-        ]
+        which = "run = ? order by user_name, user_id, digest, part"
+        return directory, self._read_steps(which, sealer, run)
+
+    def _read_steps(self, which: str, sealer: Sealer, *values: str) -> list[Step]:
+        rows = self._database.rows(f"{STEPS} where {which}", *values)
+        return [step(row, sealer, self._database.where) for row in rows]
 
     # ------------------------------------------------------------ what was interrupted
 
@@ -417,15 +391,11 @@ class Store:
 
         Those of other jobs are theirs to settle: their base, filter and key may be others.
         """
-        open_ = (
-            " where outcome is null and run in (select id from runs where directory = ? and job = ?) "
+        which = (
+            "outcome is null and run in (select id from runs where directory = ? and job = ?) "
             "order by (select number from runs where id = run), user_id"
         )
-        query = STEPS + open_
-        return [
-            step(row, sealer, self._database.where)
-            for row in self._database.rows(query, directory, job)
-        ]
+        return self._read_steps(which, sealer, directory, job)
 
     def note_servers(self, steps: Sequence[Step]) -> None:
         """Keep which servers may still have these writes."""
@@ -447,16 +417,13 @@ class Store:
         for each, outcome in found:
             of_runs.setdefault(each.run, []).append((each.change, outcome))
         here = description.server
-        shown = (each for each, outcome in found if outcome.result is Result.WRITTEN)
+        here_alone = [
+            replace(each, server=here)
+            for each, outcome in found
+            if outcome.result is Result.WRITTEN and among(each.server, here)
+        ]
         with self._database.writing() as transaction:
-            note_servers(
-                transaction,
-                (
-                    replace(each, server=here)
-                    for each in shown
-                    if among(each.server, here)
-                ),
-            )
+            note_servers(transaction, here_alone)
             for run, outcomes in of_runs.items():
                 note_outcomes(transaction, run, outcomes, stamp())
                 self.audit.add_outcomes(transaction, run, outcomes)

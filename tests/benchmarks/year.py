@@ -22,8 +22,8 @@ from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Description, Outcome, Plan, Result, Secret, Summary
 from connector.reconcile.equality import plain
-from connector.state.keyfile import key_of
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
+from connector.state.sqlite import read_or_make_key
 from connector.state.store import Store, open_state
 from tests.benchmarks.figures import MB, Figure, Target
 from tests.benchmarks.measure import Contest, Entrant, Ratio, Sample, run
@@ -107,7 +107,7 @@ def _sizes(folder: Path, users: int, pruning: Sample) -> Iterator[Figure]:
 
 def _live(path: Path, users: int) -> None:
     """Note the applies of the days after the first, and when all of them were."""
-    sealer = Sealer(key_of(path, needed=True))
+    sealer = Sealer(read_or_make_key(path, needed=True))
     with closing(open_state(f"sqlite:///{path}")) as state:
         (first,) = state.history.runs("job")
         directory, steps = state.steps(first.id, "job", sealer)

@@ -80,7 +80,7 @@ def test_two_plans_of_a_job_never_wait(kept: KeptState) -> None:
         kept_report(state, "first", 1)
         kept_report(state, "second", 1)
         kept_plan(state, "third", 1)
-        columns = "job, kind, digest, created, octets"
+        columns = "job, kind, directory, content, digest, created, octets, number"
         with pytest.raises((sqlite3.IntegrityError, psycopg.errors.UniqueViolation)):
             kept.execute(
                 f"insert into documents (id, {columns}) select 'fourth', {columns} from documents where kind = 'plan'"
@@ -99,7 +99,7 @@ def test_a_report_stays_and_no_plan_that_is_spent_waits(state: Store) -> None:
     found = state.documents.named("hr", "first")
     assert found is not None
     assert (found.kind, b'"outcomes"' in found.octets, ids(state)) == ("report", True, ["first", "second"])
-    assert (state.contents("hr").documents, state.contents("it").documents) == (2, 0)
+    assert (state.contents("hr").counts["documents"], state.contents("it").counts["documents"]) == (2, 0)
 
 
 def test_a_plan_that_was_superseded_while_it_was_applied_has_its_report(state: Store) -> None:
@@ -145,9 +145,9 @@ def test_documents_are_pruned_with_their_runs_and_plans(kept: KeptState, *, aged
             kept_report(state, run, 1)
         kept_plan(state, "waiting", 2)
         kept.execute(f"update runs set started = '{YEAR}', ended = '{YEAR}' where id = 'first'")
-        kept.execute(f"update plans set saved = '{YEAR}' where id = 'first'")
+        kept.execute(f"update documents set created = '{YEAR}' where kind = 'saved' and id = 'first'")
         if aged:
-            kept.execute(f"update plans set saved = '{YEAR}' where id = 'waiting'")
+            kept.execute(f"update documents set created = '{YEAR}' where kind = 'saved' and id = 'waiting'")
         pruning = state.pruning("hr", "2026-06-01T00:00:00+00:00", audited=False)
         assert [run.id for run in pruning.take_out(pruning.old())] == ["first"]
         assert ids(state) == (["second"] if aged else ["second", "waiting"])
@@ -160,7 +160,7 @@ def test_documents_that_name_a_person_are_deleted_with_what_else_is_known(kept: 
         kept_report(state, "in a sentence", 3, why=f"the value is held by {user(1).name.upper()}")
         kept_report(state, "of another name", 3, why="the value is held by uid=user12,ou=people,dc=example,dc=org")
         kept_plan(state, "waiting", 1)
-        kept.execute("delete from plans where id = 'wrote it'")  # as a rename of the job does
+        kept.execute("delete from documents where kind = 'saved' and id = 'wrote it'")  # as a rename of the job does
         forgetting = state.forgetting("hr", audited=False)
         named = ("in a sentence", "waiting", "wrote it")
         assert forgetting.find("id-00001").documents == named

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import FileError, StateError
-from connector.state.keyfile import beside, key_of
+from connector.state.sqlite import locate_key, read_or_make_key
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def put(state: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def key(state: Path) -> str:
-    made = key_of(state, needed=True)
+    made = read_or_make_key(state, needed=True)
     revealed = made and made.reveal()
     assert isinstance(revealed, bytes)
     return revealed.decode()
@@ -48,8 +48,8 @@ def test_the_key_that_is_made_is_the_one_that_is_read_from_then_on(state: Path, 
         put(state, left)
     made = key(state)
     assert re.fullmatch("[0-9a-f]{64}", made), "as long as what it is measured by"
-    assert beside(state).read_text().rstrip(" ") == f"{made}\n"
-    assert beside(state).stat().st_mode & 0o777 == 0o600
+    assert locate_key(state).read_text().rstrip(" ") == f"{made}\n"
+    assert locate_key(state).stat().st_mode & 0o777 == 0o600
     assert [key(state), key(state)] == [made, made]
 
 
@@ -83,16 +83,16 @@ def a_socket(path: Path) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [a_link, a_socket, Path.mkdir, os.mkfifo])
 def test_what_is_no_file_is_refused(state: Path, make: Callable[[Path], None]) -> None:
-    make(beside(state))
+    make(locate_key(state))
     with pytest.raises(FileError, match="no regular file"):
-        key_of(state, needed=False)
+        read_or_make_key(state, needed=False)
 
 
 @pytest.mark.parametrize("mode", [0o601, 0o602, 0o604, 0o610, 0o620, 0o640])
 def test_a_file_that_others_may_do_anything_with_is_refused(state: Path, mode: int) -> None:
     path = put(state, "a key", mode)
     with pytest.raises(FileError, match="chmod 600") as caught:
-        key_of(state, needed=False)
+        read_or_make_key(state, needed=False)
     assert caught.value.where == str(path)
 
 
@@ -101,12 +101,12 @@ def test_a_file_that_others_may_do_anything_with_is_refused(state: Path, mode: i
 
 def test_without_a_folder_to_make_it_in_it_is_an_error_where_it_is_needed(state: Path) -> None:
     lost = state / "gone" / "state.db"
-    assert key_of(lost, needed=False) is None
+    assert read_or_make_key(lost, needed=False) is None
     with pytest.raises(StateError, match="cannot be made"):
-        key_of(lost, needed=True)
+        read_or_make_key(lost, needed=True)
     state.write_text("a file, and no folder")
     with pytest.raises(StateError, match="cannot be read"):
-        key_of(state / "state.db", needed=False)
+        read_or_make_key(state / "state.db", needed=False)
 
 
 @pytest.mark.parametrize("fails", ["pwrite", "fsync"])
@@ -120,10 +120,10 @@ def test_a_part_of_a_key_is_none(state: Path, monkeypatch: pytest.MonkeyPatch, f
 
     with monkeypatch.context() as patch:
         patch.setattr(os, fails, fail)
-        assert key_of(state, needed=False) is None
+        assert read_or_make_key(state, needed=False) is None
         with pytest.raises(StateError, match="cannot be made"):
-            key_of(state, needed=True)
-    assert beside(state).read_bytes() == b""
+            read_or_make_key(state, needed=True)
+    assert locate_key(state).read_bytes() == b""
     assert len(key(state)) == 64
 
 
@@ -140,10 +140,10 @@ def test_whoever_reads_hinders_no_other_reader(state: Path) -> None:
 _MAKING = """
 import sys
 from pathlib import Path
-from connector.state.keyfile import key_of
+from connector.state.sqlite import read_or_make_key
 print("ready", flush=True)
 sys.stdin.readline()
-print(key_of(Path(sys.argv[1]), needed=True).reveal().decode(), flush=True)
+print(read_or_make_key(Path(sys.argv[1]), needed=True).reveal().decode(), flush=True)
 """
 
 

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 
 from connector.errors import BusyError, StateError
 from connector.state.database import Database
-from connector.state.leases import Leases
+from connector.state.postgresql import Leases
 from tests.support.postgres import Postgres
 from tests.support.serving import PATIENCE, until
 from tests.support.states import database
@@ -42,6 +42,12 @@ def two(postgresql: Postgres, name: str) -> Iterator[tuple[Database, Database]]:
         yield one, other
 
 
+HOLD_SQL = (
+    "insert into events (kind, job, id, who, started, ended, why, digest, result, number) "
+    "values ('hold', ?, '', '', '', '', '', '', '', 0)"
+)
+
+
 def lose(postgresql: Postgres, name: str) -> None:
     """The server ends the transaction of the lease."""
     holder = "pg_stat_activity where application_name like 'cec-connector on %' and datname = current_database()"
@@ -50,11 +56,11 @@ def lose(postgresql: Postgres, name: str) -> None:
 
 def hold(state: Database, job: str) -> None:
     with state.writing() as transaction:
-        transaction.execute("insert into holds (job, since, why) values (?, '', '')", (job,))
+        transaction.execute(HOLD_SQL, (job,))
 
 
 def held(postgresql: Postgres, name: str) -> list[str]:
-    return sorted(job for (job,) in postgresql.run(name, "select job from holds"))
+    return sorted(job for (job,) in postgresql.run(name, "select job from events"))
 
 
 def test_nothing_is_written_under_a_lost_lease_whether_another_holds_it_or_not(
@@ -89,7 +95,7 @@ def test_a_write_under_way_is_committed_before_the_next_holder_begins(
     thread = threading.Thread(target=next_holder)
     with one.lease(HERE, "hr"):
         with one.writing() as transaction:
-            transaction.execute("insert into holds (job, since, why) values ('late', '', '')")
+            transaction.execute(HOLD_SQL, ("late",))
             lose(postgresql, name)
             thread.start()
             until(lambda: postgresql.run(name, "select 1 from pg_locks where locktype = 'advisory' and not granted"))
@@ -154,7 +160,9 @@ def test_who_holds_a_lease_is_named_as_it_noted_unless_that_was_another_process(
             pass
         here = f"on {socket.gethostname()}, process {os.getpid()}, since 20"
         assert f"another run holds this directory: job {job} {here}" in str(met.value)
-        postgresql.run(name, "update holders set process = 1")  # a former holder, where this one has not noted yet
+        # a former holder, where this one has not noted yet
+        former = "regexp_replace(value, '\"process\":\\d+', '\"process\":1')"
+        postgresql.run(name, f"update facts set value = {former} where kind = 'lease'")
         with pytest.raises(BusyError) as met, other.lease(HERE, "it"):
             pass
         assert f": cec-connector on {socket.gethostname()[:20]}, process {os.getpid()}, job people" in str(met.value)

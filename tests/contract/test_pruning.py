@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 
 import pytest
 from msgspec.structs import replace
 
-from connector.model import Drawn, Result
-from connector.state.attempts import Attempt
-from connector.state.migrations import TABLES
-from connector.state.pruning import Old
+from connector.model import Drawn, Outcome, Result
+from connector.state.care import Old
+from connector.state.database import TABLES
+from connector.state.history import Attempt
 from connector.state.store import Store
 from tests.support.audit_lines import PlainAuditor
 from tests.support.mortal import DeathError, Fate, MortalDatabase
@@ -85,33 +84,38 @@ def with_a_past(kept: KeptState) -> None:
             state.drawn.note_run("hr", run, Drawn(run, NOW, [("id-00001", "d")]))
         apply(state, change(2, sets("mail", "e", old=("b",))), id_="last")
     age(kept, "first", "second", "taken", "spent")
-    kept.execute("update attempts set ended = '2025-01-01' where id = 'attempt-1'")
-    kept.execute("update plans set saved = '2025-01-01' where id in ('unused-1', 'spent')")
-    for number, (release, time) in enumerate((("released then", YEAR), ("released now", NOW)), 90):
-        kept.execute(f"insert into releases values ('{release}', 'hr', '{time}', 'why', {number})")
+    kept.execute("update events set ended = '2025-01-01' where id = 'attempt-1'")
+    kept.execute("update documents set created = '2025-01-01' where kind = 'saved' and id in ('unused-1', 'spent')")
+    events = "events (kind, job, id, who, started, ended, why, digest, result, number)"
+    for release, time in ("released then", YEAR), ("released now", NOW):
+        kept.execute(
+            f"insert into {events} values ('release', 'hr', '{release}', '', '', '{time}', 'why', '', 'done', 9)"
+        )
     for approved in ("first", "last", "released then", "released now"):
-        kept.execute(f"insert into approvals values ('{approved}', 'anna', 'SHA256:x', '{YEAR}')")
+        row = f"('approval', 'hr', '{approved}', 'anna', '', '{YEAR}', '', 'SHA256:x', '', 0)"
+        kept.execute(f"insert into {events} values {row}")
 
 
 def is_what_is_left(before: Dump, after: Dump) -> None:
     ids = {"last", "taken"}
     assert [row for row in before["journal"] if row[0] in ids] == after["journal"]
     assert {row[0] for row in after["runs"]} == ids
-    assert {row[0] for row in after["attempts"]} == {"attempt-2"}
-    assert {row[0] for row in after["plans"]} == {"unused-2"}
-    assert {row[0] for row in after["run_plans"]} == {"last", "attempt-2"}
-    assert [row[1] for row in after["drawn"]] == ["serve"]
-    assert {row[0] for row in after["releases"]} == {"released now"}
-    assert {row[0] for row in after["approvals"]} == {"last", "released now"}
-    kept = [(user, number, json.loads(str(attributes))) for _, _, user, number, attributes in after["kept_writes"]]
-    standing = [{"name": "mail", "new": ["d"]}, {"name": "SIPIdentityPassword", "secret": "print"}]
-    undoable = [(f"id-0000{user}", 4, [{"name": "mail", "new": ["b"]}]) for user in (1, 2)]
-    assert kept == [*undoable, ("id-00003", 6, standing)]
-    assert after["pruned"] == [(HERE, "hr", YEAR, 1)]
-    touched = {"journal", "runs", "attempts", "plans", "run_plans", "drawn", "kept_writes", "pruned"}
-    touched |= {"approvals", "releases"}
-    assert {name: rows for name, rows in after.items() if name not in touched} == {
-        name: rows for name, rows in before.items() if name not in touched
+    assert {row[:3] for row in after["events"]} == {
+        ("apply", "hr", "attempt-2"),
+        ("release", "hr", "released now"),
+        ("approval", "hr", "last"),
+        ("approval", "hr", "released now"),
+    }
+    assert {row[:3] for row in after["documents"]} == {
+        ("saved", "hr", "unused-2"),
+        ("run", "hr", "last"),
+        ("run", "hr", "attempt-2"),
+        ("drawn", "hr", "serve"),
+    }
+    facts = {row for row in after["facts"] if row not in before["facts"]}
+    assert facts == {("pruned", "hr", HERE, "", f'["{YEAR}",true]')}
+    assert {name: after[name] for name in ("ownership", "notes")} == {
+        name: before[name] for name in ("ownership", "notes")
     }
 
 
@@ -252,26 +256,32 @@ def test_a_directory_that_a_job_has_left_holds_nothing_up(kept: KeptState) -> No
         assert owned(state, THERE) == owned(state) == {"id-00001": {"mail"}}
 
 
-def test_what_is_kept_for_an_undo_has_the_new_name_of_its_job_and_goes_with_the_last_run_that_needs_it(
+def test_an_undo_gives_values_back_to_a_job_whose_runs_are_gone_by_the_name_that_it_has_then(
     kept: KeptState,
 ) -> None:
     with_a_past(kept)
     with closing(kept.open()) as state:
         prune(state)
         state.rename("hr", "staff")
-        assert {row[1] for row in dump(kept)["kept_writes"]} == {"staff"}
         back = replace(change(1, sets("mail", "b", old=("c",))), digest="back")
         apply(state, back, id_="undo", job="it", kind="undo", undoes="taken")
         assert owned(state, job="staff")["id-00001"] == {"mail"}
-        apply(state, id_="it-last", job="it")
-        age(kept, "undo", "it-last")
-        assert prune(state, "it") == ["taken", "undo"]
-        assert {row[2] for row in dump(kept)["kept_writes"]} == {"id-00001", "id-00002", "id-00003"}, "it is ours still"
-        apply(state, change(1, sets("mail", "z", old=("b",))), id_="new", job="staff")
-        apply(state, id_="last-of-all", job="staff")
-        age(kept, "last", "new", "last-of-all")
-        assert prune(state, "staff") == ["last", "new"]
-        left = {(row[2], str(row[4])) for row in dump(kept)["kept_writes"] if row[2] != "id-00003"}
-        assert left == {
-            (f"id-0000{user}", f'[{{"name":"mail","new":["{new}"]}}]') for user, new in ((1, "z"), (2, "e"))
-        }
+        assert owned(state, job="it") == {}
+
+
+def test_the_run_that_an_open_undo_takes_back_stays(kept: KeptState) -> None:
+    with closing(kept.open()) as state:
+        apply(state, change(1, sets("mail", "a")), id_="first")
+        apply(state, change(1, sets("mail", "b", old=("a",))), id_="second")
+    back = replace(change(1, sets("mail", "a", old=("b",))), digest="back")
+    with closing(database(kept.url)) as opened:
+        running = Store(opened).run(plan(back, id_="undo"), at(HERE), SEALER, kind="undo", undoes="second")
+        running.__enter__().note([], [back])
+    with closing(kept.open()) as state:
+        apply(state, change(2, sets("mail", "a")), id_="last")
+        age(kept, "first", "second", "undo")
+        assert "the outcome of writes of run undo" in why(old(state))
+        assert prune(state) == ["first"]
+        (step,) = state.open_steps(HERE, "hr", SEALER)
+        state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN))])
+        assert owned(state)["id-00001"] == {"mail"}

@@ -175,7 +175,7 @@ def test_an_edited_or_foreign_plan_stays_refused_whoever_has_signed_it(job: Job)
     job.write("plan.json", job.read("plan.json").replace('"1001"', '"6666"'))
     assert "was changed after it was saved" in refused(job, "--plan", "plan.json", *both(job))
     job.run("plan", "--save", "plan.json")
-    job.sql("delete from plans")
+    job.sql("delete from documents where kind = 'saved'")
     assert "foreign" in refused(job, "--plan", "plan.json", *both(job))
 
 
@@ -207,7 +207,7 @@ def test_what_is_signed_is_the_file_that_was_saved(job: Job, change: Callable[[s
 
 
 def test_a_plan_of_a_version_that_did_not_note_its_file_is_made_anew(job: Job) -> None:
-    job.sql("delete from plans")
+    job.sql("delete from documents where kind = 'saved'")
     with closing(open_state(f"sqlite:///{job.folder / 'state.db'}")) as state:
         state.keep(load(job.folder / "plan.json"), str((job.folder / "people.ldif").resolve()))
     said = refused(job, "--plan", "plan.json", *both(job))

@@ -127,7 +127,7 @@ def test_a_database_that_cannot_be_written_is_found(job: Job, postgresql: Postgr
     job.write("key", "the key of a job\n")
     job.configure(state=url, key={"file": "key"})
     job.run("check")
-    assert postgresql.run("checked", "select * from meta where name like 'a trial%'") == []
+    assert postgresql.run("checked", "select * from facts where kind = 'trial'") == []
     postgresql.run("checked", "alter database checked set default_transaction_read_only = on")
     said = job.run("check", code=1)
     assert "the state cannot be written" in said

@@ -586,7 +586,7 @@ def test_a_damaged_state_is_an_error_without_a_traceback(job: Job) -> None:
     job.run("apply")
     with sqlite3.connect(job.folder / "state.db") as db:
         db.execute("drop table ownership")
-        db.execute("delete from meta")
+        db.execute("delete from facts where kind = 'key'")
     db.close()
     for command in ("plan", "apply"):
         said = job.run(command, code=1)

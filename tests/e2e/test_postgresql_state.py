@@ -101,7 +101,7 @@ def test_no_secret_is_in_the_database(job: PostgresJob) -> None:
     )
     job.run("apply")
     tables = [name for (name,) in job.query("select tablename from pg_tables where schemaname = 'public'")]
-    assert {"runs", "journal", "ownership", "plans"} <= set(tables)
+    assert {"runs", "journal", "ownership", "documents"} <= set(tables)
     kept = repr([job.query(f"select * from {name}") for name in tables])
     assert "user1" in kept
     assert "canary" not in kept
@@ -321,7 +321,10 @@ def test_after_a_write_whose_outcome_cannot_be_noted_the_writing_stops(job: Post
 
 @pytest.mark.parametrize(
     ("event", "table", "when"),
-    [("update", "runs", "exists (select from runs where ended is not null)"), ("delete", "stale", "true")],
+    [
+        ("update", "runs", "exists (select from runs where ended is not null)"),
+        ("insert", "facts", "(select count(*) from journal where outcome = 'written') = 5"),
+    ],
 )
 def test_after_the_last_write_every_outcome_is_told_all_the_same(
     job: PostgresJob, event: str, table: str, when: str

@@ -356,10 +356,10 @@ def test_days_of_grace_begin_with_the_first_apply_that_sees_it(job: Job) -> None
     leave(job)
     job.run("apply")
     job.run("plan", "--fail-on-changes")
-    job.sql("update stale set waited = 6 * 86400")
+    job.sql("update notes set number = 6 * 86400 where kind = 'stale'")
     job.run("apply")
     assert "1004" in job.read("people.ldif")
-    job.sql("update stale set waited = 7 * 86400")
+    job.sql("update notes set number = 7 * 86400 where kind = 'stale'")
     job.run("apply")
     assert "1004" not in job.read("people.ldif")
 

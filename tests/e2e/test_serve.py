@@ -426,7 +426,8 @@ def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> Non
         assert why in said
         assert "uid=" not in said
         job.configure(limits={"update": "100%", "secret": "100%"})
-        job.sql("insert into holds values ('job', '2026-11-01T00:00:00+00:00', 'its run x was taken back')")
+        hold = "'hold', 'job', '', '', '', '2026-11-01T00:00:00+00:00', 'its run x was taken back'"
+        job.sql(f"insert into events values ({hold}, '', '', null, null, 0)")
         served.signal(signal.SIGHUP)
         served.next("files read again")
         for _ in range(2):

@@ -147,7 +147,9 @@ def test_a_run_that_is_unknown_or_has_no_plan_is_named_with_what_to_do(job: Job)
         assert f"--since {run}: no plan of this run is kept." in said
         assert "Name the JSON report of the run instead" in said
     for number, id_ in enumerate(("xa", "xb"), 98):
-        job.sql(f"insert into attempts values ('{id_}', 'job', 'apply', '', null, '', '', '', 'failed', '', {number})")
+        job.sql(
+            f"insert into events values ('apply', 'job', '{id_}', '', '', '', '', '', 'failed', '', null, {number})"
+        )
     assert "the ids of 2 runs begin with 'x': xb, xa. Write more" in job.run("plan", "--since", "x", code=64)
 
 

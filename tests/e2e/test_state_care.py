@@ -52,9 +52,9 @@ def test_without_a_state_there_is_nothing_to_show_check_or_copy(tmp_path: Path) 
         ("update journal set attributes = '[' where user_name like 'uid=user2,%'", "the journal of run"),
         ("update ownership set attributes = 'x' where user_name like 'uid=user2,%'", "the values of earlier runs"),
         ("update runs set summary = '{'", "a run's summary"),
-        ("update drawn set plan = '{'", "an earlier plan"),
-        ("update run_plans set plan = ''", "an earlier plan"),
-        ("update meta set value = 'x' where name = 'key of job'", "its key is another one"),
+        ("update documents set content = '{' where kind = 'drawn'", "an earlier plan"),
+        ("update documents set content = '' where kind = 'run'", "an earlier plan"),
+        ("update facts set value = 'x' where kind = 'key' and job = 'job'", "its key is another one"),
         (
             'update journal set attributes = replace(attributes, \'"sealed":"\', \'"sealed":"AAAA\')',
             "a sealed password in the journal",

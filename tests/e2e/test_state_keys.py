@@ -16,7 +16,7 @@ import pytest
 from connector.demo.simulator import Simulator
 from connector.model import Secret, UserRef
 from connector.reconcile.digests import fingerprinter
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import Job, agent
 from tests.support.program import ended, started

@@ -13,7 +13,7 @@ from connector.model import Agent, Plan, Secret, Tenant, Value
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.runtime.clock import stamp
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from connector.sync import Run
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal

@@ -67,7 +67,7 @@ def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 Place = tuple[str, str, int]
 """A function of the program: its file, its name, and its line."""
 PROGRAM = str(Path(connector.__file__).parent)
-HANDS = ("directories/", "model/secret.py", "reconcile/equality.py", "reconcile/values.py", "state/sealing.py")
+HANDS = ("directories/", "model/secret.py", "reconcile/equality.py", "reconcile/values.py", "state/journal_rows.py")
 IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), str(memory.__file__))
 """Whoever encodes, compares, measures or seals a password has its octets in hand, and calls nobody but libraries."""
 DOORS = ("EntryReader.read", "Sealer.seal")

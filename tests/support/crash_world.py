@@ -23,8 +23,7 @@ from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Fingerprint, Secret, UserRef
 from connector.reconcile.digests import fingerprinter
-from connector.state.journal_rows import Step
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer, Step
 from connector.state.store import open_state
 from tests.support.audit_lines import chain_faults, records as records_of
 from tests.support.jobs import Part, file, job_file, ldap_directory

@@ -112,7 +112,7 @@ class Steps:
 
     def documents(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Every document by its plan's id: its kind, and what it says."""
-        rows = self.query("select id, kind, octets from documents")
+        rows = self.query("select id, kind, octets from documents where octets is not null")
         return {id_: (kind, json.loads(zlib.decompress(octets))) for id_, kind, octets in rows}
 
     def waits(self) -> list[str]:

@@ -16,8 +16,7 @@ from connector.model import Change, Description, Outcome, Plan, Result, Value, V
 from connector.reconcile.checks.limits import Pace
 from connector.reports import document, document_reader
 from connector.state.database import Database, Transaction
-from connector.state.journal_rows import Step
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer, Step
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
 from connector.sync import Run, apply_run, apply_undo, dry_run

@@ -32,7 +32,7 @@ from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.reconcile.matching.people import ExcludeList
 from connector.run.context import PlanContext
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from connector.state.store import open_state
 from connector.sync import make_plan
 from tests.support.directory_fixtures import parts

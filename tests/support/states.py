@@ -21,8 +21,8 @@ from connector.model import (
     UserRef,
 )
 from connector.state.database import Database
+from connector.state.journal_rows import Sealer
 from connector.state.postgresql import PostgreSQL
-from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 

@@ -20,7 +20,7 @@ from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.context import ApplyContext, ApplyUndoContext
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from connector.state.store import Store, open_state
 from tests.support.memory import MemoryDirectory, MemoryStore
 

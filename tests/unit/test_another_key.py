@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from connector.model import Agent, Secret, Tenant
 from connector.reconcile.checks.limits import Limit
 from connector.runtime.stopping import Stop
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from connector.state.store import open_state
 from connector.sync import apply_run, dry_run
 from tests.support.memory import MemoryStore

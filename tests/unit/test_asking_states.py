@@ -11,7 +11,7 @@ from connector.errors import StateError
 from connector.run.job_state import last_tick
 from connector.serve.scheduled_job import BackgroundCall
 from connector.settings import job as jobs
-from connector.state.ticks import Tick
+from connector.state.notes import Tick
 from tests.support.ldif_job import Job
 
 

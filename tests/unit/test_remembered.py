@@ -28,8 +28,8 @@ from connector.model import (
 )
 from connector.reconcile.digests import UNKEYED
 from connector.runtime.clock import stamp
-from connector.state.job_notes import JobNotes
 from connector.state.journal_rows import among, beside, without
+from connector.state.notes import JobNotes
 from connector.state.store import Store, open_state
 from tests.support.audit_lines import PlainAuditor
 from tests.support.states import DAYS, HERE, SEALER, apply, at, change, interrupt, plan, sets, sets_secret, user
@@ -506,11 +506,11 @@ def test_every_table_is_tried_and_nothing_is_left_of_that(tmp_path: Path) -> Non
         closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as db,
     ):
         state.try_writing()
-        assert db.execute("select * from meta").fetchall() == []
-        db.execute("create trigger no before insert on meta begin select raise(abort, 'no'); end")
+        assert db.execute("select * from facts").fetchall() == []
+        db.execute("create trigger no before insert on facts begin select raise(abort, 'no'); end")
         with pytest.raises(StateError, match="cannot be written: no"):
             state.try_writing()
         db.execute("drop trigger no")
-        db.execute("drop table holds")
-        with pytest.raises(StateError, match="no such table: holds"):
+        db.execute("drop table notes")
+        with pytest.raises(StateError, match="no such table: notes"):
             state.try_writing()

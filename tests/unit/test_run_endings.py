@@ -26,7 +26,7 @@ from connector.observers.observer import Observer, Observers
 from connector.reports.wording import last_line
 from connector.runtime.stopping import Stop
 from connector.state.audit_lines import AuditLines
-from connector.state.sealing import Sealer
+from connector.state.journal_rows import Sealer
 from connector.sync import Run, apply_run
 from tests.support.audit_lines import PlainAuditor
 from tests.support.memory import MemoryDirectory, MemoryStore

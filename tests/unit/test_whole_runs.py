@@ -32,10 +32,9 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.run.lookup import FEW
 from connector.runtime.stopping import Stop
-from connector.state.attempts import Attempt
-from connector.state.history import RunRecord
+from connector.state.history import Attempt, RunRecord
+from connector.state.journal_rows import Sealer
 from connector.state.memory import DirectoryMemory
-from connector.state.sealing import Sealer
 from connector.state.store import open_state
 from connector.sync import Run, apply_run, apply_undo, dry_run, dry_undo
 from tests.support.disturbed import Disturbed
