@@ -261,9 +261,10 @@ class Channel:
         return b"".join(pieces)
 
     def _too_long(self, most: int, where: str, *, is_token: bool) -> IncompleteRead:
-        what = f"the answer is longer than {most} octets"
         if is_token:  # no setting allows more
-            return MalformedError(f"{what}, so it is no token", where=where)
+            why = f"the answer is longer than {most} octets, so it is no token"
+            return MalformedError(why, where=where)
+        what = f"the answer is longer than {most} octets"
         return self._truncated(what, "max_bytes", where)
 
     def _too_slow(self, where: str) -> TruncatedError:

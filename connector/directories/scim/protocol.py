@@ -298,8 +298,10 @@ def advise_right(answer: Answer, right: str) -> str:
         return ""
     scope = _find_scope(answer)
     asks = f". The server asks for the scope {scope}" if scope else ""
-    account = "the job's account, and the scope of its token,"
-    return f"; grant {account} the right to {right}{asks}"
+    return (
+        "; grant the job's account, and the scope of its token, "
+        f"the right to {right}{asks}"
+    )
 
 
 def _find_scim_type(answer: Answer) -> str:

@@ -383,10 +383,10 @@ class Patience:
             until = now + seconds
             more = until - max(now, self._paid_until)
             if more > self._left:
-                asked = (
-                    f"the server asked for longer pauses than {self._budget:g} s in all"
+                self._spend_all(
+                    f"the server asked for longer pauses than {self._budget:g} s in all "
+                    "(directory.budget)"
                 )
-                self._spend_all(f"{asked} (directory.budget)")
             if self._spent.is_set():
                 return False
             if more > 0:
