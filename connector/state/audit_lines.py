@@ -38,7 +38,7 @@ _ADD_LINE: Final = (
 _OLD_LINES: Final = (
     "from audit_lines where job = ? and number < coalesce("
     "(select min(number) from audit_lines where job = ? and time >= ?), "
-    "(select number + 1 from audits where job = ?))"
+    "(select number from audits where job = ?))"
 )
 
 
@@ -184,7 +184,7 @@ class AuditLines:
 
 
 def count_old_lines(database: Database, job: str, before: str) -> int:
-    """The oldest lines of a job that the state keeps, up to the first that is not older than this time."""
+    """The oldest lines of a job that the state keeps, up to the first that is not older than this time, or the last."""
     query = f"select count(*) {_OLD_LINES}"  # a literal; values are bound
     return int(database.rows(query, job, job, before, job)[0][0])
 
