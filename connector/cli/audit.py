@@ -88,7 +88,7 @@ def verify(
     chains = [
         chain
         for chain in check.chains.values()
-        if chain.last and name in (None, chain.job)
+        if (chain.last or chain.earlier_count) and name in (None, chain.job)
     ]
     for chain in chains:
         is_sound = not any(each.job == chain.job for each in findings)
@@ -154,7 +154,8 @@ def _describe_chain(chain: Chain, *, is_sound: bool, has_state: bool) -> Iterato
     if chain.begun == chain.last:
         numbers = f"record {chain.last}"
     said = "unchanged" if is_sound else "see above"
-    yield f"{chain.job}: {numbers}, {said} ({chain.since} to {chain.until})"
+    if chain.last:
+        yield f"{chain.job}: {numbers}, {said} ({chain.since} to {chain.until})"
     if chain.earlier_count:
         yield f"{chain.job}: {chain.earlier_count} records of an earlier version cannot be verified"
     if chain.cut:

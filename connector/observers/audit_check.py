@@ -65,6 +65,10 @@ class Chain(Struct):
         found = self.digests[place : place + _DIGEST_OCTETS]
         return f"sha256:{found.hex()}" if found else None
 
+    def ends_earlier(self, head: Head) -> bool:
+        """Whether this is its last record, and all are of an earlier version."""
+        return not self.last and self.earlier[1:] == [f"sha256:{head.digest}"]
+
 
 class Half(Struct, frozen=True):
     """A line that is no record: half of one, or somebody's."""
@@ -127,7 +131,8 @@ class AuditCheck:
                 why = "this line is no record, and no half of a later one"
                 self._add_finding(None, half.where, why)
         for chain in self.chains.values():
-            if not chain.last:
+            is_earlier = bool(chain.earlier) and not chain.last
+            if is_earlier and not (kept and chain.ends_earlier(kept.head)):
                 why = "no record from here on has a number: nothing can be verified"
                 self._add_finding(chain.job, chain.earlier[0], why)
         if kept is None:
@@ -289,6 +294,8 @@ class AuditCheck:
                     "the state knows no record of this chain: it is new, or another one"
                 )
                 self._add_finding(kept.job, chain.until, why)
+            return
+        if chain.ends_earlier(kept.head):
             return
         if chain.last < number:
             why = f"the end is cut: the state knows records up to {number}. Give the newest file too"

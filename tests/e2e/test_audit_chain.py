@@ -164,7 +164,12 @@ def test_the_chain_goes_on_from_a_record_of_an_earlier_version(job: Job) -> None
     job.write("audit.jsonl", "".join(old))
     said = verify(job, "audit.jsonl", code=1)
     assert "audit.jsonl:1: job: no record from here on has a number: nothing can be verified" in said
+    said = verify(job, "--from", "6", "audit.jsonl", code=1)
+    assert "audit.jsonl:1: job: this record has no number. It was changed, or added before record 6" in said
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
+    said = verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert said == "job: 5 records of an earlier version cannot be verified\n"
     again(job, 2000)
     said = verify(job, "--job", "job.yaml", "audit.jsonl")
     assert "job: records 6 to 10, unchanged (audit.jsonl:6 to audit.jsonl:10)" in said
