@@ -338,7 +338,7 @@ _STEPS: Final = {
             primary key (job, number)
         );
         insert into audits (job, number, digest)
-            select job, seq, digest from chains where seq > 0 and (sink = 'file' or not exists (
+            select job, seq, digest from chains where seq > 0 and under_way = 0 and (sink = 'file' or not exists (
                 select 1 from chains as other where other.job = chains.job and other.sink = 'file' and other.seq > 0
             ));
         drop table told;

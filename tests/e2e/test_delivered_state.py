@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,18 @@ def test_one_of_an_older_version_is_refused_and_stays_as_it_is(job: Job) -> None
         said = job.run(command, code=1)
         assert "written before release 0.1.0 (format 21) and is not read. Move it away" in said
     assert (job.folder / "state.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_its_audit_goes_on_from_a_record_that_is_certain(job: Job, killed: bool) -> None:
+    """After a kill the file may be ahead of what that version noted: then the chain begins anew, and is whole."""
+    old = ['{"time":"2026-12-01","event":"begin","job":"job","chain":{}}\n', '{"event":"end","job":"job","chain":{}}\n']
+    job.write("audit.jsonl", "".join(old))
+    certain = sha256(old[0 if killed else 1].strip().encode()).hexdigest()
+    job.sql(f"update chains set seq = {1 if killed else 2}, digest = '{certain}', under_way = {int(killed)}")
+    job.configure(audit={"file": "audit.jsonl"})
+    job.run("apply")
+    ended = job.program("audit", "verify", "--job", "job.yaml", "audit.jsonl")
+    assert ended.code == 0, ended.said
+    assert f"job: records {1 if killed else 3} to " in ended.out
+    assert "job: 2 records of an earlier version cannot be verified" in ended.out
