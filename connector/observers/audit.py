@@ -253,7 +253,7 @@ class Delivery:
         try:
             head = self._lines.read_head(self._job)
             kept = self._first_kept_line()
-            if self._file is not None and kept is None:
+            if self._file is not None:
                 head = self._compare_with_file(head)
             self._delivered = self._find_delivered(head, kept)
             missing = head.number - self._delivered

@@ -338,7 +338,10 @@ def test_a_state_restored_from_a_backup_is_named_once_and_no_record_is_called_ch
 
 
 @pytest.mark.slow
-def test_an_apply_with_a_state_of_a_backup_warns_once_that_spent_plans_are_good_again(job: Job) -> None:
+@pytest.mark.parametrize("kept", [0, 2])
+def test_an_apply_with_a_state_of_a_backup_warns_once_that_spent_plans_are_good_again(job: Job, kept: int) -> None:
+    """Also where the copy was made while a run went on, and keeps lines that the file has by now."""
+
     def warned() -> list[dict[str, Any]]:
         ended = job.program("apply", "job.yaml")
         assert ended.code == 0, ended.said
@@ -349,6 +352,7 @@ def test_an_apply_with_a_state_of_a_backup_warns_once_that_spent_plans_are_good_
     for path in job.folder.glob("state.db*"):
         path.unlink()
     (job.folder / "backup.db").rename(job.folder / "state.db")
+    keep_again(job.folder / "state.db", lines(job)[5 - kept : 5])
     (event,) = warned()
     assert (event["level"], event["state"], event["audit"]) == ("warning", 5, 12)
     assert "Plans that were spent since are good again" in event["fix"]
