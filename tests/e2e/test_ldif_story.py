@@ -24,7 +24,6 @@ NEEDLESS = {
     "connector.apply.engine",
     "connector.directories.ldap.reader",
     "connector.directories.scim.adapter",
-    "connector.reconcile.undoing",
     "cryptography",
     "httpx",
     "ldap3",
