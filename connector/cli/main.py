@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from io import StringIO
@@ -128,6 +129,8 @@ def main() -> None:
             standalone_mode=False, terminal_width=max(width - 2, _NARROWEST)
         )
     except (KeyboardInterrupt, click.Abort) as stopped:
+        # loading the next line takes a while, and a second one would end it in a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         from connector.cli.signals import at_once, ignore, tell_stopped
 
         ignore()

@@ -232,3 +232,26 @@ def test_an_output_that_takes_nothing(tmp_path: Path, own_server: Postgres, whic
             finally:
                 process.kill()
     assert "employeeNumber" not in job.read("people.ldif")
+
+
+TWICE = """
+import os, signal, sys
+from connector.cli import main
+
+def interrupt(**_):
+    raise KeyboardInterrupt
+
+class InterruptAgain:
+    def find_spec(self, name, path, target=None):
+        if name == "connector.cli.signals":
+            os.kill(os.getpid(), signal.SIGINT)
+
+main.cli.main = interrupt
+sys.meta_path.insert(0, InterruptAgain())
+main.main()
+"""
+
+
+def test_a_second_interrupt_while_the_first_one_is_told_changes_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "interrupted\n")
