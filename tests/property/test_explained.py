@@ -472,12 +472,12 @@ def test_why_an_agent_matches_is_told_in_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("Anb", "; did you mean 'agentb' or 'Ann'?"),
+        ("Anb", "; did you mean 'Ann' or 'agentb'?"),
         ("ANN ", "; did you mean 'Ann'?"),
         ("bob", "; did you mean 'bob@one.example' or 'bob@two.example'?"),
         ("bob@three.example", "; did you mean 'bob@one.example' or 'bob@two.example'?"),
         ("01001", "; did you mean '1001'?"),
-        ("agent", "; did you mean 'agentc' or 'agentd' or 'agente' or 'agentf' or 'agentg'?"),
+        ("agent", "; did you mean 'agentg' or 'agentf' or 'agente' or 'agentd' or 'agentc'?"),
         ("somebody-else", ""),
     ],
 )

@@ -57,6 +57,12 @@ def test_a_bare_name_that_is_no_agents_may_be_a_users(name: str, meant: str) -> 
     assert nobody(found, name) == f"{why}{meant}"
 
 
+def test_of_several_agents_of_nearly_a_name_the_nearest_is_named_first() -> None:
+    agents = [AgentRef(1000 + number, f"agent{number:03}") for number in range(1, 12)]
+    why = nobody(selected(["agent0099"], agents, "--only"), "agent0099")
+    assert "; did you mean 'agent009' or 'agent0" in why
+
+
 def test_an_account_may_be_called_as_a_kind_of_name_is() -> None:
     agents = [AgentRef(1, "seat"), AgentRef(2, "account"), AgentRef(3, "user")]
     for agent in agents:

@@ -173,7 +173,7 @@ def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, 
 
 
 def _meant(agents: Iterable[AgentRef], name: str) -> str:
-    """Agents of nearly that name, as the end of a sentence."""
+    """Agents of nearly that name, the nearest first, as the end of a sentence."""
     known = {
         word.lower(): word
         for agent in agents
@@ -183,7 +183,7 @@ def _meant(agents: Iterable[AgentRef], name: str) -> str:
     domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
     spelt_otherwise = {text.lower() for _, text in spellings(name, domains)}
     alike = difflib.get_close_matches(name.lower(), known, n=NAMED, cutoff=ALIKE)
-    close = sorted(spelt_otherwise & known.keys()) or sorted(alike)
+    close = sorted(spelt_otherwise & known.keys()) or alike
     if not close:
         return ""
     return f"; did you mean {' or '.join(repr(known[word]) for word in close[:NAMED])}?"
