@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import stat
@@ -121,8 +120,6 @@ def configure(level: str | None) -> None:
 
 def configure_service(level: str | None) -> list[str]:
     """The same for a process that lives for months; the options by which the processes that it starts log likewise."""
-    # Python's own: such a process must not gather cycles as a run may
-    gc.set_threshold(700, 10, 10)
     level = level or ("warning" if is_quiet(level) else None)
     configure(level)
     return [
