@@ -443,6 +443,21 @@ def test_a_search_that_is_refused_after_its_first_page_is_an_error() -> None:
         list(opened(provider).find([(NAME, "same")]))
 
 
+def test_several_values_that_could_not_be_tried_and_are_refused_are_asked_for_one_by_one() -> None:
+    """The first users show none of them, and the server lists no more than those."""
+    provider = Provider(*(user(number, **({"nickName": f"n{number}"} if number > 25 else {})) for number in range(30)))
+
+    def meddle(request: Request) -> Answer | None:
+        params = dict(request.params)
+        is_sample = params.get("count") == "25"
+        is_single = "filter" in params and " or " not in params["filter"]
+        return None if request.path != "/Users" or is_sample or is_single else said({}, 400)
+
+    provider.meddle = meddle
+    found = opened(provider).find([("nickName", f"n{number}") for number in (26, 27, 28)])
+    assert sorted(each.id for each in found) == ["u26", "u27", "u28"]
+
+
 def test_where_a_filter_shows_strangers_all_users_are_read() -> None:
     provider = Provider(*map(user, (1, 2, 3)))
     for beside in (False, True):

@@ -277,11 +277,19 @@ class Finder:
             )
 
     def _look_up(self, lookup: _Lookup) -> list[Resource] | None:
-        """Whom the server finds; None where it does not look as asked."""
+        """Whom the server finds, by all values at once or one by one; None where it does not look as asked."""
         found = self._resources.search_users(lookup.filter, lookup.expects_user)
-        if found is None or not lookup.is_answered_by(found):
+        if found is not None:
+            return found if lookup.is_answered_by(found) else None
+        if len(lookup.values) == 1:
             return None
-        return found
+        users: list[Resource] = []
+        for single in _split_lookups(lookup.located, lookup.values, 1):
+            holders = self._look_up(single)
+            if holders is None:
+                return None
+            users += holders
+        return users
 
     # ------------------------------------------------------------ trying a filter
 
