@@ -232,9 +232,10 @@ def _find_objection(
         return f"this plan is for {its}. Use that command, or make a new plan"
     if seal != _make_seal(plan):
         return "this plan was changed after it was saved"
-    if octets is not None and hashlib.sha256(octets).hexdigest() != file:
-        return "this file was changed after it was saved"
-    return _reason_it_is_spent(database, plan, number)
+    if octets is None or hashlib.sha256(octets).hexdigest() == file:
+        return _reason_it_is_spent(database, plan, number)
+    older = "an older version saved this plan, and did not note the octets of its file. Make a new plan"
+    return "this file was changed after it was saved" if file else older
 
 
 def _reason_it_is_spent(database: Database, plan: Plan, number: int) -> str:
