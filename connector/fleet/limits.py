@@ -372,6 +372,8 @@ class SharedLimits:
                 if is_new := self._db is None:
                     self._db = psycopg.connect(**self._parameters, autocommit=True)
                     self._db.prepare_threshold = None  # a pooler may stand between
+                    # whoever has waited for the lock has to see what was done meanwhile
+                    self._db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
                 with self._db.transaction():
                     self._db.execute(_BEGIN.encode(), prepare=False)
                     rows = _FleetRows(self._db, self._fleet)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from uuid import uuid4
 
 import pytest
@@ -227,6 +230,27 @@ def test_workers_share_the_limits_of_the_one_that_began_last(limits: Make, postg
     other.set_limits()
     assert fleet.ask(apply("b", "s2")) == ["b"]
     other.close()
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_who_waited_for_the_others_sees_what_they_did(postgresql: Postgres, isolation: str) -> None:
+    database = f"limits_{uuid4().hex}"
+    postgresql.create(database)
+    postgresql.run(database, f"alter database {database} set default_transaction_isolation = '{isolation}'")
+    shared = SharedLimits(postgresql.url(database), "fleet", FleetLimits(applies=1))
+    shared.set_limits()
+    with ThreadPoolExecutor(1) as pool, closing(postgresql.connect(database)) as other:
+        with other.transaction():
+            other.execute("select pg_advisory_xact_lock(7162239829045699941)")
+            asked = pool.submit(shared.grant_places, [apply("b")])
+            while not postgresql.run(database, "select 1 from pg_locks where locktype = 'advisory' and not granted"):
+                time.sleep(0.01)
+            other.execute(
+                "insert into fleet_steps (fleet, token, job, step, source, server, account, let_in, runs, leased_until)"
+                " values ('fleet', 'a/1', 'a', 'apply', '', 's2', '', true, true, extract(epoch from now()) + 60)"
+            )
+        assert not asked.result().tokens, "the one apply is under way"
+    shared.close()
 
 
 def test_a_database_that_was_away_is_asked_again() -> None:
