@@ -144,13 +144,13 @@ def _run_ssh_keygen(
     environment = {"LC_ALL": "C"}
     if "TZ" in os.environ:
         environment["TZ"] = os.environ["TZ"]
-    opened = []
-    for option, octets in files.items():
-        descriptor = os.memfd_create(option)
-        opened.append(descriptor)
-        os.write(descriptor, octets)
-        arguments += [option, f"/dev/fd/{descriptor}"]
+    opened: list[int] = []
     try:
+        for option, octets in files.items():
+            descriptor = os.memfd_create(option)
+            opened.append(descriptor)
+            os.write(descriptor, octets)
+            arguments += [option, f"/dev/fd/{descriptor}"]
         ended = subprocess.run(  # noqa: S603  # a fixed program, and no shell
             [program, *arguments],
             input=data,

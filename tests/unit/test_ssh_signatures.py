@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -215,3 +216,12 @@ def test_a_verifier_that_is_missing_or_fails_is_no_fault_of_a_signature(
     with pytest.raises(VerifierError, match="cannot verify signatures: No user exists for uid 10001"):
         verified(pen().sign(FILE))
     assert find_verifier_fault(key) == "ssh-keygen: No user exists for uid 10001"
+
+
+def test_a_machine_without_files_in_memory_is_no_fault_of_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> int:  # as with the sysctl vm.memfd_noexec = 2
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("os.memfd_create", refuse)
+    with pytest.raises(VerifierError, match="it cannot be run: Permission denied"):
+        verified(pen().sign(FILE))
