@@ -40,6 +40,8 @@ _LOOK: Final = 1.0
 _SHORTEST_LOOK: Final = 0.05
 _KEEP: Final = 10.0
 """Seconds between two words to the limits while steps run and none waits."""
+_PATIENCE: Final = 10.0
+"""Seconds that a step which has ended waits for the limits to take its place back."""
 RunListener = Callable[[LoadedJob, RunSummary, Result], None]
 """Is told of every run that has ended here."""
 
@@ -184,7 +186,9 @@ class Activities:
         try:
             result, denied = await self._run_with_account(request, accepted)
         finally:
-            await asyncio.shield(self.places.end_step(place, denied=denied))
+            ending = asyncio.create_task(self.places.end_step(place, denied=denied))
+            # for no longer: Temporal would repeat a step of which it hears nothing
+            await asyncio.wait({ending}, timeout=_PATIENCE)
         return result
 
     async def _run_with_account(
