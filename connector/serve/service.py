@@ -29,7 +29,7 @@ from connector.settings.textfile import raise_together
 
 LOOK: Final = 1.0
 """Seconds between two looks while a run is under way, or a job waits for its account, files or state."""
-LONGEST_WAIT: Final = 10.0
+LONGEST_WAIT: Final = 5.0
 """Seconds after which the clock is looked at again at the latest: it may have been set."""
 STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
