@@ -73,8 +73,8 @@ def test_the_index_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md", "docs/laws.md"])
 def test_every_file_and_folder_that_a_page_names_is_there(name: str) -> None:
-    named = re.findall(r"`([\w-]+(?:/[\w.*-]*)+)`", (ROOT / name).read_text("utf-8"))
-    places = (ROOT, ROOT / "connector", ROOT / "tests")
+    named = re.findall(r"`([\w-]+(?:(?:/[\w.*-]*)+|\.py))`", (ROOT / name).read_text("utf-8"))
+    places = (ROOT, ROOT / "connector", ROOT / "tests", *(ROOT / "connector").iterdir())
     assert named
     made = [path for path in named if not path.startswith("dist/")]  # a build makes that folder
     assert [path for path in made if not any(any(place.glob(path)) for place in places)] == []
@@ -147,7 +147,7 @@ def test_the_page_of_commands_names_every_command_and_option(name: str, command:
     assert {word for option in command.params for word in option.opts if word.startswith("--")} <= told
 
 
-@pytest.mark.parametrize("name", read())
+@pytest.mark.parametrize("name", [*read(), *(f"examples/{path.name}" for path in (ROOT / "examples").iterdir())])
 def test_a_page_shows_commands_and_options_that_exist(name: str) -> None:
     known = {name: {word for param in command.params for word in param.opts} for name, command in commands()}
     shown = [match for line in code((ROOT / name).read_text("utf-8")) if (match := _SHOWN.search(line))]
