@@ -194,6 +194,7 @@ def _read_key(line: str) -> PublicKey:
     found = re.fullmatch(_KEY, line)
     if found is None:
         raise SignatureError("has no public key, such as ssh-ed25519 AAAA…")
+    _require_accepted(found["kind"])
     try:
         key = make_key(base64.b64decode(found["key"], validate=True))
     except binascii.Error:
@@ -208,12 +209,17 @@ def make_key(blob: bytes) -> PublicKey:
     """The key of these octets. Raises SignatureError."""
     kind, *numbers = split_strings(blob) or [b""]
     name = kind.decode("ascii", "replace")
-    if name not in KINDS:
-        what = f"has a key of the type {name!r}, which is not accepted"
-        raise SignatureError(f"{what}. Accepted key types: {', '.join(KINDS)}")
+    _require_accepted(name)
     if name == RSA and int.from_bytes(b"".join(numbers[-1:])).bit_length() < RSA_BITS:
-        raise SignatureError(f"has an RSA key of less than {RSA_BITS} bits")
+        what = f"has an RSA key of less than {RSA_BITS} bits"
+        raise SignatureError(f"{what}. Use {RSA_BITS} bits or more")
     return PublicKey(name, blob)
+
+
+def _require_accepted(kind: str) -> None:
+    if kind not in KINDS:
+        what = f"has a key of the type {kind!r}, which is not accepted"
+        raise SignatureError(f"{what}. Accepted key types: {', '.join(KINDS)}")
 
 
 def split_strings(octets: bytes) -> list[bytes]:
