@@ -241,8 +241,8 @@ def test_old_lines_of_an_audit_go_where_no_file_may_lack_them(kept: KeptState) -
         assert [line.number for lines in state.audit.read_lines("hr") for line in lines] == [3, 4]
         kept.execute("update audit_lines set time = '2020'")
         prune(state)
-        assert list(state.audit.read_lines("hr")) == []
-        assert state.audit.read_head("hr").number == 4
+        (left,) = [line.number for lines in state.audit.read_lines("hr") for line in lines]
+        assert left == state.audit.read_head("hr").number == 4, "it shows where the chain ends"
 
 
 def test_a_directory_that_a_job_has_left_holds_nothing_up(kept: KeptState) -> None:
