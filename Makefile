@@ -56,7 +56,7 @@ demo:
 	@$(BIN)/cec-connector demo
 
 test:
-	@scripts/ensure-servers slapd & scripts/setup dev && wait
+	@scripts/ensure-servers slapd openssh & scripts/setup dev && wait
 	$(call PYTEST,3) -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
 
 test-rest:
