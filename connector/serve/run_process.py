@@ -141,7 +141,7 @@ class RunProcess:
         self._on_end = on_end
         self._answer: bytes | None = None
         warnings = [f"-W{option}" for option in sys.warnoptions]
-        self._process = subprocess.Popen(  # noqa: S603  # ourselves
+        self._process = subprocess.Popen(  # noqa: S603  # this Python runs this program; the arguments are ours
             # -P: no modules from the folder that we were started in
             [sys.executable, "-P", *warnings, "-m", "connector", *options, "worker"],
             stdin=subprocess.PIPE,

@@ -92,11 +92,12 @@ class Envelope(Struct, rename="camel"):
 def _find_repeated_passwords(pairs: list[_Pair], body: bytes) -> list[str]:
     """Find the passwords of the answer that one of these texts repeats, in any spelling."""
     said = "\n".join(f"{pair.code}\n{pair.text}" for pair in pairs).casefold()
-    repeated = []
-    for password in {*_find_passwords(body)} - {""}:
-        if any(spelt.casefold() in said for spelt in spellings(password)):
-            repeated.append(password)  # noqa: PERF401  # it would be three things in one expression
-    return repeated
+
+    def is_repeated(password: str) -> bool:
+        return any(spelt.casefold() in said for spelt in spellings(password))
+
+    passwords = {*_find_passwords(body)} - {""}
+    return list(filter(is_repeated, passwords))
 
 
 def envelope_in(body: bytes) -> Envelope | None:

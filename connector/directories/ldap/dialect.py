@@ -112,7 +112,7 @@ def write_389ds_rule(
     names: Sequence[str],
     right: AccessRight,
     *,
-    alone: bool = False,  # noqa: ARG001  # as above
+    alone: bool = False,  # noqa: ARG001  # one signature for all kinds; an ACI speaks of one entry and all below it
 ) -> str:
     """An access control instruction of 389-DS."""
     target = " || ".join(names) or "*"
