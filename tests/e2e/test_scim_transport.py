@@ -176,9 +176,10 @@ def test_a_body_over_max_bytes_is_an_error_that_names_the_setting(body: Act) -> 
 
 
 def test_a_body_that_never_ends_is_given_up_after_ten_time_outs() -> None:
-    with HttpServer([faults.dribble]) as server, transport(server.url, timeout=0.01) as scim:
+    # each request: one whose headers came late on a busy machine is sent again
+    with HttpServer(for_ever(faults.dribble)) as server, transport(server.url, timeout=0.1) as scim:
         what = failure(TruncatedError, lambda: scim.send(GET))
-    assert "did not end within 0.1 s (10 times directory.timeout)" in what
+    assert "did not end within 1 s (10 times directory.timeout)" in what
 
 
 def test_neither_a_request_nor_an_answer_shows_what_is_in_it() -> None:
