@@ -55,8 +55,8 @@ _RUNS: Final = ("failed_and_there", "taken_away", "another_key", "whole_runs")
 GROUPS: Final = {
     "planner": Group(
         (
-            "connector/reconcile/**/*.py", "connector/sync.py", "connector/run/lookup.py", "connector/run/planning.py",
-            "connector/explain/*.py",
+            "connector/planning/**/*.py", "connector/matching/*.py", "connector/model/*.py", "connector/apply/sync.py",
+            "connector/apply/lookup.py", "connector/apply/planning.py", "connector/explain/*.py",
         ),
         (
             *(f"tests/unit/test_{name}.py" for name in (

@@ -10,14 +10,14 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.context import Context
 from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
+from connector.matching.questions import Slot
 from connector.model import Change, Description, Outcome, Result, User
-from connector.reconcile.diff.standing import Shown
-from connector.reconcile.digests import UNKEYED
-from connector.reconcile.questions import Slot
-from connector.reconcile.unanswered import Unanswered
-from connector.run.context import Context
+from connector.model.digests import UNKEYED
+from connector.planning.compare.standing import Shown
+from connector.planning.unanswered import Unanswered
 from connector.state.journal_rows import Step, among, part_of, without
 
 _Found = tuple[Step, Outcome]

@@ -33,9 +33,9 @@ from connector.model import (
     Question,
     Result,
     User,
+    equality,
 )
-from connector.reconcile import equality
-from connector.reconcile.diff.patterns import ours
+from connector.model.patterns import ours
 
 Pair = tuple[AttributeChange, AttributeChange]
 """An attribute as it was sent, and as it is stored."""

@@ -21,9 +21,9 @@ from connector.model import (
     Result,
     User,
 )
-from connector.reconcile.conflicts import unlike
-from connector.reconcile.diff.patterns import ALL
-from connector.reconcile.diff.standing import stands
+from connector.model.patterns import ALL
+from connector.planning.compare.standing import stands
+from connector.planning.conflicts import unlike
 from connector.runtime.log import log
 from connector.runtime.stopping import Settling
 

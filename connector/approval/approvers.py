@@ -14,7 +14,7 @@ from connector.approval.signatures import (
 )
 from connector.approval.signers import PublicKey, SignatureError, Signer
 from connector.model import APPROVAL_NAMESPACE, Approval
-from connector.reconcile.checks.limits import Limits
+from connector.model.limits import Limits
 
 
 class Approvers(Struct, frozen=True):

@@ -13,6 +13,22 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.approval import Signed, approved, lifted
+from connector.apply.composition import (
+    apply_context,
+    apply_undo_context,
+    plan_context,
+    undo_context,
+)
+from connector.apply.context import (
+    ApplyContext,
+    ApplyUndoContext,
+    PlanContext,
+    UndoContext,
+)
+from connector.apply.job_state import attempted, run_named
+from connector.apply.result import Run
+from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.cli.advice import Exit
 from connector.cli.approvals import (
     approval_option,
@@ -37,23 +53,7 @@ from connector.cli.running import (
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError, StateError, UsageError
 from connector.model import Plan
-from connector.run.approval import Signed, approved, lifted
-from connector.run.composition import (
-    apply_context,
-    apply_undo_context,
-    plan_context,
-    undo_context,
-)
-from connector.run.context import (
-    ApplyContext,
-    ApplyUndoContext,
-    PlanContext,
-    UndoContext,
-)
-from connector.run.job_state import attempted, run_named
-from connector.run.result import Run
 from connector.state.history import Attempt
-from connector.sync import apply_run, apply_undo, dry_run, dry_undo
 
 
 class Options(Struct, frozen=True):

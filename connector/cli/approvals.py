@@ -14,12 +14,12 @@ from typing import Final
 
 import click
 
+from connector.apply.approval import Signed
 from connector.cli.running import say
 from connector.errors import DeclinedError, FileError, UnapprovedError, UsageError
 from connector.model import APPROVAL_NAMESPACE, ON_HOLD, Ending, Plan
 from connector.planfile import load_octets
 from connector.reports.wording import count
-from connector.run.approval import Signed
 from connector.runtime.stopping import Stop
 from connector.settings.textfile import read_octets
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from connector.apply.job_state import open_audit, read_audit, runs_that_wrote
 from connector.cli.advice import Exit
 from connector.cli.logs import configure
 from connector.cli.observers import auditor
@@ -15,7 +16,6 @@ from connector.cli.running import job_argument, say_text
 from connector.errors import UsageError
 from connector.observers.audit_check import AuditCheck, Chain, Finding, KeptAudit
 from connector.reports.visible import visible
-from connector.run.job_state import open_audit, read_audit, runs_that_wrote
 from connector.runtime.stopping import Stop
 from connector.settings.textfile import open_regular
 

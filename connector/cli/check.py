@@ -13,39 +13,39 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec.structs import replace
 
-from connector.cli.observers import observers
-from connector.cli.running import job_argument, say_text
-from connector.errors import LimitError
-from connector.net.secret_stores import open_to_others
-from connector.observers.observer import Observer
-from connector.reconcile.checks.schema_checks import Survey
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.matching.people import nowhere, strangers
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.overview.foreign_values import find_foreign_values
-from connector.reports.schema import attribute
-from connector.reports.visible import visible
-from connector.reports.wording import nobody_matches
-from connector.run.composition import plan_context, what_if_context
-from connector.run.job_state import hold_on, opened, other_jobs, try_state
-from connector.run.permission import same_job
-from connector.run.planning import make_plan
-from connector.run.to_arrange import (
+from connector.apply.composition import plan_context, what_if_context
+from connector.apply.job_state import hold_on, opened, other_jobs, try_state
+from connector.apply.permission import same_job
+from connector.apply.planning import make_plan
+from connector.apply.to_arrange import (
     access_rules,
     compare_notes,
     index_notes,
     missing_rights,
 )
+from connector.cli.observers import observers
+from connector.cli.running import job_argument, say_text
+from connector.errors import LimitError
+from connector.matching.people import nowhere, strangers
+from connector.matching.roster import Roster
+from connector.matching.user_names import Naming
+from connector.net.secret_stores import open_to_others
+from connector.observers.observer import Observer
+from connector.planning.checks.schema_checks import Survey
+from connector.planning.compare.differences import Differ
+from connector.planning.overview.foreign_values import find_foreign_values
+from connector.reports.schema import attribute
+from connector.reports.visible import visible
+from connector.reports.wording import nobody_matches
 from connector.runtime.clock import now
 from connector.settings.job import load
 from connector.sources.port import OnceSource
 
 if TYPE_CHECKING:
+    from connector.apply.context import PlanContext
     from connector.model import Change, Description, Tenant, User
-    from connector.reconcile.checks.schema_checks import Survey
-    from connector.reconcile.mapping import Mapping
-    from connector.run.context import PlanContext
+    from connector.model.mapping import Mapping
+    from connector.planning.checks.schema_checks import Survey
     from connector.sources.port import Source
 
 

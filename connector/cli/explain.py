@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from connector.apply.adapters import source_of
+from connector.apply.composition import accept, plan_context, what_if_context
+from connector.apply.planning import make_plan
 from connector.cli.advice import Exit
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say, say_json
 from connector.explain.explainer import explain
-from connector.reconcile.comparison import compare
+from connector.planning.comparison import compare
 from connector.reports import comparison, explanation
-from connector.run.adapters import source_of
-from connector.run.composition import accept, plan_context, what_if_context
-from connector.run.planning import make_plan
 from connector.settings import mapping_file
 from connector.sources.port import OnceSource
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.apply.waiting import check_approval, require_shared, waiting
 from connector.cli import fleet_texts
 from connector.cli.advice import Exit
 from connector.cli.approvals import (
@@ -39,7 +40,6 @@ from connector.planfile import write_out
 from connector.reports import renderer, text
 from connector.reports.document_reader import parse
 from connector.reports.wording import count
-from connector.run.waiting import check_approval, require_shared, waiting
 from connector.runtime.log import log
 from connector.serve.web import Web
 from connector.settings import job as jobs

@@ -28,7 +28,7 @@ from connector.errors import (
 )
 from connector.init.drafts import job_text
 from connector.init.fit import fit, meet, read
-from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
+from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:

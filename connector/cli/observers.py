@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
 
+from connector.apply.composition import Begun
 from connector.cli.advice import Exit, code_of, code_of_ending
 from connector.cli.logs import configure, is_quiet
 from connector.errors import ConnectorError, FileError
@@ -23,7 +24,6 @@ from connector.observers.run_summary import (
     SummaryObserver,
     impersonal,
 )
-from connector.run.composition import Begun
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob

@@ -10,6 +10,10 @@ from typing import Any
 import click
 from msgspec import Struct
 
+from connector.apply.composition import plan_context
+from connector.apply.context import PlanContext
+from connector.apply.dry_runs import dry_run
+from connector.apply.job_state import run_named
 from connector.cli.observers import observers
 from connector.cli.running import (
     Shower,
@@ -22,11 +26,7 @@ from connector.cli.running import (
 from connector.errors import UsageError
 from connector.model import Drawn
 from connector.planfile import load
-from connector.reconcile.comparison import drawn
-from connector.run.composition import plan_context
-from connector.run.context import PlanContext
-from connector.run.dry_runs import dry_run
-from connector.run.job_state import run_named
+from connector.planning.comparison import drawn
 from connector.state.documents import KEPT
 from connector.state.history import LAST
 

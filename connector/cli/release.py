@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.apply.approval import approvals
+from connector.apply.composition import approvers_of
+from connector.apply.job_state import files_of, open_audit, release, release_request
 from connector.cli.approvals import approval_option, said_how, sign_command, signed
 from connector.cli.logs import configure
 from connector.cli.observers import auditor
 from connector.cli.running import job_argument, say_text
 from connector.errors import OutputError, UnapprovedError, UsageError
 from connector.planfile import write_out
-from connector.run.approval import approvals
-from connector.run.composition import approvers_of
-from connector.run.job_state import files_of, open_audit, release, release_request
 from connector.runtime.stopping import Stop
 from connector.settings.job import load
 

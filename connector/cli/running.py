@@ -13,15 +13,15 @@ from typing import Final
 
 import click
 
+from connector.apply.result import Run
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.terminal import columns, show
 from connector.errors import OutputError, UnreadError, UsageError
 from connector.model import ON_HOLD, Ending, Outcome, Plan
+from connector.model.limits import APPROVAL
 from connector.planfile import save, write_out
-from connector.reconcile.checks.limits import APPROVAL
 from connector.reports import document, renderer, text
 from connector.reports.text import NARROW
-from connector.run.result import Run
 from connector.runtime.stopping import Stop
 
 STANDARD: Final = Path("-")

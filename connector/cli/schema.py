@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 from pydantic.json_schema import GenerateJsonSchema
 
-from connector.reconcile.checks.limits import Limit
+from connector.model.limits import Limit
 from connector.settings.fields import as_written
 from connector.settings.fleet import FleetFile
 from connector.settings.job import Job

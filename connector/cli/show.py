@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from msgspec import json, to_builtins
 
+from connector.apply.job_state import history, hold_on
 from connector.cli.running import (
     STANDARD,
     is_narrow,
@@ -23,10 +24,9 @@ from connector.cli.terminal import fit
 from connector.errors import UsageError
 from connector.model import Plan
 from connector.planfile import load, load_report, write_out
-from connector.reconcile.comparison import compare
+from connector.planning.comparison import compare
 from connector.reports import comparison, document, renderer, text
 from connector.reports.visible import visible, visible_lines
-from connector.run.job_state import history, hold_on
 
 
 @click.command("show")

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import json, to_builtins
 
+from connector.apply import state_care
+from connector.apply.composition import plan_context
+from connector.apply.job_state import rename
+from connector.apply.moving import find_move
+from connector.apply.permission import side
+from connector.apply.state_care import back_up, contents, faults
 from connector.cli.advice import Exit
 from connector.cli.approvals import asks, confirm
 from connector.cli.observers import observers
 from connector.cli.running import job_argument, say, say_text, yes_option
 from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageError
 from connector.reports.visible import visible
-from connector.run import state_care
-from connector.run.composition import plan_context
-from connector.run.job_state import rename
-from connector.run.moving import find_move
-from connector.run.permission import side
-from connector.run.state_care import back_up, contents, faults
 
 if TYPE_CHECKING:
     from connector.state.care import Contents, Old

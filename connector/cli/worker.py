@@ -17,6 +17,12 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
+from connector.apply.approval import Signed, unapproved
+from connector.apply.composition import Begun, apply_context, plan_context
+from connector.apply.context import ApplyContext, PlanContext
+from connector.apply.permission import not_on_hold
+from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.waiting import require_shared
 from connector.cli.advice import Exit, code_of
 from connector.cli.logs import configure
 from connector.cli.observers import observers
@@ -33,11 +39,6 @@ from connector.model import Outcome, Plan
 from connector.observers.observer import Observers
 from connector.observers.run_summary import RunSummary, impersonal
 from connector.planfile import document_of, load_octets, save, sha256_of
-from connector.run.approval import Signed, unapproved
-from connector.run.composition import Begun, apply_context, plan_context
-from connector.run.context import ApplyContext, PlanContext
-from connector.run.permission import not_on_hold
-from connector.run.waiting import require_shared
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
 from connector.serve.run_process import (
@@ -53,7 +54,6 @@ from connector.settings import job as jobs
 from connector.settings.textfile import given
 from connector.state.history import Attempt, RunRecord
 from connector.state.notes import Ticks
-from connector.sync import Run, apply_run, dry_run
 
 SCHEDULE: Final = "serve"
 """Under this name the state has the last plan of the schedule, apart from those that people

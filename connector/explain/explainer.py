@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from connector.apply.context import PlanContext
+from connector.apply.lookup import Lookup
+from connector.apply.permission import same_job
 from connector.errors import UsageError
+from connector.explain.user_case import UserCase
+from connector.matching.selection import nobody, selected
 from connector.model import AgentRef
-from connector.reconcile.dn import rdns
-from connector.reconcile.explain.explanation import Explained, Explanation
-from connector.reconcile.explain.user_case import UserCase
-from connector.reconcile.matching.selection import nobody, selected
-from connector.run.context import PlanContext
-from connector.run.lookup import Lookup
-from connector.run.permission import same_job
+from connector.model.dn import rdns
+from connector.planning.explanation import Explained, Explanation
 
 WHERE = "AGENT"
 """What a name on the command line is called there."""

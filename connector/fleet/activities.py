@@ -13,13 +13,13 @@ from typing import Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from connector.apply.composition import Accepted, accept
+from connector.apply.waiting import require_shared, withdraw
 from connector.errors import FileError, StateError
 from connector.fleet.jobs import path_of, place_request
 from connector.fleet.limits import PlaceRequest, SharedLimits
 from connector.fleet.values import Admission, JobStatus, StepRequest, StepResult
 from connector.observers.run_summary import RunSummary
-from connector.run.composition import Accepted, accept
-from connector.run.waiting import require_shared, withdraw
 from connector.runtime.log import log
 from connector.serve.accounts import Account, Accounts
 from connector.serve.run_process import (

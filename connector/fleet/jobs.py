@@ -20,10 +20,10 @@ from temporalio.client import (
     ScheduleSpec,
 )
 
+from connector.apply.waiting import require_shared
 from connector.errors import FileError, UsageError
 from connector.fleet.limits import PlaceRequest, SharedLimits
 from connector.fleet.values import PREFIX, Step
-from connector.run.waiting import require_shared
 from connector.serve.accounts import Account
 from connector.settings.fleet import NAME, LoadedFleet
 from connector.settings.job import LoadedJob, shaped

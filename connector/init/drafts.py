@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.init.rules import Tried
-from connector.reconcile.diff import patterns
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model import patterns
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.settings import job as jobs
 from connector.settings.textfile import parse_yaml
 

@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model import AttributeInfo, ClassInfo, Description, Syntax
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import MatchRule
+from connector.model.mapping import MatchRule
+from connector.model.templates import Template
 from connector.settings.attribute_names import fault_of_name, why_not_written
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.adapters import password_of, reader_of, source_of
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.errors import FileError, UsageError
@@ -31,10 +32,9 @@ from connector.init.place import (
 from connector.init.places import places, siblings
 from connector.init.rules import some
 from connector.model import Invalid, Tenant, View
-from connector.reconcile.checks.schema_checks import classes_of
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.mapping import Mapping
-from connector.run.adapters import password_of, reader_of, source_of
+from connector.model.mapping import Mapping
+from connector.planning.checks.schema_checks import classes_of
+from connector.planning.compare.differences import Differ
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.textfile import parse_yaml, read_text
 

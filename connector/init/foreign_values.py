@@ -14,24 +14,31 @@ from contextlib import closing
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.adapters import reader_of
+from connector.apply.lookup import Lookup
 from connector.init.drafts import Chosen
-from connector.model import Agent, AttributeInfo, Held, Secret, Tenant, User
+from connector.matching.people import ExcludeList
+from connector.matching.questions import Brief
+from connector.model import (
+    Agent,
+    AttributeInfo,
+    Held,
+    Secret,
+    Tenant,
+    User,
+    equality,
+    patterns,
+)
+from connector.model.digests import fingerprinter
+from connector.model.limits import Limits
+from connector.model.mapping import AttributeRule, Mapping
+from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.reconcile import equality
-from connector.reconcile.checks.limits import Limits
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.mapping import AttributeRule, Mapping
-from connector.reconcile.matching.people import ExcludeList
-from connector.reconcile.overview.foreign_values import (
+from connector.planning.overview.foreign_values import (
     ForeignValues,
     find_foreign_values,
 )
-from connector.reconcile.planner import Planner
-from connector.reconcile.questions import Brief
-from connector.run.adapters import reader_of
-from connector.run.lookup import Lookup
+from connector.planning.planner import Planner
 from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.store import open_state

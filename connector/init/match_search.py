@@ -17,6 +17,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.adapters import reader_of
 from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldif.adapter import LdifReader
 from connector.directories.port import Reader
@@ -33,9 +34,8 @@ from connector.init.rules import (
     keys,
 )
 from connector.model import AttributeInfo, Description, Syntax, Tenant, User, View
-from connector.reconcile.checks.schema_checks import classes_of
-from connector.reconcile.mapping import MatchRule
-from connector.run.adapters import reader_of
+from connector.model.mapping import MatchRule
+from connector.planning.checks.schema_checks import classes_of
 from connector.settings import job as jobs
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from connector.init.fields import FIELDS, NEEDED, Field
 from connector.model import AttributeInfo
-from connector.reconcile.diff.templates import Template
+from connector.model.templates import Template
 
 FEW: Final = 10
 """Where at most one in so many users holds another value, an attribute is taken for a place

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.adapters import reader_of
 from connector.init.fields import FIELDS, NEEDED, Field, named_for, unused_beside
 from connector.init.foreign_values import Agents, MadeValues, narrow_patterns
 from connector.init.match_search import USERS, allowed
@@ -24,12 +25,11 @@ from connector.model import (
     Tenant,
     User,
     View,
+    patterns,
 )
-from connector.reconcile.checks.schema_checks import SchemaChecks, Survey, classes_of
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import Mapping, MatchRule
-from connector.run.adapters import reader_of
+from connector.model.mapping import Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.checks.schema_checks import SchemaChecks, Survey, classes_of
 from connector.settings import job as jobs
 
 _HIDDEN: Final = "this account cannot see which values it holds"

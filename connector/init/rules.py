@@ -10,12 +10,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from connector.matching.claims import Claims, Verdicts
+from connector.matching.roster import Roster
 from connector.model import Agent, Description, Equality, Key, Tenant, User
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import Mapping, MatchRule
-from connector.reconcile.matching.claims import Claims, Verdicts
-from connector.reconcile.matching.roster import Roster
+from connector.model.mapping import Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 
 ATTRIBUTES: Final = (
     "uid",

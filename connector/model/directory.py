@@ -61,7 +61,7 @@ class User(Struct, frozen=True, gc=False):
 
 
 class Syntax(StrEnum):
-    """What a value of an attribute may look like (RFC 4517 §3.3); `reconcile/diff/conversion.py` knows how.
+    """What a value of an attribute may look like (RFC 4517 §3.3); `planning/compare/conversion.py` knows how.
 
     `ENCODED`: certificates and their like, which no text is; `OTHER`: one that this program does not know.
     """
@@ -97,7 +97,7 @@ class Syntax(StrEnum):
 
 
 class Equality(StrEnum):
-    """How two values of an attribute are compared (RFC 4517 §4.2); `reconcile/equality.py` knows how.
+    """How two values of an attribute are compared (RFC 4517 §4.2); `model/equality.py` knows how.
 
     CASE_ALONE, DECIMAL and DATE_TIME are SCIM's (RFC 7643 §2.3.1, §2.3.3, §2.3.5); by the
     first, every character counts but for its case.

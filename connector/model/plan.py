@@ -145,7 +145,7 @@ class Plan(Struct, frozen=True):
     `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
     `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
     they partition, and users that are `worth_a_look`, are made of the changes
-    (`reconcile/overview`).
+    (`planning/overview`).
     `people`: by a user's name in the plan, the name of the person, as far as it was read. `since`: what is new in it.
     `lost`: how many users lose a value that this job did not write; by what is remembered of earlier runs.
     `only`: whom it was limited to; empty: everybody. In no digest, as it decides nothing.

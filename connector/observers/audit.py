@@ -27,10 +27,10 @@ from connector.model import (
     Outcome,
     Plan,
 )
+from connector.model.digests import is_secret, readable
 from connector.observers.audit_file import AuditFile
 from connector.observers.observer import Observer
 from connector.observers.syslog import Syslog
-from connector.reconcile.digests import is_secret, readable
 from connector.reports.document import change_object
 from connector.runtime.clock import stamp
 from connector.runtime.log import log

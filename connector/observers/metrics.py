@@ -24,9 +24,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector import __version__
 from connector.model import Result
+from connector.model.limits import LIMITS
 from connector.net.counters import SIDES
 from connector.observers.run_summary import ENDINGS, Kind, RunSummary
-from connector.reconcile.checks.limits import LIMITS
 from connector.reports.wording import AGENT_COUNTS, USER_COUNTS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here

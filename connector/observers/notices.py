@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from msgspec import Struct, to_builtins
 
+from connector.model.limits import APPROVAL
 from connector.observers.run_summary import RunSummary
-from connector.reconcile.checks.limits import APPROVAL
 from connector.reports.visible import cleaned, visible
 from connector.reports.wording import numbers_since
 from connector.settings.operations import Occasion

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from connector.model import AttributeChange, Change, Plan, Problem
-from connector.reconcile.comparison import Compared, Comparison
-from connector.reconcile.digests import UNKEYED, is_secret, readable, secret_fingerprint
+from connector.model.digests import UNKEYED, is_secret, readable, secret_fingerprint
+from connector.planning.comparison import Compared, Comparison
 from connector.reports import text, wording as say
 from connector.reports.document import (
     as_json,

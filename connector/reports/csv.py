@@ -14,8 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from connector.model import AgentRef, Change, Outcome, Plan, Problem
-from connector.reconcile import problem_kinds
+from connector.model import AgentRef, Change, Outcome, Plan, Problem, problem_kinds
 from connector.reports.visible import visible
 from connector.reports.wording import (
     Marks,

@@ -32,7 +32,7 @@ from connector.model import (
     UserRef,
     Value,
 )
-from connector.reconcile.digests import (
+from connector.model.digests import (
     UNKEYED,
     is_secret,
     lossless,

@@ -35,10 +35,10 @@ from connector.model import (
     Summary,
     UserRef,
 )
+from connector.model.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.model.nesting import too_deep
-from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
-from connector.reconcile.overview import overviewed
-from connector.reconcile.review import LEFT_OUT, NEW
+from connector.planning.overview import overviewed
+from connector.planning.review import LEFT_OUT, NEW
 from connector.reports.document import SCHEMA, Octets, held
 from connector.reports.visible import visible
 

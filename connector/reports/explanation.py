@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from connector.model import NAME, Held, Secret
-from connector.reconcile.diff import patterns
-from connector.reconcile.digests import readable
-from connector.reconcile.explain.explanation import (
+from connector.model import NAME, Held, Secret, patterns
+from connector.model.digests import readable
+from connector.planning.explanation import (
     AttributeTrace,
     Explained,
     Explanation,

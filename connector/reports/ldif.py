@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
-from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
+from connector.model.digests import is_secret, lossless, secret_fingerprint
 from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
 from connector.reports.wording import (

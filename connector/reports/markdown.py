@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from connector.model import AttributeChange, Outcome, Plan, Problem
-from connector.reconcile import problem_kinds
-from connector.reconcile.overview.affected import NAMED, concerned
+from connector.model import AttributeChange, Outcome, Plan, Problem, problem_kinds
+from connector.planning.overview.affected import NAMED, concerned
 from connector.reports import wording as say
 from connector.reports.visible import visible
 

@@ -15,10 +15,10 @@ from connector.model import (
     Problem,
     Refusal,
     Result,
+    problem_kinds,
 )
-from connector.reconcile import problem_kinds
-from connector.reconcile.overview.affected import NAMED, concerned
-from connector.reconcile.review import LEFT_OUT
+from connector.planning.overview.affected import NAMED, concerned
+from connector.planning.review import LEFT_OUT
 from connector.reports import wording as say
 from connector.reports.visible import visible
 

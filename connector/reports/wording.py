@@ -33,14 +33,14 @@ from connector.model import (
     Refusal,
     Secret,
 )
-from connector.reconcile.checks.limits import (
+from connector.model.digests import is_secret, secret_fingerprint
+from connector.model.limits import (
     APPROVAL,
     EXCLUDE,
     LOST_STATE,
     OF_THE_SOURCE,
 )
-from connector.reconcile.digests import is_secret, secret_fingerprint
-from connector.reconcile.review import LEFT_OUT
+from connector.planning.review import LEFT_OUT
 from connector.reports.visible import visible
 
 NONE: Final = "(none)"

@@ -13,10 +13,10 @@ from typing import Final, Generic, Self, TypeVar
 
 from msgspec import Struct
 
+from connector.apply.composition import accept
+from connector.apply.job_state import last_tick
 from connector.errors import FileError, StateError
 from connector.observers.run_summary import Kind
-from connector.run.composition import accept
-from connector.run.job_state import last_tick
 from connector.runtime.log import log
 from connector.serve import schedule
 from connector.serve.accounts import Account, Mark

@@ -14,7 +14,7 @@ from connector.approval.signers import (
     read_revoked_keys,
 )
 from connector.errors import FileError
-from connector.reconcile.checks.limits import Limit, Limits
+from connector.model.limits import Limit, Limits
 from connector.settings.fields import RegularFile, UserLimit
 from connector.settings.shape import Strict
 from connector.settings.textfile import Fault, read_octets, read_text, wrong

@@ -24,7 +24,7 @@ from pydantic import (
 
 from connector.errors import FileError
 from connector.model import Secret
-from connector.reconcile.checks.limits import Limit
+from connector.model.limits import Limit
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 from connector.settings.shape import Choice, MisfitError, Strict, match_pattern
 from connector.settings.textfile import read_text, why_no_file

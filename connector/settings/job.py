@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from connector.errors import FileError
-from connector.reconcile.checks.limits import Limit
-from connector.reconcile.matching.job_agents import AgentPattern, JobAgents
+from connector.matching.job_agents import AgentPattern, JobAgents
+from connector.model.limits import Limit
 from connector.settings.approvers import Approvers
 from connector.settings.fields import (
     Bytes,

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from connector.reconcile.dn import covers, rdns
+from connector.model.dn import covers, rdns
 from connector.settings.fields import (
     CaFile,
     KeyFile,

@@ -1,4 +1,4 @@
-"""The mapping file: which agent is which user, and what is written where. Read into `reconcile.mapping.Mapping`."""
+"""The mapping file: which agent is which user, and what is written where. Read into `model.mapping.Mapping`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,16 +8,16 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 import connector
 from connector.errors import FileError
-from connector.model.spelling import meant
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import (
+from connector.model import patterns
+from connector.model.mapping import (
     SIP,
     AttributeRule,
     Mapping,
     MatchRule,
     WhenAbsent,
 )
+from connector.model.spelling import meant
+from connector.model.templates import Template
 from connector.settings.mapping_values import (
     MatchedName,
     MatchTemplate,

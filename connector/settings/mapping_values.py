@@ -13,15 +13,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import (
+from connector.model import patterns
+from connector.model.mapping import SIP, Disabled, Grace, Stale
+from connector.model.templates import (
     AGENT_FIELDS,
     SECRET_FIELDS,
     TENANT_FIELDS,
     Template,
 )
-from connector.reconcile.diff.transforms import TemplateError
-from connector.reconcile.mapping import SIP, Disabled, Grace, Stale
+from connector.model.transforms import TemplateError
 from connector.settings.attribute_names import (
     fault_of_name,
     why_not_matched,

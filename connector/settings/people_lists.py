@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from connector.reconcile.matching.people import ExcludeList, Pin
+from connector.matching.people import ExcludeList, Pin
 from connector.settings.textfile import Fault, read_text, wrong
 
 MAX_BYTES: Final = 64 << 20

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from connector.matching.job_agents import JobAgents
 from connector.model import UNKNOWN_SECRET, Agent, Tenant, text_of
-from connector.reconcile.matching.job_agents import JobAgents
 
 SHARED_BY: Final = 10
 """Agents of a tenant: so many do not have one password by chance."""

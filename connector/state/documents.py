@@ -16,7 +16,7 @@ from msgspec.structs import astuple, replace
 
 from connector.errors import DamagedError, RefusedError
 from connector.model import Drawn, Plan
-from connector.reconcile.digests import HINTS, readable
+from connector.model.digests import HINTS, readable
 from connector.runtime.clock import stamp
 from connector.state.database import Database, Transaction, sound
 from connector.state.history import NEXT, UNDOS

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from connector.errors import UnsettledError, UsageError
 from connector.model import OBJECT_CLASS
-from connector.reconcile.digests import readable
-from connector.reconcile.dn import Rdn, rdns
+from connector.model.digests import readable
+from connector.model.dn import Rdn, rdns
 from connector.state.database import Database, Transaction, sound
 from connector.state.documents import (
     Documents,

@@ -21,9 +21,9 @@ from connector.model import (
     Result,
     User,
     UserRef,
+    equality,
 )
-from connector.reconcile import equality
-from connector.reconcile.checks.limits import takes_value
+from connector.model.limits import takes_value
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
 from connector.state.database import Database, Transaction, sound

@@ -27,9 +27,9 @@ from connector.model import (
     Secret,
     UserRef,
     Value,
+    equality,
 )
-from connector.reconcile import equality
-from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
+from connector.model.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.document import Octets, held, kept
 from connector.state.database import (
     Database,

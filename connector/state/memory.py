@@ -20,10 +20,10 @@ from connector.model import (
     Past,
     Unsettled,
     UserRef,
+    equality,
 )
-from connector.reconcile import equality
-from connector.reconcile.diff.patterns import apart
-from connector.reconcile.digests import UNKEYED
+from connector.model.digests import UNKEYED
+from connector.model.patterns import apart
 from connector.runtime.clock import stamp
 from connector.state.database import Database, rows_of_users
 from connector.state.journal_rows import KeptWrite, agent_of, read_writes, without

@@ -19,7 +19,7 @@ from connector.model import (
     Result,
     UserRef,
 )
-from connector.reconcile.stale.grace import passed
+from connector.planning.leavers.grace import passed
 from connector.state.database import Database, Row, Transaction, sound
 
 _COLUMNS: Final = (

@@ -25,9 +25,9 @@ from connector.model import (
     Owned,
     UserRef,
     Value,
+    equality,
 )
-from connector.reconcile import equality
-from connector.reconcile.diff.patterns import ALL, apart, parts
+from connector.model.patterns import ALL, apart, parts
 from connector.state.database import (
     Database,
     Transaction,

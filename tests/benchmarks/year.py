@@ -21,7 +21,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Description, Outcome, Plan, Result, Secret, Summary
-from connector.reconcile.equality import plain
+from connector.model.equality import plain
 from connector.state.journal_rows import Sealer
 from connector.state.sqlite import read_or_make_key
 from connector.state.store import Store, open_state

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from connector.errors import StateError
 from connector.model import Outcome, Plan, Result
-from connector.reconcile.digests import digest_of_change, digest_of_plan
+from connector.model.digests import digest_of_change, digest_of_plan
 from connector.reports.document import render
 from connector.state.store import Store
 from tests.support.states import HERE, SEALER, KeptState, apply, change, plan, sets, user

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from connector.model import ID, NAME, Equality, Holds, Question, Secret, Syntax, User, UserRef, View
-from connector.reconcile import equality
+from connector.model import ID, NAME, Equality, Holds, Question, Secret, Syntax, User, UserRef, View, equality
 from tests.support.batches import each_user
 from tests.support.directory_fixtures import PERSON, DirectoryFixture, DomainFixture, Values
 

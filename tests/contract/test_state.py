@@ -42,10 +42,10 @@ from connector.model import (
     Secret,
     UserRef,
 )
-from connector.reconcile.comparison import since
-from connector.reconcile.digests import UNKEYED
-from connector.reconcile.equality import digest
-from connector.reconcile.order.steps import parted
+from connector.model.digests import UNKEYED
+from connector.model.equality import digest
+from connector.planning.comparison import since
+from connector.planning.order.steps import parted
 from connector.state.audit_lines import AuditLine, Head, digest_line
 from connector.state.database import Transaction, restored, storable
 from connector.state.documents import KEPT

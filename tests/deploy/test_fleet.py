@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from connector.apply.waiting import require_shared
 from connector.cli.advice import Exit
-from connector.run.waiting import require_shared
 from connector.serve.run_process import GRACE
 from connector.settings import fleet as fleets, job as jobs
 from tests.benchmarks.memory import APPLY

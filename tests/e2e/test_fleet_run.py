@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from connector.apply.waiting import check_approval, require_shared, waiting
 from connector.errors import FileError, OnHoldError, RefusedError, UnapprovedError, UsageError
-from connector.run.waiting import check_approval, require_shared, waiting
 from connector.serve.run_process import FleetRun
 from connector.settings.job import load
 from connector.state.store import open_state

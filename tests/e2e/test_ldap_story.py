@@ -27,7 +27,7 @@ from tests.support.whole_job import SECRETS, World, agent, tenant
 
 NEEDLESS = {
     "asyncio", "connector.apply", "connector.directories.ldap.kerberos", "connector.directories.ldap.modifying",
-    "connector.directories.ldap.adapter", "connector.sync", "cryptography",
+    "connector.directories.ldap.adapter", "connector.apply.sync", "cryptography",
 }  # fmt: skip
 """Modules that a plan against an LDAP server does without, where it does not bind by Kerberos."""
 

@@ -70,7 +70,7 @@ def test_a_run_for_machines_logs_json_and_loads_neither_a_terminals_colours_nor_
     stages = ["read source", "describe directory", "look-up", "look-up", "planned", "show", "finished"]
     assert [event["event"] for event in events] == stages
     assert all(event["job"] == "job" and event["level"] == "info" and event["timestamp"] for event in events)
-    assert "connector.run.composition" in loaded
+    assert "connector.apply.composition" in loaded
     assert loaded & NEEDLESS == set()
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.permission import differences
 from connector.demo.simulator import Simulator
 from connector.model import JobIdentity
-from connector.run.permission import differences
 from tests.support.jobs import cec_source, configure, job_file, ldif_directory
 from tests.support.ldif_job import MAPPING, agent, person
 from tests.support.program import Ended, program

@@ -15,7 +15,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from connector.model import Secret, UserRef
-from connector.reconcile.digests import fingerprinter
+from connector.model.digests import fingerprinter
 from connector.state.journal_rows import Sealer
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import Job, agent

@@ -15,14 +15,14 @@ from connector.directories.ldap.responses import ENTRY
 from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
+from connector.matching import claims as module
+from connector.matching.claims import MOST_HASHES, Claims
+from connector.matching.people import Pin
+from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Batch, Description, Equality, Held, Secret, Tenant, User, View
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching import claims as module
-from connector.reconcile.matching.claims import MOST_HASHES, Claims
-from connector.reconcile.matching.people import Pin
-from connector.reconcile.matching.roster import Roster
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 from tests.fuzz.ldap_codec import reader
 from tests.support.batches import each_user, in_batches
 from tests.support.examples import examples

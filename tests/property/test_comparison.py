@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from connector.model import AgentRef, AttributeChange, Change, Plan, Problem, Summary
 from connector.observers.notices import notice
 from connector.observers.run_summary import RunSummary, SummaryObserver
-from connector.reconcile.comparison import Compared, Comparison, compare, drawn, since
+from connector.planning.comparison import Compared, Comparison, compare, drawn, since
 from connector.reports import comparison, csv as spreadsheet, document, html, ldif, markdown, text
 from connector.reports.document_reader import parse
 from tests.support import report_samples

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.model import Agent, Change, Outcome, Plan, Tenant
-from connector.reconcile import dn
-from connector.sync import apply_run, dry_run
+from connector.apply.sync import apply_run, dry_run
+from connector.model import Agent, Change, Outcome, Plan, Tenant, dn
 from tests.property.test_laws import law
 from tests.property.test_two_jobs import apply, plan, quiet
 from tests.support.disturbed import Disturbed

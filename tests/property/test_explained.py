@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, make_plan
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain
+from connector.matching.people import Pin
 from connector.model import ID, Agent, AgentRef, AttributeInfo, Equality, Invalid, Key, Tenant, User, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.diff.unseen import PROBES
-from connector.reconcile.equality import alike
-from connector.reconcile.explain.explanation import Explanation
-from connector.reconcile.mapping import MatchRule
-from connector.reconcile.matching.people import Pin
-from connector.sync import apply_run, make_plan
+from connector.model.equality import alike
+from connector.model.mapping import MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.unseen import PROBES
+from connector.planning.explanation import Explanation
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World
 

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, make_plan
 from connector.directories.common.entries import Entry
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain
+from connector.matching.people import ExcludeList
 from connector.model import UNIDENTIFIED, Agent, Invalid, Key, Tenant, User
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.explain.explanation import Explanation
-from connector.reconcile.mapping import MatchRule, Stale
-from connector.reconcile.matching.people import ExcludeList
-from connector.reconcile.stale.stale_users import UNSURE
-from connector.sync import apply_run, make_plan
+from connector.model.mapping import MatchRule, Stale
+from connector.model.templates import Template
+from connector.planning.explanation import Explanation
+from connector.planning.leavers.stale_users import UNSURE
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 

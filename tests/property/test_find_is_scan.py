@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, currently_in_test_context, event, given, note, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, dry_run
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, LimitError
 from connector.explain.explainer import explain
@@ -29,11 +30,10 @@ from connector.model import (
     Tenant,
     User,
     UserRef,
+    equality,
 )
-from connector.reconcile import equality
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import apply_run, dry_run
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

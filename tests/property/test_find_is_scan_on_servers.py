@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import dry_run
 from connector.directories.port import Read
 from connector.model import Agent, Plan, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import dry_run
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.grounds import few
 from tests.support.memory import MemoryStore

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, dry_run
 from connector.explain.explainer import explain
 from connector.model import Agent, Description, Holds, Invalid, Outcome, Plan, Question, Result, Tenant
-from connector.reconcile.checks.limits import Pace
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import apply_run, dry_run
+from connector.model.limits import Pace
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 

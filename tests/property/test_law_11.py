@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import ATTRIBUTES, OBJECT_CLASSES
 from connector.directories.common.schema import Schema
 from connector.model import Agent, Change, Objection, Result, Secret, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.identities import (
     ADDRESS,
     HOSTS,

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
+from connector.apply.sync import Run, apply_run, apply_undo
 from connector.model import Change, Outcome, Plan, Result, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, apply_run, apply_undo
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.directory_fixtures import DirectoryFixture, DomainFixture
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import Ground, HouseGround, ScimGround, few

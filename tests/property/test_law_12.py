@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run
 from connector.directories.port import Directory
 from connector.directories.scim.protocol import Answer, Request
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
-from connector.reconcile.checks.limits import Pace
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, apply_run
+from connector.model.limits import Pace
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support import scim_provider as scim
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.disturbed import Disturbed

@@ -9,9 +9,9 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from connector.apply.sync import Run
 from connector.errors import RefusedError
 from connector.model import Agent, Plan, Tenant
-from connector.sync import Run
 from tests.property.test_runs import world as small
 from tests.support.examples import examples
 from tests.support.mortal import DeathError, Mortal

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.errors import RefusedError
 from connector.model import AttributeChange, Change, Plan, Result, Secret, UserRef, Value
-from connector.reconcile.digests import fingerprinter
+from connector.model.digests import fingerprinter
 from tests.support.mortal import DeathError, Mortal
 from tests.support.worlds import BASE, World, busy_tenants, busy_worlds
 

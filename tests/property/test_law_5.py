@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from connector.apply.sync import Run
 from connector.errors import RefusedError
 from connector.model import Agent, Plan, Secret, Tenant, Value
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.model.mapping import AttributeRule, Mapping
+from connector.model.templates import Template
 from connector.runtime.clock import stamp
 from connector.state.journal_rows import Sealer
-from connector.sync import Run
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal
 from tests.support.worlds import BASE, SEATS, World, busy_tenants, busy_worlds

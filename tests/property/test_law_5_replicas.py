@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from connector.apply.sync import Run
 from connector.errors import RefusedError
 from connector.model import OBJECT_CLASS, Agent, Plan, Result, Tenant
-from connector.sync import Run
 from tests.support.examples import examples
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal

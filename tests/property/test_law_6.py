@@ -26,14 +26,14 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 import connector
+from connector.apply.sync import apply_run, make_plan
 from connector.errors import FileError
 from connector.explain.explainer import explain
+from connector.matching.questions import Show
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.questions import Show
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.reports import SUFFIXES, renderer, text
-from connector.sync import apply_run, make_plan
 from tests.support import memory
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, CANARY, SEATS, World
@@ -67,7 +67,7 @@ def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 Place = tuple[str, str, int]
 """A function of the program: its file, its name, and its line."""
 PROGRAM = str(Path(connector.__file__).parent)
-HANDS = ("directories/", "model/secret.py", "reconcile/equality.py", "reconcile/values.py", "state/journal_rows.py")
+HANDS = ("directories/", "model/secret.py", "model/equality.py", "state/journal_rows.py")
 IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), str(memory.__file__))
 """Whoever encodes, compares, measures or seals a password has its octets in hand, and calls nobody but libraries."""
 DOORS = ("EntryReader.read", "Sealer.seal")

@@ -10,18 +10,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.dry_runs import Show
+from connector.apply.sync import Run, apply_run, dry_run, make_plan
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
-from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Secret, Tenant, User
-from connector.reconcile import dn, equality
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.people import ExcludeList
+from connector.matching.people import ExcludeList
+from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Secret, Tenant, User, dn, equality, patterns
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.reports import csv, document, html, ldif, markdown, text
-from connector.run.dry_runs import Show
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
-from connector.sync import Run, apply_run, dry_run, make_plan
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 

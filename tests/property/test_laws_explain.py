@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, make_plan
 from connector.explain.explainer import explain
 from connector.model import Agent, Plan, Problem, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.explain.explanation import Explanation
-from connector.reconcile.mapping import MatchRule
-from connector.sync import apply_run, make_plan
+from connector.model.mapping import MatchRule
+from connector.model.templates import Template
+from connector.planning.explanation import Explanation
 from tests.support.examples import examples
 from tests.support.worlds import SEATS, World, busy_worlds, later, worlds
 

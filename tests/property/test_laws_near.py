@@ -6,10 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
-from connector.model import Plan
-from connector.reconcile import dn
-from connector.reconcile.digests import digest_of_plan
-from connector.sync import make_plan
+from connector.apply.sync import make_plan
+from connector.model import Plan, dn
+from connector.model.digests import digest_of_plan
 from tests.support.worlds import BASE, World, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, make_plan
 from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import IncompleteRead, UnreachableError
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.reports import document, text
-from connector.sync import Run, apply_run, make_plan
 from tests.support.examples import examples
 from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
 from tests.support.http_server import Act

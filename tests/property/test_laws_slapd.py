@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, make_plan
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View
-from connector.reconcile.mapping import Mapping as AttributeMapping
+from connector.model.mapping import Mapping as AttributeMapping
 from connector.settings.fields import SecretRef
 from connector.settings.ldap import LdapDirectory as Settings
-from connector.sync import Run, apply_run, make_plan
 from tests.support import samba
 from tests.support.directory_fixtures import records
 from tests.support.ds389 import Ds389

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, dry_run
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
-from connector.reconcile.checks.limits import CLEAR_SHARE, CLEAR_USERS, Limit, Limits, Pace
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
-from connector.sync import Run, apply_run, dry_run
+from connector.model.limits import CLEAR_SHARE, CLEAR_USERS, Limit, Limits, Pace
+from connector.model.mapping import AttributeRule, Grace, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
 

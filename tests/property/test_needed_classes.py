@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, dry_run
 from connector.directories.common.schema import Schema
 from connector.model import Agent, Change, Objection, Outcome, Plan, Problem, Result, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, apply_run, dry_run
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, worlds

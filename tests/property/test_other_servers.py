@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Description, Outcome, Part, Plan, Result, Secret, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.state.store import open_state
-from connector.sync import apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Agent, Problem
-from connector.reconcile.mapping import Stale
+from connector.model.mapping import Stale
 from connector.runtime.clock import stamp
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.examples import examples

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, make_plan
 from connector.model import AgentRef, Plan
-from connector.sync import apply_run, make_plan
 from tests.support.examples import examples
 from tests.support.worlds import World, later, worlds
 

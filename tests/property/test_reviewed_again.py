@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, dry_run
 from connector.model import Agent, Description, Outcome, Plan, Result, Secret, Tenant
-from connector.reconcile.checks.limits import Limit
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.limits import Limit
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.reports import document, document_reader
 from connector.state.store import Store
-from connector.sync import Run, apply_run, dry_run
 from tests.support.memory import Entries, MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
 from tests.support.worlds import BASE, FILTER, NO_LIMITS, World

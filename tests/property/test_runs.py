@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.context import UndoContext
+from connector.apply.sync import Run, apply_run, dry_run, dry_undo
 from connector.errors import OutputError, UsageError
 from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, Tenant
+from connector.model.limits import Limit
+from connector.model.mapping import AttributeRule, Grace, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.reconcile.checks.limits import Limit
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
-from connector.run.context import UndoContext
 from connector.state.audit_lines import AuditLines
-from connector.sync import Run, apply_run, dry_run, dry_undo
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
 

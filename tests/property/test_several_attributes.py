@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, dry_run
 from connector.model import Agent, Change, Description, Key, Outcome, Plan, Result, Secret, Tenant, User, Value
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, MatchRule, WhenAbsent
-from connector.sync import Run, apply_run, dry_run
+from connector.model.mapping import AttributeRule, MatchRule, WhenAbsent
+from connector.model.templates import Template
 from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Mortal

@@ -11,11 +11,11 @@ from itertools import islice
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.runtime.clock import stamp
-from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
 from tests.support.worlds import BASE, FILTER, World, passing_state

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.context import UndoContext
+from connector.apply.sync import apply_run, dry_undo
 from connector.directories.common.schema import Schema
 from connector.errors import StateError
+from connector.matching.people import ExcludeList
 from connector.model import Agent, Change, Description, Holds, Outcome, Plan, Question, Result, Secret, Tenant, Value
+from connector.model.limits import Limit, Limits
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.observers.observer import Observers
-from connector.reconcile.checks.limits import Limit, Limits
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.people import ExcludeList
-from connector.run.context import UndoContext
 from connector.state.database import Transaction
 from connector.state.store import Store
-from connector.sync import apply_run, dry_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, SEATS, World

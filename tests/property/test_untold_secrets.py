@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from connector.apply.sync import apply_run, dry_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Secret, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale
-from connector.sync import apply_run, dry_run
+from connector.model.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale
+from connector.model.templates import Template
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, dry_run
 from connector.errors import UsageError
+from connector.matching.people import ExcludeList, Pin
 from connector.model import (
     Agent,
     Change,
@@ -23,11 +25,9 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.checks.limits import Limit, Limits
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
-from connector.reconcile.matching.people import ExcludeList, Pin
-from connector.sync import Run, apply_run, dry_run
+from connector.model.limits import Limit, Limits
+from connector.model.mapping import AttributeRule, Grace, MatchRule
+from connector.model.templates import Template
 from tests.support.examples import examples
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.explain.explainer import explain
 from connector.model import Agent, Change, Description, Objection, Outcome, Plan, Result, Secret, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.reports import document, document_reader
 from connector.state.store import Store
-from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, World

@@ -22,7 +22,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Fingerprint, Secret, UserRef
-from connector.reconcile.digests import fingerprinter
+from connector.model.digests import fingerprinter
 from connector.state.journal_rows import Sealer, Step
 from connector.state.store import open_state
 from tests.support.audit_lines import chain_faults, records as records_of

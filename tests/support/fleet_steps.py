@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from connector.apply.composition import accept
 from connector.observers.run_summary import Kind
-from connector.run.composition import accept
 from connector.serve.run_process import FleetRun, Result, RunRequest
 from tests.support.postgres import Postgres
 from tests.support.program import WARNINGS, environment

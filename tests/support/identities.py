@@ -9,10 +9,9 @@ from typing import Self
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from connector.model import UNKNOWN_SECRET, Agent, Secret, Tenant
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, WhenAbsent
+from connector.model import UNKNOWN_SECRET, Agent, Secret, Tenant, patterns
+from connector.model.mapping import AttributeRule, WhenAbsent
+from connector.model.templates import Template
 
 NUMBER, ADDRESS, REGISTRAR, PHONE, PASSWORD = IDENTITY = (
     "SIPIdentityUserName", "SIPIdentitySIPURI", "SIPIdentityRegistrarAddress", "ipPhone", "SIPIdentityPassword",

@@ -38,7 +38,7 @@ from connector.model import (
     Value,
     View,
 )
-from connector.reconcile.dn import rdns
+from connector.model.dn import rdns
 from tests.support.batches import in_batches
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]

@@ -11,15 +11,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
-from connector.reconcile.checks.limits import Pace
+from connector.model.limits import Pace
 from connector.reports import document, document_reader
 from connector.state.database import Database, Transaction
 from connector.state.journal_rows import Sealer, Step
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
-from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 

@@ -14,15 +14,15 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from connector.apply.context import ApplyContext, ApplyUndoContext
+from connector.apply.sync import Run, apply_run, apply_undo
 from connector.model import Ending, Plan
 from connector.observers import audit
 from connector.observers.audit_check import Finding
 from connector.observers.audit_file import AuditFile
-from connector.run.context import ApplyContext, ApplyUndoContext
 from connector.runtime.stopping import Stop
 from connector.settings.operations import Audit
 from connector.state.audit_lines import AuditLine, AuditLines
-from connector.sync import Run, apply_run, apply_undo
 from tests.support.audit_lines import chain_faults, records
 from tests.support.mortal import DeathError, Fate, Mortal
 

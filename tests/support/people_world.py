@@ -8,11 +8,11 @@ from itertools import count
 
 from hypothesis import note, strategies as st
 
+from connector.apply.sync import Run, apply_run, apply_undo
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, apply_run, apply_undo
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT
 from tests.support.memory import MemoryStore

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from connector.apply.context import PlanContext
+from connector.apply.sync import make_plan
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.errors import FileError
+from connector.matching.people import ExcludeList
 from connector.model import (
     OBJECT_CLASS,
     Agent,
@@ -25,16 +28,13 @@ from connector.model import (
     User,
     View,
 )
+from connector.model.digests import fingerprinter
+from connector.model.limits import Limit, Limits, Pace
+from connector.model.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
+from connector.model.templates import Template
 from connector.observers.observer import Observers
-from connector.reconcile.checks.limits import Limit, Limits, Pace
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
-from connector.reconcile.matching.people import ExcludeList
-from connector.run.context import PlanContext
 from connector.state.journal_rows import Sealer
 from connector.state.store import open_state
-from connector.sync import make_plan
 from tests.support.directory_fixtures import parts
 
 _NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))

@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connector.apply.sync import Run
 from connector.directories.common.entries import Entry
 from connector.directories.port import Directory
 from connector.model import OBJECT_CLASS, Change, Description, Held, View
-from connector.sync import Run
 from tests.support.mortal import DeathError, Mortal, MortalDirectory, Snapshot, copied
 from tests.support.worlds import World
 

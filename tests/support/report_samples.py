@@ -21,8 +21,8 @@ from connector.model import (
     Summary,
     UserRef,
 )
-from connector.reconcile.digests import digest_of_change, digest_of_plan
-from connector.reconcile.overview import overviewed
+from connector.model.digests import digest_of_change, digest_of_plan
+from connector.planning.overview import overviewed
 
 CANARY = "c4n4ry-Pa55word"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from connector.apply.context import ApplyContext
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.run.context import ApplyContext
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.settings.scim import ScimDirectory as Settings
 from tests.support.memory import MemoryStore
 from tests.support.scim_servers import CEC, CORE, ENTERPRISE, ScimServer

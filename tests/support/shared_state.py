@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from hypothesis import note
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, UserRef, Value, View
-from connector.reconcile.diff.patterns import owns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
+from connector.model.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
+from connector.model.patterns import owns
+from connector.model.templates import Template
 from connector.state.store import Store
-from connector.sync import apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT, TITLE, Ground, Held
 from tests.support.memory import MemoryStore

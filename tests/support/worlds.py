@@ -11,15 +11,15 @@ from typing import Any, Protocol, TypeVar
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from connector.apply.context import ApplyContext, ApplyUndoContext
 from connector.directories.port import Directory
+from connector.matching.people import ExcludeList, Pin
 from connector.model import Agent, Invalid, Secret, Tenant, View
+from connector.model.digests import fingerprinter
+from connector.model.limits import Limit, Limits, Pace
+from connector.model.mapping import AttributeRule, Mapping, MatchRule, Stale
+from connector.model.templates import Template
 from connector.observers.observer import Observers
-from connector.reconcile.checks.limits import Limit, Limits, Pace
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
-from connector.reconcile.matching.people import ExcludeList, Pin
-from connector.run.context import ApplyContext, ApplyUndoContext
 from connector.state.journal_rows import Sealer
 from connector.state.store import Store, open_state
 from tests.support.memory import MemoryDirectory, MemoryStore

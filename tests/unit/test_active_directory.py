@@ -14,7 +14,7 @@ from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, OPENLDAP
 from connector.directories.ldap.responses import Response, explain_refused_bind
 from connector.directories.ldap.wire import part_of
 from connector.model import Equality, Syntax
-from connector.reconcile.dn import rdns
+from connector.model.dn import rdns
 
 
 def attribute(name: str, syntax: str, om: str, **other: str) -> dict[str, list[str]]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, dry_run
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile.checks.limits import Limit
+from connector.model.limits import Limit
 from connector.runtime.stopping import Stop
 from connector.state.journal_rows import Sealer
 from connector.state.store import open_state
-from connector.sync import apply_run, dry_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, SEATS, World, closed_with_the_test
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from connector.apply.engine import Applied, apply
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Refused, Result, Secret, User, UserRef, View
+from connector.model.limits import Pace
 from connector.observers.observer import Observers
-from connector.reconcile.checks.limits import Pace
 from connector.runtime.stopping import Settling, Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 

@@ -14,9 +14,9 @@ from connector.apply.engine import apply
 from connector.apply.ledger import State, Write
 from connector.errors import StateError, UnreachableError
 from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
+from connector.model.limits import Pace
 from connector.observers.observer import Observers
-from connector.reconcile.checks.limits import Pace
-from connector.reconcile.order.steps import steps
+from connector.planning.order.steps import steps
 from connector.runtime.stopping import Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 

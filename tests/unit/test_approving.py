@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.apply.approval import Signed
+from connector.apply.sync import Run, apply_run, dry_run
 from connector.approval.approvers import Approvers
 from connector.approval.signers import PublicKey, read_allowed_signers
 from connector.errors import UnapprovedError
 from connector.model import Agent, Outcome, Plan, Tenant
-from connector.reconcile.checks.limits import APPROVAL, Limit, Limits
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.limits import APPROVAL, Limit, Limits
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.reports import document, document_reader
-from connector.run.approval import Signed
 from connector.state.store import open_state
-from connector.sync import Run, apply_run, dry_run
 from tests.support.examples import examples
 from tests.support.memory import MemoryStore
 from tests.support.ssh_keys import KINDS, Pen, pen

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from connector.apply.job_state import last_tick
 from connector.errors import StateError
-from connector.run.job_state import last_tick
 from connector.serve.scheduled_job import BackgroundCall
 from connector.settings import job as jobs
 from connector.state.notes import Tick

@@ -7,12 +7,22 @@ from itertools import permutations
 
 import pytest
 
-from connector.model import AgentRef, AttributeChange, Change, Description, Moment, Problem, Secret, Summary, UserRef
-from connector.reconcile import problem_kinds
-from connector.reconcile.assembly import assembled, counts
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.mapping import Mapping
-from connector.reconcile.questions import Brief
+from connector.matching.questions import Brief
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Description,
+    Moment,
+    Problem,
+    Secret,
+    Summary,
+    UserRef,
+    problem_kinds,
+)
+from connector.model.digests import fingerprinter
+from connector.model.mapping import Mapping
+from connector.planning.assembly import assembled, counts
 from tests.support.worlds import NO_LIMITS, passing_state
 
 

@@ -6,13 +6,13 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.matching.claims import MOST_NAMES, Claims, Verdicts
+from connector.matching.people import Pin
+from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.claims import MOST_NAMES, Claims, Verdicts
-from connector.reconcile.matching.people import Pin
-from connector.reconcile.matching.roster import Roster
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 
 MAPPING = Mapping(
     match=(

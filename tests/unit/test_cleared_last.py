@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.model import Cleared, Owned, UserRef
-from connector.reconcile.stale import stale_users
+from connector.planning.leavers import stale_users
 
 
 def cleared(number: int, *times: str) -> list[Cleared]:

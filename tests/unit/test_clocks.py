@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.model import Moment
-from connector.reconcile.stale.grace import passed
+from connector.planning.leavers.grace import passed
 from connector.runtime import clock
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

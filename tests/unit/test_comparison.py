@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.model import AgentRef, Change, Near, Plan, Problem, Summary, UserRef
-from connector.reconcile.comparison import compare, drawn, since
+from connector.planning.comparison import compare, drawn, since
 
 ANN = AgentRef(1, "ann")
 PROBLEM = Problem("unmatched", "no user", ANN, ("uid=a", "uid=b"), 1, "mail")

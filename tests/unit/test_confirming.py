@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from connector.matching.claims import Claims
+from connector.matching.proof import confirmed
+from connector.matching.questions import Find
+from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, Tenant, User
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.claims import Claims
-from connector.reconcile.matching.proof import confirmed
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Find
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 
 MAPPING = Mapping(
     match=(MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail")),

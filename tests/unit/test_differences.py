@@ -23,12 +23,12 @@ from connector.model import (
     Tenant,
     User,
 )
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.equality import digest
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.reconcile.stale.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
+from connector.model.digests import fingerprinter
+from connector.model.equality import digest
+from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
+from connector.planning.leavers.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
 
 PRINT: Final = fingerprinter(Secret("key"))
 INFOS: Final = {

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, strategies as st
 
 from connector.model import AgentRef, AttributeChange, Change, Plan, Secret, UserRef
-from connector.reconcile.digests import (
+from connector.model.digests import (
     UNKEYED,
     digest_of_change,
     digest_of_plan,

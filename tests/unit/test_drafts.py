@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Problem, Secret, UserRef
-from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.together import Kept
+from connector.planning.compare.draft import Draft
+from connector.planning.compare.together import Kept
 
 ANN, REF = AgentRef(1, "ann"), UserRef("id-1", "uid=ann")
 GROUPS = (("line", "word"), ("seat", "room"))

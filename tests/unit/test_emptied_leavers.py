@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from connector.model import Agent, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.stale.stale_users import CHANGED
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.leavers.stale_users import CHANGED
 from tests.support.memory import MemoryStore
 from tests.support.replicas import SERVERS, Replicas, ours
 from tests.support.worlds import BASE, World

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from connector.model import Equality, Held, Secret
-from connector.reconcile import dn, equality
+from connector.model import Equality, Held, Secret, dn, equality
 
 
 def same(rule: Equality, one: Held, other: Held) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model import AgentRef, Equality, Problem
-from connector.reconcile.explain.explanation import Lines, Part, Rendered
+from connector.planning.explanation import Lines, Part, Rendered
 
 ANN = "uid=ann,dc=example,dc=org"
 OWN = Problem("unreadable", "mail shows no value", AgentRef(1, "ann"), (ANN,), 1, "mail")

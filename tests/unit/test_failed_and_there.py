@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.directories.port import Directory
 from connector.directories.scim.protocol import Answer, Request
 from connector.model import Agent, Result, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import apply_run, apply_undo, dry_run, dry_undo
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.memory import MemoryStore
 from tests.support.scim_provider import ACCOUNT, SEAT, Provider, opened, said, user
 from tests.support.worlds import World

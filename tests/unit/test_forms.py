@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
+from connector.matching.questions import Brief
 from connector.model import (
     OBJECT_CLASS,
     AgentRef,
@@ -26,12 +27,11 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.conflicts import held_now, replanned, unlike
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.equality import digest
-from connector.reconcile.mapping import Mapping
-from connector.reconcile.overview.forms import Places, formed
-from connector.reconcile.questions import Brief
+from connector.model.digests import fingerprinter
+from connector.model.equality import digest
+from connector.model.mapping import Mapping
+from connector.planning.conflicts import held_now, replanned, unlike
+from connector.planning.overview.forms import Places, formed
 from tests.support.worlds import NO_LIMITS
 
 ANN = UserRef("id-1", "uid=ann")

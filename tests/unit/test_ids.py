@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import dry_run
 from connector.directories.common.entries import Entry
 from connector.directories.port import Directory
 from connector.errors import DeniedError
 from connector.model import UNIDENTIFIED, Agent, AttributeInfo, Description, Plan, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import dry_run
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 

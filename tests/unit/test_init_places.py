@@ -12,10 +12,9 @@ from connector.init.fields import FIELDS, is_secret
 from connector.init.match_search import Further
 from connector.init.place import Places, skeleton
 from connector.init.places import placed
-from connector.model import Agent, AttributeInfo, Description, Secret, Syntax, Tenant, User
-from connector.reconcile.diff import patterns
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import MatchRule
+from connector.model import Agent, AttributeInfo, Description, Secret, Syntax, Tenant, User, patterns
+from connector.model.mapping import MatchRule
+from connector.model.templates import Template
 from connector.settings import mapping_file
 from connector.settings.textfile import parse_yaml
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from connector.matching.job_agents import AgentPattern, JobAgents
 from connector.model import Agent, Invalid, Tenant
-from connector.reconcile.matching.job_agents import AgentPattern, JobAgents
 
 
 def job(only: str = "", besides: str = "") -> JobAgents:

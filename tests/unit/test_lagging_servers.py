@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, dry_run, dry_undo
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import apply_run, dry_run, dry_undo
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.lookup import run
 from connector.model import (
     AttributeChange,
     AttributeInfo,
@@ -14,14 +15,13 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.diff.unique_values import UniqueValues
-from connector.reconcile.equality import digest
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.stale.leavers import emptied, lapsing, still_holding
-from connector.reconcile.stale.stale_users import Place, Unclaimed
-from connector.run.lookup import run
+from connector.model.equality import digest
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.draft import Draft
+from connector.planning.compare.unique_values import UniqueValues
+from connector.planning.leavers.leavers import emptied, lapsing, still_holding
+from connector.planning.leavers.stale_users import Place, Unclaimed
 
 RULE = Equality.CASE_IGNORE
 INFOS = {name: AttributeInfo(name, equality=RULE) for name in ("seat", "uid")}

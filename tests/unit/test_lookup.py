@@ -6,18 +6,18 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pytest
 
+from connector.apply.lookup import Lookup
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, TruncatedError
+from connector.matching.claims import Claims
+from connector.matching.near_misses import SAMPLE, near_misses
+from connector.matching.questions import Find, Proof, Prove, Search
+from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.claims import Claims
-from connector.reconcile.matching.near_misses import SAMPLE, near_misses
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Find, Proof, Prove, Search
-from connector.run.lookup import Lookup
+from connector.planning.compare.differences import Differ
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 
@@ -314,14 +314,14 @@ def test_what_is_raised_as_soon_as_a_question_is_put_is_the_planners_to_catch() 
 
 
 def test_looking_up_near_misses_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.run.lookup.NEAR_SECONDS", 0)
+    monkeypatch.setattr("connector.apply.lookup.NEAR_SECONDS", 0)
     directory = Nearby(1000, None)
     assert almost(directory)[1].startswith("stopped after 0 seconds")
     assert directory.found == 0
 
 
 def test_where_users_are_not_looked_up_so_many_of_them_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.run.lookup.NEAR_USERS", 500)
+    monkeypatch.setattr("connector.apply.lookup.NEAR_USERS", 500)
     large, small = Nearby(1000, None), Nearby(500, None)
     assert almost(large, "scan")[1] == "searched among the first 500 users (`read: scan`)"
     assert almost(small, "scan") == ([Near("uid=a nn", "uid", "a nn", "spaces")], "")

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Agent, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
+from connector.model.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
+from connector.model.templates import Template
 
 SEAT = AttributeRule("seat", Template.parse("{workNo}"))
 LINE = AttributeRule("line", Template.parse("{sipAccount}"))

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector.errors import UnreachableError
+from connector.matching.claims import Claims, Verdicts
+from connector.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses, near_misses
+from connector.matching.people import Pin
+from connector.matching.questions import FindNear, Query, Scan
+from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.claims import Claims, Verdicts
-from connector.reconcile.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses, near_misses
-from connector.reconcile.matching.people import Pin
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import FindNear, Query, Scan
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))
 MAPPING = Mapping(RULES, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))

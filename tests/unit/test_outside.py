@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import DeniedError
+from connector.matching.questions import Find, Query, Read
+from connector.matching.roster import Roster
 from connector.model import (
     ID,
     Agent,
@@ -24,12 +26,10 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Find, Query, Read
-from connector.reconcile.stale.leavers import placed
-from connector.reconcile.stale.stale_users import Place, Unclaimed
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.leavers.leavers import placed
+from connector.planning.leavers.stale_users import Place, Unclaimed
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
 DESCRIPTION = Description("memory", "here", {"uid": UID}, bases=("ou=people",))

@@ -13,9 +13,9 @@ from connector.directories.common.schema import Schema
 from connector.init.place import Places, skeleton
 from connector.init.places import placed
 from connector.model import Agent, Description, Secret, Tenant, User
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import MatchRule
+from connector.model.mapping import MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 from connector.settings.mapping_file import shaped
 from connector.settings.textfile import parse_yaml
 

@@ -10,10 +10,10 @@ import pytest
 
 from connector.cli.advice import Exit
 from connector.cli.main import cli
-from connector.reconcile.checks.limits import LIMITS
-from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
-from connector.reconcile.diff.transforms import TRANSFORMS
-from connector.reconcile.problem_kinds import KINDS
+from connector.model.limits import LIMITS
+from connector.model.problem_kinds import KINDS
+from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
+from connector.model.transforms import TRANSFORMS
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
 
 if TYPE_CHECKING:

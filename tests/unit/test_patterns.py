@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.reconcile.diff.patterns import apart, joined, owns, said
+from connector.model.patterns import apart, joined, owns, said
 
 
 def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:

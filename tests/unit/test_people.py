@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from connector.errors import DeniedError
+from connector.matching.people import TOLD, ExcludeList, Pin, nowhere, strangers, unprotected
+from connector.matching.questions import Find
+from connector.matching.user_names import Naming
 from connector.model import (
     ID,
     NAME,
@@ -22,10 +25,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.checks.limits import EXCLUDE
-from connector.reconcile.matching.people import TOLD, ExcludeList, Pin, nowhere, strangers, unprotected
-from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.questions import Find
+from connector.model.limits import EXCLUDE
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
 LDAP = Naming(Description("a server", "x", {}))

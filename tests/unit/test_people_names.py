@@ -10,16 +10,15 @@ import pytest
 from hypothesis import example, given, strategies as st
 from msgspec.structs import replace
 
+from connector.apply import lookup
 from connector.directories.port import Reader
 from connector.errors import ConnectorError, FileError, IncompleteRead
-from connector.model import ID, NAME, UNIDENTIFIED, Description, Equality, Memory, Moment, Plan, User, UserRef
+from connector.matching.questions import NAMES_SECONDS, Brief, Named, Show
+from connector.model import ID, NAME, UNIDENTIFIED, Description, Equality, Memory, Moment, Plan, User, UserRef, equality
+from connector.model.dn import rdns
+from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
-from connector.reconcile import equality
-from connector.reconcile.dn import rdns
-from connector.reconcile.mapping import Mapping
-from connector.reconcile.overview.person_names import people_of, with_people
-from connector.reconcile.questions import NAMES_SECONDS, Brief, Named, Show
-from connector.run import lookup
+from connector.planning.overview.person_names import people_of, with_people
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
+from connector.matching.questions import Brief, Named, Show
 from connector.model import (
     EXAMPLES,
     ID,
@@ -29,9 +30,8 @@ from connector.model import (
     Secret,
     User,
 )
-from connector.reconcile.mapping import Mapping
-from connector.reconcile.overview.person_names import with_people
-from connector.reconcile.questions import Brief, Named, Show
+from connector.model.mapping import Mapping
+from connector.planning.overview.person_names import with_people
 from tests.support.report_samples import drawn, sample, user
 from tests.support.worlds import NO_LIMITS
 

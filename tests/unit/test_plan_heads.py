@@ -7,17 +7,17 @@ from collections.abc import Collection, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import apply_run, dry_run
 from connector.directories.port import Directory
 from connector.errors import FileError
 from connector.explain.explainer import explain
+from connector.matching.near_misses import AGENTS
+from connector.matching.people import ExcludeList
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.near_misses import AGENTS
-from connector.reconcile.matching.people import ExcludeList
-from connector.reconcile.stale.stale_users import UNSEEN, UNSURE
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.leavers.stale_users import UNSEEN, UNSURE
 from connector.reports import explanation
-from connector.sync import apply_run, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

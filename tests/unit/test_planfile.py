@@ -19,9 +19,9 @@ from msgspec.structs import replace
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
+from connector.model.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.planfile import load, save, write_out
-from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
-from connector.reconcile.overview import overviewed
+from connector.planning.overview import overviewed
 from connector.reports import document as documents
 from connector.reports.document import Twice, as_json, change_object, render
 from connector.reports.document_reader import parse, parse_report

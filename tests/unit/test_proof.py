@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from connector.matching.claims import Claims
+from connector.matching.proof import proved
+from connector.matching.questions import Proof, Prove, Scan, is_plain, telling
+from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping as Rules, MatchRule
-from connector.reconcile.matching.claims import Claims
-from connector.reconcile.matching.proof import proved
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Proof, Prove, Scan, is_plain, telling
+from connector.model.mapping import AttributeRule, Mapping as Rules, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
 
 RULES = Rules(
     match=(

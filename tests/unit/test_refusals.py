@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, LastGood, Refusal, Summary, UserRef
-from connector.reconcile.checks.limits import LOST_STATE, MATCHED_DROP, Limit, Limits, Whole, refusals
+from connector.model.limits import LOST_STATE, MATCHED_DROP, Limit, Limits, Whole, refusals
 from tests.support.worlds import NO_LIMITS
 
 WHOLE = Whole(10, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model import AttributeChange, Change, Refused, UserRef
-from connector.reconcile.order.refused_last import go_last, problems, turn
+from connector.planning.order.refused_last import go_last, problems, turn
 
 SEAT = AttributeChange("employeeNumber", (), ("1",))
 LINE = AttributeChange("telephoneNumber", (), ("1",))

@@ -26,7 +26,7 @@ from connector.model import (
     Secret,
     UserRef,
 )
-from connector.reconcile.digests import UNKEYED
+from connector.model.digests import UNKEYED
 from connector.runtime.clock import stamp
 from connector.state.journal_rows import among, beside, without
 from connector.state.notes import JobNotes

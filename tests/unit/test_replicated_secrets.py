@@ -11,8 +11,8 @@ import pytest
 from msgspec import Struct
 
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError
 from tests.support.replicas import SERVERS, Replicas, ours

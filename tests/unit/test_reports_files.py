@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret
-from connector.reconcile.digests import lossless
+from connector.model.digests import lossless
 from connector.reports import html, ldif, markdown, renderer
 from connector.reports.csv import COLUMNS, inert
 from connector.reports.visible import visible

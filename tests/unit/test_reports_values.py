@@ -10,9 +10,8 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret
-from connector.reconcile import problem_kinds
-from connector.reconcile.digests import digest_of_change, digest_of_plan
+from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret, problem_kinds
+from connector.model.digests import digest_of_change, digest_of_plan
 from connector.reports import SUFFIXES, Renderer, renderer, text
 from connector.reports.visible import visible
 from connector.reports.wording import shown

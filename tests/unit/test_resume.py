@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.errors import RefusedError, UnreachableError
 from connector.model import (
     Agent,
@@ -23,12 +24,11 @@ from connector.model import (
     UserRef,
     View,
 )
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.observers.observer import Observer, Observers
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.state.audit_lines import AuditLines
 from connector.state.store import Store
-from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.audit_lines import PlainAuditor
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -10,6 +10,8 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
+from connector.matching.questions import Brief, Read
+from connector.matching.selection import EVERYBODY, Selection
 from connector.model import (
     AGAIN,
     AgentRef,
@@ -28,13 +30,11 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.checks.limits import MATCHED_DROP, Limit, Limits
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import digest_of_change, fingerprinter
-from connector.reconcile.mapping import AttributeRule, Mapping as Rules
-from connector.reconcile.matching.selection import EVERYBODY, Selection
-from connector.reconcile.questions import Brief, Read
-from connector.reconcile.review import Held, fresh_refusals, hold_to
+from connector.model.digests import digest_of_change, fingerprinter
+from connector.model.limits import MATCHED_DROP, Limit, Limits
+from connector.model.mapping import AttributeRule, Mapping as Rules
+from connector.model.templates import Template
+from connector.planning.review import Held, fresh_refusals, hold_to
 from connector.reports.wording import difference
 from tests.support.worlds import NO_LIMITS
 

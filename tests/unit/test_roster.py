@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.model import ID, Agent, AttributeInfo, Description, Equality, Held, Secret, Tenant, User
-from connector.reconcile import equality
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import Mapping, MatchRule
-from connector.reconcile.matching.people import Pin
-from connector.reconcile.matching.roster import PIN, Doubt, Roster
+from connector.matching.people import Pin
+from connector.matching.roster import PIN, Doubt, Roster
+from connector.model import ID, Agent, AttributeInfo, Description, Equality, Held, Secret, Tenant, User, equality
+from connector.model.mapping import Mapping, MatchRule
+from connector.model.templates import Template
 
 ACCOUNT, LINE = Template.parse("{accountCode}"), Template.parse("{sipAccount}")
 MATCH = (MatchRule(ACCOUNT, "uid"), MatchRule(ACCOUNT, "mail"), MatchRule(LINE, "phone"))

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
-from connector.reconcile.checks.schema_checks import SchemaChecks, Survey
-from connector.reconcile.diff.conversion import UnfitError, defined, fit, named
+from connector.planning.checks.schema_checks import SchemaChecks, Survey
+from connector.planning.compare.conversion import UnfitError, defined, fit, named
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 NAMES = ("cn", "sn", "badge", "level", "car", "old", "own", "secret", "stamp")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from connector.errors import UsageError
+from connector.matching.questions import Find
+from connector.matching.selection import EVERYBODY, Selection, looked_up, nobody, selected
+from connector.matching.user_names import Naming
 from connector.model import AgentRef, Description, User, UserRef
-from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up, nobody, selected
-from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.questions import Find
 
 ANN, TWIN, SEAT, SELF = AgentRef(1, "ann"), AgentRef(2, "7"), AgentRef(7, "bob"), AgentRef(9, "9")
 AGENTS = [ANN, TWIN, SEAT, SELF, AgentRef(8)]

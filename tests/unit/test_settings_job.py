@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.reconcile.checks.limits import Limit
+from connector.model.limits import Limit
 from connector.settings.fields import SecretRef
 from connector.settings.job import CecSource, FileSource, Job, LoadedJob, load
 from connector.settings.ldap import LdapDirectory, LdifDirectory

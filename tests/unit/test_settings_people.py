@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.reconcile.matching.people import ExcludeList, Pin
+from connector.matching.people import ExcludeList, Pin
 from connector.settings.people_lists import load_exclude_list, load_pins
 
 

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.model import Agent, AttributeInfo, Description, Equality, Owned, Secret, Tenant, User
-from connector.reconcile.checks.suitability import faults
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.patterns import joined
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.equality import digest
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.reconcile.stale.stale_users import Unclaimed
+from connector.model.digests import fingerprinter
+from connector.model.equality import digest
+from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.model.patterns import joined
+from connector.model.templates import Template
+from connector.planning.checks.suitability import faults
+from connector.planning.compare.differences import Differ
+from connector.planning.leavers.stale_users import Unclaimed
 from connector.settings import mapping_file as mappings
 
 MATCH = 'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n  a: '

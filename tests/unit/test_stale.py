@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from connector.matching.questions import Brief, Compare
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -22,13 +23,12 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
-from connector.reconcile.questions import Brief, Compare
-from connector.reconcile.stale.leavers import doubted_attributes, hidden_attributes
-from connector.reconcile.stale.stale_users import (
+from connector.model.digests import fingerprinter
+from connector.model.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
+from connector.model.templates import Template
+from connector.planning.compare.draft import Draft
+from connector.planning.leavers.leavers import doubted_attributes, hidden_attributes
+from connector.planning.leavers.stale_users import (
     ANY,
     DOUBTED,
     MISSED,

@@ -22,10 +22,10 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.standing import Shown, stands
-from connector.reconcile.digests import UNKEYED, fingerprinter
-from connector.reconcile.equality import digest, key, plain
-from connector.reconcile.unanswered import Unanswered
+from connector.model.digests import UNKEYED, fingerprinter
+from connector.model.equality import digest, key, plain
+from connector.planning.compare.standing import Shown, stands
+from connector.planning.unanswered import Unanswered
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}

@@ -6,10 +6,10 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Part, UserRef
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import digest_of_change
-from connector.reconcile.mapping import AttributeRule, Mapping
-from connector.reconcile.order.steps import digest_of_rest, parted, rounds, steps
+from connector.model.digests import digest_of_change
+from connector.model.mapping import AttributeRule, Mapping
+from connector.model.templates import Template
+from connector.planning.order.steps import digest_of_rest, parted, rounds, steps
 
 
 def change(user: int, old: str, new: str, after: set[int]) -> Change:

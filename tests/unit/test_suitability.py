@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import AttributeInfo, ClassInfo, Description, Equality, Syntax
-from connector.reconcile.checks.suitability import cautions, faults
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.checks.suitability import cautions, faults
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema"
 UNKNOWN = AttributeInfo("nosuch", known=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from connector.apply.sync import Run, apply_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, apply_run
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Held, Problem, Secret, Tenant, User
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.diff.together import Together, held_back, why_held_back
-from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.model.mapping import AttributeRule, Mapping
+from connector.model.templates import Template
+from connector.planning.compare.together import Together, held_back, why_held_back
 
 HOST = "192.0.2.1"
 RULES = (

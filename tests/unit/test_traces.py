@@ -7,6 +7,9 @@ from collections.abc import Iterable
 import pytest
 from msgspec.structs import replace
 
+from connector.explain.trace import Tracer, normalised
+from connector.matching.people import Pin
+from connector.matching.roster import Roster
 from connector.model import (
     Agent,
     AttributeChange,
@@ -20,13 +23,10 @@ from connector.model import (
     Tenant,
     User,
 )
-from connector.reconcile.diff.differences import Differ
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.explain.explanation import AttributeTrace, Lines, Part, RuleTrace
-from connector.reconcile.explain.trace import Tracer, normalised
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.people import Pin
-from connector.reconcile.matching.roster import Roster
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.compare.differences import Differ
+from connector.planning.explanation import AttributeTrace, Lines, Part, RuleTrace
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail"))
 ATTRIBUTES = (

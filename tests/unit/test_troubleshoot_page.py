@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.reconcile import problem_kinds
+from connector.model import problem_kinds
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")

@@ -11,6 +11,8 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from connector.matching.people import ExcludeList
+from connector.matching.questions import Brief, Compare, Find, Read, Search
 from connector.model import (
     OBJECT_CLASS,
     AgentRef,
@@ -34,14 +36,12 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.equality import digest
-from connector.reconcile.mapping import AttributeRule, Mapping as Rules
-from connector.reconcile.matching.people import ExcludeList
-from connector.reconcile.questions import Brief, Compare, Find, Read, Search
-from connector.reconcile.undo_outcomes import Written
-from connector.reconcile.undoing import undo
+from connector.model.digests import fingerprinter
+from connector.model.equality import digest
+from connector.model.mapping import AttributeRule, Mapping as Rules
+from connector.model.templates import Template
+from connector.planning.undo_outcomes import Written
+from connector.planning.undoing import undo
 from tests.support.worlds import NO_LIMITS
 
 ANN, BOB = UserRef("1", "uid=ann"), UserRef("2", "uid=bob")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from connector.model import AttributeChange, AttributeInfo, Description, Problem, User, UserRef
-from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.diff.unique_values import UniqueValues
-from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.model.mapping import AttributeRule, Mapping
+from connector.model.templates import Template
+from connector.planning.compare.draft import Draft
+from connector.planning.compare.unique_values import UniqueValues
 
 MAPPING = Mapping((), (AttributeRule("seat", Template.parse("{workNo}"), owns="*", unique=True),))
 DESCRIPTION = Description("test", "test", {"seat": AttributeInfo("seat", single=False)})

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from connector.matching.questions import Brief, Compare
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -22,13 +23,12 @@ from connector.model import (
     Secret,
     UserRef,
 )
-from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.diff.together import Kept
-from connector.reconcile.diff.unseen import PROBES, Unseen, judge_alike
-from connector.reconcile.digests import fingerprinter
-from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
-from connector.reconcile.questions import Brief, Compare
+from connector.model.digests import fingerprinter
+from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
+from connector.model.templates import Template
+from connector.planning.compare.draft import Draft
+from connector.planning.compare.together import Kept
+from connector.planning.compare.unseen import PROBES, Unseen, judge_alike
 from tests.support.worlds import NO_LIMITS, passing_state
 
 PRINT = fingerprinter(Secret("key"))

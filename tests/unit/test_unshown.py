@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.sync import Run, apply_run, dry_undo
 from connector.directories.common.entries import Entry
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.plan_builder import UNSHOWN
-from connector.reconcile.stale.stale_users import CHANGED, UNSEEN, UNSHOWN_LEAVER
-from connector.sync import Run, apply_run, dry_undo
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
+from connector.planning.leavers.stale_users import CHANGED, UNSEEN, UNSHOWN_LEAVER
+from connector.planning.plan_builder import UNSHOWN
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.lookup import FEW
+from connector.apply.sync import Run, apply_run, apply_undo, dry_run, dry_undo
 from connector.directories.port import Directory
 from connector.errors import OnHoldError, OtherJobError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import (
@@ -27,16 +29,14 @@ from connector.model import (
     User,
     View,
 )
-from connector.reconcile.checks.limits import Limit, Pace
-from connector.reconcile.diff.templates import Template
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.run.lookup import FEW
+from connector.model.limits import Limit, Pace
+from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.templates import Template
 from connector.runtime.stopping import Stop
 from connector.state.history import Attempt, RunRecord
 from connector.state.journal_rows import Sealer
 from connector.state.memory import DirectoryMemory
 from connector.state.store import open_state
-from connector.sync import Run, apply_run, apply_undo, dry_run, dry_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, closed_with_the_test

@@ -56,16 +56,16 @@ from connector.model import (
     Value,
     View,
 )
-from connector.reconcile.diff.conversion import UnfitError, fit
-from connector.reconcile.diff.patterns import ours
-from connector.reconcile.dn import Rdn, rdns
-from connector.reconcile.equality import (
+from connector.model.dn import Rdn, rdns
+from connector.model.equality import (
     choose_rule,
     key,
     keys_of,
     plain,
     whether_held,
 )
+from connector.model.patterns import ours
+from connector.planning.compare.conversion import UnfitError, fit
 
 # ---------------------------------------------------------------- who is a user
 

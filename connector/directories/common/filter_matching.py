@@ -34,7 +34,7 @@ from connector.directories.common.ldap_filters import (
 )
 from connector.directories.common.schema import Schema
 from connector.model import Equality
-from connector.reconcile.equality import likeness
+from connector.model.equality import likeness
 
 Values = Mapping[str, Sequence[bytes]]
 """An entry's values by attribute, each under its `Schema.key`."""

@@ -37,7 +37,7 @@ from connector.model import (
     Objection,
     View,
 )
-from connector.reconcile.dn import covers, rdns
+from connector.model.dn import covers, rdns
 from connector.reports.ldif_lines import line
 
 # ---------------------------------------------------------------- rights that changes lack

@@ -25,7 +25,7 @@ from connector.directories.ldap.requests import (
 from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
 from connector.model import Equality, UserRef
-from connector.reconcile.equality import key
+from connector.model.equality import key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""

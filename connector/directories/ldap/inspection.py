@@ -33,7 +33,7 @@ from connector.errors import (
     UnreachableError,
 )
 from connector.model import OBJECT_CLASS, AttributeInfo, Description, Equality
-from connector.reconcile.dn import covers, rdns
+from connector.model.dn import covers, rdns
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")

@@ -36,8 +36,8 @@ from connector.model import (
     Secret,
     User,
 )
-from connector.reconcile.diff.patterns import ALL, ours, parts
-from connector.reconcile.equality import choose_rule, minus, same_set
+from connector.model.equality import choose_rule, minus, same_set
+from connector.model.patterns import ALL, ours, parts
 
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""

@@ -49,7 +49,7 @@ from connector.model import (
     UserRef,
     View,
 )
-from connector.reconcile.dn import rdns
+from connector.model.dn import rdns
 from connector.settings.ldap import LdapDirectory as Settings
 
 _MANY: Final = 1000

@@ -25,8 +25,8 @@ from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
 from connector.model import ID, NAME, AttributeInfo, Holds, Key, Question, Secret
-from connector.reconcile.dn import Rdn, covers, rdns, tidied
-from connector.reconcile.equality import whether_held
+from connector.model.dn import Rdn, covers, rdns, tidied
+from connector.model.equality import whether_held
 from connector.settings.ldap import LdapDirectory
 
 _TERMS: Final = 64

@@ -31,8 +31,8 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
+from connector.model.dn import Rdn, rdns
 from connector.net import counters
-from connector.reconcile.dn import Rdn, rdns
 from connector.runtime.log import log
 
 T = TypeVar("T")

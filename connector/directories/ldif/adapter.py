@@ -46,8 +46,8 @@ from connector.errors import (
     UnreachableError,
 )
 from connector.model import AttributeInfo, Change, Description, Outcome, Result, View
+from connector.model.dn import Rdn, rdns
 from connector.model.spelling import meant
-from connector.reconcile.dn import Rdn, rdns
 from connector.settings.ldap import LdifDirectory as LdifSettings
 from connector.settings.textfile import open_regular
 

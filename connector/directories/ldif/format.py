@@ -26,7 +26,7 @@ from msgspec import Struct
 from connector.directories.common.entries import Entry, ValueEdit, normalise_name
 from connector.errors import MalformedError, MalformedFileError
 from connector.model import Equality
-from connector.reconcile.dn import Rdn, rdn, rdn_texts, rdns
+from connector.model.dn import Rdn, rdn, rdn_texts, rdns
 from connector.reports.ldif_lines import line
 
 _DESCRIPTION: Final = re.compile(

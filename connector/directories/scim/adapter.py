@@ -33,7 +33,7 @@ from connector.model import (
     UserRef,
     View,
 )
-from connector.reconcile.equality import whether_held
+from connector.model.equality import whether_held
 from connector.reports.wording import count
 from connector.settings.scim import ScimDirectory as Settings
 

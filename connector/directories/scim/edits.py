@@ -31,9 +31,8 @@ from connector.directories.scim.paths import (
 from connector.directories.scim.protocol import MEDIA_TYPE, Answer, Method, Request
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.schemas import Attributes, LocatedAttribute
-from connector.model import Change
-from connector.reconcile import folding
-from connector.reconcile.equality import plain
+from connector.model import Change, folding
+from connector.model.equality import plain
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 

@@ -26,7 +26,7 @@ from connector.directories.scim.paths import (
     to_text,
 )
 from connector.directories.scim.schemas import Attributes
-from connector.reconcile.equality import key
+from connector.model.equality import key
 from connector.reports.wording import count
 
 NOTE: Final = "written; {names} changed with it, by the server or another program. Noted once an attribute"

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from connector.model import Outcome, Plan
-from connector.reconcile.overview.affected import NAMED, concerned
+from connector.planning.overview.affected import NAMED, concerned
 from connector.reports import wording as say
 from connector.reports.html import overview
 from connector.reports.html.parts import Users, prose, table, text, value

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connector.model import Change, Kind, Plan, Problem
-from connector.reconcile import problem_kinds
+from connector.model import Change, Kind, Plan, Problem, problem_kinds
 from connector.reports import wording as say
 from connector.reports.html.parts import Users, marked, prose, table, text, value
 from connector.reports.html.rows import attributes, same

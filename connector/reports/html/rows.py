@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result
-from connector.reconcile import problem_kinds
+from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result, problem_kinds
 from connector.reports import wording as say
 from connector.reports.html.parts import (
     T,

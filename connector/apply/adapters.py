@@ -1,0 +1,137 @@
+"""The source and the directory that a job names; an adapter is imported only when a job names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from connector.directories.port import Directory, Reader
+from connector.errors import FileError
+from connector.model import Secret, View
+from connector.model.mapping import Mapping
+from connector.net.secret_stores import resolve
+from connector.settings import job as jobs
+from connector.sources.port import PartOfSource, Source, UnknownSecretsSource
+
+if TYPE_CHECKING:
+    from connector.directories.scim.protocol import Transport
+    from connector.settings.scim import ScimDirectory as ScimSettings
+
+
+def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
+    """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
+    source, agents = _whole_source_of(job, mapping), job.job.source.agents
+    if mapping.passwords:
+        source = UnknownSecretsSource(source, shared=job.job.source.shared_secrets)
+    return PartOfSource(source, agents) if agents.only or agents.besides else source
+
+
+def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
+    settings = job.job.source
+    # what nothing is to be made of is not kept in memory either
+    passwords = mapping.passwords
+    if settings.type == "file":
+        from connector.sources.file import FileSource
+
+        return FileSource(settings.path, settings.max_bytes, passwords=passwords)
+    from connector.sources.cec import CecSource
+
+    app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
+    app_secret = resolve(
+        settings.app_secret, "the app secret", job.where("source", "app_secret")
+    )
+    return CecSource(settings, app_key, app_secret, passwords=passwords)
+
+
+def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
+    """A reader of the directory that a job names. Raises FileError with the job's line."""
+    with _located(job):
+        return _adapters(job, view)[0]()
+
+
+def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> Reader:
+    """A reader of the same directory past the job's base and filter. Raises FileError with the job's line.
+
+    `unread`: a server's schema is not read, as far as it need not be.
+    """
+    wider = job.past()
+    if wider.job.directory.type != "ldap":
+        return reader_of(wider, view)
+    from connector.directories.ldap.reader import LdapReader
+
+    with _located(job):
+        return LdapReader(
+            wider.job.directory, password_of(job), view, past=True, unread=unread
+        )
+
+
+def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
+    """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
+    with _located(job):
+        return _adapters(job, view)[1]()
+
+
+def _adapters(
+    job: jobs.LoadedJob, view: View
+) -> tuple[Callable[[], Reader], Callable[[], Directory]]:
+    settings = job.job.directory
+    if settings.type == "ldif":
+        from connector.directories.ldif.adapter import LdifDirectory, LdifReader
+
+        return partial(LdifReader, settings, view), partial(
+            LdifDirectory, settings, view
+        )
+    if settings.type == "scim":
+        from connector.directories.scim.adapter import ScimDirectory, ScimReader
+
+        transport = transport_of(job, settings)
+        return partial(ScimReader, settings, transport, view), partial(
+            ScimDirectory, settings, transport, view
+        )
+    from connector.directories.ldap.reader import LdapReader
+
+    password = password_of(job)
+
+    def writing() -> Directory:
+        from connector.directories.ldap.adapter import LdapDirectory
+
+        return LdapDirectory(settings, password, view)
+
+    return partial(LdapReader, settings, password, view), writing
+
+
+@contextmanager
+def _located(job: jobs.LoadedJob) -> Iterator[None]:
+    """What an adapter finds wrong in the job's values is told with the job's line."""
+    try:
+        yield
+    except FileError as fault:
+        keys = fault.where.split(".")
+        if keys[0] != "directory":
+            raise
+        raise FileError(fault.what, where=job.where(*keys)) from None
+
+
+def transport_of(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
+    """The way to a job's SCIM server. Raises FileError."""
+    from connector.directories.scim.transport import HttpTransport
+
+    kept = settings.secret
+    return HttpTransport(
+        settings,
+        resolve(kept.ref, kept.what, job.where("directory", *kept.keys))
+        if kept
+        else None,
+    )
+
+
+def password_of(job: jobs.LoadedJob) -> Secret | None:
+    """The password of the name that a job binds as, if it does. Raises FileError."""
+    ref = job.job.directory.password if job.job.directory.type == "ldap" else None
+    return (
+        resolve(ref, "the password of bind_dn", job.where("directory", "password"))
+        if ref
+        else None
+    )

@@ -1,0 +1,285 @@
+"""What the state of a job says, and does, without a run of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from pathlib import Path
+
+from connector.errors import ConnectorError, FileError, StateError, UsageError
+from connector.model import Approval, Description, Fingerprint, Secret
+from connector.model.digests import fingerprinter, readable
+from connector.model.mapping import Mapping
+from connector.net.secret_stores import resolve
+from connector.planning.leavers.other_jobs import OtherJobs
+from connector.reports.visible import visible
+from connector.settings import job as jobs
+from connector.settings.shape import walk_parts
+from connector.state.audit_lines import AuditLine, AuditLines, Head
+from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, Attempt, RunRecord
+from connector.state.notes import Tick
+from connector.state.sqlite import locate_key, read_or_make_key
+from connector.state.store import Store, open_state
+
+
+def last_tick(job: jobs.LoadedJob) -> Tick | None:
+    """The last run of the job's schedule. Raises StateError."""
+    with kept_state(job) as state:
+        return state.ticks(job.name).last() if state else None
+
+
+def history(path: Path, run: str | None = None) -> list[RunRecord]:
+    """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
+    with opened(path) as (job, state):
+        runs = state.history.runs(job.name) if state else []
+        named = state.history.named(job.name, run) if state and run is not None else run
+        if run is not None and not state:
+            raise UsageError("this job has no run yet", where="RUN")
+        return [each for each in runs if named in (None, each.id)]
+
+
+def run_named(path: Path, run: str) -> str:
+    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
+
+    Without a state yet, what was written: whoever needs one says what is wrong with it.
+    Only the last one is not there.
+    """
+    with opened(path) as (job, state):
+        if state is None and run == LAST:
+            raise UsageError(f"{NOTHING_WROTE}. {TO_LIST}", where="RUN")
+        return state.history.named(job.name, run) if state else run
+
+
+def other_jobs(
+    path: Path, mapping: Mapping, description: Description
+) -> OtherJobs | None:
+    """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
+    with opened(path) as (job, state):
+        memory = state.memory(description.identity, job.name) if state else None
+        return (
+            OtherJobs(memory, mapping, description, lambda _: True) if memory else None
+        )
+
+
+def hold_on(path: Path) -> tuple[str, str] | None:
+    """Since when the job in `path` is on hold, and why. Raises StateError."""
+    with opened(path) as (job, state):
+        return state.held(job.name) if state else None
+
+
+def try_state(path: Path) -> None:
+    """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
+    job = jobs.load(path)
+    if job.state_path is not None:
+        where = Path(os.path.realpath(job.state_path)).parent
+        try:
+            with tempfile.TemporaryFile(dir=where):  # locks and the key are beside it
+                pass
+        except OSError as fault:
+            what = f"the state cannot be written: no file can be created in its folder {where} ({fault.strerror})"
+            raise StateError(what, where=str(job.state_path)) from None
+    with kept_state(job) as state:
+        if state:
+            state.try_writing()
+
+
+def rename(path: Path, new: str) -> tuple[str, str, int]:
+    """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
+
+    `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
+    StateError, UsageError, OnHoldError, BusyError.
+    """
+    renamed = Path(new)
+    old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
+    with opened(renamed if not path.exists() and renamed.exists() else path) as (
+        _,
+        state,
+    ):
+        if state is None:
+            raise UsageError(
+                "this job has no state yet: nothing to rename", where=str(path)
+            )
+        return old, name, state.rename(old, name)
+
+
+@contextmanager
+def open_audit(
+    path: Path,
+) -> Iterator[tuple[jobs.LoadedJob, AuditLines | None, Fingerprint]]:
+    """The audit of the job in `path`, while no run of it is under way; None: it has no state yet.
+
+    Raises FileError, StateError, UsageError, BusyError.
+    """
+    job = jobs.load(path)
+    set_apart(job)
+    if job.job.audit is None:
+        raise UsageError("this job has no `audit` section. Add one", where=str(path))
+    with kept_state(job) as state, state.leases(job.name) if state else nullcontext():
+        key = key_of(job, state, needed=False) if state else None
+        fingerprint = fingerprinter(key or Secret(os.urandom(32).hex()))
+        yield job, state.audit if state else None, fingerprint
+
+
+def read_audit(path: Path) -> tuple[str, Head, list[AuditLine]]:
+    """The name of the job in `path`, the last line of its audit, and the lines that the state keeps.
+
+    Raises FileError, StateError.
+    """
+    with opened(path) as (job, state):
+        if state is None:
+            return readable(job.name), Head(), []
+        kept = [line for lines in state.audit.read_lines(job.name) for line in lines]
+        return readable(job.name), state.audit.read_head(job.name), kept
+
+
+def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
+    """The runs of the job in `path` that have ended and wrote to users, by id: when each began, and to how many.
+
+    Raises FileError, StateError.
+    """
+    with opened(path) as (job, state):
+        runs = state.history.runs(job.name) if state else []
+    return {
+        run.id: (run.started, run.outcomes["written"])
+        for run in runs
+        if run.ended and run.outcomes.get("written")
+    }
+
+
+@contextmanager
+def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
+    """Note an attempt of the job in `path` that ends here by a fault. Its state is not open meanwhile."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ConnectorError):  # also where the job's file has gone meanwhile
+            job = jobs.load(path)
+            with (
+                closing(state_of(job)) as state,
+                state.attempts.of(job.name, id_, attempt),
+            ):
+                raise
+        raise
+
+
+def release_request(path: Path) -> str:
+    """What people sign who approve the release of the job in `path`; see `_request`. Raises FileError, StateError."""
+    with opened(path) as (job, state):
+        return _request(job, state)
+
+
+def release(
+    path: Path,
+    approve: Callable[[jobs.LoadedJob, str], Sequence[Approval]],
+    record: Callable[[str, Sequence[Approval]], None],
+) -> bool:
+    """Let the job in `path` apply again; whether it was on hold.
+
+    `approve` is handed the text that people sign, empty where nobody has to, and may raise UnapprovedError. `record`
+    is told before why the job is on hold, and who has approved; it raises where that cannot
+    be kept.
+    """
+    with opened(path) as (job, state):
+        held = state.held(job.name) if state else None
+        approvals = approve(job, _request(job, state) if job.job.approvers else "")
+        if held:
+            record(held[1], approvals)
+        return state.release(job.name, approvals, seen=held) if state else False
+
+
+def _request(job: jobs.LoadedJob, state: Store | None) -> str:
+    """The job, its hold and its last run.
+
+    The hold has its time, and off hold the last run its id: no signature is good for
+    another release.
+    """
+    held = state.held(job.name) if state else None
+    last = state.history.last(job.name) if state else None
+    hold = [f"on hold since: {held[0]}", f"why: {held[1]}"] if held else ["on hold: no"]
+    lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}"]
+    return "".join(f"{visible(line)}\n" for line in ("cec-connector release", *lines))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store | None]]:
+    """The job in `path` and its state; None where there is none yet. Raises FileError, StateError."""
+    job = jobs.load(path)
+    with kept_state(job) as state:
+        yield job, state
+
+
+@contextmanager
+def kept_state(job: jobs.LoadedJob) -> Iterator[Store | None]:
+    """The state of a job; None where there is none yet. Raises StateError where that cannot be told."""
+    there = True
+    try:
+        if job.state_path is not None:
+            job.state_path.stat()
+    except FileNotFoundError:
+        there = False
+    except OSError as fault:
+        raise StateError(
+            f"cannot be reached: {fault.strerror}", where=str(job.state_path)
+        ) from None
+    with closing(state_of(job)) if there else nullcontext() as state:
+        yield state
+
+
+def state_of(job: jobs.LoadedJob) -> Store:
+    """The state that the job names. Raises StateError, and FileError with the job's line."""
+    try:
+        return open_state(job.job.state)
+    except FileError as fault:
+        raise FileError(fault.what, where=job.where("state")) from None
+
+
+def state_for_a_plan(job: jobs.LoadedJob) -> Store:
+    """The same for a dry run: of a file that is not there and cannot be made, one that is kept for this run alone."""
+    try:
+        return state_of(job)
+    except StateError:
+        if job.state_path is None or os.path.lexists(job.state_path):
+            raise
+        return open_state(None)
+
+
+def state_to_look_at(job: jobs.LoadedJob, spare: Path) -> Store:
+    """The state of a job that is only read; where there is none yet, a new one in the `spare` folder."""
+    if job.state_path is None or os.path.lexists(job.state_path):
+        return state_of(job)
+    return open_state(f"sqlite:///{spare.absolute() / 'state.db'}")
+
+
+def key_of(
+    job: jobs.LoadedJob, state: Store, *, needed: bool, make: bool = True
+) -> Secret | None:
+    """The key of fingerprints and seals; None where none can be kept or is to be made, and none is `needed`."""
+    if job.job.key:
+        return resolve(job.job.key, "the key of fingerprints", job.where("key"))
+    return (
+        read_or_make_key(job.state_path, needed=needed, make=make)
+        if state.kept and job.state_path
+        else None
+    )
+
+
+def set_apart(job: jobs.LoadedJob) -> None:
+    """Raises FileError for an audit that would be added to another file of the job."""
+    audit = job.job.audit.file if job.job.audit else None
+    if (
+        audit is not None
+        and list(map(os.path.realpath, files_of(job))).count(os.path.realpath(audit))
+        > 1
+    ):
+        why = f"{audit} is another file of this job. Give the audit a file of its own"
+        raise FileError(why, where=job.where("audit", "file"))
+
+
+def files_of(job: jobs.LoadedJob) -> Iterator[Path]:
+    """Every file that the job is, names or keeps, but a ready mapping: nothing else may ever be written over them."""
+    yield from (job.path, Path(job.job.mapping))
+    if job.state_path is not None:
+        yield from (job.state_path, locate_key(job.state_path))
+    yield from (value for _, value in walk_parts(job.job) if isinstance(value, Path))

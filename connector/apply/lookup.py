@@ -1,0 +1,327 @@
+"""Asking the directory what a planner wants to know: by key or by reading it whole, which of the two and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from time import monotonic
+from typing import Any
+
+from connector.directories.port import Read, Reader
+from connector.errors import (
+    ConnectorError,
+    FileError,
+    IncompleteRead,
+    LimitError,
+    TruncatedError,
+)
+from connector.matching import questions as asked
+from connector.matching.questions import Planning, Query, T
+from connector.model import Batch, Key, User
+from connector.observers.observer import Observer
+
+SCAN_SHARE = 0.4
+"""Measured: reading everything wins only where more than about this share of the users is
+wanted."""
+FEW = 2_000
+"""So many are looked up at once where the directory cannot tell how large it is."""
+FIRST = 1_000
+"""So many users, one page, already show whether nearly all are others than the wanted ones."""
+TRIED = 0.25
+"""After this share of the users that may be read in vain, it is seen whether they are the
+wanted ones."""
+SAMPLE = 100
+"""Among so many users somebody is looked for who shows a value of an attribute."""
+NEAR_USERS = 50_000
+"""So many users are read for near misses where the job says that users are not looked up."""
+NEAR_SECONDS = 10
+"""So long near misses are looked up where the directory has no index for it."""
+
+
+def run(planning: Planning[T], answer: Callable[[Query[Any]], Iterable[Any]]) -> T:
+    """Answer a planner's questions until it has come to its result. Raises what answering raises."""
+    try:
+        query = next(planning)
+        while True:
+            try:
+                answers = answer(query)
+            except (
+                ConnectorError
+            ) as fault:  # of a reader that asks as soon as it is called
+                query = planning.throw(fault)
+            else:
+                query = planning.send(answers)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+class Lookup:
+    """One run's questions to a directory; what one of them shows of its size serves the next.
+
+    `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
+    directory past base and filter, and `names` the names of people there; each is opened by
+    the first question for it.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        read: Read,
+        observer: Observer,
+        at_least: int = 0,
+        *,
+        beyond: Callable[[], Reader] | None = None,
+        names: Callable[[], Reader] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._read = read
+        self._observer = observer
+        self._beyond = beyond
+        self._names = names
+        self.at_least = at_least
+        self.cut = ""
+        """Why users are looked up though all were to be read: the server's limit; empty
+        while none was met."""
+        self._likely = 0
+        self._whole = False
+
+    def run(self, planning: Planning[T]) -> T:
+        """Answer a planner's questions until it has come to its result. Raises what reading raises."""
+        return run(planning, self.answer)
+
+    def answer(self, query: Query[Any]) -> Iterable[Any]:
+        answers: Iterable[Any]
+        match query:
+            case asked.Search(keys, wanted, found, unfindable, take):
+                everybody = self._users(keys, wanted, found, unfindable)
+                answers = chain.from_iterable(
+                    take(each) if isinstance(each, Batch) else (each,)
+                    for each in everybody
+                )
+            case asked.Prove(attribute, shown):
+                answers = (self._proof(attribute, shown),)
+            case asked.Find(keys, outside):
+                answers = (
+                    _find(self._beyond, keys) if outside else self._reader.find(keys)
+                )
+            case asked.Named(keys, seconds):
+                answers = (
+                    _find(self._names, keys)
+                    if seconds is None
+                    else self._in_time(keys, seconds)
+                )
+            case asked.FindNear(keys, count, left_out):
+                self._observer.stage(
+                    "near misses", keys=count, agents_left_out=left_out
+                )
+                answers = self._near(keys)
+            case asked.Scan(holding, why):
+                answers = self._scan(holding, why)
+            case asked.Read(users, disabled):
+                answers = self._reader.read(users, disabled=disabled)
+            case asked.Compare(questions):
+                self._observer.stage("compare", questions=len(questions))
+                answers = self._reader.holds(questions)
+            case asked.Preflight(changes):
+                answers = self._reader.preflight(changes)
+            case _:
+                raise TypeError(query)
+        return answers
+
+    def _in_time(self, keys: Iterable[Key], seconds: float) -> Iterator[User]:
+        return _InTime(seconds).found(lambda drawn: _find(self._names, drawn), keys)
+
+    def _scan(self, holding: tuple[str, ...], why: str) -> Iterator[User]:
+        try:
+            yield from self._reader.scan(holding)
+        except LimitError as fault:
+            raise LimitError(f"{why}, and {fault.what}", where=fault.where) from None
+
+    def _users(
+        self,
+        keys: Iterable[Key],
+        wanted: int,
+        found: Callable[[], int] | None,
+        unfindable: tuple[str, ...],
+    ) -> Iterator[User | Batch]:
+        """Find or scan; where the server's limit cuts a scan short, look up. Some users come twice then."""
+        if wanted == 0:
+            return
+        self._whole = True  # until a look-up begins
+        try:
+            yield from self._cheaper(keys, wanted, found, unfindable)
+        except LimitError as fault:
+            if unfindable:
+                why = f"no look-ups by {' and '.join(unfindable)}: it has no equality rule"
+                raise LimitError(
+                    f"{why}, and {fault.what}", where=fault.where
+                ) from None
+            if not self._whole:  # a look-up was cut short
+                raise
+            self.cut = fault.what
+            yield from self._ask("find", keys, wanted, fault.what)
+
+    def _cheaper(
+        self,
+        keys: Iterable[Key],
+        wanted: int,
+        found: Callable[[], int] | None,
+        unfindable: tuple[str, ...],
+    ) -> Iterator[User | Batch]:
+        """Find or scan: whichever is cheaper, unless the job says, or a scan was cut short before."""
+        if unfindable:
+            names = " and ".join(unfindable)
+            if self._read == "find":
+                why = f"no look-ups by {names}: it has no equality rule. Set `read: scan` or `auto`"
+                raise FileError(why, where="directory.read")
+            return self._ask("scan", keys, wanted, f"{names} has no equality rule")
+        if self.cut:
+            return self._ask("find", keys, wanted, self.cut)
+        if self._read != "auto":
+            return self._ask(self._read, keys, wanted, "set in the job")
+        size = self._reader.size()
+        if size is not None:
+            how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
+            return self._ask(how, keys, wanted, f"a directory of about {size} users")
+        if wanted <= max(FEW, max(self.at_least, self._likely) * SCAN_SHARE):
+            return self._ask(
+                "find",
+                keys,
+                wanted,
+                f"looking up {wanted} keys (directory size unknown)",
+            )
+        return self._either(keys, wanted, found)
+
+    def _proof(self, attribute: str, shown: tuple[str, str] | None) -> asked.Proof:
+        """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
+        if self._whole:
+            return asked.Proof.GIVEN if shown else asked.Proof.NONE
+        if shown is None:
+            shown = self._sample(attribute)
+        if shown is None:
+            return asked.Proof.NONE
+        id_, value = shown
+        if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
+            return asked.Proof.GIVEN
+        if self._read == "find":
+            why = (
+                f"look-ups by {attribute} do not find even a user that shows a value of it. Set `read: scan`, or "
+                "give it an index"
+            )
+            raise IncompleteRead(why, where="directory.read")
+        self._whole = True
+        self._observer.stage(
+            "look-up",
+            how="scan",
+            why=f"look-ups by {attribute} cannot be trusted",
+            wanted=0,
+        )
+        return asked.Proof.REFUTED
+
+    def _sample(self, attribute: str) -> tuple[str, str] | None:
+        """One of the first users that shows a value of an attribute, by id; None: none of them does."""
+        try:
+            return asked.telling(islice(self._reader.scan(), SAMPLE), attribute)
+        except (
+            TruncatedError
+        ):  # of a server that cannot be read whole, which is why users are looked up
+            return None
+
+    def _ask(
+        self, how: Read, keys: Iterable[Key], wanted: int, why: str
+    ) -> Iterator[User | Batch]:
+        self._observer.stage("look-up", how=how, why=why, wanted=wanted)
+        self._whole = how == "scan"
+        everybody: Callable[[], Iterator[User | Batch]] = getattr(
+            self._reader, "batches", self._reader.scan
+        )
+        return everybody() if how == "scan" else self._reader.find(keys)
+
+    def _either(
+        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None
+    ) -> Iterator[User | Batch]:
+        """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
+
+        That is at most twice the cheaper of the two, whatever the size turns out to be.
+        Where few of the first users are wanted it is given up sooner, and where very few
+        are, at once. That costs more only if most of the wanted are not there at all, or
+        all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
+        How many of the wanted were among the first users, and how many there are, tells the
+        likely size.
+        """
+        most = int(wanted / SCAN_SHARE)
+        least = sorted(
+            [
+                (FIRST, FIRST * SCAN_SHARE / 2),
+                (int(most * TRIED), int(most * TRIED) * SCAN_SHARE),
+            ]
+        )
+        why = f"there are more than {most} users"
+        number = 0
+        for each in self._ask("scan", keys, wanted, "directory size unknown"):
+            yield each
+            number += len(each.ids) if isinstance(each, Batch) else 1
+            if (
+                found is not None
+                and least
+                and number >= least[0][0]
+                and found() < least.pop(0)[1]
+            ):
+                why = f"few of the first {number} users match, so there are probably more than {most}"
+                break
+            if number > most:
+                break
+        else:
+            self.at_least = max(self.at_least, number)
+            return
+        # leaving the loop has let go of the scan
+        self.at_least = max(self.at_least, most)
+        early = found() if found is not None else 0
+        yield from self._ask("find", keys, wanted, why)
+        if found is not None:
+            self._likely = number * found() // max(1, early)
+
+    def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
+        """Users that may be near, and what keeps others from being seen."""
+        if self._read == "scan" and not self.cut:
+            users = self._reader.scan()
+            yield from islice(users, NEAR_USERS)
+            if next(users, None) is not None:
+                yield (f"searched among the first {NEAR_USERS} users (`read: scan`)")
+            return
+        asking = _InTime(NEAR_SECONDS)
+        yield from asking.found(self._reader.find, keys)
+        if asking.late:
+            yield (
+                f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index"
+            )
+
+
+def _find(opened: Callable[[], Reader] | None, keys: Iterable[Key]) -> Iterable[User]:
+    return opened().find(keys) if opened is not None else ()
+
+
+class _InTime:
+    """A look-up that ends after so many seconds; `late`: it was not whole by then."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = monotonic() + seconds
+        self.late = False
+
+    def found(
+        self, find: Callable[[Iterable[Key]], Iterable[User]], keys: Iterable[Key]
+    ) -> Iterator[User]:
+        for user in find(self._in_time(keys)):
+            yield user
+            # where look-ups are not trusted, find reads everybody
+            self.late = self.late or monotonic() >= self._ends
+            if self.late:
+                return
+
+    def _in_time(self, keys: Iterable[Key]) -> Iterator[Key]:
+        for key in keys:
+            self.late = monotonic() >= self._ends
+            if self.late:
+                return
+            yield key

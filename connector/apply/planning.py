@@ -1,0 +1,93 @@
+"""The plan of a run: the source is read whole, and the directory asked until the planner has come to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from msgspec.structs import replace
+
+from connector.apply.context import PlanContext
+from connector.apply.lookup import Lookup
+from connector.apply.permission import held_back, undone
+from connector.directories.port import Reader
+from connector.errors import FileError, IncompleteRead
+from connector.matching.selection import selected
+from connector.model import NOBODY, NOTICED, Change, Plan, Summary
+from connector.planning.plan_builder import PlanResult
+from connector.planning.planner import Planner
+from connector.reports.wording import nobody_matches
+
+
+def make_plan(
+    context: PlanContext,
+    only: Collection[str] = (),
+    untold: Sequence[Change] = (),
+    *,
+    whole: bool = False,
+) -> PlanResult:
+    """Read the tenant whole, and answer the planner's questions until it has made the plan.
+
+    `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
+    `untold`: writes of an interrupted run of which it is not known whether they happened.
+    """
+    context.observer.stage("read source")
+    tenant = context.source.read()
+    agents = [agent.ref for agent in tenant.agents] if only else []
+    named = selected(only, agents, "--only", tenant.others if only else ())
+    context.observer.stage("describe directory", agents=tenant.size)
+    brief = context.brief()
+    notes = (*brief.description.cautions, *undone(context.state, context.job))
+    brief = replace(
+        brief,
+        about=(*brief.about, *held_back(context)),
+        description=replace(brief.description, cautions=notes),
+    )
+    memory = context.state.memory(brief.description.identity, context.job)
+    directory = Lookup(
+        context.reader,
+        context.read,
+        context.observer,
+        memory.users(),
+        beyond=context.beyond,
+        names=context.names,
+    )
+    planner = Planner(brief, tenant, context.pins, context.exclude)
+    planned = directory.run(planner.plan(named, untold, whole=whole))
+    if directory.at_least > memory.users() and context.remembers:
+        memory.note_users(directory.at_least)
+    plan = with_noticed(context.reader, planned.plan)
+    if directory.cut:
+        read = f"the agents were looked up, since not all users can be read: {directory.cut}"
+        plan = replace(plan, about=(*plan.about, ("read", read)))
+    if _has_no_match(plan.summary):
+        nobody = nobody_matches(dict(plan.about), empty=_is_empty(context.reader))
+        plan = replace(plan, about=(*plan.about, (NOBODY, nobody)))
+    return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
+
+
+def _has_no_match(summary: Summary) -> bool:
+    return (
+        0 < summary.unmatched == summary.agents - summary.unassigned - summary.invalid
+    )
+
+
+def _is_empty(reader: Reader) -> bool:
+    """Whether the directory shows no user at all."""
+    try:
+        return next(iter(reader.scan()), None) is None
+    except IncompleteRead:
+        return False
+
+
+def with_noticed(reader: Reader, plan: Plan) -> Plan:
+    """The plan with cautions that came up since its directory was described; none of them is in its digest."""
+    try:
+        late = [
+            each for each in reader.describe().cautions if each not in plan.cautions
+        ]
+    except (IncompleteRead, FileError):
+        return plan
+    about = [each for each in plan.about if each[0] != NOTICED]
+    return replace(
+        plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ()))
+    )

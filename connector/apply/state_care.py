@@ -1,0 +1,128 @@
+"""Looking after the state of a job: what it holds, whether it is sound, and copies of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from connector.apply.job_state import key_of, opened
+from connector.errors import UsageError
+from connector.runtime.clock import stamp
+from connector.settings import job as jobs
+from connector.state.care import Contents, Old, Pruning
+from connector.state.forgetting import Forgetting, Person
+from connector.state.journal_rows import Sealer
+from connector.state.sqlite import locate_key
+from connector.state.store import Store
+
+_OWN: Final = ("-journal", "-wal", "-shm", ".key")
+"""What SQLite and the key add to the name of a state."""
+
+
+def contents(path: Path) -> Contents | None:
+    """What the state holds of the job in `path`; None: it has no state yet. Raises FileError, StateError."""
+    with opened(path) as (job, state):
+        return state.contents(job.name) if state else None
+
+
+def faults(path: Path) -> list[str]:
+    """What is wrong with the state of the job in `path`. Raises FileError, StateError, and UsageError without one."""
+    with _there(path) as (job, state):
+        return state.faults(
+            job.name, Sealer(key_of(job, state, needed=False, make=False))
+        )
+
+
+def back_up(path: Path, to: Path) -> Path | None:
+    """Copy the state of the job in `path` to a new file; where its key is, if that is a file beside the state.
+
+    Raises FileError, StateError, UsageError, OutputError.
+    """
+    with _there(path) as (job, state):
+        if job.state_path is not None and _is_beside(
+            Path(os.path.realpath(job.state_path)), to
+        ):
+            raise UsageError(
+                "the state takes a file of this name for its own. Name another file",
+                where=str(to),
+            )
+        state.back_up(to)
+        key = (
+            locate_key(job.state_path)
+            if job.state_path is not None and not job.job.key
+            else None
+        )
+        return key if key is not None and os.path.lexists(key) else None
+
+
+def _is_beside(state: Path, file: Path) -> bool:
+    """Whether a file is named as what SQLite, the key or a lock of this state may be (sqlite.org/tempfiles.html)."""
+    rest = file.name.removeprefix(state.name)
+    same = file.name != rest and os.path.realpath(file.parent) == str(state.parent)
+    return same and (rest in _OWN or rest.endswith(".lock"))
+
+
+def old_runs(path: Path, older: timedelta) -> Old:
+    """What may be pruned from the state of the job in `path`. Raises FileError, StateError, UsageError."""
+    with _there(path) as (job, state):
+        return _pruning(job, state, stamp("seconds", older)).old()
+
+
+def prune(path: Path, shown: Old) -> int:
+    """Take out what was shown, as far as nothing needs it by now; how many runs that were.
+
+    Raises FileError, StateError, UsageError, and BusyError while a run of the job's
+    directories is under way.
+    """
+    with _there(path) as (job, state), state.leases(job.name):
+        pruning = _pruning(job, state, shown.before)
+        ids, now = {run.id for run in shown.runs}, pruning.old()
+        return sum(
+            1
+            for _ in pruning.take_out(
+                replace(now, runs=[run for run in now.runs if run.id in ids])
+            )
+        )
+
+
+def person(path: Path, user: str) -> Person:
+    """What the state of the job in `path` holds of a user. Raises FileError, StateError, UsageError."""
+    with _there(path) as (job, state):
+        return _forgetting(job, state).find(user)
+
+
+def forget(path: Path, shown: Person, *, agreed: bool) -> Person:
+    """Take out the user that was shown; what there was. Raises what `prune` raises, and UnsettledError.
+
+    `agreed`: somebody lets the rivals that were shown write to the user.
+    """
+    with _there(path) as (job, state), state.leases(job.name):
+        return _forgetting(job, state).forget(shown.id, shown.rivals if agreed else ())
+
+
+def _forgetting(job: jobs.LoadedJob, state: Store) -> Forgetting:
+    return state.forgetting(job.name, audited=_has_audit_file(job))
+
+
+def _pruning(job: jobs.LoadedJob, state: Store, before: str) -> Pruning:
+    return state.pruning(job.name, before, audited=_has_audit_file(job))
+
+
+def _has_audit_file(job: jobs.LoadedJob) -> bool:
+    return job.job.audit is not None and job.job.audit.file is not None
+
+
+@contextmanager
+def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
+    with opened(path) as (job, state):
+        if state is None:
+            raise UsageError(
+                "this job has no state yet. Its first apply makes one", where=str(path)
+            )
+        yield job, state

@@ -1,0 +1,75 @@
+"""What an administrator of an LDAP server has to arrange for a job: rights and indexes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from connector.apply.context import PlanContext
+from connector.directories.ldap.reader import LdapReader
+from connector.errors import UsageError
+from connector.model import Change, Holds, Question, Secret, User
+from connector.model.mapping import Mapping
+
+
+def access_rules(context: PlanContext) -> list[str]:
+    """The rights that a job's account needs, as its server writes them down. Raises UsageError if that is not known."""
+    if not isinstance(context.reader, LdapReader):
+        raise UsageError("is for LDAP servers alone", where="--acl")
+    rules = context.reader.access_rules(
+        [rule.name for rule in context.mapping.attributes], _sought(context.mapping)
+    )
+    if not rules:
+        why = "no access rules are known for this kind of server, or the job has no `bind_dn`. See docs/checks.md"
+        raise UsageError(why, where="--acl")
+    return rules
+
+
+def missing_rights(
+    context: PlanContext, changes: Sequence[Change]
+) -> Iterator[tuple[list[str], int, int]]:
+    """Attributes that the account may not write, with how many of how many users asked it may not write them of."""
+    asked = Counter(each.name for change in changes for each in change.attributes)
+    denied: dict[str, set[str]] = {}
+    if isinstance(context.reader, LdapReader):
+        for each in context.reader.preflight(
+            [change for change in changes if change.attributes]
+        ):
+            denied.setdefault(each.attribute, set()).add(each.user)
+    groups: dict[tuple[frozenset[str], int], list[str]] = {}
+    for name, users in denied.items():
+        groups.setdefault((frozenset(users), asked[name]), []).append(name)
+    yield from ((names, len(users), count) for (users, count), names in groups.items())
+
+
+def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
+    """What is to be said of secrets that the account can neither read nor compare of any of these users."""
+    if not isinstance(context.reader, LdapReader):
+        return
+    for name in (rule.name for rule in context.mapping.attributes if rule.secret):
+        unseen = [
+            Question(user.ref, name, Secret("-"))
+            for user in users
+            if name not in user.values
+        ]
+        grant = (
+            context.reader.right_to_compare(name)
+            if unseen and len(unseen) == len(users)
+            else ""
+        )
+        if grant and set(context.reader.holds(unseen)) == {Holds.UNKNOWN}:
+            yield f"{name} can be neither read nor compared, so no plan verifies what is there. {grant}"
+
+
+def index_notes(context: PlanContext) -> Iterator[str]:
+    """What is to be said of the indexes of an LDAP server, for the attributes that users are looked up by."""
+    if isinstance(context.reader, LdapReader):
+        yield from context.reader.index_notes(_sought(context.mapping))
+
+
+def _sought(mapping: Mapping) -> list[str]:
+    """The attributes that users are looked up by: to match, and to find who holds a value that one user may hold."""
+    return [
+        *(rule.directory for rule in mapping.match),
+        *(rule.name for rule in mapping.attributes if rule.unique),
+    ]

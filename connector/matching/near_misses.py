@@ -1,0 +1,200 @@
+"""Near misses: whom an unmatched agent almost matches. They are hints for a reader, and never a match.
+
+What is asked for is bounded, whatever the size of tenant and directory: the first `AGENTS`
+unmatched agents, in the order in which a report lists them, and `KEYS` spellings for all of
+them together, so many each. The fewer there are, the more is tried for each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.errors import IncompleteRead
+from connector.matching.claims import Verdicts
+from connector.matching.questions import FindNear, Planning, Scan, ask
+from connector.matching.roster import Roster
+from connector.matching.variants import Spelling, spellings
+from connector.model import Description, Equality, Key, Near, User, equality
+
+AGENTS: Final = 200
+KEYS: Final = 10_000
+MOST_KEYS: Final = 600
+"""Spellings for one agent, however few there are: nearly all for two rules and values of
+eight letters."""
+MOST_NAMES: Final = 5
+DOMAINS: Final = 3
+"""How many domains are tried: those that most values have."""
+SAMPLE: Final = 200
+"""So many users show which domains the directory's values have."""
+
+_WORDS: Final = frozenset(
+    {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE}
+)
+_NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
+_NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
+
+
+def near_misses(
+    verdicts: Verdicts, roster: Roster, description: Description
+) -> Planning[tuple[Verdicts, str]]:
+    """The verdicts with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
+    if not any(problem.rule is None for problem in verdicts.unmatched.values()):
+        return verdicts, ""
+    missed = []
+    try:
+        users = yield from ask(Scan())
+        near = NearMisses(verdicts, roster, description, islice(users, SAMPLE))
+        # a scan that nobody reads to its end is let go of before the next question
+        del users
+        for found in (
+            yield from ask(FindNear(near.wanted(), len(near), near.left_out))
+        ):
+            if isinstance(found, str):
+                missed.append(found)
+            else:
+                near.add(found)
+    except IncompleteRead as fault:
+        return verdicts, f"the search failed: {fault}"
+    if near.left_out:
+        missed.append(
+            f"searched for the first {AGENTS} unmatched agents; {near.left_out} more are left out"
+        )
+    return near.told(verdicts), "; ".join(missed)
+
+
+class _Hit(Struct, frozen=True, order=True):
+    """How near a spelling is (the nearer the less), whose it is, and how it differs."""
+
+    rank: int
+    agent: int
+    how: str
+
+
+class NearMisses:
+    """Whom to look for, and who was found. `sample`: some users, who show what values of the directory look like."""
+
+    def __init__(
+        self,
+        verdicts: Verdicts,
+        roster: Roster,
+        description: Description,
+        sample: Iterable[User],
+    ) -> None:
+        self._claimed = verdicts.claimed()
+        # no pin's
+        unmatched = [
+            number
+            for number, problem in verdicts.unmatched.items()
+            if problem.rule is None
+        ]
+        agents = roster.agents
+        chosen = sorted(
+            unmatched,
+            key=lambda each: (agents[each].work_no, agents[each].account_code),
+        )[:AGENTS]
+        self.left_out = len(unmatched) - len(chosen)
+        self._rule_of = description.equality
+        self._wanted: dict[str, dict[Hashable, tuple[str, list[_Hit]]]] = {}
+        self._found: dict[int, dict[str, tuple[int, Near]]] = {}
+        domains = _domains(sample)
+        share = min(MOST_KEYS, KEYS // max(1, len(chosen)))
+        for number in chosen:
+            self._look_for(number, roster.tried(agents[number]), domains, share)
+
+    def _look_for(
+        self,
+        number: int,
+        tried: Iterable[Key],
+        domains: Mapping[str, Sequence[str]],
+        share: int,
+    ) -> None:
+        """Let the rules take turns, so that a long value of one does not take the share of the others."""
+        turns = [
+            _spelt(
+                attribute, value, self._rule_of(attribute), domains.get(attribute, ())
+            )
+            for attribute, value in tried
+        ]
+        seen: set[tuple[str, Hashable]] = set()
+        for rank, turn in enumerate(zip_longest(*turns)):
+            for spelt in filter(None, turn):
+                attribute, key, how, text = spelt
+                if len(seen) == share:
+                    return
+                if (attribute, key) not in seen:
+                    seen.add((attribute, key))
+                    _, hits = self._wanted.setdefault(attribute, {}).setdefault(
+                        key, (text, [])
+                    )
+                    hits.append(_Hit(rank, number, how))
+
+    def wanted(self) -> Iterator[Key]:
+        """What to look users up by, one attribute after the other, so that a directory can ask for many at once."""
+        return (
+            (attribute, text)
+            for attribute, keys in self._wanted.items()
+            for text, _ in keys.values()
+        )
+
+    def __len__(self) -> int:
+        return sum(map(len, self._wanted.values()))
+
+    def add(self, user: User) -> None:
+        """Take a user in, if it holds one of the keys and nobody claims it."""
+        if user.id in self._claimed:
+            return
+        for attribute, wanted in self._wanted.items():
+            key_of = equality.keys_of(self._rule_of(attribute))
+            for held in user.values.get(attribute, ()):
+                if isinstance(held, str):
+                    _, hits = wanted.get(key_of(held), ("", ()))
+                    for hit in hits:
+                        near = (hit.rank, Near(user.name, attribute, held, hit.how))
+                        known = self._found.setdefault(hit.agent, {})
+                        known[user.id] = min(near, known.get(user.id, near))
+
+    def told(self, verdicts: Verdicts) -> Verdicts:
+        lines = dict(verdicts.unmatched)
+        for number, known in self._found.items():
+            nearest = [near for _, near in sorted(known.values())][:MOST_NAMES]
+            lines[number] = replace(lines[number], near=tuple(nearest))
+        return replace(verdicts, unmatched=lines)
+
+
+def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
+    """What stands after the `@` in a sample of users, by attribute: the commonest first."""
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for user in sample:
+        for attribute, values in user.values.items():
+            texts = [held for held in values if isinstance(held, str) and "@" in held]
+            counted[attribute].update(text.rpartition("@")[2].lower() for text in texts)
+    return {
+        attribute: [
+            domain
+            for domain, _ in sorted(
+                counts.items(), key=lambda each: (-each[1], each[0])
+            )[:DOMAINS]
+        ]
+        for attribute, counts in counted.items()
+    }
+
+
+def _spelt(
+    attribute: str, value: str, rule: Equality, domains: Sequence[str]
+) -> Iterator[tuple[str, Hashable, str, str]]:
+    """Other values of an attribute, each with its key: those that its rule does not take for the same."""
+    same = equality.key(rule, value)
+    possible: Iterable[Spelling] = (
+        spellings(value, domains) if rule in _WORDS | _NUMBERS else ()
+    )
+    for how, text in possible:
+        key = equality.key(rule, text)
+        if key != same and text and (rule in _WORDS or _NUMBER.fullmatch(text)):
+            yield attribute, key, how, text

@@ -1,0 +1,98 @@
+"""How people name users in their lists, by id or by name, and how the directory's schema compares these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
+from typing import Final
+
+from connector.model import (
+    ID,
+    NAME,
+    Description,
+    Equality,
+    Key,
+    User,
+    UserRef,
+    Value,
+    dn,
+    equality,
+)
+
+_GUID: Final = re.compile(
+    r"(?:<GUID=)?\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?>?"
+)
+"""An id as Active Directory's tools write it: `{GUID}`, `<GUID=…>`, or bare."""
+
+
+class Naming:
+    """The names and ids of one directory's users."""
+
+    def __init__(self, description: Description) -> None:
+        self._names = description.names
+        self._ids = description.ids
+        self._types = description.types
+        self._rule_of = description.equality
+        # what stands above an entry is shared by most entries
+        self._rdn = lru_cache(maxsize=4096)(self._rdn_of)
+
+    def keys(self, written: str) -> tuple[Key, ...]:
+        """What a user is looked up by. A DN has a `=`, and an id has none; elsewhere a text may be either."""
+        if self._names is Equality.DN and (guid := _GUID.fullmatch(written)):
+            return ((ID, guid[1]),)
+        if self._names is Equality.DN:
+            return ((NAME if "=" in written else ID, written),)
+        return (NAME, written), (ID, written)
+
+    def holds(self, user: User, attribute: str, value: str) -> bool:
+        """Whether the user shows this value there."""
+        key = equality.keys_of(self._rule_of(attribute))
+        return any(
+            key(equality.plain(each)) == key(value)
+            for each in user.values.get(attribute, ())
+        )
+
+    def id(self, value: Value) -> Hashable:
+        """What equal ids have in common."""
+        return equality.key(self._ids, value)
+
+    def name(self, value: Value) -> Hashable:
+        """What equal names have in common; in a DN, values compare as their attributes do."""
+        if self._names is not Equality.DN or not isinstance(value, str):
+            return equality.key(self._names, value)
+        try:
+            return tuple(map(self._rdn, dn.rdn_texts(value)))
+        except ValueError:
+            return ("no DN", value)
+
+    def among(self, listed: Iterable[str]) -> Callable[[UserRef], bool]:
+        """A test whether a user is listed, by id or name; also by a name that some server takes for equal."""
+        listed = list(listed)
+        ids = {
+            self.id(value)
+            for each in listed
+            for kind, value in self.keys(each)
+            if kind == ID
+        }
+        names = set(map(self._alike, listed))
+        return lambda user: self.id(user.id) in ids or self._alike(user.name) in names
+
+    def _alike(self, name: str) -> Hashable:
+        return (
+            self.name(name)
+            if self._names is Equality.DN
+            else equality.likeness(self._names, name)
+        )
+
+    def _rdn_of(self, text: str) -> dn.Rdn:
+        types = self._types
+        found = dn.rdn(text, self._rule)
+        return frozenset(
+            (types[kind].name.lower() if kind in types else kind, value)
+            for kind, value in found
+        )
+
+    def _rule(self, kind: str) -> Equality:
+        info = self._types.get(kind)
+        return info.equality if info and info.comparable else Equality.CASE_IGNORE

@@ -1,0 +1,254 @@
+"""Digests: what a reviewer has said yes to, in one line. They cover what would be written, to whom, and for whom.
+
+A digest is over a canonical form of values, not over a document, so that it survives
+another order of entries, attributes or values, another layout of the file, and another run.
+Times and the plan's own id are not in it. A secret is in it by its keyed fingerprint only,
+so that a digest says nothing about a password to anybody without the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, TypeGuard
+
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Fingerprint,
+    Held,
+    Plan,
+    Problem,
+    Refusal,
+    Secret,
+    UserRef,
+    Value,
+    equality,
+)
+
+UNKEYED: Final = "unkeyed"
+"""Stands for the fingerprint of a secret that is set where no key is known: every such
+secret looks the same."""
+HINTS: Final = frozenset({"refused", "unsettled"})
+"""Kinds of problems that are in no digest: they tell of earlier runs, or of the server
+asked, and not of this plan."""
+_NONE: Final = "n"
+
+
+def is_secret(each: AttributeChange) -> bool:
+    """Whether nothing of this attribute's values may be shown: it is marked so, or holds a `Secret` all the same."""
+    if each.secret:
+        return True
+    for value in each.new:
+        if type(value) is Secret:
+            return True
+    return Secret in map(type, each.old) if each.old else False
+
+
+def secret_fingerprint(each: AttributeChange) -> str:
+    """Of a secret that is set, its fingerprint or `UNKEYED`; of one that is cleared, the empty string.
+
+    Also for a change that was read from a plan document, which carries no values.
+    """
+    return each.fingerprint or (UNKEYED if each.new else "")
+
+
+def lossless(value: Value) -> Value:
+    """The value as UTF-8 can carry it: a text that was decoded from octets which are no UTF-8 is those octets again."""
+    if isinstance(value, bytes) or value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return _octets(value)
+    return value
+
+
+def plain_texts(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
+    """Whether all of them are texts in ASCII, as nearly all values are: they can be told as they stand."""
+    for value in values:  # noqa: SIM110  # asked of all values; `all` takes twice as long
+        if type(value) is not str or not value.isascii():
+            return False
+    return True
+
+
+def readable(text: str) -> str:
+    """A name or a sentence as UTF-8 can carry it, with U+FFFD for what is no character."""
+    return (
+        text
+        if text.isascii()
+        else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    )
+
+
+def digest_of_change(change: Change) -> str:
+    """The digest of a change as it stands, whatever digest it says it has."""
+    return digest_of(change.user, change.agent, change.rule, change.attributes)
+
+
+def digest_of(
+    user: UserRef,
+    agent: AgentRef | None,
+    rule: int | None,
+    attributes: Iterable[AttributeChange],
+) -> str:
+    """`sha256:` and 64 hexadecimal digits, over user, agent, rule, and every attribute's old and new values."""
+    who = f"l{_text(readable(user.id))}{_text(readable(user.name))};"
+    what = _list(sorted(map(_attribute, attributes)))
+    return _digest((_text("change/1"), who, _agent(agent), _number(rule), what))
+
+
+def digest_of_plan(plan: Plan) -> str:
+    """`sha256:` and 64 hexadecimal digits, over everything in the plan but its id, its time, its digest and hints.
+
+    Each change is in it by the change's own `digest`, which is taken as it stands.
+    """
+    names = sorted(plan.summary.__struct_fields__)
+    summary = _list(
+        _list((_text(name), _number(getattr(plan.summary, name)))) for name in names
+    )
+    changes = _list(map(_text, sorted(change.digest for change in plan.changes)))
+    problems = _list(
+        sorted(_problem(each) for each in plan.problems if each.kind not in HINTS)
+    )
+    refusals = _list(sorted(map(_refusal, plan.refusals)))
+    cautions = _list(map(_text, sorted(map(readable, plan.cautions))))
+    return _digest(
+        (
+            _text("plan/1"),
+            _text(readable(plan.job)),
+            summary,
+            changes,
+            problems,
+            refusals,
+            cautions,
+        )
+    )
+
+
+def _attribute(each: AttributeChange) -> str:
+    if not (each.old or each.secret) and len(each.new) == 1:  # as nearly always
+        value = each.new[0]
+        if type(value) is str and value.isascii():
+            return f"{_plain(each.name)}l;lt{len(value)}:{value};;"
+    if is_secret(each):
+        fingerprint = secret_fingerprint(each)
+        said = (
+            each.name,
+            "secret",
+            "set" if fingerprint else "clear",
+            readable(fingerprint),
+        )
+        return _list(map(_text, said))
+    return f"{_plain(each.name)}{_values(each.old)}{_values(each.new)};"
+
+
+@lru_cache(maxsize=1024)
+def _plain(name: str) -> str:
+    """What leads an attribute that is no secret: a job has few, and writes them to every user."""
+    return f"l{_text(name)}{_text('plain')}"
+
+
+def _values(values: tuple[Held, ...]) -> str:
+    """Values are a set in a directory, which returns them in any order. Nearly every set is one plain text, or none."""
+    if not values:
+        return "l;"
+    if len(values) == 1 and type(value := values[0]) is str and value.isascii():
+        return f"lt{len(value)}:{value};"
+    if plain_texts(values):
+        return _list(sorted(map(_text, values)))
+    return _list(
+        sorted([_value(value) for value in values if not isinstance(value, Secret)])
+    )
+
+
+def _agent(agent: AgentRef | None) -> str:
+    if agent is None:
+        return _NONE
+    account = (
+        _NONE if agent.account_code is None else _text(readable(agent.account_code))
+    )
+    return f"l{_number(agent.work_no)}{account};"
+
+
+def _problem(problem: Problem) -> str:
+    return _list(
+        (
+            _text(problem.kind),
+            _text(readable(problem.why)),
+            _agent(problem.agent),
+            _list(map(_text, sorted(map(readable, problem.users)))),
+            _number(problem.rule),
+            _NONE if problem.attribute is None else _text(problem.attribute),
+            _number(problem.record),
+        )
+    )
+
+
+def _refusal(refusal: Refusal) -> str:
+    numbers = map(_number, (refusal.allowed, refusal.planned))
+    return _list((_text(refusal.limit), *numbers, _text(readable(refusal.why))))
+
+
+# ---------------------------------------------------------------- one spelling for one value
+#
+# Every string and every octet string is led by its length in octets, so that no two values run into each other. What is
+# digested is octets, and is put together as a text of which each character stands for one of them (ISO 8859-1): text is
+# joined faster, and its order is that of the octets.
+
+
+def _value(value: Value) -> str:
+    if type(value) is str and value.isascii():
+        return _text(value)
+    value = lossless(value)
+    return (
+        f"b{len(value)}:{value.decode('latin-1')}"
+        if isinstance(value, bytes)
+        else _text(value)
+    )
+
+
+def _text(text: str) -> str:
+    if not text.isascii():
+        text = _octets(text).decode("latin-1")
+    return f"t{len(text)}:{text}"
+
+
+def _number(number: int | None) -> str:
+    return _NONE if number is None else f"i{number};"
+
+
+def _list(encoded: Iterable[str]) -> str:
+    return f"l{''.join(encoded)};"
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return "sha256:" + hashlib.sha256(_list(parts).encode("latin-1")).hexdigest()
+
+
+def fingerprinter(key: Secret) -> Fingerprint:
+    """HMAC-SHA-256 (RFC 2104) under `key`, of one user's one attribute, so that equal passwords do not look equal."""
+    material = equality.plain(key)
+    octets = material if isinstance(material, bytes) else material.encode()
+
+    def fingerprint(user: UserRef, attribute: str, secret: Held) -> str:
+        value = equality.plain(secret)
+        body = (
+            value
+            if isinstance(value, bytes)
+            else value.encode("utf-8", "surrogateescape")
+        )
+        message = b"\x00".join([user.id.encode(), attribute.lower().encode(), body])
+        return "hmac-sha256:" + hmac.digest(octets, message, "sha256").hex()
+
+    return fingerprint

@@ -1,0 +1,104 @@
+"""Which values of an attribute are ours: `owns` of the mapping, globs in which `*` alone is special.
+
+Several globs are one text, a line each: that is how changes, the journal and the state carry them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+from connector.model import Equality, Held, equality
+from connector.model.templates import Template
+
+ALL = "*"
+H = TypeVar("H", bound=Held)
+_OPEN = "\0"
+
+
+def joined(patterns: Iterable[str]) -> str:
+    """Several patterns as one: the same text in whatever order they come. No pattern holds a line break."""
+    several = sorted(set(patterns))
+    return ALL if ALL in several else "\n".join(several)
+
+
+def of(template: Template) -> str:
+    """The pattern of whatever a template makes: its fields stand for anything. `*` where it is a field alone."""
+    return re.sub(
+        r"\*+",
+        ALL,
+        "".join(piece if isinstance(piece, str) else ALL for piece in template.pieces),
+    )
+
+
+def parts(pattern: str) -> list[str]:
+    """The patterns of which a value has to fit one."""
+    return pattern.split("\n")
+
+
+def said(pattern: str | None) -> str:
+    """The patterns for a reader."""
+    return "" if pattern is None else " or ".join(parts(pattern))
+
+
+@lru_cache(maxsize=256)
+def owns(pattern: str) -> Callable[[Held], bool]:
+    """Whether a value is one of ours; case does not count. A secret is let out of its wrapping in no frame of ours."""
+    if pattern == ALL:
+        return lambda value: True
+    expression = re.compile(
+        "|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL
+    )
+    return lambda value: expression.fullmatch(equality.plain_text(value)) is not None
+
+
+def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
+    """Those of the values that are ours; None: all of them."""
+    if pattern is None or pattern == ALL:
+        return tuple(values)
+    test = owns(pattern)
+    return tuple(value for value in values if test(value))
+
+
+def _expression(pattern: str) -> str:
+    return "".join(
+        ".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern)
+    )
+
+
+@lru_cache(maxsize=256)
+def apart(one: str | None, other: str | None) -> bool:
+    """Whether no value fits both patterns; None: every value fits.
+
+    What stands between two asterisks can always follow the other's: only their ends tell.
+    """
+    if one is None or other is None:
+        return False
+    return all(_apart(each, its) for each in parts(one) for its in parts(other))
+
+
+def _apart(one: str, other: str) -> bool:
+    if "*" not in one or "*" not in other:
+        return not (owns(one)(other) if "*" not in other else owns(other)(one))
+    (head, _, _), (its_head, _, _) = one.partition("*"), other.partition("*")
+    (_, _, tail), (_, _, its_tail) = one.rpartition("*"), other.rpartition("*")
+    heads = owns(f"{head}*")(its_head) or owns(f"{its_head}*")(head)
+    tails = owns(f"*{tail}")(its_tail) or owns(f"*{its_tail}")(tail)
+    return not (heads and tails)
+
+
+def fits(
+    rule: Equality, outline: Sequence[str | None], value: Held, *, any_case: bool = True
+) -> bool:
+    """Whether a value can be what such pieces make, as the attribute compares, if None may be anything."""
+    made = "".join(_OPEN if piece is None else piece for piece in outline)
+    key, text = equality.written(rule, made), equality.written(rule, value)
+    if key is None or text is None:
+        key, text = made, equality.plain_text(value)
+    pattern = ".*".join(map(re.escape, key.split(_OPEN)))
+    return (
+        re.fullmatch(pattern, text, re.DOTALL | (re.IGNORECASE if any_case else 0))
+        is not None
+    )

@@ -1,0 +1,302 @@
+"""Templates: field names in braces, each with transforms from a closed table. Nothing is ever evaluated.
+
+    "{accountCode|lower}@example.org"      "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"
+
+A transform's arguments follow it after colons; one that holds a colon, a bar or a brace is
+put in single quotes:
+`{workNo|pad:6}`, `{accountCode|replace:'_':'.'}`. `{{` and `}}` are braces. A template of which a field is absent, or
+that comes out empty, has no value.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Final, Self
+
+from msgspec import Struct
+
+from connector.model import Agent, Held, Secret, Tenant, text_of
+from connector.model.spelling import meant
+from connector.model.transforms import TRANSFORMS, Step, TemplateError
+
+AGENT_FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
+TENANT_FIELDS: Final = ("sipServiceIp", "sipServicePort")
+SECRET_FIELDS: Final = frozenset({"sipPwd"})
+
+Render = Callable[[Agent], Held | None]
+
+
+class Piece(Struct, frozen=True):
+    """A field with its transforms, each as it is written; `default` stands in for an absent field."""
+
+    field: str
+    steps: tuple[tuple[str, Step], ...]
+
+    def apply(self, value: str | None) -> str | None:
+        for name, step in self.steps:
+            if value is None:
+                if not name.startswith("default:"):
+                    continue
+                value = ""
+            value = step(value)
+        return value
+
+
+class Template(Struct, frozen=True):
+    """A parsed template; `bind` it to a tenant, then render it for each agent."""
+
+    text: str
+    pieces: tuple[str | Piece, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises TemplateError."""
+        pieces = tuple(_pieces(text))
+        if not pieces:
+            raise TemplateError("an empty template")
+        return cls(text, pieces)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset(
+            piece.field for piece in self.pieces if isinstance(piece, Piece)
+        )
+
+    @property
+    def secret(self) -> bool:
+        """Whether it names a secret field, so that whatever it renders is a secret."""
+        return bool(self.fields & SECRET_FIELDS)
+
+    def missing(self, tenant: Tenant) -> frozenset[str]:
+        return frozenset(
+            piece.field
+            for piece in self.pieces
+            if isinstance(piece, Piece)
+            and piece.field in TENANT_FIELDS
+            and not piece.apply(_tenant_field(tenant, piece.field))
+        )
+
+    def outline(self, agent: Agent, tenant: Tenant | None) -> list[str | None]:
+        """What each piece comes to, a secret one in clear; None where nothing is left of its field.
+
+        Without a tenant, its fields are left open too.
+        """
+        return [
+            piece if isinstance(piece, str) else _piece_of(piece, tenant, agent)
+            for piece in self.pieces
+        ]
+
+    def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
+        """The fields of which nothing is left for this agent, so that there is no value."""
+        made = zip(self.pieces, self.outline(agent, tenant), strict=True)
+        return tuple(
+            piece.field
+            for piece, text in made
+            if isinstance(piece, Piece) and text is None
+        )
+
+    def within(self, tenant: Tenant) -> Self:
+        """The same with the tenant's fields filled in, as far as it has them."""
+        filled = (
+            piece.apply(_tenant_field(tenant, piece.field)) or piece
+            if isinstance(piece, Piece) and piece.field in TENANT_FIELDS
+            else piece
+            for piece in self.pieces
+        )
+        return type(self)(self.text, tuple(filled))
+
+    def bind(self, tenant: Tenant) -> Render:
+        """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
+        if self.missing(tenant):
+            return lambda agent: None
+        there = self.within(tenant).pieces
+        varying = [
+            number for number, part in enumerate(there) if isinstance(part, Piece)
+        ]
+        if not varying:
+            constant = "".join(map(str, there))
+            return lambda agent: constant
+        if len(there) == 1 and isinstance(there[0], Piece):
+            return _lone(there[0])
+        if len(varying) == 1 and not self.secret:
+            (place,) = varying
+            return _framed(
+                "".join(map(str, there[:place])),
+                there[place],
+                "".join(map(str, there[place + 1 :])),
+            )
+        return _joined(there, secret=self.secret)
+
+
+def _lone(piece: Piece) -> Render:
+    """The commonest template, one field: no list, no join, and no call at all where there are no transforms."""
+    if piece.field == "sipPwd":
+        if not piece.steps:
+            return lambda agent: agent.sip_pwd
+        return _joined([piece], secret=True)
+    get = _GETTERS[piece.field]
+    if not piece.steps:
+        return get
+    return lambda agent: piece.apply(get(agent)) or None
+
+
+def _framed(before: str, piece: str | Piece, behind: str) -> Render:
+    """One field between two constants, as in an address: the next common template."""
+    assert isinstance(piece, Piece)
+    lone = _lone(piece)
+
+    def render(agent: Agent) -> Held | None:
+        value = lone(agent)
+        return f"{before}{value}{behind}" if isinstance(value, str) and value else None
+
+    return render
+
+
+def _joined(parts: Sequence[str | Piece], *, secret: bool) -> Render:
+    def render(agent: Agent) -> Held | None:
+        words = [
+            part if isinstance(part, str) else part.apply(_GETTERS[part.field](agent))
+            for part in parts
+        ]
+        if not all(words):
+            return None
+        text = "".join(word for word in words if word)
+        return Secret(text) if secret else text
+
+    return render
+
+
+def _sip_pwd(agent: Agent) -> str | None:
+    return None if agent.sip_pwd is None else text_of(agent.sip_pwd)
+
+
+_GETTERS: Final[dict[str, Callable[[Agent], str | None]]] = {
+    "workNo": lambda agent: str(agent.work_no),
+    "accountCode": attrgetter("account_code"),
+    "sipAccount": attrgetter("sip_account"),
+    "sipPwd": _sip_pwd,
+}
+
+
+def field_of(field: str, tenant: Tenant, agent: Agent) -> str | None:
+    """What a field holds; of a secret field too, so that it is wrapped where it is not used up at once."""
+    return _GETTERS[field](agent) if field in _GETTERS else _tenant_field(tenant, field)
+
+
+def _tenant_field(tenant: Tenant, field: str) -> str | None:
+    return tenant.sip_service_ip if field == "sipServiceIp" else tenant.sip_service_port
+
+
+def _piece_of(piece: Piece, tenant: Tenant | None, agent: Agent) -> str | None:
+    getter = _GETTERS.get(piece.field)
+    if getter is not None:
+        return piece.apply(getter(agent)) or None
+    return (
+        None
+        if tenant is None
+        else piece.apply(_tenant_field(tenant, piece.field)) or None
+    )
+
+
+# ---------------------------------------------------------------- parsing
+
+
+def _pieces(text: str) -> list[str | Piece]:
+    pieces: list[str | Piece] = []
+    literal: list[str] = []
+    faults: list[str] = []
+    place = 0
+    while place < len(text):
+        pair, letter = text[place : place + 2], text[place]
+        if pair in ("{{", "}}"):
+            literal.append(letter)
+            place += 2
+        elif letter == "}":
+            place += 1
+            faults.append(
+                f"a closing brace without an opening one, at character {place} (write }}}} for a brace)"
+            )
+        elif letter == "{":
+            if literal:
+                pieces.append("".join(literal))
+                literal.clear()
+            try:
+                words, place = _expression(text, place + 1)
+            except TemplateError as fault:
+                faults.append(str(fault))
+                break
+            try:
+                pieces.append(_piece(words))
+            except TemplateError as fault:
+                faults.append(str(fault))
+        else:
+            literal.append(letter)
+            place += 1
+    if literal:
+        pieces.append("".join(literal))
+    if faults:
+        raise TemplateError(". Also: ".join(faults))
+    return pieces
+
+
+def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
+    """The words between braces, by bars and then by colons, and the place behind the closing brace."""
+    words: list[list[str]] = [[""]]
+    place = start
+    while place < len(text):
+        letter = text[place]
+        if letter == "'":
+            end = text.find("'", place + 1)
+            if end < 0:
+                raise TemplateError(
+                    f"an unclosed quotation mark at character {place + 1}"
+                )
+            words[-1][-1] += text[place + 1 : end]
+            place = end
+        elif letter == "}":
+            return words, place + 1
+        elif letter == "{":
+            break
+        elif letter == "|":
+            words.append([""])
+        elif letter == ":":
+            words[-1].append("")
+        else:
+            words[-1][-1] += letter
+        place += 1
+    raise TemplateError(f"an unclosed brace at character {start}")
+
+
+def _piece(words: list[list[str]]) -> Piece:
+    (field, *rest), *transforms = words
+    field = field.strip()
+    known = AGENT_FIELDS + TENANT_FIELDS
+    faults: list[str] = []
+    if rest or field not in known:
+        faults.append(
+            f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}"
+        )
+    steps: list[tuple[str, Step]] = []
+    for name, *rest in transforms:
+        try:
+            steps.append((":".join((name.strip(), *rest)), _step(name.strip(), rest)))
+        except TemplateError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise TemplateError(". Also: ".join(faults))
+    return Piece(field, tuple(steps))
+
+
+def _step(name: str, arguments: list[str]) -> Step:
+    transform = TRANSFORMS.get(name)
+    if transform is None:
+        raise TemplateError(
+            f"no transform {name!r}{meant(name, TRANSFORMS)}; there are {', '.join(TRANSFORMS)}"
+        )
+    if len(arguments) != len(transform.takes):
+        raise TemplateError(
+            f"{name} takes {len(transform.takes)} argument(s), not {len(arguments)}"
+        )
+    try:
+        return transform.step(arguments)
+    except TemplateError as fault:
+        raise TemplateError(f"{name}: {fault}") from None

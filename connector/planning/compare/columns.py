@@ -1,0 +1,301 @@
+"""One attribute of one user: what is wanted there, what fits, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Self
+
+from msgspec import Struct
+
+from connector.model import (
+    UNKNOWN_SECRET,
+    Agent,
+    AttributeChange,
+    AttributeInfo,
+    Description,
+    Fingerprint,
+    Held,
+    Owned,
+    Secret,
+    Syntax,
+    Tenant,
+    User,
+    Value,
+    dn,
+    equality,
+    patterns,
+)
+from connector.model.mapping import AttributeRule
+from connector.model.templates import SECRET_FIELDS, Template
+from connector.planning.compare import addresses
+from connector.planning.compare.conversion import UnfitError, defined, fitting, named
+from connector.planning.compare.spellings import Spellings
+from connector.planning.compare.together import staying
+from connector.planning.leavers.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
+
+Made = Held | None | tuple[Held | None, ...]
+"""What one template makes of an agent, or what each of several does."""
+Render = Callable[[Agent], Made]
+_BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
+"""Syntaxes of values that name something of the directory's schema."""
+
+
+class Wanted(Struct, frozen=True):
+    """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
+
+    `unique`: one user alone may hold a value. `keeps`: values may stay of which no template makes one any more.
+    `fits`: a text as the attribute's syntax has it. `plain`: nothing else decides what it can hold, but for `owned`.
+    """
+
+    rule: AttributeRule
+    info: AttributeInfo
+    render: Render
+    schema: Description
+    names: frozenset[str]
+    unique: bool
+    keeps: bool
+    tenant: Tenant
+    fits: Callable[[str], Value]
+    owned: Callable[[Held], bool] | None
+    plain: bool
+
+    @classmethod
+    def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
+        info = description.attributes[rule.name]
+        names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
+        keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
+        owned = (
+            None
+            if rule.owns in (None, patterns.ALL)
+            else patterns.owns(rule.owns or "")
+        )
+        plain = not rule.secret and info.syntax not in _BY_SCHEMA
+        return cls(
+            rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant, fitting(info), owned, plain
+        )  # fmt: skip
+
+
+class Verdict(Struct, frozen=True):
+    """What becomes of one attribute of a user: in step, a `change`, or `unfit`, why it cannot hold the value.
+
+    `lacks`: a field of a template is absent, so that there is no new value. `unknown`: the source does not tell it.
+    """
+
+    change: AttributeChange | None = None
+    unfit: str = ""
+    lacks: bool = False
+    unknown: bool = False
+
+    @property
+    def changes(self) -> tuple[AttributeChange, ...]:
+        return (self.change,) if self.change else ()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return (self.unfit,) if self.unfit else ()
+
+
+IN_STEP: Final = Verdict()
+
+Column = tuple[str, Render, Wanted]
+"""An attribute by name, what its templates make of an agent, and what is wanted there."""
+
+
+def _bound(rule: AttributeRule, tenant: Tenant) -> Render:
+    if not rule.more:
+        return rule.value.bind(tenant)
+    renders = [template.bind(tenant) for template in rule.templates]
+    return lambda agent: tuple([render(agent) for render in renders])
+
+
+def each_of(made: Made) -> tuple[Held | None, ...]:
+    """What each template makes."""
+    return made if isinstance(made, tuple) else (made,)
+
+
+def makes_any(render: Render, agent: Agent) -> bool:
+    """Whether a template makes a value of this agent."""
+    made = render(agent)
+    return (
+        any(value is not None for value in made)
+        if isinstance(made, tuple)
+        else made is not None
+    )
+
+
+def holds_ours(wanted: Wanted, user: User) -> bool:
+    """Whether the user shows a value that `owns` covers."""
+    return bool(patterns.ours(wanted.rule.owns, user.values.get(wanted.rule.name, ())))
+
+
+def in_step(
+    change: AttributeChange, wanted: Wanted, user: User, spellings: Spellings | None
+) -> bool:
+    """Whether a planned change is to set what the user holds already, as the directory spells it."""
+    if spellings is None or not (change.old and change.new):
+        return False
+    return spellings.in_step(
+        user.ref, change.name, wanted.info.equality, change.new, change.old
+    )
+
+
+def judged(
+    wanted: Wanted,
+    render: Render,
+    agent: Agent,
+    user: User,
+    spellings: Spellings | None = None,
+) -> Verdict:
+    """What becomes of one attribute that holds a secret."""
+    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(
+        wanted.rule.fields
+    ):
+        return Verdict(unknown=True)
+    value, held = render(agent), user.values.get(wanted.rule.name, ())
+    if held == (value,):
+        return IN_STEP
+    lacks = value is None
+    if value is None and (wanted.keeps or (not held and wanted.info.readable)):
+        return Verdict(lacks=lacks)
+    try:
+        change = changed(wanted, value, held, dn.naming(user.name), agent)
+        known = change is not None and in_step(change, wanted, user, spellings)
+        return Verdict(None if known else change, lacks=lacks)
+    except UnfitError as fault:
+        return Verdict(unfit=str(fault), lacks=lacks)
+
+
+def cleared(
+    wanted: Wanted, user: User, found: Unclaimed, fingerprint: Fingerprint
+) -> Verdict:
+    """What is taken from a user that no agent claims; `unfit`: why our value, or somebody's, stays."""
+    name = wanted.rule.name
+    last, unshown, adopted = (
+        found.last(name),
+        found.unshown.get(name),
+        name in found.adopted,
+    )
+    if last is None and unshown is None and not adopted:
+        return IN_STEP
+    held = user.values.get(name, ())
+    if not held and wanted.rule.secret and wanted.info.readable is not True:
+        return Verdict(_attribute_change(wanted, (), (), seen=False))
+    if (
+        unshown is not None
+        and not held
+        and (wanted.schema.hides or wanted.info.readable is not True)
+    ):
+        if unshown and wanted.schema.by_value and wanted.info.comparable:
+            return Verdict(_attribute_change(wanted, unshown, (), seen=False))
+        return Verdict(unfit=UNSHOWN_LEAVER)
+    covered = patterns.ours(wanted.rule.owns, held)
+    kept: tuple[Held, ...] = ()
+    if not adopted:
+        kept = tuple(
+            value
+            for value in covered
+            if not (last and _wrote(last, wanted, user, value, fingerprint))
+        )
+        # it was not shown at first, and is now
+        kept = equality.minus(wanted.info.equality, kept, unshown or ())
+    gone = adopted or len(kept) < len(covered)
+    change = _attribute_change(wanted, covered, kept, seen=True) if gone else None
+    return Verdict(change, unfit=CHANGED if kept and (last or unshown) else "")
+
+
+def changed(
+    wanted: Wanted,
+    value: Made,
+    held: tuple[Held, ...],
+    naming: frozenset[str],
+    agent: Agent,
+) -> AttributeChange | None:
+    """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
+    if not wanted.names.isdisjoint(naming):
+        raise UnfitError("it names the entry; a naming attribute is never written")
+    rule, info = wanted.rule, wanted.info
+    made = zip(rule.templates, each_of(value), strict=True)
+    new = tuple(
+        [
+            as_held(wanted, each, template, agent)
+            for template, each in made
+            if each is not None
+        ]
+    )
+    if isinstance(value, tuple):
+        new = equality.distinct(info.equality, new)
+    if rule.secret and not held and info.readable is not True:
+        return _attribute_change(wanted, (), new, seen=False)
+    if not held:
+        return _attribute_change(wanted, (), new, seen=True) if new else None
+    owned = patterns.ours(wanted.rule.owns, held)
+    if rule.owns is None and len(held) > 1:
+        raise UnfitError(
+            f"it holds {len(held)} values. In the mapping, set `owns` to those of this job"
+        )
+    if info.single and new and len(owned) < len(held):
+        raise UnfitError(
+            "its only value is not this job's (owns). Remove it by hand, or widen `owns`"
+        )
+    others = [each for each in held if each not in owned]
+    taken = len(equality.minus(info.equality, new, others)) < len(new)
+    if isinstance(value, tuple) and None in value and wanted.keeps:
+        kept = staying(rule, info.equality, wanted.tenant, agent, owned=owned, new=new)
+        new = (*kept, *equality.minus(info.equality, new, kept))
+    if equality.same_set(
+        equality.choose_rule(info.equality, secret=rule.secret), owned, new
+    ):
+        return None
+    if taken:
+        raise UnfitError(
+            "it already holds the value among those that are not this job's (owns)"
+        )
+    return _attribute_change(wanted, owned, new, seen=True)
+
+
+def _wrote(
+    owned: Owned, wanted: Wanted, user: User, value: Held, fingerprint: Fingerprint
+) -> bool:
+    """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
+    if wanted.rule.secret or (
+        owned.fingerprint and not owned.restored
+    ):  # which the mapping may no longer call one
+        return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
+    return equality.digest(wanted.info.equality, value) in owned.values
+
+
+def _attribute_change(
+    wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool
+) -> AttributeChange:
+    rule = wanted.rule
+    return AttributeChange(
+        rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique
+    )
+
+
+def as_held(wanted: Wanted, value: Held, template: Template, agent: Agent) -> Held:
+    """What a template made of an agent, as the attribute holds it. Raises UnfitError."""
+    addresses.check(value, template, agent, wanted.tenant)
+    held = (
+        wanted.fits(value)
+        if wanted.plain and type(value) is str
+        else _fitted(wanted, value)
+    )
+    if wanted.owned is not None and not wanted.owned(held):
+        raise UnfitError(
+            f"the value is not covered by `owns`: {patterns.said(wanted.rule.owns)}"
+        )
+    return held
+
+
+def _fitted(wanted: Wanted, value: Held) -> Held:
+    """The same, whoever owns it. It is let go of as plain text before anybody else is called."""
+    rule, info = wanted.rule, wanted.info
+    text = equality.plain(value)
+    fitted = wanted.fits(text) if isinstance(text, str) else text
+    if info.syntax in _BY_SCHEMA and isinstance(fitted, str) and wanted.schema.types:
+        if info.syntax is Syntax.DEFINED:
+            defined(fitted, wanted.schema.types, wanted.schema.classes)
+        else:
+            named(info, fitted, wanted.schema.types)
+    return Secret(fitted) if rule.secret else fitted

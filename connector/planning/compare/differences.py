@@ -1,0 +1,400 @@
+"""What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from operator import and_, eq
+from typing import Final
+
+from connector.errors import FileError
+from connector.model import (
+    OBJECT_CLASS,
+    Agent,
+    AttributeChange,
+    Batch,
+    Change,
+    Description,
+    Fingerprint,
+    Held,
+    Problem,
+    Tenant,
+    User,
+    dn,
+)
+from connector.model.mapping import AttributeRule, Mapping
+from connector.model.templates import SECRET_FIELDS
+from connector.planning.checks import suitability
+from connector.planning.checks.schema_checks import SchemaChecks, spelt
+from connector.planning.compare.columns import (
+    Column,
+    Wanted,
+    as_held,
+    changed,
+    cleared,
+    each_of,
+    holds_ours,
+    in_step,
+    judged,
+    makes_any,
+)
+from connector.planning.compare.conversion import UnfitError
+from connector.planning.compare.draft import Draft
+from connector.planning.compare.spellings import Spellings
+from connector.planning.compare.together import Together
+from connector.planning.leavers.stale_users import CHANGED, Unclaimed
+
+_MEMO: Final = 10_000
+"""So many sets of object classes, and of attributes with them, are remembered."""
+
+_UNKNOWN: Final = (
+    "the sipPwd of {count:,} agents is unknown: it is * alone, or ten agents or more share it. It is neither written "
+    "nor cleared. Fix the tenant. If agents may share one, set `shared_secrets: true` in `source`"
+)
+
+
+class Differ:
+    """The mapping's attribute rules against one user and its agent.
+
+    `problems` are those of the tenant itself: a field of its own that it lacks keeps everything made of it.
+    Raises FileError where the directory's schema forbids the mapping.
+    """
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        mapping: Mapping,
+        description: Description,
+        spellings: Spellings | None = None,
+    ) -> None:
+        self._spellings = spellings
+        self._secrets = any(rule.secret for rule in mapping.attributes)
+        self._mapping = mapping
+        self._infos = description.attributes
+        self._schema = description.classes
+        # users share few sets of classes and of attributes, so that each is worked out once
+        self._named = lru_cache(_MEMO)(self._names_of)
+        self._needed = lru_cache(_MEMO)(self._needed_by)
+        # of names, each once for all users: one has 216 octets
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
+        self.schema_checks = SchemaChecks(mapping.object_classes, description)
+        self._together = Together(mapping, tenant, description)
+        self._lacking = self._together.lacking
+        self.problems = [Problem("tenant", note) for note in tenant.notes]
+        self._wanted: list[Wanted] = []
+        faults = list(suitability.faults(mapping, description))
+        if faults:
+            raise FileError("\n".join(faults))
+        self.cautions = list(suitability.cautions(mapping, description))
+        missing: dict[str, list[str]] = {}
+        partly: dict[str, list[str]] = {}
+        for rule in mapping.attributes:
+            makes = not all(template.missing(tenant) for template in rule.templates)
+            for field in rule.missing(tenant):
+                (partly if makes else missing).setdefault(field, []).append(rule.name)
+            if makes:
+                self._wanted.append(Wanted.of(rule, description, tenant))
+        why = _UNKNOWN.format(count=tenant.unknown_secrets)
+        self._unknown = {
+            rule.name: Problem("tenant", why, attribute=rule.name)
+            for rule in mapping.attributes
+            if tenant.unknown_secrets and not SECRET_FIELDS.isdisjoint(rule.fields)
+        }
+        """The one line of each attribute that is made of secrets which the source does not tell."""
+        self.problems += self._unknown.values()
+        self.attributes = [rule.name for rule in mapping.attributes]
+        self._columns = [
+            (wanted.rule.name, wanted.render, wanted) for wanted in self._wanted
+        ]
+        self._secret = [column for column in self._columns if column[2].rule.secret]
+        self._plain = [
+            (each.rule.name, each.render)
+            for each in self._wanted
+            if not each.rule.secret
+        ]
+        for found, what in (
+            (missing, "nothing is planned for"),
+            (partly, "values made of it are kept in"),
+        ):
+            self.problems += [
+                Problem(
+                    "tenant", f"the tenant has no {field}; {what} {', '.join(names)}"
+                )
+                for field, names in sorted(found.items())
+            ]
+
+    def draft(self, agent: Agent, user: User, rule: int | None) -> Draft | None:
+        """Compare; None: the user is in step, which costs no object. `rule`: the one that matched the two."""
+        values = user.values
+        for name, render in self._plain:
+            if values.get(name) != (render(agent),):
+                return self._compared(self._columns, agent, user, rule)
+        return self._compared(self._secret, agent, user, rule) if self._secret else None
+
+    def in_step(self, agents: Sequence[Agent], batch: Batch) -> list[bool]:
+        """Whether `draft` has the users of a batch in step, each with its agent."""
+        same = [
+            not self._secrets
+            and batch.columns.keys() >= {name for name, _ in self._plain}
+        ] * len(agents)
+        for name, render in self._plain if any(same) else ():
+            wanted = list(map(render, agents))
+            if not batch.shows(name, wanted):
+                same = list(map(and_, same, map(eq, wanted, batch.columns[name])))
+        return same
+
+    def one_by_one(
+        self, agent: Agent, user: User
+    ) -> Iterator[tuple[AttributeRule, tuple[Held | None, ...], Draft | None]]:
+        """The same attribute by attribute: its rule, what each template makes as the attribute can hold it, the draft.
+
+        None: a template makes nothing, or what does not fit.
+        """
+        for column in self._columns:
+            _, render, wanted = column
+            fitted: list[Held | None] = []
+            for template, value in zip(
+                wanted.rule.templates, each_of(render(agent)), strict=True
+            ):
+                fitted.append(None)
+                if value is not None:
+                    with suppress(UnfitError):
+                        fitted[-1] = as_held(wanted, value, template, agent)
+            yield (
+                wanted.rule,
+                tuple(fitted),
+                self._compared([column], agent, user, None),
+            )
+
+    def _compared(
+        self, columns: list[Column], agent: Agent, user: User, rule: int | None
+    ) -> Draft | None:
+        planned: list[AttributeChange] = []
+        unfit: list[tuple[str, str]] = []
+        unknown: list[Problem] = []
+        values = user.values
+        naming: frozenset[str] | None = None
+        lacking = self._lacking
+        for name, render, wanted in columns:
+            if wanted.rule.secret:
+                verdict = judged(wanted, render, agent, user, self._spellings)
+                lacking = lacking or verdict.lacks
+                unfit.extend((name, why) for why in verdict.faults)
+                unknown += [self._unknown[name]] if verdict.unknown else []
+                planned.extend(verdict.changes)
+                continue
+            value = render(agent)
+            held = values.get(name, ())
+            if held == (value,) or held == value:  # noqa: PLR1714  # for each attribute of each user: `in` takes a quarter more
+                continue
+            lacking = (
+                lacking or value is None or (type(value) is tuple and None in value)
+            )
+            if value is None and (wanted.keeps or (not held and wanted.info.readable)):
+                continue
+            if naming is None:
+                naming = dn.naming(user.name)
+            try:
+                change = changed(wanted, value, held, naming, agent)
+            except UnfitError as fault:
+                unfit.append((wanted.rule.name, str(fault)))
+                continue
+            if change is not None and not in_step(
+                change, wanted, user, self._spellings
+            ):
+                planned.append(change)
+        if not planned and not unfit and not unknown:
+            return None
+        draft = self._drafted(agent, user, rule, planned, unfit)
+        draft.held += tuple(unknown)
+        if lacking:
+            draft.keeps = self._together.kept(agent, user, planned)
+        return draft
+
+    def _drafted(
+        self,
+        agent: Agent,
+        user: User,
+        rule: int | None,
+        planned: list[AttributeChange],
+        unfit: list[tuple[str, str]],
+    ) -> Draft:
+        ref, values = agent.ref, user.values
+        shows = frozenset(
+            [each.name for each in planned if each.name in values and not each.old]
+        )
+        shows = self._sets.setdefault(shows, shows)
+        draft = self._checked(
+            Draft(
+                user.ref, ref, rule, tuple(planned), shows=shows, inactive=user.inactive
+            ),
+            user,
+        )
+        if unfit:
+            draft.held = (
+                *[_fault(draft, "value", name, why) for name, why in unfit],
+                *draft.held,
+            )
+        return draft
+
+    def holds_most(self, agent: Agent, draft: Draft | None) -> bool:
+        """Whether a user holds most of what is wanted for its agent, and shows some of it; a draft says what differs.
+
+        A secret that nobody sees may be there.
+        """
+        differing: set[str | None] = set()
+        if draft is not None:
+            differing = {
+                *[each.name for each in draft.planned if each.seen],
+                *[each.attribute for each in draft.held],
+            }
+        if differing.issuperset(self.attributes):
+            return False
+        wanted = {
+            name: each.rule.secret
+            for name, render, each in self._columns
+            if makes_any(render, agent)
+        }
+        held = wanted.keys() - differing
+        return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
+
+    def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
+        """Take what this job wrote, and is there still, from a user that no agent claims any more.
+
+        That takes no template. Only where the tenant lacks a field of every template,
+        nothing at all is planned.
+        """
+        draft = Draft(
+            user.ref,
+            None,
+            None,
+            (),
+            disabled=user.disabled,
+            inactive=user.inactive or user.disabled,
+        )
+        planned: list[AttributeChange] = []
+        for each in self._wanted:
+            verdict = cleared(each, user, found, fingerprint)
+            planned.extend(verdict.changes)
+            draft.held += tuple(
+                draft.problem("stale", why, each.rule.name) for why in verdict.faults
+            )
+        draft.planned = tuple(planned)
+        return self._checked(draft, user)
+
+    def theirs(self, found: Unclaimed, fingerprint: Fingerprint) -> frozenset[str]:
+        """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
+        if found.now is None:
+            return frozenset()
+        verdicts = {
+            each.rule.name: cleared(each, found.now, found, fingerprint)
+            for each in self._wanted
+        }
+        return frozenset(
+            name.lower()
+            for name, each in verdicts.items()
+            if CHANGED in each.faults and not each.changes
+        )
+
+    def _checked(self, draft: Draft, user: User) -> Draft:
+        draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
+        refused = (
+            self.schema_checks.refused(user, draft.planned) if draft.planned else {}
+        )
+        for name, why in refused.items():
+            draft.hold((name,), _fault(draft, "schema", name, why))
+        relies = self.schema_checks.relied_on(user, draft.planned)
+        draft.relies = self._sets.setdefault(relies, relies)
+        return draft
+
+    def adopted(self, user: User) -> frozenset[str]:
+        return frozenset(
+            each.rule.name
+            for each in self._wanted
+            if each.rule.adopt and holds_ours(each, user)
+        )
+
+    def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
+        """These object classes in lower case, as they are spelt and by their names; servers store numbers too."""
+        names = spelt(shown)
+        return names | {
+            self._schema[name].name for name in names if name in self._schema
+        }
+
+    def attributes_of(self, draft: Draft) -> tuple[AttributeChange, ...]:
+        """What is planned, led by the object classes that the attributes to be set need and the entry lacks."""
+        names = tuple([change.name for change in draft.planned if change.new])
+        return (*self._needed(draft.classes, names), *draft.planned)
+
+    def trial(self, user: User) -> Change:
+        """A change of each attribute that the schema lets the user have, to be told what else stands against it."""
+        each = [
+            AttributeChange(
+                rule.name,
+                user.values.get(rule.name, ()),
+                ("some value",),
+                seen=not rule.secret,
+            )
+            for rule in self._mapping.attributes
+        ]
+        refused = self.schema_checks.refused(user, each)
+        draft = Draft(
+            user.ref,
+            None,
+            None,
+            tuple(one for one in each if one.name not in refused),
+            (),
+        )
+        draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
+        return Change(
+            user.ref, None, None, self.attributes_of(draft) if draft.planned else ()
+        )
+
+    def needing_classes(self, draft: Draft) -> frozenset[str]:
+        return self.schema_checks.needing_classes(draft.classes, draft.planned)
+
+    def hold_classless(self, draft: Draft) -> bool:
+        """Hold back what needs an object class that cannot be added any more; whether there was any.
+
+        Such a class requires an attribute that was to be set with it and was held back.
+        """
+        if not draft.relies or draft.relies <= {
+            change.name for change in draft.planned
+        }:
+            return False
+        needing = self.needing_classes(draft)
+        why = "its object class requires another attribute that this plan cannot set"
+        for name in [change.name for change in draft.planned if change.name in needing]:
+            if any(
+                change.name == name for change in draft.planned
+            ):  # it may have fallen with one before it
+                draft.hold((name,), draft.problem("schema", why, name))
+        return bool(needing)
+
+    def _needed_by(
+        self, classes: frozenset[str], names: tuple[str, ...]
+    ) -> tuple[AttributeChange, ...]:
+        """The change that adds the object classes which an entry of these lacks to hold these attributes, if any."""
+        needed = tuple(
+            name
+            for name in self._mapping.object_classes
+            if self._needs(name.lower(), classes, names)
+        )
+        return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
+
+    def _needs(self, name: str, classes: frozenset[str], names: Iterable[str]) -> bool:
+        if name in classes:
+            return False
+        for attribute in names:
+            allowed_by = self._infos[attribute].classes
+            # without a schema nobody can say which class an attribute needs: then each of
+            # the mapping's is added
+            if not allowed_by or (name in allowed_by and not allowed_by & classes):
+                return True
+        return False
+
+
+def _fault(draft: Draft, kind: str, attribute: str, why: str) -> Problem:
+    """What holds back one attribute before anything is asked; it names no rule, for it would be so by any."""
+    return Problem(
+        kind, why, agent=draft.agent, users=(draft.user.name,), attribute=attribute
+    )

@@ -1,0 +1,88 @@
+"""Whether what a change sets out to do to a user has happened, as far as the user's values tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Description,
+    Fingerprint,
+    Held,
+    User,
+    equality,
+)
+from connector.model.digests import UNKEYED
+
+
+def stands(
+    each: AttributeChange, held: tuple[Held, ...], description: Description
+) -> bool:
+    """Whether the values that the change sets are there, and those that it takes away are gone."""
+    if not each.old and (held == each.new or all(value in held for value in each.new)):
+        return True  # as nearly always: nothing has to be compared
+    rule = equality.choose_rule(description.equality(each.name), secret=each.secret)
+    gone = equality.minus(rule, each.old, each.new)
+    return (
+        not equality.minus(rule, each.new, held)
+        and equality.minus(rule, gone, held) == gone
+    )
+
+
+class Shown(Struct, frozen=True):
+    """A user as a server shows it now, to be compared with what a change leaves behind."""
+
+    user: User
+    description: Description
+    fingerprint: Fingerprint
+
+    def held(self, name: str) -> tuple[Held, ...]:
+        return self.user.values.get(name, ())
+
+    def shows(self, name: str) -> bool:
+        """Whether all that an attribute holds is shown, if only that it is empty."""
+        info = self.description.attributes.get(name)
+        return bool(self.held(name)) or (info is not None and info.readable is True)
+
+    def secret_stands(self, each: AttributeChange) -> bool:
+        """Whether a secret that is shown is as its change leaves it, by its fingerprint; without one it was cleared."""
+        held, user = self.held(each.name), self.user.ref
+        if not each.fingerprint:
+            return not held
+        return any(
+            self.fingerprint(user, each.name, value) == each.fingerprint
+            for value in held
+        )
+
+    def answers(self, changes: Iterable[AttributeChange]) -> list[bool]:
+        """Of each attribute that can be judged, whether it is as its change leaves it."""
+        return [answer for answer in map(self.stands, changes) if answer is not None]
+
+    def stands(self, each: AttributeChange) -> bool | None:
+        """Whether an attribute is as its change leaves it; None: the user does not tell."""
+        held = self.held(each.name)
+        if each.name == OBJECT_CLASS:
+            return stands(each, held, self.description) if held else None
+        if each.name not in self.description.attributes:
+            return None  # the mapping no longer names it, so that it was not asked for
+        shows = self.shows(each.name)
+        if each.secret:
+            return (
+                self.secret_stands(each)
+                if shows and each.fingerprint != UNKEYED
+                else None
+            )
+        if each.new or shows or (each.seen and each.old):
+            return stands(each, held, self.description)
+        return None
+
+    def as_before(self, each: AttributeChange) -> bool:
+        """Whether an attribute does not stand, and shows what was there before."""
+        if each.secret or not each.seen or self.stands(each) is not False:
+            return False
+        return equality.same_set(
+            self.description.equality(each.name), each.old, self.held(each.name)
+        )

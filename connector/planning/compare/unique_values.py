@@ -1,0 +1,211 @@
+"""Single-holder values: an attribute marked `unique` never gives one value to two users, not even for a moment.
+
+A value still held by another user is a problem `reassigned`, unless the plan itself frees
+it: then the change that sets it waits for the one that frees it. Users outside of base and
+filter are not looked at. What another server was told to give counts as held, until this
+one may be expected to show it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Final
+
+from connector.model import Description, Key, Owned, Problem, User, equality
+from connector.model.folding import text_of
+from connector.model.mapping import Mapping as AttributeMapping
+from connector.planning.compare.draft import Draft
+
+Slot = tuple[str, Hashable]
+"""An attribute, and a value's key under its equality rule."""
+_STUCK: Final = "another user still holds the value, and this plan does not free it"
+_LATE: Final = (
+    "another user got the value at another server less than a day ago. This server does not show it yet. Rerun "
+    "once it does"
+)
+
+
+class UniqueValues:
+    """The unique values that drafts would set, and what stands against each. `problems`: what was held back."""
+
+    def __init__(
+        self,
+        drafts: Iterable[Draft],
+        mapping: AttributeMapping,
+        description: Description,
+    ) -> None:
+        self._rules = {
+            rule.name: description.attributes[rule.name].equality
+            for rule in mapping.attributes
+            if (rule.unique or description.attributes[rule.name].unique)
+            and not rule.secret
+        }
+        self._keys = {
+            name: equality.likenesses_of(rule) for name, rule in self._rules.items()
+        }
+        self._drafts = {draft.user.id: draft for draft in drafts}
+        self._values: dict[Slot, str] = {}
+        self._wanted: dict[Slot, list[str]] = defaultdict(list)
+        self._held: dict[Slot, dict[str, str]] = {}
+        self._late: set[tuple[Slot, str]] = set()
+        self._respelt: set[tuple[Slot, str]] = set()
+        self.problems: list[Problem] = []
+        for user, draft in self._drafts.items():
+            for slot, value in self._brought(draft):
+                self._wanted[slot].append(user)
+                self._values.setdefault(slot, value)
+
+    def _brought(self, draft: Draft) -> Iterator[tuple[Slot, str]]:
+        keys = self._keys
+        for each in draft.planned:
+            if each.name in keys:
+                news = (
+                    equality.minus(self._rules[each.name], each.new, each.old)
+                    if each.old
+                    else each.new
+                )
+                for value in news:
+                    plain = value if type(value) is str else equality.plain(value)
+                    yield (
+                        (each.name, keys[each.name](plain)),
+                        plain if type(plain) is str else text_of(plain),
+                    )
+
+    def keys(self) -> Iterator[Key]:
+        """What to look for in the directory: who holds these values now."""
+        for (name, _), value in self._values.items():
+            yield name, value
+
+    def among(self, owned: Mapping[str, Owned]) -> dict[str, tuple[str, ...]]:
+        """Those of the same values that a job wrote to a user last, by attribute, however that was spelt then."""
+        found: dict[str, tuple[str, ...]] = {}
+        for spelt, each in owned.items():
+            for digest in each.values:
+                name, value = self._digests.get((spelt.lower(), digest), ("", ""))
+                if name:
+                    found[name] = (*found.get(name, ()), value)
+        return found
+
+    @cached_property
+    def _digests(self) -> dict[tuple[str, str], tuple[str, str]]:
+        rules, wanted = self._rules, self.keys()
+        return {
+            (name.lower(), equality.digest(rules[name], value)): (name, value)
+            for name, value in wanted
+        }
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def held_by(
+        self, holders: Iterable[User], *, late: bool = False, respelt: bool = False
+    ) -> None:
+        """Take in who holds the wanted values now: by value their ids, with their names.
+
+        `late`: this server does not show them as holders, and may do so later. `respelt`: it shows other spellings.
+        """
+        for user in holders:
+            for name, key_of in self._keys.items():
+                for value in user.values.get(name, ()):
+                    slot = (name, key_of(equality.plain(value)))
+                    if slot in self._wanted:
+                        if late and user.id not in self._held.get(slot, {}):
+                            self._late.add((slot, user.id))
+                        self._held.setdefault(slot, {})[user.id] = user.name
+                        self._respelt |= {(slot, user.id)} if respelt else set()
+
+    def holders(self) -> frozenset[str]:
+        """The users that hold a wanted value now, by id."""
+        return frozenset(id_ for held in self._held.values() for id_ in held)
+
+    def hold_back(self) -> None:
+        """Hold back every value that is not free; of what is held back already, more may follow."""
+        for slot, users in self._wanted.items():
+            if (
+                len(users) > 1
+                and len(
+                    bringing := [user for user in users if self._brings(user, slot)]
+                )
+                > 1
+            ):
+                names = tuple(sorted(self._drafts[user].user.name for user in bringing))
+                why = "several users are to get this unique value"
+                self._hold(
+                    bringing, Problem("shared", why, users=names, attribute=slot[0])
+                )
+        if self._held:
+            self._hold_reassigned()
+
+    def taken(self) -> set[tuple[str, str]]:
+        """Attributes of users, by id, that are to get a value which another user holds now."""
+        return {
+            (user, slot[0])
+            for slot, holders in self._held.items()
+            for user in self._wanted[slot]
+            if holders.keys() - {user} and self._brings(user, slot)
+        }
+
+    def waiting(self) -> Mapping[str, frozenset[str]]:
+        """The users who have to wait for others, with these: whoever holds a value that they still are to get."""
+        waiting: dict[str, frozenset[str]] = defaultdict(frozenset)
+        for slot, holders in self._held.items():
+            for user in self._wanted[slot]:
+                if self._brings(user, slot):
+                    waiting[user] |= holders.keys() - {user}
+        return waiting
+
+    def _brings(self, user: str, slot: Slot) -> bool:
+        return any(slot == brought for brought, _ in self._brought(self._drafts[user]))
+
+    def _hold_reassigned(self) -> None:
+        """Holding one back may keep a value where it is that another waits for: go on until nothing falls any more."""
+        queue = list(self._drafts)
+        waiters: dict[str, set[str]] = defaultdict(set)
+        while queue:
+            user = queue.pop()
+            draft = self._drafts[user]
+            for slot, _ in list(self._brought(draft)):
+                holders = self._held.get(slot, {})
+                stuck = {
+                    holder: name
+                    for holder, name in holders.items()
+                    if not self._frees(holder, slot, user)
+                }
+                if stuck:
+                    late = all((slot, holder) in self._late for holder in stuck)
+                    why = _LATE if late else _STUCK
+                    self._hold(
+                        [user],
+                        draft.problem(
+                            "reassigned", why, slot[0], sorted(stuck.values())
+                        ),
+                    )
+                    queue.extend((*waiters.pop(user, ()), user))
+                    break  # others may have fallen with it
+                for holder in holders:
+                    waiters[holder].add(user)
+
+    def _frees(self, holder: str, slot: Slot, user: str) -> bool:
+        """Whether the holder is the user itself, or its own change takes the value away."""
+        if holder == user:
+            return True
+        name, key = slot
+        draft = self._drafts.get(holder)
+        each = (
+            next((each for each in draft.planned if each.name == name), None)
+            if draft
+            else None
+        )
+        if each is None:
+            return False
+        gone = equality.minus(self._rules[name], each.old, each.new)
+        if (slot, holder) in self._respelt:
+            return gone == each.old
+        return any(self._keys[name](equality.plain(value)) == key for value in gone)
+
+    def _hold(self, users: Iterable[str], problem: Problem) -> None:
+        self.problems.append(problem)
+        for user in users:
+            self._drafts[user].hold((problem.attribute or "",), problem)

@@ -1,0 +1,257 @@
+"""What the directory has to compare: values that are spelt otherwise than they are there, and what users do not show.
+
+Secrets are not shown, nor are attributes that may be hidden from us. Of each attribute
+whose absence may be an access rule's, a sample of those who are to get a first value is
+asked about. Where nobody has one, that is all it costs.
+
+    all of the sample have none ──> everybody is planned for
+    nothing tells of any of them ─> unreadable: held back for everybody, and said once
+    else ─────────────────────────> everybody is asked, and held back where there is a value, or nothing tells
+
+Where everybody turns out to have a value, and nobody shows it, that is said once as well.
+What some user shows is never unreadable for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from msgspec.structs import replace
+
+from connector.matching.questions import Brief, Planning, Slot, compared
+from connector.model import (
+    AttributeChange,
+    Description,
+    Holds,
+    Problem,
+    Question,
+    Secret,
+    equality,
+)
+from connector.planning.compare.draft import Draft
+from connector.planning.compare.together import Kept
+
+PROBES = 10
+"""So many users are asked about an attribute that may be hidden; if one of them hides it,
+all are asked."""
+_UNREADABLE = "cannot be read by this account; skipped"
+_HIDDEN = "has a value that this account cannot read; skipped"
+_UNTOLD = "shows no value to this account, which may be hidden; skipped"
+
+
+def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
+    """Take for in step what the directory takes for the same, though not every server would."""
+    same: dict[Slot, bool] = {}
+    for question, answer in (yield from compared(_respelt(drafts, brief.description))):
+        slot = question.user.id, question.attribute
+        same[slot] = same.get(slot, True) and answer is Holds.SAME
+    for draft in drafts if same else ():
+        draft.planned = tuple(
+            [each for each in draft.planned if not same.get((draft.user.id, each.name))]
+        )
+
+
+def _respelt(drafts: Iterable[Draft], description: Description) -> Iterator[Question]:
+    for draft in drafts:
+        for each in draft.planned:
+            if each.old and not each.secret:
+                rule = description.equality(each.name)
+                if equality.alike(rule, each.old, each.new):
+                    respelt = equality.minus(rule, each.new, each.old)
+                    yield from (
+                        Question(draft.user, each.name, value) for value in respelt
+                    )
+
+
+class Unseen:
+    """Asks about what drafts do not see, and gives it verdicts.
+
+    `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
+    and is. `denied`: likewise, of what was compared and is not there. `probed`: users were
+    asked about attributes that may be hidden.
+    """
+
+    def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
+        self._brief = brief
+        self._drafts = drafts
+        self._unreadable: dict[str, Problem] = {}
+        self.unverified: dict[str, list[str]] = {}
+        """By attribute, whose secrets nothing tells of but what was written last: their ids."""
+        self.confirmed: dict[Slot, str] = {}
+        self.denied: dict[Slot, str] = {}
+        self.probed = False
+
+    def judge(self, shown: Collection[str]) -> Planning[None]:
+        """Judge what is planned. `shown`: attributes that some user showed a value of."""
+        rules, infos = (
+            self._brief.mapping.attributes,
+            self._brief.description.attributes,
+        )
+        secrets = any(rule.secret for rule in rules)
+        hidden = {
+            rule.name
+            for rule in rules
+            if infos[rule.name].readable is None and not rule.secret
+        }
+        answers = yield from self._ask(self._questions(hidden))
+        silent = {
+            name
+            for name in hidden.difference(shown)
+            if _told(answers, name) == {Holds.UNKNOWN}
+        }
+        doubtful = {
+            name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}
+        }
+        answers |= yield from self._ask(self._others(doubtful, answers))
+        silent |= {
+            name
+            for name in doubtful.difference(shown)
+            if Holds.ABSENT not in _told(answers, name)
+        }
+        for name in silent:
+            self._unreadable[name] = Problem(
+                "unreadable", f"{name} {_UNREADABLE}", attribute=name
+            )
+        for draft in self._drafts if secrets or doubtful or silent else ():
+            draft.keeps = tuple(
+                kept for kept in draft.keeps if self._stays(draft, kept, answers)
+            )
+            self._judge(draft, answers)
+            if not draft.news:
+                draft.planned = ()
+
+    def _ask(self, questions: Iterable[Question]) -> Planning[dict[Slot, Holds]]:
+        return {
+            (each.user.id, each.attribute): answer
+            for each, answer in (yield from compared(questions))
+        }
+
+    def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
+        left = dict.fromkeys(hidden, PROBES)
+        for draft in self._drafts:
+            for change in draft.planned:
+                if change.secret and not change.seen:
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        change.new[0] if change.new else Secret("-"),
+                    )
+                elif left.get(change.name) and _first(draft, change):
+                    left[change.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, change.name, change.new[0])
+
+            for kept in draft.keeps:
+                if isinstance(kept.probe, Secret):
+                    yield Question(draft.user, kept.name, kept.probe)
+                elif kept.probe is not None and left.get(kept.name):
+                    left[kept.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, kept.name, kept.probe)
+
+    def _others(
+        self, hidden: Collection[str], asked: Collection[Slot]
+    ) -> Iterator[Question]:
+        for draft in self._drafts:
+            for change in draft.planned:
+                if (
+                    _first(draft, change)
+                    and change.name in hidden
+                    and (draft.user.id, change.name) not in asked
+                ):
+                    yield Question(draft.user, change.name, change.new[0])
+            for kept in draft.keeps:
+                if (
+                    kept.probe is not None
+                    and kept.name in hidden
+                    and (draft.user.id, kept.name) not in asked
+                ):
+                    yield Question(draft.user, kept.name, kept.probe)
+
+    def _stays(self, draft: Draft, kept: Kept, answers: Mapping[Slot, Holds]) -> bool:
+        """Whether a value that stays is there, also unseen; where nothing tells of a secret, whether we wrote one."""
+        if kept.probe is None or kept.name in self._unreadable:
+            return True
+        answer = answers.get((draft.user.id, kept.name), Holds.ABSENT)
+        if answer is Holds.UNKNOWN and isinstance(kept.probe, Secret):
+            return bool(self._brief.memory.fingerprint_of(draft.user.id, kept.name))
+        return answer is not Holds.ABSENT
+
+    @cached_property
+    def _doubtful(self) -> frozenset[Slot]:
+        """What may not be as it was written last: nobody knows whether a later write there happened."""
+        open_ = self._brief.memory.unsettled()
+        return frozenset(
+            (each.user.id, name) for each in open_ for name in each.attributes
+        )
+
+    def _judge(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
+        verdicts = [self._judged(draft, answers, each) for each in draft.planned]
+        draft.planned = tuple(
+            [each for each in verdicts if isinstance(each, AttributeChange)]
+        )
+        draft.held = (
+            *draft.held,
+            *(each for each in verdicts if isinstance(each, Problem)),
+        )
+
+    def _judged(
+        self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
+    ) -> AttributeChange | Problem | None:
+        """The change (as it is, or completed), what holds it back, or None: in step."""
+        answer = answers.get((draft.user.id, change.name))
+        if change.secret:
+            return self._secret(draft, answer, change)
+        if change.name in self._unreadable:
+            return self._unreadable[change.name]
+        if answer in (None, Holds.ABSENT):
+            return change
+        why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
+        return draft.problem("unreadable", f"{change.name} {why}", change.name)
+
+    def _secret(
+        self, draft: Draft, answer: Holds | None, change: AttributeChange
+    ) -> AttributeChange | None:
+        user = draft.user
+        slot = user.id, change.name
+        print_ = (
+            self._brief.fingerprint(user, change.name, change.new[0])
+            if change.new
+            else ""
+        )
+        there = answer is (Holds.SAME if change.new else Holds.ABSENT)
+        if answer is Holds.UNKNOWN:
+            there = self._wrote_last(slot, print_)
+            if there and change.new:
+                self.unverified.setdefault(change.name, []).append(user.id)
+            if there and change.new and self._brief.description.replaces:
+                draft.repeats |= {change.name}
+                there = False
+        elif (
+            there
+            and change.new
+            and not self._brief.description.attributes[change.name].exact
+        ):
+            # the server may call another spelling the same
+            there = self._wrote_last(slot, print_)
+            self.confirmed |= {slot: print_} if there else {}
+        else:
+            (self.confirmed if there else self.denied)[slot] = print_
+        absent = answer is Holds.ABSENT and not change.seen
+        return None if there else replace(change, fingerprint=print_, absent=absent)
+
+    def _wrote_last(self, slot: Slot, print_: str) -> bool:
+        """Whether this is what was written there last, and nothing since may have happened."""
+        return (
+            self._brief.memory.fingerprint_of(*slot) or ""
+        ) == print_ and slot not in self._doubtful
+
+
+def _first(draft: Draft, change: AttributeChange) -> bool:
+    """Whether a value is planned where the user shows none, neither ours nor anybody's."""
+    return not change.old and change.name not in draft.shows
+
+
+def _told(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:
+    return {answer for (_, asked), answer in answers.items() if asked == name}

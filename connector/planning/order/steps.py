@@ -1,0 +1,128 @@
+"""The order of a plan's writes: whoever sets a single-holder value waits for the one that frees it.
+
+Two users that swap values wait for each other: then one of them lets go first, in a write
+of its own. So do object classes where a server wants them to be there before the attributes
+that need them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from connector.model import OBJECT_CLASS, Change, Part
+from connector.model.digests import digest_of_change
+
+
+def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """Changes in steps: everything that a step waits for is in an earlier one."""
+    waiting = {change.user.id: change for change in changes}
+    released: set[str] = set()
+    while waiting:
+        ready = [
+            change
+            for change in waiting.values()
+            if not (change.after & waiting.keys()) - released
+        ]
+        if ready:
+            for change in ready:
+                del waiting[change.user.id]
+            yield ready
+            continue
+        user = _in_a_circle(waiting, released)
+        release, waiting[user] = _split(waiting[user])
+        released.add(user)
+        yield [release]
+
+
+def _in_a_circle(waiting: dict[str, Change], released: set[str]) -> str:
+    """A user that waits for itself by way of others: everybody here waits, so following the waits must come round."""
+    seen: set[str] = set()
+    user = min(waiting)
+    while user not in seen:
+        seen.add(user)
+        user = min((waiting[user].after & waiting.keys()) - released)
+    return user
+
+
+def _split(change: Change) -> tuple[Change, Change]:
+    """Let go of the single-holder values first; the rest of the change, which finds them gone, comes later."""
+    first = tuple(
+        replace(each, new=()) for each in change.attributes if each.unique and each.old
+    )
+    release = replace(change, attributes=first, after=frozenset(), part=Part.RELEASE)
+    return release, _without(change, {each.name for each in first})
+
+
+def _without(change: Change, released: Collection[str]) -> Change:
+    """The change as far as it is left once the old values of these attributes are gone, and object classes there."""
+    rest = (
+        replace(each, old=()) if each.name in released else each
+        for each in change.attributes
+    )
+    keeps = (
+        each
+        for each in rest
+        if each.name not in released or (each.new and each.name != OBJECT_CLASS)
+    )
+    return replace(change, attributes=tuple(keeps))
+
+
+def digest_of_rest(change: Change, released: Collection[str]) -> str:
+    """The digest that a plan has for the rest of a change of which what goes first was written already.
+
+    `released`: the attributes whose values were let go; objectClass, if classes were added.
+    """
+    return digest_of_change(_without(change, released))
+
+
+def rounds(
+    batch: list[Change],
+    *,
+    classes_first: bool,
+    singly: bool = False,
+    last: Sequence[str] = (),
+) -> list[list[Change]]:
+    """A batch in rounds, of which each is confirmed before the next: object classes first, where that is needed.
+
+    `singly`: one attribute at a time, those of `last` at the end, in that order.
+    """
+    parts = (
+        [single(change, last) if singly else parted(change) for change in batch]
+        if classes_first or singly
+        else []
+    )
+    most = max(map(len, parts), default=1)
+    if most == 1:
+        return [batch]
+    firsts = (
+        [each[place] for each in parts if place < len(each) - 1]
+        for place in range(most - 1)
+    )
+    return [*firsts, [each[-1] for each in parts]]
+
+
+def single(change: Change, last: Sequence[str]) -> tuple[Change, ...]:
+    """Each attribute in a change of its own: what is emptied first, what tells whose the values are last."""
+    places = {name: place for place, name in enumerate(last, 1)}
+    ordered = sorted(
+        change.attributes, key=lambda each: (places.get(each.name, 0), bool(each.new))
+    )
+    firsts = (
+        replace(change, attributes=(each,), after=frozenset(), part=Part.STEP)
+        for each in ordered[:-1]
+    )
+    return (*firsts, replace(change, attributes=tuple(ordered[-1:])))
+
+
+def parted(change: Change) -> tuple[Change, ...]:
+    """The object classes that it adds in a change of their own, and all else in one after it; whole if it lacks one."""
+    classes = tuple(
+        each for each in change.attributes if each.name == OBJECT_CLASS and each.new
+    )
+    rest = tuple(each for each in change.attributes if each not in classes)
+    if not classes or not rest:
+        return (change,)
+    first = replace(change, attributes=classes, after=frozenset(), part=Part.CLASSES)
+    return first, replace(change, attributes=rest)

@@ -1,0 +1,208 @@
+"""The form of each attribute's change, from what earlier runs wrote: first value, replaces ours, and so on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from connector.matching.questions import Brief
+from connector.model import (
+    OBJECT_CLASS,
+    AgentRef,
+    AttributeChange,
+    Change,
+    Form,
+    Held,
+    Owned,
+    UserRef,
+    equality,
+)
+
+Places = Collection[tuple[str, str]]
+"""Attributes of users: user id and attribute."""
+_MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
+"""Forms that matter less than that the user now stands for another agent."""
+
+
+class Formed(NamedTuple):
+    """Changes, each attribute with its form.
+
+    `losing`: by attribute the ids of users that lose values which this job did not write. `left`: by attribute and its
+    former `owns` how many users may keep what this job wrote by that, and which is not its
+    own any more.
+    """
+
+    changes: list[Change]
+    losing: Mapping[str, set[str]]
+    left: Counter[tuple[str, str]]
+
+
+def formed(
+    changes: Iterable[Change],
+    brief: Brief,
+    *,
+    beside: Places = (),
+    taken: Places = (),
+    ours: Collection[str] = (),
+) -> Formed:
+    """The changes with their forms, and what they come to for values of others and of this job.
+
+    An object class has no form. A secret that is not shown may be anybody's: it counts as
+    lost only where it is emptied, and this job wrote none there.
+    `beside`: where the user shows values, and none of ours. `taken`: where another user still holds the new value.
+    `ours`: users whose values this job wrote, though the state does not know it yet.
+    """
+    found = list(changes)
+    ids = [change.user.id for change in found]
+    forms = _Forms(
+        brief,
+        brief.memory.confirmed(ids),
+        brief.memory.agents(ids),
+        beside,
+        taken,
+        ours=ours,
+    )
+    changed = [replace(change, attributes=tuple(forms.of(change))) for change in found]
+    return Formed(changed, forms.losing, forms.left)
+
+
+class _Forms:
+    def __init__(
+        self,
+        brief: Brief,
+        known: Mapping[str, Mapping[str, Owned]],
+        agents: Mapping[str, AgentRef],
+        beside: Places,
+        taken: Places,
+        *,
+        ours: Collection[str],
+    ) -> None:
+        self._description = brief.description
+        self._fingerprint = brief.fingerprint
+        self._known = known
+        self._agents = agents
+        self._beside = beside
+        self._taken = taken
+        self._all_ours = ours
+        self.losing: dict[str, set[str]] = {}
+        self.left: Counter[tuple[str, str]] = Counter()
+
+    def _owned(self, user: str, name: str) -> Owned | None:
+        """What this job wrote there, also where its mapping had another spelling or alias of the attribute."""
+        known = self._known.get(user, {})
+        if name in known or not known:
+            return known.get(name)
+        info = self._description.attributes.get(name)
+        names = {name.lower(), *(info.aliases if info else ())}
+        return next(
+            (owned for spelt, owned in known.items() if spelt.lower() in names), None
+        )
+
+    def of(self, change: Change) -> Iterator[AttributeChange]:
+        id_ = change.user.id
+        last = self._agents.get(id_)
+        moved = (
+            change.agent is not None
+            and last is not None
+            and not _same(last, change.agent)
+        )
+        for each in change.attributes:
+            if each.name == OBJECT_CLASS:
+                yield each
+                continue
+            if (
+                each.new and each.seen and not (each.old or each.secret)
+            ):  # as nearly all: none of ours was seen
+                slot = (id_, each.name)
+                form = (
+                    Form.TAKEN_OVER
+                    if slot in self._taken
+                    else Form.BESIDE
+                    if slot in self._beside
+                    else Form.FIRST
+                )
+            else:
+                form = self._form(change.user, each)
+            owned = self._owned(id_, each.name) if form is Form.BESIDE else None
+            if (
+                owned is not None
+                and owned.values
+                and owned.pattern not in (None, each.pattern)
+            ):
+                self.left[each.name, owned.pattern] += 1
+            yield replace(
+                each, form=Form.OTHER_AGENT if moved and form in _MILD else form
+            )
+
+    def _form(self, user: UserRef, each: AttributeChange) -> Form:
+        rule = self._description.equality(each.name)
+        comes = each.new if each.secret else equality.minus(rule, each.new, each.old)
+        owned = self._owned(user.id, each.name)
+        lost = (not each.seen or bool(each.old)) and self._lost(user, each, owned)
+        if lost:
+            self.losing.setdefault(each.name, set()).add(user.id)
+        if not comes:
+            return Form.EMPTIED
+        if (user.id, each.name) in self._taken:
+            return Form.TAKEN_OVER
+        if lost or each.secret:
+            return Form.FOREIGN if lost else Form.SECRET
+        if not each.old:
+            unseen = not each.seen and not each.absent and owned
+            return (
+                Form.BESIDE
+                if (user.id, each.name) in self._beside
+                else Form.OURS
+                if unseen
+                else Form.FIRST
+            )
+        if equality.minus(rule, each.old, each.new):
+            return Form.OURS
+        return Form.FIRST if self._ours(user, owned, each, each.old) else Form.BESIDE
+
+    def _lost(self, user: UserRef, each: AttributeChange, owned: Owned | None) -> bool:
+        """Whether a value goes that this job did not write; of what is not shown, `old` is what it wrote last."""
+        if not each.seen:
+            return each.secret and not each.new and not each.absent and owned is None
+        gone = (
+            each.old
+            if each.secret
+            else equality.minus(
+                self._description.equality(each.name), each.old, each.new
+            )
+        )
+        return not self._ours(user, owned, each, gone)
+
+    def _ours(
+        self,
+        user: UserRef,
+        owned: Owned | None,
+        each: AttributeChange,
+        values: Iterable[Held],
+    ) -> bool:
+        """Whether this job wrote all these values of the attribute; secrets by their fingerprints."""
+        if user.id in self._all_ours:
+            return True
+        if each.secret:
+            print_ = owned.fingerprint if owned else ""
+            return all(
+                self._fingerprint(user, each.name, value) == print_ for value in values
+            )
+        known = (
+            {*owned.values, *chain.from_iterable(owned.former.values())}
+            if owned
+            else ()
+        )
+        rule = self._description.equality(each.name)
+        return all(equality.digest(rule, value) in known for value in values)
+
+
+def _same(last: AgentRef, now: AgentRef) -> bool:
+    """Whether it is one agent: by the account where both have one, for a seat may pass to somebody else."""
+    if last.account_code is not None and now.account_code is not None:
+        return last.account_code == now.account_code
+    return last.work_no == now.work_no

@@ -1,0 +1,153 @@
+"""The names of people beside the DNs of a plan: read once it is drawn, for the users that a report names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from connector.errors import ConnectorError
+from connector.matching.questions import NAMES_SECONDS, Brief, Named, Planning, ask
+from connector.model import (
+    EXAMPLES,
+    ID,
+    LISTED,
+    NAME,
+    Equality,
+    Held,
+    Plan,
+    Problem,
+    Secret,
+    UserRef,
+    equality,
+)
+from connector.model.dn import rdns
+from connector.model.folding import text_of
+from connector.planning.overview.affected import NAMED, concerned
+
+
+def with_people(
+    plan: Plan, brief: Brief, known: Iterable[UserRef] = (), away: Collection[str] = ()
+) -> Planning[Plan]:
+    """The plan with the names of its people, by the users' names in the plan. `known`: as in `people_of`.
+
+    `away`: names in the plan that are no more those of the users that are meant, so that nobody is named by them.
+
+    Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
+    """
+    users = list(_changed(plan, everybody=brief.show.everybody))
+    people, fault = yield from people_of(users, named(plan.problems), brief, known)
+    if fault and brief.show.asked:
+        plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
+    return replace(
+        plan, people={name: said for name, said in people.items() if name not in away}
+    )
+
+
+def people_of(
+    users: Iterable[UserRef],
+    names: Iterable[str],
+    brief: Brief,
+    known: Iterable[UserRef] = (),
+) -> Planning[tuple[dict[str, str], str]]:
+    """By their names, the names of these people, and why some could not be read; `known`: users whose ids are at hand.
+
+    It is the first value that each shows of the job's attributes. Who is known by a
+    userName alone has to be searched for: that is done only where the job asks.
+    """
+    show = [name for name in brief.show.attributes if not _is_mapped(name, brief)]
+    ids = {user.id: user.name for user in users if user.identified}
+    others = dict.fromkeys(names).keys() - set(ids.values())
+    ids |= (
+        {
+            user.id: user.name
+            for user in known
+            if user.identified and user.name in others
+        }
+        if others
+        else {}
+    )
+    keys = [(ID, id_) for id_ in ids]
+    if brief.show.asked or brief.description.names is Equality.DN:
+        keys += [(NAME, name) for name in sorted(others - set(ids.values()))]
+    people: dict[str, str] = {}
+    try:
+        seconds = None if brief.show.asked else NAMES_SECONDS
+        for user in (yield from ask(Named(keys, seconds))) if keys and show else ():
+            name, said = ids.get(user.id, user.name), _said(user.values, show)
+            if said is not None and not _is_in(said, name, brief):
+                people[name] = said
+    except ConnectorError as fault:
+        return _sorted(people), str(fault)
+    return _sorted(people), ""
+
+
+def named(problems: Iterable[Problem]) -> Iterator[str]:
+    """The users that these problems name."""
+    for problem in problems:
+        yield from problem.users
+        yield from (near.user for near in problem.near)
+
+
+def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
+    """Users of changes: all, or those that a terminal names where there are many."""
+    if everybody or len(plan.changes) <= LISTED:
+        yield from (change.user for change in plan.changes)
+    else:
+        yield from (
+            change.user for kind in plan.kinds for change in kind.changes[:EXAMPLES]
+        )
+        yield from (look.user for look in plan.worth_a_look)
+        refused = {
+            name
+            for refusal in plan.refusals
+            for name in concerned(plan, refusal)[:NAMED]
+        }
+        yield from (
+            change.user for change in plan.changes if change.user.name in refused
+        )
+
+
+def _is_mapped(name: str, brief: Brief) -> bool:
+    """Whether the mapping writes this attribute under another of its names."""
+    infos = (
+        brief.description.attributes.get(rule.name) for rule in brief.mapping.attributes
+    )
+    return any(name.lower() in info.aliases for info in infos if info is not None)
+
+
+def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | None:
+    """The first value of the first of these attributes that has one."""
+    for name in show:
+        for value in values.get(name, ()):
+            if value and not isinstance(value, Secret):
+                return text_of(value)
+    return None
+
+
+def _is_in(said: str, name: str, brief: Brief) -> bool:
+    """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
+    if brief.description.names is not Equality.DN:
+        return said == name
+    if (
+        said.isascii()
+        and name.isascii()
+        and "\\" not in name
+        and _squeezed(said) not in _squeezed(name)
+    ):
+        return False  # as nearly always; whatever is alike has these letters in a row
+    try:
+        first = next(iter(rdns(name)), frozenset())
+    except ValueError:
+        return False
+    return equality.likeness(Equality.CASE_IGNORE, said) in {
+        value for _, value in first
+    }
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.lower().split())
+
+
+def _sorted(people: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(people.items()))

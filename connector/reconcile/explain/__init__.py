@@ -1,1 +1,0 @@
-"""The steps of a plan that concern one agent, as values."""
