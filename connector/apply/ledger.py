@@ -28,7 +28,6 @@ from msgspec.structs import replace
 from connector.errors import StateError
 from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.observers.observer import Observer
-from connector.runtime.log import log
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
 _HALF: Final = {
@@ -147,10 +146,9 @@ class Ledger:
         )
         if audit is not None:
             audit()
-        with log.together():
-            for (write, _), (change, outcome) in zip(settled, told, strict=True):
-                write.become(State.TOLD)
-                self._tell(change, outcome)
+        for (write, _), (change, outcome) in zip(settled, told, strict=True):
+            write.become(State.TOLD)
+            self._tell(change, outcome)
         self._settled = []
 
     def sent(self, change: Change) -> None:

@@ -6,21 +6,23 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from select import PIPE_BUF
-from threading import Lock
 from typing import Any, Final
+
+import structlog
+from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
+from structlog.typing import EventDict, Processor
 
 from connector.cli.terminal import fit, has_colour
 from connector.errors import OutputError, UsageError
-from connector.reports.document import as_json
 from connector.reports.visible import cleaned
-from connector.runtime.log import Event, log
+from connector.runtime.log import add_run_details
 
-_TOLD: Final = {"outcome", "finished"}
+_REPORTED_EVENTS: Final = {"outcome", "finished"}
 """Events that the report of a run tells as well."""
+_REPORTED_KEYS: Final = ("level", "timestamp", "run", "job", "digest")
+"""Keys that say nothing to somebody who is at the terminal of the run."""
 _LONGEST_LINE: Final = 1 << 20
 
 
@@ -73,14 +75,11 @@ def _is_log(begin: bytes) -> bool:
     return isinstance(first, dict) and "event" in first
 
 
-class _Warnings:
-    """Standard error at a terminal: a bar that moves there makes room for what is written."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr
+class TerminalOutput:
+    """Standard error at a terminal: lines are broken between words, above a bar that moves."""
 
     def write(self, text: str) -> None:
-        sys.stderr.write(fit(text, self._terminal))
+        sys.stderr.write(fit(text, sys.stderr))
 
     def flush(self) -> None:
         sys.stderr.flush()
@@ -100,22 +99,26 @@ def is_quiet(level: str | None) -> bool:
 
 
 def configure(level: str | None) -> None:
-    """Let whatever is logged go to its place: as JSON but at a terminal, where without a level only warnings come."""
-    form: Callable[[Event], str] = json_line
+    """Let the log go to its place: as JSON, but at a terminal, where without a level only warnings come."""
     output: Any = _files[0] if _files else sys.stderr
+    rendering: list[Processor] = [structlog.processors.JSONRenderer()]
     if is_quiet(level):
-        output, form = _Warnings(), _plain
+        output = TerminalOutput()
+        rendering = [drop_reported, warning_renderer()]
     elif sys.stderr.isatty() and not _files:
-        form = _for_terminals()
-    lock = Lock()
-
-    def take(events: list[Event]) -> None:
-        with lock:
-            for text in _pieces(map(form, events)):
-                output.write(text)
-                output.flush()
-
-    log.configure(take, level or ("warning" if is_quiet(level) else "info"))
+        rendering = [ConsoleRenderer(colors=has_colour(sys.stderr))]
+    least = level or ("warning" if is_quiet(level) else "info")
+    structlog.configure(
+        processors=[
+            add_run_details,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            make_visible,
+            *rendering,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(output),
+    )
 
 
 def configure_service(level: str | None) -> list[str]:
@@ -128,50 +131,21 @@ def configure_service(level: str | None) -> list[str]:
     ]
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Lines put together, as many as a pipe takes whole, for other processes may write to it too (POSIX, `write`)."""
-    text = ""
-    for line in filter(None, lines):
-        if text and len(text) + len(line) >= PIPE_BUF:
-            yield text
-            text = ""
-        text += f"{line}\n"
-    if text:
-        yield text
+def make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Name characters that a terminal would obey, whoever reads the log with whatever."""
+    visible: EventDict = cleaned(event)
+    return visible
 
 
-def _for_terminals() -> Callable[[Event], str]:
-    from structlog.dev import ConsoleRenderer
-
-    render = ConsoleRenderer(colors=has_colour(sys.stderr))
-    return lambda event: render(None, "", cleaned(event))
-
-
-def _plain(event: Event) -> str:
-    """`Warning: notice not sent (way: mail, reason: …)`; nothing of what the report tells."""
-    if event["event"] in _TOLD:
-        return ""
-    event = cleaned(event)
-    unsaid = {"event", "level", "timestamp", "run", "job", "digest"}
-    details = ", ".join(
-        f"{key}: {value}" for key, value in event.items() if key not in unsaid
-    )
-    return f"Warning: {event['event']}" + (f" ({details})" if details else "")
+def drop_reported(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Leave out what the report of the run tells as well."""
+    if event["event"] in _REPORTED_EVENTS:
+        raise structlog.DropEvent
+    return {key: event[key] for key in event if key not in _REPORTED_KEYS}
 
 
-def json_line(event: Event) -> str:
-    """An event as JSON, in a form that no terminal obeys, whoever reads the log with whatever.
-
-    Nearly all are of plain texts and whole numbers, and there is one for every user: these
-    take less time. JSON escapes controls, so a line without escapes needs no cleaning.
-    """
-    try:
-        text = as_json(event)
-    except (
-        TypeError,
-        ValueError,
-    ):  # values that JSON does not know, or half a surrogate pair
-        text = "\\"
-    if "\\" not in text and text.isascii() and text.isprintable():
-        return text
-    return json.dumps(cleaned(event), default=repr)
+def warning_renderer() -> ConsoleRenderer:
+    """Renders `Warning: notice not sent way=mail reason=…`."""
+    warning = KeyValueColumnFormatter(None, "", "", str, prefix="Warning: ")
+    detail = KeyValueColumnFormatter("", "", "", str)
+    return ConsoleRenderer(columns=[Column("event", warning), Column("", detail)])

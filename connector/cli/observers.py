@@ -24,7 +24,7 @@ from connector.observers.run_summary import (
     SummaryObserver,
     impersonal,
 )
-from connector.runtime.log import log
+from connector.runtime.log import log, run_details
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
 from connector.state.audit_lines import AuditLines
@@ -49,7 +49,8 @@ class LogObserver(Observer):
     def __init__(self, job: str, run: str, *, hashed: bool = False) -> None:
         self._hashed = hashed
         self._fingerprint: Fingerprint | None = None
-        log.about = {"job": job, "run": run}
+        run_details.clear()
+        run_details.update(job=job, run=run)
 
     def opens(
         self, directory: str, fingerprint: Fingerprint, audit: AuditLines
@@ -60,7 +61,7 @@ class LogObserver(Observer):
         log.info(name, **details)
 
     def planned(self, plan: Plan) -> None:
-        log.about["digest"] = plan.digest
+        run_details["digest"] = plan.digest
         log.info(
             "planned",
             refused=[refusal.limit for refusal in plan.refusals],

@@ -34,8 +34,8 @@ def test_at_a_terminal_nothing_is_logged_and_a_warning_is_a_sentence(job: Job) -
     lines = [line for line in plain(seen).splitlines() if "Warning" in line]
     (warning,) = lines
     path = job.folder / "key"
-    fix = f"path: {path}, fix: chmod o-r,g-r {path}"
-    assert warning.endswith(f"Warning: other users of this machine can read this secret file ({fix})")
+    details = f"fix=chmod o-r,g-r {path} path={path}"
+    assert warning.endswith(f"Warning: other users of this machine can read this secret file {details}")
     for word in ("event", "finished", "exit_code", "describe directory  agents", "outcome "):
         assert word not in plain(seen)
 

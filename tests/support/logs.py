@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connector.runtime.log import Event, log
+import structlog
+from structlog.typing import EventDict
+
+from connector.runtime.log import add_run_details, run_details
 
 
 @contextmanager
-def logged() -> Iterator[list[Event]]:
+def logged() -> Iterator[list[EventDict]]:
     """The events of every level that are logged meanwhile."""
-    before, events = vars(log).copy(), list[Event]()
-    log.about = {}
-    log.configure(events.extend)
+    events: list[EventDict] = []
+
+    def take(_logger: object, _method: str, event: EventDict) -> EventDict:
+        events.append(event)
+        raise structlog.DropEvent
+
+    before, details = structlog.get_config(), run_details.copy()
+    run_details.clear()
+    structlog.configure(
+        processors=[add_run_details, structlog.processors.add_log_level, take],
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
+    )
     try:
         yield events
     finally:
-        vars(log).update(before)
+        structlog.configure(**before)
+        run_details.clear()
+        run_details.update(details)
