@@ -85,7 +85,7 @@ class Context(Common, frozen=True, kw_only=True):
     def secret_attributes(self, description: Description) -> SecretAttributes:
         """The attributes into which jobs of this state wrote secrets."""
         # a file, or a server that hides its schema, has aliases too
-        types = description.types or known_schema().types
+        types = description.schema.types or known_schema().types
         return SecretAttributes(
             tuple(self.state.secret_attributes(description.identity)), types
         )
@@ -99,8 +99,8 @@ class Context(Common, frozen=True, kw_only=True):
         )
         about = (*self.places, ("server", server), ("mapping", self.mapping.where))
         about += (
-            (("checked in advance", description.checked),)
-            if description.checked
+            (("checked in advance", description.writing.checked),)
+            if description.writing.checked
             else ()
         )
         return (*about, *self._memory(description))

@@ -120,7 +120,7 @@ def apply(
     brake = _Brake(pace.max_failures, stop)
     ledger = Ledger(journal, observer, left_open)
     sizes = chain(
-        ((size, True) for size in pace.ramp), repeat((description.batch, False))
+        ((size, True) for size in pace.ramp), repeat((description.writing.batch, False))
     )
     engine = _Engine(
         directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last, fingerprint
@@ -275,7 +275,10 @@ class _Engine(Struct):
         self, last: list[Change], refused: Mapping[str, Refused], most: int
     ) -> frozenset[str]:
         """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
-        self.brake.counts, self.sizes = False, repeat((self.description.batch, False))
+        self.brake.counts, self.sizes = (
+            False,
+            repeat((self.description.writing.batch, False)),
+        )
         users: frozenset[str] = frozenset()
         while last and self._may_go_on():
             now = turn(last, refused, most)
@@ -302,7 +305,11 @@ class _Engine(Struct):
             size, ramp = next(self.sizes)
             batch = ready[start : start + size]
             start += size
-            if ramp or self.description.classes_first or self.description.singly:
+            if (
+                ramp
+                or self.description.writing.classes_first
+                or self.description.writing.singly
+            ):
                 yield _Piece(batch, _Then.WAIT, trial=batch if ramp else ())
                 continue
             length = max(1, size // _PIECES)
@@ -316,8 +323,8 @@ class _Engine(Struct):
         described = self.description
         *firsts, last = rounds(
             piece.changes,
-            classes_first=described.classes_first,
-            singly=described.singly,
+            classes_first=described.writing.classes_first,
+            singly=described.writing.singly,
             last=self.last,
         )
         begins = piece.begins and not firsts

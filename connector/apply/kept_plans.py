@@ -25,7 +25,11 @@ def compared(
     if not some:
         with suppress(StateError):  # the plan itself is whole
             context.state.drawn.note(context.job, drawn(plan), by)
-    return replace(plan, since=since(earlier, plan)) if earlier is not None else plan
+    return (
+        replace(plan, notes=replace(plan.notes, since=since(earlier, plan)))
+        if earlier is not None
+        else plan
+    )
 
 
 def keep(context: Context, run: str, plan: Plan, *, some: bool) -> None:

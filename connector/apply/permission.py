@@ -54,7 +54,7 @@ def identity_of(context: Context) -> JobIdentity:
     return JobIdentity(
         context.tenant,
         description.identity,
-        description.bases,
+        description.scope.bases,
         os.path.realpath(context.file),
     )
 

@@ -62,7 +62,12 @@ def make_plan(
     if _has_no_match(plan.summary):
         nobody = nobody_matches(dict(plan.about), empty=_is_empty(context.reader))
         plan = replace(plan, about=(*plan.about, (NOBODY, nobody)))
-    return replace(planned, plan=plan if whole else replace(plan, only=tuple(only)))
+    return replace(
+        planned,
+        plan=plan
+        if whole
+        else replace(plan, notes=replace(plan.notes, only=tuple(only))),
+    )
 
 
 def _has_no_match(summary: Summary) -> bool:

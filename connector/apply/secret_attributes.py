@@ -36,7 +36,9 @@ class SecretAttributes(Struct, frozen=True):
             parts_of(other),
         )
         info = self.types.get(attribute)
-        if another != attribute and (info is None or another not in info.aliases):
+        if another != attribute and (
+            info is None or another not in info.definition.aliases
+        ):
             return False
         return whole or all(
             not a or not b or a == b

@@ -331,7 +331,7 @@ def _tell_next_plan(options: Options, reviewed: Plan | None, run: Run) -> None:
     wrote = run.outcomes is not None and run.tried
     if saved is None or reviewed is None or not (run.aside and wrote):
         return
-    only = dict.fromkeys([*reviewed.only, *options.only])
+    only = dict.fromkeys([*reviewed.notes.only, *options.only])
     words = ["cec-connector", "plan", str(options.job)]
     another = saved.with_name(f"{saved.stem}-next{saved.suffix}")
     said = "The reviewed plan is spent. To plan the users that were left out"

@@ -93,7 +93,9 @@ class Tracer(Struct, frozen=True):
     ) -> tuple[str, Rendered]:
         if rule == PIN:
             attribute, value = key or ("", "")
-            return attribute, Rendered("", (), value, self.description.names, None)
+            return attribute, Rendered(
+                "", (), value, self.description.naming.names, None
+            )
         match = self.mapping.match[rule - 1]
         return match.directory, self._rendered(match.agent, agent, match.directory)
 

@@ -133,7 +133,9 @@ def named_for(
 
     Those that users are matched by are left out.
     """
-    for info in {info.name: info for info in description.types.values()}.values():
+    for info in {
+        info.name: info for info in description.schema.types.values()
+    }.values():
         if not _is_mappable(info, rules):
             continue
         for field in FIELDS:
@@ -170,12 +172,14 @@ def _list_siblings(
     Of a class with many attributes, as users' own may be, only those whose name begins with
     the same word.
     """
-    classes = [description.classes.get(name) for name in info.classes]
+    classes = [description.schema.classes.get(name) for name in info.definition.classes]
     allowing = [item for item in classes if item and not item.anything]
     if not allowing:
         return []
     smallest = min(allowing, key=lambda item: (len(_list_names(item)), item.name))
-    infos = [description.types.get(name) for name in sorted(_list_names(smallest))]
+    infos = [
+        description.schema.types.get(name) for name in sorted(_list_names(smallest))
+    ]
     siblings = [other for other in infos if other]
     if len(siblings) <= _MANY:
         return siblings
@@ -189,10 +193,15 @@ def _list_names(item: ClassInfo) -> frozenset[str]:
 
 def _is_mappable(info: AttributeInfo, rules: Iterable[MatchRule]) -> bool:
     """Tell whether a mapping may write it; users are not matched by what it writes."""
-    if info.operational or info.obsolete or info.constructed or not info.writable:
+    if (
+        info.definition.operational
+        or info.definition.obsolete
+        or info.definition.constructed
+        or not info.writable
+    ):
         return False
     if _VENDOR.match(info.name) or why_not_written(info.name):
         return False
     matching = {rule.directory.lower() for rule in rules}
-    is_matching = not matching.isdisjoint({info.name.lower(), *info.aliases})
+    is_matching = not matching.isdisjoint({info.name.lower(), *info.definition.aliases})
     return not is_matching and not fault_of_name(info.name)

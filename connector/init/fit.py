@@ -173,7 +173,7 @@ def _fit_own_schema(
     values already.
     """
     description, ready = stock.found.description, stock.chosen.name
-    if not description.types:
+    if not description.schema.types:
         return stock
     is_replaced = ready in _REPLACED
     mapped = frozenset(rule.name for rule in stock.chosen.ready.attributes)
@@ -189,12 +189,12 @@ def _fit_own_schema(
         ready=yielding,
     )
     others, in_use = own.besides(yielding | mapped)
-    fault = own.fault(microsoft=description.hides)
+    fault = own.fault(microsoft=description.reading.hides)
     if not is_replaced and not in_use:
         fault = ""
         if others:
             fault = f"{_join_names(others)} hold no agents' values, or few"
-    elif own.suffice(microsoft=description.hides):
+    elif own.suffice(microsoft=description.reading.hides):
         why = "this schema has attributes for it"
         if in_use:
             why = f"agents' values are in {_join_names(in_use)}"
@@ -295,7 +295,7 @@ def _find_commonest_class(answers: Answers, path: Path) -> str:
     job = answers.to(path, answers.base, "(objectClass=*)")
     counts: Counter[str] = Counter()
     with closing(reader_of(job, View(()))) as reader:
-        known = reader.describe().classes
+        known = reader.describe().schema.classes
         for entry in islice(reader.scan(), AGENTS):
             names = classes_of(entry) & known.keys()
             inherited = {
@@ -328,7 +328,7 @@ def _choose_ready(
             misfits.append(f"{name}: {_tell_misfit(fault)}")
             continue
         # without a schema nobody can say, so the plainest is the safest
-        if description.closed or name == names[-1]:
+        if description.schema.closed or name == names[-1]:
             return name, mapping, tuple(misfits)
         misfits.append(f"{name}: the server publishes no schema with it")
     why = f"no ready mapping fits this directory: {'; '.join(misfits)}"

@@ -138,7 +138,9 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
     usual = SCIM_ATTRIBUTES if job.job.directory.type == "scim" else ATTRIBUTES
     with closing(reader_of(job, View(usual))) as reader:
         description = reader.describe()
-        known = [name for name in usual if description.attributes[name].known]
+        known = [
+            name for name in usual if description.attributes[name].definition.known
+        ]
         users = list(islice(reader.scan(), USERS))
         others = further(
             reader,
@@ -149,9 +151,11 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
     view = View((*usual, *(info.name for info in others.infos)))
     with closing(reader_of(job, view)) as reader:
         description = reader.describe()
-        if not description.types:
+        if not description.schema.types:
             types = {info.name.lower(): info for info in others.schema}
-            description = replace(description, types=types)
+            description = replace(
+                description, schema=replace(description.schema, types=types)
+            )
         if others.infos:
             users = list(islice(reader.scan(), USERS))
         names = others.ordered(users, description)
@@ -342,18 +346,20 @@ def further(
     known = frozenset(usual)
     if isinstance(reader, LdifReader):
         held = reader.list_held(USERS)
-        strange = [info for info in held if not info.known]
+        strange = [info for info in held if not info.definition.known]
         return Further(_list_fitting(held, known), strange, at_once=True)
     if isinstance(reader, ScimReader):
         shown = reader.known(shown_texts=True)
         return Further(_list_fitting(shown, known), reader.known(), or_all=True)
-    asked = [description.types[name.lower()] for name in allowed(description, users)]
-    schema = description.types.values()
+    asked = [
+        description.schema.types[name.lower()] for name in allowed(description, users)
+    ]
+    schema = description.schema.types.values()
     indexed = reader.indexed() if isinstance(reader, LdapReader) else None
     if indexed is None:
         return Further(_list_fitting(asked, known), schema)
-    asked += [info for info in indexed if not info.operational]
-    names = frozenset[str]().union(*(info.aliases for info in indexed))
+    asked += [info for info in indexed if not info.definition.operational]
+    names = frozenset[str]().union(*(info.definition.aliases for info in indexed))
     return Further(_list_fitting(asked, known), schema, names)
 
 
@@ -364,11 +370,13 @@ def allowed(description: Description, users: Iterable[User]) -> list[str]:
     """
     names: set[str] = set()
     for class_name in frozenset[str]().union(*map(classes_of, users)):
-        item = description.classes.get(class_name)
+        item = description.schema.classes.get(class_name)
         if item:
             names |= item.must | item.may
-    infos = [description.types.get(name) for name in names]
-    own_names = {info.name for info in infos if info and not info.operational}
+    infos = [description.schema.types.get(name) for name in names]
+    own_names = {
+        info.name for info in infos if info and not info.definition.operational
+    }
     return sorted(own_names, key=str.lower)
 
 
@@ -380,8 +388,8 @@ def _list_fitting(
     found: dict[str, AttributeInfo] = {}
     for info in infos:
         name = info.name
-        is_text = info.syntax in _TEXTS and not info.constructed
-        is_usual = not known.isdisjoint({name.lower(), *info.aliases})
+        is_text = info.syntax in _TEXTS and not info.definition.constructed
+        is_usual = not known.isdisjoint({name.lower(), *info.definition.aliases})
         if not is_text or is_usual or is_secret(name):
             continue
         if not fault_of_name(name) and not why_not_matched(name):

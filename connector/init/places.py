@@ -82,7 +82,10 @@ def places(
     with closing(reader_of(job, view)) as reader:
         users = {user.id: user for user in islice(reader.scan(), USERS)}
         users |= {user.id: user for user in reader.find(keys(rules, sampled))}
-        described = replace(reader.describe(), types=description.types)
+        described = replace(
+            reader.describe(),
+            schema=replace(reader.describe().schema, types=description.schema.types),
+        )
     return placed(
         list(users.values()), tenant, described, rules, ready=ready, file=in_file
     )
@@ -355,11 +358,11 @@ def siblings(names: AbstractSet[str], description: Description) -> frozenset[str
     """List these attributes, and those that no other class than theirs allows."""
     classes: set[str] = set()
     for name in names:
-        info = description.types.get(name.lower())
+        info = description.schema.types.get(name.lower())
         if info:
             classes |= _list_classes(info, description)
     related = set(names)
-    for info in description.types.values():
+    for info in description.schema.types.values():
         allowing = _list_classes(info, description)
         if allowing and allowing <= classes:
             related.add(info.name)
@@ -368,7 +371,9 @@ def siblings(names: AbstractSet[str], description: Description) -> frozenset[str
 
 def _list_classes(info: AttributeInfo, description: Description) -> frozenset[str]:
     """List the classes that allow an attribute, but for those that allow any."""
-    allowing = [description.classes.get(name) for name in info.classes]
+    allowing = [
+        description.schema.classes.get(name) for name in info.definition.classes
+    ]
     return frozenset(item.name for item in allowing if item and not item.anything)
 
 
@@ -403,7 +408,7 @@ def _choose_classes(names: Sequence[str], seen: Seen) -> list[ClassInfo]:
 
 def _list_auxiliary(description: Description) -> list[ClassInfo]:
     """List the classes that a user can be given, each once."""
-    classes = {item.name: item for item in description.classes.values()}
+    classes = {item.name: item for item in description.schema.classes.values()}
     return [
         item
         for item in classes.values()
@@ -448,5 +453,5 @@ def _list_everywhere(seen: Seen) -> set[str]:
 
 def _list_allowed(description: Description, item: ClassInfo) -> frozenset[str]:
     """List the attributes that a class allows, by the schema's own names in lower case."""
-    infos = [description.types.get(name) for name in item.must | item.may]
+    infos = [description.schema.types.get(name) for name in item.must | item.may]
     return frozenset(info.name.lower() for info in infos if info)

@@ -73,7 +73,7 @@ def confirmed(claims: Claims, description: Description) -> Planning[None]:
 
     Where an answer to a look-up may be everybody, nothing is confirmed.
     """
-    waiting = claims.doubts() if description.decides else []
+    waiting = claims.doubts() if description.reading.decides else []
     while waiting:
         asked = _Round(description)
         later = [doubt for doubt in waiting if not asked.takes(doubt)]

@@ -140,8 +140,8 @@ class Roster:
         }
         self.pinned = _pinned(tenant.agents, pins, naming)
         self._pins = {
-            ID: _Index(PIN, ID, description.ids),
-            NAME: _Index(PIN, NAME, description.names),
+            ID: _Index(PIN, ID, description.naming.ids),
+            NAME: _Index(PIN, NAME, description.naming.names),
         }
         for name, fold in ((ID, naming.id), (NAME, naming.name)):
             # nobody is asked whether a pin means what is alike

@@ -30,9 +30,9 @@ class Naming:
     """The names and ids of one directory's users."""
 
     def __init__(self, description: Description) -> None:
-        self._names = description.names
-        self._ids = description.ids
-        self._types = description.types
+        self._names = description.naming.names
+        self._ids = description.naming.ids
+        self._types = description.schema.types
         self._rule_of = description.equality
         # what stands above an entry is shared by most entries
         self._rdn = lru_cache(maxsize=4096)(self._rdn_of)

@@ -118,40 +118,58 @@ class Equality(StrEnum):
     OCTETS = "octetString"
 
 
-class AttributeInfo(Struct, frozen=True):
-    """What the directory says of one attribute.
+class ValueBounds(Struct, frozen=True):
+    """How long a text and how large a number may be; None: any."""
 
-    `readable` True: an attribute that is not returned is absent; None: it may as well be hidden from us.
-    `min_length`, `max_length` count in `unit`s (octets for octet strings); `least` and `most` bound a number.
-    `classes`: the object classes that allow it, lower case, empty where the directory has no such notion. `aliases`:
-    every name and number of the attribute, lower case. `comparable`: it has an equality
-    rule, so that one of its values can be taken out. `obsolete`: it takes no new values.
-    `operational`: no object class has to allow it. `unique`: the directory itself sees to
-    it that no two of all users hold one value. `constructed`: worked out as it is read, so
-    that no look-up finds it. `named_rule`: its equality rule is named and known; else
-    `equality` is but likely.
-    """
+    min_length: int = 0
+    """In `unit`s."""
+    max_length: int | None = None
+    """In `unit`s."""
+    unit: Unit = "characters"
+    """Octets for octet strings."""
+    least: int | None = None
+    """Of a number."""
+    most: int | None = None
+    """Of a number."""
+
+
+class AttributeDefinition(Struct, frozen=True):
+    """How the directory's schema defines an attribute."""
+
+    known: bool = True
+    """Whether it does at all."""
+    obsolete: bool = False
+    """It takes no new values."""
+    operational: bool = False
+    """No object class has to allow it."""
+    constructed: bool = False
+    """Its values are worked out as they are read, so that no look-up finds them."""
+    classes: frozenset[str] = frozenset()
+    """The object classes that allow it, lower case; empty without such a notion."""
+    aliases: frozenset[str] = frozenset()
+    """Every name and number of the attribute, lower case."""
+
+
+class AttributeInfo(Struct, frozen=True):
+    """What the directory says of one attribute."""
 
     name: str
     syntax: Syntax = Syntax.TEXT
     equality: Equality = Equality.CASE_IGNORE
     single: bool = True
-    min_length: int = 0
-    max_length: int | None = None
-    unit: Unit = "characters"
-    least: int | None = None
-    most: int | None = None
+    """Whether a user has one value at most."""
     writable: bool = True
+    """Whether this account may write it, as far as the directory tells."""
     readable: bool | None = True
-    known: bool = True
+    """True: an attribute that is not returned is absent. None: it may as well be hidden."""
     comparable: bool = True
-    obsolete: bool = False
-    operational: bool = False
+    """Whether it has an equality rule, so that one of its values can be taken out."""
     unique: bool = False
-    constructed: bool = False
-    classes: frozenset[str] = frozenset()
-    aliases: frozenset[str] = frozenset()
+    """Whether the directory itself sees to it that no two users hold one value."""
     named_rule: bool = True
+    """Whether its equality rule is named and known; else `equality` is but likely."""
+    bounds: ValueBounds = ValueBounds()
+    definition: AttributeDefinition = AttributeDefinition()
 
     @property
     def exact(self) -> bool:
@@ -172,7 +190,9 @@ class AttributeInfo(Struct, frozen=True):
             self.name.lower().partition(";"),
             other.name.lower().partition(";"),
         )
-        return my_options == their_options and (mine == theirs or mine in other.aliases)
+        return my_options == their_options and (
+            mine == theirs or mine in other.definition.aliases
+        )
 
 
 class ContentRule(Struct, frozen=True):
@@ -205,58 +225,92 @@ class ClassInfo(Struct, frozen=True):
     spelling: str = ""
 
 
-class Description(Struct, frozen=True):
-    """What a directory is and can do.
+class DirectorySchema(Struct, frozen=True):
+    """What a directory's schema defines."""
 
-    `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
-    `classes_first`: object classes that a user gets are written before what needs them, in a change of their own.
-    `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the view's that
-    its schema lacks. `batch`: how many changes are written before what no answer shows is
-    read back.
-    `names`, `ids`: how names and ids of users compare. `types`, `classes`: everything that its schema defines, by any
-    name or number in lower case, read when it is asked for. `checked`: what of a change can
-    be found out without sending it, and what cannot, in a few words.
-    `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
-    `singly`: one request writes one attribute, so that a user's change is several writes.
-    `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
-    `by_value`: a single value that is not shown can be taken out by saying it, if it is there.
-    `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
-    `server`: which of several servers of the directory answers; empty where there is but one.
-    `bases`: the DNs below which users are, `one_level` only just below; none: everywhere.
-    `sees_past`: a look past base and filter reaches every place where a user may have gone and kept its id.
-    `chosen_id`: the attribute that the job takes for users' ids, where the directory has none of its own.
-    `unidentified`: why a user may show no id, and what to do; empty where there is no more to say than of any.
-    `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
-    `filtered`: the view's attributes and classes that the job's filter looks at; True where any write of it may take
-    the user out of the filter, False where only a clear can.
-    """
+    types: Mapping[str, AttributeInfo] = {}
+    """Attributes by any name or number in lower case, read when it is asked for."""
+    classes: Mapping[str, ClassInfo] = {}
+    """Object classes, likewise."""
+    closed: bool = False
+    """An attribute that is not `known` cannot be written."""
+    unknown_classes: tuple[str, ...] = ()
+    """Classes of the view that the schema lacks; they cannot be written."""
+    paths: tuple[str, ...] = ()
+    """Of SCIM, the attributes that its schemas define."""
+
+
+class Scope(Struct, frozen=True):
+    """Where users are."""
+
+    bases: tuple[str, ...] = ()
+    """The DNs below which they are; none: everywhere."""
+    one_level: bool = False
+    """They are only just below these."""
+    sees_past: bool = True
+    """A look past base and filter reaches every place where a user may have gone and
+    kept its id."""
+    filtered: Mapping[str, bool] = {}
+    """The view's attributes and classes that the job's filter looks at. True: any write of
+    it may take the user out of the filter. False: only a clear can."""
+
+
+class UserNaming(Struct, frozen=True):
+    """How users are named."""
+
+    names: Equality = Equality.DN
+    """How names compare."""
+    ids: Equality = Equality.CASE_IGNORE
+    """How ids compare."""
+    chosen_id: AttributeInfo | None = None
+    """The attribute that the job takes for ids, where the directory has none of its own."""
+    unidentified: str = ""
+    """Why a user may show no id, and what to do; empty where there is nothing special."""
+
+
+class WriteRules(Struct, frozen=True):
+    """How changes have to be written."""
+
+    classes_first: bool = False
+    """Object classes go before what needs them, in a change of their own."""
+    batch: int = 500
+    """How many changes are written before what no answer shows is read back."""
+    replaces: bool = False
+    """A user is written whole. What it does not show is lost unless the write says it."""
+    singly: bool = False
+    """One request writes one attribute, so that a user's change is several writes."""
+    by_value: bool = False
+    """A single value that is not shown can be taken out by saying it, if it is there."""
+    checked: str = ""
+    """What of a change can be found out without sending it, and what cannot."""
+
+
+class ReadRules(Struct, frozen=True):
+    """What an answer of the directory means."""
+
+    decides: bool = True
+    """A look-up finds whoever holds the value as the directory compares, and nobody else."""
+    hides: bool = False
+    """What a user does not show is taken for absent, and may be hidden by an access rule."""
+
+
+class Description(Struct, frozen=True):
+    """What a directory is and can do."""
 
     kind: str
     identity: str
+    """The directory itself, whatever the address it was reached by. The lease is on it."""
     attributes: Mapping[str, AttributeInfo]
-    names: Equality = Equality.DN
-    ids: Equality = Equality.CASE_IGNORE
-    classes_first: bool = False
-    closed: bool = False
-    unknown_classes: tuple[str, ...] = ()
-    batch: int = 500
-    types: Mapping[str, AttributeInfo] = {}
-    classes: Mapping[str, ClassInfo] = {}
-    checked: str = ""
-    replaces: bool = False
-    singly: bool = False
-    decides: bool = True
-    by_value: bool = False
-    hides: bool = False
+    """Those of the view, by the names that it has for them."""
     server: str = ""
-    bases: tuple[str, ...] = ()
-    sees_past: bool = True
-    one_level: bool = False
-    chosen_id: AttributeInfo | None = None
-    unidentified: str = ""
+    """Which of several servers answers; empty where there is but one."""
     cautions: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    filtered: Mapping[str, bool] = {}
+    """Sentences for the report."""
+    schema: DirectorySchema = DirectorySchema()
+    scope: Scope = Scope()
+    naming: UserNaming = UserNaming()
+    writing: WriteRules = WriteRules()
+    reading: ReadRules = ReadRules()
 
     def equality(self, attribute: str) -> Equality:
         """How values of an attribute compare; one that is not of the view, such as objectClass, ignoring case."""

@@ -139,36 +139,42 @@ class Approval(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.who} ({self.key}, judged {self.time})"
 
 
-class Plan(Struct, frozen=True):
-    """What would be done, whole, as a value.
+class PlanNotes(Struct, frozen=True):
+    """What a reader is told of a plan beside what it does. In no digest."""
 
-    `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
-    `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
-    they partition, and users that are `worth_a_look`, are made of the changes
-    (`planning/overview`).
-    `people`: by a user's name in the plan, the name of the person, as far as it was read. `since`: what is new in it.
-    `lost`: how many users lose a value that this job did not write; by what is remembered of earlier runs.
-    `only`: whom it was limited to; empty: everybody. In no digest, as it decides nothing.
-    `approvals`: of people whose signatures were found good, never what a saved plan says of them.
-    """
+    kinds: tuple[Kind, ...] = ()
+    """Kinds of its changes, which they partition (`planning/overview`)."""
+    worth_a_look: tuple[Look, ...] = ()
+    people: Mapping[str, str] = {}
+    """The names of people by the users' names in the plan, as far as they were read."""
+    since: Since | None = None
+    """What is new since an earlier plan."""
+    lost: int = 0
+    """How many users lose a value that this job did not write, as far as is remembered."""
+    only: tuple[str, ...] = ()
+    """Whom it was limited to; empty: everybody."""
+
+
+class Plan(Struct, frozen=True):
+    """What would be done, whole, as a value."""
 
     id: str
     digest: str
+    """Of everything but `id`, `created`, `about`, `approvals` and `notes`."""
     job: str
     created: str
+    """RFC 3339, UTC."""
     summary: Summary
     changes: tuple[Change, ...] = ()
     problems: tuple[Problem, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     cautions: tuple[str, ...] = ()
     about: tuple[tuple[str, str], ...] = ()
-    kinds: tuple[Kind, ...] = ()
-    worth_a_look: tuple[Look, ...] = ()
-    people: Mapping[str, str] = {}
-    since: Since | None = None
-    lost: int = 0
-    only: tuple[str, ...] = ()
+    """What it was made from: source, directory, mapping. One server of several may be
+    named in it."""
     approvals: tuple[Approval, ...] = ()
+    """Of people whose signatures were found good, never what a saved plan says of them."""
+    notes: PlanNotes = PlanNotes()
 
     @property
     def keeping_credentials(self) -> int:

@@ -142,7 +142,9 @@ def _planned(plan: Plan) -> dict[str, Any]:
         "counts": asdict(plan.summary),
         "problems": dict(Counter(problem.kind for problem in plan.problems)),
         "refusals": list(plan.refusals),
-        "since": plan.since.numbers if plan.since and plan.since.plan else {},
+        "since": plan.notes.since.numbers
+        if plan.notes.since and plan.notes.since.plan
+        else {},
     }
 
 

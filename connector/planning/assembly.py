@@ -16,6 +16,7 @@ from connector.model import (
     Description,
     Owned,
     Plan,
+    PlanNotes,
     Problem,
     Refusal,
     Summary,
@@ -81,7 +82,7 @@ def assembled(
             ),
         ),
         about=brief.about,
-        lost=len(set[str]().union(*losing.values())),
+        notes=PlanNotes(lost=len(set[str]().union(*losing.values()))),
     )
     return overviewed(replace(plan, digest=digest_of_plan(plan)))
 

@@ -115,7 +115,7 @@ class PlanBuilder:
         self._brief = brief
         self._tenant = tenant
         self._differ = differ
-        self._unidentified = brief.description.unidentified or UNIDENTIFIED_USER
+        self._unidentified = brief.description.naming.unidentified or UNIDENTIFIED_USER
         self._exclude = exclude
         self._claimers = claimers
         self._few = few
@@ -370,7 +370,7 @@ class PlanBuilder:
 
     def _hold_doubled(self) -> Planning[None]:
         """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""
-        chosen = self._brief.description.chosen_id
+        chosen = self._brief.description.naming.chosen_id
         if chosen is None:
             return
         drafts = [draft for draft in self._drafts if draft.planned]
@@ -421,7 +421,8 @@ class PlanBuilder:
         piling = {
             name
             for name, info in description.attributes.items()
-            if not info.single and (description.hides or info.readable is not True)
+            if not info.single
+            and (description.reading.hides or info.readable is not True)
         }
         templates = {
             rule.name: len(rule.templates) for rule in self._brief.mapping.attributes
@@ -444,7 +445,7 @@ class PlanBuilder:
                 if (
                     last
                     and not same
-                    and description.by_value
+                    and description.writing.by_value
                     and description.attributes[each.name].comparable
                 ):
                     now = replace(each, old=last, seen=False)

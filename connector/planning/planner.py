@@ -109,9 +109,12 @@ class Planner:
         if (
             hidden
             and len(hidden) == len(verdicts.claimed())
-            and described.chosen_id is None
+            and described.naming.chosen_id is None
         ):
-            why = described.unidentified or f"{UNIDENTIFIED_USER}; nor does any other"
+            why = (
+                described.naming.unidentified
+                or f"{UNIDENTIFIED_USER}; nor does any other"
+            )
             raise DeniedError(why, where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(
             verdicts, self.roster, self.brief.description
@@ -296,7 +299,7 @@ class Planner:
             [rule.name for rule in self.brief.mapping.attributes],
         )
         mapped = {stale_users.ANY, *map(str.lower, written)}.union(
-            *(infos[name].aliases for name in written)
+            *(infos[name].definition.aliases for name in written)
         )
         unmapped = [name for name in sorted(holders) if name.lower() not in mapped]
         left = ", ".join(f"{name} of {holders[name]} users" for name in unmapped)

@@ -113,7 +113,7 @@ def hold_to(
             left.append((change, outcome))
     for change in fresh_changes.values():
         aside.add(change.user.id)
-        why = LEFT_OUT[1] if reviewed.only else NEW
+        why = LEFT_OUT[1] if reviewed.notes.only else NEW
         left.append((change, Outcome(change.user, Result.SKIPPED, why, aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
 

@@ -288,7 +288,7 @@ def _staying(
 
 
 def _unreadable(description: Description, value: Held) -> str:
-    lost = isinstance(value, Secret) and description.replaces
+    lost = isinstance(value, Secret) and description.writing.replaces
     return f"{_UNREADABLE}; {'it may be lost, since the whole user is written' if lost else _STAYS}"
 
 
@@ -407,9 +407,9 @@ def _classes_back(
         low = name.lower()
         others = held - {low} - {each.lower() for each in gone}
         allowed = {
-            each: info.classes
+            each: info.definition.classes
             for each, info in description.attributes.items()
-            if low in info.classes
+            if low in info.definition.classes
         }
         if (
             low in held

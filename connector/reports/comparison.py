@@ -106,14 +106,14 @@ def _section(title: str, items: Sequence[Any], lines: Any) -> Iterator[str]:
 
 
 def _change(plan: Plan, change: Change) -> Iterator[str]:
-    yield f"~ {say.person(plan.people, change.user.name)}  ← {say.reason(change)}\n"
+    yield f"~ {say.person(plan.notes.people, change.user.name)}  ← {say.reason(change)}\n"
     for each in change.attributes:
         yield f"    {visible(each.name)}: {_short(_what(each))}\n"
 
 
 def _changed(plan: Plan, old: Change, new: Change) -> Iterator[str]:
     """Only what is not the same: `mail: was a → b, now a → c`."""
-    yield f"~ {say.person(plan.people, new.user.name)}\n"
+    yield f"~ {say.person(plan.notes.people, new.user.name)}\n"
     sides = [
         ("name", visible(old.user.name), visible(new.user.name)),
         ("agent", say.reason(old), say.reason(new)),
@@ -142,7 +142,7 @@ def _what(each: AttributeChange) -> str:
 
 
 def _problem(plan: Plan, problem: Problem) -> Iterator[str]:
-    first, *others = text.problem_lines(problem, plan.people)
+    first, *others = text.problem_lines(problem, plan.notes.people)
     yield first.replace("  - ", f"  - {visible(problem.kind)}: ", 1)
     yield from others
 
@@ -153,7 +153,7 @@ def _changed_problem(plan: Plan, old: Problem, new: Problem) -> Iterator[str]:
         yield f"      was: {_short(visible(old.why))}\n"
     gone = [name for name in old.users if name not in new.users]
     yield from (
-        f"      before also: {say.person(plan.people, name)}\n" for name in gone
+        f"      before also: {say.person(plan.notes.people, name)}\n" for name in gone
     )
 
 

@@ -65,9 +65,9 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield writer.writerow(COLUMNS)
     for row in _rows(plan, outcomes):
         row["person"] = _BESIDE.join(
-            plan.people[name]
+            plan.notes.people[name]
             for name in row.get("user", "").split(_BESIDE)
-            if name in plan.people
+            if name in plan.notes.people
         )
         yield writer.writerow([inert(row.get(column, "")) for column in COLUMNS])
 
@@ -90,11 +90,11 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
         for refusal in plan.refusals
     )
     yield from ({"kind": "note", "why": caution} for caution in plan.cautions)
-    if plan.lost:
-        yield {"kind": "lost", "users": str(plan.lost), "why": losses(plan)}
-    if plan.since is not None:
+    if plan.notes.lost:
+        yield {"kind": "lost", "users": str(plan.notes.lost), "why": losses(plan)}
+    if plan.notes.since is not None:
         yield {"kind": "since", "why": since(plan)}
-    for kind in plan.kinds:
+    for kind in plan.notes.kinds:
         row = {
             "kind": f"kind: {kind.form}",
             "users": str(kind.users),
@@ -108,7 +108,7 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
                 "attribute": " | ".join(kind.attributes),
             }
         )
-    for look in plan.worth_a_look:
+    for look in plan.notes.worth_a_look:
         yield {
             "kind": "worth a look",
             "user": look.user.name,

@@ -130,8 +130,8 @@ def _rendered(
     )
     if plan.about:
         yield f',\n "about": {as_json({readable(place): readable(what) for place, what in plan.about})}'
-    if plan.only:
-        yield f',\n "only": [{", ".join(as_json(readable(name)) for name in plan.only)}]'
+    if plan.notes.only:
+        yield f',\n "only": [{", ".join(as_json(readable(name)) for name in plan.notes.only)}]'
     counts = {
         name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__
     }
@@ -141,17 +141,18 @@ def _rendered(
     yield from listed("refusals", map(as_json, map(refusal_object, plan.refusals)))
     if plan.cautions:
         yield from listed("cautions", map(as_json, map(readable, plan.cautions)))
-    yield from listed("kinds", map(as_json, map(_kind, plan.kinds)))
-    yield from listed("worth_a_look", map(as_json, map(_look, plan.worth_a_look)))
-    if plan.lost:
-        yield f',\n "lost": {plan.lost}'
-    if plan.people:
+    yield from listed("kinds", map(as_json, map(_kind, plan.notes.kinds)))
+    yield from listed("worth_a_look", map(as_json, map(_look, plan.notes.worth_a_look)))
+    if plan.notes.lost:
+        yield f',\n "lost": {plan.notes.lost}'
+    if plan.notes.people:
         people = {
-            readable(user): readable(person) for user, person in plan.people.items()
+            readable(user): readable(person)
+            for user, person in plan.notes.people.items()
         }
         yield f',\n "people": {as_json(people)}'
-    if plan.since is not None:
-        yield f',\n "since": {as_json(asdict(plan.since))}'
+    if plan.notes.since is not None:
+        yield f',\n "since": {as_json(asdict(plan.notes.since))}'
     if plan.approvals:
         yield from listed(
             "approvals",

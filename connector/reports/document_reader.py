@@ -28,6 +28,7 @@ from connector.model import (
     Near,
     Outcome,
     Plan,
+    PlanNotes,
     Problem,
     Refusal,
     Result,
@@ -156,7 +157,9 @@ def _line(octets: bytes, message: str) -> int:
 
 def _verify(plan: Plan) -> None:
     numbers = (
-        (*plan.since.new_problems, *plan.since.changed_problems) if plan.since else ()
+        (*plan.notes.since.new_problems, *plan.notes.since.changed_problems)
+        if plan.notes.since
+        else ()
     )
     if not all(0 <= number < len(plan.problems) for number in numbers):
         raise DocumentError("since: a number is not that of a problem")
@@ -379,10 +382,9 @@ class _Document(_Strict, Generic[C], frozen=True):
             self.refusals,
             self.cautions,
             tuple(self.about.items()),
-            people=self.people,
-            since=self.since,
-            lost=self.lost,
-            only=self.only,
+            notes=PlanNotes(
+                people=self.people, since=self.since, lost=self.lost, only=self.only
+            ),
         )
 
 

@@ -38,23 +38,23 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield f"# Plan {visible(plan.id)}, created {visible(plan.created)}\n"
     yield f"# Digest {visible(plan.digest)}\n"
     yield "# Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes.\n"
-    if plan.since is not None:
+    if plan.notes.since is not None:
         yield f"# {since(plan)}\n"
-    if plan.lost:
+    if plan.notes.lost:
         yield f"# {losses(plan)}\n"
     for refusal in plan.refusals:
         yield f"# REFUSED: {visible(refusal.limit)}: {visible(refusal.why)}\n"
     for caution in plan.cautions:
         yield f"# Note: {visible(caution)}\n"
-    for kind in plan.kinds:
+    for kind in plan.notes.kinds:
         yield f"# {kind.form}: {visible(kind.sentence)}\n"
-    for look in plan.worth_a_look:
-        yield f"# Worth a look: {person(plan.people, look.user.name)}: {visible(look.why)}\n"
+    for look in plan.notes.worth_a_look:
+        yield f"# Worth a look: {person(plan.notes.people, look.user.name)}: {visible(look.why)}\n"
     yield "version: 1\n"
     results, marks = by_user(outcomes), Marks(plan)
     earlier = (
-        f" since plan {visible(plan.since.plan)}"
-        if plan.since and plan.since.plan
+        f" since plan {visible(plan.notes.since.plan)}"
+        if plan.notes.since and plan.notes.since.plan
         else ""
     )
     for change in in_order(plan.changes):
@@ -62,7 +62,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
         yield from _record(
             change,
             results.get(change.user.id),
-            plan.people,
+            plan.notes.people,
             mark and f"{mark}{earlier}",
         )
 

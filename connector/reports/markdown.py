@@ -36,7 +36,7 @@ def render(
     if plan.about:
         yield "\n"
     yield f"**{say.headline(plan, outcomes)}**\n\n"
-    if plan.since is not None:
+    if plan.notes.since is not None:
         yield f"{prose(say.since(plan))}\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, then accepted\n\n"
@@ -92,7 +92,7 @@ def code(text: str) -> str:
 
 def _user(plan: Plan, name: str) -> str:
     """A user by name, with the name of the person where it was read."""
-    said = plan.people.get(name)
+    said = plan.notes.people.get(name)
     return (
         code(name) if said is None or said == name else f"{code(name)} ({prose(said)})"
     )
@@ -159,20 +159,20 @@ def _why(plan: Plan, problem: Problem) -> str:
 
 
 def _kinds(plan: Plan) -> Iterator[str]:
-    if plan.kinds:
-        yield f"## Kinds of changes ({len(plan.kinds)})\n\n"
+    if plan.notes.kinds:
+        yield f"## Kinds of changes ({len(plan.notes.kinds)})\n\n"
         rows = (
             [str(k.users), prose(k.form), prose(k.sentence), _users(plan, k.examples)]
-            for k in plan.kinds
+            for k in plan.notes.kinds
         )
         yield from _table(("Users", "Kind", "What", "Examples"), rows)
-    if plan.worth_a_look:
-        yield f"## Worth a look ({len(plan.worth_a_look)})\n\n"
+    if plan.notes.worth_a_look:
+        yield f"## Worth a look ({len(plan.notes.worth_a_look)})\n\n"
         yield from _table(
             ("User", "Why"),
             (
                 [_user(plan, each.user.name), prose(each.why)]
-                for each in plan.worth_a_look
+                for each in plan.notes.worth_a_look
             ),
         )
 

@@ -7,7 +7,7 @@ from connector.model import AttributeInfo
 
 def attribute(info: AttributeInfo) -> str:
     """`text of at most 64 characters, one value, compared as caseIgnore`."""
-    if not info.known:
+    if not info.definition.known:
         return "not in the directory's schema"
     said = [
         f"{info.syntax}{_bounds(info)}",
@@ -15,7 +15,7 @@ def attribute(info: AttributeInfo) -> str:
     ]
     said.append(f"compared as {info.equality}")
     said += ["kept unique by the directory"] if info.unique else []
-    said += ["obsolete"] if info.obsolete else []
+    said += ["obsolete"] if info.definition.obsolete else []
     said += ["kept by the directory itself"] if not info.writable else []
     return ", ".join(said)
 
@@ -23,11 +23,11 @@ def attribute(info: AttributeInfo) -> str:
 def _bounds(info: AttributeInfo) -> str:
     """The length of a value, or the range of a number."""
     unit = "octets" if info.octets else "characters"
-    if info.min_length and info.max_length is not None:
-        return f" of {info.min_length} to {info.max_length} {unit}"
-    if info.max_length is not None:
-        return f" of at most {info.max_length} {unit}"
-    if info.min_length:
-        return f" of at least {info.min_length} {unit}"
-    least = "" if info.least is None else f" from {info.least}"
-    return least + ("" if info.most is None else f" to {info.most}")
+    if info.bounds.min_length and info.bounds.max_length is not None:
+        return f" of {info.bounds.min_length} to {info.bounds.max_length} {unit}"
+    if info.bounds.max_length is not None:
+        return f" of at most {info.bounds.max_length} {unit}"
+    if info.bounds.min_length:
+        return f" of at least {info.bounds.min_length} {unit}"
+    least = "" if info.bounds.least is None else f" from {info.bounds.least}"
+    return least + ("" if info.bounds.most is None else f" to {info.bounds.most}")

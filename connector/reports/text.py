@@ -100,7 +100,7 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         yield f"  {visible(place):<9} {visible(what)}\n"
     yield "\n"
     yield say.headline(plan, outcomes) + "\n\n"
-    if plan.since is not None:
+    if plan.notes.since is not None:
         yield say.since(plan) + "\n\n"
 
 
@@ -124,7 +124,7 @@ def _summary(plan: Plan, *, narrow: bool) -> Iterator[str]:
         - sum(change.agent is not None for change in plan.changes)
     )
     if held > 0:
-        how = "left out by --only, or held back" if plan.only else "held back"
+        how = "left out by --only, or held back" if plan.notes.only else "held back"
         yield f"\n{say.count(held, 'matched user')} {how}; problems and notes give the reason.\n"
     yield "\n"
 
@@ -148,7 +148,7 @@ def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
 def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
     names = concerned(plan, refusal)
     for name in names[:NAMED]:
-        yield f"      {_cut(say.person(plan.people, name))}\n"
+        yield f"      {_cut(say.person(plan.notes.people, name))}\n"
     if len(names) > NAMED:
         yield f"      … and {len(names) - NAMED:,} more\n"
 
@@ -161,14 +161,14 @@ def _cautions(plan: Plan) -> Iterator[str]:
 
 
 def _kinds(plan: Plan) -> Iterator[str]:
-    if not plan.kinds:
+    if not plan.notes.kinds:
         return
     yield f"Kinds of changes ({say.count(len(plan.changes), 'user')}), the riskiest first\n"
-    for kind in plan.kinds:
+    for kind in plan.notes.kinds:
         yield f"{kind.users:>7,}  {kind.form}\n         {visible(kind.sentence)}\n"
         if len(plan.changes) > LISTED:
             yield from (
-                f"           {_cut(say.person(plan.people, name))}\n"
+                f"           {_cut(say.person(plan.notes.people, name))}\n"
                 for name in kind.examples
             )
             if kind.users > len(kind.examples):
@@ -177,13 +177,13 @@ def _kinds(plan: Plan) -> Iterator[str]:
 
 
 def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    if not plan.worth_a_look:
+    if not plan.notes.worth_a_look:
         return
-    yield f"Worth a look ({say.count(len(plan.worth_a_look), 'user')})\n"
+    yield f"Worth a look ({say.count(len(plan.notes.worth_a_look), 'user')})\n"
     changes = {change.user: change for change in plan.changes}
     marks = say.Marks(plan)
     results = say.by_user(outcomes)
-    for look in plan.worth_a_look:
+    for look in plan.notes.worth_a_look:
         yield from _change(plan, changes[look.user], results.get(look.user.id), marks)
         yield f"    ! {_cut(visible(look.why))}\n"
     yield "\n"
@@ -210,7 +210,7 @@ def _change(
 ) -> Iterator[str]:
     result = f"  [{outcome.result}]" if outcome else ""
     result += f"  [{marks.change(change)}]" if marks.change(change) else ""
-    yield f"~ {_cut(say.person(plan.people, change.user.name))}  ← {_cut(say.reason(change))}{result}\n"
+    yield f"~ {_cut(say.person(plan.notes.people, change.user.name))}  ← {_cut(say.reason(change))}{result}\n"
     for each in change.attributes:
         yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
 
@@ -237,7 +237,7 @@ def _problems(plan: Plan, *, whole: bool | None) -> Iterator[str]:
             lines.sort(key=lambda alike: not marks.problem(alike[0]))
         most = len(lines) if whole else LISTED
         for alike in lines[:most]:
-            yield from _alike(alike, plan.people, marks.problem(alike[0]))
+            yield from _alike(alike, plan.notes.people, marks.problem(alike[0]))
         yield from _more(sum(map(len, lines[most:])), _ways(whole))
         yield "\n"
 

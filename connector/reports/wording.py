@@ -279,7 +279,7 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     about = dict(plan.about)
     said = [f"Nobody matches: {visible(about[NOBODY])}."] if NOBODY in about else []
     said += [_what_happens(plan, outcomes)]
-    said += [losses(plan)] if plan.lost and outcomes is None else []
+    said += [losses(plan)] if plan.notes.lost and outcomes is None else []
     said += [_NEW] if NEW_STATE in about else []
     said += (
         ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
@@ -306,7 +306,7 @@ def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
 
 def losses(plan: Plan) -> str:
     """How many users lose values that this job did not write."""
-    lost = plan.lost
+    lost = plan.notes.lost
     return f"{count(lost, 'user')} {'loses' if lost == 1 else 'lose'} values that this job did not write."
 
 
@@ -339,7 +339,7 @@ def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
 
 def since(plan: Plan) -> str:
     """How much is new in a plan since an earlier one; nothing where it was not compared with one."""
-    found = plan.since
+    found = plan.notes.since
     if found is None:
         return ""
     if not found.plan:
@@ -364,7 +364,7 @@ class Marks:
     """What is `new` or `changed` in a plan since an earlier one, by user and by problem."""
 
     def __init__(self, plan: Plan) -> None:
-        found = plan.since
+        found = plan.notes.since
         self._users: dict[str, str] = {}
         self._problems: dict[int, str] = {}
         for mark in ("new", "changed") if found else ():

@@ -281,9 +281,13 @@ def _make_seal(plan: Plan) -> str:
         )
         for change in plan.changes
     ]
-    people = [(readable(user), readable(one)) for user, one in plan.people.items()]
-    only = [*map(readable, plan.only)]
-    body += json.encode([sorted(changes), sorted(people), plan.lost, plan.since, only])
+    people = [
+        (readable(user), readable(one)) for user, one in plan.notes.people.items()
+    ]
+    only = [*map(readable, plan.notes.only)]
+    body += json.encode(
+        [sorted(changes), sorted(people), plan.notes.lost, plan.notes.since, only]
+    )
     return hashlib.sha256(body).hexdigest()
 
 

@@ -31,7 +31,7 @@ def plain(plan: Plan) -> Iterator[str]:
     for start in range(0, len(plan.changes), 200):
         yield "<section><table><tbody>"
         for change in plan.changes[start : start + 200]:
-            cells = [f"{plan.people[change.user.name]} {change.user.name}", say.who(change.agent)]
+            cells = [f"{plan.notes.people[change.user.name]} {change.user.name}", say.who(change.agent)]
             cells.append(say.by_rule(change.rule))
             said = "".join(f"<div>{escape(_said(each.name, say.sides(each)))}</div>" for each in change.attributes)
             yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{said}</td></tr>\n"

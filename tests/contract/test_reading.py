@@ -65,16 +65,16 @@ def test_it_says_of_every_attribute_of_the_view_what_it_may_hold(fixture: Direct
     assert attributes["SIPIdentityRegistrarAddress"].syntax is Syntax.IA5
     assert attributes["SIPIdentityPassword"].syntax is Syntax.OCTETS
     assert attributes["SIPIdentityPassword"].equality is Equality.OCTETS
-    assert attributes["SIPIdentityPassword"].classes >= {"sipidentity"}
+    assert attributes["SIPIdentityPassword"].definition.classes >= {"sipidentity"}
     assert attributes["SIPIdentitySIPURI"].equality is Equality.CASE_EXACT
     assert attributes["cecWorkNo"].equality is Equality.INTEGER
     assert attributes["manager"].equality is Equality.DN
     assert not attributes[fixture.identity].writable
-    assert all(attributes[name].known for name in names)
+    assert all(attributes[name].definition.known for name in names)
 
 
 def test_an_attribute_that_nobody_knows_is_said_to_be_unknown(fixture: DirectoryFixture) -> None:
-    assert not fixture.open(View(("noSuchThing",))).describe().attributes["noSuchThing"].known
+    assert not fixture.open(View(("noSuchThing",))).describe().attributes["noSuchThing"].definition.known
 
 
 def test_its_identity_does_not_depend_on_who_opens_it(fixture: DirectoryFixture) -> None:

@@ -121,12 +121,12 @@ def test_it_says_of_every_attribute_of_the_view_what_it_may_hold(fixture: ScimFi
     assert attributes[ACCOUNT].writable
     assert attributes[ACCOUNT].readable
     assert attributes[PASSWORD].readable is None
-    assert all(attributes[name].known for name in names)
+    assert all(attributes[name].definition.known for name in names)
 
 
 def test_an_attribute_that_nobody_knows_is_said_to_be_unknown(fixture: ScimFixture) -> None:
     attributes = fixture.open(View(("noSuchThing", f"{CEC}:noSuchThing", "name.nothing"))).describe().attributes
-    assert not any(info.known for info in attributes.values())
+    assert not any(info.definition.known for info in attributes.values())
 
 
 def test_a_name_and_the_same_with_the_schema_in_front_are_one(fixture: ScimFixture) -> None:
@@ -139,7 +139,7 @@ def test_its_identity_does_not_depend_on_who_opens_it(fixture: ScimFixture) -> N
     first, second = fixture.open().describe(), fixture.open(View(("active",)), url=fixture.server.url + "/").describe()
     assert first.identity == second.identity
     assert first.kind
-    assert first.closed
+    assert first.schema.closed
     assert len(first.cautions) == (0 if reference(fixture) else 1)
 
 

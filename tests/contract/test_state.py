@@ -1248,8 +1248,12 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
         UserRef(f"id{text}", f"uid={text}"), AgentRef(1, text), 1, (sets("mail", text, old=(text + "x",)),), "sha256:1"
     )
     directory = f"file:{text}"
-    drawn = replace(plan(odd, id_="run", job=f"job{text}"), about=(("base", text),), people={text: text}, only=(text,))
-    drawn = replace(drawn, since=since(Drawn(), drawn))
+    drawn = replace(
+        plan(odd, id_="run", job=f"job{text}"),
+        about=(("base", text),),
+        notes=replace(plan(odd, id_="run", job=f"job{text}").notes, people={text: text}, only=(text,)),
+    )
+    drawn = replace(drawn, notes=replace(drawn.notes, since=since(Drawn(), drawn)))
     state.keep(drawn, directory, file="0" * 64)
     state.permit(drawn, drawn.job, directory)
     interrupt_outcome = Outcome(odd.user, Result.FAILED, f"the server said {text}")

@@ -144,26 +144,26 @@ def test_it_describes_active_directory(domain: Samba) -> None:
     reader = LdapReader(settings(domain), PASSWORD, View(names, frozenset(), ("cecAgent", "noSuchClass")))
     found = reader.describe()
     reader.close()
-    assert (found.kind, found.closed) == ("Samba Active Directory", True)
-    assert found.unknown_classes == ("noSuchClass",)
+    assert (found.kind, found.schema.closed) == ("Samba Active Directory", True)
+    assert found.schema.unknown_classes == ("noSuchClass",)
     (caution,) = found.cautions
     assert "4528" in caution
     info = found.attributes
-    assert [name for name in names if not info[name].known] == ["nosuch"]
+    assert [name for name in names if not info[name].definition.known] == ["nosuch"]
     assert {name for name in names if not info[name].writable} == {"memberOf", "whenChanged", "canonicalName"}
     assert {name for name in names if not info[name].single} == {
         "otherIpPhone", "memberOf", "canonicalName", "SIPIdentityPassword", "SIPIdentitySIPURI",
     }  # fmt: skip
-    assert {info[name].max_length for name in ("ipPhone", "cecWorkNo", "manager")} == {64, None}
+    assert {info[name].bounds.max_length for name in ("ipPhone", "cecWorkNo", "manager")} == {64, None}
     assert info["ipPhone"].equality is Equality.CASE_IGNORE
     assert info["SIPIdentitySIPURI"].equality is Equality.CASE_EXACT
     assert info["SIPIdentityPassword"].syntax is Syntax.OCTETS
     assert info["cecWorkNo"].syntax is info["accountExpires"].syntax is Syntax.INTEGER
     assert info["manager"].equality is Equality.DN
     assert info["whenChanged"].equality is Equality.TIME
-    assert "user" in info["ipPhone"].classes
-    assert "user" in info["msDS-cloudExtensionAttribute20"].classes, "an auxiliary class of user's allows it"
-    assert {name for name in info["cecWorkNo"].classes if name.isalpha()} == {"cecagent"}
+    assert "user" in info["ipPhone"].definition.classes
+    assert "user" in info["msDS-cloudExtensionAttribute20"].definition.classes, "an auxiliary class of user's allows it"
+    assert {name for name in info["cecWorkNo"].definition.classes if name.isalpha()} == {"cecagent"}
 
 
 def test_the_identity_is_the_guid_of_the_domain(domain: Samba) -> None:

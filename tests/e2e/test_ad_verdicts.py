@@ -222,7 +222,7 @@ def test_whatever_a_user_may_have_can_be_written_where_the_plan_says_so(site: Si
     for start in range(0, len(mapped), 40):
         chunk = [known[name] for name in mapped[start : start + 40]]
         rules = [
-            rule(info.name, single=info.single, value=VALUES.get(info.syntax, "x" * max(1, info.min_length)))
+            rule(info.name, single=info.single, value=VALUES.get(info.syntax, "x" * max(1, info.bounds.min_length)))
             for info in chunk
         ]
         refused = trial(site.connect, rules, f"u{start}", match=MATCH)

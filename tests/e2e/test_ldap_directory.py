@@ -252,8 +252,12 @@ def test_it_describes_openldap(server: Slapd) -> None:
     assert all(info.readable is None for info in found.attributes.values())
     work_no, password = found.attributes["cecWorkNo"], found.attributes["SIPIdentityPassword"]
     assert (work_no.syntax, work_no.equality, work_no.single) == (Syntax.INTEGER, Equality.INTEGER, True)
-    assert (password.syntax, password.single, "sipidentity" in password.classes) == (Syntax.OCTETS, False, True)
-    assert [name for name, info in found.attributes.items() if not info.known] == ["nosuch"]
+    assert (password.syntax, password.single, "sipidentity" in password.definition.classes) == (
+        Syntax.OCTETS,
+        False,
+        True,
+    )
+    assert [name for name, info in found.attributes.items() if not info.definition.known] == ["nosuch"]
 
 
 def test_the_identity_does_not_depend_on_the_way_there(server: Slapd) -> None:

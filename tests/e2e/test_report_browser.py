@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Difference, Form, Outcome, Plan, Problem, Result
+from connector.model import AgentRef, AttributeChange, Difference, Form, Outcome, Plan, PlanNotes, Problem, Result
 from connector.reports import html
 from tests.benchmarks import page as measured
 from tests.support.browser import browsing, printed
@@ -130,7 +130,7 @@ def test_what_is_written_right_to_left_keeps_its_place(tmp_path: Path) -> None:
     first, *_ = sample().changes
     attribute = AttributeChange("employeeType", ("אחת", "שתיים"), ("שלוש", "ארבע ארבע"), form=Form.OURS)
     change = replace(first, user=user(1, "uid=עדה,dc=example"), agent=AgentRef(1, "עדה"), attributes=(attribute,))
-    plan = drawn(replace(sample(), changes=(change,), people={change.user.name: "עדה לב"}))
+    plan = drawn(replace(sample(), changes=(change,), notes=PlanNotes(people={change.user.name: "עדה לב"})))
     differs = (Difference(attribute.name, attribute, ("חמש",), reviewed=True),)
     path = tmp_path / "plan.html"
     path.write_text("".join(html.render(plan, [Outcome(change.user, Result.CONFLICT, differs=differs)])), "utf-8")
@@ -221,7 +221,7 @@ def test_no_heading_is_alone_at_the_foot_of_a_sheet(tmp_path: Path) -> None:
     """On paper of many heights, so that every heading comes to a foot."""
     plan = many(44)
     problems = tuple(Problem(f"kind {n % 9}", "because", plan.changes[n].agent) for n in range(40))
-    plan = drawn(replace(sample(), changes=plan.changes, problems=problems, people=plan.people))
+    plan = drawn(replace(sample(), changes=plan.changes, problems=problems, notes=plan.notes))
     with browsing() as context:
         page = context.new_page()
         page.goto(_saved(tmp_path, plan, applied=True))

@@ -50,13 +50,13 @@ plans = st.lists(
 
 @given(plan=plans)
 def test_kinds_partition_the_changes_and_come_in_the_order_of_risk(plan: Plan) -> None:
-    users = [change.user.id for kind in plan.kinds for change in kind.changes]
+    users = [change.user.id for kind in plan.notes.kinds for change in kind.changes]
     assert Counter(users) == Counter(change.user.id for change in plan.changes)
-    assert len(plan.kinds) <= MOST
+    assert len(plan.notes.kinds) <= MOST
     risks = list(Form)
-    places = [risks.index(kind.form) for kind in plan.kinds]
+    places = [risks.index(kind.form) for kind in plan.notes.kinds]
     assert places == sorted(places)
-    for kind in plan.kinds:
+    for kind in plan.notes.kinds:
         forms = [each.form for change in kind.changes for each in change.attributes if each.form is not None]
         assert kind.form is min(forms, key=risks.index)
         assert set(kind.attributes) == {
@@ -70,10 +70,10 @@ def test_kinds_partition_the_changes_and_come_in_the_order_of_risk(plan: Plan) -
 
 @given(plan=plans)
 def test_who_is_worth_a_look_is_named_once_and_few_where_there_are_many(plan: Plan) -> None:
-    looks = [look.user for look in plan.worth_a_look]
+    looks = [look.user for look in plan.notes.worth_a_look]
     assert len(looks) == len(set(looks))
     assert set(looks) <= {change.user for change in plan.changes}
-    assert all(look.why for look in plan.worth_a_look)
+    assert all(look.why for look in plan.notes.worth_a_look)
 
 
 Numbers = list[tuple[str, int]]
@@ -104,7 +104,9 @@ def _of_html(plan: Plan) -> tuple[Numbers, int]:
     counts = re.findall(r"<td><code>(\w+)</code></td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>", page)
     assert {name: sum(map(int, numbers)) for name, *numbers in counts} == changed
     assert len(re.findall(r'<tr id="u', page)) == len(plan.changes)
-    for number, (kind, group) in enumerate(zip(plan.kinds, page.split('<section class="group"')[1:], strict=True), 1):
+    for number, (kind, group) in enumerate(
+        zip(plan.notes.kinds, page.split('<section class="group"')[1:], strict=True), 1
+    ):
         assert group.startswith(f' id="r{number}">')
         assert len(re.findall(r'<tr id="u', group)) == kind.users
         assert set(re.findall(r'<tbody data-kind="(\d+)"', group)) == {f"{number - 1}"}
@@ -129,5 +131,5 @@ def _of_ldif(plan: Plan) -> tuple[Numbers, int]:
 @given(plan=plans)
 def test_every_report_has_the_numbers_of_the_plan(read: Callable[[Plan], tuple[Numbers, int]], plan: Plan) -> None:
     kinds, looks = read(plan)
-    assert kinds == [(kind.sentence, kind.users) for kind in plan.kinds]
-    assert looks == len(plan.worth_a_look)
+    assert kinds == [(kind.sentence, kind.users) for kind in plan.notes.kinds]
+    assert looks == len(plan.notes.worth_a_look)

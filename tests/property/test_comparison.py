@@ -94,13 +94,13 @@ def test_a_comparison_the_other_way_round_is_its_mirror(old: Plan, new: Plan) ->
 @given(old=plans, new=plans)
 def test_every_number_is_the_same_wherever_it_is_said(old: Plan, new: Plan) -> None:
     found = compare(old, new)
-    marked = replace(new, since=since(drawn(old), new))
+    marked = replace(new, notes=replace(new.notes, since=since(drawn(old), new)))
     for side in SIDES:
         _in_diff(old, new, found, side)
     sides = zip(SIDES, ("", "_problems"), strict=True)
     said = {f"{name}{of}": n for side, of in sides for name, n in _numbers(getattr(found, side)).items()}
-    assert marked.since is not None
-    assert marked.since.numbers == said
+    assert marked.notes.since is not None
+    assert marked.notes.since.numbers == said
     told = json.loads("".join(document.render(marked)))["since"]
     assert {name: each if isinstance(each, int) else len(each) for name, each in told.items() if name in said} == said
     sentence = f"changes {_sentence(found.changes)}; problems {_sentence(found.problems)}."
@@ -145,4 +145,7 @@ def _marks(plan: Plan, mark: str, changes: int, problems: int) -> None:
     assert len([line for line in lines if line.startswith(f"  - [{mark}] ")]) == problems
     assert "".join(markdown.render(plan)).count(f" **{mark}** |") == changes + problems
     assert "".join(html.render(plan)).count(f" <strong>{mark}</strong>") == changes + problems
-    assert "".join(ldif.render(plan)).count(f"\n# {mark} since plan {plan.since and plan.since.plan}\n") == changes
+    assert (
+        "".join(ldif.render(plan)).count(f"\n# {mark} since plan {plan.notes.since and plan.notes.since.plan}\n")
+        == changes
+    )

@@ -102,7 +102,8 @@ class Server(MemoryDirectory):
         return self._seen(super().read(users, disabled=disabled))
 
     def describe(self) -> Description:
-        return replace(super().describe(), decides=not self.habits.everybody)
+        described = super().describe()
+        return replace(described, reading=replace(described.reading, decides=not self.habits.everybody))
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         for name, value in keys:

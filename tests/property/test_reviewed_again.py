@@ -34,7 +34,8 @@ class Whole(MemoryDirectory):
     """A directory whose users are written whole, so that what is not seen is lost unless it is said again."""
 
     def describe(self) -> Description:
-        return replace(super().describe(), replaces=True)
+        described = super().describe()
+        return replace(described, writing=replace(described.writing, replaces=True))
 
 
 def people(count: int, password: bytes | None = None, *, compares: bool = True, hidden: bool = True) -> MemoryStore:

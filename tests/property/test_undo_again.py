@@ -360,7 +360,8 @@ def test_a_class_stays_for_a_hidden_password_that_a_later_run_of_ours_wrote() ->
 def test_what_is_not_put_back_of_a_hidden_password_may_be_lost_where_users_are_written_whole(whole: bool) -> None:
     class Written(MemoryDirectory):
         def describe(self) -> Description:
-            return replace(super().describe(), replaces=whole)
+            described = super().describe()
+            return replace(described, writing=replace(described.writing, replaces=whole))
 
     mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD]), SEATS))
     run = mortal.apply().plan.id

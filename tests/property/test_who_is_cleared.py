@@ -64,7 +64,8 @@ class Veiled(MemoryDirectory):
     veil: Collection[tuple[str, str]] = ()
 
     def describe(self) -> Description:
-        return replace(super().describe(), hides=True)
+        described = super().describe()
+        return replace(described, reading=replace(described.reading, hides=True))
 
     def _veiled(self, users: Iterable[User]) -> Iterator[User]:
         for user in users:

@@ -385,7 +385,8 @@ class Whole(MemoryDirectory):
     """A directory whose users are written whole, so that what is not seen is lost unless it is said again."""
 
     def describe(self) -> Description:
-        return replace(super().describe(), replaces=True)
+        described = super().describe()
+        return replace(described, writing=replace(described.writing, replaces=True))
 
 
 def test_where_users_are_written_whole_a_password_that_is_held_back_holds_all_that_would_cost_it() -> None:

@@ -65,7 +65,7 @@ class DirectoryFixture(Protocol):
 
 def parts(directory: Directory, change: Change) -> Sequence[Change]:
     """The change as this directory has to be written."""
-    return parted(change) if directory.describe().classes_first else [change]
+    return parted(change) if directory.describe().writing.classes_first else [change]
 
 
 def octets(value: str | bytes) -> bytes:

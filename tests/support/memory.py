@@ -29,11 +29,13 @@ from connector.model import (
     Batch,
     Change,
     Description,
+    DirectorySchema,
     Holds,
     Key,
     Outcome,
     Question,
     Result,
+    Scope,
     User,
     Value,
     View,
@@ -121,9 +123,12 @@ class MemoryDirectory(EntryReader):
         infos = {name: self.info(name) for name in self.view.attributes}
         identity = f"memory:{id(self.store):x}"
         return Description(
-            "memory", identity, infos,
-            types=self.schema.types, classes=self.schema.classes, bases=(self._base,) if self._base else (),
-        )  # fmt: skip
+            "memory",
+            identity,
+            infos,
+            schema=DirectorySchema(types=self.schema.types, classes=self.schema.classes),
+            scope=Scope(bases=(self._base,) if self._base else ()),
+        )
 
     def size(self) -> int | None:
         """Exactly how many."""
@@ -200,7 +205,11 @@ class MemoryDirectory(EntryReader):
         classes = [value.decode("utf-8", "replace") for value in values.get("objectclass", ())]
         for edit in wanted if classes else ():
             info, known = self.schema.info(edit.name), all(name.lower() in self.schema.classes for name in classes)
-            barred = info.known and not info.operational and info.classes.isdisjoint(map(str.lower, classes))
+            barred = (
+                info.definition.known
+                and not info.definition.operational
+                and info.definition.classes.isdisjoint(map(str.lower, classes))
+            )
             if self.schema.attribute_key(edit.name) in values and known and barred:
                 raise ForbiddenError(f"no object class of the entry allows {edit.name}")
         return values

@@ -111,7 +111,8 @@ class MortalDirectory(MemoryDirectory):
         self._mortal = mortal
 
     def describe(self) -> Description:
-        return replace(super().describe(), batch=4, classes_first=self._mortal.classes_first)
+        described = super().describe()
+        return replace(described, writing=replace(described.writing, batch=4, classes_first=self._mortal.classes_first))
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         answers: deque[Outcome] = deque()

@@ -14,6 +14,7 @@ from connector.model import (
     Near,
     Outcome,
     Plan,
+    PlanNotes,
     Problem,
     Refusal,
     Result,
@@ -169,7 +170,11 @@ def many(users: int) -> Plan:
     problem = Problem("value", "too long", third.agent, (third.user.name,), 1, "mail")
     summary = Summary(agents=users, matched=users, update=users, secret=users)
     people = {change.user.name: f"Person {number}" for number, change in enumerate(changes, 1)}
-    return drawn(Plan("run-1", "", "hr.yaml", "2030-01-31T12:00:00Z", summary, changes, (problem,), people=people))
+    return drawn(
+        Plan(
+            "run-1", "", "hr.yaml", "2030-01-31T12:00:00Z", summary, changes, (problem,), notes=PlanNotes(people=people)
+        )
+    )
 
 
 def _first(number: int) -> Change:

@@ -64,7 +64,9 @@ def schema() -> Schema:
 
 
 def test_what_is_defunct_or_has_no_number_is_not_there(schema: Schema) -> None:
-    known = {name for entry in ENTRIES for name in entry.get("ldapdisplayname", []) if schema.info(name).known}
+    known = {
+        name for entry in ENTRIES for name in entry.get("ldapdisplayname", []) if schema.info(name).definition.known
+    }
     assert known.isdisjoint({"gone", "halfHidden"})
     types, classes = active_directory.define_schema(ENTRIES)
     assert all(map(read_definition, (*types, *classes)))
@@ -92,10 +94,10 @@ def test_syntaxes_and_their_equality_are_those_of_the_servers_table(schema: Sche
 def test_a_range_is_a_length_of_text_and_bounds_a_number(schema: Schema) -> None:
     names = ("ipPhone", "photo", "code", "level", "number", "large", "otherIpPhone")
     infos = [schema.info(name) for name in names]
-    assert [(info.min_length, info.max_length) for info in infos] == [
+    assert [(info.bounds.min_length, info.bounds.max_length) for info in infos] == [
         (0, 64), (0, 102400), (3, 5), (0, None), (0, None), (0, None), (0, None),
     ]  # fmt: skip
-    assert [(info.least, info.most) for info in infos] == [
+    assert [(info.bounds.least, info.bounds.most) for info in infos] == [
         (None, None), (None, None), (None, None), (-1, 10), (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1), (None, None),
     ]  # fmt: skip
 
@@ -117,7 +119,7 @@ def test_what_is_confidential_may_be_hidden(schema: Schema) -> None:
 
 def test_a_class_allows_what_its_auxiliary_classes_do(schema: Schema) -> None:
     allowed_by = {
-        name: {each for each in schema.info(name).classes if each.isalpha()}
+        name: {each for each in schema.info(name).definition.classes if each.isalpha()}
         for name in ("ipPhone", "otherIpPhone", "description")
     }
     assert allowed_by["ipPhone"] == allowed_by["otherIpPhone"] == {"user", "phones", "more"}

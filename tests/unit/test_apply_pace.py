@@ -66,7 +66,10 @@ class Strange(MemoryDirectory):
         self.read_back: list[str] = []
 
     def describe(self) -> Description:
-        return replace(super().describe(), batch=self.batch, classes_first=self.classes_first)
+        described = super().describe()
+        return replace(
+            described, writing=replace(described.writing, batch=self.batch, classes_first=self.classes_first)
+        )
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         wanted = list(users)
@@ -507,7 +510,8 @@ def test_all_rounds_of_a_batch_wait_together_however_many_they_are() -> None:
 
     class Singly(Lagging):
         def describe(self) -> Description:
-            return replace(super().describe(), singly=True)
+            described = super().describe()
+            return replace(described, writing=replace(described.writing, singly=True))
 
     directory = Singly(people(1, classes=("inetOrgPerson", "SIPIdentity")))
     more = AttributeChange("uid", ("u0",), ("v0",))

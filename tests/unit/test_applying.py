@@ -110,7 +110,10 @@ def test_where_a_conflict_cannot_be_read_or_the_run_is_stopped_nothing_more_is_s
 
     directory = Last(people("0", "1"), VIEW)
     directory.victim = "id0"
-    described, changes = replace(directory.describe(), batch=1), [changes_seat(0), changes_seat(1)]
+    described, changes = (
+        replace(directory.describe(), writing=replace(directory.describe().writing, batch=1)),
+        [changes_seat(0), changes_seat(1)],
+    )
     outcome, _ = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 9), stop=stop).outcomes
     assert (outcome.result, outcome.differs) == (Result.CONFLICT, ())
 
@@ -148,7 +151,13 @@ def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -
 
     directory = RefusingTheRest(people("0", "1", "2"), VIEW)
     journal = Noting()
-    done = apply(changes, directory, replace(directory.describe(), batch=1), journal, Observers())
+    done = apply(
+        changes,
+        directory,
+        replace(directory.describe(), writing=replace(directory.describe().writing, batch=1)),
+        journal,
+        Observers(),
+    )
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
     assert done.outcomes[0].why == "no", "that the old value was released is told by itself"
     assert [[change.user.id for change in step] for step in steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
@@ -160,7 +169,7 @@ def test_who_waits_for_nobody_any_more_is_told_why_nothing_more_is_sent() -> Non
     changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0), waits]
 
     directory = RefusingTheRest(people("0", "1", "2"), VIEW)
-    described = replace(directory.describe(), batch=1)
+    described = replace(directory.describe(), writing=replace(directory.describe().writing, batch=1))
     done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 1))
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.SKIPPED]
     assert done.outcomes[2].why == "not sent: 1 writes failed (max_failures)"
@@ -243,7 +252,11 @@ def test_a_failure_that_is_known_does_not_make_up_for_one_that_is_not(unknown: i
 
     directory = Doubtful(people("0", "1", "2", "3"), VIEW)
     done = apply(
-        [changes_seat(n) for n in range(4)], directory, replace(directory.describe(), batch=2), Noting(), Observers()
+        [changes_seat(n) for n in range(4)],
+        directory,
+        replace(directory.describe(), writing=replace(directory.describe().writing, batch=2)),
+        Noting(),
+        Observers(),
     )
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED] * 2 + [Result.SKIPPED] * 2
     assert done.stopped == "the results of earlier writes are unknown"
@@ -305,7 +318,8 @@ class Strict(MemoryDirectory):
     calls = 0
 
     def describe(self) -> Description:
-        return replace(super().describe(), classes_first=True)
+        described = super().describe()
+        return replace(described, writing=replace(described.writing, classes_first=True))
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         self.calls += 1
@@ -371,7 +385,7 @@ def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
     directory.refused = "id0"
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(2)]
-    described = replace(directory.describe(), batch=1)
+    described = replace(directory.describe(), writing=replace(directory.describe().writing, batch=1))
     done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 8))
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [(Result.FAILED, "no"), (Result.WRITTEN, "")]
     assert directory.calls == 3, "twice for one user, and once for the other"
@@ -416,7 +430,8 @@ class Showing(MemoryDirectory):
     stops_after = -1
 
     def describe(self) -> Description:
-        return replace(super().describe(), batch=8, classes_first=self.classes_first)
+        described = super().describe()
+        return replace(described, writing=replace(described.writing, batch=8, classes_first=self.classes_first))
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         self.floods += 1

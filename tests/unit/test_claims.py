@@ -127,7 +127,10 @@ def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_nam
         (Equality.CASE_ALONE, "bob", "uid=x"), (Equality.CASE_ALONE, "id-1", "id-1"),
         (Equality.CASE_ALONE, "uid=x", "uid=x"),
     ):  # fmt: skip
-        tenant, description = Tenant([Agent(1, "ann")]), replace(DESCRIPTION, names=names)
+        tenant, description = (
+            Tenant([Agent(1, "ann")]),
+            replace(DESCRIPTION, naming=replace(DESCRIPTION.naming, names=names)),
+        )
         roster = Roster(tenant, MAPPING, [Pin("ann", user=user_)], description)
         claims = Claims(roster, Differ(tenant, MAPPING, description))
         for each in (ann, bob):

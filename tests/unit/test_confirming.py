@@ -10,7 +10,7 @@ from connector.matching.claims import Claims
 from connector.matching.proof import confirmed
 from connector.matching.questions import Find
 from connector.matching.roster import Roster
-from connector.model import Agent, AttributeInfo, Description, Key, Tenant, User
+from connector.model import Agent, AttributeInfo, Description, Key, ReadRules, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
@@ -32,7 +32,7 @@ def asked(
     agents: list[Agent], users: list[User], finds: Callable[[Key], list[str]], *, decides: bool = True
 ) -> tuple[list[set[Key]], dict[int, str]]:
     """What was looked up, round by round, and whom each agent has then, on a directory that finds ids by keys."""
-    tenant, description = Tenant(agents), Description("test", "test", INFOS, decides=decides)
+    tenant, description = Tenant(agents), Description("test", "test", INFOS, reading=ReadRules(decides=decides))
     claims = Claims(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description))
     for each in users:
         claims.add(each)

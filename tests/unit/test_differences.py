@@ -13,15 +13,18 @@ from connector.errors import FileError
 from connector.model import (
     Agent,
     AgentRef,
+    AttributeDefinition,
     AttributeInfo,
     Description,
     Equality,
     Held,
     Owned,
+    ReadRules,
     Secret,
     Syntax,
     Tenant,
     User,
+    WriteRules,
 )
 from connector.model.digests import fingerprinter
 from connector.model.equality import digest
@@ -109,7 +112,7 @@ def test_what_is_held_back_before_anything_is_asked(name: str, held: tuple[Held,
 
 def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_is_in_step() -> None:
     """By whatever name of the attribute the entry is named."""
-    info = AttributeInfo("mail", aliases=frozenset({"mail", "rfc822mailbox"}))
+    info = AttributeInfo("mail", definition=AttributeDefinition(aliases=frozenset({"mail", "rfc822mailbox"})))
     mapping = Mapping((), (replace(RULES["mail"], when_absent="clear"),))
     found = Differ(Tenant([]), mapping, Description("t", "t", {"mail": info}))
     for naming in ("MAIL=1", "rfc822mailbox=2+cn=x"):
@@ -188,7 +191,7 @@ def test_a_first_value_beside_those_of_others_is_planned_as_one_that_is_shown() 
 def test_an_attribute_that_names_the_user_is_not_written_by_whatever_name(
     aliases: tuple[str, ...], dn: str, names: bool
 ) -> None:
-    infos = {**INFOS, "mail": AttributeInfo("mail", aliases=frozenset(aliases))}
+    infos = {**INFOS, "mail": AttributeInfo("mail", definition=AttributeDefinition(aliases=frozenset(aliases)))}
     of = Differ(Tenant([]), Mapping((), (RULES["mail"],)), Description("test", "test", infos))
     draft = of.draft(ANN, User("id-1", dn, {"mail": ("2",)}), 1)
     assert draft is not None
@@ -255,7 +258,13 @@ def test_of_a_leaver_goes_what_the_directory_took_and_did_not_show(
     of_server = {name: change[name] for name in ("hides", "by_value") if name in change}
     of_attribute = {name: value for name, value in change.items() if name not in of_server}
     infos = {**INFOS, "uri": replace(INFOS["uri"], **of_attribute)}
-    description = Description("test", "test", infos, **{"by_value": True, **of_server})
+    description = Description(
+        "test",
+        "test",
+        infos,
+        reading=ReadRules(hides=of_server.get("hides", False)),
+        writing=WriteRules(by_value=of_server.get("by_value", True)),
+    )
     of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), description)
     found = Unclaimed(user("uri").ref, unshown={"uri": unshown})
     draft = of.clearing(user("uri", *held), found, PRINT)
@@ -290,7 +299,11 @@ def test_names_that_a_server_parses_are_held_to_its_schema_where_that_is_known(
     mapping = Mapping((), (AttributeRule("kind", Template.parse("{sipAccount}")),))
     described = Description("t", "t", {"kind": AttributeInfo("kind", syntax=syntax)})
     for value, types, fits in ((good, known.types, True), (bad, known.types, False), (bad, {}, True)):
-        found = Differ(Tenant([]), mapping, replace(described, types=types, classes=known.classes if types else {}))
+        found = Differ(
+            Tenant([]),
+            mapping,
+            replace(described, schema=replace(described.schema, types=types, classes=known.classes if types else {})),
+        )
         draft = found.draft(Agent(1, "ann", value), user("mail"), 1)
         assert draft is not None
         assert bool(draft.planned) is fits

@@ -31,7 +31,8 @@ class Given(MemoryDirectory):
     why = ""
 
     def describe(self) -> Description:
-        return replace(super().describe(), chosen_id=self.chosen, unidentified=self.why)
+        described = super().describe()
+        return replace(described, naming=replace(described.naming, chosen_id=self.chosen, unidentified=self.why))
 
     def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
         for entry in super().entries(attributes, disabled=disabled):

@@ -12,7 +12,18 @@ from connector.init.fields import FIELDS, is_secret
 from connector.init.match_search import Further
 from connector.init.place import Places, skeleton
 from connector.init.places import placed
-from connector.model import Agent, AttributeInfo, Description, Secret, Syntax, Tenant, User, patterns
+from connector.model import (
+    Agent,
+    AttributeDefinition,
+    AttributeInfo,
+    Description,
+    DirectorySchema,
+    Secret,
+    Syntax,
+    Tenant,
+    User,
+    patterns,
+)
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 from connector.settings import mapping_file
@@ -65,7 +76,9 @@ def found(schema: Sequence[AttributeInfo], users: Sequence[User], matching: froz
         for user in users
     ]
     attributes = {each.name: each for each in schema}
-    description = Description("test", "test", attributes, types={each.name.lower(): each for each in schema})
+    description = Description(
+        "test", "test", attributes, schema=DirectorySchema(types={each.name.lower(): each for each in schema})
+    )
     rules = [MatchRule(Template.parse("{accountCode}"), each) for each in sorted(matching)]
     return placed(read, TENANT, description, rules, file=file)
 
@@ -103,7 +116,7 @@ def test_a_place_can_be_written_and_is_one_field_s(
     assert len({each.name for each in infos}) == len(infos)
     for each in infos:
         assert each.writable
-        assert not {each.operational, each.obsolete, each.name in matching} & {True}
+        assert not {each.definition.operational, each.definition.obsolete, each.name in matching} & {True}
         assert each.syntax is not Syntax.DN
 
 
@@ -143,7 +156,7 @@ def person(number: int, *classes: str, **values: str) -> User:
 
 
 def test_the_class_that_comes_with_attributes_of_a_file_is_added() -> None:
-    sip = [AttributeInfo("acmeSipUser", known=False)]
+    sip = [AttributeInfo("acmeSipUser", definition=AttributeDefinition(known=False))]
     plain, with_ = person(1), person(2, "AcmeSip", acmeSipUser="7001")
     assert found(sip, [plain, with_], frozenset(), file=True).classes == ("AcmeSip",)
     assert found(sip, [with_], frozenset(), file=True).classes == (), "nobody lacks it"

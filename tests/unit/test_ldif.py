@@ -146,7 +146,7 @@ def test_what_nobody_knows_compares_to_the_letter_and_is_said(tmp_path: Path) ->
     )
     reader = directory(path, View(("uid", "badge")), where="(&(uid=*)(!(departed=yes)))")
     info = reader.describe().attributes["badge"]
-    assert (info.known, info.single, info.equality) == (False, True, Equality.CASE_EXACT)
+    assert (info.definition.known, info.single, info.equality) == (False, True, Equality.CASE_EXACT)
     assert any("badge" in caution for caution in reader.describe().cautions)
     assert [user.values["uid"] for user in reader.scan()] == [("anna",)]
     assert list(reader.find([("badge", "ab")])) == []

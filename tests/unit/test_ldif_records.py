@@ -56,7 +56,7 @@ def test_a_file_says_what_it_is_and_what_its_filter_misses(tmp_path: Path) -> No
     where = "(&(uid=*)(!(departed=no))(!(departd=no)))"
     description = directory(path, View(("uid",)), where=where).describe()
     assert (description.kind, description.identity) == ("LDIF file", str(path))
-    assert description.batch == 100_000
+    assert description.writing.batch == 100_000
     assert [caution for caution in description.cautions if "departd" in caution]
     assert not [caution for caution in description.cautions if "departed" in caution]
 

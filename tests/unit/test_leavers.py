@@ -12,6 +12,7 @@ from connector.model import (
     Description,
     Equality,
     Owned,
+    ReadRules,
     User,
     UserRef,
 )
@@ -133,5 +134,5 @@ def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_b
 )
 def test_only_who_is_seen_to_hold_nothing_has_been_emptied(each: Unclaimed, *, hides: bool, away: bool) -> None:
     """Beyond base and filter others may see less, and what was never shown does not tell by not being shown."""
-    planning = emptied([each], MAPPING, Description("test", "test", INFOS, hides=hides))
+    planning = emptied([each], MAPPING, Description("test", "test", INFOS, reading=ReadRules(hides=hides)))
     assert run(planning, lambda _: ()) == ([(ANN.id, "seat")] if away else [])

@@ -20,6 +20,7 @@ from connector.model import (
     Equality,
     Plan,
     Problem,
+    Scope,
     Summary,
     Syntax,
     Tenant,
@@ -32,7 +33,7 @@ from connector.planning.leavers.leavers import placed
 from connector.planning.leavers.stale_users import Place, Unclaimed
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
-DESCRIPTION = Description("memory", "here", {"uid": UID}, bases=("ou=people",))
+DESCRIPTION = Description("memory", "here", {"uid": UID}, scope=Scope(bases=("ou=people",)))
 MAPPING = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (AttributeRule("cn", Template.parse("x")),))
 ROSTER = Roster(Tenant([Agent(1, "ANN"), Agent(2, "bob")]), MAPPING, (), DESCRIPTION)
 UNMATCHED = {
@@ -96,17 +97,21 @@ def test_who_is_out_of_reach_is_told_apart(shown: list[User], place: Place) -> N
 
 def test_nobody_is_deleted_where_the_look_may_miss_a_place() -> None:
     """The server names no naming context, or users may move to another domain."""
-    _, (found,) = asked([], [ZOE], description=replace(DESCRIPTION, sees_past=False))
+    _, (found,) = asked([], [ZOE], description=replace(DESCRIPTION, scope=replace(DESCRIPTION.scope, sees_past=False)))
     assert found.place is Place.UNKNOWN
 
 
 def test_one_level_below_the_base_is_the_base() -> None:
-    _, (found,) = asked([], [user("uid=ann,ou=sub,ou=people")], description=replace(DESCRIPTION, one_level=True))
+    _, (found,) = asked(
+        [],
+        [user("uid=ann,ou=sub,ou=people")],
+        description=replace(DESCRIPTION, scope=replace(DESCRIPTION.scope, one_level=True)),
+    )
     assert found.place is Place.MOVED
 
 
 def test_names_without_a_base_are_never_moved() -> None:
-    _, (found,) = asked([], [user("ann")], description=replace(DESCRIPTION, bases=()))
+    _, (found,) = asked([], [user("ann")], description=replace(DESCRIPTION, scope=replace(DESCRIPTION.scope, bases=())))
     assert found.place is Place.FILTERED
 
 

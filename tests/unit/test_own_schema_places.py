@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from connector.directories.common.schema import Schema
 from connector.init.place import Places, skeleton
 from connector.init.places import placed
-from connector.model import Agent, Description, Secret, Tenant, User
+from connector.model import Agent, Description, DirectorySchema, Secret, Tenant, User
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
@@ -50,7 +50,9 @@ def description(*classes: str, besides: str = "") -> Description:
     known = [text for text in CLASSES if any(f"'{name}'" in text for name in (*always, *classes))]
     schema = Schema(TYPES, [text.replace("acmeSipSecret", f"acmeSipSecret {besides}") for text in known])
     attributes = {info.name: info for info in schema.types.values()}
-    return Description("test", "test", attributes, types=schema.types, classes=schema.classes, closed=True)
+    return Description(
+        "test", "test", attributes, schema=DirectorySchema(types=schema.types, classes=schema.classes, closed=True)
+    )
 
 
 def user(number: int, *classes: str, **values: str) -> User:

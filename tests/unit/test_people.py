@@ -15,14 +15,17 @@ from connector.model import (
     NAME,
     Agent,
     AgentRef,
+    AttributeDefinition,
     AttributeInfo,
     Description,
+    DirectorySchema,
     Equality,
     Invalid,
     Problem,
     Refusal,
     Tenant,
     User,
+    UserNaming,
     UserRef,
 )
 from connector.model.limits import EXCLUDE
@@ -125,7 +128,9 @@ def test_who_is_on_the_exclude_list_is_spared(agent: AgentRef | None, user: User
     assert ExcludeList().spares(LDAP, {})(agent, user) is False
 
 
-SEAT = AttributeInfo("cecWorkNo", equality=Equality.INTEGER, aliases=frozenset({"cecworkno", "1.2.3"}))
+SEAT = AttributeInfo(
+    "cecWorkNo", equality=Equality.INTEGER, definition=AttributeDefinition(aliases=frozenset({"cecworkno", "1.2.3"}))
+)
 EXACT = AttributeInfo("cn", equality=Equality.CASE_EXACT)
 
 
@@ -142,7 +147,7 @@ EXACT = AttributeInfo("cn", equality=Equality.CASE_EXACT)
 )
 def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) -> None:
     types = {"cecworkno": SEAT, "1.2.3": SEAT, "cn": EXACT}
-    naming = Naming(Description("a server", "x", {}, types=types))
+    naming = Naming(Description("a server", "x", {}, schema=DirectorySchema(types=types)))
     assert ExcludeList(users=frozenset({listed})).spares(naming, {})(None, UserRef("x", name)) is same
     assert (naming.name(listed) == naming.name(name)) is same
 
@@ -150,7 +155,7 @@ def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) 
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: bool) -> None:
     names = Equality.OCTETS if exact else Equality.CASE_ALONE
-    naming = Naming(Description("SCIM", "x", {}, names=names, ids=Equality.OCTETS))
+    naming = Naming(Description("SCIM", "x", {}, naming=UserNaming(names=names, ids=Equality.OCTETS)))
     exclude = ExcludeList(users=frozenset({"agent002", "Id-7"}))
     spared = exclude.spares(naming, {})
     assert spared(None, UserRef("x", "Agent002")) is not exact

@@ -14,7 +14,20 @@ from connector.apply import lookup
 from connector.directories.port import Reader
 from connector.errors import ConnectorError, FileError, IncompleteRead
 from connector.matching.questions import NAMES_SECONDS, Brief, Named, Show
-from connector.model import ID, NAME, UNIDENTIFIED, Description, Equality, Memory, Moment, Plan, User, UserRef, equality
+from connector.model import (
+    ID,
+    NAME,
+    UNIDENTIFIED,
+    Description,
+    Equality,
+    Memory,
+    Moment,
+    Plan,
+    User,
+    UserNaming,
+    UserRef,
+    equality,
+)
 from connector.model.dn import rdns
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
@@ -39,7 +52,7 @@ def failing(brief: Brief, fault: ConnectorError) -> Plan:
     with pytest.raises(StopIteration) as ended:
         planning.throw(fault)
     plan: Plan = ended.value.value
-    assert not plan.people
+    assert not plan.notes.people
     assert plan.digest == sample().digest
     return plan
 
@@ -101,7 +114,7 @@ def test_users_are_read_by_id_as_far_as_it_is_known_and_shown() -> None:
 
 
 def test_who_is_known_by_a_user_name_alone_is_searched_for_only_where_the_job_asks() -> None:
-    names = Description("SCIM 2.0 server", "scim:", {}, names=Equality.CASE_ALONE)
+    names = Description("SCIM 2.0 server", "scim:", {}, naming=UserNaming(names=Equality.CASE_ALONE))
     assert list(asked_for(replace(UNASKED, description=names), [ANN], ["dan"], []).keys) == [(ID, "1")]
     asked = asked_for(replace(BRIEF, description=names), [ANN], ["dan"], [])
     assert list(asked.keys) == [(ID, "1"), (NAME, "dan")]

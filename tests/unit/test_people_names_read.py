@@ -49,7 +49,7 @@ def test_names_that_cannot_be_read_are_said_to_be_missing() -> None:
         planning.throw(IncompleteRead("the server is busy"))
     plan: Plan = ended.value.value
     assert plan.about[-1] == ("names", "not shown: the server is busy")
-    assert not plan.people
+    assert not plan.notes.people
     assert plan.digest == sample().digest
 
 
@@ -83,7 +83,7 @@ def test_a_person_is_named_by_the_first_value_that_is_text() -> None:
     ]
     brief = replace(BRIEF, show=Show(("displayName", "cn"), asked=True))
     _, plan = asked(sample(), brief, found)
-    assert sorted(plan.people.items()) == sorted([
+    assert sorted(plan.notes.people.items()) == sorted([
         (user(1).name, "Ann"), (user(2).name, "Bob"), (near, "Near"), (user(8).name, "First"), (user(9).name, "\u00e9"),
     ])  # fmt: skip
 

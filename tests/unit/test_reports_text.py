@@ -56,7 +56,7 @@ def test_a_value_that_comes_or_goes_is_shown_against_none() -> None:
 def test_the_sentence_of_a_kind_is_whole_however_many_attributes_it_has() -> None:
     attributes = tuple(AttributeChange(f"attribute{number:03}", (), ("1",), form=Form.FIRST) for number in range(60))
     plan = drawn(replace(sample(), changes=(replace(sample().changes[0], attributes=attributes),)))
-    assert f"         {plan.kinds[0].sentence}\n" in "".join(text.render(plan))
+    assert f"         {plan.notes.kinds[0].sentence}\n" in "".join(text.render(plan))
 
 
 def test_values_that_stay_are_not_shown_as_changes() -> None:
@@ -128,7 +128,7 @@ def test_of_many_problems_of_a_kind_the_first_are_listed_new_ones_before_others_
     assert re.findall(r"has mail (\d+)", "".join(text.render(plan, whole=True))) == list(map(str, range(LISTED + 2)))
     assert "more: use" not in "".join(text.render(replace(plan, problems=problems[:LISTED])))
     later = Since("an earlier plan", "", (), (), 0, 0, (LISTED + 1,), (), 0, LISTED + 1)
-    since = "".join(text.render(replace(plan, since=later)))
+    since = "".join(text.render(replace(plan, notes=replace(plan.notes, since=later))))
     assert re.findall(r"has mail (\d+)", since) == list(map(str, (LISTED + 1, *range(LISTED - 1))))
 
 

@@ -54,7 +54,8 @@ class Server(Disturbed):
         self.fails = False
 
     def describe(self) -> Description:
-        return replace(super().describe(), identity="one directory", server=self._name)
+        described = super().describe()
+        return replace(described, identity="one directory", server=self._name)
 
     def alone(self, change: Change) -> Iterator[Outcome]:
         self._act(change)
@@ -176,8 +177,8 @@ def test_a_write_that_is_settled_by_the_next_run_is_not_gone_since_the_plan_befo
     job.says(0, 50, 51)
     with job.world.context() as context:
         run = apply_run(context, lambda plan, outcomes: None, before=lambda: state.drawn.left(name, ""))
-    assert run.plan.since is not None
-    assert {each: run.plan.since.numbers[each] for each in ("new", "gone", "changed", "same")} == {
+    assert run.plan.notes.since is not None
+    assert {each: run.plan.notes.since.numbers[each] for each in ("new", "gone", "changed", "same")} == {
         "new": 0, "gone": 0, "changed": 2, "same": 0,
     }  # fmt: skip
 

@@ -47,7 +47,7 @@ def schema() -> Schema:
 
 def test_an_attribute_is_known_by_any_name_number_case_and_option(schema: Schema) -> None:
     names = ("cn", "CN", "commonName", "2.5.4.3", "cn;lang-de;x-a")
-    assert all(schema.info(name).known for name in names)
+    assert all(schema.info(name).definition.known for name in names)
     assert schema.canonical_name("COMMONNAME;lang-de") == "cn;lang-de"
     assert schema.canonical_name("noSuchThing") == "noSuchThing"
     assert (
@@ -59,7 +59,7 @@ def test_an_attribute_is_known_by_any_name_number_case_and_option(schema: Schema
 
 def test_what_a_definition_does_not_say_it_inherits(schema: Schema) -> None:
     info = schema.info("badge")
-    assert (info.syntax, info.equality, info.max_length) == (Syntax.TEXT, Equality.CASE_IGNORE, 64)
+    assert (info.syntax, info.equality, info.bounds.max_length) == (Syntax.TEXT, Equality.CASE_IGNORE, 64)
     assert info.single
     assert not schema.info("cn").single
     assert schema.has_rule("badge", "EQUALITY")
@@ -91,7 +91,7 @@ def test_what_the_directory_keeps_itself_cannot_be_written(schema: Schema) -> No
 
 def _allowing(schema: Schema, attribute: str) -> set[str]:
     """By name; an entry may as well show a class by its number."""
-    return {name for name in schema.info(attribute).classes if not name[0].isdigit()}
+    return {name for name in schema.info(attribute).definition.classes if not name[0].isdigit()}
 
 
 def test_classes_allow_what_they_and_their_superclasses_list(schema: Schema) -> None:
@@ -126,9 +126,9 @@ def test_subtypes_fall_under_their_supertype(schema: Schema) -> None:
 def test_what_cannot_be_read_is_skipped(junk: str) -> None:
     schema = Schema([junk, *TYPES], [junk, *CLASSES])
     assert read_definition(junk) is None
-    assert not schema.info("x").known
+    assert not schema.info("x").definition.known
     assert set(schema.classes) == set(Schema([], CLASSES).classes)
-    assert schema.info("cn").classes
+    assert schema.info("cn").definition.classes
 
 
 @given(st.text(alphabet="()$' \nNAMESUP12.x\u20ac", max_size=40))
@@ -144,8 +144,8 @@ def test_thousands_of_definitions_are_read_only_when_asked_for() -> None:
     types = [f"( 1.2.{number} NAME 'a{number}' SUP cn ( broken )" for number in range(2000)]
     schema = Schema([*types, *TYPES])
     read_definition.cache_clear()
-    assert schema.info("cn").known
-    assert [schema.info("a7").known, schema.info("1.2.7").known] == [False, False]
+    assert schema.info("cn").definition.known
+    assert [schema.info("a7").definition.known, schema.info("1.2.7").definition.known] == [False, False]
     assert read_definition.cache_info().misses < 10
 
 
@@ -163,21 +163,21 @@ def test_the_built_in_schema_agrees_with_the_one_that_is_deployed(name: str) -> 
     assert len(names) == len(types) > 1
     for attribute in names:
         ours, theirs = known.info(attribute), deployed.info(attribute)
-        assert ours.known, attribute
+        assert ours.definition.known, attribute
         assert known.canonical_name(attribute) == attribute
-        assert (ours.syntax, ours.equality, ours.single, ours.max_length) == (
+        assert (ours.syntax, ours.equality, ours.single, ours.bounds.max_length) == (
             theirs.syntax,
             theirs.equality,
             theirs.single,
-            theirs.max_length,
+            theirs.bounds.max_length,
         ), attribute
-        assert ours.classes >= theirs.classes, attribute
+        assert ours.definition.classes >= theirs.definition.classes, attribute
 
 
 def test_every_built_in_definition_is_sound() -> None:
     schema = known_schema()
     listed = {name for each in schema.classes.values() for name in each.must | each.may}
     assert len(listed) > 50
-    assert [name for name in listed if not schema.info(name).known] == []
-    assert all(schema.info(name).known for name in schema.types)
+    assert [name for name in listed if not schema.info(name).definition.known] == []
+    assert all(schema.info(name).definition.known for name in schema.types)
     assert all(map(read_definition, (*ATTRIBUTES, *OBJECT_CLASSES)))

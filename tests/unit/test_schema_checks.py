@@ -7,7 +7,16 @@ from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.schema import Schema
-from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
+from connector.model import (
+    AttributeChange,
+    AttributeInfo,
+    Description,
+    DirectorySchema,
+    Syntax,
+    Unit,
+    User,
+    ValueBounds,
+)
 from connector.planning.checks.schema_checks import SchemaChecks, Survey
 from connector.planning.compare.conversion import UnfitError, defined, fit, named
 
@@ -32,7 +41,10 @@ CLASSES = [
 RULES = ["( 2.5.6.7 NAME 'drivers' AUX ( 2.5.6.9 ) MUST car MAY secret NOT own )"]
 ALL = Schema(TYPES, CLASSES, RULES)
 DESCRIPTION = Description(
-    "test", "test", {name: ALL.info(name) for name in NAMES}, types=ALL.types, classes=ALL.classes, closed=True
+    "test",
+    "test",
+    {name: ALL.info(name) for name in NAMES},
+    schema=DirectorySchema(types=ALL.types, classes=ALL.classes, closed=True),
 )
 
 
@@ -104,7 +116,7 @@ def test_what_may_be_set(of: User, name: str, add: tuple[str, ...], why: str) ->
 def test_a_class_that_a_schema_may_not_tell_of_forbids_nothing() -> None:
     """Only a schema that tells all of its classes lacks one of them."""
     for closed in (True, False):
-        schema_checks = SchemaChecks((), replace(DESCRIPTION, closed=closed))
+        schema_checks = SchemaChecks((), replace(DESCRIPTION, schema=replace(DESCRIPTION.schema, closed=closed)))
         assert bool(schema_checks.refused(user("person", "gone"), [put("car")])) is closed
 
 
@@ -262,10 +274,11 @@ def test_spaces_around_the_parts_of_a_name_are_left_out_as_servers_do() -> None:
 
 
 def test_bounds_of_length_and_range() -> None:
-    text = AttributeInfo("x", min_length=2, max_length=3)
-    number = AttributeInfo("x", syntax=Syntax.INTEGER, least=-1, most=9)
+    text = AttributeInfo("x", bounds=ValueBounds(min_length=2, max_length=3))
+    number = AttributeInfo("x", syntax=Syntax.INTEGER, bounds=ValueBounds(least=-1, most=9))
     assert fit(text, "ab") == "ab"
-    short, long = replace(text, max_length=None), replace(text, min_length=0)
+    short = replace(text, bounds=ValueBounds(min_length=2))
+    long = replace(text, bounds=ValueBounds(max_length=3))
     assert (fit(short, "abcd"), fit(long, "a")) == ("abcd", "a")
     octets = replace(long, syntax=Syntax.OCTETS)
     assert fit(octets, "abc") == b"abc"
@@ -280,7 +293,7 @@ def test_bounds_of_length_and_range() -> None:
     ("unit", "longest"), [("characters", "ab\u00e9"), ("octets", "a\u00e9"), ("utf-16", "\U0001f600a")]
 )
 def test_lengths_are_counted_as_the_directory_does(unit: Unit, longest: str) -> None:
-    info = AttributeInfo("x", max_length=3, unit=unit)
+    info = AttributeInfo("x", bounds=ValueBounds(max_length=3, unit=unit))
     assert fit(info, longest) == longest
     with pytest.raises(UnfitError, match=f"4 {'octets' if unit == 'octets' else 'characters'}, and x holds at most 3"):
         fit(info, longest + "c")

@@ -487,13 +487,13 @@ def test_an_attribute_is_what_is_published_or_else_what_this_program_knows_of_it
     names = tuple(f"{spelt}:{name}" for name in ("WORKNO", "sipaccount", "sipPassword", "accountCode"))
     directory = opened(provider, View(("USERNAME", *names, f"{ENTERPRISE}:employeeNumber"), frozenset({names[2]})))
     infos = directory.describe().attributes
-    assert [infos[name].known for name in names] == [True] * 4
+    assert [infos[name].definition.known for name in names] == [True] * 4
     rules = [infos[name].equality for name in ("USERNAME", *names)]
     assert rules == [
         Equality.CASE_ALONE, Equality.INTEGER, Equality.OCTETS, Equality.OCTETS, Equality.CASE_ALONE,
     ]  # fmt: skip
     assert infos[names[2]].readable is None
-    assert infos[f"{ENTERPRISE}:employeeNumber"].known
+    assert infos[f"{ENTERPRISE}:employeeNumber"].definition.known
     (found,) = directory.scan()
     assert found.values["USERNAME"] == ("agent001",)
     assert [found.values.get(name) for name in names] == [("7",), ("1A",), None, None]
@@ -599,11 +599,11 @@ def test_an_id_is_one_however_it_is_spelt(spelt: Json) -> None:
 def test_what_every_server_has_and_none_publishes_is_known_and_what_is_assumed_is_said() -> None:
     names = ("id", "externalId", f"{CEC}:id", SEAT)
     description = opened(Provider(user(1)), View(names)).describe()
-    assert [description.attributes[name].known for name in names] == [True, True, False, True]
+    assert [description.attributes[name].definition.known for name in names] == [True, True, False, True]
     assert not description.attributes["id"].writable
-    assert description.closed
+    assert description.schema.closed
     assert not [caution for caution in description.cautions if "publishes no schema" in caution]
     assumed = opened(Provider(user(1), published=[]), View(names)).describe()
-    assert not assumed.closed
+    assert not assumed.schema.closed
     (caution,) = [caution for caution in assumed.cautions if "publishes no schema" in caution]
     assert f"no schema {CORE} and no {CEC}. " in caution

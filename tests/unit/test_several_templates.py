@@ -8,7 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import FileError
-from connector.model import Agent, AttributeInfo, Description, Equality, Owned, Secret, Tenant, User
+from connector.model import (
+    Agent,
+    AttributeDefinition,
+    AttributeInfo,
+    Description,
+    Equality,
+    Owned,
+    Secret,
+    Tenant,
+    User,
+)
 from connector.model.digests import fingerprinter
 from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
@@ -173,7 +183,7 @@ def test_nothing_is_planned_where_the_tenant_lacks_a_field_of_every_template() -
     [
         (AttributeInfo("uri"), "uri can hold one value only here: give `value` one template, not a list"),
         (
-            AttributeInfo("uri", known=False),
+            AttributeInfo("uri", definition=AttributeDefinition(known=False)),
             "uri may hold one value only: no schema says otherwise: give `value` one template, not a list",
         ),
         (INFOS["uri"], ""),

@@ -19,6 +19,7 @@ from connector.model import (
     Memory,
     Moment,
     Owned,
+    ReadRules,
     Secret,
     User,
     UserRef,
@@ -235,7 +236,7 @@ def test_whoever_may_be_some_agents_keeps_all_and_that_is_told(spared: bool) -> 
 
 def described(readable: bool | None, *, hides: bool) -> Description:
     infos = {"uid": AttributeInfo("uid", readable=True), "number": AttributeInfo("number", readable=readable)}
-    return Description("t", "t", infos, hides=hides)
+    return Description("t", "t", infos, reading=ReadRules(hides=hides))
 
 
 @pytest.mark.parametrize(

@@ -8,22 +8,41 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AttributeInfo, ClassInfo, Description, Equality, Syntax
+from connector.model import (
+    AttributeDefinition,
+    AttributeInfo,
+    ClassInfo,
+    Description,
+    DirectorySchema,
+    Equality,
+    ReadRules,
+    Scope,
+    Syntax,
+)
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.checks.suitability import cautions, faults
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema"
-UNKNOWN = AttributeInfo("nosuch", known=False)
+UNKNOWN = AttributeInfo("nosuch", definition=AttributeDefinition(known=False))
 
 
 def rule(name: str, value: str = "{workNo}", **more: Any) -> AttributeRule:
     return AttributeRule(name, Template.parse(value), line=7, **more)
 
 
-def described(*infos: AttributeInfo, **more: Any) -> Description:
+def described(
+    *infos: AttributeInfo, hides: bool = False, filtered: dict[str, bool] | None = None, **schema: Any
+) -> Description:
     known = {info.name: info for info in (AttributeInfo("uid"), *infos)}
-    return Description("test", "test", known, **more)
+    return Description(
+        "test",
+        "test",
+        known,
+        schema=DirectorySchema(**schema),
+        scope=Scope(filtered=filtered or {}),
+        reading=ReadRules(hides=hides),
+    )
 
 
 def found(description: Description, *rules: AttributeRule, match: str = "uid") -> list[str]:
@@ -41,7 +60,10 @@ def test_a_mapping_that_fits_has_no_faults() -> None:
     ("info", "why"),
     [
         (UNKNOWN, "has no attribute nosuch: load its schema, or use a mapping without this line"),
-        (AttributeInfo("nosuch;lang-de", known=False), "no attribute nosuch;lang-de, or not with these options: load"),
+        (
+            AttributeInfo("nosuch;lang-de", definition=AttributeDefinition(known=False)),
+            "no attribute nosuch;lang-de, or not with these options: load",
+        ),
         (
             AttributeInfo("entryUUID", writable=False),
             "entryUUID cannot be written: the directory maintains it. Remove this line",
@@ -115,7 +137,7 @@ def test_what_is_ours_is_named_with_the_file_that_defines_it_for_this_kind_of_se
     kind: str, name: str, classes: list[str], file: str
 ) -> None:
     known = {each: ClassInfo(each, "auxiliary", frozenset({each})) for each in classes}
-    closed = described(AttributeInfo(name, known=False), closed=True, classes=known)
+    closed = described(AttributeInfo(name, definition=AttributeDefinition(known=False)), closed=True, classes=known)
     (fault,) = found(replace(closed, kind=kind), rule(name))
     assert (SCHEMA / file).exists()
     assert (f"load deploy/schema/{file}" if file else "load its schema") in fault
@@ -130,13 +152,16 @@ def test_a_class_of_ours_is_named_with_its_file() -> None:
 
 
 def test_what_no_look_up_finds_cannot_be_matched_by() -> None:
-    (fault,) = found(described(AttributeInfo("canonicalName", constructed=True)), match="canonicalName")
+    (fault,) = found(
+        described(AttributeInfo("canonicalName", definition=AttributeDefinition(constructed=True))),
+        match="canonicalName",
+    )
     assert fault.startswith("m.yaml: match rule 1: canonicalName: the directory computes it on reading")
     assert "Match by a stored attribute" in fault
 
 
-SURNAME = AttributeInfo("sn", aliases=frozenset({"sn", "surname"}))
-FAMILY = AttributeInfo("surname", aliases=frozenset({"sn", "surname"}))
+SURNAME = AttributeInfo("sn", definition=AttributeDefinition(aliases=frozenset({"sn", "surname"})))
+FAMILY = AttributeInfo("surname", definition=AttributeDefinition(aliases=frozenset({"sn", "surname"})))
 
 
 def test_two_names_of_one_attribute_are_a_fault_of_the_later_line() -> None:
@@ -212,16 +237,21 @@ def test_a_value_that_one_user_at_a_time_may_hold_needs_a_way_to_find_its_holder
 def test_several_templates_need_an_attribute_that_may_hold_several_values() -> None:
     more = (Template.parse("{accountCode}"),)
     for known, why in ((True, "can hold one value only here"), (False, "may hold one value only: no schema says")):
-        (fault,) = found(described(AttributeInfo("pager", known=known)), rule("pager", more=more))
+        (fault,) = found(
+            described(AttributeInfo("pager", definition=AttributeDefinition(known=known))), rule("pager", more=more)
+        )
         assert fault.startswith(f"m.yaml:7: pager {why}")
     assert found(described(AttributeInfo("pager", single=False)), rule("pager", more=more, owns="*")) == []
 
 
 def test_what_the_job_takes_for_users_ids_is_never_written() -> None:
     both = described(SURNAME, FAMILY, AttributeInfo("pager"))
-    (fault,) = found(replace(both, chosen_id=FAMILY), rule("pager"), rule("sn"))
+    (fault,) = found(replace(both, naming=replace(both.naming, chosen_id=FAMILY)), rule("pager"), rule("sn"))
     assert fault.startswith("m.yaml:7: sn is the job's `directory.id`, and an id never changes: name another")
-    assert found(replace(both, chosen_id=AttributeInfo("cn")), rule("pager"), rule("sn")) == []
+    assert (
+        found(replace(both, naming=replace(both.naming, chosen_id=AttributeInfo("cn"))), rule("pager"), rule("sn"))
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,7 +262,9 @@ def test_an_attribute_that_may_be_hidden_finds_fewer_users_and_that_is_said(
     hides: bool, known: bool, readable: bool | None, told: bool
 ) -> None:
     looks = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{workNo}"), "badge"))
-    secret = described(AttributeInfo("badge", known=known, readable=readable), hides=hides)
+    secret = described(
+        AttributeInfo("badge", definition=AttributeDefinition(known=known), readable=readable), hides=hides
+    )
     said = list(cautions(Mapping(looks, ()), secret))
     about = [each.partition(": without")[0] for each in said]
     assert about == (["match rule 2: badge is confidential"] if told else [])
@@ -255,8 +287,10 @@ def test_where_the_mapping_says_which_line_it_is_a_match_rule_is_told_with_it() 
 )
 def test_a_name_that_nobody_knows_is_told_with_the_nearest_that_there_is(name: str, meant: str) -> None:
     line = AttributeInfo("telephoneNumber")
-    closed = described(AttributeInfo(name, known=False), closed=True, types={"telephonenumber": line})
+    closed = described(
+        AttributeInfo(name, definition=AttributeDefinition(known=False)), closed=True, types={"telephonenumber": line}
+    )
     for fault in (*found(closed, rule(name)), *found(closed, match=name)):
         assert ("(did you mean telephoneNumber?)" in fault) is bool(meant)
-    paths = replace(closed, types={}, paths=("telephoneNumber",))
+    paths = replace(closed, schema=replace(closed.schema, types={}, paths=("telephoneNumber",)))
     assert ("did you mean" in found(paths, rule(name))[0]) is bool(meant)

@@ -17,6 +17,7 @@ from connector.model import (
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
+    AttributeDefinition,
     AttributeInfo,
     Change,
     Description,
@@ -343,7 +344,9 @@ def test_a_class_that_the_run_added_goes_where_nothing_that_needs_it_can_be_left
 ) -> None:
     """A hidden value that this job wrote, and did not take back, may need it."""
     infos = {
-        name: AttributeInfo(name, equality=RULE, classes=frozenset({"cecagent"}), readable=shown)
+        name: AttributeInfo(
+            name, equality=RULE, definition=AttributeDefinition(classes=frozenset({"cecagent"})), readable=shown
+        )
         for name, shown in (("mail", True), ("extra", readable))
     }
     of = Undone(
@@ -356,7 +359,9 @@ def test_a_class_that_the_run_added_goes_where_nothing_that_needs_it_can_be_left
 
 
 def test_a_class_stays_where_a_value_comes_back_that_needs_it() -> None:
-    infos = {"mail": AttributeInfo("mail", equality=RULE, classes=frozenset({"cecagent"}))}
+    infos = {
+        "mail": AttributeInfo("mail", equality=RULE, definition=AttributeDefinition(classes=frozenset({"cecagent"})))
+    }
     of = Undone(
         [shows(mail="a", objectClass=("top", "cecAgent"))], ours=mine(mail="a"),
         description=replace(DESCRIPTION, attributes=infos), mapping=replace(RULES, attributes=()),

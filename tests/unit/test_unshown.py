@@ -31,7 +31,12 @@ class Shy(MemoryDirectory):
     single = shows = False
 
     def describe(self) -> Description:
-        return replace(super().describe(), hides=self.hides, by_value=self.by_value)
+        described = super().describe()
+        return replace(
+            described,
+            reading=replace(described.reading, hides=self.hides),
+            writing=replace(described.writing, by_value=self.by_value),
+        )
 
     def info(self, name: str) -> AttributeInfo:
         info = super().info(name)

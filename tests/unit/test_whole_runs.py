@@ -233,7 +233,8 @@ def test_where_one_request_writes_one_attribute_what_tells_whose_they_are_comes_
 
     class Singly(MemoryDirectory):
         def describe(self) -> Description:
-            return replace(super().describe(), singly=True)
+            described = super().describe()
+            return replace(described, writing=replace(described.writing, singly=True))
 
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             for change in changes:
@@ -668,7 +669,7 @@ def test_a_plan_of_all_agents_is_kept_for_whoever_drew_it() -> None:
 
 def test_a_plan_is_compared_where_that_is_asked_for_also_if_it_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     of = world()
-    assert plan(of).since is None
+    assert plan(of).notes.since is None
     before = of.state.drawn.last(of.job)
 
     def fails(*_: object) -> None:
@@ -680,8 +681,13 @@ def test_a_plan_is_compared_where_that_is_asked_for_also_if_it_cannot_be_kept(mo
         dry = dry_run(context, quiet, before=lambda: before).plan
         applied = apply_run(context, quiet, before=lambda: before).plan
     for each in (dry, applied):
-        assert each.since is not None
-        assert (each.since.plan, each.since.new, each.since.gone, each.since.same) == (before.plan, (), 1, 3)
+        assert each.notes.since is not None
+        assert (each.notes.since.plan, each.notes.since.new, each.notes.since.gone, each.notes.since.same) == (
+            before.plan,
+            (),
+            1,
+            3,
+        )
 
 
 def test_the_plan_of_a_run_is_kept_where_it_changes_something_for_all() -> None:

@@ -124,7 +124,7 @@ class EntryScope:
         return frozenset(
             name
             for name in attributes_of(self.filter)
-            if not self._schema.info(name).known
+            if not self._schema.info(name).definition.known
         )
 
     def recognise_attributes(self, attributes: Collection[str]) -> None:
@@ -480,7 +480,9 @@ def _check_value(info: AttributeInfo, stored: bytes) -> None:
             fit(info, value)
         elif not info.octets:
             raise ForbiddenError(f"{info.name} cannot hold octets that are no text")
-        elif info.max_length is not None and len(value) > info.max_length:
-            raise ForbiddenError(f"{info.name} holds at most {info.max_length} octets")
+        elif info.bounds.max_length is not None and len(value) > info.bounds.max_length:
+            raise ForbiddenError(
+                f"{info.name} holds at most {info.bounds.max_length} octets"
+            )
     except UnfitError as fault:
         raise ForbiddenError(f"{info.name}: {fault}") from None

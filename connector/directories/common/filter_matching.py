@@ -100,20 +100,25 @@ class _MatcherBuilder:
                 if self._schema.attribute_key(attribute) in _CLASSES:
                     return _match_values(values, self._of_class(value))
                 comparable = (
-                    self._schema.has_rule(attribute, "EQUALITY") or not info.known
+                    self._schema.has_rule(attribute, "EQUALITY")
+                    or not info.definition.known
                 )
                 return _match_values(
                     values, match_equal(info.equality, value) if comparable else None
                 )
             case Substrings():
-                has = self._schema.has_rule(attribute, "SUBSTR") or not info.known
+                has = (
+                    self._schema.has_rule(attribute, "SUBSTR")
+                    or not info.definition.known
+                )
                 return _match_values(
                     values, match_pieces(info.equality, wanted) if has else None
                 )
             case GreaterOrEqual(value=value) | LessOrEqual(value=value):
                 up, has = (
                     isinstance(wanted, GreaterOrEqual),
-                    self._schema.has_rule(attribute, "ORDERING") or not info.known,
+                    self._schema.has_rule(attribute, "ORDERING")
+                    or not info.definition.known,
                 )
                 return _match_values(
                     values, match_order(info.equality, value, up=up) if has else None
@@ -157,7 +162,7 @@ class _MatcherBuilder:
 
     def _is_known(self, attribute: str) -> bool:
         return (
-            self._schema.info(attribute).known
+            self._schema.info(attribute).definition.known
             or self._schema.attribute_key(attribute) in self._recognised
         )
 

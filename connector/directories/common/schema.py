@@ -23,12 +23,14 @@ from connector.directories.common.definitions import (
 )
 from connector.model import (
     OBJECT_CLASS,
+    AttributeDefinition,
     AttributeInfo,
     ClassInfo,
     ContentRule,
     Equality,
     Syntax,
     Unit,
+    ValueBounds,
     View,
 )
 
@@ -154,7 +156,7 @@ class Schema:
             return AttributeInfo(
                 name,
                 equality=Equality.CASE_EXACT,
-                known=False,
+                definition=AttributeDefinition(known=False),
                 comparable=False,
                 named_rule=False,
             )
@@ -173,27 +175,31 @@ class Schema:
             syntax=syntax,
             equality=_choose_equality(rule, number, syntax),
             single="SINGLE-VALUE" in flags,
-            min_length=_inherit_number(lineage, "X-SHORTEST") or 0,
-            max_length=int(length.group(1)) if length else None,
-            readable=None if "X-CONFIDENTIAL" in flags else True,
-            unit=_UNITS.get(
-                _inherit_argument(lineage, "X-COUNTED") or "", "characters"
+            bounds=ValueBounds(
+                min_length=_inherit_number(lineage, "X-SHORTEST") or 0,
+                max_length=int(length.group(1)) if length else None,
+                unit=_UNITS.get(
+                    _inherit_argument(lineage, "X-COUNTED") or "", "characters"
+                ),
+                least=_inherit_number(lineage, "X-LEAST"),
+                most=_inherit_number(lineage, "X-MOST"),
             ),
-            least=_inherit_number(lineage, "X-LEAST"),
-            most=_inherit_number(lineage, "X-MOST"),
+            readable=None if "X-CONFIDENTIAL" in flags else True,
             writable=flags.isdisjoint(("NO-USER-MODIFICATION", "COLLECTIVE")),
             comparable=rule is not None,
             named_rule=rule is not None and rule.lower() in EQUALITIES,
-            obsolete="OBSOLETE" in own.fields and not self._lax,
-            constructed=is_constructed,
-            operational=is_operational,
-            classes=frozenset() if is_operational else self._find_allowing(own),
-            aliases=own.spellings,
+            definition=AttributeDefinition(
+                obsolete="OBSOLETE" in own.fields and not self._lax,
+                constructed=is_constructed,
+                operational=is_operational,
+                classes=frozenset() if is_operational else self._find_allowing(own),
+                aliases=own.spellings,
+            ),
         )
 
     def _describe_type(self, name: str) -> AttributeInfo | None:
         info = self.info(name)
-        return info if info.known else None
+        return info if info.definition.known else None
 
     def _describe_class(self, name: str) -> ClassInfo | None:
         definition = find_definition(self._classes, name)

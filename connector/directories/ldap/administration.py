@@ -78,7 +78,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         """The description with what is checked in advance, and what is not."""
         known: list[str] = []
         unknown: list[str] = []
-        (known if description.closed else unknown).append("schema")
+        (known if description.schema.closed else unknown).append("schema")
         (known if self.told_by else unknown).append("write rights")
         # Active Directory has no rules of this kind for what a mapping may write
         is_microsoft = self.inspection.dialect.microsoft
@@ -87,7 +87,9 @@ class RightsCheck(Struct, frozen=True, dict=True):
         if unknown:
             names = ", ".join(unknown)
             said.append(f"not checked (the server does not tell): {names}")
-        return replace(description, checked="; ".join(said))
+        return replace(
+            description, writing=replace(description.writing, checked="; ".join(said))
+        )
 
     def find_objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """The rights to make these changes that we lack, where the server tells."""
@@ -117,7 +119,10 @@ class RightsCheck(Struct, frozen=True, dict=True):
             )
             denied = allowed - effective
             for each in _written_attributes(change):
-                names = {*self.inspection.info(each.name).aliases, _lower_base(each)}
+                names = {
+                    *self.inspection.info(each.name).definition.aliases,
+                    _lower_base(each),
+                }
                 if not names.isdisjoint(denied):
                     yield self._object_to(change, each)
 
@@ -167,7 +172,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
 
     def _find_coming_class(self, change: Change, written: AttributeChange) -> str:
         """The class that comes with the change and allows the attribute; empty if there is none."""
-        allowing = self.inspection.info(written.name).classes
+        allowing = self.inspection.info(written.name).definition.classes
         for each in change.attributes:
             for name in each.new if each.name == OBJECT_CLASS else ():
                 if str(name).lower() in allowing:

@@ -32,7 +32,17 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
-from connector.model import OBJECT_CLASS, AttributeInfo, Description, Equality
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeInfo,
+    Description,
+    DirectorySchema,
+    Equality,
+    ReadRules,
+    Scope,
+    UserNaming,
+    WriteRules,
+)
 from connector.model.dn import covers, rdns
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
@@ -124,7 +134,7 @@ class Inspection:
 
     def _refuse_as_id(self, info: AttributeInfo) -> None:
         """Raises FileError for an attribute that cannot hold ids."""
-        if not info.known:
+        if not info.definition.known:
             why = "has no such attribute" if self._published_schema else ""
         elif not info.single:
             why = "lets it hold several values"
@@ -213,7 +223,7 @@ class Inspection:
 
     def _find_rules(self, name: str) -> ValueRules:
         schema, is_published = self.schema, self._published_schema is not None
-        if schema.info(name).known:
+        if schema.info(name).definition.known:
             by_syntax = self.native_dialect.schema.compares_by_syntax
             equality = by_syntax or schema.has_rule(name, "EQUALITY")
         else:
@@ -224,14 +234,19 @@ class Inspection:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
         info = self.schema.info(name)
         comparable = self.rules(name).equality
-        if not info.known and not self._published_schema:
+        if not info.definition.known and not self._published_schema:
             return AttributeInfo(name, readable=None, comparable=comparable)
         native = self.native_dialect
         return replace(
             info,
             name=name,
             readable=info.readable if native.microsoft else None,
-            max_length=info.max_length if native.schema.enforces_lengths else None,
+            bounds=replace(
+                info.bounds,
+                max_length=info.bounds.max_length
+                if native.schema.enforces_lengths
+                else None,
+            ),
             comparable=comparable,
         )
 
@@ -259,22 +274,28 @@ class Inspection:
         return Description(
             kind=server.kind,
             identity=identity,
-            chosen_id=chosen,
-            unidentified=explain_missing_id(
-                server.identity, types, is_chosen=self._id is not None
+            naming=UserNaming(
+                chosen_id=chosen,
+                unidentified=explain_missing_id(
+                    server.identity, types, is_chosen=self._id is not None
+                ),
+                names=Equality.DN,
+                ids=ids,
             ),
             attributes=described,
-            names=Equality.DN,
-            ids=ids,
-            hides=server.microsoft,
+            reading=ReadRules(hides=server.microsoft),
             server=self._name_server(),
-            classes_first=server.writes.classes_first,
-            closed=published is not None,
-            batch=BATCH if asserts else BATCH_READ_BEFORE,
-            types=types,
-            classes=published.classes if published else {},
-            unknown_classes=tuple(unknown),
-            sees_past=self._sees_past(),
+            writing=WriteRules(
+                classes_first=server.writes.classes_first,
+                batch=BATCH if asserts else BATCH_READ_BEFORE,
+            ),
+            schema=DirectorySchema(
+                closed=published is not None,
+                types=types,
+                classes=published.classes if published else {},
+                unknown_classes=tuple(unknown),
+            ),
+            scope=Scope(sees_past=self._sees_past()),
             cautions=tuple(caution for caution in cautions if caution),
         )
 
@@ -301,7 +322,9 @@ class Inspection:
                 if answer.code == responses.UNDEFINED_ATTRIBUTE_TYPE
             ]
         for name in refused:
-            infos[name] = replace(infos[name], known=False)
+            infos[name] = replace(
+                infos[name], definition=replace(infos[name].definition, known=False)
+            )
         return infos
 
     def _name_server(self) -> str:
@@ -334,7 +357,7 @@ class Inspection:
         blind = [
             info.name
             for info in infos
-            if info.known and info.writable and not info.comparable
+            if info.definition.known and info.writable and not info.comparable
         ]
         if not blind:
             return ""

@@ -161,7 +161,7 @@ class ChangeModifier(Struct, frozen=True, dict=True):
             removed = minus(rule, change.old, change.new)
             added = minus(rule, change.new, change.old)
             info = self.info(name)
-            if len(added) > 1 and info.known and info.single:
+            if len(added) > 1 and info.definition.known and info.single:
                 raise ForbiddenError(f"{name} can hold one value only")
             edits = []
             for edit, values in (EditKind.DELETE, removed), (EditKind.ADD, added):

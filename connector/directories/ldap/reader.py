@@ -177,13 +177,15 @@ class LdapReader:
     def _description(self) -> Description:
         names, classes = self._whole_view.attributes, self._view.object_classes
         schema = self._inspection.schema
-        found = replace(
-            self._inspection.describe_server(names, classes),
+        described = self._inspection.describe_server(names, classes)
+        scope = replace(
+            described.scope,
             bases=tuple(self._settings.base),
             one_level=self._settings.scope == "onelevel",
-            by_value=True,
             filtered=find_filtered(self._given.filter, schema, self._view),
         )
+        writing = replace(described.writing, by_value=True)
+        found = replace(described, scope=scope, writing=writing)
         return self._rights_check.note_checks(found)
 
     @cached_property

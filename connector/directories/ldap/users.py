@@ -120,7 +120,9 @@ class UserDecoder:
         self.id_attribute = identity.attribute
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
         mark = inspection.dialect.disabled
-        marks = (mark.attribute,) if schema.info(mark.attribute).known else ()
+        marks = (
+            (mark.attribute,) if schema.info(mark.attribute).definition.known else ()
+        )
         self.attributes = (*dict.fromkeys([*names, *marks]), self.id_attribute)
         self._columns: dict[str, _Column] = {}
         self._add_column(self.id_attribute, ID, identity.show)

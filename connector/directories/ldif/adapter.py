@@ -45,7 +45,16 @@ from connector.errors import (
     IncompleteRead,
     UnreachableError,
 )
-from connector.model import AttributeInfo, Change, Description, Outcome, Result, View
+from connector.model import (
+    AttributeInfo,
+    Change,
+    Description,
+    Outcome,
+    Result,
+    Scope,
+    View,
+    WriteRules,
+)
 from connector.model.dn import Rdn, rdns
 from connector.model.spelling import meant
 from connector.settings.ldap import LdifDirectory as LdifSettings
@@ -81,7 +90,7 @@ class LdifReader(EntryReader):
         """What is known of the attributes without a schema; cautions name those that nothing is known of."""
         recognised = self.recognise_attributes()
         infos = {name: self.info(name) for name in self.view.attributes}
-        unknown = [name for name, info in infos.items() if not info.known]
+        unknown = [name for name, info in infos.items() if not info.definition.known]
         types = [info.name for info in self.schema.types.values()] if unknown else []
         cautions = [
             f"{name} is not a known attribute{meant(name, types)}: it is taken as case-sensitive and single-valued"
@@ -100,11 +109,15 @@ class LdifReader(EntryReader):
             if self.schema.attribute_key(name) not in recognised
         ]
         cautions += [f"an apply would fail: {LINKED}"] if self._is_linked() else []
+        filtered = find_filtered(self.scope.filter, self.schema, self.view)
         return Description(
-            "LDIF file", str(self.path), infos,
-            batch=_BATCH, bases=self._bases, cautions=tuple(cautions),
-            filtered=find_filtered(self.scope.filter, self.schema, self.view),
-        )  # fmt: skip
+            "LDIF file",
+            str(self.path),
+            infos,
+            cautions=tuple(cautions),
+            scope=Scope(bases=self._bases, filtered=filtered),
+            writing=WriteRules(batch=_BATCH),
+        )
 
     def _is_linked(self) -> bool:
         with self._open_file() as file:

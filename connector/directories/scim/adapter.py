@@ -23,15 +23,20 @@ from connector.model import (
     AttributeInfo,
     Change,
     Description,
+    DirectorySchema,
     Holds,
     Key,
     Objection,
     Outcome,
     Question,
+    ReadRules,
     Result,
+    Scope,
     User,
+    UserNaming,
     UserRef,
     View,
+    WriteRules,
 )
 from connector.model.equality import whether_held
 from connector.reports.wording import count
@@ -129,19 +134,24 @@ class ScimReader:
         attributes, dialect = self._attributes, self.dialect
         assumed = attributes.list_assumed()
         return Description(
-            decides=False,
+            reading=ReadRules(decides=False),
             kind="SCIM 2.0 server",
             identity=normalize_address(self._settings.url),
             attributes={each.name: each.info for each in attributes.view},
-            names=attributes.locate_name(str(USER_NAME)).info.equality,
-            ids=attributes.locate_name("id").info.equality,
-            closed=not assumed,
-            replaces=dialect.writes == "put",
-            singly=not dialect.at_once and dialect.writes == "patch",
-            checked=_UNCHECKED if assumed else _CHECKED,
+            naming=UserNaming(
+                names=attributes.locate_name(str(USER_NAME)).info.equality,
+                ids=attributes.locate_name("id").info.equality,
+            ),
+            schema=DirectorySchema(
+                closed=not assumed, paths=self._discovery.schemas.list_paths()
+            ),
+            writing=WriteRules(
+                replaces=dialect.writes == "put",
+                singly=not dialect.at_once and dialect.writes == "patch",
+                checked=_UNCHECKED if assumed else _CHECKED,
+            ),
             cautions=tuple(self._list_cautions(assumed)),
-            paths=self._discovery.schemas.list_paths(),
-            filtered=self._filter.find_affected(self._view.attributes),
+            scope=Scope(filtered=self._filter.find_affected(self._view.attributes)),
         )
 
     def _list_cautions(self, assumed: list[str]) -> Iterator[str]:

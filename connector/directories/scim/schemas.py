@@ -29,6 +29,7 @@ from connector.directories.scim.paths import (
 from connector.errors import FileError
 from connector.model import (
     NAME,
+    AttributeDefinition,
     AttributeInfo,
     Equality,
     Held,
@@ -315,9 +316,8 @@ class Attributes:
             readable = None if name in self._secrets else True
             info = replace(
                 info,
-                known=False,
+                definition=replace(info.definition, known=False, aliases=frozenset()),
                 readable=readable,
-                aliases=frozenset(),
             )
             return LocatedAttribute(
                 path,
@@ -366,7 +366,9 @@ class Attributes:
         """Raises FileError for a path that no published schema has, or that is never shown."""
         for path in paths:
             located = self.locate_path(path)
-            if not located.info.known and self._schemas.attributes_of(path.schema):
+            if not located.info.definition.known and self._schemas.attributes_of(
+                path.schema
+            ):
                 what = f"the server's schema has no attribute {path}"
                 raise FileError(what, where=where)
             if not located.is_shown:
@@ -403,5 +405,7 @@ def _describe(found: Definition, name: str) -> AttributeInfo:
         writable=found.is_writable,
         readable=True if found.is_shown else None,
         unique=(meant.uniqueness or "none").lower() in ("server", "global"),
-        aliases=frozenset({str(path).lower(), str(full).lower()}),
+        definition=AttributeDefinition(
+            aliases=frozenset({str(path).lower(), str(full).lower()})
+        ),
     )

@@ -49,9 +49,9 @@ class SchemaChecks:
     def __init__(self, added: Iterable[str], description: Description) -> None:
         self._schema = description
         self._added = [
-            description.classes[name.lower()]
+            description.schema.classes[name.lower()]
             for name in added
-            if name.lower() in description.classes
+            if name.lower() in description.schema.classes
         ]
         self._relying = any(item.must - {OBJECT_CLASS.lower()} for item in self._added)
         self._entry = cache(self._entry_of)
@@ -65,7 +65,7 @@ class SchemaChecks:
         Users of the same classes whose changes are of the same shape are judged alike,
         unless it matters what else they hold; so the first of them speaks for all.
         """
-        if not self._schema.classes:  # nothing to hold anything to
+        if not self._schema.schema.classes:  # nothing to hold anything to
             return {}
         if self._relying:
             return self._refused(user, changes)
@@ -85,7 +85,7 @@ class SchemaChecks:
             self.blind = True
             return {}
         entry = self._entry(names)
-        obstacle = entry.obstacle(closed=self._schema.closed)
+        obstacle = entry.obstacle(closed=self._schema.schema.closed)
         if obstacle:
             return {change.name: obstacle for change in changes}
         refused: dict[str, str] = {}
@@ -129,7 +129,7 @@ class SchemaChecks:
         )
 
     def _entry_of(self, names: frozenset[str]) -> _Entry:
-        known = self._schema.classes
+        known = self._schema.schema.classes
         return _Entry(
             [known[name] for name in names if name in known],
             frozenset(name for name in names if name not in known),
@@ -161,15 +161,15 @@ class SchemaChecks:
         self, entry: _Entry, change: AttributeChange, there: Collection[str]
     ) -> str:
         info = self._info(change)
-        if info.obsolete:
+        if info.definition.obsolete:
             return f"{change.name} is obsolete in the directory's schema and takes no new values"
-        if entry.rule.never & info.aliases:
+        if entry.rule.never & info.definition.aliases:
             return f"the content rule of {entry.structural} precludes {change.name}"
         if self._allowed(entry, info):
             return ""
         coming = self._coming(entry, change)
         if not coming and not entry.unknown:
-            what = self._addable(info.aliases)
+            what = self._addable(info.definition.aliases)
             return (
                 f"no object class of the entry allows {change.name}. "
                 f"Add {what} under `object_classes` of the mapping"
@@ -183,7 +183,7 @@ class SchemaChecks:
         """The classes that would allow an attribute, where these are few."""
         known = {
             each.spelling or each.name: each
-            for each in self._schema.classes.values()
+            for each in self._schema.schema.classes.values()
             if not each.obsolete
         }
         names = sorted(
@@ -198,10 +198,10 @@ class SchemaChecks:
 
     def _allowed(self, entry: _Entry, info: AttributeInfo) -> bool:
         return (
-            info.operational
-            or not info.known
+            info.definition.operational
+            or not info.definition.known
             or entry.anything
-            or not entry.allowed.isdisjoint(info.aliases)
+            or not entry.allowed.isdisjoint(info.definition.aliases)
         )
 
     def _coming(self, entry: _Entry, change: AttributeChange) -> list[ClassInfo]:
@@ -212,7 +212,7 @@ class SchemaChecks:
         return [
             item
             for item in self._added
-            if item.anything or (item.must | item.may) & info.aliases
+            if item.anything or (item.must | item.may) & info.definition.aliases
         ]
 
     def _class_barred(
@@ -232,14 +232,14 @@ class SchemaChecks:
         return ""
 
     def _names(self, attribute: str) -> frozenset[str]:
-        info = self._schema.types.get(attribute)
-        return info.aliases if info else frozenset({attribute})
+        info = self._schema.schema.types.get(attribute)
+        return info.definition.aliases if info else frozenset({attribute})
 
     def _info(self, change: AttributeChange) -> AttributeInfo:
         return self._schema.attributes[change.name]
 
     def _spellings(self, change: AttributeChange) -> frozenset[str]:
-        return self._info(change).aliases | {change.name.lower()}
+        return self._info(change).definition.aliases | {change.name.lower()}
 
 
 def _empties(user: User, change: AttributeChange) -> bool:

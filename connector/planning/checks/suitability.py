@@ -25,9 +25,9 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the schema forbids of it, each with the mapping's line where there is one."""
     for rule in mapping.attributes:
         fault = _forbidden(mapping, rule, description)
-        if description.chosen_id is not None and description.attributes[rule.name].is_(
-            description.chosen_id
-        ):
+        if description.naming.chosen_id is not None and description.attributes[
+            rule.name
+        ].is_(description.naming.chosen_id):
             why = f"{rule.name} is the job's `directory.id`, and an id never changes: {_ID}"
             fault = f"{_at(mapping, rule.line)}: {why}"
         if fault:
@@ -36,19 +36,23 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
     yield from _leaving(mapping, description)
     for number, match in enumerate(mapping.match, start=1):
         info = description.attributes[match.directory]
-        if info.constructed:
+        if info.definition.constructed:
             why = "computes it on reading, so no look-up finds it. Match by a stored attribute"
             yield f"{_at(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
-        elif not info.known and description.closed:
+        elif not info.definition.known and description.schema.closed:
             near = meant(match.directory.partition(";")[0], _attributes(description))
             why = f"match rule {number}: the directory's schema has no attribute {match.directory}{near}"
             yield f"{_at(mapping, match.line)}: {why}"
-    if not description.closed:
+    if not description.schema.closed:
         return
-    for name in description.unknown_classes:
+    for name in description.schema.unknown_classes:
         line = mapping.class_lines.get(name, 0)
         near = meant(
-            name, (each.spelling or each.name for each in description.classes.values())
+            name,
+            (
+                each.spelling or each.name
+                for each in description.schema.classes.values()
+            ),
         )
         file = _file(name, description)
         load = f": load {file}" if file else ""
@@ -64,8 +68,8 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
             yield f"{rule.name} does not compare octet by octet: {why}"
     for number, match in enumerate(mapping.match, start=1):
         if (
-            description.hides
-            and infos[match.directory].known
+            description.reading.hides
+            and infos[match.directory].definition.known
             and infos[match.directory].readable is None
         ):
             why = "without control access this account sees no value of it and matches no user by it"
@@ -88,7 +92,11 @@ def _file(name: str, description: Description) -> str:
     )
     if not file or not where:
         return ""
-    if low in _LATER and "cecagent" in description.classes and "389" not in where:
+    if (
+        low in _LATER
+        and "cecagent" in description.schema.classes
+        and "389" not in where
+    ):
         file = "cec-agent-upgrade"
     return f"deploy/schema/{where.format(file)} (README.md beside it says how)"
 
@@ -98,7 +106,9 @@ def _at(mapping: Mapping, line: int) -> str:
 
 
 def _attributes(description: Description) -> Iterable[str]:
-    return description.paths or (info.name for info in description.types.values())
+    return description.schema.paths or (
+        info.name for info in description.schema.types.values()
+    )
 
 
 def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -130,7 +140,7 @@ def _leaving(mapping: Mapping, description: Description) -> Iterator[str]:
         for name in mapping.object_classes
     ]
     for name, line, emptied in (*written, *added):
-        by_any = description.filtered.get(name)
+        by_any = description.scope.filtered.get(name)
         if by_any or (by_any is False and (emptied or mapping.clears)):
             write = f"writing {name}" if by_any else f"clearing {name}"
             why = f"{write} can take a user out of the job's `filter`, so nobody could verify or undo that write"
@@ -154,7 +164,7 @@ def _forbidden(
     mapping: Mapping, rule: AttributeRule, description: Description
 ) -> str | None:
     info = description.attributes[rule.name]
-    if not info.known and description.closed:
+    if not info.definition.known and description.schema.closed:
         options = ", or not with these options" if ";" in rule.name else ""
         options += meant(rule.name.partition(";")[0], _attributes(description))
         load = _file(rule.name, description) or "its schema"
@@ -167,7 +177,7 @@ def _forbidden(
     elif rule.more and info.single:
         known = (
             "can hold one value only here"
-            if info.known
+            if info.definition.known
             else "may hold one value only: no schema says otherwise"
         )
         why = f"{rule.name} {known}: give `value` one template, not a list"

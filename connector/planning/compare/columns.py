@@ -62,7 +62,10 @@ class Wanted(Struct, frozen=True):
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
         info = description.attributes[rule.name]
-        names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
+        names, unique = (
+            info.definition.aliases | {rule.name.lower()},
+            rule.unique or info.unique,
+        )
         keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
         owned = (
             None
@@ -183,9 +186,9 @@ def cleared(
     if (
         unshown is not None
         and not held
-        and (wanted.schema.hides or wanted.info.readable is not True)
+        and (wanted.schema.reading.hides or wanted.info.readable is not True)
     ):
-        if unshown and wanted.schema.by_value and wanted.info.comparable:
+        if unshown and wanted.schema.writing.by_value and wanted.info.comparable:
             return Verdict(_attribute_change(wanted, unshown, (), seen=False))
         return Verdict(unfit=UNSHOWN_LEAVER)
     covered = patterns.ours(wanted.rule.owns, held)
@@ -293,9 +296,13 @@ def _fitted(wanted: Wanted, value: Held) -> Held:
     rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
     fitted = wanted.fits(text) if isinstance(text, str) else text
-    if info.syntax in _BY_SCHEMA and isinstance(fitted, str) and wanted.schema.types:
+    if (
+        info.syntax in _BY_SCHEMA
+        and isinstance(fitted, str)
+        and wanted.schema.schema.types
+    ):
         if info.syntax is Syntax.DEFINED:
-            defined(fitted, wanted.schema.types, wanted.schema.classes)
+            defined(fitted, wanted.schema.schema.types, wanted.schema.schema.classes)
         else:
-            named(info, fitted, wanted.schema.types)
+            named(info, fitted, wanted.schema.schema.types)
     return Secret(fitted) if rule.secret else fitted

@@ -44,7 +44,7 @@ class UnfitError(ValueError):
 def fit(info: AttributeInfo, text: str) -> Value:
     """The text as a value of the attribute's syntax (RFC 4517 §3.3), in its canonical form. Raises UnfitError."""
     value = _FIT.get(info.syntax, str)(text)
-    if info.max_length is not None or info.min_length:
+    if info.bounds.max_length is not None or info.bounds.min_length:
         _measured(info, value)
     if info.syntax is Syntax.INTEGER:
         _bounded(info, int(value))
@@ -53,19 +53,24 @@ def fit(info: AttributeInfo, text: str) -> Value:
 
 def fitting(info: AttributeInfo) -> Callable[[str], Value]:
     """The same, for whoever fits many texts."""
-    bounds = (info.max_length, info.min_length or None, info.least, info.most)
+    bounds = (
+        info.bounds.max_length,
+        info.bounds.min_length or None,
+        info.bounds.least,
+        info.bounds.most,
+    )
     return _FIT.get(info.syntax, str) if bounds == (None,) * 4 else partial(fit, info)
 
 
 def _measured(info: AttributeInfo, value: Value) -> None:
-    length, unit = _length(value, info.unit)
-    if info.max_length is not None and length > info.max_length:
+    length, unit = _length(value, info.bounds.unit)
+    if info.bounds.max_length is not None and length > info.bounds.max_length:
         raise UnfitError(
-            f"{length} {unit}, and {info.name} holds at most {info.max_length}"
+            f"{length} {unit}, and {info.name} holds at most {info.bounds.max_length}"
         )
-    if length < info.min_length:
+    if length < info.bounds.min_length:
         raise UnfitError(
-            f"{length} {unit}, and {info.name} holds at least {info.min_length}"
+            f"{length} {unit}, and {info.name} holds at least {info.bounds.min_length}"
         )
 
 
@@ -108,10 +113,12 @@ def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -
 
 
 def _bounded(info: AttributeInfo, number: int) -> None:
-    if info.least is not None and number < info.least:
-        raise UnfitError(f"it is less than {info.least}, the least of {info.name}")
-    if info.most is not None and number > info.most:
-        raise UnfitError(f"it is more than {info.most}, the most of {info.name}")
+    if info.bounds.least is not None and number < info.bounds.least:
+        raise UnfitError(
+            f"it is less than {info.bounds.least}, the least of {info.name}"
+        )
+    if info.bounds.most is not None and number > info.bounds.most:
+        raise UnfitError(f"it is more than {info.bounds.most}, the most of {info.name}")
 
 
 def _checked(pattern: str, what: str) -> Callable[[str], str]:

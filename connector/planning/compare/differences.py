@@ -70,7 +70,7 @@ class Differ:
         self._secrets = any(rule.secret for rule in mapping.attributes)
         self._mapping = mapping
         self._infos = description.attributes
-        self._schema = description.classes
+        self._schema = description.schema.classes
         # users share few sets of classes and of attributes, so that each is worked out once
         self._named = lru_cache(_MEMO)(self._names_of)
         self._needed = lru_cache(_MEMO)(self._needed_by)
@@ -385,7 +385,7 @@ class Differ:
         if name in classes:
             return False
         for attribute in names:
-            allowed_by = self._infos[attribute].classes
+            allowed_by = self._infos[attribute].definition.classes
             # without a schema nobody can say which class an attribute needs: then each of
             # the mapping's is added
             if not allowed_by or (name in allowed_by and not allowed_by & classes):

@@ -42,7 +42,7 @@ def settled(
     """
     groups = brief.mapping.groups
     for draft in drafts if groups else ():
-        draft.bind(groups, replaced=brief.description.replaces)
+        draft.bind(groups, replaced=brief.description.writing.replaces)
     unique = UniqueValues(in_order(drafts), brief.mapping, brief.description)
     if len(unique):
         asked = Find(unique.keys()) if few else Search(unique.keys(), len(unique))

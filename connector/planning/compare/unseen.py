@@ -225,7 +225,7 @@ class Unseen:
             there = self._wrote_last(slot, print_)
             if there and change.new:
                 self.unverified.setdefault(change.name, []).append(user.id)
-            if there and change.new and self._brief.description.replaces:
+            if there and change.new and self._brief.description.writing.replaces:
                 draft.repeats |= {change.name}
                 there = False
         elif (

@@ -73,10 +73,12 @@ def _placed(
     if user is None:
         return replace(
             each,
-            place=Place.DELETED if past and description.sees_past else Place.UNKNOWN,
+            place=Place.DELETED
+            if past and description.scope.sees_past
+            else Place.UNKNOWN,
         )
-    bases = [rdns(base) for base in description.bases]
-    here = not bases or covers(user.name, *bases, one_level=description.one_level)
+    bases = [rdns(base) for base in description.scope.bases]
+    here = not bases or covers(user.name, *bases, one_level=description.scope.one_level)
     return replace(each, place=Place.FILTERED if here else Place.MOVED, now=user)
 
 
@@ -109,7 +111,7 @@ def hidden_attributes(
     A server that is asked to compare tells of this very user that it holds none. Where a
     hidden value answers like one that is missing, nothing tells.
     """
-    infos, hides = description.attributes, description.hides
+    infos, hides = description.attributes, description.reading.hides
     looked_at = dict.fromkeys(rule.directory for rule in rules.match)
     names = [name for name in looked_at if hides or not infos[name].readable]
     users = [each.now for each in unclaimed if each.now and each.place is Place.WITHIN]
@@ -159,7 +161,7 @@ def emptied(
         for each in unclaimed
         if each.now
         and each.place in (Place.WITHIN, Place.DISABLED)
-        and not description.hides
+        and not description.reading.hides
         for rule in rules.attributes
         if each.last(rule.name)
         and rule.name not in each.unshown

@@ -30,7 +30,7 @@ class OtherJobs:
         names = {
             alias: rule
             for rule in mapping.attributes
-            for alias in infos[rule.name].aliases | {rule.name.lower()}
+            for alias in infos[rule.name].definition.aliases | {rule.name.lower()}
         }
         self._held: dict[str, dict[str, str]] = {}
         users: dict[str, set[str]] = defaultdict(set)

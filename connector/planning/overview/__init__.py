@@ -10,4 +10,7 @@ from connector.planning.overview.outliers import worth_a_look
 def overviewed(plan: Plan) -> Plan:
     """The plan with the kinds of its changes, and the users that are worth a look."""
     kinds = tuple(kinds_of(plan.changes))
-    return replace(plan, kinds=kinds, worth_a_look=tuple(worth_a_look(kinds)))
+    return replace(
+        plan,
+        notes=replace(plan.notes, kinds=kinds, worth_a_look=tuple(worth_a_look(kinds))),
+    )

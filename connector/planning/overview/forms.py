@@ -97,7 +97,7 @@ class _Forms:
         if name in known or not known:
             return known.get(name)
         info = self._description.attributes.get(name)
-        names = {name.lower(), *(info.aliases if info else ())}
+        names = {name.lower(), *(info.definition.aliases if info else ())}
         return next(
             (owned for spelt, owned in known.items() if spelt.lower() in names), None
         )

@@ -40,7 +40,11 @@ def with_people(
     if fault and brief.show.asked:
         plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
     return replace(
-        plan, people={name: said for name, said in people.items() if name not in away}
+        plan,
+        notes=replace(
+            plan.notes,
+            people={name: said for name, said in people.items() if name not in away},
+        ),
     )
 
 
@@ -68,7 +72,7 @@ def people_of(
         else {}
     )
     keys = [(ID, id_) for id_ in ids]
-    if brief.show.asked or brief.description.names is Equality.DN:
+    if brief.show.asked or brief.description.naming.names is Equality.DN:
         keys += [(NAME, name) for name in sorted(others - set(ids.values()))]
     people: dict[str, str] = {}
     try:
@@ -95,9 +99,11 @@ def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
         yield from (change.user for change in plan.changes)
     else:
         yield from (
-            change.user for kind in plan.kinds for change in kind.changes[:EXAMPLES]
+            change.user
+            for kind in plan.notes.kinds
+            for change in kind.changes[:EXAMPLES]
         )
-        yield from (look.user for look in plan.worth_a_look)
+        yield from (look.user for look in plan.notes.worth_a_look)
         refused = {
             name
             for refusal in plan.refusals
@@ -113,7 +119,9 @@ def _is_mapped(name: str, brief: Brief) -> bool:
     infos = (
         brief.description.attributes.get(rule.name) for rule in brief.mapping.attributes
     )
-    return any(name.lower() in info.aliases for info in infos if info is not None)
+    return any(
+        name.lower() in info.definition.aliases for info in infos if info is not None
+    )
 
 
 def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | None:
@@ -127,7 +135,7 @@ def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | No
 
 def _is_in(said: str, name: str, brief: Brief) -> bool:
     """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
-    if brief.description.names is not Equality.DN:
+    if brief.description.naming.names is not Equality.DN:
         return said == name
     if (
         said.isascii()

@@ -28,7 +28,8 @@ def render(
     """The page, piece by piece. `command`: what `--accept` is appended to."""
     grouped = groups(plan)
     users = Users(
-        plan.people, (change.user.name for _, changes in grouped for change in changes)
+        plan.notes.people,
+        (change.user.name for _, changes in grouped for change in changes),
     )
     rows = Rows(plan, outcomes, users, grouped)
     yield from _head(plan, outcomes)
@@ -70,7 +71,7 @@ def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     )
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if bad else ""}">{text(say.headline(plan, outcomes))}</p>\n'
-    if plan.since is not None:
+    if plan.notes.since is not None:
         yield f"<p>{text(say.since(plan))}</p>\n"
     facts = {
         "Job": value(plan.job),

@@ -12,11 +12,11 @@ from connector.reports.html.rows import attributes, same
 
 def looks(plan: Plan, users: Users) -> Iterator[str]:
     """Who is worth a look, and why."""
-    if plan.worth_a_look:
-        yield f"<section>\n<h2>Worth a look ({len(plan.worth_a_look):,})</h2>\n"
+    if plan.notes.worth_a_look:
+        yield f"<section>\n<h2>Worth a look ({len(plan.notes.worth_a_look):,})</h2>\n"
         rows = (
             [users.linked(look.user.name), prose(look.why)]
-            for look in plan.worth_a_look
+            for look in plan.notes.worth_a_look
         )
         yield from table(("User", "Why"), rows)
         yield "</section>\n"
@@ -24,10 +24,10 @@ def looks(plan: Plan, users: Users) -> Iterator[str]:
 
 def kinds(plan: Plan, users: Users) -> Iterator[str]:
     """Each kind with its count, its sentence, what is the same for all of it, examples, and a link to its rows."""
-    if not plan.kinds:
+    if not plan.notes.kinds:
         return
-    yield f"<section>\n<h2>Kinds of changes ({len(plan.kinds):,})</h2>\n"
-    for number, kind in enumerate(plan.kinds, 1):
+    yield f"<section>\n<h2>Kinds of changes ({len(plan.notes.kinds):,})</h2>\n"
+    for number, kind in enumerate(plan.notes.kinds, 1):
         yield from _kind(number, kind, users)
     yield "</section>\n"
 

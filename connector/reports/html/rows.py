@@ -33,15 +33,15 @@ def groups(plan: Plan) -> list[Group]:
     """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind."""
     places = {
         change.user.id: place
-        for place, kind in enumerate(plan.kinds)
+        for place, kind in enumerate(plan.notes.kinds)
         for change in kind.changes
     }
-    found: list[list[Change]] = [[] for _ in (*plan.kinds, None)]
+    found: list[list[Change]] = [[] for _ in (*plan.notes.kinds, None)]
     for change in plan.changes:
         found[places.get(change.user.id, -1)].append(change)
     return [
         (kind, changes)
-        for kind, changes in zip((*plan.kinds, None), found, strict=True)
+        for kind, changes in zip((*plan.notes.kinds, None), found, strict=True)
         if kind or changes
     ]
 
