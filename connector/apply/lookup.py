@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -17,7 +17,7 @@ from connector.errors import (
 )
 from connector.matching import questions as asked
 from connector.matching.questions import Planning, Query, T
-from connector.model import Batch, Key, User
+from connector.model import Key, User
 from connector.observers.observer import Observer
 
 SCAN_SHARE = 0.4
@@ -93,12 +93,8 @@ class Lookup:
     def answer(self, query: Query[Any]) -> Iterable[Any]:
         answers: Iterable[Any]
         match query:
-            case asked.Search(keys, wanted, found, unfindable, take):
-                everybody = self._users(keys, wanted, found, unfindable)
-                answers = chain.from_iterable(
-                    take(each) if isinstance(each, Batch) else (each,)
-                    for each in everybody
-                )
+            case asked.Search(keys, wanted, found, unfindable):
+                answers = self._users(keys, wanted, found, unfindable)
             case asked.Prove(attribute, shown):
                 answers = (self._proof(attribute, shown),)
             case asked.Find(keys, outside):
@@ -144,7 +140,7 @@ class Lookup:
         wanted: int,
         found: Callable[[], int] | None,
         unfindable: tuple[str, ...],
-    ) -> Iterator[User | Batch]:
+    ) -> Iterator[User]:
         """Find or scan; where the server's limit cuts a scan short, look up. Some users come twice then."""
         if wanted == 0:
             return
@@ -168,7 +164,7 @@ class Lookup:
         wanted: int,
         found: Callable[[], int] | None,
         unfindable: tuple[str, ...],
-    ) -> Iterator[User | Batch]:
+    ) -> Iterator[User]:
         """Find or scan: whichever is cheaper, unless the job says, or a scan was cut short before."""
         if unfindable:
             names = " and ".join(unfindable)
@@ -230,17 +226,14 @@ class Lookup:
 
     def _ask(
         self, how: Read, keys: Iterable[Key], wanted: int, why: str
-    ) -> Iterator[User | Batch]:
+    ) -> Iterator[User]:
         self._observer.stage("look-up", how=how, why=why, wanted=wanted)
         self._whole = how == "scan"
-        everybody: Callable[[], Iterator[User | Batch]] = getattr(
-            self._reader, "batches", self._reader.scan
-        )
-        return everybody() if how == "scan" else self._reader.find(keys)
+        return self._reader.scan() if how == "scan" else self._reader.find(keys)
 
     def _either(
         self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None
-    ) -> Iterator[User | Batch]:
+    ) -> Iterator[User]:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
         That is at most twice the cheaper of the two, whatever the size turns out to be.
@@ -261,7 +254,7 @@ class Lookup:
         number = 0
         for each in self._ask("scan", keys, wanted, "directory size unknown"):
             yield each
-            number += len(each.ids) if isinstance(each, Batch) else 1
+            number += 1
             if (
                 found is not None
                 and least

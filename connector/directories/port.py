@@ -26,7 +26,7 @@ class Reader(Protocol):
 
     Users outside the job's base and filter do not exist for a reader. An iterator that ends
     was complete; one that cannot be completed raises `IncompleteRead` (or one of its
-    kinds). `batches()`, if there is one, is a faster scan.
+    kinds).
     """
 
     def describe(self) -> Description:

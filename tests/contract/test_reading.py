@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import pytest
 
 from connector.model import ID, NAME, Equality, Holds, Question, Secret, Syntax, User, UserRef, View, equality
-from tests.support.batches import each_user
 from tests.support.directory_fixtures import PERSON, DirectoryFixture, DomainFixture, Values
 
 VIEW = View(("uid", "mail", "employeeNumber", "carLicense"))
@@ -90,16 +89,6 @@ def test_a_scan_is_complete_and_names_every_user_once(fixture: DirectoryFixture)
     assert sorted(int(str(user.values["employeeNumber"][0])) for user in users) == list(range(150))
     assert len({user.id for user in users}) == 150
     assert {user.id for user in fixture.open(VIEW).scan()} == {user.id for user in users}
-
-
-def test_users_in_batches_are_those_of_a_scan(fixture: DirectoryFixture) -> None:
-    for number in range(30):
-        odd = {"carLicense": ["one", "two"]} if number % 7 == 3 else {"mail": [f"u{number}@example.org"]}
-        put(fixture, f"u{number}", {"employeeNumber": [str(number)], **odd})
-    reader = fixture.open(VIEW)
-    in_batches = list(each_user(getattr(reader, "batches", reader.scan)()))
-    assert len(in_batches) == 30
-    assert {user.id: user for user in in_batches} == {user.id: user for user in reader.scan()}
 
 
 def test_a_directory_without_users_has_none(fixture: DirectoryFixture) -> None:

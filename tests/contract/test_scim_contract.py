@@ -66,7 +66,6 @@ OF_LDAP_ALONE = {
     "find_tells_case_apart_where_the_rule_does": "whom a server finds beside is left out by whoever asked",
     "octet_strings_are_bytes_whatever_they_hold": "JSON has no octets",
     "outer_spaces_of_what_is_asked_for_do_not_matter": "in SCIM they do (RFC 7643 \u00a72.3.1)",
-    "users_in_batches_are_those_of_a_scan": "a SCIM reader has no batches",
 }
 
 

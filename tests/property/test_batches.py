@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 from hypothesis import event, example, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.directories.ldap import dialect
-from connector.directories.ldap.ber import Frame, MessageFramer
-from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.responses import ENTRY
-from connector.directories.ldap.users import UserDecoder
-from connector.directories.ldap.wire import Wire
-from connector.errors import MalformedError
 from connector.matching import claims as module
 from connector.matching.claims import MOST_HASHES, Claims
 from connector.matching.people import Pin
 from connector.matching.roster import Roster
-from connector.model import Agent, AttributeInfo, Batch, Description, Equality, Held, Secret, Tenant, User, View
+from connector.model import Agent, AttributeInfo, Batch, Description, Equality, Held, Secret, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
-from tests.fuzz.ldap_codec import reader
-from tests.support.batches import each_user, in_batches
+from tests.support.batches import in_batches
 from tests.support.examples import examples
-from tests.unit.test_ldap_users import ENTRIES, UUID, Attributes, by_ldap3, frame
 
 INFOS = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber", "sn", "title")}
 INFOS |= {"cn": AttributeInfo("cn", equality=Equality.CASE_EXACT), "uidNumber": AttributeInfo("uidNumber")}
@@ -151,52 +140,3 @@ def test_agents_whose_users_say_one_id_are_rivals_in_one_batch_and_in_two(
     verdicts = claims.settle(tenant)
     assert set(verdicts.contested) == {number for number, id_ in enumerate(ids) if ids.count(id_) > 1}
     assert len(verdicts.matched) == 4 - len(verdicts.contested)
-
-
-@given(st.lists(ENTRIES, min_size=1, max_size=4), st.data())
-@example([[("uid", [b"abc"]), ("entryUUID", [UUID])], [("uid", [b"\xff\xfe\xfd"]), ("entryUUID", [UUID])]], None)
-def test_entries_of_a_page_are_the_same_users_as_one_by_one(
-    entries: list[Attributes], data: st.DataObject | None
-) -> None:
-    whole = [frame(by_ldap3(attributes)) for attributes in entries] * 2
-    for one in list(whole) if data else ():
-        octets = bytearray(one.data)
-        octets[data.draw(st.integers(one.start, one.stop - 1))] = data.draw(st.integers(0, 255))  # type: ignore[union-attr]  # there is some
-        whole.append(Frame(one.id, one.tag, bytes(octets), one.start, one.stop, one.end))
-    for frames in (whole[: 2 * len(entries)], whole):
-        gathered = MessageFramer(gathered=ENTRY).feed_octets(b"".join(each.data for each in frames))
-        assert sum(each.count for each in gathered) == len(frames)
-        one_by_one = _read(frames, at_once=False)
-        assert [_read(frames, at_once=True), _read(gathered, at_once=True)] == [one_by_one, one_by_one]
-
-
-def _read(frames: list[Frame], *, at_once: bool) -> object:
-    users = reader()
-    try:
-        found = each_user(users.decode_batches(frames)) if at_once else map(users.decode_user, frames)
-        return sorted(repr((user.id, user.name, sorted(user.values.items()), user.inactive)) for user in found)
-    except MalformedError:
-        return MalformedError
-
-
-def test_users_of_one_shape_are_one_batch_whatever_their_lengths() -> None:
-    names = [b"a", b"bb", b"a", b"c", b"dd", b"bb"]
-    frames = [frame(by_ldap3([("uid", [name]), ("entryUUID", [UUID])])) for name in names]
-    first, second, batch = reader().decode_batches(frames)
-    assert (type(first), type(second)) == (User, User)
-    assert isinstance(batch, Batch)
-    assert sorted(map(str, batch.columns["uid"])) == ["a", "bb", "c", "dd"]
-
-
-@pytest.mark.parametrize("lock", [b"TRUE", b"FALSE"])
-@pytest.mark.parametrize("shown", [("uid",), ("uid", "nsAccountLock")])
-def test_a_batch_tells_who_is_disabled_also_where_the_mark_is_shown(lock: bytes, shown: tuple[str, ...]) -> None:
-    inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
-    inspection.root_dse = {"vendorname": ["389 Project"], "vendorversion": ["389-Directory/2.0"]}
-    inspection.native_dialect = dialect.recognise_server(inspection.root_dse)
-    users = UserDecoder(View(shown), inspection)
-    ids = [f"5eed0000-00000000-00000000-0000000{number}".encode() for number in range(3)]
-    held = [[("uid", [b"ann"]), ("nsAccountLock", [lock]), (users.id_attribute, [id_])] for id_ in ids]
-    first, *alone = [users.decode_user(frame(by_ldap3(each))) for each in held]
-    _, *others = each_user(users.decode_batches([frame(by_ldap3(each)) for each in held]))
-    assert (first.inactive, others) == (lock == b"TRUE", alone)

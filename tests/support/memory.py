@@ -26,7 +26,6 @@ from connector.directories.common.schema import Schema
 from connector.errors import DeniedError
 from connector.model import (
     AttributeInfo,
-    Batch,
     Change,
     Description,
     DirectorySchema,
@@ -41,7 +40,6 @@ from connector.model import (
     View,
 )
 from connector.model.dn import rdns
-from tests.support.batches import in_batches
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
 """id → (DN, values by attribute)."""
@@ -133,10 +131,6 @@ class MemoryDirectory(EntryReader):
     def size(self) -> int | None:
         """Exactly how many."""
         return sum(self._scope.find_shown(each, disabled=False) is not None for each in self.store.entries.values())
-
-    def batches(self) -> Iterator[User | Batch]:
-        """A few users at once, so that the laws hold for what takes them so."""
-        return in_batches(self.scan())
 
     def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:  # all at hand
         """The store's entries as they are when the pass begins."""

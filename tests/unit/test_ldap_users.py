@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import pytest
 from hypothesis import example, given, strategies as st
 from ldap3.protocol import rfc4511
 from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole
-from msgspec.structs import asdict
 from pyasn1.codec.ber import decoder
 
-from connector.directories.ldap import ber, requests, users
-from connector.directories.ldap.ber import TRIAL, TRIALS, EntryLayout, Frame, MessageFramer
+from connector.directories.ldap import ber, dialect, requests, users
+from connector.directories.ldap.ber import Frame, MessageFramer
+from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import ResultEntry
+from connector.directories.ldap.users import UserDecoder
+from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
-from connector.model import Secret
+from connector.model import Secret, View
 from tests.fuzz.ldap_codec import VIEW, generally, outcome, plainly, reader, same_users, seeds
 
 UUID = b"5eed0000-0000-4000-8000-000000000001"
@@ -176,60 +178,18 @@ def test_an_attribute_that_is_there_twice_is_malformed_whatever_is_known(
             made.decode_user(frame(octets))
 
 
-@pytest.mark.parametrize("form", [bytes, long])
-def test_an_entry_like_one_before_is_not_decoded_attribute_by_attribute(
-    form: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attributes_as_long_as_ones_before_are_looked_up_and_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = ("objectClass", [b"inetOrgPerson", b"cecAgent"])
 
     def message(number: int) -> Frame:
         shown: Attributes = [classes, ("uid", [b"agent%d" % number]), ("cn", [b"Agent %d" % number])]
-        return frame(form(by_ldap3([*shown, ("SIPIdentityPassword", [b"made-up-%d" % number]), ("entryUUID", [UUID])])))
+        return frame(by_ldap3([*shown, ("SIPIdentityPassword", [b"made-up-%d" % number]), ("entryUUID", [UUID])]))
 
     made = reader()
     made.decode_user(message(1))
     monkeypatch.setattr(users, "decode_attribute", lambda *told: pytest.fail("an attribute was decoded by itself"))
     assert made.decode_user(message(2)) == generally(message(2))
     assert made.decode_user(message(2)).values["uid"] == ("agent2",)
-
-
-def test_users_of_one_layout_stay_what_they_are_when_others_are_read() -> None:
-    made = reader()
-    frames = [frame(by_ldap3([("uid", [b"agent%d" % number]), ("entryUUID", [UUID])])) for number in range(5)]
-    assert [made.decode_user(each) for each in frames] == [generally(each) for each in frames]
-
-
-@pytest.fixture
-def learned(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The entries of which a layout is made."""
-    entries: list[bytes] = []
-    of = EntryLayout.learn_layout
-
-    def noted(entry: bytes, *told: Any) -> EntryLayout:
-        entries.append(entry)
-        return of(entry, *told)
-
-    monkeypatch.setattr(EntryLayout, "learn_layout", noted)
-    return entries
-
-
-def test_layouts_that_are_of_use_let_more_of_them_be_learned(
-    learned: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(users, "TRIALS", 1)
-    made = reader()
-    usual, rare = (frame(by_ldap3([("uid", [uid]), ("entryUUID", [UUID])])) for uid in (b"agent", b"a"))
-    for each, count in ((usual, 1), (rare, 1), *[(usual, 1)] * (TRIAL - 1), (rare, 1), (usual, 1), (rare, 2)):
-        made.decode_user(each)
-        assert len(learned) == count
-
-
-def test_entries_of_which_none_is_like_another_are_not_learned_for_ever(learned: list[bytes]) -> None:
-    made = reader()
-    for number in range(2 * TRIALS):
-        shown: Attributes = [("uid", [b"x" * (number % 200)]), ("cn", [b"y" * (number // 200)]), ("entryUUID", [UUID])]
-        assert made.decode_user(frame(by_ldap3(shown))) == generally(frame(by_ldap3(shown)))
-    assert len(learned) == TRIALS // TRIAL
 
 
 def test_octets_behind_the_attributes_of_an_entry_are_malformed() -> None:
@@ -275,7 +235,7 @@ def test_no_secret_is_remembered() -> None:
 
 
 def remembered(held: object) -> Iterator[bytes]:
-    """All octets in containers and layouts within containers."""
+    """All octets in containers within containers."""
     if isinstance(held, bytes):
         yield held
     elif isinstance(held, Mapping):
@@ -284,17 +244,10 @@ def remembered(held: object) -> Iterator[bytes]:
     elif isinstance(held, list | tuple | set | frozenset):
         for each in held:
             yield from remembered(each)
-    elif isinstance(held, EntryLayout):
-        yield from remembered(list(asdict(held).values()))
-
-
-LAYOUTS = 10 * 8
-"""Pieces of so many layouts: each has the octets around five values, its key, and the values of two attributes."""
 
 
 def test_what_a_server_can_make_us_remember_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MOST_HEADERS", "MOST_WHOLES", "MOST_SPELLINGS", "MOST_LAYOUTS"):
-        monkeypatch.setattr(users, name, 10)
+    monkeypatch.setattr(users, "MOST_HEADERS", 10)
     made = reader()
     for number in range(100):
         spelling = "".join(
@@ -311,5 +264,18 @@ def test_what_a_server_can_make_us_remember_is_bounded(monkeypatch: pytest.Monke
         assert found.values["jpegPhoto"] == (b"x" * number,)
         assert found.values["mail"] == (str(number), "b")
         held = list(remembered(vars(made)))
-        assert len(held) <= 5 * 10 + LAYOUTS
-        assert max(map(len, held)) <= 1024
+        assert len(held) <= 10
+        assert max(map(len, held)) <= 128
+
+
+@pytest.mark.parametrize("lock", [b"TRUE", b"FALSE"])
+@pytest.mark.parametrize("shown", [("uid",), ("uid", "nsAccountLock")])
+def test_who_is_disabled_is_told_also_where_the_mark_is_shown(lock: bytes, shown: tuple[str, ...]) -> None:
+    inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
+    inspection.root_dse = {"vendorname": ["389 Project"], "vendorversion": ["389-Directory/2.0"]}
+    inspection.native_dialect = dialect.recognise_server(inspection.root_dse)
+    made = UserDecoder(View(shown), inspection)
+    held: Attributes = [("uid", [b"ann"]), ("nsAccountLock", [lock]), (made.id_attribute, [UUID])]
+    found = [made.decode_user(frame(by_ldap3(held))) for _ in range(2)]
+    assert [user.inactive for user in found] == [lock == b"TRUE"] * 2
+    assert [set(user.values) for user in found] == [set(shown)] * 2

@@ -37,9 +37,6 @@ class Counted(MemoryDirectory):
             self.scanned += 1
             yield User(str(number), f"uid={number}", {})
 
-    def batches(self) -> Iterator[User]:
-        return self.scan()
-
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         for name, value in keys:
             self.found += 1

@@ -1,4 +1,4 @@
-"""Octets on the wire: BER (RFC 4511 §5.1), messages in a stream (§4.1.1), and layouts of entries that are alike.
+"""Octets on the wire: BER (RFC 4511 §5.1), and messages in a stream (§4.1.1).
 
 LDAP uses a small part of BER: definite lengths, one-octet tags, primitive strings. Nothing
 here recurses, and nothing is copied but the octets of a value.
@@ -7,24 +7,16 @@ Servers may be broken or hostile. Any octets give messages, "more is needed", or
 MalformedError: no other exception, and work that is linear in their number. Framing is
 apart from decoding, so that a whole page can be received, and the next one asked for,
 before its entries are decoded.
-
-Layouts: many users have the same attributes, with values of the same lengths. In their
-entries all tags, lengths and descriptions are the same octets in the same places. So
-whoever has found these octets has checked the entry whole, and cuts out all values at once.
-Of the values a layout has only those that many users share (objectClass).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
-from struct import Struct as Packing, iter_unpack
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
 from connector.errors import MalformedError
-from connector.model import Held
 
 BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
@@ -62,6 +54,12 @@ def encode_integer(value: int, tag: int = INTEGER) -> bytes:
     return encode_tlv(
         tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
     )
+
+
+def encode_attribute(description: bytes, values: Iterable[bytes]) -> bytes:
+    """An attribute with its values (RFC 4511 §4.1.7)."""
+    held = encode_sequence((encode_tlv(OCTETS, value) for value in values), SET)
+    return encode_sequence((encode_tlv(OCTETS, description), held))
 
 
 def encode_boolean(*, value: bool, tag: int = BOOLEAN) -> bytes:
@@ -170,56 +168,30 @@ MAX_MESSAGE: Final = 32 << 20
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end.
-
-    Messages alike may be one frame: `count` of them, one behind the other, each `whole`
-    octets long and with the same octets up to its content. The places are those of the
-    first one.
-    """
+    """One message, not yet decoded: its id and kind, and where in `data` it is."""
 
     id: int
     tag: int
     data: bytes
     start: int
+    """Where the content of its operation starts."""
     stop: int
+    """Where that ends; controls may follow."""
     end: int
-    whole: int = 1
-    count: int = 1
+    """Where the message ends."""
 
-    def split_messages(self) -> Iterator[Frame]:
-        """Each message by itself."""
-        if self.count == 1:
-            return iter((self,))
-        shifts = range(0, self.whole * self.count, self.whole)
-        return (
-            Frame(
-                self.id,
-                self.tag,
-                self.data,
-                self.start + n,
-                self.stop + n,
-                self.end + n,
-            )
-            for n in shifts
-        )
+    @property
+    def content(self) -> bytes:
+        return self.data[self.start : self.stop]
 
 
 class MessageFramer:
-    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
+    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once."""
 
-    The entries of a search follow one another with the same id and kind, and many are as
-    long as the one before. So the octets that say these are compared with those of that
-    message, and decoded only where they are others. Messages of the `gathered` kind that
-    are alike become one frame.
-    """
-
-    def __init__(self, gathered: int | None = None) -> None:
-        self._gathered = gathered
+    def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._held = 0
         self._needed = 0
-        self._lead = b"\x02\x01\x00\x30"  # as if a message with these had come before
-        self._id, self._tag = 0, 0x30
 
     def feed_octets(self, piece: bytes) -> list[Frame]:
         """The messages that are whole now."""
@@ -227,50 +199,20 @@ class MessageFramer:
         self._held += len(piece)
         if self._held < self._needed:
             return []
-        data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
-        frames, at, size = list[Frame](), 0, len(data)
-        while (extent := _find_extent(data, at)) is not None and extent[1] <= size:
-            first, (lead, end) = at, extent
-            start = lead + len(self._lead)
-            if data[lead:start] != self._lead:
-                start = self._learn_lead(data, lead, end)
-            start, stop = find_content(data, start, end)
-            whole, at = end - first, end
-            if self._tag == self._gathered:
-                head, length = data[first:start], start - first
-                while data[at : at + length] == head:
-                    at += whole
-                if at > size:
-                    at -= whole
-            frames.append(
-                Frame(
-                    self._id,
-                    self._tag,
-                    data,
-                    start,
-                    stop,
-                    end,
-                    whole,
-                    (at - first) // whole,
-                )
-            )
-        rest = data[at:]
-        self._pieces = [rest] if rest else []
-        self._held = len(rest)
-        self._needed = 0 if extent is None else extent[1] - at
+        data = b"".join(self._pieces)
+        frames = []
+        at = 0
+        self._needed = 0
+        while (extent := _find_extent(data, at)) is not None:
+            start, end = extent
+            if end > len(data):
+                self._needed = end - at
+                break
+            frames.append(_read_envelope(data, start, end))
+            at = end
+        self._pieces = [data[at:]]
+        self._held = len(data) - at
         return frames
-
-    def _learn_lead(self, data: bytes, at: int, end: int) -> int:
-        """Decode id and kind, the octets of which begin at `at`, and remember them; the place behind them."""
-        start, stop = find_element(data, at, end, INTEGER)
-        id_ = read_integer(data, start, stop)
-        if not 0 <= id_ < 1 << 31:
-            raise MalformedError(f"an LDAP message with the id {id_}")
-        if stop >= end:
-            raise MalformedError("an LDAP message without an operation")
-        self._id, self._tag = id_, data[stop]
-        self._lead = data[at : stop + 1]
-        return stop + 1
 
 
 def _find_extent(data: bytes, at: int) -> tuple[int, int] | None:
@@ -288,75 +230,13 @@ def _find_extent(data: bytes, at: int) -> tuple[int, int] | None:
     return start, start + size
 
 
-# ---------------------------------------------------------------- layouts
-
-MOST_LAYOUTS: Final = 1000
-LONGEST: Final = 1024
-"""Octets of an entry that has a layout."""
-TRIAL: Final = 4
-"""A layout costs as much as it saves with so many entries."""
-TRIALS: Final = 1000
-"""What may be spent on layouts before any is of use."""
-
-Decode = Callable[[bytes], Held]
-Row = tuple[bytes, ...]
-"""The values of one entry, in the order of its layout."""
-Shown = dict[str, tuple[Any, ...]]
-"""Values by the names that they are shown under."""
-Place = tuple[int, int, str, Decode]
-"""Where a value starts and stops, which name it is shown under, and how."""
-
-
-class EntryLayout(Struct, frozen=True):
-    """`around`: the octets around the values. `shown`: what all such entries show, and a place for each value."""
-
-    pieces: str
-    unpack: Callable[[bytes, int], Row]
-    around: Row
-    names: tuple[str, ...]
-    decoders: tuple[Decode, ...]
-    shown: Shown
-
-    @classmethod
-    def learn_layout(
-        cls,
-        entry: bytes,
-        start: int,
-        values: Sequence[Place],
-        shown: Shown,
-    ) -> EntryLayout:
-        """The layout of an entry that starts at `start` of the octets in which its values have these places."""
-        _, _, names, decoders = zip(*values, strict=True)
-        cuts = [0]
-        for first, behind, *_ in values:
-            cuts += first - start, behind - start
-        cuts.append(len(entry))
-        pieces = "".join(f"{after - before}s" for before, after in pairwise(cuts))
-        unpack = Packing(pieces).unpack_from
-        return cls(pieces, unpack, unpack(entry, 0)[::2], names, decoders, shown)
-
-    def read_rows(self, frame: Frame) -> list[Row]:
-        """The values of each of these entries, which are as long; none where the layout of any is another."""
-        if frame.count == 1:
-            pieces = self.unpack(frame.data, frame.start)
-            return [pieces[1::2]] if pieces[::2] == self.around else []
-        first, behind = frame.end - frame.whole, frame.end - frame.stop
-        octets = memoryview(frame.data)[first : first + frame.whole * frame.count]
-        each = iter_unpack(f"{frame.start - first}x{self.pieces}{behind}x", octets)
-        rows = [pieces[1::2] for pieces in each if pieces[::2] == self.around]
-        return rows if len(rows) == frame.count else []
-
-    def read_entry(self, data: bytes, start: int) -> Shown | None:
-        """What the entry at `start` shows, which is as long; None: its layout is another, or a value is no text."""
-        pieces = self.unpack(data, start)
-        if pieces[::2] != self.around:
-            return None
-        found = self.shown.copy()
-        try:
-            for name, decode, value in zip(
-                self.names, self.decoders, pieces[1::2], strict=True
-            ):
-                found[name] = (decode(value),)
-        except UnicodeDecodeError:
-            return None
-        return found
+def _read_envelope(data: bytes, at: int, end: int) -> Frame:
+    """The message whose id is at `at`."""
+    start, at = find_element(data, at, end, INTEGER)
+    id_ = read_integer(data, start, at)
+    if not 0 <= id_ < 1 << 31:
+        raise MalformedError(f"an LDAP message with the id {id_}")
+    if at >= end:
+        raise MalformedError("an LDAP message without an operation")
+    start, stop = find_content(data, at + 1, end)
+    return Frame(id_, data[at], data, start, stop, end)

@@ -37,7 +37,6 @@ from connector.model import (
     ID,
     OBJECT_CLASS,
     AttributeInfo,
-    Batch,
     Change,
     Description,
     Holds,
@@ -223,19 +222,6 @@ class LdapReader:
         return self._complete_users(
             chain.from_iterable(pages), self._users, self._realm
         )
-
-    def batches(self) -> Iterator[User | Batch]:
-        users, size = self._users, self._page_size
-        for search in self._realm.search_all(users.attributes):
-            for each in self._wire.search_paged(
-                search, size, users.decode_user, users.decode_batches
-            ):
-                if isinstance(each, Batch):
-                    self._seen = True
-                    yield each
-                else:
-                    yield from self._complete_users((each,), users, self._realm)
-        self._seen = bool(self._seen)
 
     def read(
         self, users: Iterable[UserRef], *, disabled: bool = False

@@ -200,11 +200,7 @@ class Flight(Generic[T]):
     def receive_messages(self) -> list[tuple[T, Frame]]:
         """Wait for messages. Raises IncompleteRead when none can come any more."""
         about = self._flying.copy()
-        return [
-            (about[frame.id], frame)
-            for alike in self.receive_frames()
-            for frame in alike.split_messages()
-        ]
+        return [(about[frame.id], frame) for frame in self.receive_frames()]
 
     def receive_results(self) -> list[tuple[T, Response]]:
         """Wait for results. Where one of them is nonsense, all that came with it stay unanswered."""
@@ -215,7 +211,7 @@ class Flight(Generic[T]):
         return [(self._flying.pop(number), answer) for number, answer in answers]
 
     def receive_frames(self) -> list[Frame]:
-        """Wait for messages; entries that are alike are one frame."""
+        """Wait for messages, whatever they are about."""
         frames = self._wait_for_frames()
         for frame in frames:
             if frame.tag not in (ENTRY, REFERENCE):
@@ -243,7 +239,7 @@ class Session:
     ) -> None:
         self.where = where
         self._stream = Stream(connected, where, timeout)
-        self._framer = MessageFramer(gathered=ENTRY)
+        self._framer = MessageFramer()
         self._next = first_id
         self._inboxes: dict[int, list[Frame] | None] = {}
         self._fault: IncompleteRead | None = None

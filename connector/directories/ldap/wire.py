@@ -37,7 +37,6 @@ from connector.runtime.log import log
 
 T = TypeVar("T")
 Decode = Callable[[Frame], T]
-DecodePage = Callable[[Iterable[Frame]], Iterable[T]]
 
 _LEAST_PAGE: Final = 8
 """Entries: a size limit that allows no more than these is told, for pages as small would
@@ -115,9 +114,8 @@ class Wire(Session):
         search: Search,
         size: int,
         decode: Decode[T],
-        page: DecodePage[T] | None = None,
     ) -> Generator[T]:
-        """The entries of one search, in pages (RFC 2696), as `decode` has them, or `page` those of a page.
+        """The entries of one search, in pages (RFC 2696), as `decode` has them.
 
         `size` 0: in one answer, which the server's size limit may cut short. So too where a server lists the control
         and refuses it, as some databases do behind another server.
@@ -130,8 +128,7 @@ class Wire(Session):
             self._begin_anew(search)
         flight: Flight[None] = Flight(self)
         try:
-            decode_page = page or _decode_singly(decode)
-            yield from self._in_pages(search, size, decode, decode_page, flight)
+            yield from self._in_pages(search, size, decode, flight)
         finally:
             # given up, a page may be at work when the next search begins
             with contextlib.suppress(IncompleteRead):
@@ -144,7 +141,6 @@ class Wire(Session):
         search: Search,
         size: int,
         decode: Decode[T],
-        page: DecodePage[T],
         flight: Flight[None],
     ) -> Generator[T]:
         """The next page is asked for before one is decoded; the first one again if it was too large."""
@@ -180,7 +176,7 @@ class Wire(Session):
                 self.flush_requests()  # so that the server works while we decode
             self._pass_references(search, frames)
             try:
-                yield from page(entries)
+                yield from map(decode, entries)
             except MalformedError as fault:
                 raise self.break_off(fault.what) from None
             del frames, entries  # not held while the next page comes
@@ -207,7 +203,7 @@ class Wire(Session):
             return 0
         if not self._has_ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED):
             return size
-        came = sum(frame.count for frame in frames) - 1
+        came = len(frames) - 1
         # 389-DS wants fewer than its limit
         fewer = min(came - 1, size - 1) if came > 1 else size // 2
         if fewer < _LEAST_PAGE:
@@ -232,7 +228,7 @@ class Wire(Session):
         """A page up to its end, or a part of one that is longer than was asked for."""
         inbox = flight.inbox
         while True:
-            came = sum([frame.count for frame in inbox])
+            came = len(inbox)
             if inbox and (inbox[-1].tag not in _MORE or came > size):
                 return flight.receive_frames()
             missing = min(size - came, _MANY)
@@ -385,10 +381,8 @@ class _PageMarks:
     def add_entries(self, entries: list[Frame]) -> None:
         """A page, or a part of one."""
         if entries:
-            first, _, count = self._page or (_cut_message(entries[0], 0), b"", 0)
-            last = _cut_message(entries[-1], entries[-1].count - 1)
-            count += sum([frame.count for frame in entries])
-            self._page = first, last, count
+            first, _, count = self._page or (entries[0].content, b"", 0)
+            self._page = first, entries[-1].content, count + len(entries)
 
     def end_page(self, cookie: bytes) -> bool:
         """A page has ended, and more are to come; whether the pager gets on."""
@@ -401,18 +395,6 @@ class _PageMarks:
         if self._pages & (self._pages - 1) == 0:
             self._earlier = page
         return True
-
-
-def _cut_message(frame: Frame, number: int) -> bytes:
-    """One of the messages that are alike."""
-    shift = number * frame.whole
-    return frame.data[frame.start + shift : frame.stop + shift]
-
-
-def _decode_singly(decode: Decode[T]) -> DecodePage[T]:
-    return lambda frames: (
-        decode(each) for alike in frames for each in alike.split_messages()
-    )
 
 
 def part_of(uri: str) -> tuple[Rdn, ...] | None:
