@@ -26,7 +26,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
-from connector.apply.verification import Verifier, told_apart
+from connector.apply.verification import Verifier, find_changed_names
 from connector.directories.port import Directory
 from connector.model import (
     AGAIN,
@@ -96,7 +96,6 @@ def apply(
     left_open: Collection[WriteId] = (),
     refused: Mapping[str, Refused] = MappingProxyType({}),
     last: Sequence[str] = (),
-    reviewed: bool = False,
     fingerprint: Fingerprint | None = None,
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
@@ -108,8 +107,6 @@ def apply(
     `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
 
     `left_open`: writes of this very run that were open when it was interrupted. They stay so unless they are written.
-
-    `reviewed`: somebody has seen the changes, which is said where one is in conflict.
 
     `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
 
@@ -140,7 +137,7 @@ def apply(
             if ledger.outcomes[change.user.id].result is Result.CONFLICT
         ]
         apart = (
-            told_apart(conflicts, directory, description, reviewed=reviewed)
+            find_changed_names(conflicts, directory, description)
             if not engine.stopped
             else {}
         )
@@ -155,7 +152,8 @@ def apply(
         )
     places = {change.user.id: place for place, change in enumerate(changes)}
     outcomes = ledger.outcomes | {
-        user: replace(ledger.outcomes[user], differs=how) for user, how in apart.items()
+        user: replace(ledger.outcomes[user], differs=names)
+        for user, names in apart.items()
     }
     told = sorted(
         outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1)

@@ -25,13 +25,13 @@ from connector.model import (
     AttributeChange,
     Change,
     Description,
-    Difference,
     Fingerprint,
     Held,
     Holds,
     Outcome,
     Question,
     Result,
+    StoredValues,
     User,
     equality,
 )
@@ -251,15 +251,15 @@ class Spelling:
                     each.outcome, why=_TAKEN.format(names=names, holder=other.name)
                 )
         stored = {one.name: one for _, one in each.pairs}
-        how = [
-            Difference(one.name, one, None if one.secret else one.new, stored=True)
+        spelt = tuple(
+            StoredValues(one.name, () if one.secret else one.new)
             for one in stored.values()
-        ]
+        )
         change = _of(
             each, [stored.get(one.name, one) for one in each.change.attributes]
         )
         return change, Outcome(
-            user, Result.WRITTEN, _STORED.format(names=names), differs=tuple(how)
+            user, Result.WRITTEN, _STORED.format(names=names), stored=spelt
         )
 
     def _holds(self, user: User, each: AttributeChange) -> bool:

@@ -45,7 +45,7 @@ class Work(Struct, frozen=True):
     `again`: users of whom an interrupted run may have written the same already. `settled`: writes of such a run
     that were open when this one began. `found`: what the next run's agents and users are
     held against.
-    `some`: it is for some agents alone. `reviewed`: somebody has seen the changes.
+    `some`: it is for some agents alone.
     """
 
     plan: Plan
@@ -58,7 +58,6 @@ class Work(Struct, frozen=True):
     undoes: str | None = None
     found: LastGood | None = None
     some: bool = False
-    reviewed: bool = False
 
     def written(self, applied: Applied) -> dict[str, Change]:
         """By user the changes that are confirmed, or what went first of them, but for what was there already."""
@@ -245,7 +244,7 @@ def _held_to(
         since=context.state.history.overtaken(reviewed.id), only=only,
     )  # fmt: skip
     held = Lookup(context.reader, context.read, context.observer).run(holding)
-    return Work(reviewed, held.changes, held.left, held.aside, reviewed=True)
+    return Work(reviewed, held.changes, held.left, held.aside)
 
 
 def _carry_out(
@@ -283,7 +282,7 @@ def _carry_out(
                 work.changes, context.directory, description, journal, context.observer,
                 pace=context.pace, stop=stop, settling=Settling(context.pace.settle, stop),
                 left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
-                refused=memory.refused(), last=context.mapping.told_by, reviewed=work.reviewed,
+                refused=memory.refused(), last=context.mapping.told_by,
                 fingerprint=context.fingerprint,
             )  # fmt: skip
             run = Run(

@@ -11,19 +11,20 @@ from connector.apply.respelling import Respelt, Spelling
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
 from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
     Change,
     Description,
-    Difference,
     Fingerprint,
     Holds,
     Outcome,
     Question,
     Result,
     User,
+    equality,
 )
-from connector.model.patterns import ALL
+from connector.model.patterns import ALL, ours
 from connector.planning.compare.standing import stands
-from connector.planning.conflicts import unlike
 from connector.runtime.log import log
 from connector.runtime.stopping import Settling
 
@@ -167,7 +168,7 @@ class Verifier:
                 [*suspects.values()], again=not self._settling.cut
             ):
                 del left[change.user.id]
-                respelt.update(each.name for each in outcome.differs)
+                respelt.update(each.name for each in outcome.stored)
                 yield change, outcome
         except IncompleteRead as fault:
             yield from (
@@ -232,28 +233,35 @@ class Verifier:
         return outcome
 
 
-def told_apart(
-    conflicts: Sequence[Change],
-    directory: Directory,
-    description: Description,
-    *,
-    reviewed: bool,
-) -> dict[str, tuple[Difference, ...]]:
-    """By user how it is not as its change expects, as far as reading it once more tells."""
-    found = {change.user.id: change for change in conflicts}
+def find_changed_names(
+    conflicts: Sequence[Change], directory: Directory, description: Description
+) -> dict[str, tuple[str, ...]]:
+    """By user the attributes that are not as its change expects, as far as reading it once more tells."""
+    by_user = {change.user.id: change for change in conflicts}
+    refs = [change.user for change in conflicts]
     try:
-        users = (
-            list(directory.read((change.user for change in conflicts), disabled=True))
-            if conflicts
-            else []
-        )
+        users = list(directory.read(refs, disabled=True)) if refs else []
     except IncompleteRead:
         return {}
-    return {
-        user.id: unlike(found[user.id], user, description, reviewed=reviewed)
-        for user in users
-        if user.id in found
-    }
+    names = dict[str, tuple[str, ...]]()
+    for user in users:
+        if user.id in by_user:
+            names[user.id] = tuple(
+                each.name
+                for each in by_user[user.id].attributes
+                if not _is_as_before(each, user, description)
+            )
+    return names
+
+
+def _is_as_before(each: AttributeChange, user: User, description: Description) -> bool:
+    """Whether the user holds the old values, as far as that can be told. Classes that others add do not count."""
+    rule, held = description.equality(each.name), user.values.get(each.name, ())
+    if not each.seen:
+        return True
+    if each.name == OBJECT_CLASS:
+        return not equality.minus(rule, each.old, held)
+    return equality.same_set(rule, ours(each.pattern, held), each.old)
 
 
 def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:

@@ -58,9 +58,9 @@ from connector.model.memory import (
     Unsettled as Unsettled,
 )
 from connector.model.outcome import (
-    Difference as Difference,
     Outcome as Outcome,
     Result as Result,
+    StoredValues as StoredValues,
 )
 from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,

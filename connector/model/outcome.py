@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from connector.model.change import AttributeChange
 from connector.model.directory import User, UserRef
 from connector.model.secret import Held
 
@@ -21,19 +20,12 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
-class Difference(Struct, frozen=True):
-    """How one attribute is not as a change expects: `wanted` by that change, held `now`, and wanted now (`then`).
-
-    `wanted` None: the change left it alone. `now` None: it is not known. `then` None: the same, or nothing.
-    `reviewed`: somebody has seen the change. `stored`: it was written, and `now` is how the directory stores it.
-    """
+class StoredValues(Struct, frozen=True):
+    """How a directory stores an attribute that was sent in another spelling."""
 
     name: str
-    wanted: AttributeChange | None
-    now: tuple[Held, ...] | None = None
-    then: AttributeChange | None = None
-    reviewed: bool = False
-    stored: bool = False
+    values: tuple[Held, ...] = ()
+    """Empty for a secret."""
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -46,10 +38,9 @@ class Outcome(Struct, frozen=True, gc=False):
     reason to stop. `lost`: of one that *failed*, the attributes that the server took and
     does not show as written; the others are as written.
     `aside`: of one that was *skipped*, that it was left out on purpose. `unnoted`: of one that was *written*, that the
-    journal does not know, so that the next run settles it. `differs`: of a *conflict*, how;
-    of one that was
-    *written*, what is stored in another spelling. It has values, so only reports have it: logs, audit and journal do
-    not.
+    journal does not know, so that the next run settles it. `differs`: of a *conflict*, the
+    attributes that are not as the change expects. `stored`: of one that was *written*, what is stored in another
+    spelling. It has values, so only reports have it: logs, audit and journal do not.
     """
 
     user: UserRef
@@ -61,7 +52,8 @@ class Outcome(Struct, frozen=True, gc=False):
     lost: tuple[str, ...] = ()
     aside: bool = False
     unnoted: bool = False
-    differs: tuple[Difference, ...] = ()
+    differs: tuple[str, ...] = ()
+    stored: tuple[StoredValues, ...] = ()
     answered: bool = False
 
     @property

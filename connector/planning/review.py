@@ -6,8 +6,7 @@ true: unchanged. New and not reviewed: left for the next plan.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -40,7 +39,6 @@ from connector.model.limits import (
 )
 from connector.planning.compare.spellings import Spellings
 from connector.planning.compare.standing import Shown, stands
-from connector.planning.conflicts import held_now, replanned
 from connector.planning.order.steps import digest_of_rest
 
 
@@ -79,10 +77,7 @@ def hold_to(
         if not _as_reviewed(each, fresh_changes, released, since)
     ]
     now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
-    unreadable, spellings = (
-        _unreadable(fresh),
-        Spellings(brief.memory, brief.fingerprint),
-    )
+    spellings = Spellings(brief.memory, brief.fingerprint)
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()
@@ -99,32 +94,17 @@ def hold_to(
                 (change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True))
             )
         elif planned is None:
-            there = now.get(user.id)
-            left.append(
-                (change, _settled(change, there, brief, spellings, unreadable(there)))
-            )
+            left.append((change, _settled(change, now.get(user.id), brief, spellings)))
         elif as_reviewed:
             write.append(planned)
         else:
-            there, later = now.get(user.id), since.get(user.id, frozenset())
-            outcome = _conflict(
-                change, planned, there, brief, since=later, hidden=unreadable(there)
-            )
-            left.append((change, outcome))
+            later = since.get(user.id, frozenset())
+            left.append((change, _conflict(change, planned, later)))
     for change in fresh_changes.values():
         aside.add(change.user.id)
         why = LEFT_OUT[1] if reviewed.notes.only else NEW
         left.append((change, Outcome(change.user, Result.SKIPPED, why, aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
-
-
-def _unreadable(plan: Plan) -> Callable[[User | None], Collection[str]]:
-    """Tells the attributes of a user, as it is now, that a plan says cannot be read."""
-    found = defaultdict[str, set[str]](set)
-    for each in plan.problems:
-        if each.kind == "unreadable" and each.attribute:
-            found[each.users[0] if each.users else ""].add(each.attribute)
-    return lambda user: found[""] | found.get(user.name, set()) if user else ()
 
 
 LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
@@ -152,39 +132,30 @@ def _untouched(planned: Change, since: frozenset[str]) -> bool:
     return since.isdisjoint(each.name.lower() for each in planned.attributes)
 
 
-def _conflict(
-    reviewed: Change,
-    planned: Change,
-    user: User | None,
-    brief: Brief,
-    *,
-    since: frozenset[str],
-    hidden: Collection[str],
-) -> Outcome:
-    """Why a change is not written that is no longer as it was reviewed, and how it differs."""
+def _conflict(reviewed: Change, planned: Change, since: frozenset[str]) -> Outcome:
+    """Why a change is not written that is no longer as it was reviewed."""
     if not _untouched(planned, since):
         names = [
             each.name for each in reviewed.attributes if each.name.lower() in since
         ]
-        differs = (
-            held_now(_with_owns(reviewed, brief), user, hidden, names) if user else ()
-        )
-        return Outcome(reviewed.user, Result.CONFLICT, _SINCE, differs=differs)
-    differs = replanned(reviewed, planned, user, hidden)
-    names = [each.name for each in differs] or ["its agent or rule"]
-    why = f"differs from the reviewed plan in {', '.join(names)}. Not written. Review a new plan"
-    return Outcome(reviewed.user, Result.CONFLICT, why, differs=differs)
+        return Outcome(reviewed.user, Result.CONFLICT, _SINCE, differs=tuple(names))
+    names = _changed_names(reviewed, planned)
+    said = ", ".join(names) or "its agent or rule"
+    why = f"differs from the reviewed plan in {said}. Not written. Review a new plan"
+    return Outcome(reviewed.user, Result.CONFLICT, why, differs=tuple(names))
 
 
-def _with_owns(change: Change, brief: Brief) -> Change:
-    """The change with what a plan document lacks: which values of each attribute are the job's."""
-    owns = {rule.name: rule.owns for rule in brief.mapping.attributes}
-    return replace(
-        change,
-        attributes=tuple(
-            replace(each, pattern=owns.get(each.name)) for each in change.attributes
-        ),
+def _changed_names(reviewed: Change, planned: Change) -> list[str]:
+    """The attributes in which two changes of one user differ."""
+    before, now = (
+        {each.name: _digest_of_attribute(change, each) for each in change.attributes}
+        for change in (reviewed, planned)
     )
+    return [name for name in before | now if before.get(name) != now.get(name)]
+
+
+def _digest_of_attribute(change: Change, each: AttributeChange) -> str:
+    return digest_of_change(replace(change, agent=None, rule=None, attributes=(each,)))
 
 
 def _settled(
@@ -192,7 +163,6 @@ def _settled(
     user: User | None,
     brief: Brief,
     spellings: Spellings,
-    hidden: Collection[str],
 ) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     why = "no change is planned any more. Not written. The reviewed values are not there: "
@@ -208,10 +178,8 @@ def _settled(
         if not _true(each, user, brief, spellings)
     ]
     if names:
-        differs = held_now(_with_owns(change, brief), user, hidden, names)
-        return Outcome(
-            change.user, Result.CONFLICT, why + ", ".join(names), differs=differs
-        )
+        why += ", ".join(names)
+        return Outcome(change.user, Result.CONFLICT, why, differs=tuple(names))
     return Outcome(change.user, Result.UNCHANGED, "already has the reviewed value")
 
 

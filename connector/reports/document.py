@@ -20,7 +20,6 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Difference,
     Held,
     Kind,
     Look,
@@ -295,21 +294,9 @@ def _outcome(outcome: Outcome) -> Object:
         "outcome": outcome.result.value,
     }
     said |= {"why": readable(outcome.why)} if outcome.why else {}
-    return (
-        said | {"differs": list(map(_difference, outcome.differs))}
-        if outcome.differs
-        else said
-    )
-
-
-def _difference(each: Difference) -> Object:
-    """Of secrets only that they differ."""
-    said: Object = {"name": readable(each.name)} | (
-        {"reviewed": True} if each.reviewed else {}
-    )
-    if any(side and is_secret(side) for side in (each.wanted, each.then)):
-        return said | {"secret": "different"} | ({"stored": []} if each.stored else {})
-    if each.stored:
-        return said | {"stored": value_list(each.now or ())}
-    said |= {} if each.now is None else {"now": value_list(each.now)}
-    return said | {"planned": value_list(each.then.new)} if each.then else said
+    differs: list[Object] = [{"name": readable(name)} for name in outcome.differs]
+    differs += [
+        {"name": readable(each.name), "stored": value_list(each.values)}
+        for each in outcome.stored
+    ]
+    return said | ({"differs": differs} if differs else {})

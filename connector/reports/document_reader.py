@@ -22,7 +22,6 @@ from connector.model import (
     Approval,
     AttributeChange,
     Change,
-    Difference,
     Form,
     Held,
     Near,
@@ -33,6 +32,7 @@ from connector.model import (
     Refusal,
     Result,
     Since,
+    StoredValues,
     Summary,
     UserRef,
 )
@@ -77,12 +77,7 @@ def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
     )
     if document.outcomes is UNSET:
         return plan, None
-    wanted = {
-        (change.user.id, each.name): each
-        for change in plan.changes
-        for each in change.attributes
-    }
-    return plan, tuple(outcome.value(wanted) for outcome in document.outcomes)
+    return plan, tuple(outcome.value() for outcome in document.outcomes)
 
 
 def _ordered(changes: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -284,30 +279,11 @@ class _Look(_Strict, frozen=True):
     why: str
 
 
-class _Differing(_Strict, frozen=True):
-    name: str
-    now: list[str | Octets] | UnsetType = UNSET
-    planned: list[str | Octets] | UnsetType = UNSET
-    stored: list[str | Octets] | UnsetType = UNSET
-    secret: Literal["different", ""] = ""
-    reviewed: bool = False
+class _Differing(Struct, frozen=True):
+    """Documents of earlier versions also have values of conflicts, which are left out."""
 
-    def value(self, wanted: AttributeChange | None) -> Difference:
-        if self.secret:
-            hidden = wanted or AttributeChange(self.name, (), (), secret=True)
-            stored = self.stored is not UNSET
-            return Difference(
-                self.name, wanted, then=hidden, reviewed=self.reviewed, stored=stored
-            )
-        if self.stored is not UNSET:
-            return Difference(self.name, wanted, held(self.stored), stored=True)
-        now = None if self.now is UNSET else held(self.now)
-        then = (
-            None
-            if self.planned is UNSET
-            else AttributeChange(self.name, now or (), held(self.planned))
-        )
-        return Difference(self.name, wanted, now, then, self.reviewed)
+    name: str
+    stored: list[str | Octets] | UnsetType = UNSET
 
 
 class _Outcome(_Strict, frozen=True):
@@ -317,9 +293,12 @@ class _Outcome(_Strict, frozen=True):
     why: str = ""
     differs: list[_Differing] = []
 
-    def value(self, wanted: dict[tuple[str, str], AttributeChange]) -> Outcome:
-        differs = tuple(
-            each.value(wanted.get((self.id, each.name))) for each in self.differs
+    def value(self) -> Outcome:
+        differs = tuple(each.name for each in self.differs if each.stored is UNSET)
+        stored = tuple(
+            StoredValues(each.name, held(each.stored))
+            for each in self.differs
+            if each.stored is not UNSET
         )
         aside = self.outcome is Result.SKIPPED and self.why in (*LEFT_OUT, NEW)
         return Outcome(
@@ -327,6 +306,7 @@ class _Outcome(_Strict, frozen=True):
             self.outcome,
             self.why,
             differs=differs,
+            stored=stored,
             aside=aside,
         )
 

@@ -292,7 +292,7 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
     most = len(told) if result in (Result.CONFLICT, Result.FAILED) else MOST
     alike: dict[str, list[Outcome]] = {}
     for outcome in told[:most]:
-        own = len(outcome.why) <= LONG or outcome.differs
+        own = len(outcome.why) <= LONG or any(say.difference_texts(outcome))
         alike.setdefault(outcome.user.id if own else outcome.why, []).append(outcome)
     for first, *others in alike.values():
         who = (
@@ -305,7 +305,7 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
             f"      {_cut(visible(each.user.name))}\n"
             for each in ((first, *others) if others else ())
         )
-        yield from (f"      {say.difference(each)}\n" for each in first.differs)
+        yield from (f"      {each}\n" for each in say.difference_texts(first))
     yield from _more(len(told) - most)
 
 

@@ -23,7 +23,6 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Difference,
     Ending,
     Held,
     Near,
@@ -394,40 +393,18 @@ def outcome_text(outcome: Outcome | None) -> str:
         if outcome.why
         else str(outcome.result)
     )
-    return (
-        ". ".join([said, " ".join(map(difference, outcome.differs))])
-        if outcome.differs
-        else said
-    )
+    return ". ".join([said, *difference_texts(outcome)])
 
 
-def difference(each: Difference) -> str:
-    """`mail: reviewed a → b, now c. Not written.`; what is planned now follows where that is something else.
-
-    Of one that was written, `mail: stored as 'c'`.
-    """
-    if each.stored:
-        return f"{visible(each.name)}: stored {_stored(each)}"
-    seen = "reviewed" if each.reviewed else "planned"
-    before = f"{seen} {_arrow(each.wanted)}" if each.wanted else f"not {seen}"
-    if any(side and is_secret(side) for side in (each.wanted, each.then)):
-        now = f"now not as {seen}" if each.wanted else "now different"
-    else:
-        now = f"now {NOT_READABLE if each.now is None else _short(each.now)}"
-        now += f" → {_short(each.then.new)}" if each.then else ""
-    return f"{visible(each.name)}: {before}, {now}. Not written."
-
-
-def _stored(each: Difference) -> str:
-    if any(side and is_secret(side) for side in (each.wanted, each.then)):
-        return "in another spelling"
-    return "as " + ", ".join(f"'{_short([value])}'" for value in each.now or ())
-
-
-def _arrow(each: AttributeChange) -> str:
-    if is_secret(each):
-        return HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED
-    return f"{_short(each.old) if each.seen else NOT_READABLE} → {_short(each.new)}"
+def difference_texts(outcome: Outcome) -> list[str]:
+    """What is not as planned, and what is stored otherwise: `mail: stored as 'c'`."""
+    unnamed = [name for name in outcome.differs if name not in outcome.why]
+    texts = [f"not as planned: {visible(', '.join(unnamed))}"] if unnamed else []
+    for each in outcome.stored:
+        values = ", ".join(f"'{_short([value])}'" for value in each.values)
+        stored = f"as {values}" if values else "in another spelling"
+        texts.append(f"{visible(each.name)}: stored {stored}")
+    return texts
 
 
 def _short(values: Sequence[Held]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Difference, Form, Outcome, Plan, PlanNotes, Problem, Result
+from connector.model import AgentRef, AttributeChange, Form, Outcome, Plan, PlanNotes, Problem, Result, StoredValues
 from connector.reports import html
 from tests.benchmarks import page as measured
 from tests.support.browser import browsing, printed
@@ -131,9 +131,9 @@ def test_what_is_written_right_to_left_keeps_its_place(tmp_path: Path) -> None:
     attribute = AttributeChange("employeeType", ("אחת", "שתיים"), ("שלוש", "ארבע ארבע"), form=Form.OURS)
     change = replace(first, user=user(1, "uid=עדה,dc=example"), agent=AgentRef(1, "עדה"), attributes=(attribute,))
     plan = drawn(replace(sample(), changes=(change,), notes=PlanNotes(people={change.user.name: "עדה לב"})))
-    differs = (Difference(attribute.name, attribute, ("חמש",), reviewed=True),)
+    stored = (StoredValues(attribute.name, ("חמש",)),)
     path = tmp_path / "plan.html"
-    path.write_text("".join(html.render(plan, [Outcome(change.user, Result.CONFLICT, differs=differs)])), "utf-8")
+    path.write_text("".join(html.render(plan, [Outcome(change.user, Result.WRITTEN, stored=stored)])), "utf-8")
     with browsing() as context:
         page = context.new_page()
         page.set_viewport_size({"width": 1400, "height": 900})
@@ -145,8 +145,8 @@ def test_what_is_written_right_to_left_keeps_its_place(tmp_path: Path) -> None:
             (4, ["אחת", "|", "שתיים", "→", "שלוש", "|", "ארבע ארבע"]),
         ):
             is_in_order(cells.nth(place), texts)
-        outcome = page.locator("td", has_text="reviewed").first
-        is_in_order(outcome, ["reviewed", "אחת", "שתיים", "→", "שלוש", "ארבע ארבע", "now", "חמש", "Not written"])
+        outcome = page.locator("td", has_text="stored").first
+        is_in_order(outcome, ["written", "employeeType", "stored as", "חמש"])
 
 
 PLACES = """(element, texts) => {

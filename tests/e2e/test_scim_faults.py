@@ -448,7 +448,7 @@ def test_a_user_is_written_to_only_while_it_is_as_it_was_read(tmp_path: Path, pa
         ended = job.run("apply", code=0 if becomes == "written" else 4)
         outcomes = Counter(job.outcomes(ended).values())
         differs = [each["differs"] for each in ended["outcomes"] if each["outcome"] == "conflict"]
-        assert differs == ([] if becomes == "written" else [[{"name": path, "now": ["theirs"]}]])
+        assert differs == ([] if becomes == "written" else [[{"name": path}]])
         assert proxy.count("PATCH") == 20 + (becomes == "written")
         assert [user.get("title") or user[CEC]["sipAccount"] for user in real.all()].count("theirs") == 1
     assert outcomes == Counter(["written"] * 19 + [becomes])

@@ -9,7 +9,6 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Difference,
     Form,
     Near,
     Outcome,
@@ -124,21 +123,15 @@ def sample() -> Plan:
     )
 
 
+_DIFFERS = ("employeeNumber", "SIPIdentityPassword", "description")
+
+
 def outcomes() -> list[Outcome]:
     return [
         Outcome(user(2), Result.WRITTEN),
-        Outcome(user(1), Result.CONFLICT, "employeeNumber changed since the plan", differs=_differences()),
+        Outcome(user(1), Result.CONFLICT, "employeeNumber changed since the plan", differs=_DIFFERS),
         Outcome(user(3), Result.SKIPPED, "the server went away"),
     ]
-
-
-def _differences() -> tuple[Difference, ...]:
-    _, number, password = sample().changes[0].attributes
-    return (
-        Difference(number.name, number, ("1009",), reviewed=True),
-        Difference(password.name, password, reviewed=True),
-        Difference("description", None, ("<b>", CANARY[:3] * 99), AttributeChange("description", ("<b>",), (b"\xff",))),
-    )
 
 
 def hostile() -> Plan:

@@ -19,18 +19,15 @@ from connector.model import (
     Description,
     Equality,
     Form,
-    Held,
     Memory,
     Moment,
     Owned,
     Secret,
-    User,
     UserRef,
 )
 from connector.model.digests import fingerprinter
 from connector.model.equality import digest
 from connector.model.mapping import Mapping
-from connector.planning.conflicts import held_now, replanned, unlike
 from connector.planning.overview.forms import Places, formed
 from tests.support.worlds import NO_LIMITS
 
@@ -165,89 +162,3 @@ def test_that_a_user_stands_for_another_agent_than_before_matters_more_than_a_mi
 
 
 # ---------------------------------------------------------------- conflicts
-
-
-def shows(**values: tuple[Held, ...]) -> User:
-    return User(ANN.id, ANN.name, values)
-
-
-def names(each: AttributeChange, user: User) -> list[str]:
-    return [found.name for found in unlike(Change(ANN, None, 1, (each,)), user, DESCRIPTION)]
-
-
-@pytest.mark.parametrize(
-    ("each", "user", "differs"),
-    [
-        (mail("a", "b"), shows(mail=("A",)), False),
-        (mail("a", "b"), shows(mail=("a", "c")), True),
-        (mail("a", "b"), shows(), True),
-        (mail("", "b"), shows(), False),
-        (mail("", "b", seen=False), shows(mail=("c",)), False),
-        (replace(mail("a1", "a2"), pattern="a*"), shows(mail=("a1", "x")), False),
-        (replace(mail("a1", "a2"), pattern="a*"), shows(mail=("a1", "a3")), True),
-        (AttributeChange(OBJECT_CLASS, (), ("x",)), shows(objectClass=("top", "y")), False),
-        (AttributeChange(OBJECT_CLASS, ("X",), ()), shows(objectClass=("top", "x")), False),
-        (AttributeChange(OBJECT_CLASS, ("x",), ()), shows(objectClass=("top",)), True),
-    ],
-)
-def test_a_user_is_in_conflict_by_the_attributes_that_no_longer_hold_what_was_seen(
-    each: AttributeChange, user: User, differs: bool
-) -> None:
-    assert names(each, user) == ([each.name] if differs else [])
-
-
-def test_of_a_conflict_each_attribute_is_told_with_what_the_user_holds_now() -> None:
-    change = Change(ANN, AgentRef(1, "ann"), 1, (mail("a", "b"), AttributeChange("uid", (), ("x",))))
-    (found,) = held_now(change, shows(mail=("c",)), (), ["mail"])
-    assert (found.name, found.wanted, found.now, found.then, found.reviewed) == (
-        "mail", change.attributes[0], ("c",), None, True,
-    )  # fmt: skip
-    assert not held_now(change, shows(mail=("c",)), (), ["mail"], reviewed=False)[0].reviewed
-    assert not unlike(change, shows(mail=("c",)), DESCRIPTION)[0].reviewed
-
-
-def test_of_a_plan_that_has_changed_each_attribute_is_told_that_differs() -> None:
-    """With the new aim only where that is another one; the agent and the rule do not count."""
-    uid = AttributeChange("uid", (), ("x",))
-    before = Change(ANN, AgentRef(1, "ann"), 1, (mail("a", "b"), uid, word("", "p")))
-    now = Change(ANN, AgentRef(2, "bob"), 2, (mail("c", "b"), word("", "p")))
-    found = {each.name: each for each in replanned(before, now, shows(mail=("c",)), ())}
-    assert list(found) == ["mail", "uid"]
-    assert all(each.reviewed for each in found.values())
-    assert (found["mail"].wanted, found["mail"].now, found["mail"].then) == (before.attributes[0], ("c",), None)
-    assert (found["uid"].wanted, found["uid"].now, found["uid"].then) == (uid, (), None)
-    (back,) = replanned(now, replace(now, attributes=(*now.attributes, uid)), None, ())
-    assert (back.name, back.wanted, back.now, back.then) == ("uid", None, None, uid)
-    other = replanned(before, replace(now, attributes=(mail("a", "d"), uid, word("", "p"))), None, ())
-    assert [(each.name, each.then) for each in other] == [("mail", mail("a", "d"))]
-    assert replanned(before, replace(before, agent=None, rule=None), None, ()) == ()
-
-
-@pytest.mark.parametrize(
-    ("each", "held", "hidden", "now"),
-    [
-        (mail("a", "b"), ("c",), (), ("c",)),
-        (mail("a", "b"), (), (), ()),
-        (mail("a", "b"), (), ["mail"], None),
-        (replace(mail("", "b"), seen=False), (), (), None),
-        (mail("a", "b"), ("c",), ["mail"], ("c",)),
-        (replace(mail("a", "b"), pattern="a*"), ("a2", "x"), (), ("a2",)),
-        (replace(word("a", "b"), name="mail"), (Secret("c"),), (), None),
-    ],
-)
-def test_what_a_user_holds_now_is_told_where_that_is_known_and_no_secret(
-    each: AttributeChange, held: tuple[Held, ...], hidden: list[str], now: tuple[Held, ...] | None
-) -> None:
-    user = shows(mail=held) if held else shows()
-    (found,) = held_now(Change(ANN, None, 1, (each,)), user, hidden, ["mail"])
-    assert found.now == now
-
-
-def test_a_password_is_another_aim_only_where_one_is_set_or_cleared() -> None:
-    set_, again, cleared = word("", "p"), word("", "q"), word("o", "")
-    for one, other, then in ((set_, again, None), (set_, cleared, cleared), (cleared, set_, set_)):
-        before, now = (
-            replace(each, fingerprint=PRINT(ANN, "word", each.new[0]) if each.new else "") for each in (one, other)
-        )
-        (found,) = replanned(Change(ANN, None, 1, (before,)), Change(ANN, None, 1, (now,)), None, ())
-        assert (found.then is None) is (then is None)

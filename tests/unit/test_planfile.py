@@ -142,9 +142,9 @@ def test_the_document_has_the_shape_that_is_promised() -> None:
         "outcome": "conflict",
         "why": "employeeNumber changed since the plan",
         "differs": [
-            {"name": "employeeNumber", "reviewed": True, "now": ["1009"]},
-            {"name": "SIPIdentityPassword", "reviewed": True, "secret": "different"},
-            {"name": "description", "now": ["<b>", "c4n" * 99], "planned": [{"base64": "/w=="}]},
+            {"name": "employeeNumber"},
+            {"name": "SIPIdentityPassword"},
+            {"name": "description"},
         ],
     }
     bare = json.loads("".join(render(replace(sample(), cautions=()))))

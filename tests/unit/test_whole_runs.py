@@ -600,9 +600,7 @@ def test_a_run_that_leaves_users_aside_does_not_renew_the_key(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_of_a_conflict_it_is_told_what_is_there_now_and_whether_the_change_was_reviewed(
-    seen: bool, tmp_path: Path
-) -> None:
+def test_of_a_conflict_it_is_told_which_attributes_differ(seen: bool, tmp_path: Path) -> None:
     of, saved = reviewed(tmp_path)
 
     def meanwhile(change: Change) -> None:
@@ -611,8 +609,7 @@ def test_of_a_conflict_it_is_told_what_is_there_now_and_whether_the_change_was_r
 
     oddly(of, meanwhile)
     run = apply(of, reviewed=saved if seen else None)
-    (differs,) = [each for outcome in run.outcomes or () for each in outcome.differs]
-    assert (differs.name, differs.now, differs.reviewed) == (SEAT, ("99",), seen)
+    assert [each for outcome in run.outcomes or () for each in outcome.differs] == [SEAT]
 
 
 @pytest.mark.parametrize("gone", ["agent", "user"])
