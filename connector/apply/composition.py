@@ -97,16 +97,18 @@ def plan_context(
 
 
 @contextmanager
-def what_if_context(
+def trial_context(
     path: Path,
     make_observer: MakeObserver,
     mapping: Mapping,
-    source: Source,
     spare: Path,
+    source: Source | None = None,
 ) -> Iterator[PlanContext]:
     """The context of a plan with this mapping in place of the job's, which leaves nothing, not even in the state.
 
-    `source` has the agents. `spare`: a folder for what a first plan would make. Raises FileError, StateError.
+    `spare`: a folder for what a first plan would make. `source`: one in place of the job's.
+
+    Raises FileError, StateError.
     """
     opening = partial(state_to_look_at, spare=spare)
     opened = _opened(
@@ -123,7 +125,7 @@ def what_if_context(
         yield PlanContext(
             **asdict(common),
             reader=reader,
-            source=source,
+            source=source or source_of(job, mapping),
             pins=_pins(job.job),
             remembers=False,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec.structs import replace
 
-from connector.apply.composition import plan_context, what_if_context
+from connector.apply.composition import plan_context, trial_context
 from connector.apply.job_state import hold_on, opened, other_jobs, try_state
 from connector.apply.permission import same_job
 from connector.apply.planning import make_plan
@@ -279,8 +279,8 @@ def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
     """Count the users whose values an apply would replace although this job did not write them."""
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
-        what_if_context(
-            job, lambda _: Observer(), mapping, source, Path(spare)
+        trial_context(
+            job, lambda _: Observer(), mapping, Path(spare), source
         ) as context,
     ):
         try:

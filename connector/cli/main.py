@@ -25,7 +25,6 @@ COMMANDS = {
     "apply": "Plan and write to the directory; with --plan, no more than a reviewed plan.",
     "show": "Show a saved plan or a report again, in any format.",
     "diff": "Compare two saved plans or reports.",
-    "what-if": "Compare the plans of a job with its mapping and with another.",
     "explain": "Show step by step how one agent or user is matched and planned.",
     "serve": "Run jobs on their schedules, with health and metrics over HTTP.",
     "runs": "List the runs of a job, newest first.",
@@ -41,7 +40,6 @@ _MODULES = {
     "diff": "show",
     "runs": "show",
     "undo": "apply",
-    "what_if": "explain",
 }
 """Modules of commands that are not called as these are."""
 _UNLISTED = "worker"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from connector.apply.composition import plan_context
+from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
-from connector.apply.dry_runs import dry_run
+from connector.apply.dry_runs import dry_run, shown as show_plan
 from connector.apply.job_state import run_named
+from connector.apply.planning import make_plan
 from connector.cli.observers import observers
 from connector.cli.running import (
     Shower,
@@ -22,11 +24,14 @@ from connector.cli.running import (
     json_option,
     only_option,
     report_option,
+    say_text,
 )
 from connector.errors import UsageError
 from connector.model import Drawn
 from connector.planfile import load
 from connector.planning.comparison import drawn
+from connector.reports.visible import visible
+from connector.settings import mapping_file
 from connector.state.documents import KEPT
 from connector.state.history import LAST
 
@@ -41,6 +46,8 @@ class PlanOptions(Struct, frozen=True):
     whole: bool
     """All changes and problems are listed."""
     since: str | None
+    mapping: str | None
+    """A mapping in place of the job's: a file, or a ready one by name."""
     as_json: bool
     fail_on_changes: bool
 
@@ -66,35 +73,69 @@ class PlanOptions(Struct, frozen=True):
     metavar="last|RUN|FILE",
     help="Mark changes and problems that are new since that plan.",
 )
+@click.option(
+    "--mapping",
+    metavar="FILE",
+    help="Plan with this mapping in place of the job's. Such a plan cannot be applied.",
+)
 @json_option
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
 def plan_command(log_level: str | None, /, **given: Any) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = PlanOptions(**given)
-    job, save = options.job, options.save
     if options.since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
-    find_earlier = _find_earlier(job, options.since)
-    words = [f"--only={name}" for name in options.only]
-    words += [f"--plan={save}"] if save else []
-    show = Shower(
-        ["apply", str(job), *words],
-        options.reports,
-        save=save,
-        whole=options.whole,
-        as_json=options.as_json,
-    )
-    everybody = bool(options.whole or options.as_json or options.reports or save)
+    if options.mapping is not None:
+        return _plan_with_mapping(log_level, options, options.mapping)
+    find_earlier = _find_earlier(options.job, options.since)
+    show = _make_shower(options)
+    everybody = options.whole or options.as_json or options.reports or options.save
     observed = partial(observers, level=log_level, kind="plan")
-    with plan_context(job, observed, everybody=everybody) as context:
+    with plan_context(options.job, observed, everybody=bool(everybody)) as context:
         show.keep_off(context.files)
         earlier = find_earlier(context)
         before = None if earlier is None else lambda: earlier
-        is_saved = save is not None
+        is_saved = options.save is not None
         run = dry_run(context, show, options.only, save=is_saved, before=before)
         code = exit_code(run, fail_on_changes=options.fail_on_changes)
         context.observer.finished(run.plan, code)
+    return code
+
+
+def _make_shower(options: PlanOptions) -> Shower:
+    words = [f"--only={name}" for name in options.only]
+    words += [f"--plan={options.save}"] if options.save else []
+    return Shower(
+        ["apply", str(options.job), *words],
+        options.reports,
+        save=options.save,
+        whole=options.whole,
+        as_json=options.as_json,
+    )
+
+
+def _plan_with_mapping(log_level: str | None, options: PlanOptions, named: str) -> int:
+    """Show the plan with another mapping. Nothing of it is kept, so no apply takes it."""
+    if options.save or options.since:
+        why = "shows a plan that is not kept. Leave out `--save` and `--since`"
+        raise UsageError(why, where="--mapping")
+    mapping = mapping_file.load(named, Path("--mapping"))
+    show = _make_shower(options)
+    observed = partial(observers, level=log_level)
+    with (
+        tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
+        trial_context(options.job, observed, mapping, Path(spare)) as context,
+    ):
+        show.keep_off(context.files)
+        run = show_plan(context, make_plan(context, options.only).plan, show)
+        code = exit_code(run, fail_on_changes=options.fail_on_changes)
+        context.observer.finished(run.plan, code)
+    if not show.prints_json:
+        say_text(
+            f"This plan has the mapping {visible(mapping.where)}, and cannot be applied. "
+            "To apply such a plan, name that mapping in the job, then plan again."
+        )
     return code
 
 

@@ -81,6 +81,8 @@ class Shower:
     """The plan is about to be written, so somebody has to see it whole."""
     signed: str
     """The digest of the plan that people have signed."""
+    prints_json: bool
+    """Standard output gets the plan document alone."""
 
     def __init__(
         self,
@@ -99,9 +101,9 @@ class Shower:
         """
         self._arguments = arguments
         self._command = shlex.join(["cec-connector", *arguments])
-        self._as_json = bool(as_json)
+        self.prints_json = bool(as_json)
         if as_json is not None and STANDARD in reports:
-            self._as_json = True
+            self.prints_json = True
             reports = [path for path in reports if path != STANDARD]
         self._reports = {path: renderer(path.suffix, self._command) for path in reports}
         self._save = save
@@ -131,7 +133,7 @@ class Shower:
         standing = self.stop.standing
         ending = standing() if standing else Ending.of(outcomes)
         try:
-            if self._as_json:
+            if self.prints_json:
                 say_json(document.render(plan, outcomes))
             else:
                 say(text.ending(plan, outcomes, ending))
@@ -143,7 +145,7 @@ class Shower:
         is_on_hold = ON_HOLD in dict(plan.about)
         is_permitted = plan.is_permitted(self.signed or self._accept) and not is_on_hold
         try:
-            if self._as_json:
+            if self.prints_json:
                 say_json(document.render(plan))
             else:
                 lines = text.render(

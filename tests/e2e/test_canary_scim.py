@@ -132,7 +132,7 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
         fixture.run("check")
         fixture.run("plan", *REPORTS)
         fixture.run("plan", "--save", "plan.json")
-        fixture.run("what-if", "--mapping", "scim-extension")
+        fixture.run("plan", "--mapping", "scim-extension")
         fixture.run("show", "plan.json", job="")
         fixture.run("diff", "plan.json", "plan.json", job="")
         fixture.run("apply", "--plan", "plan.json", *REPORTS)

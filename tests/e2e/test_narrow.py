@@ -23,7 +23,7 @@ STORY: Final = (
     ("show plan.json", 0),
     ("explain job.yaml user1", 0),
     ("explain job.yaml user0", 0),
-    ("what-if job.yaml --mapping ldif", 0),
+    ("plan job.yaml --mapping ldif", 0),
     ("apply job.yaml --yes --report applied.json", 0),
     ("diff plan.json applied.json", 0),
     ("undo job.yaml last", 0),

@@ -64,7 +64,7 @@ def test_a_mapping_that_no_longer_calls_it_secret_shows_nothing_in_any_output(jo
     refused(job, "apply", *EVERY_REPORT)
     job.write("mapping.yaml", SECRET)
     job.write("other.yaml", IN_CLEAR)
-    refused(job, "what-if", "--mapping", "other.yaml")
+    refused(job, "plan", "--mapping", "other.yaml")
 
 
 def test_the_users_of_another_job_are_no_exception(job: Job) -> None:

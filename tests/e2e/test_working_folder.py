@@ -24,7 +24,7 @@ PLANTED = "open('imported', 'a').write(__name__ + '\\n')\nraise ImportError(__na
 LIBRARIES = ("click", "httpx", "msgspec", "pydantic", "rich", "ruamel", "structlog", "tests")
 ARGUMENTS = {
     "init": ["--help"], "demo": [], "check": ["job.yaml"], "plan": ["job.yaml"], "apply": ["job.yaml"],
-    "show": ["plan.json"], "diff": ["plan.json", "plan.json"], "what-if": ["job.yaml", "--mapping", "mapping.yaml"],
+    "show": ["plan.json"], "diff": ["plan.json", "plan.json"],
     "explain": ["job.yaml", "user1"], "runs": ["job.yaml"], "undo": ["job.yaml", "none"], "release": ["job.yaml"],
     "fleet": ["--help"], "audit": ["catch-up", "job.yaml"], "state": ["rename", "job.yaml", "other"], "schema": ["job"],
 }  # fmt: skip

@@ -139,7 +139,7 @@ def every_command(fixture: Fixture) -> None:
     fixture.run("plan", "job.yaml", "--report", "newer.json")
     fixture.run("diff", "plan.json", "newer.json")
     fixture.run("diff", "plan.json", "newer.json", "--json")
-    fixture.run("what-if", "job.yaml", "--mapping", fixture.mapping)
+    fixture.run("plan", "job.yaml", "--mapping", fixture.mapping)
     fixture.run("plan", "job.yaml", "--only", "user1")
     fixture.run("explain", "job.yaml", "user1")
     fixture.run("apply", "job.yaml", *REPORTS)
