@@ -18,13 +18,11 @@ from tests.benchmarks.jobs import (
     wanted,
 )
 from tests.benchmarks.measure import Contest, Entrant
-from tests.benchmarks.people import spread, uid, write_agents
+from tests.benchmarks.people import count_values, spread, uid, write_agents
 from tests.benchmarks.servers import PASSWORD, Server, digest_of
 
 SIX = ("uid", "mail", "cecAccountCode", "cecWorkNo", "objectClass")
 """With entryUUID, which our reader always asks for as it does for objectClass, six attributes."""
-CLASSES = 3
-"""Values of objectClass that every user has; of everything else they have one."""
 PAGES = ("-E", "pr=1000/noprompt")
 LOOKED_UP, FEW = 10_000, 1_000
 
@@ -57,7 +55,7 @@ def read(field: Field) -> Iterator[Figure]:
     server, users = field.server, field.users
     _same(field)
     told = wanted(server, SIX)
-    counted = (users, (len(SIX) + CLASSES) * users)
+    counted = (users, count_values(range(1, users + 1), SIX))
     entrants = [
         field.ldapsearch(*SIX),
         script("our_ldap.py", "scan", told, counted, name="our reader"),
@@ -76,7 +74,8 @@ def tls(field: Field) -> Iterator[Figure]:
     server, users = field.server, field.users
     plain = field.ldapsearch(*SIX)
     command = [*plain.command[:1], "-ZZ", *plain.command[1:]]
-    told, counted = wanted(server, SIX, start_tls=True), (users, (len(SIX) + CLASSES) * users)
+    told = wanted(server, SIX, start_tls=True)
+    counted = (users, count_values(range(1, users + 1), SIX))
     entrants = [
         Entrant("ldapsearch -ZZ", command, env={"LDAPTLS_CACERT": str(server.ca)}, keep=False),
         script("our_ldap.py", "scan", told, counted, name="our reader"),
@@ -132,7 +131,7 @@ def find(field: Field) -> Iterator[Figure]:
     attributes = ONE_RULE_ATTRIBUTES
     command = server.ldapsearch("-f", str(keys), filter_="(&(objectClass=inetOrgPerson)(uid=%s))")
     told = wanted(server, attributes, keys=keys)
-    counted = (count, (len(attributes) + CLASSES) * count)
+    counted = (count, count_values(numbers, attributes))
     moved = -(-count // 100)
     said = {"agents": count, "matched": count, "update": moved}
     entrants = [

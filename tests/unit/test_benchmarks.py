@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks.check import MARGIN, WORKS, Work
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.measure import Ratio, Sample
+from tests.benchmarks.people import person
 from tests.benchmarks.rivals import compared
 
 
@@ -44,3 +45,13 @@ def test_a_step_back_is_told_beyond_the_margin(work: Work) -> None:
     )
     assert verdict(3.0).startswith(takes)
     assert "make bench-check" in verdict(MARGIN + 0.01)
+
+
+def test_people_are_the_same_in_every_run_and_as_varied_as_people_are() -> None:
+    people = [person(number) for number in range(1, 2001)]
+    assert people == [person(number) for number in range(1, 2001)]
+    for each in ({one.login for one in people}, {one.work_no for one in people}, {one.sip for one in people}):
+        assert len(each) == len(people)
+    assert len({len(one.login) for one in people}) > 10
+    assert {len(one.mails) for one in people} == {0, 1, 2}
+    assert 0 < sum(not one.login.isascii() for one in people) < 100
