@@ -31,13 +31,13 @@ from connector.apply.job_state import (
 )
 from connector.errors import FileError
 from connector.matching.people import ExcludeList, Pin
-from connector.matching.questions import NAMES_SECONDS, Show
 from connector.model import OBJECT_CLASS, Secret, View
 from connector.model.digests import fingerprinter
 from connector.model.limits import APPROVAL, Limit, Limits, Pace
 from connector.model.mapping import Mapping
 from connector.net import counters
 from connector.observers.observer import Observer
+from connector.planning.brief import NAMES_SECONDS, Show
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.approvers import load_approvers
 from connector.settings.attribute_names import shows_secret, without_core

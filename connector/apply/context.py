@@ -9,15 +9,16 @@ from uuid import uuid4
 
 from msgspec import Struct, field
 
+from connector.apply.lookup import DirectoryLookup
 from connector.apply.secret_attributes import SecretAttributes, hide_secrets
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.port import Directory, Read, Reader
 from connector.matching.people import ExcludeList, Pin
-from connector.matching.questions import Brief, Show
 from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
 from connector.model.limits import Limits, Pace
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
+from connector.planning.brief import Brief, Show
 from connector.runtime import clock
 from connector.sources.port import Source
 from connector.state.journal_rows import Sealer
@@ -81,6 +82,17 @@ class Context(Common, frozen=True, kw_only=True):
             job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
             show=show,
         )  # fmt: skip
+
+    def look_up(self, at_least: int = 0) -> DirectoryLookup:
+        """What a planner is handed. `at_least`: so many users the directory has, as far as is known."""
+        return DirectoryLookup(
+            self.reader,
+            self.read,
+            self.observer,
+            at_least,
+            beyond=self.beyond,
+            names=self.names,
+        )
 
     def secret_attributes(self, description: Description) -> SecretAttributes:
         """The attributes into which jobs of this state wrote secrets."""

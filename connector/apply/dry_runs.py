@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from connector.apply.context import Context, PlanContext, UndoContext
 from connector.apply.kept_plans import Before, compared
-from connector.apply.lookup import Lookup
 from connector.apply.permission import same_job
 from connector.apply.planning import make_plan
 from connector.apply.result import Run
@@ -80,26 +79,19 @@ def undo_plan(context: UndoContext) -> Plan:
         if earlier
         else []
     )
-    undoing = undo(
+    return undo(
+        context.look_up(),
         replace(brief, about=tuple(about)),
         [(step.change, step.outcome, step.server, step.run) for step in steps],
-        context.state.history.released(context.run, context.sealer),
-        context.state.history.written_since(context.run),
-        context.exclude,
+        begun=context.state.history.released(context.run, context.sealer),
+        since=context.state.history.written_since(context.run),
+        exclude=context.exclude,
         unshown=[
             (step.change, step.lost)
             for step in steps
             if step.lost and step.outcome is not Result.WRITTEN
         ],
     )
-    asking = Lookup(
-        context.reader,
-        context.read,
-        context.observer,
-        beyond=context.beyond,
-        names=context.names,
-    )
-    return asking.run(undoing)
 
 
 def shown(context: Context, plan: Plan, show: Show) -> Run:

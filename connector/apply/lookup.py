@@ -1,35 +1,25 @@
-"""Asking the directory what a planner wants to know: by key or by reading it whole, which of the two and why."""
+"""How the planner's questions are answered: users are looked up by key or all are read, whichever is cheaper."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from time import monotonic
-from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.errors import (
-    ConnectorError,
-    FileError,
-    IncompleteRead,
-    LimitError,
-    TruncatedError,
-)
-from connector.matching import questions as asked
-from connector.matching.questions import Planning, Query, T
-from connector.model import Key, User
+from connector.errors import FileError, IncompleteRead, LimitError, TruncatedError
+from connector.matching.lookup import Proof, sample_value
+from connector.model import Change, Holds, Key, Objection, Question, User, UserRef
 from connector.observers.observer import Observer
 
 SCAN_SHARE = 0.4
-"""Measured: reading everything wins only where more than about this share of the users is
-wanted."""
+"""Measured: reading everything wins only where more than about this share of the users is wanted."""
 FEW = 2_000
 """So many are looked up at once where the directory cannot tell how large it is."""
 FIRST = 1_000
 """So many users, one page, already show whether nearly all are others than the wanted ones."""
 TRIED = 0.25
-"""After this share of the users that may be read in vain, it is seen whether they are the
-wanted ones."""
+"""After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
 SAMPLE = 100
 """Among so many users somebody is looked for who shows a value of an attribute."""
 NEAR_USERS = 50_000
@@ -38,30 +28,11 @@ NEAR_SECONDS = 10
 """So long near misses are looked up where the directory has no index for it."""
 
 
-def run(planning: Planning[T], answer: Callable[[Query[Any]], Iterable[Any]]) -> T:
-    """Answer a planner's questions until it has come to its result. Raises what answering raises."""
-    try:
-        query = next(planning)
-        while True:
-            try:
-                answers = answer(query)
-            except (
-                ConnectorError
-            ) as fault:  # of a reader that asks as soon as it is called
-                query = planning.throw(fault)
-            else:
-                query = planning.send(answers)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-class Lookup:
-    """One run's questions to a directory; what one of them shows of its size serves the next.
+class DirectoryLookup:
+    """One run's look-ups in a directory (`Lookup`); what one of them shows of its size serves the next.
 
     `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
-    directory past base and filter, and `names` the names of people there; each is opened by
-    the first question for it.
+    directory past base and filter, and `names` the names of people there; each is opened by the first question for it.
     """
 
     def __init__(
@@ -81,65 +52,51 @@ class Lookup:
         self._names = names
         self.at_least = at_least
         self.cut = ""
-        """Why users are looked up though all were to be read: the server's limit; empty
-        while none was met."""
+        """Why users are looked up though all were to be read: the server's limit; empty while none was met."""
         self._likely = 0
         self._whole = False
 
-    def run(self, planning: Planning[T]) -> T:
-        """Answer a planner's questions until it has come to its result. Raises what reading raises."""
-        return run(planning, self.answer)
+    def find(self, keys: Iterable[Key]) -> Iterable[User]:
+        return self._reader.find(keys)
 
-    def answer(self, query: Query[Any]) -> Iterable[Any]:
-        answers: Iterable[Any]
-        match query:
-            case asked.Search(keys, wanted, found, unfindable):
-                answers = self._users(keys, wanted, found, unfindable)
-            case asked.Prove(attribute, shown):
-                answers = (self._proof(attribute, shown),)
-            case asked.Find(keys, outside):
-                answers = (
-                    _find(self._beyond, keys) if outside else self._reader.find(keys)
-                )
-            case asked.Named(keys, seconds):
-                answers = (
-                    _find(self._names, keys)
-                    if seconds is None
-                    else self._in_time(keys, seconds)
-                )
-            case asked.FindNear(keys, count, left_out):
-                self._observer.stage(
-                    "near misses", keys=count, agents_left_out=left_out
-                )
-                answers = self._near(keys)
-            case asked.Scan(holding, why):
-                answers = self._scan(holding, why)
-            case asked.Read(users, disabled):
-                answers = self._reader.read(users, disabled=disabled)
-            case asked.Compare(questions):
-                self._observer.stage("compare", questions=len(questions))
-                answers = self._reader.holds(questions)
-            case asked.Preflight(changes):
-                answers = self._reader.preflight(changes)
-            case _:
-                raise TypeError(query)
-        return answers
+    def find_outside(self, keys: Iterable[Key]) -> Iterable[User]:
+        return _find(self._beyond, keys)
 
-    def _in_time(self, keys: Iterable[Key], seconds: float) -> Iterator[User]:
+    def find_named(self, keys: Iterable[Key], seconds: float | None) -> Iterable[User]:
+        if seconds is None:
+            return _find(self._names, keys)
         return _InTime(seconds).found(lambda drawn: _find(self._names, drawn), keys)
 
-    def _scan(self, holding: tuple[str, ...], why: str) -> Iterator[User]:
+    def read(
+        self, users: Iterable[UserRef], *, disabled: bool = False
+    ) -> Iterable[User]:
+        return self._reader.read(users, disabled=disabled)
+
+    def preflight(self, changes: Iterable[Change]) -> Iterable[Objection]:
+        return self._reader.preflight(changes)
+
+    def compare(self, questions: Iterable[Question]) -> list[tuple[Question, Holds]]:
+        asked = list(questions)
+        if not asked:
+            return []
+        self._observer.stage("compare", questions=len(asked))
+        return list(zip(asked, self._reader.holds(asked), strict=True))
+
+    def scan(
+        self, holding: tuple[str, ...] = (), why: str = "all users have to be read"
+    ) -> Iterator[User]:
         try:
             yield from self._reader.scan(holding)
         except LimitError as fault:
             raise LimitError(f"{why}, and {fault.what}", where=fault.where) from None
 
-    def _users(
+    def search(
         self,
         keys: Iterable[Key],
         wanted: int,
-        found: Callable[[], int] | None,
-        unfindable: tuple[str, ...],
+        *,
+        found: Callable[[], int] | None = None,
+        unfindable: tuple[str, ...] = (),
     ) -> Iterator[User]:
         """Find or scan; where the server's limit cuts a scan short, look up. Some users come twice then."""
         if wanted == 0:
@@ -181,25 +138,20 @@ class Lookup:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
             return self._ask(how, keys, wanted, f"a directory of about {size} users")
         if wanted <= max(FEW, max(self.at_least, self._likely) * SCAN_SHARE):
-            return self._ask(
-                "find",
-                keys,
-                wanted,
-                f"looking up {wanted} keys (directory size unknown)",
-            )
+            why = f"looking up {wanted} keys (directory size unknown)"
+            return self._ask("find", keys, wanted, why)
         return self._either(keys, wanted, found)
 
-    def _proof(self, attribute: str, shown: tuple[str, str] | None) -> asked.Proof:
+    def prove(self, attribute: str, shown: tuple[str, str] | None) -> Proof:
         """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
         if self._whole:
-            return asked.Proof.GIVEN if shown else asked.Proof.NONE
+            return Proof.GIVEN if shown else Proof.NONE
+        shown = shown or self._sample(attribute)
         if shown is None:
-            shown = self._sample(attribute)
-        if shown is None:
-            return asked.Proof.NONE
+            return Proof.NONE
         id_, value = shown
         if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
-            return asked.Proof.GIVEN
+            return Proof.GIVEN
         if self._read == "find":
             why = (
                 f"look-ups by {attribute} do not find even a user that shows a value of it. Set `read: scan`, or "
@@ -207,22 +159,16 @@ class Lookup:
             )
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
-        self._observer.stage(
-            "look-up",
-            how="scan",
-            why=f"look-ups by {attribute} cannot be trusted",
-            wanted=0,
-        )
-        return asked.Proof.REFUTED
+        why = f"look-ups by {attribute} cannot be trusted"
+        self._observer.stage("look-up", how="scan", why=why, wanted=0)
+        return Proof.REFUTED
 
     def _sample(self, attribute: str) -> tuple[str, str] | None:
         """One of the first users that shows a value of an attribute, by id; None: none of them does."""
         try:
-            return asked.telling(islice(self._reader.scan(), SAMPLE), attribute)
-        except (
-            TruncatedError
-        ):  # of a server that cannot be read whole, which is why users are looked up
-            return None
+            return sample_value(islice(self._reader.scan(), SAMPLE), attribute)
+        except TruncatedError:
+            return None  # a server that cannot be read whole, which is why users are looked up
 
     def _ask(
         self, how: Read, keys: Iterable[Key], wanted: int, why: str
@@ -236,31 +182,20 @@ class Lookup:
     ) -> Iterator[User]:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
-        That is at most twice the cheaper of the two, whatever the size turns out to be.
-        Where few of the first users are wanted it is given up sooner, and where very few
-        are, at once. That costs more only if most of the wanted are not there at all, or
-        all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
-        How many of the wanted were among the first users, and how many there are, tells the
-        likely size.
+        That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
+        are wanted it is given up sooner, and where very few are, at once. That costs more only if most of the wanted
+        are not there at all, or all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
+        How many of the wanted were among the first users, and how many there are, tells the likely size.
         """
         most = int(wanted / SCAN_SHARE)
-        least = sorted(
-            [
-                (FIRST, FIRST * SCAN_SHARE / 2),
-                (int(most * TRIED), int(most * TRIED) * SCAN_SHARE),
-            ]
-        )
+        tried = int(most * TRIED)
+        least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (tried, tried * SCAN_SHARE)])
         why = f"there are more than {most} users"
         number = 0
-        for each in self._ask("scan", keys, wanted, "directory size unknown"):
-            yield each
+        for user in self._ask("scan", keys, wanted, "directory size unknown"):
+            yield user
             number += 1
-            if (
-                found is not None
-                and least
-                and number >= least[0][0]
-                and found() < least.pop(0)[1]
-            ):
+            if found and least and number >= least[0][0] and found() < least.pop(0)[1]:
                 why = f"few of the first {number} users match, so there are probably more than {most}"
                 break
             if number > most:
@@ -270,25 +205,26 @@ class Lookup:
             return
         # leaving the loop has let go of the scan
         self.at_least = max(self.at_least, most)
-        early = found() if found is not None else 0
+        early = found() if found else 0
         yield from self._ask("find", keys, wanted, why)
-        if found is not None:
+        if found:
             self._likely = number * found() // max(1, early)
 
-    def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
+    def find_near(
+        self, keys: Iterable[Key], count: int, left_out: int
+    ) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""
+        self._observer.stage("near misses", keys=count, agents_left_out=left_out)
         if self._read == "scan" and not self.cut:
             users = self._reader.scan()
             yield from islice(users, NEAR_USERS)
             if next(users, None) is not None:
-                yield (f"searched among the first {NEAR_USERS} users (`read: scan`)")
+                yield f"searched among the first {NEAR_USERS} users (`read: scan`)"
             return
         asking = _InTime(NEAR_SECONDS)
         yield from asking.found(self._reader.find, keys)
         if asking.late:
-            yield (
-                f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index"
-            )
+            yield f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index"
 
 
 def _find(opened: Callable[[], Reader] | None, keys: Iterable[Key]) -> Iterable[User]:

@@ -1,4 +1,4 @@
-"""The plan of a run: the source is read whole, and the directory asked until the planner has come to its result."""
+"""The plan of a run: the source is read whole, and the planner is handed the directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from msgspec.structs import replace
 
 from connector.apply.context import PlanContext
-from connector.apply.lookup import Lookup
 from connector.apply.permission import held_back, undone
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead
@@ -25,7 +24,7 @@ def make_plan(
     *,
     whole: bool = False,
 ) -> PlanResult:
-    """Read the tenant whole, and answer the planner's questions until it has made the plan.
+    """Read the tenant whole, and hand the planner the directory.
 
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
     `untold`: writes of an interrupted run of which it is not known whether they happened.
@@ -43,16 +42,9 @@ def make_plan(
         description=replace(brief.description, cautions=notes),
     )
     memory = context.state.memory(brief.description.identity, context.job)
-    directory = Lookup(
-        context.reader,
-        context.read,
-        context.observer,
-        memory.users(),
-        beyond=context.beyond,
-        names=context.names,
-    )
+    directory = context.look_up(memory.users())
     planner = Planner(brief, tenant, context.pins, context.exclude)
-    planned = directory.run(planner.plan(named, untold, whole=whole))
+    planned = planner.plan(directory, named, untold, whole=whole)
     if directory.at_least > memory.users() and context.remembers:
         memory.note_users(directory.at_least)
     plan = with_noticed(context.reader, planned.plan)

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from connector.apply.context import Context
 from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
-from connector.matching.questions import Slot
 from connector.model import Change, Description, Outcome, Result, User
 from connector.model.digests import UNKEYED
+from connector.planning.brief import Slot
 from connector.planning.compare.standing import Shown
 from connector.planning.unanswered import Unanswered
 from connector.state.journal_rows import Step, among, part_of, without

@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import FileError
-from connector.matching.questions import Show
 from connector.model import AttributeInfo
 from connector.model.mapping import Mapping
+from connector.planning.brief import Show
 from connector.settings.attribute_names import parts_of
 
 

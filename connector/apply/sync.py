@@ -20,7 +20,6 @@ from connector.apply.dry_runs import Show, dry_run, dry_undo, shown, undo_plan
 from connector.apply.engine import Applied, apply
 from connector.apply.holding import holding
 from connector.apply.kept_plans import Before, compared, keep
-from connector.apply.lookup import Lookup
 from connector.apply.permission import identity_of, permit, same_job
 from connector.apply.planning import make_plan, with_noticed
 from connector.apply.recovery import Recovery, Settled
@@ -237,13 +236,12 @@ def _found(
 def _held_to(
     context: Context, reviewed: Plan, fresh: Plan, only: Selection = EVERYBODY
 ) -> Work:
-    holding = hold_to(
-        reviewed, fresh, context.brief(),
+    held = hold_to(
+        context.look_up(), reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),
         released=context.state.history.released(reviewed.id, context.sealer),
         since=context.state.history.overtaken(reviewed.id), only=only,
     )  # fmt: skip
-    held = Lookup(context.reader, context.read, context.observer).run(holding)
     return Work(reviewed, held.changes, held.left, held.aside)
 
 

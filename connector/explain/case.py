@@ -19,10 +19,10 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.explain.trace import Tracer
 from connector.matching.claims import Verdicts
+from connector.matching.lookup import Lookup
 from connector.matching.near_misses import near_misses
 from connector.matching.people import ExcludeList, Pin
 from connector.matching.proof import confirmed, proved
-from connector.matching.questions import Brief, Find, Planning, Scan, ask
 from connector.model import (
     ID,
     NAME,
@@ -36,6 +36,7 @@ from connector.model import (
     UserRef,
     equality,
 )
+from connector.planning.brief import Brief
 from connector.planning.compare.unseen import PROBES
 from connector.planning.explanation import (
     Explained,
@@ -72,7 +73,7 @@ class Case(Planner):
 
     # ------------------------------------------------------------ who claims whom
 
-    def _look_up(self, agents: Iterable[int]) -> Planning[None]:
+    def _look_up(self, directory: Lookup, agents: Iterable[int]) -> None:
         new = [number for number in agents if number not in self._asked]
         self._asked.update(new)
         keys = [
@@ -82,35 +83,36 @@ class Case(Planner):
             if key is not None
         ]
         self.claims.asked.update(name for name, _ in keys)
-        for user in (yield from self._found(keys)):
+        for user in self._found(directory, keys):
             self.claims.add(user)
 
-    def _found(self, keys: list[Key]) -> Planning[list[User]]:
+    def _found(self, directory: Lookup, keys: list[Key]) -> list[User]:
         """The users that may hold one of these keys, which are kept."""
         users: list[User] = []
         if any(name in self.unfindable for name, _ in keys):
             why = f"no look-ups by {' and '.join(self.unfindable)}: it has no equality rule"
-            everybody = yield from ask(Scan(why=why))
+            everybody = directory.scan(why=why)
             users = [user for user in everybody if self.roster.seekers(user)]
         elif keys:
-            users = list((yield from ask(Find(keys))))
+            users = list(directory.find(keys))
         self._users |= {user.id: user for user in users}
         return users
 
-    def _bring(self, ids: Iterable[str]) -> Planning[None]:
+    def _bring(self, directory: Lookup, ids: Iterable[str]) -> None:
         """Find these users, as far as no look-up has brought them yet."""
-        yield from self._found([(ID, id_) for id_ in ids if id_ not in self._users])
+        self._found(directory, [(ID, id_) for id_ in ids if id_ not in self._users])
 
-    def _judge(self, agents: Iterable[int]) -> Planning[Verdicts]:
+    def _judge(self, directory: Lookup, agents: Iterable[int]) -> Verdicts:
         """What became of these agents: their users, and whoever else may claim those, are looked up first."""
         agents = sorted(agents)
-        yield from self._look_up(agents)
+        self._look_up(directory, agents)
         while True:
-            yield from self._look_up(self._rivals(agents))
-            yield from proved(self.claims, self.roster, self._asked)
-            yield from confirmed(self.claims, self.brief.description)
-            yield from self._bring(
-                [claim.id for number in agents for claim in self.claims.of(number)]
+            self._look_up(directory, self._rivals(agents))
+            proved(directory, self.claims, self.roster, self._asked)
+            confirmed(directory, self.claims, self.brief.description)
+            self._bring(
+                directory,
+                [claim.id for number in agents for claim in self.claims.of(number)],
             )
             if (
                 self._rivals(agents) <= self._asked
@@ -134,19 +136,19 @@ class Case(Planner):
     # concerns one agent
 
     def _plan(
-        self, agents: Iterable[int], users: Sequence[Unclaimed] = ()
-    ) -> Planning[tuple[Verdicts, Plan]]:
+        self, directory: Lookup, agents: Iterable[int], users: Sequence[Unclaimed] = ()
+    ) -> tuple[Verdicts, Plan]:
         """What is planned for these agents, and users of ours, and for whoever else has a part in that."""
         concerned, holders = set(agents), set[str]()
         while True:
-            verdicts = yield from self._judge(concerned)
+            verdicts = self._judge(directory, concerned)
             unclaimed = self._unclaimed_of(
                 holders - verdicts.claimed() - {each.user.id for each in users}
             )
             nobodys = self.nobodys(verdicts)
             unclaimed += [each for each in users if nobodys(each.user)]
             if unclaimed and self._doubts is None and self.brief.mapping.clears:
-                self._doubts = yield from self._doubtful()
+                self._doubts = self._doubtful(directory)
                 continue
             if self._doubts is not None:
                 doubtful = verdicts.doubtful | self._doubts.doubtful
@@ -163,17 +165,17 @@ class Case(Planner):
                 self.claimers(verdicts),
                 few=True,
             )
-            planned = yield from builder.build(verdicts, unclaimed, self.claims.shown)
-            more = yield from self._more(builder)
+            planned = builder.build(directory, verdicts, unclaimed, self.claims.shown)
+            more = self._more(directory, builder)
             if more <= concerned and builder.unique.holders() <= holders:
                 return verdicts, planned.plan
             concerned |= more
             holders |= builder.unique.holders()
 
-    def _more(self, builder: PlanBuilder) -> Planning[set[int]]:
+    def _more(self, directory: Lookup, builder: PlanBuilder) -> set[int]:
         """Who else is concerned: agents who find or want what this plan moves, or whose users are asked first."""
         unique = builder.unique
-        yield from self._bring(unique.holders())
+        self._bring(directory, unique.holders())
         more = {
             other for id_ in unique.holders() for other in self._finders(id_)
         } | self._wanting(unique.keys())
@@ -214,7 +216,7 @@ class Case(Planner):
         ).unclaimed
         return [replace(each, now=self._users.get(each.user.id)) for each in found]
 
-    def _doubtful(self) -> Planning[Verdicts]:
+    def _doubtful(self, directory: Lookup) -> Verdicts:
         """Of the agents without a user that may have one: what keeps users of ours from being nobody's."""
         roster = self.roster
         suspects = [
@@ -222,32 +224,34 @@ class Case(Planner):
             for number in range(len(roster.agents))
             if roster.doubtful_attributes(number) != frozenset()
         ]
-        verdicts = yield from self._judge(suspects)
+        verdicts = self._judge(directory, suspects)
         if any(name not in self.claims.proven for _, name in roster.attributes()):
-            yield from self._look_up(range(len(roster.agents)))
-        unproven = yield from proved(self.claims, roster)
+            self._look_up(directory, range(len(roster.agents)))
+        unproven = proved(directory, self.claims, roster)
         return replace(verdicts, unsure=verdicts.unsure or bool(unproven))
 
     # ------------------------------------------------------------ the explanation
 
-    def with_people(self, explanations: Sequence[Explanation]) -> Planning[Explained]:
+    def with_people(
+        self, directory: Lookup, explanations: Sequence[Explanation]
+    ) -> Explained:
         """The explanations with the names of the people in them."""
         users = [each.user for each in explanations if each.user is not None]
         names = [name for each in explanations for name in each.users()]
         known = (user.ref for user in self._users.values())
-        people, _ = yield from people_of(users, names, self.brief, known)
+        people, _ = people_of(directory, users, names, self.brief, known)
         return Explained(tuple(explanations), people)
 
-    def explain(self, number: int) -> Planning[Explanation]:
-        verdicts, plan = yield from self._plan([number])
+    def explain(self, directory: Lookup, number: int) -> Explanation:
+        verdicts, plan = self._plan(directory, [number])
         agent = self.tenant.agents[number]
         ref = agent.ref
-        rules = yield from self._rules(number, beyond=number in verdicts.unmatched)
+        rules = self._rules(directory, number, beyond=number in verdicts.unmatched)
         for kind in ("unmatched", "ambiguous", "contested"):
             problem = getattr(verdicts, kind).get(number)
             if problem is not None:
                 told = (
-                    (yield from self._nearly(number, problem, verdicts))
+                    self._nearly(directory, number, problem, verdicts)
                     if kind == "unmatched"
                     else problem
                 )
@@ -270,22 +274,23 @@ class Case(Planner):
         )
 
     def _nearly(
-        self, number: int, problem: Problem, verdicts: Verdicts
-    ) -> Planning[Problem]:
+        self, directory: Lookup, number: int, problem: Problem, verdicts: Verdicts
+    ) -> Problem:
         """The problem with near misses that no other agent claims, as looking them up tells."""
         taken: set[str] = set()
         for _ in range(ROUNDS):
             alone = replace(verdicts, unmatched={number: problem})
-            nearby, _missed = yield from near_misses(
-                alone, self.roster, self.brief.description
+            nearby, _missed = near_misses(
+                directory, alone, self.roster, self.brief.description
             )
             told = nearby.unmatched[number]
             try:
-                users = yield from self._found(
-                    [(NAME, near.user) for near in told.near]
+                users = self._found(
+                    directory, [(NAME, near.user) for near in told.near]
                 )
-                yield from self._look_up(
-                    [other for user in users for other in self._finders(user.id)]
+                self._look_up(
+                    directory,
+                    [other for user in users for other in self._finders(user.id)],
                 )
             except IncompleteRead:
                 return problem  # a hint that cannot be held to anything is none
@@ -299,31 +304,33 @@ class Case(Planner):
             told, near=tuple(near for near in told.near if near.user not in taken)
         )
 
-    def _rules(self, number: int, *, beyond: bool) -> Planning[tuple[RuleTrace, ...]]:
+    def _rules(
+        self, directory: Lookup, number: int, *, beyond: bool
+    ) -> tuple[RuleTrace, ...]:
         """What each rule looked for and found; `beyond`: also past base and filter."""
         asked: dict[int, list[User]] = {}
         keys: dict[int, Key] = {}
         for rule, looked_for in self.roster.searches(number):
             if looked_for is not None:
                 keys.setdefault(rule, looked_for)
-                asked.setdefault(rule, []).extend(
-                    (yield from self._found([looked_for]))
-                )
+                asked.setdefault(rule, []).extend(self._found(directory, [looked_for]))
         traces = []
         for trace in self._tracer.rules(number, asked):
             key = keys.get(trace.rule)
             outside = (
-                (yield from self._outside(number, trace.rule, key))
+                self._outside(directory, number, trace.rule, key)
                 if beyond and key
                 else []
             )
             traces.append(replace(trace, outside=tuple(outside)))
         return tuple(traces)
 
-    def _outside(self, number: int, rule: int, key: Key) -> Planning[list[str]]:
+    def _outside(
+        self, directory: Lookup, number: int, rule: int, key: Key
+    ) -> list[str]:
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
-            users = yield from ask(Find([key], outside=True))
+            users = directory.find_outside([key])
             return sorted(
                 {
                     user.name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from connector.apply.context import PlanContext
-from connector.apply.lookup import Lookup
 from connector.apply.permission import same_job
 from connector.errors import UsageError
 from connector.explain.user_case import UserCase
@@ -35,32 +34,23 @@ def explain(context: PlanContext, name: str) -> Explained:
     only = selected([name], [*agents, *invalid], WHERE)
     context.observer.stage("describe directory", agents=tenant.size)
     case = UserCase(context.brief(), tenant, context.pins, context.exclude)
-    directory = Lookup(
-        context.reader,
-        context.read,
-        context.observer,
-        beyond=context.beyond,
-        names=context.names,
-    )
+    directory = context.look_up()
     if only.users:
-        found = directory.run(case.explain_user(only.users[0]))
+        found = case.explain_user(directory, only.users[0])
         if not found:
             raise UsageError(
                 f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}",
                 where=WHERE,
             )
-        return directory.run(case.with_people(found))
+        return case.with_people(directory, found)
     named = [number for number, ref in enumerate(agents) if only.names_agent(ref)]
     unread = [
         Explanation(ref, "invalid", f"record {record.record}: {record.why}")
         for record, ref in zip(unreadable, invalid, strict=True)
         if only.names_agent(ref)
     ]
-    return directory.run(
-        case.with_people(
-            [*(directory.run(case.explain(number)) for number in named), *unread]
-        )
-    )
+    told = [case.explain(directory, number) for number in named]
+    return case.with_people(directory, [*told, *unread])
 
 
 def _ours(context: PlanContext, name: str) -> str:

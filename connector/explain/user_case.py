@@ -7,8 +7,8 @@ from itertools import islice
 
 from connector.errors import IncompleteRead
 from connector.explain.case import Case
+from connector.matching.lookup import Lookup
 from connector.matching.near_misses import MOST_KEYS
-from connector.matching.questions import Find, Planning, Scan, ask
 from connector.matching.selection import named_users
 from connector.matching.variants import spellings
 from connector.model import Key, Plan, User, UserRef
@@ -22,13 +22,13 @@ from connector.planning.leavers.stale_users import Place, Unclaimed
 class UserCase(Case):
     """A case that may begin with a user."""
 
-    def explain_user(self, written: str) -> Planning[list[Explanation]]:
+    def explain_user(self, directory: Lookup, written: str) -> list[Explanation]:
         """A user by name, id, or value of a match attribute, if no agent claims it; and each agent that looks for it.
 
         Nothing: there is none.
         """
         named, keys = self.naming.among([written]), self.naming.keys(written)
-        found = yield from named_users(written, self.naming, self.searched)
+        found = named_users(directory, written, self.naming, self.searched)
         self._users |= {user.id: user for user in found}
         ids = {user.id for user in found}
         ours = stale_users.unclaimed(
@@ -40,9 +40,9 @@ class UserCase(Case):
         witness = (
             None
             if all(each.user.id in ids for each in ours)
-            else (yield from self._witness())
+            else self._witness(directory)
         )
-        ours = yield from placed(ours, self.brief.description, witness)
+        ours = placed(directory, ours, self.brief.description, witness)
         within = {
             each.user.id: each.now
             for each in ours
@@ -64,31 +64,31 @@ class UserCase(Case):
         agents = sorted(
             {number for user in found for number, _ in self.roster.seekers(user)}
         )
-        verdicts, plan = yield from self._plan(agents, ours)
+        verdicts, plan = self._plan(directory, agents, ours)
         nobodys = self.nobodys(verdicts)
         told = [self._stale(each, plan) for each in ours if nobodys(each.user)]
         of_ours = {each.user.id for each in ours}
         unsought = [
             user for user in found if nobodys(user.ref) and user.id not in of_ours
         ]
-        back, _ = (yield from self._cleared_and_back(verdicts)) if unsought else ((), 0)
+        back, _ = self._cleared_and_back(directory, verdicts) if unsought else ((), 0)
         for user in unsought:
-            why = yield from self._unsought(user, agents)
+            why = self._unsought(directory, user, agents)
             problems = tuple(line for line in back if user.name in line.users)
             told.append(
                 Explanation(None, "untouched", why, user=user.ref, problems=problems)
             )
         if not found and not ours:
-            told = yield from self._beyond(keys, named)
+            told = self._beyond(directory, keys, named)
         for number in agents:
-            told.append((yield from self.explain(number)))
+            told.append(self.explain(directory, number))
         return told
 
-    def _witness(self) -> Planning[str | None]:
+    def _witness(self, directory: Lookup) -> str | None:
         """The id of a user that is there, and can be seen."""
         try:
             return next(
-                (user.id for user in (yield from ask(Scan())) if user.ref.identified),
+                (user.id for user in directory.scan() if user.ref.identified),
                 None,
             )
         except IncompleteRead:
@@ -131,7 +131,7 @@ class UserCase(Case):
             None, "stale", why, user=each.user, change=change, problems=problems
         )
 
-    def _unsought(self, user: User, agents: Sequence[int]) -> Planning[str]:
+    def _unsought(self, directory: Lookup, user: User, agents: Sequence[int]) -> str:
         """Why no agent claims a user that holds nothing of ours, and which agents without a user almost do."""
         if agents:
             return "the agents that look for it claim other users"
@@ -148,10 +148,10 @@ class UserCase(Case):
             if missing
             else ""
         )
-        near = yield from self._nearly_looking(user)
+        near = self._nearly_looking(directory, user)
         return f"{why}; almost: {', '.join(near)}" if near else why
 
-    def _nearly_looking(self, user: User) -> Planning[list[str]]:
+    def _nearly_looking(self, directory: Lookup, user: User) -> list[str]:
         """Agents without a user that look for a value like one of this user's."""
         near: dict[int, str] = {}
         for name in dict.fromkeys(name for _, name in self.roster.attributes()):
@@ -161,7 +161,7 @@ class UserCase(Case):
                         User(user.id, user.name, {name: (text,)})
                     ):
                         near.setdefault(number, f"{name}: differs in {how}")
-        verdicts = yield from self._judge(near)
+        verdicts = self._judge(directory, near)
         agents = {
             number: self.tenant.agents[number]
             for number in near
@@ -170,12 +170,12 @@ class UserCase(Case):
         return [f"{each.ref} ({near[number]})" for number, each in agents.items()]
 
     def _beyond(
-        self, keys: Sequence[Key], named: Callable[[UserRef], bool]
-    ) -> Planning[list[Explanation]]:
+        self, directory: Lookup, keys: Sequence[Key], named: Callable[[UserRef], bool]
+    ) -> list[Explanation]:
         """A user that base and filter leave out, and of which this job has written nothing."""
         why = "base or filter leaves it out: no run reads or writes it"
         try:
-            users = list((yield from ask(Find(keys, outside=True))))
+            users = list(directory.find_outside(keys))
         except IncompleteRead:
             return []
         return [

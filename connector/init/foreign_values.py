@@ -15,10 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.adapters import reader_of
-from connector.apply.lookup import Lookup
+from connector.apply.lookup import DirectoryLookup
 from connector.init.drafts import Chosen
 from connector.matching.people import ExcludeList
-from connector.matching.questions import Brief
 from connector.model import (
     Agent,
     AttributeInfo,
@@ -34,6 +33,7 @@ from connector.model.limits import Limits
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
 from connector.observers.observer import Observer
+from connector.planning.brief import Brief
 from connector.planning.overview.foreign_values import (
     ForeignValues,
     find_foreign_values,
@@ -214,5 +214,6 @@ def _count_foreign_values(
             (),
             ExcludeList(),
         )
-        planned = Lookup(reader, job.job.directory.read, Observer()).run(planner.plan())
+        directory = DirectoryLookup(reader, job.job.directory.read, Observer())
+        planned = planner.plan(directory)
         return find_foreign_values(planned.plan, brief, planned.denied)

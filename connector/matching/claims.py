@@ -7,30 +7,25 @@ user are both contested.
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import (
     Callable,
     Collection,
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
     Set as AbstractSet,
 )
 from functools import cache
-from itertools import chain, compress, count, repeat
-from operator import and_, is_not
+from itertools import chain, compress, count
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.questions import is_plain, telling
+from connector.matching.lookup import is_plain, sample_value
 from connector.matching.roster import PIN, Doubt, Roster
 from connector.model import (
     UNIDENTIFIED,
     Agent,
-    Batch,
     Key,
     Problem,
     Tenant,
@@ -45,9 +40,6 @@ UNIDENTIFIED_USER = (
     "account the right to read it"
 )
 DOUBLED = "its {name} {id!r} (`directory.id`) is also that of {other}. Neither is written. Give each its own value"
-_NOBODY = Agent(0)
-MOST_HASHES = 250_000
-"""They take 20 MB."""
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
 
@@ -64,27 +56,6 @@ class Claim(Struct, frozen=True, gc=False):
     @property
     def user(self) -> UserRef:
         return UserRef(self.id, self.name)
-
-
-class Taken(Struct, frozen=True, eq=False):
-    """Users of a batch who are in step, each with its agent; ids and names with a NUL between each two.
-
-    They take half the memory of claims, and become claims when somebody asks for one of them.
-    """
-
-    agents: Sequence[int]
-    rule: int
-    ids: str
-    names: str
-
-    def claims(self) -> Iterator[Claim]:
-        return map(
-            Claim,
-            self.agents,
-            repeat(self.rule),
-            self.ids.split("\0"),
-            self.names.split("\0"),
-        )
 
 
 Claimed = Claim | dict[str, Claim]
@@ -142,11 +113,7 @@ class Claims:
     def __init__(self, roster: Roster, differ: Differ) -> None:
         self._roster = roster
         self._differ = differ
-        self._claims: list[Claimed | Taken | None] = [None] * len(roster.agents)
-        self._taken: set[Taken] = set()
-        self._hashes: set[int] | None = set()
-        """Of the ids of all that were taken, for `settle`: until then the client mostly
-        waits. None: too many."""
+        self._claims: list[Claimed | None] = [None] * len(roster.agents)
         self._doubts: list[Doubt] = []
         self._attributes = dict(roster.attributes())
         self._unseen = set(self._attributes.values())
@@ -172,23 +139,12 @@ class Claims:
         claims = self._claims[agent]
         return claims is not None and _rule(claims) < rule
 
-    def _held(self, agent: int) -> Claimed | None:
-        held = self._claims[agent]
-        if not isinstance(held, Taken):
-            return held
-        self._taken.discard(held)
-        self._hashes = None
-        for claim in held.claims():
-            self._claims[claim.agent] = claim
-        return self._held(agent)
-
     def found(self) -> int:
         return len(self._claims) - self._claims.count(None)
 
     def of(self, agent: int) -> Collection[Claim]:
         """What an agent has claimed so far: nothing, one user, or several by one rule."""
-        held = self._claims[agent]
-        return (held,) if type(held) is Claim else _each(self._held(agent))
+        return _each(self._claims[agent])
 
     def users(self) -> Iterator[UserRef]:
         """Whoever is claimed; one that several agents claim comes as often."""
@@ -212,60 +168,16 @@ class Claims:
             if len(by) == 1:
                 self.proven |= by
 
-    def take(self, batch: Batch) -> Iterator[User]:
-        """Let agents claim users of a batch as `add` would; those of whom there is more to say are to be added."""
-        roster, claims, known = (
-            self._roster,
-            self._claims,
-            {*batch.columns, *batch.shared},
-        )
-        if (
-            self.asked
-            or not self._unseen.isdisjoint(known)
-            or UNIDENTIFIED in batch.ids.whole
-        ):
-            return batch.users()
-        self._unshown -= known
-        found, rule, more = roster.finds_all(batch)
-        seekers = [
-            _NOBODY if number is None else roster.agents[number] for number in found
-        ]
-        # users of one agent
-        several = len({*found, None}) - 1 < len(found) - found.count(None)
-        free = [
-            not several and number is not None and claims[number] is None
-            for number in found
-        ]
-        ready = list(map(and_, free, self._differ.in_step(seekers, batch)))
-        agents = [number for number in compress(found, ready) if number is not None]
-        if agents:
-            taken = Taken(
-                array("l", agents),
-                rule,
-                batch.ids.some(ready).whole,
-                batch.names.some(ready).whole,
-            )
-            self._taken.add(taken)
-            if self._hashes is not None:
-                self._hashes.update(map(hash, taken.ids.split("\0")))
-                self._hashes = self._hashes if len(self._hashes) < MOST_HASHES else None
-            for agent in agents:
-                claims[agent] = taken
-        for place, number in enumerate(found) if len(agents) < len(found) else ():
-            if number is not None and not ready[place]:
-                self._claim(number, rule, batch.user(place))
-        return map(batch.user, sorted(more))
-
     def _see(self, user: User) -> None:
         for attribute in list(self._unseen):
-            shown = telling([user], attribute)
+            shown = sample_value([user], attribute)
             if shown is not None:
                 self.shows[attribute] = shown
                 if is_plain(shown[1]):
                     self._unseen.discard(attribute)
 
     def _claim(self, agent: int, rule: int, user: User) -> None:
-        before = self._held(agent)
+        before = self._claims[agent]
         if before is None or rule < (decided := _rule(before)):
             draft = self._differ.draft(self._roster.agents[agent], user, rule)
             self._claims[agent] = Claim(agent, rule, user.id, user.name, draft)
@@ -293,8 +205,7 @@ class Claims:
 
     def settle(self, tenant: Tenant, of: Iterable[int] | None = None) -> Verdicts:
         """Hold agents and users to one another, one to one. `of`: the agents to judge, by number; else all of them."""
-        lone = self._lone()
-        doubles, rivals = self._roster.doubles, self._rivals(lone)
+        doubles, rivals = self._roster.doubles, self._rivals()
         verdicts = Verdicts(
             Matched(self.of, len(self._claims)),
             {},
@@ -306,14 +217,14 @@ class Claims:
         unassigned, unsure, matched = 0, False, verdicts.matched
         doubted: set[int] = set()
         apart = {*doubles, *tenant.others, *chain.from_iterable(rivals.values())}
-        for number in _others(matched.stands, lone, apart) if of is None else of:
+        for number in range(len(self._claims)) if of is None else of:
             held = self._claims[number]
-            if (type(held) is Taken or type(held) is Claim) and number not in apart:
+            if type(held) is Claim and number not in apart:
                 matched.stands[number] = True
-                if type(held) is Claim and held.draft is not None:
+                if held.draft is not None:
                     matched.differing.append(held)
                 continue
-            agent, claim = tenant.agents[number], self._held(number)
+            agent, claim = tenant.agents[number], held
             if (
                 number in tenant.others
             ):  # nobody's problem here, but its users may not be taken for nobody's
@@ -345,7 +256,7 @@ class Claims:
         hidden = frozenset(
             [
                 id_.removeprefix(UNIDENTIFIED)
-                for id_ in self._looked_at(lone)
+                for id_ in self._ids()
                 if id_.startswith(UNIDENTIFIED)
             ]
         )
@@ -355,40 +266,21 @@ class Claims:
             doubtful=frozenset(chain.from_iterable(filter(None, doubts))),
         )  # fmt: skip
 
-    def _lone(self) -> Sequence[int]:
-        """Agents, by number, but for those whose users were taken at once; nearly always there are few."""
-        if sum(len(taken.agents) for taken in self._taken) == len(self._claims):
-            return ()
-        return list(
-            compress(count(), map(is_not, map(type, self._claims), repeat(Taken)))
-        )
-
-    def _looked_at(self, lone: Iterable[int]) -> Iterator[str]:
-        """The ids of the users that these agents claim, for each claim."""
-        for held in map(self._claims.__getitem__, lone):
+    def _ids(self) -> Iterator[str]:
+        """The ids of every claimed user, for each claim. The candidates of an ambiguous agent count as claimed."""
+        for held in self._claims:
             if type(held) is Claim:
                 yield held.id
             elif type(held) is dict:
                 yield from held
 
-    def _ids(self) -> Iterator[str]:
-        """The ids of every claimed user, for each claim. The candidates of an ambiguous agent count as claimed."""
-        lone = self._looked_at(self._lone())
-        return chain(
-            chain.from_iterable(taken.ids.split("\0") for taken in self._taken), lone
-        )
-
-    def _rivals(self, lone: Sequence[int]) -> Mapping[str, list[int]]:
+    def _rivals(self) -> Mapping[str, list[int]]:
         """By the ids of their users, the agents that claim one together with others."""
-        claims = len(self._claims) - len(lone) + sum(1 for _ in self._looked_at(lone))
-        # which take less memory than the ids
-        hashes, self._hashes = self._hashes or set(map(hash, self._ids())), None
-        hashes.update(map(hash, self._looked_at(lone)))
-        if len(hashes) == claims:
-            return {}
-        shared = {id_ for id_, times in Counter(self._ids()).items() if times > 1}
+        seen, shared = set[str](), set[str]()
+        for id_ in self._ids():
+            (shared if id_ in seen else seen).add(id_)
         rivals: dict[str, list[int]] = {}
-        for number in range(len(self._claims)):
+        for number in range(len(self._claims)) if shared else ():
             for claim in self.of(number):
                 if claim.id in shared:
                     rivals.setdefault(claim.id, []).append(number)
@@ -412,17 +304,6 @@ class Claims:
         return Problem("unmatched", why, agent=agent.ref)
 
 
-def _others(
-    stands: bytearray, lone: Sequence[int], apart: Collection[int]
-) -> Sequence[int]:
-    """Let all agents stand, but for `lone` ones and those `apart`: these, by number."""
-    others = sorted({*lone, *apart}) if apart else lone
-    stands[:] = b"\1" * len(stands)
-    for number in others:
-        stands[number] = False
-    return others
-
-
 def _each(claims: Claimed | None) -> Collection[Claim]:
     """The claims of one agent: none, one, or one on each of the users that its rule found."""
     if claims is None:
@@ -430,7 +311,7 @@ def _each(claims: Claimed | None) -> Collection[Claim]:
     return (claims,) if isinstance(claims, Claim) else claims.values()
 
 
-def _rule(claims: Claimed | Taken) -> int:
+def _rule(claims: Claimed) -> int:
     return (
         claims.rule
         if not isinstance(claims, dict)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
 from connector.matching.claims import Verdicts
-from connector.matching.questions import FindNear, Planning, Scan, ask
+from connector.matching.lookup import Lookup
 from connector.matching.roster import Roster
 from connector.matching.variants import Spelling, spellings
 from connector.model import Description, Equality, Key, Near, User, equality
@@ -42,20 +42,18 @@ _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
 
 
 def near_misses(
-    verdicts: Verdicts, roster: Roster, description: Description
-) -> Planning[tuple[Verdicts, str]]:
+    directory: Lookup, verdicts: Verdicts, roster: Roster, description: Description
+) -> tuple[Verdicts, str]:
     """The verdicts with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
     if not any(problem.rule is None for problem in verdicts.unmatched.values()):
         return verdicts, ""
     missed = []
     try:
-        users = yield from ask(Scan())
+        users = directory.scan()
         near = NearMisses(verdicts, roster, description, islice(users, SAMPLE))
         # a scan that nobody reads to its end is let go of before the next question
         del users
-        for found in (
-            yield from ask(FindNear(near.wanted(), len(near), near.left_out))
-        ):
+        for found in directory.find_near(near.wanted(), len(near), near.left_out):
             if isinstance(found, str):
                 missed.append(found)
             else:

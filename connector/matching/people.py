@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.matching.questions import Find, Planning, ask
+from connector.matching.lookup import Lookup
 from connector.matching.user_names import Naming
 from connector.model import (
     ID,
@@ -245,14 +245,14 @@ def nowhere(
 
 
 def unprotected(
-    exclude: ExcludeList, naming: Naming, entries: Collection[str]
-) -> Planning[list[Refusal]]:
+    directory: Lookup, exclude: ExcludeList, naming: Naming, entries: Collection[str]
+) -> list[Refusal]:
     """The refusal for those of these entries of the exclude list that name nobody past base and filter either."""
     if not entries:
         return []
     keys = sorted({key for entry in entries for key in naming.keys(entry)})
     try:
-        outside = list((yield from ask(Find(keys, outside=True))))
+        outside = list(directory.find_outside(keys))
     except IncompleteRead:
         outside = []
     found = exclude.named(outside, naming)

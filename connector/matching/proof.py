@@ -15,7 +15,7 @@ from collections.abc import Collection, Hashable, Iterable
 from math import inf
 
 from connector.matching.claims import Claims
-from connector.matching.questions import Find, Planning, Proof, Prove, Scan, ask
+from connector.matching.lookup import Lookup, Proof
 from connector.matching.roster import Doubt, Roster
 from connector.model import Description, Key, equality
 
@@ -25,8 +25,11 @@ _Slot = tuple[str, Hashable]
 
 
 def proved(
-    claims: Claims, roster: Roster, agents: Collection[int] | None = None
-) -> Planning[frozenset[str]]:
+    directory: Lookup,
+    claims: Claims,
+    roster: Roster,
+    agents: Collection[int] | None = None,
+) -> frozenset[str]:
     """Prove the look-ups that found nobody; where one cannot be trusted, read everybody. `agents`: else all of them.
 
     Returns the attributes of which no user shows a value, so that nothing is proven.
@@ -34,10 +37,10 @@ def proved(
     unproven: set[str] = set()
     agents = range(len(roster.agents)) if agents is None else agents
     for attribute in _doubtful(claims, roster, agents):
-        (proof,) = yield from ask(Prove(attribute, claims.shows.get(attribute)))
+        proof = directory.prove(attribute, claims.shows.get(attribute))
         if proof is Proof.REFUTED:
             why = f"look-ups by {attribute} cannot be trusted, so that all users have to be read"
-            for user in (yield from ask(Scan(why=why))):
+            for user in directory.scan(why=why):
                 claims.add(user)
             claims.asked.clear()
             return frozenset(_doubtful(claims, roster, agents))
@@ -68,7 +71,7 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
     return sorted(found)
 
 
-def confirmed(claims: Claims, description: Description) -> Planning[None]:
+def confirmed(directory: Lookup, claims: Claims, description: Description) -> None:
     """Look up what is in doubt, many at once, but so that no user can be found by what another is looked up by.
 
     Where an answer to a look-up may be everybody, nothing is confirmed.
@@ -77,7 +80,7 @@ def confirmed(claims: Claims, description: Description) -> Planning[None]:
     while waiting:
         asked = _Round(description)
         later = [doubt for doubt in waiting if not asked.takes(doubt)]
-        found = {user.id for user in (yield from ask(Find(asked.keys.values())))}
+        found = {user.id for user in directory.find(asked.keys.values())}
         for doubt in asked.doubts:
             if doubt.user.id in found:
                 claims.confirm(doubt)

@@ -15,7 +15,6 @@ from connector.model import (
     ID,
     NAME,
     Agent,
-    Batch,
     Description,
     Equality,
     Held,
@@ -25,7 +24,6 @@ from connector.model import (
     User,
     equality,
 )
-from connector.model.folding import plain_keys
 from connector.model.mapping import Mapping
 from connector.model.templates import Render
 
@@ -50,7 +48,6 @@ class _Index:
         "compared",
         "first",
         "key",
-        "lengths",
         "odd",
         "others",
         "render",
@@ -71,8 +68,6 @@ class _Index:
         self.key = equality.likenesses_of(compared)
         self.certain = equality.keys_of(compared)
         self.first: dict[Hashable, int] = {}
-        # of the keys of `first`, where all of them are plain
-        self.lengths = frozenset[int]()
         self.others: dict[Hashable, list[int]] = {}
         self.odd: set[int] = set()
 
@@ -164,24 +159,15 @@ class Roster:
             index = _Index(place, rule.directory, compared, rule.agent.bind(tenant))
             twin = alike.setdefault((rule.agent.text, compared), index)
             if twin is index:
-                values = list(map(index.render, seekers))
-                words = plain_keys(compared, values) or ()
-                index.first = dict(zip(words, numbers, strict=False))
-                # as nearly always: plain values, no two of them equal
-                whole = len(index.first) == len(numbers)
-                index.lengths = frozenset(map(len, words)) if whole else frozenset()
-                index.first = index.first if whole else {}
+                values = zip(numbers, map(index.render, seekers), strict=True)
+                found = list(index.put(values))
+                whole = len(found) == len(index.first) == len(numbers)
                 alone = alone or (
                     whole and rule.agent.text == "{accountCode}" and not self.pinned
                 )
-                seeking = (
-                    numbers
-                    if whole
-                    else {*seeking, *index.put(zip(numbers, values, strict=True))}
-                )
+                seeking = numbers if whole else {*seeking, *found}
             else:  # one value is often looked for in several attributes
                 index.first, index.others, index.odd = twin.first, twin.others, twin.odd
-                index.lengths = twin.lengths
             self._rules.append(index)
         self._sought = len(seeking) + sum(map(bool, self.pinned.values()))
         self.doubles = _doubles(
@@ -316,34 +302,6 @@ class Roster:
             found += [(number, PIN) for number in self._pins[ID].agents(user.id)]
             found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
         return found
-
-    def finds_all(self, batch: Batch) -> tuple[Sequence[int | None], int, set[int]]:
-        """Of each user the one agent that finds it, and by what rule; the places of whom only `finds` can tell."""
-        found: Sequence[int | None] = [None] * len(batch.ids)
-        by, more = PIN, set[int]()
-        for rule in self._rules:
-            values = batch.columns.get(rule.attribute, ())
-            keys = plain_keys(rule.compared, values)
-            if (
-                self.pinned
-                or rule.others
-                or rule.odd
-                or (keys is None and (values or rule.attribute in batch.shared))
-            ):
-                return found, by, set(range(len(found)))
-            if rule.lengths and rule.lengths.isdisjoint(map(len, keys or ())):
-                # a code is seldom as long as an address, and to look at
-                # lengths costs little
-                continue
-            numbers = list(map(rule.first.get, keys or ()))
-            if by == PIN and numbers.count(None) < len(numbers):
-                found, by = numbers, rule.rule
-            elif numbers.count(None) < len(numbers) and numbers != found:
-                pairs = enumerate(zip(found, numbers, strict=True))
-                more.update(
-                    place for place, (one, number) in pairs if number not in (None, one)
-                )
-        return found, by, more
 
     def seekers(self, user: User) -> set[tuple[int, int]]:
         """The (agent, rule) pairs that look for something which this user holds, or something alike."""

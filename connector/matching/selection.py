@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.matching.questions import Find, Planning, ask
+from connector.matching.lookup import Lookup
 from connector.matching.user_names import Naming
 from connector.matching.variants import spellings
 from connector.model import AgentRef, User, UserRef
@@ -86,8 +86,12 @@ def selected(
 
 
 def looked_up(
-    selection: Selection, naming: Naming, searched: Collection[str], where: str
-) -> Planning[Selection]:
+    directory: Lookup,
+    selection: Selection,
+    naming: Naming,
+    searched: Collection[str],
+    where: str,
+) -> Selection:
     """The same with the ids of its users. `searched`: as in `named_users`.
 
     Raises UsageError for a user that is not within base and filter, and for a value that
@@ -95,7 +99,7 @@ def looked_up(
     """
     ids = set[str]()
     for name in selection.users:
-        found = {user.id for user in (yield from named_users(name, naming, searched))}
+        found = {user.id for user in named_users(directory, name, naming, searched)}
         if not found:
             raise UsageError(nobody(selection, name), where=where)
         if len(found) > 1:
@@ -108,21 +112,17 @@ def looked_up(
 
 
 def named_users(
-    name: str, naming: Naming, searched: Collection[str]
-) -> Planning[list[User]]:
+    directory: Lookup, name: str, naming: Naming, searched: Collection[str]
+) -> list[User]:
     """Users of this name or id; where there is none, those that hold it in an attribute such as uid or mail.
 
     `searched`: the attributes that look-ups find users by.
     """
     named = naming.among([name])
-    found = [
-        user for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)
-    ]
+    found = [user for user in directory.find(naming.keys(name)) if named(user.ref)]
     if found or not searched:
         return found
-    holders = list(
-        (yield from ask(Find([(attribute, name) for attribute in searched])))
-    )
+    holders = list(directory.find([(attribute, name) for attribute in searched]))
     return [
         user
         for user in holders

@@ -1,6 +1,5 @@
 """The words of this program as values: every one frozen, none that knows a file, a clock or a network."""
 
-from connector.model.batch import Batch as Batch, Texts as Texts
 from connector.model.change import (
     EXAMPLES as EXAMPLES,
     LISTED as LISTED,

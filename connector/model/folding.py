@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from connector.model import Equality, Value
 
@@ -140,21 +140,6 @@ def date_time(text: str) -> datetime | None:
 def _date_time(value: Value) -> Hashable:
     text = text_of(value).strip()
     return date_time(text) or text
-
-
-def plain_keys(rule: Equality, values: Sequence[Any]) -> Sequence[str] | None:
-    """The keys of many values, and their likenesses, if all are words of printable ASCII; None: some are not."""
-    whole = "".join(values) if set(map(type, values)) == {str} else " "
-    exact = rule is Equality.CASE_EXACT
-    if (
-        not (exact or rule is Equality.CASE_IGNORE)
-        or not whole.isascii()
-        or not whole.isprintable()
-        or " " in whole
-    ):
-        return None
-    # no text is there twice
-    return values if exact or whole == whole.lower() else list(map(str.lower, values))
 
 
 KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {

@@ -8,7 +8,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -26,6 +25,7 @@ from connector.model import (
 )
 from connector.model.digests import digest_of, digest_of_plan
 from connector.model.limits import sets_value, takes_value
+from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.overview import overviewed
 from connector.planning.overview.forms import Places, formed

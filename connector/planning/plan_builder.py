@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.matching.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
+from connector.matching.lookup import Lookup
 from connector.matching.people import DOUBT, TOLD, ExcludeList, unknown_agents
 from connector.matching.proof import UNPROVEN
-from connector.matching.questions import Brief, Find, Planning, Preflight, Slot, ask
 from connector.matching.selection import EVERYBODY, Selection
 from connector.matching.user_names import Naming
 from connector.model import (
@@ -44,6 +44,7 @@ from connector.planning.assembly import (
     flapping,
     held_back,
 )
+from connector.planning.brief import Brief, Slot
 from connector.planning.compare.differences import Differ
 from connector.planning.compare.draft import Draft
 from connector.planning.compare.settling import in_order, settled
@@ -126,6 +127,7 @@ class PlanBuilder:
 
     def build(
         self,
+        directory: Lookup,
         verdicts: Verdicts,
         unclaimed: list[stale_users.Unclaimed],
         shown: Collection[str],
@@ -136,7 +138,7 @@ class PlanBuilder:
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
         refused: Iterable[Refusal] = (),
-    ) -> Planning[PlanResult]:
+    ) -> PlanResult:
         """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
         `holders`: as `stale_users.unclaimed` counts them. `restored`: how many users without an agent hold a secret
@@ -164,20 +166,21 @@ class PlanBuilder:
             for each in unclaimed
         ]
         self._leave_to_others(verdicts.claimed)
-        doubted = yield from self._clear(verdicts, unsure=unsure, only=only)
-        yield from judge_alike(self._drafts, self._brief)
+        doubted = self._clear(directory, verdicts, unsure=unsure, only=only)
+        judge_alike(directory, self._drafts, self._brief)
         self.unseen = Unseen(self._brief, self._drafts)
-        yield from self.unseen.judge(shown)
+        self.unseen.judge(directory, shown)
         if unverified := "; ".join(self._unverified()):
             self._brief = replace(
                 self._brief, about=(*self._brief.about, ("not verifiable", unverified))
             )
         self._note_replaced()
         self._settle_unshown()
-        yield from self._hold_doubled()
-        yield from self._object()
+        self._hold_doubled(directory)
+        self._object(directory)
         self._say_repeated(untold)
-        self.unique = yield from settled(
+        self.unique = settled(
+            directory,
             self._drafts,
             self._brief,
             self._differ.hold_classless,
@@ -193,8 +196,8 @@ class PlanBuilder:
             if sure
             else None
         )
-        away = yield from emptied(
-            self._stale, self._brief.mapping, self._brief.description
+        away = emptied(
+            directory, self._stale, self._brief.mapping, self._brief.description
         )
         away += [slot for slot, print_ in self.unseen.confirmed.items() if not print_]
         return PlanResult(
@@ -294,8 +297,8 @@ class PlanBuilder:
             others.hold(draft)
 
     def _clear(
-        self, verdicts: Verdicts, *, unsure: bool, only: Selection
-    ) -> Planning[Collection[str]]:
+        self, directory: Lookup, verdicts: Verdicts, *, unsure: bool, only: Selection
+    ) -> Collection[str]:
         """Clear our values from stale users, where the mapping says so and no agent may claim them.
 
         Return the ids of those whom an agent in doubt may claim.
@@ -312,8 +315,8 @@ class PlanBuilder:
         self._problems += problems
         if unsure or only or self._tenant.size == 0 or not mapping.clears:
             return ()
-        hidden = yield from hidden_attributes(
-            self._stale, mapping, self._brief.description
+        hidden = hidden_attributes(
+            directory, self._stale, mapping, self._brief.description
         )
         doubted = doubted_attributes(self._stale, verdicts.doubtful, hidden)
         drafts, problems = stale_users.cleared(
@@ -329,11 +332,11 @@ class PlanBuilder:
 
     # ------------------------------------------------------------ what is to be asked
 
-    def _object(self) -> Planning[None]:
+    def _object(self, directory: Lookup) -> None:
         """Hold back what the directory objects to; without an object class, whatever needs it."""
         for draft in self._drafts:
             self._differ.hold_classless(draft)
-        objections = yield from ask(Preflight(self._changes()))
+        objections = directory.preflight(self._changes())
         against: dict[str, dict[str, Objection]] = {}
         for objection in objections:
             against.setdefault(objection.user, {}).setdefault(
@@ -368,7 +371,7 @@ class PlanBuilder:
             )
             yield f"{name} of {len(users):,} users, last written{when}: not read or compared here"
 
-    def _hold_doubled(self) -> Planning[None]:
+    def _hold_doubled(self, directory: Lookup) -> None:
         """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""
         chosen = self._brief.description.naming.chosen_id
         if chosen is None:
@@ -377,7 +380,7 @@ class PlanBuilder:
         names: dict[str, set[str]] = {
             draft.user.id: {draft.user.name} for draft in drafts
         }
-        for user in (yield from ask(Find([(ID, id_) for id_ in names]))):
+        for user in directory.find([(ID, id_) for id_ in names]):
             names.get(user.id, set()).add(user.name)
         for draft in drafts:
             others = names[draft.user.id] - {draft.user.name}

@@ -22,16 +22,17 @@ from msgspec.structs import replace
 
 from connector.errors import DeniedError
 from connector.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
+from connector.matching.lookup import Lookup
 from connector.matching.near_misses import near_misses
 from connector.matching.people import ExcludeList, Pin, strangers, unprotected
 from connector.matching.proof import confirmed, proved
-from connector.matching.questions import Brief, Find, Planning, Read, Scan, Search, ask
 from connector.matching.roster import Roster
 from connector.matching.selection import EVERYBODY, Selection, looked_up
 from connector.matching.user_names import Naming
 from connector.model import AgentRef, Change, Cleared, Problem, Tenant, User, UserRef
 from connector.model.mapping import Mapping
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
+from connector.planning.brief import Brief
 from connector.planning.compare.differences import Differ
 from connector.planning.compare.spellings import Spellings
 from connector.planning.leavers import stale_users
@@ -80,28 +81,28 @@ class Planner:
 
     def plan(
         self,
+        directory: Lookup,
         only: Selection = EVERYBODY,
         untold: Iterable[Change] = (),
         *,
         whole: bool = False,
-    ) -> Planning[PlanResult]:
+    ) -> PlanResult:
         """The plan for everybody. `only`: the changes of these agents and users alone, unless it is `whole`.
 
         `untold`: writes of an interrupted run of which it is not known whether they happened. Raises UsageError for a
         user in `only` that there is not.
         """
-        only = yield from looked_up(only, self.naming, self.searched, "--only")
-        search = Search(
+        only = looked_up(directory, only, self.naming, self.searched, "--only")
+        found = directory.search(
             self.claims.wanted(),
             len(self.roster),
-            self.claims.found,
-            self.unfindable,
-            self.claims.take,
+            found=self.claims.found,
+            unfindable=self.unfindable,
         )
-        for user in (yield from ask(search)):
+        for user in found:
             self.claims.add(user)
-        unproven = yield from proved(self.claims, self.roster)
-        yield from confirmed(self.claims, self.brief.description)
+        unproven = proved(directory, self.claims, self.roster)
+        confirmed(directory, self.claims, self.brief.description)
         self.roster.close()
         verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
         described = self.brief.description
@@ -116,20 +117,21 @@ class Planner:
                 or f"{UNIDENTIFIED_USER}; nor does any other"
             )
             raise DeniedError(why, where=min(verdicts.unidentified))
-        verdicts, nearby = yield from near_misses(
-            verdicts, self.roster, self.brief.description
+        verdicts, nearby = near_misses(
+            directory, verdicts, self.roster, self.brief.description
         )
         hints = {"near misses": nearby}
         listed = self.exclude.keys(self.naming)
-        spared = list((yield from ask(Find(listed)))) if listed else []
+        spared = list(directory.find(listed)) if listed else []
         unknown = strangers(self.pins, self.exclude, self.tenant, spared, self.naming)
         excluded = self.exclude.named(spared, self.naming)
-        refused = yield from unprotected(
+        refused = unprotected(
+            directory,
             self.exclude,
             self.naming,
             [name for name, ids in excluded.items() if not ids],
         )
-        ours = yield from self._ours(verdicts)
+        ours = self._ours(directory, verdicts)
         hints["not mapped"] = self._unmapped(ours.holders)
         hints["not ours"] = self._not_ours(verdicts, ours.claimed)
         brief = replace(
@@ -142,14 +144,14 @@ class Planner:
         witness = next(
             (claim.user.id for claim in verdicts.matched if claim.user.identified), None
         )
-        unclaimed = yield from placed(ours.unclaimed, self.brief.description, witness)
+        unclaimed = placed(directory, ours.unclaimed, self.brief.description, witness)
         unclaimed, lapsed = lapsing(unclaimed, self.brief.memory.lapsed())
-        back, credentials = yield from self._cleared_and_back(verdicts)
+        back, credentials = self._cleared_and_back(directory, verdicts)
         builder = PlanBuilder(
             brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts)
         )
-        planned = yield from builder.build(
-            verdicts, unclaimed, self.claims.shown, holders=ours.holders, restored=credentials,
+        planned = builder.build(
+            directory, verdicts, unclaimed, self.claims.shown, holders=ours.holders, restored=credentials,
             only=EVERYBODY if whole else only, problems=[*unknown, *back], untold=untold, refused=refused,
         )  # fmt: skip
         # by the name that such a user had, somebody else may be found by now
@@ -158,7 +160,7 @@ class Planner:
             for each in unclaimed
             if each.place is Place.DELETED or each.renamed
         }
-        plan = yield from with_people(planned.plan, brief, self.claims.users(), away)
+        plan = with_people(directory, planned.plan, brief, self.claims.users(), away)
         left = self._left_to_others()
         excluded.update(planned.excluded)
         return replace(
@@ -230,19 +232,17 @@ class Planner:
             user.id not in verdicts.claimed() and user.name not in verdicts.unidentified
         )
 
-    def _ours(self, verdicts: Verdicts) -> Planning[stale_users.Ours]:
+    def _ours(self, directory: Lookup, verdicts: Verdicts) -> stale_users.Ours:
         adopting = self.brief.mapping.adopting
         why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
-        adopted: Iterable[User] = (
-            (yield from ask(Scan(adopting, why))) if adopting else ()
-        )
+        adopted: Iterable[User] = directory.scan(adopting, why) if adopting else ()
         return stale_users.unclaimed(
             self.brief.memory, self.nobodys(verdicts), adopted, self.differ.adopted
         )
 
     def _cleared_and_back(
-        self, verdicts: Verdicts
-    ) -> Planning[tuple[list[Problem], int]]:
+        self, directory: Lookup, verdicts: Verdicts
+    ) -> tuple[list[Problem], int]:
         """A line about each user without an agent that shows what this job cleared there; how many got secrets back."""
         nobodys, adopting = (
             self.nobodys(verdicts),
@@ -262,7 +262,7 @@ class Planner:
                 cleared.setdefault(each.user.id, []).append(each)
         refs = stale_users.cleared_last(cleared.values())
         told, credentials = [], 0
-        for user in (yield from ask(Read(refs, disabled=True))) if refs else ():
+        for user in directory.read(refs, disabled=True) if refs else ():
             known = cleared[user.id]
             was = stale_users.Unclaimed(
                 user.ref, {each.attribute: each.held for each in known}, now=user

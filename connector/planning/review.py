@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief, Planning, Read, ask
+from connector.matching.lookup import Lookup
 from connector.matching.selection import EVERYBODY, Selection
 from connector.model import (
     AGAIN,
@@ -37,6 +37,7 @@ from connector.model.limits import (
     Whole,
     too_many,
 )
+from connector.planning.brief import Brief
 from connector.planning.compare.spellings import Spellings
 from connector.planning.compare.standing import Shown, stands
 from connector.planning.order.steps import digest_of_rest
@@ -54,6 +55,7 @@ class Held(Struct, frozen=True):
 
 
 def hold_to(
+    directory: Lookup,
     reviewed: Plan,
     fresh: Plan,
     brief: Brief,
@@ -62,7 +64,7 @@ def hold_to(
     released: Mapping[str, Collection[str]],
     since: Mapping[str, frozenset[str]],
     only: Selection = EVERYBODY,
-) -> Planning[Held]:
+) -> Held:
     """Hold `fresh` to `reviewed`. `released`: by id what a killed run let go alone.
 
     `done`: users that it wrote, with what it noted of that. It died before it could show it to anybody.
@@ -76,7 +78,7 @@ def hold_to(
         for each in reviewed.changes
         if not _as_reviewed(each, fresh_changes, released, since)
     ]
-    now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
+    now = {user.id: user for user in directory.read(open_, disabled=True)}
     spellings = Spellings(brief.memory, brief.fingerprint)
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []

@@ -10,7 +10,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief
 from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
@@ -24,6 +23,7 @@ from connector.model import (
 )
 from connector.model.digests import UNKEYED
 from connector.model.patterns import ours
+from connector.planning.brief import Brief
 from connector.planning.compare.standing import Shown
 
 _MOST_NAMES: Final = 50

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Final
 
-from connector.matching.questions import Brief
 from connector.model import OBJECT_CLASS, Change, Problem, Result, User
+from connector.planning.brief import Brief
 from connector.planning.compare.standing import Shown
 from connector.planning.unanswered import Unanswered
 

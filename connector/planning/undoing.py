@@ -8,8 +8,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from connector.matching.lookup import Lookup
 from connector.matching.people import ExcludeList, unprotected
-from connector.matching.questions import Brief, Find, Planning, Read, ask, compared
 from connector.matching.user_names import Naming
 from connector.model import (
     OBJECT_CLASS,
@@ -37,6 +37,7 @@ from connector.model import (
 from connector.model.digests import UNKEYED
 from connector.model.limits import Whole, too_many
 from connector.planning.assembly import assembled, change_of, counts, held_back
+from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.compare.settling import in_order, settled
 from connector.planning.compare.standing import Shown
@@ -54,14 +55,15 @@ _STAYS: Final = (
 
 
 def undo(
+    directory: Lookup,
     brief: Brief,
     steps: Sequence[Written],
+    *,
     begun: Mapping[str, Collection[str]],
     since: Mapping[str, Collection[str]],
     exclude: ExcludeList,
-    *,
     unshown: Iterable[tuple[Change, Collection[str]]] = (),
-) -> Planning[Plan]:
+) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
     `steps`: its writes. `begun`: by user id what a killed undo emptied alone.
@@ -76,9 +78,7 @@ def undo(
     )
     now = {
         user.id: user
-        for user in (
-            yield from ask(Read(asked, disabled=brief.mapping.disabled == "clear"))
-        )
+        for user in (directory.read(asked, disabled=brief.mapping.disabled == "clear"))
     }
     writers = _Writers(
         brief, now, {change.user.id for change, outcome, *_ in steps if outcome is None}
@@ -97,7 +97,7 @@ def undo(
         for change, _, wrote, _ in steps
         if wrote not in ("", server)
     }
-    stays = yield from _staying(written, now, brief, since)
+    stays = _staying(directory, written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = list(untold(unknown, written, now, brief, since))
     naming, exclude = (
@@ -150,15 +150,15 @@ def undo(
         )
         backs.append((draft, change, user))
     drafts = [draft for draft, _, _ in backs]
-    unique = yield from settled(drafts, brief, lambda draft: False)
+    unique = settled(directory, drafts, brief, lambda draft: False)
     for draft, change, user in backs:
         draft.planned += _classes_back(change, draft, user, brief)
     waiting = unique.waiting()
     changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
-    refused = yield from _unprotected(
-        exclude, naming, [change.user for change in written]
+    refused = _unprotected(
+        directory, exclude, naming, [change.user for change in written]
     )
     refused += too_many(brief.limits, summary, Whole(whole, whole), changes)
     problems = [*problems, *held_back(drafts, unique.problems), *unsettled(brief)]
@@ -169,18 +169,18 @@ def undo(
         brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions,
         taken=unique.taken(), ours={change.user.id for change in changes},  # nothing else is taken back
     )  # fmt: skip
-    return (yield from with_people(plan, brief))
+    return with_people(directory, plan, brief)
 
 
 def _unprotected(
-    exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]
-) -> Planning[list[Refusal]]:
+    directory: Lookup, exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]
+) -> list[Refusal]:
     """The refusal for entries of the exclude list that name nobody, neither now nor among those users, as of `then`."""
     keys = exclude.keys(naming)
-    now = list((yield from ask(Find(keys)))) if keys else []
+    now = list(directory.find(keys)) if keys else []
     lost = [entry for entry, ids in exclude.named(now, naming).items() if not ids]
     lost = [entry for entry in lost if not any(map(naming.among([entry]), then))]
-    return (yield from unprotected(exclude, naming, lost))
+    return unprotected(directory, exclude, naming, lost)
 
 
 def folded(steps: Iterable[Change]) -> list[Change]:
@@ -256,11 +256,12 @@ class _Writers:
 
 
 def _staying(
+    directory: Lookup,
     written: Iterable[Change],
     now: Mapping[str, User],
     brief: Brief,
     since: Mapping[str, Collection[str]],
-) -> Planning[dict[str, dict[str, str]]]:
+) -> dict[str, dict[str, str]]:
     """By user id the attributes that stay whatever they hold, each with the reason."""
     stays: dict[str, dict[str, str]] = {}
     unseen: list[Question] = []
@@ -279,7 +280,7 @@ def _staying(
             values = each.new or (() if each.fingerprint else each.old)
             if values and not shown:
                 unseen.append(Question(change.user, each.name, values[0]))
-    for asked, answer in (yield from compared(unseen)):
+    for asked, answer in directory.compare(unseen):
         if answer is not Holds.ABSENT:
             stays[asked.user.id][asked.attribute] = _unreadable(
                 brief.description, asked.value

@@ -29,10 +29,10 @@ import connector
 from connector.apply.sync import apply_run, make_plan
 from connector.errors import FileError
 from connector.explain.explainer import explain
-from connector.matching.questions import Show
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
+from connector.planning.brief import Show
 from connector.reports import SUFFIXES, renderer, text
 from tests.support import memory
 from tests.support.memory import MemoryStore

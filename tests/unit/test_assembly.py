@@ -7,7 +7,6 @@ from itertools import permutations
 
 import pytest
 
-from connector.matching.questions import Brief
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -23,6 +22,7 @@ from connector.model import (
 from connector.model.digests import fingerprinter
 from connector.model.mapping import Mapping
 from connector.planning.assembly import assembled, counts
+from connector.planning.brief import Brief
 from tests.support.worlds import NO_LIMITS, passing_state
 
 

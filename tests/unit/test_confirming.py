@@ -8,12 +8,12 @@ import pytest
 
 from connector.matching.claims import Claims
 from connector.matching.proof import confirmed
-from connector.matching.questions import Find
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, ReadRules, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
+from tests.support.asked import answering
 
 MAPPING = Mapping(
     match=(MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail")),
@@ -36,18 +36,15 @@ def asked(
     claims = Claims(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description))
     for each in users:
         claims.add(each)
-    rounds: list[set[Key]] = []
-    planning = confirmed(claims, description)
-    try:
-        query = next(planning)
-        while True:
-            assert isinstance(query, Find)
-            keys = list(query.keys)
-            rounds.append(set(keys))
-            found = {id_ for key in keys for id_ in finds(key)}
-            query = planning.send([each for each in users if each.id in found])
-    except StopIteration:
-        return rounds, {claim.agent: claim.id for claim in claims.settle(tenant).matched}
+
+    def answer(keys: list[Key]) -> list[User]:
+        found = {id_ for key in keys for id_ in finds(key)}
+        return [each for each in users if each.id in found]
+
+    directory = answering(answer)
+    confirmed(directory, claims, description)
+    rounds = [set(asked.given[0]) for asked in directory.asked]
+    return rounds, {claim.agent: claim.id for claim in claims.settle(tenant).matched}
 
 
 def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> None:

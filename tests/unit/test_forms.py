@@ -9,7 +9,6 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief
 from connector.model import (
     OBJECT_CLASS,
     AgentRef,
@@ -28,6 +27,7 @@ from connector.model import (
 from connector.model.digests import fingerprinter
 from connector.model.equality import digest
 from connector.model.mapping import Mapping
+from connector.planning.brief import Brief
 from connector.planning.overview.forms import Places, formed
 from tests.support.worlds import NO_LIMITS
 

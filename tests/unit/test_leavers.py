@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.lookup import run
 from connector.model import (
     AttributeChange,
     AttributeInfo,
@@ -23,6 +22,7 @@ from connector.planning.compare.draft import Draft
 from connector.planning.compare.unique_values import UniqueValues
 from connector.planning.leavers.leavers import emptied, lapsing, still_holding
 from connector.planning.leavers.stale_users import Place, Unclaimed
+from tests.support.asked import answering
 
 RULE = Equality.CASE_IGNORE
 INFOS = {name: AttributeInfo(name, equality=RULE) for name in ("seat", "uid")}
@@ -134,5 +134,5 @@ def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_b
 )
 def test_only_who_is_seen_to_hold_nothing_has_been_emptied(each: Unclaimed, *, hides: bool, away: bool) -> None:
     """Beyond base and filter others may see less, and what was never shown does not tell by not being shown."""
-    planning = emptied([each], MAPPING, Description("test", "test", INFOS, reading=ReadRules(hides=hides)))
-    assert run(planning, lambda _: ()) == ([(ANN.id, "seat")] if away else [])
+    description = Description("test", "test", INFOS, reading=ReadRules(hides=hides))
+    assert emptied(answering(), [each], MAPPING, description) == ([(ANN.id, "seat")] if away else [])

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pytest
 
-from connector.apply.lookup import Lookup
+from connector.apply.lookup import DirectoryLookup
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.matching.claims import Claims
+from connector.matching.lookup import Proof
 from connector.matching.near_misses import SAMPLE, near_misses
-from connector.matching.questions import Find, Proof, Prove, Search
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
@@ -74,7 +74,7 @@ def test_the_cheaper_way_is_taken(
 ) -> None:
     directory, told = Counted(users, size), Told()
     wanted = (("uid", str(number)) for number in range(keys))
-    seen = list(Lookup(directory, read, told).answer(Search(wanted, keys)))
+    seen = list(DirectoryLookup(directory, read, told).search(wanted, keys))
     assert told.how == how
     assert all((name, details["wanted"]) == ("look-up", keys) for name, details in told.told)
     assert (directory.scanned, directory.found) == (scanned, found)
@@ -83,12 +83,12 @@ def test_the_cheaper_way_is_taken(
 
 def test_whoever_was_read_with_all_others_proves_look_ups_until_somebody_is_looked_up() -> None:
     directory = Counted(1000, 1000)
-    asking = Lookup(directory, "auto", Told())
+    asking = DirectoryLookup(directory, "auto", Told())
 
     def proof_after(keys: int) -> tuple[Proof, int]:
-        list(asking.answer(Search([("uid", "x")] * keys, keys)))
+        list(asking.search([("uid", "x")] * keys, keys))
         before = directory.found
-        (proof,) = asking.answer(Prove("uid", ("1", "1")))
+        proof = asking.prove("uid", ("1", "1"))
         return proof, directory.found - before
 
     assert proof_after(500) == (Proof.GIVEN, 0)
@@ -97,9 +97,9 @@ def test_whoever_was_read_with_all_others_proves_look_ups_until_somebody_is_look
 
 def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
     directory, told = Counted(100_000, None), Told()
-    asking = Lookup(directory, "auto", told)
+    asking = DirectoryLookup(directory, "auto", told)
     for count in (20_000, 10_000):
-        list(asking.answer(Search([("uid", str(number)) for number in range(count)], count)))
+        list(asking.search([("uid", str(number)) for number in range(count)], count))
     assert told.how == ["scan", "find", "find"]
     assert directory.scanned == 50_001
     assert directory.found == 30_000
@@ -122,11 +122,11 @@ def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
     share: float, how: list[str], scanned: int
 ) -> None:
     directory, told = Counted(9_000, None), Told()
-    asking = Lookup(directory, "auto", told)
-    list(asking.answer(Search([("uid", "x")] * 4_000, 4_000, lambda: int(directory.scanned * share))))
+    asking = DirectoryLookup(directory, "auto", told)
+    list(asking.search([("uid", "x")] * 4_000, 4_000, found=lambda: int(directory.scanned * share)))
     assert told.how == how
     assert directory.scanned == scanned
-    list(asking.answer(Search([("uid", "x")] * 3_000, 3_000)))
+    list(asking.search([("uid", "x")] * 3_000, 3_000))
     assert told.how[-1] == "find", "what was seen of the size serves the next"
 
 
@@ -134,13 +134,13 @@ def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
 def test_the_wanted_among_the_first_users_tell_how_large_the_directory_is(wanted: int, how: list[str]) -> None:
     """Of the first 1,000 users 100 are wanted, and in the end 10,000 are found: probably there are 100,000."""
     directory, told = Counted(30_000, None), Told()
-    asking = Lookup(directory, "auto", told)
+    asking = DirectoryLookup(directory, "auto", told)
 
     def found() -> int:
         return (directory.scanned + 9 * directory.found) // 10
 
-    list(asking.answer(Search([("uid", "x")] * 11_000, 11_000, found)))
-    list(asking.answer(Search([("uid", "x")] * wanted, wanted)))
+    list(asking.search([("uid", "x")] * 11_000, 11_000, found=found))
+    list(asking.search([("uid", "x")] * wanted, wanted))
     assert told.how == how
     assert directory.scanned == (1_000 if how[-1] == "find" else 31_000)
 
@@ -164,18 +164,18 @@ def test_a_directory_that_does_not_find_whom_it_shows_is_read_whole_and_asked_no
     shown: tuple[str, str] | None,
 ) -> None:
     directory, told = Blind(1000, 1000), Told()
-    asking = Lookup(directory, "auto", told)
-    assert list(asking.answer(Prove("uid", shown))) == [Proof.REFUTED]
+    asking = DirectoryLookup(directory, "auto", told)
+    assert asking.prove("uid", shown) is (Proof.REFUTED)
     why = "look-ups by uid cannot be trusted"
     assert told.told == [("look-up", {"how": "scan", "why": why, "wanted": 0})]
     assert directory.scanned == (0 if shown else 1), "the first user that shows a value is the witness"
-    assert list(asking.answer(Prove("uid", shown))) == [Proof.GIVEN if shown else Proof.NONE]
+    assert asking.prove("uid", shown) is (Proof.GIVEN if shown else Proof.NONE)
     assert directory.found == 1
 
 
 def test_a_job_that_says_find_is_refused_where_look_ups_find_nobody() -> None:
     with pytest.raises(IncompleteRead, match="look-ups by uid do not find even a user that shows a value"):
-        list(Lookup(Blind(1000, 1000), "find", Told()).answer(Prove("uid", ("1", "1"))))
+        DirectoryLookup(Blind(1000, 1000), "find", Told()).prove("uid", ("1", "1"))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_only_the_very_user_that_is_known_to_be_there_proves_look_ups(
 ) -> None:
     """`Counted` answers each look-up with somebody whose id is the attribute's name, and its users show nothing."""
     directory = Counted(users, users)
-    assert list(Lookup(directory, "auto", Told()).answer(Prove("uid", shown))) == [proof]
+    assert DirectoryLookup(directory, "auto", Told()).prove("uid", shown) is (proof)
     assert directory.scanned == (0 if shown else 100), "a witness is looked for among a few of the first users"
 
 
@@ -196,23 +196,23 @@ def test_a_server_that_cannot_be_read_whole_has_no_witness() -> None:
         def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
             raise TruncatedError("no more than ten", where="a test")
 
-    assert list(Lookup(Unlisted(1000, 1000), "auto", Told()).answer(Prove("uid", None))) == [Proof.NONE]
+    assert DirectoryLookup(Unlisted(1000, 1000), "auto", Told()).prove("uid", None) is (Proof.NONE)
 
 
 @pytest.mark.parametrize("read", ["auto", "scan"])
 def test_what_has_no_equality_rule_is_not_looked_up(read: Read) -> None:
     directory, told = Counted(1000, 1000), Told()
-    list(Lookup(directory, read, told).answer(Search([("photo", "1")], 1, None, ("photo", "sound"))))
+    list(DirectoryLookup(directory, read, told).search([("photo", "1")], 1, unfindable=("photo", "sound")))
     assert told.how == ["scan"]
     assert told.told[0][1]["why"] == "photo and sound has no equality rule"
     with pytest.raises(FileError, match="no look-ups by photo and sound"):
-        list(Lookup(directory, "find", told).answer(Search([("photo", "1")], 1, None, ("photo", "sound"))))
+        list(DirectoryLookup(directory, "find", told).search([("photo", "1")], 1, unfindable=("photo", "sound")))
 
 
 @pytest.mark.parametrize("wanted", [400, 401])
 def test_more_than_two_fifths_of_the_users_are_read_with_all_others(wanted: int) -> None:
     directory, told = Counted(1000, 1000), Told()
-    list(Lookup(directory, "auto", told).answer(Search([("uid", "1")] * wanted, wanted)))
+    list(DirectoryLookup(directory, "auto", told).search([("uid", "1")] * wanted, wanted))
     assert told.how == (["find"] if wanted == 400 else ["scan"])
 
 
@@ -222,30 +222,30 @@ def test_more_than_two_fifths_of_the_users_are_read_with_all_others(wanted: int)
 )
 def test_few_are_looked_up_where_the_size_is_not_known(wanted: int, at_least: int, how: str) -> None:
     told = Told()
-    list(Lookup(Counted(100, None), "auto", told, at_least).answer(Search([("uid", "1")] * wanted, wanted)))
+    list(DirectoryLookup(Counted(100, None), "auto", told, at_least).search([("uid", "1")] * wanted, wanted))
     assert told.how == [how]
 
 
 @pytest.mark.parametrize("users", [0, 1, 2_500])
 def test_an_unknown_directory_that_was_read_to_its_end_has_exactly_so_many(users: int) -> None:
-    asking = Lookup(Counted(users, None), "auto", Told())
-    assert len(list(asking.answer(Search([("uid", "x")] * 4_000, 4_000)))) == users
+    asking = DirectoryLookup(Counted(users, None), "auto", Told())
+    assert len(list(asking.search([("uid", "x")] * 4_000, 4_000))) == users
     assert asking.at_least == users
 
 
 def test_a_scan_shows_how_many_there_are_at_least() -> None:
     for before, users, after in ((0, 3000, 3000), (5000, 3000, 5000), (0, 9_000, 7502)):
-        asking = Lookup(Counted(users, None), "auto", Told(), before)
-        list(asking.answer(Search([("uid", "1")] * 3001, 3001)))
+        asking = DirectoryLookup(Counted(users, None), "auto", Told(), before)
+        list(asking.search([("uid", "1")] * 3001, 3001))
         assert asking.at_least == after
 
 
 def test_past_base_and_filter_is_looked_where_it_can_be() -> None:
     inside, beyond = Counted(10, 10), Counted(10, 10)
     keys = [("uid", "1")]
-    assert list(Lookup(inside, "auto", Told()).answer(Find(keys, outside=True))) == []
-    asking = Lookup(inside, "auto", Told(), beyond=lambda: beyond)
-    assert len(list(asking.answer(Find(keys, outside=True)))) == 1
+    assert list(DirectoryLookup(inside, "auto", Told()).find_outside(keys)) == []
+    asking = DirectoryLookup(inside, "auto", Told(), beyond=lambda: beyond)
+    assert len(list(asking.find_outside(keys))) == 1
     assert (inside.found, beyond.found) == (0, 1)
 
 
@@ -283,7 +283,7 @@ def almost(
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
     verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
-    told, left_out = Lookup(directory, read, observer or Observer()).run(near_misses(verdicts, roster, NEAR))
+    told, left_out = near_misses(DirectoryLookup(directory, read, observer or Observer()), verdicts, roster, NEAR)
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from connector.errors import UnreachableError
 from connector.matching.claims import Claims, Verdicts
 from connector.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses, near_misses
 from connector.matching.people import Pin
-from connector.matching.questions import FindNear, Query, Scan
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
+from tests.support.asked import Asked, answering
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))
 MAPPING = Mapping(RULES, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
@@ -122,21 +121,15 @@ def test_the_first_of_the_report_are_looked_for_first() -> None:
 
 def searched(
     agents: list[Agent], users: list[User], found: list[User | str], *, fault: str = ""
-) -> tuple[Verdicts, str, list[Query[Any]]]:
+) -> tuple[Verdicts, str, list[Asked]]:
     """What came of it, what was left out, and what was asked; `users`: all, `found`: by the look-ups."""
     infos = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
     description, tenant = Description("test", "test", infos), Tenant(agents)
     roster = Roster(tenant, MAPPING, (), description)
-    searching = near_misses(Claims(roster, Differ(tenant, MAPPING, description)).settle(tenant), roster, description)
-    asked: list[Query[Any]] = []
-    answer: Any = None
-    try:
-        while True:
-            asked.append(searching.throw(UnreachableError(fault)) if fault and asked else searching.send(answer))
-            answer = found if isinstance(asked[-1], FindNear) else iter(users)
-    except StopIteration as end:
-        verdicts, left_out = end.value
-        return verdicts, left_out, asked
+    directory = answering(users, UnreachableError(fault) if fault else found)
+    verdicts = Claims(roster, Differ(tenant, MAPPING, description)).settle(tenant)
+    told, left_out = near_misses(directory, verdicts, roster, description)
+    return told, left_out, directory.asked
 
 
 def test_nobody_is_asked_for_where_everybody_is_matched_or_has_no_account() -> None:
@@ -148,10 +141,9 @@ def test_users_are_looked_at_for_their_domains_and_then_looked_up() -> None:
     box = user("crowd", mail="crowd@x.example")
     near = user("ann2", mail="ann@x.example")
     verdicts, left_out, (scan, find) = searched([Agent(1, "ann")], [box], [near])
-    assert isinstance(scan, Scan)
-    assert isinstance(find, FindNear)
-    keys = list(find.keys)
-    assert (find.count, find.left_out) == (len(keys), 0)
+    assert (scan.look_up, find.look_up) == ("scan", "find_near")
+    keys, count, left = find.given
+    assert (count, left) == (len(keys), 0)
     assert ("mail", "ann@x.example") in keys
     assert [(each.user, each.how) for each in nearest(verdicts)][:1] == [(near.name, "domain")]
     assert left_out == ""
@@ -160,8 +152,7 @@ def test_users_are_looked_at_for_their_domains_and_then_looked_up() -> None:
 def test_what_kept_more_from_coming_is_told_in_one_line() -> None:
     agents = [Agent(number, f"a{number}") for number in range(AGENTS + 3)]
     _, left_out, (_, find) = searched(agents, [], ["it took too long", "and more"])
-    assert isinstance(find, FindNear)
-    assert find.left_out == 3
+    assert find.given[2] == 3
     assert (
         left_out == f"it took too long; and more; searched for the first {AGENTS} unmatched agents; 3 more are left out"
     )

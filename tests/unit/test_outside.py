@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from connector.errors import DeniedError
-from connector.matching.questions import Find, Query, Read
 from connector.matching.roster import Roster
 from connector.model import (
     ID,
@@ -31,6 +29,7 @@ from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.leavers.leavers import placed
 from connector.planning.leavers.stale_users import Place, Unclaimed
+from tests.support.asked import Asked, answering
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
 DESCRIPTION = Description("memory", "here", {"uid": UID}, scope=Scope(bases=("ou=people",)))
@@ -44,7 +43,8 @@ ANN = UserRef("id-ann", "uid=ann,ou=people")
 PLAN = Plan("1", "", "job", "", Summary(), problems=(*UNMATCHED.values(), Problem("stale", "", users=(ANN.name,))))
 WITNESS = "id-zoe"
 ZOE = User(WITNESS, "uid=zoe,ou=people", {"uid": ("zoe",)})
-ASKED = Find([(ID, ANN.id), (ID, WITNESS)], outside=True)
+READ = ("read", ([ANN],), {"disabled": True})
+OUTSIDE: tuple[object, ...] = ("find_outside", ([(ID, ANN.id), (ID, WITNESS)],), {})
 
 
 def user(name: str = ANN.name, *, disabled: bool = False) -> User:
@@ -53,18 +53,12 @@ def user(name: str = ANN.name, *, disabled: bool = False) -> User:
 
 def asked(
     *answers: Iterable[User] | Exception, users: Iterable[UserRef] = (ANN,), description: Description = DESCRIPTION
-) -> tuple[list[Query[Any]], list[Unclaimed]]:
+) -> tuple[list[Asked], list[Unclaimed]]:
     """What is asked, and what is known of the users then."""
-    planning = placed([Unclaimed(ref, adopted=frozenset({"cn"})) for ref in users], description, WITNESS)
-    questions = []
-    waiting = list(answers)
-    try:
-        questions.append(next(planning))
-        while True:
-            answer = waiting.pop(0)
-            questions.append(planning.throw(answer) if isinstance(answer, Exception) else planning.send(answer))
-    except StopIteration as end:
-        return questions, end.value
+    unclaimed = [Unclaimed(ref, adopted=frozenset({"cn"})) for ref in users]
+    directory = answering(*answers)
+    found = placed(directory, unclaimed, description, WITNESS)
+    return directory.asked, found
 
 
 def test_nobody_unclaimed_costs_no_question() -> None:
@@ -74,7 +68,7 @@ def test_nobody_unclaimed_costs_no_question() -> None:
 @pytest.mark.parametrize("disabled", [False, True])
 def test_who_is_read_is_not_looked_for_past_base_and_filter(disabled: bool) -> None:
     questions, (found,) = asked([user(disabled=disabled)])
-    assert questions == [Read([ANN], disabled=True)]
+    assert questions == [READ]
     assert found.place is (Place.DISABLED if disabled else Place.WITHIN)
 
 
@@ -90,7 +84,7 @@ def test_who_is_read_is_not_looked_for_past_base_and_filter(disabled: bool) -> N
 )
 def test_who_is_out_of_reach_is_told_apart(shown: list[User], place: Place) -> None:
     questions, (found,) = asked([], shown)
-    assert questions == [Read([ANN], disabled=True), ASKED]
+    assert questions == [READ, OUTSIDE]
     assert found.place is place
     assert (found.now is None) == (place in (Place.DELETED, Place.UNKNOWN))
 

@@ -8,7 +8,6 @@ import pytest
 
 from connector.errors import DeniedError
 from connector.matching.people import TOLD, ExcludeList, Pin, nowhere, strangers, unprotected
-from connector.matching.questions import Find
 from connector.matching.user_names import Naming
 from connector.model import (
     ID,
@@ -29,6 +28,7 @@ from connector.model import (
     UserRef,
 )
 from connector.model.limits import EXCLUDE
+from tests.support.asked import answering
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
 LDAP = Naming(Description("a server", "x", {}))
@@ -169,25 +169,16 @@ def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: boo
 
 def refused(exclude: ExcludeList, entries: Sequence[str], outside: Sequence[User] | None) -> list[Refusal]:
     """What is refused where a look past base and filter finds these; None: nobody may look there."""
-    asking = unprotected(exclude, LDAP, entries)
-    try:
-        query = next(asking)
-        assert isinstance(query, Find)
-        assert (query.outside, list(query.keys)) == (True, sorted(key for entry in entries for key in LDAP.keys(entry)))
-        if outside is None:
-            asking.throw(DeniedError("no rights to search", where="a test"))
-        else:
-            asking.send(outside)
-    except StopIteration as end:
-        found: list[Refusal] = end.value
-        return found
-    raise AssertionError("one look is enough")
+    directory = answering(DeniedError("no rights to search", where="a test") if outside is None else outside)
+    found = unprotected(directory, exclude, LDAP, entries)
+    keys = sorted(key for entry in entries for key in LDAP.keys(entry))
+    assert directory.asked == [("find_outside", (keys,), {})]
+    return found
 
 
 def test_who_is_on_the_exclude_list_and_is_nowhere_may_be_somebody_who_is_written() -> None:
     exclude = ExcludeList(users=frozenset({"id-anna", "id-x", "id-y"}), lines={"id-x": 3})
-    with pytest.raises(StopIteration):
-        next(unprotected(exclude, LDAP, []))
+    assert unprotected(answering(), exclude, LDAP, []) == []
     assert refused(exclude, ["id-anna"], [ANNA]) == []
     (refusal,) = refused(exclude, ["id-y", "id-x", "id-anna"], [ANNA])
     assert (refusal.limit, refusal.allowed, refusal.planned) == (EXCLUDE, 0, 2)

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from connector.apply import lookup
 from connector.directories.port import Reader
 from connector.errors import ConnectorError, FileError, IncompleteRead
-from connector.matching.questions import NAMES_SECONDS, Brief, Named, Show
 from connector.model import (
     ID,
     NAME,
     UNIDENTIFIED,
     Description,
     Equality,
+    Key,
     Memory,
     Moment,
     Plan,
@@ -31,7 +31,9 @@ from connector.model import (
 from connector.model.dn import rdns
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
+from connector.planning.brief import NAMES_SECONDS, Brief, Show
 from connector.planning.overview.person_names import people_of, with_people
+from tests.support.asked import answering
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS
 
@@ -45,22 +47,21 @@ ANN, BOB = UserRef("1", "uid=ann,dc=example"), UserRef("2", "uid=bob,dc=example"
 
 
 def failing(brief: Brief, fault: ConnectorError) -> Plan:
-    planning = with_people(sample(), brief)
-    asked = next(planning)
-    assert isinstance(asked, Named)
-    assert (NAME, "uid=nobdy,ou=people,dc=example,dc=org") in list(asked.keys)
-    with pytest.raises(StopIteration) as ended:
-        planning.throw(fault)
-    plan: Plan = ended.value.value
+    directory = answering(fault)
+    plan = with_people(directory, sample(), brief)
+    assert (NAME, "uid=nobdy,ou=people,dc=example,dc=org") in directory.asked[0].given[0]
     assert not plan.notes.people
     assert plan.digest == sample().digest
     return plan
 
 
-def asked_for(brief: Brief, users: list[UserRef], names: list[str], known: list[UserRef]) -> Named:
-    asked = next(people_of(users, names, brief, known))
-    assert isinstance(asked, Named)
-    return asked
+def asked_for(
+    brief: Brief, users: list[UserRef], names: list[str], known: list[UserRef]
+) -> tuple[list[Key], float | None]:
+    directory = answering([])
+    people_of(directory, users, names, brief, known)
+    keys, seconds = directory.asked[0].given
+    return keys, seconds
 
 
 def test_names_that_cannot_be_read_are_said_to_be_missing_where_the_job_asks_for_them() -> None:
@@ -78,11 +79,7 @@ def test_those_that_came_before_a_fault_are_shown() -> None:
         yield User(ANN.id, ANN.name, {"cn": ("Ann Bell",)})
         raise IncompleteRead("the server is gone")
 
-    planning = people_of([ANN, BOB], [], UNASKED)
-    next(planning)
-    with pytest.raises(StopIteration) as ended:
-        planning.send(users())
-    assert ended.value.value == ({ANN.name: "Ann Bell"}, "the server is gone")
+    assert people_of(answering(users()), [ANN, BOB], [], UNASKED) == ({ANN.name: "Ann Bell"}, "the server is gone")
 
 
 WORDS = st.text("aA 7é\u00ad", min_size=1, max_size=4) | st.sampled_from(["Ann Bell", "ann  bell", "ANN BELL", "Anna"])
@@ -95,37 +92,32 @@ WORDS = st.text("aA 7é\u00ad", min_size=1, max_size=4) | st.sampled_from(["Ann 
 @example(said="Ann", first="A\u00adnn", second="x")
 def test_a_name_that_the_dn_begins_with_is_not_told_however_it_is_spelt(said: str, first: str, second: str) -> None:
     user = UserRef("1", f"cn={first}+uid={second},ou=Ann Bell,dc=example")
-    planning = people_of([user], [], BRIEF)
-    next(planning)
-    with pytest.raises(StopIteration) as ended:
-        planning.send([User(user.id, user.name, {"cn": (said,)})])
+    found = people_of(answering([User(user.id, user.name, {"cn": (said,)})]), [user], [], BRIEF)
     begins = {value for _, value in next(iter(rdns(user.name)))}
     told = {} if equality.likeness(Equality.CASE_IGNORE, said) in begins else {user.name: said}
-    assert ended.value.value == (told, "")
+    assert found == (told, "")
 
 
 def test_users_are_read_by_id_as_far_as_it_is_known_and_shown() -> None:
     hidden = UserRef(f"{UNIDENTIFIED}uid=cid,dc=example", "uid=cid,dc=example")
-    asked = asked_for(
+    keys, seconds = asked_for(
         UNASKED, [ANN, hidden], [ANN.name, BOB.name, "uid=dan,dc=example"], [BOB, UserRef("4", "uid=eve")]
     )
-    assert list(asked.keys) == [(ID, "1"), (ID, "2"), (NAME, "uid=dan,dc=example")]
-    assert asked.seconds == NAMES_SECONDS
+    assert keys == [(ID, "1"), (ID, "2"), (NAME, "uid=dan,dc=example")]
+    assert seconds == NAMES_SECONDS
 
 
 def test_who_is_known_by_a_user_name_alone_is_searched_for_only_where_the_job_asks() -> None:
     names = Description("SCIM 2.0 server", "scim:", {}, naming=UserNaming(names=Equality.CASE_ALONE))
-    assert list(asked_for(replace(UNASKED, description=names), [ANN], ["dan"], []).keys) == [(ID, "1")]
-    asked = asked_for(replace(BRIEF, description=names), [ANN], ["dan"], [])
-    assert list(asked.keys) == [(ID, "1"), (NAME, "dan")]
-    assert asked.seconds is None
+    assert asked_for(replace(UNASKED, description=names), [ANN], ["dan"], [])[0] == [(ID, "1")]
+    assert asked_for(replace(BRIEF, description=names), [ANN], ["dan"], []) == ([(ID, "1"), (NAME, "dan")], None)
 
 
 def test_without_attributes_or_users_nothing_is_asked() -> None:
-    for planning in (people_of([ANN], [], replace(BRIEF, show=Show())), people_of([], [], BRIEF)):
-        with pytest.raises(StopIteration) as ended:
-            next(planning)
-        assert ended.value.value == ({}, "")
+    directory = answering()
+    assert people_of(directory, [ANN], [], replace(BRIEF, show=Show())) == ({}, "")
+    assert people_of(directory, [], [], BRIEF) == ({}, "")
+    assert directory.asked == []
 
 
 def test_names_that_nobody_asked_for_are_read_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +132,8 @@ def test_names_that_nobody_asked_for_are_read_for_some_seconds(monkeypatch: pyte
                 yield User(id_, id_, {})
 
     slow, nobody = cast("Reader", Slow()), cast("Observer", None)
-    asking = lookup.Lookup(slow, "auto", nobody, names=lambda: slow)
+    asking = lookup.DirectoryLookup(slow, "auto", nobody, names=lambda: slow)
     keys = [(ID, str(number)) for number in range(10)]
-    assert len(list(asking.answer(Named(keys, NAMES_SECONDS)))) == 3
-    assert len(list(asking.answer(Named(keys)))) == 10
-    assert list(lookup.Lookup(slow, "auto", nobody).answer(Named(keys, 1))) == []
+    assert len(list(asking.find_named(keys, NAMES_SECONDS))) == 3
+    assert len(list(asking.find_named(keys, None))) == 10
+    assert list(lookup.DirectoryLookup(slow, "auto", nobody).find_named(keys, 1)) == []

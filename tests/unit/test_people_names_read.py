@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import cast
 
-import pytest
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.matching.questions import Brief, Named, Show
 from connector.model import (
     EXAMPLES,
     ID,
@@ -31,7 +29,9 @@ from connector.model import (
     User,
 )
 from connector.model.mapping import Mapping
+from connector.planning.brief import Brief, Show
 from connector.planning.overview.person_names import with_people
+from tests.support.asked import answering
 from tests.support.report_samples import drawn, sample, user
 from tests.support.worlds import NO_LIMITS
 
@@ -43,11 +43,7 @@ BRIEF = Brief(
 
 
 def test_names_that_cannot_be_read_are_said_to_be_missing() -> None:
-    planning = with_people(sample(), BRIEF)
-    next(planning)
-    with pytest.raises(StopIteration) as ended:
-        planning.throw(IncompleteRead("the server is busy"))
-    plan: Plan = ended.value.value
+    plan = with_people(answering(IncompleteRead("the server is busy")), sample(), BRIEF)
     assert plan.about[-1] == ("names", "not shown: the server is busy")
     assert not plan.notes.people
     assert plan.digest == sample().digest
@@ -55,15 +51,10 @@ def test_names_that_cannot_be_read_are_said_to_be_missing() -> None:
 
 def asked(plan: Plan, brief: Brief = BRIEF, found: Iterable[User] = ()) -> tuple[list[Key], Plan]:
     """What users are looked up by, and the plan once these are found."""
-    planning, keys = with_people(plan, brief), list[Key]()
-    try:
-        query = next(planning)
-        assert isinstance(query, Named)
-        keys = list(query.keys)
-        planning.send(found)
-    except StopIteration as ended:
-        return keys, ended.value
-    raise AssertionError
+    directory = answering(found)
+    named = with_people(directory, plan, brief)
+    keys = [key for each in directory.asked for key in each.given[0]]
+    return keys, named
 
 
 def shows(number: int, name: str = "", **values: tuple[Held, ...]) -> User:
@@ -112,6 +103,5 @@ def test_of_many_changes_those_are_named_that_a_terminal_lists_unless_a_report_n
 
 def test_where_no_attribute_has_names_or_nobody_is_named_nothing_is_asked() -> None:
     nobody = drawn(replace(sample(), changes=(), problems=()))
-    for planning in (with_people(sample(), replace(BRIEF, show=Show())), with_people(nobody, BRIEF)):
-        with pytest.raises(StopIteration):
-            next(planning)
+    for plan, brief in ((sample(), replace(BRIEF, show=Show())), (nobody, BRIEF)):
+        assert asked(plan, brief)[0] == []

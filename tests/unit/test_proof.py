@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pytest
 
 from connector.matching.claims import Claims
+from connector.matching.lookup import Proof, is_plain, sample_value
 from connector.matching.proof import proved
-from connector.matching.questions import Proof, Prove, Scan, is_plain, telling
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping as Rules, MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
+from tests.support.asked import answering
 
 RULES = Rules(
     match=(
@@ -52,20 +52,13 @@ class Case:
 
     def proved(self, everybody: Iterable[User] = (), agents: list[int] | None = None, **proofs: Proof) -> set[str]:
         """What nothing is proven of; `everybody`: who comes if all are read, `proofs`: else look-ups are fine."""
-        planning = proved(self.claims, self.roster, agents)
-        answer: Any = None
-        while True:
-            try:
-                query = planning.send(answer)
-            except StopIteration as end:
-                return set(end.value)
-            if isinstance(query, Prove):
-                self.asked.append(query.attribute)
-                answer = (proofs.get(query.attribute, Proof.GIVEN),)
-            else:
-                assert isinstance(query, Scan)
-                self.scans += 1
-                answer = everybody
+
+        def answer(attribute: str = "", *_: object, why: str = "") -> object:
+            self.asked += [attribute] if attribute else []
+            self.scans += bool(why)
+            return everybody if why else proofs.get(attribute, Proof.GIVEN)
+
+        return set(proved(answering(answer), self.claims, self.roster, agents))
 
     def matched(self) -> set[str]:
         return {claim.id for claim in self.claims.settle(self.tenant).matched}
@@ -130,6 +123,6 @@ def test_a_plain_value_is_one_that_no_server_trips_over(value: str, plain: bool)
 
 def test_somebody_who_shows_a_plain_value_tells_before_the_first_who_shows_another() -> None:
     odd, other, last = user("a", uid="\u00e9"), user("b", uid=" "), user("c", uid="ann")
-    assert telling([odd, other, last, user("d", uid="zoe")], "uid") == ("c", "ann")
-    assert telling([odd, other], "uid") == ("a", "\u00e9")
-    assert telling([User("x", "cn=x", {"uid": (b"ann",)}), user("y", mail="ann")], "uid") is None
+    assert sample_value([odd, other, last, user("d", uid="zoe")], "uid") == ("c", "ann")
+    assert sample_value([odd, other], "uid") == ("a", "\u00e9")
+    assert sample_value([User("x", "cn=x", {"uid": (b"ann",)}), user("y", mail="ann")], "uid") is None

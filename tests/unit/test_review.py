@@ -10,7 +10,6 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief, Read
 from connector.matching.selection import EVERYBODY, Selection
 from connector.model import (
     AGAIN,
@@ -32,7 +31,9 @@ from connector.model import (
 from connector.model.digests import digest_of_change, fingerprinter
 from connector.model.limits import MATCHED_DROP, Limit, Limits
 from connector.model.mapping import Mapping as Rules
+from connector.planning.brief import Brief
 from connector.planning.review import Held, fresh_refusals, hold_to
+from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS
 
 PRINT = fingerprinter(Secret("key"))
@@ -81,14 +82,11 @@ def held(
         memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, respelt=spellings.pop)),
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    planning = hold_to(reviewed, fresh, brief, done=done or {}, released=released or {}, since=since or {}, only=only)
-    query = next(planning)
-    assert isinstance(query, Read)
-    asked = list(query.users)
-    with pytest.raises(StopIteration) as end:
-        planning.send(now)
-    result: Held = end.value.value
-    return result, asked
+    directory = answering(now)
+    result = hold_to(
+        directory, reviewed, fresh, brief, done=done or {}, released=released or {}, since=since or {}, only=only
+    )
+    return result, directory.asked[0].given[0]
 
 
 def left(result: Held) -> dict[str, tuple[Result, str]]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from connector.errors import UsageError
-from connector.matching.questions import Find
 from connector.matching.selection import EVERYBODY, Selection, looked_up, nobody, selected
 from connector.matching.user_names import Naming
 from connector.model import AgentRef, Description, User, UserRef
+from tests.support.asked import answering
 
 ANN, TWIN, SEAT, SELF = AgentRef(1, "ann"), AgentRef(2, "7"), AgentRef(7, "bob"), AgentRef(9, "9")
 AGENTS = [ANN, TWIN, SEAT, SELF, AgentRef(8)]
@@ -95,16 +95,7 @@ def test_names_are_read_once_and_each_as_what_it_is() -> None:
 
 def looked(selection: Selection, users: Sequence[User]) -> Selection:
     """The selection, where a server finds these users by whatever it is asked for."""
-    looking = looked_up(selection, Naming(Description("test", "test", {})), (), "--only")
-    answer = None
-    while True:
-        try:
-            query = looking.send(answer)  # type: ignore[arg-type]
-        except StopIteration as end:
-            found: Selection = end.value
-            return found
-        assert isinstance(query, Find)
-        answer = users
+    return looked_up(answering(users), selection, Naming(Description("test", "test", {})), (), "--only")
 
 
 def test_users_are_held_by_the_ids_of_those_whom_a_name_really_names() -> None:

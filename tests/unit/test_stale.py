@@ -8,7 +8,6 @@ from typing import cast
 
 import pytest
 
-from connector.matching.questions import Brief, Compare
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -27,6 +26,7 @@ from connector.model import (
 from connector.model.digests import fingerprinter
 from connector.model.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.model.templates import Template
+from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.leavers.leavers import doubted_attributes, hidden_attributes
 from connector.planning.leavers.stale_users import (
@@ -40,6 +40,7 @@ from connector.planning.leavers.stale_users import (
     jumped,
     unclaimed,
 )
+from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -256,15 +257,11 @@ def test_what_a_user_does_not_show_is_absent_where_the_directory_says_so(
     values: dict[str, str], readable: bool | None, hides: bool, answer: Holds | None, hidden: list[str]
 ) -> None:
     """It is asked of the attribute that may be hidden, and not where a hidden value answers like a missing one."""
-    asking = hidden_attributes([now(values)], mapping("clear", "clear"), described(readable, hides=hides))
-    try:
-        asked = next(asking)
-        assert isinstance(asked, Compare)
-        assert [(each.user.id, each.attribute) for each in asked.questions] == [(ANN.id, "number")]
-        assert answer is not None
-        asking.send([answer])
-    except StopIteration as ended:
-        found = ended.value
+    directory = answering([answer])
+    description = described(readable, hides=hides)
+    found = hidden_attributes(directory, [now(values)], mapping("clear", "clear"), description)
+    asked = [(each.user.id, each.attribute) for look_up in directory.asked for each in look_up.given[0]]
+    assert asked == ([] if answer is None else [(ANN.id, "number")])
     assert found == ({ANN.id: hidden} if hidden else {})
 
 

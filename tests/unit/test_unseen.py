@@ -8,7 +8,6 @@ from typing import cast
 
 import pytest
 
-from connector.matching.questions import Brief, Compare
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -26,9 +25,11 @@ from connector.model import (
 from connector.model.digests import fingerprinter
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.model.templates import Template
+from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.compare.together import Kept
 from connector.planning.compare.unseen import PROBES, Unseen, judge_alike
+from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 
 PRINT = fingerprinter(Secret("key"))
@@ -63,17 +64,14 @@ def judged(
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime(2026, 1, 1, tzinfo=UTC)),
     )  # fmt: skip
     unseen = Unseen(brief, drafts)
-    planning = unseen.judge(shown)
-    rounds: list[list[tuple[str, str, Held]]] = []
-    told: list[Holds] | None = None
-    while True:
-        try:
-            query = next(planning) if told is None else planning.send(told)
-        except StopIteration:
-            return rounds, unseen
-        assert isinstance(query, Compare)
-        rounds.append([(each.user.id, each.attribute, each.value) for each in query.questions])
-        told = [answers(each) if callable(answers) else answers.get(each.user.id, ABSENT) for each in query.questions]
+
+    def told(questions: Sequence[Question]) -> list[Holds]:
+        return [answers(each) if callable(answers) else answers.get(each.user.id, ABSENT) for each in questions]
+
+    directory = answering(told)
+    unseen.judge(directory, shown)
+    rounds = [[(each.user.id, each.attribute, each.value) for each in asked.given[0]] for asked in directory.asked]
+    return rounds, unseen
 
 
 # ---------------------------------------------------------------- attributes that may be hidden
@@ -292,15 +290,9 @@ def respelt(drafts: Sequence[Draft], answers: Mapping[str, Holds]) -> list[Held]
         memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
         now=Moment(datetime(2026, 1, 1, tzinfo=UTC)),
     )  # fmt: skip
-    asking = judge_alike(drafts, brief)
-    try:
-        query = next(asking)
-        assert isinstance(query, Compare)
-        asked = list(query.questions)
-        asking.send([answers.get(str(each.value), OTHER) for each in asked])
-    except StopIteration:
-        return [each.value for each in asked] if "asked" in locals() else []
-    raise AssertionError("one question is enough")
+    directory = answering(lambda questions: [answers.get(str(each.value), OTHER) for each in questions])
+    judge_alike(directory, drafts, brief)
+    return [each.value for asked in directory.asked for each in asked.given[0]]
 
 
 def mail(old: str, new: str) -> AttributeChange:

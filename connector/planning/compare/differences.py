@@ -1,9 +1,8 @@
 """What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
-from operator import and_, eq
 from typing import Final
 
 from connector.errors import FileError
@@ -11,7 +10,6 @@ from connector.model import (
     OBJECT_CLASS,
     Agent,
     AttributeChange,
-    Batch,
     Change,
     Description,
     Fingerprint,
@@ -129,18 +127,6 @@ class Differ:
             if values.get(name) != (render(agent),):
                 return self._compared(self._columns, agent, user, rule)
         return self._compared(self._secret, agent, user, rule) if self._secret else None
-
-    def in_step(self, agents: Sequence[Agent], batch: Batch) -> list[bool]:
-        """Whether `draft` has the users of a batch in step, each with its agent."""
-        same = [
-            not self._secrets
-            and batch.columns.keys() >= {name for name, _ in self._plain}
-        ] * len(agents)
-        for name, render in self._plain if any(same) else ():
-            wanted = list(map(render, agents))
-            if not batch.shows(name, wanted):
-                same = list(map(and_, same, map(eq, wanted, batch.columns[name])))
-        return same
 
     def one_by_one(
         self, agent: Agent, user: User

@@ -7,8 +7,9 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief, Find, Planning, Read, Search, ask
+from connector.matching.lookup import Lookup
 from connector.model import Owned, User, equality
+from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.compare.unique_values import UniqueValues
 from connector.planning.leavers.leavers import still_holding
@@ -24,13 +25,14 @@ def in_order(drafts: Sequence[Draft]) -> list[Draft]:
 
 
 def settled(
+    directory: Lookup,
     drafts: Sequence[Draft],
     brief: Brief,
     hold_classless: Callable[[Draft], bool],
     *,
     few: bool = False,
     unclaimed: Sequence[Unclaimed] = (),
-) -> Planning[UniqueValues]:
+) -> UniqueValues:
     """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
     An attribute takes its group along at once (`Draft.bind`), so that what others wait for
@@ -45,24 +47,28 @@ def settled(
         draft.bind(groups, replaced=brief.description.writing.replaces)
     unique = UniqueValues(in_order(drafts), brief.mapping, brief.description)
     if len(unique):
-        asked = Find(unique.keys()) if few else Search(unique.keys(), len(unique))
-        unique.held_by((yield from ask(asked)))
+        if few:
+            unique.held_by(directory.find(unique.keys()))
+        else:
+            unique.held_by(directory.search(unique.keys(), len(unique)))
         unique.held_by(still_holding(unique, unclaimed))
         unique.held_by(_told_elsewhere(unique, brief), late=True)
-        unique.held_by((yield from _holding_respelt(unique, brief)), respelt=True)
+        unique.held_by(_holding_respelt(directory, unique, brief), respelt=True)
     unique.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
         unique.hold_back()
     return unique
 
 
-def _holding_respelt(unique: UniqueValues, brief: Brief) -> Planning[list[User]]:
+def _holding_respelt(
+    directory: Lookup, unique: UniqueValues, brief: Brief
+) -> list[User]:
     """Users who hold a wanted value in the spelling of the directory, in which no look-up finds it."""
     known = {ref.id: (ref, owned) for ref, owned in brief.memory.respelt()}
     sent = {id_: unique.among(_as_sent(owned)) for id_, (_, owned) in known.items()}
     asked = [known[id_][0] for id_, wanted in sent.items() if wanted]
     found = []
-    for user in (yield from ask(Read(asked, disabled=True))) if asked else ():
+    for user in directory.read(asked, disabled=True) if asked else ():
         stored = {
             (name.lower(), digest)
             for name, each in known[user.id][1].items()

@@ -19,7 +19,7 @@ from functools import cached_property
 
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief, Planning, Slot, compared
+from connector.matching.lookup import Lookup
 from connector.model import (
     AttributeChange,
     Description,
@@ -29,6 +29,7 @@ from connector.model import (
     Secret,
     equality,
 )
+from connector.planning.brief import Brief, Slot
 from connector.planning.compare.draft import Draft
 from connector.planning.compare.together import Kept
 
@@ -40,10 +41,10 @@ _HIDDEN = "has a value that this account cannot read; skipped"
 _UNTOLD = "shows no value to this account, which may be hidden; skipped"
 
 
-def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
+def judge_alike(directory: Lookup, drafts: Collection[Draft], brief: Brief) -> None:
     """Take for in step what the directory takes for the same, though not every server would."""
     same: dict[Slot, bool] = {}
-    for question, answer in (yield from compared(_respelt(drafts, brief.description))):
+    for question, answer in directory.compare(_respelt(drafts, brief.description)):
         slot = question.user.id, question.attribute
         same[slot] = same.get(slot, True) and answer is Holds.SAME
     for draft in drafts if same else ():
@@ -82,7 +83,7 @@ class Unseen:
         self.denied: dict[Slot, str] = {}
         self.probed = False
 
-    def judge(self, shown: Collection[str]) -> Planning[None]:
+    def judge(self, directory: Lookup, shown: Collection[str]) -> None:
         """Judge what is planned. `shown`: attributes that some user showed a value of."""
         rules, infos = (
             self._brief.mapping.attributes,
@@ -94,7 +95,7 @@ class Unseen:
             for rule in rules
             if infos[rule.name].readable is None and not rule.secret
         }
-        answers = yield from self._ask(self._questions(hidden))
+        answers = self._ask(directory, self._questions(hidden))
         silent = {
             name
             for name in hidden.difference(shown)
@@ -103,7 +104,7 @@ class Unseen:
         doubtful = {
             name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}
         }
-        answers |= yield from self._ask(self._others(doubtful, answers))
+        answers |= self._ask(directory, self._others(doubtful, answers))
         silent |= {
             name
             for name in doubtful.difference(shown)
@@ -121,10 +122,12 @@ class Unseen:
             if not draft.news:
                 draft.planned = ()
 
-    def _ask(self, questions: Iterable[Question]) -> Planning[dict[Slot, Holds]]:
+    def _ask(
+        self, directory: Lookup, questions: Iterable[Question]
+    ) -> dict[Slot, Holds]:
         return {
             (each.user.id, each.attribute): answer
-            for each, answer in (yield from compared(questions))
+            for each, answer in directory.compare(questions)
         }
 
     def _questions(self, hidden: Collection[str]) -> Iterator[Question]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.matching.questions import Find, Planning, Read, Slot, ask, compared
+from connector.matching.lookup import Lookup
 from connector.model import (
     ID,
     Description,
@@ -21,13 +21,17 @@ from connector.model import (
 )
 from connector.model.dn import covers, rdns
 from connector.model.mapping import Mapping as AttributeMapping
+from connector.planning.brief import Slot
 from connector.planning.compare.unique_values import UniqueValues
 from connector.planning.leavers.stale_users import Place, Unclaimed
 
 
 def placed(
-    unclaimed: Sequence[Unclaimed], description: Description, witness: str | None
-) -> Planning[list[Unclaimed]]:
+    directory: Lookup,
+    unclaimed: Sequence[Unclaimed],
+    description: Description,
+    witness: str | None,
+) -> list[Unclaimed]:
     """These users with where they are, and as they are now. `witness`: the id of a user within base and filter.
 
     That nobody is found past them is believed where somebody is who is there, and where
@@ -37,23 +41,20 @@ def placed(
         return []
     within = {
         user.id: user
-        for user in (
-            yield from ask(Read([each.user for each in unclaimed], disabled=True))
-        )
+        for user in (directory.read([each.user for each in unclaimed], disabled=True))
     }
     gone = [each.user.id for each in unclaimed if each.user.id not in within]
-    past = (yield from _past([*gone, *([witness] if witness else [])])) if gone else {}
+    past = _past(directory, [*gone, *([witness] if witness else [])]) if gone else {}
     return [
         _placed(each, within.get(each.user.id), past, description) for each in unclaimed
     ]
 
 
-def _past(ids: Sequence[str]) -> Planning[Mapping[str, User]]:
+def _past(directory: Lookup, ids: Sequence[str]) -> Mapping[str, User]:
     """Users by id, wherever they are; nobody where nobody may look there."""
     try:
         return {
-            user.id: user
-            for user in (yield from ask(Find([(ID, id_) for id_ in ids], outside=True)))
+            user.id: user for user in directory.find_outside([(ID, id_) for id_ in ids])
         }
     except IncompleteRead:
         return {}
@@ -104,8 +105,11 @@ def lapsing(
 
 
 def hidden_attributes(
-    unclaimed: Sequence[Unclaimed], rules: AttributeMapping, description: Description
-) -> Planning[Mapping[str, list[str]]]:
+    directory: Lookup,
+    unclaimed: Sequence[Unclaimed],
+    rules: AttributeMapping,
+    description: Description,
+) -> Mapping[str, list[str]]:
     """By user id the match attributes that a user within base and filter does not show, and may hold all the same.
 
     A server that is asked to compare tells of this very user that it holds none. Where a
@@ -118,8 +122,8 @@ def hidden_attributes(
     unseen = [
         (user.ref, name) for user in users for name in names if name not in user.values
     ]
-    told = yield from compared(
-        Question(user, name, "0") for user, name in unseen if not hides
+    told = directory.compare(
+        (Question(user, name, "0") for user, name in unseen if not hides)
     )
     absent = {
         (each.user.id, each.attribute)
@@ -148,8 +152,11 @@ def doubted_attributes(
 
 
 def emptied(
-    unclaimed: Sequence[Unclaimed], rules: AttributeMapping, description: Description
-) -> Planning[list[Slot]]:
+    directory: Lookup,
+    unclaimed: Sequence[Unclaimed],
+    rules: AttributeMapping,
+    description: Description,
+) -> list[Slot]:
     """Attributes to which this job wrote, of users that nobody claims and that hold no value of them any more.
 
     Where a value may only be hidden, the directory is asked; secrets are asked about as
@@ -173,7 +180,7 @@ def emptied(
         for user, rule in away
         if not (rule.secret or infos[rule.name].readable)
     )
-    told = yield from compared(Question(user, rule.name, "0") for user, rule in hidden)
+    told = directory.compare((Question(user, rule.name, "0") for user, rule in hidden))
     return sure + [
         (each.user.id, each.attribute)
         for each, answer in told

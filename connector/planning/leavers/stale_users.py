@@ -11,7 +11,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief
 from connector.model import (
     AgentRef,
     Cleared,
@@ -25,6 +24,7 @@ from connector.model import (
     UserRef,
 )
 from connector.model.mapping import Grace, Mapping as AttributeMapping, Stale
+from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.leavers.grace import passed
 

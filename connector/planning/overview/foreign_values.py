@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Set as AbstractSet
 
 from msgspec import Struct
 
-from connector.matching.questions import Brief, Slot
 from connector.model import Change, Form, Plan
+from connector.planning.brief import Brief, Slot
 from connector.planning.overview.forms import formed
 
 

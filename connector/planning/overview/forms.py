@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from connector.matching.questions import Brief
 from connector.model import (
     OBJECT_CLASS,
     AgentRef,
@@ -21,6 +20,7 @@ from connector.model import (
     UserRef,
     equality,
 )
+from connector.planning.brief import Brief
 
 Places = Collection[tuple[str, str]]
 """Attributes of users: user id and attribute."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from connector.errors import ConnectorError
-from connector.matching.questions import NAMES_SECONDS, Brief, Named, Planning, ask
+from connector.matching.lookup import Lookup
 from connector.model import (
     EXAMPLES,
     ID,
@@ -23,12 +23,17 @@ from connector.model import (
 )
 from connector.model.dn import rdns
 from connector.model.folding import text_of
+from connector.planning.brief import NAMES_SECONDS, Brief
 from connector.planning.overview.affected import NAMED, concerned
 
 
 def with_people(
-    plan: Plan, brief: Brief, known: Iterable[UserRef] = (), away: Collection[str] = ()
-) -> Planning[Plan]:
+    directory: Lookup,
+    plan: Plan,
+    brief: Brief,
+    known: Iterable[UserRef] = (),
+    away: Collection[str] = (),
+) -> Plan:
     """The plan with the names of its people, by the users' names in the plan. `known`: as in `people_of`.
 
     `away`: names in the plan that are no more those of the users that are meant, so that nobody is named by them.
@@ -36,7 +41,7 @@ def with_people(
     Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
     """
     users = list(_changed(plan, everybody=brief.show.everybody))
-    people, fault = yield from people_of(users, named(plan.problems), brief, known)
+    people, fault = people_of(directory, users, named(plan.problems), brief, known)
     if fault and brief.show.asked:
         plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
     return replace(
@@ -49,11 +54,12 @@ def with_people(
 
 
 def people_of(
+    directory: Lookup,
     users: Iterable[UserRef],
     names: Iterable[str],
     brief: Brief,
     known: Iterable[UserRef] = (),
-) -> Planning[tuple[dict[str, str], str]]:
+) -> tuple[dict[str, str], str]:
     """By their names, the names of these people, and why some could not be read; `known`: users whose ids are at hand.
 
     It is the first value that each shows of the job's attributes. Who is known by a
@@ -77,7 +83,7 @@ def people_of(
     people: dict[str, str] = {}
     try:
         seconds = None if brief.show.asked else NAMES_SECONDS
-        for user in (yield from ask(Named(keys, seconds))) if keys and show else ():
+        for user in directory.find_named(keys, seconds) if keys and show else ():
             name, said = ids.get(user.id, user.name), _said(user.values, show)
             if said is not None and not _is_in(said, name, brief):
                 people[name] = said
