@@ -14,7 +14,8 @@ from uuid import uuid4
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
-from connector.reports import document, document_reader
+from connector.reports import document
+from connector.reports.document_shape import DocumentError
 from connector.settings.textfile import read_octets
 
 T = TypeVar("T")
@@ -37,12 +38,12 @@ def load(path: Path) -> Plan:
 def load_octets(path: Path) -> tuple[Plan, bytes]:
     """The same with the octets of the document, which people may have signed."""
     octets = octets_of(path)
-    return _parsed(path, octets, document_reader.parse), octets
+    return _parsed(path, octets, document.parse), octets
 
 
 def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same with the outcomes; None: it was not applied. Such a plan is to be shown, not to be applied."""
-    return _parsed(path, octets_of(path), document_reader.parse_report)
+    return _parsed(path, octets_of(path), document.parse_report)
 
 
 def octets_of(path: Path) -> bytes:
@@ -58,7 +59,7 @@ def octets_of(path: Path) -> bytes:
 def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
     try:
         return parse(octets)
-    except document_reader.DocumentError as fault:
+    except DocumentError as fault:
         where = str(path) if fault.line is None else f"{path}:{fault.line}"
         kind = (
             ""
@@ -66,7 +67,7 @@ def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
             else ". It is written by --save, or by --report FILE.json"
         )
         raise FileError(f"not a plan document: {fault}{kind}", where=where) from None
-    except document_reader.TamperedError as fault:
+    except document.TamperedError as fault:
         raise RefusedError(
             f"the plan was changed after it was saved: {fault}", where=str(path)
         ) from None

@@ -38,7 +38,7 @@ from connector.cli.serve import Address, listen_option
 from connector.errors import StateError, UsageError
 from connector.planfile import write_out
 from connector.reports import renderer, text
-from connector.reports.document_reader import parse
+from connector.reports.document import parse
 from connector.reports.wording import count
 from connector.runtime.log import log
 from connector.serve.web import Web

@@ -31,7 +31,7 @@ from connector.model.digests import is_secret, readable
 from connector.observers.audit_file import AuditFile
 from connector.observers.observer import Observer
 from connector.observers.syslog import Syslog
-from connector.reports.document import change_object
+from connector.reports.document_shape import ChangeShape
 from connector.runtime.clock import stamp
 from connector.runtime.log import log
 from connector.settings.operations import Audit
@@ -177,7 +177,7 @@ class AuditObserver(Observer):
         record["result"] = outcome.result.value
         if outcome.why:
             record["why"] = readable(outcome.why)
-        described = change_object(change)
+        described: dict[str, list[Record]] = to_builtins(ChangeShape.of(change))
         for each, said in zip(change.attributes, described["attributes"], strict=True):
             if is_secret(each):
                 said["was"] = self._fingerprint_old(change, each)

@@ -44,8 +44,6 @@ def renderer(suffix: str, command: str = "") -> Renderer:
             f"no report format has the suffix {suffix!r}: name the file with one of {known}"
         )
     module = import_module(f"connector.reports.{name}")
-    if name == "document":
-        return cast("Renderer", module.Twice())
     told = (
         partial(module.render, command=command)
         if command and name in _WITH_COMMAND

@@ -9,12 +9,11 @@ from connector.model import AttributeChange, Change, Plan, Problem
 from connector.model.digests import UNKEYED, is_secret, readable, secret_fingerprint
 from connector.planning.comparison import Compared, Comparison
 from connector.reports import text, wording as say
-from connector.reports.document import (
-    as_json,
-    change_object,
-    listed,
-    problem_object,
-    refusal_object,
+from connector.reports.document import as_json, listed
+from connector.reports.document_shape import (
+    ChangeShape,
+    ProblemShape,
+    readable_refusal,
 )
 from connector.reports.visible import visible
 
@@ -69,11 +68,11 @@ def document(old: Plan, new: Plan, found: Comparison) -> Iterator[str]:
     for name, plan in (("old", old), ("new", new)):
         said = {
             "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created,
-            "refusals": [refusal_object(refusal) for refusal in plan.refusals],
+            "refusals": list(map(readable_refusal, plan.refusals)),
         }  # fmt: skip
         yield f',\n "{name}": {as_json(said)}'
-    yield from _document("changes", found.changes, change_object)
-    yield from _document("problems", found.problems, problem_object)
+    yield from _document("changes", found.changes, ChangeShape.of)
+    yield from _document("problems", found.problems, ProblemShape.of)
     yield "}\n"
 
 
@@ -91,7 +90,7 @@ def _document(name: str, found: Compared[Any], as_object: Any) -> Iterator[str]:
         ("gone", map(as_object, found.gone)),
         ("changed", changed),
     ):
-        yield from listed(what, map(as_json, objects), "  ")
+        yield from listed(what, objects, "  ")
     yield "}"
 
 

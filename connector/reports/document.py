@@ -1,302 +1,221 @@
-"""The plan document: the `.json` report and the saved plan, one shape. docs/plan-document.md says it field by field.
+"""The plan document: the `.json` report and the saved plan, one shape (`document_shape.py`).
 
 One change, problem, refusal or outcome a line, so that two documents can be compared line
 by line. Characters that would not show as themselves are written as JSON escapes, so that
 the file can be looked at in a terminal.
+
+It is read back strictly, since what it says is going to be held against a directory. The
+digests are computed again: a document that somebody has edited is no longer the one that a
+reviewer saw. They guard against accidents and edits, not against somebody who computes them
+anew. That a plan was made here, and not applied yet, is what the state knows.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec import UNSET, Struct
+from msgspec.structs import asdict, replace
 
-from connector.model import (
-    AgentRef,
-    AttributeChange,
-    Change,
-    Held,
-    Kind,
-    Look,
-    Outcome,
-    Plan,
-    Problem,
-    Refusal,
-    Secret,
-    UserRef,
-    Value,
+from connector.model import Change, Held, Outcome, Plan
+from connector.model.digests import digest_of_change, digest_of_plan, readable
+from connector.model.nesting import too_deep
+from connector.planning.overview import overviewed
+from connector.reports.document_shape import (
+    ChangeShape,
+    DocumentError,
+    DocumentShape,
+    HeadShape,
+    KindShape,
+    LookShape,
+    OutcomeShape,
+    ProblemShape,
+    SummaryShape,
+    readable_refusal,
 )
-from connector.model.digests import (
-    UNKEYED,
-    is_secret,
-    lossless,
-    plain_texts,
-    readable,
-    secret_fingerprint,
-)
-from connector.reports.visible import is_visible
+from connector.reports.visible import is_visible, visible
 
 SCHEMA: Final = "cec-connector/plan/1"
-Object = dict[str, Any]
-
-KEPT: Final = 16 << 20
-"""So many octets of memory are for the text of changes that will be wanted again: of some
-20,000 changes."""
-_TOGETHER: Final = 8
-"""Lines that are put together: each piece of a report passes through several hands."""
+_LINES_AT_ONCE: Final = 8
+"""Lines that are one piece of a report: each piece passes through several hands."""
 
 
-class Octets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that is no text, as the document and the journal have it: told from a text by Base64."""
-
-    base64: bytes
+class TamperedError(ValueError):
+    """The document is of the shape, and not what its digests say."""
 
 
-def kept(values: Iterable[Held]) -> tuple[str | Octets, ...]:
-    """Values to be written down; never a secret's."""
-    plain = (lossless(value) for value in values if not isinstance(value, Secret))
-    return tuple(
-        Octets(value) if isinstance(value, bytes) else value for value in plain
-    )
-
-
-def held(values: Iterable[str | Octets]) -> tuple[Value, ...]:
-    """The values that were written down."""
-    return tuple(
-        value.base64 if isinstance(value, Octets) else value for value in values
-    )
-
-
-class Twice:
-    """The document of a run, before and after it; its changes, which are the most of it, are rendered once if few.
-
-    The plan may have other hints by then, and has the same changes.
-    """
-
-    def __init__(self) -> None:
-        self._changes: Sequence[Change] | None = None
-        self._lines: list[str] = []
-
-    def __call__(
-        self, plan: Plan, outcomes: Sequence[Outcome] | None = None
-    ) -> Iterator[str]:
-        return _rendered(
-            plan,
-            outcomes,
-            self._lines if plan.changes is self._changes else self._kept(plan),
-        )
-
-    def _kept(self, plan: Plan) -> Iterator[str]:
-        lines: list[str] = []
-        room = KEPT
-        for line in _changes(plan):
-            room -= sys.getsizeof(line)
-            if room > 0:
-                lines.append(line)
-            else:
-                lines.clear()
-            yield line
-        if room > 0:
-            self._changes, self._lines = plan.changes, lines
+# ---------------------------------------------------------------- written
 
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """The document, piece by piece."""
-    return _rendered(plan, outcomes, _changes(plan))
-
-
-def _changes(plan: Plan) -> Iterator[str]:
-    return map(as_json, map(change_object, plan.changes))
-
-
-def _rendered(
-    plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[str]
-) -> Iterator[str]:
-    head = {
-        "schema": SCHEMA,
-        "id": plan.id,
-        "digest": plan.digest,
-        "job": readable(plan.job),
-        "created": plan.created,
-    }
+    head = msgspec.to_builtins(_head(plan))
     yield "{" + ",\n ".join(
-        f"{as_json(key)}: {as_json(value)}" for key, value in head.items()
+        f"{as_json(name)}: {as_json(member)}" for name, member in head.items()
     )
-    if plan.about:
-        yield f',\n "about": {as_json({readable(place): readable(what) for place, what in plan.about})}'
-    if plan.notes.only:
-        yield f',\n "only": [{", ".join(as_json(readable(name)) for name in plan.notes.only)}]'
-    counts = {
-        name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__
-    }
-    yield f',\n "summary": {as_json(counts)}'
-    yield from listed("changes", changes)
-    yield from listed("problems", map(as_json, map(problem_object, plan.problems)))
-    yield from listed("refusals", map(as_json, map(refusal_object, plan.refusals)))
+    notes = plan.notes
+    yield from listed("changes", map(ChangeShape.of, plan.changes))
+    yield from listed("problems", map(ProblemShape.of, plan.problems))
+    yield from listed("refusals", map(readable_refusal, plan.refusals))
     if plan.cautions:
-        yield from listed("cautions", map(as_json, map(readable, plan.cautions)))
-    yield from listed("kinds", map(as_json, map(_kind, plan.notes.kinds)))
-    yield from listed("worth_a_look", map(as_json, map(_look, plan.notes.worth_a_look)))
-    if plan.notes.lost:
-        yield f',\n "lost": {plan.notes.lost}'
-    if plan.notes.people:
-        people = {
-            readable(user): readable(person)
-            for user, person in plan.notes.people.items()
-        }
-        yield f',\n "people": {as_json(people)}'
-    if plan.notes.since is not None:
-        yield f',\n "since": {as_json(asdict(plan.notes.since))}'
+        yield from listed("cautions", map(readable, plan.cautions))
+    yield from listed("kinds", map(KindShape.of, notes.kinds))
+    yield from listed("worth_a_look", map(LookShape.of, notes.worth_a_look))
+    if notes.lost:
+        yield f',\n "lost": {notes.lost}'
+    if notes.people:
+        yield f',\n "people": {as_json(_readable(notes.people.items()))}'
+    if notes.since is not None:
+        yield f',\n "since": {as_json(notes.since)}'
     if plan.approvals:
-        yield from listed(
-            "approvals",
-            (
-                as_json({**asdict(each), "who": readable(each.who)})
-                for each in plan.approvals
-            ),
-        )
+        signed = (replace(each, who=readable(each.who)) for each in plan.approvals)
+        yield from listed("approvals", signed)
     if outcomes is not None:
-        yield from listed("outcomes", map(as_json, map(_outcome, outcomes)))
+        yield from listed("outcomes", map(OutcomeShape.of, outcomes))
     yield "}\n"
 
 
-def listed(name: str, lines: Iterable[str], indent: str = " ") -> Iterator[str]:
+def _head(plan: Plan) -> HeadShape:
+    return HeadShape(
+        schema=SCHEMA,
+        id=plan.id,
+        digest=plan.digest,
+        job=readable(plan.job),
+        created=plan.created,
+        about=_readable(plan.about),
+        only=tuple(map(readable, plan.notes.only)),
+        summary=SummaryShape(**asdict(plan.summary)),
+    )
+
+
+def _readable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {readable(name): readable(said) for name, said in pairs}
+
+
+def listed(name: str, items: Iterable[Any], indent: str = " ") -> Iterator[str]:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
-    begin, between, left = f"\n{indent} ", f",\n{indent} ", iter(lines)
-    while some := list(islice(left, _TOGETHER)):
-        yield begin + between.join(some)
+    begin, between, left = f"\n{indent} ", f",\n{indent} ", map(as_json, items)
+    while lines := list(islice(left, _LINES_AT_ONCE)):
+        yield begin + between.join(lines)
         begin = between
     yield "]"
 
 
-def as_json(value: Mapping[str, Any] | str) -> str:
+def as_json(value: Any) -> str:
     """One line of JSON that a terminal can show."""
-    # 0: one line, with spaces in it
+    # indent 0: one line, with spaces in it
     text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
-    if (
-        text.isascii() and "\x7f" not in text
-    ):  # JSON has escapes for the other control characters
+    # JSON has escapes for the other control characters
+    if text.isascii() and "\x7f" not in text:
         return text
-    # outside of strings a JSON text is made of visible characters alone, so that this
-    # touches strings only
+    # outside of strings a JSON text is made of visible characters alone
     return "".join(
         letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in text
     )
 
 
-def agent_object(agent: AgentRef | None) -> Object | None:
-    """An agent, as the document has it."""
-    if agent is None:
-        return None
-    account = None if agent.account_code is None else readable(agent.account_code)
-    return {"workNo": agent.work_no, "accountCode": account}
+# ---------------------------------------------------------------- read
 
 
-def change_object(change: Change) -> Object:
-    """One user's change, as the document has it."""
-    said: Object = {
-        "user": _user(change.user),
-        "agent": agent_object(change.agent),
-        "rule": change.rule,
-        "digest": change.digest,
-        "attributes": [_attribute(each) for each in change.attributes],
-    }
-    forms = [each.form for each in change.attributes]
-    if any(forms):
-        said["forms"] = forms
-    if change.inactive:
-        said["disabled"] = True
-    return said
+class _AnyDocument(Struct, frozen=True):
+    """Enough of any JSON object to say whether it is a plan document."""
+
+    schema: str = ""
 
 
-def _user(user: UserRef) -> Object:
-    return {"id": readable(user.id), "name": readable(user.name)}
+def parse(octets: bytes) -> Plan:
+    """The plan of a document. Its outcomes and approvals, if any, are left out; its kinds are made anew.
+
+    A secret comes back without values: `fingerprint` says that it is set. Raises
+    DocumentError and TamperedError.
+    """
+    return overviewed(_read(octets)[1])
 
 
-def _attribute(each: AttributeChange) -> Object:
-    name = readable(each.name)
-    if (
-        not each.secret
-        and (not each.old or plain_texts(each.old))
-        and plain_texts(each.new)
-    ):  # as nearly every one is
-        return {"name": name, "old": each.old, "new": each.new}
-    if not is_secret(each):
-        return {"name": name, "old": value_list(each.old), "new": value_list(each.new)}
-    fingerprint = secret_fingerprint(each)
-    said: Object = {"name": name, "secret": "set" if fingerprint else "clear"}
-    if fingerprint not in ("", UNKEYED):
-        said["fingerprint"] = readable(fingerprint)
-    return said
+def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
+    """The plan of a document for a reader: with its approvals, its outcomes, and the order of its changes.
+
+    Outcomes are None where it was not applied. Raises DocumentError and TamperedError.
+    """
+    document, plan = _read(octets)
+    changes = _put_in_order(plan.changes)
+    plan = overviewed(replace(plan, changes=changes, approvals=document.approvals))
+    if document.outcomes is UNSET:
+        return plan, None
+    return plan, tuple(outcome.value() for outcome in document.outcomes)
 
 
-def value_list(values: tuple[Held, ...]) -> Sequence[Any]:
-    """Octets are always told from text, so that a digest can be computed from the document alone."""
-    return values if plain_texts(values) else list(msgspec.to_builtins(kept(values)))
+def _put_in_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The changes, each after that of the one user who gives up a value which it alone sets."""
+    givers = defaultdict[tuple[str, Held], list[str]](list)
+    takers = defaultdict[tuple[str, Held], list[str]](list)
+    for change in changes:
+        for each in change.attributes:
+            name = each.name.lower()
+            for value in each.old:
+                if value not in each.new:
+                    givers[name, value].append(change.user.id)
+            for value in each.new:
+                if value not in each.old:
+                    takers[name, value].append(change.user.id)
+    waits = defaultdict[str, set[str]](set)
+    for key, users in takers.items():
+        if len(users) == len(givers.get(key, ())) == 1:
+            waits[users[0]] |= {*givers[key]} - {users[0]}
+    return tuple(
+        replace(change, after=frozenset(waits[change.user.id]))
+        if change.user.id in waits
+        else change
+        for change in changes
+    )
 
 
-def problem_object(problem: Problem) -> Object:
-    """A problem, as the document has it."""
-    said: Object = {
-        "kind": readable(problem.kind),
-        "agent": agent_object(problem.agent),
-        "users": [readable(user) for user in problem.users],
-        "rule": problem.rule,
-        "why": readable(problem.why),
-    }
-    if problem.attribute is not None:
-        said["attribute"] = readable(problem.attribute)
-    if problem.record is not None:
-        said["record"] = problem.record
-    if problem.near:
-        said["near"] = [
-            {name: readable(word) for name, word in asdict(near).items()}
-            for near in problem.near
-        ]
-    return said
+def _read(octets: bytes) -> tuple[DocumentShape, Plan]:
+    try:
+        octets.decode()
+    except UnicodeDecodeError as fault:
+        line = octets.count(b"\n", 0, fault.start) + 1
+        raise DocumentError("it is not UTF-8", line) from None
+    if too_deep(octets):
+        raise DocumentError("it is nested too deeply")
+    try:
+        schema = msgspec.json.decode(octets, type=_AnyDocument).schema
+        if schema != SCHEMA:
+            reads = f"and this program reads {SCHEMA!r}"
+            raise DocumentError(f"its schema is {visible(schema)!r}, {reads}")
+        document = msgspec.json.decode(octets, type=DocumentShape)
+        plan = document.value()
+    except msgspec.ValidationError as fault:
+        raise DocumentError(visible(str(fault))) from None
+    except msgspec.DecodeError as fault:
+        line = _find_line(octets, str(fault))
+        raise DocumentError(visible(str(fault)), line) from None
+    _verify(plan)
+    return document, plan
 
 
-def _kind(kind: Kind) -> Object:
-    return {
-        "kind": kind.form.value,
-        "rule": kind.rule,
-        "attributes": list(map(readable, kind.attributes)),
-        "users": kind.users,
-        "sentence": readable(kind.sentence),
-        "examples": list(map(readable, kind.examples)),
-    }
+def _find_line(octets: bytes, message: str) -> int:
+    """The decoder says `(byte 123)` where it stumbled, and nothing where the text ended too early."""
+    place = re.search(r"\(byte (\d+)\)$", message)
+    return octets.count(b"\n", 0, int(place[1]) if place else len(octets)) + 1
 
 
-def _look(look: Look) -> Object:
-    return {"user": _user(look.user), "why": readable(look.why)}
-
-
-def refusal_object(refusal: Refusal) -> Object:
-    """As the document has it."""
-    return {
-        "limit": readable(refusal.limit),
-        "allowed": refusal.allowed,
-        "planned": refusal.planned,
-        "why": readable(refusal.why),
-    }
-
-
-def _outcome(outcome: Outcome) -> Object:
-    said: Object = {
-        "user": readable(outcome.user.name),
-        "id": readable(outcome.user.id),
-        "outcome": outcome.result.value,
-    }
-    said |= {"why": readable(outcome.why)} if outcome.why else {}
-    differs: list[Object] = [{"name": readable(name)} for name in outcome.differs]
-    differs += [
-        {"name": readable(each.name), "stored": value_list(each.values)}
-        for each in outcome.stored
-    ]
-    return said | ({"differs": differs} if differs else {})
+def _verify(plan: Plan) -> None:
+    since = plan.notes.since
+    numbers = (*since.new_problems, *since.changed_problems) if since else ()
+    if not all(0 <= number < len(plan.problems) for number in numbers):
+        raise DocumentError("since: a number is not that of a problem")
+    for change in plan.changes:
+        if digest_of_change(change) != change.digest:
+            name = visible(change.user.name)
+            what = f"the change of {name} is not the one that its digest stands for"
+            raise TamperedError(what)
+    if digest_of_plan(plan) != plan.digest:
+        raise TamperedError("the plan is not the one that its digest stands for")

@@ -15,6 +15,13 @@ from connector.planning.explanation import (
     RuleTrace,
 )
 from connector.reports import document
+from connector.reports.document_shape import (
+    AgentShape,
+    ChangeShape,
+    Octets,
+    ProblemShape,
+    write_values,
+)
 from connector.reports.text import difference, problem_lines
 from connector.reports.visible import visible
 from connector.reports.wording import NONE, person, shown, sides, who
@@ -124,7 +131,7 @@ def as_document(job: str, explained: Explained) -> str:
 def _object(each: Explanation) -> Object:
     user = each.user
     return {
-        "agent": document.agent_object(each.agent),
+        "agent": AgentShape.of(each.agent),
         "verdict": each.verdict,
         "why": readable(each.why),
         "user": None
@@ -132,8 +139,8 @@ def _object(each: Explanation) -> Object:
         else {"id": readable(user.id), "name": readable(user.name)},
         "rules": [_rule_object(rule) for rule in each.rules],
         "attributes": [_attribute_object(attribute) for attribute in each.attributes],
-        "change": None if each.change is None else document.change_object(each.change),
-        "problems": [document.problem_object(problem) for problem in each.problems],
+        "change": each.change and ChangeShape.of(each.change),
+        "problems": list(map(ProblemShape.of, each.problems)),
     }
 
 
@@ -184,14 +191,12 @@ def _rendered_object(made: Rendered) -> Object:
     }
 
 
-def _value(value: Held | None) -> Object | str | None:
+def _value(value: Held | None) -> Object | Octets | str | None:
     if value is None:
         return None
-    return (
-        {"secret": True}
-        if isinstance(value, Secret)
-        else document.value_list((value,))[0]
-    )
+    if isinstance(value, Secret):
+        return {"secret": True}
+    return write_values([value])[0]
 
 
 # ---------------------------------------------------------------- words

@@ -106,7 +106,7 @@ class Documents:
 
     def read(self, document: Document) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""
-        from connector.reports.document_reader import parse  # noqa: PLC0415  # only a fleet's runs need it
+        from connector.reports.document import parse  # noqa: PLC0415  # only a fleet's runs need it
 
         with sound(self._database, "a kept document"):
             return parse(document.octets)

@@ -30,7 +30,7 @@ from connector.model import (
     equality,
 )
 from connector.model.digests import UNKEYED, is_secret, plain_texts
-from connector.reports.document import Octets, held, kept
+from connector.reports.document_shape import Octets, read_values, write_values
 from connector.state.database import (
     Database,
     Transaction,
@@ -198,7 +198,11 @@ def kept_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptCha
             each.pattern,
             each.unique,
         )
-    sent, old, new = kept(each.sent), kept(each.old), kept(each.new)
+    sent, old, new = (
+        write_values(each.sent),
+        write_values(each.old),
+        write_values(each.new),
+    )
     if is_secret(each):
         sealed = sealer.seal(user, each.name, each.old) if each.old else None
         seen = each.seen and (sealed is not None or not each.old)
@@ -342,7 +346,7 @@ def past_of(attributes: str, run: str, where: str) -> list[AttributeChange]:
     """What a row of the journal set out to change, as of `KeptWrite`. Raises StateError."""
     return [
         AttributeChange(
-            each.name, held(each.old), held(each.new), each.secret is not None,
+            each.name, read_values(each.old), read_values(each.new), each.secret is not None,
             each.seen and not each.sealed, each.pattern, each.secret or "",
         )
         for each in _decode_changes(attributes, run, where)
@@ -433,8 +437,8 @@ def _read_change(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeCh
         )
     return AttributeChange(
         each.name,
-        held(each.old),
-        held(each.new),
+        read_values(each.old),
+        read_values(each.new),
         seen=each.seen,
         pattern=each.pattern,
         unique=each.unique,

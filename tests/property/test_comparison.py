@@ -18,7 +18,7 @@ from connector.observers.notices import notice
 from connector.observers.run_summary import RunSummary, SummaryObserver
 from connector.planning.comparison import Compared, Comparison, compare, drawn, since
 from connector.reports import comparison, csv as spreadsheet, document, html, ldif, markdown, text
-from connector.reports.document_reader import parse
+from connector.reports.document import parse
 from tests.support import report_samples
 
 SIDES = ("changes", "problems")

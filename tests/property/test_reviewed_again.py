@@ -12,7 +12,7 @@ from connector.model import Agent, Description, Outcome, Plan, Result, Secret, T
 from connector.model.limits import Limit
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.reports import document, document_reader
+from connector.reports import document
 from connector.state.store import Store
 from tests.support.memory import Entries, MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
@@ -77,7 +77,7 @@ def saved(of: World) -> Plan:
     """A plan as a reviewer has it."""
     with of.context() as context:
         drawn = dry_run(context, quiet, save=True).plan
-    return document_reader.parse("".join(document.render(drawn)).encode())
+    return document.parse("".join(document.render(drawn)).encode())
 
 
 def named(drawn: Plan) -> dict[str, list[str]]:

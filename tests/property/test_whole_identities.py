@@ -14,7 +14,7 @@ from connector.explain.explainer import explain
 from connector.model import Agent, Change, Description, Objection, Outcome, Plan, Result, Secret, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.reports import document, document_reader
+from connector.reports import document
 from connector.state.store import Store
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
@@ -437,7 +437,7 @@ def saved(of: World) -> Plan:
     """A plan as a reviewer has it."""
     with of.context() as context:
         drawn = dry_run(context, quiet, save=True).plan
-    return document_reader.parse("".join(document.render(drawn)).encode())
+    return document.parse("".join(document.render(drawn)).encode())
 
 
 @pytest.mark.parametrize("then", [{NUMBER: ["2"]}, {ADDRESS: ["sip:9@example.org"]}])

@@ -15,7 +15,7 @@ from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
 from connector.model.limits import Pace
-from connector.reports import document, document_reader
+from connector.reports import document
 from connector.state.database import Database, Transaction
 from connector.state.journal_rows import Sealer, Step
 from connector.state.sqlite import Sqlite
@@ -184,7 +184,7 @@ class Mortal:
         """A plan as a reviewer has it: what comes back from its document."""
         with self.world.context() as context:
             plan = dry_run(context, self._show, save=True).plan
-        return document_reader.parse("".join(document.render(plan)).encode())
+        return document.parse("".join(document.render(plan)).encode())
 
     def undo(self, run: str, last: int | None = None, *, accept: str | None = None) -> Run:
         """Take a run back, perhaps not to the end."""

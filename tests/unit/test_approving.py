@@ -21,7 +21,7 @@ from connector.model import Agent, Outcome, Plan, Tenant
 from connector.model.limits import APPROVAL, Limit, Limits
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.reports import document, document_reader
+from connector.reports import document
 from connector.state.store import open_state
 from tests.support.examples import examples
 from tests.support.memory import MemoryStore
@@ -127,7 +127,7 @@ def saved(of: World, who: Approvers) -> bytes:
 def apply(of: World, who: Approvers, plan: bytes = b"", pens: Sequence[Pen] = (), accept: str | None = None) -> Run:
     signed = Signed(plan, [(str(number), each.sign(plan)) for number, each in enumerate(pens)])
     with of.context() as context:
-        reviewed = document_reader.parse(plan) if plan else None
+        reviewed = document.parse(plan) if plan else None
         return apply_run(replace(context, approvers=who), silent, accept=accept, reviewed=reviewed, signed=signed)
 
 
@@ -143,7 +143,7 @@ def test_nothing_beyond_what_is_free_is_written_without_enough_people(
     of, who = world(), approvers(needed, Limits(Limit(free), Limit(0), Limit(0)))
     plan = saved(of, who)
     good = len(pens) == len(set(pens)) and STRANGER not in pens and len(pens) >= needed and not accepts and planned
-    accept = document_reader.parse(plan).digest if accepts else None
+    accept = document.parse(plan).digest if accepts else None
     try:
         run = apply(of, who, plan if planned else b"", pens if planned else (), accept)
     except UnapprovedError:

@@ -22,9 +22,7 @@ from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.model.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.planfile import load, save, write_out
 from connector.planning.overview import overviewed
-from connector.reports import document as documents
-from connector.reports.document import Twice, as_json, change_object, render
-from connector.reports.document_reader import parse, parse_report
+from connector.reports.document import as_json, parse, parse_report, render
 from connector.reports.visible import is_visible
 from tests.support.report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
@@ -54,39 +52,6 @@ def test_any_plan_comes_back_from_its_document(plan: Plan, results: list[Outcome
     assert parse(document.encode()) == without_values(plan)
     assert "".join(render(parse(document.encode()), results)) == document
     assert "".join(render(*parse_report(document.encode()))) == document
-
-
-@given(plan=plans, other=plans, results=outcome_lists, kept=st.sampled_from([0, 400, documents.KEPT]))
-def test_a_document_that_is_rendered_twice_is_the_same_both_times(
-    plan: Plan, other: Plan, results: list[Outcome] | None, kept: int
-) -> None:
-    twice = Twice()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(documents, "KEPT", kept)
-        next(twice(plan))  # nobody took the rest
-        for shown, after in ((plan, None), (plan, results), (other, results), (other, None), (plan, None)):
-            assert "".join(twice(shown, after)) == "".join(render(shown, after))
-
-
-@pytest.mark.parametrize(("kept", "times"), [(documents.KEPT, 1), (1000, 2)])
-def test_changes_are_rendered_once_unless_they_are_more_than_may_be_kept(
-    monkeypatch: pytest.MonkeyPatch, kept: int, times: int
-) -> None:
-    rendered: list[Change] = []
-
-    def noting(change: Change) -> documents.Object:
-        rendered.append(change)
-        return change_object(change)
-
-    monkeypatch.setattr(documents, "KEPT", kept)
-    monkeypatch.setattr(documents, "change_object", noting)
-    plan, twice = sample(), Twice()
-    later = replace(plan, about=(*plan.about, ("noticed", "while it was written")))
-    for shown, results in ((plan, None), (later, outcomes())):
-        said = json.loads("".join(twice(shown, results)))
-        assert len(said["changes"]) == len(plan.changes)
-        assert ("noticed" in said.get("about", {})) is (shown is later)
-    assert rendered == [*plan.changes] * times
 
 
 anything = st.recursive(

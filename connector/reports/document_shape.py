@@ -1,0 +1,390 @@
+"""The members of a plan document, each with the way from a value of the program and back.
+
+docs/plan-document.md says them field by field. A member that has its default is left out.
+An unknown key is a fault: what this program does not understand it must not apply.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
+
+from connector.model import (
+    AgentRef,
+    Approval,
+    AttributeChange,
+    Change,
+    Form,
+    Held,
+    Kind,
+    Look,
+    Near,
+    Outcome,
+    Plan,
+    PlanNotes,
+    Problem,
+    Refusal,
+    Result,
+    Secret,
+    Since,
+    StoredValues,
+    Summary,
+    UserRef,
+    Value,
+)
+from connector.model.digests import (
+    UNKEYED,
+    is_secret,
+    lossless,
+    readable,
+    secret_fingerprint,
+)
+from connector.planning.review import LEFT_OUT, NEW
+from connector.reports.visible import visible
+
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class DocumentError(ValueError):
+    """It is no plan document, or not of the shape."""
+
+    def __init__(self, what: str, line: int | None = None) -> None:
+        super().__init__(what)
+        self.line = line
+        """Where it is, from 1; None: not known."""
+
+
+class Octets(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that is no text, as the document and the journal have it: told from a text by Base64."""
+
+    base64: bytes
+
+
+Written = tuple[str | Octets, ...]
+"""Values as they are written down."""
+
+
+def write_values(values: Iterable[Held]) -> Written:
+    """Values to be written down; never a secret's."""
+    plain = (lossless(value) for value in values if not isinstance(value, Secret))
+    return tuple(
+        Octets(value) if isinstance(value, bytes) else value for value in plain
+    )
+
+
+def read_values(values: Iterable[str | Octets]) -> tuple[Value, ...]:
+    """The values that were written down."""
+    return tuple(
+        value.base64 if isinstance(value, Octets) else value for value in values
+    )
+
+
+class Shape(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
+):
+    """A member of the document."""
+
+
+class AgentShape(Shape, frozen=True):
+    """An agent, by its two numbers."""
+
+    work_no: int | None
+    account_code: str | None
+
+    @classmethod
+    def of(cls, agent: AgentRef | None) -> AgentShape | None:
+        if agent is None:
+            return None
+        account = agent.account_code
+        return cls(agent.work_no, None if account is None else readable(account))
+
+    def value(self) -> AgentRef:
+        return AgentRef(self.work_no, self.account_code)
+
+
+class AttributeShape(Shape, frozen=True):
+    """The old and new values of an attribute, or what happens to a secret."""
+
+    name: str
+    old: Written | UnsetType = UNSET
+    new: Written | UnsetType = UNSET
+    secret: Literal["set", "clear"] | UnsetType = UNSET
+    fingerprint: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, each: AttributeChange) -> AttributeShape:
+        """Of a secret only what happens to it, and the fingerprint of what it is set to."""
+        name = readable(each.name)
+        if not is_secret(each):
+            return cls(name, write_values(each.old), write_values(each.new))
+        fingerprint = secret_fingerprint(each)
+        if fingerprint in ("", UNKEYED):
+            return cls(name, secret="set" if fingerprint else "clear")
+        return cls(name, UNSET, UNSET, "set", readable(fingerprint))
+
+    def value(self, form: Form | None) -> AttributeChange:
+        """Raises DocumentError where it is neither a plain attribute nor a secret one."""
+        name, is_set = sys.intern(self.name), self.secret == "set"  # noqa: S105  # a word of the document, not a password
+        values = (self.old, self.new)
+        if self.secret is UNSET:
+            if UNSET in values or self.fingerprint is not UNSET:
+                what = "it needs either old and new, or secret"
+                raise DocumentError(f"attribute {visible(name)}: {what}")
+            old, new = (read_values(each or ()) for each in values)
+            return AttributeChange(name, old, new, form=form)
+        if values != (UNSET, UNSET) or (self.fingerprint is not UNSET and not is_set):
+            what = "a secret has a fingerprint where it is set, and no values"
+            raise DocumentError(f"attribute {visible(name)}: {what}")
+        fingerprint = (self.fingerprint or UNKEYED) if is_set else ""
+        return AttributeChange(
+            name, (), (), secret=True, fingerprint=fingerprint, form=form
+        )
+
+
+class ChangeShape(Shape, frozen=True):
+    """One user's change."""
+
+    user: UserRef
+    agent: AgentShape | None
+    rule: Count | None
+    digest: Digest
+    attributes: Annotated[list[AttributeShape], Meta(min_length=1)]
+    forms: list[Form | None] = []
+    disabled: bool = False
+
+    @classmethod
+    def of(cls, change: Change) -> ChangeShape:
+        forms = [each.form for each in change.attributes]
+        return cls(
+            user=_readable_user(change.user),
+            agent=AgentShape.of(change.agent),
+            rule=change.rule,
+            digest=change.digest,
+            attributes=[AttributeShape.of(each) for each in change.attributes],
+            forms=forms if any(forms) else [],
+            disabled=change.inactive,
+        )
+
+    def value(self) -> Change:
+        """Raises DocumentError where not each attribute has a form, or none has."""
+        forms = self.forms or [None] * len(self.attributes)
+        if len(forms) != len(self.attributes):
+            name = visible(self.user.name)
+            raise DocumentError(
+                f"the change of {name} has not one of forms for each attribute"
+            )
+        attributes = tuple(
+            each.value(form) for each, form in zip(self.attributes, forms, strict=True)
+        )
+        return Change(
+            self.user,
+            self.agent.value() if self.agent else None,
+            self.rule,
+            attributes,
+            self.digest,
+            inactive=self.disabled,
+        )
+
+
+class ProblemShape(Shape, frozen=True):
+    """A problem, with the agent, users and attribute that it is about."""
+
+    kind: str
+    agent: AgentShape | None
+    users: tuple[str, ...]
+    rule: Count | None
+    why: str
+    attribute: str | None = None
+    record: int | None = None
+    near: tuple[Near, ...] = ()
+
+    @classmethod
+    def of(cls, problem: Problem) -> ProblemShape:
+        attribute = problem.attribute
+        return cls(
+            kind=readable(problem.kind),
+            agent=AgentShape.of(problem.agent),
+            users=tuple(map(readable, problem.users)),
+            rule=problem.rule,
+            why=readable(problem.why),
+            attribute=None if attribute is None else readable(attribute),
+            record=problem.record,
+            near=tuple(map(_readable_near, problem.near)),
+        )
+
+    def value(self) -> Problem:
+        return Problem(
+            self.kind,
+            self.why,
+            self.agent.value() if self.agent else None,
+            self.users,
+            self.rule,
+            self.attribute,
+            self.record,
+            self.near,
+        )
+
+
+class KindShape(Shape, frozen=True):
+    """A kind of changes. It is worked out again when the document is read."""
+
+    kind: Form
+    rule: Count | None
+    attributes: tuple[str, ...]
+    users: Count
+    sentence: str
+    examples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: Kind) -> KindShape:
+        return cls(
+            kind.form,
+            kind.rule,
+            tuple(map(readable, kind.attributes)),
+            kind.users,
+            readable(kind.sentence),
+            tuple(map(readable, kind.examples)),
+        )
+
+
+class LookShape(Shape, frozen=True):
+    """A user that is worth a look."""
+
+    user: UserRef
+    why: str
+
+    @classmethod
+    def of(cls, look: Look) -> LookShape:
+        return cls(_readable_user(look.user), readable(look.why))
+
+
+class DifferenceShape(Struct, frozen=True, omit_defaults=True):
+    """An attribute that is not as planned, or how it is `stored`.
+
+    Documents of earlier versions also have values of conflicts, which are left out.
+    """
+
+    name: str
+    stored: Written | UnsetType = UNSET
+
+
+class OutcomeShape(Shape, frozen=True):
+    """What became of one user's change."""
+
+    user: str
+    id: str
+    outcome: Result
+    why: str = ""
+    differs: list[DifferenceShape] = []
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> OutcomeShape:
+        differs = [DifferenceShape(readable(name)) for name in outcome.differs]
+        differs += [
+            DifferenceShape(readable(each.name), write_values(each.values))
+            for each in outcome.stored
+        ]
+        return cls(
+            readable(outcome.user.name),
+            readable(outcome.user.id),
+            outcome.result,
+            readable(outcome.why),
+            differs,
+        )
+
+    def value(self) -> Outcome:
+        return Outcome(
+            UserRef(self.id, self.user),
+            self.outcome,
+            self.why,
+            differs=tuple(each.name for each in self.differs if each.stored is UNSET),
+            stored=tuple(
+                StoredValues(each.name, read_values(each.stored))
+                for each in self.differs
+                if each.stored is not UNSET
+            ),
+            aside=self.outcome is Result.SKIPPED and self.why in (*LEFT_OUT, NEW),
+        )
+
+
+class SummaryShape(Shape, frozen=True):
+    """Counts, as `Summary` has them."""
+
+    agents: Count
+    matched: Count
+    unmatched: Count
+    ambiguous: Count
+    contested: Count
+    unassigned: Count
+    invalid: Count
+    stale: Count
+    unchanged: Count
+    update: Count
+    clear: Count
+    secret: Count
+
+
+class HeadShape(Shape, frozen=True, kw_only=True):
+    """What stands above the lists of a document."""
+
+    schema: Literal["cec-connector/plan/1"]
+    id: str
+    digest: Digest
+    job: str
+    created: str
+    about: dict[str, str] = {}
+    only: tuple[str, ...] = ()
+    summary: SummaryShape
+
+
+class DocumentShape(HeadShape, frozen=True, kw_only=True):
+    """The whole document, as it is read."""
+
+    changes: list[ChangeShape]
+    problems: list[ProblemShape]
+    refusals: tuple[Refusal, ...]
+    cautions: tuple[str, ...] = ()
+    outcomes: list[OutcomeShape] | UnsetType = UNSET
+    kinds: list[KindShape] = []
+    people: dict[str, str] = {}
+    since: Since | None = None
+    lost: Count = 0
+    approvals: tuple[Approval, ...] = ()
+    worth_a_look: list[LookShape] = msgspec.field(name="worth_a_look", default=[])
+
+    def value(self) -> Plan:
+        """The plan, without its approvals and what can be worked out again of its changes."""
+        return Plan(
+            self.id,
+            self.digest,
+            self.job,
+            self.created,
+            Summary(**msgspec.structs.asdict(self.summary)),
+            tuple(change.value() for change in self.changes),
+            tuple(problem.value() for problem in self.problems),
+            self.refusals,
+            self.cautions,
+            tuple(self.about.items()),
+            notes=PlanNotes(
+                people=self.people, since=self.since, lost=self.lost, only=self.only
+            ),
+        )
+
+
+def readable_refusal(refusal: Refusal) -> Refusal:
+    """A refusal as UTF-8 can carry it."""
+    return replace(refusal, limit=readable(refusal.limit), why=readable(refusal.why))
+
+
+def _readable_user(user: UserRef) -> UserRef:
+    return UserRef(readable(user.id), readable(user.name))
+
+
+def _readable_near(near: Near) -> Near:
+    return Near(*(readable(word) for word in msgspec.structs.astuple(near)))
