@@ -12,14 +12,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from connector.model import AttributeChange, Outcome, Plan, Problem, problem_kinds
-from connector.planning.overview.affected import NAMED, concerned
-from connector.reports import wording as say
+from connector.model import AttributeChange, Outcome, Plan
+from connector.reports import sections, wording as say
 from connector.reports.visible import visible
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a
 # link of `GH-1`
 _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
+
+
+class MarkdownMarker:
+    """Values and users as code spans."""
+
+    between = " "
+
+    def __init__(self, plan: Plan) -> None:
+        self._people = plan.notes.people
+
+    def mark_prose(self, said: str) -> str:
+        return prose(said)
+
+    def mark_value(self, shown: str) -> str:
+        return code(shown)
+
+    def mark_user(self, name: str) -> str:
+        person = self._people.get(name)
+        if person is None or person == name:
+            return code(name)
+        return f"{code(name)} ({prose(person)})"
+
+    def mark_news(self, mark: str) -> str:
+        return f" **{mark}**" if mark else ""
 
 
 def render(
@@ -29,8 +52,31 @@ def render(
 
     `command`: what `--accept` is appended to.
     """
+    marker = MarkdownMarker(plan)
+    yield from _head(plan, outcomes)
+    for section in sections.list_refusals(plan, marker):
+        yield from _section(section, "" if outcomes is None else ", then accepted")
+        if outcomes is None:
+            accept = code(say.accepting(plan, command))
+            yield f"Blocked. {say.lifting(plan, command)} {accept}\n\n"
+    for caution in plan.cautions:
+        yield f"> {prose(caution)}\n\n"
+    yield from _summary(plan)
+    yield from _kinds(plan, marker)
+    for section in sections.list_worth_a_look(plan, marker):
+        yield from _section(section)
+    yield from _changes(plan, outcomes, marker)
+    strays = say.strays(plan, outcomes)
+    for section in sections.list_outcomes("Not in this plan", strays, marker):
+        yield from _section(section)
+    for section in sections.list_problems(plan, marker):
+        yield from _section(section, before="Problems: ")
+
+
+def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield f"# CEC to directory: {say.title(plan, outcomes)}\n\n"
-    yield f"Job {code(plan.job)}, plan {code(plan.id)}, created {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
+    yield f"Job {code(plan.job)}, plan {code(plan.id)}, created {code(plan.created)}.\n"
+    yield f"Digest {code(plan.digest)}.\n\n"
     for place, what in plan.about:
         yield f"- {place}: {code(what)}\n"
     if plan.about:
@@ -38,40 +84,15 @@ def render(
     yield f"**{say.headline(plan, outcomes)}**\n\n"
     if plan.notes.since is not None:
         yield f"{prose(say.since(plan))}\n\n"
-    if plan.refusals:
-        yield "## Refused\n\n" if outcomes is None else "## Refused, then accepted\n\n"
-        rows = (
-            [code(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r))]
-            for r in plan.refusals
-        )
-        yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
-        if outcomes is None:
-            accept = code(say.accepting(plan, command))
-            yield f"Blocked. {say.lifting(plan, command)} {accept}\n\n"
-    for caution in plan.cautions:
-        yield f"> {prose(caution)}\n\n"
-    yield from _summary(plan)
-    yield from _kinds(plan)
-    yield from _changes(plan, outcomes)
-    found = say.strays(plan, outcomes)
-    if found:
-        yield f"## Not in this plan ({len(found)})\n\n"
-        yield from _table(
-            ("User", "Outcome"),
-            ([code(each.user.name), prose(say.outcome_text(each))] for each in found),
-        )
-    marks = say.Marks(plan)
-    for kind, problems in problem_kinds.grouped(plan.problems).items():
-        yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{problem_kinds.explain(kind)}\n\n"
-        facts = (
-            [
-                _marked(prose(say.about(some)), marks.problem(some[0])),
-                _alike(plan, some),
-                _why(plan, some[0]),
-            ]
-            for some in problem_kinds.alike(problems, marks.problem)
-        )
-        yield from _table(("About", "Users", "Why"), facts)
+
+
+def _section(
+    section: sections.Section, after: str = "", before: str = ""
+) -> Iterator[str]:
+    yield f"## {before}{section.title}{after}\n\n"
+    if section.lead:
+        yield f"{section.lead}\n\n"
+    yield from _table(section.columns, section.rows)
 
 
 def code(text: str) -> str:
@@ -88,33 +109,6 @@ def code(text: str) -> str:
     stripped = text[0] == text[-1] == " " and not text.isspace()
     space = " " if stripped or "`" in (text[0], text[-1]) else ""
     return f"{fence}{space}{text}{space}{fence}"
-
-
-def _user(plan: Plan, name: str) -> str:
-    """A user by name, with the name of the person where it was read."""
-    said = plan.notes.people.get(name)
-    return (
-        code(name) if said is None or said == name else f"{code(name)} ({prose(said)})"
-    )
-
-
-def _marked(said: str, mark: str) -> str:
-    return f"{said} **{mark}**" if mark else said
-
-
-def _alike(plan: Plan, problems: Sequence[Problem]) -> str:
-    """The users of problems that are alike; of several each with its agent, which stands nowhere else."""
-    if len(problems) == 1:
-        return _users(plan, problems[0].users)
-    each = (
-        (_users(plan, p.users), prose(say.who(p.agent)) if p.agent is not None else "")
-        for p in problems
-    )
-    return "; ".join(" ← ".join(filter(None, pair)) for pair in each)
-
-
-def _users(plan: Plan, names: Iterable[str]) -> str:
-    return " ".join(_user(plan, name) for name in names)
 
 
 def prose(text: str) -> str:
@@ -137,11 +131,6 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     yield "\n"
 
 
-def _first(names: Sequence[str]) -> str:
-    more = [f"… and {len(names) - NAMED} more"] if len(names) > NAMED else []
-    return " ".join([*map(code, names[:NAMED]), *more])
-
-
 def _summary(plan: Plan) -> Iterator[str]:
     names = ("agents", *say.AGENT_COUNTS, *say.USER_COUNTS)
     yield from _table(
@@ -150,48 +139,43 @@ def _summary(plan: Plan) -> Iterator[str]:
     )
 
 
-def _why(plan: Plan, problem: Problem) -> str:
-    nearby = [
-        f"{_user(plan, near.user)} ({prose(say.almost(near))})" for near in problem.near
-    ]
-    why = prose(problem.why)
-    return f"{why}. Almost: {', '.join(nearby)}" if nearby else why
+def _kinds(plan: Plan, marker: MarkdownMarker) -> Iterator[str]:
+    kinds = plan.notes.kinds
+    if not kinds:
+        return
+    yield f"## Kinds of changes ({len(kinds)})\n\n"
+    rows = (
+        [
+            str(kind.users),
+            prose(kind.form),
+            prose(kind.sentence),
+            " ".join(map(marker.mark_user, kind.examples)),
+        ]
+        for kind in kinds
+    )
+    yield from _table(("Users", "Kind", "What", "Examples"), rows)
 
 
-def _kinds(plan: Plan) -> Iterator[str]:
-    if plan.notes.kinds:
-        yield f"## Kinds of changes ({len(plan.notes.kinds)})\n\n"
-        rows = (
-            [str(k.users), prose(k.form), prose(k.sentence), _users(plan, k.examples)]
-            for k in plan.notes.kinds
-        )
-        yield from _table(("Users", "Kind", "What", "Examples"), rows)
-    if plan.notes.worth_a_look:
-        yield f"## Worth a look ({len(plan.notes.worth_a_look)})\n\n"
-        yield from _table(
-            ("User", "Why"),
-            (
-                [_user(plan, each.user.name), prose(each.why)]
-                for each in plan.notes.worth_a_look
-            ),
-        )
-
-
-def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+def _changes(
+    plan: Plan, outcomes: Sequence[Outcome] | None, marker: MarkdownMarker
+) -> Iterator[str]:
     if not plan.changes:
         return
     yield f"## Changes ({len(plan.changes)})\n\n"
     columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
     yield from _table(
-        columns if outcomes is None else [*columns, "Outcome"], _rows(plan, outcomes)
+        columns if outcomes is None else [*columns, "Outcome"],
+        _rows(plan, outcomes, marker),
     )
 
 
-def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
+def _rows(
+    plan: Plan, outcomes: Sequence[Outcome] | None, marker: MarkdownMarker
+) -> Iterator[list[str]]:
     marks, results = say.Marks(plan), say.by_user(outcomes)
     for change in plan.changes:
         head = [
-            _marked(_user(plan, change.user.name), marks.change(change)),
+            marker.mark_user(change.user.name) + marker.mark_news(marks.change(change)),
             prose(say.who(change.agent)),
             say.by_rule(change.rule),
         ]

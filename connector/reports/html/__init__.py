@@ -13,13 +13,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from connector.model import Outcome, Plan
-from connector.planning.overview.affected import NAMED, concerned
 from connector.reports import wording as say
 from connector.reports.html import overview
-from connector.reports.html.parts import Users, prose, table, text, value
+from connector.reports.html.parts import PageMarker, prose, section, table, text, value
 from connector.reports.html.rows import NOT_WRITTEN, Rows, groups
 from connector.reports.html.script import SCRIPT
 from connector.reports.html.style import STYLE, foot
+from connector.reports.sections import list_outcomes, list_refusals, list_worth_a_look
 
 
 def render(
@@ -27,25 +27,35 @@ def render(
 ) -> Iterator[str]:
     """The page, piece by piece. `command`: what `--accept` is appended to."""
     grouped = groups(plan)
-    users = Users(
+    marker = PageMarker(
         plan.notes.people,
         (change.user.name for _, changes in grouped for change in changes),
     )
-    rows = Rows(plan, outcomes, users, grouped)
+    rows = Rows(plan, outcomes, marker, grouped)
+    not_written = [
+        each
+        for result in NOT_WRITTEN
+        for each in outcomes or ()
+        if each.result is result
+    ]
+    strays = say.strays(plan, outcomes)
     yield from _head(plan, outcomes)
     yield "<main>\n"
-    yield from _not_written(outcomes, users)
-    yield from _refusals(plan, outcomes, command, users)
+    for found in list_outcomes("Conflicts and failures", not_written, marker):
+        yield from section(found)
+    yield from _refusals(plan, outcomes, command, marker)
     yield from (f'<p class="note">{prose(caution)}</p>\n' for caution in plan.cautions)
-    yield from overview.looks(plan, users)
-    yield from overview.kinds(plan, users)
+    for found in list_worth_a_look(plan, marker):
+        yield from section(found)
+    yield from overview.kinds(plan, marker)
     yield from overview.counts(plan)
     if plan.changes:
         yield from rows.tools()
-    yield from overview.problems(plan, users)
+    yield from overview.problems(plan, marker)
     if plan.changes:
         yield from rows.render()
-    yield from _strays(plan, outcomes, users)
+    for found in list_outcomes("Not in this plan", strays, marker):
+        yield from section(found)
     yield from _signatures()
     yield f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
@@ -101,55 +111,19 @@ def _digest(plan: Plan) -> str:
     )
 
 
-def _not_written(outcomes: Sequence[Outcome] | None, users: Users) -> Iterator[str]:
-    found = [
-        each
-        for result in NOT_WRITTEN
-        for each in outcomes or ()
-        if each.result is result
-    ]
-    if found:
-        yield f"<section>\n<h2>Conflicts and failures ({len(found):,})</h2>\n"
-        rows = (
-            [users.linked(each.user.name), prose(say.outcome_text(each))]
-            for each in found
-        )
-        yield from table(("User", "Outcome"), rows)
-        yield "</section>\n"
-
-
 def _refusals(
-    plan: Plan, outcomes: Sequence[Outcome] | None, command: str, users: Users
+    plan: Plan,
+    outcomes: Sequence[Outcome] | None,
+    command: str,
+    marker: PageMarker,
 ) -> Iterator[str]:
-    if not plan.refusals:
-        return
-    yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", then accepted"}</h2>\n'
-    rows = (
-        [text(r.limit), say.figures(r), prose(r.why), _first(concerned(plan, r), users)]
-        for r in plan.refusals
-    )
-    yield from table(("Limit", "Users", "Reason", "Affected users"), rows)
-    if outcomes is None:
-        yield f"<p>Blocked. {say.lifting(plan, command)} {value(say.accepting(plan, command))}</p>\n"
-    yield "</section>\n"
-
-
-def _first(names: Sequence[str], users: Users) -> str:
-    more = [f"… and {len(names) - NAMED:,} more"] if len(names) > NAMED else []
-    return "<br>".join([*map(users.linked, names[:NAMED]), *more])
-
-
-def _strays(
-    plan: Plan, outcomes: Sequence[Outcome] | None, users: Users
-) -> Iterator[str]:
-    found = say.strays(plan, outcomes)
-    if found:
-        yield f"<section>\n<h2>Not in this plan ({len(found):,})</h2>\n"
-        rows = (
-            [users.named(each.user.name), prose(say.outcome_text(each))]
-            for each in found
-        )
-        yield from table(("User", "Outcome"), rows)
+    for found in list_refusals(plan, marker):
+        then = "" if outcomes is None else ", then accepted"
+        yield f'<section class="refused">\n<h2>{found.title}{then}</h2>\n'
+        yield from table(found.columns, found.rows)
+        if outcomes is None:
+            accept = value(say.accepting(plan, command))
+            yield f"<p>Blocked. {say.lifting(plan, command)} {accept}</p>\n"
         yield "</section>\n"
 
 

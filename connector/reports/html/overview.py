@@ -1,44 +1,33 @@
-"""The shape of a plan: who is worth a look, kinds of changes, counts by attribute, agents and users, problems."""
+"""The shape of a plan: kinds of changes, counts by attribute, agents and users, problems."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from connector.model import Change, Kind, Plan, Problem, problem_kinds
+from connector.model import Change, Kind, Plan
 from connector.reports import wording as say
-from connector.reports.html.parts import Users, marked, prose, table, text, value
+from connector.reports.html.parts import PageMarker, table, text, value
 from connector.reports.html.rows import attributes, same
+from connector.reports.sections import list_problems
 
 
-def looks(plan: Plan, users: Users) -> Iterator[str]:
-    """Who is worth a look, and why."""
-    if plan.notes.worth_a_look:
-        yield f"<section>\n<h2>Worth a look ({len(plan.notes.worth_a_look):,})</h2>\n"
-        rows = (
-            [users.linked(look.user.name), prose(look.why)]
-            for look in plan.notes.worth_a_look
-        )
-        yield from table(("User", "Why"), rows)
-        yield "</section>\n"
-
-
-def kinds(plan: Plan, users: Users) -> Iterator[str]:
+def kinds(plan: Plan, marker: PageMarker) -> Iterator[str]:
     """Each kind with its count, its sentence, what is the same for all of it, examples, and a link to its rows."""
     if not plan.notes.kinds:
         return
     yield f"<section>\n<h2>Kinds of changes ({len(plan.notes.kinds):,})</h2>\n"
     for number, kind in enumerate(plan.notes.kinds, 1):
-        yield from _kind(number, kind, users)
+        yield from _kind(number, kind, marker)
     yield "</section>\n"
 
 
-def _kind(number: int, kind: Kind, users: Users) -> Iterator[str]:
+def _kind(number: int, kind: Kind, marker: PageMarker) -> Iterator[str]:
     yield f'<div class="kind" id="k{number}">\n<h3>{number}. {text(kind.form.capitalize())}: {kind.users:,}</h3>\n'
     yield f"<p>{text(kind.sentence)}</p>\n"
     alike = same(kind)
     yield f"<p>The same for all of them: {attributes(alike)}</p>\n" if alike else ""
     shown = "Examples" if kind.users > len(kind.examples) else "Users"
-    yield f"<p>{shown}: {', '.join(map(users.linked, kind.examples))}</p>\n"
+    yield f"<p>{shown}: {', '.join(map(marker.mark_user, kind.examples))}</p>\n"
     yield f'<p class="screen"><a href="#r{number}">Show {say.count(kind.users, "user")} of kind {number}</a></p>\n'
     yield "</div>\n"
 
@@ -77,43 +66,14 @@ def by_attribute(changes: tuple[Change, ...]) -> list[tuple[str, list[int]]]:
     return sorted(found.items())
 
 
-def problems(plan: Plan, users: Users) -> Iterator[str]:
+def problems(plan: Plan, marker: PageMarker) -> Iterator[str]:
     """Problems by kind, each explained."""
     if not plan.problems:
         return
-    marks = say.Marks(plan)
     yield f'<section id="problems">\n<h2>Problems ({len(plan.problems):,})</h2>\n'
-    for number, (kind, found) in enumerate(
-        problem_kinds.grouped(plan.problems).items()
-    ):
-        yield f'<div class="group">\n<h3>{text(kind)} ({len(found):,})</h3>\n'
-        yield f'<p class="lead">{text(problem_kinds.explain(kind))}</p>\n'
-        alike = problem_kinds.alike(found, marks.problem)
-        rows = (_problem(some, users, marked(marks.problem(some[0]))) for some in alike)
-        yield from table(("About", "Users", "Why"), rows, f' data-problem="{number}"')
+    for number, found in enumerate(list_problems(plan, marker)):
+        yield f'<div class="group">\n<h3>{found.title}</h3>\n'
+        yield f'<p class="lead">{text(found.lead)}</p>\n'
+        yield from table(found.columns, found.rows, f' data-problem="{number}"')
         yield "</div>\n"
     yield "</section>\n"
-
-
-def _problem(alike: Sequence[Problem], users: Users, mark: str) -> list[str]:
-    """A row of problems that are alike; of several each user with its agent, which stands nowhere else."""
-    problem = alike[0]
-    named = list(map(users.linked, problem.users))
-    if len(alike) > 1:
-        each = (
-            (
-                [*map(users.linked, p.users)],
-                [prose(say.who(p.agent))] if p.agent is not None else [],
-            )
-            for p in alike
-        )
-        named = [" ← ".join([*some, *agent]) for some, agent in each]
-    nearby = "".join(
-        f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})"
-        for near in problem.near
-    )
-    return [
-        prose(say.about(alike)) + mark,
-        "<br>".join(named),
-        prose(problem.why) + nearby,
-    ]

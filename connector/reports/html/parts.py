@@ -8,6 +8,7 @@ from html import escape
 from itertools import islice
 from typing import Final, TypeVar
 
+from connector.reports.sections import Section
 from connector.reports.visible import visible
 
 CHUNK: Final = 200
@@ -86,29 +87,40 @@ def chunk_of(
     yield "</tbody>\n</table></div>\n"
 
 
-class Users:
-    """Users as the page shows them: with the name of the person, where it was read, and a link to their row."""
+class PageMarker:
+    """Users with the name of the person, where it was read, and a link to their row."""
+
+    between = "<br>"
 
     def __init__(self, people: Mapping[str, str], changed: Iterable[str]) -> None:
         self._people = people
-        self._numbers = {name: number for number, name in enumerate(changed, 1)}
+        self._rows = {name: number for number, name in enumerate(changed, 1)}
 
-    def named(self, name: str) -> str:
-        """A user by name; the person's first."""
-        said = self._people.get(name)
-        person = "" if said is None or said == name else f"<b>{isolated(said)} </b>"
-        return person + value(name)
+    def mark_prose(self, said: str) -> str:
+        return prose(said)
 
-    def linked(self, name: str) -> str:
-        """The same, as a link where the page has a row for the user."""
-        number = self._numbers.get(name)
-        return (
-            self.named(name)
-            if number is None
-            else f'<a href="#u{number}">{self.named(name)}</a>'
-        )
+    def mark_value(self, shown: str) -> str:
+        return value(shown)
+
+    def name_user(self, name: str) -> str:
+        """A user by name, without a link; the person's name first."""
+        person = self._people.get(name)
+        if person is None or person == name:
+            return value(name)
+        return f"<b>{isolated(person)} </b>{value(name)}"
+
+    def mark_user(self, name: str) -> str:
+        row = self._rows.get(name)
+        if row is None:
+            return self.name_user(name)
+        return f'<a href="#u{row}">{self.name_user(name)}</a>'
+
+    def mark_news(self, mark: str) -> str:
+        return f" <strong>{mark}</strong>" if mark else ""
 
 
-def marked(mark: str) -> str:
-    """That something is `new` or `changed` since an earlier plan, or nothing."""
-    return f" <strong>{mark}</strong>" if mark else ""
+def section(found: Section, after: str = "") -> Iterator[str]:
+    """A section with its table."""
+    yield f"<section>\n<h2>{found.title}{after}</h2>\n"
+    yield from table(found.columns, found.rows)
+    yield "</section>\n"

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result, problem_kinds
 from connector.reports import wording as say
 from connector.reports.html.parts import (
+    PageMarker,
     T,
-    Users,
     chunk_of,
     chunked,
     isolated,
-    marked,
     prose,
     text,
 )
@@ -53,10 +52,10 @@ class Rows:
         self,
         plan: Plan,
         outcomes: Sequence[Outcome] | None,
-        users: Users,
+        marker: PageMarker,
         grouped: Sequence[Group],
     ) -> None:
-        self._users = users
+        self._marker = marker
         self._results = say.by_user(outcomes)
         self._marks = say.Marks(plan)
         self._groups = grouped
@@ -134,35 +133,39 @@ class Rows:
         alike: dict[str, say.Sides],
         kind: str,
     ) -> str:
-        outcome = self._results.get(change.user.id)
-        became = (
-            ""
-            if outcome is None
-            else f'<p class="{outcome.result.value}">{prose(say.outcome_text(outcome))}</p>'
-        )
-        said: list[str] = []
-        routine: list[str] = []
-        for each in change.attributes:
-            sides = say.sides(each)
-            if alike.get(each.name) == sides:
-                routine.append(attribute(each.name, sides, plain=True))
-            else:
-                said.append(attribute(each.name, sides))
+        choices = self._choices(change)
         own = {
-            name: found
-            for name, found in self._choices(change).items()
-            if shared.get(name) != found
+            name: numbers
+            for name, numbers in choices.items()
+            if shared.get(name) != numbers
         }
-        problems = self._of.get(change.user.name, set()) | self._of.get(
-            change.agent, set()
-        )
-        own |= {"problem": " ".join(map(str, sorted(problems)))} if problems else {}
+        problems = self._find_problems(change)
+        if problems:
+            own["problem"] = " ".join(map(str, sorted(problems)))
+        rule = say.by_rule(change.rule) or "no rule"
+        news = self._marker.mark_news(self._marks.change(change))
+        user = self._marker.name_user(change.user.name)
         return (
-            f'<tr id="u{number}"{_data(own)}><td><a href="#u{number}">{number}</a></td>'
-            f"<td>{self._users.named(change.user.name)}{became}</td><td>{prose(say.who(change.agent))}</td>"
-            f"<td>{say.by_rule(change.rule) or 'no rule'}{kind}{marked(self._marks.change(change))}</td>"
-            f"<td>{_lines(said)}{_routine(routine, after=bool(said))}</td></tr>"
+            f'<tr id="u{number}"{_data(own)}>'
+            f'<td><a href="#u{number}">{number}</a></td>'
+            f"<td>{user}{self._outcome(change)}</td>"
+            f"<td>{prose(say.who(change.agent))}</td>"
+            f"<td>{rule}{kind}{news}</td>"
+            f"<td>{_attributes(change, alike)}</td></tr>"
         )
+
+    def _find_problems(self, change: Change) -> set[int]:
+        """Numbers of the kinds of problems that are about the user or its agent."""
+        of_user = self._of.get(change.user.name, set())
+        of_agent = self._of.get(change.agent, set())
+        return of_user | of_agent
+
+    def _outcome(self, change: Change) -> str:
+        outcome = self._results.get(change.user.id)
+        if outcome is None:
+            return ""
+        said = prose(say.outcome_text(outcome))
+        return f'<p class="{outcome.result.value}">{said}</p>'
 
     def _choices(self, change: Change) -> dict[str, str]:
         attributes = sorted({self._attributes[each.name] for each in change.attributes})
@@ -215,17 +218,21 @@ def attributes(found: dict[str, say.Sides]) -> str:
     return "; ".join(attribute(name, sides) for name, sides in found.items())
 
 
-def _lines(attributes: Iterable[str]) -> str:
-    return ";\n".join(attributes)
-
-
-def _routine(attributes: Sequence[str], *, after: bool) -> str:
-    """What paper leaves out of a row, as it stands above all rows of the kind."""
-    return (
-        f'<i class="same">{_lines([""] * after + [*attributes])}</i>'
-        if attributes
-        else ""
-    )
+def _attributes(change: Change, alike: dict[str, say.Sides]) -> str:
+    """What changes. Paper leaves out the part that stands above all rows of the kind."""
+    said: list[str] = []
+    routine: list[str] = []
+    for each in change.attributes:
+        sides = say.sides(each)
+        if alike.get(each.name) == sides:
+            routine.append(attribute(each.name, sides, plain=True))
+        else:
+            said.append(attribute(each.name, sides))
+    between = ";\n"
+    if not routine:
+        return between.join(said)
+    begin = between if said else ""
+    return f'{between.join(said)}<i class="same">{begin}{between.join(routine)}</i>'
 
 
 def attribute(name: str, sides: say.Sides, *, plain: bool = False) -> str:
@@ -234,20 +241,17 @@ def attribute(name: str, sides: say.Sides, *, plain: bool = False) -> str:
     Marked up where a value goes, unless `plain`: what only comes is routine, and of routine
     a page has most.
     """
-    gone, come = (
-        " | ".join(map(isolated, values)) for values in (sides.old, sides.new)
-    )
+    gone = " | ".join(map(isolated, sides.old))
+    come = " | ".join(map(isolated, sides.new))
     label = text(name)
     if gone and not plain:
-        label, gone, come = (
-            f"<b>{label}</b>",
-            f"<del>{gone}</del>",
-            f"<ins>{come}</ins>" if come else "",
-        )
+        label = f"<b>{label}</b>"
+        gone = f"<del>{gone}</del>"
+        come = f"<ins>{come}</ins>" if come else ""
     if sides.kept:
-        return f"{label} " + ", ".join(
-            [f"- {gone}"] * bool(gone) + [f"+ {come}"] * bool(come)
-        )
+        signed = [f"- {gone}"] if gone else []
+        signed += [f"+ {come}"] if come else []
+        return f"{label} {', '.join(signed)}"
     if sides.new in _SECRET:
         return f"{label} {come}"
     return f"{label} {gone or say.NONE} → {come or say.NONE}"
