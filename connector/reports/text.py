@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final
+
+from msgspec.structs import asdict
 
 from connector.model import (
     LISTED,
     NOTICED,
     Change,
     Ending,
+    Kind,
     Outcome,
     Plan,
     Problem,
-    Refusal,
     Result,
     problem_kinds,
 )
@@ -54,21 +57,25 @@ def render(
     told how to.
     `narrow`: there are fewer than `NARROW` columns. `goes_on`: this is not the end, for the plan is to be written.
     """
-    yield from _header(plan, outcomes)
-    yield from _summary(plan, narrow=narrow)
-    yield from _refusals(plan, command, accepted=accepted or outcomes is not None)
-    yield from _cautions(plan)
-    yield from _kinds(plan)
-    yield from _worth_a_look(plan, outcomes)
-    yield from _changes(plan, outcomes, whole=whole)
-    yield from _problems(plan, whole=whole)
+    yield from _report_head(plan, outcomes)
+    yield from _summary_lines(plan, narrow=narrow)
+    is_lifted = accepted or outcomes is not None
+    yield from _refusal_lines(plan, command, accepted=is_lifted)
+    yield from _caution_lines(plan)
+    yield from _kind_lines(plan)
+    changes = _ChangeLines(plan, outcomes)
+    yield from changes.list_worth_a_look()
+    yield from changes.list_changes(whole=whole)
+    yield from _problem_sections(plan, whole=whole)
+    to_check = _count_problems(plan)
     if outcomes is not None:
         yield from ending(plan, outcomes)
     elif plan.refusals and not accepted:
-        yield f"Refused. Nothing was written.{_attention(plan)} {say.lifting(plan, command)}\n"
+        how = say.lifting(plan, command)
+        yield f"Refused. Nothing was written.{to_check} {how}\n"
         yield f"    {say.accepting(plan, command)}\n"
     elif not goes_on:
-        yield f"Nothing was written.{_attention(plan)}\n"
+        yield f"Nothing was written.{to_check}\n"
 
 
 def ending(
@@ -76,251 +83,291 @@ def ending(
 ) -> Iterator[str]:
     """The end of the report alone, for a reader who has seen the plan: its changes' outcomes; `account`: in numbers."""
     for result in Result:
-        yield from _outcomes(
-            result, [outcome for outcome in outcomes if outcome.result is result]
-        )
-    for noticed in (what for place, what in plan.about if place == NOTICED):
-        yield f"Note: {visible(noticed)}\n"
-    yield f"{say.last_line(account or Ending.of(outcomes))}{_attention(plan)}\n"
+        found = [outcome for outcome in outcomes if outcome.result is result]
+        if found:
+            yield from _outcome_lines(result, found)
+    for place, what in plan.about:
+        if place == NOTICED:
+            yield f"Note: {visible(what)}\n"
+    last_line = say.last_line(account or Ending.of(outcomes))
+    yield f"{last_line}{_count_problems(plan)}\n"
 
 
-def _attention(plan: Plan) -> str:
-    return (
-        f" {say.count(len(plan.problems), 'problem')} to check."
-        if plan.problems
-        else ""
-    )
+def _count_problems(plan: Plan) -> str:
+    if not plan.problems:
+        return ""
+    return f" {say.count(len(plan.problems), 'problem')} to check."
 
 
-def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+# ---------------------------------------------------------------- the head
+
+
+def _report_head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield f"{visible(plan.job)}: {say.title(plan, outcomes)}\n"
     yield f"  plan    {visible(plan.id)}, created {visible(plan.created)}\n"
     yield f"  digest  {visible(plan.digest)}\n"
     for place, what in plan.about:
         yield f"  {visible(place):<9} {visible(what)}\n"
     yield "\n"
-    yield say.headline(plan, outcomes) + "\n\n"
+    yield f"{say.headline(plan, outcomes)}\n\n"
     if plan.notes.since is not None:
-        yield say.since(plan) + "\n\n"
+        yield f"{say.since(plan)}\n\n"
 
 
-def _summary(plan: Plan, *, narrow: bool) -> Iterator[str]:
-    """Matched users that differ and stay as they are show in no count of their own, so they are said."""
-    left = [("Agents", f"{plan.summary.agents:,}")]
-    left += [
-        ("  " + name, f"{getattr(plan.summary, name):,}") for name in say.AGENT_COUNTS
-    ]
-    right = [("Users", "")] + [
-        ("  " + name, f"{getattr(plan.summary, name):,}") for name in say.USER_COUNTS
-    ]
+def _summary_lines(plan: Plan, *, narrow: bool) -> Iterator[str]:
+    """Counts of agents and of users, beside each other unless it is too narrow for that."""
+    counts = {name: f"{number:,}" for name, number in asdict(plan.summary).items()}
+    left = [("Agents", counts["agents"])]
+    left += [(f"  {name}", counts[name]) for name in say.AGENT_COUNTS]
+    right = [("Users", "")]
+    right += [(f"  {name}", counts[name]) for name in say.USER_COUNTS]
     if narrow:
         left, right = [*left, *right], []
-    right += [("", "")] * (len(left) - len(right))
-    for (name, number), (other, figure) in zip(left, right, strict=True):
-        yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
-    held = (
-        plan.summary.matched
-        - plan.summary.unchanged
-        - sum(change.agent is not None for change in plan.changes)
-    )
-    if held > 0:
-        how = "left out by --only, or held back" if plan.notes.only else "held back"
-        yield f"\n{say.count(held, 'matched user')} {how}; problems and notes give the reason.\n"
+    for (name, number), (other, figure) in zip_longest(left, right, fillvalue=("", "")):
+        line = f"{name:<14}{number:>9}    {other:<13}{figure:>9}"
+        yield f"{line.rstrip()}\n"
+    yield from _held_back_line(plan)
     yield "\n"
 
 
-def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
+def _held_back_line(plan: Plan) -> Iterator[str]:
+    """Matched users that differ and stay as they are. They show in no count of their own."""
+    changing = sum(change.agent is not None for change in plan.changes)
+    held = plan.summary.matched - plan.summary.unchanged - changing
+    if held > 0:
+        users = say.count(held, "matched user")
+        how = "left out by --only, or held back" if plan.notes.only else "held back"
+        yield f"\n{users} {how}; problems and notes give the reason.\n"
+
+
+def _refusal_lines(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
     if not plan.refusals:
         return
     yield "REFUSED, then accepted\n" if accepted else "REFUSED\n"
     for refusal in plan.refusals:
-        yield (
-            f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip()
-            + f"\n    {visible(refusal.why)}\n"
-        )
-        yield from _concerned(plan, refusal)
+        head = f"  {visible(refusal.limit)}  {say.figures(refusal)}"
+        yield f"{head.rstrip()}\n"
+        yield f"    {visible(refusal.why)}\n"
+        names = concerned(plan, refusal)
+        for name in names[:NAMED]:
+            yield f"      {_name_user(plan.notes.people, name)}\n"
+        if len(names) > NAMED:
+            yield f"      … and {len(names) - NAMED:,} more\n"
     if not accepted:
         yield f"  Blocked. {say.lifting(plan, command)}\n"
         yield f"    {say.accepting(plan, command)}\n"
     yield "\n"
 
 
-def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
-    names = concerned(plan, refusal)
-    for name in names[:NAMED]:
-        yield f"      {_cut(say.person(plan.notes.people, name))}\n"
-    if len(names) > NAMED:
-        yield f"      … and {len(names) - NAMED:,} more\n"
-
-
-def _cautions(plan: Plan) -> Iterator[str]:
+def _caution_lines(plan: Plan) -> Iterator[str]:
     for caution in plan.cautions:
         yield f"Note: {visible(caution)}\n"
     if plan.cautions:
         yield "\n"
 
 
-def _kinds(plan: Plan) -> Iterator[str]:
+# ---------------------------------------------------------------- changes
+
+
+def _kind_lines(plan: Plan) -> Iterator[str]:
     if not plan.notes.kinds:
         return
-    yield f"Kinds of changes ({say.count(len(plan.changes), 'user')}), the riskiest first\n"
+    users = say.count(len(plan.changes), "user")
+    yield f"Kinds of changes ({users}), the riskiest first\n"
     for kind in plan.notes.kinds:
-        yield f"{kind.users:>7,}  {kind.form}\n         {visible(kind.sentence)}\n"
+        yield f"{kind.users:>7,}  {kind.form}\n"
+        yield f"         {visible(kind.sentence)}\n"
         if len(plan.changes) > LISTED:
-            yield from (
-                f"           {_cut(say.person(plan.notes.people, name))}\n"
-                for name in kind.examples
-            )
-            if kind.users > len(kind.examples):
-                yield f"           … and {kind.users - len(kind.examples):,} more\n"
+            yield from _example_lines(plan, kind)
     yield "\n"
 
 
-def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    if not plan.notes.worth_a_look:
-        return
-    yield f"Worth a look ({say.count(len(plan.notes.worth_a_look), 'user')})\n"
-    changes = {change.user: change for change in plan.changes}
-    marks = say.Marks(plan)
-    results = say.by_user(outcomes)
-    for look in plan.notes.worth_a_look:
-        yield from _change(plan, changes[look.user], results.get(look.user.id), marks)
-        yield f"    ! {_cut(visible(look.why))}\n"
-    yield "\n"
+def _example_lines(plan: Plan, kind: Kind) -> Iterator[str]:
+    for name in kind.examples:
+        yield f"           {_name_user(plan.notes.people, name)}\n"
+    if kind.users > len(kind.examples):
+        yield f"           … and {kind.users - len(kind.examples):,} more\n"
 
 
-def _changes(
-    plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool | None
-) -> Iterator[str]:
-    if not plan.changes:
-        return
-    yield f"Changes ({say.count(len(plan.changes), 'user')})\n"
-    marks, results = say.Marks(plan), say.by_user(outcomes)
-    every = whole or len(plan.changes) <= LISTED
-    marked = [change for change in plan.changes if marks.change(change)]
-    for change in plan.changes if every else marked if len(marked) <= LISTED else ():
-        yield from _change(plan, change, results.get(change.user.id), marks)
-    if not every:
-        yield f"  To list all, use {_ways(whole)}.\n"
-    yield "\n"
+class _ChangeLines:
+    """The lines of a plan's changes, each with its outcome and what is new in it."""
 
+    def __init__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        self._plan = plan
+        self._marks = say.Marks(plan)
+        self._outcomes = say.by_user(outcomes)
 
-def _change(
-    plan: Plan, change: Change, outcome: Outcome | None, marks: say.Marks
-) -> Iterator[str]:
-    result = f"  [{outcome.result}]" if outcome else ""
-    result += f"  [{marks.change(change)}]" if marks.change(change) else ""
-    yield f"~ {_cut(say.person(plan.notes.people, change.user.name))}  ← {_cut(say.reason(change))}{result}\n"
-    for each in change.attributes:
-        yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
+    def list_worth_a_look(self) -> Iterator[str]:
+        looks = self._plan.notes.worth_a_look
+        if not looks:
+            return
+        yield f"Worth a look ({say.count(len(looks), 'user')})\n"
+        changes = {change.user: change for change in self._plan.changes}
+        for look in looks:
+            yield from self._describe_change(changes[look.user])
+            yield f"    ! {_cut(visible(look.why))}\n"
+        yield "\n"
+
+    def list_changes(self, *, whole: bool | None) -> Iterator[str]:
+        """All changes if they are few, else those that are new, if these are few."""
+        changes = self._plan.changes
+        if not changes:
+            return
+        yield f"Changes ({say.count(len(changes), 'user')})\n"
+        lists_all = whole or len(changes) <= LISTED
+        listed = changes
+        if not lists_all:
+            listed = tuple(filter(self._marks.change, changes))
+        for change in listed if lists_all or len(listed) <= LISTED else ():
+            yield from self._describe_change(change)
+        if not lists_all:
+            yield f"  To list all, use {_ways_to_list_all(whole)}.\n"
+        yield "\n"
+
+    def _describe_change(self, change: Change) -> Iterator[str]:
+        outcome = self._outcomes.get(change.user.id)
+        marks = [outcome.result if outcome else "", self._marks.change(change)]
+        marked = "".join(f"  [{mark}]" for mark in marks if mark)
+        user = _name_user(self._plan.notes.people, change.user.name)
+        yield f"~ {user}  ← {_cut(say.reason(change))}{marked}\n"
+        for each in change.attributes:
+            yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
 
 
 def difference(change: say.Sides) -> str:
     """`old → new` of one value, `- old, + new` of several; of a secret only what happens to it."""
-    if change.new[:1] and change.new[0].startswith("(secret)"):
-        return change.new[0]
-    if change.kept or len(change.old) > 1 or len(change.new) > 1:
-        return ", ".join(
-            [f"- {value}" for value in change.old]
-            + [f"+ {value}" for value in change.new]
-        )
-    return f"{(change.old or [say.NONE])[0]} → {(change.new or [say.NONE])[0]}"
+    old, new = change.old, change.new
+    if new and new[0].startswith("(secret)"):
+        return new[0]
+    if change.kept or len(old) > 1 or len(new) > 1:
+        gone = [f"- {value}" for value in old]
+        come = [f"+ {value}" for value in new]
+        return ", ".join(gone + come)
+    before = old[0] if old else say.NONE
+    after = new[0] if new else say.NONE
+    return f"{before} → {after}"
 
 
-def _problems(plan: Plan, *, whole: bool | None) -> Iterator[str]:
+# ---------------------------------------------------------------- problems
+
+
+def _problem_sections(plan: Plan, *, whole: bool | None) -> Iterator[str]:
     marks = say.Marks(plan)
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {problem_kinds.explain(kind)}\n"
-        lines = problem_kinds.alike(problems, marks.problem)
-        if not whole and len(lines) > LISTED:
-            lines.sort(key=lambda alike: not marks.problem(alike[0]))
-        most = len(lines) if whole else LISTED
-        for alike in lines[:most]:
-            yield from _alike(alike, plan.notes.people, marks.problem(alike[0]))
-        yield from _more(sum(map(len, lines[most:])), _ways(whole))
+        groups = problem_kinds.alike(problems, marks.problem)
+        listed = groups
+        if not whole and len(groups) > LISTED:
+            # those that are new come first
+            groups.sort(key=lambda alike: not marks.problem(alike[0]))
+            listed = groups[:LISTED]
+        for alike in listed:
+            yield from _alike_lines(alike, plan.notes.people, marks.problem(alike[0]))
+        left = sum(len(alike) for alike in groups[len(listed) :])
+        yield from _more_line(left, _ways_to_list_all(whole))
         yield "\n"
 
 
-def _alike(
+def _alike_lines(
     problems: Sequence[Problem], people: Mapping[str, str], mark: str
 ) -> Iterator[str]:
     """One line for what holds for all of them, and the first of those whom it holds for."""
     if len(problems) == 1:
         yield from problem_lines(problems[0], people, mark)
         return
-    marked = f"[{mark}] " if mark else ""
-    yield f"  - {marked}{_cut(say.about(problems))}: {visible(problems[0].why)}\n"
+    about = _cut(say.about(problems))
+    yield f"  - {_in_brackets(mark)}{about}: {visible(problems[0].why)}\n"
     for each in problems[:NAMED]:
-        who = (
-            [", ".join(_cut(say.person(people, user)) for user in each.users)]
-            if each.users
-            else []
-        )
-        who += [_cut(say.who(each.agent))] if each.agent is not None else []
-        yield f"      {'  ← '.join(who)}\n"
-    yield from _more(len(problems) - NAMED, indent="    ")
+        said = [", ".join(_name_user(people, user) for user in each.users)]
+        if each.agent is not None:
+            said.append(_cut(say.who(each.agent)))
+        yield f"      {'  ← '.join(filter(None, said))}\n"
+    yield from _more_line(len(problems) - NAMED, indent="    ")
 
 
 def problem_lines(
     problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = ""
 ) -> Iterator[str]:
     """A problem with the users that it names, and those that are near."""
-    marked = f"[{mark}] " if mark else ""
-    about = f"{_cut(say.subject(problem))}: " if say.subject(problem) else ""
-    yield f"  - {marked}{about}{visible(problem.why)}\n"
+    subject = say.subject(problem)
+    about = f"{_cut(subject)}: " if subject else ""
+    yield f"  - {_in_brackets(mark)}{about}{visible(problem.why)}\n"
     for user in problem.users:
-        yield f"      {_cut(say.person(people, user))}\n"
+        yield f"      {_name_user(people, user)}\n"
     for near in problem.near:
-        yield f"      almost: {_cut(say.person(people, near.user))} ({_cut(say.almost(near))})\n"
+        how = _cut(say.almost(near))
+        yield f"      almost: {_name_user(people, near.user)} ({how})\n"
 
 
-def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _in_brackets(mark: str) -> str:
+    return f"[{mark}] " if mark else ""
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+def _outcome_lines(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Conflicts and failures are all listed: each is somebody's to look at."""
-    if not outcomes:
-        return
     yield f"{result}: {len(outcomes):,}\n"
     for why in LEFT_OUT:
         count = sum(each.why == why for each in outcomes)
-        yield f"  {count:,} {why}\n" if count else ""
-    # what was written says something only where there is more to say
-    told = [
-        each
-        for each in outcomes
-        if (each.why or result is not Result.WRITTEN) and each.why not in LEFT_OUT
-    ]
-    most = len(told) if result in (Result.CONFLICT, Result.FAILED) else MOST
-    alike: dict[str, list[Outcome]] = {}
-    for outcome in told[:most]:
-        own = len(outcome.why) <= LONG or any(say.difference_texts(outcome))
-        alike.setdefault(outcome.user.id if own else outcome.why, []).append(outcome)
-    for first, *others in alike.values():
-        who = (
-            say.count(len(others) + 1, "user")
-            if others
-            else _cut(visible(first.user.name))
-        )
-        yield f"  {who}: {visible(first.why) or 'no reason given'}\n"
-        yield from (
-            f"      {_cut(visible(each.user.name))}\n"
-            for each in ((first, *others) if others else ())
-        )
-        yield from (f"      {each}\n" for each in say.difference_texts(first))
-    yield from _more(len(told) - most)
+        if count:
+            yield f"  {count:,} {why}\n"
+    told = [outcome for outcome in outcomes if _has_more_to_say(outcome)]
+    lists_all = result in (Result.CONFLICT, Result.FAILED)
+    most = len(told) if lists_all else MOST
+    for alike in _group_by_reason(told[:most]):
+        yield from _reason_lines(alike)
+    yield from _more_line(len(told) - most)
 
 
-def _ways(whole: bool | None) -> str:
+def _has_more_to_say(outcome: Outcome) -> bool:
+    if outcome.why in LEFT_OUT:
+        return False
+    return bool(outcome.why) or outcome.result is not Result.WRITTEN
+
+
+def _group_by_reason(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:
+    """Outcomes with the same long reason together, any other by itself."""
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        stands_alone = len(outcome.why) <= LONG or any(say.difference_texts(outcome))
+        key = outcome.user.id if stands_alone else outcome.why
+        groups.setdefault(key, []).append(outcome)
+    return groups.values()
+
+
+def _reason_lines(alike: Sequence[Outcome]) -> Iterator[str]:
+    first, several = alike[0], len(alike) > 1
+    names = [_cut(visible(each.user.name)) for each in alike]
+    who = say.count(len(alike), "user") if several else names[0]
+    yield f"  {who}: {visible(first.why) or 'no reason given'}\n"
+    for name in names if several else ():
+        yield f"      {name}\n"
+    for said in say.difference_texts(first):
+        yield f"      {said}\n"
+
+
+# ---------------------------------------------------------------- words
+
+
+def _ways_to_list_all(whole: bool | None) -> str:
     return "--report FILE" if whole is None else "--all or --report FILE"
 
 
-def _more(left: int, ways: str = "--report FILE", indent: str = "") -> Iterator[str]:
+def _more_line(
+    left: int, ways: str = "--report FILE", indent: str = ""
+) -> Iterator[str]:
     if left > 0:
         yield f"{indent}  … and {left:,} more: use {ways} for all\n"
 
 
+def _name_user(people: Mapping[str, str], name: str) -> str:
+    return _cut(say.person(people, name))
+
+
 def _cut(text: str) -> str:
-    return (
-        text
-        if len(text) <= LONGEST
-        else f"{text[:LONGEST]}… ({len(text):,} characters)"
-    )
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}… ({len(text):,} characters)"
