@@ -22,33 +22,35 @@ the key."""
 
 
 class AttributeChange(Struct, frozen=True, gc=False):
-    """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
+    """One attribute of one user: the values of ours believed to be there, and those to be there.
 
-    Values outside `owns` appear in neither and are not touched. A `secret` one holds
-    `Secret`s; `seen` False: the old value could not be read, so `old` says nothing, or of
-    one that is no secret, what was written last; `absent`: a comparison found that there
-    was none.
-    `sent`: where the directory stores another spelling than it was sent, the values that were sent, of a secret its
-    fingerprint; `new` is then what is stored. `replaced`: what was there before an earlier
-    run wrote these very values, which the directory took and did not show; None where no
-    run is known to have done so. In no digest.
-    `pattern` is the attribute's `owns`, where it has one. A plan read from a file has no secrets: of a secret change it
-    knows the `fingerprint`, which is empty for one that clears. `form`: for the reader of a
-    plan; in no digest.
+    Values outside `owns` appear in neither and are not touched. A plan that was read from a
+    file has no secrets: of a secret it knows the `fingerprint`.
     """
 
     name: str
     old: tuple[Held, ...]
     new: tuple[Held, ...]
     secret: bool = False
+    """Whether the values are `Secret`s."""
     seen: bool = True
+    """False: the old value could not be read. Then `old` says nothing, or of one that is
+    no secret, what was written last."""
     pattern: str | None = None
+    """The attribute's `owns`, where it has one."""
     fingerprint: str = ""
+    """Of a secret; empty for one that clears."""
     unique: bool = False
     absent: bool = False
+    """A comparison found that there was none."""
     form: Form | None = None
+    """For the reader of a plan; in no digest."""
     sent: tuple[Held, ...] = ()
+    """Where the directory stores another spelling than it was sent: the values that were
+    sent, of a secret its fingerprint. `new` is then what is stored."""
     replaced: tuple[Held, ...] | None = None
+    """What was there before an earlier run wrote these very values, which the directory
+    took and did not show. None: no run is known to have done so. In no digest."""
 
     @property
     def sets(self) -> bool:
@@ -82,24 +84,29 @@ class Part(StrEnum):
 
 
 class Change(Struct, frozen=True, gc=False):
-    """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
+    """What is to become of one user.
 
-    `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
-    a plan is whole; an apply may write it in parts. `disabled`: the user was read as
-    disabled (`User.disabled`), and the change is for no other one. Each run that writes
-    makes it anew, so neither plan document nor journal has it.
-    `inactive`: the account is disabled (`User.inactive`); for the reader of a plan, and in no digest.
+    A change of a plan is whole; an apply may write it in parts.
     """
 
     user: UserRef
     agent: AgentRef | None
+    """None: no agent claims the user."""
     rule: int | None
+    """The rule that found the user, from 1; 0 is a pin; None: stale."""
     attributes: tuple[AttributeChange, ...]
     digest: str = ""
     after: frozenset[str] = frozenset()
+    """Ids of users whose change frees a single-holder value that this one sets. It waits
+    for theirs."""
     part: Part = Part.REST
     disabled: bool = False
+    """The user was read as disabled (`User.disabled`), and the change is for no other
+    one. Each run that writes makes it anew, so neither plan document nor journal has
+    it."""
     inactive: bool = False
+    """The account is disabled (`User.inactive`); for the reader of a plan, and in no
+    digest."""
 
     @property
     def startles(self) -> bool:
@@ -108,17 +115,16 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class Kind(Struct, frozen=True):
-    """Changes that are alike. The riskiest `form` among its attributes names it.
-
-    `rule`: from 1; 0 is a pin; None: the users have no agent, or several rules were merged. `forms`: its attributes by
-    form, the riskiest first. `merged`: how many kinds it was made of.
-    """
+    """Changes that are alike. The riskiest form among its attributes names it."""
 
     form: Form
     rule: int | None
+    """From 1; 0 is a pin. None: the users have no agent, or several rules were merged."""
     forms: tuple[tuple[Form, tuple[str, ...]], ...]
+    """Its attributes by form, the riskiest first."""
     changes: tuple[Change, ...]
     merged: int = 1
+    """How many kinds it was made of."""
 
     @property
     def users(self) -> int:

@@ -41,19 +41,17 @@ class UserRef(Struct, frozen=True, order=True, gc=False, forbid_unknown_fields=T
 
 
 class User(Struct, frozen=True, gc=False):
-    """An entry or resource of the directory.
-
-    `values` holds what the directory returned of the attributes that were asked for, under the names they were asked
-    by; an attribute without a value is not in it. `disabled`: it is below the base, and the
-    filter leaves it out since it is disabled. `inactive`: its account is disabled, as far
-    as it shows that, whatever the filter.
-    """
+    """An entry or resource of the directory."""
 
     id: str
     name: str
     values: Mapping[str, tuple[Held, ...]]
+    """What the directory returned of the attributes that were asked for, under the names
+    they were asked by. An attribute without a value is not in it."""
     disabled: bool = False
+    """It is below the base, and the filter leaves it out since it is disabled."""
     inactive: bool = False
+    """Its account is disabled, as far as it shows that, whatever the filter."""
 
     @property
     def ref(self) -> UserRef:
@@ -196,33 +194,38 @@ class AttributeInfo(Struct, frozen=True):
 
 
 class ContentRule(Struct, frozen=True):
-    """What else holds for entries of exactly one structural class (RFC 4512 §4.1.6); names in lower case.
+    """What else holds for entries of exactly one structural class (RFC 4512 §4.1.6).
 
-    `auxiliary`: the auxiliary classes that such an entry may have; None: any.
+    Names are in lower case.
     """
 
     auxiliary: frozenset[str] | None = None
+    """The auxiliary classes that such an entry may have; None: any."""
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
 
 
 class ClassInfo(Struct, frozen=True):
-    """What the directory says of one object class; names, numbers and attributes in lower case, but for `spelling`.
+    """What the directory says of one object class.
 
-    `above`: itself and all that it inherits from. `must`, `may`: what it requires and allows, itself or by inheritance;
-    `anything`: it allows whatever there is.
+    Names, numbers and attributes are in lower case.
     """
 
     name: str
     kind: Literal["structural", "auxiliary", "abstract"]
     above: frozenset[str]
+    """Itself and all that it inherits from."""
     must: frozenset[str] = frozenset()
+    """What it requires, itself or by inheritance."""
     may: frozenset[str] = frozenset()
+    """What it allows, itself or by inheritance."""
     anything: bool = False
+    """It allows whatever there is."""
     obsolete: bool = False
     rule: ContentRule | None = None
     spelling: str = ""
+    """Its name as the schema spells it."""
 
 
 class DirectorySchema(Struct, frozen=True):
@@ -319,30 +322,29 @@ class Description(Struct, frozen=True):
 
 
 class View(Struct, frozen=True):
-    """What of each user a reader has to bring: attributes by name, those whose values are secrets, and classes.
-
-    `objectClass` is brought too. `object_classes`: auxiliary classes that the mapping adds; what they require is
-    brought, as far as the schema knows it.
-    `all_of`: classes of which every attribute is brought, as far as the schema knows them; they are treated as secrets.
-    `disabled`: changes for no agent may be written to users whom the filter leaves out since they are disabled.
-    """
+    """What of each user a reader has to bring. `objectClass` is brought too."""
 
     attributes: tuple[str, ...]
     secrets: frozenset[str] = frozenset()
     object_classes: tuple[str, ...] = ()
+    """Auxiliary classes that the mapping adds. What they require is brought, as far as
+    the schema knows it."""
     all_of: tuple[str, ...] = ()
+    """Classes of which every attribute is brought, as far as the schema knows them. They
+    are treated as secrets."""
     disabled: bool = False
+    """Changes for no agent may be written to users whom the filter leaves out since they
+    are disabled."""
 
 
 class Objection(Struct, frozen=True):
-    """What a directory, asked without writing, has against the change of one attribute of one user (by id).
-
-    `kind` is that of the problem: `rights`, `reassigned`, `shared` or `value`.
-    """
+    """What a directory, asked without writing, has against the change of one attribute."""
 
     user: str
+    """By id."""
     attribute: str
     kind: str
+    """That of the problem: `rights`, `reassigned`, `shared` or `value`."""
     why: str
 
 

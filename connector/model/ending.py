@@ -15,26 +15,27 @@ NOT_SENT: Final = "not sent"
 
 
 class Ending(Struct, frozen=True):
-    """Users by what became of their changes; each is counted once, but for `unnoted`.
-
-    `unchanged`: the directory had the values already. `not_known`: nobody can tell now whether it was written; the next
-    run finds out. `left_out`: on purpose. `unnoted`: of those written, how many the journal
-    does not know. `stopped`: the run ended before its last change; `cut`: at once.
-    `touched`: something was written, or may have been, be it a part of a change. `untold`:
-    the account of the run could not be kept to its end.
-    """
+    """Users by what became of their changes. Each is counted once, but for `unnoted`."""
 
     written: int = 0
     unchanged: int = 0
+    """The directory had the values already."""
     not_written: int = 0
     not_sent: int = 0
     not_known: int = 0
+    """Nobody can tell now whether they were written; the next run finds out."""
     left_out: int = 0
+    """On purpose."""
     unnoted: int = 0
+    """Of those written, how many the journal does not know."""
     stopped: bool = False
+    """The run ended before its last change."""
     cut: bool = False
+    """It ended at once."""
     touched: bool = False
+    """Something was written, or may have been, be it a part of a change."""
     untold: bool = False
+    """The audit of the run could not be kept to its end."""
 
     @classmethod
     def of(

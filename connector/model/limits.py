@@ -65,47 +65,49 @@ those that hold a value of the job there. One user may always be emptied."""
 
 
 class Limits(Struct, frozen=True):
-    """The limits of one job. `secret` None: as `update`. `attributes`: how many users may have this one changed.
-
-    `clear` None: `CLEAR_USERS` and `CLEAR_SHARE`.
-
-    `state`: how many users may be in step already where no earlier apply is known.
-    """
+    """The limits of one job."""
 
     update: Limit = Limit(20, percent=True)
     clear: Limit | None = None
+    """None: `CLEAR_USERS` and `CLEAR_SHARE`."""
     secret: Limit | None = None
+    """None: as `update`."""
     agents_drop: Limit = Limit(10, percent=True)
     matched_drop: Limit = Limit(10, percent=True)
     attributes: Mapping[str, Limit] = {}
+    """How many users may have this one changed."""
     state: Limit = Limit(50, percent=True)
+    """How many users may be in step already where no earlier apply is known."""
 
 
 class Pace(Struct, frozen=True):
-    """How an apply goes about it: the sizes of its first steps, and how many failures end it.
-
-    `settle`: seconds that a batch may wait altogether until readers see what was written.
-    """
+    """How an apply goes about it."""
 
     ramp: tuple[int, ...] = (5, 50)
+    """The sizes of its first steps."""
     max_failures: int = 8
+    """So many failures end it."""
     settle: float = 0
+    """Seconds that a batch may wait altogether until readers see what was written."""
 
 
 class Whole(Struct, frozen=True):
-    """What percentages are of: matched users, users that hold something we wrote, what the last good run found.
-
-    `holding`: of the matched users, how many hold most of what would be written; None: earlier applies tell of that.
-    `beside`: how many agents of the source are not the job's.
-    `holders`: by attribute, however it is spelt, how many users hold a value of the job; None: no share is judged.
-    """
+    """What percentages are of."""
 
     matched: int
+    """Matched users."""
     owned: int
+    """Users that hold something we wrote."""
     last: LastGood | None = None
+    """What the last good run found."""
     holding: int | None = None
+    """Of the matched users, how many hold most of what would be written. None: earlier
+    applies tell of that."""
     beside: int = 0
+    """How many agents of the source are not the job's."""
     holders: Mapping[str, int] | None = None
+    """By attribute, however it is spelt, how many users hold a value of the job. None:
+    no share is judged."""
 
 
 def refusals(

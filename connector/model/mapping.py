@@ -46,39 +46,40 @@ Stale = Literal["report", "clear"] | Grace
 
 
 class MatchRule(Struct, frozen=True):
-    """An agent whose `agent` template gives a value that a user holds in the attribute `directory`.
-
-    `line`: where the mapping file names that attribute, for messages.
-    """
+    """An agent whose template gives a value that a user holds in an attribute."""
 
     agent: Template
     directory: str
+    """The attribute."""
     line: int = 0
+    """Where the mapping file names it, for messages."""
 
 
 class AttributeRule(Struct, frozen=True):
-    """What is written into one attribute.
-
-    `more`: further templates of a multi-valued attribute, which holds what each of them makes. `owns`: globs (`*` alone
-    is a wildcard, a line each) that say which of its values are ours. `unique`: one user at
-    a time holds a value.
-    `adopt`: whatever it holds counts as written by us, so that a user who holds some and whom nobody claims is stale.
-    `take_over`: it is written also where another job wrote last. `together`: the group that it belongs to; empty: to
-    none; None: to that of the SIP identity, if a template of it names a `sip…` field.
-    `line`: where the mapping file says it, for messages.
-    """
+    """What is written into one attribute."""
 
     name: str
     value: Template
     owns: str | None = None
+    """Globs (`*` alone is a wildcard, a line each) that say which of its values are
+    ours."""
     unique: bool = False
+    """One user at a time holds a value."""
     secret: bool = False
     when_absent: WhenAbsent = "keep"
     adopt: bool = False
+    """Whatever it holds counts as written by us, so that a user who holds some and whom
+    nobody claims is stale."""
     take_over: bool = False
+    """It is written also where another job wrote last."""
     together: str | None = None
+    """The group that it belongs to. Empty: none. None: that of the SIP identity, if a
+    template of it names a `sip…` field."""
     line: int = 0
+    """Where the mapping file says it, for messages."""
     more: tuple[Template, ...] = ()
+    """Further templates of a multi-valued attribute, which holds what each of them
+    makes."""
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -110,19 +111,19 @@ class AttributeRule(Struct, frozen=True):
 
 
 class Mapping(Struct, frozen=True):
-    """Match rules in their order, attribute rules, and what goes for all of them. `where` names the file.
-
-    `disabled`: what becomes of our values of users whom the filter leaves out since they are disabled. `class_lines`:
-    where it names each object class.
-    """
+    """Match rules in their order, attribute rules, and what goes for all of them."""
 
     match: tuple[MatchRule, ...]
     attributes: tuple[AttributeRule, ...]
     object_classes: tuple[str, ...] = ()
     stale: Stale = "report"
     disabled: Disabled = "report"
+    """What becomes of our values of users whom the filter leaves out since they are
+    disabled."""
     where: str = "mapping"
+    """Names the file."""
     class_lines: dict[str, int] = {}
+    """Where the file names each object class."""
 
     @property
     def clears(self) -> bool:

@@ -15,50 +15,50 @@ from connector.model.secret import Held
 
 
 class Owned(Struct, frozen=True, array_like=True, gc=False):
-    """What a job wrote last to one attribute of one user.
-
-    `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
-    the run `run` and those before it wrote the same. `restored`: an undo put back what was
-    nobody's. `pattern`: which values of the attribute were the job's (`owns`). `sent`,
-    `stored`: where the directory spells values otherwise, a digest or fingerprint of each
-    one that was sent, and of each one that was there then. `former`: by patterns of earlier
-    mappings, the digests of values that may still be there, and that the pattern leaves
-    out.
-    """
+    """What a job wrote last to one attribute of one user."""
 
     run: str
+    """The run that wrote it."""
     values: tuple[str, ...] = ()
+    """A digest of each value (`equality.digest`)."""
     fingerprint: str | None = None
+    """Of a secret, in place of a digest."""
     times: int = 1
+    """In how many runs in a row the same was written."""
     restored: bool = False
+    """Whether an undo put back what was nobody's."""
     pattern: str | None = None
+    """Which values of the attribute were the job's (`owns`); None: all."""
     sent: tuple[str, ...] = ()
+    """Where the directory spells values otherwise: a digest or fingerprint of each one
+    that was sent."""
     stored: tuple[str, ...] = ()
+    """Likewise of each one that was there then."""
     former: dict[str, tuple[str, ...]] = {}
+    """By patterns of earlier mappings, the digests of values that may still be there,
+    and that `pattern` leaves out."""
 
 
 class Cleared(Struct, frozen=True):
-    """What a job cleared from a user that no agent claimed.
-
-    `time`: when, in RFC 3339. `held`: what was the job's own in that attribute until then.
-    """
+    """What a job cleared from a user that no agent claimed."""
 
     user: UserRef
     attribute: str
     time: str
+    """When, in RFC 3339."""
     held: Owned
+    """What was the job's own in that attribute until then."""
 
 
 class Others(Struct, frozen=True):
-    """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user.
-
-    `attributes`: by name which of its values are that job's (`owns` of its mapping); None: all.
-    """
+    """What another job wrote last to one user."""
 
     job: str
     user: UserRef
     attributes: Mapping[str, str | None]
+    """By name, which of its values are that job's (`owns` of its mapping); None: all."""
     claims: bool = True
+    """Whether that job's last complete apply claimed the user."""
 
 
 Past = tuple[str, str, AttributeChange]
@@ -66,32 +66,35 @@ Past = tuple[str, str, AttributeChange]
 
 
 class Unsettled(Struct, frozen=True):
-    """A write of a `run` of which nobody knows whether `server`, for which it was meant, carried it out."""
+    """A write of which nobody knows whether it happened."""
 
     run: str
     server: str
+    """The server for which it was meant."""
     user: UserRef
     attributes: tuple[str, ...]
 
 
 class Refused(Struct, frozen=True):
-    """What the directory did not let a job write to one user: which attributes, in how many `runs` running, and why.
-
-    `turn`: the greater, the later it was tried last.
-    """
+    """What the directory did not let a job write to one user."""
 
     attributes: frozenset[str]
     runs: int
+    """In how many runs in a row."""
     turn: int
+    """The greater, the later it was tried last."""
     why: str = ""
 
 
 class LastGood(Struct, frozen=True):
-    """How many agents the last good apply read, how many of them had a user, and how many an account."""
+    """What the last good apply read."""
 
     agents: int
+    """Records of the source."""
     matched: int
+    """Agents that had a user."""
     assigned: int
+    """Agents that had an account."""
 
     @classmethod
     def of(cls, summary: Summary) -> LastGood:
@@ -122,16 +125,16 @@ class JobIdentity(Struct, frozen=True, omit_defaults=True):
 
 
 class Moment(Struct, frozen=True):
-    """A time (UTC), as the clock had it.
-
-    `boot`: the boot of the machine in which it was read, empty where nothing tells; `up`: seconds since then, which
-    nobody can set. `sure` False: the clock had jumped just before.
-    """
+    """A time, as the clock had it."""
 
     time: datetime
+    """UTC."""
     boot: str = ""
+    """The boot of the machine in which it was read; empty where nothing tells."""
     up: int = 0
+    """Seconds since that boot, which nobody can set."""
     sure: bool = True
+    """False: the clock had jumped just before."""
 
 
 class Memory(Protocol):

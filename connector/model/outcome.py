@@ -29,32 +29,36 @@ class StoredValues(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """What became of one user's change; `why` for all but *written*.
-
-    `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
-    `answered`: that answer is the write's own, and not a reading after it.
-    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `may_stand`: so
-    does it where the server has answered, and some of the values may be there; that is no
-    reason to stop. `lost`: of one that *failed*, the attributes that the server took and
-    does not show as written; the others are as written.
-    `aside`: of one that was *skipped*, that it was left out on purpose. `unnoted`: of one that was *written*, that the
-    journal does not know, so that the next run settles it. `differs`: of a *conflict*, the
-    attributes that are not as the change expects. `stored`: of one that was *written*, what is stored in another
-    spelling. It has values, so only reports have it: logs, audit and journal do not.
-    """
+    """What became of one user's change."""
 
     user: UserRef
     result: Result
     why: str = ""
+    """The reason, for all but *written*."""
     shown: User | None = None
+    """The user as the directory showed it in its answer to the write; for reading back
+    alone."""
     unknown: bool = False
+    """Of one that *failed*: it may have been written all the same; the next run finds
+    out."""
     may_stand: bool = False
+    """The server has answered, and some of the values may be there all the same. No
+    reason to stop."""
     lost: tuple[str, ...] = ()
+    """Of one that *failed*, the attributes that the server took and does not show as
+    written. The others are as written."""
     aside: bool = False
+    """Of one that was *skipped*: it was left out on purpose."""
     unnoted: bool = False
+    """Of one that was *written*: the journal does not know it, so that the next run
+    settles it."""
     differs: tuple[str, ...] = ()
+    """Of a *conflict*, the attributes that are not as the change expects."""
     stored: tuple[StoredValues, ...] = ()
+    """Of one that was *written*, what is stored in another spelling. Only reports have
+    it, since it has values."""
     answered: bool = False
+    """Whether `shown` is the write's own answer, and not a reading after it."""
 
     @property
     def open(self) -> bool:

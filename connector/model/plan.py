@@ -31,18 +31,21 @@ or written."""
 
 
 class Near(Struct, frozen=True, order=True, forbid_unknown_fields=True):
-    """A user (by name) that almost matches: the `value` of its `attribute`, and `how` that differs from the wanted."""
+    """A user that almost matches."""
 
     user: str
+    """By name."""
     attribute: str
     value: str
+    """The value that it holds."""
     how: str
+    """In what that differs from the wanted one."""
 
 
 class Problem(Struct, frozen=True):
-    """One line for the reviewer: what could not be done, for whom, and why. It never changes the exit code.
+    """One line for the reviewer: what could not be done, for whom, and why.
 
-    `near`: of an unmatched agent, some users that almost match: a hint, and in no digest.
+    It never changes the exit code.
     """
 
     kind: str
@@ -53,24 +56,22 @@ class Problem(Struct, frozen=True):
     attribute: str | None = None
     record: int | None = None
     near: tuple[Near, ...] = ()
+    """Of an unmatched agent, some users that almost match: a hint, and in no digest."""
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a plan may not be applied: the limit, how many it allows, and how many are planned."""
+    """Why a plan may not be applied."""
 
     limit: str
     allowed: Annotated[int, Meta(ge=0)]
+    """Users that the limit allows."""
     planned: Annotated[int, Meta(ge=0)]
+    """Users that are planned."""
     why: str
 
 
 class Summary(Struct, frozen=True):
-    """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid.
-
-    `unchanged`: matched users that already say what their agents say; matched users that differ and are not changed are
-    held back, each with a problem or a caution. `update`, `clear`, `secret` count users;
-    one may be in several.
-    """
+    """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid."""
 
     agents: int = 0
     matched: int = 0
@@ -81,37 +82,44 @@ class Summary(Struct, frozen=True):
     invalid: int = 0
     stale: int = 0
     unchanged: int = 0
+    """Matched users that already say what their agents say. Those that differ and are
+    not changed are held back, each with a problem or a caution."""
     update: int = 0
+    """Users with an attribute to set. One user may count in `update`, `clear` and
+    `secret`."""
     clear: int = 0
     secret: int = 0
 
 
 class Drawn(Struct, frozen=True):
-    """An earlier plan, as far as a later one is compared with it; without `plan` there was none.
-
-    `changes`: ids of users and digests. `problems`: what each is about and what it says, both as digests.
-    """
+    """An earlier plan, as far as a later one is compared with it."""
 
     plan: str = ""
+    """Its id; empty: there was none."""
     created: str = ""
     changes: Sequence[tuple[str, str]] = ()
+    """Ids of users and digests."""
     problems: Sequence[tuple[str, str]] = ()
+    """What each is about and what it says, both as digests."""
 
 
 class Since(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is new in a plan since an earlier one.
-
-    `new` and `changed`: ids of users. Problems are numbered from 0, as the plan has them. `gone`, `same`: how many.
-    """
+    """What is new in a plan since an earlier one."""
 
     plan: str
     created: str
     new: tuple[str, ...]
+    """Ids of users."""
     changed: tuple[str, ...]
+    """Ids of users."""
     gone: int
+    """How many."""
     same: int
+    """How many."""
     new_problems: tuple[int, ...]
+    """Their numbers in the plan, from 0."""
     changed_problems: tuple[int, ...]
+    """Their numbers in the plan, from 0."""
     gone_problems: int
     same_problems: int
 
@@ -126,14 +134,13 @@ class Since(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody's signature that was found good: `who`, the fingerprint of the `key`, and the time when it was judged.
-
-    A signature itself says no time.
-    """
+    """Somebody's signature that was found good."""
 
     who: str
     key: str
+    """Its fingerprint."""
     time: str
+    """When it was judged. A signature itself says no time."""
 
     def __str__(self) -> str:
         return f"{self.who} ({self.key}, judged {self.time})"

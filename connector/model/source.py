@@ -9,10 +9,11 @@ from connector.model.secret import Secret
 
 
 class Agent(Struct, frozen=True, gc=False):
-    """A record of the source. `account_code` None: a seat that no account is tied to (*unassigned*)."""
+    """A record of the source."""
 
     work_no: int
     account_code: str | None = None
+    """None: a seat that no account is tied to (*unassigned*)."""
     sip_account: str | None = None
     sip_pwd: Secret | None = None
 
@@ -22,27 +23,29 @@ class Agent(Struct, frozen=True, gc=False):
 
 
 class Invalid(Struct, frozen=True):
-    """A record that cannot be read: its place in the answer (from 1), what of it could be read, and why not."""
+    """A record that cannot be read, and what of it could be."""
 
     record: int
+    """Its place in the answer, from 1."""
     why: str
+    """Why it cannot be read."""
     work_no: int | None = None
     account_code: str | None = None
 
 
 class Tenant(Struct, frozen=True):
-    """Everything that the source knows, read whole. `notes`: faults of the tenant's own fields, one line each.
-
-    `others`: numbers of agents that are not this job's; `others_invalid`: records that cannot be read, and are not.
-    """
+    """Everything that the source knows, read whole."""
 
     agents: list[Agent]
     invalid: list[Invalid] = []
     sip_service_ip: str | None = None
     sip_service_port: str | None = None
     notes: list[str] = []
+    """Faults of the tenant's own fields, one line each."""
     others: frozenset[int] = frozenset()
+    """Numbers of agents that are not this job's."""
     others_invalid: list[Invalid] = []
+    """Records that cannot be read and are not this job's."""
     unknown_secrets: int = 0
     """Agents whose password is masked, or shared by so many that it is taken for a mask."""
 
