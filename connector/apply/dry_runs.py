@@ -83,7 +83,7 @@ def undo_plan(context: UndoContext) -> Plan:
         context.look_up(),
         replace(brief, about=tuple(about)),
         [(step.change, step.outcome, step.server, step.run) for step in steps],
-        begun=context.state.history.released(context.run, context.sealer),
+        begun=context.state.history.released(context.run),
         since=context.state.history.written_since(context.run),
         exclude=context.exclude,
         unshown=[

@@ -239,7 +239,7 @@ def _held_to(
     held = hold_to(
         context.look_up(), reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),
-        released=context.state.history.released(reviewed.id, context.sealer),
+        released=context.state.history.released(reviewed.id),
         since=context.state.history.overtaken(reviewed.id), only=only,
     )  # fmt: skip
     return Work(reviewed, held.changes, held.left, held.aside)

@@ -19,12 +19,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.errors import OnHoldError, StateError, UsageError
+from connector.errors import DamagedError, OnHoldError, StateError, UsageError
 from connector.state.audit_lines import count_old_lines, prune_lines
 from connector.state.database import Database, Transaction
 from connector.state.documents import WITHDRAW, Documents, read_drawn
 from connector.state.history import ATTEMPTS, History, forget_old_events, read_hold
-from connector.state.journal_rows import STEPS, Sealer, check_row, read_writes
+from connector.state.journal_rows import Sealer, find_unopened, read_steps
 from connector.state.memory import DirectoryMemory
 from connector.state.notes import (
     Ticks,
@@ -160,8 +160,11 @@ def find_faults(database: Database, job: str, sealer: Sealer) -> Iterator[str]:
 
 
 def _read_run(database: Database, run: str, sealer: Sealer) -> None:
-    for row in database.rows(f"{STEPS} where run = ?", run):
-        check_row(row, sealer, database.where)
+    for _ in read_steps(database, "run = ?", run):
+        pass
+    if find_unopened(database, run, sealer):
+        what = f"a sealed password in the journal of run {run} cannot be opened"
+        raise DamagedError(f"the state is damaged: {what}", where=database.where)
 
 
 def _read_owned(memory: DirectoryMemory) -> None:
@@ -406,7 +409,7 @@ class Pruning:
         unshown = DirectoryMemory(self._database, directory, job).unshown()
         for user, values in unshown.items():
             left = set(values)
-            for write in read_writes(self._database, _SHOWN_LAST, user, job, directory):
+            for write in read_steps(self._database, _SHOWN_LAST, user, job, directory):
                 if not left.isdisjoint(write.patterns):
                     left.difference_update(write.patterns)
                     why = f"the directory took writes of run {write.run} and does not show them"

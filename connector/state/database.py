@@ -46,13 +46,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from msgspec import json
 
 from connector.errors import DamagedError, StateError
 from connector.model import Owned
 
+Kept = TypeVar("Kept")
 Row = Sequence[str | int | bytes | None]
 KEYS: Final = {
     "meta": ("name",),
@@ -157,6 +158,21 @@ class Database(Protocol):
         """Let go of it. Never raises."""
 
 
+def find_value(database: Database, sql: str, *values: str | int) -> Any:
+    """The first column of the first row that a query finds; None: it finds none."""
+    return next(iter(find_column(database, sql, *values)), None)
+
+
+def find_column(database: Database, sql: str, *values: str | int) -> list[Any]:
+    """The first column of all rows that a query finds."""
+    return [row[0] for row in database.rows(sql, *values)]
+
+
+def encode_text(value: object) -> str:
+    """A value as JSON, for a row."""
+    return json.encode(value).decode()
+
+
 @contextmanager
 def sound(database: Database, what: str) -> Iterator[None]:
     """Read what was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
@@ -170,6 +186,14 @@ def sound(database: Database, what: str) -> Iterator[None]:
         raise DamagedError(
             f"the state is damaged: {what} cannot be read", where=database.where
         ) from fault
+
+
+def decode_kept(
+    database: Database, text: str | bytes, kind: type[Kept], what: str
+) -> Kept:
+    """Read JSON that was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
+    with sound(database, what):
+        return json.decode(text, type=kind)
 
 
 def storable(row: Row) -> Row:

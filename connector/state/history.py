@@ -25,7 +25,7 @@ from connector.errors import (
 from connector.model import Approval, Part, Plan
 from connector.runtime.clock import stamp
 from connector.state.database import Database, Transaction, sound
-from connector.state.journal_rows import STEPS, Sealer, read_writes, step
+from connector.state.journal_rows import read_steps
 from connector.state.notes import pruned_until
 
 KEPT: Final = 500
@@ -231,6 +231,12 @@ _LATER: Final = (
     "and number > (select number from runs where id = ?)"
 )
 """The runs after one on its directory."""
+_WENT_FIRST: Final = (
+    "outcome = 'written' and (undoes = ? or run = ? and part <> '' and not exists ("
+    "select 1 from journal as rest where rest.run = journal.run and rest.user_id = journal.user_id "
+    "and rest.outcome = 'written' and rest.part = '')) order by number"
+)
+"""What went first in a run, where the rest is not written, and what its undos wrote."""
 LAST: Final = "last"
 NOTHING_WROTE: Final = "no apply of this job has written anything yet"
 TO_LIST: Final = "To list its runs, run: cec-connector runs JOB"
@@ -355,34 +361,21 @@ class History:
         )
         return dict(self._database.rows(query, run))
 
-    def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
+    def released(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes of what went first in this run, where the rest is not written.
 
         Also what an undo of it emptied alone. What a later undo of it has put back is not
         among them.
         """
-        undos = dict(
-            self._database.rows("select id, number from runs where undoes = ?", run)
-        )
-        firsts = (
-            " as ahead where outcome = 'written' and (run in (select id from runs where undoes = ?) "
-            "or run = ? and part <> '' and not exists (select 1 from journal as rest where rest.run = ahead.run and "
-            "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = ''))"
-        )
-        # by user and attribute, the last undo
-        alone, back = dict[tuple[str, str], int](), dict[tuple[str, str], int]()
-        for each in (
-            step(row, sealer, self._database.where)
-            for row in self._database.rows(STEPS + firsts, run, run)
-        ):
-            number, change = undos.get(each.run, 0), each.change
-            for one in change.attributes:
-                fills = one.sets or change.part is Part.REST
-                last = back if fills and number else alone
-                key = change.user.id, one.name
-                last[key] = max(last.get(key, 0), number)
-        return _by_user(
-            key for key, number in alone.items() if number > back.get(key, -1)
+        emptied: dict[tuple[str, str], int] = {}
+        filled: dict[tuple[str, str], int] = {}
+        for step in read_steps(self._database, _WENT_FIRST, run, run):
+            for each in step.change.attributes:
+                fills = each.sets or step.change.part is Part.REST
+                last = filled if fills and step.run != run else emptied
+                last[step.user.id, each.name] = step.number
+        return _group_by_user(
+            slot for slot, number in emptied.items() if number > filled.get(slot, 0)
         )
 
     def written_since(self, run: str) -> dict[str, frozenset[str]]:
@@ -397,26 +390,26 @@ class History:
         )
         written = {
             (write.user.id, write.run, name)
-            for write in read_writes(self._database, which, run)
+            for write in read_steps(self._database, which, run)
             for name in write.patterns
         }
         sums: Counter[tuple[str, str]] = Counter()
         for user, id_, name in written:
             sums[user, name] += weights.get(id_, 0)
-        return _by_user(each for each, weight in sums.items() if weight)
+        return _group_by_user(each for each, weight in sums.items() if weight)
 
     def overtaken(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes, in small letters, that runs after this one have written, taken back or not."""
         later = _LATER.replace("id, undoes", "id")
         which = f"(outcome = 'written' or lost is not null) and run in ({later})"
-        return _by_user(
+        return _group_by_user(
             (write.user.id, name.lower())
-            for write in read_writes(self._database, which, run, run)
+            for write in read_steps(self._database, which, run, run)
             for name in write.patterns
         )
 
 
-def _by_user(found: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+def _group_by_user(found: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
     """Names of attributes by the ids of their users."""
     names: defaultdict[str, set[str]] = defaultdict(set)
     for user, name in found:

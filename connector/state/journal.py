@@ -1,13 +1,10 @@
 """The journal of one apply: intents are durable before they are carried out, outcomes soon after that."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import json
 from msgspec.structs import replace
 
 from connector.errors import StateError
@@ -26,36 +23,43 @@ from connector.model import (
 from connector.model.limits import takes_value
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
-from connector.state.database import Database, Transaction, sound
+from connector.state.database import (
+    Database,
+    Row,
+    Transaction,
+    encode_text,
+    find_column,
+)
 from connector.state.journal_rows import (
+    EarlierOwner,
+    Owners,
     Sealer,
     Step,
     beside,
-    kept_change,
-    kept_ref,
+    keep_agent,
+    keep_change,
+    key_of,
     note_outcomes,
     note_servers,
-    part_of,
-    past_of,
-    read_writes,
+    read_steps,
 )
 from connector.state.notes import JobNotes, note_secret_attributes
-from connector.state.ownership import (
-    EarlierOwner,
-    Owners,
-    Ownership,
-    Taken,
-)
+from connector.state.ownership import Ownership, Replaced, Taken
 
 _INTENT = """
     insert into journal
-    (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, noted, earlier)
+    (run, user_id, digest, part, user_name, agent, rule, attributes, outcome, why, server, noted, earlier)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (run, user_id, digest, part) do update set
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
         noted = excluded.noted, lost = null, earlier = coalesce(journal.earlier, excluded.earlier)
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
+_BEFORE = (
+    "select user_id, digest, part, outcome, server from journal "
+    "where run = ? and (outcome is null or outcome = 'written' or lost is not null)"
+)
+_NEWER = "select id from runs where number > (select number from runs where id = ?)"
 _AT_ONCE: Final = 2_000
 """Of so many users what is ours is looked at together: an LDIF file is written in one
 batch, however large it is."""
@@ -78,22 +82,19 @@ class RunJournal:
         self._run = run
         self._server = description.server
         self._directory = description.identity
+        self._sealer = sealer
         self._secrets: set[str] = set()
         """Attributes that are noted as secret by now."""
-        self._sealer = sealer
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
         self.broken = False
-        before = (
-            "select user_id, digest, part, outcome, server from journal "
-            "where run = ? and (outcome is null or outcome = 'written' or lost is not null)"
-        )
-        self._before = {
-            (user, digest, part): (came, at)
-            for user, digest, part, came, at in database.rows(before, run)
+        before = database.rows(_BEFORE, run)
+        self._before = {tuple(key): outcome for *key, outcome, _ in before}
+        """What this run wrote before it was interrupted, or may have written, and what came of it."""
+        self._open = {
+            tuple(key): server for *key, outcome, server in before if outcome is None
         }
-        """What this run wrote before it was interrupted, or may have written: what came of
-        it, and at which servers."""
+        """What it may have written then, and at which servers."""
 
     def note(
         self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]
@@ -106,11 +107,11 @@ class RunJournal:
         and is open too. What this run has written before it was interrupted stays so,
         unless it is written again: another server may have been asked then.
         """
-        known = [(change, outcome) for change, outcome in settled if not outcome.open]
         known = [
-            each
-            for each in known
-            if took_place(each[1]) or not self._was_written(each[0])
+            (change, outcome)
+            for change, outcome in settled
+            if not outcome.open
+            and (took_place(outcome) or not self._was_written(change))
         ]
         time = stamp()
         with self._write_durably() as transaction:
@@ -123,28 +124,24 @@ class RunJournal:
             ]
             transaction.executemany(_INTENT, respelt)
             self._audit.add_outcomes(transaction, self._run, known)
-            note_servers(transaction, self._gone_on(known))
-            self._ours.take(
-                transaction,
-                (
-                    stuck(change, outcome)
-                    for change, outcome in known
-                    if took_place(outcome)
-                ),
-            )
-            self._note_secrets(transaction, intended)
-            new = [each for each in intended if not self._was_written(each)]
-            earlier = self._ours.find_earlier_owners(new)
-            transaction.executemany(
-                _INTENT,
-                (self._make_row(each, time, earlier=earlier) for each in new),
-            )
+            # what another server has or may have, and this one too: this one tells of it
+            gone_on = [
+                Step(self._run, change, outcome.result, server=self._server)
+                for change, outcome in known
+                if outcome.result is Result.WRITTEN and key_of(change) in self._before
+            ]
+            note_servers(transaction, gone_on)
+            written = [
+                (change, outcome) for change, outcome in known if took_place(outcome)
+            ]
+            self._ours.take(transaction, written)
+            self._note_intents(transaction, intended, time)
         return self._audit.deliver
 
-    def _note_secrets(
-        self, transaction: Transaction, intended: Sequence[Change]
+    def _note_intents(
+        self, transaction: Transaction, intended: Sequence[Change], time: str
     ) -> None:
-        """Note which attributes hold secrets from now on, before any of these is sent."""
+        """Note what is about to be sent, and before that which attributes hold secrets from now on."""
         names = {
             each.name
             for change in intended
@@ -154,12 +151,12 @@ class RunJournal:
         if names:
             note_secret_attributes(transaction, self._directory, names)
             self._secrets |= names
-
-    def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
-        """What another server has or may have, and is written at this one: whoever asks this one is told by it."""
-        for change, outcome in known:
-            if outcome.result is Result.WRITTEN and _key_of(change) in self._before:
-                yield Step(self._run, change, outcome.result, server=self._server)
+        new = [each for each in intended if not self._was_written(each)]
+        owners = self._ours.find_earlier_owners(new)
+        rows = [
+            self._make_row(each, time, earlier=owners.get(each.user.id)) for each in new
+        ]
+        transaction.executemany(_INTENT, rows)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.
@@ -172,26 +169,18 @@ class RunJournal:
             (change, outcome)
             for change, outcome in left
             if outcome.result is not Result.WRITTEN
-            and _key_of(change) not in self._before
+            and key_of(change) not in self._before
         ]
         if fresh:
             time = stamp()
+            rows = [self._make_row(change, time, outcome) for change, outcome in fresh]
             with self._write_durably() as transaction:
-                transaction.executemany(
-                    _LEFT,
-                    (
-                        self._make_row(change, time, outcome)
-                        for change, outcome in fresh
-                    ),
-                )
+                transaction.executemany(_LEFT, rows)
                 self._audit.add_outcomes(transaction, self._run, fresh)
             self._audit.deliver()
 
     def _was_written(self, change: Change) -> bool:
-        return (
-            bool(self._before)
-            and self._before.get(_key_of(change), ("", ""))[0] == Result.WRITTEN.value
-        )
+        return self._before.get(key_of(change)) == Result.WRITTEN.value
 
     @contextmanager
     def _write_durably(self) -> Iterator[Transaction]:
@@ -207,44 +196,22 @@ class RunJournal:
         change: Change,
         time: str,
         outcome: Outcome | None = None,
-        earlier: Mapping[str, Owners] = MappingProxyType({}),
-    ) -> tuple[str | int | None, ...]:
-        user = change.user
-        kept = [kept_change(user, each, self._sealer) for each in change.attributes]
-        noted = json.encode(kept).decode()
-        key = (self._run, user.id, user.name, change.digest, part_of(change))
-        what = (*key, kept_ref(change.agent), change.rule, noted)
+        earlier: Owners | None = None,
+    ) -> Row:
+        """A row of `_INTENT`; without an outcome the write is open."""
+        key, user = key_of(change), change.user
+        kept = [keep_change(user, each, self._sealer) for each in change.attributes]
+        result, why, servers = None, None, beside(self._open.get(key, ""), self._server)
         if outcome is not None:
-            came_to = (outcome.result.value, outcome.why)
-            return (*what, *came_to, self._server, time, None)
-        owners = earlier.get(user.id)
-        replaced = json.encode(owners).decode() if owners else None
-        came, servers = self._before.get(_key_of(change), (None, ""))
-        if servers:
-            servers = beside("" if came else servers, self._server)
-        return (*what, None, None, servers or self._server, time, replaced)
-
-
-def _key_of(change: Change) -> tuple[str, str, str]:
-    """What tells a write from the others of its run."""
-    return change.user.id, change.digest, part_of(change)
+            result, why, servers = outcome.result.value, outcome.why, self._server
+        what = (user.name, keep_agent(change.agent), change.rule, encode_text(kept))
+        owners = encode_text(earlier) if earlier else None
+        return (self._run, *key, *what, result, why, servers, time, owners)
 
 
 def took_place(outcome: Outcome) -> bool:
     """Whether the directory took the write, all of it or some."""
     return outcome.result is Result.WRITTEN or bool(outcome.lost)
-
-
-def stuck(change: Change, outcome: Outcome) -> Change:
-    """What of a change is as it was written."""
-    if not outcome.lost:
-        return change
-    return replace(
-        change,
-        attributes=tuple(
-            each for each in change.attributes if each.name not in outcome.lost
-        ),
-    )
 
 
 class Ours:
@@ -254,23 +221,22 @@ class Ours:
         self._database = database
         self._description = description
         self._run = run
-        found = database.rows("select job, undoes from runs where id = ?", run)
-        ((self._job, self._undoes),) = found or [(None, None)]
-        self._takes_back = self._undoes is not None
+        query = "select job, undoes from runs where id = ?"
+        ((self._job, self._undoes),) = database.rows(query, run)
+        self._ownership = Ownership(database, description.identity)
 
     def find_earlier_owners(self, changes: Sequence[Change]) -> dict[str, Owners]:
         """By user id and attribute, whose the values are that these changes replace."""
-        where = self._description
         replacing = [
             change for change in changes if any(each.old for each in change.attributes)
         ]
-        ownership = Ownership(self._database, where.identity)
-        return ownership.find_owners(replacing, self._job, where.equality)
+        equality_of = self._description.equality
+        return self._ownership.find_owners(replacing, self._job, equality_of)
 
     def take(
         self,
         transaction: Transaction,
-        written: Iterable[Change],
+        written: Sequence[tuple[Change, Outcome]],
         *,
         late: bool = False,
         now: Mapping[str, User] = MappingProxyType({}),
@@ -280,147 +246,110 @@ class Ours:
         `late`: other runs may have begun since. What they wrote is not taken from them, nor are values that stand:
         `now` has the users as they are by then.
         """
-        where, newer = self._description, frozenset[str]()
-        if late:
-            since = "select id from runs where number > (select number from runs where id = ?)"
-            newer = frozenset(id_ for (id_,) in self._database.rows(since, self._run))
-        ownership, left = Ownership(self._database, where.identity), iter(written)
-        first = None if late or self._takes_back else self._job
-        while some := list(islice(left, _AT_ONCE)):
-            gone = (
-                self._taken_away(newer, [change.user.id for change in some])
-                if newer
-                else {}
+        newer = find_column(self._database, _NEWER, self._run) if late else []
+        for start in range(0, len(written), _AT_ONCE):
+            some = written[start : start + _AT_ONCE]
+            emptied = self._find_emptied(some) if newer else set[tuple[str, str]]()
+            taken = [
+                self._make_taken(change, each, now)
+                for change, outcome in some
+                for each in change.attributes
+                if each.name not in outcome.lost
+                and (change.user.id, each.name.lower()) not in emptied
+            ]
+            replaced = self._ownership.note(
+                transaction, self._run, taken, self._description.equality, newer
             )
-            self._remember_cleared(transaction, some, ownership)
-            taken = partial(self._find_taken, gone=gone, now=now)
-            if self._takes_back:  # what it puts back was written for an agent that only the journal may know
-                some = [replace(change, agent=None) for change in some]
-            ownership.note(
-                transaction,
-                self._run,
-                some,
-                taken,
-                where.equality,
-                newer=newer,
-                first=first,
-            )
+            self._remember_cleared(transaction, some, replaced)
 
     def _remember_cleared(
-        self, transaction: Transaction, changes: Sequence[Change], ownership: Ownership
+        self,
+        transaction: Transaction,
+        written: Iterable[tuple[Change, Outcome]],
+        replaced: Iterable[Replaced],
     ) -> None:
         """Keep what was ours and is taken from users without an agent; forget it where users are written otherwise."""
-        leavers = [
-            change
-            for change in changes
-            if change.agent is None and not self._takes_back
+        cleared: set[tuple[str, str]] = set()
+        others: set[str] = set()
+        for change, _ in written:
+            if change.agent is not None or self._undoes is not None:
+                others.add(change.user.id)
+                continue
+            cleared |= {
+                (change.user.id, each.name)
+                for each in change.attributes
+                if takes_value(change, each)
+            }
+        kept = [
+            Cleared(each.user, each.attribute, stamp(), each.owned)
+            for each in replaced
+            if each.job == self._job and (each.user.id, each.attribute) in cleared
         ]
-        ids = {change.user.id for change in leavers}
-        ours = {
-            (row.user.id, name.lower()): each
-            for row in ownership.of(sorted(ids))
-            if row.job == self._job
-            for name, each in row.attributes.items()
-        }
-        cleared = []
-        for change in leavers:
-            for each in change.attributes:
-                held = ours.get((change.user.id, each.name.lower()))
-                if held is not None and takes_value(change, each):
-                    cleared.append(Cleared(change.user, each.name, stamp(), held))
         notes = JobNotes(self._database, self._description.identity, self._job)
-        written = {change.user.id for change in changes} - ids
-        notes.note_cleared(transaction, cleared, written)
+        notes.note_cleared(transaction, kept, others)
 
-    def _find_taken(
-        self,
-        change: Change,
-        gone: Mapping[tuple[str, str], set[str]],
-        now: Mapping[str, User],
-    ) -> Iterator[Taken]:
-        for each in change.attributes:
-            marks = self._marks_of(each) if gone else set[str]()
-            if not marks or not marks <= gone.get(
-                (change.user.id, each.name.lower()), set()
-            ):
-                yield self._make_taken(change.user, each, now)
-
-    def _taken_away(
-        self, newer: Collection[str], users: Sequence[str]
-    ) -> dict[tuple[str, str], set[str]]:
-        """By user and attribute what was there, as `_marks`, before one of these runs emptied it: nobody owns it since.
-
-        Of a secret the journal tells by what was written there last.
-        """
+    def _find_emptied(
+        self, written: Iterable[tuple[Change, Outcome]]
+    ) -> set[tuple[str, str]]:
+        """The attributes of these users that later runs have emptied, and not filled again: nobody owns them since."""
         which = (
-            "directory = ? and outcome = 'written' and user_id in ({users}) "
-            "order by number, part desc"
+            "number > (select number from runs where id = ?) and directory = ? and outcome = 'written' "
+            "and user_id in ({users}) order by number, part desc"
         )
-        last: dict[tuple[str, str], set[str]] = {}
-        gone: dict[tuple[str, str], set[str]] = {}
-        identity = self._description.identity
-        for write in read_writes(self._database, which, identity, users=users):
-            for each in write.changes if write.run != self._run else ():
-                slot = (write.user.id, each.name.lower())
-                if marks := self._marks_of(each):
-                    last[slot] = marks
-                    gone.pop(slot, None)
-                elif write.run in newer:
-                    before = self._marks_of(replace(each, new=each.old))
-                    gone[slot] = last.get(slot, set()) | before
-        return gone
-
-    def _marks_of(self, each: AttributeChange) -> set[str]:
-        """What is known of the values that a change sets: their digests, or the fingerprint of a secret."""
-        if each.secret:
-            return {each.fingerprint} - {""}
-        rule = self._description.equality(each.name)
-        return {equality.digest(rule, value) for value in each.new}
+        users = sorted({change.user.id for change, _ in written})
+        place = (self._run, self._description.identity)
+        emptied: set[tuple[str, str]] = set()
+        for step in read_steps(self._database, which, *place, users=users):
+            for each in step.change.attributes:
+                slot = (step.user.id, each.name.lower())
+                if each.sets:
+                    emptied.discard(slot)
+                else:
+                    emptied.add(slot)
+        return emptied
 
     def _make_taken(
-        self, user: UserRef, each: AttributeChange, now: Mapping[str, User]
+        self, change: Change, each: AttributeChange, now: Mapping[str, User]
     ) -> Taken:
         """Whose these values are: nobody's, where there are none; put back, where they were nobody's before.
 
         An object class that stays is needed by other attributes, and is not kept as ours
         when another one goes.
         """
-        if each.new and not (now or self._takes_back):
-            return Taken(user, each, self._job)
+        user = change.user
         shown = user.id in now and not each.secret and each.name != OBJECT_CLASS
         there = now[user.id].values.get(each.name, ()) if shown else ()
+        taken = Taken(user, each, self._job, change.agent, there=there)
         if not each.sets:
-            return Taken(user, each, None, there=there)
-        if not self._takes_back:
-            return Taken(user, each, self._job, there=there)
+            return replace(taken, job=None)
+        if self._undoes is None:
+            return taken
+        # what it puts back was written for an agent that only the journal may know
         earlier = self._find_earlier_owner(user, each)
         if earlier is None:
-            return Taken(user, each, self._job, restored=True, there=there)
-        return Taken(user, each, earlier.job, there=there, earlier=earlier)
+            return replace(taken, agent=None, restored=True)
+        return replace(taken, agent=None, job=earlier.job, earlier=earlier)
 
     def _find_earlier_owner(
         self, user: UserRef, each: AttributeChange
     ) -> EarlierOwner | None:
         """The job whose values these were, as the run that is taken back has noted."""
-        query = (
-            "select attributes, earlier from journal "
-            "where run = ? and user_id = ? and earlier is not null"
-        )
+        which = "run = ? and user_id = ? and earlier is not null"
         rule = self._description.equality(each.name)
-        where = self._database.where
-        rows = self._database.rows(query, self._undoes or "", user.id)
-        for attributes, earlier in rows:
-            with sound(self._database, "the journal of a run"):
-                owner = json.decode(earlier, type=Owners).get(each.name)
+        for step in read_steps(self._database, which, self._undoes, user.id):
+            owner = step.earlier.get(each.name)
             if owner is None:
                 continue
             if each.secret:
-                if each.fingerprint and owner.fingerprint == each.fingerprint:
-                    return owner
-                continue
-            for noted in past_of(attributes, str(self._undoes), where):
-                if noted.name == each.name and equality.same_set(
-                    rule, noted.old, each.new
-                ):
-                    return owner
+                is_same = (
+                    bool(each.fingerprint) and owner.fingerprint == each.fingerprint
+                )
+            else:
+                is_same = any(
+                    noted.name == each.name
+                    and equality.same_set(rule, noted.old, each.new)
+                    for noted in step.change.attributes
+                )
+            if is_same:
+                return owner
         return None

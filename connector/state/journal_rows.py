@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import DecodeError, Struct, json
+from msgspec.structs import replace
 
-from connector.errors import DamagedError
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -29,13 +29,15 @@ from connector.model import (
     Value,
     equality,
 )
-from connector.model.digests import UNKEYED, is_secret, plain_texts
+from connector.model.digests import UNKEYED, is_secret
 from connector.reports.document_shape import Octets, read_values, write_values
 from connector.state.database import (
     Database,
     Transaction,
+    encode_text,
     restored,
     rows_of_users,
+    sound,
     storable,
 )
 
@@ -55,11 +57,9 @@ class Sealer:
 
     def __init__(self, key: Secret | None) -> None:
         self._key = key
-        self.check = (
-            self._derive_key(b"cec-connector key check/1").hex()[:32]
-            if key is not None
-            else ""
-        )
+        self.check = ""
+        if key is not None:
+            self.check = self._derive_key(b"cec-connector key check/1").hex()[:32]
 
     def seal(self, user: UserRef, attribute: str, values: Iterable[Held]) -> str | None:
         """The values as a text that only the holder of the key can open."""
@@ -70,10 +70,9 @@ class Sealer:
             [[isinstance(value, bytes), _to_octets(value)] for value in plain]
         )
         nonce = os.urandom(_NONCE)
-        return base64.b64encode(
-            nonce
-            + self._make_cipher().encrypt(nonce, body, _bind_context(user, attribute))
-        ).decode()
+        context = _bind_context(user, attribute)
+        sealed = nonce + self._make_cipher().encrypt(nonce, body, context)
+        return base64.b64encode(sealed).decode()
 
     def open(
         self, user: UserRef, attribute: str, sealed: str
@@ -116,54 +115,254 @@ def _to_octets(value: Value) -> bytes:
     )
 
 
-_OUTCOME = """
-    update journal set outcome = ?, why = ?, lost = ?, noted = ?
-    where run = ? and user_id = ? and digest = ? and part = ?
-"""
-_WRITES: Final = (
-    "select run, job, number, user_id, user_name, journal.server, outcome, attributes, lost from journal "
-    "join runs on runs.id = journal.run"
-)
-_BESIDE: Final = ", "
-_STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
-STEPS = f"select {_STEP} from journal"  # noqa: S608  # columns are the literal above
-"""The rows that `step` reads."""
+# ------------------------------------------------------------ an attribute's change as it is kept
 
 
 class KeptChange(Struct, frozen=True, omit_defaults=True):
-    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret, `key`: by which key.
-
-    `sent`: as of `AttributeChange`, once the outcome is known. Of a secret it is a fingerprint.
-    """
+    """An attribute's change as the journal keeps it."""
 
     name: str
     old: tuple[str | Octets, ...] = ()
     new: tuple[str | Octets, ...] = ()
     secret: str | None = None
+    """The fingerprint of a secret, empty where it is cleared; None: it is no secret."""
     sealed: str | None = None
+    """The old values of a secret."""
     seen: bool = True
     pattern: str | None = None
     unique: bool = False
     key: str | None = None
+    """By which key the secret is sealed and its fingerprint was made (`Sealer.check`)."""
     absent: bool = False
     sent: tuple[str | Octets, ...] = ()
+    """As of `AttributeChange`, once the outcome is known. Of a secret it is a fingerprint."""
+
+
+def keep_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptChange:
+    """An attribute's change as the journal keeps it."""
+    known = KeptChange(
+        each.name,
+        seen=each.seen,
+        pattern=each.pattern,
+        unique=each.unique,
+        sent=write_values(each.sent),
+    )
+    if not is_secret(each):
+        return replace(known, old=write_values(each.old), new=write_values(each.new))
+    sealed = sealer.seal(user, each.name, each.old) if each.old else None
+    return replace(
+        known,
+        secret=each.fingerprint,
+        sealed=sealed,
+        seen=each.seen and (sealed is not None or not each.old),
+        key=sealer.check,
+        absent=each.absent,
+    )
+
+
+def _restore_change(
+    user: UserRef, each: KeptChange, sealer: Sealer | None
+) -> AttributeChange:
+    old: tuple[Held, ...] = read_values(each.old)
+    fingerprint = each.secret or ""
+    seen = each.seen
+    if each.sealed:
+        opened = sealer and sealer.open(user, each.name, each.sealed)
+        old = opened or ()
+        seen = seen and opened is not None  # what cannot be opened was not seen
+    if fingerprint and sealer and sealer.check != each.key:
+        fingerprint = UNKEYED
+    return AttributeChange(
+        each.name,
+        old,
+        read_values(each.new),
+        secret=each.secret is not None,
+        seen=seen,
+        pattern=each.pattern,
+        fingerprint=fingerprint,
+        unique=each.unique,
+        absent=each.absent,
+    )
+
+
+def keep_agent(agent: AgentRef | None) -> str | None:
+    """An agent as a row keeps it."""
+    if agent is None:
+        return None
+    return encode_text(storable([agent.work_no, agent.account_code]))
+
+
+def restore_agent(agent: str | None) -> AgentRef | None:
+    """The agent of a row. Raises ValueError and TypeError where it is damaged."""
+    if agent is None:
+        return None
+    return AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None])))
+
+
+class EarlierOwner(Struct, frozen=True, array_like=True):
+    """The job whose values a write has replaced, so that an undo gives them back to it."""
+
+    job: str
+    fingerprint: str | None = None
+    """Of the secret that the job had written."""
+    sent: tuple[str, ...] = ()
+    """As in `Owned`."""
+    stored: tuple[str, ...] = ()
+    """As in `Owned`."""
+
+
+Owners = dict[str, EarlierOwner]
+"""Earlier owners by attribute."""
+
+
+# ------------------------------------------------------------ writes
 
 
 class Step(Struct, frozen=True):
-    """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
-
-    A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it
-    is of another key. Its old ones are there where they were seen and can be opened.
-    `server`: the one that it was meant for, or several.
-    `lost`: attributes that the directory took and does not show as written.
-    """
+    """One write of a run, as its journal has it."""
 
     run: str
     change: Change
+    """A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key than
+    the reader's. Its old ones are there where they were seen and the reader can open them."""
     outcome: Result | None
+    """None: it is not known whether it was written."""
     why: str = ""
     server: str = ""
+    """The one that it was meant for, or several."""
     lost: tuple[str, ...] = ()
+    """Attributes that the directory took and does not show as written."""
+    job: str = ""
+    number: int = 0
+    """Of its run; it orders runs."""
+    earlier: Owners = {}
+    """Whose the values were that it has replaced."""
+
+    @property
+    def user(self) -> UserRef:
+        return self.change.user
+
+    @property
+    def patterns(self) -> dict[str, str | None]:
+        """The attributes, each with its pattern."""
+        return {each.name: each.pattern for each in self.change.attributes}
+
+
+_STEPS: Final = (
+    "select run, job, number, user_id, user_name, journal.digest, part, agent, rule, attributes, outcome, why, "
+    "journal.server, lost, earlier from journal join runs on runs.id = journal.run"
+)
+_BESIDE: Final = ", "
+_decode_changes = json.Decoder(list[KeptChange]).decode
+_decode_owners = json.Decoder(Owners).decode
+_decode_lost = json.Decoder(tuple[str, ...]).decode
+
+
+def read_steps(
+    database: Database,
+    which: str,
+    *values: str,
+    sealer: Sealer | None = None,
+    users: Sequence[str] | None = None,
+) -> Iterator[Step]:
+    """The writes that a condition picks, by columns of journal and runs. Raises StateError for a damaged one.
+
+    `sealer`: the reader's key; without it no old secret is opened. `users`: of these alone, for whom `{users}` stands.
+    """
+    query = f"{_STEPS} where {which}"
+    rows: Iterable[Sequence[Any]] = (
+        database.rows(query, *values)
+        if users is None
+        else rows_of_users(database, query, users, *values)
+    )
+    for row in rows:
+        with sound(database, f"the journal of run {row[0]}"):
+            step = _make_step(row, sealer)
+        yield step
+
+
+def _make_step(row: Sequence[Any], sealer: Sealer | None) -> Step:
+    run, job, number, id_, name, digest, part, agent, rule, attributes, *came = row
+    outcome, why, server, lost, earlier = came
+    user = UserRef(id_, name)
+    changes = [
+        _restore_change(user, each, sealer) for each in _decode_changes(attributes)
+    ]
+    change = Change(
+        user,
+        restore_agent(agent),
+        rule,
+        tuple(changes),
+        digest,
+        part=Part(part.partition(":")[0]),
+    )
+    return Step(
+        run,
+        change,
+        Result(outcome) if outcome else None,
+        why or "",
+        server,
+        _decode_lost(lost) if lost else (),
+        job,
+        number,
+        _decode_owners(earlier) if earlier else {},
+    )
+
+
+def find_unopened(database: Database, run: str, sealer: Sealer) -> bool:
+    """Whether a run has sealed a value by this key, which does not open it."""
+    query = "select user_id, attributes from journal where run = ?"
+    for id_, attributes in database.rows(query, run):
+        for each in _decode_changes(attributes):
+            if not each.sealed or each.key != sealer.check:
+                continue
+            if sealer.open(UserRef(id_, ""), each.name, each.sealed) is None:
+                return True
+    return False
+
+
+def key_of(change: Change) -> tuple[str, str, str]:
+    """What tells a write from the others of its run: user, digest and part."""
+    return change.user.id, change.digest, part_of(change)
+
+
+def part_of(change: Change) -> str:
+    """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
+    part = change.part.value
+    if change.part is not Part.STEP:
+        return part
+    attribute = change.attributes[0]
+    return f"{part}:{'set' if attribute.new else 'clear'}:{attribute.name}"
+
+
+def note_outcomes(
+    transaction: Transaction,
+    run: str,
+    outcomes: Iterable[tuple[Change, Outcome]],
+    time: str,
+) -> None:
+    """Keep what became of writes that are in the journal of this run."""
+    rows = []
+    for change, outcome in outcomes:
+        lost = encode_text(outcome.lost) if outcome.lost else None
+        came = (outcome.result.value, outcome.why, lost, time)
+        rows.append((*came, run, *key_of(change)))
+    transaction.executemany(
+        "update journal set outcome = ?, why = ?, lost = ?, noted = ? "
+        "where run = ? and user_id = ? and digest = ? and part = ?",
+        rows,
+    )
+
+
+# ------------------------------------------------------------ at which servers
+
+
+def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
+    """Keep which servers have these writes, or may have, which are in the journal of their runs."""
+    transaction.executemany(
+        "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
+        [(each.server, each.run, *key_of(each.change)) for each in steps],
+    )
 
 
 def beside(servers: str, server: str) -> str:
@@ -179,267 +378,3 @@ def without(servers: str, server: str) -> str:
 def among(servers: str, server: str) -> bool:
     """Whether a write was meant for this server and for others."""
     return without(servers, server) not in ("", servers)
-
-
-def kept_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptChange:
-    """An attribute's change as the journal keeps it."""
-    if (
-        not (each.secret or each.sent)
-        and plain_texts(each.old)
-        and plain_texts(each.new)
-    ):  # as nearly every one is
-        return KeptChange(
-            each.name,
-            each.old,
-            each.new,
-            None,
-            None,
-            each.seen,
-            each.pattern,
-            each.unique,
-        )
-    sent, old, new = (
-        write_values(each.sent),
-        write_values(each.old),
-        write_values(each.new),
-    )
-    if is_secret(each):
-        sealed = sealer.seal(user, each.name, each.old) if each.old else None
-        seen = each.seen and (sealed is not None or not each.old)
-        key = sealer.check
-        print_ = each.fingerprint
-        return KeptChange(
-            each.name,
-            (),
-            (),
-            print_,
-            sealed,
-            seen,
-            each.pattern,
-            each.unique,
-            key,
-            each.absent,
-            sent,
-        )
-    return KeptChange(
-        each.name, old, new, None, None, each.seen, each.pattern, each.unique, sent=sent
-    )
-
-
-def part_of(change: Change) -> str:
-    """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
-    if change.part is not Part.STEP:
-        return "" if change.part is Part.REST else change.part.value
-    return ":".join(
-        (
-            change.part.value,
-            "set" if change.attributes[0].new else "clear",
-            change.attributes[0].name,
-        )
-    )
-
-
-def note_outcomes(
-    transaction: Transaction,
-    run: str,
-    outcomes: Iterable[tuple[Change, Outcome]],
-    time: str,
-) -> None:
-    """Keep what became of writes that are in the journal of this run."""
-    rows = []
-    for change, outcome in outcomes:
-        lost = json.encode(outcome.lost).decode() if outcome.lost else None
-        came = (outcome.result.value, outcome.why, lost, time)
-        rows.append((*came, run, change.user.id, change.digest, part_of(change)))
-    transaction.executemany(_OUTCOME, rows)
-
-
-def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
-    """Keep which servers have these writes, or may have, which are in the journal of their runs."""
-    transaction.executemany(
-        "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
-        (
-            (
-                each.server,
-                each.run,
-                each.change.user.id,
-                each.change.digest,
-                part_of(each.change),
-            )
-            for each in steps
-        ),
-    )
-
-
-def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
-    """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
-    (
-        run,
-        user_id,
-        user_name,
-        digest,
-        part,
-        agent,
-        rule,
-        attributes,
-        outcome,
-        why,
-        server,
-        lost,
-    ) = row
-    user = UserRef(user_id, user_name)
-    ref = agent_of(agent, run, where) if agent else None
-    try:
-        result, kind = (
-            Result(outcome) if outcome else None,
-            Part(part.partition(":")[0]),
-        )
-    except ValueError as fault:
-        raise _damaged_journal(run, where) from fault
-    changes = tuple(
-        _read_change(user, each, sealer)
-        for each in _decode_changes(attributes, run, where)
-    )
-    return Step(
-        run,
-        Change(user, ref, rule, changes, digest, part=kind),
-        result,
-        why or "",
-        server,
-        lost_of(lost, run, where),
-    )
-
-
-def check_row(row: Sequence[Any], sealer: Sealer, where: str) -> None:
-    """Raises StateError for a row that is damaged, or has a sealed value that its own key does not open."""
-    found = step(row, sealer, where)
-    for each in _decode_changes(row[7], found.run, where):
-        if (
-            each.sealed
-            and each.key == sealer.check
-            and sealer.open(found.change.user, each.name, each.sealed) is None
-        ):
-            what = f"the state is damaged: a sealed password in the journal of run {found.run} cannot be opened"
-            raise DamagedError(what, where=where)
-
-
-def kept_ref(agent: AgentRef | None) -> str | None:
-    """An agent as a row keeps it."""
-    return (
-        None
-        if agent is None
-        else json.encode(storable([agent.work_no, agent.account_code])).decode()
-    )
-
-
-def agent_of(agent: str, run: str, where: str) -> AgentRef:
-    """The agent of a row. Raises StateError where it is damaged."""
-    try:
-        return AgentRef(
-            *restored(json.decode(agent, type=tuple[int | None, str | None]))
-        )
-    except (DecodeError, ValidationError, TypeError) as fault:
-        raise _damaged_journal(run, where) from fault
-
-
-def past_of(attributes: str, run: str, where: str) -> list[AttributeChange]:
-    """What a row of the journal set out to change, as of `KeptWrite`. Raises StateError."""
-    return [
-        AttributeChange(
-            each.name, read_values(each.old), read_values(each.new), each.secret is not None,
-            each.seen and not each.sealed, each.pattern, each.secret or "",
-        )
-        for each in _decode_changes(attributes, run, where)
-    ]  # fmt: skip
-
-
-class KeptWrite(Struct, frozen=True):
-    """A write of any job, as far as later runs need to know of it."""
-
-    run: str
-    job: str
-    number: int
-    """Of its run; it orders runs."""
-    user: UserRef
-    server: str
-    """The one that it was meant for, or several."""
-    outcome: str | None
-    """None: it is not known whether it was written."""
-    changes: list[AttributeChange]
-    """What it set out to change; of secrets the new fingerprints, and whether there was an old one."""
-    lost: tuple[str, ...] = ()
-    """Attributes that the directory took and does not show as written."""
-
-    @property
-    def patterns(self) -> dict[str, str | None]:
-        """The attributes, each with its pattern."""
-        return {each.name: each.pattern for each in self.changes}
-
-
-def read_writes(
-    database: Database,
-    which: str,
-    *values: str,
-    users: Sequence[str] | None = None,
-) -> Iterator[KeptWrite]:
-    """The writes that a condition picks, by columns of journal and runs; of these users, for whom `{users}` stands."""
-    query = f"{_WRITES} where {which}"
-    rows: Iterable[Any] = (
-        database.rows(query, *values)
-        if users is None
-        else rows_of_users(database, query, users, *values)
-    )
-    where = database.where
-    for run, job, number, id_, name, server, outcome, attributes, lost in rows:
-        yield KeptWrite(
-            run, job, number, UserRef(id_, name), server, outcome, past_of(attributes, run, where),
-            lost_of(lost, run, where),
-        )  # fmt: skip
-
-
-def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
-    """The attributes of a row of the journal that the directory took and did not show. Raises StateError likewise."""
-    try:
-        return json.decode(lost, type=tuple[str, ...]) if lost else ()
-    except (DecodeError, ValidationError, TypeError) as fault:
-        raise _damaged_journal(run, where) from fault
-
-
-def _decode_changes(attributes: str, run: str, where: str) -> list[KeptChange]:
-    try:
-        return json.decode(attributes, type=list[KeptChange])
-    except (DecodeError, ValidationError, TypeError) as fault:
-        raise _damaged_journal(run, where) from fault
-
-
-def _damaged_journal(run: str, where: str) -> DamagedError:
-    """What is raised where a row of a run's journal cannot be read."""
-    return DamagedError(
-        f"the state is damaged: the journal of run {run} cannot be read", where=where
-    )
-
-
-def _read_change(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:
-    if each.secret is not None:
-        old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
-        seen = each.seen and old is not None  # what cannot be opened was not seen
-        known = each.secret if each.key == sealer.check or not each.secret else UNKEYED
-        return AttributeChange(
-            each.name,
-            old or (),
-            (),
-            True,
-            seen,
-            each.pattern,
-            known,
-            each.unique,
-            each.absent,
-        )
-    return AttributeChange(
-        each.name,
-        read_values(each.old),
-        read_values(each.new),
-        seen=each.seen,
-        pattern=each.pattern,
-        unique=each.unique,
-    )

@@ -25,8 +25,8 @@ from connector.model import (
 from connector.model.digests import UNKEYED
 from connector.model.patterns import apart
 from connector.runtime.clock import stamp
-from connector.state.database import Database, rows_of_users
-from connector.state.journal_rows import KeptWrite, agent_of, read_writes, without
+from connector.state.database import Database, rows_of_users, sound
+from connector.state.journal_rows import Step, read_steps, restore_agent, without
 from connector.state.notes import JobNotes, note_fact, read_fact, read_pruned
 from connector.state.ownership import Ownership, Row
 
@@ -73,7 +73,7 @@ def _if_written(run: str, each: AttributeChange, description: Description) -> Ow
 
 
 _AGENTS: Final = (
-    "select user_id, agent, run from journal join runs on runs.id = journal.run "
+    "select user_id, agent from journal join runs on runs.id = journal.run "
     "where directory = ? and job = ? and kind = 'apply' and agent is not null "
     "and (outcome is null or outcome = 'written' or lost is not null) and not exists ("
     "select 1 from journal back join runs undo on undo.id = back.run "
@@ -122,27 +122,25 @@ class DirectoryMemory(JobNotes):
         }
 
     def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
-        where = self._database.where
-        rows = rows_of_users(
-            self._database, _AGENTS, sorted(users), self._directory, self._job
-        )
-        found = {user: agent_of(agent, run, where) for user, agent, run in rows}
-        left = sorted(set(users) - found.keys())
-        for row in self._ownership.of(left):  # the runs that wrote it were pruned
-            if row.job == self._job and row.agent:
-                run = next(each.run for each in row.attributes.values())
-                found[row.user.id] = agent_of(row.agent, run, where)
-        return found
+        # what was owned tells of runs that were pruned; the journal tells more lately
+        rows = [
+            (row.user.id, row.agent)
+            for row in self._ownership.of(users)
+            if row.job == self._job
+        ]
+        place = (self._directory, self._job)
+        rows += rows_of_users(self._database, _AGENTS, sorted(users), *place)
+        with sound(self._database, "the agents of earlier runs"):
+            agents = {user: restore_agent(agent) for user, agent in rows}
+        return {user: agent for user, agent in agents.items() if agent is not None}
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         which = "directory = ? and user_id in ({users}) order by number"
         found: dict[str, list[Past]] = {}
-        writes = read_writes(
-            self._database, which, self._directory, users=sorted(users)
-        )
+        writes = read_steps(self._database, which, self._directory, users=sorted(users))
         for write in writes:
             known = found.setdefault(write.user.id, [])
-            for each in write.changes:
+            for each in write.change.attributes:
                 if write.outcome not in _NOT_PUT:
                     known.append((write.run, write.server, each))
                 elif each.old or not each.seen:  # what it saw stays
@@ -169,10 +167,10 @@ class DirectoryMemory(JobNotes):
             if id_ not in maybe:
                 yield user, {}
 
-    def _read_open(self, which: str, *values: str) -> Iterator[KeptWrite]:
+    def _read_open(self, which: str, *values: str) -> Iterator[Step]:
         """Writes whose outcome nobody knows."""
         which = f"outcome is null and directory = ? and {which} order by run, user_id"
-        return read_writes(self._database, which, self._directory, *values)
+        return read_steps(self._database, which, self._directory, *values)
 
     def _find_maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
         """By user id what applies of this job set out to write, of which nobody knows whether they did."""
@@ -181,7 +179,7 @@ class DirectoryMemory(JobNotes):
             return found
         overtaken = self._find_later_writes(by_itself=False)
         for write in self._read_open("job = ? and kind = 'apply'", self._job):
-            for each in write.changes:
+            for each in write.change.attributes:
                 stays = each.name == OBJECT_CLASS or not each.sets
                 if stays or overtaken(write, each.name, each.pattern):
                     continue
@@ -192,7 +190,7 @@ class DirectoryMemory(JobNotes):
 
     def _find_later_writes(
         self, *, by_itself: bool
-    ) -> Callable[[KeptWrite, str, str | None], bool]:
+    ) -> Callable[[Step, str, str | None], bool]:
         """Whether, since an open write, another job has written that attribute of that user, by name and pattern.
 
         `by_itself`: or a later run of that job. The journal tells, for nobody owns what was cleared.
@@ -201,13 +199,13 @@ class DirectoryMemory(JobNotes):
             "(outcome = 'written' or lost is not null) and directory = ? "
             "and user_id in (select user_id from journal where outcome is null)"
         )
-        later: dict[tuple[str, str], list[tuple[KeptWrite, str | None]]] = {}
-        for write in read_writes(self._database, which, self._directory):
+        later: dict[tuple[str, str], list[tuple[Step, str | None]]] = {}
+        for write in read_steps(self._database, which, self._directory):
             for name, pattern in write.patterns.items():
                 slot = (write.user.id, name.lower())
                 later.setdefault(slot, []).append((write, pattern))
 
-        def overtaken(open_: KeptWrite, name: str, pattern: str | None) -> bool:
+        def overtaken(open_: Step, name: str, pattern: str | None) -> bool:
             return any(
                 write.number > open_.number
                 and not apart(its, pattern)
@@ -242,7 +240,7 @@ class DirectoryMemory(JobNotes):
         )
         found: dict[str, tuple[UserRef, dict[str, tuple[Held, ...]]]] = {}
         patterns: dict[tuple[str, str], str | None] = {}
-        for write in read_writes(self._database, which, self._directory):
+        for write in read_steps(self._database, which, self._directory):
             id_ = write.user.id
             if write.job != self._job:
                 if write.outcome == "written" or write.lost:
@@ -255,7 +253,7 @@ class DirectoryMemory(JobNotes):
                             del values[name]
                 continue
             _, values = found.setdefault(id_, (write.user, {}))
-            for each in write.changes:
+            for each in write.change.attributes:
                 patterns[id_, each.name] = each.pattern
                 if write.outcome == "conflict":
                     # nothing was written; what was believed of them does not hold
@@ -290,7 +288,7 @@ class DirectoryMemory(JobNotes):
                     write.user,
                     {
                         each.name: _if_written(write.run, each, here)
-                        for each in write.changes
+                        for each in write.change.attributes
                     },
                 )
 

@@ -48,15 +48,14 @@ from connector.state.history import (
     note_hold,
     read_hold,
 )
-from connector.state.journal import Ours, RunJournal, stuck, took_place
+from connector.state.journal import Ours, RunJournal, took_place
 from connector.state.journal_rows import (
-    STEPS,
     Sealer,
     Step,
     among,
     note_outcomes,
     note_servers,
-    step,
+    read_steps,
 )
 from connector.state.memory import DirectoryMemory
 from connector.state.notes import (
@@ -377,12 +376,8 @@ class Store:
         if not found:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         ((directory,),) = found
-        which = "run = ? order by user_name, user_id, digest, part"
-        return directory, self._read_steps(which, sealer, run)
-
-    def _read_steps(self, which: str, sealer: Sealer, *values: str) -> list[Step]:
-        rows = self._database.rows(f"{STEPS} where {which}", *values)
-        return [step(row, sealer, self._database.where) for row in rows]
+        which = "run = ? order by user_name, user_id, journal.digest, part"
+        return directory, list(read_steps(self._database, which, run, sealer=sealer))
 
     # ------------------------------------------------------------ what was interrupted
 
@@ -391,11 +386,8 @@ class Store:
 
         Those of other jobs are theirs to settle: their base, filter and key may be others.
         """
-        which = (
-            "outcome is null and run in (select id from runs where directory = ? and job = ?) "
-            "order by (select number from runs where id = run), user_id"
-        )
-        return self._read_steps(which, sealer, directory, job)
+        which = "outcome is null and directory = ? and job = ? order by number, user_id"
+        return list(read_steps(self._database, which, directory, job, sealer=sealer))
 
     def note_servers(self, steps: Sequence[Step]) -> None:
         """Keep which servers may still have these writes."""
@@ -427,11 +419,7 @@ class Store:
             for run, outcomes in of_runs.items():
                 note_outcomes(transaction, run, outcomes, stamp())
                 self.audit.add_outcomes(transaction, run, outcomes)
-                written = [
-                    stuck(change, outcome)
-                    for change, outcome in outcomes
-                    if took_place(outcome)
-                ]
+                written = [each for each in outcomes if took_place(each[1])]
                 if written:
                     Ours(self._database, description, run).take(
                         transaction, written, late=True, now=now

@@ -493,7 +493,7 @@ def test_the_journal_gives_a_change_back_as_it_was_planned(state: Store) -> None
     apply(state, change(1, *RICH))
     where, (step,) = state.steps("run-1", "hr", SEALER)
     assert where == HERE
-    assert step == Step("run-1", change(1, *RICH), Result.WRITTEN)
+    assert step == Step("run-1", change(1, *RICH), Result.WRITTEN, job="hr", number=1)
 
 
 def test_the_journal_spells_a_change_as_it_always_has(state: Store, kept: KeptState) -> None:
@@ -517,8 +517,8 @@ def test_a_change_for_no_agent_and_by_no_rule_comes_back_too(state: Store) -> No
     pinned = Change(user(2), AgentRef(None, "lost"), 0, (sets("mail", "b@example.org"),), "sha256:2")
     apply(state, cleared, pinned, result=Result.FAILED)
     assert state.steps("run-1", "hr", SEALER)[1] == [
-        Step("run-1", cleared, Result.FAILED, "why"),
-        Step("run-1", pinned, Result.FAILED, "why"),
+        Step("run-1", cleared, Result.FAILED, "why", job="hr", number=1),
+        Step("run-1", pinned, Result.FAILED, "why", job="hr", number=1),
     ]
 
 
@@ -629,11 +629,11 @@ def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_
             journal.note([], [first])
             journal.note(outcomes([first]), [])
         assert state.history.written("run-1") == {}
-        assert state.history.released("run-1", SEALER) == {whole.user.id: {"employeeNumber", "objectClass"}}
+        assert state.history.released("run-1") == {whole.user.id: {"employeeNumber", "objectClass"}}
         journal.note([], [rest])
         journal.note(outcomes([rest]), [])
     assert state.history.written("run-1") == {whole.user.id: ""}
-    assert state.history.released("run-1", SEALER) == {}
+    assert state.history.released("run-1") == {}
     (run,) = state.history.runs("hr")
     assert run.outcomes == {"written": 1}, "of one user"
 

@@ -417,7 +417,7 @@ def test_what_went_first_alone_counts_until_a_later_undo_has_put_it_back(state: 
 
     def after(run: str, *each: AttributeChange, part: Part = Part.REST, **how: Any) -> set[str]:
         apply(state, replace(change(1, *each, digest=run), part=part), id_=run, undoes="0", **how)
-        return {name for names in state.history.released("0", SEALER).values() for name in names}
+        return {name for names in state.history.released("0").values() for name in names}
 
     everything = {"mail", "title", SECRET}
     assert after("0", first, emptied, secret, part=Part.STEP) == everything
