@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, json
+from msgspec.structs import astuple, replace
 
 from connector.model import (
     Change,
@@ -20,13 +21,17 @@ from connector.model import (
     UserRef,
 )
 from connector.planning.leavers.grace import passed
-from connector.state.database import Database, Row, Transaction, sound
+from connector.state.database import (
+    Database,
+    Transaction,
+    decode_kept,
+    encode_text,
+    find_column,
+    find_value,
+    sound,
+)
 
-_COLUMNS: Final = (
-    "kind", "job", "directory", "user_id", "name", "user_name", "value", "why", "runs", "number",
-)  # fmt: skip
-_FORGET: Final = "delete from notes where kind = ? and job = ? and directory = ?"
-_STALE: Final = "the list of stale users"
+_PLACE: Final = "kind = ? and job = ? and directory = ?"
 
 
 class ClearedNote(Struct, frozen=True, array_like=True):
@@ -34,6 +39,18 @@ class ClearedNote(Struct, frozen=True, array_like=True):
 
     time: str
     held: Owned
+
+
+class Note(Struct, frozen=True):
+    """A row of the table of notes, beside its kind, job and directory; `database.py` says what each kind has where."""
+
+    user_id: str
+    name: str = ""
+    user_name: str = ""
+    value: str = ""
+    why: str = ""
+    runs: int = 0
+    number: int = 0
 
 
 class JobNotes:
@@ -44,51 +61,55 @@ class JobNotes:
         self._directory = directory
         self._job = job
 
-    def _read_notes(self, kind: str, columns: str = "user_id") -> list[tuple[Any, ...]]:
-        query = (
-            f"select {columns} from notes where kind = ? and job = ? and directory = ?"  # noqa: S608  # columns are literals of this class; values are bound
-        )
-        return self._database.rows(query, kind, self._job, self._directory)
+    def _read_notes(self, kind: str) -> list[Note]:
+        columns = ", ".join(Note.__struct_fields__)
+        query = f"select {columns} from notes where {_PLACE}"  # noqa: S608  # columns are the fields of `Note`; values are bound
+        rows = self._database.rows(query, kind, self._job, self._directory)
+        return [Note(*row) for row in rows]
+
+    def _read_users(self, kind: str) -> frozenset[str]:
+        return frozenset(note.user_id for note in self._read_notes(kind))
 
     def _put_notes(
-        self, transaction: Transaction, kind: str, rows: Iterable[Row]
+        self, transaction: Transaction, kind: str, notes: Iterable[Note]
     ) -> None:
-        """Note these rows: of `_COLUMNS` the user id and those after it."""
+        columns = ("kind", "job", "directory", *Note.__struct_fields__)
         place = (kind, self._job, self._directory)
-        transaction.put_all("notes", _COLUMNS, [(*place, *row) for row in rows])
+        rows = [(*place, *astuple(note)) for note in notes]
+        transaction.put_all("notes", columns, rows)
 
     def _replace_notes(
-        self, transaction: Transaction, kind: str, rows: Iterable[Row]
+        self, transaction: Transaction, kind: str, notes: Iterable[Note]
     ) -> None:
-        """Note these rows in place of all that were noted."""
-        transaction.execute(_FORGET, (kind, self._job, self._directory))
-        self._put_notes(transaction, kind, rows)
+        """Note these in place of all that were noted."""
+        place = (kind, self._job, self._directory)
+        transaction.execute(f"delete from notes where {_PLACE}", place)  # noqa: S608  # a literal; values are bound
+        self._put_notes(transaction, kind, notes)
 
     def _forget_notes(
         self, transaction: Transaction, kind: str, users: Iterable[str]
     ) -> None:
+        gone = f"delete from notes where {_PLACE} and user_id = ?"  # noqa: S608  # a literal; values are bound
         rows = [(kind, self._job, self._directory, user) for user in users]
-        transaction.executemany(f"{_FORGET} and user_id = ?", rows)
+        transaction.executemany(gone, rows)
+
+    def _forget_users(self, kind: str, users: Collection[str]) -> None:
+        if users:
+            with self._database.writing() as transaction:
+                self._forget_notes(transaction, kind, users)
 
     # ------------------------------------------------------------ whom no agent claims
 
     def stale(self) -> Mapping[str, tuple[timedelta, int]]:
         return {
-            user_id: (timedelta(seconds=seconds), runs)
-            for user_id, seconds, runs in self._read_notes(
-                "stale", "user_id, number, runs"
-            )
-            if runs  # none of users whom an agent of another job claims
+            note.user_id: (timedelta(seconds=note.number), note.runs)
+            for note in self._read_notes("stale")
+            if note.runs  # none of users whom an agent of another job claims
         }
 
     def note_claimed(self, users: Collection[str]) -> None:
         """These users are claimed, and stale no longer."""
-        again = {user_id for (user_id,) in self._read_notes("stale")}.intersection(
-            users
-        )
-        if again:
-            with self._database.writing() as transaction:
-                self._forget_notes(transaction, "stale", again)
+        self._forget_users("stale", self._read_users("stale").intersection(users))
 
     def note_stale(
         self, users: Collection[str], when: Moment, others: Collection[str] = ()
@@ -99,69 +120,67 @@ class JobNotes:
         """
         known = self.stale()
         since = passed(self.looked(), when)
-        rows = [(user, "", "", "", "", 0, 0) for user in others if user not in users]
+        notes = {user: Note(user) for user in others}
         for user in users:
-            waited, runs = known.get(user, (None, 0))
-            seconds = 0
-            if waited is not None:
+            seconds, runs = 0, 0
+            if user in known:
+                waited, runs = known[user]
                 seconds = int((waited + since.time).total_seconds())
-            rows.append((user, "", "", "", "", runs + 1, seconds))
-        looked = Moment(when.time, when.boot, when.up, sure=not since.jump)
+            notes[user] = Note(user, runs=runs + 1, number=seconds)
+        looked = replace(when, sure=not since.jump)
         with self._database.writing() as transaction:
-            self._replace_notes(transaction, "stale", rows)
+            self._replace_notes(transaction, "stale", notes.values())
             note_fact(transaction, "looked", looked, self._job, self._directory)
 
     def looked(self) -> Moment | None:
-        with sound(self._database, _STALE):
-            found = read_fact(self._database, "looked", self._job, self._directory)
-            if found is None:
-                return None
+        found = read_fact(self._database, "looked", self._job, self._directory)
+        if found is None:
+            return None
+        with sound(self._database, "the list of stale users"):
             moment = json.decode(found, type=Moment)
-            return Moment(
-                moment.time.astimezone(UTC), moment.boot, moment.up, moment.sure
-            )
+            return replace(moment, time=moment.time.astimezone(UTC))
 
     def lapsed(self) -> frozenset[str]:
-        return frozenset(user_id for (user_id,) in self._read_notes("lapsed"))
+        return self._read_users("lapsed")
 
     def note_lapsed(self, users: Collection[str]) -> None:
         """That these users are nowhere has been said. What is known of them stays, for they may be shown again."""
         if self.lapsed() != users:
-            rows = [(user, "", "", "", "", 0, 0) for user in users]
             with self._database.writing() as transaction:
-                self._replace_notes(transaction, "lapsed", rows)
+                self._replace_notes(transaction, "lapsed", map(Note, users))
 
     # ------------------------------------------------------------ who is left alone
 
     def excluded(self) -> Mapping[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
-        for entry, user_id in self._read_notes("excluded", "name, user_id"):
-            found[entry] = found.get(entry, frozenset()) | {user_id}
+        for note in self._read_notes("excluded"):
+            found[note.name] = found.get(note.name, frozenset()) | {note.user_id}
         return found
 
     def note_excluded(self, named: Mapping[str, frozenset[str]]) -> None:
         """Keep whom the entries of the exclude list name, also who was renamed since; other entries are forgotten."""
         known = self.excluded()
-        kept = {
-            entry: ids | known.get(entry, frozenset()) for entry, ids in named.items()
+        notes = {
+            Note(id_, entry)
+            for entry, ids in named.items()
+            for id_ in ids | known.get(entry, frozenset())
         }
-        if {entry: ids for entry, ids in kept.items() if ids} != known:
-            rows = [
-                (id_, entry, "", "", "", 0, 0)
-                for entry, ids in kept.items()
-                for id_ in ids
-            ]
+        if notes != {Note(id_, entry) for entry, ids in known.items() for id_ in ids}:
             with self._database.writing() as transaction:
-                self._replace_notes(transaction, "excluded", rows)
+                self._replace_notes(transaction, "excluded", notes)
 
     # ------------------------------------------------------------ who was refused
 
     def refused(self) -> Mapping[str, Refused]:
-        columns = "user_id, value, runs, number, why"
         with sound(self._database, "the list of refused users"):
             return {
-                user: Refused(json.decode(names, type=frozenset[str]), runs, turn, why)
-                for user, names, runs, turn, why in self._read_notes("refused", columns)
+                note.user_id: Refused(
+                    json.decode(note.value, type=frozenset[str]),
+                    note.runs,
+                    note.number,
+                    note.why,
+                )
+                for note in self._read_notes("refused")
             }
 
     def note_refused(
@@ -169,46 +188,52 @@ class JobNotes:
     ) -> None:
         """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""
         known = self.refused()
+        last = max((each.turn for each in known.values()), default=0)
+        never = Refused(frozenset(), 0, last)
         kept: dict[str, Refused] = {}
         gone: list[str] = []
-        last = max((each.turn for each in known.values()), default=0)
         for change, outcome in ended:
-            user, before = change.user.id, known.get(change.user.id)
+            user = change.user.id
+            before = known.get(user, never)
             refused = outcome.result in (Result.FAILED, Result.CONFLICT)
             if refused and not outcome.unknown:
                 names = frozenset(each.name for each in change.attributes)
-                runs = before.runs + 1 if before and before.attributes <= names else 1
-                turn = before.turn if before else last
-                kept[user] = Refused(names, runs, turn, outcome.why)
-            elif before and outcome.result in (Result.WRITTEN, Result.UNCHANGED):
+                runs = before.runs + 1 if before.attributes <= names else 1
+                kept[user] = Refused(names, runs, before.turn, outcome.why)
+            elif outcome.result in (Result.WRITTEN, Result.UNCHANGED):
                 gone.append(user)
-            elif before and user in turns:
+            elif user in known and user in turns:
                 kept[user] = before
-        rows: list[Row] = []
         in_turn = sorted(kept.items(), key=lambda each: each[1].turn)
-        for turn, (user, each) in enumerate(in_turn, last + 1):
-            attributes = json.encode(sorted(each.attributes))
-            rows.append((user, "", "", attributes.decode(), each.why, each.runs, turn))
-        if rows or gone:
+        notes = [
+            Note(
+                user,
+                value=encode_text(sorted(each.attributes)),
+                why=each.why,
+                runs=each.runs,
+                number=turn,
+            )
+            for turn, (user, each) in enumerate(in_turn, last + 1)
+        ]
+        gone = [user for user in gone if user in known]
+        if notes or gone:
             with self._database.writing() as transaction:
                 self._forget_notes(transaction, "refused", gone)
-                self._put_notes(transaction, "refused", rows)
+                self._put_notes(transaction, "refused", notes)
 
     def forget_refused(self, planned: Collection[str]) -> None:
         """Only these users are still to be written."""
-        gone = self.refused().keys() - planned
-        if gone:
-            with self._database.writing() as transaction:
-                self._forget_notes(transaction, "refused", gone)
+        self._forget_users("refused", self._read_users("refused").difference(planned))
 
     # ------------------------------------------------------------ what was cleared
 
     def cleared(self) -> Iterator[Cleared]:
-        columns = "user_id, user_name, name, value"
-        for id_, user_name, attribute, value in self._read_notes("cleared", columns):
-            with sound(self._database, "what was cleared"):
-                note = json.decode(value, type=ClearedNote)
-            yield Cleared(UserRef(id_, user_name), attribute, note.time, note.held)
+        for note in self._read_notes("cleared"):
+            value = decode_kept(
+                self._database, note.value, ClearedNote, "what was cleared"
+            )
+            user = UserRef(note.user_id, note.user_name)
+            yield Cleared(user, note.name, value.time, value.held)
 
     def note_cleared(
         self,
@@ -218,11 +243,11 @@ class JobNotes:
     ) -> None:
         """Note what is cleared; forget that of users, by id, that are `written` otherwise."""
         self._forget_notes(transaction, "cleared", written)
-        rows = []
+        notes = []
         for each in cleared:
-            value = json.encode(ClearedNote(each.time, each.held)).decode()
-            rows.append((each.user.id, each.attribute, each.user.name, value, "", 0, 0))
-        self._put_notes(transaction, "cleared", rows)
+            value = encode_text(ClearedNote(each.time, each.held))
+            notes.append(Note(each.user.id, each.attribute, each.user.name, value))
+        self._put_notes(transaction, "cleared", notes)
 
 
 # ------------------------------------------------------------ facts
@@ -233,8 +258,8 @@ def read_fact(
 ) -> str | None:
     """What is known of a job, a directory, or both; None: nothing."""
     query = "select value from facts where kind = ? and job = ? and directory = ? and name = ?"
-    found = database.rows(query, kind, job, directory, name)
-    return str(found[0][0]) if found else None
+    value: str | None = find_value(database, query, kind, job, directory, name)
+    return value
 
 
 def note_fact(
@@ -245,7 +270,7 @@ def note_fact(
     directory: str = "",
 ) -> None:
     """Note a fact in place of the one before; as JSON, where it is no text."""
-    text = value if isinstance(value, str) else json.encode(value).decode()
+    text = value if isinstance(value, str) else encode_text(value)
     transaction.put(
         "facts", kind=kind, job=job, directory=directory, name="", value=text
     )
@@ -263,10 +288,10 @@ class Pruned(Struct, frozen=True, array_like=True):
 def read_pruned(database: Database, which: str, *values: str) -> list[Pruned]:
     """What was pruned, of those facts that a condition picks."""
     query = f"select value from facts where kind = 'pruned' and {which}"  # noqa: S608  # a literal of the callers; values are bound
-    with sound(database, "until when runs were pruned"):
-        return [
-            json.decode(fact, type=Pruned) for (fact,) in database.rows(query, *values)
-        ]
+    return [
+        decode_kept(database, fact, Pruned, "until when runs were pruned")
+        for fact in find_column(database, query, *values)
+    ]
 
 
 def pruned_until(database: Database, job: str) -> str | None:
@@ -285,10 +310,8 @@ def note_pruned(
     whole: bool,
 ) -> None:
     """Note that runs were pruned, or all that is known of a person was taken out of them."""
-    before = [
-        Pruned(),
-        *read_pruned(database, "job = ? and directory = ?", job, directory),
-    ][-1]
+    known = read_pruned(database, "job = ? and directory = ?", job, directory)
+    before = known[0] if known else Pruned()
     now = Pruned(max(before.until, until), before.whole or whole)
     note_fact(transaction, "pruned", now, job, directory)
 
@@ -298,7 +321,7 @@ def read_secret_attributes(database: Database, directory: str) -> list[str]:
     query = (
         "select name from facts where kind = 'secret' and directory = ? order by name"
     )
-    return [name for (name,) in database.rows(query, directory)]
+    return find_column(database, query, directory)
 
 
 def note_secret_attributes(

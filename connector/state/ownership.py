@@ -167,9 +167,11 @@ class Ownership:
         for each in taken:
             rule = equality_of(each.change.name)
             replaced += _take_attribute(rows[each.user.id], run, each, rule, newer)
-        touched = {(each.user.id, each.job) for each in replaced}
-        touched |= {(each.user.id, each.job) for each in taken if each.job}
-        changed = [rows[id_][job] for id_, job in touched if job in rows[id_]]
+        touched = [(each.user.id, each.job) for each in replaced]
+        touched += [(each.user.id, each.job) for each in taken if each.job]
+        changed = [
+            rows[id_][job] for id_, job in dict.fromkeys(touched) if job in rows[id_]
+        ]
         self.keep(transaction, changed)
         return replaced
 
