@@ -14,9 +14,16 @@ from connector.cli.logs import configure
 from connector.cli.observers import auditor
 from connector.cli.running import job_argument, say_text
 from connector.errors import UsageError
-from connector.observers.audit_check import AuditCheck, Chain, Finding, KeptAudit
+from connector.observers.audit_check import (
+    AuditCheck,
+    Chain,
+    Finding,
+    KeptAudit,
+    name_records,
+)
 from connector.reports.visible import visible
 from connector.runtime.stopping import Stop
+from connector.settings.job import load
 from connector.settings.textfile import open_regular
 
 _SHOWN_AT_MOST: Final = 20
@@ -88,7 +95,7 @@ def verify(
     chains = [
         chain
         for chain in check.chains.values()
-        if (chain.last or chain.earlier_count) and name in (None, chain.job)
+        if chain.last and name in (None, chain.job)
     ]
     for chain in chains:
         is_sound = not any(each.job == chain.job for each in findings)
@@ -99,6 +106,8 @@ def verify(
     if check.open_half is not None:
         what = "half a record, of a run that is under way or was interrupted"
         say_text(visible(f"{check.open_half.where}: {what}"))
+    if job is not None and not files:
+        _name_unread_file(job)
     if not chains and not check.found:
         say_text("No records.")
     return Exit.FAILED if findings else Exit.DONE
@@ -132,6 +141,14 @@ def _check_with_state(
     return check, name, findings
 
 
+def _name_unread_file(job: Path) -> None:
+    """Say that the file of the job's audit was not read, if it has one."""
+    settings = load(job).job.audit
+    if settings is not None and settings.file is not None:
+        path = visible(str(settings.file))
+        say_text(f"{path}: not read. To check its records too, give it as FILE")
+
+
 def _read_file(path: Path) -> Iterator[bytes]:
     try:
         with open_regular(path) as file:
@@ -150,14 +167,9 @@ def _say_findings(check: AuditCheck, findings: Sequence[Finding]) -> None:
 
 def _describe_chain(chain: Chain, *, is_sound: bool, has_state: bool) -> Iterator[str]:
     """What is known of a job's chain."""
-    numbers = f"records {chain.begun} to {chain.last}"
-    if chain.begun == chain.last:
-        numbers = f"record {chain.last}"
+    records = name_records(chain.begun, chain.last)
     said = "unchanged" if is_sound else "see above"
-    if chain.last:
-        yield f"{chain.job}: {numbers}, {said} ({chain.since} to {chain.until})"
-    if chain.earlier_count:
-        yield f"{chain.job}: {chain.earlier_count} records of an earlier version cannot be verified"
+    yield f"{chain.job}: {records}, {said} ({chain.since} to {chain.until})"
     if chain.cut:
         yield f"{chain.job}: records that were cut to fit a datagram: {chain.cut}. Values left in them are not verified"
     if not has_state:

@@ -38,7 +38,6 @@ from connector.settings.operations import Audit
 from connector.state.audit_lines import (
     AuditLine,
     AuditLines,
-    Head,
     Record,
     digest_line,
     read_place,
@@ -93,8 +92,13 @@ class AuditObserver(Observer):
         self._directory, self._fingerprint = readable(directory), fingerprint
         audit.begin_session(self._job, self)
         self._lines = audit
-        self._delivery = Delivery(self._settings, self._job, audit)
-        self.late = self._delivery.catch_up()
+        delivery = Delivery(self._settings, self._job, audit)
+        try:
+            self.late = delivery.catch_up()
+        except BaseException:
+            delivery.close()
+            raise
+        self._delivery = delivery
 
     def planned(self, plan: Plan) -> None:
         self._plan = plan
@@ -195,13 +199,9 @@ class AuditObserver(Observer):
 
     def _add_record(self, record: Record) -> None:
         """Make a line of a record that tells no outcome of the journal."""
-        if self._lines is None:
-            return
-        try:
-            self._lines.add_record(record)
-        except StateError as fault:
-            self._break_off(fault.where, fault.what)
-        else:
+        lines = self._lines
+        if lines is not None:
+            self._attempt(lambda: lines.add_record(record))
             self.deliver_lines()
 
     def deliver_lines(self) -> None:
@@ -251,72 +251,63 @@ class Delivery:
     def catch_up(self) -> int:
         """Deliver what earlier sessions have left; how many records that were. Raises OutputError."""
         try:
-            head = self._lines.read_head(self._job)
-            kept = self._first_kept_line()
             if self._file is not None:
-                head = self._compare_with_file(head)
-            self._delivered = self._find_delivered(head, kept)
-            missing = head.number - self._delivered
-            if self._file is not None and kept is not None:
-                self.deliver()
-                self.secure()
-                log.info("audit caught up", where=self._file.where, records=missing)
+                self._compare_with_file(self._file)
+            delivered = self._find_delivered()
+            missing = self._lines.read_head(self._job).number - delivered
+            self._delivered = delivered
+            self.deliver()
+            self.secure()
         except OSError as fault:
             why = f"the audit cannot be kept: writes of earlier runs cannot be sent: {_reason(fault)}"
             where = self._file.where if self._file is not None else ""
             raise OutputError(why, where=where) from None
+        if missing:
+            log.info("audit caught up", records=missing)
         return missing
 
-    def _first_kept_line(self) -> AuditLine | None:
-        """The first line that the state keeps: a file has all before it."""
-        for lines in self._lines.read_lines(self._job):
-            return lines[0]
-        return None
-
-    def _compare_with_file(self, head: Head) -> Head:
-        """The line to go on from, where the file should have all that the state knows of, and no more.
+    def _compare_with_file(self, file: AuditFile) -> None:
+        """See whether the file has records that the state does not know.
 
         A new state goes on from the file's last line. An older one goes on from its own, for
         `audit verify` to find.
         """
-        found = self._file.find_last_line(self._job) if self._file else None
+        found, head = file.find_last_line(self._job), self._lines.read_head(self._job)
         if found is None or found.number <= head.number:
-            return head
+            return
         if head.number == 0:
             self._lines.follow_file(found)
-            return found
+            return
         log.warning(
             "audit is ahead of the state",
-            where=self._file.where if self._file else "",
+            where=file.where,
             state=head.number,
             audit=found.number,
             fix=_AHEAD,
         )
-        return head
 
-    def _find_delivered(self, head: Head, kept: AuditLine | None) -> int:
+    def _find_delivered(self) -> int:
         """The number of the last line that need not be delivered, by what the end of the file shows."""
-        if self._file is None or kept is None:
-            return head.number
-        place = read_place(kept.text)
-        certain = place.prev if place is not None else None
+        kept = next(self._lines.read_lines(self._job), [])
+        if self._file is None or not kept:
+            return self._lines.read_head(self._job).number
+        first = read_place(kept[0].text)
         for text in self._file.read_backwards():
-            if certain is not None and f"sha256:{digest_line(text)}" == certain:
+            if first is not None and f"sha256:{digest_line(text)}" == first.prev:
                 break  # it has nothing of what came after
             place = read_place(text)
-            if place is None or not kept.number <= place.number <= head.number:
+            if place is None:
                 continue
             if self._lines.read_line(self._job, place.number) == text.decode(
                 "ascii", "replace"
             ):
                 return place.number
-        return kept.number - 1
+        return kept[0].number - 1
 
     def deliver(self) -> None:
         """Add to the file what it lacks, and send the same to the receiver."""
         if self._delivered is None:
-            head = self._lines.read_head(self._job)
-            self._delivered = self._find_delivered(head, self._first_kept_line())
+            self._delivered = self._find_delivered()
         for lines in self._lines.read_lines(self._job, self._delivered):
             self._delivered = None  # a signal may break off what follows
             if self._file is not None:
@@ -362,7 +353,7 @@ class Delivery:
 
 def _add_approvals(record: Record, approvals: Sequence[Approval]) -> Record:
     if approvals:
-        record["approvals"] = [to_builtins(each) for each in approvals]
+        record["approvals"] = to_builtins(list(approvals))
     return record
 
 

@@ -66,15 +66,18 @@ def test_records_that_begin_anew_after_a_rotated_file_are_numbered_as_they_are(j
     again(job, 3000)
     job.write("both.jsonl", "".join([*rotated, *lines(job)]))
     said = verify(job, "--from", "6", "both.jsonl", code=1)
-    assert "records 6 to 10 (both.jsonl:5) came before, and the chain begins anew here" in said
+    assert "records 6 to 10 (both.jsonl:5) came before, and the chain begins anew with record 1 here" in said
     assert "job: records 1 to 5, see above (both.jsonl:6 to both.jsonl:10)" in said
 
 
 EDITS: list[tuple[Callable[[list[str]], list[str]], str]] = [
-    (lambda all_: [*all_[:2], all_[2].replace("user2", "user9"), *all_[3:]], "audit.jsonl:4: job: record 3 "),
-    (lambda all_: [*all_[:2], *all_[3:]], "audit.jsonl:3: job: record 3 is missing before this one"),
-    (lambda all_: [all_[0], *all_[3:]], "audit.jsonl:2: job: records 2 to 3 are missing before this one"),
-    (lambda all_: all_[1:], "audit.jsonl:1: job: record 1 is missing before this one. Give older files first"),
+    (
+        lambda all_: [*all_[:2], all_[2].replace("user2", "user9"), *all_[3:]],
+        "audit.jsonl:4: job: this record or the one before it was changed",
+    ),
+    (lambda all_: [*all_[:2], *all_[3:]], "audit.jsonl:3: job: missing before this one: record 3"),
+    (lambda all_: [all_[0], *all_[3:]], "audit.jsonl:2: job: missing before this one: records 2 to 3"),
+    (lambda all_: all_[1:], "audit.jsonl:1: job: missing before this one: record 1. Give older files first"),
     (lambda all_: [*all_[:2], all_[3], all_[2], all_[4]], "audit.jsonl:4: job: record 3 is out of order, or was"),
     (lambda all_: [*all_[:3], all_[2], *all_[3:]], "audit.jsonl:4: job: record 3 is here once more"),
     (
@@ -83,7 +86,7 @@ EDITS: list[tuple[Callable[[list[str]], list[str]], str]] = [
     ),
     (
         lambda all_: [*all_[:3], '{"event":"write","job":"job"}\n', *all_[3:]],
-        "audit.jsonl:4: job: this record has no number",
+        "audit.jsonl:4: job: the record was changed or added, or is of an earlier version",
     ),
 ]
 
@@ -151,31 +154,32 @@ def test_rotation_keeps_the_chain(job: Job) -> None:
     again(job, 2000)
     assert "records 1 to 10, unchanged" in verify(job, "--job", "job.yaml", "audit.1", "audit.jsonl")
     said = verify(job, "audit.jsonl", code=1)
-    assert "records 1 to 5 are missing before this one. Give older files first; if they were deleted, add" in said
+    assert "missing before this one: records 1 to 5. Give older files first; if they were deleted, add" in said
     assert "`--from 6`" in said
     assert "records 6 to 10, unchanged" in verify(job, "--job", "job.yaml", "--from", "6", "audit.jsonl")
-    assert "is missing" not in verify(job, "audit.jsonl", "audit.1", code=1)
+    assert verify(job, "audit.jsonl", "audit.1", code=1).count("missing") == 1
     assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.1", code=1)
 
 
 @pytest.mark.slow
-def test_the_chain_goes_on_from_a_record_of_an_earlier_version(job: Job) -> None:
+def test_a_record_of_an_earlier_version_cannot_be_verified_and_those_after_it_can(job: Job) -> None:
     old = [re.sub(r',"prev":.*', ',"chain":{}}', line) for line in lines(job)]
-    job.write("audit.jsonl", "".join(old))
-    said = verify(job, "audit.jsonl", code=1)
-    assert "audit.jsonl:1: job: no record from here on has a number: nothing can be verified" in said
-    said = verify(job, "--from", "6", "audit.jsonl", code=1)
-    assert "audit.jsonl:1: job: this record has no number. It was changed, or added before record 6" in said
-    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    job.write("old.jsonl", "".join(old))
+    job.write("audit.jsonl", "")
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
-    said = verify(job, "--job", "job.yaml", "audit.jsonl")
-    assert said == "job: 5 records of an earlier version cannot be verified\n"
     again(job, 2000)
-    said = verify(job, "--job", "job.yaml", "audit.jsonl")
-    assert "job: records 6 to 10, unchanged (audit.jsonl:6 to audit.jsonl:10)" in said
-    assert "job: 5 records of an earlier version cannot be verified" in said
-    job.write("audit.jsonl", job.read("audit.jsonl").replace(old[-1], old[-1].replace("end", "enD")))
-    assert "records 1 to 5 are missing before this one" in verify(job, "audit.jsonl", code=1)
+    said = verify(job, "--job", "job.yaml", "old.jsonl", "audit.jsonl", code=1)
+    assert "old.jsonl:1: job: the record was changed or added, or is of an earlier version" in said
+    said = verify(job, "--job", "job.yaml", "--from", "6", "audit.jsonl")
+    assert said == "job: records 6 to 10, unchanged (audit.jsonl:1 to audit.jsonl:5)\n"
+
+
+def test_a_file_that_was_not_read_is_named(job: Job) -> None:
+    again(job, 2000)
+    keep_again(job.folder / "state.db", lines(job)[5:])
+    said = verify(job, "--job", "job.yaml")
+    assert "job: records 6 to 10, unchanged (state:6 to state:10)" in said
+    assert f"{job.folder / 'audit.jsonl'}: not read. To check its records too, give it as FILE" in said
 
 
 @pytest.mark.slow
@@ -236,7 +240,7 @@ def test_a_record_that_somebody_added_after_an_orderly_end_is_found_before_and_a
     again(job, 2000)
     for arguments in (["audit.jsonl"], ["--job", "job.yaml", "audit.jsonl"]):
         said = verify(job, *arguments, code=1)
-        both = "record 6 (audit.jsonl:6) came before, and this one follows record 5 as well. Either somebody added"
+        both = "record 6 (audit.jsonl:6) came before, and the chain begins anew with record 6 here. Either somebody"
         assert f"audit.jsonl:7: job: {both}" in said
         assert said.count("audit.jsonl:7: ") == 1
         assert "changed" not in said, "an honest record is blamed"
@@ -271,7 +275,10 @@ def test_a_number_beyond_all_bounds_is_none_of_the_chain(job: Job, number: int, 
     again(job, 2000)
     assert [json.loads(line)["number"] for line in lines(job)[6:]] == list(range(6, 11))
     said = verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
-    assert "audit.jsonl:6: job: the record was changed: its place in the chain cannot be read" in said
+    assert (
+        "audit.jsonl:6: job: the record was changed or added, or is of an earlier version: its place in the chain"
+        in said
+    )
     assert said.count("audit.jsonl:") == 3, "something else is blamed"
 
 
@@ -329,7 +336,7 @@ def test_a_state_restored_from_a_backup_is_named_once_and_no_record_is_called_ch
     for arguments in (files, ["--job", "job.yaml", *files]):
         said = verify(job, *arguments, code=1)
         last = f"{files[0]}:10"
-        assert f"job: records 6 to 10 ({last}) came before, and this one follows record 5 as well" in said
+        assert f"job: records 6 to 10 ({last}) came before, and the chain begins anew with record 6 here" in said
         assert "the state was lost or replaced by an older one" in said
         assert said.count("Either") == 1
         assert "changed" not in said
@@ -365,7 +372,10 @@ def test_a_chain_that_begins_anew_with_a_new_state_is_named_once(job: Job) -> No
     files = restore(job, rotated=True)
     for arguments in (files, ["--job", "job.yaml", *files]):
         said = verify(job, *arguments, code=1)
-        assert "audit.jsonl:1: job: records 1 to 5 (audit.1:5) came before, and the chain begins anew here" in said
+        assert (
+            "audit.jsonl:1: job: records 1 to 5 (audit.1:5) came before, and the chain begins anew with record 1 here"
+            in said
+        )
         assert said.count("Either") == 1
         assert "changed" not in said
     assert "records 1 to 5, unchanged" in verify(job, "--job", "job.yaml", "audit.jsonl")
@@ -456,7 +466,7 @@ def test_the_receiver_has_the_same_links_and_its_copy_vouches_for_the_file(tmp_p
     job.write("copy", "".join(f"{message}\n" for message in copy[:-1]))
     assert "the end is cut" in verify(job, "--job", "job.yaml", "--syslog", "copy", code=1)
     job.write("copy", "".join(f"{message}\n" for message in [*copy[:2], *copy[3:]]))
-    assert "record 3 is missing" in verify(job, "--syslog", "copy", code=1)
+    assert "missing before this one: record 3" in verify(job, "--syslog", "copy", code=1)
 
 
 @pytest.mark.slow
