@@ -170,7 +170,5 @@ def _describe_chain(chain: Chain, *, is_sound: bool, has_state: bool) -> Iterato
     records = name_records(chain.begun, chain.last)
     said = "unchanged" if is_sound else "see above"
     yield f"{chain.job}: {records}, {said} ({chain.since} to {chain.until})"
-    if chain.cut:
-        yield f"{chain.job}: records that were cut to fit a datagram: {chain.cut}. Values left in them are not verified"
     if not has_state:
         yield f"{chain.job}: the end is not verified. Add --job with its job file"

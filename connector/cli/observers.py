@@ -22,7 +22,7 @@ from connector.observers.run_summary import (
     Kind,
     RunSummary,
     SummaryObserver,
-    impersonal,
+    describe_impersonally,
 )
 from connector.runtime.log import log, run_details
 from connector.runtime.stopping import Stop
@@ -100,7 +100,7 @@ class LogObserver(Observer):
         else:
             reason = None  # of any other kind it could repeat a secret
             if isinstance(fault, ConnectorError):
-                reason = impersonal(fault) if self._hashed else str(fault)
+                reason = describe_impersonally(fault) if self._hashed else str(fault)
             log.error("finished", fault=type(fault).__name__, reason=reason)
 
     def _person(self, user: UserRef) -> str | None:
@@ -178,19 +178,19 @@ def _takers(
     if take is not None:
         yield take
     if take is None and job.job.metrics is not None:
-        from connector.observers.export import export
+        from connector.observers.export import export_run
 
-        yield partial(export, job.job.metrics)
+        yield partial(export_run, job.job.metrics)
     if take is None and job.job.notify is not None:
-        from connector.observers.notify import tell
+        from connector.observers.notify import notify_of_run
 
-        yield partial(tell, job)
+        yield partial(notify_of_run, job)
     if job.job.traces is not None:
         try:
-            from connector.observers.opentelemetry import trace
+            from connector.observers.opentelemetry import send_trace
         except ImportError as fault:
             why = "traces need OpenTelemetry: install the extra with `pip install 'cec-connector[otel]'`"
             raise FileError(
                 f"{why} ({fault.name} is missing)", where=job.where("traces")
             ) from None
-        yield trace
+        yield send_trace

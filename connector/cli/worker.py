@@ -37,7 +37,7 @@ from connector.errors import (
 )
 from connector.model import Outcome, Plan
 from connector.observers.observer import Observers
-from connector.observers.run_summary import RunSummary, impersonal
+from connector.observers.run_summary import RunSummary, describe_impersonally
 from connector.planfile import document_of, load_octets, save, sha256_of
 from connector.runtime.log import log
 from connector.runtime.stopping import Stop
@@ -132,7 +132,7 @@ class WorkerRun(ABC):
             said = str(fault)
             log.error("run failed", job=self.request.job.stem, reason=said)
             self.result.summary = self.request.summarize_failure(
-                code, said, impersonal(fault)
+                code, said, describe_impersonally(fault)
             )
         return code
 
@@ -359,13 +359,13 @@ class FleetStep(WorkerRun):
         code = self.note_end(context, plan, Exit.DONE if is_done else Exit.IN_PART)
         started = datetime.fromisoformat(earlier.started)
         ended = datetime.fromisoformat(earlier.ended or earlier.started)
-        assert self.result.summary is not None
+        summary = self.result.summary
+        assert summary is not None
         self.result.summary = replace(
-            self.result.summary,
+            summary,
             started=started.timestamp(),
             seconds=(ended - started).total_seconds(),
-            digest=earlier.digest,
-            counts=earlier.summary,
+            plan=replace(summary.plan, digest=earlier.digest, counts=earlier.summary),
             outcomes=earlier.outcomes,
         )
         return code

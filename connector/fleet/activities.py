@@ -243,9 +243,9 @@ class Activities:
         summary, stopped = told.summary, process.was_asked_to_end
         if summary is None:  # its tick was run, by an attempt of whose end nobody heard
             return StepResult(0 if told.good else 1, stopped=stopped, final=True)
-        limits = [each.limit for each in summary.refusals]
+        limits = [each.limit for each in summary.plan.refusals]
         log_run_end(summary, step=request.step, refused=limits or None)
-        refused = bool(summary.refusals)
+        refused = bool(summary.plan.refusals)
         is_drawn = request.step == "plan" and bool(told.plan)
         applies = is_drawn and _applies_plans(job) and not told.approval and not refused
         if not applies:
@@ -254,8 +254,8 @@ class Activities:
             code=summary.exit_code,
             run=summary.run,
             plan=told.plan,
-            digest=summary.digest,
-            changes=summary.changes,
+            digest=summary.plan.digest,
+            changes=summary.plan.changes,
             refused=refused,
             approval=told.approval,
             applies=applies,

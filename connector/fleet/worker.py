@@ -29,7 +29,7 @@ from connector.fleet.values import STATES, aside_queue
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, Metrics
 from connector.observers.notices import SCHEMA, Notice
-from connector.observers.notify import deliver, targets
+from connector.observers.notify import deliver_notice, list_targets
 from connector.observers.run_summary import RunSummary
 from connector.reports.visible import visible
 from connector.runtime.log import log
@@ -140,7 +140,7 @@ class FleetWorker:
 
     def _note_run(self, job: LoadedJob, summary: RunSummary, result: Result) -> None:
         with self._lock:
-            self._metrics.take(summary)
+            self._metrics.add_run(summary)
         if not result.stopped:
             self._notices.told(job, summary, None)
 
@@ -178,7 +178,7 @@ class FleetWorker:
             if path_of(self._folder, each.job).exists()
         )
         with self._lock:
-            self._fleet_metrics.tell(
+            self._fleet_metrics.set_all(
                 {state: counts[state] for state in STATES},
                 stopped=bool(status.braked),
                 waiting=status.waiting,
@@ -192,8 +192,8 @@ class FleetWorker:
             return
         log.error("applies stop", ran=alarm.ran, turned_bad=alarm.turned_bad)
         notice = make_notice(alarm)
-        for target in targets(self._fleet):
-            deliver(self._fleet, target, notice, _ATTEMPTS)
+        for target in list_targets(self._fleet):
+            deliver_notice(self._fleet, target, notice, _ATTEMPTS)
         self._limits.end_alarm(alarm)
 
     # ------------------------------------------------------------ asked from other threads

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct, ValidationError, field
+from msgspec import Struct, ValidationError, field
 
 from connector.state.audit_lines import Head, Place, digest_line
 
@@ -44,8 +44,6 @@ class Chain(Struct):
     """Where its first record is."""
     until: str = ""
     """Where its last record is."""
-    cut: int = 0
-    """Records that came without their values."""
     start: str = ""
     """The time of its first record."""
     runs: set[str] = field(default_factory=set)
@@ -79,8 +77,6 @@ class _Record(Place, frozen=True):
 
     time: str = ""
     run: str = ""
-    whole: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")] | None = None
-    """The digest of the whole record, where this one was cut to fit a datagram."""
 
 
 class _Line(Struct, frozen=True):
@@ -131,10 +127,7 @@ class AuditCheck:
             why = f"the record {what}: its place in the chain cannot be read"
             self._add_finding(job if isinstance(job, str) else None, where, why)
             return
-        digest = f"sha256:{digest_line(line)}"
-        if self._syslog and record.whole is not None:
-            digest = record.whole
-        self._add_line(_Line(where, record, digest))
+        self._add_line(_Line(where, record, f"sha256:{digest_line(line)}"))
 
     def finish(self, kept: KeptAudit | None = None) -> list[Finding]:
         """What was found, of every job, or of the one that this state knows."""
@@ -175,7 +168,6 @@ class AuditCheck:
             chain.digests.clear()
         chain.last, chain.until = record.number, line.where
         chain.digests[record.number] = line.digest
-        chain.cut += record.whole is not None
         chain.runs.add(record.run)
         self._going_on.add(chain.job)
 

@@ -17,9 +17,7 @@ from connector.errors import OutputError
 from connector.runtime.log import log
 from connector.state.audit_lines import Head, digest_line, read_place
 
-_PIPE: Final = (
-    "this is a pipe or a socket, which could block a run. Name a regular file"
-)
+_PIPE: Final = "this is a pipe, which could block a run. Name a regular file"
 _BLOCK: Final = 1 << 16
 """Octets that are read together."""
 _TAIL: Final = 1 << 28
@@ -40,30 +38,17 @@ class AuditFile:
     def __init__(self, path: Path) -> None:
         """Raises OutputError where it cannot be opened, or is a pipe."""
         self.where = str(path)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             self._handle = os.open(path, flags, 0o600)
         except OSError as fault:
-            # nobody reads it, or it is a socket
-            why = _PIPE if fault.errno == errno.ENXIO else fault.strerror
-            raise OutputError(
-                f"the audit cannot be kept: {why}", where=self.where
-            ) from None
+            why = f"the audit cannot be kept: {fault.strerror}"
+            raise OutputError(why, where=self.where) from None
         mode = os.fstat(self._handle).st_mode
         if stat.S_ISFIFO(mode):
             os.close(self._handle)
             raise OutputError(f"the audit cannot be kept: {_PIPE}", where=self.where)
         self._is_regular = self._has_locks = stat.S_ISREG(mode)
-        self._reader = self._open_reader(path) if self._is_regular else None
-
-    def _open_reader(self, path: Path) -> int | None:
-        """The same file for reading; None: it is for writing alone."""
-        with suppress(OSError):
-            reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            if os.path.sameopenfile(reader, self._handle):
-                return reader
-            os.close(reader)
-        return None
 
     def append_lines(self, texts: Sequence[str]) -> None:
         """Add lines, in this order; where it fails, those before may have been added."""
@@ -80,10 +65,8 @@ class AuditFile:
 
     def _ends_within_a_line(self) -> bool:
         """Whether a disk that was full, or a program that died, has left half a line at the end."""
-        if self._reader is None:
-            return False
-        size = os.fstat(self._reader).st_size
-        return size > 0 and os.pread(self._reader, 1, size - 1) not in (b"\n", b"")
+        size = os.fstat(self._handle).st_size
+        return size > 0 and os.pread(self._handle, 1, size - 1) != b"\n"
 
     def sync(self) -> None:
         """See that the disk has what was added."""
@@ -92,11 +75,8 @@ class AuditFile:
 
     def close(self) -> None:
         """Let go of it. Never raises."""
-        for handle in (self._handle, self._reader):
-            if handle is not None:
-                with suppress(OSError):
-                    os.close(handle)
-        self._reader = None
+        with suppress(OSError):
+            os.close(self._handle)
 
     # ------------------------------------------------------------ reading
 
@@ -114,15 +94,12 @@ class AuditFile:
             yield from self._read_backwards()
 
     def _read_backwards(self) -> Iterator[bytes]:
-        if self._reader is None:
-            return
-        end = os.fstat(self._reader).st_size
+        end = os.fstat(self._handle).st_size
         least, rest = max(0, end - _TAIL), b""
         while end > least:
             start = max(least, end - _BLOCK)
-            rest, *lines = (os.pread(self._reader, end - start, start) + rest).split(
-                b"\n"
-            )
+            block = os.pread(self._handle, end - start, start)
+            rest, *lines = (block + rest).split(b"\n")
             yield from reversed(lines)
             end = start
         if end == 0:
@@ -147,9 +124,8 @@ class AuditFile:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise OSError(
-                        errno.EBUSY, "another program keeps it locked"
-                    ) from None
+                    why = "another program keeps it locked"
+                    raise OSError(errno.EBUSY, why) from None
                 time.sleep(0.005)  # flock(2) has no time-out
             except OSError as fault:
                 # jobs that share it may see each other's halves then

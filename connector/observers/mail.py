@@ -28,104 +28,96 @@ IN_ALL: Final = 30.0
 _PORTS: Final = {"smtp": 587, "smtps": 465}
 
 
-def send(settings: Mail, password: Secret | None, told: Notice) -> None:
+def send_mail(settings: Mail, password: Secret | None, notice: Notice) -> None:
     """One attempt. Raises UnreachableError where another may help, and other kinds of IncompleteRead where not."""
-    try:
-        _send(settings, password, _message(settings, told))
-    except ssl.SSLCertVerificationError as fault:
-        raise UntrustedError(
-            f"the certificate is not trusted: {fault.verify_message}",
-            where=settings.server,
-        ) from None
-    except smtplib.SMTPNotSupportedError:
-        why = "the server offers no STARTTLS, or no way to log in"
-        raise UntrustedError(why, where=settings.server) from None
-    except smtplib.SMTPResponseException as fault:
-        kind = IncompleteRead if fault.smtp_code >= 500 else UnreachableError
-        raise kind(
-            f"the server answered with {fault.smtp_code}", where=settings.server
-        ) from None
-    except smtplib.SMTPRecipientsRefused:
-        raise IncompleteRead(
-            "the server accepts mail for none of the addresses", where=settings.server
-        ) from None
-    except (OSError, smtplib.SMTPException) as fault:
-        why = getattr(fault, "strerror", None) or type(fault).__name__
-        raise UnreachableError(
-            f"no mail could be sent: {why}", where=settings.server
-        ) from None
-
-
-class _Server(smtplib.SMTP):
-    """A connection that can be cut. `tls`: what it speaks TLS by from the start, if it does."""
-
-    def __init__(
-        self, limit: TimeLimit, host: str, port: int, tls: ssl.SSLContext | None
-    ) -> None:
-        self._limit = limit
-        self._tls = tls
-        self._name = host
-        super().__init__(host, port, timeout=SECONDS)
-
-    def _get_socket(
-        self, host: str, port: int, timeout: float
-    ) -> socket.socket:  # the library's name
-        connected = socket.create_connection((host, port), timeout)
-        self._limit.watch(connected)
-        return (
-            self._tls.wrap_socket(connected, server_hostname=self._name)
-            if self._tls
-            else connected
-        )
-
-
-def _send(settings: Mail, password: Secret | None, message: EmailMessage) -> None:
-    parts = urlsplit(settings.server)
-    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-    context = tls.context(settings.ca_file)
     limit = TimeLimit(IN_ALL)
     try:
-        with (
-            limit,
-            _Server(
-                limit, host, port, context if parts.scheme == "smtps" else None
-            ) as server,
-        ):
-            if parts.scheme == "smtp" and not settings.allow_plaintext:
-                server.starttls(context=context)
-            if settings.user is not None and password is not None:
-                _log_in(server, settings, settings.user, password)
-            server.send_message(message)
-    except (OSError, smtplib.SMTPException, DeniedError):
+        with limit:
+            _send_message(settings, password, _make_message(settings, notice), limit)
+    except (OSError, smtplib.SMTPException) as fault:
+        error = _translate_fault(fault)
         if limit.has_passed:
             why = f"the server did not take the mail within {IN_ALL:g} s"
-            raise IncompleteRead(why, where=settings.server) from None
-        raise
+            error = IncompleteRead(why)
+        error.where = settings.server
+        raise error from None
     finally:
         limit.close()
 
 
-def _log_in(server: smtplib.SMTP, settings: Mail, user: str, password: Secret) -> None:
-    try:
-        server.login(user, text_of(password))
-    except smtplib.SMTPServerDisconnected:  # some hang up on whoever they refuse
-        raise DeniedError(
-            "the server closed the connection at the log-in", where=settings.server
-        ) from None
-    except smtplib.SMTPAuthenticationError:  # its text may repeat what was sent
-        raise DeniedError(
-            "the server refused the log-in", where=settings.server
-        ) from None
+def _translate_fault(fault: Exception) -> IncompleteRead:
+    """A fault of the connection as an error of this program. Texts of the server may repeat what was sent."""
+    match fault:
+        case ssl.SSLCertVerificationError():
+            why = f"the certificate is not trusted: {fault.verify_message}"
+            return UntrustedError(why)
+        case smtplib.SMTPNotSupportedError():
+            return UntrustedError("the server offers no STARTTLS, or no way to log in")
+        case smtplib.SMTPAuthenticationError():
+            return DeniedError(
+                "the server refused the log-in, or hung up at the log-in"
+            )
+        case smtplib.SMTPResponseException():
+            why = f"the server answered with {fault.smtp_code}"
+            is_final = fault.smtp_code >= 500
+            return IncompleteRead(why) if is_final else UnreachableError(why)
+        case smtplib.SMTPRecipientsRefused():
+            return IncompleteRead("the server accepts mail for none of the addresses")
+    why = getattr(fault, "strerror", None) or type(fault).__name__
+    return UnreachableError(f"no mail could be sent: {why}")
 
 
-def _message(settings: Mail, told: Notice) -> EmailMessage:
+class _Server(smtplib.SMTP):
+    """A connection that can be cut. `tls_context`: what it speaks TLS by from the start, if it does."""
+
+    def __init__(
+        self,
+        limit: TimeLimit,
+        host: str,
+        port: int,
+        tls_context: ssl.SSLContext | None,
+    ) -> None:
+        self._limit = limit
+        self._tls_context = tls_context
+        super().__init__(host, port, timeout=SECONDS)
+
+    def _get_socket(  # the library's name
+        self, host: str, port: int, timeout: float
+    ) -> socket.socket:
+        connected = socket.create_connection((host, port), timeout)
+        self._limit.watch(connected)
+        if self._tls_context is None:
+            return connected
+        return self._tls_context.wrap_socket(connected, server_hostname=host)
+
+
+def _send_message(
+    settings: Mail, password: Secret | None, message: EmailMessage, limit: TimeLimit
+) -> None:
+    parts = urlsplit(settings.server)
+    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    context = tls.context(settings.ca_file)
+    at_once = context if parts.scheme == "smtps" else None
+    with _Server(limit, host, port, at_once) as server:
+        if at_once is None and not settings.allow_plaintext:
+            server.starttls(context=context)
+        if settings.user is not None and password is not None:
+            try:
+                server.login(settings.user, text_of(password))
+            except smtplib.SMTPServerDisconnected:
+                # some hang up on whoever they refuse
+                raise smtplib.SMTPAuthenticationError(0, "") from None
+        server.send_message(message)
+
+
+def _make_message(settings: Mail, notice: Notice) -> EmailMessage:
     message = EmailMessage()
     message["From"] = settings.sender
     message["To"] = ", ".join(settings.to)
-    message["Subject"] = told.subject
+    message["Subject"] = notice.subject
     message["Date"] = formatdate()
-    message["Message-ID"] = f"<{told.id}@{settings.sender.rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{notice.id}@{settings.sender.rpartition('@')[2]}>"
     # RFC 3834: nobody's absence answers it
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(told.text + "\n")
+    message.set_content(notice.text + "\n")
     return message

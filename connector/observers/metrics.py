@@ -26,7 +26,12 @@ from connector import __version__
 from connector.model import Result
 from connector.model.limits import LIMITS
 from connector.net.counters import SIDES
-from connector.observers.run_summary import ENDINGS, Kind, RunSummary
+from connector.observers.run_summary import (
+    ENDINGS,
+    Kind,
+    PlanFigures,
+    RunSummary,
+)
 from connector.reports.wording import AGENT_COUNTS, USER_COUNTS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
@@ -58,6 +63,13 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
     "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
 }
+_EXPECTED_LABELS: Final = {
+    "outcomes": [result.value for result in Result],
+    "refusals": LIMITS,
+    "requests": SIDES,
+    "request_errors": SIDES,
+}
+"""Labels of each job's counters beside those of `runs`."""
 
 
 class Metrics:
@@ -79,54 +91,53 @@ class Metrics:
         )
         info.labels(__version__).set(1)
 
-    def expect(self, job: str, kind: Kind) -> None:
+    def expect_job(self, job: str, kind: Kind) -> None:
         """Let a job's counters begin at 0, for of what begins with 1 nobody sees that it has grown."""
-        for ending in sorted(set(ENDINGS.values())):
+        for ending in set(ENDINGS.values()):
             self._metrics["runs"].labels(job, kind, ending)
-        for outcome in Result:
-            self._metrics["outcomes"].labels(job, outcome.value)
-        for limit in LIMITS:
-            self._metrics["refusals"].labels(job, limit)
-        for side in SIDES:
-            self._metrics["requests"].labels(job, side)
-            self._metrics["request_errors"].labels(job, side)
+        for name, labels in _EXPECTED_LABELS.items():
+            for label in labels:
+                self._metrics[name].labels(job, label)
 
-    def take(self, summary: RunSummary) -> None:
-        self.expect(summary.job, summary.kind)
-        self._add("runs", summary, 1, summary.kind, summary.ending)
+    def add_run(self, summary: RunSummary) -> None:
+        """Count a run."""
+        job, plan = summary.job, summary.plan
+        self.expect_job(job, summary.kind)
+        self._count("runs", job, 1, summary.kind, summary.ending)
         for outcome, number in summary.outcomes.items():
-            self._add("outcomes", summary, number, outcome)
-        for refusal in summary.refusals if summary.ending == "refused" else ():
-            self._add("refusals", summary, 1, refusal.limit)
-        for side, counts in summary.requests.items():
-            if side in SIDES:
-                self._add("requests", summary, counts.requests, side)
-                self._add("request_errors", summary, counts.errors, side)
+            self._count("outcomes", job, number, outcome)
+        if summary.ending == "refused":
+            for refusal in plan.refusals:
+                self._count("refusals", job, 1, refusal.limit)
+        for side in summary.requests.keys() & set(SIDES):
+            counts = summary.requests[side]
+            self._count("requests", job, counts.requests, side)
+            self._count("request_errors", job, counts.errors, side)
         for stage, begin, end in summary.course:
-            self._add("stage_seconds", summary, end - begin, stage)
-        self.tell("last_run_timestamp_seconds", summary.job, summary.started)
-        self.tell("last_run_duration_seconds", summary.job, summary.seconds)
-        if summary.good:
-            self.tell("last_success_timestamp_seconds", summary.job, summary.started)
-        if summary.counts and summary.kind != "undo":
-            self._plan(summary)
+            self._count("stage_seconds", job, end - begin, stage)
+        self.set_gauge("last_run_timestamp_seconds", job, summary.started)
+        self.set_gauge("last_run_duration_seconds", job, summary.seconds)
+        if summary.is_good:
+            self.set_gauge("last_success_timestamp_seconds", job, summary.started)
+        if plan.counts and summary.kind != "undo":
+            self._set_plan(job, plan)
 
-    def _plan(self, summary: RunSummary) -> None:
+    def _set_plan(self, job: str, plan: PlanFigures) -> None:
         for match in AGENT_COUNTS:
-            self.tell("agents", summary.job, summary.counts[match], match)
+            self.set_gauge("agents", job, plan.counts[match], match)
         for state in USER_COUNTS:
-            self.tell("users", summary.job, summary.counts[state], state)
-        self.tell(
-            "stale_users_with_credentials", summary.job, summary.keeping_credentials
-        )
-        self._metrics["problems"].remove_by_labels({"cec_job": summary.job})
-        for kind, number in summary.problems.items():
-            self.tell("problems", summary.job, number, kind)
+            self.set_gauge("users", job, plan.counts[state], state)
+        keeping = plan.keeping_credentials
+        self.set_gauge("stale_users_with_credentials", job, keeping)
+        self._metrics["problems"].remove_by_labels({"cec_job": job})
+        for kind, number in plan.problems.items():
+            self.set_gauge("problems", job, number, kind)
 
-    def _add(self, name: str, summary: RunSummary, amount: float, *labels: str) -> None:
-        self._metrics[name].labels(summary.job, *labels).inc(amount)
+    def _count(self, name: str, job: str, amount: float, *labels: str) -> None:
+        self._metrics[name].labels(job, *labels).inc(amount)
 
-    def tell(self, name: str, job: str, value: float, *labels: str) -> None:
+    def set_gauge(self, name: str, job: str, value: float, *labels: str) -> None:
+        """Set a metric that is no counter."""
         gauge = self._metrics[name].labels(job, *labels)
         assert isinstance(gauge, Gauge)
         gauge.set(value)
@@ -135,17 +146,16 @@ class Metrics:
         """Go on from what was rendered before, of one job alone or of all. Raises ValueError if it is no such text."""
         for family in text_string_to_metric_families(text):
             name = family.name.removeprefix(_PREFIX)
-            for sample in family.samples if name in self._metrics else ():
-                labels = ("cec_job", *_METRICS[name][2])
-                if sample.labels.keys() >= set(labels) and only in (
-                    None,
-                    sample.labels["cec_job"],
-                ):
-                    self._metrics[name].labels(
-                        *(sample.labels[label] for label in labels)
-                    ).inc(sample.value)
+            if name not in self._metrics:
+                continue
+            names = ("cec_job", *_METRICS[name][2])
+            for sample in family.samples:
+                labels = [sample.labels.get(each) for each in names]
+                if None not in labels and only in (None, labels[0]):
+                    self._metrics[name].labels(*labels).inc(sample.value)
 
     def render(self) -> str:
+        """All of them in Prometheus' text format."""
         return generate_latest(self.registry).decode()
 
 
@@ -153,28 +163,17 @@ class FleetMetrics:
     """How the jobs of a fleet stand; every worker has the same numbers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._jobs = Gauge(
-            f"{_PREFIX}fleet_jobs",
-            "Jobs of the fleet, by state.",
-            ("state",),
-            registry=registry,
-        )
-        self._stopped = Gauge(
-            f"{_PREFIX}fleet_stopped",
-            "Whether the brake stops applies.",
-            registry=registry,
-        )
-        self._waiting = Gauge(
-            f"{_PREFIX}fleet_waiting", "Steps that wait to begin.", registry=registry
-        )
-        self._under_way = Gauge(
-            f"{_PREFIX}fleet_under_way", "Steps under way.", registry=registry
-        )
+        def make_gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"{_PREFIX}fleet_{name}", text, labels, registry=registry)
 
-    def tell(
+        self._jobs = make_gauge("jobs", "Jobs of the fleet, by state.", "state")
+        self._stopped = make_gauge("stopped", "Whether the brake stops applies.")
+        self._waiting = make_gauge("waiting", "Steps that wait to begin.")
+        self._under_way = make_gauge("under_way", "Steps under way.")
+
+    def set_all(
         self, jobs: Mapping[str, int], *, stopped: bool, waiting: int, under_way: int
     ) -> None:
-        """Set them all."""
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
         self._stopped.set(stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -44,89 +45,67 @@ class Notice(Struct, frozen=True):
         )
 
 
-def occasions(summary: RunSummary) -> tuple[Occasion, ...]:
+def find_occasions(summary: RunSummary) -> list[Occasion]:
     """What there is to tell of a run; nothing of a run that went as it should, or found its directory held."""
-    told: dict[Occasion, bool] = {
-        "refused": summary.ending == "refused",
-        "failed": summary.ending == "failed"
-        or any(map(summary.outcomes.get, ("failed", "skipped"))),
-        "conflict": summary.outcomes.get("conflict", 0) > 0,
-        "pending": summary.kind == "plan"
-        and summary.ending == "done"
-        and summary.changes > 0,
+    outcomes, ending = Counter(summary.outcomes), summary.ending
+    has_failed = ending == "failed" or outcomes["failed"] or outcomes["skipped"]
+    is_pending = ending == "done" and summary.kind == "plan" and summary.plan.changes
+    occasions: dict[Occasion, object] = {
+        "refused": ending == "refused",
+        "failed": has_failed,
+        "conflict": outcomes["conflict"],
+        "pending": is_pending,
     }
-    return tuple(occasion for occasion, found in told.items() if found)
+    return [occasion for occasion, is_so in occasions.items() if is_so]
 
 
-def notice(
-    summary: RunSummary, found: tuple[Occasion, ...], job: Path, waiting: Path | None
+def make_notice(
+    summary: RunSummary, occasions: list[Occasion], job: Path, waiting: Path | None
 ) -> Notice:
     """The message. `job`: the file, and `waiting`: that of a plan that was saved, for the command that goes on."""
-    about = {
+    started = datetime.fromtimestamp(summary.started, UTC)
+    text = "\n".join(map(visible, _write_lines(summary, job, waiting)))
+    words = " and ".join(_WORDS[each] for each in occasions)
+    subject = f"cec-connector: {visible(summary.job)}: {words}"
+    body = cleaned(to_builtins(summary)) | cleaned(to_builtins(summary.plan))
+    for name in ("plan", "cause", "requests", "course"):
+        del body[name]
+    body |= {
         "schema": SCHEMA,
         "host": socket.gethostname(),
-        "occasions": list(found),
-        "started": datetime.fromtimestamp(summary.started, UTC).isoformat(
-            timespec="seconds"
-        ),
+        "occasions": occasions,
+        "started": started.isoformat(timespec="seconds"),
         "waiting": str(waiting) if waiting else None,
+        "ending": summary.ending,
+        "text": text,
     }
-    wanted = (
-        "job",
-        "run",
-        "kind",
-        "seconds",
-        "digest",
-        "changes",
-        "counts",
-        "problems",
-        "since",
-        "refusals",
-        "outcomes",
-        "fault",
-    )
-    told = {name: cleaned(to_builtins(getattr(summary, name))) for name in wanted}
-    text = "\n".join(map(visible, _lines(summary, job, waiting)))
-    subject = f"cec-connector: {visible(summary.job)}: {' and '.join(_WORDS[each] for each in found)}"
-    body = (
-        about
-        | told
-        | {"ending": summary.ending, "exit_code": summary.exit_code, "text": text}
-    )
     # of letters that any header can carry, as a job's name may not be
     run = summary.run or f"{summary.started:.6f}"
-    return Notice(f"{run}.{summary.kind}", found, subject, text, body)
+    return Notice(f"{run}.{summary.kind}", tuple(occasions), subject, text, body)
 
 
-def _lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[str]:
+def _write_lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[str]:
+    plan, ending = summary.plan, summary.ending
     lines = [
-        f"The {summary.kind} of {summary.job} ended as: {summary.ending} (exit code {summary.exit_code})."
+        f"The {summary.kind} of {summary.job} ended as: {ending} (exit code {summary.exit_code})."
     ]
     if summary.fault:
         lines.append(summary.fault)
-    lines += [
-        f"Refused by {refusal.limit}: {refusal.why}." for refusal in summary.refusals
-    ]
-    if summary.changes:
-        lines.append(f"Users that the plan would change: {summary.changes:,}.")
-    if summary.since:
-        lines.append(f"Since the plan before: {numbers_since(summary.since)}.")
+    lines += [f"Refused by {each.limit}: {each.why}." for each in plan.refusals]
+    if plan.changes:
+        lines.append(f"Users that the plan would change: {plan.changes:,}.")
+    if plan.since:
+        lines.append(f"Since the plan before: {numbers_since(plan.since)}.")
     if summary.outcomes:
-        lines.append(
-            "Outcomes: "
-            + ", ".join(f"{n:,} {what}" for what, n in summary.outcomes.items())
-        )
+        counts = [f"{number:,} {name}" for name, number in summary.outcomes.items()]
+        lines.append(f"Outcomes: {', '.join(counts)}")
     if waiting is not None:
-        unapproved = any(each.limit == APPROVAL for each in summary.refusals)
-        accept = ["--accept", summary.digest] if summary.refusals else []
-        accept = ["--approval", f"{waiting}.sig"] if unapproved else accept
+        accept = ["--accept", plan.digest] if plan.refusals else []
+        if any(each.limit == APPROVAL for each in plan.refusals):
+            accept = ["--approval", f"{waiting}.sig"]
+        command = ["cec-connector", "apply", str(job), "--plan", str(waiting), *accept]
         lines.append("The plan waits for a review. To apply it, run:")
-        lines.append(
-            "  "
-            + shlex.join(
-                ["cec-connector", "apply", str(job), "--plan", str(waiting), *accept]
-            )
-        )
+        lines.append(f"  {shlex.join(command)}")
     if summary.run:
         lines.append(f"Run {summary.run}")
     return lines

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -16,10 +17,10 @@ from msgspec import Struct
 from connector.errors import ConnectorError, UnreachableError
 from connector.net.retry import seconds_to_wait
 from connector.net.secret_stores import resolve
-from connector.observers.mail import send
-from connector.observers.notices import Notice, notice, occasions
+from connector.observers.mail import send_mail
+from connector.observers.notices import Notice, find_occasions, make_notice
 from connector.observers.run_summary import RunSummary
-from connector.observers.webhook import post
+from connector.observers.webhook import post_notice
 from connector.runtime.log import log
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Notify
@@ -52,20 +53,18 @@ class Target(Struct, frozen=True):
     where: str
 
 
-def wanted(
+def make_wanted_notice(
     job: LoadedJob, summary: RunSummary, waiting: Path | None = None
 ) -> Notice | None:
     """The message that the job wants sent about this run, if any."""
-    settings = job.notify
-    found = tuple(
-        each
-        for each in occasions(summary)
-        if settings is not None and each in settings.when
-    )
-    return notice(summary, found, job.path.absolute(), waiting) if found else None
+    wanted = job.notify.when if job.notify else ()
+    occasions = [each for each in find_occasions(summary) if each in wanted]
+    if not occasions:
+        return None
+    return make_notice(summary, occasions, job.path.absolute(), waiting)
 
 
-def targets(job: Notifying) -> Iterator[Target]:
+def list_targets(job: Notifying) -> Iterator[Target]:
     """Whom the job names."""
     settings = job.notify
     if settings is not None and settings.webhook is not None:
@@ -74,33 +73,28 @@ def targets(job: Notifying) -> Iterator[Target]:
         yield Target("mail", f"{settings.mail.server} {' '.join(settings.mail.to)}")
 
 
-def tell(job: LoadedJob, summary: RunSummary) -> None:
+def notify_of_run(job: LoadedJob, summary: RunSummary) -> None:
     """Tell of a single run what there is to tell, all receivers at once; a few attempts, with short waits.
 
     Never raises.
     """
-    told = wanted(job, summary)
-    if told is None:
+    notice = make_wanted_notice(job, summary)
+    if notice is None:
         return
-    threads = [
-        threading.Thread(
-            target=deliver,
-            args=(job, each, told, SINGLE_RUN),
-            name=each.way,
-            daemon=True,
-        )
-        for each in targets(job)
-    ]
+    threads = []
+    for target in list_targets(job):
+        work = partial(deliver_notice, job, target, notice, SINGLE_RUN)
+        threads.append(threading.Thread(target=work, daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def deliver(
+def deliver_notice(
     job: Notifying,
     target: Target,
-    told: Notice,
+    notice: Notice,
     attempts: int,
     leaving: threading.Event | None = None,
 ) -> bool:
@@ -109,37 +103,32 @@ def deliver(
     Once `leaving` is set there is no other attempt.
     """
     leaving = leaving or threading.Event()
+    say = log.bind(job=job.name, way=target.way)
     for attempt in count(1):
         try:
-            _send(job, target, told)
+            _send_notice(job, target, notice)
             break
         except ConnectorError as fault:
             again = isinstance(fault, UnreachableError) and attempt < attempts
             if not again or leaving.wait(seconds_to_wait(attempt, longest=LONGEST)):
-                log.warning(
-                    "notice not sent", job=job.name, way=target.way, reason=str(fault)
-                )
+                say.warning("notice not sent", reason=str(fault))
                 return False
-    log.info("notice sent", job=job.name, way=target.way, occasions=told.occasions)
+    say.info("notice sent", occasions=notice.occasions)
     return True
 
 
-def _send(job: Notifying, target: Target, told: Notice) -> None:
+def _send_notice(job: Notifying, target: Target, notice: Notice) -> None:
     settings = job.notify
-    assert settings
-    if target.way == "webhook":
-        assert settings.webhook
+    if settings is None:
+        return
+    if target.way == "webhook" and settings.webhook is not None:
         where = job.where("notify", "webhook", "secret")
-        post(
-            settings.webhook,
-            resolve(settings.webhook.secret, "the secret of the webhook", where),
-            told,
-        )
-    else:
-        assert settings.mail
+        what = "the secret of the webhook"
+        secret = resolve(settings.webhook.secret, what, where)
+        post_notice(settings.webhook, secret, notice)
+    elif settings.mail is not None:
         ref, where = settings.mail.password, job.where("notify", "mail", "password")
-        send(
-            settings.mail,
-            resolve(ref, "the password of the mail server", where) if ref else None,
-            told,
+        password = (
+            resolve(ref, "the password of the mail server", where) if ref else None
         )
+        send_mail(settings.mail, password, notice)

@@ -29,14 +29,14 @@ logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
 logging.getLogger("opentelemetry").propagate = False  # what fails is said by us, once
 
 
-def trace(summary: RunSummary) -> None:
+def send_trace(summary: RunSummary) -> None:
     """Hand the trace of a run over. Never raises, and never waits for longer than `SECONDS`."""
     fault = f"no answer within {SECONDS:.0f} seconds"
 
     def send() -> None:
         nonlocal fault
         try:
-            spans = _spans(summary)
+            spans = _make_spans(summary)
             arrived = (
                 not spans
                 or OTLPSpanExporter().export(spans) is SpanExportResult.SUCCESS
@@ -53,7 +53,7 @@ def trace(summary: RunSummary) -> None:
         log.warning("trace not handed over", reason=fault)
 
 
-def _spans(summary: RunSummary) -> Sequence[ReadableSpan]:
+def _make_spans(summary: RunSummary) -> Sequence[ReadableSpan]:
     """The spans of a run, with the times that they had; none where OTEL_SDK_DISABLED says so."""
     kept = InMemorySpanExporter()
     ours = Resource({"service.name": "cec-connector", "service.version": __version__})
@@ -64,39 +64,43 @@ def _spans(summary: RunSummary) -> Sequence[ReadableSpan]:
     tracer = provider.get_tracer("connector", __version__)
     run = tracer.start_span(
         summary.kind,
-        start_time=_nanoseconds(summary.started),
-        attributes=_attributes(summary),
+        start_time=_to_nanoseconds(summary.started),
+        attributes=_list_attributes(summary),
     )
     within = set_span_in_context(run)
     for name, begin, end in summary.course:
         stage = tracer.start_span(
-            name, within, start_time=_nanoseconds(summary.started + begin)
+            name, within, start_time=_to_nanoseconds(summary.started + begin)
         )
-        stage.end(_nanoseconds(summary.started + end))
-    if not summary.good:
+        stage.end(_to_nanoseconds(summary.started + end))
+    if not summary.is_good:
         run.set_status(Status(StatusCode.ERROR, summary.ending))
-    run.end(_nanoseconds(summary.started + summary.seconds))
+    run.end(_to_nanoseconds(summary.started + summary.seconds))
     return kept.get_finished_spans()
 
 
-def _attributes(summary: RunSummary) -> dict[str, str | int]:
+def _list_attributes(summary: RunSummary) -> dict[str, str | int]:
     """What is said of a run: names of ours and numbers; a fault's words could name a user."""
-    said: dict[str, str | int] = {
+    plan = summary.plan
+    attributes: dict[str, str | int] = {
         "cec.job": summary.job,
         "cec.run": summary.run,
         "cec.kind": summary.kind,
-        "cec.digest": summary.digest,
+        "cec.digest": plan.digest,
         "cec.ending": summary.ending,
         "cec.exit_code": summary.exit_code,
-        "cec.changes": summary.changes,
+        "cec.changes": plan.changes,
     }
-    for group in ("counts", "problems", "outcomes"):
-        said |= {
-            f"cec.{group}.{name}": number
-            for name, number in getattr(summary, group).items()
-        }
-    return said
+    groups = {
+        "counts": plan.counts,
+        "problems": plan.problems,
+        "outcomes": summary.outcomes,
+    }
+    for group, numbers in groups.items():
+        for name, number in numbers.items():
+            attributes[f"cec.{group}.{name}"] = number
+    return attributes
 
 
-def _nanoseconds(seconds: float) -> int:
+def _to_nanoseconds(seconds: float) -> int:
     return int(seconds * 1_000_000_000)

@@ -6,9 +6,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from connector.errors import ConnectorError, UsageError
@@ -34,36 +34,44 @@ _OF_PEOPLE: Final = {"--only", "AGENT", "USER"}
 one near it."""
 
 
+class PlanFigures(Struct, frozen=True):
+    """A plan in numbers."""
+
+    digest: str = ""
+    """Empty: there is no plan."""
+    changes: int = 0
+    """Users that it would change."""
+    keeping_credentials: int = 0
+    """Stale users that keep credentials."""
+    counts: dict[str, int] = {}
+    """Its summary."""
+    problems: dict[str, int] = {}
+    """How many of each kind."""
+    since: dict[str, int] = {}
+    """How many changes and problems are new, gone, changed and the same since an earlier plan, by
+    the plan document's names; empty: there is none."""
+    refusals: list[Refusal] = []
+
+
 class RunSummary(Struct, frozen=True, kw_only=True):
-    """One run. Times are seconds, `started` since 1970; `fault` is what ended it, where it was not a plan's end.
-
-    `cause`: the same for whoever may ask (`impersonal`).
-
-    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change.
-    `keeping_credentials`: stale users that keep credentials. `since`: how many
-    changes and problems are new, gone, changed and the same since an earlier plan, by the
-    plan document's names; empty where there was none. `course`: each stage as it came, with
-    its begin and end, in seconds since the run began.
-    """
+    """One run."""
 
     job: str
     run: str
     kind: Kind
     started: float
+    """Seconds since 1970."""
     seconds: float
     exit_code: int
     fault: str = ""
+    """What ended it, where it was not a plan's end."""
     cause: str = ""
-    digest: str = ""
-    changes: int = 0
-    keeping_credentials: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    problems: dict[str, int] = field(default_factory=dict)
-    since: dict[str, int] = field(default_factory=dict)
-    refusals: list[Refusal] = field(default_factory=list)
-    outcomes: dict[str, int] = field(default_factory=dict)
-    requests: dict[str, RequestCounts] = field(default_factory=dict)
-    course: list[tuple[str, float, float]] = field(default_factory=list)
+    """The same for whoever may ask (`describe_impersonally`)."""
+    plan: PlanFigures = PlanFigures()
+    outcomes: dict[str, int] = {}
+    requests: dict[str, RequestCounts] = {}
+    course: list[tuple[str, float, float]] = []
+    """Each stage as it came, with its begin and end, in seconds since the run began."""
 
     @property
     def ending(self) -> str:
@@ -71,7 +79,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
         return ENDINGS.get(self.exit_code, "failed")
 
     @property
-    def good(self) -> bool:
+    def is_good(self) -> bool:
         return self.ending == "done"
 
 
@@ -117,55 +125,53 @@ class SummaryObserver(Observer):
     ) -> None:
         self.stage("end")
         plan = plan or self._plan
-        code = (
-            exit_code
-            if exit_code is not None
-            else self._code_of(fault)
-            if fault is not None
-            else 1
+        code = 1 if exit_code is None else exit_code
+        summary = RunSummary(
+            job=self._job,
+            run=self._run,
+            kind=self._kind,
+            started=self._started,
+            seconds=time.monotonic() - self._begun,
+            exit_code=code if fault is None else self._code_of(fault),
+            fault=_describe_fault(fault),
+            cause=describe_impersonally(fault),
+            plan=_count_plan(plan) if plan else PlanFigures(),
+            outcomes=dict(self._outcomes),
+            requests=counters.counted(),
+            course=self._course,
         )
-        self._take(
-            RunSummary(
-                job=self._job, run=self._run, kind=self._kind, started=self._started,
-                seconds=time.monotonic() - self._begun, exit_code=code, fault=_said(fault), cause=impersonal(fault),
-                outcomes=dict(self._outcomes), requests=counters.counted(), course=self._course,
-                **(_planned(plan) if plan else {}),
-            )
-        )  # fmt: skip
+        self._take(summary)
 
 
-def _planned(plan: Plan) -> dict[str, Any]:
-    return {
-        "digest": plan.digest,
-        "changes": len(plan.changes),
-        "keeping_credentials": plan.keeping_credentials,
-        "counts": asdict(plan.summary),
-        "problems": dict(Counter(problem.kind for problem in plan.problems)),
-        "refusals": list(plan.refusals),
-        "since": plan.notes.since.numbers
-        if plan.notes.since and plan.notes.since.plan
-        else {},
-    }
+def _count_plan(plan: Plan) -> PlanFigures:
+    since = plan.notes.since
+    return PlanFigures(
+        digest=plan.digest,
+        changes=len(plan.changes),
+        keeping_credentials=plan.keeping_credentials,
+        counts=asdict(plan.summary),
+        problems=dict(Counter(problem.kind for problem in plan.problems)),
+        since=since.numbers if since and since.plan else {},
+        refusals=list(plan.refusals),
+    )
 
 
-def _said(fault: BaseException | None) -> str:
+def _describe_fault(fault: BaseException | None) -> str:
     """The fault in a sentence, where it is one of ours, which hold no secret; else only its kind."""
     if fault is None:
         return ""
-    if isinstance(
-        fault, KeyboardInterrupt
-    ):  # which is how a run ends that is told to before it writes
+    # which is how a run ends that is told to before it writes
+    if isinstance(fault, KeyboardInterrupt):
         return STOPPED
     return str(fault) if isinstance(fault, ConnectorError) else type(fault).__name__
 
 
-def impersonal(fault: BaseException | None) -> str:
+def describe_impersonally(fault: BaseException | None) -> str:
     """The fault without a name of a person: its place only where that is a file or an address, and no DN."""
     if not isinstance(fault, ConnectorError):
-        return _said(fault)
+        return _describe_fault(fault)
     if isinstance(fault, UsageError) and fault.where in _OF_PEOPLE:
         return f"{fault.where}: a name that is given there cannot be used"
-    named = "://" in fault.where or fault.where.startswith("/")
-    return _DN.sub(
-        "(an entry)", f"{fault.where}: {fault.what}" if named else fault.what
-    )
+    if "://" in fault.where or fault.where.startswith("/"):
+        return _DN.sub("(an entry)", f"{fault.where}: {fault.what}")
+    return _DN.sub("(an entry)", fault.what)

@@ -3,25 +3,23 @@
 The message is ASCII, so that it needs no byte order mark (RFC 5424 §6.4); structured data
 would need an enterprise number of its owner's, so that what is structured is JSON in the
 message. A receiver acknowledges nothing (RFC 5425, RFC 6587): what it had not read when it
-died is lost, and what is sent again after a broken connection may come twice.
+died is lost.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
 import ssl
-import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from connector.model import Result
-from connector.state.audit_lines import digest_line
+from connector.net.time_limit import TimeLimit
 
 FACILITY: Final = 10
 """Security and authorization messages (RFC 5424 table 1)."""
@@ -48,35 +46,23 @@ class Syslog:
         self._socket: socket.socket | None = None
 
     def send_line(self, line: str) -> None:
-        """Send a line of the audit; where no datagram can hold it, without its values."""
+        """Send a line of the audit, over a new connection where the last one has ended."""
         record = json.loads(line)
-        try:
-            self._send_message(record, line)
-        except OSError as fault:
-            if fault.errno != errno.EMSGSIZE:
-                raise
-            self._send_message(record, _cut_line(record, line))
-
-    def _send_message(self, record: dict[str, Any], message: str) -> None:
-        moment = datetime.now(UTC).isoformat(timespec="microseconds")
-        head = (
-            f"<{FACILITY * 8 + _severity_of(record)}>1 {moment.replace('+00:00', 'Z')} {self._host} {APP_NAME} "
-            f"{os.getpid()} {_make_name(record['event'], 32)} -"
-        )
-        octets = f"{head} {message}".encode("ascii")
-        if not self._is_stream:
-            self._connected().send(octets)
-            return
-        octets = b"%d %b" % (len(octets), octets)
-        if self._socket is not None and _has_hung_up(self._socket):
+        priority = FACILITY * 8 + _severity_of(record)
+        moment = datetime.now(UTC).replace(tzinfo=None)
+        time = moment.isoformat(timespec="microseconds")
+        event = _make_name(record["event"], 32)
+        sender = f"{self._host} {APP_NAME} {os.getpid()} {event}"
+        octets = f"<{priority}>1 {time}Z {sender} - {line}".encode("ascii")
+        if self._is_stream:
+            octets = b"%d %b" % (len(octets), octets)
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.sendall(octets)
+                return
             self.close()
-        try:
-            self._connected().sendall(octets)
-        except OSError:
-            if self._socket is None:  # it could not be connected to
-                raise
-            self.close()
-            self._connected().sendall(octets)
+        self._socket = self._connect()
+        self._socket.sendall(octets)
 
     def close(self) -> None:
         """End the stream, and let go of it. Never raises."""
@@ -86,34 +72,25 @@ class Syslog:
                 if self._is_stream:
                     _end_stream(connected)
 
-    def _connected(self) -> socket.socket:
-        if self._socket is None:
-            self._socket = self._connect()
-        return self._socket
-
     def _connect(self) -> socket.socket:
-        if self._parts.scheme == "unix":
+        scheme, host, port = self._parts.scheme, self._parts.hostname, self._parts.port
+        if scheme == "unix":
             local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             return _connect_datagrams(local, self._parts.path)
-        host, port = self._parts.hostname or "", self._parts.port or 0
-        if self._parts.scheme == "udp":
+        if scheme == "udp":
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
             family, kind, _, _, address = found[0]
             return _connect_datagrams(socket.socket(family, kind), address)
-        until = time.monotonic() + SECONDS
         connected = socket.create_connection((host, port), timeout=SECONDS)
-        if self._parts.scheme == "tcp":
+        if scheme == "tcp":
             return connected
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
-            # of the handshake in all (ssl, `SSLSocket.do_handshake`)
-            connected.settimeout(_seconds_until(until))
-            secured = context.wrap_socket(connected, server_hostname=host)
+            # the time-out bounds the handshake in all (ssl, `SSLSocket.do_handshake`)
+            return context.wrap_socket(connected, server_hostname=host)
         except BaseException:
             connected.close()
             raise
-        secured.settimeout(SECONDS)
-        return secured
 
 
 def _connect_datagrams(made: socket.socket, address: object) -> socket.socket:
@@ -126,55 +103,24 @@ def _connect_datagrams(made: socket.socket, address: object) -> socket.socket:
     return made
 
 
-def _has_hung_up(connected: socket.socket) -> bool:
-    """Whether the receiver has ended the stream: what is sent to it from now on is lost, unsaid."""
-    connected.settimeout(0)
-    try:
-        return not connected.recv(1 << 12)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return False  # it says nothing, as it should
-    except OSError:
-        return True
-    finally:
-        connected.settimeout(SECONDS)
-
-
 def _end_stream(connected: socket.socket) -> None:
     """Say that nothing more comes, and wait a little for the receiver to close too.
 
     A socket that is closed while something from the other side is unread, as TLS has it, resets the connection.
     """
-    if isinstance(connected, ssl.SSLSocket):  # RFC 5425 §4.4
-        connected.settimeout(0)
-        with suppress(OSError):
+    connected.settimeout(LINGER)
+    with closing(TimeLimit(LINGER)) as limit, limit:
+        limit.watch(connected)
+        if isinstance(connected, ssl.SSLSocket):  # RFC 5425 §4.4
             connected.unwrap()
-    connected.shutdown(socket.SHUT_WR)
-    until = time.monotonic() + LINGER
-    with socket.socket(fileno=os.dup(connected.fileno())) as plain:  # past TLS
-        while True:
-            plain.settimeout(_seconds_until(until))
-            if not plain.recv(1 << 12):
-                return
-
-
-def _seconds_until(until: float) -> float:
-    """The seconds that are left until then. Raises TimeoutError where there are none."""
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-    return left
+        connected.shutdown(socket.SHUT_WR)
+        while connected.recv(1 << 12):
+            pass
 
 
 def _severity_of(record: dict[str, Any]) -> int:
     as_planned = record.get("result") in _AS_PLANNED and not record.get("fault")
     return NOTICE if as_planned else WARNING
-
-
-def _cut_line(record: dict[str, Any], line: str) -> str:
-    """The line without values, marked so, with the digest of the whole."""
-    kept = {key: value for key, value in record.items() if key != "attributes"}
-    kept |= {"cut": True, "whole": f"sha256:{digest_line(line)}"}
-    return json.dumps(kept, ensure_ascii=True, separators=(",", ":"))
 
 
 def _make_name(text: str, longest: int) -> str:

@@ -21,28 +21,26 @@ from connector.settings.operations import Webhook
 LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 16, place="notify", in_all=15.0)
 
 
-def post(settings: Webhook, secret: Secret, told: Notice) -> None:
+def post_notice(settings: Webhook, secret: Secret, notice: Notice) -> None:
     """One attempt. Raises UnreachableError where another may help, and other kinds of IncompleteRead where not."""
-    body = msgspec.json.encode(told.body)
-    headers = {"Content-Type": "application/json"} | signed(
-        secret, told.id, int(time.time()), body
-    )
+    body = msgspec.json.encode(notice.body)
+    headers = sign_message(secret, notice.id, int(time.time()), body)
+    headers["Content-Type"] = "application/json"
     with Channel(tls.context(settings.ca_file), headers, LIMITS) as receiver:
-        answer = receiver.exchange("POST", settings.url, {}, content=body)
-    if answer.status // 100 == 2:
+        status = receiver.exchange("POST", settings.url, {}, content=body).status
+    if status // 100 == 2:
         return
-    kind = (
-        UnreachableError
-        if answer.status == 429 or answer.status >= 500
-        else IncompleteRead
-    )
-    kind = DeniedError if answer.status in (401, 403) else kind
-    raise kind(
-        f"the receiver answered with {phrase(answer.status)}", where=settings.url
-    )
+    kind = IncompleteRead
+    if status in (401, 403):
+        kind = DeniedError
+    elif status == 429 or status >= 500:
+        kind = UnreachableError
+    raise kind(f"the receiver answered with {phrase(status)}", where=settings.url)
 
 
-def signed(secret: Secret, message: str, seconds: int, body: bytes) -> dict[str, str]:
+def sign_message(
+    secret: Secret, message: str, seconds: int, body: bytes
+) -> dict[str, str]:
     """The three headers: id, time, and HMAC-SHA-256 over both and the body. A `whsec_` secret is Base64."""
     held = secret.reveal()
     key = held if isinstance(held, bytes) else held.encode()

@@ -129,7 +129,7 @@ class Accounts:
         summary = result.summary
         if summary is None:
             return ""
-        has_read_directory = summary.exit_code in (0, 2, 4) or summary.refusals
+        has_read_directory = summary.exit_code in (0, 2, 4) or summary.plan.refusals
         if has_read_directory:
             self.take(account, mark)
         return ""

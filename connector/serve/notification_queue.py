@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from connector.observers.notices import Notice
-from connector.observers.notify import Target, deliver, targets, wanted
+from connector.observers.notify import (
+    Target,
+    deliver_notice,
+    list_targets,
+    make_wanted_notice,
+)
 from connector.observers.run_summary import RunSummary
 from connector.runtime.log import log
 from connector.settings.job import LoadedJob
@@ -54,8 +59,8 @@ class NotificationQueue:
         waiting: Path | None,
     ) -> None:
         """Tell of a run that has ended, if there is something new to tell; returns at once."""
-        notice = wanted(job, summary, waiting)
-        for target in targets(job):
+        notice = make_wanted_notice(job, summary, waiting)
+        for target in list_targets(job):
             receiver = self._receivers.get(target)
             if receiver is None:
                 receiver = self._receivers[target] = _Receiver(target, self._leaving)
@@ -108,7 +113,7 @@ class _Receiver:
     def _send_all(self) -> None:
         while (next_ := self.queue.get()) is not None:
             job, notice = next_
-            is_taken = deliver(
+            is_taken = deliver_notice(
                 job,
                 self._target,
                 notice,

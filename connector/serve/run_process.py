@@ -232,8 +232,8 @@ def describe_ending(summary: RunSummary, waiting: Path | None) -> str:
     parts = [f"The last run, of {began}, ended as: {ending}"]
     if summary.cause:
         parts.append(summary.cause)
-    if summary.refusals:
-        limits = ", ".join(refusal.limit for refusal in summary.refusals)
+    if summary.plan.refusals:
+        limits = ", ".join(refusal.limit for refusal in summary.plan.refusals)
         parts.append(f"beyond the limits: {limits}")
     outcomes = ", ".join(
         f"{number:,} {name}"

@@ -58,7 +58,7 @@ class Service:
         self._tell = tell
         self._metrics = Metrics()
         for job in self._jobs:
-            self._metrics.expect(job.name, job.files.kind)
+            self._metrics.expect_job(job.name, job.files.kind)
         self._clock = clock
         self._accounts = Accounts(clock)
         self._looked = clock()
@@ -150,7 +150,7 @@ class Service:
         if self._announced.get(name) == at:
             return
         self._announced[name] = at
-        self._metrics.tell("next_run_timestamp_seconds", name, at.timestamp())
+        self._metrics.set_gauge("next_run_timestamp_seconds", name, at.timestamp())
         log.info("next run", job=name, at=at.isoformat(timespec="seconds"))
 
     # ------------------------------------------------------------ ends
@@ -165,9 +165,9 @@ class Service:
             log.info("run was another process's", job=job.name, tick=tick.isoformat())
             progress.wrong = None
             return
-        self._metrics.take(summary)
-        progress.cause = "" if summary.good else describe_ending(summary, waiting)
-        if summary.good:
+        self._metrics.add_run(summary)
+        progress.cause = "" if summary.is_good else describe_ending(summary, waiting)
+        if summary.is_good:
             job.note_good_run(tick, utc())
         refused = self._accounts.note_run(run.account, run.mark, result)
         if refused:
@@ -230,9 +230,9 @@ class Service:
     def metrics(self) -> str:
         now = utc()
         for job in self._jobs:
-            self._metrics.tell("ready", job.name, job.is_ready(now))
+            self._metrics.set_gauge("ready", job.name, job.is_ready(now))
             in_order = not job.has_wrong_files
-            self._metrics.tell("files_accepted", job.name, in_order)
+            self._metrics.set_gauge("files_accepted", job.name, in_order)
         return self._metrics.render()
 
 

@@ -53,13 +53,14 @@ def test_a_plan_waits_in_the_state_and_its_report_takes_its_place(job: FleetJob)
     steps = job.steps
     drawn = steps.plan()
     assert drawn.summary is not None
-    assert (drawn.summary.changes, drawn.summary.refusals, drawn.approval, drawn.spent) == (5, [], False, False)
+    assert (drawn.summary.plan.changes, drawn.summary.plan.refusals) == (5, [])
+    assert (drawn.approval, drawn.spent) == (False, False)
     assert job.numbers() == 0
     ((id_, (kind, document)),) = steps.documents().items()
-    assert (id_, kind, document["digest"]) == (drawn.plan, "plan", drawn.summary.digest)
+    assert (id_, kind, document["digest"]) == (drawn.plan, "plan", drawn.summary.plan.digest)
     found = waiting(job.path)
     assert found is not None
-    assert (found.id, found.digest, found.refused, found.needed) == (drawn.plan, drawn.summary.digest, False, 0)
+    assert (found.id, found.digest, found.refused, found.needed) == (drawn.plan, drawn.summary.plan.digest, False, 0)
     assert steps.ticks() == [(TICKS[0], 0, None)]
 
     applied = steps.apply(drawn.plan)
@@ -96,8 +97,10 @@ def test_an_apply_whose_end_nobody_heard_answers_the_same_again(job: FleetJob) -
     again = job.steps.apply(plan, code=4)
     assert first.result.summary is not None
     assert again.result.summary is not None
-    for name in ("run", "kind", "exit_code", "digest", "changes", "counts", "outcomes"):
+    for name in ("run", "kind", "exit_code", "outcomes"):
         assert getattr(again.result.summary, name) == getattr(first.result.summary, name), name
+    for name in ("digest", "changes", "counts"):
+        assert getattr(again.result.summary.plan, name) == getattr(first.result.summary.plan, name), name
     assert abs(again.result.summary.started - first.result.summary.started) < first.result.summary.seconds
     assert again.result.spent
     assert (job.read("people.ldif"), job.steps.documents()) == before
@@ -128,7 +131,7 @@ def test_a_refused_plan_is_applied_once_somebody_accepts_it(job: FleetJob) -> No
     job.configure(limits={"update": 1})
     drawn = job.steps.plan(code=3)
     assert drawn.summary is not None
-    assert ([each.limit for each in drawn.summary.refusals], drawn.approval) == (["update", "secret"], False)
+    assert ([each.limit for each in drawn.summary.plan.refusals], drawn.approval) == (["update", "secret"], False)
     found = waiting(job.path)
     assert found is not None
     assert (found.refused, found.needed) == (True, 0)
@@ -149,7 +152,7 @@ def test_whoever_accepts_a_refused_plan_accepts_its_limits_as_they_were(job: Fle
     job.configure(limits={"update": 1, "secret": "100%"})
     refused = job.steps.apply(plan, accept=True, code=3).result.summary
     assert refused is not None
-    assert [(each.limit, each.planned, each.allowed) for each in refused.refusals] == [("update", 5, 1)]
+    assert [(each.limit, each.planned, each.allowed) for each in refused.plan.refusals] == [("update", 5, 1)]
     assert (job.numbers(), job.steps.waits()) == (0, [plan])
     job.configure(limits={"update": 3, "secret": "100%"})
     assert job.steps.apply(plan, accept=True).outcomes == {"written": 5}
@@ -291,7 +294,7 @@ def test_a_refused_plan_without_changes_waits_since_accepting_it_lowers_what_is_
     job.agents([agent(1), agent(2)])
     drawn = job.steps.plan(TICKS[1], code=3)
     assert drawn.summary is not None
-    assert ([each.limit for each in drawn.summary.refusals], drawn.summary.changes) == (["agents_drop"], 0)
+    assert ([each.limit for each in drawn.summary.plan.refusals], drawn.summary.plan.changes) == (["agents_drop"], 0)
     assert job.steps.waits() == [drawn.plan]
     job.steps.apply(drawn.plan, TICKS[1], accept=True)
     assert job.steps.plan(TICKS[2]).plan == ""
@@ -302,10 +305,10 @@ def test_a_plan_that_was_withdrawn_is_not_approved(job: FleetJob) -> None:
     assert found is not None
     job.steps.query("delete from documents where kind = 'saved'")
     with pytest.raises(RefusedError, match="foreign"):
-        check_approval(job.path, found.digest, ())
+        check_approval(job.path, found.plan.digest, ())
     job.steps.query("delete from documents where kind in ('plan', 'report')")
     with pytest.raises(UsageError, match="no plan of this job waits"):
-        check_approval(job.path, found.digest, ())
+        check_approval(job.path, found.plan.digest, ())
 
 
 def test_a_state_in_a_file_is_refused_by_its_line(job: FleetJob) -> None:

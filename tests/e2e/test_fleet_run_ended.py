@@ -125,7 +125,7 @@ def test_told_to_stop_in_the_middle_it_hands_over_to_a_plan_of_the_rest(
         second = fleet.steps.plan()
         assert (second.taken, second.plan == first) == (False, False)
         assert second.summary is not None
-        assert second.summary.changes == 40 - written
+        assert second.summary.plan.changes == 40 - written
         assert fleet.steps.waits() == [second.plan]
         fleet.steps.apply(second.plan)
     assert Counter(proxy.sent) == Counter(UIDS)

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Plan, Problem, Summary
-from connector.observers.notices import notice
+from connector.observers.notices import make_notice
 from connector.observers.run_summary import RunSummary, SummaryObserver
 from connector.planning.comparison import Compared, Comparison, compare, drawn, since
 from connector.reports import comparison, csv as spreadsheet, document, html, ldif, markdown, text
@@ -131,7 +131,7 @@ def _notice(plan: Plan, said: dict[str, int]) -> str:
     observer = SummaryObserver("job", "run-1", "plan", summaries.append, lambda _: 1)
     observer.planned(plan)
     observer.finished(None, 0)
-    told = notice(summaries[0], ("pending",), Path("/job.yaml"), None)
+    told = make_notice(summaries[0], ["pending"], Path("/job.yaml"), None)
     assert told.body["since"] == said
     return told.text
 

@@ -8,7 +8,7 @@ import pytest
 
 from connector.errors import ConnectorError, DeniedError, FileError, StateError, UnreachableError, UsageError
 from connector.model import Refusal
-from connector.observers.run_summary import RunSummary, impersonal
+from connector.observers.run_summary import PlanFigures, RunSummary, describe_impersonally
 from connector.serve.run_process import describe_ending
 
 DN = "uid=ann,ou=people,dc=example,dc=org"
@@ -35,7 +35,7 @@ def summary(**more: object) -> RunSummary:
     ],
 )  # fmt: skip
 def test_a_fault_is_told_without_a_person(fault: ConnectorError | None, said: str) -> None:
-    assert impersonal(fault) == said
+    assert describe_impersonally(fault) == said
 
 
 def test_the_end_of_a_run_is_told_with_all_that_counts() -> None:
@@ -45,7 +45,9 @@ def test_the_end_of_a_run_is_told_with_all_that_counts() -> None:
         describe_ending(summary(outcomes=outcomes), None)
         == f"{began} in part (exit code 4); users: 2 failed, 1,200 written"
     )
-    refused = summary(exit_code=3, refusals=[Refusal("clear", 1, 2, f"of {DN}"), Refusal("update", 1, 2, "x")])
+    refused = summary(
+        exit_code=3, plan=PlanFigures(refusals=[Refusal("clear", 1, 2, f"of {DN}"), Refusal("update", 1, 2, "x")])
+    )
     assert describe_ending(refused, Path("/plans/hr.plan.json")) == (
         f"{began} refused (exit code 3); beyond the limits: clear, update; a plan waits in /plans/hr.plan.json"
     )
