@@ -64,10 +64,19 @@ def test_no_release_is_made_of_what_is_not_committed_or_not_described(commit: Pa
     assert f"CHANGELOG.md has no section [{__version__}]" in release(commit, code=1)
 
 
-def test_the_pipeline_of_a_tag_is_one() -> None:
+@pytest.mark.parametrize("name", ["check.yml", "release.yml"])
+def test_the_pipelines_are_such(name: str) -> None:
     call(
         TOOLS / "check-jsonschema",
         "--builtin-schema",
         "vendor.github-workflows",
-        PROJECT / ".github/workflows/release.yml",
+        PROJECT / ".github/workflows" / name,
     )
+
+
+def test_the_pipelines_of_gitlab_are_such() -> None:
+    call(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", PROJECT / ".gitlab-ci.yml")
+
+
+def test_no_pipeline_has_more_rights_than_it_needs_or_runs_what_may_change() -> None:
+    call(TOOLS / "zizmor", "--offline", "--persona", "pedantic", PROJECT / ".github/workflows")
