@@ -31,10 +31,10 @@ from connector.settings.operations import Duration, Notify
 from connector.settings.shape import (
     MisfitError,
     Strict,
-    check_document,
     match_pattern,
+    require_sound,
 )
-from connector.settings.textfile import Document, read_yaml, wrong
+from connector.settings.textfile import Document, read_yaml
 
 NAME: Final = "fleet.yaml"
 """What the file is called where it stands beside the job files."""
@@ -184,10 +184,7 @@ class LoadedFleet(Struct, frozen=True):
 def load(path: Path) -> LoadedFleet:
     """Read a fleet file. Raises FileError with every fault of the file and the line of each."""
     document = read_yaml(path)
-    settings, faults = check_document(FleetFile, document)
-    if settings is None or faults:
-        raise wrong(path, faults)
-    return LoadedFleet(path, settings, document)
+    return LoadedFleet(path, require_sound(FleetFile, document), document)
 
 
 def find(folder: Path, named: Path | None = None) -> LoadedFleet:

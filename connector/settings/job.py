@@ -36,8 +36,8 @@ from connector.settings.ldap import LdapDirectory, LdifDirectory
 from connector.settings.mapping_file import locate
 from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
-from connector.settings.shape import MisfitError, Strict, check_document
-from connector.settings.textfile import Document, read_yaml, wrong
+from connector.settings.shape import MisfitError, Strict, require_sound
+from connector.settings.textfile import Document, read_yaml
 
 
 def _check_pattern(text: str) -> str:
@@ -296,7 +296,4 @@ def load(path: Path) -> LoadedJob:
 def shaped(document: Document) -> LoadedJob:
     """Make a job from what its file says. Raises FileError."""
     path = document.path
-    job, faults = check_document(Job, document)
-    if job is None or faults:
-        raise wrong(path, faults)
-    return LoadedJob(path.stem, path, job, document)
+    return LoadedJob(path.stem, path, require_sound(Job, document), document)

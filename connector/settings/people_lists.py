@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from connector.matching.people import ExcludeList, Pin
 from connector.settings.textfile import Fault, read_text, wrong
@@ -29,20 +29,19 @@ def load_pins(path: Path) -> tuple[Pin, ...]:
     """
     faults: list[Fault] = []
     pins: list[Pin] = []
-    pinned: dict[tuple[str, str | int | None], int] = {}
-    for line, row in _read_rows(path, faults, needs=("user",)):
-        account = row.get("accountCode") or None
-        pin = Pin(account, _parse_work_no(row, line, faults), row["user"], line)
-        if not pin.user:
+    first_lines: dict[tuple[str, str | int], int] = {}
+    for line, row in _read_rows(path, faults, of_pins=True):
+        if not row["user"]:
             faults.append(Fault(line, 0, "user is empty"))
-        if not account and not row.get("workNo"):
+        agent = {column: row.get(column) for column in AGENT_COLUMNS}
+        if all(value is None for value in agent.values()):
             faults.append(Fault(line, 0, "names no agent"))
-        for column, value in (("accountCode", account), ("workNo", pin.work_no)):
-            first = pinned.setdefault((column, value), line)
-            if value is not None and first != line:
+        for column, value in agent.items():
+            first = first_lines.setdefault((column, value), line) if value else line
+            if first != line:
                 what = f"{column} {value} is pinned already, on line {first}"
                 faults.append(Fault(line, 0, what))
-        pins.append(pin)
+        pins.append(Pin(agent["accountCode"], agent["workNo"], row["user"], line))
     if faults:
         raise wrong(path, faults)
     return tuple(pins)
@@ -56,59 +55,66 @@ def load_exclude_list(path: Path) -> ExcludeList:
     Raises FileError: a column, a cell or a quotation mark is wrong.
     """
     faults: list[Fault] = []
-    accounts: set[str] = set()
-    work_nos: set[int] = set()
-    users: set[str] = set()
     lines: dict[str | int, int] = {}
+    listed: dict[str, set[Any]] = {column: set() for column in COLUMNS}
     for line, row in _read_rows(path, faults):
-        if not any(row.values()):
+        if all(value is None for value in row.values()):
             faults.append(Fault(line, 0, "names nobody"))
-        account = row.get("accountCode")
-        if account:
-            accounts.add(account)
-            lines.setdefault(account, line)
-        user = row.get("user")
-        if user:
-            users.add(user)
-            lines.setdefault(user, line)
-        work_no = _parse_work_no(row, line, faults)
-        if work_no is not None:
-            work_nos.add(work_no)
-            lines.setdefault(work_no, line)
+        for column, value in row.items():
+            if value:
+                listed[column].add(value)
+                lines.setdefault(value, line)
     if faults:
         raise wrong(path, faults)
-    return ExcludeList(
-        frozenset(accounts), frozenset(work_nos), frozenset(users), lines
-    )
+    accounts, work_nos, users = map(frozenset, listed.values())
+    return ExcludeList(accounts, work_nos, users, lines)
 
 
 def _read_rows(
-    path: Path, faults: list[Fault], needs: tuple[str, ...] = ()
-) -> Iterator[tuple[int, dict[str, str]]]:
+    path: Path, faults: list[Fault], *, of_pins: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows with as many cells as the header, and the line that each begins on."""
-    rows = _read_cells(path, faults)
-    line, header = next(rows, (1, None))
-    if header is None:
-        what = (
-            f"the file is empty; its first row names the columns: {', '.join(COLUMNS)}"
-        )
-        faults.append(Fault(line, 0, what))
+    text = io.StringIO(read_text(path, MAX_BYTES), newline="")
+    reader = csv.reader(text, strict=True)
+    header: list[str] = []
+    line = 1
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells) and not header:
+                header = cells
+                faults += [
+                    Fault(line, 0, what)
+                    for what in _check_header(header, of_pins=of_pins)
+                ]
+                if faults:
+                    return
+            elif len(cells) == len(header) and any(cells):
+                values = [cell or None for cell in cells]
+                yield (
+                    line,
+                    _parse_row(dict(zip(header, values, strict=True)), line, faults),
+                )
+            elif any(cells):
+                faults.append(Fault(line, 0, _describe_length(cells, header)))
+            line = reader.line_num + 1
+    except csv.Error:
+        faults.append(Fault(line, 0, "is not CSV: check its quotation marks"))
         return
-    header_faults = [Fault(line, 0, what) for what in _check_header(header, needs)]
-    faults += header_faults
-    if header_faults:
-        return
-    for line, cells in rows:
-        if len(cells) == len(header):
-            yield line, dict(zip(header, cells, strict=True))
-            continue
-        what = f"has {len(cells)} cells, the header has {len(header)}"
-        if len(cells) > len(header):
-            what += "; put a cell with a comma, such as a DN, in double quotes"
-        faults.append(Fault(line, 0, what))
+    if not header:
+        columns = ", ".join(COLUMNS)
+        what = f"the file is empty; its first row names the columns: {columns}"
+        faults.append(Fault(1, 0, what))
 
 
-def _check_header(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
+def _describe_length(cells: list[str], header: list[str]) -> str:
+    what = f"has {len(cells)} cells, the header has {len(header)}"
+    if len(cells) > len(header):
+        what += "; put a cell with a comma, such as a DN, in double quotes"
+    return what
+
+
+def _check_header(header: list[str], *, of_pins: bool) -> Iterator[str]:
     if len(header) == 1 and re.search(r"[;\t]", header[0]):
         yield "separate columns by commas"
         return
@@ -117,35 +123,19 @@ def _check_header(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
             yield f"no column is called {name[:40]!r}; use {', '.join(COLUMNS)}"
     for name in sorted({name for name in header if header.count(name) > 1}):
         yield f"the column {name[:40]!r} occurs twice. Remove one"
-    for name in needs:
-        if name not in header:
-            yield f"the column {name} is missing"
-    if needs and not set(header) & set(AGENT_COLUMNS):
+    if of_pins and "user" not in header:
+        yield "the column user is missing"
+    if of_pins and not set(header) & set(AGENT_COLUMNS):
         yield f"a column that names the agent is missing: {' or '.join(AGENT_COLUMNS)}"
 
 
-def _read_cells(path: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each row, trimmed, and the line that it begins on."""
-    text = io.StringIO(read_text(path, MAX_BYTES), newline="")
-    reader = csv.reader(text, strict=True)
-    first_line = 1
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                yield first_line, cells
-            first_line = reader.line_num + 1
-    except csv.Error:
-        what = "is not CSV: check its quotation marks"
-        faults.append(Fault(first_line, 0, what))
-
-
-def _parse_work_no(row: dict[str, str], line: int, faults: list[Fault]) -> int | None:
-    text = row.get("workNo", "")
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) == 0:
-        what = f"{text[:40]!r} is no workNo: a whole number from 1"
-        faults.append(Fault(line, 0, what))
-        return None
-    return int(text)
+def _parse_row(row: dict[str, Any], line: int, faults: list[Fault]) -> dict[str, Any]:
+    """Make a number of the workNo: 0, with a fault, where it is none."""
+    text = row.get("workNo")
+    if text is not None:
+        is_number = re.fullmatch(r"[0-9]{1,18}", text)
+        row["workNo"] = int(text) if is_number else 0
+        if not row["workNo"]:
+            what = f"{text[:40]!r} is no workNo: a whole number from 1"
+            faults.append(Fault(line, 0, what))
+    return row

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final, Self, TypeVar, get_args
 
-from msgspec import Struct
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,7 +24,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from connector.model.spelling import meant
-from connector.settings.textfile import Document, Fault, Loc
+from connector.settings.textfile import Document, Fault, Loc, wrong
 
 LONGEST_WORD: Final = 40
 """Characters that are repeated of a word that is none of a choice."""
@@ -82,6 +81,15 @@ class Strict(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions, each with its name of today."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _mark_unknown_keys(cls, data: Any) -> Any:
+        """Put this class in place of an unknown key's value, so that the error knows its owner."""
+        if not isinstance(data, dict):
+            return data
+        known = list_keys(cls)
+        return {key: data[key] if key in known else cls for key in data}
+
     def __repr__(self) -> str:
         # header lines and addresses may hold what nobody else is to see
         return f"<{type(self).__name__}>"
@@ -124,19 +132,12 @@ def match_pattern(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check_text)
 
 
-def walk_parts(value: object) -> Iterator[tuple[str, object]]:
-    """Walk the keys and values of a part of a file and of its parts; a list's item has no key."""
-    if isinstance(value, Strict):
-        items = [(name, getattr(value, name)) for name in type(value).model_fields]
-    elif isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list | tuple):
-        items = [("", each) for each in value]
-    else:
-        items = []
-    for name, each in items:
-        yield name, each
-        yield from walk_parts(each)
+def walk_parts(part: Strict) -> Iterator[tuple[str, object]]:
+    """Walk the keys and values of a part of a file, and of the parts in it."""
+    for name, value in part:
+        yield name, value
+        if isinstance(value, Strict):
+            yield from walk_parts(value)
 
 
 def list_keys(shape: type[Strict]) -> dict[str, FieldInfo]:
@@ -161,41 +162,33 @@ def check_document(shape: type[S], document: Document) -> tuple[S | None, list[F
     return None, faults
 
 
-class _Step(Struct, frozen=True):
-    """A key or item on the way from the root to a fault."""
-
-    loc: Loc
-    owners: list[type[Strict]]
-    """The classes whose key it is; several where the file says no known `type`."""
-
-    @property
-    def discreet(self) -> bool:
-        return any(owner.discreet for owner in self.owners)
+def require_sound(shape: type[S], document: Document) -> S:
+    """Return the document as an instance of `shape`. Raises FileError with every fault of it."""
+    checked, faults = check_document(shape, document)
+    if checked is None or faults:
+        raise wrong(document.path, faults)
+    return checked
 
 
 def _describe_error(
     shape: type[Strict], document: Document, error: ErrorDetails
 ) -> Fault:
-    if error["type"].startswith("union_tag"):
-        step = _find_step(shape, document, (*error["loc"], "type"))
-        what = _describe_type(error["input"], step.owners)
-        return _make_fault(document, step.loc, what)
-    step = _find_step(shape, document, error["loc"])
-    if error["type"] == "extra_forbidden":
-        what = _describe_unknown_key(step)
-        if step.discreet:
-            line = document.line(*step.loc)
-            return Fault(line, 0, f"{_join_keys(step.loc[:-1])}: {what}")
-        return _make_fault(document, step.loc, what)
+    loc = _locate_in_file(document, error["loc"])
+    named = loc
     misfit = error.get("ctx", {}).get("error")
-    loc = step.loc
-    if isinstance(misfit, MisfitError) and misfit.at:
-        loc = (*loc[:-1], misfit.at)
-    return _make_fault(document, loc, _describe_value(error))
-
-
-def _make_fault(document: Document, loc: Loc, what: str) -> Fault:
-    name = _join_keys(loc)
+    if error["type"].startswith("union_tag"):
+        what = _describe_type(error["input"], shape.model_fields[str(loc[-1])])
+        named = loc = (*loc, "type")
+    elif error["type"] == "extra_forbidden":
+        owner = error["input"]
+        what = _describe_unknown_key(str(loc[-1]), owner)
+        named = loc[:-1] if owner.discreet else loc
+    elif isinstance(misfit, MisfitError) and misfit.at:
+        what = misfit.what
+        named = loc = (*loc[:-1], misfit.at)
+    else:
+        what = _describe_value(error)
+    name = _join_keys(named)
     return Fault(document.line(*loc), 0, f"{name}: {what}" if name else what)
 
 
@@ -206,73 +199,38 @@ def _join_keys(loc: Loc) -> str:
     return text.lstrip(".")
 
 
-def _find_step(shape: type[Strict], document: Document, loc: Loc) -> _Step:
-    """Follow pydantic's location, whose steps are those of the file and a few marks.
-
-    The marks, for a dict's key and for a union's member, are left out.
-    """
-    step = _Step((), [shape])
-    shapes = [shape]
+def _locate_in_file(document: Document, loc: Loc) -> Loc:
+    """Leave out pydantic's marks: for the key of a dict, and for a union's member by its `type`."""
+    steps: list[str | int] = []
     value: Any = document.data
-    marks: tuple[Any, ...] = ()
+    mark = None
     for part in loc:
-        if part == "[key]" or part in marks:
-            marks = ()
+        if part in ("[key]", mark):
+            mark = None
             continue
-        step = _Step((*step.loc, part), shapes)
+        steps.append(part)
         value = value.get(part) if isinstance(value, dict) else None
-        members = _list_members(shapes, part)
-        marks = ()
-        if len(members) > 1:
-            marks = tuple(word for member in members for word in _list_types(member))
-            kind = value.get("type") if isinstance(value, dict) else None
-            named = [member for member in members if kind in _list_types(member)]
-            members = named or members
-        shapes = members or shapes
-    return step
+        mark = value.get("type") if isinstance(value, dict) else None
+    return tuple(steps)
 
 
-def _list_members(shapes: list[type[Strict]], key: str | int) -> list[type[Strict]]:
-    """List the classes that the value of this key may be of."""
-    members = []
-    for shape in shapes:
-        for name, field in list_keys(shape).items():
-            if name == key:
-                members += _list_shapes(field)
-    return members
-
-
-def _list_shapes(annotation: Any) -> list[type[Strict]]:
-    if isinstance(annotation, FieldInfo):
-        inner = [annotation.annotation, *annotation.metadata]
-    elif isinstance(annotation, type) and issubclass(annotation, Strict):
-        return [annotation]
-    else:
-        inner = list(get_args(annotation))
-    return [shape for each in inner for shape in _list_shapes(each)]
-
-
-def _list_types(member: type[Strict]) -> tuple[Any, ...]:
-    """List what the key `type` may say in this member of a union."""
-    return get_args(member.model_fields["type"].annotation)
-
-
-def _describe_unknown_key(step: _Step) -> str:
-    key = str(step.loc[-1])
-    known = [name for owner in step.owners for name in list_keys(owner)]
-    if step.discreet:
+def _describe_unknown_key(key: str, owner: type[Strict]) -> str:
+    known = list(list_keys(owner))
+    if owner.discreet:
         return f"a key that is not known here; there are {', '.join(known)}"
-    for owner in step.owners:
-        if key in owner.renamed:
-            return f"this key has another name now; write {owner.renamed[key]}"
+    if key in owner.renamed:
+        return f"this key has another name now; write {owner.renamed[key]}"
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
     if near:
         return f"unknown key; did you mean {near[0]}?"
     return f"unknown key; there are {', '.join(known)}"
 
 
-def _describe_type(value: Any, members: list[type[Strict]]) -> str:
-    choices = [word for member in members for word in _list_types(member)]
+def _describe_type(value: Any, union: FieldInfo) -> str:
+    """Describe a part whose `type` is none of a union's, or is not said."""
+    choices: list[str] = []
+    for member in get_args(union.annotation):
+        choices += get_args(member.model_fields["type"].annotation)
     if value.get("type") is None:
         return f"is missing; one of {', '.join(choices)}"
     return _describe_choice(value["type"], choices)

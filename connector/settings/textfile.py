@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -49,6 +48,8 @@ _NOT_SUPPORTED: Final = (
     "are not supported; write the value out, or put the text in quotes"
 )
 
+_UNWELCOME: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
+"""Control characters but for tab and line breaks, and surrogates."""
 _WORDS: Final[dict[str, bool | None]] = (
     dict.fromkeys(("true", "True", "TRUE"), True)
     | dict.fromkeys(("false", "False", "FALSE"), False)
@@ -72,20 +73,26 @@ def wrong(path: Path, faults: list[Fault]) -> FileError:
     Each further fault has a line with its own place, like a compiler's output, so that editors
     and terminals can jump to each.
     """
-    first, *others = sorted(set(faults))
-    listed = others[: MAX_FAULTS - 1]
-    lines = [f"{_tell_place(path, fault)}: {fault.what}" for fault in listed]
-    unlisted = len(others) + 1 - MAX_FAULTS
-    if unlisted > 0:
-        lines.append(f"{path}: and {unlisted} more")
-    return FileError("\n".join([first.what, *lines]), where=_tell_place(path, first))
+    told = sorted(set(faults))
+    errors = [
+        FileError(fault.what, where=_tell_place(path, fault))
+        for fault in told[:MAX_FAULTS]
+    ]
+    if len(told) > MAX_FAULTS:
+        untold = f"and {len(told) - MAX_FAULTS} more"
+        errors.append(FileError(untold, where=str(path)))
+    return _join_errors(errors)
 
 
 def raise_together(faults: Sequence[FileError]) -> None:
     """Raise the faults of several files, if any, as one error, each with its own place."""
     if faults:
-        first, *rest = faults
-        raise FileError("\n".join([first.what, *map(str, rest)]), where=first.where)
+        raise _join_errors(faults)
+
+
+def _join_errors(errors: Sequence[FileError]) -> FileError:
+    first, *rest = errors
+    return FileError("\n".join([first.what, *map(str, rest)]), where=first.where)
 
 
 def _tell_place(path: Path, fault: Fault) -> str:
@@ -156,22 +163,23 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
 
 
 def _read_from_disk(path: Path, limit: int) -> str:
+    where = str(path)
     try:
         octets = read_octets(path, limit + 1)
+        if len(octets) <= limit:
+            return octets.decode("utf-8-sig")
+        what = f"is larger than {limit:,} bytes"
     except FileNotFoundError:
-        raise FileError("there is no such file", where=str(path)) from None
+        what = "there is no such file"
     except OSError as fault:
-        raise FileError(f"cannot be read: {fault.strerror}", where=str(path)) from None
-    except ValueError:
-        what = "cannot be read: this is no file name"
-        raise FileError(what, where=str(path)) from None
-    if len(octets) > limit:
-        raise FileError(f"is larger than {limit:,} bytes", where=str(path))
-    try:
-        return octets.decode("utf-8-sig")
+        what = f"cannot be read: {fault.strerror}"
     except UnicodeDecodeError as fault:
         line = octets.count(b"\n", 0, fault.start) + 1
-        raise FileError("is not UTF-8 text", where=f"{path}:{line}") from None
+        what = "is not UTF-8 text"
+        where = f"{path}:{line}"
+    except ValueError:
+        what = "cannot be read: this is no file name"
+    raise FileError(what, where=where)
 
 
 def why_no_file(path: Path) -> str | None:
@@ -263,12 +271,11 @@ class _DocumentBuilder:
             if isinstance(event, DocumentStartEvent):
                 if () in self.lines:
                     what = "a second document begins here; use one file for each"
-                    self._stop(what, self._last_line)
+                    self._stop(Fault(self._last_line, 0, what))
                 if event.version not in (None, (1, 2)):
                     what = "this file is read as YAML 1.2; remove the %YAML line"
-                    self._stop(what, 1)
+                    self._stop(Fault(1, 0, what))
             elif isinstance(event, NodeEvent):
-                self.lines[()] = self._last_line
                 root = self._build_node(event, ())
         return root
 
@@ -278,40 +285,44 @@ class _DocumentBuilder:
             for event in YAML(typ="safe", pure=True).parse(self._text):
                 self._last_line = event.start_mark.line + 1
                 yield event
-        except MarkedYAMLError as fault:
-            mark = fault.problem_mark or fault.context_mark
-            lines = self._text.split("\n")
-            line = lines[mark.line] if mark.line < len(lines) else ""
-            what = _describe_syntax(fault.problem or "", line)
-            self._stop(what, mark.line + 1, mark.column + 1)
-        except ReaderError as fault:
-            line_number = self._text.count("\n", 0, fault.position) + 1
-            self._stop("a character that YAML does not allow", line_number)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = self._text.split("\n")[mark.line : mark.line + 1]
+            what = _describe_syntax(error.problem or "", "".join(line))
+            fault = Fault(mark.line + 1, mark.column + 1, what)
+        except ReaderError as error:
+            line_number = self._text.count("\n", 0, error.position) + 1
+            fault = Fault(line_number, 0, "a character that YAML does not allow")
         except (YAMLError, ArithmeticError, AssertionError, LookupError, ValueError):
             # ruamel.yaml leaves by these for a version it does not know or an escape beyond Unicode
-            self._stop("this is not YAML 1.2", self._last_line)
+            fault = Fault(self._last_line, 0, "this is not YAML 1.2")
+        else:
+            return
+        self._stop(fault)
 
-    def _stop(self, what: str, line: int, column: int = 0) -> NoReturn:
-        raise wrong(self._path, [*self.faults, Fault(line, column, what)]) from None
+    def _stop(self, fault: Fault) -> NoReturn:
+        raise wrong(self._path, [*self.faults, fault])
 
     def _add_fault(self, event: Any, what: str) -> None:
         mark = event.start_mark
         self.faults.append(Fault(mark.line + 1, mark.column + 1, what))
 
     def _build_node(self, event: Any, loc: Loc) -> Any:
+        """Build what stands at this place. Its line is kept, but for a repeated key's."""
+        self.lines.setdefault(loc, event.start_mark.line + 1)
         if isinstance(event, AliasEvent):
             self._add_fault(event, f"aliases {_NOT_SUPPORTED}")
             return None
-        if isinstance(event, NodeEvent) and event.anchor is not None:
+        if event.anchor is not None:
             self._add_fault(event, f"anchors {_NOT_SUPPORTED}")
-        if getattr(event, "ctag", None) is not None:
+        if event.ctag is not None:
             what = "tags are not supported; put a text that begins with ! in quotes"
             self._add_fault(event, what)
         if isinstance(event, ScalarEvent):
             return self._build_scalar(event)
         if len(loc) >= MAX_DEPTH:
             what = f"nested more than {MAX_DEPTH} levels deep"
-            self._stop(what, event.start_mark.line + 1)
+            self._stop(Fault(event.start_mark.line + 1, 0, what))
         if isinstance(event, MappingStartEvent):
             return self._build_mapping(loc)
         return self._build_sequence(loc)
@@ -324,16 +335,13 @@ class _DocumentBuilder:
                 break
             key = self._read_key(event)
             key_loc = (*loc, key)
-            is_repeated = key in mapping
-            if is_repeated:
+            if key in mapping:
                 first = self.lines[key_loc]
                 what = f"the key {key!r} is there twice, first on line {first}"
                 self._add_fault(event, what)
-            else:
-                self.lines[key_loc] = event.start_mark.line + 1
+            self.lines.setdefault(key_loc, event.start_mark.line + 1)
             value = self._build_node(next(self._events), key_loc)
-            if not is_repeated:
-                mapping[key] = value
+            mapping.setdefault(key, value)
         return mapping
 
     def _read_key(self, event: Any) -> str:
@@ -349,19 +357,15 @@ class _DocumentBuilder:
         for event in self._events:
             if isinstance(event, SequenceEndEvent):
                 break
-            item_loc = (*loc, len(items))
-            self.lines[item_loc] = event.start_mark.line + 1
-            items.append(self._build_node(event, item_loc))
+            items.append(self._build_node(event, (*loc, len(items))))
         return items
 
     def _build_scalar(self, event: ScalarEvent) -> Any:
-        text: str = event.value
-        for letter in text:
-            if unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r":
-                what = "a control character, or half of a surrogate pair, in a text"
-                self._add_fault(event, what)
-                return ""
-        return text if event.style else _parse_scalar(text)
+        if re.search(_UNWELCOME, event.value):
+            what = "a control character, or half of a surrogate pair, in a text"
+            self._add_fault(event, what)
+            return ""
+        return event.value if event.style else _parse_scalar(event.value)
 
 
 def _parse_scalar(text: str) -> Any:
