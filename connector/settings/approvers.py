@@ -1,7 +1,7 @@
 """The keys of a job that say who approves its plans, and the files that they name."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -26,38 +26,33 @@ if TYPE_CHECKING:
 class Free(Strict):
     """How many users one apply may change without approval. A limit that is not said is 0."""
 
-    update: Annotated[
-        UserLimit, Field(description="Most users with an attribute to set.")
-    ] = Limit(0)
-    clear: Annotated[
-        UserLimit, Field(description="Most users with an attribute to empty.")
-    ] = Limit(0)
-    secret: Annotated[
-        UserLimit, Field(description="Most users with a secret to set.")
-    ] = Limit(0)
+    update: UserLimit = Limit(0)
+    """Most users with an attribute to set."""
+    clear: UserLimit = Limit(0)
+    """Most users with an attribute to empty."""
+    secret: UserLimit = Limit(0)
+    """Most users with a secret to set."""
 
 
 class Approvers(Strict):
     """Who approves the plans of this job, by SSH signature."""
 
-    allowed: Annotated[
-        RegularFile, Field(description="File of allowed signers, in OpenSSH's format.")
-    ]
-    needed: Annotated[
-        int, Field(ge=1, le=100, description="Different people who have to sign.")
-    ]
-    revoked: Annotated[
-        RegularFile | None,
-        Field(description="File of revoked public keys, one a line."),
-    ] = None
-    free: Annotated[Free, Field(description="Changes that need no approval.")] = Free()
+    allowed: RegularFile
+    """File of allowed signers, in OpenSSH's format."""
+    needed: int = Field(ge=1, le=100)
+    """Different people who have to sign."""
+    revoked: RegularFile | None = None
+    """File of revoked public keys, one a line."""
+    free: Free = Free()
+    """Changes that need no approval."""
 
 
 def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
     """Raises FileError with every fault of a file and its line."""
     signers, faults = read_allowed_signers(read_text(settings.allowed))
     _require_sound(settings.allowed, faults)
-    if settings.needed > (count := count_people(signers.values())):
+    count = count_people(signers.values())
+    if settings.needed > count:
         why = f"needs {settings.needed} people to sign, and {settings.allowed} names {count}"
         raise FileError(
             f"approvers.needed: {why}", where=job.where("approvers", "needed")
@@ -68,13 +63,8 @@ def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
 
 
 def _load_revoked_keys(path: Path) -> frozenset[PublicKey]:
-    try:
-        text = read_text(path)
-    except FileError:  # a KRL is no text
-        text = KRL if read_octets(path, len(KRL)) == KRL.encode() else ""
-        if not text:
-            raise
-    keys, faults = read_revoked_keys(text)
+    is_krl = read_octets(path, len(KRL)) == KRL.encode()  # which is no text
+    keys, faults = read_revoked_keys(KRL if is_krl else read_text(path))
     _require_sound(path, faults)
     return keys
 

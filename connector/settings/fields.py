@@ -38,6 +38,8 @@ CLEAR_HTTP: Final = (
     "http:// sends secrets in clear; use https://, or set allow_plaintext: true"
 )
 HOST_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?"
+_SOCKETS: Final = frozenset({"ldapi", "unix"})
+"""Schemes of addresses that name a socket of this machine in place of a host."""
 _OWN_HEADERS: Final = frozenset({
     "authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire", "content-length",
     "transfer-encoding",
@@ -69,19 +71,19 @@ def as_written(limit: Limit) -> str | int:
 
 def folder_of(info: ValidationInfo) -> Path | None:
     """Return the folder that relative paths start from, while a file is being read."""
-    return info.context.absolute().parent if isinstance(info.context, Path) else None
+    path: Path | None = info.context
+    return path.absolute().parent if path else None
 
 
 def _resolve_path(value: object, info: ValidationInfo) -> Path:
-    if isinstance(value, str) and value and value.isprintable():
-        value = Path(value)
-    if not isinstance(value, Path):
-        raise MisfitError("must be the path of a file")
-    return (folder_of(info) or Path()) / value
+    is_text = isinstance(value, str) and value and value.isprintable()
+    if isinstance(value, Path) or is_text:
+        return (folder_of(info) or Path()) / str(value)
+    raise MisfitError("must be the path of a file")
 
 
 def _check_file(path: Path, info: ValidationInfo) -> Path:
-    fault = why_no_file(path) if folder_of(info) is not None else None
+    fault = why_no_file(path) if folder_of(info) else None
     if fault:
         raise MisfitError(fault)
     return path
@@ -109,10 +111,13 @@ KeyFile = Annotated[
 # ---------------------------------------------------------------- addresses
 
 
-def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
-    """Split a URL that has an authority and nothing behind it (RFC 3986 §3).
+def split_url(
+    url: str, schemes: tuple[str, ...], *, instead_of_path: str | None = None
+) -> SplitResult:
+    """Split a URL of these schemes that has an authority and no query (RFC 3986 §3).
 
-    No message repeats the URL.
+    With `instead_of_path` it ends after the host and port; this is said of what stands
+    behind. No message repeats the URL.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise MisfitError(
@@ -133,24 +138,22 @@ def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
         raise MisfitError("must not hold a query or a fragment")
     if port == 0:
         raise MisfitError("port 0 is not valid")
+    if instead_of_path is not None and parts.path not in ("", "/"):
+        raise MisfitError(f"must end after the host and port{instead_of_path}")
+    is_name = "[" in parts.netloc or re.fullmatch(HOST_NAME, parts.hostname or "")
+    if parts.scheme not in _SOCKETS and not is_name:
+        raise MisfitError(INVALID_URL if parts.hostname else "names no host")
     return parts
 
 
-def check_host(parts: SplitResult) -> None:
-    """Refuse a URL that names no host."""
-    host = parts.hostname or ""
-    if "[" in parts.netloc or re.fullmatch(HOST_NAME, host):
-        return
-    raise MisfitError(INVALID_URL if host else "names no host")
-
-
-def http_address(url: str, info: ValidationInfo) -> str:
+def http_address(
+    url: str, info: ValidationInfo, *, instead_of_path: str | None = None
+) -> str:
     """Check `https://host[:port]/path`.
 
     `http://` is allowed where a validated `allow_plaintext` before it says so.
     """
-    parts = split_url(url, ("https", "http"))
-    check_host(parts)
+    parts = split_url(url, ("https", "http"), instead_of_path=instead_of_path)
     url_path(parts.path or "/")
     if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
         raise MisfitError(CLEAR_HTTP)
@@ -158,20 +161,15 @@ def http_address(url: str, info: ValidationInfo) -> str:
 
 
 def _check_http_host(url: str, info: ValidationInfo) -> str:
-    parts = split_url(url, ("https", "http"))
-    check_host(parts)
-    if parts.path not in ("", "/"):
-        raise MisfitError(
-            "must end after the host and port; put the rest into path and token_path"
-        )
-    return http_address(url, info).rstrip("/")
+    hint = "; put the rest into path and token_path"
+    return http_address(url, info, instead_of_path=hint).rstrip("/")
 
 
 def url_path(path: str) -> str:
     """Check a path on a host, without a query."""
     if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
         raise MisfitError("must begin with / and hold neither spaces nor a query")
-    if not {".", ".."}.isdisjoint(path.split("/")):
+    if re.search(r"/\.{1,2}(/|$)", path):
         raise MisfitError("must not hold . or .. between slashes")
     return path
 
@@ -305,9 +303,13 @@ def resolve_secret(ref: Place, what: str, where: str) -> Secret:
     §5.1.2). Raises FileError, which names the variable or the file and never what is in it.
     """
     try:
-        return Secret(_read_variable(ref.env) if ref.env else _read_secret_file(ref))
+        value = _read_variable(ref.env) if ref.env else _read_secret_file(ref)
     except FileError as fault:
         raise FileError(f"{what}: {fault}", where=where) from None
+    if value:
+        return Secret(value)
+    place = f"environment variable {ref.env}" if ref.env else file_of(ref)
+    raise FileError(f"{what}: {place} is empty", where=where)
 
 
 def file_of(ref: Place) -> Path | None:
@@ -322,15 +324,12 @@ def file_of(ref: Place) -> Path | None:
 
 
 def _read_variable(name: str) -> str:
-    place = f"environment variable {name}"
     value = os.environ.get(name)
     if value is None:
-        raise FileError(f"{place} is not set")
+        raise FileError(f"environment variable {name} is not set")
     # Python keeps octets that are not UTF-8 as surrogates
     if re.search("[\ud800-\udfff]", value):
-        raise FileError(f"{place} is not UTF-8 text")
-    if not value:
-        raise FileError(f"{place} is empty")
+        raise FileError(f"environment variable {name} is not UTF-8 text")
     return value
 
 
@@ -340,18 +339,15 @@ def _read_secret_file(ref: Place) -> str:
         why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
         raise FileError(f"credential {ref.credential}: {why}")
     text = read_text(path, MAX_SECRET_BYTES)
-    value = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
-    if not value:
-        raise FileError(f"{path} is empty")
-    return value
+    return re.sub(r"\r?\n\Z", "", text)
 
 
 # ---------------------------------------------------------------- the state
 
 
 def _check_state(url: str, info: ValidationInfo) -> str:
-    scheme, colon, rest = url.partition(":")
-    if not colon or not re.fullmatch(r"[a-z][a-z0-9+.]*", scheme):
+    scheme, _, rest = url.partition(":")
+    if not re.match(r"[a-z][a-z0-9+.]*:", url):
         raise MisfitError("must be a URL, such as sqlite:///state.db")
     if scheme in ("postgresql", "postgres"):
         return _check_postgresql(url)
@@ -379,15 +375,14 @@ def _check_postgresql(url: str) -> str:
         raise MisfitError(
             "holds a password: leave it to PGPASSWORD, or to a password file (PGPASSFILE, ~/.pgpass)"
         )
-    secrets = ", ".join({"sslpassword", "oauth_client_secret"} & query.keys())
-    if secrets:
-        raise MisfitError(
-            f"holds a secret ({secrets}): leave it to a service file (PGSERVICEFILE)"
-        )
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    for host in hosts:
-        if not re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d{0,5})?", host):
-            raise MisfitError(INVALID_URL)
+    for name in ("sslpassword", "oauth_client_secret"):
+        if name in query:
+            raise MisfitError(
+                f"holds a secret ({name}): leave it to a service file (PGSERVICEFILE)"
+            )
+    host = r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d{0,5})?"
+    if not re.fullmatch(f"([^@]*@)?{host}(,{host})*", parts.netloc):
+        raise MisfitError(INVALID_URL)
     if not parts.path.strip("/") and not {"service", "dbname"} & query.keys():
         raise MisfitError("names no database; write postgresql://user@host/database")
     return url

@@ -7,7 +7,7 @@ its shape, its JSON Schema (`cec-connector schema fleet`) and its documentation 
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from msgspec import Struct
 from pydantic import (
@@ -72,9 +72,9 @@ def _check_address(address: str, info: ValidationInfo) -> str:
     found = re.fullmatch(rf"({HOST_NAME}|\[[0-9A-Fa-f:.]+\]):(\d{{1,5}})", address)
     if found is None or not 0 < int(found[3]) < 65536:
         raise MisfitError("must be host:port, such as temporal.example.org:7233")
-    is_without_tls = "tls" in info.data and info.data["tls"] is None
-    is_refused = is_without_tls and not info.data.get("allow_plaintext", True)
-    if is_refused and not _is_loopback(found[1].strip("[]")):
+    is_refused = not info.data.get("allow_plaintext", True)
+    is_clear = info.data.get("tls", "") is None
+    if is_refused and is_clear and not _is_loopback(found[1].strip("[]")):
         raise MisfitError(
             "without tls all travels in clear; add `tls: {}`, or set allow_plaintext: true"
         )
@@ -89,11 +89,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _parse_percentage(value: object) -> int:
-    found = re.fullmatch(r"(\d{1,3})%", value) if isinstance(value, str) else None
-    percentage = int(found[1]) if found else 0
-    if not 1 <= percentage <= 100:
+    found = re.fullmatch(r"([1-9]\d?|100)%", str(value))
+    if found is None:
         raise MisfitError("must be a percentage from 1% to 100%")
-    return percentage
+    return int(found[1])
 
 
 def _require_shared(url: str) -> str:
@@ -132,7 +131,7 @@ class FleetLimits(Strict):
     """Most applies at once on one directory server."""
     source_rate: int = Field(default=60, ge=1, le=100_000)
     """Most runs that begin within a minute, for each CEC host."""
-    brake: Brake = Field(default_factory=Brake)
+    brake: Brake = Brake()
     """When applies stop in the whole fleet."""
 
 
@@ -153,7 +152,7 @@ class FleetFile(Strict):
     """Place of the API key, for Temporal Cloud."""
     state: SharedState | None = None
     """Database of the limits. Default: that of the jobs, if all name one."""
-    limits: FleetLimits = Field(default_factory=FleetLimits)
+    limits: FleetLimits = FleetLimits()
     """Limits of the whole fleet."""
     notify: Notify | None = None
     """Who is told when applies stop."""
@@ -162,14 +161,12 @@ class FleetFile(Strict):
 class LoadedFleet(Struct, frozen=True):
     """A fleet file as it was read; the paths in it are absolute."""
 
+    name: ClassVar[str] = "fleet"
+    """How the log calls it."""
+
     path: Path
     settings: FleetFile
     document: Document
-
-    @property
-    def name(self) -> str:
-        """How the log calls it."""
-        return "fleet"
 
     @property
     def notify(self) -> Notify | None:

@@ -4,7 +4,6 @@ import re
 from itertools import permutations
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
-from urllib.parse import SplitResult
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +25,6 @@ from connector.settings.fields import (
     SettleTime,
     Shown,
     Text,
-    check_host,
     split_url,
 )
 from connector.settings.shape import MisfitError, Strict, match_pattern
@@ -42,15 +40,12 @@ _NAMES: Final = ["displayName", "cn"]
 
 
 def _check_url(url: str, info: ValidationInfo) -> str:
-    parts = split_url(url, ("ldaps", "ldap", "ldapi"))
-    if parts.path not in ("", "/"):
+    hint = "; put a DN into base, write a socket as ldapi://%2Fpath"
+    parts = split_url(url, ("ldaps", "ldap", "ldapi"), instead_of_path=hint)
+    if parts.scheme == "ldapi" and not re.fullmatch(_SOCKET, parts.netloc):
         raise MisfitError(
-            "must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath"
+            "must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash"
         )
-    if parts.scheme == "ldapi":
-        _check_socket(parts)
-    else:
-        check_host(parts)
     start_tls = info.data.get("start_tls")
     if start_tls and parts.scheme != "ldap":
         raise MisfitError(f"start_tls goes with ldap://, not with {parts.scheme}://")
@@ -60,13 +55,6 @@ def _check_url(url: str, info: ValidationInfo) -> str:
             "ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or set allow_plaintext: true"
         )
     return url if parts.scheme == "ldapi" else url.rstrip("/")
-
-
-def _check_socket(parts: SplitResult) -> None:
-    if not re.fullmatch(_SOCKET, parts.netloc):
-        raise MisfitError(
-            "must name the whole path of a socket, as ldapi://%2Frun%2Fldapi with %2F for each slash"
-        )
 
 
 LdapUrl = Annotated[str, AfterValidator(_check_url)]
@@ -90,32 +78,25 @@ def _list_bases(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _check_names(bases: list[str]) -> list[str]:
+def _check_bases(bases: list[str], info: ValidationInfo) -> list[str]:
+    """Refuse what is no DN, and a base below another. An LDIF file may have all entries.
+
+    The `scope` before it counts: one level below an entry is not below what is under that.
+    """
+    if bases == [""] and info.data.get("type") == "ldif":
+        return bases
     if not all(re.fullmatch(_DN, base) for base in bases):
         raise MisfitError(
             "must be a distinguished name, such as ou=people,dc=example,dc=org"
         )
-    return bases
-
-
-def _check_names_or_all(bases: list[str]) -> list[str]:
-    return bases if bases == [""] else _check_names(bases)
-
-
-def _check_nesting(bases: list[str], info: ValidationInfo) -> list[str]:
-    """Refuse a base below another.
-
-    The `scope` before it counts: one level below an entry is not below what is under that.
-    """
     is_one_level = info.data.get("scope") == "onelevel"
-    for one, other in permutations(bases, 2):
+    for lower, upper in permutations(bases, 2):
         try:
-            is_same = rdns(one) == rdns(other)
-            is_below = is_same or (not is_one_level and covers(one, rdns(other)))
+            name = rdns(upper)
+            is_below = rdns(lower) == name if is_one_level else covers(lower, name)
         except ValueError:  # the directory says what is wrong with it
             continue
         if is_below:
-            lower, upper = one or "the whole", other or "the whole"
             raise MisfitError(
                 f"{lower} is not to be below {upper}: name the upper one alone"
             )
@@ -130,21 +111,14 @@ _BASES_SCHEMA: Final = WithJsonSchema(
         ]
     }
 )
-_BaseList = Annotated[list[str], Field(min_length=1), BeforeValidator(_list_bases)]
 Bases = Annotated[
-    _BaseList,
-    AfterValidator(_check_names),
-    AfterValidator(_check_nesting),
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_list_bases),
+    AfterValidator(_check_bases),
     _BASES_SCHEMA,
 ]
 """Base DNs, none below another; one alone may be written without brackets."""
-BasesOrAll = Annotated[
-    _BaseList,
-    AfterValidator(_check_names_or_all),
-    AfterValidator(_check_nesting),
-    _BASES_SCHEMA,
-]
-"""Base DNs likewise, or an empty one for all entries."""
 
 
 class LdapConnection(Strict):
@@ -162,52 +136,37 @@ class LdapConnection(Strict):
     """Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."""
     bind_dn: Text | None = None
     """Bind DN; for Active Directory also a UPN, or DOMAIN\\name."""
-    password: SecretRef | None = Field(default=None, validate_default=True)
+    password: SecretRef | None = None
     """Place of the password of bind_dn."""
     ca_file: CaFile = None
     cert_file: RegularFile | None = Field(default=None, validate_default=True)
     """PEM file of the client certificate."""
     key_file: KeyFile = None
 
-    @field_validator("bind_dn")
-    @classmethod
-    def _check_one_identity(
-        cls, bind_dn: str | None, info: ValidationInfo
-    ) -> str | None:
-        sasl = info.data.get("sasl")
-        if bind_dn and sasl:
-            raise MisfitError(
-                f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} identifies the account"
-            )
-        return bind_dn
-
-    @field_validator("password")
-    @classmethod
-    def _check_name_and_password(
-        cls, password: SecretRef | None, info: ValidationInfo
-    ) -> SecretRef | None:
-        if "bind_dn" not in info.data or "sasl" not in info.data:
-            return password  # one of them is at fault itself
-        bind_dn, sasl = info.data["bind_dn"], info.data["sasl"]
-        if password is None and bind_dn:
-            raise MisfitError(
-                "needs a password as well (RFC 4513 §5.1.2)", at="bind_dn"
-            )
-        if password is not None and sasl:
-            raise MisfitError(f"sasl: {sasl} needs none")
-        if password is not None and not bind_dn:
-            raise MisfitError("needs a bind_dn as well")
-        return password
-
     @field_validator("cert_file")
     @classmethod
-    def _check_external(
+    def _check_who_binds(
         cls, cert_file: Path | None, info: ValidationInfo
     ) -> Path | None:
-        urls = info.data.get("urls", ())
-        is_local = all(url.lower().startswith("ldapi:") for url in urls)
-        is_external = info.data.get("sasl") == "external"
-        if is_external and cert_file is None and not is_local:
+        """Refuse keys that say of two accounts, or of none, that they bind."""
+        given = info.data
+        if not {"sasl", "bind_dn", "password"} <= given.keys():
+            return cert_file  # one of them is at fault itself
+        sasl, bind_dn, password = given["sasl"], given["bind_dn"], given["password"]
+        is_local = all(
+            url.lower().startswith("ldapi:") for url in given.get("urls", ())
+        )
+        if sasl and bind_dn:
+            what = f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} identifies the account"
+            raise MisfitError(what, at="bind_dn")
+        if sasl and password:
+            raise MisfitError(f"sasl: {sasl} needs none", at="password")
+        if bind_dn and not password:
+            what = "needs a password as well (RFC 4513 §5.1.2)"
+            raise MisfitError(what, at="bind_dn")
+        if password and not bind_dn:
+            raise MisfitError("needs a bind_dn as well", at="password")
+        if sasl == "external" and cert_file is None and not is_local:
             what = (
                 "external needs a client certificate (cert_file) or an ldapi:// address"
             )
@@ -247,7 +206,7 @@ class LdifDirectory(Strict):
     """An LDIF file (RFC 2849)."""
     path: RegularFile
     """Path of the LDIF file."""
-    base: BasesOrAll = Field(default_factory=lambda: [""])
+    base: Bases = Field(default_factory=lambda: [""])
     """Base DN of the users, or a list; empty: all entries."""
     filter: Text = "(objectClass=*)"
     """Filter of the users (RFC 4515)."""

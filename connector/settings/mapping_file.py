@@ -2,27 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 import connector
 from connector.errors import FileError
 from connector.model import patterns
-from connector.model.mapping import (
-    SIP,
-    AttributeRule,
-    Mapping,
-    MatchRule,
-    WhenAbsent,
-)
+from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.spelling import meant
-from connector.model.templates import Template
 from connector.settings.mapping_values import (
+    Globs,
     MatchedName,
     MatchTemplate,
     ObjectClass,
-    Patterns,
     StaleChoice,
     StaleRules,
     Templates,
@@ -31,8 +24,15 @@ from connector.settings.mapping_values import (
     lacks_quotes,
     parse_template,
 )
-from connector.settings.shape import MisfitError, Strict, check_document
-from connector.settings.textfile import Document, Fault, read_yaml, why_no_file, wrong
+from connector.settings.shape import MisfitError, Strict, check_document, join_keys
+from connector.settings.textfile import (
+    Document,
+    Fault,
+    Loc,
+    read_yaml,
+    why_no_file,
+    wrong,
+)
 
 _PACKAGE: Final = Path(connector.__file__).parent
 READY: Final = (_PACKAGE / "mappings", _PACKAGE.parent / "mappings")
@@ -43,7 +43,7 @@ class MatchShape(Strict):
     """One rule: the user who holds the template's value in an attribute."""
 
     agent: MatchTemplate
-    """Value to look for."""
+    """Value to look for: a template with fields in braces, such as {accountCode}."""
     directory: MatchedName
     """Attribute to look in."""
 
@@ -52,11 +52,9 @@ class AttributeShape(Strict):
     """What is written into one attribute."""
 
     value: Templates
-    """A template; for a multi-valued attribute also a list."""
-    owns: Patterns | None = Field(
-        default=None,
-        description='Values of a multi-valued attribute that belong to this job: a glob or a list; "*" for all.',
-    )
+    """A template with fields in braces; for a multi-valued attribute also a list."""
+    owns: Globs | None = None
+    """Globs of a multi-valued attribute's values that belong to this job; "*" for all."""
     unique: bool = False
     """Only one user may hold a value."""
     secret: bool = Field(default=False, validate_default=True)
@@ -67,26 +65,22 @@ class AttributeShape(Strict):
     """Any value counts as written by this job."""
     take_over: bool = False
     """Write also where another job of this state wrote last."""
-    together: Together | None = Field(
-        default=None,
-        description=(
-            "Group of the attribute: a user gets all new values of a group, or none. false: no group. "
-            f"Default: attributes made of a sip… field form the group {SIP}."
-        ),
-    )
+    together: Together | None = None
+    """Group of the attribute: a user gets all new values of a group, or none. false: no
+    group. Default: attributes made of a sip… field form the group sip."""
 
     @field_validator("owns")
     @classmethod
-    def _check_coverage(cls, owns: str | None, info: ValidationInfo) -> str | None:
-        if not owns:
-            return owns
+    def _check_coverage(
+        cls, owns: list[str] | None, info: ValidationInfo
+    ) -> list[str] | None:
         templates = info.data.get("value", ())
-        globs = [glob.lower() for glob in patterns.parts(owns)]
+        pattern = patterns.joined(owns) if owns else None
         for number, template in enumerate(templates, start=1):
-            if not any(_may_match(glob, template) for glob in globs):
+            if patterns.apart(pattern, patterns.of(template)):
                 of = "" if len(templates) == 1 else f"template {number} of "
                 what = f"does not cover what {of}value writes. Widen `owns`"
-                raise MisfitError(f"{patterns.said(owns)!r} {what}")
+                raise MisfitError(f"{patterns.said(pattern)!r} {what}")
         return owns
 
     @field_validator("secret")
@@ -98,22 +92,6 @@ class AttributeShape(Strict):
         if secret and len(templates) > 1:
             raise MisfitError("a secret takes one template, not a list", at="value")
         return secret
-
-
-def _may_match(glob: str, template: Template) -> bool:
-    """Tell whether a value may match the glob, as far as the words at both ends say."""
-    beginning, _, rest = glob.partition("*")
-    ending = rest.rpartition("*")[2] if "*" in glob else glob
-    first, last = template.pieces[0], template.pieces[-1]
-    if isinstance(first, str) and not _share_beginning(first.lower(), beginning):
-        return False
-    if isinstance(last, str):
-        return _share_beginning(last.lower()[::-1], ending[::-1])
-    return True
-
-
-def _share_beginning(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
 
 
 def _expand_short_form(value: object) -> object:
@@ -146,11 +124,8 @@ class MappingShape(Strict):
     """What to do with values that the agent no longer has."""
     object_classes: list[ObjectClass] = Field(default_factory=list)
     """Auxiliary classes to add with the attributes."""
-    stale: StaleChoice = Field(
-        default_factory=StaleRules,
-        description="What to do with values whose agent is gone. clear_after: after this many runs or days. "
-        "disabled: for disabled users outside the filter. Default: report.",
-    )
+    stale: StaleChoice = StaleRules()
+    """What to do with values whose agent is gone. Default: report."""
 
 
 def locate(named: str, folder: Path) -> tuple[Path, bool]:
@@ -170,13 +145,11 @@ def locate(named: str, folder: Path) -> tuple[Path, bool]:
 
 def _find_ready(name: str) -> Path:
     home = READY[0] if READY[0].is_dir() else READY[1]
-    ready = {path.stem: path for path in home.glob("*.yaml")}
-    if name not in ready:
-        names = ", ".join(sorted(ready))
-        near = meant(name, ready)
-        what = f"no ready mapping is called {name!r}{near}; there are {names} (a path ends in .yaml)"
-        raise FileError(what)
-    return ready[name]
+    names = sorted(path.stem for path in home.glob("*.yaml"))
+    if name in names:
+        return home / f"{name}.yaml"
+    what = f"no ready mapping is called {name!r}{meant(name, names)}"
+    raise FileError(f"{what}; there are {', '.join(names)} (a path ends in .yaml)")
 
 
 def load(named: str, relative_to: Path) -> Mapping:
@@ -198,9 +171,9 @@ def shaped(document: Document) -> Mapping:
     if shape is None or faults:
         raise wrong(document.path, faults)
     mapping = _make_mapping(shape, document)
-    lone_groups = list(_find_lone_groups(mapping, document))
-    if lone_groups:
-        raise wrong(document.path, lone_groups)
+    faults += _check_rules(mapping)
+    if faults:
+        raise wrong(document.path, faults)
     return mapping
 
 
@@ -209,76 +182,67 @@ def _make_mapping(shape: MappingShape, document: Document) -> Mapping:
     for number, rule in enumerate(shape.match):
         line = document.line("match", number, "directory")
         rules.append(MatchRule(rule.agent, rule.directory, line))
+    class_lines = {}
+    for number, name in enumerate(shape.object_classes):
+        class_lines[name] = document.line("object_classes", number)
     attributes = []
     for name, attribute in shape.attributes.items():
         first, *more = attribute.value
-        attributes.append(
-            AttributeRule(
-                name=name,
-                value=first,
-                more=tuple(more),
-                owns=attribute.owns,
-                unique=attribute.unique,
-                secret=attribute.secret,
-                when_absent=attribute.when_absent or shape.when_absent,
-                adopt=attribute.adopt,
-                take_over=attribute.take_over,
-                together=attribute.together,
-                line=document.line("attributes", name),
-            )
-        )
-    class_lines = {
-        name: document.line("object_classes", number)
-        for number, name in enumerate(shape.object_classes)
-    }
+        keys = {
+            **dict(attribute),
+            "value": first,
+            "owns": patterns.joined(attribute.owns) if attribute.owns else None,
+            "when_absent": attribute.when_absent or shape.when_absent,
+        }
+        line = document.line("attributes", name)
+        attributes.append(AttributeRule(name=name, line=line, more=tuple(more), **keys))
     return Mapping(
         match=tuple(rules),
         attributes=tuple(attributes),
         object_classes=tuple(shape.object_classes),
-        stale=shape.stale.unclaimed,
+        stale=shape.stale.clear_after or shape.stale.unclaimed,
         disabled=shape.stale.disabled,
         where=str(document.path),
         class_lines=class_lines,
     )
 
 
-def _find_lone_groups(mapping: Mapping, document: Document) -> Iterator[Fault]:
-    """Find attributes that name a group of their own: a slip of the pen, or half of a change."""
+def _check_rules(mapping: Mapping) -> Iterator[Fault]:
+    """Refuse to search for secrets, and a group of one: a slip of the pen, or half of a change."""
+    secrets = {rule.name for rule in mapping.attributes if rule.secret}
+    for number, match in enumerate(mapping.match, start=1):
+        if match.directory in secrets:
+            what = f"{match.directory} holds secrets"
+            yield Fault(match.line, 0, f"match[{number}].directory: {what}")
     grouped = {name for group in mapping.groups for name in group}
     for rule in mapping.attributes:
         if rule.together and rule.name not in grouped:
-            line = document.line("attributes", rule.name, "together")
             what = f"no other attribute is of the group {rule.together}"
-            yield Fault(line, 0, f"attributes.{rule.name}.together: {what}")
+            yield Fault(rule.line, 0, f"attributes.{rule.name}.together: {what}")
 
 
 def _check_spellings(document: Document) -> Iterator[Fault]:
-    """Check what rules and attributes say of each other.
+    """Check that an attribute has one spelling in a file, and is written once.
 
-    An attribute has one spelling in a file, for case does not tell attributes apart (RFC
-    4512 §2.5, RFC 7643 §2.1), and one that holds secrets is not searched for.
+    Case does not tell attributes apart (RFC 4512 §2.5, RFC 7643 §2.1).
     """
-    attributes = document.data.get("attributes")
-    if not isinstance(attributes, dict):
-        attributes = {}
-    seen: dict[str, tuple[str, int]] = {}
-    for name in attributes:
-        line = document.line("attributes", name)
-        first, first_line = seen.setdefault(name.lower(), (name, line))
+    first_names: dict[str, tuple[str, int]] = {}
+    for loc, name in _list_names(document):
+        line = document.line(*loc)
+        first, first_line = first_names.setdefault(name.lower(), (name, line))
         if first != name:
-            what = f"line {first_line} has it as {first}. Remove one"
-            yield Fault(line, 0, f"attributes.{name}: {what}")
+            what = f"line {first_line} spells it {first}. Keep one spelling"
+            yield Fault(line, 0, f"{join_keys(loc)}: {what}")
+
+
+def _list_names(document: Document) -> Iterator[tuple[Loc, str]]:
+    """List the attributes that are written, then those that are searched, with their places."""
+    attributes = document.data.get("attributes")
+    if isinstance(attributes, dict):
+        for name in attributes:
+            yield ("attributes", name), name
     rules = document.data.get("match")
     for number, rule in enumerate(rules if isinstance(rules, list) else []):
         name = rule.get("directory") if isinstance(rule, dict) else None
-        if not isinstance(name, str):
-            continue
-        key = f"match[{number + 1}].directory"
-        line = document.line("match", number, "directory")
-        first, first_line = seen.setdefault(name.lower(), (name, line))
-        if first != name:
-            what = f"{name} is spelt {first} on line {first_line}; use one spelling"
-            yield Fault(line, 0, f"{key}: {what}")
-        written: Any = attributes.get(first)
-        if isinstance(written, dict) and written.get("secret") is True:
-            yield Fault(line, 0, f"{key}: {name} holds secrets")
+        if isinstance(name, str):
+            yield ("match", number, "directory"), name

@@ -6,6 +6,7 @@ from msgspec import Struct
 from pydantic import Field, ValidationInfo, field_validator
 
 from connector.settings.fields import (
+    CLEAR_HTTP,
     Bytes,
     CaFile,
     HttpAddress,
@@ -102,9 +103,7 @@ class ScimConnection(Strict):
     ) -> ClientCredentials | None:
         is_clear = oauth is not None and oauth.token_url.lower().startswith("http:")
         if is_clear and not info.data.get("allow_plaintext", True):
-            raise MisfitError(
-                "token_url: http:// sends secrets in clear; use https://, or set allow_plaintext: true"
-            )
+            raise MisfitError(f"token_url: {CLEAR_HTTP}")
         return oauth
 
     @field_validator("token")
@@ -114,14 +113,13 @@ class ScimConnection(Strict):
     ) -> SecretRef | None:
         if not {"oauth", "basic", "cert_file"} <= info.data.keys():
             return token  # one of them is at fault itself
-        given = [name for name in ("oauth", "basic") if info.data[name]]
-        if token is not None:
-            given.append("token")
+        proofs = {**info.data, "token": token}
+        given = [name for name in ("oauth", "basic", "token") if proofs[name]]
         if len(given) > 1:
             raise MisfitError(
                 f"cannot be combined: of {', '.join(given)} set one", at=given[0]
             )
-        if not given and not info.data["cert_file"]:
+        if not given and not proofs["cert_file"]:
             raise MisfitError("is missing; set one of token, oauth, basic or cert_file")
         return token
 

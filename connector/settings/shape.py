@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final, Self, TypeVar, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Field,
     ValidationError,
     model_validator,
 )
@@ -26,7 +28,7 @@ from pydantic_core import ErrorDetails
 from connector.model.spelling import meant
 from connector.settings.textfile import Document, Fault, Loc, wrong
 
-LONGEST_WORD: Final = 40
+_LONGEST_WORD: Final = 40
 """Characters that are repeated of a word that is none of a choice."""
 _SENTENCES: Final = {
     "missing": "is missing",
@@ -132,6 +134,17 @@ def match_pattern(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check_text)
 
 
+def _make_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+ONE_OR_MORE: Final = BeforeValidator(
+    _make_list,
+    json_schema_input_type=str | Annotated[list[str], Field(min_length=1)],
+)
+"""Validator of a list of texts, of which one alone may be written without brackets."""
+
+
 def walk_parts(part: Strict) -> Iterator[tuple[str, object]]:
     """Walk the keys and values of a part of a file, and of the parts in it."""
     for name, value in part:
@@ -188,11 +201,12 @@ def _describe_error(
         named = loc = (*loc[:-1], misfit.at)
     else:
         what = _describe_value(error)
-    name = _join_keys(named)
+    name = join_keys(named)
     return Fault(document.line(*loc), 0, f"{name}: {what}" if name else what)
 
 
-def _join_keys(loc: Loc) -> str:
+def join_keys(loc: Loc) -> str:
+    """Write a place as messages have it: `match[1].directory`."""
     text = ""
     for part in loc:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
@@ -200,16 +214,24 @@ def _join_keys(loc: Loc) -> str:
 
 
 def _locate_in_file(document: Document, loc: Loc) -> Loc:
-    """Leave out pydantic's marks: for the key of a dict, and for a union's member by its `type`."""
+    """Leave out steps that the file does not have.
+
+    They are pydantic's marks for the key of a dict and for a union's member by its `type`,
+    and the item of a list that one value stands for.
+    """
     steps: list[str | int] = []
     value: Any = document.data
     mark = None
     for part in loc:
-        if part in ("[key]", mark):
+        is_made = isinstance(part, int) and not isinstance(value, list)
+        if is_made or part in ("[key]", mark):
             mark = None
             continue
         steps.append(part)
-        value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list):
+            value = value[int(part)]
         mark = value.get("type") if isinstance(value, dict) else None
     return tuple(steps)
 
@@ -233,21 +255,22 @@ def _describe_type(value: Any, union: FieldInfo) -> str:
         choices += get_args(member.model_fields["type"].annotation)
     if value.get("type") is None:
         return f"is missing; one of {', '.join(choices)}"
-    return _describe_choice(value["type"], choices)
+    return describe_choice(value["type"], choices)
 
 
 def _describe_value(error: ErrorDetails) -> str:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind == "literal_error":
         choices = re.split(", | or ", str(context["expected"]).replace("'", ""))
-        return _describe_choice(value, choices)
+        return describe_choice(value, choices)
     if value is None and kind.endswith("_type"):
         return "has no value"
     return _SENTENCES.get(kind, "is not valid here").format(**context)
 
 
-def _describe_choice(value: Any, choices: list[str]) -> str:
+def describe_choice(value: Any, choices: Sequence[str]) -> str:
+    """Describe a value that is none of these words; it is repeated only where it may be a word."""
     listed = ", ".join(choices)
-    if not isinstance(value, str) or len(value) > LONGEST_WORD:
+    if not isinstance(value, str) or len(value) > _LONGEST_WORD:
         return f"must be one of {listed}"
     return f"{value!r} is none of {listed}{meant(value, choices)}"
