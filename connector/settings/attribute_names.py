@@ -18,7 +18,7 @@ _SCIM: Final = re.compile(
 )
 _PARTS: Final = re.compile(r"((?:urn:[^\[]*:)?[^;.\[]*)(?:\[(.*)\])?(?:\.([^;]*))?")
 _CORE: Final = re.compile(
-    r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE
+    r"\Aurn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE
 )
 
 _NAMING: Final = "it is part of the DN, and this program renames no entries"
@@ -86,49 +86,41 @@ def fault_of_name(name: str) -> str | None:
 
 
 def why_not_written(name: str) -> str | None:
-    """Why a mapping may not write this attribute; None where it may. Options and sub-attributes change nothing."""
-    bare = _bare(name)
-    schema, _, last = bare.rpartition(":")
-    if schema:
-        bare = re.split(r"[.\[]", last, maxsplit=1)[0]
+    """Say why a mapping may not write this attribute; None where it may.
+
+    Options and sub-attributes change nothing.
+    """
+    schema, _, bare = parts_of(name)[0].rpartition(":")
     why = _REFUSED.get(bare)
-    if why is None or (schema and why not in _OF_EVERY_SCHEMA):
-        why = next(
-            (
-                each
-                for prefix, each in _REFUSED_BY_PREFIX.items()
-                if bare.startswith(prefix)
-            ),
-            None,
-        )
-    return why
+    if why and (not schema or why in _OF_EVERY_SCHEMA):
+        return why
+    for prefix, reason in _REFUSED_BY_PREFIX.items():
+        if bare.startswith(prefix):
+            return reason
+    return None
 
 
 def why_not_matched(name: str) -> str | None:
-    """Why agents may not be matched by this attribute; None where they may."""
-    why = _REFUSED.get(_bare(name))
+    """Say why agents may not be matched by this attribute; None where they may."""
+    why = _REFUSED.get(parts_of(name)[0])
     return why if why == _PASSWORD else None
 
 
 def without_core(name: str) -> str:
-    """The name in small letters, of an attribute of SCIM's core schema without the name of that schema."""
-    schema = _CORE.match(name)
-    return (name[schema.end() :] if schema else name).lower()
+    """Write a name in small letters, one of SCIM's core schema without the name of that schema."""
+    return _CORE.sub("", name).lower()
 
 
 def shows_secret(name: str, secret: str) -> bool:
-    """Whether the values of an attribute may be those of one that a mapping calls secret, or have a part of them."""
+    """Tell whether an attribute may hold values, or parts, of one that a mapping calls secret."""
     return parts_of(name)[0] == parts_of(secret)[0]
 
 
 def parts_of(name: str) -> tuple[str, str, str]:
-    """A name in small letters: the attribute itself, which of its values, and the sub-attribute; options left out."""
-    found = _PARTS.match(without_core(name))
-    attribute, values, part = found.groups("") if found else (name, "", "")
+    """Split a name, in small letters and without options.
+
+    Returns the attribute itself, which of its values, and the sub-attribute. One of another
+    SCIM schema than the core keeps that schema.
+    """
+    attribute, values, part = _PARTS.findall(without_core(name))[0]
     return attribute, values, part
-
-
-def _bare(name: str) -> str:
-    """The attribute itself; one of another SCIM schema than the core keeps that schema, and so is none of ours."""
-    name = without_core(name)
-    return name if name.startswith("urn:") else re.split(r"[;.\[]", name, maxsplit=1)[0]

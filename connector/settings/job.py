@@ -41,10 +41,7 @@ from connector.settings.textfile import Document, read_yaml
 
 
 def _check_pattern(text: str) -> str:
-    try:
-        AgentPattern.parse(text)
-    except ValueError as fault:
-        raise MisfitError(str(fault)) from None
+    AgentPattern.parse(text)  # raises ValueError
     return text
 
 
@@ -55,10 +52,8 @@ AgentPatterns = Annotated[list[PatternText], Field(min_length=1)]
 class Selective(Strict):
     """A source of which a job may take some agents only."""
 
-    only: AgentPatterns | None = Field(
-        default=None,
-        description="The job's agents, by patterns of accounts (p*, account:p*) or by seats (seat:1000-1999).",
-    )
+    only: AgentPatterns | None = None
+    """The job's agents, by patterns of accounts (p*, account:p*) or seats (seat:1000-1999)."""
     besides: AgentPatterns | None = Field(default=None, alias="except")
     """Agents that are not the job's, written likewise."""
     shared_secrets: bool = False
@@ -67,9 +62,9 @@ class Selective(Strict):
     @property
     def agents(self) -> JobAgents:
         """The agents that are the job's."""
-        only = [AgentPattern.parse(text) for text in self.only or ()]
-        besides = [AgentPattern.parse(text) for text in self.besides or ()]
-        return JobAgents(only, besides)
+        only = map(AgentPattern.parse, self.only or ())
+        besides = map(AgentPattern.parse, self.besides or ())
+        return JobAgents(list(only), list(besides))
 
 
 class CecSource(Selective):
@@ -85,10 +80,8 @@ class CecSource(Selective):
     """Place of the app key."""
     app_secret: SecretRef
     """Place of the app secret."""
-    path: UrlPath = (
-        "/apiaccess/CC-Mangemant/v1/queryAgentInfo"  # as the vendor spells it
-    )
-    """Path of the agent query."""
+    path: UrlPath = "/apiaccess/CC-Mangemant/v1/queryAgentInfo"
+    """Path of the agent query, as the vendor spells it."""
     token_path: UrlPath = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
     """Path of the token query."""
     headers: Headers = Field(default_factory=dict)
@@ -129,19 +122,15 @@ class Limits(Strict):
 
     update: UserLimit = Limit.parse("20%")
     """Most users with an attribute to set."""
-    clear: UserLimit | None = Field(
-        default=None,
-        description="Most users with an attribute to empty. Default: 10 users, and of each attribute 20 % of those "
-        "that hold a value of the job there, at least 1.",
-    )
+    clear: UserLimit | None = None
+    """Most users with an attribute to empty. Default: 10 users, and of each attribute 20 %
+    of those that hold a value of the job there, at least 1."""
     secret: UserLimit | None = None
     """Most users with a secret to set. Default: as update."""
     agents_drop: UserLimit = Limit.parse("10%")
     """Most agents fewer than in the last good run."""
-    matched_drop: UserLimit = Field(
-        default=Limit.parse("10%"),
-        description="Most matched agents fewer than in the last good run, without those that are gone.",
-    )
+    matched_drop: UserLimit = Limit.parse("10%")
+    """Most matched agents fewer than in the last good run, without those that are gone."""
     state: UserLimit = Limit.parse("50%")
     """Most users that already hold the values when the state knows no earlier apply."""
     attributes: dict[str, UserLimit] = Field(default_factory=dict)
@@ -261,23 +250,18 @@ class LoadedJob(Struct, frozen=True):
 
         An LDAP reader goes past the base itself (`past`).
         """
-        kind = self.job.directory.type
-        if kind == "scim":
-            return self._change_directory({"filter": None})
-        everybody: dict[str, object] = {"filter": "(objectClass=*)"}
-        if kind == "ldap":
-            return self._change_directory({**everybody, "scope": "subtree"})
-        return self._change_directory({**everybody, "base": [""]})
+        everybody: dict[str, dict[str, object]] = {
+            "ldap": {"filter": "(objectClass=*)", "scope": "subtree"},
+            "ldif": {"filter": "(objectClass=*)", "base": [""]},
+            "scim": {"filter": None},
+        }
+        return self._change_directory(everybody[self.job.directory.type])
 
     def hurried(self, seconds: float) -> "LoadedJob":
         """Shorten the job's waits for an answer to this, for what is not worth a wait."""
-        directory = self.job.directory
-        if directory.type == "ldif":
-            return self
-        waits = {"timeout": min(directory.timeout, seconds)}
-        if directory.type == "scim":
-            waits["budget"] = min(directory.budget, seconds)
-        return self._change_directory(waits)
+        keys = dict(self.job.directory)
+        waits = {"timeout", "budget"} & keys.keys()
+        return self._change_directory({key: min(keys[key], seconds) for key in waits})
 
     def _change_directory(self, keys: Mapping[str, object]) -> "LoadedJob":
         directory = self.job.directory.model_copy(update=keys)

@@ -50,11 +50,23 @@ _NOT_SUPPORTED: Final = (
 
 _UNWELCOME: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 """Control characters but for tab and line breaks, and surrogates."""
-_WORDS: Final[dict[str, bool | None]] = (
-    dict.fromkeys(("true", "True", "TRUE"), True)
-    | dict.fromkeys(("false", "False", "FALSE"), False)
-    | dict.fromkeys(("", "~", "null", "Null", "NULL"))
+_FLOAT: Final = (
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+_WORDS: Final = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+}
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
 _given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
 
@@ -195,11 +207,9 @@ def why_no_file(path: Path) -> str | None:
         return f"there is no file {path}{meant(path.name, neighbours)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"
-    if stat.S_ISDIR(mode):
-        return f"{path} is a folder"
-    if not stat.S_ISREG(mode):
-        return f"{path} {NOT_REGULAR}"
-    return None
+    if stat.S_ISREG(mode):
+        return None
+    return f"{path} {'is a folder' if stat.S_ISDIR(mode) else NOT_REGULAR}"
 
 
 Loc = tuple[str | int, ...]
@@ -376,10 +386,8 @@ def _parse_scalar(text: str) -> Any:
         return int(text)
     if re.fullmatch(r"0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}", text):
         return int(text, 0)
-    if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text):
-        return float(text)
-    if re.fullmatch(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", text):
-        return float(text.replace(".", ""))
+    if re.fullmatch(_FLOAT, text):
+        return float(re.sub(r"\.(?=[inIN])", "", text))
     return text
 
 
