@@ -41,7 +41,7 @@ from connector.planning.brief import NAMES_SECONDS, Show
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.approvers import load_approvers
 from connector.settings.attribute_names import shows_secret, without_core
-from connector.settings.textfile import noted
+from connector.settings.textfile import shared_texts
 from connector.sources.port import Source
 from connector.state.history import Attempt
 from connector.state.journal_rows import Sealer
@@ -202,7 +202,7 @@ def apply_undo_context(
 
 def accept(path: Path) -> Accepted:
     """Read all that the job in `path` is made of, but for secrets, without doing anything. Raises FileError."""
-    with noted() as texts:
+    with shared_texts({}) as texts:
         job = jobs.load(path)
         set_apart(job)
         mapping = mappings.load(job.job.mapping, path)

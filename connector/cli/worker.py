@@ -51,7 +51,7 @@ from connector.serve.run_process import (
     encode_message,
 )
 from connector.settings import job as jobs
-from connector.settings.textfile import given
+from connector.settings.textfile import shared_texts
 from connector.state.history import Attempt, RunRecord
 from connector.state.notes import Ticks
 
@@ -66,7 +66,7 @@ def command(log_level: str | None) -> int:
     """Run what `serve` or a fleet asks for on standard input."""
     request = decode_message(sys.stdin.buffer.read(), RunRequest)
     configure(log_level)
-    with given(request.texts), stopped_by_signals(once=True) as stop:
+    with shared_texts(dict(request.texts)), stopped_by_signals(once=True) as stop:
         run: WorkerRun
         if request.fleet is None:
             run = ScheduledRun(request, log_level, stop)

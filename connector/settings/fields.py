@@ -27,7 +27,7 @@ from connector.model import Secret
 from connector.model.limits import Limit
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 from connector.settings.shape import Choice, MisfitError, Strict, match_pattern
-from connector.settings.textfile import read_text, why_no_file
+from connector.settings.textfile import read_disk_text, why_no_file
 
 MAX_SECRET_BYTES: Final = 64 << 10
 CLEAR_SECRET: Final = (
@@ -228,11 +228,9 @@ VaultPath = Annotated[
 class Place(Choice):
     """Where a secret is kept on this machine."""
 
-    discreet: ClassVar[bool] = True
-    one_of: ClassVar[tuple[str, ...]] = ("env", "file", "credential")
-    lacking: ClassVar[str] = (
-        "name exactly one place: {env: NAME}, {file: PATH} or {credential: NAME}"
-    )
+    discreet = True
+    choices: ClassVar[tuple[str, ...]] = ("env", "file", "credential")
+    lacking = "name exactly one place: {env: NAME}, {file: PATH} or {credential: NAME}"
 
     env: VariableName | None = None
     """Name of the environment variable."""
@@ -263,8 +261,8 @@ class AppRole(Strict):
 class VaultRef(Choice):
     """A value in a version 2 KV store of HashiCorp Vault, and who asks for it."""
 
-    one_of: ClassVar[tuple[str, ...]] = ("token", "approle")
-    lacking: ClassVar[str] = "needs exactly one of token and approle"
+    choices = ("token", "approle")
+    lacking = "needs exactly one of token and approle"
 
     allow_plaintext: bool = False
     """Allow http://: secrets travel in clear."""
@@ -288,8 +286,8 @@ class VaultRef(Choice):
 class SecretRef(Place):
     """Where a secret is kept: on this machine, or in a vault."""
 
-    one_of: ClassVar[tuple[str, ...]] = (*Place.one_of, "vault")
-    lacking: ClassVar[str] = f"{Place.lacking.replace(' or', ',')}, or {{vault: …}}"
+    choices = (*Place.choices, "vault")
+    lacking = f"{Place.lacking.replace(' or', ',')}, or {{vault: …}}"
 
     vault: VaultRef | None = None
     """A value in HashiCorp Vault."""
@@ -338,7 +336,7 @@ def _read_secret_file(ref: Place) -> str:
     if path is None:
         why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
         raise FileError(f"credential {ref.credential}: {why}")
-    text = read_text(path, MAX_SECRET_BYTES)
+    text = read_disk_text(path, MAX_SECRET_BYTES)
     return re.sub(r"\r?\n\Z", "", text)
 
 

@@ -31,8 +31,8 @@ from connector.settings.operations import Duration, Notify
 from connector.settings.shape import (
     MisfitError,
     Strict,
+    check_document,
     match_pattern,
-    require_sound,
 )
 from connector.settings.textfile import Document, read_yaml
 
@@ -181,7 +181,7 @@ class LoadedFleet(Struct, frozen=True):
 def load(path: Path) -> LoadedFleet:
     """Read a fleet file. Raises FileError with every fault of the file and the line of each."""
     document = read_yaml(path)
-    return LoadedFleet(path, require_sound(FleetFile, document), document)
+    return LoadedFleet(path, check_document(FleetFile, document), document)
 
 
 def find(folder: Path, named: Path | None = None) -> LoadedFleet:

@@ -36,7 +36,7 @@ from connector.settings.ldap import LdapDirectory, LdifDirectory
 from connector.settings.mapping_file import locate
 from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
-from connector.settings.shape import MisfitError, Strict, require_sound
+from connector.settings.shape import MisfitError, Strict, check_document
 from connector.settings.textfile import Document, read_yaml
 
 
@@ -280,4 +280,4 @@ def load(path: Path) -> LoadedJob:
 def shaped(document: Document) -> LoadedJob:
     """Make a job from what its file says. Raises FileError."""
     path = document.path
-    return LoadedJob(path.stem, path, require_sound(Job, document), document)
+    return LoadedJob(path.stem, path, check_document(Job, document), document)

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -27,7 +27,13 @@ from connector.settings.fields import (
     split_url,
     url_path,
 )
-from connector.settings.shape import Choice, MisfitError, Strict, match_pattern
+from connector.settings.shape import (
+    AnyChoice,
+    Choice,
+    MisfitError,
+    Strict,
+    match_pattern,
+)
 
 # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
@@ -54,11 +60,11 @@ def _check_syslog(url: str, info: ValidationInfo) -> str:
 SyslogUrl = Annotated[str, AfterValidator(_check_syslog)]
 
 
-class Audit(Choice):
+class Audit(AnyChoice):
     """Where every write is noted for auditors: who, what, when, from which values to which. One place, or both."""
 
-    any_of: ClassVar[tuple[str, ...]] = ("file", "syslog")
-    lacking: ClassVar[str] = "needs a place: {file: PATH} or {syslog: URL}"
+    choices = ("file", "syslog")
+    lacking = "needs a place: {file: PATH} or {syslog: URL}"
 
     file: AnyPath | None = None
     """Append JSON lines to this file."""
@@ -86,11 +92,11 @@ def _check_suffix(path: Path) -> Path:
 TextFile = Annotated[AnyPath, AfterValidator(_check_suffix)]
 
 
-class Metrics(Choice):
+class Metrics(AnyChoice):
     """Where a single run leaves its metrics: a file of node-exporter's textfile collector, a Pushgateway, or both."""
 
-    any_of: ClassVar[tuple[str, ...]] = ("textfile", "pushgateway")
-    lacking: ClassVar[str] = "needs a place: {textfile: PATH} or {pushgateway: URL}"
+    choices = ("textfile", "pushgateway")
+    lacking = "needs a place: {textfile: PATH} or {pushgateway: URL}"
 
     textfile: TextFile | None = None
     """NAME.prom in the folder of node-exporter's textfile collector; one file a job."""
@@ -142,11 +148,11 @@ ZoneName = Annotated[str, AfterValidator(_check_zone)]
 CronExpression = Annotated[str, AfterValidator(_check_cron)]
 
 
-class Serve(Choice):
+class Serve(AnyChoice):
     """When `cec-connector serve` runs the job, and whether it may write."""
 
-    one_of: ClassVar[tuple[str, ...]] = ("cron", "every")
-    lacking: ClassVar[str] = "needs exactly one of {every: 30m} or {cron: 15 6 * * *}"
+    choices = ("cron", "every")
+    lacking = "needs exactly one of {every: 30m} or {cron: 15 6 * * *}"
 
     every: Duration | None = None
     """Time between runs: 90s, 30m, 6h, 1d."""
@@ -242,8 +248,8 @@ class Mail(Strict):
 class Notify(Choice):
     """Who is told when a run needs somebody."""
 
-    any_of: ClassVar[tuple[str, ...]] = ("webhook", "mail")
-    lacking: ClassVar[str] = "needs a recipient: {webhook: …} or {mail: …}"
+    choices = ("webhook", "mail")
+    lacking = "needs a recipient: {webhook: …} or {mail: …}"
 
     when: list[Occasion] = Field(default=list(get_args(Occasion)), min_length=1)
     """Occasions: a refused plan, a failed run or write, a conflict, or changes that wait."""

@@ -96,7 +96,9 @@ def _read_rows(
                     _parse_row(dict(zip(header, values, strict=True)), line, faults),
                 )
             elif any(cells):
-                faults.append(Fault(line, 0, _describe_length(cells, header)))
+                what = f"has {len(cells)} cells, the header has {len(header)}"
+                hint = "put a cell with a comma, such as a DN, in double quotes"
+                faults.append(Fault(line, 0, f"{what}; {hint}"))
             line = reader.line_num + 1
     except csv.Error:
         faults.append(Fault(line, 0, "is not CSV: check its quotation marks"))
@@ -105,13 +107,6 @@ def _read_rows(
         columns = ", ".join(COLUMNS)
         what = f"the file is empty; its first row names the columns: {columns}"
         faults.append(Fault(1, 0, what))
-
-
-def _describe_length(cells: list[str], header: list[str]) -> str:
-    what = f"has {len(cells)} cells, the header has {len(header)}"
-    if len(cells) > len(header):
-        what += "; put a cell with a comma, such as a DN, in double quotes"
-    return what
 
 
 def _check_header(header: list[str], *, of_pins: bool) -> Iterator[str]:

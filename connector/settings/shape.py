@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, get_args
 
 from pydantic import (
@@ -100,27 +100,31 @@ class Strict(BaseModel):
 
 
 def _require_choice(schema: dict[str, Any], shape: type[Choice]) -> None:
-    keyword = "oneOf" if shape.one_of else "anyOf"
-    choices = shape.one_of or shape.any_of
-    schema[keyword] = [{"required": [key]} for key in choices]
+    keyword = "anyOf" if shape.takes_several else "oneOf"
+    schema[keyword] = [{"required": [key]} for key in shape.choices]
 
 
 class Choice(Strict):
-    """A part that has exactly one of the keys `one_of`, or at least one of `any_of`."""
+    """A part that has exactly one of the keys `choices`."""
 
     model_config = ConfigDict(json_schema_extra=_require_choice)
-    one_of: ClassVar[tuple[str, ...]] = ()
-    any_of: ClassVar[tuple[str, ...]] = ()
+    choices: ClassVar[tuple[str, ...]]
+    takes_several: ClassVar[bool] = False
     lacking: ClassVar[str]
     """What is said otherwise."""
 
     @model_validator(mode="after")
     def _check_choice(self) -> Self:
-        choices = self.one_of or self.any_of
-        count = sum(getattr(self, key) is not None for key in choices)
-        if count == 0 or (count > 1 and self.one_of):
+        count = sum(getattr(self, key) is not None for key in self.choices)
+        if count == 0 or (count > 1 and not self.takes_several):
             raise MisfitError(self.lacking)
         return self
+
+
+class AnyChoice(Choice):
+    """A part that has at least one of the keys `choices`."""
+
+    takes_several = True
 
 
 def match_pattern(pattern: str, what: str) -> AfterValidator:
@@ -161,24 +165,21 @@ def list_keys(shape: type[Strict]) -> dict[str, FieldInfo]:
 S = TypeVar("S", bound=Strict)
 
 
-def check_document(shape: type[S], document: Document) -> tuple[S | None, list[Fault]]:
-    """Return the document as an instance of `shape`, or None, and every fault found in it.
+def check_document(
+    shape: type[S], document: Document, others: Iterable[Fault] = ()
+) -> S:
+    """Return the document as an instance of `shape`.
 
-    Validators find the file's path in `info.context`.
+    Validators find the file's path in `info.context`. Raises FileError with every fault of
+    the file; `others` are those that have been found already.
     """
-    faults = list(document.faults)
+    faults = [*document.faults, *others]
     try:
-        return shape.model_validate(document.data, context=document.path), faults
-    except ValidationError as fault:
-        errors = fault.errors(include_url=False)
-        faults += [_describe_error(shape, document, error) for error in errors]
-    return None, faults
-
-
-def require_sound(shape: type[S], document: Document) -> S:
-    """Return the document as an instance of `shape`. Raises FileError with every fault of it."""
-    checked, faults = check_document(shape, document)
-    if checked is None or faults:
+        checked = shape.model_validate(document.data, context=document.path)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        faults += [_describe_error(shape, document, each) for each in errors]
+    if faults:
         raise wrong(document.path, faults)
     return checked
 
@@ -237,15 +238,14 @@ def _locate_in_file(document: Document, loc: Loc) -> Loc:
 
 
 def _describe_unknown_key(key: str, owner: type[Strict]) -> str:
-    known = list(list_keys(owner))
+    known = list_keys(owner)
+    listed = f"there are {', '.join(known)}"
     if owner.discreet:
-        return f"a key that is not known here; there are {', '.join(known)}"
+        return f"a key that is not known here; {listed}"
     if key in owner.renamed:
         return f"this key has another name now; write {owner.renamed[key]}"
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
-    if near:
-        return f"unknown key; did you mean {near[0]}?"
-    return f"unknown key; there are {', '.join(known)}"
+    return f"unknown key; {f'did you mean {near[0]}?' if near else listed}"
 
 
 def _describe_type(value: Any, union: FieldInfo) -> str:

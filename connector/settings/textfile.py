@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -67,8 +67,7 @@ _WORDS: Final = {
     "Null": None,
     "NULL": None,
 }
-_noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
-_given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
+_texts: ContextVar[dict[Path, str] | None] = ContextVar("texts", default=None)
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -112,24 +111,13 @@ def _tell_place(path: Path, fault: Fault) -> str:
 
 
 @contextmanager
-def noted() -> Iterator[dict[Path, str]]:
-    """Collect every text that is read meanwhile, by its path, for a later `given`."""
-    texts: dict[Path, str] = {}
-    token = _noted.set(texts)
+def shared_texts(texts: dict[Path, str]) -> Iterator[dict[Path, str]]:
+    """Let these texts stand for their files meanwhile, and add to them what else is read."""
+    token = _texts.set(texts)
     try:
         yield texts
     finally:
-        _noted.reset(token)
-
-
-@contextmanager
-def given(texts: Mapping[Path, str]) -> Iterator[None]:
-    """Let these texts stand for what is on the disk meanwhile."""
-    token = _given.set(texts)
-    try:
-        yield
-    finally:
-        _given.reset(token)
+        _texts.reset(token)
 
 
 @contextmanager
@@ -164,17 +152,16 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
 
     A byte order mark is allowed. Raises FileError.
     """
-    given_text = _given.get().get(path)
-    if given_text is not None:
-        return given_text
-    text = _read_from_disk(path, limit)
-    texts = _noted.get()
-    if texts is not None:
-        texts[path] = text
-    return text
+    texts = _texts.get()
+    if texts is None:
+        return read_disk_text(path, limit)
+    if path not in texts:
+        texts[path] = read_disk_text(path, limit)
+    return texts[path]
 
 
-def _read_from_disk(path: Path, limit: int) -> str:
+def read_disk_text(path: Path, limit: int) -> str:
+    """Read such a text from the disk, whatever `shared_texts` says, and leave it there alone."""
     where = str(path)
     try:
         octets = read_octets(path, limit + 1)
