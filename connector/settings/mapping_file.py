@@ -343,7 +343,7 @@ def shaped(document: Document) -> Mapping:
     """Make a mapping from what its file says. Raises FileError."""
     shape = check_document(MappingShape, document, _check_spellings(document))
     mapping = _make_mapping(shape, document)
-    faults = list(_check_rules(mapping))
+    faults = list(_check_rules(mapping, document))
     if faults:
         raise wrong(document.path, faults)
     return mapping
@@ -379,7 +379,7 @@ def _make_mapping(shape: MappingShape, document: Document) -> Mapping:
     )
 
 
-def _check_rules(mapping: Mapping) -> Iterator[Fault]:
+def _check_rules(mapping: Mapping, document: Document) -> Iterator[Fault]:
     """Refuse to search for secrets, and a group of one: a slip of the pen, or half of a change."""
     secrets = {rule.name for rule in mapping.attributes if rule.secret}
     for number, match in enumerate(mapping.match, start=1):
@@ -389,8 +389,9 @@ def _check_rules(mapping: Mapping) -> Iterator[Fault]:
     grouped = {name for group in mapping.groups for name in group}
     for rule in mapping.attributes:
         if rule.together and rule.name not in grouped:
+            line = document.line("attributes", rule.name, "together")
             what = f"no other attribute is of the group {rule.together}"
-            yield Fault(rule.line, 0, f"attributes.{rule.name}.together: {what}")
+            yield Fault(line, 0, f"attributes.{rule.name}.together: {what}")
 
 
 def _check_spellings(document: Document) -> Iterator[Fault]:

@@ -148,7 +148,7 @@ ZoneName = Annotated[str, AfterValidator(_check_zone)]
 CronExpression = Annotated[str, AfterValidator(_check_cron)]
 
 
-class Serve(AnyChoice):
+class Serve(Choice):
     """When `cec-connector serve` runs the job, and whether it may write."""
 
     choices = ("cron", "every")
@@ -245,7 +245,7 @@ class Mail(Strict):
         return password
 
 
-class Notify(Choice):
+class Notify(AnyChoice):
     """Who is told when a run needs somebody."""
 
     choices = ("webhook", "mail")
