@@ -20,7 +20,6 @@ from tests.support.ldif_job import BASE, MAPPING, Job, agent, person
 from tests.support.program import program
 
 NEEDLESS = {
-    "asyncio",
     "connector.apply.engine",
     "connector.directories.ldap.reader",
     "connector.directories.scim.adapter",
@@ -28,7 +27,6 @@ NEEDLESS = {
     "httpx",
     "ldap3",
     "psycopg",
-    "rich",
 }
 """Modules that a plan of an LDIF file does without: each makes every start slower."""
 

@@ -51,7 +51,7 @@ def test_a_report_of_an_apply_shows_what_became_of_each_change(job: Job) -> None
     said = show(job, "one.json", *reports("other")).out
     same(job, "one", "other")
     assert said.endswith(applied[applied.index("written: 3") :])
-    assert "employeeNumber: reviewed (none) → 1002, now (none) → 1200. Not written." in said
+    assert "differs from the reviewed plan in employeeNumber. Not written. Review a new plan" in said
     assert (
         "~ uid=user1,ou=people,dc=example,dc=org (User 1)  ← accountCode user1, workNo 1001, rule 1  [written]" in said
     )
