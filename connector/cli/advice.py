@@ -29,14 +29,15 @@ class Exit(IntEnum):
     FILE = 78
 
 
-_CODES: Final[dict[type[errors.ConnectorError], Exit]] = {
+_CODES: Final[dict[type[BaseException], Exit]] = {
     errors.FileError: Exit.FILE,
     errors.UsageError: Exit.USAGE,
     errors.RefusedError: Exit.REFUSED,
     errors.BusyError: Exit.BUSY,
-    errors.ConnectorError: Exit.FAILED,
+    click.ClickException: Exit.USAGE,
+    BaseException: Exit.FAILED,
 }
-_ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
+_ADVICE: Final[dict[type[BaseException], str]] = {
     errors.FileError: "Fix the file and line above, then rerun. Nothing was written.",
     errors.OtherJobError: (
         "Nothing was written. Two jobs of one state need two names. Give this file another name, or rename the earlier "
@@ -117,9 +118,7 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
 T = TypeVar("T")
 
 
-def _find_nearest(
-    fault: errors.ConnectorError, table: dict[type[errors.ConnectorError], T]
-) -> T:
+def _find_nearest(fault: BaseException, table: dict[type[BaseException], T]) -> T:
     """What the table has for the kind of a fault, or for the nearest kind above it."""
     return next(table[kind] for kind in type(fault).__mro__ if kind in table)
 
@@ -131,60 +130,48 @@ def code_of_ending(ending: Ending) -> Exit:
     return Exit.IN_PART if ending.in_part else Exit.DONE
 
 
-def code_of(fault: BaseException) -> int:
+def code_of(fault: BaseException) -> Exit:
     """The exit code of a run that ended by this fault."""
-    return (
-        _find_nearest(fault, _CODES)
-        if isinstance(fault, errors.ConnectorError)
-        else Exit.FAILED
-    )
-
-
-def _is_everybodys(fault: click.NoSuchOption) -> bool:
-    """Whether it is an option of all commands, which stands before the command."""
-    return fault.ctx is not None and any(
-        fault.option_name in each.opts for each in fault.ctx.find_root().command.params
-    )
+    return _find_nearest(fault, _CODES)
 
 
 def tell(fault: BaseException) -> int:
     """Say on standard error what was wrong, where, and what to do; return the exit code."""
     if isinstance(fault, click.exceptions.Exit):
         return fault.exit_code
+    # `… | head`: the reader has gone, and nobody listens any more
+    if not isinstance(fault, BrokenPipeError):
+        click.echo(fit(_describe_fault(fault), sys.stderr), err=True)
+    return code_of(fault)
+
+
+def _describe_fault(fault: BaseException) -> str:
     if isinstance(fault, click.ClickException):
-        shown = StringIO()
-        fault.show(shown)
-        if isinstance(fault, click.NoSuchOption) and _is_everybodys(fault):
-            shown.write(
-                f"Write it before the command: cec-connector {fault.option_name} …\n"
-            )
-        click.echo(fit(visible_lines(shown.getvalue()), sys.stderr), nl=False, err=True)
-        return Exit.USAGE
-    if isinstance(fault, BrokenPipeError):
-        # `… | head`: the reader has gone, and nobody listens any more
-        return Exit.FAILED
+        return _describe_usage(fault)
     if isinstance(fault, errors.ConnectorError):
-        commands = "".join(
-            f"\n    {visible(note)}" for note in getattr(fault, "__notes__", ())
-        )
         # of files that people write each fault has a line of its own; else no line break is ours
-        said = (
-            visible_lines(str(fault))
-            if isinstance(fault, errors.FileError)
-            else visible(str(fault))
-        )
-        click.echo(
-            fit(f"cec-connector: {said}\n{_find_nearest(fault, _ADVICE)}", sys.stderr)
-            + commands,
-            err=True,
-        )
-        return _find_nearest(fault, _CODES)
+        clean = visible_lines if isinstance(fault, errors.FileError) else visible
+        said = f"cec-connector: {clean(str(fault))}"
+        commands = getattr(fault, "__notes__", ())
+        lines = [f"    {visible(command)}" for command in commands]
+        return "\n".join([said, _find_nearest(fault, _ADVICE), *lines])
     # A traceback shows lines of code and no values; the message itself could carry one, so
     # only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))
-    click.echo(
+    return (
         f"cec-connector: unexpected {type(fault).__name__}. This is a fault of the program. Report it with these "
-        f"lines:\n{frames}",
-        err=True,
+        f"lines:\n{frames}"
     )
-    return Exit.FAILED
+
+
+def _describe_usage(fault: click.ClickException) -> str:
+    shown = StringIO()
+    fault.show(shown)
+    said = visible_lines(shown.getvalue()).rstrip()
+    if isinstance(fault, click.NoSuchOption) and fault.ctx is not None:
+        common = fault.ctx.find_root().command.params
+        if any(fault.option_name in option.opts for option in common):
+            said += (
+                f"\nWrite it before the command: cec-connector {fault.option_name} …"
+            )
+    return said

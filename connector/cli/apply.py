@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -30,26 +29,20 @@ from connector.apply.job_state import attempted, run_named
 from connector.apply.result import Run
 from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.cli.advice import Exit
-from connector.cli.approvals import (
-    approval_option,
-    ask_about_plan,
-    asks,
-    said_how,
-    signed_plan,
-)
+from connector.cli.approvals import ask_about_plan, asks, said_how, signed_plan
 from connector.cli.observers import observers
-from connector.cli.running import (
-    Shower,
+from connector.cli.options import (
     accept_option,
-    exit_code,
+    approval_option,
+    flag_option,
     job_argument,
-    on_hold,
     only_option,
+    path_option,
     report_option,
-    say,
-    say_untold,
     yes_option,
 )
+from connector.cli.output import command_line, say, say_command
+from connector.cli.running import Shower, exit_code, on_hold, say_untold
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError, StateError, UsageError
 from connector.model import Plan
@@ -81,25 +74,20 @@ class Options(Struct, frozen=True):
         return {each.resolve() for each in files if each}
 
 
-saved_option = click.option(
-    "--plan",
-    "saved",
-    type=click.Path(path_type=Path),
-    metavar="PLAN.json",
-    help="Write no more than this reviewed plan of `plan --save`.",
-)
-
-
 @click.command("apply")
 @job_argument
 @only_option
 @report_option
 @accept_option
-@saved_option
+@path_option(
+    "--plan",
+    "PLAN.json",
+    "Write no more than this reviewed plan of `plan --save`.",
+    "saved",
+)
 @approval_option
 @yes_option
-@click.pass_obj
-def apply_command(log_level: str | None, /, **given: Any) -> int:
+def apply_command(**given: Any) -> int:
     """Plan JOB and write the plan to the directory, unless a limit refuses it.
 
     At a terminal it shows the plan and asks first. What has changed by the time of the
@@ -111,37 +99,25 @@ def apply_command(log_level: str | None, /, **given: Any) -> int:
     how = () if options.saved else ("plan", str(options.job), "--save", "PLAN.json")
     command = ["apply", str(options.job), *words]
     show = Shower(command, options.reports, accept=options.accept)
-    return _carry_out(log_level, options, show, how)
+    return _carry_out(options, show, how)
 
 
 @click.command("undo")
 @job_argument
 @click.argument("run")
-@click.option(
-    "--apply",
-    "write",
-    is_flag=True,
-    help="Write the undo; without this it is only shown.",
-)
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path),
-    metavar="UNDO.json",
-    help="Save the undo for a reviewer.",
-)
-@click.option(
+@flag_option("--apply", "Write the undo; without this it is only shown.", "write")
+@path_option("--save", "UNDO.json", "Save the undo for a reviewer.")
+@path_option(
     "--plan",
+    "UNDO.json",
+    "With --apply: write no more than this undo of --save.",
     "saved",
-    type=click.Path(path_type=Path),
-    metavar="UNDO.json",
-    help="With --apply: write no more than this undo of --save.",
 )
 @approval_option
 @report_option
 @accept_option
 @yes_option
-@click.pass_obj
-def undo_command(log_level: str | None, /, **given: Any) -> int:
+def undo_command(**given: Any) -> int:
     """Undo RUN of JOB: restore values that are still as that run wrote them.
 
     RUN is an id, the beginning of one, or `last`: the newest apply that wrote. At a
@@ -160,150 +136,145 @@ def undo_command(log_level: str | None, /, **given: Any) -> int:
     how = () if options.saved else (*words, "--save", "UNDO.json")
     command = [*words, "--apply", *files]
     show = Shower(command, options.reports, save=options.save, accept=options.accept)
-    return _carry_out(log_level, options, show, how)
+    return _carry_out(options, show, how)
 
 
-def _carry_out(
-    log_level: str | None, options: Options, show: Shower, how: Sequence[str]
-) -> Exit:
+class Review(Struct, frozen=True):
+    """What people have said to a plan."""
+
+    plan: Plan | None
+    """The plan of which no more is written; None: the one that is made then."""
+    signed: Signed | None
+    """What people have signed of it."""
+    asked: bool = False
+    """Somebody at the terminal has agreed to it, and no file has it."""
+
+
+def _carry_out(options: Options, show: Shower, how: Sequence[str]) -> Exit:
     """Show the plan, ask about it at a terminal, and write it.
 
     `how`: the command that saves such a plan, for people to sign; empty where one is saved.
     """
     show.goes_on = options.write
-    reviewed, signed = signed_plan(options.saved, options.signatures)
-    if reviewed and options.signatures:
-        show.signed = reviewed.digest
-    writing = _Writing(log_level, options, show, reviewed, signed)
+    review = Review(*signed_plan(options.saved, options.signatures))
+    if review.plan and options.signatures:
+        show.signed = review.plan.digest
     file = options.saved or how[-1]
     with said_how(file, how), stopped_by_signals() as show.stop:
         if not options.write:
-            return writing.show_only()
-        is_asked = asks(yes=options.yes)
-        if is_asked:
-            writing.show_and_ask()
-        return writing.write_plan(is_asked=is_asked)
+            return _show_only(options, show)
+        if asks(yes=options.yes):
+            agreed = _show_and_ask(options, show, review)
+            review = Review(agreed, review.signed, asked=not options.saved)
+        return _write_plan(options, show, review)
 
 
-class _Writing(Struct):
-    """An apply or an undo on its way."""
+def _show_only(options: Options, show: Shower) -> Exit:
+    """Show what would be written, and save it if that is asked for."""
+    with _open_dry(options) as context:
+        show.keep_off(context.files)
+        run = _draw_plan(context, options, show)
+        code = exit_code(run)
+        context.observer.finished(run.plan, code)
+    return code
 
-    log_level: str | None
-    options: Options
-    show: Shower
-    reviewed: Plan | None
-    """The plan of which no more is written; None: the one that is made then."""
-    signed: Signed | None
 
-    def show_and_ask(self) -> None:
-        """Show the plan, and ask about it. Nothing is held meanwhile.
+def _show_and_ask(options: Options, show: Shower, review: Review) -> Plan:
+    """Show the plan, and ask about it; the plan that was agreed to. Nothing is held meanwhile.
 
-        Raises DeclinedError.
-        """
-        options, saved = self.options, self.reviewed
-        attempt = Attempt(plan=saved.id if saved else None)
-        if options.run:
-            attempt = Attempt("undo", undoes=options.run)
-        with self._open_dry(attempt) as context:
-            self.show.keep_off(context.files)
-            is_held = context.state.held(context.job) is not None
-            if saved is not None and is_held and not options.run:
-                return  # its apply will be refused
-            plan = saved or self._draw_plan(context).plan
-            directory = (
-                context.wrote_to
-                if isinstance(context, UndoContext)
-                else context.reader.describe().identity
-            )
-            found = approved(context, plan, self.signed, options.accept, directory)
-            self.show(found, None)
-            context.observer.finished(plan, None)
-        with attempted(options.job, context.plan_id, attempt):
-            # an earlier run may have written a part of a saved plan
-            begins = None if saved else self.show.stop
-            ask_about_plan(found, lifted(found, options.accept), begins)
-        self.reviewed = plan
-
-    def show_only(self) -> Exit:
-        """Show what would be written, and save it if that is asked for."""
-        with self._open_dry() as context:
-            self.show.keep_off(context.files)
-            shown = self._draw_plan(context)
-            code = exit_code(shown)
-            context.observer.finished(shown.plan, code)
-        return code
-
-    def write_plan(self, *, is_asked: bool) -> Exit:
-        """Write the plan, no more of it than was reviewed."""
-        options, show = self.options, self.show
-        show.writes = True
-        with self._open() as context:
-            show.keep_off(context.files | options.read_files)
-            with _told_hold(context, options):
-                asked = is_asked and not options.saved
-                if isinstance(context, ApplyUndoContext):
-                    run = apply_undo(
-                        context,
-                        show,
-                        options.accept,
-                        show.stop,
-                        reviewed=self.reviewed,
-                        asked=asked,
-                        signed=self.signed,
-                    )
-                else:
-                    run = apply_run(
-                        context,
-                        show,
-                        options.only,
-                        accept=options.accept,
-                        reviewed=self.reviewed,
-                        asked=asked,
-                        signed=self.signed,
-                        stop=show.stop,
-                    )
-                code = exit_code(run)
-                say_untold(run, options.job)
-            if not options.run:
-                _tell_next_plan(options, self.reviewed, run)
-            context.observer.finished(run.plan, code)
-        return code
-
-    def _open_dry(
-        self, attempt: Attempt | None = None
-    ) -> AbstractContextManager[PlanContext | UndoContext]:
-        options = self.options
-        observed = partial(observers, level=self.log_level)
-        everybody = bool(options.reports or options.save)
-        if options.run:
-            return undo_context(
-                options.job, observed, options.run, everybody=everybody, attempt=attempt
-            )
-        return plan_context(options.job, observed, everybody=everybody, attempt=attempt)
-
-    def _open(self) -> AbstractContextManager[ApplyContext | ApplyUndoContext]:
-        options, reviewed = self.options, self.reviewed
-        run = reviewed.id if reviewed else None
-        everybody = bool(options.reports)
-        observed = partial(
-            observers,
-            level=self.log_level,
-            kind="undo" if options.run else "apply",
-            run=run,
-            stop=self.show.stop,
+    Raises DeclinedError.
+    """
+    saved = review.plan
+    attempt = Attempt(plan=saved.id if saved else None)
+    if options.run:
+        attempt = Attempt("undo", undoes=options.run)
+    with _open_dry(options, attempt) as context:
+        show.keep_off(context.files)
+        is_held = context.state.held(context.job) is not None
+        if saved is not None and is_held and not options.run:
+            return saved  # its apply will be refused
+        plan = saved or _draw_plan(context, options, show).plan
+        directory = (
+            context.wrote_to
+            if isinstance(context, UndoContext)
+            else context.reader.describe().identity
         )
-        if options.run:
-            return apply_undo_context(
-                options.job, observed, options.run, everybody=everybody
-            )
-        plan = run if options.saved else None
-        return apply_context(options.job, observed, plan, everybody=everybody)
+        found = approved(context, plan, review.signed, options.accept, directory)
+        show(found, None)
+        context.observer.finished(plan, None)
+    with attempted(options.job, context.plan_id, attempt):
+        # an earlier run may have written a part of a saved plan
+        begins = None if saved else show.stop
+        ask_about_plan(found, lifted(found, options.accept), begins)
+    return plan
 
-    def _draw_plan(self, context: PlanContext | UndoContext) -> Run:
-        if isinstance(context, UndoContext):
-            is_saved = self.options.save is not None
-            return dry_undo(context, self.show, save=is_saved)
-        return dry_run(context, self.show, self.options.only)
+
+def _write_plan(options: Options, show: Shower, review: Review) -> Exit:
+    """Write the plan, no more of it than was reviewed."""
+    show.writes = True
+    with _open(options, show, review) as context:
+        show.keep_off(context.files | options.read_files)
+        with _told_hold(context, options):
+            if isinstance(context, ApplyUndoContext):
+                run = apply_undo(
+                    context,
+                    show,
+                    options.accept,
+                    show.stop,
+                    reviewed=review.plan,
+                    asked=review.asked,
+                    signed=review.signed,
+                )
+            else:
+                run = apply_run(
+                    context,
+                    show,
+                    options.only,
+                    accept=options.accept,
+                    reviewed=review.plan,
+                    asked=review.asked,
+                    signed=review.signed,
+                    stop=show.stop,
+                )
+            say_untold(run, options.job)
+        if not options.run:
+            _tell_next_plan(options, review.plan, run)
+        code = exit_code(run)
+        context.observer.finished(run.plan, code)
+    return code
+
+
+def _open_dry(
+    options: Options, attempt: Attempt | None = None
+) -> AbstractContextManager[PlanContext | UndoContext]:
+    job, names_all = options.job, bool(options.reports or options.save)
+    if options.run:
+        return undo_context(
+            job, observers, options.run, everybody=names_all, attempt=attempt
+        )
+    return plan_context(job, observers, everybody=names_all, attempt=attempt)
+
+
+def _open(
+    options: Options, show: Shower, review: Review
+) -> AbstractContextManager[ApplyContext | ApplyUndoContext]:
+    job, names_all = options.job, bool(options.reports)
+    run = review.plan.id if review.plan else None
+    observed = partial(observers, run=run, stop=show.stop)
+    if options.run:
+        undone = partial(observed, kind="undo")
+        return apply_undo_context(job, undone, options.run, everybody=names_all)
+    applied = partial(observed, kind="apply")
+    plan = run if options.saved else None
+    return apply_context(job, applied, plan, everybody=names_all)
+
+
+def _draw_plan(
+    context: PlanContext | UndoContext, options: Options, show: Shower
+) -> Run:
+    if isinstance(context, UndoContext):
+        return dry_undo(context, show, save=options.save is not None)
+    return dry_run(context, show, options.only)
 
 
 @contextmanager
@@ -314,7 +285,7 @@ def _told_hold(
     try:
         yield
     except OnHoldError as fault:
-        fault.add_note(shlex.join(["cec-connector", "release", str(options.job)]))
+        fault.add_note(command_line("release", options.job))
         raise
     finally:
         if options.run:  # however it ended
@@ -332,16 +303,15 @@ def _tell_next_plan(options: Options, reviewed: Plan | None, run: Run) -> None:
     if saved is None or reviewed is None or not (run.aside and wrote):
         return
     only = dict.fromkeys([*reviewed.notes.only, *options.only])
-    words = ["cec-connector", "plan", str(options.job)]
+    words = ["plan", options.job]
     another = saved.with_name(f"{saved.stem}-next{saved.suffix}")
-    said = "The reviewed plan is spent. To plan the users that were left out"
+    said = "is spent. To plan the users that were left out"
     if only and run.ending.in_part:
-        said = "The reviewed plan is spent. To plan the same agents again"
+        said = "is spent. To plan the same agents again"
         words += [f"--only={name}" for name in only]
     elif only:
         name = "everybody.json" if saved.name == "plan.json" else "plan.json"
         another = saved.with_name(name)
-        said = "The reviewed plan is spent; it was for some agents alone"
-        said += ". To plan for everybody"
-    command = shlex.join([*words, "--save", str(another)])
-    say([f"\n{said}, run:\n    {command}\n"])
+        said = "is spent; it was for some agents alone. To plan for everybody"
+    words += ["--save", str(another)]
+    say_command(f"\nThe reviewed plan {said},", *words)

@@ -12,10 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import click
-
 from connector.apply.approval import Signed
-from connector.cli.running import say
+from connector.cli.output import command_line, say
 from connector.errors import DeclinedError, FileError, UnapprovedError, UsageError
 from connector.model import APPROVAL_NAMESPACE, ON_HOLD, Ending, Plan
 from connector.planfile import load_octets
@@ -27,14 +25,6 @@ SECONDS: Final = 300.0
 """How long an answer is waited for."""
 _MOST: Final = 1 << 20
 """Octets of a signature that are read. One of this size is refused later."""
-approval_option = click.option(
-    "--approval",
-    "signatures",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="SSH signature of the plan, by one of the job's approvers; repeatable.",
-)
 
 
 def signed_plan(
@@ -74,7 +64,7 @@ def said_how(file: Path | str, save: Sequence[str]) -> Iterator[None]:
         yield
     except UnapprovedError as fault:
         if save:
-            fault.add_note(shlex.join(["cec-connector", *save]))
+            fault.add_note(command_line(*save))
         fault.add_note(sign_command(file))
         raise
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shlex
 import shutil
 import sys
@@ -17,7 +16,8 @@ import click
 
 from connector.cli.advice import Exit
 from connector.cli.main import cli
-from connector.cli.running import say_text
+from connector.cli.options import path_option
+from connector.cli.output import say_text
 from connector.demo import sample
 from connector.demo.simulator import Simulator
 from connector.errors import UsageError
@@ -31,11 +31,7 @@ Next, write a job for your own directory. Have the addresses of tenant and direc
 
 
 @click.command("demo")
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    help="The folder for the files. Default: a new folder.",
-)
+@path_option("--folder", "PATH", "The folder for the files. Default: a new folder.")
 def demo_command(folder: Path | None) -> int:
     """Plan, apply and plan again, from a simulated tenant into a sample LDIF directory of 200 users."""
     if folder is not None and folder.exists() and any(folder.iterdir()):
@@ -58,9 +54,8 @@ def demo_command(folder: Path | None) -> int:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         job = folder / "job.yaml"
-        say_text(
-            f"Files: {folder}. Simulated tenant: {tenant.url}.\nA month ago, the first apply:\n"
-        )
+        say_text(f"Files: {folder}. Simulated tenant: {tenant.url}.")
+        say_text("A month ago, the first apply:\n")
         code = _run_command("apply", job, shown=_last_line)
         tenant.document = sample.today()
         say_text(
@@ -71,10 +66,7 @@ def demo_command(folder: Path | None) -> int:
         code = code or _run_command("apply", job, shown=_last_line)
         say_text("A second plan finds nothing left to write:\n")
         code = code or _run_command(
-            "plan",
-            job,
-            "--fail-on-changes",
-            shown=lambda report: report.partition("\nProblems:")[0],
+            "plan", job, "--fail-on-changes", shown=_without_problems
         )
     if code == Exit.DONE:
         say_text(_END.format(page=page, command=_own_command()))
@@ -82,20 +74,19 @@ def demo_command(folder: Path | None) -> int:
 
 
 def _own_command() -> str:
-    """What starts this program as it was started now; its short name where the shell finds this very program by it."""
-    own, name = sys.argv[0], "cec-connector"
-    if not own or Path(own).name == "__main__.py":
+    """What starts this program as it was started now; its short name where the shell finds it by that."""
+    own = Path(sys.argv[0])
+    if own.name == "__main__.py":
         return shlex.join([sys.executable, "-m", "connector"])
-    found = shutil.which(name)
-    return (
-        name
-        if found and os.path.realpath(found) == os.path.realpath(own)
-        else shlex.quote(own)
-    )
+    return own.name if shutil.which(own.name) == str(own) else shlex.quote(str(own))
 
 
 def _last_line(report: str) -> str:
     return report.rstrip().rpartition("\n")[2]
+
+
+def _without_problems(report: str) -> str:
+    return report.partition("\nProblems:")[0]
 
 
 def _run_command(

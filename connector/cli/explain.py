@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -10,7 +9,8 @@ import click
 from connector.apply.composition import plan_context
 from connector.cli.advice import Exit
 from connector.cli.observers import observers
-from connector.cli.running import job_argument, say
+from connector.cli.options import flag_option, job_argument
+from connector.cli.output import say
 from connector.explain.explainer import explain
 from connector.reports import explanation
 
@@ -18,13 +18,8 @@ from connector.reports import explanation
 @click.command("explain")
 @job_argument
 @click.argument("agent", metavar="AGENT|USER")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON (cec-connector/explain/1)."
-)
-@click.pass_obj
-def explain_command(
-    log_level: str | None, job: Path, agent: str, *, as_json: bool
-) -> int:
+@flag_option("--json", "Print JSON (cec-connector/explain/1).", "as_json")
+def explain_command(job: Path, agent: str, *, as_json: bool) -> None:
     """Show how JOB matches and plans an agent or a user: rules, templates, values, the change.
 
     AGENT is account:CODE or seat:WORKNO, USER is user:NAME (a DN, an id, a userName). The
@@ -32,7 +27,7 @@ def explain_command(
 
     Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
     """
-    with plan_context(job, partial(observers, level=log_level)) as context:
+    with plan_context(job, observers) as context:
         explained = explain(context, agent)
         context.observer.stage("show")
         if as_json:
@@ -40,4 +35,3 @@ def explain_command(
         else:
             say(explanation.render(explained))
         context.observer.finished(None, Exit.DONE)
-    return Exit.DONE

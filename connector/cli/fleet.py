@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,22 +16,27 @@ import click
 from connector.apply.waiting import check_approval, require_shared, waiting
 from connector.cli import fleet_texts
 from connector.cli.advice import Exit
-from connector.cli.approvals import (
-    approval_option,
-    asks,
-    confirm,
-    said_how,
-    sign_command,
-    signed,
-)
+from connector.cli.approvals import asks, confirm, said_how, sign_command, signed
 from connector.cli.logs import configure_service
-from connector.cli.running import (
-    is_narrow,
+from connector.cli.options import (
+    FILE,
+    approval_option,
+    flag_option,
     job_argument,
+    json_option,
+    path_option,
     report_option,
-    say,
-    say_text,
+    whole_option,
     yes_option,
+)
+from connector.cli.output import (
+    command_line,
+    is_narrow,
+    say,
+    say_command,
+    say_document,
+    say_lines,
+    say_text,
 )
 from connector.cli.serve import Address, listen_option
 from connector.errors import StateError, UsageError
@@ -51,14 +55,10 @@ if TYPE_CHECKING:
     from connector.fleet.schedules import ChangeOutcome
     from connector.fleet.values import StepResult
 
-folder_argument = click.argument("folder", type=click.Path(path_type=Path))
+folder_argument = click.argument("folder", type=FILE)
 digest_argument = click.argument("digest")
-fleet_option = click.option(
-    "--fleet",
-    "fleet_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Fleet file. Default: fleet.yaml beside the jobs.",
+fleet_option = path_option(
+    "--fleet", "FILE", "Fleet file. Default: fleet.yaml beside the jobs.", "fleet_file"
 )
 
 
@@ -82,12 +82,7 @@ def command() -> None:
 )
 @folder_argument
 @fleet_option
-@click.option(
-    "--apply",
-    "applies",
-    is_flag=True,
-    help="Make the changes. Without it they are only shown.",
-)
+@flag_option("--apply", "Make the changes. Without it they are only shown.", "applies")
 @yes_option
 def make_schedules(
     folder: Path, fleet_file: Path | None, *, applies: bool, yes: bool
@@ -109,10 +104,9 @@ def make_schedules(
     if not planned.changes:
         return Exit.DONE
     if not applies:
-        say_text(
-            "\nNothing was changed. To make the changes, run:\n"
-            f"    {fleet_texts.apply_command(folder, fleet_file)}"
-        )
+        words = ["fleet", "schedule", folder]
+        words += [f"--fleet={fleet_file}"] if fleet_file else []
+        say_command("\nNothing was changed. To make the changes,", *words, "--apply")
         return Exit.PENDING
     if asks(yes=yes):
         confirm(f"Make {count(len(planned.changes), 'change')}?")
@@ -148,22 +142,20 @@ def exit_code_of(results: list[ChangeOutcome]) -> Exit:
 )
 @listen_option
 @fleet_option
-@click.pass_obj
 def run_worker(
-    log_level: str | None,
     folder: Path,
     *,
     at_once: int,
     finish: int,
     listen: Address,
     fleet_file: Path | None,
-) -> int:
+) -> None:
     """Run the jobs in FOLDER as the fleet says, until SIGTERM. Any number of workers share the work."""
     from connector.fleet.client import connect
     from connector.fleet.jobs import read_names
     from connector.fleet.worker import FleetWorker
 
-    options = configure_service(log_level)
+    options = configure_service()
     fleet = find(folder, fleet_file)
 
     async def work() -> None:
@@ -179,12 +171,11 @@ def run_worker(
             await worker.run()
 
     asyncio.run(work())
-    return Exit.DONE
 
 
 @command.command("status", short_help="Show how the jobs in a folder stand.")
 @folder_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @fleet_option
 def show_status(folder: Path, *, as_json: bool, fleet_file: Path | None) -> int:
     """Show how the jobs in FOLDER stand: failing and refused ones first, then those that wait for approval.
@@ -201,7 +192,7 @@ def show_status(folder: Path, *, as_json: bool, fleet_file: Path | None) -> int:
     ask(fleet, lambda client: require_worker(client, queue))
     standings = fleet_texts.sort_standings(state, job_names)
     if as_json:
-        click.echo(fleet_texts.status_json(state, standings, job_names))
+        say_document(fleet_texts.make_status_document(state, standings, job_names))
     else:
         say_lines(fleet_texts.describe_status(state, standings, job_names, folder))
     is_failing = any(standing.state == "failing" for standing in standings)
@@ -210,9 +201,7 @@ def show_status(folder: Path, *, as_json: bool, fleet_file: Path | None) -> int:
 
 @command.command("run", short_help="Run a job now, and wait for it.")
 @job_argument
-@click.option(
-    "--no-wait", is_flag=True, help="End at once, with 0, and do not wait for the run."
-)
+@flag_option("--no-wait", "End at once, with 0, and do not wait for the run.")
 @fleet_option
 def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
     """Run JOB now, by the fleet, and wait for it.
@@ -239,11 +228,9 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
     if result is not None:
         say_text(fleet_texts.describe_run(result))
         return result.code
-    say_text(
-        "Its plan waits for approval. To see it, and to approve it, run:\n"
-        f"    cec-connector fleet plan {job}\n"
-        f"    cec-connector fleet approve {job} {digest}"
-    )
+    see = command_line("fleet", "plan", job)
+    said = f"Its plan waits for approval. To see it, and to approve it, run:\n    {see}"
+    say_text(f"{said}\n    {command_line('fleet', 'approve', job, digest)}")
     found = waiting(job)
     is_refused = found is not None and found.digest == digest and found.refused
     return Exit.REFUSED if is_refused else Exit.PENDING
@@ -254,32 +241,22 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
 
 @command.command("plan", short_help="Show the plan of a job that waits for approval.")
 @job_argument
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Save the plan, for people to sign.",
-)
-@click.option(
-    "--all",
-    "whole",
-    is_flag=True,
-    help="List all changes and problems, not kinds and first ones.",
-)
+@path_option("--save", "FILE", "Save the plan, for people to sign.")
+@whole_option
 @report_option
 def show_plan(
     job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool
-) -> int:
+) -> None:
     """Show the plan of JOB that waits for approval. It comes from the state; the engine is not asked."""
     found = waiting(job)
     if found is None:
         raise UsageError(
             "no plan of this job waits. See `fleet status`", where=str(job)
         )
-    words = ["cec-connector", "fleet", "approve", str(job), found.digest]
+    words = ["fleet", "approve", job, found.digest]
     if found.needed:
         words.append(f"--approval={save or 'PLAN.json'}.sig")
-    approve = shlex.join(words)
+    approve = command_line(*words)
     plan = parse(found.octets)
     for path in reports:
         write_out(path, renderer(path.suffix, approve)(plan, None))
@@ -290,7 +267,6 @@ def show_plan(
         how = f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""
         say_text(f"Saved.{how}")
     say_text(f"To approve it, run:\n    {approve}")
-    return Exit.DONE
 
 
 @command.command("approve", short_help="Let the plan of a job be applied.")
@@ -300,7 +276,7 @@ def show_plan(
 @fleet_option
 def approve_plan(
     job: Path, digest: str, signatures: tuple[Path, ...], fleet_file: Path | None
-) -> int:
+) -> None:
     """Let the waiting plan of JOB be applied. DIGEST is that of the plan, as `fleet status` and the plan show it.
 
     Where JOB has approvers, they sign what `fleet plan --save` writes.
@@ -317,18 +293,16 @@ def approve_plan(
         job, digest, fleet_file, approved=True, signatures=encoded
     )
     say_text(fleet_texts.describe_approval(job, stopped_since))
-    return Exit.DONE
 
 
 @command.command("reject", short_help="End the run of a job whose plan waits.")
 @job_argument
 @digest_argument
 @fleet_option
-def reject_plan(job: Path, digest: str, fleet_file: Path | None) -> int:
+def reject_plan(job: Path, digest: str, fleet_file: Path | None) -> None:
     """End the run of JOB whose plan waits. The next tick plans anew. DIGEST is that of the plan."""
     send_verdict(job, digest, fleet_file, approved=False, signatures={})
     say_text("Rejected. Nothing of that plan is written.")
-    return Exit.DONE
 
 
 def send_verdict(
@@ -362,15 +336,9 @@ def send_verdict(
 )
 @folder_argument
 @fleet_option
-def resume_applies(folder: Path, fleet_file: Path | None) -> int:
+def resume_applies(folder: Path, fleet_file: Path | None) -> None:
     """Let the applies of the jobs in FOLDER begin again after the brake stopped them."""
     from connector.fleet.jobs import open_limits
 
     had_stopped = open_limits(find(folder, fleet_file), folder).resume_applies()
     say_text("Applies begin again." if had_stopped else "Applies had not stopped.")
-    return Exit.DONE
-
-
-def say_lines(lines: Iterable[str]) -> None:
-    """Print lines, each with a line break. Raises OutputError."""
-    say(f"{line}\n" for line in lines)

@@ -8,10 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import json
-
 from connector.cli.advice import Exit
-from connector.reports.visible import visible
 from connector.reports.wording import count
 
 if TYPE_CHECKING:
@@ -26,21 +23,13 @@ if TYPE_CHECKING:
 def describe_plan(plan: SchedulePlan) -> Iterator[str]:
     """How the schedules differ from the job files."""
     for change in plan.changes:
-        yield f"{change.verb:<8}{visible(change.job)}: {visible(change.why)}"
+        yield f"{change.verb:<8}{change.job}: {change.why}"
     for job, note in plan.held:
-        by_hand = f"by hand ({visible(note)})" if note else "by hand"
+        by_hand = f"by hand ({note})" if note else "by hand"
         stays = "It stays paused until somebody resumes it in Temporal"
-        yield f"{'paused':<8}{visible(job)}: {by_hand}. {stays}"
+        yield f"{'paused':<8}{job}: {by_hand}. {stays}"
     in_step = f"{count(plan.same, 'schedule')} in step"
     yield f"{count(len(plan.changes), 'change')}, {in_step}."
-
-
-def apply_command(folder: Path, fleet_file: Path | None) -> str:
-    """The command line that makes the changes."""
-    words = ["cec-connector", "fleet", "schedule", str(folder)]
-    if fleet_file is not None:
-        words += ["--fleet", str(fleet_file)]
-    return visible(shlex.join([*words, "--apply"]))
 
 
 def describe_results(results: Sequence[ChangeOutcome]) -> Iterator[str]:
@@ -49,7 +38,7 @@ def describe_results(results: Sequence[ChangeOutcome]) -> Iterator[str]:
     for result in results:
         if result.why:
             change = result.change
-            yield f"Not made: {change.verb} {visible(change.job)}: {result.why}."
+            yield f"Not made: {change.verb} {change.job}: {result.why}."
         else:
             made += 1
     yield f"Made {count(made, 'change')} of {len(results):,}."
@@ -66,11 +55,11 @@ def sort_standings(state: FleetStatus, job_names: Sequence[str]) -> list[JobStat
     return sorted(standings, key=lambda each: (STATES.index(each.state), each.job))
 
 
-def status_json(
+def make_status_document(
     state: FleetStatus, standings: Sequence[JobStatus], job_names: Sequence[str]
-) -> str:
+) -> dict[str, object]:
     """The status as a document."""
-    document = {
+    return {
         "form": "cec-connector/fleet/1",
         "applies_stopped_since": time_of(state.braked),
         "waiting_to_begin": state.waiting,
@@ -90,7 +79,6 @@ def status_json(
             for standing in standings
         ],
     }
-    return json.format(json.encode(document), indent=1).decode()
 
 
 def describe_status(
@@ -107,7 +95,7 @@ def describe_status(
         yield f"APPLIES HAVE STOPPED since {since}: too many jobs turned bad."
         yield "Find the cause by the jobs below and the logs of the workers."
         yield "To let applies begin again, run:"
-        yield f"    cec-connector fleet resume {visible(shlex.quote(str(folder)))}"
+        yield f"    cec-connector fleet resume {shlex.quote(str(folder))}"
         yield ""
     for name in STATES:
         group = [standing for standing in standings if standing.state == name]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from connector.cli.advice import Exit
 from connector.cli.init_dialogue import KEPT, Dialogue, is_reference
 from connector.cli.logs import configure
-from connector.cli.running import say_text
+from connector.cli.options import Decorator, flag_option, path_option
+from connector.cli.output import command_line, say_line, say_lines, say_text
 from connector.errors import (
     ConnectorError,
     DeniedError,
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
-_path = click.Path(path_type=Path)
-
 _KEYS: Final = re.compile(
     r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE
 )
@@ -59,14 +56,18 @@ def _check_reference(
     )
 
 
-def _secret_option(
-    name: str, whose: str
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _secret_option(name: str, whose: str) -> Decorator[Any]:
     return click.option(
         name,
         metavar=KEPT,
         callback=_check_reference,
         help=f"Place of {whose}: env:NAME or file:PATH.",
+    )
+
+
+def _authorities_option(name: str, whose: str) -> Decorator[Any]:
+    return path_option(
+        name, "FILE", f"PEM file of the authorities to trust for {whose}."
     )
 
 
@@ -78,12 +79,7 @@ def _secret_option(
 )
 @_secret_option("--app-key", "the tenant's app key")
 @_secret_option("--app-secret", "the tenant's app secret")
-@click.option(
-    "--source-ca-file",
-    type=_path,
-    metavar="FILE",
-    help="PEM file of the authorities to trust for the tenant.",
-)
+@_authorities_option("--source-ca-file", "the tenant")
 @click.option(
     "--directory",
     multiple=True,
@@ -93,17 +89,11 @@ def _secret_option(
 @click.option("--bind-dn", metavar="DN", help="The bind DN.")
 @_secret_option("--password", "its password")
 @_secret_option("--token", "the SCIM server's bearer token")
-@click.option(
-    "--ca-file",
-    type=_path,
-    metavar="FILE",
-    help="PEM file of the authorities to trust for the directory.",
-)
-@click.option("--start-tls", is_flag=True, help="Use StartTLS on ldap:// connections.")
-@click.option(
+@_authorities_option("--ca-file", "the directory")
+@flag_option("--start-tls", "Use StartTLS on ldap:// connections.")
+@flag_option(
     "--allow-plaintext",
-    is_flag=True,
-    help="Allow http:// and ldap:// without TLS: secrets travel in clear.",
+    "Allow http:// and ldap:// without TLS: secrets travel in clear.",
 )
 @click.option(
     "--base", multiple=True, metavar="DN", help="Base DN of the users (repeatable)."
@@ -114,20 +104,14 @@ def _secret_option(
     metavar="FILTER",
     help="Filter of the users. Default: by the kind of server.",
 )
-@click.option(
-    "--job",
-    type=_path,
-    default="job.yaml",
-    show_default=True,
-    help="Job file to write.",
+@path_option(
+    "--job", "FILE", "Job file to write.", default="job.yaml", show_default=True
 )
-@click.option(
-    "--mapping",
-    type=_path,
-    help="Mapping file to write. Default: mapping.yaml beside the job.",
+@path_option(
+    "--mapping", "FILE", "Mapping file to write. Default: mapping.yaml beside the job."
 )
-@click.option("--force", is_flag=True, help="Replace these files if they exist.")
-def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> int:
+@flag_option("--force", "Replace these files if they exist.")
+def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> None:
     """Write a job and a mapping file that fit a tenant and a directory.
 
     At a terminal the command asks for missing options. It writes nothing to the directory.
@@ -135,44 +119,43 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
     file.
     """
     flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
+    given["job"] = job if str(job) != "job.yaml" else None
+    given["mapping"] = mapping
     said = {
         f"--{name.rstrip('_').replace('_', '-')}": _list_texts(value)
         for name, value in given.items()
     }
-    files = {
-        "--job": _list_texts(str(job) != "job.yaml" and job),
-        "--mapping": _list_texts(mapping),
-    }
-    dialogue = Dialogue({**said, **files}, job, **flags)
+    dialogue = Dialogue(said, job, **flags)
     mapping = mapping or job.parent / "mapping.yaml"
-    for path in (job, mapping):
-        if not force and os.path.lexists(path):
-            click.echo(
-                f"To replace the files, run:\n  {visible(dialogue.command())} --force",
-                err=True,
-            )
-            raise UsageError(
-                "the file exists. Name another by --job and --mapping, or add --force",
-                where=str(path),
-            )
-    configure(None)
+    if not force:
+        _keep_files(dialogue, job, mapping)
+    configure()
     try:
         fitted, server = _fit_job(dialogue, job, mapping)
-    except FileError as fault:
+    except ConnectorError as fault:
         _show_command(dialogue, "Your answers, as a command line")
-        if not fault.where.startswith(f"{job}:"):
+        if not isinstance(fault, FileError) or not fault.where.startswith(f"{job}:"):
             raise
         # there is no such file yet, so that its lines and its keys say nothing
         raise UsageError(_KEYS.sub(_name_option, fault.what), where="init") from None
-    except ConnectorError:
-        _show_command(dialogue, "Your answers, as a command line")
-        raise
     _write_file(mapping, fitted.text)
     _write_file(job, job_text(fitted.answers, os.path.relpath(mapping, job.parent)))
-    for line in _tell_outcome(fitted, server, job, mapping):
-        say_text(line)
+    say_lines(_describe_fit(fitted, server))
+    say_text("")
+    say_line(f"Written: {mapping} and {job}. Check them, then run:")
+    for name in ("check", "plan"):
+        say_line(f"  {command_line(name, job)}")
     _show_command(dialogue, "The same without questions")
-    return Exit.DONE
+
+
+def _keep_files(dialogue: Dialogue, *files: Path) -> None:
+    """Raises UsageError where a file would be replaced."""
+    for path in files:
+        if os.path.lexists(path):
+            again = f"{visible(dialogue.command())} --force"
+            click.echo(f"To replace the files, run:\n  {again}", err=True)
+            why = "the file exists. Name another by --job and --mapping, or add --force"
+            raise UsageError(why, where=str(path))
 
 
 def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
@@ -240,90 +223,87 @@ def _write_file(path: Path, text: str) -> None:
 # ---------------------------------------------------------------- telling
 
 
-def _tell_outcome(
-    fitted: Fit, server: Server, job: Path, mapping: Path
-) -> Iterator[str]:
+def _describe_fit(fitted: Fit, server: Server) -> Iterator[str]:
     answers, chosen = fitted.answers, fitted.chosen
-    yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"
-    yield f"base       {visible(' or '.join(answers.base)) or '(all of it)'}"
-    yield f"filter     {visible(answers.filter) or '(none)'}"
+    yield f"directory  {server.kind}: {', '.join(answers.directories)}"
+    yield f"base       {' or '.join(answers.base) or '(all of it)'}"
+    yield f"filter     {answers.filter or '(none)'}"
     yield f"mapping    {chosen.name}"
     for misfit in fitted.misfits:
-        yield f"           not {visible(misfit)}"
-    yield from _tell_fields(chosen)
+        yield f"           not {misfit}"
+    yield from _describe_fields(chosen)
     yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} of those with an account"
     for record in fitted.invalid[:_MOST]:
-        yield f"           record {record.record} is invalid: {visible(record.why)}"
+        yield f"           record {record.record} is invalid: {record.why}"
     if len(fitted.invalid) > _MOST:
         yield f"           … and {len(fitted.invalid) - _MOST:,} more invalid records"
-    yield "\nMatch rules, and how many of these agents each matches alone"
-    order = {
-        (rule.agent.text, rule.directory): place
-        for place, rule in enumerate(chosen.rules, start=1)
-    }
-    telling = [each for each in chosen.tried if each.matched or each.several]
-    for each in sorted(telling, key=lambda each: -each.matched):
-        place = order.get((each.rule.agent.text, each.rule.directory))
-        note = (
-            f"   rule {place}"
-            if place
-            else f"   not proposed: {each.barred}"
-            if each.barred
-            else ""
-        )
-        several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
-        yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
-    yield from _tell_unmatched(fitted.found)
+    yield ""
+    yield "Match rules, and how many of these agents each matches alone"
+    yield from _describe_rules(chosen)
+    yield from _describe_unmatched(fitted.found)
     if answers.ldap and fitted.found.others.indexed is None:
         yield "The server does not show this account which attributes have an index."
     if chosen.rules:
         yield f"With the rules of the mapping, {fitted.found.together:,} of {chosen.agents:,} agents match."
     else:
         yield "No rule matches an agent. The mapping has its ready rules: change them by hand."
-    yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Check them, then run:"
-    for command_ in ("check", "plan"):
-        yield f"  {shlex.join(['cec-connector', command_, str(job)])}"
 
 
-def _tell_fields(chosen: Chosen) -> Iterator[str]:
+def _describe_fields(chosen: Chosen) -> Iterator[str]:
     """Each field of an agent with the attributes that take it, and what others keep there, each attribute once."""
-    rest = {
-        name: f"           without {name}: {visible(why)}"
-        for name, why in chosen.taken.items()
-    }
-    rest |= {
-        name: f"           with {name}: {visible(why)}"
-        for name, why in chosen.stays.items()
-    }
-    for number, field in enumerate((*AGENT_FIELDS, *TENANT_FIELDS)):
-        places = [rule.name for rule in chosen.written if field in rule.fields]
-        left_out = [
-            rule.name
-            for rule in chosen.ready.attributes
-            if field in rule.fields and rule.name in chosen.taken
-        ]
-        why = chosen.unplaced.get(field, f"{chosen.name} has no attribute for it")
-        said = ", ".join(places) or (
-            "not written" if left_out else f"not written: {visible(why)}"
-        )
-        yield f"{'' if number else 'fields':<10} {field}: {said}"
-        yield from (rest.pop(name) for name in (*places, *left_out) if name in rest)
-    yield from rest.values()
+    notes = {name: f"without {name}: {why}" for name, why in chosen.taken.items()}
+    notes |= {name: f"with {name}: {why}" for name, why in chosen.stays.items()}
+    head = "fields"
+    for field in (*AGENT_FIELDS, *TENANT_FIELDS):
+        names = [rule.name for rule in chosen.ready.attributes if field in rule.fields]
+        places = [name for name in names if name not in chosen.taken]
+        said = ", ".join(places) or "not written"
+        if not names:
+            default = f"{chosen.name} has no attribute for it"
+            said += f": {chosen.unplaced.get(field, default)}"
+        yield f"{head:<10} {field}: {said}"
+        head = ""
+        for name in names:
+            if name in notes:
+                yield f"           {notes.pop(name)}"
+    for note in notes.values():
+        yield f"           {note}"
 
 
-def _tell_unmatched(found: Found) -> Iterator[str]:
+def _describe_rules(chosen: Chosen) -> Iterator[str]:
+    """The rules that match anybody, the best first."""
+    places = {
+        (rule.agent.text, rule.directory): place
+        for place, rule in enumerate(chosen.rules, start=1)
+    }
+    for each in sorted(chosen.tried, key=lambda each: -each.matched):
+        agent, name = each.rule.agent.text, each.rule.directory
+        line = f"  {each.matched:>5,}  {agent} in {name}"
+        if each.several:
+            line += f" ({each.several:,} ambiguous or contested)"
+        if (agent, name) in places:
+            line += f"   rule {places[agent, name]}"
+        elif each.barred:
+            line += f"   not proposed: {each.barred}"
+        if each.matched or each.several:
+            yield line
+
+
+def _describe_unmatched(found: Found) -> Iterator[str]:
     """The attributes without a match, first those with an index, and those that could not be searched."""
-    told = found.others.indexed is not None
     slow = [name for name in found.none if found.others.slow(name)]
     quick = [name for name in found.none if name not in slow]
+    indexed = "" if found.others.indexed is None else " with an equality index"
     untried = " that were not searched: no time was left, there are too many, or the server refused"
     listed = (
-        ("none", quick, " with an equality index" if told else ""),
+        ("none", quick, indexed),
         ("none", slow, " without an equality index"),
         ("?", found.untried, untried),
     )
     for what, names, which in listed:
         if names:
-            more = [f"and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
-            line = f"  {what:>5}  in {len(names)} attributes{which}: {', '.join([*names[:_LISTED], *more])}"
-            yield textwrap.fill(line, 120, subsequent_indent=" " * 9)
+            shown = ", ".join(names[:_LISTED])
+            if len(names) > _LISTED:
+                shown += f", and {len(names) - _LISTED} more"
+            line = f"  {what:>5}  in {len(names)} attributes{which}: {shown}"
+            yield from textwrap.wrap(line, 120, subsequent_indent=" " * 9)

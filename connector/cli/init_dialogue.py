@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import click
+from msgspec.structs import replace
 
+from connector.cli.output import command_line
 from connector.cli.terminal import fit
 from connector.errors import ConnectorError, UsageError
 from connector.init.drafts import Answers, Reference
 from connector.reports.visible import visible
-
-if TYPE_CHECKING:
-    from connector.init.drafts import Answers, Reference
 
 T = TypeVar("T")
 KEPT: Final = "env:NAME|file:PATH"
@@ -37,8 +35,13 @@ QUESTIONS: Final = {
 }
 _PLACES: Final = frozenset({"--app-key", "--app-secret", "--password", "--token"})
 _FILES: Final = frozenset({"--source-ca-file", "--ca-file"})
-_SCHEMES: Final = {"--source": "https", "--directory": "https ldaps ldap ldapi"}
-"""What addresses begin with; `http` where that is allowed."""
+_SCHEMES: Final = {
+    "--source": ("https://",),
+    "--directory": ("https://", "ldaps://", "ldap://", "ldapi://"),
+}
+"""What addresses begin with; `http://` where that is allowed."""
+_CLEAR: Final = {"http": "https://", "ldap": "ldaps:// or --start-tls"}
+"""What is better than addresses that send secrets in clear."""
 _DIRECTORIES: Final = "must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
 _SEVERAL: Final = " and "
 """Between the values of an option that was given several times, where it is asked for once more."""
@@ -65,7 +68,7 @@ class Dialogue:
         self._said = {option: list(values) for option, values in said.items() if values}
         self._job = job
         self._start_tls = start_tls
-        self._in_clear = set(_SCHEMES if allow_plaintext else ())
+        self._allow_plaintext = allow_plaintext
         self.asked = False
 
     def patiently(self, step: Callable[[Answers], T], remedies: Remedies) -> T:
@@ -77,11 +80,8 @@ class Dialogue:
                 if not _is_terminal():
                     raise
                 click.echo(fit(str(fault), sys.stderr), err=True)
-                for option in next(
-                    options
-                    for kind, options in remedies.items()
-                    if isinstance(fault, kind)
-                ):
+                kind = next(kind for kind in remedies if isinstance(fault, kind))
+                for option in remedies[kind]:
                     self.ask(option, again=True)
 
     def ask(
@@ -95,96 +95,80 @@ class Dialogue:
             likely = f" (the directory has {default})" if default else ""
             why = f"{option} is missing: {QUESTIONS[option]}{likely}. Add it, or run the command in a terminal"
             raise UsageError(why, where="init")
-        question, default = (
-            QUESTIONS[option],
-            _SEVERAL.join(before) or ("" if option == "--filter" else default),
-        )
-        question = fit(question[0].upper() + question[1:], sys.stderr)
-        said = click.prompt(question, default=default, err=True)
-        while (why := _explain_wrong(option, said)) or not self._allows_address(
-            option, said
-        ):
-            if why:
-                click.echo(fit(why, sys.stderr), err=True)
-            said = click.prompt(question, default=default, err=True)
-        self._said[option] = before if before and said == default else [said]
+        if before:
+            default = _SEVERAL.join(before)
+        elif option == "--filter":
+            default = ""
+        said = self._prompt(option, default)
+        if not before or said != default:
+            self._said[option] = [said]
         self.asked = True
-        return str(said)
+        return said
+
+    def _prompt(self, option: str, default: str | None) -> str:
+        """Ask until the answer can be used."""
+        question = QUESTIONS[option]
+        question = fit(question[0].upper() + question[1:], sys.stderr)
+        while True:
+            said: str = click.prompt(question, default=default, err=True)
+            why = _explain_wrong(option, said) or self._explain_clear(said)
+            if not why:
+                return said
+            click.echo(fit(why, sys.stderr), err=True)
 
     def answers(self) -> Answers:
         """All of it; what is missing is asked."""
         for option in ("--source", "--directory"):
             self.ask(option)
-            if not all(
-                self._allows_address(option, said) for said in self._said[option]
-            ):
-                self.ask(option, again=True)
-        source, directories = (
-            self._said["--source"][0],
-            tuple(self._said["--directory"]),
-        )
-        plain = Answers(source=source, directories=directories)
-        if not plain.ldap and (
-            len(directories) > 1 or ("://" in directories[0] and not plain.scim)
-        ):
-            raise UsageError(_DIRECTORIES, where="--directory")
-        bound = plain.ldap and not plain.local
-        return Answers(
-            source=source if plain.cec else self._relative_path(source),
-            directories=directories
-            if plain.ldap or plain.scim
-            else (self._relative_path(directories[0]),),
-            app_key=self._ask_place("--app-key") if plain.cec else None,
-            app_secret=self._ask_place("--app-secret") if plain.cec else None,
+            for address in self._said[option]:
+                if why := self._explain_clear(address):
+                    raise UsageError(why, where=option)
+        answers = Answers(
+            source=self._said["--source"][0],
+            directories=tuple(self._said["--directory"]),
             source_ca=self._find_file("--source-ca-file"),
-            bind_dn=self.ask("--bind-dn") if bound else None,
-            password=self._ask_place("--password") if bound else None,
-            token=self._ask_place("--token") if plain.scim else None,
             ca_file=self._find_file("--ca-file"),
             start_tls=self._start_tls,
-            allow_plaintext=bool(self._in_clear),
-            base=tuple(self._said.get("--base", [])),
-            filter=next(iter(self._said.get("--filter", [])), ""),
+            allow_plaintext=self._allow_plaintext,
+            base=tuple(self._said.get("--base", ())),
+            filter="".join(self._said.get("--filter", ())),
         )
+        first, *others = answers.directories
+        is_file = not (answers.ldap or answers.scim)
+        if (not answers.ldap and others) or (is_file and "://" in first):
+            raise UsageError(_DIRECTORIES, where="--directory")
+        if answers.cec:
+            key, secret = self._ask_place("--app-key"), self._ask_place("--app-secret")
+            answers = replace(answers, app_key=key, app_secret=secret)
+        else:
+            answers = replace(answers, source=self._relative_path(answers.source))
+        if is_file:
+            return replace(answers, directories=(self._relative_path(first),))
+        if answers.scim:
+            return replace(answers, token=self._ask_place("--token"))
+        if answers.local:
+            return answers
+        bind_dn, password = self.ask("--bind-dn"), self._ask_place("--password")
+        return replace(answers, bind_dn=bind_dn, password=password)
 
     def command(self) -> str:
         """The command line that needs no answers."""
-        words = [
-            word
-            for option, values in self._said.items()
-            for value in values
-            if value
-            for word in (option, value)
-        ]
+        words: list[str] = []
+        for option, values in self._said.items():
+            for value in filter(None, values):
+                words += [option, value]
         words += ["--start-tls"] if self._start_tls else []
-        words += ["--allow-plaintext"] if self._in_clear else []
-        return shlex.join(["cec-connector", "init", *words])
+        words += ["--allow-plaintext"] if self._allow_plaintext else []
+        return command_line("init", *words)
 
-    def _allows_address(self, option: str, address: str) -> bool:
-        """Whether secrets are not sent there in clear, or may be: somebody at a terminal is asked."""
-        scheme, there, _ = address.lower().partition("://")
-        clear = (
-            there
-            and scheme in ("http", "ldap")
-            and not (scheme == "ldap" and self._start_tls)
-        )
-        if not clear or option in self._in_clear:
-            return True
-        if not _is_terminal():
-            better = "https://" if scheme == "http" else "ldaps:// or --start-tls"
-            why = f"{scheme}:// sends secrets in clear; use {better}, or add --allow-plaintext"
-            raise UsageError(why, where=option)
-        self.asked = True
-        if scheme == "ldap" and click.confirm(
-            "Begin TLS on it (StartTLS)?", default=True, err=True
-        ):
-            self._start_tls = True
-            return True
-        if click.confirm(
-            f"{scheme}:// sends secrets in clear. Use it all the same?", err=True
-        ):
-            self._in_clear.add(option)
-        return option in self._in_clear
+    def _explain_clear(self, address: str) -> str:
+        """Why secrets must not be sent there."""
+        scheme, _, _ = address.lower().partition("://")
+        if scheme not in _CLEAR or self._allow_plaintext:
+            return ""
+        if scheme == "ldap" and self._start_tls:
+            return ""
+        return f"{scheme}:// sends secrets in clear; use {_CLEAR[scheme]}, or add --allow-plaintext"
 
     def _ask_place(self, option: str) -> Reference:
         kind, _, place = self.ask(option).partition(":")
@@ -208,24 +192,33 @@ def _is_terminal() -> bool:
 
 
 def _explain_wrong(option: str, said: str) -> str:
-    """Why an answer cannot be used; it may be the secret itself, and is repeated only where it is a file's name."""
-    if option in _PLACES and not is_reference(said):
+    """Why an answer cannot be used."""
+    if option in _PLACES:
+        return _explain_wrong_place(said)
+    if option in _SCHEMES and "://" in said:
+        schemes = _SCHEMES[option]
+        if said.lower().startswith(("http://", *schemes)):
+            return ""
+        return f"Addresses begin with {', '.join(schemes)}."
+    if option in _FILES or option in _SCHEMES:
+        return _explain_missing(said)
+    return ""
+
+
+def _explain_wrong_place(said: str) -> str:
+    """It may be the secret itself, and is repeated only where it is a file's name."""
+    kind, _, place = said.partition(":")
+    if not is_reference(said):
         meant = f" Did you mean file:{visible(said)}?" if Path(said).is_file() else ""
         return f"Enter env:NAME or file:PATH, not the secret itself.{meant}"
-    kind, _, place = said.partition(":")
-    if option in _PLACES and kind == "env" and not os.environ.get(place):
+    if kind == "file":
+        return _explain_missing(place)
+    if not os.environ.get(place):
         return f"The environment variable {place} is not set. Enter another place, or stop and set it."
-    scheme, address, _ = said.lower().partition("://")
-    if (
-        option in _SCHEMES
-        and address
-        and scheme not in ("http", *_SCHEMES[option].split())
-    ):
-        return f"Addresses begin with {', '.join(f'{each}://' for each in _SCHEMES[option].split())}."
-    named = option in _FILES or (option in _SCHEMES and not address)
-    path = place if option in _PLACES and kind == "file" else said if named else ""
-    return (
-        f"There is no file {path}. Enter another path."
-        if path and not Path(path).is_file()
-        else ""
-    )
+    return ""
+
+
+def _explain_missing(path: str) -> str:
+    if Path(path).is_file():
+        return ""
+    return f"There is no file {path}. Enter another path."

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import structlog
 from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
 from structlog.typing import EventDict, Processor
@@ -35,25 +34,20 @@ class LogFile:
         A name that is mistyped must not add lines to a directory, a mapping or a plan.
         """
         try:
-            self._file = os.open(
-                path,
-                os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY,
-                0o666,
-            )
+            if path.is_file() and not _is_log(path):
+                why = "this file is no log. Name another file"
+                raise UsageError(why, where=str(path))
+            # whole lines, at once
+            self._file = path.open("ab", buffering=0)
         except OSError as fault:
-            raise OutputError(
-                f"cannot be opened: {fault.strerror}", where=str(path)
-            ) from None
-        if stat.S_ISREG(os.fstat(self._file).st_mode) and not _is_log(
-            os.pread(self._file, _LONGEST_LINE, 0)
-        ):
-            raise UsageError("this file is no log. Name another file", where=str(path))
+            why = f"cannot be opened: {fault.strerror}"
+            raise OutputError(why, where=str(path)) from None
         self.path = path
         self._lost = False
 
     def write(self, text: str) -> None:
         try:
-            os.write(self._file, text.encode("utf-8", "backslashreplace"))
+            self._file.write(text.encode("utf-8", "backslashreplace"))
         except OSError as fault:
             if not self._lost:
                 self._lost = True
@@ -66,10 +60,12 @@ class LogFile:
         """Each piece is written at once."""
 
 
-def _is_log(begin: bytes) -> bool:
+def _is_log(path: Path) -> bool:
     """Whether a file is empty, or begins with a line of a log."""
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_LINE)
     try:
-        first = json.loads(begin.splitlines()[0]) if begin else {"event": ""}
+        first = json.loads(line) if line else {"event": ""}
     except ValueError:
         return False
     return isinstance(first, dict) and "event" in first
@@ -93,21 +89,28 @@ def log_to_file(path: Path) -> None:
     _files[:] = [LogFile(path)]
 
 
-def is_quiet(level: str | None) -> bool:
+def wanted_level() -> str | None:
+    """The level of `--log-level`, which the command line keeps for all commands."""
+    level: str | None = click.get_current_context().obj
+    return level
+
+
+def is_quiet() -> bool:
     """Whether there is to be no log: somebody is at a terminal, and asked for none."""
-    return level is None and not _files and sys.stderr.isatty()
+    return wanted_level() is None and not _files and sys.stderr.isatty()
 
 
-def configure(level: str | None) -> None:
+def configure() -> None:
     """Let the log go to its place: as JSON, but at a terminal, where without a level only warnings come."""
     output: Any = _files[0] if _files else sys.stderr
     rendering: list[Processor] = [structlog.processors.JSONRenderer()]
-    if is_quiet(level):
+    default = "info"
+    if is_quiet():
+        default = "warning"
         output = TerminalOutput()
         rendering = [drop_reported, warning_renderer()]
     elif sys.stderr.isatty() and not _files:
         rendering = [ConsoleRenderer(colors=has_colour(sys.stderr))]
-    least = level or ("warning" if is_quiet(level) else "info")
     structlog.configure(
         processors=[
             add_run_details,
@@ -116,19 +119,18 @@ def configure(level: str | None) -> None:
             make_visible,
             *rendering,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(least),
+        wrapper_class=structlog.make_filtering_bound_logger(wanted_level() or default),
         logger_factory=structlog.WriteLoggerFactory(output),
     )
 
 
-def configure_service(level: str | None) -> list[str]:
+def configure_service() -> list[str]:
     """The same for a process that lives for months; the options by which the processes that it starts log likewise."""
-    level = level or ("warning" if is_quiet(level) else None)
-    configure(level)
-    return [
-        *([f"--log-level={level}"] if level else []),
-        *(f"--log-file={file.path}" for file in _files),
-    ]
+    level = "warning" if is_quiet() else wanted_level()
+    click.get_current_context().obj = level
+    configure()
+    options = [f"--log-level={level}"] if level else []
+    return options + [f"--log-file={file.path}" for file in _files]
 
 
 def make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:

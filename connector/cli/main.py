@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from connector import __version__
+from connector.cli.options import path_option
 from connector.cli.terminal import columns, guard_output
 
 _NARROWEST, _WIDEST = 30, 80
@@ -81,11 +82,10 @@ class LazyGroup(click.Group):
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Log at this level, also on a terminal. Default: no log on a terminal, info elsewhere.",
 )
-@click.option(
+@path_option(
     "--log-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Append the log to this file, as JSON, in place of standard error.",
+    "FILE",
+    "Append the log to this file, as JSON, in place of standard error.",
 )
 @click.pass_context
 def cli(ctx: click.Context, log_level: str | None, log_file: Path | None) -> None:
@@ -120,19 +120,18 @@ def main() -> None:
     # either may have been closed by whoever started us, so that nobody will read it
     sys.stdout = sys.stdout or StringIO()
     sys.stderr = sys.stderr or StringIO()
-    interrupted = False
+    is_interrupted = False
     try:
-        width = min(columns(sys.stdout) or _WIDEST, _WIDEST)
-        code = cli.main(
-            standalone_mode=False, terminal_width=max(width - 2, _NARROWEST)
-        )
+        width = min(columns(sys.stdout) or _WIDEST, _WIDEST) - 2
+        # a command that returns nothing has done what was asked for
+        code = cli.main(standalone_mode=False, terminal_width=max(width, _NARROWEST))
     except (KeyboardInterrupt, click.Abort) as stopped:
         # loading the next line takes a while, and a second one would end it in a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         from connector.cli.signals import at_once, ignore, tell_stopped
 
         ignore()
-        code, account, interrupted = 1, str(stopped), True
+        code, account, is_interrupted = 1, str(stopped), True
         if not at_once(lambda: tell_stopped(account), _flush_output, sys.stderr.flush):
             os._exit(code)  # an output that nobody reads would hold the end up
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
@@ -143,11 +142,10 @@ def main() -> None:
     if (signals := sys.modules.get("connector.cli.signals")) is not None:
         signals.ignore()
     engine = sys.modules.get("connector.fleet.client")
-    if interrupted or (engine is not None and engine.begun.is_set()):
+    if is_interrupted or (engine is not None and engine.begun.is_set()):
         sys.stderr.flush()
-        # threads may wait for a server, for minutes
-        os._exit(code if isinstance(code, int) else 0)
-    sys.exit(code if isinstance(code, int) else 0)
+        os._exit(code or 0)  # threads may wait for a server, for minutes
+    sys.exit(code)
 
 
 def _flush_output() -> None:

@@ -70,20 +70,21 @@ class LogObserver(Observer):
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         fine = outcome.result is Result.WRITTEN or outcome.aside
-        say = log.info if fine else log.warning
-        about: dict[str, object] = {"person": self._person(change.user)}
-        if not fine and not self._hashed:
-            about |= {"user": change.user.name} | (
-                {"why": outcome.why} if outcome.why else {}
-            )
+        details: dict[str, object] = {
+            "result": outcome.result.value,
+            "attributes": [each.name for each in change.attributes],
+            "person": self._person(change.user),
+        }
         if run:
-            about["run"] = run
-        say(
-            "outcome",
-            result=outcome.result.value,
-            attributes=[each.name for each in change.attributes],
-            **about,
-        )
+            details["run"] = run
+        if fine:
+            log.info("outcome", **details)
+            return
+        if not self._hashed:
+            details["user"] = change.user.name
+            if outcome.why:
+                details["why"] = outcome.why
+        log.warning("outcome", **details)
 
     def finished(
         self,
@@ -92,9 +93,8 @@ class LogObserver(Observer):
         fault: BaseException | None = None,
     ) -> None:
         if fault is None:
-            log.info(
-                "finished", exit_code=None if exit_code is None else int(exit_code)
-            )
+            code = None if exit_code is None else int(exit_code)
+            log.info("finished", exit_code=code)
         elif isinstance(fault, KeyboardInterrupt):
             log.warning("finished", reason=STOPPED)
         else:
@@ -105,16 +105,13 @@ class LogObserver(Observer):
 
     def _person(self, user: UserRef) -> str | None:
         """The same for a user in each run of the job, and without its key nobody's."""
-        return (
-            self._fingerprint(user, "", user.id).partition(":")[2][:_SHORT]
-            if self._fingerprint
-            else None
-        )
+        if self._fingerprint is None:
+            return None
+        return self._fingerprint(user, "", user.id).partition(":")[2][:_SHORT]
 
 
 def observers(
     begun: Begun,
-    level: str | None,
     kind: Kind | None = None,
     *,
     run: str | None = None,
@@ -127,34 +124,25 @@ def observers(
     of the plan that will be made. `take` is handed the summary of the run, in place of what
     its job names for them.
     """
-    settings = begun.job.job
+    name, settings = begun.job.name, begun.job.job
     run = run or begun.plan_id
-    configure(level)
-    told: list[Observer] = (
-        []
-        if is_quiet(level)
-        else [
-            LogObserver(
-                begun.job.name,
-                run,
-                hashed=settings.log is not None and settings.log.people == "hashed",
-            )
-        ]
-    )
+    configure()
+    found: list[Observer] = []
+    if not is_quiet():
+        is_hashed = settings.log is not None and settings.log.people == "hashed"
+        found.append(LogObserver(name, run, hashed=is_hashed))
     for path, why, mode in open_to_others(begun.job):
         log.warning(why, path=str(path), fix=f"chmod {mode} {shlex.quote(str(path))}")
     if sys.stderr.isatty():
         from connector.cli.progress import ProgressObserver
 
-        told.append(ProgressObserver())
+        found.append(ProgressObserver())
     if settings.audit is not None and stop is not None:
-        told.append(auditor(begun.job, settings.audit, run, stop))
+        found.append(auditor(begun.job, settings.audit, run, stop))
     if kind is not None:
-        takers = _takers(begun.job, take)
-        told += [
-            SummaryObserver(begun.job.name, run, kind, each, code_of) for each in takers
-        ]
-    return Observers(told)
+        takers = _find_takers(begun.job, take)
+        found += [SummaryObserver(name, run, kind, each, code_of) for each in takers]
+    return Observers(found)
 
 
 def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObserver:
@@ -171,21 +159,22 @@ def _code(ending: Ending | None) -> int:
     return Exit.REFUSED if ending is None else code_of_ending(ending)
 
 
-def _takers(
+def _find_takers(
     job: LoadedJob, take: Callable[[RunSummary], None] | None
 ) -> Iterator[Callable[[RunSummary], None]]:
     """Who is handed the summary of a run. Raises FileError where the extra that traces need is not installed."""
+    settings = job.job
     if take is not None:
         yield take
-    if take is None and job.job.metrics is not None:
+    elif settings.metrics is not None:
         from connector.observers.export import export_run
 
-        yield partial(export_run, job.job.metrics)
-    if take is None and job.job.notify is not None:
+        yield partial(export_run, settings.metrics)
+    if take is None and settings.notify is not None:
         from connector.observers.notify import notify_of_run
 
         yield partial(notify_of_run, job)
-    if job.job.traces is not None:
+    if settings.traces is not None:
         try:
             from connector.observers.opentelemetry import send_trace
         except ImportError as fault:

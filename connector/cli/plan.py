@@ -17,20 +17,21 @@ from connector.apply.dry_runs import dry_run, shown as show_plan
 from connector.apply.job_state import run_named
 from connector.apply.planning import make_plan
 from connector.cli.observers import observers
-from connector.cli.running import (
-    Shower,
-    exit_code,
+from connector.cli.options import (
+    flag_option,
     job_argument,
-    json_option,
+    json_report_option,
     only_option,
+    path_option,
     report_option,
-    say_text,
+    whole_option,
 )
+from connector.cli.output import say_line
+from connector.cli.running import Shower, exit_code, split_reports
 from connector.errors import UsageError
 from connector.model import Drawn
 from connector.planfile import load
 from connector.planning.comparison import drawn
-from connector.reports.visible import visible
 from connector.settings import mapping_file
 from connector.state.documents import KEPT
 from connector.state.history import LAST
@@ -56,18 +57,8 @@ class PlanOptions(Struct, frozen=True):
 @job_argument
 @only_option
 @report_option
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path),
-    metavar="PLAN.json",
-    help="Save the plan for a reviewer.",
-)
-@click.option(
-    "--all",
-    "whole",
-    is_flag=True,
-    help="List all changes and problems, not kinds and first ones.",
-)
+@path_option("--save", "PLAN.json", "Save the plan for a reviewer.")
+@whole_option
 @click.option(
     "--since",
     metavar="last|RUN|FILE",
@@ -78,25 +69,24 @@ class PlanOptions(Struct, frozen=True):
     metavar="FILE",
     help="Plan with this mapping in place of the job's. Such a plan cannot be applied.",
 )
-@json_option
-@click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
-@click.pass_obj
-def plan_command(log_level: str | None, /, **given: Any) -> int:
+@json_report_option
+@flag_option("--fail-on-changes", "Exit 2 if there are changes.")
+def plan_command(**given: Any) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = PlanOptions(**given)
     if options.since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
     if options.mapping is not None:
-        return _plan_with_mapping(log_level, options, options.mapping)
+        return _plan_with_mapping(options, options.mapping)
     find_earlier = _find_earlier(options.job, options.since)
     show = _make_shower(options)
-    everybody = options.whole or options.as_json or options.reports or options.save
-    observed = partial(observers, level=log_level, kind="plan")
-    with plan_context(options.job, observed, everybody=bool(everybody)) as context:
+    is_saved = options.save is not None
+    everybody = bool(options.whole or show.prints_json or options.reports or is_saved)
+    observed = partial(observers, kind="plan")
+    with plan_context(options.job, observed, everybody=everybody) as context:
         show.keep_off(context.files)
         earlier = find_earlier(context)
         before = None if earlier is None else lambda: earlier
-        is_saved = options.save is not None
         run = dry_run(context, show, options.only, save=is_saved, before=before)
         code = exit_code(run, fail_on_changes=options.fail_on_changes)
         context.observer.finished(run.plan, code)
@@ -106,34 +96,34 @@ def plan_command(log_level: str | None, /, **given: Any) -> int:
 def _make_shower(options: PlanOptions) -> Shower:
     words = [f"--only={name}" for name in options.only]
     words += [f"--plan={options.save}"] if options.save else []
+    reports, prints_json = split_reports(options.reports, as_json=options.as_json)
     return Shower(
         ["apply", str(options.job), *words],
-        options.reports,
+        reports,
         save=options.save,
         whole=options.whole,
-        as_json=options.as_json,
+        prints_json=prints_json,
     )
 
 
-def _plan_with_mapping(log_level: str | None, options: PlanOptions, named: str) -> int:
+def _plan_with_mapping(options: PlanOptions, named: str) -> int:
     """Show the plan with another mapping. Nothing of it is kept, so no apply takes it."""
     if options.save or options.since:
         why = "shows a plan that is not kept. Leave out `--save` and `--since`"
         raise UsageError(why, where="--mapping")
     mapping = mapping_file.load(named, Path("--mapping"))
     show = _make_shower(options)
-    observed = partial(observers, level=log_level)
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
-        trial_context(options.job, observed, mapping, Path(spare)) as context,
+        trial_context(options.job, observers, mapping, Path(spare)) as context,
     ):
         show.keep_off(context.files)
         run = show_plan(context, make_plan(context, options.only).plan, show)
         code = exit_code(run, fail_on_changes=options.fail_on_changes)
         context.observer.finished(run.plan, code)
     if not show.prints_json:
-        say_text(
-            f"This plan has the mapping {visible(mapping.where)}, and cannot be applied. "
+        say_line(
+            f"This plan has the mapping {mapping.where}, and cannot be applied. "
             "To apply such a plan, name that mapping in the job, then plan again."
         )
     return code

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from connector.model import Change, Outcome, Plan
 from connector.net import counters
 from connector.observers.observer import Observer
+from connector.reports.wording import count
 
 _NARROW: Final = 60
 """Below so many columns there is no bar: the numbers say more."""
@@ -18,61 +19,39 @@ _TOTALS: Final = ("changes", "wanted", "keys", "questions", "users", "writes")
 """Details of a stage that say how much there is to do."""
 
 
-class _Numbers(ProgressColumn):
+def count_requests() -> int:
+    """How many requests this run has sent."""
+    return sum(each.requests for each in counters.counted().values())
+
+
+class Numbers(ProgressColumn):
     """`7 of 45, 12/s, 0:03`; while reading, requests are counted, for nobody knows how many it will take."""
 
     def render(self, task: Task) -> Text:
+        if task.fields["writes"]:
+            done = int(task.completed)
+            parts = [f"{done:,} of {task.total:,}"]
+        else:
+            done = count_requests() - task.fields["asked"]
+            parts = [f"for {task.total:,}"] if task.total else []
+            parts += [count(done, "request")] if done else []
         seconds = task.elapsed or 0.0
-        total = f"{task.total:,.0f}" if task.total else ""
-        parts = [
-            f"{task.completed:,.0f} of {total}"
-            if task.fields["writes"]
-            else total and f"for {total}"
-        ]
-        done = task.completed
-        if not task.fields["writes"]:
-            done = (
-                sum(each.requests for each in counters.counted().values())
-                - task.fields["asked"]
-            )
-            parts.append(
-                f"{done:,.0f} request{'' if done == 1 else 's'}" if done else ""
-            )
-        rate = done / seconds if seconds >= 1 else 0
-        parts += [
-            f"{rate:,.{int(rate < 10)}f}/s" if rate else "",
-            f"{int(seconds) // 60}:{int(seconds) % 60:02}",
-        ]
-        return Text(", ".join(part for part in parts if part))
-
-
-class _Bar(ProgressColumn):
-    """A bar, while users are written: only then is it known how many there are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar = BarColumn(bar_width=20)
-
-    def render(self, task: Task) -> RenderableType:
-        return self._bar.render(task) if task.fields["writes"] else Text("")
+        if done and seconds >= 1:
+            rate = done / seconds
+            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:,.1f}/s")
+        minutes, rest = divmod(int(seconds), 60)
+        return Text(", ".join([*parts, f"{minutes}:{rest:02}"]))
 
 
 class ProgressObserver(Observer):
     """The stage at hand and how long it takes; for writing, a bar."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        bar = [_Bar()] if console.width >= _NARROW else []
         # warnings make the bar move; results are for standard output, wherever that goes
         self._progress = Progress(
-            "{task.description}",
-            *bar,
-            _Numbers(),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
+            console=Console(stderr=True), transient=True, redirect_stdout=False
         )
-        self._task = self._progress.add_task("", total=None, writes=False, asked=0)
+        self._task = self._progress.add_task("", total=None)
         self._writes = False
 
     def stage(self, name: str, **details: object) -> None:
@@ -87,21 +66,21 @@ class ProgressObserver(Observer):
 
     def _begin(self, name: str, details: dict[str, object]) -> None:
         """Begin to count anew; from `apply` on, changes that are done."""
-        asked = sum(each.requests for each in counters.counted().values())
-        total = next(
-            (int(str(details[key])) for key in _TOTALS if details.get(key)), None
-        )
-        # those have outcomes too
-        total = total and total + int(str(details.get("left", 0)))
+        totals = [int(str(details[key])) for key in _TOTALS if details.get(key)]
+        # those that an earlier run left open have outcomes too
+        total = totals[0] + int(str(details.get("left", 0))) if totals else None
         self._writes = name == "apply" and total is not None
+        has_bar = self._writes and self._progress.console.width >= _NARROW
+        bar = [BarColumn(bar_width=20)] if has_bar else []
+        self._progress.columns = (TextColumn("{task.description}"), *bar, Numbers())
+        asked = count_requests()
         self._progress.reset(self._task, writes=self._writes, asked=asked)
         # `reset` keeps an old one in place of None
         self._progress.tasks[0].total = total
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        if (
-            self._writes and run is None
-        ):  # else it settles what an earlier run has left open
+        # of another run, it settles what that has left open
+        if self._writes and run is None:
             self._progress.advance(self._task)
 
     def finished(

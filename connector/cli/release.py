@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from connector.apply.approval import approvals
 from connector.apply.composition import approvers_of
 from connector.apply.job_state import files_of, open_audit, release, release_request
-from connector.cli.approvals import approval_option, said_how, sign_command, signed
+from connector.cli.approvals import said_how, sign_command, signed
 from connector.cli.logs import configure
 from connector.cli.observers import auditor
-from connector.cli.running import job_argument, say_text
+from connector.cli.options import approval_option, job_argument, path_option
+from connector.cli.output import command_line, say_text
 from connector.errors import OutputError, UnapprovedError, UsageError
+from connector.model import Approval
 from connector.planfile import write_out
 from connector.runtime.stopping import Stop
-from connector.settings.job import load
-
-if TYPE_CHECKING:
-    from connector.model import Approval
-    from connector.settings.job import LoadedJob
+from connector.settings.job import LoadedJob, load
 
 
 @click.command
 @job_argument
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Save what the approvers have to sign.",
-)
+@path_option("--save", "FILE", "Save what the approvers have to sign.")
 @approval_option
-@click.pass_obj
-def command(
-    log_level: str | None, job: Path, *, save: Path | None, signatures: tuple[Path, ...]
-) -> int:
+def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> None:
     """Allow applies of JOB again, after an undo.
 
     Where JOB has approvers, they sign what --save writes.
     """
     if save is not None:
         if signatures:
-            raise UsageError(
-                "is written before it is signed. Leave out --approval", where="--save"
-            )
-        _save(job, save, release_request(job))
-        return 0
+            why = "is written before it is signed. Leave out --approval"
+            raise UsageError(why, where="--save")
+        _save_request(job, save)
+        return
 
     def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
-        return _approved(loaded, text, signatures)
+        return _find_approvals(loaded, text, signatures)
 
     with (
         said_how("release.txt", ("release", str(job), "--save", "release.txt")),
-        _recorded(log_level, job) as record,
+        _open_record(job) as record,
     ):
         released = release(job, approve, record)
     say_text(
@@ -65,19 +52,16 @@ def command(
         if released
         else "The job was not on hold. Nothing was changed."
     )
-    return 0
 
 
 @contextmanager
-def _recorded(
-    log_level: str | None, job: Path
-) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
+def _open_record(job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
     """What takes a release into the job's audit, if it has one. Raises BusyError, OutputError."""
     settings = load(job).job.audit
     if settings is None:
         yield lambda why, approvals: None
         return
-    configure(log_level)
+    configure()
     with open_audit(job) as (loaded, lines, fingerprint):
         stop = Stop()
         audit = auditor(loaded, settings, "", stop)
@@ -96,26 +80,27 @@ def _recorded(
             audit.close()
 
 
-def _save(job: Path, file: Path, text: str) -> None:
+def _save_request(job: Path, file: Path) -> None:
+    """Save what the approvers of a release sign. Raises UsageError."""
     if file.resolve() in {each.resolve() for each in files_of(load(job))}:
-        raise UsageError(
-            "this is one of the job's own files. Name another file", where=str(file)
-        )
-    write_out(file, [text])
-    again = shlex.join(["cec-connector", "release", str(job), f"--approval={file}.sig"])
+        why = "this is one of the job's own files. Name another file"
+        raise UsageError(why, where=str(file))
+    write_out(file, [release_request(job)])
+    again = command_line("release", job, f"--approval={file}.sig")
     say_text(
-        f"Saved. To sign it, and then to release the job, run:\n    {sign_command(file)}\n    {again}"
+        "Saved. To sign it, and then to release the job, run:\n"
+        f"    {sign_command(file)}\n"
+        f"    {again}"
     )
 
 
-def _approved(
+def _find_approvals(
     job: LoadedJob, text: str, signatures: Sequence[Path]
 ) -> Sequence[Approval]:
     """Who has approved this release. Raises UnapprovedError, FileError, UsageError."""
     approvers = approvers_of(job)
     found = approvals(approvers, signed(text.encode(), signatures))
     if approvers and not found:
-        raise UnapprovedError(
-            f"{approvers.needed} people have to sign this release", where=job.name
-        )
+        why = f"{approvers.needed} people have to sign this release"
+        raise UnapprovedError(why, where=job.name)
     return found

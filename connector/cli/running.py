@@ -1,132 +1,90 @@
-"""What plan and apply have in common: their options, how a plan is shown, and what a run's end is called."""
+"""What plan, apply and undo have in common: how a plan is shown, and what a run's end is called."""
 
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import sys
-from collections.abc import Collection, Iterable, Sequence
-from io import TextIOWrapper
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-import click
+from msgspec import Struct, field
 
 from connector.apply.result import Run
 from connector.cli.advice import Exit, code_of_ending
-from connector.cli.terminal import columns, show
-from connector.errors import OutputError, UnreadError, UsageError
+from connector.cli.output import (
+    command_line,
+    is_narrow,
+    say,
+    say_command,
+    say_json,
+    say_text,
+)
+from connector.errors import UnreadError, UsageError
 from connector.model import ON_HOLD, Ending, Outcome, Plan
 from connector.model.limits import APPROVAL
 from connector.planfile import save, write_out
-from connector.reports import document, renderer, text
-from connector.reports.text import NARROW
+from connector.reports import Renderer, document, renderer, text
 from connector.runtime.stopping import Stop
 
 STANDARD: Final = Path("-")
 """The report that is written to standard output."""
-json_option = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print JSON in place of the text report, as `--report -` does.",
-)
-job_argument = click.argument("job", type=click.Path(path_type=Path))
-only_option = click.option(
-    "--only",
-    multiple=True,
-    metavar="AGENT",
-    help="Limit the run to this agent: account:CODE, seat:WORKNO, user:NAME, or a bare code or number; repeatable.",
-)
-report_option = click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also write the report to this file; format by suffix: .json .csv .md .html .ldif; repeatable.",
-)
 
 
-def _check_digest(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> str | None:
-    if value is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", value) is None:
-        raise click.BadParameter(
-            "must be `sha256:` and 64 hexadecimal digits. Copy the digest from the refused plan"
-        )
-    return value
+def split_reports(reports: Sequence[Path], *, as_json: bool) -> tuple[list[Path], bool]:
+    """The reports that are files, and whether standard output gets the plan document alone."""
+    files = [path for path in reports if path != STANDARD]
+    return files, as_json or len(files) < len(reports)
 
 
-accept_option = click.option(
-    "--accept",
-    metavar="DIGEST",
-    callback=_check_digest,
-    help="Apply the plan that has this digest, also if it is refused; no other is written.",
-)
-
-
-class Shower:
+class Shower(Struct):
     """Shows a plan on standard output and writes the reports.
 
     Again with outcomes, once there are some.
     """
 
-    stop: Stop
-    """Has the account of the run."""
-    goes_on: bool
-    """The plan that is shown is to be written, or asked about, unless it is refused."""
-    writes: bool
-    """The plan is about to be written, so somebody has to see it whole."""
-    signed: str
-    """The digest of the plan that people have signed."""
-    prints_json: bool
+    arguments: Sequence[str]
+    """Of the command that applies this plan, for `--accept` to be added."""
+    reports: Sequence[Path]
+    save: Path | None = None
+    """The file that takes the plan for a reviewer."""
+    accept: str | None = None
+    """The digest of the plan that somebody has accepted."""
+    whole: bool | None = None
+    """All changes and problems are listed. None: the command has no option for that."""
+    prints_json: bool = False
     """Standard output gets the plan document alone."""
+    stop: Stop = field(default_factory=Stop)
+    """Has the account of the run."""
+    goes_on: bool = False
+    """The plan that is shown is to be written, or asked about, unless it is refused."""
+    writes: bool = False
+    """The plan is about to be written, so somebody has to see it whole."""
+    signed: str = ""
+    """The digest of the plan that people have signed."""
+    shown: str = ""
+    """Id and digest of the plan that was shown last."""
+    renderers: dict[Path, Renderer] = {}
+    """What makes each report."""
 
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        reports: Sequence[Path],
-        *,
-        save: Path | None = None,
-        accept: str | None = None,
-        whole: bool | None = None,
-        as_json: bool | None = None,
-    ) -> None:
-        """`arguments`: of the command that applies this plan, for `--accept` to be added.
-
-        `whole`: all changes and problems are listed; `as_json`, or the report `-`: standard
-        output gets the plan document alone. None: the command has no such option.
-        """
-        self._arguments = arguments
-        self._command = shlex.join(["cec-connector", *arguments])
-        self.prints_json = bool(as_json)
-        if as_json is not None and STANDARD in reports:
-            self.prints_json = True
-            reports = [path for path in reports if path != STANDARD]
-        self._reports = {path: renderer(path.suffix, self._command) for path in reports}
-        self._save = save
-        self._accept = accept
-        self._whole = whole
-        self._seen = ("", "")
-        self.stop = Stop()
-        self.goes_on = False
-        self.writes = False
-        self.signed = ""
+    def __post_init__(self) -> None:
+        """Raises UsageError for a report whose suffix names no format."""
+        command = command_line(*self.arguments)
+        self.renderers = {path: renderer(path.suffix, command) for path in self.reports}
 
     def keep_off(self, files: Collection[Path]) -> None:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
-        for path in (*self._reports, self._save):
+        for path in (*self.reports, self.save):
             if path and Path(os.path.realpath(path)) in files:
                 what = "this is one of the job's own files. Name another file"
                 raise UsageError(what, where=str(path))
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        name = f"{plan.id} {plan.digest}"
         if outcomes is not None:
             self._show_outcomes(plan, outcomes)
-        elif (plan.id, plan.digest) != self._seen:
-            self._seen = (plan.id, plan.digest)
+        elif name != self.shown:
+            self.shown = name
             self._show_plan(plan)
 
     def _show_outcomes(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
@@ -142,50 +100,54 @@ class Shower:
             self._write_reports(plan, outcomes)
 
     def _show_plan(self, plan: Plan) -> None:
-        is_on_hold = ON_HOLD in dict(plan.about)
-        is_permitted = plan.is_permitted(self.signed or self._accept) and not is_on_hold
         try:
             if self.prints_json:
                 say_json(document.render(plan))
             else:
-                lines = text.render(
-                    plan,
-                    whole=self._whole,
-                    command=self._next_command(plan),
-                    accepted=plan.digest in (self._accept, self.signed),
-                    narrow=is_narrow(),
-                    goes_on=self.goes_on and is_permitted,
-                )
-                say(lines)
+                self._print_plan(plan)
             self.stop.told = False
             if self.writes and getattr(sys.stdout, "unread", False):
                 what = "its reader has gone before the plan was shown whole"
                 raise UnreadError(what, where="standard output")
         finally:
             self._write_reports(plan, None)
-            if self._save is not None:
-                save(self._save, plan)
-        if self._accept not in (None, plan.digest):
-            what = f"The accepted digest {self._accept} is not that of this plan."
-            say_text(f"{what} {self._next_step(plan)}")
+            if self.save is not None:
+                save(self.save, plan)
+        if self.accept not in (None, plan.digest):
+            self._tell_not_accepted(plan)
         if self.signed not in ("", plan.digest) and plan.refusals:
             say_text(
                 "The signatures do not lift this refusal, "
                 "which came up after the plan was made."
             )
 
+    def _print_plan(self, plan: Plan) -> None:
+        is_permitted = plan.is_permitted(self.signed or self.accept)
+        is_on_hold = ON_HOLD in dict(plan.about)
+        lines = text.render(
+            plan,
+            whole=self.whole,
+            command=self._next_command(plan),
+            accepted=plan.digest in (self.accept, self.signed),
+            narrow=is_narrow(),
+            goes_on=self.goes_on and is_permitted and not is_on_hold,
+        )
+        say(lines)
+
     def _write_reports(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
-        for path, render in self._reports.items():
+        for path, render in self.renderers.items():
             write_out(path, render(plan, outcomes))
 
-    def _next_step(self, plan: Plan) -> str:
-        """What to do about a plan that is not the accepted one."""
+    def _tell_not_accepted(self, plan: Plan) -> None:
+        """Say that this is not the accepted plan, and what to do."""
+        said = f"The accepted digest {self.accept} is not that of this plan."
         if plan.refusals:
-            return "Review this plan."
-        if not plan.changes:
-            return "Nothing is left to change."
-        again = f"{self._command} --accept {plan.digest}"
-        return f"Review this plan. To apply it, run:\n    {again}"
+            say_text(f"{said} Review this plan.")
+        elif not plan.changes:
+            say_text(f"{said} Nothing is left to change.")
+        else:
+            said += " Review this plan. To apply it,"
+            say_command(said, *self.arguments, "--accept", plan.digest)
 
     def _next_command(self, plan: Plan) -> str:
         """The command that goes on from a refused plan.
@@ -193,57 +155,19 @@ class Shower:
         Where people have to sign, it saves the plan.
         """
         if not self.goes_on or APPROVAL not in dict(plan.about):
-            return self._command
-        name, *rest = self._arguments
-        words = ["cec-connector", "plan" if name == "apply" else name]
+            return command_line(*self.arguments)
+        name, *rest = self.arguments
+        words = ["plan" if name == "apply" else name]
         words += [word for word in rest if not word.startswith(("--apply", "--plan="))]
-        return shlex.join([*words, "--save"])
-
-
-def is_narrow() -> bool:
-    """Whether standard output is a terminal with fewer columns than a report takes."""
-    return (columns(sys.stdout) or NARROW) < NARROW
-
-
-yes_option = click.option(
-    "--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked."
-)
-
-
-def say(lines: Iterable[str], *, fitted: bool = True) -> None:
-    """Print to standard output, `fitted` to a terminal. Raises OutputError."""
-    try:
-        if fitted:
-            show(lines)
-        else:
-            sys.stdout.writelines(lines)
-        sys.stdout.flush()
-    except OSError as fault:
-        raise OutputError(
-            f"cannot be written: {fault.strerror}", where="standard output"
-        ) from None
-
-
-def say_text(text: str) -> None:
-    """Print text and a line break to standard output, fitted to a terminal. Raises OutputError."""
-    say(f"{line}\n" for line in text.split("\n"))
-
-
-def say_json(lines: Iterable[str]) -> None:
-    """Print JSON to standard output: in UTF-8, whatever the terminal takes. Raises OutputError."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    say(lines, fitted=False)
+        return command_line(*words, "--save")
 
 
 def say_untold(run: Run, job: Path) -> None:
     """Say what the audit lacks, and how it gets it."""
     if run.untold:
-        command = shlex.join(["cec-connector", "audit", "catch-up", str(job)])
-        lacking = (
-            f"The audit may lack writes: {run.untold}. The next run sends the rest."
-        )
-        say([f"\n{lacking} To send them now, run:\n    {command}\n"])
+        lacking = f"The audit may lack writes: {run.untold}."
+        said = f"\n{lacking} The next run sends the rest. To send them now,"
+        say_command(said, "audit", "catch-up", job)
 
 
 def on_hold(job: Path, held: tuple[str, str] | None) -> str:
@@ -251,9 +175,9 @@ def on_hold(job: Path, held: tuple[str, str] | None) -> str:
     if held is None:
         return ""
     since, why = held
-    command = shlex.join(["cec-connector", "release", str(job)])
     said = f"The job is on hold since {since}: {why}. Applies are refused."
-    return f"\n{said} To allow them again, run:\n    {command}\n"
+    release = command_line("release", job)
+    return f"\n{said} To allow them again, run:\n    {release}\n"
 
 
 def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:

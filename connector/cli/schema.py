@@ -20,10 +20,9 @@ Kind = Literal["job", "mapping", "fleet"]
 
 @click.command("schema")
 @click.argument("which", type=click.Choice(["job", "mapping", "fleet"]))
-def schema_command(which: Kind) -> int:
+def schema_command(which: Kind) -> None:
     """Print the JSON Schema of the job file, the mapping file or the fleet file."""
     click.echo(json.dumps(make_schema(which), indent=2))
-    return 0
 
 
 def make_schema(kind: Kind) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from connector.cli.logs import configure_service
+from connector.cli.options import FILE
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
 from connector.serve.service import Service
@@ -46,24 +47,17 @@ listen_option = click.option(
 
 
 @click.command
-@click.argument(
-    "jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=FILE)
 @listen_option
-@click.pass_obj
-def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> int:
+def command(jobs: tuple[Path, ...], listen: Address) -> None:
     """Run each JOB on its `serve` schedule until SIGTERM; SIGHUP reads the files again.
 
     Plans of dry-run jobs and plans beyond a limit are saved, and wait for `apply --plan`.
     """
-    options = configure_service(log_level)
+    options = configure_service()
     queue = NotificationQueue()
     service = Service(jobs, options, queue.told)
     service.take_signals()
-    with (
-        queue,
-        Web(*listen, service) as web,
-    ):
+    with queue, Web(*listen, service) as web:
         log.info("serving", address=web.address, jobs=[path.stem for path in jobs])
         service.run()
-    return 0

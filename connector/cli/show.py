@@ -3,85 +3,80 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from msgspec import json, to_builtins
 
 from connector.apply.job_state import history, hold_on
-from connector.cli.running import (
-    STANDARD,
-    is_narrow,
+from connector.cli.options import (
+    FILE,
     job_argument,
     json_option,
-    on_hold,
+    json_report_option,
     report_option,
-    say,
-    say_json,
-    say_text,
+    whole_option,
 )
+from connector.cli.output import (
+    is_narrow,
+    say,
+    say_document,
+    say_json,
+    say_lines,
+)
+from connector.cli.running import on_hold, split_reports
 from connector.cli.terminal import fit
 from connector.errors import UsageError
 from connector.model import Plan
 from connector.planfile import load, load_report, write_out
 from connector.planning.comparison import compare
 from connector.reports import comparison, document, renderer, text
-from connector.reports.visible import visible, visible_lines
+from connector.reports.visible import visible_lines
+from connector.state.history import RunRecord
 
 
 @click.command("show")
-@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("plan", type=FILE)
 @report_option
-@click.option(
-    "--all",
-    "whole",
-    is_flag=True,
-    help="List all changes and problems, not kinds and first ones.",
-)
-@json_option
+@whole_option
+@json_report_option
 def show_command(
     plan: Path, reports: tuple[Path, ...], *, whole: bool, as_json: bool
-) -> int:
+) -> None:
     """Show a saved plan or a report in JSON, with the outcomes that it has; ask no server and no state.
 
     PLAN is a file of plan --save or of --report FILE.json.
     """
     shown, outcomes = load_report(plan)
     again = _apply_command(shown)
-    files = [
-        (path, renderer(path.suffix, again)) for path in reports if path != STANDARD
-    ]
-    for path, _ in files:
+    files, prints_json = split_reports(reports, as_json=as_json)
+    renderers = {path: renderer(path.suffix, again) for path in files}
+    for path in files:
         if path.exists() and path.samefile(plan):
-            raise UsageError(
-                "this is the file that is shown. Name another file", where=str(path)
-            )
-    if as_json or STANDARD in reports:
+            why = "this is the file that is shown. Name another file"
+            raise UsageError(why, where=str(path))
+    if prints_json:
         say_json(document.render(shown, outcomes))
     else:
-        say(
-            text.render(shown, outcomes, whole=whole, command=again, narrow=is_narrow())
-        )
-    for path, render in files:
+        narrow = is_narrow()
+        say(text.render(shown, outcomes, whole=whole, command=again, narrow=narrow))
+    for path, render in renderers.items():
         write_out(path, render(shown, outcomes))
-    return 0
 
 
 def _apply_command(plan: Plan) -> str:
     """What applies this plan: the file of its job is not known here."""
     undone = dict(plan.about).get("takes back", "").removeprefix("run ")
-    return (
-        f"cec-connector undo JOB {undone} --apply"
-        if undone
-        else "cec-connector apply JOB"
-    )
+    if undone:
+        return f"cec-connector undo JOB {undone} --apply"
+    return "cec-connector apply JOB"
 
 
 @click.command("diff")
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def diff_command(old: Path, new: Path, *, as_json: bool) -> int:
+@click.argument("old", type=FILE)
+@click.argument("new", type=FILE)
+@json_option
+def diff_command(old: Path, new: Path, *, as_json: bool) -> None:
     """Compare two saved plans or reports in JSON: changes and problems that are new, gone, changed or the same.
 
     Differences do not change the exit code.
@@ -92,49 +87,48 @@ def diff_command(old: Path, new: Path, *, as_json: bool) -> int:
         say_json(comparison.document(before, after, found))
     else:
         say(comparison.render(before, after, found))
-    return 0
 
 
 @click.command("runs")
 @job_argument
 @click.argument("run", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def runs_command(job: Path, run: str | None, *, as_json: bool) -> int:
+@json_option
+def runs_command(job: Path, run: str | None, *, as_json: bool) -> None:
     """List the applies and undos of JOB, newest first; with RUN (an id, the beginning of one, or `last`) that one.
 
     The last one is the newest apply that wrote. Attempts that failed or were refused are
     listed with the reason.
     """
     runs = history(job, run)
-    if as_json:
-        click.echo(
-            json.format(
-                json.encode([to_builtins(each) for each in runs]), indent=1
-            ).decode()
-        )
-    elif not runs:
-        say_text("No apply has run yet.")
-    newest = next((each for each in runs if not each.why), None)
-    for each in () if as_json else runs:
-        counts = (
-            ", ".join(
-                f"{number} {outcome}" for outcome, number in each.outcomes.items()
-            )
-            or "nothing to write"
-        )
-        counts = visible("; ".join(each.why.splitlines())) if each.why else counts
-        what = f"undo of {each.undoes}" if each.undoes else each.kind
-        what += f" of plan {each.plan}" if each.plan else ""
-        served = f" on {visible(each.server)}" if each.server else ""
-        counts += (
-            f"; approved by {', '.join(visible(str(who)) for who in each.approvals)}"
-            if each.approvals
-            else ""
-        )
-        result = each.result or (
-            "interrupted, or under way" if each is newest else "interrupted"
-        )
-        say_text(f"{each.id}  {each.started}  {what}{served}, {result}: {counts}")
     held = visible_lines(on_hold(job, hold_on(job)))
-    click.echo(fit(held, sys.stderr), nl=False, err=True) if as_json else say([held])
-    return 0
+    if as_json:
+        say_document(runs)
+        click.echo(fit(held, sys.stderr), nl=False, err=True)
+    else:
+        say_lines(_describe_runs(runs))
+        say([held])
+
+
+def _describe_runs(runs: Sequence[RunRecord]) -> Iterator[str]:
+    if not runs:
+        yield "No apply has run yet."
+    newest = next((each for each in runs if not each.why), None)
+    for each in runs:
+        what = f"undo of {each.undoes}" if each.undoes else each.kind
+        if each.plan:
+            what += f" of plan {each.plan}"
+        if each.server:
+            what += f" on {each.server}"
+        unfinished = "interrupted, or under way" if each is newest else "interrupted"
+        result = each.result or unfinished
+        yield f"{each.id}  {each.started}  {what}, {result}: {_describe_result(each)}"
+
+
+def _describe_result(run: RunRecord) -> str:
+    counts = [f"{number} {outcome}" for outcome, number in run.outcomes.items()]
+    said = ", ".join(counts) or "nothing to write"
+    if run.why:
+        said = "; ".join(run.why.splitlines())
+    if run.approvals:
+        said += f"; approved by {', '.join(map(str, run.approvals))}"
+    return said

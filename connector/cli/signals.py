@@ -23,7 +23,7 @@ from typing import Final
 import click
 
 from connector.cli.advice import Exit, code_of_ending
-from connector.cli.running import say
+from connector.cli.output import say
 from connector.errors import OutputError
 from connector.model import Ending
 from connector.reports.wording import last_line

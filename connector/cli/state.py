@@ -2,35 +2,82 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from msgspec import json, to_builtins
+from msgspec import to_builtins
 
 from connector.apply import state_care
 from connector.apply.composition import plan_context
 from connector.apply.job_state import rename
 from connector.apply.moving import find_move
 from connector.apply.permission import side
-from connector.apply.state_care import back_up, contents, faults
 from connector.cli.advice import Exit
 from connector.cli.approvals import asks, confirm
 from connector.cli.observers import observers
-from connector.cli.running import job_argument, say, say_text, yes_option
+from connector.cli.options import (
+    FILE,
+    flag_option,
+    job_argument,
+    json_option,
+    yes_option,
+)
+from connector.cli.output import (
+    command_line,
+    say_command,
+    say_document,
+    say_line,
+    say_lines,
+    say_text,
+)
 from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageError
-from connector.reports.visible import visible
 
 if TYPE_CHECKING:
+    from connector.apply.moving import Move
     from connector.state.care import Contents, Old
     from connector.state.forgetting import Person
 
-_LEAST, _DIGITS = 2, 5
-"""Days, for a server of a directory may lag by one; and digits of them, for the calendar
-begins in the year 1."""
+_LEAST_DAYS = 2
+"""A server of a directory may lag by a day."""
+_MEANINGS: Final = (
+    ("owned", "Values that this job wrote stay in the directory: {}."),
+    (
+        "owned",
+        "Once forgotten they count as somebody else's: when the agent leaves, no plan names or clears them.",
+    ),
+    (
+        "owned",
+        "To have them cleared first, remove the agent from the source and apply with `stale: clear`.",
+    ),
+    (
+        "",
+        "If an agent still matches the user, the next plan or apply that changes the user records it again.",
+    ),
+    ("rivals", "Other jobs of this directory may then write over these values: {}."),
+    (
+        "rivals",
+        "To hand the user over in order, remove the agent from the source and apply. Then forget the user.",
+    ),
+    (
+        "plans",
+        "Saved plans that may name the user are withdrawn: {}. Make and review new ones.",
+    ),
+    (
+        "documents",
+        "Plans and reports of a fleet's runs that name the user are deleted: {}.",
+    ),
+    (
+        "excluded",
+        "The exclude list names the user ({}). Its id stays, or a renamed user would be written.",
+    ),
+    ("others", "Other jobs wrote to the user too: {}. Forget it in each of them."),
+    ("", "Not changed: audit, logs, reports, plan files, and backups of the state."),
+)
+"""What forgetting a person means, by what is known of that person; without a name, always."""
 
 
 @click.group("state")
@@ -40,18 +87,16 @@ def state_command() -> None:
 
 @state_command.command("show", short_help="Show what the state holds of a job.")
 @job_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_state(job: Path, *, as_json: bool) -> int:
+@json_option
+def show_state(job: Path, *, as_json: bool) -> None:
     """Show what the state holds of JOB: runs, writes, plans, ownership, and since when."""
-    found = contents(job)
+    found = state_care.contents(job)
     if as_json:
-        shown = _merge_parts(to_builtins(found)) if found else None
-        click.echo(json.format(json.encode(shown), indent=1).decode())
+        say_document(_merge_parts(to_builtins(found)) if found else None)
     elif found is None:
         say_text("This job has no state yet. Its first apply makes one.")
     else:
-        say(f"{name:<10}{visible(text)}\n" for name, text in _tell_contents(found))
-    return 0
+        say_lines(f"{name:<10}{text}" for name, text in _describe_contents(found))
 
 
 def _merge_parts(found: dict[str, Any]) -> dict[str, Any]:
@@ -60,41 +105,33 @@ def _merge_parts(found: dict[str, Any]) -> dict[str, Any]:
     return {"job": found.pop("job"), **extent, **found, **counts}
 
 
-def _tell_contents(found: Contents) -> Iterator[tuple[str, str]]:
-    extent, counts = found.extent, found.counts
-    free = (
-        f", of which {_format_size(extent.free)} are free for later runs"
-        if extent.free
-        else ""
-    )
-    yield (
-        "state",
-        f"{extent.state}, format {extent.format}, {_format_size(extent.octets)}{free}",
-    )
+def _describe_contents(found: Contents) -> Iterator[tuple[str, str]]:
+    extent = found.extent
+    size = f"format {extent.format}, {_format_size(extent.octets)}"
+    if extent.free:
+        size += f", of which {_format_size(extent.free)} are free for later runs"
+    yield "state", f"{extent.state}, {size}"
     yield "job", found.job
     for directory in found.directories:
         yield "writes to", directory
-    since = (
-        f", the oldest of {found.oldest}, the newest of {found.newest}"
-        if found.oldest
-        else ""
-    )
-    pruned = f"; those until {found.pruned} were pruned" if found.pruned else ""
-    yield "runs", f"{counts['runs']:,}{since}{pruned}"
-    yield "attempts", f"{counts['attempts']:,} that wrote nothing"
-    open_writes = f"{counts['open_writes']:,} of them with unknown outcome"
-    yield "journal", f"{counts['writes']:,} writes, {open_writes}"
-    earlier = f"digests of {counts['earlier_plans']:,} to compare with"
-    yield "plans", f"{counts['saved_plans']:,} saved for review; {earlier}"
-    if counts["documents"]:
-        kept = f"{counts['documents']:,} plans and reports of a fleet's runs"
-        yield "documents", kept
-    yield "ownership", f"values of {counts['users']:,} users"
-    notes = {
-        "stale": "stale", "lapsed": "gone", "refused": "refused", "excluded": "excluded",
-    }  # fmt: skip
-    users = (f"{counts[name]:,} {what}" for name, what in notes.items())
-    yield "users", ", ".join(users)
+    counts = {name: f"{count:,}" for name, count in found.counts.items()}
+    runs = counts["runs"]
+    if found.oldest:
+        runs += f", the oldest of {found.oldest}, the newest of {found.newest}"
+    if found.pruned:
+        runs += f"; those until {found.pruned} were pruned"
+    yield "runs", runs
+    lines = {
+        "attempts": "{attempts} that wrote nothing",
+        "journal": "{writes} writes, {open_writes} of them with unknown outcome",
+        "plans": "{saved_plans} saved for review; digests of {earlier_plans} to compare with",
+        "documents": "{documents} plans and reports of a fleet's runs",
+        "ownership": "values of {users} users",
+        "users": "{stale} stale, {lapsed} gone, {refused} refused, {excluded} excluded",
+    }
+    for name, line in lines.items():
+        if name != "documents" or found.counts["documents"]:
+            yield name, line.format_map(counts)
     yield "on hold", f"since {found.held}" if found.held else "no"
 
 
@@ -106,11 +143,11 @@ def _format_size(octets: int) -> str:
 @job_argument
 def check_state(job: Path) -> int:
     """Check the state of JOB: SQLite's own check, references, every row, and the key. Exit code 1 if one is wrong."""
-    found = faults(job)
+    found = state_care.faults(job)
     if not found:
         say_text("The state is sound.")
         return Exit.DONE
-    say(f"{visible(fault)}.\n" for fault in found)
+    say_lines(f"{fault}." for fault in found)
     say_text(
         "\nThe state or its key is damaged. Restore both from a backup, then rerun."
     )
@@ -119,32 +156,26 @@ def check_state(job: Path) -> int:
 
 @state_command.command("backup", short_help="Copy a SQLite state to a new file.")
 @job_argument
-@click.argument("file", type=click.Path(path_type=Path))
-def back_up_state(job: Path, file: Path) -> int:
+@click.argument("file", type=FILE)
+def back_up_state(job: Path, file: Path) -> None:
     """Copy the state of JOB to FILE, while runs go on. FILE must not exist. The key is not in the copy.
 
     A state in PostgreSQL is copied by pg_dump.
     """
-    key = back_up(job, file)
-    say_text(f"Copied the state to {visible(str(file))}.")
+    key = state_care.back_up(job, file)
+    say_line(f"Copied the state to {file}.")
     if key:
-        say_text(f"The key is not in it. Keep a copy of {visible(str(key))} elsewhere.")
-    return Exit.DONE
+        say_line(f"The key is not in it. Keep a copy of {key} elsewhere.")
 
 
 def _check_age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
-    days = value.removesuffix("d")
-    if not (
-        value.endswith("d")
-        and days.isdecimal()
-        and days.isascii()
-        and len(days) <= _DIGITS
-        and int(days) >= _LEAST
-    ):
+    # at most five digits, for the calendar begins in the year 1
+    found = re.fullmatch(r"([0-9]{1,5})d", value)
+    if found is None or int(found[1]) < _LEAST_DAYS:
         raise click.BadParameter(
-            f"must be a number of days, at least {_LEAST}d, as in 400d"
+            f"must be a number of days, at least {_LEAST_DAYS}d, as in 400d"
         )
-    return timedelta(days=int(days))
+    return timedelta(days=int(found[1]))
 
 
 @state_command.command("prune", short_help="Take old runs out of the state.")
@@ -156,29 +187,27 @@ def _check_age(ctx: click.Context, param: click.Parameter, value: str) -> timede
     metavar="AGE",
     help="Runs that ended so long ago, as in 400d.",
 )
-@click.option("--dry-run", is_flag=True, help="Only list what would be taken out.")
+@flag_option("--dry-run", "Only list what would be taken out.")
 @yes_option
-def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> int:
+def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> None:
     """Take runs of JOB, their journals and plans out of the state. What the job owns, and holds, stay.
 
     Runs that can no longer be undone then are named. At a terminal, it asks first.
     """
     old = state_care.old_runs(job, older)
-    say(f"{visible(line)}\n" for line in _tell_old_runs(old))
-    anything = bool(old.runs or old.attempts or old.plans or old.audit_lines)
-    if anything and dry_run:
-        again = shlex.join(
-            ["cec-connector", "state", "prune", str(job), "--older", f"{older.days}d"]
-        )
-        say([f"\nNothing was taken out. To do so, run:\n    {visible(again)}\n"])
-    elif anything:
-        if asks(yes=yes):
-            confirm("Take them out?")
-        say_text(f"\nTook out {state_care.prune(job, old):,} runs.")
-    return Exit.DONE
+    say_lines(_describe_old_runs(old))
+    if not (old.runs or old.attempts or old.plans or old.audit_lines):
+        return
+    if dry_run:
+        words = ("state", "prune", job, "--older", f"{older.days}d")
+        say_command("\nNothing was taken out. To do so,", *words)
+        return
+    if asks(yes=yes):
+        confirm("Take them out?")
+    say_text(f"\nTook out {state_care.prune(job, old):,} runs.")
 
 
-def _tell_old_runs(old: Old) -> Iterator[str]:
+def _describe_old_runs(old: Old) -> Iterator[str]:
     counts = f"{len(old.runs):,} runs, {old.attempts:,} attempts, {old.plans:,} unused saved plans"
     if old.audit_lines:
         counts += f", {old.audit_lines:,} records of the audit"
@@ -186,10 +215,8 @@ def _tell_old_runs(old: Old) -> Iterator[str]:
     undoable = [run for run in old.runs if run.wrote]
     if undoable:
         yield f"These {len(undoable):,} can no longer be undone once they are taken out:"
-    yield from (
-        f"  {run.id}  {run.started}  {run.kind}: {run.wrote:,} writes"
-        for run in undoable
-    )
+    for run in undoable:
+        yield f"  {run.id}  {run.started}  {run.kind}: {run.wrote:,} writes"
     for run, why in old.stay:
         yield f"Run {run.id} of {run.started} and later ones stay: {why}."
 
@@ -197,53 +224,34 @@ def _tell_old_runs(old: Old) -> Iterator[str]:
 @state_command.command("forget", short_help="Take a person out of the state.")
 @job_argument
 @click.argument("user")
-@click.option("--dry-run", is_flag=True, help="Only say what that would mean.")
+@flag_option("--dry-run", "Only say what that would mean.")
 @yes_option
-def forget_person(job: Path, user: str, *, dry_run: bool, yes: bool) -> int:
+def forget_person(job: Path, user: str, *, dry_run: bool, yes: bool) -> None:
     """Take USER (an id, or a name such as a DN) out of what the state holds of JOB: ids, names and values.
 
     The directory and the audit are not changed. At a terminal, it asks first.
     """
     person = state_care.person(job, user)
-    say(f"{visible(line)}\n" for line in _tell_person(person))
+    say_lines(_describe_person(person))
     if dry_run:
-        again = shlex.join(["cec-connector", "state", "forget", str(job), user])
-        say([f"\nNothing was taken out. To do so, run:\n    {visible(again)}\n"])
-        return Exit.DONE
+        words = ("state", "forget", job, user)
+        say_command("\nNothing was taken out. To do so,", *words)
+        return
     if asked := asks(yes=yes):
         confirm("Forget this user?")
     gone = state_care.forget(job, person, agreed=asked or yes)
     say_text(
         f"\nForgot the user: {gone.writes:,} writes. Withdrew {len(gone.plans):,} saved plans."
     )
-    return Exit.DONE
 
 
-def _tell_person(person: Person) -> Iterator[str]:
-    yield (
-        f"user {', '.join(person.names)}, id {person.id}"
-        if person.names
-        else f"user {person.id}"
-    )
+def _describe_person(person: Person) -> Iterator[str]:
+    yield f"user {', '.join((*person.names, f'id {person.id}'))}"
     yield f"{person.writes:,} writes in {person.runs:,} runs are known. Once forgotten, no undo takes them back."
-    if person.owned:
-        yield f"Values that this job wrote stay in the directory: {', '.join(person.owned)}."
-        yield "Once forgotten they count as somebody else's: when the agent leaves, no plan names or clears them."
-        yield "To have them cleared first, remove the agent from the source and apply with `stale: clear`."
-    yield "If an agent still matches the user, the next plan or apply that changes the user records it again."
-    if person.rivals:
-        yield f"Other jobs of this directory may then write over these values: {', '.join(person.rivals)}."
-        yield "To hand the user over in order, remove the agent from the source and apply. Then forget the user."
-    if person.plans:
-        yield f"Saved plans that may name the user are withdrawn: {', '.join(person.plans)}. Make and review new ones."
-    if person.documents:
-        yield f"Plans and reports of a fleet's runs that name the user are deleted: {', '.join(person.documents)}."
-    if person.excluded:
-        entries = ", ".join(person.excluded)
-        yield f"The exclude list names the user ({entries}). Its id stays, or a renamed user would be written."
-    if person.others:
-        yield f"Other jobs wrote to the user too: {', '.join(person.others)}. Forget it in each of them."
-    yield "Not changed: audit, logs, reports, plan files, and backups of the state."
+    for field, line in _MEANINGS:
+        values = ", ".join(getattr(person, field)) if field else ""
+        if values or not field:
+            yield line.format(values)
 
 
 @state_command.command(
@@ -251,54 +259,45 @@ def _tell_person(person: Person) -> Iterator[str]:
 )
 @job_argument
 @click.argument("attribute")
-@click.option("--dry-run", is_flag=True, help="Only say what would be shown again.")
+@flag_option("--dry-run", "Only say what would be shown again.")
 @yes_option
-@click.pass_obj
-def forget_secret(
-    log_level: str | None, job: Path, attribute: str, *, dry_run: bool, yes: bool
-) -> int:
+def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> None:
     """Take ATTRIBUTE for secret no longer, though jobs of this state wrote secrets into it.
 
     The directory is asked what it is, and not changed. At a terminal, it asks first;
     elsewhere it needs --yes.
     """
-    with plan_context(job, lambda begun: observers(begun, log_level)) as context:
+    with plan_context(job, observers) as context:
         description = context.reader.describe()
         known = context.secret_attributes(description)
         names = known.named(attribute)
         if not names:
             secret = ", ".join(known.names) or "none"
-            raise UsageError(
-                f"no job of this state wrote secrets into it. Secret here: {secret}",
-                where=attribute,
-            )
+            why = f"no job of this state wrote secrets into it. Secret here: {secret}"
+            raise UsageError(why, where=attribute)
         identity = description.identity
+        say_line(f"Secret so far: {', '.join(names)} of every user of {identity}.")
         say_text(
-            f"Secret so far: {visible(', '.join(names))} of every user of {visible(identity)}."
+            "After this, plans, reports, logs and the audit show all values of it, passwords that are left too.\n"
+            "A job that writes secrets into it makes it secret again."
         )
-        say_text(
-            "After this, plans, reports, logs and the audit show all values of it, passwords that are left too."
-        )
-        say_text("A job that writes secrets into it makes it secret again.")
         if dry_run:
-            return Exit.DONE
+            return
         if asks(yes=yes):
             confirm("Show its values again?")
         elif not yes:
-            raise DeclinedError(
-                "nobody can be asked here. To show its values again, add --yes",
-                where=attribute,
-            )
+            why = "nobody can be asked here. To show its values again, add --yes"
+            raise DeclinedError(why, where=attribute)
         with context.state.lease(identity, context.job):
             context.state.forget_secrets(identity, names)
-    say_text(f"\n{visible(attribute)} is not secret any more.")
-    return Exit.DONE
+    say_text("")
+    say_line(f"{attribute} is not secret any more.")
 
 
 @state_command.command("rename", short_help="Rename a job in the state.")
 @job_argument
 @click.argument("new")
-def rename_job(job: Path, new: str) -> int:
+def rename_job(job: Path, new: str) -> None:
     """Rename JOB to NEW in the state: its runs, ownership and schedule. A job on hold is refused.
 
     JOB is the job file under its old name; NEW is its new name or path. Rename the file
@@ -307,12 +306,9 @@ def rename_job(job: Path, new: str) -> int:
     try:
         old, name, users = rename(job, new)
     except OnHoldError as fault:
-        fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
+        fault.add_note(command_line("release", job))
         raise
-    say_text(
-        f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users."
-    )
-    return 0
+    say_line(f"Renamed {old} to {name}. It owns values of {users} users.")
 
 
 @state_command.command("move", short_help="Accept that a job was moved or changed.")
@@ -320,41 +316,33 @@ def rename_job(job: Path, new: str) -> int:
 @click.option(
     "--accept", metavar="DIGEST", help="Accept what was shown, by its digest."
 )
-@click.pass_obj
-def move_job(log_level: str | None, job: Path, *, accept: str | None) -> int:
+def move_job(job: Path, *, accept: str | None) -> None:
     """Show which tenant and directory JOB had in the state, which it has now, and which users would lose values.
 
     With --accept, what the state knows of JOB goes to what it is now. The directory is not changed.
     """
-    with plan_context(job, lambda begun: observers(begun, log_level)) as context:
+    with plan_context(job, observers) as context:
         found = find_move(context)
-        sides = (
-            f"applied before: {side(found.before)}",
-            f"this file now:  {side(found.now)}",
-        )
-        what = "users with values of this job whom no agent claims, so that `stale: clear` clears them"
-        users = (f"  {name}" for name, _ in found.losing)
-        say(
-            f"{visible(line)}\n"
-            for line in (*sides, f"{what}: {len(found.losing):,}", *users)
-        )
+        say_lines(_describe_move(found))
         if accept == found.digest:
             context.state.move(context.job, found.before.directory, found.now)
         elif accept is not None:
-            raise RefusedError(
-                "the digest is of something else: what is shown has changed",
-                where="--accept",
-            )
+            why = "the digest is of something else: what is shown has changed"
+            raise RefusedError(why, where="--accept")
         context.observer.finished(None, Exit.DONE)
     if accept is None:
-        again = shlex.join(
-            ["cec-connector", "state", "move", str(job), "--accept", found.digest]
-        )
-        say(
-            [
-                f"\nNothing was changed. If this is the same job, run:\n    {visible(again)}\n"
-            ]
-        )
+        words = ("state", "move", job, "--accept", found.digest)
+        say_command("\nNothing was changed. If this is the same job,", *words)
     else:
         say_text("\nAccepted. Look at the next plan before you apply it.")
-    return Exit.DONE
+
+
+def _describe_move(found: Move) -> Iterator[str]:
+    yield f"applied before: {side(found.before)}"
+    yield f"this file now:  {side(found.now)}"
+    yield (
+        "users with values of this job whom no agent claims, so that `stale: clear` "
+        f"clears them: {len(found.losing):,}"
+    )
+    for name, _ in found.losing:
+        yield f"  {name}"

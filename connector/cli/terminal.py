@@ -6,14 +6,15 @@ import codecs
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from typing import Final, TextIO
 
+from rich.cells import cell_len
+
 from connector.reports.visible import visible_lines
 
-_COMMAND: Final = re.compile(r" *(cec-connector|\$) ")
+_COMMAND: Final = re.compile(r" *(cec-connector|ssh-keygen|\$) ")
 """A line that somebody copies: the terminal itself breaks it, so that it stays one line."""
 _HANGING: Final = re.compile(r" *((- |~ |! )|(?=\S))")
 _RED, _YELLOW, _GREEN, _BOLD = "31", "33", "32", "1"
@@ -46,66 +47,52 @@ def columns(stream: TextIO) -> int | None:
 
 def has_colour(stream: TextIO) -> bool:
     """Whether colours are welcome there (https://no-color.org)."""
-    return (
-        stream.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
-    )
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not is_plain
 
 
 def show(lines: Iterable[str]) -> None:
     """Write lines to standard output, as its terminal can show them, or as they are."""
     output = sys.stdout
-    width = columns(output)
-    paint = getattr(output, "write_painted", None) if has_colour(output) else None
+    is_painted = isinstance(output, VisibleOutput) and has_colour(output)
     for line in lines:
-        text = line if width is None else _wrap_text(line, width)
-        style = (
-            next((style for begin, style in _STYLES if begin.match(line)), "")
-            if paint
-            else ""
-        )
-        if paint and style:
-            paint(text, style)
+        text = fit(line, output)
+        style = _find_style(line) if is_painted else ""
+        if isinstance(output, VisibleOutput) and style:
+            output.write_painted(text, style)
         else:
             output.write(text)
+
+
+def _find_style(line: str) -> str:
+    return next((style for begin, style in _STYLES if begin.match(line)), "")
 
 
 def fit(text: str, stream: TextIO) -> str:
     """The text with lines that end between words where the terminal does."""
     width = columns(stream)
-    return text if width is None else _wrap_text(text, width)
-
-
-def _wrap_text(text: str, width: int) -> str:
-    return "\n".join(
-        part for line in text.split("\n") for part in _wrap_line(line, width)
-    )
+    if width is None:
+        return text
+    lines = (_wrap_line(line, width) for line in text.split("\n"))
+    return "\n".join(part for parts in lines for part in parts)
 
 
 def _wrap_line(line: str, width: int) -> Iterator[str]:
     """One line as several of a width; what follows is indented below it. A word that is longer stays whole."""
-    if _count_cells(line) <= width or _COMMAND.match(line):
+    if cell_len(line) <= width or _COMMAND.match(line):
         yield line
         return
     begin = _HANGING.match(line)
-    indent = " " * min((len(begin[0]) if begin else 0) + 2, width // 3)
+    hanging = len(begin[0]) if begin else 0
+    indent = " " * min(hanging + 2, width // 3)
     now = ""
     for word in re.findall(r" *\S+", line):
-        if now and _count_cells(now) + _count_cells(word) > width:
+        if now and cell_len(now) + cell_len(word) > width:
             yield now
             now = indent + word.lstrip()
         else:
             now += word
     yield now
-
-
-def _count_cells(text: str) -> int:
-    """How many columns a text takes."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 class VisibleOutput(TextIOWrapper):
@@ -117,18 +104,19 @@ class VisibleOutput(TextIOWrapper):
     unread = False
 
     def write(self, text: str, /) -> int:
-        """How much of the text was taken, which is all of it."""
-        try:
-            super().write(visible_lines(text))
-        except BrokenPipeError:
-            self._let_go()
+        """Returns `len(text)`."""
+        self._write_or_let_go(visible_lines(text))
         return len(text)
 
     def write_painted(self, text: str, style: str) -> None:
         """Write text in a style (SGR of ECMA-48), of which text from outside knows nothing."""
-        text, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+        line = text.removesuffix("\n")
+        end = text[len(line) :]
+        self._write_or_let_go(f"\x1b[{style}m{visible_lines(line)}\x1b[0m{end}")
+
+    def _write_or_let_go(self, text: str) -> None:
         try:
-            super().write(f"\x1b[{style}m{visible_lines(text)}\x1b[0m{end}")
+            super().write(text)
         except BrokenPipeError:
             self._let_go()
 

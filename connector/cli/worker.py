@@ -61,17 +61,14 @@ draw."""
 
 
 @click.command(hidden=True)
-@click.pass_obj
-def command(log_level: str | None) -> int:
+def command() -> int:
     """Run what `serve` or a fleet asks for on standard input."""
     request = decode_message(sys.stdin.buffer.read(), RunRequest)
-    configure(log_level)
+    configure()
     with shared_texts(dict(request.texts)), stopped_by_signals(once=True) as stop:
-        run: WorkerRun
-        if request.fleet is None:
-            run = ScheduledRun(request, log_level, stop)
-        else:
-            run = FleetStep(request, request.fleet, log_level, stop)
+        run: WorkerRun = ScheduledRun(request, stop)
+        if request.fleet is not None:
+            run = FleetStep(request, request.fleet, stop)
         try:
             return run.execute()
         except ConnectorError as fault:
@@ -88,7 +85,7 @@ def command(log_level: str | None) -> int:
 class WorkerRun(ABC):
     """A run on its way, and its result as far as it is known."""
 
-    def __init__(self, request: RunRequest, log_level: str | None, stop: Stop) -> None:
+    def __init__(self, request: RunRequest, stop: Stop) -> None:
         self.request = request
         self.stop = stop
         self.result = Result()
@@ -97,7 +94,6 @@ class WorkerRun(ABC):
         """Its id, where that is not of the plan that it draws."""
         self.has_more_to_do = False
         """Whether its tick is not over when the run ends well."""
-        self._log_level = log_level
         self._is_good = False
 
     @abstractmethod
@@ -108,7 +104,6 @@ class WorkerRun(ABC):
         """The observers of the run."""
         return observers(
             begun,
-            self._log_level,
             self.kind,
             run=self.run_id,
             stop=self.stop,
@@ -223,10 +218,8 @@ class ScheduledRun(WorkerRun):
 class FleetStep(WorkerRun):
     """A step of a fleet's run: draw the plan, which the state keeps, or apply the plan that it has kept."""
 
-    def __init__(
-        self, request: RunRequest, fleet: FleetRun, log_level: str | None, stop: Stop
-    ) -> None:
-        super().__init__(request, log_level, stop)
+    def __init__(self, request: RunRequest, fleet: FleetRun, stop: Stop) -> None:
+        super().__init__(request, stop)
         self._fleet = fleet
 
     def execute(self) -> int:

@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import click
 import pytest
 import structlog
 from hypothesis import example, given, strategies as st
 
 from connector.cli.logs import configure
+from connector.cli.main import cli
 from connector.model import Secret
 from connector.reports.visible import cleaned
 from connector.runtime.log import log, run_details
@@ -37,8 +39,8 @@ facts = st.recursive(
 def log_output(level: str) -> Iterator[StringIO]:
     """Standard error, to which the log goes."""
     output = StringIO()
-    with logged(), redirect_stderr(output):
-        configure(level)
+    with logged(), redirect_stderr(output), click.Context(cli, obj=level):
+        configure()
         yield output
 
 
