@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -42,36 +41,11 @@ from connector.cli.options import (
     yes_option,
 )
 from connector.cli.output import command_line, say, say_command
-from connector.cli.running import Shower, exit_code, on_hold, say_untold
+from connector.cli.running import RunOptions, Shower, exit_code, on_hold, say_untold
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError, StateError, UsageError
 from connector.model import Plan
 from connector.state.history import Attempt
-
-
-class Options(Struct, frozen=True):
-    """What `apply` and `undo` are told."""
-
-    job: Path
-    reports: tuple[Path, ...]
-    accept: str | None
-    """The digest of the one plan that is written also if it is refused."""
-    saved: Path | None
-    """The file of the reviewed plan."""
-    signatures: tuple[Path, ...]
-    yes: bool
-    only: tuple[str, ...] = ()
-    run: str = ""
-    """The run that is undone."""
-    write: bool = True
-    """False: an undo is only shown."""
-    save: Path | None = None
-
-    @property
-    def read_files(self) -> set[Path]:
-        """Files that no report may be written over."""
-        files = [*self.signatures, self.saved]
-        return {each.resolve() for each in files if each}
 
 
 @click.command("apply")
@@ -93,13 +67,9 @@ def apply_command(**given: Any) -> int:
     At a terminal it shows the plan and asks first. What has changed by the time of the
     answer is not written.
     """
-    options = Options(**given)
-    words = [f"--only={name}" for name in options.only]
-    words += [f"--plan={options.saved}"] if options.saved else []
+    options = RunOptions(**given)
     how = () if options.saved else ("plan", str(options.job), "--save", "PLAN.json")
-    command = ["apply", str(options.job), *words]
-    show = Shower(command, options.reports, accept=options.accept)
-    return _carry_out(options, show, how)
+    return _carry_out(options, options.make_shower("apply"), how)
 
 
 @click.command("undo")
@@ -124,7 +94,7 @@ def undo_command(**given: Any) -> int:
     terminal, --apply asks first. The job is then on hold, since its next apply would write
     them again. To allow applies, run release.
     """
-    options = Options(**given)
+    options = RunOptions(**given)
     if options.write and options.save:
         why = "is for an undo that is only shown. Leave out --apply"
         raise UsageError(why, where="--save")
@@ -132,10 +102,8 @@ def undo_command(**given: Any) -> int:
         raise UsageError("is for an undo that is written. Add --apply", where="--plan")
     options = replace(options, run=run_named(options.job, options.run))
     words = ["undo", str(options.job), options.run]
-    files = [f"--plan={each}" for each in (options.save, options.saved) if each]
     how = () if options.saved else (*words, "--save", "UNDO.json")
-    command = [*words, "--apply", *files]
-    show = Shower(command, options.reports, save=options.save, accept=options.accept)
+    show = options.make_shower("undo", options.run, "--apply")
     return _carry_out(options, show, how)
 
 
@@ -150,7 +118,7 @@ class Review(Struct, frozen=True):
     """Somebody at the terminal has agreed to it, and no file has it."""
 
 
-def _carry_out(options: Options, show: Shower, how: Sequence[str]) -> Exit:
+def _carry_out(options: RunOptions, show: Shower, how: Sequence[str]) -> Exit:
     """Show the plan, ask about it at a terminal, and write it.
 
     `how`: the command that saves such a plan, for people to sign; empty where one is saved.
@@ -169,7 +137,7 @@ def _carry_out(options: Options, show: Shower, how: Sequence[str]) -> Exit:
         return _write_plan(options, show, review)
 
 
-def _show_only(options: Options, show: Shower) -> Exit:
+def _show_only(options: RunOptions, show: Shower) -> Exit:
     """Show what would be written, and save it if that is asked for."""
     with _open_dry(options) as context:
         show.keep_off(context.files)
@@ -179,7 +147,7 @@ def _show_only(options: Options, show: Shower) -> Exit:
     return code
 
 
-def _show_and_ask(options: Options, show: Shower, review: Review) -> Plan:
+def _show_and_ask(options: RunOptions, show: Shower, review: Review) -> Plan:
     """Show the plan, and ask about it; the plan that was agreed to. Nothing is held meanwhile.
 
     Raises DeclinedError.
@@ -209,7 +177,7 @@ def _show_and_ask(options: Options, show: Shower, review: Review) -> Plan:
     return plan
 
 
-def _write_plan(options: Options, show: Shower, review: Review) -> Exit:
+def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
     """Write the plan, no more of it than was reviewed."""
     show.writes = True
     with _open(options, show, review) as context:
@@ -245,7 +213,7 @@ def _write_plan(options: Options, show: Shower, review: Review) -> Exit:
 
 
 def _open_dry(
-    options: Options, attempt: Attempt | None = None
+    options: RunOptions, attempt: Attempt | None = None
 ) -> AbstractContextManager[PlanContext | UndoContext]:
     job, names_all = options.job, bool(options.reports or options.save)
     if options.run:
@@ -256,7 +224,7 @@ def _open_dry(
 
 
 def _open(
-    options: Options, show: Shower, review: Review
+    options: RunOptions, show: Shower, review: Review
 ) -> AbstractContextManager[ApplyContext | ApplyUndoContext]:
     job, names_all = options.job, bool(options.reports)
     run = review.plan.id if review.plan else None
@@ -270,7 +238,7 @@ def _open(
 
 
 def _draw_plan(
-    context: PlanContext | UndoContext, options: Options, show: Shower
+    context: PlanContext | UndoContext, options: RunOptions, show: Shower
 ) -> Run:
     if isinstance(context, UndoContext):
         return dry_undo(context, show, save=options.save is not None)
@@ -279,7 +247,7 @@ def _draw_plan(
 
 @contextmanager
 def _told_hold(
-    context: ApplyContext | ApplyUndoContext, options: Options
+    context: ApplyContext | ApplyUndoContext, options: RunOptions
 ) -> Iterator[None]:
     """Say how a hold ends that refuses an apply, or that an undo has left."""
     try:
@@ -293,7 +261,7 @@ def _told_hold(
                 say([on_hold(options.job, context.state.held(context.job))])
 
 
-def _tell_next_plan(options: Options, reviewed: Plan | None, run: Run) -> None:
+def _tell_next_plan(options: RunOptions, reviewed: Plan | None, run: Run) -> None:
     """Say which plan comes after a reviewed one that left users out.
 
     The same for a pilot that failed, else everybody's.

@@ -30,6 +30,31 @@ Next, write a job for your own directory. Have the addresses of tenant and direc
     {command} init"""
 
 
+def _show_last_line(report: str) -> str:
+    return report.rstrip().rpartition("\n")[2]
+
+
+def _show_changes(report: str) -> str:
+    return report.partition("\nProblems:")[0]
+
+
+_STEPS: Final = (
+    ("A month ago, the first apply:", "apply {folder}/job.yaml", _show_last_line),
+    (
+        "Today the tenant has changed. A dry run shows the changes and writes nothing:",
+        "plan {folder}/job.yaml --report={folder}/plan.html",
+        str,
+    ),
+    ("After the review, apply them:", "apply {folder}/job.yaml", _show_last_line),
+    (
+        "A second plan finds nothing left to write:",
+        "plan {folder}/job.yaml --fail-on-changes",
+        _show_changes,
+    ),
+)
+"""What is said, the command, and how much of its output is shown."""
+
+
 @click.command("demo")
 @path_option("--folder", "PATH", "The folder for the files. Default: a new folder.")
 def demo_command(folder: Path | None) -> int:
@@ -40,37 +65,18 @@ def demo_command(folder: Path | None) -> int:
         )
     folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "plan.html"
     with Simulator(sample.last_month()) as tenant:
-        files = {
-            "job.yaml": sample.JOB.format(url=tenant.url),
-            "mapping.yaml": sample.MAPPING,
-            "people.ldif": "".join(sample.people()),
-            "pins.csv": sample.PINS,
-            "exclude.csv": sample.EXCLUDE,
-            "app-key": "demo-key\n",
-            "app-secret": "demo-secret\n",
-        }
-        for name, text in files.items():
+        for name, text in sample.make_files(tenant.url).items():
             (folder / name).write_text(text, encoding="utf-8")
-        job = folder / "job.yaml"
         say_text(f"Files: {folder}. Simulated tenant: {tenant.url}.")
-        say_text("A month ago, the first apply:\n")
-        code = _run_command("apply", job, shown=_last_line)
-        tenant.document = sample.today()
-        say_text(
-            "Today the tenant has changed. A dry run shows the changes and writes nothing:\n"
-        )
-        code = code or _run_command("plan", job, f"--report={page}")
-        say_text("After the review, apply them:\n")
-        code = code or _run_command("apply", job, shown=_last_line)
-        say_text("A second plan finds nothing left to write:\n")
-        code = code or _run_command(
-            "plan", job, "--fail-on-changes", shown=_without_problems
-        )
-    if code == Exit.DONE:
-        say_text(_END.format(page=page, command=_own_command()))
-    return code
+        for said, words, shown in _STEPS:
+            say_text(f"{said}\n")
+            code = _run_command(words.format(folder=shlex.quote(str(folder))), shown)
+            if code != Exit.DONE:
+                return code
+            tenant.document = sample.today()
+    say_text(_END.format(page=folder / "plan.html", command=_own_command()))
+    return Exit.DONE
 
 
 def _own_command() -> str:
@@ -81,22 +87,12 @@ def _own_command() -> str:
     return own.name if shutil.which(own.name) == str(own) else shlex.quote(str(own))
 
 
-def _last_line(report: str) -> str:
-    return report.rstrip().rpartition("\n")[2]
-
-
-def _without_problems(report: str) -> str:
-    return report.partition("\nProblems:")[0]
-
-
-def _run_command(
-    name: str, job: Path, *options: str, shown: Callable[[str], str] = str
-) -> int:
+def _run_command(words: str, shown: Callable[[str], str]) -> int:
     """Run one command of the program, as typed; of what has been seen before only a part is shown."""
-    arguments = [name, str(job), *options]
-    say_text(f"$ cec-connector {shlex.join(arguments)}")
+    say_text(f"$ cec-connector {words}")
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        code = cli.main(["--log-level", "error", *arguments], standalone_mode=False)
+        arguments = ["--log-level", "error", *shlex.split(words)]
+        code: int = cli.main(arguments, standalone_mode=False)
     say_text(shown(output.getvalue()).rstrip() + "\n")
-    return int(code)
+    return code

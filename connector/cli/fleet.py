@@ -31,17 +31,16 @@ from connector.cli.options import (
 )
 from connector.cli.output import (
     command_line,
-    is_narrow,
-    say,
     say_command,
     say_document,
+    say_line,
     say_lines,
     say_text,
 )
+from connector.cli.running import Shower
 from connector.cli.serve import Address, listen_option
 from connector.errors import StateError, UsageError
 from connector.planfile import write_out
-from connector.reports import renderer, text
 from connector.reports.document import parse
 from connector.reports.wording import count
 from connector.runtime.log import log
@@ -52,7 +51,6 @@ from connector.settings.fleet import find
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from connector.fleet.schedules import ChangeOutcome
     from connector.fleet.values import StepResult
 
 folder_argument = click.argument("folder", type=FILE)
@@ -111,16 +109,14 @@ def make_schedules(
     if asks(yes=yes):
         confirm(f"Make {count(len(planned.changes), 'change')}?")
     results = ask(fleet, lambda client: make_changes(client, planned.changes))
-    say_lines(fleet_texts.describe_results(results))
-    return exit_code_of(results)
-
-
-def exit_code_of(results: list[ChangeOutcome]) -> Exit:
-    """Done, in part or failed, by how many changes were not made."""
-    missed = sum(bool(result.why) for result in results)
-    if not missed:
-        return Exit.DONE
-    return Exit.FAILED if missed == len(results) else Exit.IN_PART
+    missed = [result for result in results if result.why]
+    for each in missed:
+        say_line(f"Not made: {each.change.verb} {each.change.job}: {each.why}.")
+    made = len(results) - len(missed)
+    say_text(f"Made {count(made, 'change')} of {len(results):,}.")
+    if missed:
+        return Exit.IN_PART if made else Exit.FAILED
+    return Exit.DONE
 
 
 @command.command("worker", short_help="Run the jobs in a folder as Temporal says.")
@@ -253,20 +249,19 @@ def show_plan(
         raise UsageError(
             "no plan of this job waits. See `fleet status`", where=str(job)
         )
-    words = ["fleet", "approve", job, found.digest]
+    words = ["fleet", "approve", str(job), found.digest]
     if found.needed:
         words.append(f"--approval={save or 'PLAN.json'}.sig")
-    approve = command_line(*words)
+    show = Shower(words, reports, whole=whole)
     plan = parse(found.octets)
-    for path in reports:
-        write_out(path, renderer(path.suffix, approve)(plan, None))
     if save is None:
-        say(text.render(plan, command=approve, narrow=is_narrow(), whole=whole))
+        show(plan, None)
     else:
+        show.write_reports(plan, None)
         write_out(save, [found.octets.decode()])
         how = f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""
         say_text(f"Saved.{how}")
-    say_text(f"To approve it, run:\n    {approve}")
+    say_command("To approve it,", *words)
 
 
 @command.command("approve", short_help="Let the plan of a job be applied.")

@@ -13,7 +13,7 @@ from connector.reports.wording import count
 
 if TYPE_CHECKING:
     from connector.fleet.limits import FleetStatus
-    from connector.fleet.schedules import ChangeOutcome, SchedulePlan
+    from connector.fleet.schedules import SchedulePlan
     from connector.fleet.values import JobStatus, StepResult
 
 
@@ -30,18 +30,6 @@ def describe_plan(plan: SchedulePlan) -> Iterator[str]:
         yield f"{'paused':<8}{job}: {by_hand}. {stays}"
     in_step = f"{count(plan.same, 'schedule')} in step"
     yield f"{count(len(plan.changes), 'change')}, {in_step}."
-
-
-def describe_results(results: Sequence[ChangeOutcome]) -> Iterator[str]:
-    """Which changes were not made, and how many were."""
-    made = 0
-    for result in results:
-        if result.why:
-            change = result.change
-            yield f"Not made: {change.verb} {change.job}: {result.why}."
-        else:
-            made += 1
-    yield f"Made {count(made, 'change')} of {len(results):,}."
 
 
 # ---------------------------------------------------------------- status

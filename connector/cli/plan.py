@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import Struct
 
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
 from connector.apply.dry_runs import dry_run, shown as show_plan
 from connector.apply.job_state import run_named
 from connector.apply.planning import make_plan
+from connector.apply.result import Run
 from connector.cli.observers import observers
 from connector.cli.options import (
     flag_option,
@@ -27,7 +27,7 @@ from connector.cli.options import (
     whole_option,
 )
 from connector.cli.output import say_line
-from connector.cli.running import Shower, exit_code, split_reports
+from connector.cli.running import RunOptions, Shower, exit_code
 from connector.errors import UsageError
 from connector.model import Drawn
 from connector.planfile import load
@@ -35,22 +35,6 @@ from connector.planning.comparison import drawn
 from connector.settings import mapping_file
 from connector.state.documents import KEPT
 from connector.state.history import LAST
-
-
-class PlanOptions(Struct, frozen=True):
-    """What `plan` is told."""
-
-    job: Path
-    only: tuple[str, ...]
-    reports: tuple[Path, ...]
-    save: Path | None
-    whole: bool
-    """All changes and problems are listed."""
-    since: str | None
-    mapping: str | None
-    """A mapping in place of the job's: a file, or a ready one by name."""
-    as_json: bool
-    fail_on_changes: bool
 
 
 @click.command("plan")
@@ -71,62 +55,55 @@ class PlanOptions(Struct, frozen=True):
 )
 @json_report_option
 @flag_option("--fail-on-changes", "Exit 2 if there are changes.")
-def plan_command(**given: Any) -> int:
+def plan_command(
+    *,
+    since: str | None,
+    mapping: str | None,
+    as_json: bool,
+    fail_on_changes: bool,
+    **given: Any,
+) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
-    options = PlanOptions(**given)
-    if options.since is not None and options.only:
+    options = RunOptions(**given)
+    job, is_saved = options.job, options.save is not None
+    if since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
-    if options.mapping is not None:
-        return _plan_with_mapping(options, options.mapping)
-    find_earlier = _find_earlier(options.job, options.since)
-    show = _make_shower(options)
-    is_saved = options.save is not None
-    everybody = bool(options.whole or show.prints_json or options.reports or is_saved)
+    if mapping is not None and (is_saved or since is not None):
+        why = "shows a plan that is not kept. Leave out `--save` and `--since`"
+        raise UsageError(why, where="--mapping")
+    show = options.make_shower("apply", as_json=as_json)
+    if mapping is not None:
+        run = _show_with_mapping(options, show, mapping)
+        return exit_code(run, fail_on_changes=fail_on_changes)
+    find_earlier = _find_earlier(job, since)
+    everybody = bool(options.whole or as_json or options.reports or is_saved)
     observed = partial(observers, kind="plan")
-    with plan_context(options.job, observed, everybody=everybody) as context:
+    with plan_context(job, observed, everybody=everybody) as context:
         show.keep_off(context.files)
         earlier = find_earlier(context)
         before = None if earlier is None else lambda: earlier
         run = dry_run(context, show, options.only, save=is_saved, before=before)
-        code = exit_code(run, fail_on_changes=options.fail_on_changes)
+        code = exit_code(run, fail_on_changes=fail_on_changes)
         context.observer.finished(run.plan, code)
     return code
 
 
-def _make_shower(options: PlanOptions) -> Shower:
-    words = [f"--only={name}" for name in options.only]
-    words += [f"--plan={options.save}"] if options.save else []
-    reports, prints_json = split_reports(options.reports, as_json=options.as_json)
-    return Shower(
-        ["apply", str(options.job), *words],
-        reports,
-        save=options.save,
-        whole=options.whole,
-        prints_json=prints_json,
-    )
-
-
-def _plan_with_mapping(options: PlanOptions, named: str) -> int:
+def _show_with_mapping(options: RunOptions, show: Shower, named: str) -> Run:
     """Show the plan with another mapping. Nothing of it is kept, so no apply takes it."""
-    if options.save or options.since:
-        why = "shows a plan that is not kept. Leave out `--save` and `--since`"
-        raise UsageError(why, where="--mapping")
     mapping = mapping_file.load(named, Path("--mapping"))
-    show = _make_shower(options)
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
         trial_context(options.job, observers, mapping, Path(spare)) as context,
     ):
         show.keep_off(context.files)
         run = show_plan(context, make_plan(context, options.only).plan, show)
-        code = exit_code(run, fail_on_changes=options.fail_on_changes)
-        context.observer.finished(run.plan, code)
+        context.observer.finished(run.plan, exit_code(run))
     if not show.prints_json:
         say_line(
             f"This plan has the mapping {mapping.where}, and cannot be applied. "
             "To apply such a plan, name that mapping in the job, then plan again."
         )
-    return code
+    return run
 
 
 def _find_earlier(

@@ -31,10 +31,61 @@ STANDARD: Final = Path("-")
 """The report that is written to standard output."""
 
 
-def split_reports(reports: Sequence[Path], *, as_json: bool) -> tuple[list[Path], bool]:
+def split_reports(
+    reports: tuple[Path, ...], *, as_json: bool
+) -> tuple[tuple[Path, ...], bool]:
     """The reports that are files, and whether standard output gets the plan document alone."""
-    files = [path for path in reports if path != STANDARD]
+    files = tuple(path for path in reports if path != STANDARD)
     return files, as_json or len(files) < len(reports)
+
+
+class RunOptions(Struct, frozen=True):
+    """What `plan`, `apply` and `undo` are told; each has a part of them."""
+
+    job: Path
+    reports: tuple[Path, ...]
+    only: tuple[str, ...] = ()
+    whole: bool | None = None
+    """All changes and problems are listed. None: the command has no option for that."""
+    save: Path | None = None
+    """The file that takes the plan for a reviewer."""
+    saved: Path | None = None
+    """The file of the reviewed plan."""
+    accept: str | None = None
+    """The digest of the one plan that is written also if it is refused."""
+    signatures: tuple[Path, ...] = ()
+    yes: bool = False
+    run: str = ""
+    """The run that is undone."""
+    write: bool = True
+    """False: an undo is only shown."""
+
+    @property
+    def read_files(self) -> set[Path]:
+        """Files that no report may be written over."""
+        files = [*self.signatures, self.saved]
+        return {each.resolve() for each in files if each}
+
+    def make_shower(
+        self, name: str, *words: str, as_json: bool | None = None
+    ) -> Shower:
+        """What shows the plan; `words` follow the job in the command that applies it.
+
+        `as_json`: standard output gets the plan document alone. None: the command has no such option.
+        """
+        named = [f"--only={name}" for name in self.only]
+        named += [f"--plan={each}" for each in (self.save, self.saved) if each]
+        reports, prints_json = self.reports, False
+        if as_json is not None:
+            reports, prints_json = split_reports(self.reports, as_json=as_json)
+        return Shower(
+            [name, str(self.job), *words, *named],
+            reports,
+            save=self.save,
+            accept=self.accept,
+            whole=self.whole,
+            prints_json=prints_json,
+        )
 
 
 class Shower(Struct):
@@ -97,7 +148,7 @@ class Shower(Struct):
                 say(text.ending(plan, outcomes, ending))
             self.stop.told = True
         finally:
-            self._write_reports(plan, outcomes)
+            self.write_reports(plan, outcomes)
 
     def _show_plan(self, plan: Plan) -> None:
         try:
@@ -110,7 +161,7 @@ class Shower(Struct):
                 what = "its reader has gone before the plan was shown whole"
                 raise UnreadError(what, where="standard output")
         finally:
-            self._write_reports(plan, None)
+            self.write_reports(plan, None)
             if self.save is not None:
                 save(self.save, plan)
         if self.accept not in (None, plan.digest):
@@ -134,7 +185,8 @@ class Shower(Struct):
         )
         say(lines)
 
-    def _write_reports(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+    def write_reports(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        """Write each report, over the one that there is. Raises OutputError."""
         for path, render in self.renderers.items():
             write_out(path, render(plan, outcomes))
 

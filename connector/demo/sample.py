@@ -170,3 +170,16 @@ def _agent(
 
 def _document(agents: list[dict[str, Any]]) -> dict[str, Any]:
     return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
+
+
+def make_files(url: str) -> dict[str, str]:
+    """The text of each file of the sample job, whose tenant is at `url`."""
+    return {
+        "job.yaml": JOB.format(url=url),
+        "mapping.yaml": MAPPING,
+        "people.ldif": "".join(people()),
+        "pins.csv": PINS,
+        "exclude.csv": EXCLUDE,
+        "app-key": "demo-key\n",
+        "app-secret": "demo-secret\n",
+    }
