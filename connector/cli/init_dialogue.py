@@ -163,8 +163,8 @@ class Dialogue:
 
     def _explain_clear(self, address: str) -> str:
         """Why secrets must not be sent there."""
-        scheme, _, _ = address.lower().partition("://")
-        if scheme not in _CLEAR or self._allow_plaintext:
+        scheme, is_address, _ = address.lower().partition("://")
+        if not is_address or scheme not in _CLEAR or self._allow_plaintext:
             return ""
         if scheme == "ldap" and self._start_tls:
             return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -37,8 +38,9 @@ class LogFile:
             if path.is_file() and not _is_log(path):
                 why = "this file is no log. Name another file"
                 raise UsageError(why, where=str(path))
-            # whole lines, at once
-            self._file = path.open("ab", buffering=0)
+            # a pipe that is also read by its writer does not wait for another reader
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+            self._file = os.open(path, flags, 0o666)
         except OSError as fault:
             why = f"cannot be opened: {fault.strerror}"
             raise OutputError(why, where=str(path)) from None
@@ -47,7 +49,7 @@ class LogFile:
 
     def write(self, text: str) -> None:
         try:
-            self._file.write(text.encode("utf-8", "backslashreplace"))
+            os.write(self._file, text.encode("utf-8", "backslashreplace"))
         except OSError as fault:
             if not self._lost:
                 self._lost = True

@@ -143,6 +143,11 @@ class WorkerRun(ABC):
             yield True
             return
         ticks = context.state.ticks(context.job)
+        if self.request.fleet is not None and self.request.fleet.manual:
+            # a run by hand has no tick, and an earlier attempt may go on alone
+            with ticks.alone():
+                yield True
+            return
         with ticks.turn(self.request.tick, self.request.believed) as is_ours:
             if is_ours:
                 with self.note_tick(ticks):
@@ -238,7 +243,7 @@ class FleetStep(WorkerRun):
             everybody=True,
             attempt=Attempt() if may_write else None,
         )
-        with opened as context, self._take_step_turn(context) as is_ours:
+        with opened as context, self.take_turn(context) as is_ours:
             if not is_ours:
                 return Exit.DONE
             if may_write:
@@ -249,16 +254,6 @@ class FleetStep(WorkerRun):
             self.result.plan = self._keep_plan(context, run.plan)
             self.has_more_to_do = bool(self.result.plan)
             return self.note_end(context, run.plan, exit_code(run))
-
-    @contextmanager
-    def _take_step_turn(self, context: PlanContext) -> Iterator[bool]:
-        """Hold the job's turn; a run by hand has no tick, and an earlier attempt may go on alone."""
-        if self._fleet.manual:
-            with context.state.ticks(context.job).alone():
-                yield True
-        else:
-            with self.take_turn(context) as is_ours:
-                yield is_ours
 
     def _keep_plan(self, context: PlanContext, plan: Plan) -> str:
         """Keep the plan as the one of its job that waits; its id. Without changes and refusals none does.
