@@ -239,13 +239,15 @@ def _locate_in_file(document: Document, loc: Loc) -> Loc:
 
 def _describe_unknown_key(key: str, owner: type[Strict]) -> str:
     known = list_keys(owner)
-    listed = f"there are {', '.join(known)}"
+    listed = ", ".join(known)
     if owner.discreet:
-        return f"a key that is not known here; {listed}"
+        return f"a key that is not known here; there are {listed}"
     if key in owner.renamed:
         return f"this key has another name now; write {owner.renamed[key]}"
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
-    return f"unknown key; {f'did you mean {near[0]}?' if near else listed}"
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; there are {listed}"
 
 
 def _describe_type(value: Any, union: FieldInfo) -> str:
