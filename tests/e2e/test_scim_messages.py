@@ -32,7 +32,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>canary-si
 
 @pytest.mark.parametrize(("meddler", "words"), [
     (lambda asked: said(404, {"detail": "No such path"}), "404 Not Found: No such path; not found. Check `url`"),
-    (lambda asked: said(404, PAGE), "404 Not Found: Sign in; not found. Check `url`"),
+    (lambda asked: said(404, PAGE), "404 Not Found; not found. Check `url`"),
     (lambda asked: said(200, PAGE), "a list of users was answered with 200 OK and an HTML page, perhaps of a proxy"),
     (lambda asked: said(302, None, Location="https://login.example.org/x?t=canary-sip"),
      "redirected to login.example.org, not followed. Set `url` to the final address"),

@@ -136,7 +136,7 @@ WORDS = ["", "The value must be an array", "op must be one of 'Add', 'Replace'",
 
 def plain_json_alone(request: Any) -> Any:
     """It refuses a PATCH of any other content type."""
-    if request.method != "PATCH" or ("Content-Type", "application/json") in request.headers:
+    if request.method != "PATCH" or request.headers["Content-Type"] == "application/json":
         return None
     return said({}, 415, request=request)
 
@@ -185,7 +185,7 @@ def test_users_that_are_replaced_whole_are_sent_as_plain_json_where_a_server_tak
     provider = Provider(*map(user, (1, 2)), etag=False, patch=False, published=schemas(hidden=False))
     provider.meddle = lambda request: (
         said({}, 415, request=request)
-        if request.method == "PUT" and ("Content-Type", "application/json") not in request.headers
+        if request.method == "PUT" and request.headers["Content-Type"] != "application/json"
         else None
     )
     assert [outcome.result for outcome in write(opened(provider), seat(1), seat(2))] == [Result.WRITTEN] * 2
@@ -198,7 +198,7 @@ def test_a_dialect_file_says_beforehand_which_form_to_speak(tmp_path: Path) -> N
     write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1))
     (request,) = provider.writes
     assert request.body["Operations"] == [{"op": "Replace", "path": SEAT, "value": [8]}]
-    assert request.headers == (("Content-Type", "application/json"),)
+    assert request.headers == {"Content-Type": "application/json"}
 
 
 def test_where_values_are_sent_in_arrays_several_stay_one_array(tmp_path: Path) -> None:

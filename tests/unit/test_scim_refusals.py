@@ -43,7 +43,7 @@ DETAIL = "Attribute emails.value: not a valid e-mail address, at most 64 charact
     ({"Errors": {"description": "Rate limit reached", "code": 429}}, ": Rate limit reached"),
     ({"errors": [{"message": "Not unique"}]}, ": Not unique"),
     (b"Access denied by policy", ": Access denied by policy"),
-    (b"<!DOCTYPE html><html><head><title>Not allowed &amp; here reported</title><p>limit", ": Not allowed … here …"),
+    (b"<!DOCTYPE html><html><head><title>Not allowed &amp; here reported</title><p>limit", ""),
     (b"<html><p>limit</p></html>", ""),
     ("Ungültiger Wert für das Attribut title", ""),
     ({"detail": "属性の値が無効です。"}, ""),

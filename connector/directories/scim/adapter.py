@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from connector.directories.common.entries import nobody_within
 from connector.directories.scim.discovery import Dialect, Discovery, load_dialect
 from connector.directories.scim.filters import Filter
-from connector.directories.scim.paths import USER_NAME, Path, Resource, read_id
+from connector.directories.scim.paths import USER_NAME, Path, read_id
 from connector.directories.scim.protocol import Transport
 from connector.directories.scim.reading import Finder, Resources
 from connector.directories.scim.schemas import Attributes
@@ -143,7 +143,8 @@ class ScimReader:
                 ids=attributes.locate_name("id").info.equality,
             ),
             schema=DirectorySchema(
-                closed=not assumed, paths=self._discovery.schemas.list_paths()
+                closed=not assumed,
+                paths=tuple(map(str, self._discovery.schemas.list_leaves())),
             ),
             writing=WriteRules(
                 replaces=dialect.writes == "put",
@@ -193,39 +194,27 @@ class ScimReader:
     def read(
         self, users: Iterable[UserRef], *, disabled: bool = False
     ) -> Iterator[User]:
-        for found in self._read_ids((ref.id for ref in users), disabled=disabled):
+        ids = dict.fromkeys(ref.id for ref in users)
+        for found in self._resources.read_users(ids, disabled=disabled):
             user = self._attributes.to_user(found)
             is_disabled = disabled and self._resources.is_disabled(found)
             yield replace(user, disabled=True) if is_disabled else user
 
-    def _read_ids(
-        self, ids: Iterable[str], *, disabled: bool = False
-    ) -> Iterator[Resource]:
-        """Those who are there, in any order."""
-        read_one = partial(self._resources.read_one, disabled=disabled)
-        for found in self._transport.each(read_one, dict.fromkeys(ids)):
-            if found is not None:
-                yield found[0]
-
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By reading; of what is never shown nobody can say."""
         asked = iter(questions)
+        locate = self._attributes.locate_name
         while some := list(islice(asked, QUESTIONS_AT_ONCE)):
-            ids = (
-                each.user.id
-                for each in some
-                if self._attributes.locate_name(each.attribute).is_shown
-            )
-            shown = {read_id(found): found for found in self._read_ids(ids)}
+            shown = [each for each in some if locate(each.attribute).is_shown]
+            ids = dict.fromkeys(each.user.id for each in shown)
+            users = {read_id(user): user for user in self._resources.read_users(ids)}
             for each in some:
-                yield self._answer_question(each, shown.get(each.user.id))
-
-    def _answer_question(self, asked: Question, resource: Resource | None) -> Holds:
-        located = self._attributes.locate_name(asked.attribute)
-        if resource is None or not located.is_shown:
-            return Holds.UNKNOWN
-        held = located.path.find_values(resource)
-        return whether_held(located.info.equality, held, asked.value)
+                located, user = locate(each.attribute), users.get(each.user.id)
+                if user is None or not located.is_shown:
+                    yield Holds.UNKNOWN
+                else:
+                    held = located.path.find_values(user)
+                    yield whether_held(located.info.equality, held, each.value)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; SCIM has no request that asks without writing
         """None: what schemas say of uniqueness is in `describe`, and nothing tells of our rights."""

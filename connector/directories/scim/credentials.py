@@ -98,42 +98,27 @@ class _TokenAnswer(Struct):
     access_token: str | None = None
     token_type: str = "Bearer"  # noqa: S105  # a kind, which RFC 6749 §5.1 requires and some leave out
     expires_in: float | str | None = None
-
-
-class _TokenError(Struct):
     error: str = ""
 
 
 def _read_token(answer: Answer) -> tuple[str, float]:
     """A header's value and its seconds. Of the answer only the name of an error is told: it may be a token."""
-    status = f"no access token: {phrase(answer.status)}"
-    if answer.status in (400, 401, 403):
-        raise DeniedError(f"{status}{_read_error(answer.body)}", where=answer.where)
-    hint = looks_like(answer.body)
-    if answer.status != 200:
-        seen = f" ({hint})" if hint and hint != "empty" else ""
-        raise MalformedError(f"{status}{seen}", where=answer.where)
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
     except NOT_JSON:
-        read = None
-    if read is None:
-        what = f"the token endpoint's answer is {hint or 'not as in RFC 6749 §5.1'}"
-    elif not read.access_token or not _TOKEN.fullmatch(read.access_token):
-        what = "no usable access_token in the token endpoint's answer"
-    elif read.token_type.lower() != "bearer":
-        what = "the token endpoint issues tokens of another type than Bearer"
-    else:
-        return f"Bearer {read.access_token}", _read_seconds(read.expires_in)
-    raise MalformedError(what, where=answer.where)
-
-
-def _read_error(body: bytes) -> str:
-    try:
-        error = msgspec.json.decode(body, type=_TokenError).error
-    except NOT_JSON:
-        return ""
-    return f" ({error})" if error in ERRORS else ""
+        read = _TokenAnswer()
+    hint = looks_like(answer.body)
+    if answer.status != 200:
+        named = read.error if read.error in ERRORS else hint
+        error = DeniedError if answer.status in (400, 401, 403) else MalformedError
+        why = f"no access token: {phrase(answer.status)}"
+        raise error(f"{why} ({named})" if named else why, where=answer.where)
+    token = read.access_token or ""
+    if read.token_type.lower() != "bearer" or not _TOKEN.fullmatch(token):
+        seen = hint or "its answer is not as in RFC 6749 §5.1"
+        what = f"no usable access_token of the type Bearer ({seen})"
+        raise MalformedError(what, where=answer.where)
+    return f"Bearer {token}", _read_seconds(read.expires_in)
 
 
 def _read_seconds(said: float | str | None) -> float:

@@ -12,19 +12,16 @@ is wanted, 428 a version.
 from __future__ import annotations
 
 from functools import cached_property
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import replace
 
-from connector.directories.scim.paths import CORE, Json, find_member
+from connector.directories.scim.paths import CORE, Json, find_member, list_elements
 from connector.directories.scim.protocol import (
     MEDIA_TYPE,
-    PLAIN_JSON,
     Answer,
     ImpatientError,
     Request,
@@ -74,14 +71,6 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     found: dict[str, str] = field(default_factory=dict)
     """What `check --probe` of earlier versions saw; read and not used."""
     schema: str = DIALECT_SCHEMA
-
-
-def adapt_dialect(spoken: Dialect, answer: Answer) -> Dialect | None:
-    """The form that a refusal can only mean, in place of the one that was `spoken`; None for no other."""
-    unsupported = answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    if unsupported and spoken.media != PLAIN_JSON:
-        return replace(spoken, media=PLAIN_JSON)
-    return None
 
 
 def load_dialect(path: Path) -> Dialect:
@@ -156,38 +145,34 @@ class Discovery:
                 return each
         return None
 
-    def _read_first(self, *paths: str) -> Any:
+    def _read_first(self, *paths: str) -> Json:
         """The first of the pages that is JSON, and None, said as a caution, where none is."""
         whys = []
         for path in paths:
-            found, why = self._read_page(path)
-            if found is not None:
+            try:
+                answer = self._ask(path)
+            except (MalformedError, TruncatedError) as fault:
+                # patience that is used up, or a token endpoint that gives no token, is no
+                # matter of this page
+                is_here = fault.where == self._base + path
+                if isinstance(fault, ImpatientError) or not is_here:
+                    raise
+                whys.append(f"what cannot be read ({fault.what})")
+                continue
+            found = read_document(answer)
+            if answer.is_success and isinstance(found, dict | list):
                 return found
-            whys.append(why)
+            # a caution is in the plan's digest, and is to be the same each time
+            right = f"read it (GET {path})"
+            no = " and no JSON" if answer.is_success else advise_right(answer, right)
+            whys.append(describe_kind(answer) + no)
         self.cautions.append(
             f"the server answers {paths[0]} with {whys[0]}; its content is assumed"
         )
         return None
 
-    def _read_page(self, path: str) -> tuple[Any, str]:
-        """A page that is JSON, or what stands in its place."""
-        try:
-            answer = self._transport.send(Request("GET", path, repeatable=True))
-        except (MalformedError, TruncatedError) as fault:
-            # patience that is used up, or a token endpoint that gives no token, is no
-            # matter of this page
-            if isinstance(fault, ImpatientError) or fault.where != self._base + path:
-                raise
-            return None, f"what cannot be read ({fault.what})"
-        if not answer.is_success:
-            # a caution is in the plan's digest, and is to be the same each time
-            return None, describe_kind(answer) + advise_right(
-                answer, f"read it (GET {path})"
-            )
-        found = read_document(answer)
-        if isinstance(found, dict | list):
-            return found, ""
-        return None, "something that is no JSON"
+    def _ask(self, path: str, *params: tuple[str, str]) -> Answer:
+        return self._transport.send(Request("GET", path, params, repeatable=True))
 
     def _read_all(self, path: str) -> list[Json]:
         """All that a list holds, on however many pages (RFC 7644 §3.4.2.4, RFC 9865 §2).
@@ -198,29 +183,18 @@ class Discovery:
         page = self._read_first(path)
         found = _index_resources(page)
         while next_page := _next_page(page, len(found)):
-            request = Request(
-                "GET",
-                path,
-                (next_page,),
-                repeatable=True,
-            )
-            answer = self._transport.send(request)
+            answer = self._ask(path, next_page)
             if not answer.is_success:
                 right = f"read it (GET {path})"
                 raise refusal_error(answer, f"a further page of {path}", right)
-            total = find_member(page, "totalResults")
             shown = len(found)
+            total = find_member(page, "totalResults")
             page = read_document(answer)
-            if isinstance(page, dict):
-                found |= _index_resources(page)
-            if len(found) == shown or len(found) > MOST:
-                reported = total if isinstance(total, int) else "more"
-                what = (
-                    f"the server reports {reported} and shows {shown}, page after page"
-                )
-                raise TruncatedError(
-                    f"{what}; have its paging fixed", where=answer.where
-                )
+            found |= _index_resources(page)
+            if not shown < len(found) <= MOST:
+                what = f"the server reports {total or 'more'} and shows {shown}"
+                why = f"{what}, page after page; have its paging fixed"
+                raise TruncatedError(why, where=answer.where)
         return list(found.values())
 
 
@@ -239,15 +213,10 @@ def _next_page(page: Json, shown: int) -> tuple[str, str] | None:
 
 def _index_resources(page: Json) -> dict[str, Json]:
     """What a list holds, by what tells it apart: as RFC 7644 §3.4.2 has it, a bare list, or one thing."""
-    listed = page
-    if isinstance(page, dict):
-        listed = find_member(page, "Resources")
-        if not isinstance(listed, list):
-            listed = [page]
-    found: dict[str, Json] = {}
-    for each in listed or ():
-        mark = repr(each)
-        if isinstance(each, dict):
-            mark = str(find_member(each, "id") or find_member(each, "name"))
-        found[mark] = each
-    return found
+    listed = find_member(page, "Resources")
+    if not isinstance(listed, list):
+        listed = list_elements(page)
+    return {
+        str(find_member(each, "id") or find_member(each, "name") or each): each
+        for each in listed
+    }

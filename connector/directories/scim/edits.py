@@ -10,29 +10,32 @@ that are ours.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common.entries import ForbiddenError, compare_and_set
-from connector.directories.scim.discovery import Dialect, adapt_dialect
+from connector.directories.common.entries import (
+    ComparedValues,
+    ForbiddenError,
+    compare_and_set,
+)
+from connector.directories.scim.discovery import Dialect
 from connector.directories.scim.paths import (
     VALUE,
     Json,
     Path,
     Resource,
-    find_member,
+    list_elements,
     spell_member,
-    to_text,
 )
-from connector.directories.scim.protocol import MEDIA_TYPE, Answer, Method, Request
+from connector.directories.scim.protocol import PLAIN_JSON, Answer, Method, Request
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.schemas import Attributes, LocatedAttribute
-from connector.model import Change, folding
-from connector.model.equality import plain
+from connector.model import Change
+from connector.model.equality import plain_text
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
@@ -68,49 +71,31 @@ def plan_edits(
     for each in change.attributes:
         located = attributes.locate_name(each.name)
         held = list(located.path.find_values(resource)) if located.is_shown else []
-        rule = located.info.equality
-        values = compare_and_set(
-            held,
-            each,
-            rule,
-            lambda value: folding.text_of(plain(value)),
-        )
+        values = compare_and_set(held, each, located.info.equality, plain_text)
         if each.seen and not values.removed and not values.added:
             continue
         if located.info.single:
             values.refuse_several(each.name)
-            single = [_to_json(located, text) for text in values.wanted]
-            edit = Edit(located.path, single[0] if single else None, not each.seen)
+            value = _to_json(located, values.wanted[0]) if values.wanted else None
+            edit = Edit(located.path, value, not each.seen)
         else:
             target = located.path.whole_attribute
             earlier = found.get(str(target).lower())
             before = earlier.value if earlier else target.read_attribute(resource)
-            added = [_to_json(located, text) for text in values.added]
-            left = _replace_elements(
-                before,
-                located,
-                values.removed,
-                added,
-            )
-            edit = Edit(target, left or None)
+            edit = Edit(target, _replace_elements(before, located, values) or None)
         found[str(edit.path).lower()] = edit
     return list(found.values())
 
 
 def _replace_elements(
-    held: Json,
-    located: LocatedAttribute,
-    removed: Collection[str],
-    added: list[Json],
+    held: Json, located: LocatedAttribute, values: ComparedValues[str]
 ) -> list[Json]:
     """All that an attribute of several values is to hold. A new value takes the place of an old one."""
     path, sub = located.path, located.path.sub or VALUE
-    coming = list(added)
+    coming = [_to_json(located, text) for text in values.added]
     left: list[Json] = []
-    elements = held if isinstance(held, list) else [held]
-    for element in elements if held is not None else ():
-        value = find_member(element, sub) if isinstance(element, dict) else element
-        if not path.selects_element(element) or to_text(value) not in removed:
+    for element in list_elements(held):
+        if path.read_element(element) not in values.removed:
             left.append(element)
         elif coming and isinstance(element, dict):
             left.append({**element, spell_member(element, sub): coming.pop(0)})
@@ -130,30 +115,51 @@ def _to_json(located: LocatedAttribute, text: str) -> Json:
         raise ForbiddenError(why) from None
 
 
-def undo_edits(done: Iterable[Edit], before: Resource) -> list[Edit]:
-    """What brings the attributes of these edits back to what they were before, each whole."""
-    targets = (edit.path.whole_attribute for edit in done)
-    return [Edit(target, target.read_attribute(before)) for target in targets]
-
-
 # ---------------------------------------------------------------- bodies
 
 
-def build_put(resource: Resource, edits: Iterable[Edit]) -> Resource:
-    """The whole resource as the edits leave it (RFC 7644 §3.5.1); what PATCH is to come to as well."""
+def build_put(
+    resource: Resource, edits: Iterable[Edit], *, keeps_null: bool = False
+) -> Resource:
+    """The whole resource as the edits leave it (RFC 7644 §3.5.1); what PATCH is to come to as well.
+
+    `keeps_null`: what is emptied is null, and not left out.
+    """
     whole = dict(resource)  # what is set within it is copied on the way there
     for edit in edits:
-        schema = edit.path.schema
-        if schema and edit.value is not None:
-            key = spell_member(whole, "schemas")
-            named = whole.get(key) or []
-            if schema.lower() not in (str(urn).lower() for urn in named):
-                whole[key] = [*named, schema]
-        _set_value(whole, edit, {})
-    return {name: value for name, value in whole.items() if value not in ({}, None)}
+        path, holder = edit.path, whole
+        if path.schema:
+            holder = _copy_member(whole, path.schema)
+            if edit.value is not None:
+                _add_schema(whole, path.schema)
+        if path.sub:
+            holder = _copy_member(holder, path.attribute)
+        key = spell_member(holder, path.sub or path.attribute)
+        holder[key] = edit.value
+        if edit.value is None and not keeps_null:
+            del holder[key]
+    empty: list[Json] = [{}] if keeps_null else [{}, None]
+    return {name: value for name, value in whole.items() if value not in empty}
 
 
-def build_patch(
+def _copy_member(holder: Resource, name: str) -> Resource:
+    """A copy of a complex member, in its place; a new one where there is none."""
+    key = spell_member(holder, name)
+    held = holder.get(key)
+    inner: Resource = dict(held) if isinstance(held, dict) else {}
+    holder[key] = inner
+    return inner
+
+
+def _add_schema(whole: Resource, schema: str) -> None:
+    """Name an extension among `schemas` (RFC 7643 §3)."""
+    key = spell_member(whole, "schemas")
+    named = whole.get(key) or []
+    if schema.lower() not in (str(urn).lower() for urn in named):
+        whole[key] = [*named, schema]
+
+
+def _build_patch(
     edits: Iterable[Edit],
     dialect: Dialect,
     before: Resource,
@@ -162,86 +168,33 @@ def build_patch(
 
     What is emptied comes first: if that is refused, nothing was done. What is set unseen comes
     last: if something before it is refused, it was not done, and the rest can be taken back.
-    """
-    ordered = sorted(edits, key=lambda edit: (edit.value is not None, edit.unseen))
-    if dialect.paths:
-        operations = [_build_operation(edit, dialect) for edit in ordered]
-    else:
-        operations = _build_without_paths(ordered, dialect, before)
-    if dialect.capitals:
-        operations = [each | {"op": each["op"].capitalize()} for each in operations]
-    return {"schemas": [PATCH_OP], "Operations": operations}
 
-
-def _build_operation(edit: Edit, dialect: Dialect) -> dict[str, Json]:
-    path, value = str(edit.path), edit.value
-    if value is None and dialect.clearing != "null":
-        return {"op": "remove", "path": path}
-    if dialect.arrays and value is not None and not isinstance(value, list):
-        value = [value]
-    return {"op": "replace", "path": path, "value": value}
-
-
-def _build_without_paths(
-    edits: list[Edit],
-    dialect: Dialect,
-    before: Resource,
-) -> list[dict[str, Json]]:
-    """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3), without what is removed.
-
-    An extension or complex value has all that it held, for some servers replace it whole.
+    Without paths, what is removed has to be named, and all else is one value (RFC 7644
+    §3.5.2.3). An extension or complex value in it has all that it held, for some servers replace
+    it whole.
     """
     removes = dialect.clearing != "null"
-    removed = [edit for edit in edits if edit.value is None and removes]
-    rest = [edit for edit in edits if edit not in removed]
-    operations = [_build_operation(edit, dialect) for edit in removed]
-    whole: Resource = {}
-    for edit in rest:
-        _set_value(
-            whole,
-            edit,
-            before,
-            keeps_null=True,
-        )
-    if rest:
-        for edit in removed:
-            _set_value(whole, edit, {})
-        value = {name: held for name, held in whole.items() if held != {}}
-        operations.append({"op": "replace", "value": value})
-    return operations
-
-
-def _set_value(
-    whole: Resource,
-    edit: Edit,
-    before: Resource,
-    *,
-    keeps_null: bool = False,
-) -> None:
-    """Set or take away a value in a resource. What holds it is copied, or new and as it was `before`."""
-    path = edit.path
-    holder = whole
-    if path.schema:
-        holder = _copy_inner(holder, path.schema, find_member(before, path.schema))
-    if path.sub:
-        holder = _copy_inner(holder, path.attribute, path.read_attribute(before))
-    key = spell_member(holder, path.sub or path.attribute)
-    if edit.value is None and not keeps_null:
-        holder.pop(key, None)
-    else:
-        holder[key] = edit.value
-
-
-def _copy_inner(
-    holder: Resource,
-    name: str,
-    before: Json,
-) -> Resource:
-    key = spell_member(holder, name)
-    held = holder.get(key, before)
-    inner: Resource = dict(held) if isinstance(held, dict) else {}
-    holder[key] = inner
-    return inner
+    ordered = sorted(edits, key=lambda edit: (edit.value is not None, edit.unseen))
+    operations: list[dict[str, Json]] = []
+    together: dict[str, Json] = {}
+    whole = build_put(before, ordered, keeps_null=not removes)
+    for edit in ordered:
+        path, value = edit.path, edit.value
+        if value is None and removes:
+            operations.append({"op": "remove", "path": str(path)})
+        elif dialect.paths:
+            if dialect.arrays and not isinstance(value, list | None):
+                value = [value]
+            operations.append({"op": "replace", "path": str(path), "value": value})
+        else:
+            key = spell_member(whole, path.schema or path.attribute)
+            together[key] = whole[key]
+    if together:
+        operations.append({"op": "replace", "value": together})
+    if dialect.capitals:
+        for operation in operations:
+            operation["op"] = operation["op"].capitalize()
+    return {"schemas": [PATCH_OP], "Operations": operations}
 
 
 # ---------------------------------------------------------------- sending
@@ -309,36 +262,28 @@ class Wire:
 
     def _send_as(self, writing: Writing, dialect: Dialect) -> Answer:
         before = writing.before
-        method: Method = "PATCH"
-        body = build_patch(writing.edits, dialect, before.user)
-        if dialect.writes == "put":
-            method = "PUT"
-            body = build_put(before.user, writing.edits)
-        headers: tuple[tuple[str, str], ...] = ()
+        headers: dict[str, str] = {"Content-Type": dialect.media}
         if before.version:
-            headers += (("If-Match", before.version),)
-        if dialect.media != MEDIA_TYPE:
-            headers += (("Content-Type", dialect.media),)
-        return self._resources.transport.send(
-            Request(
-                method,
-                self._resources.build_path(writing.change.user.id),
-                body=body,
-                headers=headers,
-                busy_before=writing.busy_before,
-            )
+            headers["If-Match"] = before.version
+        method: Method = "PATCH"
+        body = _build_patch(writing.edits, dialect, before.user)
+        if dialect.writes == "put":
+            method, body = "PUT", build_put(before.user, writing.edits)
+        request = Request(
+            method,
+            self._resources.build_path(writing.change.user.id),
+            body=body,
+            headers=headers,
+            busy_before=writing.busy_before,
         )
+        return self._resources.transport.send(request)
 
 
-def _find_form(
-    writing: Writing,
-    spoken: Dialect,
-    answer: Answer,
-) -> Dialect | None:
-    """Another form, which the refusal can only mean; or the other way of emptying, if it is not known yet."""
-    other = adapt_dialect(spoken, answer)
-    if other is not None:
-        return other
+def _find_form(writing: Writing, spoken: Dialect, answer: Answer) -> Dialect | None:
+    """The form that the refusal can only mean; or the other way of emptying, if it is not known yet."""
+    is_unsupported = answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    if is_unsupported and spoken.media != PLAIN_JSON:
+        return replace(spoken, media=PLAIN_JSON)
     is_unknown = spoken.writes == "patch" and spoken.clearing is None and writing.clears
     if is_unknown and answer.status in _NO_SUCH_OPERATION:
         return replace(spoken, clearing="null")

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from enum import IntEnum, auto
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.scim.edits import Edit
+from connector.directories.scim.edits import Edit, build_put
 from connector.directories.scim.paths import (
-    VALUE,
     Json,
     Path,
     Resource,
     find_member,
     has_content,
+    list_elements,
     to_text,
 )
 from connector.directories.scim.schemas import Attributes
@@ -31,21 +30,21 @@ from connector.reports.wording import count
 
 NOTE: Final = "written; {names} changed with it, by the server or another program. Noted once an attribute"
 _SERVERS_OWN: Final = frozenset({"meta", "schemas", "id"})
-_DERIVED: Final = frozenset({"name.formatted", "displayname"})
-"""What servers make of attributes beside it."""
 _FORMATTED: Final = "formatted"
 """The sub-attribute that servers make of the others (RFC 7643 §4.1.1)."""
+_DERIVED: Final = frozenset({Path("name", sub=_FORMATTED), Path("displayname")})
+"""What servers make of attributes beside it."""
 
 Elements = set[tuple[str, object]]
-"""Elements by what they are and what they say; servers may add to them."""
+"""Values of an attribute by their `type` and what they say; servers may add to them."""
 
 
 class Effects(Struct, frozen=True):
     """Attributes that are not as they were, but for what was written and what the server alone writes."""
 
-    lost: tuple[str, ...] = ()
+    lost: list[str]
     """Those of which a value is gone, by name."""
-    changed: tuple[str, ...] = ()
+    changed: list[str]
     """Those of which a value has become another, or has come."""
 
 
@@ -56,7 +55,7 @@ class Notes:
         self._lock = threading.Lock()
         self._users: Counter[str] = Counter()
 
-    def add_user(self, changed: tuple[str, ...]) -> str:
+    def add_user(self, changed: list[str]) -> str:
         """The note of one user: of each attribute it is said of the first user alone."""
         with self._lock:
             fresh = [name for name in changed if name not in self._users]
@@ -65,44 +64,48 @@ class Notes:
 
     def list_cautions(self) -> Iterator[str]:
         """What a run's end is to say of it."""
-        if self._users:
-            users = sorted(self._users.items())
-            counted = ", ".join(
-                f"{name} of {count(many, 'user')}" for name, many in users
-            )
+        counted = ", ".join(
+            f"{name} of {count(users, 'user')}"
+            for name, users in sorted(self._users.items())
+        )
+        if counted:
             yield f"other values changed with the writes: {counted}. Check whether the server overwrites them"
-
-
-class _Fate(IntEnum):
-    """What became of a value, the worse the higher."""
-
-    SAME = auto()
-    CHANGED = auto()
-    LOST = auto()
 
 
 def find_effects(
     before: Resource,
     after: Resource,
-    edits: Iterable[Edit],
+    edits: list[Edit],
     attributes: Attributes,
 ) -> Effects:
     """How a user that was `before` is otherwise than these edits make it.
 
-    Of an attribute of which a part is written, the other parts are compared: what was not written
-    of a list, and of a complex value.
+    A value that is gone has changed if another one of its type has come, or if a server derived
+    it from a value that was overwritten; else it is lost.
     """
-    comparison = _Comparison(before, list(edits), attributes)
-    was, now = _list_attributes(before), _list_attributes(after)
-    fates: dict[str, _Fate] = {}
-    for name in sorted(was.keys() | now.keys()):
-        path, held = was.get(name) or (now[name][0], None)
-        holds = now[name][1] if name in now else None
-        fates[name] = comparison.judge_attribute(path, held, holds)
-    return Effects(
-        tuple(name for name, fate in fates.items() if fate is _Fate.LOST),
-        tuple(name for name, fate in fates.items() if fate is _Fate.CHANGED),
-    )
+    was = _list_elements(before, attributes)
+    now = _list_elements(after, attributes)
+    planned = _list_elements(build_put(before, edits), attributes)
+    written = {_fold_path(edit.path) for edit in edits}
+    touched = {path.whole_attribute for path in written}
+    overwritten: Elements = set()
+    for path in written:
+        overwritten |= was.get(path, set()) - planned.get(path, set())
+    effects = Effects([], [])
+    for path in sorted(was.keys() | now.keys(), key=str):
+        held, holds = was.get(path, set()), now.get(path, set())
+        wanted = planned.get(path, set())
+        gone, come = (held & wanted) - holds, holds - wanted
+        is_touched = path.whole_attribute in touched
+        if is_touched and (path.sub == _FORMATTED or not gone):
+            continue  # what servers make of what they were told
+        is_derived = is_touched or path in _DERIVED
+        is_emptied_with_source = is_derived and not holds and held <= overwritten
+        if _count_types(gone) - _count_types(come) and not is_emptied_with_source:
+            effects.lost.append(str(path))
+        elif gone or come:
+            effects.changed.append(str(path))
+    return effects
 
 
 def is_same(
@@ -113,146 +116,52 @@ def is_same(
 ) -> bool:
     """Whether two users say the same in an attribute: in any order, each by its equality rule."""
     target = path.whole_attribute
-    comparison = _Comparison({}, [], attributes)
-    fate = comparison.judge_unwritten(
-        target, target.read_attribute(one), target.read_attribute(other)
+    first, second = (
+        _list_parts(target, target.read_attribute(user), attributes)
+        for user in (one, other)
     )
-    return fate is _Fate.SAME
+    return dict(first) == dict(second)
 
 
-class _Comparison:
-    """What a user was, what was written to it, and how values compare."""
-
-    def __init__(
-        self,
-        before: Resource,
-        edits: list[Edit],
-        attributes: Attributes,
-    ) -> None:
-        self._attributes = attributes
-        self._edits: dict[str, list[Edit]] = {}
-        for edit in edits:
-            self._edits.setdefault(_name_of(edit.path), []).append(edit)
-        self._overwritten = {
-            text for edit in edits for text in edit.path.find_values(before)
-        }
-
-    def judge_attribute(
-        self,
-        path: Path,
-        was: Json,
-        now: Json,
-    ) -> _Fate:
-        """What became of one attribute."""
-        edits = self._edits.get(_name_of(path))
-        if edits is None:
-            return self.judge_unwritten(path, was, now)
-        written = {edit.path.sub.lower() for edit in edits}
-        if written != {""}:
-            others = _list_members(was).keys() - written - {_FORMATTED}
-            return self._judge_parts(
-                path,
-                was,
-                now,
-                others,
-            )
-        held, kept = (
-            self._elements_of(path, was),
-            self._elements_of(path, edits[0].value),
-        )
-        holds = self._elements_of(path, now)
-        if held & kept <= holds:
-            return _Fate.SAME
-        come_by_us = kept - held
-        return _judge_elements(held & kept, holds - come_by_us)
-
-    def judge_unwritten(
-        self,
-        path: Path,
-        was: Json,
-        now: Json,
-    ) -> _Fate:
-        """What became of a value, or of all values, that nobody here has written."""
-        if self._attributes.is_read_only(path):
-            return _Fate.SAME
-        if isinstance(was, dict):
-            names = _list_members(was).keys() | _list_members(now).keys()
-            return self._judge_parts(
-                path,
-                was,
-                now,
-                names,
-            )
-        if (
-            not has_content(now)
-            and to_text(was) in self._overwritten
-            and self._is_derived(path)
-        ):
-            return _Fate.CHANGED
-        return _judge_elements(
-            self._elements_of(path, was), self._elements_of(path, now)
-        )
-
-    def _judge_parts(
-        self,
-        path: Path,
-        was: Json,
-        now: Json,
-        names: Iterable[str],
-    ) -> _Fate:
-        """What became of these sub-attributes of a complex value."""
-        held, holds = _list_members(was), _list_members(now)
-        fates = (
-            self.judge_unwritten(
-                Path(path.attribute, path.schema, sub=name),
-                held.get(name),
-                holds.get(name),
-            )
-            for name in names
-        )
-        return max(fates, default=_Fate.SAME)
-
-    def _is_derived(self, path: Path) -> bool:
-        return _name_of(path) in self._edits or str(path).lower() in _DERIVED
-
-    def _elements_of(self, path: Path, held: Json) -> Elements:
-        rule = self._attributes.locate_path(path).info.equality
-        elements = held if isinstance(held, list) else [held]
-        found = set()
-        for each in elements if has_content(held) else ():
-            kind, value = "", each
-            if isinstance(each, dict):
-                kind = to_text(find_member(each, "type")).lower()
-                value = find_member(each, VALUE)
-            found.add((kind, key(rule, to_text(value))))
-        return found
-
-
-def _judge_elements(was: Elements, now: Elements) -> _Fate:
-    """An element that is gone was changed if another of its type has come, else it is lost."""
-    come = Counter(kind for kind, _ in now - was)
-    gone = Counter(kind for kind, _ in was - now)
-    if gone - come:
-        return _Fate.LOST
-    return _Fate.CHANGED if come else _Fate.SAME
-
-
-def _list_attributes(resource: Resource) -> dict[str, tuple[Path, Json]]:
-    """Attributes by lower-case name, those of extensions with their schema; not what is the server's own."""
-    found: dict[Path, Json] = {}
+def _list_elements(resource: Resource, attributes: Attributes) -> dict[Path, Elements]:
+    """What a user says by path in lower case; not what the server alone writes."""
+    found: dict[Path, Elements] = {}
     for name, value in resource.items():
         if name.lower().startswith("urn:") and isinstance(value, dict):
-            found |= {Path(inner, name): held for inner, held in value.items()}
+            for inner, held in value.items():
+                found.update(_list_parts(Path(inner, name), held, attributes))
         elif name.lower() not in _SERVERS_OWN:
-            found[Path(name)] = value
-    return {_name_of(path): (path, value) for path, value in found.items()}
+            found.update(_list_parts(Path(name), value, attributes))
+    return found
 
 
-def _name_of(path: Path) -> str:
-    return str(path.whole_attribute).lower()
+def _list_parts(
+    path: Path, held: Json, attributes: Attributes
+) -> Iterator[tuple[Path, Elements]]:
+    """An attribute, or the sub-attributes of a complex one, as far as they hold any value."""
+    parts = held if isinstance(held, dict) else {"": held}
+    for sub, value in parts.items():
+        part = _fold_path(Path(path.attribute, path.schema, sub=sub))
+        if has_content(value) and not attributes.is_read_only(part):
+            rule = attributes.locate_path(part).info.equality
+            yield (
+                part,
+                {
+                    (_type_of(each), key(rule, path.read_element(each)))
+                    for each in list_elements(value)
+                },
+            )
 
 
-def _list_members(held: Json) -> dict[str, Json]:
-    """What a complex value holds, by lower-case name."""
-    members = held.items() if isinstance(held, dict) else ()
-    return {name.lower(): value for name, value in members if has_content(value)}
+def _type_of(element: Json) -> str:
+    return to_text(find_member(element, "type")).lower()
+
+
+def _count_types(elements: Elements) -> Counter[str]:
+    return Counter(kind for kind, _ in elements)
+
+
+def _fold_path(path: Path) -> Path:
+    """The path in lower case, without what tells its elements apart."""
+    schema = path.schema.lower()
+    return Path(path.attribute.lower(), schema, sub=path.sub.lower())

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from operator import contains, eq, ge, gt, le, lt
+from operator import contains, eq, ge, gt, le, lt, ne
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.directories.scim.paths import (
     VALUE,
@@ -21,6 +22,7 @@ from connector.directories.scim.paths import (
     Path,
     Resource,
     encode_literal,
+    list_elements,
     to_text,
 )
 from connector.errors import FileError
@@ -35,7 +37,7 @@ MAX_DEPTH: Final = 64
 
 _TOKEN: Final = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
 _END: Final = ""
-_EQUAL: Final[dict[str, Rule]] = {"eq": eq, "ne": eq}
+_EQUAL: Final[dict[str, Rule]] = {"eq": eq, "ne": ne}
 _ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 _TEXTUAL: Final[dict[str, Rule]] = {
     "co": contains,
@@ -64,28 +66,37 @@ class Comparison(Struct, frozen=True):
         `null` is held by whoever has no value (RFC 7643 §2.5).
         """
         values = list(self.path.find_values(resource))
-        if self.operator == "pr":
-            return bool(values)
         if self.wanted is None:
-            return bool(values) is (self.operator == "ne")
-        if self.operator == "ne":
-            return not values or not all(
-                self._compare(each, exact=exact) for each in values
-            )
-        return any(self._compare(each, exact=exact) for each in values)
+            return bool(values) is (self.operator != "eq")
+        if not values:
+            return self.operator == "ne"
+        return any(self._compare_value(each, exact=exact) for each in values)
 
-    def _compare(self, held: str, *, exact: bool) -> bool:
-        """Whether the comparison's rule holds for one value."""
+    def _compare_value(self, held: str, *, exact: bool) -> bool:
         rule = _RULES[self.operator]
         if isinstance(self.wanted, int | float) and not isinstance(self.wanted, bool):
             try:
                 return rule(float(held), self.wanted)
             except ValueError:
-                return False
+                return self.operator == "ne"
         wanted = to_text(self.wanted)
         if exact:
             return rule(held, wanted)
         return rule(held.lower(), wanted.lower())
+
+    def is_changed_by(self, written: Path) -> bool:
+        """Whether any value that is written or cleared there may change what is compared.
+
+        To write into an element may add the element. To write an attribute of an extension adds
+        its URN to `schemas` (RFC 7643 §3), no other that may be wanted there.
+        """
+        attribute = str(self.whole.whole_attribute).lower()
+        if attribute == SCHEMAS and self.operator == "eq":
+            return written.schema.lower() == str(self.wanted).lower()
+        is_there = attribute == str(written.whole_attribute).lower()
+        subs = {self.whole.sub.lower(), written.sub.lower()} - {""}
+        is_part = len(subs) < 2 or bool(written.tests)
+        return self.operator == "pr" and is_there and is_part
 
 
 class Filter:
@@ -101,7 +112,7 @@ class Filter:
         if text.count("(") > MAX_DEPTH:
             raise FileError(f"the filter has more than {MAX_DEPTH} parentheses")
         self._tokens = _split_tokens(text)
-        self.matches_user = self._read_or("")
+        self.matches_user = self._read_tests("")
         if self._tokens[-1] != _END:
             raise FileError(f"the filter should end before: {self._tokens[-1]}")
 
@@ -113,11 +124,10 @@ class Filter:
     def find_affected(self, names: Iterable[str]) -> dict[str, bool]:
         """Of these attributes, those by which a write may change a match, as `Description.filtered`."""
         found: dict[str, bool] = {}
-        for each in self._comparisons:
-            if not _tells_presence(each):
-                continue
-            for name in names:
-                if _may_change(each, Path.parse_text(name)):
+        for name in names:
+            path = Path.parse_text(name)
+            for each in self._comparisons:
+                if each.is_changed_by(path):
                     found[name] = found.get(name, False) or each.negated
         return found
 
@@ -139,21 +149,22 @@ class Filter:
         self._tokens.pop()
         return True
 
-    def _read_or(self, within: str) -> Test:
+    def _read_tests(self, within: str) -> Test:
         """Alternatives; `within`: the attribute whose elements are looked at."""
-        tests = [self._read_and(within)]
-        while self._take_if("or"):
-            tests.append(self._read_and(within))
-        return lambda held: any(test(held) for test in tests)
-
-    def _read_and(self, within: str) -> Test:
-        tests = [self._read_one(within)]
-        while self._take_if("and"):
-            tests.append(self._read_one(within))
-        return lambda held: all(test(held) for test in tests)
+        alternatives = [[self._read_one(within)]]
+        while True:
+            if self._take_if("and"):
+                alternatives[-1].append(self._read_one(within))
+            elif self._take_if("or"):
+                alternatives.append([self._read_one(within)])
+            else:
+                break
+        return lambda held: any(
+            all(test(held) for test in tests) for tests in alternatives
+        )
 
     def _read_closed(self, within: str, mark: str) -> Test:
-        test = self._read_or(within)
+        test = self._read_tests(within)
         if not self._take_if(mark):
             raise FileError(f"the filter lacks a {mark}")
         return test
@@ -169,7 +180,12 @@ class Filter:
         if within:
             return self._read_comparison(path, f"{within}.{name}")
         if self._take_if("["):
-            return self._read_element(path)
+            test = self._read_closed(name, "]")
+            return lambda user: any(
+                test(each)
+                for each in list_elements(path.read_attribute(user))
+                if isinstance(each, dict)
+            )
         return self._read_comparison(path, name)
 
     def _read_not(self, within: str) -> Test:
@@ -180,17 +196,6 @@ class Filter:
         self._negated = not self._negated
         return lambda held: not test(held)
 
-    def _read_element(self, path: Path) -> Test:
-        """`attribute[…]`: an element of which all of it is true (RFC 7644 §3.4.2.2)."""
-        test = self._read_closed(str(path), "]")
-
-        def matches_element(resource: Resource) -> bool:
-            held = path.read_attribute(resource)
-            elements = held if isinstance(held, list) else [held]
-            return any(test(each) for each in elements if isinstance(each, dict))
-
-        return matches_element
-
     def _read_comparison(self, path: Path, named: str) -> Test:
         operator = self._take().lower()
         wanted = None if operator == "pr" else _parse_literal(self._take())
@@ -199,17 +204,9 @@ class Filter:
                 f"the filter compares {named} by {operator!r}, which does not go with the value"
             )
         whole = Path.parse_text(named)
-        comparison = Comparison(
-            path,
-            whole,
-            operator,
-            wanted,
-            self._negated,
-        )
-        self._comparisons.append(comparison)
-        return lambda held: comparison.matches_resource(
-            held, exact=self._is_exact(whole)
-        )
+        found = Comparison(path, whole, operator, wanted, self._negated)
+        self._comparisons.append(found)
+        return lambda held: found.matches_resource(held, exact=self._is_exact(whole))
 
 
 def _can_compare(operator: str, wanted: Json) -> bool:
@@ -218,35 +215,6 @@ def _can_compare(operator: str, wanted: Json) -> bool:
     if operator in _ORDERED:
         return not isinstance(wanted, bool | None)
     return operator in _EQUAL
-
-
-def _tells_presence(comparison: Comparison) -> bool:
-    """Whether any value, or a URN among `schemas`, decides a comparison."""
-    if comparison.operator == "pr":
-        return True
-    return comparison.operator == "eq" and _is_schemas(comparison.whole)
-
-
-def _is_schemas(path: Path) -> bool:
-    return str(path.whole_attribute).lower() == SCHEMAS
-
-
-def _may_change(comparison: Comparison, written: Path) -> bool:
-    """Whether a write may change what a filter looks at. To write into an element may add the element.
-
-    To write an attribute of an extension adds its URN to `schemas` (RFC 7643 §3), no other that may
-    be wanted there.
-    """
-    filtered = comparison.whole
-    if _is_schemas(filtered):
-        return (
-            bool(written.schema)
-            and written.schema.lower() == str(comparison.wanted).lower()
-        )
-    if str(filtered.whole_attribute).lower() != str(written.whole_attribute).lower():
-        return False
-    subs = {filtered.sub.lower(), written.sub.lower()} - {""}
-    return len(subs) < 2 or bool(written.tests)
 
 
 def _split_tokens(text: str) -> list[str]:
@@ -278,6 +246,5 @@ def equality_filter(path: Path, value: Json) -> str:
     """
     if not path.tests:
         return f"{path} eq {encode_literal(value)}"
-    tests = (*path.tests, (path.sub or VALUE, value))
-    terms = (f"{sub} eq {encode_literal(wanted)}" for sub, wanted in tests)
-    return f"{path.whole_attribute}[{' and '.join(terms)}]"
+    tests = replace(path, tests=(*path.tests, (path.sub or VALUE, value)), sub="")
+    return str(tests)

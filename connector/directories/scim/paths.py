@@ -30,11 +30,11 @@ _PATH: Final = re.compile(
     rf"(?P<attribute>{_NAME})(?:\[(?P<tests>.*)\])?(?:\.(?P<sub>{_NAME}))?",
     re.IGNORECASE,
 )
-_TEST: Final = re.compile(
-    rf"""\s*({_NAME})\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)\s*""",
+_TEST: Final = rf"""({_NAME})\s+eq\s+("(?:[^"\\]|\\.)*"|true|false|-?[0-9]+)"""
+_TESTS: Final = re.compile(
+    rf"\s*{_TEST}(?:\s+and\s+{_TEST})*\s*",
     re.IGNORECASE,
 )
-_AND: Final = re.compile(r"and\s+", re.IGNORECASE)
 
 
 class Path(Struct, frozen=True):
@@ -61,12 +61,7 @@ class Path(Struct, frozen=True):
         tests = (
             () if found["tests"] is None else tuple(_parse_tests(found["tests"], text))
         )
-        return cls(
-            found["attribute"],
-            schema,
-            tests,
-            found["sub"] or "",
-        )
+        return cls(found["attribute"], schema, tests, found["sub"] or "")
 
     @property
     def whole_attribute(self) -> Self:
@@ -86,28 +81,19 @@ class Path(Struct, frozen=True):
             return find_member(resource, self.schema, self.attribute)
         return find_member(resource, self.attribute)
 
-    def selects_element(self, element: Json) -> bool:
-        """Whether the path means this element of the attribute."""
-        if not self.tests:
-            return True
-        return isinstance(element, dict) and all(
-            _are_same(find_member(element, sub), value) for sub, value in self.tests
-        )
+    def read_element(self, element: Json) -> str:
+        """What one element of the attribute says here; empty where the path means another one."""
+        if isinstance(element, dict):
+            is_meant = all(
+                _are_same(find_member(element, sub), value) for sub, value in self.tests
+            )
+            return to_text(find_member(element, self.sub or VALUE)) if is_meant else ""
+        return "" if self.tests or self.sub else to_text(element)
 
     def find_values(self, resource: Resource) -> Iterator[str]:
         """The values there, as text; what is empty or null is no value (RFC 7643 §2.5)."""
-        held = self.read_attribute(resource)
-        for element in held if isinstance(held, list) else (held,):
-            if not self.selects_element(element):
-                continue
-            value = element
-            if isinstance(element, dict):
-                value = find_member(element, self.sub or VALUE)
-            elif self.sub:
-                continue
-            text = to_text(value)
-            if text:
-                yield text
+        elements = list_elements(self.read_attribute(resource))
+        return filter(None, map(self.read_element, elements))
 
 
 USER_NAME: Final = Path("userName")
@@ -140,6 +126,13 @@ def find_member(held: Json, *names: str) -> Json:
     return held
 
 
+def list_elements(held: Json) -> list[Json]:
+    """What an attribute holds, be it one value or several."""
+    if isinstance(held, list):
+        return held
+    return [] if held is None else [held]
+
+
 def to_text(value: Json) -> str:
     """A JSON value as the model has it; empty for what is no single value."""
     if isinstance(value, str):
@@ -162,19 +155,13 @@ def encode_literal(value: Json) -> str:
 
 
 def _parse_tests(text: str, path: str) -> Iterator[tuple[str, Json]]:
-    rest = text
-    while found := _TEST.match(rest):
-        sub, literal = found.groups()
+    if not _TESTS.fullmatch(text):
+        raise FileError(
+            f'{path}: in brackets there can be only sub eq "value", several joined by and'
+        )
+    for sub, literal in re.findall(_TEST, text, re.IGNORECASE):
         is_string = literal.startswith('"')
         yield sub, msgspec.json.decode(literal if is_string else literal.lower())
-        rest = rest[found.end() :]
-        if not rest:
-            return
-        joined = _AND.match(rest)
-        rest = rest[joined.end() :] if joined else ""
-    raise FileError(
-        f'{path}: in brackets there can be only sub eq "value", several joined by and'
-    )
 
 
 def _are_same(held: Json, wanted: Json) -> bool:

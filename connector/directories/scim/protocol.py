@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from html import unescape
 from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -61,7 +60,7 @@ class Request(Struct, frozen=True):
     """Not percent-encoded."""
     body: Any = None
     """What msgspec can encode; None for none."""
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = {}
     """Those of SCIM alone, such as If-Match; what proves who asks is the transport's."""
     repeatable: bool = False
     """Sent twice, it does no more than once, even though another may have written in between."""
@@ -175,7 +174,6 @@ class UserList(Struct, frozen=True):
 
 
 _LIST_DECODER: Final = msgspec.json.Decoder(UserList, strict=False)
-_USER_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_list(answer: Answer) -> UserList:
@@ -188,22 +186,16 @@ def read_list(answer: Answer) -> UserList:
     except NOT_JSON:
         raise _odd_content(answer, what) from None
     if found.standard is None and found.entra is None and found.total is None:
-        raise MalformedError(
-            f"{what} was answered with neither users nor their number",
-            where=answer.where,
-        )
+        what += " was answered with neither users nor their number"
+        raise MalformedError(what, where=answer.where)
     return found
 
 
 def read_user(answer: Answer, raw: Raw | None = None) -> Resource:
     """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
-    content = answer.content if raw is None else bytes(raw)
-    try:
-        if too_deep(content):
-            raise _odd_content(answer, "a user")
-        found = _USER_DECODER.decode(content)
-    except NOT_JSON:
-        raise _odd_content(answer, "a user") from None
+    found = _decode(answer.content if raw is None else bytes(raw))
+    if not isinstance(found, dict):
+        raise _odd_content(answer, "a user")
     if not read_id(found):
         raise MalformedError("a user was answered that has no id", where=answer.where)
     return found
@@ -211,18 +203,18 @@ def read_user(answer: Answer, raw: Raw | None = None) -> Resource:
 
 def read_document(answer: Answer) -> Json:
     """Whatever JSON the answer is; None where it is none, or nested too deeply to be walked."""
-    if too_deep(answer.content):
-        return None
+    return _decode(answer.content)
+
+
+def _decode(content: bytes) -> Json:
     try:
-        return msgspec.json.decode(answer.content)
+        return None if too_deep(content) else msgspec.json.decode(content)
     except NOT_JSON:
         return None
 
 
 def _odd_content(answer: Answer, what: str) -> MalformedError:
     hint = looks_like(answer.content) or "a body that is not SCIM (RFC 7644 §3.4)"
-    if too_deep(answer.content):
-        hint = "JSON that is nested too deeply"
     return MalformedError(
         f"{what} was answered with {phrase(answer.status)} and {hint}",
         where=answer.where,
@@ -239,9 +231,7 @@ _SCIM_TYPES: Final = frozenset({
 _WORD_KEYS: Final = (
     "detail", "message", "error_description", "title", "description", "error", "errors",
 )  # fmt: skip
-"""Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some put them
-one level down."""
-_TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+"""Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use."""
 _SCOPE: Final = re.compile(
     r"""\bscope=(?:"([^"]{1,200})"|([^\s",]{1,200}))""", re.IGNORECASE
 )
@@ -262,24 +252,24 @@ def refusal_error(
     """The error that a refusal is; `what` was asked for, and `right` is what that takes."""
     unauthorized = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
     error = DeniedError if unauthorized else IncompleteRead
-    advice = advise_right(answer, right)
+    why = f"{what} was answered with {describe_refusal(answer, right)}"
     if answer.status == HTTPStatus.NOT_FOUND:
-        advice = (
+        why += (
             "; not found. Check `url`: the base address, such as https://host/scim/v2"
         )
-    return error(
-        f"{what} was answered with {describe_refusal(answer)}{advice}",
-        where=answer.where,
-    )
+    return error(why, where=answer.where)
 
 
-def describe_refusal(answer: Answer) -> str:
-    """Status, kind, and the server's own words as far as they can be shown (RFC 7644 §3.12)."""
-    words = told(
-        _find_words(answer), _secrets_of(answer), (*_KNOWN_NAMES, *_sent_names(answer))
-    )
+def describe_refusal(answer: Answer, right: str = "") -> str:
+    """Status, kind, and the server's own words as far as they can be shown (RFC 7644 §3.12).
+
+    `right`: what to grant where one is missing.
+    """
+    known = (*_KNOWN_NAMES, *_list_sent_names(answer))
+    words = told(_find_words(answer), _list_secrets(answer), known)
     kind = describe_kind(answer)
-    return f"{kind}: {words}" if words else kind
+    described = f"{kind}: {words}" if words else kind
+    return described + advise_right(answer, right) if right else described
 
 
 def describe_kind(answer: Answer) -> str:
@@ -306,62 +296,48 @@ def advise_right(answer: Answer, right: str) -> str:
 
 def _find_scim_type(answer: Answer) -> str:
     """The kind of error that a refusal names, where it is one of the RFC's; else empty."""
-    found = find_member(read_document(answer), "scimType")
-    return found if isinstance(found, str) and found in _SCIM_TYPES else ""
+    found = to_text(find_member(read_document(answer), "scimType"))
+    return found if found in _SCIM_TYPES else ""
 
 
 def _find_scope(answer: Answer) -> str:
     """The scope that the server asks for (RFC 6750 §3.1); empty where none can be shown."""
     found = _SCOPE.search(answer.headers.get("www-authenticate", ""))
     named = (found[1] or found[2]) if found else ""
-    shown = told(named, _secrets_of(answer), named.split())
+    shown = told(named, _list_secrets(answer), named.split())
     return shown if LEFT_OUT not in shown else ""
 
 
 def _find_words(answer: Answer) -> str:
-    """The server's words: of JSON, of text, or of an HTML page its title."""
-    body = answer.content
-    try:
-        return next(_words_in(msgspec.json.decode(body), 0), "")
-    except NOT_JSON:
-        first = body.lstrip()[:1]
-    if first == b"<":
-        title = _TITLE.search(body[:READ])
-        return unescape(title[1].decode("utf-8", "replace")) if title else ""
-    if first in (b"{", b"[") or b"\0" in body[:READ]:
-        return ""
-    return body[: 4 * READ].decode("utf-8", "replace")
+    """The server's words: of its JSON, or its text where it is neither JSON nor a page."""
+    found = read_document(answer)
+    if found is None:
+        text = answer.content[: 4 * READ].decode("utf-8", "replace")
+        is_markup = text.lstrip()[:1] in ("<", "{", "[")
+        return "" if is_markup or "\0" in text else text
+    words = {
+        name.lower(): held
+        for name, held in _walk_members(found)
+        if isinstance(held, str) and held
+    }
+    return next((words[key] for key in ("", *_WORD_KEYS) if key in words), "")
 
 
-def _words_in(found: Json, depth: int) -> Iterator[str]:
-    if isinstance(found, str) and found:
-        yield found
-    elif depth == 3:
-        return
-    elif isinstance(found, list) and found:
-        yield from _words_in(found[0], depth + 1)
-    elif isinstance(found, dict):
-        for key in _WORD_KEYS:
-            yield from _words_in(find_member(found, key), depth + 1)
-
-
-def _secrets_of(answer: Answer) -> tuple[str, ...]:
+def _list_secrets(answer: Answer) -> list[str]:
     """What an answer must not repeat: every value of the request, and what proved who asks."""
-    values = (
-        to_text(value)
-        for name, value in _walk_members(answer.sent)
-        if name not in _NAMING_MEMBERS and not isinstance(value, bool)
-    )
-    return (*values, *answer.proofs)
+    found = list(answer.proofs)
+    for name, value in _walk_members(answer.sent):
+        if name not in _NAMING_MEMBERS and not isinstance(value, bool):
+            found.append(to_text(value))
+    return found
 
 
-def _sent_names(answer: Answer) -> Iterator[str]:
+def _list_sent_names(answer: Answer) -> Iterator[str]:
     """Members of what was sent, and paths of its operations: names, and never values."""
     for name, value in _walk_members(answer.sent):
-        if name:
-            yield name
-        if name == "path" and isinstance(value, str):
-            yield value.partition("[")[0]
+        yield name
+        if name == "path":
+            yield to_text(value).partition("[")[0]
 
 
 def _walk_members(found: Json, name: str = "") -> Iterator[tuple[str, Json]]:
@@ -376,11 +352,13 @@ def _walk_members(found: Json, name: str = "") -> Iterator[tuple[str, Json]]:
 
 
 _KNOWN_NAMES: Final = frozenset(
-    _PROTOCOL_NAMES.split()
-    + [
-        value
-        for name, value in _walk_members(ASSUMED_DOCUMENT)
-        if name in ("name", "id")
+    [
+        *_PROTOCOL_NAMES.split(),
+        *(
+            value
+            for name, value in _walk_members(ASSUMED_DOCUMENT)
+            if name in ("name", "id")
+        ),
     ]
 )
 """Names that a message may speak of beside those that the request itself named."""

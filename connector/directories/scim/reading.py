@@ -12,13 +12,12 @@ servers cut an answer short, and do not say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from typing import Final
 from urllib.parse import quote
-from uuid import uuid4
 
 from connector.directories.scim.filters import Filter, equality_filter
 from connector.directories.scim.paging import Pager
@@ -36,7 +35,6 @@ from connector.directories.scim.protocol import (
     Params,
     Request,
     Transport,
-    advise_right,
     describe_refusal,
     read_list,
     read_user,
@@ -61,8 +59,6 @@ NEVER: Final = 0
 OCTETS: Final = 1_800
 """So much of an address a filter may be: servers and what stands before them bear some 2,000 octets
 at least."""
-AHEAD: Final = 640
-"""So many keys are drawn at once."""
 _ODD: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 """How some servers answer to an id that is none of theirs."""
 
@@ -107,26 +103,23 @@ class Resources:
             return False
         return self.is_matching({**found, spell_member(found, ACTIVE): True})
 
-    def _ask_list(self, params: Params) -> Answer:
-        return self.transport.send(
-            Request(
-                "GET",
-                self._endpoint,
-                params,
-                repeatable=True,
-            )
-        )
-
-    def _ask_user(self, id_: str) -> Answer:
-        return self.transport.send(
-            Request("GET", self.build_path(id_), repeatable=True)
-        )
+    def _ask(self, path: str, params: Params = ()) -> Answer:
+        return self.transport.send(Request("GET", path, params, repeatable=True))
 
     def read_all(self) -> Iterator[Resource]:
         """Every user, once."""
-        pager = Pager(self._ask_list, self._page_size)
+        pager = Pager(partial(self._ask, self._endpoint), self._page_size)
         found = pager.read_by_cursor() if self._by_cursor else pager.read_by_index()
         return self.keep_matching(found)
+
+    def read_users(
+        self, ids: Iterable[str], *, disabled: bool = False
+    ) -> Iterator[Resource]:
+        """Those of these ids that `read_one` finds, in any order."""
+        read_one = partial(self.read_one, disabled=disabled)
+        for found in self.transport.each(read_one, ids):
+            if found is not None:
+                yield found[0]
 
     def keep_matching(self, found: Iterable[Resource]) -> Iterator[Resource]:
         """Those that the job's filter leaves in."""
@@ -144,9 +137,10 @@ class Resources:
     @cached_property
     def sample(self) -> tuple[list[Resource], int | None]:
         """Some users, whatever the job's filter says, and how many there are, if the server tells."""
-        answer = self._ask_list((("startIndex", "1"), ("count", str(SAMPLE))))
+        first: Params = (("startIndex", "1"), ("count", str(SAMPLE)))
+        answer = self._ask(self._endpoint, first)
         if not answer.is_success:
-            answer = self._ask_list(())
+            answer = self._ask(self._endpoint)
         found = read_list(answer)
         return [read_user(answer, raw) for raw in found.resources[:SAMPLE]], found.total
 
@@ -157,7 +151,7 @@ class Resources:
 
         `disabled`: also one that the filter leaves out since it is not active.
         """
-        answer = self._ask_user(id_)
+        answer = self._ask(self.build_path(id_))
         if answer.status in GONE:
             return None
         if not answer.is_success:
@@ -177,7 +171,7 @@ class Resources:
         known = next(iter(self.sample[0]), None)
         if known is None:
             return True
-        other = self._ask_user(read_id(known))
+        other = self._ask(self.build_path(read_id(known)))
         by_filter = self.search_users(
             equality_filter(Path("id"), id_), lambda found: read_id(found) == id_
         )
@@ -190,14 +184,12 @@ class Resources:
         found: dict[str, Resource] = {}
         while True:
             start: Params = (("startIndex", str(len(found) + 1)),) if found else ()
-            answer = self._ask_list((("filter", text), *start))
+            answer = self._ask(self._endpoint, (("filter", text), *start))
             if not answer.is_success:
                 if found or answer.status == HTTPStatus.UNAUTHORIZED:
                     raise refusal_error(answer, "a search for users", SEARCHING)
                 # also 403: some let an account read, and not search (measured)
-                self.search_refusal = describe_refusal(answer) + advise_right(
-                    answer, SEARCHING
-                )
+                self.search_refusal = describe_refusal(answer, SEARCHING)
                 return None
             page = read_list(answer)
             users = [read_user(answer, raw) for raw in page.resources]
@@ -205,15 +197,14 @@ class Resources:
                 return None
             before = len(found)
             found.update((read_id(user), user) for user in users)
-            if page.total is not None and len(found) >= page.total:
+            # where it does not say how many, it is asked until it shows no more
+            shows_more = len(found) > before
+            total = len(found) + shows_more if page.total is None else page.total
+            if len(found) >= total:
                 return list(found.values())
-            if len(found) > before:
-                continue
-            if page.total is None:
-                # it does not say how many, so it was asked until it showed no more
-                return list(found.values())
-            why = f"the server reports {page.total} users and shows {len(found)}"
-            raise TruncatedError(why, where=answer.where)
+            if not shows_more:
+                why = f"the server reports {total} users and shows {len(found)}"
+                raise TruncatedError(why, where=answer.where)
 
 
 class Finder:
@@ -232,7 +223,7 @@ class Finder:
         for name, some in groupby(keys, key=itemgetter(0)):
             values = (value for _, value in some)
             if name == ID:
-                yield from self._find_ids(values)
+                yield from self._resources.read_users(filter(None, values))
                 continue
             is_certain = yield from self._find_values(name, values)
             if not is_certain:
@@ -241,30 +232,26 @@ class Finder:
                 yield from self._resources.read_all()
                 return
 
-    def _find_ids(self, ids: Iterable[str]) -> Iterator[Resource]:
-        resources = self._resources
-        for found in resources.transport.each(resources.read_one, filter(None, ids)):
-            if found is not None:
-                yield found[0]
-
     def _find_values(
         self, name: str, values: Iterator[str]
     ) -> Generator[Resource, None, bool]:
         """Whoever holds one of the values; returns whether that is certain to be everybody who does."""
         located = self._attributes.locate_name(name)
         terms = self._count_terms(located)
+        if terms == NEVER:
+            return False
         is_asked = False
-        while terms != NEVER and (some := list(islice(values, AHEAD))):
-            lookups = _split_lookups(located, some, terms)
-            for found in self._resources.transport.each(self._look_up, lookups):
-                is_asked = True
-                if found is None:
-                    self._terms[located.name] = terms = NEVER
-                    break
-                if found:
-                    self._proved.add(located.name)
-                yield from self._resources.keep_matching(found)
-        return terms != NEVER and (located.name in self._proved or not is_asked)
+        lookups = _split_values(located, values, terms)
+        look_up = partial(self._look_up, located)
+        for found in self._resources.transport.each(look_up, lookups):
+            is_asked = True
+            if found is None:
+                self._terms[located.name] = NEVER
+                return False
+            if found:
+                self._proved.add(located.name)
+            yield from self._resources.keep_matching(found)
+        return located.name in self._proved or not is_asked
 
     def _warn_once(self, name: str) -> None:
         """Say once of an attribute why all users are read."""
@@ -276,20 +263,44 @@ class Finder:
                 "look-ups are not reliable, reading all users", attribute=name, **why
             )
 
-    def _look_up(self, lookup: _Lookup) -> list[Resource] | None:
+    def _look_up(
+        self, located: LocatedAttribute, values: list[str]
+    ) -> list[Resource] | None:
         """Whom the server finds, by all values at once or one by one; None where it does not look as asked."""
-        found = self._resources.search_users(lookup.filter, lookup.expects_user)
-        if found is not None:
-            return found if lookup.is_answered_by(found) else None
-        if len(lookup.values) == 1:
-            return None
+        found = self._search_values(located, values)
+        if found is not None or len(values) == 1:
+            return found
         users: list[Resource] = []
-        for single in _split_lookups(lookup.located, lookup.values, 1):
-            holders = self._look_up(single)
+        for value in values:
+            holders = self._search_values(located, [value])
             if holders is None:
                 return None
             users += holders
         return users
+
+    def _search_values(
+        self, located: LocatedAttribute, values: list[str]
+    ) -> list[Resource] | None:
+        """Whom the server finds by one filter; None where the answer cannot be believed.
+
+        A server may well know no case, but not find strangers; and some look for escaped
+        characters as they are escaped.
+        """
+        wanted = {value.lower() for value in values}
+
+        def list_held(user: Resource) -> set[str]:
+            return {value.lower() for value in located.path.find_values(user)}
+
+        found = self._resources.search_users(
+            " or ".join(_build_term(located, value) for value in values),
+            lambda user: not wanted.isdisjoint(list_held(user)),
+        )
+        if found is not None:
+            held = set().union(*map(list_held, found))
+            for value in values:
+                if _is_escaped(value) and value.lower() not in held:
+                    return None
+        return found
 
     # ------------------------------------------------------------ trying a filter
 
@@ -304,67 +315,24 @@ class Finder:
                 for value in located.path.find_values(user):
                     if not _is_escaped(value):
                         shown[value] = read_id(user)
-            self._terms[located.name] = (
-                self._try_terms(located, shown) if shown else UNTRIED
-            )
+            terms = self._try_terms(located, shown) if shown else UNTRIED
+            self._terms[located.name] = terms
         return self._terms[located.name]
 
     def _try_terms(self, located: LocatedAttribute, shown: dict[str, str]) -> int:
         """Look for users who are known to be there; in the other case where case is said not to matter.
 
-        `shown`: ids by value. One value stands beside one that nobody has, to see whether `or` is
-        understood.
+        `shown`: ids by value.
         """
         swaps_case = located.info.equality is Equality.CASE_ALONE
-        is_number = located.info.equality is Equality.INTEGER
-        nobody = str(2**31 - 1) if is_number else uuid4().hex
         for terms in TERMS:
-            known = list(islice(shown.items(), terms))
-            values = [value.swapcase() if swaps_case else value for value, _ in known]
-            if len(values) == 1 < terms:
-                values.append(nobody)
-            lookup = next(_split_lookups(located, values, terms), None)
-            if lookup is None:
-                continue
-            found = self._resources.search_users(lookup.filter, lookup.expects_user)
-            if found is None:
-                continue
-            holders = {id_ for _, id_ in known[: len(lookup.values)]}
-            if holders <= set(map(read_id, found)):
+            some = next(_split_values(located, shown, terms), [])
+            values = [value.swapcase() for value in some] if swaps_case else some
+            found = self._search_values(located, values) if values else None
+            if found and {shown[value] for value in some} <= set(map(read_id, found)):
                 self._proved.add(located.name)
-                return len(lookup.values)
+                return len(values)
         return NEVER
-
-
-class _Lookup:
-    """A question to the server: who holds one of these values? Each of them is one that can be there."""
-
-    def __init__(self, located: LocatedAttribute, values: list[str]) -> None:
-        self.located = located
-        self.values = values
-        self._lower = {value.lower() for value in values}
-
-    @property
-    def filter(self) -> str:
-        """The question as SCIM has it."""
-        return " or ".join(_build_term(self.located, value) for value in self.values)
-
-    def expects_user(self, user: Resource) -> bool:
-        """Whether the user may be meant: a server may well know no case, but not find strangers."""
-        return any(
-            value.lower() in self._lower
-            for value in self.located.path.find_values(user)
-        )
-
-    def is_answered_by(self, found: list[Resource]) -> bool:
-        """Whether the answer can be believed: some servers look for escaped characters as they are escaped."""
-        doubtful = {value.lower() for value in self.values if _is_escaped(value)}
-        held = {
-            value.lower()
-            for user in found
-            for value in self.located.path.find_values(user)
-        }
-        return doubtful <= held
 
 
 def _is_escaped(value: str) -> bool:
@@ -375,12 +343,12 @@ def _build_term(located: LocatedAttribute, value: str) -> str:
     return equality_filter(located.path, located.to_json(value))
 
 
-def _split_lookups(
+def _split_values(
     located: LocatedAttribute,
     values: Iterable[str],
     terms: int,
-) -> Iterator[_Lookup]:
-    """Questions of bounded terms and length; a value that cannot be there is not asked for."""
+) -> Iterator[list[str]]:
+    """Values for filters of bounded terms and length; one that cannot be there is not asked for."""
     held: list[str] = []
     length = 0
     for value in values:
@@ -389,9 +357,9 @@ def _split_lookups(
         except ValueError:
             continue
         if held and (len(held) == terms or length + octets > OCTETS):
-            yield _Lookup(located, held)
+            yield held
             held, length = [], 0
         held.append(value)
         length += octets
     if held:
-        yield _Lookup(located, held)
+        yield held

@@ -6,7 +6,8 @@ users (§3.1, §4.1, §4.3), and the shipped extension, under whatever URN.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, cached_property
 from pathlib import Path as File
 from typing import Final
 
@@ -62,12 +63,12 @@ class Attribute(Struct, frozen=True, rename="camel"):
 
     name: str
     type: str = "string"
-    multi_valued: bool | None = False
-    case_exact: bool | None = False
-    mutability: str | None = "readWrite"
-    returned: str | None = "default"
-    uniqueness: str | None = "none"
-    sub_attributes: tuple[Attribute, ...] | None = ()
+    multi_valued: bool = False
+    case_exact: bool = False
+    mutability: str = "readWrite"
+    returned: str = "default"
+    uniqueness: str = "none"
+    sub_attributes: tuple[Attribute, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -82,44 +83,46 @@ class Attribute(Struct, frozen=True, rename="camel"):
     @property
     def is_read_only(self) -> bool:
         """Whether only the server sets it."""
-        return (self.mutability or "").lower() == "readonly"
+        return self.mutability.lower() == "readonly"
 
     @property
     def is_write_only(self) -> bool:
         """Whether it is a secret."""
-        return (self.mutability or "").lower() == "writeonly"
+        return self.mutability.lower() == "writeonly"
 
     @property
     def is_writable(self) -> bool:
         """Whether a client may set it again and again."""
-        return (self.mutability or "readWrite").lower() in ("readwrite", "writeonly")
+        return self.is_write_only or self.mutability.lower() in ("", "readwrite")
 
     @property
     def is_shown(self) -> bool:
         """Whether every answer has it; not so if never, or only to who asks for it by name."""
-        return (self.returned or "default").lower() in ("default", "always")
-
-    @property
-    def parts(self) -> tuple[Attribute, ...]:
-        """The sub-attributes."""
-        return self.sub_attributes or ()
+        return self.returned.lower() in ("", "default", "always")
 
     def find_part(self, name: str) -> Attribute | None:
         """The sub-attribute of this name, whatever the case."""
         wanted = name.lower()
-        return next((each for each in self.parts if each.name.lower() == wanted), None)
+        parts = self.sub_attributes
+        return next((each for each in parts if each.name.lower() == wanted), None)
 
 
-class Definition(Struct, frozen=True):
-    """The definition of what a path leads to."""
+class LocatedAttribute(Struct, frozen=True, dict=True):
+    """One attribute of a view: where it is, and what is known of it."""
 
+    name: str
+    """The name it was asked by."""
     path: Path
     """The path as the schema spells it."""
     attribute: Attribute
     meant: Attribute
     """The sub-attribute that the path means; the attribute itself where it means all of it."""
+    is_known: bool = True
+    """It is published, or assumed."""
+    is_secret: bool = False
+    """Its values are secrets of the job."""
 
-    @property
+    @cached_property
     def is_shown(self) -> bool:
         """Whether what an answer holds there is to be believed, and what it lacks is not there.
 
@@ -141,10 +144,30 @@ class Definition(Struct, frozen=True):
     @property
     def is_searchable_text(self) -> bool:
         """Whether it is a text that answers and filters may have."""
-        return (
-            self.meant.kind == "string"
-            and self.is_shown
-            and not self.meant.is_write_only
+        is_text = self.meant.kind == "string" and not self.meant.is_write_only
+        return is_text and self.is_shown
+
+    @cached_property
+    def info(self) -> AttributeInfo:
+        """What the rest of the program is told of it."""
+        path, meant = self.path, self.meant
+        is_exact = meant.case_exact or meant.kind in _CASE_EXACT_TYPES
+        text = (Syntax.TEXT, Equality.OCTETS if is_exact else Equality.CASE_ALONE)
+        syntax, equality = _SYNTAXES.get(meant.kind, text)
+        full = replace(path, schema=path.schema or CORE)
+        is_readable = self.is_shown and (self.is_known or not self.is_secret)
+        return AttributeInfo(
+            self.name,
+            syntax=syntax,
+            equality=equality,
+            single=not (self.attribute.multi_valued or meant.multi_valued),
+            writable=self.is_writable,
+            readable=is_readable or None,
+            unique=meant.uniqueness.lower() in ("server", "global"),
+            definition=AttributeDefinition(
+                known=self.is_known,
+                aliases=frozenset({str(path).lower(), str(full).lower()}),
+            ),
         )
 
     def to_json(self, text: str) -> Json:
@@ -152,14 +175,6 @@ class Definition(Struct, frozen=True):
         if self.meant.kind == "boolean":
             return text.strip().upper() == "TRUE"
         return _NUMBERS.get(self.meant.kind, str)(text)
-
-
-class LocatedAttribute(Definition, frozen=True):
-    """One attribute of a view: where it is, and what is known of it."""
-
-    name: str
-    """The name it was asked by."""
-    info: AttributeInfo
 
 
 class Schemas:
@@ -181,16 +196,20 @@ class Schemas:
         attributes: dict[str, Attribute] = {}
         for each in definitions if isinstance(definitions, list) else ():
             try:
-                attribute = msgspec.convert(each, Attribute, strict=False)
+                attribute = msgspec.convert(_drop_nulls(each), Attribute, strict=False)
             except msgspec.ValidationError:
                 self.unread += 1
             else:
                 attributes[attribute.name.lower()] = attribute
         return attributes
 
-    def attributes_of(self, schema: str) -> dict[str, Attribute]:
-        """The attributes of the schema of this URN, by name; the empty URN is the core's."""
-        return self._by_urn.get((schema or CORE).lower(), ("", {}))[1]
+    def find_schema(self, schema: str) -> tuple[str, dict[str, Attribute]]:
+        """The URN as it is spelt, and the schema's attributes by name; the empty URN is the core's."""
+        return self._by_urn.get((schema or CORE).lower(), (schema, {}))
+
+    def is_published(self, schema: str) -> bool:
+        """Whether the server describes anything of this schema."""
+        return bool(self.find_schema(schema)[1])
 
     def hides_nothing(self) -> bool:
         """Whether users are described, and all of them is shown to whoever asks for all of it."""
@@ -201,64 +220,33 @@ class Schemas:
             for attribute in attributes.values()
         ]
         return bool(users) and all(
-            each.is_shown
+            part.is_shown
             for attribute in users
-            for each in (attribute, *attribute.parts)
+            for part in (attribute, *attribute.sub_attributes)
         )
 
-    def list_paths(self) -> tuple[str, ...]:
-        """Every attribute of every schema, as a mapping names it."""
-        return tuple(
-            str(_path_in(urn, attribute.name))
-            for urn, attributes in self._by_urn.values()
-            for attribute in attributes.values()
-        )
-
-    def list_leaves(self, urns: Iterable[str]) -> Iterator[Path]:
-        """What users of these schemas have: each attribute, or each of its sub-attributes."""
-        for wanted in urns:
-            urn, attributes = self._by_urn.get(wanted.lower(), ("", {}))
+    def list_leaves(self, urns: Iterable[str] | None = None) -> Iterator[Path]:
+        """What users of these schemas have, or of all: each attribute, or each of its sub-attributes."""
+        for wanted in self._by_urn if urns is None else urns:
+            urn, attributes = self.find_schema(wanted)
+            schema = "" if urn == CORE else urn
             for each in attributes.values():
-                subs = [part.name for part in each.parts] if each.is_complex else [""]
-                yield from (_path_in(urn, each.name, sub) for sub in subs)
-
-    def find_definition(
-        self, path: Path, assumed: Mapping[str, Attribute] | None = None
-    ) -> Definition | None:
-        """What the path leads to: as it is published, else as it is `assumed` by lower-case name."""
-        urn, published = self._by_urn.get(
-            (path.schema or CORE).lower(), (path.schema, {})
-        )
-        name = path.attribute.lower()
-        attribute = published.get(name) or (assumed or {}).get(name)
-        if attribute is None:
-            return None
-        part = None
-        if path.sub or attribute.is_complex:
-            part = attribute.find_part(path.sub or VALUE)
-        if path.sub and part is None:
-            return None
-        tests = []
-        for sub, value in path.tests:
-            tested = attribute.find_part(sub)
-            if tested is None:
-                return None
-            tests.append((tested.name, value))
-        spelt = Path(
-            attribute.name,
-            urn if path.schema else "",
-            tuple(tests),
-            part.name if part else "",
-        )
-        return Definition(spelt, attribute, part or attribute)
+                parts = each.sub_attributes if each.is_complex else ()
+                for sub in [part.name for part in parts] or [""]:
+                    yield Path(each.name, schema, sub=sub)
 
 
-def _path_in(
-    urn: str,
-    name: str,
-    sub: str = "",
-) -> Path:
-    return Path(name, "" if urn == CORE else urn, sub=sub)
+def _drop_nulls(held: Json) -> Json:
+    """A definition without members that are null: they say as little as those that are not there."""
+    if isinstance(held, list):
+        return [_drop_nulls(each) for each in held]
+    if isinstance(held, dict):
+        return {
+            name: _drop_nulls(value)
+            for name, value in held.items()
+            if value is not None
+        }
+    return held
 
 
 _ASSUMED: Final = Schemas(ASSUMED_DOCUMENT["schemas"])
@@ -275,82 +263,61 @@ class Attributes:
     Raises FileError for a name that is no path.
     """
 
-    def __init__(
-        self,
-        view: View,
-        schemas: Schemas,
-        urn: str,
-    ) -> None:
+    def __init__(self, view: View, schemas: Schemas, urn: str) -> None:
         """`urn`: what the server calls the shipped extension."""
         self._schemas = schemas
         self._urn = urn
         self._secrets = view.secrets
-        self._known: dict[str, LocatedAttribute] = {}
+        self.locate_name: Callable[[str], LocatedAttribute] = cache(self._locate_name)
+        self.locate_path: Callable[[Path], LocatedAttribute] = cache(self._locate_path)
         self.view = [self.locate_name(name) for name in view.attributes]
         self._shown = [each for each in self.view if each.is_shown]
 
-    def locate_name(self, name: str) -> LocatedAttribute:
+    def _locate_name(self, name: str) -> LocatedAttribute:
         """What a mapping calls so."""
-        known = self._known.get(name)
-        if known is None:
-            path = USER_NAME if name == NAME else Path.parse_text(name)
-            known = self._known[name] = self._locate(name, path)
-        return known
+        path = USER_NAME if name == NAME else Path.parse_text(name)
+        return self._locate(name, path)
 
-    def locate_path(self, path: Path) -> LocatedAttribute:
+    def _locate_path(self, path: Path) -> LocatedAttribute:
         """What stands at a path, also at one that no mapping could name."""
-        name = str(path)
-        known = self._known.get(name)
-        if known is None:
-            known = self._known[name] = self._locate(name, path)
-        return known
+        return self._locate(str(path), path)
 
     def _locate(self, name: str, path: Path) -> LocatedAttribute:
         if path.schema.lower() == EXTENSION.lower():
             path = replace(path, schema=self._urn)
-        assumed = self._assume_attributes(path.schema)
-        found = self._schemas.find_definition(path, assumed)
-        if found is None:
+        urn, published = self._schemas.find_schema(path.schema)
+        wanted = path.attribute.lower()
+        attribute = published.get(wanted) or self._assume(path.schema).get(wanted)
+        part = attribute.find_part(path.sub or VALUE) if attribute else None
+        is_secret = name in self._secrets
+        if (
+            attribute is None
+            or (path.sub and part is None)
+            or not all(map(attribute.find_part, dict(path.tests)))
+        ):
             unknown = Attribute(path.attribute, case_exact=True)
-            info = _describe(Definition(path, unknown, unknown), name)
-            readable = None if name in self._secrets else True
-            info = replace(
-                info,
-                definition=replace(info.definition, known=False, aliases=frozenset()),
-                readable=readable,
-            )
             return LocatedAttribute(
-                path,
-                unknown,
-                unknown,
-                name,
-                info,
+                name, path, unknown, unknown, is_known=False, is_secret=is_secret
             )
-        info = _describe(found, name)
+        schema, sub = urn if path.schema else "", part.name if part else ""
+        spelt = Path(attribute.name, schema, path.tests, sub)
         return LocatedAttribute(
-            found.path,
-            found.attribute,
-            found.meant,
-            name,
-            info,
+            name, spelt, attribute, part or attribute, is_secret=is_secret
         )
 
-    def _assume_attributes(self, schema: str) -> Mapping[str, Attribute]:
+    def _assume(self, schema: str) -> dict[str, Attribute]:
         """What every server has and none publishes; all of a schema that is not published."""
-        common = {} if schema else _COMMON.attributes_of(CORE)
-        if self._schemas.attributes_of(schema):
+        common = {} if schema else _COMMON.find_schema("")[1]
+        if self._schemas.is_published(schema):
             return common
         known = schema if schema.lower() in ("", ENTERPRISE.lower()) else EXTENSION
-        return {**common, **_ASSUMED.attributes_of(known)}
+        return {**common, **_ASSUMED.find_schema(known)[1]}
 
     def list_assumed(self) -> list[str]:
         """The schemas that are looked at and not published."""
         schemas = {each.path.schema for each in self.view}
-        return sorted(
-            schema or CORE
-            for schema in schemas
-            if not self._schemas.attributes_of(schema)
-        )
+        missing = (each for each in schemas if not self._schemas.is_published(each))
+        return sorted(schema or CORE for schema in missing)
 
     def is_case_exact(self, path: Path) -> bool:
         """Whether values at a path are told apart by case."""
@@ -359,16 +326,14 @@ class Attributes:
     def is_read_only(self, path: Path) -> bool:
         """Whether only the server sets what is there."""
         located = self.locate_path(path)
-        is_part = path.sub and located.meant.is_read_only
-        return bool(located.attribute.is_read_only or is_part)
+        is_part = bool(path.sub) and located.meant.is_read_only
+        return located.attribute.is_read_only or is_part
 
     def check_paths(self, paths: Iterable[Path], where: str) -> None:
         """Raises FileError for a path that no published schema has, or that is never shown."""
         for path in paths:
             located = self.locate_path(path)
-            if not located.info.definition.known and self._schemas.attributes_of(
-                path.schema
-            ):
+            if not located.is_known and self._schemas.is_published(path.schema):
                 what = f"the server's schema has no attribute {path}"
                 raise FileError(what, where=where)
             if not located.is_shown:
@@ -381,31 +346,10 @@ class Attributes:
         for each in self._shown:
             held = tuple(each.path.find_values(resource))
             if held:
-                is_secret = each.name in self._secrets
-                values[each.name] = tuple(map(Secret, held)) if is_secret else held
+                values[each.name] = tuple(map(Secret, held)) if each.is_secret else held
         return User(
             read_id(resource),
             read_name(resource),
             values,
             inactive=find_member(resource, ACTIVE) is False,
         )
-
-
-def _describe(found: Definition, name: str) -> AttributeInfo:
-    path, meant = found.path, found.meant
-    is_exact = meant.case_exact or meant.kind in _CASE_EXACT_TYPES
-    text = (Syntax.TEXT, Equality.OCTETS if is_exact else Equality.CASE_ALONE)
-    syntax, equality = _SYNTAXES.get(meant.kind, text)
-    full = replace(path, schema=path.schema or CORE)
-    return AttributeInfo(
-        name,
-        syntax=syntax,
-        equality=equality,
-        single=not (found.attribute.multi_valued or meant.multi_valued),
-        writable=found.is_writable,
-        readable=True if found.is_shown else None,
-        unique=(meant.uniqueness or "none").lower() in ("server", "global"),
-        definition=AttributeDefinition(
-            aliases=frozenset({str(path).lower(), str(full).lower()})
-        ),
-    )

@@ -7,15 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http import HTTPStatus
 from itertools import count, islice
-from queue import SimpleQueue
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.scim.credentials import make_credentials
@@ -50,8 +48,6 @@ TRIES: Final = 5
 place."""
 GATEWAY: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
 """Answers in the server's place, which may have done what was asked."""
-TOKEN_OCTETS: Final = 1 << 16
-"""So long an answer of the token endpoint may be."""
 
 
 class HttpTransport:
@@ -87,21 +83,22 @@ class HttpTransport:
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="scim")
 
     def send(self, request: Request) -> Answer:
-        message = self._build_message(request)
+        where = self._base + request.path
+        asked = replace(request, path=where)
         authorization = self._credentials.read_header()
-        answer = self._send_patiently(_authorize(message, authorization))
+        answer = self._send_patiently(_authorize(asked, authorization))
         if answer.status == HTTPStatus.UNAUTHORIZED:
             refused = authorization
             authorization = self._credentials.renew_header(refused)
             if authorization != refused:
                 log.warning("access token refused, trying a new one")
-                answer = self._send_patiently(_authorize(message, authorization))
-        self._refuse_no_answer(request.method, answer, message.where)
+                answer = self._send_patiently(_authorize(asked, authorization))
+        self._refuse_no_answer(request.method, answer)
         return Answer(
             answer.status,
-            dict(answer.headers),
+            answer.headers,
             answer.body,
-            message.where,
+            where,
             request.body,
             proofs=(authorization.partition(" ")[2], self._proof),
         )
@@ -109,27 +106,23 @@ class HttpTransport:
     def each(
         self, work: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
-        done: SimpleQueue[Future[Result]] = SimpleQueue()
-        busy = 0
+        pending: set[Future[Result]] = set()
         source = iter(items)
         try:
             while True:
-                for item in islice(source, self._settings.concurrency - busy):
-                    self._pool.submit(work, item).add_done_callback(done.put)
-                    busy += 1
-                if not busy:
+                free = self._settings.concurrency - len(pending)
+                for item in islice(source, free):
+                    pending.add(self._pool.submit(work, item))
+                if not pending:
                     return
-                future = done.get()
-                busy -= 1
-                yield future.result()
-        except BaseException as reason:
-            if not isinstance(reason, Exception | GeneratorExit):
-                self._patience.end_all("interrupted")
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except KeyboardInterrupt:
+            self._patience.end_all("interrupted")
             raise
         finally:
-            while busy:
-                done.get()
-                busy -= 1
+            wait(pending)
 
     def close(self) -> None:
         self._patience.end_all("closed")
@@ -139,34 +132,15 @@ class HttpTransport:
 
     # ------------------------------------------------------------ one request
 
-    def _build_message(self, request: Request) -> _Message:
-        where = self._base + request.path
-        headers = dict(request.headers)
-        content = b""
-        if request.body is not None:
-            headers.setdefault("Content-Type", MEDIA_TYPE)
-            content = msgspec.json.encode(request.body)
-        query = urlencode(request.params, quote_via=quote)
-        return _Message(
-            request.method,
-            f"{where}?{query}" if query else where,
-            where,
-            headers,
-            content,
-            request.repeatable,
-            request.busy_before,
-        )
-
     def _ask_for_token(
         self, where: str, headers: Mapping[str, str], form: bytes
     ) -> http.Answer:
-        message = _Message(
-            "POST", where, where, headers, form, repeatable=True, bound=TOKEN_OCTETS
-        )
-        return self._send_patiently(message)
+        request = Request("POST", where, body=form, headers=headers, repeatable=True)
+        return self._send_patiently(request)
 
-    def _refuse_no_answer(self, method: str, answer: http.Answer, where: str) -> None:
+    def _refuse_no_answer(self, method: str, answer: http.Answer) -> None:
         """Raise an error of a status that is no answer: 401, and redirects (RFC 9110 §15.4)."""
+        where = answer.where
         if answer.status == HTTPStatus.UNAUTHORIZED:
             kind = RefusedBindError if self._settings.basic else DeniedError
             why = "the credentials are wrong or have expired"
@@ -178,53 +152,49 @@ class HttpTransport:
                 why = f"redirected to {target}, not followed. Set `url` to the final address"
             raise MalformedError(f"{phrase(answer.status)}: {why}", where=where)
 
-    def _send_patiently(self, message: _Message) -> http.Answer:
-        """The answer that is left after some patience. Raises IncompleteRead."""
-        outcome, attempt = self._ask_patiently(message)
-        in_doubt = message.may_be_done(outcome)
+    def _send_patiently(self, request: Request) -> http.Answer:
+        """The answer that is left after some patience; `path` is the whole address. Raises IncompleteRead."""
+        for attempt in count(1):
+            if not self._patience.await_turn():
+                what = f"not sent: {self._patience.why}"
+                raise ImpatientError(what, where=request.path)
+            outcome = self._exchange_once(request)
+            if attempt >= _count_tries(request, outcome):
+                break
+            can_wait = self._pause_before(outcome, request.busy_before + attempt)
+            is_answer = isinstance(outcome, http.Answer)
+            if not can_wait or (is_answer and not request.repeatable):
+                break
+        in_doubt = not request.repeatable and _may_be_done(outcome)
         if isinstance(outcome, UnreachableError) and attempt == TRIES:
             # it has gone, and no other serves this run
             self._patience.end_all("the server is gone")
         if isinstance(outcome, http.Answer):
-            is_patient = outcome.status not in BUSY or not self._patience.is_spent
+            is_spent = outcome.status in BUSY and self._patience.why
             is_lost = outcome.status in GATEWAY and in_doubt
-            if is_patient and not is_lost:
+            if not is_spent and not is_lost:
                 return outcome
             outcome = self._describe_end(outcome)
         if in_doubt:
-            raise LostAnswerError(f"sent, but: {outcome.what}", where=message.where)
+            raise LostAnswerError(f"sent, but: {outcome.what}", where=request.path)
         raise outcome
 
-    def _ask_patiently(
-        self, message: _Message
-    ) -> tuple[http.Answer | IncompleteRead, int]:
-        """What came of the last attempt, and its number."""
-        for attempt in count(1):
-            if not self._patience.await_turn():
-                what = f"not sent: {self._patience.why}"
-                raise ImpatientError(what, where=message.where)
-            outcome = self._exchange_once(message)
-            if not message.may_go_again(outcome, attempt):
-                break
-            can_wait = self._pause_before(outcome, message.busy_before + attempt)
-            is_answer = isinstance(outcome, http.Answer)
-            if not can_wait or (is_answer and not message.repeatable):
-                break
-        return outcome, attempt
-
-    def _exchange_once(self, message: _Message) -> http.Answer | IncompleteRead:
+    def _exchange_once(self, request: Request) -> http.Answer | IncompleteRead:
         """One attempt, on a connection that nobody else uses meanwhile."""
+        query = urlencode(request.params, quote_via=quote)
+        content = request.body
+        if not isinstance(content, bytes):
+            content = b"" if content is None else msgspec.json.encode(content)
         try:
             channel = self._idle.pop()
         except IndexError:
             channel = self._open_channel()
         try:
             answer = channel.exchange(
-                message.method,
-                message.url,
-                message.headers,
-                content=message.content,
-                bound=message.bound,
+                request.method,
+                f"{request.path}?{query}" if query else request.path,
+                request.headers,
+                content=content,
             )
         except UnreachableError as fault:
             return fault if self._was_answered else self._suspect_certificate(fault)
@@ -233,7 +203,7 @@ class HttpTransport:
         finally:
             self._idle.append(channel)
         self._was_answered = True
-        return replace(answer, where=message.where)
+        return replace(answer, where=request.path)
 
     def _open_channel(self) -> http.Channel:
         settings = self._settings
@@ -281,57 +251,40 @@ class HttpTransport:
         return ImpatientError(what, where=answer.where)
 
 
-class _Message(Struct, frozen=True):
-    """A request as it goes onto the wire."""
-
-    method: str
-    url: str
-    where: str
-    """The address without its query, for messages."""
-    headers: Mapping[str, str]
-    content: bytes = b""
-    repeatable: bool = False
-    busy_before: int = 0
-    bound: int | None = None
-    """Octets that the answer may have; None: as the job says."""
-
-    def may_go_again(self, outcome: http.Answer | IncompleteRead, attempt: int) -> bool:
-        """Whether to ask again, as `Transport.send` says."""
-        if isinstance(outcome, UnreachableError):
-            return (self.repeatable or not outcome.sent) and attempt < TRIES
-        if isinstance(outcome, IncompleteRead):
-            return False
-        if outcome.status in BUSY:
-            return True
-        if not self.repeatable:
-            return False
-        most = {500: 2}.get(outcome.status, TRIES)
-        return outcome.status in (500, *GATEWAY) and attempt < most
-
-    def may_be_done(self, outcome: http.Answer | IncompleteRead) -> bool:
-        """Whether an attempt without a proper answer may have been carried out, and that matters."""
-        if self.repeatable:
-            return False
-        if isinstance(outcome, http.Answer):
-            # proxies say 503 too when the server behind them has gone in the middle of it
-            return outcome.status in (HTTPStatus.SERVICE_UNAVAILABLE, *GATEWAY)
-        if isinstance(outcome, UnreachableError):
-            return outcome.sent
-        return isinstance(outcome, MalformedError | TruncatedError)
+def _count_tries(request: Request, outcome: http.Answer | IncompleteRead) -> float:
+    """How often a request is sent at most that came to this, as `Transport.send` says."""
+    if isinstance(outcome, UnreachableError):
+        return TRIES if request.repeatable or not outcome.sent else 1
+    if isinstance(outcome, IncompleteRead):
+        return 1
+    if outcome.status in BUSY:
+        return math.inf
+    tries = {500: 2}.get(outcome.status, TRIES)
+    return tries if request.repeatable and outcome.status in (500, *GATEWAY) else 1
 
 
-def _authorize(message: _Message, authorization: str) -> _Message:
+def _may_be_done(outcome: http.Answer | IncompleteRead) -> bool:
+    """Whether what was asked may have been carried out, though there is no proper answer."""
+    if isinstance(outcome, http.Answer):
+        # proxies say 503 too when the server behind them has gone in the middle of it
+        return outcome.status in (HTTPStatus.SERVICE_UNAVAILABLE, *GATEWAY)
+    if isinstance(outcome, UnreachableError):
+        return outcome.sent
+    return isinstance(outcome, MalformedError | TruncatedError)
+
+
+def _authorize(request: Request, authorization: str) -> Request:
     if not authorization:
-        return message
-    headers = {**message.headers, "Authorization": authorization}
-    return replace(message, headers=headers)
+        return request
+    headers = {**request.headers, "Authorization": authorization}
+    return replace(request, headers=headers)
 
 
 class Patience:
     """Turns to send, and pauses before something is sent again, of all threads of a run together.
 
-    When the budget of pauses is used up there are no more pauses, and those under way are over; when
-    all has been ended, turns are not waited for either.
+    When the budget of pauses is used up there are no more pauses; when all has been ended, those
+    under way are over, and turns are not waited for either.
     """
 
     def __init__(
@@ -350,27 +303,24 @@ class Patience:
         self._interval = 1 / rate if rate else 0.0
         self._budget = self._left = budget
         self._clock = clock
-        self._spent = threading.Event()
         self._ended = threading.Event()
-        self.why = ""
-        """What used it up or ended it."""
-        self._sleep = sleep or self._spent.wait
-        self._sleep_for_turn = sleep or self._ended.wait
+        self._sleep = sleep or self._ended.wait
         self._lock = threading.Lock()
         self._next_turn = self._opens = self._paid_until = -math.inf
+        self.why = ""
+        """Why there are no more pauses; empty as long as there are."""
 
     def await_turn(self) -> bool:
         """Wait until it is this thread's turn, and the server wants to be asked; False if there is no more."""
         while (wait := self._seconds_to_turn()) > 0 and not self._ended.is_set():
-            sleep = self._sleep_for_turn if self._spent.is_set() else self._sleep
-            sleep(wait)
+            self._sleep(wait)
         return self._clock() >= self._opens
 
     def _seconds_to_turn(self) -> float:
         with self._lock:
             now = self._clock()
             turn = self._next_turn
-            if not self._spent.is_set():
+            if not self.why:
                 turn = max(turn, self._opens)
             if turn <= now:
                 self._next_turn = now + self._interval
@@ -381,33 +331,21 @@ class Patience:
         with self._lock:
             now = self._clock()
             until = now + seconds
-            more = until - max(now, self._paid_until)
-            if more > self._left:
-                self._spend_all(
-                    f"the server asked for longer pauses than {self._budget:g} s in all "
-                    "(directory.budget)"
-                )
-            if self._spent.is_set():
+            more = max(0.0, until - max(now, self._paid_until))
+            if more > self._left and not self.why:
+                longest = f"{self._budget:g} s in all (directory.budget)"
+                self.why = f"the server asked for longer pauses than {longest}"
+            if self.why:
                 return False
-            if more > 0:
-                self._left -= more
-                self._paid_until = until
+            self._left -= more
+            self._paid_until = max(self._paid_until, until)
             if everybody:
                 self._opens = max(self._opens, until)
                 return True
         self._sleep(seconds)
-        return not self._spent.is_set()
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether there are no more pauses."""
-        return self._spent.is_set()
-
-    def _spend_all(self, why: str) -> None:
-        self.why = self.why or why
-        self._spent.set()
+        return not self._ended.is_set()
 
     def end_all(self, why: str) -> None:
         """No more pauses, and no more waiting for turns."""
-        self._spend_all(why)
+        self.why = self.why or why
         self._ended.set()

@@ -26,7 +26,6 @@ from connector.directories.scim.edits import (
     Writing,
     build_put,
     plan_edits,
-    undo_edits,
 )
 from connector.directories.scim.effects import Notes, find_effects, is_same
 from connector.directories.scim.paths import Resource, find_member, to_text
@@ -35,7 +34,6 @@ from connector.directories.scim.protocol import (
     GONE,
     Answer,
     LostAnswerError,
-    advise_right,
     describe_refusal,
     read_user,
 )
@@ -153,29 +151,20 @@ class Writer:
 
     def _try_to_write(self, change: Change, earlier: Earlier) -> Outcome | Earlier:
         """One round. No outcome where it is to be tried again."""
-        before = self._read_before(change)
+        before = self._read_user(change)
         if before.version and before.version == earlier.refused:
             before = self._await_version(change, earlier)
         if earlier.busy and self._has_values(before.user, change):
             # it was our own write that came in between
-            return Outcome(
-                change.user, Result.WRITTEN, shown=self._to_user(before.user)
-            )
+            return self._show_written(change, before.user)
         edits = plan_edits(before.user, change, self._attributes)
         if not edits:
             why = "the user already has all values"
             return Outcome(change.user, Result.UNCHANGED, why)
-        writing = Writing(
-            change,
-            before,
-            edits,
-            earlier.busy,
-        )
+        writing = Writing(change, before, edits, earlier.busy)
         answer = self._wire.send_write(writing)
         outcome = self._judge_answer(writing, answer)
-        return (
-            earlier.add_answer(answer, before.version) if outcome is None else outcome
-        )
+        return outcome or earlier.add_answer(answer, before.version)
 
     def _judge_answer(self, writing: Writing, answer: Answer) -> Outcome | None:
         """What becomes of a write by its answer. None: read, compare and write again.
@@ -201,32 +190,34 @@ class Writer:
             self._wire.names_versions = True  # for each write from now on
             if writing.before.version is None:
                 return None
-        return self._explain_refusal(writing, answer)
+        return self._settle_refusal(writing, answer)
 
-    # ------------------------------------------------------------ reading before a write
+    # ------------------------------------------------------------ reading around a write
 
-    def _read_now(self, change: Change) -> tuple[Resource, Answer] | None:
-        """The user of a change, where it is still within the filter, or still disabled, as planned."""
+    def _read_user(self, change: Change) -> Reading:
+        """The user as it is now, and its version where the server heeds it.
+
+        It is still within the filter, or still disabled, as planned. Raises ConflictError.
+        """
+        names_versions = self._wire.names_versions
         also_disabled = self._writes_disabled and change.disabled
         found = self._resources.read_one(change.user.id, disabled=also_disabled)
         if (
             found is None
             or self._resources.is_disabled(found[0]) is not change.disabled
         ):
-            return None
-        return found
-
-    def _read_before(self, change: Change) -> Reading:
-        """The user as it is now, and its version where the server heeds it. Raises ConflictError."""
-        names_versions = self._wire.names_versions
-        found = self._read_now(change)
-        if found is None:
             raise ConflictError("the user is gone, or outside the filter")
         now, answer = found
         if not names_versions:
             return Reading(now, None)
         stated = to_text(find_member(now, "meta", "version"))
         return Reading(now, answer.headers.get("etag", stated))
+
+    def _try_to_read(self, change: Change) -> Resource | None:
+        try:
+            return self._read_user(change).user
+        except (ConflictError, IncompleteRead):
+            return None
 
     def _await_version(self, change: Change, earlier: Earlier) -> Reading:
         """The user once reading shows another version than the one that was refused: reading may lag.
@@ -236,160 +227,10 @@ class Writer:
         has just written.
         """
         for _ in Settling(self._settle_time).looks():
-            before = self._read_before(change)
+            before = self._read_user(change)
             if before.version != earlier.refused:
                 return before
-        if earlier.in_doubt:
-            raise LostAnswerError(STALE)
-        raise ConflictError(STALE)
-
-    # ------------------------------------------------------------ reading after a write
-
-    def _confirm_write(self, writing: Writing, answer: Answer) -> Outcome:
-        """What a yes has come to. Whether the values are there is for the reader of `shown` to see."""
-        change, before = writing.change, writing.before
-        now = self._try_to_read(change)
-        if now is None:
-            # it will be read back, and then it is said why it cannot be
-            return Outcome(change.user, Result.WRITTEN)
-        effects = find_effects(
-            before.user,
-            now,
-            writing.edits,
-            self._attributes,
-        )
-        if effects.lost:
-            why = f"{LOST}: {', '.join(effects.lost)}"
-            return Outcome(
-                change.user,
-                Result.FAILED,
-                why,
-                may_stand=True,
-            )
-        user = self._to_user(now)
-        is_own = bool(before.version) and self._shows_user(answer, user)
-        why = self.notes.add_user(effects.changed)
-        return Outcome(
-            change.user,
-            Result.WRITTEN,
-            why,
-            shown=user,
-            answered=is_own,
-        )
-
-    def _shows_user(self, answer: Answer, user: User) -> bool:
-        """Whether the answer to a write showed the user as it was read after it: then that is our doing."""
-        try:
-            return self._to_user(read_user(answer)) == user
-        except IncompleteRead:
-            return False
-
-    def _try_to_read(self, change: Change) -> Resource | None:
-        try:
-            found = self._read_now(change)
-        except IncompleteRead:
-            return None
-        return found[0] if found else None
-
-    def _explain_refusal(self, writing: Writing, answer: Answer) -> Outcome:
-        """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
-        change, edits = writing.change, writing.edits
-        names = dict.fromkeys(str(replace(edit.path, schema="")) for edit in edits)
-        right = f"write {', '.join(names)} ({self._method} /Users/{{id}})"
-        why = f"refused: {describe_refusal(answer)}{advise_right(answer, right)}"
-        if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
-            why += "; it demands a version (If-Match), and shows none that it takes"
-        is_broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if len(edits) == 1 and not is_broken:
-            return Outcome(change.user, Result.FAILED, why)
-        try:
-            found = self._read_now(change)
-        except IncompleteRead as fault:
-            why += f"; perhaps written in part ({fault})"
-            return Outcome(
-                change.user,
-                Result.FAILED,
-                why,
-                unknown=True,
-            )
-        now = found[0] if found else {}
-        if is_broken and found and self._has_values(now, change):
-            return Outcome(change.user, Result.WRITTEN, shown=self._to_user(now))
-        left = done = self._list_done(edits, writing.before.user, now)
-        if done and found and not is_broken:
-            left = self._take_back(writing, now, done)
-        if left:
-            why += f", but {', '.join(str(edit.path.whole_attribute) for edit in left)} changed"
-        elif done:
-            why += "; its partial change was undone"
-        return Outcome(
-            change.user,
-            Result.FAILED,
-            why,
-            may_stand=bool(left),
-        )
-
-    def _take_back(
-        self,
-        writing: Writing,
-        now: Resource,
-        done: list[Edit],
-    ) -> list[Edit]:
-        """Take back what a server did before it refused the rest; what is still not as it was.
-
-        What is neither as it was nor as it was to become is somebody else's doing, and stays.
-        """
-        change, before = writing.change, writing.before.user
-        whole = build_put(before, done)
-        ours = [
-            edit
-            for edit in done
-            if is_same(
-                edit.path,
-                now,
-                whole,
-                self._attributes,
-            )
-        ]
-        if not ours:
-            return done
-        with suppress(ConflictError, IncompleteRead):
-            reading = self._read_before(change)
-            back = undo_edits(ours, before)
-            self._wire.send_write(Writing(change, reading, back))
-            now = self._read_before(change).user
-        return self._list_done(done, before, now)
-
-    def _list_done(
-        self,
-        edits: Iterable[Edit],
-        before: Resource,
-        now: Resource,
-    ) -> list[Edit]:
-        """The edits whose attribute is not as it was before."""
-        return [
-            edit
-            for edit in edits
-            if not is_same(
-                edit.path,
-                now,
-                before,
-                self._attributes,
-            )
-        ]
-
-    def _find_out(self, change: Change, lost: LostAnswerError) -> Outcome:
-        """What became of a write whose answer was lost; if it is not there, it may still come."""
-        now = self._try_to_read(change)
-        if now is not None and self._has_values(now, change):
-            return Outcome(change.user, Result.WRITTEN, shown=self._to_user(now))
-        why = f"no answer: it may have been written ({lost})"
-        return Outcome(
-            change.user,
-            Result.FAILED,
-            why,
-            unknown=True,
-        )
+        raise LostAnswerError(STALE) if earlier.in_doubt else ConflictError(STALE)
 
     def _has_values(self, now: Resource, change: Change) -> bool:
         """Whether the user shows all that the change sets, as far as it would be shown."""
@@ -402,8 +243,104 @@ class Writer:
         except (ConflictError, ForbiddenError):
             return False
 
-    def _to_user(self, resource: Resource) -> User:
-        return self._attributes.to_user(resource)
+    def _show_written(self, change: Change, now: Resource) -> Outcome:
+        shown = self._attributes.to_user(now)
+        return Outcome(change.user, Result.WRITTEN, shown=shown)
+
+    # ------------------------------------------------------------ what a write came to
+
+    def _confirm_write(self, writing: Writing, answer: Answer) -> Outcome:
+        """What a yes has come to. Whether the values are there is for the reader of `shown` to see."""
+        change, before = writing.change, writing.before
+        now = self._try_to_read(change)
+        if now is None:
+            # it will be read back, and then it is said why it cannot be
+            return Outcome(change.user, Result.WRITTEN)
+        effects = find_effects(before.user, now, writing.edits, self._attributes)
+        if effects.lost:
+            why = f"{LOST}: {', '.join(effects.lost)}"
+            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+        written = self._show_written(change, now)
+        return replace(
+            written,
+            why=self.notes.add_user(effects.changed),
+            answered=bool(before.version) and self._shows_user(answer, written.shown),
+        )
+
+    def _shows_user(self, answer: Answer, user: User | None) -> bool:
+        """Whether the answer to a write showed the user as it was read after it: then that is our doing."""
+        try:
+            return self._attributes.to_user(read_user(answer)) == user
+        except IncompleteRead:
+            return False
+
+    def _settle_refusal(self, writing: Writing, answer: Answer) -> Outcome:
+        """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
+        change, edits = writing.change, writing.edits
+        why = self._describe_refusal(edits, answer)
+        is_broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if len(edits) == 1 and not is_broken:
+            return Outcome(change.user, Result.FAILED, why)
+        try:
+            now = self._read_user(change).user
+        except (ConflictError, IncompleteRead) as fault:
+            why += f"; perhaps written in part ({fault})"
+            return Outcome(change.user, Result.FAILED, why, unknown=True)
+        if is_broken and self._has_values(now, change):
+            return self._show_written(change, now)
+        left = done = self._list_done(edits, writing.before.user, now)
+        if not is_broken:
+            left = self._take_back(writing, now, done)
+        if left:
+            names = ", ".join(str(edit.path.whole_attribute) for edit in left)
+            why += f", but {names} changed"
+        elif done:
+            why += "; its partial change was undone"
+        return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
+
+    def _describe_refusal(self, edits: list[Edit], answer: Answer) -> str:
+        names = dict.fromkeys(str(replace(edit.path, schema="")) for edit in edits)
+        right = f"write {', '.join(names)} ({self._method} /Users/{{id}})"
+        why = f"refused: {describe_refusal(answer, right)}"
+        if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
+            why += "; it demands a version (If-Match), and shows none that it takes"
+        return why
+
+    def _take_back(
+        self, writing: Writing, now: Resource, done: list[Edit]
+    ) -> list[Edit]:
+        """Take back what a server did before it refused the rest; what is still not as it was.
+
+        What is neither as it was nor as it was to become is somebody else's doing, and stays.
+        """
+        change, before = writing.change, writing.before.user
+        others = self._list_done(done, build_put(before, done), now)
+        targets = [edit.path.whole_attribute for edit in done if edit not in others]
+        if not targets:
+            return done
+        back = [Edit(target, target.read_attribute(before)) for target in targets]
+        with suppress(ConflictError, IncompleteRead):
+            self._wire.send_write(Writing(change, self._read_user(change), back))
+            now = self._read_user(change).user
+        return self._list_done(done, before, now)
+
+    def _list_done(
+        self, edits: Iterable[Edit], before: Resource, now: Resource
+    ) -> list[Edit]:
+        """The edits whose attribute is not as it was before."""
+        return [
+            edit
+            for edit in edits
+            if not is_same(edit.path, now, before, self._attributes)
+        ]
+
+    def _find_out(self, change: Change, lost: LostAnswerError) -> Outcome:
+        """What became of a write whose answer was lost; if it is not there, it may still come."""
+        now = self._try_to_read(change)
+        if now is not None and self._has_values(now, change):
+            return self._show_written(change, now)
+        why = f"no answer: it may have been written ({lost})"
+        return Outcome(change.user, Result.FAILED, why, unknown=True)
 
 
 def _take_different(
