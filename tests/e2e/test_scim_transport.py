@@ -579,7 +579,7 @@ def test_threads_that_are_refused_together_fetch_one_new_token() -> None:
         (said(200, {"access_token": [5]}), NoTokenError, "not as in RFC 6749 §5.1"),
         (said(200, {"access_token": ""}), NoTokenError, "no usable access_token"),
         (said(200, {"access_token": "two\nlines"}), NoTokenError, "no usable access_token"),
-        (said(200, {"access_token": SECRET, "token_type": "mac"}), NoTokenError, "no usable access_token of the type Bearer"),
+        (said(200, {"access_token": SECRET, "token_type": "mac"}), NoTokenError, "access_token of the type Bearer"),
     ],
 )
 def test_a_token_endpoint_that_gives_no_token_says_why_and_the_server_is_not_asked(
