@@ -13,21 +13,34 @@ one transaction, so that a kill leaves whole runs, and none older than one that 
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from msgspec import Struct
 
 from connector.errors import DamagedError, OnHoldError, StateError, UsageError
+from connector.model import JobIdentity
 from connector.state.audit_lines import count_old_lines, prune_lines
-from connector.state.database import Database, Transaction
+from connector.state.database import (
+    Database,
+    Transaction,
+    decode_kept,
+    find_column,
+    find_value,
+)
 from connector.state.documents import WITHDRAW, Documents, read_drawn
-from connector.state.history import ATTEMPTS, History, forget_old_events, read_hold
+from connector.state.forgetting import Forgetting
+from connector.state.history import ATTEMPTS, History, Holds, forget_old_events
 from connector.state.journal_rows import Sealer, find_unopened, read_steps
 from connector.state.memory import DirectoryMemory
 from connector.state.notes import (
     Ticks,
+    note_fact,
     note_pruned,
     note_secret_attributes,
     pruned_until,
@@ -90,73 +103,191 @@ class Contents(Struct, frozen=True):
     """Rows by kind. `earlier_plans`: plans that later ones are compared with. `users`: who holds values of this job."""
 
 
-def read_contents(database: Database, job: str) -> Contents:
-    """What the state holds of a job. Raises StateError."""
-    counts = {}
-    for name, rows in _COUNTS.items():
-        ((count,),) = database.rows(f"select count(*) from {rows}", job)  # noqa: S608  # one of the literals above; values are bound
-        counts[name] = int(count)
-    octets, free = database.size()
-    query = "select min(started), max(started) from runs where job = ?"
-    ((oldest, newest),) = database.rows(query, job)
-    hold = read_hold(database, job)
-    return Contents(
-        job,
-        Extent(database.where, database.version(), octets, free),
-        directories(database, job),
-        oldest,
-        newest,
-        hold[0] if hold else None,
-        pruned_until(database, job),
-        counts,
-    )
+class StateCare(Holds):
+    """What a state holds of jobs, and under which names. All of its methods raise StateError."""
+
+    _database: Database
+
+    def contents(self, job: str) -> Contents:
+        """What it holds of a job."""
+        database = self._database
+        query = "select min(started), max(started) from runs where job = ?"
+        ((oldest, newest),) = database.rows(query, job)
+        hold = self.held(job)
+        return Contents(
+            job,
+            Extent(database.where, database.version(), *database.size()),
+            _find_directories(database, job),
+            oldest,
+            newest,
+            hold[0] if hold else None,
+            pruned_until(database, job),
+            {
+                name: find_value(database, f"select count(*) from {rows}", job)  # noqa: S608  # one of the literals above; values are bound
+                for name, rows in _COUNTS.items()
+            },
+        )
+
+    def faults(self, job: str, sealer: Sealer) -> list[str]:
+        """What is wrong with it, as far as this job needs it; each fault is a sentence without its end.
+
+        Raises StateError where it cannot be read at all.
+        """
+        database = self._database
+        found = [f"SQLite's own check: {said}" for said in database.faults()]
+        orphans = find_value(database, _ORPHANS)
+        if orphans:
+            found.append(f"it holds {orphans} writes of runs that it does not know")
+        if read_fact(database, "key", job) not in (None, sealer.check):
+            what = "another one" if sealer.check else "missing"
+            found.append(
+                f"its key is {what}. Old passwords cannot be restored, and hidden ones are set again"
+            )
+        for read in _find_readings(database, job, sealer):
+            try:
+                read()
+            except StateError as fault:
+                found.append(fault.what)
+        return found
+
+    def back_up(self, path: Path) -> None:
+        """Write a whole copy to a new file, while others go on. Raises UsageError, OutputError."""
+        self._database.back_up(path)
+
+    def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
+        """Taking out runs of a job that ended before a time. `audited`: its audit is a file."""
+        return Pruning(self._database, job, before, audited=audited)
+
+    def forgetting(self, job: str, *, audited: bool) -> Forgetting:
+        """Taking a person out of what is known of a job; `audited` as above."""
+        return Forgetting(self._database, job, audited=audited)
+
+    # ------------------------------------------------------------ leases
+
+    def lease(self, directory: str, job: str = "") -> AbstractContextManager[None]:
+        """Hold a directory, by its identity, until the end or death of this process.
+
+        Raises BusyError, which names the `job` that does.
+        """
+        return self._database.lease(directory, job)
+
+    @contextmanager
+    def leases(self, job: str, *also: str) -> Iterator[None]:
+        """Hold every directory that this job has written to, and `also` these. Raises BusyError."""
+        query = "select distinct directory from runs where job = ?"
+        wrote = find_column(self._database, query, job)
+        with ExitStack() as leases:
+            for directory in sorted({*wrote, *also}):
+                leases.enter_context(self.lease(directory, job))
+            yield
+
+    # ------------------------------------------------------------ which job it is
+
+    def identity(self, job: str) -> JobIdentity | None:
+        """The job as it was applied last; None: it never was."""
+        noted = read_fact(self._database, "identity", job)
+        if noted is not None:
+            return decode_kept(self._database, noted, JobIdentity, "what the job is")
+        query = "select directory from runs where job = ? order by number desc limit 1"
+        directory = find_value(self._database, query, job)
+        return None if directory is None else JobIdentity("", directory)
+
+    def note_identity(self, job: str, identity: JobIdentity) -> None:
+        with self._database.writing() as transaction:
+            note_fact(transaction, "identity", identity, job)
+
+    def users_of(self, job: str) -> int:
+        """How many users hold something that this job wrote."""
+        query = "select count(*) from ownership where job = ?"
+        return int(find_value(self._database, query, job))
+
+    def rename(self, job: str, new: str) -> int:
+        """Give all that is known of a job to another name; to how many users it wrote.
+
+        Raises BusyError where a run holds a directory of the job; UsageError where there is
+        nothing to move, or the new name has something of its own; OnHoldError for a job on
+        hold, whose old name would be free of it.
+        """
+        with self.leases(job):
+            if not self._is_known(job):
+                raise UsageError(f"the state knows no job {job!r}", where="JOB")
+            if self._is_known(new):
+                why = f"the state already has a job {new!r}. Choose another name"
+                raise UsageError(why, where="NEW")
+            if held := self.held(job):
+                why = f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename"
+                raise OnHoldError(why, where=job)
+            users = self.users_of(job)
+            with self._database.writing() as transaction:
+                # plans say the old name; plans alone make no job known
+                gone = (
+                    "delete from documents where kind in ('saved', 'plan') and job = ?"
+                )
+                transaction.execute(gone, (job,))
+                transaction.execute("delete from documents where job = ?", (new,))
+                for table in _OF_JOBS:
+                    update = f"update {table} set job = ? where job = ?"  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
+                    transaction.execute(update, (new, job))
+                rename_owner(transaction, job, new)
+        return users
+
+    def _is_known(self, job: str) -> bool:
+        """Whether there is something of a job; plans that wait or are compared with alone make none known."""
+        return any(
+            self._database.rows(f"select 1 from {table} where job = ? limit 1", job)  # noqa: S608  # tables are ours; values are bound
+            for table in _OF_JOBS
+            if table != "documents"
+        )
+
+    def move(self, job: str, directory: str, now: JobIdentity) -> None:
+        """Let a job be what it is now, with all that is known of it in the `directory` of before. Raises BusyError.
+
+        Nothing is moved where something is known of the job in its new directory. Saved plans
+        are of before, and go. What was secret there is secret here too.
+        """
+        new = now.directory
+        query = "select 1 from runs where job = ? and directory = ? limit 1"
+        with self.leases(job, new):
+            there = self._database.rows(query, job, new)
+            secret = read_secret_attributes(self._database, directory)
+            with self._database.writing() as transaction:
+                gone = "delete from documents where kind = 'saved' and job = ?"
+                transaction.execute(gone, (job,))
+                transaction.execute(WITHDRAW, (job,))
+                note_secret_attributes(transaction, new, secret)
+                for table in () if there else _OF_DIRECTORIES:
+                    update = f"update {table} set directory = ? where directory = ? and job = ?"  # noqa: S608  # the table is one of `_OF_DIRECTORIES`; values are bound
+                    transaction.execute(update, (new, directory, job))
+            self.note_identity(job, now)
 
 
-def directories(database: Database, job: str) -> list[str]:
+def _find_directories(database: Database, job: str) -> list[str]:
     """The identities of the directories that a job has written to."""
     query = "select directory from runs where job = ? union select directory from ownership where job = ? order by 1"
-    return [directory for (directory,) in database.rows(query, job, job)]
+    return find_column(database, query, job, job)
 
 
-# ------------------------------------------------------------ whether it can be read
+def _find_readings(
+    database: Database, job: str, sealer: Sealer
+) -> Iterator[Callable[[], object]]:
+    """All that is read of a job's state, each from its begin to its end."""
 
+    def read_all(found: Iterator[Any]) -> Callable[[], object]:
+        return partial(deque, found, 0)
 
-def find_faults(database: Database, job: str, sealer: Sealer) -> Iterator[str]:
-    """What is wrong with a state, as far as this job needs it; each fault is a sentence without its end.
-
-    Raises StateError where it cannot be read at all.
-    """
-    yield from (f"SQLite's own check: {said}" for said in database.faults())
-    ((orphans,),) = database.rows(_ORPHANS)
-    if orphans:
-        yield f"it holds {orphans} writes of runs that it does not know"
-    known = read_fact(database, "key", job)
-    if known is not None and known != sealer.check:
-        what = "another one" if sealer.check else "missing"
-        yield f"its key is {what}. Old passwords cannot be restored, and hidden ones are set again"
-    for (run,) in database.rows(
-        "select id from runs where job = ? order by number", job
-    ):
-        yield from _fault_of(partial(_read_run, database, run, sealer))
+    runs = "select id from runs where job = ? order by number"
+    for run in find_column(database, runs, job):
+        yield partial(_read_run, database, run, sealer)
+    yield partial(History(database).runs, job)
+    yield read_all(read_drawn(database, job))
     documents = Documents(database)
-    reads: list[Callable[[], object]] = [
-        partial(History(database).runs, job),
-        lambda: list(read_drawn(database, job)),
-        lambda: [documents.read(each) for each in documents.every(job)],
-        Ticks(database, job).last,
-    ]
-    for directory in directories(database, job):
+    yield read_all(map(documents.read, documents.every(job)))
+    yield Ticks(database, job).last
+    for directory in _find_directories(database, job):
         memory = DirectoryMemory(database, directory, job)
-        reads += [
-            memory.stale,
-            memory.looked,
-            memory.refused,
-            memory.last_good,
-            memory.rewritten,
-            partial(_read_owned, memory),
-        ]
-    for read in reads:
-        yield from _fault_of(read)
+        yield from (memory.stale, memory.looked, memory.refused)
+        yield from (memory.last_good, memory.rewritten)
+        yield read_all(memory.owned())
 
 
 def _read_run(database: Database, run: str, sealer: Sealer) -> None:
@@ -167,81 +298,12 @@ def _read_run(database: Database, run: str, sealer: Sealer) -> None:
         raise DamagedError(f"the state is damaged: {what}", where=database.where)
 
 
-def _read_owned(memory: DirectoryMemory) -> None:
-    for _ in memory.owned():
-        pass
-
-
-def _fault_of(read: Callable[[], object]) -> Iterator[str]:
-    """Why something cannot be read."""
-    try:
-        read()
-    except StateError as fault:
-        yield fault.what
-
-
-# ------------------------------------------------------------ another name, another directory
-
-
-def rename_job(database: Database, job: str, new: str) -> int:
-    """Give all that is known of a job to another name; to how many users it wrote.
-
-    Raises UsageError where there is nothing to move, or the new name has something of its
-    own; OnHoldError for a job on hold, whose old name would be free of it. The job's
-    directories are leased meanwhile.
-    """
-    if not _is_known(database, job):
-        raise UsageError(f"the state knows no job {job!r}", where="JOB")
-    if _is_known(database, new):
-        why = f"the state already has a job {new!r}. Choose another name"
-        raise UsageError(why, where="NEW")
-    if held := read_hold(database, job):
-        why = f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename"
-        raise OnHoldError(why, where=job)
-    ((users,),) = database.rows("select count(*) from ownership where job = ?", job)
-    with database.writing() as transaction:
-        # plans say the old name; plans alone make no job known
-        gone = "delete from documents where kind in ('saved', 'plan') and job = ?"
-        transaction.execute(gone, (job,))
-        transaction.execute("delete from documents where job = ?", (new,))
-        for table in _OF_JOBS:
-            transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
-        rename_owner(transaction, job, new)
-    return int(users)
-
-
-def move_job(database: Database, job: str, directory: str, new: str) -> None:
-    """Give all that is known of a job in a directory to another one, unless something is known of it there.
-
-    Saved plans are of before, and go. What was secret there is secret here too.
-    """
-    query = "select 1 from runs where job = ? and directory = ? limit 1"
-    there = database.rows(query, job, new)
-    with database.writing() as transaction:
-        gone = "delete from documents where kind = 'saved' and job = ?"
-        transaction.execute(gone, (job,))
-        transaction.execute(WITHDRAW, (job,))
-        secret = read_secret_attributes(database, directory)
-        note_secret_attributes(transaction, new, secret)
-        for table in () if there else _OF_DIRECTORIES:
-            statement = (
-                f"update {table} set directory = ? where directory = ? and job = ?"  # noqa: S608  # the table is one of `_OF_DIRECTORIES`; values are bound
-            )
-            transaction.execute(statement, (new, directory, job))
-
-
-def _is_known(database: Database, job: str) -> bool:
-    """Whether the state has something of a job; plans that wait or are compared with alone make none known."""
-    query = " union all ".join(
-        f"select 1 from {table} where job = ?"  # noqa: S608  # tables are ours; values are bound
-        for table in _OF_JOBS
-        if table != "documents"
-    )
-    return bool(database.rows(query, *[job] * query.count("?")))
+# ------------------------------------------------------------ old runs
 
 
 _RUNS: Final = (
-    "select id, number, kind, started, coalesce(ended, started), coalesce(pilot, 0), "
+    "select id, number, kind, started, coalesce(ended, started), directory, "
+    "case when kind = 'apply' and coalesce(pilot, 0) = 0 then 1 else 0 end, "
     "(select count(*) from journal where run = runs.id), "
     "(select count(*) from journal where run = runs.id and coalesce(outcome, 'written') = 'written') "
     "from runs where job = ? and directory = ? order by number"
@@ -329,23 +391,57 @@ class Pruning:
         """What there is to take out."""
         runs: list[OldRun] = []
         stay: list[tuple[OldRun, str]] = []
-        for directory in directories(self._database, self._job):
-            aged = list(self._find_aged(directory))
-            needed = min(self._find_needed(directory), default=None) if aged else None
-            for run in aged:
-                if needed is not None and run.number >= needed[0]:
-                    stay.append((run, needed[1]))
+        for directory in _find_directories(self._database, self._job):
+            reasons = self._find_reasons_to_stay(directory)
+            first, why = min(reasons, default=(math.inf, ""))
+            for run in self._find_aged(directory):
+                if run.number >= first:
+                    stay.append((run, why))
                     break
                 runs.append(run)
-        runs.sort(key=lambda run: run.number)
-        attempts = self._count_rows(
-            f"events where {ATTEMPTS} and job = ? and ended < ?"
-        )
-        plans = self._count_rows(f"documents where {_UNUSED}")
         lines = 0
         if not self._audited:
             lines = count_old_lines(self._database, self._job, self._before)
-        return Old(self._before, runs, stay, attempts, plans, lines)
+        return Old(
+            self._before,
+            sorted(runs, key=lambda run: run.number),
+            stay,
+            self._count_rows(f"events where {ATTEMPTS} and job = ? and ended < ?"),
+            self._count_rows(f"documents where {_UNUSED}"),
+            lines,
+        )
+
+    def _count_rows(self, rows: str) -> int:
+        query = f"select count(*) from {rows}"  # noqa: S608  # literals; values are bound
+        return int(find_value(self._database, query, self._job, self._before))
+
+    def _find_aged(self, directory: str) -> Iterator[OldRun]:
+        """The oldest runs, up to the first that is not old."""
+        for row in self._database.rows(_RUNS, self._job, directory):
+            run = OldRun(*row)
+            if run.ended >= self._before:
+                return
+            yield run
+
+    def _find_reasons_to_stay(self, directory: str) -> Iterator[tuple[int, str]]:
+        """Numbers from which on runs stay, each with the reason."""
+        rows, job = self._database.rows, self._job
+        for number, run, its_job in rows(_OPEN, directory):
+            whose = "" if its_job == job else f" of the job {its_job}"
+            why = f"the outcome of writes of run {run}{whose} is unknown. To settle them, rerun that job"
+            yield number, why
+        for which in ("good", "any"):
+            for number, run in rows(_NEWEST, job, directory, which):
+                why = f"run {run} is the last that the limits of the next apply are held against"
+                yield number, why
+        unshown = DirectoryMemory(self._database, directory, job).unshown()
+        for user, values in unshown.items():
+            left = set(values)
+            for step in read_steps(self._database, _SHOWN_LAST, user, job, directory):
+                if not left.isdisjoint(step.patterns):
+                    left.difference_update(step.patterns)
+                    why = f"the directory took writes of run {step.run} and does not show them"
+                    yield step.number, why
 
     def take_out(self, old: Old) -> Iterator[OldRun]:
         """Take it out, step by step, each of which is whole; the runs that are gone. Their directories are held."""
@@ -353,10 +449,8 @@ class Pruning:
             forget_old_events(transaction, self._job, self._before)
             if not self._audited:
                 prune_lines(transaction, self._job, self._before)
-            transaction.execute(
-                f"delete from documents where {_UNUSED}",  # noqa: S608  # a literal; values are bound
-                (self._job, self._before),
-            )
+            unused = f"delete from documents where {_UNUSED}"  # noqa: S608  # a literal; values are bound
+            transaction.execute(unused, (self._job, self._before))
             transaction.execute(_WITHDRAWN, (self._job,))
             transaction.execute(_UNKNOWN_RUNS, (self._job,))
             self._forget_drawn(transaction)
@@ -370,50 +464,9 @@ class Pruning:
                     self._job,
                     run.directory,
                     until=run.ended,
-                    whole=run.whole and run.writes > 0,
+                    whole=bool(run.whole and run.writes),
                 )
             yield run
-
-    def _count_rows(self, rows: str) -> int:
-        query = f"select count(*) from {rows}"  # noqa: S608  # literals; values are bound
-        ((count,),) = self._database.rows(query, self._job, self._before)
-        return int(count)
-
-    def _find_aged(self, directory: str) -> Iterator[OldRun]:
-        """The oldest runs, up to the first that is not old."""
-        for id_, number, kind, started, ended, pilot, writes, wrote in (
-            self._database.rows(_RUNS, self._job, directory)
-        ):  # fmt: skip
-            if ended >= self._before:
-                return
-            whole = not pilot and kind == "apply"
-            yield OldRun(
-                id_, number, kind, started, ended, directory, whole, writes, wrote
-            )
-
-    def _find_needed(self, directory: str) -> Iterator[tuple[int, str]]:
-        """Numbers from which on runs stay, each with the reason."""
-        rows, job = self._database.rows, self._job
-        for number, run, its_job in rows(_OPEN, directory):
-            whose = "" if its_job == job else f" of the job {its_job}"
-            yield (
-                number,
-                f"the outcome of writes of run {run}{whose} is unknown. To settle them, rerun that job",
-            )
-        for which in ("good", "any"):
-            for number, run in rows(_NEWEST, job, directory, which):
-                yield (
-                    number,
-                    f"run {run} is the last that the limits of the next apply are held against",
-                )
-        unshown = DirectoryMemory(self._database, directory, job).unshown()
-        for user, values in unshown.items():
-            left = set(values)
-            for write in read_steps(self._database, _SHOWN_LAST, user, job, directory):
-                if not left.isdisjoint(write.patterns):
-                    left.difference_update(write.patterns)
-                    why = f"the directory took writes of run {write.run} and does not show them"
-                    yield write.number, why
 
     def _forget_drawn(self, transaction: Transaction) -> None:
         """Forget the last full plans, as far as they are old."""

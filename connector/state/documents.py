@@ -12,13 +12,22 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from msgspec import Struct, json
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
-from connector.errors import DamagedError, RefusedError
+from connector.errors import DamagedError, RefusedError, StateError
 from connector.model import Drawn, Plan
-from connector.model.digests import HINTS, readable
+from connector.model.digests import readable
+from connector.reports.document import parse, render
 from connector.runtime.clock import stamp
-from connector.state.database import Database, Transaction, sound
+from connector.state.database import (
+    Database,
+    Transaction,
+    decode_kept,
+    encode_text,
+    find_column,
+    find_value,
+    sound,
+)
 from connector.state.history import NEXT, UNDOS
 
 KEPT: Final = 20
@@ -31,6 +40,10 @@ _DOCUMENT: Final = (
 _SPENT: Final = "select id from runs where result in ('done', 'part')"
 """Plans that no apply may write again."""
 WITHDRAW: Final = "delete from documents where job = ? and kind = 'plan'"
+_REJECT: Final = (
+    "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')"
+)
+_SAVED: Final = "select job, directory, digest, file, undoes, number from documents where kind = 'saved' and id = ?"
 _WRITTEN: Final = (
     "select user_id, journal.digest from journal join runs on runs.id = run where job = ? "
     "and coalesce(ended, started) >= ? and part = '' and outcome in ('written', 'unchanged')"
@@ -77,7 +90,7 @@ class Documents:
     def every(self, job: str) -> Iterator[Document]:
         """All documents of a job, one after the other: they may be large."""
         query = "select id from documents where job = ? and kind in ('plan', 'report') order by id"
-        for (id_,) in self._database.rows(query, job):
+        for id_ in find_column(self._database, query, job):
             yield from self._read_rows(f"{_DOCUMENT} and id = ?", job, id_)
 
     def keep(self, plan: Plan, octets: bytes) -> None:
@@ -87,13 +100,13 @@ class Documents:
         """
         with self._database.writing() as transaction:
             transaction.execute(WITHDRAW, (plan.job,))
-            self._put_octets(transaction, "plan", plan, octets)
+            _put_octets(transaction, "plan", plan, octets)
 
     def keep_report(self, plan: Plan, octets: bytes) -> None:
         """Keep the report of an apply in place of its plan's document."""
         with self._database.writing() as transaction:
             transaction.execute(f"{WITHDRAW} and id = ?", (plan.job, plan.id))
-            self._put_octets(transaction, "report", plan, octets)
+            _put_octets(transaction, "report", plan, octets)
 
     def withdraw(self, job: str, plan: str | None = None) -> None:
         """No plan of this job waits any more; or this one does not, and no apply takes it."""
@@ -101,31 +114,12 @@ class Documents:
             if plan is None:
                 transaction.execute(WITHDRAW, (job,))
             else:
-                gone = "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')"
-                transaction.execute(gone, (job, plan))
+                transaction.execute(_REJECT, (job, plan))
 
     def read(self, document: Document) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""
-        from connector.reports.document import parse  # noqa: PLC0415  # only a fleet's runs need it
-
         with sound(self._database, "a kept document"):
             return parse(document.octets)
-
-    def _put_octets(
-        self, transaction: Transaction, kind: str, plan: Plan, octets: bytes
-    ) -> None:
-        transaction.put(
-            "documents",
-            kind=kind,
-            job=plan.job,
-            id=plan.id,
-            directory="",
-            created=plan.created,
-            digest=plan.digest,
-            content="",
-            octets=zlib.compress(octets),
-            number=0,
-        )
 
     def _read_rows(self, query: str, *values: str) -> Iterator[Document]:
         for id_, kind, digest, created, octets, directory in self._database.rows(
@@ -133,15 +127,42 @@ class Documents:
         ):
             try:
                 whole = zlib.decompress(octets)
-                yield Document(id_, kind, digest, created, whole, directory)
             except (zlib.error, TypeError):
                 why = "the state is damaged: a kept document cannot be read"
                 raise DamagedError(why, where=self._database.where) from None
+            yield Document(id_, kind, digest, created, whole, directory)
 
 
-def read_texts(document: Document) -> Iterator[str]:
-    """Every text of a document, also the names of its members. Raises ValueError."""
-    waiting: list[object] = [json.decode(document.octets)]
+def _put_octets(transaction: Transaction, kind: str, plan: Plan, octets: bytes) -> None:
+    _put_document(
+        transaction,
+        (kind, plan.job, plan.id),
+        created=plan.created,
+        digest=plan.digest,
+        octets=zlib.compress(octets),
+    )
+
+
+DocumentKey = tuple[str, str, str]
+"""The kind, the job, and an id: of a plan, of a run, or by whom it was drawn."""
+
+
+def _put_document(
+    transaction: Transaction, key: DocumentKey, **row: str | int | bytes | None
+) -> None:
+    kind, job, id_ = key
+    usual: dict[str, str | int | bytes | None] = {
+        "directory": "",
+        "digest": "",
+        "content": "",
+        "number": 0,
+    }
+    transaction.put("documents", kind=kind, job=job, id=id_, **(usual | row))
+
+
+def read_texts(content: str | bytes) -> Iterator[str]:
+    """Every text of a document in JSON, also the names of its members. Raises ValueError."""
+    waiting: list[object] = [json.decode(content)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
@@ -159,32 +180,87 @@ Named = tuple[str | tuple[str, str], ...]
 """Whom a saved plan names: users that it would change by id and name, all others by name."""
 
 
-def note_saved_plan(
-    database: Database,
-    plan: Plan,
-    directory: str,
-    *,
-    undoes: str | None,
-    file: str | None,
-) -> None:
-    """Note a saved plan. Runs that begin later have its number or a higher one."""
-    named = map(readable, _users_of_problems(plan))
-    users: Named = (*_changed_users(plan), *sorted(named))
-    with database.writing() as transaction:
-        ((number,),) = database.rows(f"select {NEXT}")
-        transaction.put(
-            "documents",
-            kind="saved",
-            job=plan.job,
-            id=plan.id,
-            directory=directory,
-            created=stamp(),
-            digest=_make_seal(plan),
-            content=json.encode(users).decode(),
-            file=file,
-            undoes=undoes,
-            number=number,
-        )
+class SavedPlans:
+    """The plans that were saved for reviewers. All of its methods raise StateError."""
+
+    _database: Database
+
+    def keep(
+        self,
+        plan: Plan,
+        directory: str,
+        undoes: str | None = None,
+        file: str | None = None,
+    ) -> None:
+        """Note that this plan is saved for a reviewer, so that it is known again. `undoes`: the run it takes back.
+
+        `file`: the SHA-256 of its document, in hexadecimal digits; without it no approval is good for the plan. Runs
+        that begin later have its number or a higher one.
+        """
+        if not self._database.kept:
+            raise StateError(
+                "a saved plan needs a state, and no state can be kept here",
+                where="--save",
+            )
+        with self._database.writing() as transaction:
+            _put_document(
+                transaction,
+                ("saved", plan.job, plan.id),
+                directory=directory,
+                created=stamp(),
+                digest=_make_seal(plan),
+                content=encode_text(_find_named(plan)),
+                file=file,
+                undoes=undoes,
+                number=find_value(self._database, f"select {NEXT}"),
+            )
+
+    def permit(
+        self,
+        plan: Plan,
+        job: str,
+        directory: str,
+        undoes: str | None = None,
+        octets: bytes | None = None,
+    ) -> None:
+        """Raises RefusedError for a plan that was not saved by this job, for this directory, or is spent or changed.
+
+        Also for one that is not to take back the run that it `undoes`, and for one whose
+        file has not these `octets`.
+        """
+        rows = self._database.rows(_SAVED, plan.id)
+        if not rows:
+            why = "this plan is foreign: it is not in the state of this job"
+            raise RefusedError(why, where=plan.id)
+        ((its_job, its_directory, seal, file, taken_back, number),) = rows
+        why = ""
+        if (its_job, its_directory) != (job, directory):
+            why = f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
+        elif taken_back != undoes:
+            its = f"`undo {taken_back}`" if taken_back else "`apply`"
+            why = f"this plan is for {its}. Use that command, or make a new plan"
+        elif seal != _make_seal(plan):
+            why = "this plan was changed after it was saved"
+        elif octets is not None and hashlib.sha256(octets).hexdigest() != file:
+            why = "this file was changed after it was saved"
+            if not file:
+                why = "an older version saved this plan, and did not note the octets of its file. Make a new plan"
+        why = why or self._find_spent(plan, number)
+        if why:
+            raise RefusedError(why, where=plan.id)
+
+    def _find_spent(self, plan: Plan, number: int) -> str:
+        """Why a plan is spent; empty: it is not."""
+        rows = self._database.rows
+        for (back,) in rows("select id from runs where undoes = ?", plan.id):
+            return f"this plan is spent: it was applied, then undone by run {back}"
+        spent = "select ended from runs where id = ? and result in ('done', 'part')"
+        for (ended,) in rows(spent, plan.id):
+            return f"this plan is spent: it was applied; that run ended at {ended}"
+        undone = f"{UNDOS} and number >= ? and id <> ?"
+        for undo, run, _ in rows(undone, plan.job, number, plan.id):
+            return f"this plan is spent: undo {undo} took back run {run} since it was made, and it may bring that back"
+        return ""
 
 
 def read_saved_plans(database: Database, job: str) -> Iterator[tuple[str, Named]]:
@@ -193,109 +269,30 @@ def read_saved_plans(database: Database, job: str) -> Iterator[tuple[str, Named]
         "select id, content from documents where kind = 'saved' and job = ? order by id"
     )
     for id_, users in database.rows(query, job):
-        with sound(database, "a saved plan"):
-            yield id_, json.decode(users, type=Named)
+        yield id_, decode_kept(database, users, Named, "a saved plan")
 
 
-def permit_plan(
-    database: Database,
-    plan: Plan,
-    job: str,
-    directory: str,
-    *,
-    undoes: str | None,
-    octets: bytes | None,
-) -> None:
-    """Raises RefusedError for a plan that this job may not apply."""
-    why = _find_objection(database, plan, (job, directory), undoes, octets)
-    if why:
-        raise RefusedError(why, where=plan.id)
-
-
-def _find_objection(
-    database: Database,
-    plan: Plan,
-    place: tuple[str, str],
-    undoes: str | None,
-    octets: bytes | None,
-) -> str:
-    """Why this job may not apply a plan; empty: it may."""
-    query = "select job, directory, digest, file, undoes, number from documents where kind = 'saved' and id = ?"
-    found = database.rows(query, plan.id)
-    if not found:
-        return "this plan is foreign: it is not in the state of this job"
-    ((its_job, its_directory, seal, file, taken_back, number),) = found
-    if (its_job, its_directory) != place:
-        return f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
-    if taken_back != undoes:
-        its = f"`undo {taken_back}`" if taken_back else "`apply`"
-        return f"this plan is for {its}. Use that command, or make a new plan"
-    if seal != _make_seal(plan):
-        return "this plan was changed after it was saved"
-    if octets is None or hashlib.sha256(octets).hexdigest() == file:
-        return _reason_it_is_spent(database, plan, number)
-    older = "an older version saved this plan, and did not note the octets of its file. Make a new plan"
-    return "this file was changed after it was saved" if file else older
-
-
-def _reason_it_is_spent(database: Database, plan: Plan, number: int) -> str:
-    for (back,) in database.rows("select id from runs where undoes = ?", plan.id):
-        return f"this plan is spent: it was applied, then undone by run {back}"
-    spent = "select ended from runs where id = ? and result in ('done', 'part')"
-    for (ended,) in database.rows(spent, plan.id):
-        return f"this plan is spent: it was applied; that run ended at {ended}"
-    undone = f"{UNDOS} and number >= ? and id <> ?"
-    for undo, run, _ in database.rows(undone, plan.job, number, plan.id):
-        return f"this plan is spent: undo {undo} took back run {run} since it was made, and it may bring that back"
-    return ""
-
-
-def _changed_users(plan: Plan) -> list[tuple[str, str]]:
-    """The users that a plan changes, by id and name."""
-    users = (change.user for change in plan.changes)
-    return sorted({(readable(user.id), readable(user.name)) for user in users})
-
-
-def _users_of_problems(plan: Plan) -> set[str]:
-    """The users that a plan names in its problems."""
-    names = set[str]()
+def _find_named(plan: Plan) -> Named:
+    changed = {
+        (readable(change.user.id), readable(change.user.name))
+        for change in plan.changes
+    }
+    others = set[str]()
     for problem in plan.problems:
-        names.update(problem.users)
-        names.update(near.user for near in problem.near)
-    return names
+        others.update(map(readable, problem.users))
+        others.update(readable(near.user) for near in problem.near)
+    return (*sorted(changed), *sorted(others))
 
 
 def _make_seal(plan: Plan) -> str:
-    """Over all that a reviewer reads in a saved plan: the digest, and what is not in it; spelt as in its document."""
-    problems = plan.problems
-    near = [[*map(readable, astuple(each))] for one in problems for each in one.near]
-    hints = [readable(one.why) for one in problems if one.kind in HINTS]
-    about = [(readable(place), readable(what)) for place, what in plan.about]
-    identity = [plan.id, plan.digest, readable(plan.job), plan.created, about]
-    body = json.encode([*identity, *sorted(near), *sorted(hints)])
-    changes = [
-        (
-            readable(change.user.id),
-            [each.form or "" for each in change.attributes],
-            change.inactive,
-        )
-        for change in plan.changes
-    ]
-    people = [
-        (readable(user), readable(one)) for user, one in plan.notes.people.items()
-    ]
-    only = [*map(readable, plan.notes.only)]
-    body += json.encode(
-        [sorted(changes), sorted(people), plan.notes.lost, plan.notes.since, only]
-    )
-    return hashlib.sha256(body).hexdigest()
+    """Over all that a reviewer reads in a saved plan, as its document has it."""
+    seal = hashlib.sha256()
+    for text in render(plan):
+        seal.update(text.encode("utf-8", "surrogatepass"))
+    return seal.hexdigest()
 
 
 # ------------------------------------------------------------ what later plans are compared with
-
-
-DrawnKey = tuple[str, str, str]
-"""The kind (`drawn`, `run`), the job, and by whom it was drawn, or the run's id."""
 
 
 class DrawnPlans:
@@ -334,7 +331,7 @@ class DrawnPlans:
         """Keep the plan of a run or attempt; those of the oldest ones are forgotten."""
         with self._database.writing() as transaction:
             if self.of_run(job, run) is None:
-                ((number,),) = self._database.rows(_NEXT_NUMBER)
+                number = find_value(self._database, _NEXT_NUMBER)
                 put_drawn(transaction, ("run", job, run), drawn, number)
                 transaction.execute(_FORGET_RUNS, (job, job, KEPT))
 
@@ -344,26 +341,18 @@ class DrawnPlans:
 
 
 def put_drawn(
-    transaction: Transaction, key: DrawnKey, drawn: Drawn, number: int = 0
+    transaction: Transaction, key: DocumentKey, drawn: Drawn, number: int = 0
 ) -> None:
     """Keep what later plans are compared with; `number` orders those of runs."""
-    kind, job, id_ = key
-    transaction.put(
-        "documents",
-        kind=kind,
-        job=job,
-        id=id_,
-        directory="",
-        created=drawn.created,
-        digest="",
-        content=json.encode(drawn).decode(),
-        number=number,
+    content = encode_text(drawn)
+    _put_document(
+        transaction, key, created=drawn.created, content=content, number=number
     )
 
 
 def read_drawn(
     database: Database, job: str, *named: str
-) -> Iterator[tuple[DrawnKey, int, Drawn]]:
+) -> Iterator[tuple[DocumentKey, int, Drawn]]:
     """What later plans of a job are compared with, each with its number; of `named` kind and id alone."""
     query = (
         "select kind, id, number, content from documents "
@@ -372,6 +361,5 @@ def read_drawn(
     if named:
         query += " and kind = ? and id = ?"
     for kind, id_, number, plan in database.rows(query, job, *named):
-        with sound(database, "an earlier plan"):
-            drawn = json.decode(plan, type=Drawn)
+        drawn = decode_kept(database, plan, Drawn, "an earlier plan")
         yield (kind, job, id_), number, drawn

@@ -218,7 +218,7 @@ class Forgetting:
         patterns = [_pattern_of(each) for each in known]
         for document in Documents(self._database).every(self._job):
             with sound(self._database, "a kept document"):
-                texts = list(read_texts(document))
+                texts = list(read_texts(document.octets))
             for text in texts:
                 if text.casefold() in known or any(
                     one.search(text) for one in patterns

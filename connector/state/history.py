@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import uuid4
 
-from msgspec import Struct, json
+from msgspec import Struct
 
 from connector.errors import (
     BusyError,
@@ -24,7 +24,13 @@ from connector.errors import (
 )
 from connector.model import Approval, Part, Plan
 from connector.runtime.clock import stamp
-from connector.state.database import Database, Transaction, sound
+from connector.state.database import (
+    Database,
+    Transaction,
+    decode_kept,
+    find_column,
+    find_value,
+)
 from connector.state.journal_rows import read_steps
 from connector.state.notes import pruned_until
 
@@ -123,27 +129,49 @@ def _describe_fault(fault: BaseException) -> str:
 # ------------------------------------------------------------ holds and releases
 
 
-def note_hold(transaction: Transaction, job: str, why: str) -> None:
-    """Put a job on hold; another hold of it is replaced."""
-    _put_event(transaction, "hold", job, time=stamp(), why=why)
+class Holds:
+    """Jobs that are on hold. All of its methods raise StateError."""
 
+    _database: Database
 
-def read_hold(database: Database, job: str) -> tuple[str, str] | None:
-    """Since when the job is on hold, and why; None: it is not."""
-    query = "select ended, why from events where kind = 'hold' and job = ?"
-    return next(((since, why) for since, why in database.rows(query, job)), None)
+    def hold(self, job: str, why: str) -> None:
+        """Put a job on hold; another hold of it is replaced."""
+        with self._database.writing() as transaction:
+            _put_event(transaction, "hold", job, time=stamp(), why=why)
 
+    def held(self, job: str) -> tuple[str, str] | None:
+        """Since when the job is on hold, and why; None: it is not."""
+        query = "select ended, why from events where kind = 'hold' and job = ?"
+        for since, why in self._database.rows(query, job):
+            return since, why
+        return None
 
-def end_hold(
-    transaction: Transaction, job: str, why: str, approvals: Sequence[Approval]
-) -> None:
-    """End a hold; note that these people have approved that."""
-    transaction.execute("delete from events where kind = 'hold' and job = ?", (job,))
-    if approvals:
-        id_ = str(uuid4())
-        row = ("release", job, id_, stamp(), stamp(), why, "", "done", None, None)
-        transaction.execute(_APPEND, row)
-        note_approvals(transaction, job, id_, approvals)
+    def release(
+        self,
+        job: str,
+        approved: Sequence[Approval] = (),
+        *,
+        seen: tuple[str, str] | None = None,
+    ) -> bool:
+        """Let the job apply again; whether it was on hold.
+
+        `seen`: the hold, or none, whose end people have `approved`. Raises RefusedError where it is another by now.
+        """
+        with self._database.writing() as transaction:
+            held = self.held(job)
+            if approved and held != seen:
+                raise RefusedError(
+                    "the hold has changed meanwhile. Look at it again", where=job
+                )
+            gone = "delete from events where kind = 'hold' and job = ?"
+            transaction.execute(gone, (job,))
+            if approved:
+                id_, now = str(uuid4()), stamp()
+                why = held[1] if held else "not on hold"
+                row = ("release", job, id_, now, now, why, "", "done", None, None)
+                transaction.execute(_APPEND, row)
+                note_approvals(transaction, job, id_, approved)
+        return held is not None
 
 
 # ------------------------------------------------------------ approvals
@@ -165,8 +193,8 @@ def read_approvals(database: Database, job: str) -> defaultdict[str, list[Approv
         "where kind = 'approval' and job = ? order by id, who"
     )
     found = defaultdict[str, list[Approval]](list)
-    for id_, who, key, time in database.rows(query, job):
-        found[id_].append(Approval(who, key, time))
+    for id_, *approval in database.rows(query, job):
+        found[id_].append(Approval(*approval))
     return found
 
 
@@ -217,9 +245,9 @@ _APPLIED: Final = (
     "where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 and result in ('done', 'part')"
 )
 _RUNS: Final = """
-    select id, kind, started, ended, digest, result, undoes, summary, server, '' as why, null as plan, number
+    select id, kind, started, ended, digest, result, summary, undoes, server, '' as why, null as plan, number
     from runs where job = ?
-    union all select id, kind, started, ended, digest, result, undoes, '{}', '', why, plan, number
+    union all select id, kind, started, ended, digest, result, '{}', undoes, '', why, plan, number
     from events where job = ? and kind in ('apply', 'undo', 'release') order by number desc
 """
 _IDS: Final = """
@@ -284,12 +312,13 @@ class History:
         """The runs of a job, the attempts that came to none, and its approved releases, newest first."""
         approvals = read_approvals(self._database, job)
         found = []
-        rows = self._database.rows(_RUNS, job, job)
-        for id_, kind, started, ended, digest, result, undoes, counts, *others in rows:
-            with sound(self._database, "a run's summary"):
-                summary = json.decode(counts, type=dict[str, int])
+        for row in self._database.rows(_RUNS, job, job):
+            id_, kind, started, ended, digest, result, counts, *rest = row
+            undoes, server, why, plan, _ = rest
+            summary = decode_kept(
+                self._database, counts, dict[str, int], "a run's summary"
+            )
             outcomes = dict(self._database.rows(_COUNTS, id_))
-            server, why, plan, _ = others
             record = RunRecord(
                 id_, job, kind, started, ended, digest, result, summary, outcomes,
                 undoes, server, why, plan, tuple(approvals[id_]),
@@ -299,17 +328,17 @@ class History:
 
     def spent(self, job: str, plan: str) -> RunRecord | None:
         """The run that has applied a saved plan to its end, so that no other may; None: there is none."""
-        query = "select 1 from runs where id = ? and result in ('done', 'part')"
-        if not self._database.rows(query, plan):
-            return None
-        return next((run for run in self.runs(job) if run.id == plan), None)
+        ends = ("done", "part")
+        for run in self.runs(job):
+            if run.id == plan and run.result in ends:
+                return run
+        return None
 
     def last(self, job: str) -> str | None:
         """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
-        found = self._database.rows(
-            "select id from runs where job = ? order by number desc limit 1", job
-        )
-        return next((id_ for (id_,) in found), None)
+        query = "select id from runs where job = ? order by number desc limit 1"
+        last: str | None = find_value(self._database, query, job)
+        return last
 
     def named(self, job: str, written: str) -> str:
         """The id of a run or attempt: by the id, by a beginning that no other id of this job has, or by `last`.
@@ -318,39 +347,32 @@ class History:
         that is none, or several.
         """
         if written == LAST:
-            found = [id_ for (id_,) in self._database.rows(_WROTE, job)][:1]
-            unknown = NOTHING_WROTE
+            last: str | None = find_value(self._database, _WROTE, job)
+            if last is None:
+                raise UsageError(f"{NOTHING_WROTE}. {TO_LIST}", where="RUN")
+            return last
+        ids: list[str] = find_column(self._database, _IDS, job, job)
+        found = [id_ for id_ in ids if written and id_.startswith(written)]
+        if written in ids or len(found) == 1:
+            return written if written in ids else found[0]
+        if found:
+            some = ", ".join(found[:FEW]) + (", …" if len(found) > FEW else "")
+            why = f"the ids of {len(found)} runs begin with {written!r}: {some}. Write more of the id"
         else:
-            ids = [id_ for id_, _ in self._database.rows(_IDS, job, job)]
-            found = (
-                [written]
-                if written in ids
-                else [id_ for id_ in ids if written and id_.startswith(written)]
-            )
-            unknown = f"this job has no run {written!r}"
             until = pruned_until(self._database, job)
-            unknown += f"; those until {until} were pruned" if until else ""
-        if len(found) == 1:
-            return str(found[0])
-        several = f"the ids of {len(found)} runs begin with {written!r}: {', '.join(found[:FEW])}"
-        more = ", …" if len(found) > FEW else ""
-        why = (
-            f"{several}{more}. Write more of the id"
-            if found
-            else f"{unknown}. {TO_LIST}"
-        )
+            pruned = f"; those until {until} were pruned" if until else ""
+            why = f"this job has no run {written!r}{pruned}. {TO_LIST}"
         raise UsageError(why, where="RUN")
 
     def taken_back(self, run: str) -> str:
         """The newest undo of this run that wrote; empty where there is none."""
-        return next((id_ for (id_,) in self._database.rows(_TOOK_BACK, run)), "")
+        return find_value(self._database, _TOOK_BACK, run) or ""
 
     def undone(self, job: str) -> int | None:
         """The number of the newest undo of a job that wrote; None: there is none, or all was applied since."""
-        found = self._database.rows(
-            f"{UNDOS} and number > ({_APPLIED}) order by number desc limit 1", job, job
-        )
-        return next((number for _, _, number in found), None)
+        query = f"select max(number) from ({UNDOS} and number > ({_APPLIED})) as undos"  # noqa: S608  # literals; values are bound
+        number: int | None = find_value(self._database, query, job, job)
+        return number
 
     def written(self, run: str) -> dict[str, str]:
         """The users of whom every step of this run is confirmed as written, and what was said of that, if anything."""

@@ -8,20 +8,18 @@ job.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import json
 from msgspec.structs import astuple, replace
 
-from connector.errors import RefusedError, StateError, UsageError
+from connector.errors import StateError, UsageError
 from connector.model import (
-    Approval,
     Change,
     Description,
-    JobIdentity,
     LastGood,
     Outcome,
     Plan,
@@ -30,23 +28,16 @@ from connector.model import (
 )
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
-from connector.state.database import TABLES, Database, migrate, sound
-from connector.state.documents import (
-    Documents,
-    DrawnPlans,
-    note_saved_plan,
-    permit_plan,
-)
+from connector.state.care import StateCare
+from connector.state.database import TABLES, Database, migrate
+from connector.state.documents import Documents, DrawnPlans, SavedPlans
 from connector.state.history import (
     ATTEMPTS,
     NEXT,
     TO_LIST,
     Attempts,
     History,
-    end_hold,
     note_approvals,
-    note_hold,
-    read_hold,
 )
 from connector.state.journal import Ours, RunJournal, took_place
 from connector.state.journal_rows import (
@@ -64,12 +55,7 @@ from connector.state.notes import (
     read_fact,
     read_secret_attributes,
 )
-from connector.state.ownership import Ownership
 from connector.state.sqlite import Sqlite
-
-if TYPE_CHECKING:
-    from connector.state.care import Contents, Pruning
-    from connector.state.forgetting import Forgetting
 
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
 _TRIAL: Final = "a trial, which is taken back"
@@ -86,7 +72,7 @@ def open_state(url: str | None) -> Store:
     return Store(PostgreSQL(url))
 
 
-class Store:
+class Store(SavedPlans, StateCare):
     """An open state. All of its methods raise StateError."""
 
     def __init__(self, database: Database) -> None:
@@ -122,24 +108,6 @@ class Store:
         """What earlier runs left behind about one directory; with its description, what may be ours counts as ours."""
         return DirectoryMemory(self._database, directory, job, description)
 
-    def lease(self, directory: str, job: str = "") -> AbstractContextManager[None]:
-        """Hold a directory, by its identity, until the end or death of this process.
-
-        Raises BusyError, which names the `job` that does.
-        """
-        return self._database.lease(directory, job)
-
-    @contextmanager
-    def leases(self, job: str, *also: str) -> Iterator[None]:
-        """Hold every directory that this job has written to, and `also` these. Raises BusyError."""
-        with ExitStack() as leases:
-            wrote = self._database.rows(
-                "select distinct directory from runs where job = ?", job
-            )
-            for directory in sorted({*also, *(directory for (directory,) in wrote)}):
-                leases.enter_context(self.lease(directory, job))
-            yield
-
     def try_writing(self) -> None:
         """Write to every table, and take that back. Raises StateError where one cannot be written."""
         with suppress(_TakenBackError), self._database.writing() as transaction:
@@ -150,52 +118,6 @@ class Store:
                 transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
             note_fact(transaction, "trial", "", _TRIAL)
             raise _TakenBackError
-
-    def contents(self, job: str) -> Contents:
-        """What it holds of a job."""
-        from connector.state.care import read_contents
-
-        return read_contents(self._database, job)
-
-    def faults(self, job: str, sealer: Sealer) -> list[str]:
-        """What is wrong with it, as far as this job needs it."""
-        from connector.state.care import find_faults
-
-        return list(find_faults(self._database, job, sealer))
-
-    def back_up(self, path: Path) -> None:
-        """Write a whole copy to a new file, while others go on. Raises UsageError, OutputError."""
-        self._database.back_up(path)
-
-    def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
-        """Taking out runs of a job that ended before a time. `audited`: its audit is a file."""
-        from connector.state.care import Pruning
-
-        return Pruning(self._database, job, before, audited=audited)
-
-    def forgetting(self, job: str, *, audited: bool) -> Forgetting:
-        """Taking a person out of what is known of a job; `audited` as above."""
-        from connector.state.forgetting import Forgetting
-
-        return Forgetting(self._database, job, audited=audited)
-
-    def rename(self, job: str, new: str) -> int:
-        """Give all that is known of a job to another name; to how many users it wrote.
-
-        Raises BusyError where a run holds a directory of the job, and what `rename_job` does.
-        """
-        from connector.state.care import rename_job
-
-        with self.leases(job):
-            return rename_job(self._database, job, new)
-
-    def move(self, job: str, directory: str, now: JobIdentity) -> None:
-        """Let a job be what it is now, with all that is known of it in the `directory` of before. Raises BusyError."""
-        from connector.state.care import move_job
-
-        with self.leases(job, now.directory):
-            move_job(self._database, job, directory, now.directory)
-            self.note_identity(job, now)
 
     def ticks(self, job: str) -> Ticks:
         return Ticks(self._database, job)
@@ -217,99 +139,6 @@ class Store:
         )
         with self._database.writing() as transaction:
             transaction.executemany(forget, [(directory, name) for name in names])
-
-    # ------------------------------------------------------------ saved plans
-
-    def keep(
-        self,
-        plan: Plan,
-        directory: str,
-        undoes: str | None = None,
-        file: str | None = None,
-    ) -> None:
-        """Note that this plan is saved for a reviewer, so that it is known again. `undoes`: the run it takes back.
-
-        `file`: the SHA-256 of its document, in hexadecimal digits; without it no approval is good for the plan.
-        """
-        if not self.kept:
-            raise StateError(
-                "a saved plan needs a state, and no state can be kept here",
-                where="--save",
-            )
-        note_saved_plan(self._database, plan, directory, undoes=undoes, file=file)
-
-    def permit(
-        self,
-        plan: Plan,
-        job: str,
-        directory: str,
-        undoes: str | None = None,
-        octets: bytes | None = None,
-    ) -> None:
-        """Raises RefusedError for a plan that was not saved by this job, for this directory, or is spent or changed.
-
-        Also for one that is not to take back the run that it `undoes`, and for one whose
-        file has not these `octets`.
-        """
-        permit_plan(self._database, plan, job, directory, undoes=undoes, octets=octets)
-
-    # ------------------------------------------------------------ holds
-
-    def hold(self, job: str, why: str) -> None:
-        with self._database.writing() as transaction:
-            note_hold(transaction, job, why)
-
-    def held(self, job: str) -> tuple[str, str] | None:
-        """Since when the job is on hold, and why; None: it is not."""
-        return read_hold(self._database, job)
-
-    def release(
-        self,
-        job: str,
-        approved: Sequence[Approval] = (),
-        *,
-        seen: tuple[str, str] | None = None,
-    ) -> bool:
-        """Let the job apply again; whether it was on hold.
-
-        `seen`: the hold, or none, whose end people have `approved`. Raises RefusedError where it is another by now.
-        """
-        with self._database.writing() as transaction:
-            held = self.held(job)
-            if approved and held != seen:
-                raise RefusedError(
-                    "the hold has changed meanwhile. Look at it again", where=job
-                )
-            why = held[1] if held else "not on hold"
-            end_hold(transaction, job, why, approved)
-        return held is not None
-
-    # ------------------------------------------------------------ which job it is
-
-    def identity(self, job: str) -> JobIdentity | None:
-        """The job as it was applied last; None: it never was."""
-        noted = read_fact(self._database, "identity", job)
-        if noted is not None:
-            with sound(self._database, "what the job is"):
-                return json.decode(noted, type=JobIdentity)
-        query = "select directory from runs where job = ? order by number desc limit 1"
-        for (directory,) in self._database.rows(query, job):
-            return JobIdentity("", directory)
-        return None
-
-    def note_identity(self, job: str, identity: JobIdentity) -> None:
-        with self._database.writing() as transaction:
-            note_fact(transaction, "identity", identity, job)
-
-    def users_of(self, job: str) -> int:
-        """How many users hold something that this job wrote."""
-        query = "select distinct directory from ownership where job = ?"
-        users = set[str]()
-        for (directory,) in self._database.rows(query, job):
-            for row in Ownership(self._database, directory).of_job(job):
-                if not all(each.restored for each in row.attributes.values()):
-                    users.add(row.user.id)
-        return len(users)
 
     # ------------------------------------------------------------ runs
 
