@@ -7,8 +7,7 @@ facts        by `kind`, what is known of a job, of a directory, or of both; `val
              `users` of a directory, how many it has been seen to have;
              `secret` of a directory, the `name` of an attribute into which some job wrote secrets;
              `pruned` of both, until when runs were pruned, and whether they were whole applies that wrote (JSON);
-             `looked` of both, when an apply last looked for who is stale (`model.Moment`, JSON);
-             `lease` in PostgreSQL, who took the lease `name` last, for messages (JSON)
+             `looked` of both, when an apply last looked for who is stale (`model.Moment`, JSON)
 notes        by `kind`, what the last applies of a job noted of a user:
              `stale`, whom no agent claims: in how many `runs`, and for how many seconds by then (`number`);
              `lapsed`, who was found nowhere, and said to be so;
@@ -198,16 +197,12 @@ def decode_kept(
 
 def storable(row: Row) -> Row:
     """A row with nothing in it that a database cannot store: NUL, and halves of surrogate pairs, are spelt out."""
-    for value in row:
-        if type(value) is str and not (value.isascii() and "\0" not in value):
-            return [
-                spell_storable(each) if isinstance(each, str) else each for each in row
-            ]
-    return row  # nearly every one is
+    return [_spell_out(each) if isinstance(each, str) else each for each in row]
 
 
-def spell_storable(text: str) -> str:
-    """A text with what a database cannot store spelt out; `restored` undoes it."""
+def _spell_out(text: str) -> str:
+    if text.isascii() and "\0" not in text:  # as nearly every one is
+        return text
     return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
 
 
@@ -224,15 +219,12 @@ def rows_of_users(
 
 def restored(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row as it was before `storable`."""
-    for value in row:
-        if isinstance(value, str) and _ESCAPE in value:
-            return tuple(
-                _restore_text(each) if isinstance(each, str) else each for each in row
-            )
-    return row  # nearly every one is
+    return tuple(_restore_text(each) if isinstance(each, str) else each for each in row)
 
 
 def _restore_text(text: str) -> str:
+    if _ESCAPE not in text:
+        return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 

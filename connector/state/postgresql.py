@@ -19,23 +19,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shlex
 import socket
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct, json
-
 from connector.errors import BusyError, FileError, StateError, UsageError
-from connector.runtime.clock import stamp
 from connector.state.database import (
     Transaction,
     restored,
-    spell_storable,
     storable,
 )
 
@@ -83,21 +81,15 @@ _HOLDER: Final = """
 """
 """Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role
 tells its name."""
-SHORT: Final = 20
+_HOST_HERE = r"(?:[/@][^,]*|localhost|::1|127\.[^,]*)?"
+_HERE: Final = re.compile(f"{_HOST_HERE}(?:,{_HOST_HERE})*")
+"""Hosts, with commas between them, that are all of this machine."""
+_SHORT: Final = 20
 """So many letters of a host's name are in a session's, which may be of 63 octets."""
 _DURABLE: Final = """
     select case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', true) end
 """
 """A commit is durable, whatever is usual on that server (PostgreSQL manual, 20.5.1)."""
-
-
-class Holder(Struct, frozen=True):
-    """Who took a lease last, for messages: a session's own name has room for 63 octets alone."""
-
-    job: str
-    host: str
-    process: int
-    since: str
 
 
 class PostgreSQL:
@@ -120,12 +112,17 @@ class PostgreSQL:
             raise
 
     def _open_connection(self) -> Connection:
-        try:
+        with self._naming_faults("opened"):
             return psycopg.connect(**self._parameters, autocommit=True)
+
+    @contextmanager
+    def _naming_faults(self, done: str) -> Iterator[None]:
+        """Raise StateError: the state cannot be `done`."""
+        try:
+            yield
         except psycopg.Error as fault:
-            raise StateError(
-                f"the state cannot be opened: {said(fault)}", where=self.where
-            ) from None
+            why = f"the state cannot be {done}: {said(fault)}"
+            raise StateError(why, where=self.where) from None
 
     def _prepare_session(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
@@ -142,16 +139,13 @@ class PostgreSQL:
     def _try_a_transaction(self) -> None:
         """Raises FileError where statements of one transaction go to several sessions, or none can begin."""
         seen: set[tuple[Any, ...]] = set()
-        try:
-            with self._db.transaction():
-                for _ in range(2):
-                    seen.update(self._db.execute("select pg_backend_pid(), now()"))
-        except psycopg.errors.ProtocolViolation:  # so PgBouncer says it
-            seen.clear()
-        except psycopg.Error as fault:
-            raise StateError(
-                f"the state cannot be opened: {said(fault)}", where=self.where
-            ) from None
+        with (
+            self._naming_faults("opened"),
+            suppress(psycopg.errors.ProtocolViolation),  # so PgBouncer says it
+            self._db.transaction(),
+        ):
+            for _ in range(2):
+                seen.update(self._db.execute("select pg_backend_pid(), now()"))
         if len(seen) != 1:
             why = (
                 f"the pooler at {self.where} pools statements, so no lease holds. Let it pool transactions or "
@@ -160,26 +154,19 @@ class PostgreSQL:
             raise FileError(why, where="state")
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
-        try:
-            return [
-                restored(row)
-                for row in self._db.execute(_translate_sql(sql), storable(values))
-            ]
-        except psycopg.Error as fault:
-            raise StateError(
-                f"the state cannot be read: {said(fault)}", where=self.where
-            ) from None
+        with self._naming_faults("read"):
+            rows = self._db.execute(_translate_sql(sql), storable(values))
+            return [restored(row) for row in rows]
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        try:
-            with self._db.transaction(), self._db.cursor() as cursor:
-                self._leases.begin_write(self._db)
-                yield Transaction(cursor, _translate_sql)
-        except psycopg.Error as fault:
-            raise StateError(
-                f"the state cannot be written: {said(fault)}", where=self.where
-            ) from None
+        with (
+            self._naming_faults("written"),
+            self._db.transaction(),
+            self._db.cursor() as cursor,
+        ):
+            self._leases.begin_write(self._db)
+            yield Transaction(cursor, _translate_sql)
 
     @contextmanager
     def migrating(self) -> Iterator[Transaction]:
@@ -204,29 +191,8 @@ class PostgreSQL:
     def note_version(self, transaction: Transaction, version: int) -> None:
         transaction.put("meta", name="version", value=str(version))
 
-    @contextmanager
-    def lease(self, name: str, job: str = "") -> Iterator[None]:
-        with self._leases.lease(name, job):
-            if job:
-                with (
-                    suppress(StateError),
-                    self.writing() as transaction,
-                ):  # for messages alone
-                    holder = Holder(
-                        spell_storable(job),
-                        socket.gethostname(),
-                        os.getpid(),
-                        stamp("seconds"),
-                    )
-                    transaction.put(
-                        "facts",
-                        kind="lease",
-                        job="",
-                        directory="",
-                        name=name,
-                        value=json.encode(holder).decode(),
-                    )
-            yield
+    def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
+        return self._leases.lease(name, job)
 
     def size(self) -> tuple[int, int]:
         ((octets,),) = self.rows("select pg_database_size(current_database())")
@@ -268,7 +234,7 @@ def parameters_of(url: str) -> dict[str, Any]:
         "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
     }  # fmt: skip
     elsewhere = {"PGSSLMODE", "PGSERVICE"} & os.environ.keys() or "service" in said
-    if not elsewhere and not all(map(_is_here, _find_host(said).split(","))):
+    if not elsewhere and not _HERE.fullmatch(_find_host(said)):
         usual["sslmode"] = "verify-full"  # names and values of people travel there
     return usual | said | {"client_encoding": "UTF8"}
 
@@ -278,15 +244,6 @@ def _find_host(parameters: dict[str, Any]) -> str:
         if named := parameters.get(name) or os.environ.get(f"PG{name.upper()}"):
             return str(named)
     return ""
-
-
-def _is_here(host: str) -> bool:
-    return (
-        not host
-        or host[0] in "/@"
-        or host in ("localhost", "::1")
-        or host.startswith("127.")
-    )
 
 
 # ------------------------------------------------------------ leases
@@ -336,23 +293,20 @@ class Leases:
     def _take_lock(
         self, db: Connection, name: str, lock: int, gate: int, job: str
     ) -> None:
-        if db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchall() != [
-            (True,)
-        ]:
-            raise BusyError(
-                f"another run holds this directory{_describe_holder(db, lock, name)}",
-                where=name,
-            )
+        free = db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchone()
+        if free != (True,):
+            why = f"another run holds this directory{_describe_holder(db, lock)}"
+            raise BusyError(why, where=name)
         db.execute("savepoint gate")
         try:
             db.execute("select pg_advisory_xact_lock(%s)", (gate,))
         except psycopg.errors.LockNotAvailable:
             db.execute("rollback to savepoint gate")
-            why = f"a write of the previous run on this directory has not ended yet{_describe_noted(db, name)}"
+            why = "a write of the previous run on this directory has not ended yet"
             raise BusyError(why, where=name) from None
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
-            word = f"cec-connector on {socket.gethostname()[:SHORT]}, process {os.getpid()}, job {job}"
+            word = f"cec-connector on {socket.gethostname()[:_SHORT]}, process {os.getpid()}, job {job}"
             db.execute(
                 "select set_config('application_name', %s, true)", storable([word])
             )
@@ -391,34 +345,19 @@ class Leases:
             raise StateError(why, where=self._where)
 
 
-def _describe_holder(db: Connection, lock: int, name: str) -> str:
-    """Who holds a lock, as the end of a sentence: as the holder has noted, unless its session is another process's."""
-    session, began = next(iter(db.execute(_HOLDER.encode(), (lock,))), (None, None))
-    return _describe_noted(db, name, session or "") or (
-        f": {session}, since {began}" if session else ""
-    )
-
-
-def _describe_noted(db: Connection, name: str, session: str = "") -> str:
-    """Who has noted to have taken a lease last; nothing, where the holder's `session` has another name."""
-    query = "select value from facts where kind = 'lease' and name = %s"
-    for row in db.execute(query, storable([name])):
-        holder = json.decode(restored(row)[0], type=Holder)
-        own = f"cec-connector on {holder.host[:SHORT]}, process {holder.process}, "
-        if not session or session.startswith(own):
-            job = restored((holder.job,))[0]
-            return f": job {job} on {holder.host}, process {holder.process}, since {holder.since}"
+def _describe_holder(db: Connection, lock: int) -> str:
+    """Who holds a lock, by the name of its session, as the end of a sentence; empty where the server does not tell."""
+    for session, began in db.execute(_HOLDER.encode(), (lock,)):
+        if session:
+            return f": {session}, since {began}"
     return ""
 
 
 def _lock_numbers(name: str) -> tuple[int, int]:
     """The numbers of a lease's lock and of its gate."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return _to_signed(digest[:8]), _to_signed(digest[8:16])
-
-
-def _to_signed(octets: bytes) -> int:
-    return int.from_bytes(octets, "big", signed=True)
+    lock, gate = struct.unpack_from(">qq", digest)
+    return lock, gate
 
 
 def said(fault: psycopg.Error) -> str:

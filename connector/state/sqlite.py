@@ -10,10 +10,11 @@ import errno
 import fcntl
 import hashlib
 import os
+import socket
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,15 +28,29 @@ from connector.errors import (
 )
 from connector.model import Secret
 from connector.runtime.clock import stamp
-from connector.state.database import Transaction, restored, storable
+from connector.state.database import (
+    Transaction,
+    find_column,
+    find_value,
+    restored,
+    storable,
+)
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """The second where the library's own message quotes a name in a file that is damaged."""
 
-_PIECE: Final = 2_000
-"""Pages of a state that are copied at once: 32 MB."""
-_AGAIN: Final = 3
-"""So often the copy of a state is begun piece by piece."""
+_PRAGMAS: Final = (
+    # where the rollback journal is removed, its removal survives a power cut too (SQLite,
+    # pragma synchronous); with `full`, a transaction that was said to be durable could be
+    # rolled back after one
+    "synchronous = extra",
+    # in a new file; a batch then touches a quarter as many as of the usual size (SQLite,
+    # pragma page_size)
+    "page_size = 16384",
+    # what is deleted is overwritten, for it may be about people (SQLite, pragma
+    # secure_delete)
+    "secure_delete = on",
+)
 
 
 class Sqlite:
@@ -60,23 +75,14 @@ class Sqlite:
         except (OSError, sqlite3.Error) as fault:
             raise self._make_error("opened", fault) from None
         try:
-            # where the rollback journal is removed, its removal survives a power cut too
-            # (SQLite, pragma synchronous); with `full`, a transaction that was said to be
-            # durable could be rolled back after one
-            self.rows("pragma synchronous = extra")
-            # in a new file; a batch then touches a quarter as many as of the usual size
-            # (SQLite, pragma page_size)
-            self.rows("pragma page_size = 16384")
-            # what is deleted is overwritten, for it may be about people (SQLite, pragma
-            # secure_delete)
-            self.rows("pragma secure_delete = on")
+            for pragma in _PRAGMAS:
+                self.rows(f"pragma {pragma}")
             # a rollback journal that is written over, and removed at the end, takes less
             # time than one that is made and removed for each transaction (SQLite, pragma
             # journal_mode); another mode was somebody's choice
-            if self.rows("pragma journal_mode") == [("delete",)]:
-                self._keeps_rollbacks = self.rows("pragma journal_mode = persist") == [
-                    ("persist",)
-                ]
+            self._keeps_rollbacks = self.rows("pragma journal_mode") == [("delete",)]
+            if self._keeps_rollbacks:
+                self.rows("pragma journal_mode = persist")
         except BaseException:
             self.close()
             raise
@@ -108,15 +114,12 @@ class Sqlite:
     def _check_files(self) -> None:
         """What is written to a file that nobody will find again is not kept, and a lock on one keeps nobody out."""
         for path, known in self._rests_on.items():
-            try:
-                there = _identify_file(path.stat())
-            except OSError:
-                there = None
-            if there != known:
-                raise StateError(
-                    f"{path.name} was removed or replaced during a run",
-                    where=self.where,
-                )
+            with suppress(OSError):
+                if _identify_file(path.stat()) == known:
+                    continue
+            raise StateError(
+                f"{path.name} was removed or replaced during a run", where=self.where
+            )
 
     def _check_end(self) -> None:
         """SQLite takes what is missing of a last page for zeros; nobody else is writing now, so that none may be."""
@@ -136,13 +139,13 @@ class Sqlite:
     def version(self) -> int:
         # first, for they come together with the version
         tables = self.rows("select 1 from sqlite_master limit 1")
-        ((version,),) = self.rows("pragma user_version")
+        version = int(find_value(self, "pragma user_version"))
         if version == 0 and tables:
             raise StateError(
                 "this file is another program's database. Correct `state` in the job",
                 where=self.where,
             )
-        return int(version)
+        return version
 
     def note_version(self, transaction: Transaction, version: int) -> None:
         transaction.execute(f"pragma user_version = {version}")
@@ -154,60 +157,42 @@ class Sqlite:
             return
         short = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         path = self._path.with_name(f"{self._path.name}.{short}.lock")
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as fault:
-            raise StateError(
-                f"the lock cannot be opened: {fault.strerror}", where=str(path)
-            ) from None
-        try:
+        with ExitStack() as held:
             try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                held.callback(os.close, handle)
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BusyError(
-                    f"another run holds this directory{_left_by(handle)}", where=name
-                ) from None
+                why = f"another run holds this directory{_read_word(handle)}"
+                raise BusyError(why, where=name) from None
             except OSError as fault:
-                raise StateError(
-                    f"the lock cannot be taken: {fault.strerror}", where=str(path)
-                ) from None
+                why = f"the lock cannot be taken: {fault.strerror}"
+                raise StateError(why, where=str(path)) from None
             self._rests_on[path] = _identify_file(os.fstat(handle))
-            import socket  # noqa: PLC0415  # seldom needed
-
-            who = f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {stamp('seconds')}"
-            with suppress(
-                OSError
-            ):  # it is for messages alone; that it cannot be left is no matter
-                os.ftruncate(handle, 0)
-                os.pwrite(
-                    handle, (who if job else "").encode("utf-8", "surrogateescape"), 0
-                )
+            held.callback(self._rests_on.pop, path)
+            _leave_word(handle, job)
             yield
-        finally:
-            self._rests_on.pop(path, None)
-            os.close(handle)
 
     def size(self) -> tuple[int, int]:
         page, all_, free = (
-            self.rows(f"pragma {each}")[0][0]
+            find_value(self, f"pragma {each}")
             for each in ("page_size", "page_count", "freelist_count")
         )
         return page * all_, page * free
 
     def faults(self) -> list[str]:
-        return [said for (said,) in self.rows("pragma integrity_check") if said != "ok"]
+        said = find_column(self, "pragma integrity_check")
+        return [each for each in said if each != "ok"]
 
     def back_up(self, path: Path) -> None:
         # a name of its own, so that nobody takes a part for the whole
         new = path.with_name(f".{path.name}.new")
         try:
-            if path.exists():
-                raise UsageError("this file exists. Name a new one", where=str(path))
             new.unlink(missing_ok=True)
             new.touch(mode=0o600, exist_ok=False)
             try:
                 with closing(sqlite3.connect(new)) as copy:
-                    self._copy_pages(copy)
+                    self._db.backup(copy)
                 # unlike a renamed file, it never takes the place of another
                 # one
                 os.link(new, path)
@@ -215,30 +200,13 @@ class Sqlite:
             finally:
                 new.unlink(missing_ok=True)
         except FileExistsError:
-            raise UsageError(
-                "this file exists. Name a new one", where=str(path)
-            ) from None
+            why = "this file exists. Name a new one"
+            raise UsageError(why, where=str(path)) from None
         except OSError as fault:
-            raise OutputError(
-                f"cannot be written: {_describe_fault(fault)}", where=str(path)
-            ) from None
+            why = f"cannot be written: {_describe_fault(fault)}"
+            raise OutputError(why, where=str(path)) from None
         except sqlite3.Error as fault:
             raise self._make_error("copied", fault) from None
-
-    def _copy_pages(self, copy: sqlite3.Connection) -> None:
-        """Copy piece by piece, so that others may write; a write begins it anew. After some of these, all at once."""
-        begun = 0
-
-        def progress(_status: int, left: int, all_: int) -> None:
-            nonlocal begun
-            begun += left >= all_ - _PIECE
-            if begun > _AGAIN:
-                raise _BeginsAnewError
-
-        try:
-            self._db.backup(copy, pages=_PIECE, progress=progress)
-        except _BeginsAnewError:
-            self._db.backup(copy)
 
     def _make_error(self, done: str, fault: Exception) -> StateError:
         """What it is called that something could not be `done`."""
@@ -267,10 +235,6 @@ class Sqlite:
             self._db.close()
 
 
-class _BeginsAnewError(Exception):
-    """The copy of a state was begun too often."""
-
-
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -279,7 +243,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _left_by(handle: int) -> str:
+def _leave_word(handle: int, job: str) -> None:
+    """Leave word in a lock of who holds it, for messages alone; that it cannot be left is no matter."""
+    host, since = socket.gethostname(), stamp("seconds")
+    word = f"job {job} on {host}, process {os.getpid()}, since {since}" if job else ""
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, word.encode("utf-8", "surrogateescape"), 0)
+
+
+def _read_word(handle: int) -> str:
     """The word that the holder of a lock has left, as the end of a sentence."""
     try:
         word = os.pread(handle, 1000, 0).decode("utf-8", "replace")

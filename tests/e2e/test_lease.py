@@ -88,7 +88,11 @@ def test_the_second_of_two_applies_at_once_ends_with_75_and_is_no_run(meeting: M
             said = meeting.apply(name, 75)
             assert "another run holds this directory" in said
             assert "people.ldif" in said
-            who = rf": job {long} on {re.escape(socket.gethostname())}, process {first.pid}, since 20[0-9T:+-]+\n"
+            host = socket.gethostname()
+            who = rf": job {long} on {re.escape(host)}, process {first.pid}, since 20[0-9T:+-]+\n"
+            if not meeting.state.startswith("sqlite"):  # a session's name has 63 octets
+                short = f"cec-connector on {re.escape(host[:20])}, process {first.pid}, job peo"
+                who = rf": {short}[a-z-]*, since 20[0-9T:Z-]+\n"
             assert re.search(who, said), said
             assert "end its process on that host" in said
         assert (meeting.runs(long), meeting.runs("same")) == ([], [])
