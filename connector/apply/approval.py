@@ -1,43 +1,67 @@
-"""Whether people have approved what is about to be written, where a job says that they have to."""
+"""Whether people have approved what is about to be written, where a job says that they have to.
+
+A plan of a fleet's job waits in the state until they have.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.errors import UnapprovedError, UsageError
+from connector.apply.composition import approvers_of
+from connector.apply.context import ApplyContext, Context
+from connector.apply.job_state import require_shared, state_of
+from connector.apply.permission import require_no_hold, tell_undone
+from connector.errors import RefusedError, UnapprovedError, UsageError
 from connector.model import APPROVED, Approval, Plan, Refusal
 from connector.model.digests import digest_of_plan
 from connector.model.limits import APPROVAL, CLEAR_USERS
 from connector.planning.overview.affected import effects
 from connector.runtime import clock
+from connector.settings import job as jobs
+from connector.state.documents import Document
 from connector.state.store import Store
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
 
 
-class Approving(Protocol):
-    """What is asked whether a plan needs approval: a run's context, or as much of one."""
-
-    @property
-    def approvers(self) -> Approvers | None: ...
-    @property
-    def state(self) -> Store: ...
-
-
 class Signed(Struct, frozen=True):
-    """What people have signed: the octets of a file, and their signatures, each by the name of its own."""
+    """What people have signed."""
 
     octets: bytes
+    """Those of the plan's file."""
     signatures: Sequence[tuple[str, bytes]] = ()
+    """Each by the name of its own file."""
 
 
-def approvals(
+class Review(Struct, frozen=True):
+    """What people have seen before an apply or undo."""
+
+    plan: Plan | None = None
+    """The plan of which no more is written; None: the one that is made then."""
+    signed: Signed | None = None
+    was_just_shown: bool = False
+    """Whether somebody was asked about it just now, so that it is not saved."""
+
+    @property
+    def is_saved(self) -> bool:
+        return self.plan is not None and not self.was_just_shown
+
+    def find_octets(self, approvers: Approvers | None) -> bytes | None:
+        """The octets that have to be those of the saved file, since people have to sign them; None: nobody has to."""
+        if approvers is None:
+            return None
+        return self.signed.octets if self.signed else b""
+
+
+def judge_approvals(
     approvers: Approvers | None, signed: Signed | None, accept: str | None = None
 ) -> tuple[Approval, ...]:
     """Who has signed, where enough people have, and each signature is good. Without signatures: nobody.
@@ -48,15 +72,11 @@ def approvals(
     if signed is None or not signed.signatures:
         return ()
     if approvers is None:
-        raise UsageError(
-            "this job has no `approvers`, so that nobody can approve. Add them",
-            where="--approval",
-        )
+        why = "this job has no `approvers`, so that nobody can approve. Add them"
+        raise UsageError(why, where="--approval")
     if accept is not None:
-        raise UnapprovedError(
-            "signatures accept the refusals that the plan lists. Leave it out",
-            where="--accept",
-        )
+        why = "signatures accept the refusals that the plan lists. Leave it out"
+        raise UnapprovedError(why, where="--accept")
     found, faults = approvers.judge_signatures(
         signed.octets, signed.signatures, clock.now().time
     )
@@ -67,75 +87,181 @@ def approvals(
     return found
 
 
-def unapproved(context: Approving, plan: Plan, directory: str) -> str:
-    """Why this plan cannot be written without approval; empty where it can."""
-    if context.approvers is None or plan.approvals:
-        return ""
-    free, kinds = context.approvers.free, Counter[str]()
-    for change in plan.changes:
-        kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
-    beyond, clear = [], free.clear or CLEAR_USERS
-    for name, limit in (
-        ("update", free.update),
-        ("clear", clear),
-        ("secret", free.secret or free.update),
-    ):
-        whole = (
-            _owned(context.state, plan.job, directory)
-            if name == "clear" and limit.percent
-            else plan.summary.matched
-        )
-        if kinds[name] > limit.of(whole):
-            beyond.append(f"{name} {kinds[name]}, free {limit.of(whole)}")
-    return (
-        f"{context.approvers.needed} people have to sign this plan: {'; '.join(beyond)}"
-        if beyond
-        else ""
-    )
+def approve_review(
+    context: Context, review: Review, accept: str | None = None
+) -> Review:
+    """The review, its plan with who has approved it. Raises UnapprovedError, UsageError."""
+    if review.plan is None:
+        return review
+    identity = context.reader.describe().identity
+    approvers = context.rules.approvers
+    plan = approve_plan(approvers, context.state, review, identity, accept=accept)
+    return replace(review, plan=plan)
 
 
-def _owned(state: Store, job: str, directory: str) -> int:
-    memory = state.memory(directory, job)
-    return len({ref.id for ref, _ in memory.owned()} - memory.lapsed())
-
-
-def approved(
-    context: Approving,
-    plan: Plan,
-    signed: Signed | None,
-    accept: str | None,
+def approve_plan(
+    approvers: Approvers | None,
+    state: Store,
+    review: Review,
     directory: str,
+    *,
+    accept: str | None = None,
 ) -> Plan:
-    """A plan that was reviewed, with who has approved it. Raises UnapprovedError, UsageError."""
-    found = approvals(context.approvers, signed, accept)
-    if found or plan.approvals:
-        who = [(APPROVED, "; ".join(map(str, found)))] if found else []
-        plan = replace(plan, approvals=found, about=(*plan.about, *who))
-    if why := unapproved(context, plan, directory):
+    """The plan of a review, with who has approved it. Raises UnapprovedError, UsageError."""
+    assert review.plan is not None
+    plan, found = review.plan, judge_approvals(approvers, review.signed, accept)
+    if found:
+        who = (APPROVED, "; ".join(map(str, found)))
+        plan = replace(plan, about=(*plan.about, who))
+    plan = replace(plan, approvals=found)
+    if why := explain_missing_approval(approvers, state, plan, directory):
         raise UnapprovedError(why, where=plan.id)
     return plan
 
 
-def octets_to_hold(context: Approving, signed: Signed | None) -> bytes | None:
-    """The octets that have to be those of the saved file, since people have to sign them; None: nobody has to."""
-    if context.approvers is None:
-        return None
-    return signed.octets if signed else b""
+def require_permission(context: ApplyContext, directory: str, review: Review) -> None:
+    """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
+    require_no_hold(context.state, context.job)
+    plan = review.plan
+    if plan is None:
+        return
+    if review.is_saved:
+        octets = review.find_octets(context.rules.approvers)
+        context.state.permit(plan, context.job, directory, octets=octets)
+    elif not set(tell_undone(context.state, context.job)).issubset(plan.cautions):
+        why = "a run of this job was taken back after this plan was shown"
+        raise RefusedError(why, where=plan.id)
 
 
-def refused_unapproved(context: Approving, plan: Plan, directory: str) -> Plan:
+def explain_missing_approval(
+    approvers: Approvers | None, state: Store, plan: Plan, directory: str
+) -> str:
+    """Why this plan cannot be written without approval; empty where it can."""
+    if approvers is None or plan.approvals:
+        return ""
+    free, kinds = approvers.free, Counter[str]()
+    for change in plan.changes:
+        kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
+    limits = {
+        "update": free.update,
+        "clear": free.clear or CLEAR_USERS,
+        "secret": free.secret or free.update,
+    }
+    beyond = []
+    for name, limit in limits.items():
+        whole = plan.summary.matched
+        if name == "clear" and limit.percent:
+            memory = state.memory(directory, plan.job)
+            whole = len({ref.id for ref, _ in memory.owned()} - memory.lapsed())
+        if kinds[name] > limit.of(whole):
+            beyond.append(f"{name} {kinds[name]}, free {limit.of(whole)}")
+    if not beyond:
+        return ""
+    return f"{approvers.needed} people have to sign this plan: {'; '.join(beyond)}"
+
+
+def refuse_unapproved(context: Context, plan: Plan, directory: str) -> Plan:
     """A plan that was just drawn; one that has to be approved is refused, also by its digest."""
-    why = unapproved(context, plan, directory)
+    why = explain_missing_approval(
+        context.rules.approvers, context.state, plan, directory
+    )
     if not why:
         return plan
-    plan = replace(
-        plan, refusals=(*plan.refusals, Refusal(APPROVAL, 0, len(plan.changes), why))
-    )
+    refusal = Refusal(APPROVAL, 0, len(plan.changes), why)
+    plan = replace(plan, refusals=(*plan.refusals, refusal))
     return replace(plan, digest=digest_of_plan(plan))
 
 
-def lifted(plan: Plan, accept: str | None) -> str | None:
+def choose_accepted(plan: Plan, accept: str | None) -> str | None:
     """The digest whose refusals are lifted. Signatures lift those of their plan; for want of them nothing does."""
     if plan.approvals:
         return plan.digest
     return None if any(each.limit == APPROVAL for each in plan.refusals) else accept
+
+
+# ---------------------------------------------------------------- a fleet's plan waits
+
+
+class Waiting(Struct, frozen=True):
+    """A plan that waits in the state."""
+
+    id: str
+    digest: str
+    created: str
+    octets: bytes
+    """Its document, as `plan --save` writes it, which people sign."""
+    refused: bool
+    """Whether limits refuse it, unless somebody accepts that."""
+    needed: int
+    """So many people have to sign it; 0: nobody."""
+
+
+class _Found(Struct, frozen=True):
+    """A plan that waits, and what is asked about it."""
+
+    state: Store
+    approvers: Approvers | None
+    document: Document
+    plan: Plan
+
+
+def find_waiting(path: Path) -> Waiting | None:
+    """The plan of the job in `path` that waits; None: there is none. Raises FileError, StateError."""
+    with _open_waiting(path) as found:
+        if found is None:
+            return None
+        plan, approvers = found.plan, found.approvers
+        needed = 0
+        if approvers and explain_missing_approval(
+            approvers, found.state, plan, found.document.directory
+        ):
+            needed = approvers.needed
+        return Waiting(
+            plan.id,
+            plan.digest,
+            plan.created,
+            found.document.octets,
+            bool(plan.refusals),
+            needed,
+        )
+
+
+def check_approval(
+    path: Path, digest: str, signatures: Sequence[tuple[str, bytes]]
+) -> None:
+    """See that the plan that waits has this digest, and that these signatures, if it needs some, are good for it.
+
+    Raises UsageError where another plan waits or none, UnapprovedError, RefusedError,
+    FileError, StateError.
+    """
+    with _open_waiting(path) as found:
+        if found is None:
+            raise UsageError("no plan of this job waits for approval", where=str(path))
+        document, plan, state = found.document, found.plan, found.state
+        if plan.digest != digest:
+            why = f"another plan of this job waits: {plan.digest}. Review that one"
+            raise UsageError(why, where=digest)
+        require_no_hold(state, plan.job)
+        review = Review(plan, Signed(document.octets, signatures))
+        octets = review.find_octets(found.approvers)
+        state.permit(plan, plan.job, document.directory, octets=octets)
+        approve_plan(found.approvers, state, review, document.directory)
+
+
+def withdraw_plan(job: jobs.LoadedJob, plan: str) -> None:
+    """Let no apply take this plan of the job, which somebody has rejected. Raises StateError."""
+    with closing(state_of(job)) as state:
+        state.documents.withdraw(job.name, plan)
+
+
+@contextmanager
+def _open_waiting(path: Path) -> Iterator[_Found | None]:
+    job = jobs.load(path)
+    require_shared(job)
+    with closing(state_of(job)) as state:
+        document = state.documents.waiting(job.name)
+        if document is None:
+            yield None
+        else:
+            plan = state.documents.read(document)
+            yield _Found(state, approvers_of(job), document, plan)

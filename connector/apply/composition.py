@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from connector.apply.adapters import directory_of, past_reader_of, reader_of, source_of
 from connector.apply.context import (
     ApplyContext,
     ApplyUndoContext,
-    Common,
+    JobPlace,
+    JobRules,
     PlanContext,
     UndoContext,
 )
 from connector.apply.job_state import (
     files_of,
     key_of,
+    open_kept_state,
+    open_state_or_memory,
     set_apart,
-    state_for_a_plan,
     state_of,
-    state_to_look_at,
 )
 from connector.errors import FileError
 from connector.matching.people import ExcludeList, Pin
@@ -44,12 +44,12 @@ from connector.settings.attribute_names import shows_secret, without_core
 from connector.settings.textfile import shared_texts
 from connector.sources.port import Source
 from connector.state.history import Attempt
-from connector.state.journal_rows import Sealer
+from connector.state.journal_rows import Sealer, Step
 from connector.state.store import Store, open_state
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
-    from connector.directories.port import Reader
+    from connector.directories.port import Directory, Reader
 
 
 class Begun(Struct, frozen=True):
@@ -86,14 +86,15 @@ def plan_context(
 
     Raises FileError, StateError.
     """
-    opening = state_for_a_plan if remember else lambda _: open_state(None)
-    with _opened(
-        path, opening, make_observer, attempt, writes=False, everybody=everybody
-    ) as opened:
-        stack, job, mapping, common = opened
-        reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        source, pins = source_of(job, mapping), _pins(job.job)
-        yield PlanContext(**asdict(common), reader=reader, source=source, pins=pins)
+    opening = _Opening(
+        open_state=open_state_or_memory if remember else lambda _: open_state(None),
+        attempt=attempt,
+        needs_key=False,
+        everybody=everybody,
+    )
+    with _open_run(path, make_observer, opening) as run:
+        reader = run.open_reader()
+        yield PlanContext(**run.common, reader=reader, source=run.open_source())
 
 
 @contextmanager
@@ -101,34 +102,25 @@ def trial_context(
     path: Path,
     make_observer: MakeObserver,
     mapping: Mapping,
-    spare: Path,
     source: Source | None = None,
 ) -> Iterator[PlanContext]:
     """The context of a plan with this mapping in place of the job's, which leaves nothing, not even in the state.
 
-    `spare`: a folder for what a first plan would make. `source`: one in place of the job's.
+    `source`: one in place of the job's.
 
     Raises FileError, StateError.
     """
-    opening = partial(state_to_look_at, spare=spare)
-    opened = _opened(
-        path,
-        opening,
-        make_observer,
-        writes=False,
+    opening = _Opening(
+        open_state=open_kept_state,
+        needs_key=False,
+        makes_key=False,
         everybody=True,
         mapping=mapping,
-        make_key=False,
     )
-    with opened as (stack, job, _, common):
-        reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        yield PlanContext(
-            **asdict(common),
-            reader=reader,
-            source=source or source_of(job, mapping),
-            pins=_pins(job.job),
-            remembers=False,
-        )
+    with _open_run(path, make_observer, opening) as run:
+        reader = run.open_reader()
+        source = source or run.open_source()
+        yield PlanContext(**run.common, reader=reader, source=source, remembers=False)
 
 
 @contextmanager
@@ -140,21 +132,14 @@ def apply_context(
     everybody: bool = False,
 ) -> Iterator[ApplyContext]:
     """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
-    attempt = Attempt(plan=plan)
-    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (
-        stack,
-        job,
-        mapping,
-        common,
-    ):
-        directory = stack.enter_context(closing(directory_of(job, mapping.view())))
-        source, pins = source_of(job, mapping), _pins(job.job)
+    opening = _Opening(attempt=Attempt(plan=plan), everybody=everybody)
+    with _open_run(path, make_observer, opening) as run:
+        directory = run.open_directory()
         yield ApplyContext(
-            **asdict(common),
+            **run.common,
             reader=directory,
             directory=directory,
-            source=source,
-            pins=pins,
+            source=run.open_source(),
         )
 
 
@@ -168,13 +153,14 @@ def undo_context(
     attempt: Attempt | None = None,
 ) -> Iterator[UndoContext]:
     """The context of an undo that is only shown, or shown first. Raises FileError, StateError, UsageError."""
-    with _opened(
-        path, state_of, make_observer, attempt, writes=False, everybody=everybody
-    ) as opened:
-        stack, job, mapping, common = opened
-        wrote_to, view = _written(run, mapping, common)
-        reader = stack.enter_context(closing(reader_of(job, view)))
-        yield UndoContext(**asdict(common), reader=reader, run=run, wrote_to=wrote_to)
+    opening = _Opening(
+        attempt=attempt, needs_key=False, everybody=everybody, undoes=run
+    )
+    with _open_run(path, make_observer, opening) as opened:
+        reader = opened.open_reader()
+        yield UndoContext(
+            **opened.common, reader=reader, run=run, wrote_to=opened.wrote_to
+        )
 
 
 @contextmanager
@@ -183,20 +169,15 @@ def apply_undo_context(
 ) -> Iterator[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
     attempt = Attempt("undo", undoes=run)
-    with _opened(path, state_of, make_observer, attempt, everybody=everybody) as (
-        stack,
-        job,
-        mapping,
-        common,
-    ):
-        wrote_to, view = _written(run, mapping, common)
-        directory = stack.enter_context(closing(directory_of(job, view)))
+    opening = _Opening(attempt=attempt, everybody=everybody, undoes=run)
+    with _open_run(path, make_observer, opening) as opened:
+        directory = opened.open_directory()
         yield ApplyUndoContext(
-            **asdict(common),
+            **opened.common,
             reader=directory,
             directory=directory,
             run=run,
-            wrote_to=wrote_to,
+            wrote_to=opened.wrote_to,
         )
 
 
@@ -206,98 +187,108 @@ def accept(path: Path) -> Accepted:
         job = jobs.load(path)
         set_apart(job)
         mapping = mappings.load(job.job.mapping, path)
-        _limits(job, mapping)
-        _shown(job, mapping)
-        _pins(job.job)
-        _exclude_list(job.job)
-        approvers_of(job)
+        _read_rules(job, mapping)
     return Accepted(job, texts, mapping)
 
 
-@contextmanager
-def _opened(
-    path: Path,
-    opening: Callable[[jobs.LoadedJob], Store],
-    make_observer: MakeObserver,
-    attempt: Attempt | None = None,
-    *,
-    writes: bool = True,
-    everybody: bool = False,
-    mapping: Mapping | None = None,
-    make_key: bool = True,
-) -> Iterator[tuple[ExitStack, jobs.LoadedJob, Mapping, Common]]:
-    """The job, its mapping, and what every run has at hand; its observer is told of an end by an error too.
+class _Opening(Struct, frozen=True, kw_only=True):
+    """How a run is opened."""
 
-    `mapping`: one in place of the job's.
-    """
+    open_state: Callable[[jobs.LoadedJob], Store] = state_of
+    attempt: Attempt | None = None
+    """What the state notes of it if it comes to nothing; None: nothing."""
+    needs_key: bool = True
+    makes_key: bool = True
+    everybody: bool = False
+    """Whether a report will name all users of the changes."""
+    mapping: Mapping | None = None
+    """One in place of the job's."""
+    undoes: str | None = None
+    """The run that is taken back."""
+
+
+class _OpenRun(Struct, frozen=True):
+    """A run that was opened."""
+
+    stack: ExitStack
+    """Closes its readers, its directory and its state."""
+    job: jobs.LoadedJob
+    mapping: Mapping
+    view: View
+    """What is read of users."""
+    wrote_to: str
+    """The identity of the directory to which the run wrote that is taken back."""
+    common: dict[str, Any]
+    """The fields of `Context` but for `reader`."""
+
+    def open_reader(self) -> Reader:
+        return self.stack.enter_context(closing(reader_of(self.job, self.view)))
+
+    def open_directory(self) -> Directory:
+        return self.stack.enter_context(closing(directory_of(self.job, self.view)))
+
+    def open_source(self) -> Source:
+        return source_of(self.job, self.mapping)
+
+
+@contextmanager
+def _open_run(
+    path: Path, make_observer: MakeObserver, opening: _Opening
+) -> Iterator[_OpenRun]:
+    """What every run has at hand; its observer is told of an end by an error too."""
     job = jobs.load(path)
     set_apart(job)
-    settings = job.job
     plan_id = str(uuid4())
     counters.begin()
     observer = make_observer(Begun(job, plan_id))
     try:
         with ExitStack() as stack:
-            state = stack.enter_context(closing(opening(job)))
-            if attempt is not None:
-                stack.enter_context(state.attempts.of(job.name, plan_id, attempt))
-            mapping = mapping or mappings.load(settings.mapping, path)
-            key = key_of(job, state, needed=writes, make=make_key)
-            show = _shown(job, mapping, everybody=everybody)
-            approvers = approvers_of(job)
-            common = Common(
-                job=job.name,
-                mapping=mapping,
-                limits=_limits(job, mapping),
-                read=settings.directory.read,
-                state=state,
-                fingerprint=fingerprinter(
-                    key or Secret(os.urandom(32).hex())
-                ),  # where none is kept, one for this run
-                sealer=Sealer(key),
-                pace=Pace(
-                    tuple(settings.ramp),
-                    settings.max_failures,
-                    settings.directory.settle_time,
-                ),
-                exclude=_exclude_list(settings),
-                approvers=approvers,
-                observer=observer,
-                places=(
-                    *_places(settings),
-                    *([(APPROVAL, approvers.approval_rule)] if approvers else ()),
-                ),
-                file=str(path),
-                tenant=_tenant(settings),
-                files=frozenset(
-                    Path(os.path.realpath(file))
-                    for file in (*files_of(job), Path(mapping.where))
-                ),
-                beyond=_beyond(stack, job, mapping),
-                names=_names(stack, job, show),
-                show=show,
-                plan_id=plan_id,
+            state = stack.enter_context(closing(opening.open_state(job)))
+            if opening.attempt is not None:
+                attempt = state.attempts.of(job.name, plan_id, opening.attempt)
+                stack.enter_context(attempt)
+            mapping = opening.mapping or mappings.load(job.job.mapping, path)
+            key = key_of(job, state, needed=opening.needs_key, make=opening.makes_key)
+            sealer = Sealer(key)
+            rules = _read_rules(
+                job, mapping, everybody=opening.everybody, pins=opening.undoes is None
             )
-            yield stack, job, mapping, common
+            wrote_to, view = "", mapping.view()
+            if opening.undoes is not None:
+                wrote_to, steps = state.steps(opening.undoes, job.name, sealer)
+                view = _widen_view(mapping, steps)
+            common = {
+                "job": job.name,
+                "rules": rules,
+                "place": _describe_place(path, job, mapping, rules.approvers),
+                "state": state,
+                # where no key is kept, one for this run
+                "fingerprint": fingerprinter(key or Secret(os.urandom(32).hex())),
+                "sealer": sealer,
+                "observer": observer,
+                "read": job.job.directory.read,
+                "beyond": _beyond(stack, job, mapping),
+                "names": _names(stack, job, rules.show),
+                "plan_id": plan_id,
+            }
+            yield _OpenRun(stack, job, mapping, view, wrote_to, common)
     except BaseException as fault:
         observer.finished(None, None, fault)
         raise
 
 
-def _written(run: str, mapping: Mapping, common: Common) -> tuple[str, View]:
-    """Where a run wrote to, and what of its users has to be read to take it back: the mapping may be another by now."""
-    wrote_to, steps = common.state.steps(run, common.job, common.sealer)
+def _widen_view(mapping: Mapping, steps: Iterable[Step]) -> View:
+    """What has to be read of users to take these writes back: the mapping may be another by now."""
     changes = [each for step in steps for each in step.change.attributes]
-    classes = {
-        str(name) for each in changes if each.name == OBJECT_CLASS for name in each.new
-    }
-    names = {rule.name.lower() for rule in mapping.attributes} | {OBJECT_CLASS.lower()}
+    classes = set[str]()
+    for each in changes:
+        if each.name == OBJECT_CLASS:
+            classes.update(map(str, each.new))
     view = mapping.view()
-    beside = dict.fromkeys(
-        each.name for each in changes if each.name.lower() not in names
-    )
-    return wrote_to, View(
-        attributes=(*view.attributes, *beside),
+    mapped = {rule.name.lower() for rule in mapping.attributes} | {OBJECT_CLASS.lower()}
+    beside = [each.name for each in changes if each.name.lower() not in mapped]
+    return View(
+        attributes=(*view.attributes, *dict.fromkeys(beside)),
         secrets=view.secrets | {each.name for each in changes if each.secret},
         object_classes=tuple({*view.object_classes, *classes}),
         all_of=tuple(sorted(classes)),
@@ -305,17 +296,57 @@ def _written(run: str, mapping: Mapping, common: Common) -> tuple[str, View]:
     )
 
 
-def _limits(job: jobs.LoadedJob, mapping: Mapping) -> Limits:
-    said = job.job.limits
-    by_attribute = _by_attribute(job, mapping)
-    return Limits(
+def _read_rules(
+    job: jobs.LoadedJob,
+    mapping: Mapping,
+    *,
+    everybody: bool = False,
+    pins: bool = True,
+) -> JobRules:
+    """What the job's files say. Raises FileError. `pins`: they are needed."""
+    settings, said = job.job, job.job.limits
+    limits = Limits(
         said.update,
         said.clear,
         said.secret,
         said.agents_drop,
         said.matched_drop,
-        by_attribute,
+        _by_attribute(job, mapping),
         said.state,
+    )
+    pace = Pace(
+        tuple(settings.ramp), settings.max_failures, settings.directory.settle_time
+    )
+    exclude = ExcludeList()
+    if settings.exclude is not None:
+        exclude = people_lists.load_exclude_list(settings.exclude)
+    pinned: tuple[Pin, ...] = ()
+    if pins and settings.pins is not None:
+        pinned = people_lists.load_pins(settings.pins)
+    return JobRules(
+        mapping=mapping,
+        limits=limits,
+        pace=pace,
+        exclude=exclude,
+        pins=pinned,
+        show=_shown(job, mapping, everybody=everybody),
+        approvers=approvers_of(job),
+    )
+
+
+def _describe_place(
+    path: Path, job: jobs.LoadedJob, mapping: Mapping, approvers: Approvers | None
+) -> JobPlace:
+    settings = job.job
+    files = (*files_of(job), Path(mapping.where))
+    heading = list(_places(settings))
+    if approvers:
+        heading.append((APPROVAL, approvers.approval_rule))
+    return JobPlace(
+        file=str(path),
+        files=frozenset(Path(os.path.realpath(file)) for file in files),
+        tenant=_tenant(settings),
+        heading=tuple(heading),
     )
 
 
@@ -364,18 +395,6 @@ def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) ->
     return Show(
         tuple(name for name in settings.show if name not in mapped), asked, everybody
     )
-
-
-def _pins(settings: jobs.Job) -> tuple[Pin, ...]:
-    if settings.pins is None:
-        return ()
-    return people_lists.load_pins(settings.pins)
-
-
-def _exclude_list(settings: jobs.Job) -> ExcludeList:
-    if settings.exclude is None:
-        return ExcludeList()
-    return people_lists.load_exclude_list(settings.exclude)
 
 
 def approvers_of(job: jobs.LoadedJob) -> Approvers | None:

@@ -1,25 +1,34 @@
-"""What a run has at hand; `composition.py` makes them from a job file."""
+"""What a run has at hand; `composition.py` makes it from a job file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping as AnyMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from connector.apply.lookup import DirectoryLookup
-from connector.apply.secret_attributes import SecretAttributes, hide_secrets
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.port import Directory, Read, Reader
+from connector.errors import FileError
 from connector.matching.people import ExcludeList, Pin
-from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
+from connector.model import (
+    ANOTHER_KEY,
+    NEW_STATE,
+    AttributeInfo,
+    Description,
+    Fingerprint,
+)
 from connector.model.limits import Limits, Pace
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
 from connector.planning.brief import Brief, Show
 from connector.runtime import clock
+from connector.settings.attribute_names import parts_of
 from connector.sources.port import Source
 from connector.state.journal_rows import Sealer
 from connector.state.store import Store
@@ -28,60 +37,77 @@ if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
 
 
-class Common(Struct, frozen=True, kw_only=True):
-    """What every run has at hand beside its directory. `plan_id`: of the plan that will be drawn; it names the run.
+class JobRules(Struct, frozen=True, kw_only=True):
+    """What a job's files say about planning and writing."""
 
-    `beyond` opens a reader of the same directory past base and filter, once, and `names` one of people's names, which
-    no other question needs. `file`: the job's, as it was named. `tenant`: as of
-    `JobIdentity`. `show`: as `Brief` has it. `approvers`: who has to approve what is
-    written; None: nobody.
-    """
-
-    job: str
     mapping: Mapping
     limits: Limits
-    read: Read
+    pace: Pace = Pace()
+    exclude: ExcludeList = ExcludeList()
+    pins: tuple[Pin, ...] = ()
+    show: Show = Show()
+    """The attributes that have the names of people."""
+    approvers: Approvers | None = None
+    """Who has to approve what is written; None: nobody."""
+
+
+class JobPlace(Struct, frozen=True, kw_only=True):
+    """Where a job stands, and where it reads and writes."""
+
+    file: str = "JOB"
+    """Path of the job file, as it was named."""
+    files: frozenset[Path] = frozenset()
+    """Files that no report may be written over."""
+    tenant: str = ""
+    """As of `JobIdentity`."""
+    heading: tuple[tuple[str, str], ...] = ()
+    """Source, directory, base and filter, in the words of the job's file."""
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """What planning and taking back both have at hand."""
+
+    job: str
+    rules: JobRules
+    place: JobPlace = JobPlace()
     state: Store
     fingerprint: Fingerprint
     sealer: Sealer
-    pace: Pace
-    exclude: ExcludeList
     observer: Observer
-    places: tuple[tuple[str, str], ...] = ()
-    file: str = "JOB"
-    tenant: str = ""
-    files: frozenset[Path] = frozenset()
-    beyond: Callable[[], Reader] | None = None
-    names: Callable[[], Reader] | None = None
-    show: Show = Show()
-    approvers: Approvers | None = None
-    plan_id: str = field(default_factory=lambda: str(uuid4()))
-
-
-class Context(Common, frozen=True, kw_only=True):
-    """What planning and taking back both have at hand."""
-
+    read: Read
+    """How users are read: `find`, `scan` or `auto`."""
     reader: Reader
+    beyond: Callable[[], Reader] | None = None
+    """Opens a reader of the same directory past base and filter, once."""
+    names: Callable[[], Reader] | None = None
+    """Opens a reader of people's names, which no other question needs."""
+    plan_id: str = field(default_factory=lambda: str(uuid4()))
+    """Id of the plan that will be drawn; it names the run."""
 
     def brief(self, undone: Collection[str] = ()) -> Brief:
         """What a plan is made from now; the directory is asked what it is. Raises FileError for a secret in clear.
 
         `undone`: attributes that a run wrote in clear which is taken back.
         """
-        description = self.reader.describe()
-        show = hide_secrets(
-            self.secret_attributes(description),
-            self.mapping,
-            self.show,
-            self.file,
-            undone,
-        )
+        rules, description = self.rules, self.reader.describe()
         return Brief(
-            mapping=self.mapping, limits=self.limits, description=description,
-            memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
-            job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
-            show=show,
-        )  # fmt: skip
+            mapping=rules.mapping,
+            limits=rules.limits,
+            description=description,
+            memory=self.state.memory(description.identity, self.job, description),
+            fingerprint=self.fingerprint,
+            job=self.job,
+            plan_id=self.plan_id,
+            now=clock.now(),
+            about=self.describe_sources(description),
+            show=hide_secrets(
+                self.secret_attributes(description),
+                rules.mapping,
+                rules.show,
+                self.place.file,
+                undone,
+            ),
+        )
 
     def look_up(self, at_least: int = 0) -> DirectoryLookup:
         """What a planner is handed. `at_least`: so many users the directory has, as far as is known."""
@@ -98,26 +124,24 @@ class Context(Common, frozen=True, kw_only=True):
         """The attributes into which jobs of this state wrote secrets."""
         # a file, or a server that hides its schema, has aliases too
         types = description.schema.types or known_schema().types
-        return SecretAttributes(
-            tuple(self.state.secret_attributes(description.identity)), types
-        )
+        names = self.state.secret_attributes(description.identity)
+        return SecretAttributes(tuple(names), types)
 
-    def about(self, description: Description) -> tuple[tuple[str, str], ...]:
+    def describe_sources(self, description: Description) -> tuple[tuple[str, str], ...]:
         """What a plan was made from, for the one who has to sign it."""
-        server = (
-            f"{description.kind} at {description.server}"
-            if description.server
-            else description.kind
-        )
-        about = (*self.places, ("server", server), ("mapping", self.mapping.where))
-        about += (
-            (("checked in advance", description.writing.checked),)
-            if description.writing.checked
-            else ()
-        )
-        return (*about, *self._memory(description))
+        server = description.kind
+        if description.server:
+            server += f" at {description.server}"
+        about = [
+            *self.place.heading,
+            ("server", server),
+            ("mapping", self.rules.mapping.where),
+        ]
+        if description.writing.checked:
+            about.append(("checked in advance", description.writing.checked))
+        return (*about, *self._tell_unknowns(description))
 
-    def _memory(self, description: Description) -> Iterator[tuple[str, str]]:
+    def _tell_unknowns(self, description: Description) -> Iterator[tuple[str, str]]:
         """What cannot be kept here, or is not known again."""
         if not self.state.kept:
             yield "state", "cannot be kept here: earlier runs are unknown"
@@ -139,14 +163,11 @@ class Context(Common, frozen=True, kw_only=True):
 
 
 class PlanContext(Context, frozen=True, kw_only=True):
-    """What a dry run has at hand; nothing in it can write to the directory.
-
-    `remembers`: the size of the directory is kept for the next plan.
-    """
+    """What a dry run has at hand; nothing in it can write to the directory."""
 
     source: Source
-    pins: tuple[Pin, ...]
     remembers: bool = True
+    """Whether the size of the directory is kept for the next plan."""
 
 
 class ApplyContext(PlanContext, frozen=True, kw_only=True):
@@ -156,13 +177,92 @@ class ApplyContext(PlanContext, frozen=True, kw_only=True):
 
 
 class UndoContext(Context, frozen=True, kw_only=True):
-    """What it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
+    """What it takes to show what would take a run back."""
 
     run: str
     wrote_to: str
+    """The identity of the directory that the run wrote to."""
 
 
 class ApplyUndoContext(UndoContext, frozen=True, kw_only=True):
     """What it takes to take a run back."""
 
     directory: Directory
+
+
+WriteContext = ApplyContext | ApplyUndoContext
+
+
+class SecretAttributes(Struct, frozen=True):
+    """The attributes of one directory into which jobs of this state wrote secrets."""
+
+    names: tuple[str, ...]
+    """As mappings spelt them."""
+    types: AnyMapping[str, AttributeInfo] = {}
+    """What the directory's schema defines, by any name or number in lower case."""
+
+    def find_same(self, name: str, *, whole: bool = False) -> list[str]:
+        """Those that are the attribute of this name: by OID whatever its options, or by SCIM path.
+
+        `whole`: or another part of it.
+        """
+        return [each for each in self.names if self._is_same(each, name, whole=whole)]
+
+    def _is_same(self, one: str, other: str, *, whole: bool) -> bool:
+        attribute, *its_parts = parts_of(one)
+        another, *other_parts = parts_of(other)
+        info = self.types.get(attribute)
+        if another != attribute and (
+            info is None or another not in info.definition.aliases
+        ):
+            return False
+        pairs = zip(its_parts, other_parts, strict=True)
+        return whole or all(not a or not b or a == b for a, b in pairs)
+
+
+def hide_secrets(
+    known: SecretAttributes,
+    mapping: Mapping,
+    show: Show,
+    job: str,
+    undone: Collection[str] = (),
+) -> Show:
+    """The names of people, without attributes that are secret. Raises FileError where the job would show one.
+
+    `undone`: attributes that a run wrote in clear which is taken back.
+    """
+    called_secret = tuple(rule.name for rule in mapping.attributes if rule.secret)
+    secrets = replace(known, names=(*known.names, *called_secret))
+    for where, name, advice in _list_shown(mapping, show, job, undone):
+        if not secrets.find_same(name, whole=where == job):
+            continue
+        why = f"{name} is secret: this job, or another one of its state, wrote secrets into it. {advice}"
+        if known.find_same(name):
+            words = ["cec-connector", "state", "forget-secret", job, name]
+            why += f". If it holds none any more, run: {shlex.join(words)}"
+        raise FileError(why, where=where)
+    shown = [
+        name for name in show.attributes if not secrets.find_same(name, whole=True)
+    ]
+    return replace(show, attributes=tuple(shown))
+
+
+def _list_shown(
+    mapping: Mapping, show: Show, job: str, undone: Collection[str]
+) -> Iterator[tuple[str, str, str]]:
+    """What reports may show values of: where that is said, the attribute, and what to do if it is secret."""
+    named = [
+        (rule.line, rule.name, "Add `secret: true` to it")
+        for rule in mapping.attributes
+        if not rule.secret
+    ]
+    named += [
+        (rule.line, rule.directory, "Match agents by another attribute")
+        for rule in mapping.match
+    ]
+    for line, name, advice in named:
+        yield (f"{mapping.where}:{line}" if line else mapping.where), name, advice
+    for name in show.attributes if show.asked else ():
+        yield job, name, "Take it out of `directory.show`"
+    for name in sorted(undone):
+        yield "RUN", name, "This run wrote it in clear before, and is not taken back"

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.context import Context, PlanContext, UndoContext
-from connector.apply.kept_plans import Before, compared
-from connector.apply.permission import same_job
+from connector.apply.permission import require_same_job
 from connector.apply.planning import make_plan
-from connector.apply.result import Run
-from connector.errors import UsageError
-from connector.model import Outcome, Plan, Result
+from connector.errors import StateError, UsageError
+from connector.model import Drawn, Ending, Outcome, Plan, Result
 from connector.planfile import sha256_of
-from connector.planning.undoing import undo
+from connector.planning.comparison import drawn, since
+from connector.planning.undoing import Written, WrittenRun, make_undo_plan
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
+FindEarlier = Callable[[], Drawn]
+"""Finds the plan that a new one is compared with. It is asked once that is drawn, and all
+open writes are settled."""
+
+
+class Run(Struct, frozen=True):
+    """What a run came to."""
+
+    plan: Plan
+    refused: bool
+    outcomes: Sequence[Outcome] | None = None
+    """None: nothing was to be applied."""
+    aside: frozenset[str] = frozenset()
+    """Ids of users whose change was left out on purpose."""
+    remembered: bool = True
+    """Whether the state could be written to its end."""
+    tried: bool = True
+    """Whether every change was tried."""
+    touched: bool = False
+    """Whether something was written, or may have been, if not all of a user's change."""
+    cut: bool = False
+    """Whether it was ended at once."""
+    audit_error: str = ""
+    """Why the audit could not be completed."""
+
+    @property
+    def ending(self) -> Ending:
+        return Ending.of(
+            self.outcomes or (),
+            touched=self.touched,
+            cut=self.cut,
+            untold=bool(self.audit_error),
+            stopped=not self.tried,
+        )
 
 
 def dry_run(
@@ -25,76 +60,77 @@ def dry_run(
     only: Collection[str] = (),
     *,
     save: bool = False,
-    before: Before | None = None,
+    before: FindEarlier | None = None,
     by: str = "",
 ) -> Run:
-    """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`.
-
-    `before`: what the plan is compared with. `by`: who has it drawn, as the state keeps it for the next one.
-    """
-    same_job(context)
-    plan = compared(context, make_plan(context, only).plan, before, by, some=bool(only))
+    """Plan and show. `save`: the plan is for `apply --plan`. `before`, `by`: as `compare_plan` has them."""
+    require_same_job(context)
+    plan = make_plan(context, only).plan
+    plan = compare_plan(context, plan, before, by, some=bool(only))
     if save:
-        context.state.keep(
-            plan, context.reader.describe().identity, file=sha256_of(plan)
-        )
-    return shown(context, plan, show)
+        identity = context.reader.describe().identity
+        context.state.keep(plan, identity, file=sha256_of(plan))
+    return show_plan(context, plan, show)
 
 
 def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
     """Show what would take a run back. `save`: the plan is for `undo --plan`."""
-    same_job(context)
-    plan = undo_plan(context)
+    require_same_job(context)
+    plan = draw_undo(context)
     if save:
         context.state.keep(
             plan, context.wrote_to, undoes=context.run, file=sha256_of(plan)
         )
-    return shown(context, plan, show)
+    return show_plan(context, plan, show)
 
 
-def undo_plan(context: UndoContext) -> Plan:
+def draw_undo(context: UndoContext) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
-    _, steps = context.state.steps(context.run, context.job, context.sealer)
-    brief = context.brief(
-        {
-            each.name
-            for step in steps
-            for each in step.change.attributes
-            if not each.secret
-        }
-    )
+    state, run = context.state, context.run
+    _, steps = state.steps(run, context.job, context.sealer)
+    changes = [each for step in steps for each in step.change.attributes]
+    brief = context.brief({each.name for each in changes if not each.secret})
     if brief.description.identity != context.wrote_to:
-        raise UsageError(
-            f"that run wrote to another directory ({context.wrote_to})",
-            where=context.run,
-        )
-    context.observer.stage(
-        "read directory",
-        users=sum(step.outcome in (Result.WRITTEN, None) for step in steps),
-    )
-    about = [*brief.about, ("takes back", f"run {context.run}")]
-    earlier = context.state.history.taken_back(context.run)
-    about += (
-        [("done before", f"run {earlier} took it back, as far as it could")]
-        if earlier
-        else []
-    )
-    return undo(
-        context.look_up(),
-        replace(brief, about=tuple(about)),
-        [(step.change, step.outcome, step.server, step.run) for step in steps],
-        begun=context.state.history.released(context.run),
-        since=context.state.history.written_since(context.run),
-        exclude=context.exclude,
+        why = f"that run wrote to another directory ({context.wrote_to})"
+        raise UsageError(why, where=run)
+    users = sum(step.outcome in (Result.WRITTEN, None) for step in steps)
+    context.observer.stage("read directory", users=users)
+    about = [*brief.about, ("takes back", f"run {run}")]
+    if earlier := state.history.taken_back(run):
+        said = f"run {earlier} took it back, as far as it could"
+        about.append(("done before", said))
+    written = WrittenRun(
+        [Written(step.change, step.outcome, step.server, step.run) for step in steps],
+        begun=state.history.released(run),
+        since=state.history.written_since(run),
         unshown=[
             (step.change, step.lost)
             for step in steps
             if step.lost and step.outcome is not Result.WRITTEN
         ],
     )
+    brief = replace(brief, about=tuple(about))
+    exclude = context.rules.exclude
+    return make_undo_plan(context.look_up(), brief, written, exclude)
 
 
-def shown(context: Context, plan: Plan, show: Show) -> Run:
+def compare_plan(
+    context: PlanContext, plan: Plan, before: FindEarlier | None, by: str, *, some: bool
+) -> Plan:
+    """The plan with what is new in it; a full one is kept for the next comparison.
+
+    `by`: who has it drawn, as the state keeps it for the next one.
+    """
+    earlier = before() if before is not None else None
+    if not some:
+        with suppress(StateError):  # the plan itself is whole
+            context.state.drawn.note(context.job, drawn(plan), by)
+    if earlier is None:
+        return plan
+    return replace(plan, notes=replace(plan.notes, since=since(earlier, plan)))
+
+
+def show_plan(context: Context, plan: Plan, show: Show) -> Run:
     """Tell observers of a plan, and show it."""
     context.observer.planned(plan)
     context.observer.stage(

@@ -16,7 +16,7 @@ whoever settles them, or when the journal is lost.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from itertools import chain, repeat
 from types import MappingProxyType
@@ -62,107 +62,93 @@ _TURN = (
 )
 
 
-class Applied(Struct, frozen=True):
-    """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
+class WriteOrder(Struct, frozen=True):
+    """What is to be written, and what earlier runs have to do with it."""
 
-    `cut`: the run was told to end at once. `ended`: what was tried, each change with its outcome. `turns`: of the users
-    that were refused before, whose turn it was. `touched`: something was written, or may
-    have been. `found`: by user id the attributes that went first, and were there already.
-    `firsts`: what was written first of changes.
-    """
+    changes: Sequence[Change]
+    left: Sequence[tuple[Change, Outcome]] = ()
+    """Outcomes of changes that must not be written."""
+    again: Collection[str] = ()
+    """Ids of users of whom an interrupted run may have written the same; that is said of each."""
+    left_open: Collection[WriteId] = ()
+    """Writes of this very run that were open when it was interrupted. They stay so unless they are written."""
+    refused: Mapping[str, Refused] = MappingProxyType({})
+    """What earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`."""
+    last: Sequence[str] = ()
+    """Attributes that are written last, where a directory takes one a request."""
+
+
+class WriteTarget(Struct, frozen=True):
+    """Where changes are written, and who is told."""
+
+    directory: Directory
+    description: Description
+    journal: Journal
+    observer: Observer
+    fingerprint: Fingerprint | None = None
+
+
+class Applied(Struct, frozen=True):
+    """What became of an order."""
 
     outcomes: list[Outcome]
+    """One for each user, as the plan lists them."""
     stopped: str | None
+    """Why there are changes that nobody tried, if there are."""
     ended: list[tuple[Change, Outcome]]
+    """The changes of the order, each with its outcome."""
     turns: frozenset[str] = frozenset()
+    """Ids of the users that were refused before and whose turn it was."""
     touched: bool = False
+    """Whether something was written, or may have been."""
     cut: bool = False
+    """Whether the run was told to end at once."""
     found: Collection[tuple[str, str]] = frozenset()
+    """By user id the attributes that went first, and were there already."""
     firsts: Sequence[Change] = ()
+    """What was written first of changes."""
 
 
-def apply(
-    changes: Sequence[Change],
-    directory: Directory,
-    description: Description,
-    journal: Journal,
-    observer: Observer,
-    *,
+def write_changes(
+    order: WriteOrder,
+    target: WriteTarget,
     pace: Pace = Pace(),  # noqa: B008  # a frozen value
+    *,
     stop: Stop | None = None,
     settling: Settling | None = None,
-    left: Iterable[tuple[Change, Outcome]] = (),
-    again: Collection[str] = (),
-    left_open: Collection[WriteId] = (),
-    refused: Mapping[str, Refused] = MappingProxyType({}),
-    last: Sequence[str] = (),
-    fingerprint: Fingerprint | None = None,
 ) -> Applied:
-    """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
-
-    `settling`: how long readers may need to see what was written.
-
-    `last`: attributes that are written last, where a directory takes one a request.
-
-    `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
-
-    `left_open`: writes of this very run that were open when it was interrupted. They stay so unless they are written.
-
-    `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
+    """Write the changes, in steps that begin small. `settling`: how long readers may need to see what was written.
 
     A journal that fails, too many failures, a server that goes away or a request to stop
     end the writing, not the account of it.
     """
     stop = stop or Stop()
-    brake = _Brake(pace.max_failures, stop)
-    ledger = Ledger(journal, observer, left_open)
-    sizes = chain(
-        ((size, True) for size in pace.ramp), repeat((description.writing.batch, False))
-    )
-    engine = _Engine(
-        directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last, fingerprint
-    )  # fmt: skip
-    ledger.leave(left)
+    engine = _Engine(order, target, pace, stop, settling or Settling())
+    ledger = engine.ledger
+    ledger.leave(order.left)
     stop.standing = lambda: Ending.of(
-        ledger.standing(changes, CUT), touched=ledger.touches, cut=True
+        ledger.standing(order.changes, CUT), touched=ledger.touches, cut=True
     )
     try:
-        first, last_of_all = go_last(changes, refused)
+        first, last = go_last(order.changes, order.refused)
         for step in steps(first):
-            engine.write(step)
-        turns = engine.write_last(last_of_all, refused, pace.max_failures)
-        conflicts = [
-            change
-            for change in changes
-            if ledger.outcomes[change.user.id].result is Result.CONFLICT
-        ]
-        apart = (
-            find_changed_names(conflicts, directory, description)
-            if not engine.stopped
-            else {}
-        )
+            engine.write_step(step)
+        turns = engine.write_last(last, pace.max_failures)
+        engine.name_conflicts()
         if any(each.open for each in ledger.outcomes.values()):
-            # somebody may have asked to stop while what was in flight was
-            # waited for
-            brake.check()
-        brake.release()
+            # somebody may have asked to stop while what was in flight was waited for
+            engine.brake.check()
+        stop.nothing_more()
     except KeyboardInterrupt:
-        return Applied(
-            ledger.standing(changes, CUT), CUT, [], touched=ledger.touches, cut=True
-        )
-    places = {change.user.id: place for place, change in enumerate(changes)}
-    outcomes = ledger.outcomes | {
-        user: replace(ledger.outcomes[user], differs=names)
-        for user, names in apart.items()
-    }
-    told = sorted(
-        outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1)
-    )
-    ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
+        outcomes = ledger.standing(order.changes, CUT)
+        return Applied(outcomes, CUT, [], touched=ledger.touches, cut=True)
+    places = {change.user.id: place for place, change in enumerate(order.changes)}
+    outcomes = list(ledger.outcomes.values())
+    outcomes.sort(key=lambda outcome: places.get(outcome.user.id, -1))
     return Applied(
-        told,
+        outcomes,
         engine.stopped,
-        ended,
+        [(change, ledger.outcomes[change.user.id]) for change in order.changes],
         turns,
         ledger.touched,
         found=ledger.found,
@@ -171,30 +157,27 @@ def apply(
 
 
 class _Brake:
-    """What ends the writing, and why. `counts`: failures do. `doubt`: it is not known what became of some write."""
+    """What ends the writing, and why."""
 
     def __init__(self, max_failures: int, stop: Stop) -> None:
         self._most = max_failures
         self._stop = stop
         self._failures = 0
-        self.counts = True
-        self.doubt = False
+        self.counts_failures = True
+        self.has_doubt = False
+        """Whether it is not known what became of some write."""
         self.why: str | None = None
 
-    def heard(self, outcome: Outcome) -> None:
+    def take_outcome(self, outcome: Outcome) -> None:
         if outcome.result is Result.FAILED:
-            self._failures += self.counts
-            self.doubt = self.doubt or outcome.unknown
+            self._failures += self.counts_failures
+            self.has_doubt = self.has_doubt or outcome.unknown
         elif outcome.result is Result.SKIPPED:
             self.pull(outcome.why)
 
     def pull(self, why: str) -> None:
         """Write nothing more."""
         self.why = self.why or why
-
-    def release(self) -> None:
-        """All is written: whoever asks from now on stops nothing."""
-        self._stop.nothing_more()
 
     def check(self) -> str | None:
         """Why nothing more is written, if so, also for what has come up since."""
@@ -206,136 +189,147 @@ class _Brake:
 
 
 class _Then(Enum):
-    """What comes after a piece: the next one at once; or, where all was shown so far; or after all is read back."""
+    """What comes after a piece."""
 
     GO_ON = auto()
+    """The next one, at once."""
     IF_SHOWN = auto()
+    """The next one, where all was shown so far."""
     WAIT = auto()
+    """Nothing before all is read back."""
 
 
 class _Piece(Struct, frozen=True):
-    """Changes that are noted at once. `trial`: nothing follows if none of these users is confirmed after it.
-
-    `begins`: a batch begins with it.
-    """
+    """Changes that are noted at once."""
 
     changes: list[Change]
     then: _Then
     trial: Sequence[Change] = ()
+    """Nothing follows if none of these users is confirmed after it."""
     begins: bool = True
+    """Whether a batch begins with it."""
 
 
-class _Engine(Struct):
-    """Moves the writes of one apply through their states. `sizes`: of its batches, and whether each is of the ramp."""
+class _Engine:
+    """Moves the writes of one order through their states."""
 
-    directory: Directory
-    description: Description
-    ledger: Ledger
-    brake: _Brake
-    observer: Observer
-    sizes: Iterator[tuple[int, bool]]
-    again: Collection[str]
-    settling: Settling
-    last: Sequence[str] = ()
-    fingerprint: Fingerprint | None = None
-    most_batches: int = 1
+    def __init__(
+        self,
+        order: WriteOrder,
+        target: WriteTarget,
+        pace: Pace,
+        stop: Stop,
+        settling: Settling,
+    ) -> None:
+        self._order = order
+        self._target = target
+        self._directory = target.directory
+        self._description = target.description
+        self._settling = settling
+        self.ledger = Ledger(target.journal, target.observer, order.left_open)
+        self.brake = _Brake(pace.max_failures, stop)
+        ramp = ((size, True) for size in pace.ramp)
+        self._sizes = chain(ramp, repeat((target.description.writing.batch, False)))
+        """Of the batches to come, each with whether it is of the ramp."""
+        self._most_batches = 1
 
     @property
     def stopped(self) -> str | None:
         """Why nothing more is written, if so."""
         return self.ledger.lost or self.brake.why
 
-    def write(self, step: list[Change]) -> None:
-        pieces = deque(self._pieces(self._ready(step)))
+    def write_step(self, step: list[Change]) -> None:
+        """Write changes that wait for nothing but earlier steps."""
+        pieces = deque(self._make_pieces(self._choose_ready(step)))
         while pieces and self._may_go_on():
-            first = self._first_round(pieces)
-            if first.changes:
-                self._flow(pieces)
+            piece = self._put_firsts_ahead(pieces)
+            if piece.changes:
+                self._write_pieces(pieces)
                 self.ledger.note()
             else:
                 pieces.popleft()
-            if (
-                pieces
-                and first.trial
-                and not any(
-                    self._is_confirmed(change.user.id) for change in first.trial
-                )
-            ):
-                count = len(first.trial)
+            confirmed = [
+                change for change in piece.trial if self._is_confirmed(change.user.id)
+            ]
+            if pieces and piece.trial and not confirmed:
+                count = len(piece.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
                 self.brake.pull(f"no write was confirmed for the {users}")
-        left = self._ready(
-            [change for piece in pieces for change in piece.changes], within=True
-        )
-        self.ledger.leave((change, self._not_sent(change)) for change in left)
+        rest = [change for piece in pieces for change in piece.changes]
+        left = self._choose_ready(rest, within=True)
+        self.ledger.leave((change, self._tell_not_sent(change)) for change in left)
 
-    def write_last(
-        self, last: list[Change], refused: Mapping[str, Refused], most: int
-    ) -> frozenset[str]:
+    def write_last(self, last: list[Change], most: int) -> frozenset[str]:
         """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
-        self.brake.counts, self.sizes = (
-            False,
-            repeat((self.description.writing.batch, False)),
-        )
+        self.brake.counts_failures = False
+        self._sizes = chain(repeat((self._description.writing.batch, False)))
         users: frozenset[str] = frozenset()
         while last and self._may_go_on():
-            now = turn(last, refused, most)
+            now = turn(last, self._order.refused, most)
             for step in steps(now.now):
-                self.write(step)
+                self.write_step(step)
             users, last = users | now.users, now.rest
             if not all(map(self._is_confirmed, now.users)):
                 break
-        why = _TURN.format(most=most)
-        self.ledger.leave(
-            (
-                each,
-                self._not_sent(each)
-                if self.stopped
-                else Outcome(each.user, Result.SKIPPED, why),
-            )
-            for each in last
-        )
+        left = []
+        for change in last:
+            outcome = Outcome(change.user, Result.SKIPPED, _TURN.format(most=most))
+            if self.stopped:
+                outcome = self._tell_not_sent(change)
+            left.append((change, outcome))
+        self.ledger.leave(left)
         return users
 
-    def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
+    def name_conflicts(self) -> None:
+        """Say which attributes of users in conflict are not as their changes expect."""
+        outcomes = self.ledger.outcomes
+        conflicts = [
+            change
+            for change in self._order.changes
+            if outcomes[change.user.id].result is Result.CONFLICT
+        ]
+        if not self.stopped:
+            names = find_changed_names(conflicts, self._directory, self._description)
+            for user, differs in names.items():
+                outcomes[user] = replace(outcomes[user], differs=differs)
+
+    def _make_pieces(self, ready: list[Change]) -> Iterator[_Piece]:
+        described = self._description
         start = 0
         while start < len(ready):
-            size, ramp = next(self.sizes)
+            size, is_ramp = next(self._sizes)
             batch = ready[start : start + size]
             start += size
-            if (
-                ramp
-                or self.description.writing.classes_first
-                or self.description.writing.singly
-            ):
-                yield _Piece(batch, _Then.WAIT, trial=batch if ramp else ())
+            if is_ramp or described.writing.classes_first or described.writing.singly:
+                yield _Piece(batch, _Then.WAIT, trial=batch if is_ramp else ())
                 continue
             length = max(1, size // _PIECES)
             for at in range(0, len(batch), length):
                 then = _Then.GO_ON if at + length < len(batch) else _Then.IF_SHOWN
                 yield _Piece(batch[at : at + length], then, begins=at == 0)
 
-    def _first_round(self, pieces: deque[_Piece]) -> _Piece:
+    def _put_firsts_ahead(self, pieces: deque[_Piece]) -> _Piece:
         """Put what goes first in the next piece before the rest of it; return the piece that is next then."""
         piece = pieces.popleft()
-        described = self.description
         *firsts, last = rounds(
             piece.changes,
-            classes_first=described.writing.classes_first,
-            singly=described.writing.singly,
-            last=self.last,
+            classes_first=self._description.writing.classes_first,
+            singly=self._description.writing.singly,
+            last=self._order.last,
         )
-        begins = piece.begins and not firsts
-        pieces.appendleft(
-            replace(piece, changes=self._ready(last, within=True), begins=begins)
-        )
-        pieces.extendleft(
-            _Piece(first, _Then.WAIT, begins=first is firsts[0])
-            for first in reversed(firsts)
-        )
+        rest = self._choose_ready(last, within=True)
+        begins = piece.begins
+        parts = []
+        for first in firsts:
+            parts.append(_Piece(first, _Then.WAIT, begins=begins))
+            begins = False
+        parts.append(replace(piece, changes=rest, begins=begins))
+        pieces.extendleft(reversed(parts))
         return pieces[0]
 
-    def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:
+    def _choose_ready(
+        self, changes: list[Change], *, within: bool = False
+    ) -> list[Change]:
         """The changes for which everything that was to come first is confirmed; the others are left.
 
         `within` a step it is a part of the same change that comes first; others' writes are in earlier steps.
@@ -344,64 +338,69 @@ class _Engine(Struct):
         waiting = []
         outcomes = self.ledger.outcomes
         for change in changes:
-            first = (change.user.id, *(() if within else change.after))
-            if all(self._is_confirmed(user) for user in first if user in outcomes):
+            user = change.user.id
+            first = (user, *(() if within else change.after))
+            if all(self._is_confirmed(each) for each in first if each in outcomes):
                 ready.append(change)
                 continue
-            outcome = outcomes.get(change.user.id)
+            outcome = outcomes.get(user)
             if outcome is None or outcome.result in CONFIRMED:
                 why = "the write that frees this value was not confirmed"
-                outcome = Outcome(
-                    change.user, Result.SKIPPED, why + self.ledger.half(change.user.id)
-                )
+                why += self.ledger.tell_parts(user)
+                outcome = Outcome(change.user, Result.SKIPPED, why)
             waiting.append((change, outcome))
         self.ledger.leave(waiting)
         return ready
 
-    def _flow(self, pieces: deque[_Piece]) -> None:
+    def _write_pieces(self, pieces: deque[_Piece]) -> None:
         """Write pieces up to the first that is waited for, read back what no answer shows, and settle all of them.
 
         They are taken from `pieces` as they are begun.
         """
         verifier = Verifier(
-            self.directory, self.description, self.settling, self.fingerprint
+            self._directory,
+            self._description,
+            self._settling,
+            self._target.fingerprint,
         )
-        for outcome in self.directory.write(self._feed(pieces, verifier)):
-            change = self.ledger.of(outcome.user.id)
-            known = verifier.judged(change, outcome)
+        for outcome in self._directory.write(self._send_pieces(pieces, verifier)):
+            change = self.ledger.find_change(outcome.user.id)
+            known = verifier.judge_answer(change, outcome)
             if known is None:
-                self.ledger.answered(change)
+                self.ledger.note_answer(change)
             else:
                 self._settle(change, known)
         for change, outcome in verifier.read_back():
             self._settle(change, outcome)
-        if self.brake.doubt:
+        if self.brake.has_doubt:
             self.brake.pull("the results of earlier writes are unknown")
         if verifier.blind:
             self.brake.pull(verifier.blind)
-        for change in self.ledger.unsettled():
-            self._settle(change, self._not_sent(change))
+        for change in self.ledger.list_unsettled():
+            self._settle(change, self._tell_not_sent(change))
 
-    def _feed(self, pieces: deque[_Piece], verifier: Verifier) -> Iterator[Change]:
+    def _send_pieces(
+        self, pieces: deque[_Piece], verifier: Verifier
+    ) -> Iterator[Change]:
         """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
         batches = 0
         while pieces and self._may_go_on():
             piece = pieces.popleft()
             if piece.begins:
-                self.settling.renew()
-            self.observer.stage("write", changes=len(piece.changes))
+                self._settling.renew()
+            self._target.observer.stage("write", changes=len(piece.changes))
             self.ledger.note(piece.changes)
             for change in piece.changes:
                 if not self._may_go_on():
                     return
-                self.ledger.sent(change)
+                self.ledger.note_sent(change)
                 yield change
-            if piece.then is _Then.WAIT or self.brake.doubt:
+            if piece.then is _Then.WAIT or self.brake.has_doubt:
                 return
             if piece.then is _Then.IF_SHOWN:
                 batches += 1
-                if batches == self.most_batches or not verifier.next_batch():
-                    self.most_batches = _MOST_BATCHES
+                if batches == self._most_batches or not verifier.begin_batch():
+                    self._most_batches = _MOST_BATCHES
                     return
 
     def _may_go_on(self) -> bool:
@@ -409,24 +408,22 @@ class _Engine(Struct):
 
     def _settle(self, change: Change, outcome: Outcome) -> None:
         """Give a write its outcome, and watch out for reasons to stop."""
-        if outcome.result is Result.WRITTEN and change.user.id in self.again:
+        user = change.user.id
+        if outcome.result is Result.WRITTEN and user in self._order.again:
             outcome = replace(outcome, why=AGAIN)
-        self.brake.heard(outcome)
-        half = (
-            self.ledger.half(change.user.id, Part.CLASSES, Part.STEP)
-            if outcome.result not in CONFIRMED
-            else ""
-        )
-        if not outcome.why.endswith(half):
-            outcome = replace(outcome, why=outcome.why + half)
+        self.brake.take_outcome(outcome)
+        if outcome.result not in CONFIRMED:
+            parts = self.ledger.tell_parts(user, Part.CLASSES, Part.STEP)
+            if not outcome.why.endswith(parts):
+                outcome = replace(outcome, why=outcome.why + parts)
         self.ledger.settle(change, outcome)
 
-    def _not_sent(self, change: Change) -> Outcome:
-        reason = self.stopped or ""
-        why = reason if reason.startswith(NOT_SENT) else f"{NOT_SENT}: {reason}"
-        return Outcome(
-            change.user, Result.SKIPPED, why + self.ledger.half(change.user.id)
-        )
+    def _tell_not_sent(self, change: Change) -> Outcome:
+        why = self.stopped or ""
+        if not why.startswith(NOT_SENT):
+            why = f"{NOT_SENT}: {why}"
+        why += self.ledger.tell_parts(change.user.id)
+        return Outcome(change.user, Result.SKIPPED, why)
 
     def _is_confirmed(self, user: str) -> bool:
         outcome = self.ledger.outcomes.get(user)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from connector.errors import ConnectorError, FileError, StateError, UsageError
@@ -18,7 +18,7 @@ from connector.reports.visible import visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
 from connector.state.audit_lines import AuditLine, AuditLines, Head
-from connector.state.history import LAST, NOTHING_WROTE, TO_LIST, Attempt, RunRecord
+from connector.state.history import Attempt, RunRecord
 from connector.state.notes import Tick
 from connector.state.sqlite import locate_key, read_or_make_key
 from connector.state.store import Store, open_state
@@ -27,46 +27,36 @@ from connector.state.store import Store, open_state
 def last_tick(job: jobs.LoadedJob) -> Tick | None:
     """The last run of the job's schedule. Raises StateError."""
     with kept_state(job) as state:
-        return state.ticks(job.name).last() if state else None
+        return state.ticks(job.name).last()
 
 
 def history(path: Path, run: str | None = None) -> list[RunRecord]:
     """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
     with opened(path) as (job, state):
-        runs = state.history.runs(job.name) if state else []
-        named = state.history.named(job.name, run) if state and run is not None else run
-        if run is not None and not state:
-            raise UsageError("this job has no run yet", where="RUN")
-        return [each for each in runs if named in (None, each.id)]
+        runs = state.history.runs(job.name)
+        if run is None:
+            return runs
+        named = state.history.named(job.name, run)
+        return [each for each in runs if each.id == named]
 
 
 def run_named(path: Path, run: str) -> str:
-    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
-
-    Without a state yet, what was written: whoever needs one says what is wrong with it.
-    Only the last one is not there.
-    """
+    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError."""
     with opened(path) as (job, state):
-        if state is None and run == LAST:
-            raise UsageError(f"{NOTHING_WROTE}. {TO_LIST}", where="RUN")
-        return state.history.named(job.name, run) if state else run
+        return state.history.named(job.name, run)
 
 
-def other_jobs(
-    path: Path, mapping: Mapping, description: Description
-) -> OtherJobs | None:
-    """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
+def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs:
+    """What other jobs of this job's state wrote to the directory."""
     with opened(path) as (job, state):
-        memory = state.memory(description.identity, job.name) if state else None
-        return (
-            OtherJobs(memory, mapping, description, lambda _: True) if memory else None
-        )
+        memory = state.memory(description.identity, job.name)
+        return OtherJobs(memory, mapping, description, lambda _: True)
 
 
 def hold_on(path: Path) -> tuple[str, str] | None:
     """Since when the job in `path` is on hold, and why. Raises StateError."""
     with opened(path) as (job, state):
-        return state.held(job.name) if state else None
+        return state.held(job.name)
 
 
 def try_state(path: Path) -> None:
@@ -81,27 +71,7 @@ def try_state(path: Path) -> None:
             what = f"the state cannot be written: no file can be created in its folder {where} ({fault.strerror})"
             raise StateError(what, where=str(job.state_path)) from None
     with kept_state(job) as state:
-        if state:
-            state.try_writing()
-
-
-def rename(path: Path, new: str) -> tuple[str, str, int]:
-    """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
-
-    `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
-    StateError, UsageError, OnHoldError, BusyError.
-    """
-    renamed = Path(new)
-    old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
-    with opened(renamed if not path.exists() and renamed.exists() else path) as (
-        _,
-        state,
-    ):
-        if state is None:
-            raise UsageError(
-                "this job has no state yet: nothing to rename", where=str(path)
-            )
-        return old, name, state.rename(old, name)
+        state.try_writing()
 
 
 @contextmanager
@@ -116,10 +86,10 @@ def open_audit(
     set_apart(job)
     if job.job.audit is None:
         raise UsageError("this job has no `audit` section. Add one", where=str(path))
-    with kept_state(job) as state, state.leases(job.name) if state else nullcontext():
-        key = key_of(job, state, needed=False) if state else None
+    with kept_state(job) as state, state.leases(job.name):
+        key = key_of(job, state, needed=False)
         fingerprint = fingerprinter(key or Secret(os.urandom(32).hex()))
-        yield job, state.audit if state else None, fingerprint
+        yield job, state.audit if state.kept else None, fingerprint
 
 
 def read_audit(path: Path) -> tuple[str, Head, list[AuditLine]]:
@@ -128,8 +98,6 @@ def read_audit(path: Path) -> tuple[str, Head, list[AuditLine]]:
     Raises FileError, StateError.
     """
     with opened(path) as (job, state):
-        if state is None:
-            return readable(job.name), Head(), []
         kept = [line for lines in state.audit.read_lines(job.name) for line in lines]
         return readable(job.name), state.audit.read_head(job.name), kept
 
@@ -140,7 +108,7 @@ def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
     Raises FileError, StateError.
     """
     with opened(path) as (job, state):
-        runs = state.history.runs(job.name) if state else []
+        runs = state.history.runs(job.name)
     return {
         run.id: (run.started, run.outcomes["written"])
         for run in runs
@@ -182,49 +150,54 @@ def release(
     be kept.
     """
     with opened(path) as (job, state):
-        held = state.held(job.name) if state else None
+        held = state.held(job.name)
         approvals = approve(job, _request(job, state) if job.job.approvers else "")
         if held:
             record(held[1], approvals)
-        return state.release(job.name, approvals, seen=held) if state else False
+        return state.release(job.name, approvals, seen=held)
 
 
-def _request(job: jobs.LoadedJob, state: Store | None) -> str:
+def _request(job: jobs.LoadedJob, state: Store) -> str:
     """The job, its hold and its last run.
 
     The hold has its time, and off hold the last run its id: no signature is good for
     another release.
     """
-    held = state.held(job.name) if state else None
-    last = state.history.last(job.name) if state else None
+    held, last = state.held(job.name), state.history.last(job.name)
     hold = [f"on hold since: {held[0]}", f"why: {held[1]}"] if held else ["on hold: no"]
     lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}"]
     return "".join(f"{visible(line)}\n" for line in ("cec-connector release", *lines))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store | None]]:
-    """The job in `path` and its state; None where there is none yet. Raises FileError, StateError."""
+def opened(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
+    """The job in `path` and its state. Raises FileError, StateError."""
     job = jobs.load(path)
     with kept_state(job) as state:
         yield job, state
 
 
 @contextmanager
-def kept_state(job: jobs.LoadedJob) -> Iterator[Store | None]:
-    """The state of a job; None where there is none yet. Raises StateError where that cannot be told."""
-    there = True
+def kept_state(job: jobs.LoadedJob) -> Iterator[Store]:
+    """As `open_kept_state`; it is closed in the end."""
+    with closing(open_kept_state(job)) as state:
+        yield state
+
+
+def open_kept_state(job: jobs.LoadedJob) -> Store:
+    """The state of a job; an empty one in memory where there is none yet.
+
+    Raises StateError where that cannot be told.
+    """
     try:
         if job.state_path is not None:
             job.state_path.stat()
     except FileNotFoundError:
-        there = False
+        return open_state(None)
     except OSError as fault:
-        raise StateError(
-            f"cannot be reached: {fault.strerror}", where=str(job.state_path)
-        ) from None
-    with closing(state_of(job)) if there else nullcontext() as state:
-        yield state
+        what = f"cannot be reached: {fault.strerror}"
+        raise StateError(what, where=str(job.state_path)) from None
+    return state_of(job)
 
 
 def state_of(job: jobs.LoadedJob) -> Store:
@@ -235,21 +208,21 @@ def state_of(job: jobs.LoadedJob) -> Store:
         raise FileError(fault.what, where=job.where("state")) from None
 
 
-def state_for_a_plan(job: jobs.LoadedJob) -> Store:
-    """The same for a dry run: of a file that is not there and cannot be made, one that is kept for this run alone."""
+def require_shared(job: jobs.LoadedJob) -> None:
+    """Raises FileError for a job whose state is a file, which only one machine has."""
+    if job.state_path is not None:
+        why = "a fleet needs a state that all its workers share. Set `state: postgresql://…`"
+        raise FileError(why, where=job.where("state"))
+
+
+def open_state_or_memory(job: jobs.LoadedJob) -> Store:
+    """The state of a dry run: of a file that is not there and cannot be made, one that is kept for this run alone."""
     try:
         return state_of(job)
     except StateError:
         if job.state_path is None or os.path.lexists(job.state_path):
             raise
         return open_state(None)
-
-
-def state_to_look_at(job: jobs.LoadedJob, spare: Path) -> Store:
-    """The state of a job that is only read; where there is none yet, a new one in the `spare` folder."""
-    if job.state_path is None or os.path.lexists(job.state_path):
-        return state_of(job)
-    return open_state(f"sqlite:///{spare.absolute() / 'state.db'}")
 
 
 def key_of(

@@ -1,19 +1,25 @@
 """The ledger of an apply: the state of every write, noted in the journal before it is told.
 
-A write is a change of a plan, or a part of one that goes first (`model.Part`). It has these states:
+A write is a change of a plan, or a part of one that goes first (`model.Part`).
 
-    planned ──> noted ──┬──> sent ──┬──> answered ──┬──> settled ──> told
-                        │           └───────────────┤
-                        └── never sent: skipped ────┘
+| state     | meaning                                                 | who moves it there, and when        |
+| --------- | ------------------------------------------------------- | ----------------------------------- |
+| planned   | the plan has it; nothing of it is noted                 | the planner                         |
+| noted     | the journal says, durably, that it is about to be sent  | `Ledger.note`                       |
+| sent      | it was handed to the directory, which may have it       | `Ledger.note_sent`                  |
+| answered  | the directory said yes, and did not show the user whole | `Ledger.note_answer`                |
+| confirmed | it is there: written now, or before                     | `Ledger.settle`: the directory's    |
+| conflict  | somebody else wrote; nothing of it was written          | answer tells, or the user that      |
+| failed    | the directory refused it, or does not show it           | `verification.py` reads back        |
+| open      | nobody knows whether it was written                     |                                     |
+| skipped   | it was never sent                                       | `Ledger.leave`, `Ledger.settle`      |
 
-planned   the plan has it. Nothing of it is noted, and nothing was sent. What must not be written is left here: it gets
-          an outcome, which is noted and told.
-noted     the journal says, durably, that it is about to be written. A killed run leaves it open.
-sent      it was handed to the directory, which may have it.
-answered  the directory said yes and did not show the user whole: it is read back.
-settled   it has its outcome: written (the directory said yes, and shows nothing else), unchanged, conflict, failed or
-          skipped.
-told      the journal has the outcome, and the audit and whoever watches were told. An `unknown` one stays open there.
+After a kill, the next run plans again what was planned. What the journal has without an
+outcome was noted, sent, answered or open: `recovery.py` reads the user and settles it.
+
+    planned ──> noted ──> sent ──> answered ──> confirmed | conflict | failed | open
+       │          │        └─────────────────>  the same, or skipped
+       └──────────┴──────────────────────────>  skipped
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.observers.observer import Observer
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
-_HALF: Final = {
+_PARTS: Final = {
     Part.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
     Part.CLASSES: " (its object classes were added)",
     Part.STEP: " (some attributes were written: the server takes one operation a request)",
@@ -41,26 +47,43 @@ _UNKNOWN: Final = (
 WriteId = tuple[str, str, Part]
 """A write of a run: the user's id, the digest of the change, and which part of it."""
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
+_TOLD_LATER: Final = (Part.CLASSES, Part.STEP)
+"""Parts that are told together with the rest of their change."""
 
 
 class State(StrEnum):
-    """Where a write is."""
+    """Where a write is; the table above says what each means."""
 
     PLANNED = "planned"
     NOTED = "noted"
     SENT = "sent"
     ANSWERED = "answered"
-    SETTLED = "settled"
-    TOLD = "told"
+    CONFIRMED = "confirmed"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    OPEN = "open"
 
 
+_ENDS: Final = (
+    State.CONFIRMED,
+    State.CONFLICT,
+    State.FAILED,
+    State.SKIPPED,
+    State.OPEN,
+)
 _NEXT: Final = {
-    State.PLANNED: (State.NOTED,),
-    State.NOTED: (State.SENT, State.SETTLED),
-    State.SENT: (State.ANSWERED, State.SETTLED),
-    State.ANSWERED: (State.SETTLED,),
-    State.SETTLED: (State.TOLD,),
-    State.TOLD: (),
+    State.PLANNED: (State.NOTED, State.SKIPPED),
+    State.NOTED: (State.SENT, *_ENDS),
+    State.SENT: (State.ANSWERED, *_ENDS),
+    State.ANSWERED: _ENDS,
+}
+_BY_RESULT: Final = {
+    Result.WRITTEN: State.CONFIRMED,
+    Result.UNCHANGED: State.CONFIRMED,
+    Result.CONFLICT: State.CONFLICT,
+    Result.FAILED: State.FAILED,
+    Result.SKIPPED: State.SKIPPED,
 }
 
 
@@ -72,11 +95,13 @@ class Write(Struct, gc=False):
 
     def become(self, state: State) -> None:
         """Go on to a state. Raises ValueError for one that does not follow."""
-        if state not in _NEXT[self.state]:
-            raise ValueError(
-                f"a write that is {self.state.value} does not become {state.value}"
-            )
+        if state not in _NEXT.get(self.state, ()):
+            raise ValueError(f"a write that is {self.state} does not become {state}")
         self.state = state
+
+    def end(self, outcome: Outcome) -> None:
+        """Go on to the state that an outcome means."""
+        self.become(State.OPEN if outcome.open else _BY_RESULT[outcome.result])
 
 
 class Journal(Protocol):
@@ -95,15 +120,7 @@ class Journal(Protocol):
 
 
 class Ledger:
-    """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told.
-
-    `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
-    parts that went first and are confirmed. Object classes and steps that went first are
-    noted, and told together with the rest. `began`: those of them that were written.
-    `found`: by user, attributes that went first and were there already.
-    `touched`: something was written, or may have been, be it a part that went first.
-    `left_open`: writes of this run that were open when it was interrupted. They stay so unless they are written.
-    """
+    """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told."""
 
     def __init__(
         self, journal: Journal, observer: Observer, left_open: Collection[WriteId] = ()
@@ -111,164 +128,158 @@ class Ledger:
         self._journal = journal
         self._observer = observer
         self._left_open = left_open
-        self._open: dict[str, Write] = {}
-        self._settled: list[tuple[Write, Outcome]] = []
+        """Writes of this run that were open when it was interrupted. They stay so unless they are written."""
+        self._under_way: dict[str, Write] = {}
+        self._unnoted: list[tuple[Change, Outcome]] = []
+        """What has ended, and is still to be noted and told."""
         self._told: dict[str, Outcome] = {}
         self._whole: dict[str, Outcome] = {}
-        self._untold: dict[str, Change] = {}
+        """By user the outcome of the change, or of what is left of it after its parts."""
+        self._told_later: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
-        self.firsts: dict[str, tuple[Part, ...]] = {}
+        """By user, the last one; that of a part that went first, until the rest has one."""
+        self.parts: dict[str, tuple[Part, ...]] = {}
+        """By user the parts that went first and are confirmed."""
         self.began: list[Change] = []
+        """The parts that went first and were written."""
         self.found: set[tuple[str, str]] = set()
+        """By user, attributes that went first and were there already."""
         self.lost: str | None = None
         self.touched = False
+        """Whether something was written, or may have been, be it a part that went first."""
 
     def note(self, intended: Sequence[Change] = ()) -> None:
-        """Note what is about to be written together with what was settled before, and tell the latter."""
-        settled = self._settled
-        told = [(write.change, outcome) for write, outcome in settled]
+        """Note what is about to be written together with what has ended before, and tell the latter."""
+        ended = self._unnoted
         for change in intended:
-            write = self._open[change.user.id] = Write(change)
+            write = self._under_way[change.user.id] = Write(change)
             write.become(State.NOTED)
-        audit = None
+        deliver_audit = None
         try:
-            if settled or intended:
-                audit = self._journal.note(told, intended)
+            if ended or intended:
+                deliver_audit = self._journal.note(ended, intended)
         except StateError as fault:
-            self._lose(fault)
-            told = [(change, _unnoted(outcome, str(fault))) for change, outcome in told]
-        self._whole.update(
-            {
-                change.user.id: outcome
-                for change, outcome in told
-                if change.part is Part.REST
-            }
-        )
-        if audit is not None:
-            audit()
-        for (write, _), (change, outcome) in zip(settled, told, strict=True):
-            write.become(State.TOLD)
+            self._lose_journal(fault)
+            ended = [
+                (change, _mark_unnoted(outcome, str(fault)))
+                for change, outcome in ended
+            ]
+        for change, outcome in ended:
+            if change.part is Part.REST:
+                self._whole[change.user.id] = outcome
+        if deliver_audit is not None:
+            deliver_audit()
+        for change, outcome in ended:
             self._tell(change, outcome)
-        self._settled = []
+        self._unnoted = []
 
-    def sent(self, change: Change) -> None:
+    def note_sent(self, change: Change) -> None:
         """A write that was noted is handed to the directory."""
-        self._open[change.user.id].become(State.SENT)
+        self._under_way[change.user.id].become(State.SENT)
 
-    def of(self, user: str) -> Change:
-        return self._open[user].change
-
-    def answered(self, change: Change) -> None:
+    def note_answer(self, change: Change) -> None:
         """The directory said yes, and the user is still to be read back."""
-        self._open[change.user.id].become(State.ANSWERED)
+        self._under_way[change.user.id].become(State.ANSWERED)
+
+    def find_change(self, user: str) -> Change:
+        return self._under_way[user].change
 
     def settle(self, change: Change, outcome: Outcome) -> None:
         """A write that was noted has its outcome, which is still to be noted; `change` says how values are stored."""
-        write = self._open.pop(change.user.id)
-        write.change = change
-        write.become(State.SETTLED)
-        self._settled.append((write, self._known(change, outcome)))
+        outcome = self._stay_open(change, outcome)
+        self._under_way.pop(change.user.id).end(outcome)
+        self._unnoted.append((change, outcome))
 
-    def unsettled(self) -> list[Change]:
-        return [write.change for write in self._open.values()]
+    def list_unsettled(self) -> list[Change]:
+        return [write.change for write in self._under_way.values()]
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note and tell outcomes of changes that are not written."""
-        left = [
-            (change, outcome)
+        untold = [
+            (change, self._stay_open(change, outcome))
             for change, outcome in left
             if self._told.get(change.user.id) is not outcome
         ]
-        left = [(change, self._known(change, outcome)) for change, outcome in left]
         try:
-            if left and self.lost is None:
-                self._journal.leave(left)
+            if untold and self.lost is None:
+                self._journal.leave(untold)
         except StateError as fault:
-            self._lose(fault)
-        for change, outcome in left:
+            self._lose_journal(fault)
+        for change, outcome in untold:
             self._tell(change, outcome)
 
-    def _known(self, change: Change, outcome: Outcome) -> Outcome:
+    def _stay_open(self, change: Change, outcome: Outcome) -> Outcome:
         """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
-        left_open = (
-            self._left_open
-            and (change.user.id, change.digest, change.part) in self._left_open
-        )
-        if not left_open or outcome.open or outcome.result is Result.WRITTEN:
+        if outcome.open or outcome.result is Result.WRITTEN:
+            return outcome
+        if (change.user.id, change.digest, change.part) not in self._left_open:
             return outcome
         return replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
 
     @property
     def touches(self) -> bool:
         """`touched`, and what is under way now may do so, or has done so and is not noted yet."""
-        settled, open_ = list(self._settled), list(self._open.values())
-        sent = any(write.state is not State.NOTED for write in open_)
-        return self.touched or sent or any(outcome.touched for _, outcome in settled)
+        unnoted, under_way = list(self._unnoted), list(self._under_way.values())
+        is_sent = any(write.state is not State.NOTED for write in under_way)
+        has_touched = any(outcome.touched for _, outcome in unnoted)
+        return self.touched or is_sent or has_touched
 
     def standing(self, changes: Sequence[Change], why: str) -> list[Outcome]:
         """The account of a run that ends at once, as far as these changes are known now. It asks and notes nothing."""
         # another thread may be at work on them
-        noted, outcomes = list(self._settled), list(self.outcomes.items())
+        unnoted, outcomes = list(self._unnoted), list(self.outcomes.items())
+        ended = dict[str, Outcome]()
+        for change, outcome in unnoted:
+            if change.part is Part.REST:
+                ended[change.user.id] = outcome
         planned = {change.user.id for change in changes}
         left = [outcome for user, outcome in outcomes if user not in planned]
-        settled = {
-            write.change.user.id: outcome
-            for write, outcome in noted
-            if write.change.part is Part.REST
-        }
-        return [*left, *(self._stands(change.user, settled, why) for change in changes)]
+        return [*left, *(self._stands(change.user, ended, why) for change in changes)]
 
-    def _stands(
-        self, user: UserRef, settled: Mapping[str, Outcome], why: str
-    ) -> Outcome:
-        write = self._open.get(user.id)
+    def _stands(self, user: UserRef, ended: Mapping[str, Outcome], why: str) -> Outcome:
+        write = self._under_way.get(user.id)
         if write is not None and write.state is not State.NOTED:
             return Outcome(user, Result.FAILED, f"{_UNKNOWN}: {why}", unknown=True)
         if user.id in self._whole:
             return self._whole[user.id]
-        if user.id in settled:
-            return _unnoted(settled[user.id], why)
-        return Outcome(user, Result.SKIPPED, f"{NOT_SENT}: {why}{self.half(user.id)}")
+        if user.id in ended:
+            return _mark_unnoted(ended[user.id], why)
+        why = f"{NOT_SENT}: {why}{self.tell_parts(user.id)}"
+        return Outcome(user, Result.SKIPPED, why)
 
-    def half(self, user: str, *parts: Part) -> str:
+    def tell_parts(self, user: str, *parts: Part) -> str:
         """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
-        firsts = dict.fromkeys(self.firsts.get(user, ()))
-        return "".join(_HALF[part] for part in firsts if not parts or part in parts)
+        written = dict.fromkeys(self.parts.get(user, ()))
+        return "".join(_PARTS[part] for part in written if not parts or part in parts)
 
     def _tell(self, change: Change, outcome: Outcome) -> None:
-        self.outcomes[change.user.id] = outcome
+        user = change.user.id
+        self.outcomes[user] = outcome
         self.touched = self.touched or outcome.touched
         if change.part is not Part.REST and outcome.result in CONFIRMED:
-            self.firsts[change.user.id] = (
-                *self.firsts.get(change.user.id, ()),
-                change.part,
-            )
+            self.parts[user] = (*self.parts.get(user, ()), change.part)
             if outcome.result is Result.UNCHANGED:
-                self.found.update(
-                    (change.user.id, each.name) for each in change.attributes
-                )
+                self.found.update((user, each.name) for each in change.attributes)
             else:
                 self.began.append(change)
-        firsts = self._untold.pop(change.user.id, None)
-        if firsts is not None:
-            change = replace(
-                change, attributes=(*firsts.attributes, *change.attributes)
-            )
-        if change.part in {Part.CLASSES, Part.STEP}:
-            self._untold[change.user.id] = change
+        earlier = self._told_later.pop(user, None)
+        if earlier is not None:
+            attributes = (*earlier.attributes, *change.attributes)
+            change = replace(change, attributes=attributes)
+        if change.part in _TOLD_LATER:
+            self._told_later[user] = change
             return
-        self._told[change.user.id] = outcome
+        self._told[user] = outcome
         if change.part is Part.REST:
-            self._whole[change.user.id] = outcome
+            self._whole[user] = outcome
         self._observer.outcome(change, outcome)
 
-    def _lose(self, fault: StateError) -> None:
+    def _lose_journal(self, fault: StateError) -> None:
         self.lost = f"nothing is written without the journal: {fault}"
 
 
-def _unnoted(outcome: Outcome, why: str) -> Outcome:
+def _mark_unnoted(outcome: Outcome, why: str) -> Outcome:
     if outcome.result is not Result.WRITTEN:
         return outcome
-    return replace(
-        outcome, why=f"written, but not noted in the journal: {why}", unnoted=True
-    )
+    why = f"written, but not noted in the journal: {why}"
+    return replace(outcome, why=why, unnoted=True)

@@ -8,39 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from connector.apply.context import ApplyContext, Context, PlanContext
-from connector.errors import OnHoldError, OtherJobError, RefusedError
-from connector.model import ON_HOLD, JobIdentity, Plan
+from connector.apply.context import Context, PlanContext
+from connector.errors import OnHoldError, OtherJobError
+from connector.model import ON_HOLD, JobIdentity
 from connector.model.dn import covers, rdns
 from connector.state.store import Store
 
 
-def permit(
-    context: ApplyContext,
-    directory: str,
-    reviewed: Plan | None,
-    octets: bytes | None,
-    *,
-    asked: bool = False,
-) -> None:
-    """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied.
-
-    `octets`: of the plan's file, where they have to be those that were saved. `asked`: it was shown just now, and not
-    saved.
-    """
-    not_on_hold(context.state, context.job)
-    if reviewed is None:
-        return
-    if not asked:
-        context.state.permit(reviewed, context.job, directory, octets=octets)
-    elif not set(undone(context.state, context.job)).issubset(reviewed.cautions):
-        raise RefusedError(
-            "a run of this job was taken back after this plan was shown",
-            where=reviewed.id,
-        )
-
-
-def not_on_hold(state: Store, job: str) -> None:
+def require_no_hold(state: Store, job: str) -> None:
     """Raises OnHoldError for a job on hold."""
     held = state.held(job)
     if held is not None:
@@ -48,18 +23,18 @@ def not_on_hold(state: Store, job: str) -> None:
         raise OnHoldError(f"this job is on hold since {since}: {why}", where=job)
 
 
-def identity_of(context: Context) -> JobIdentity:
+def identify_job(context: Context) -> JobIdentity:
     """What the job of this context is now; the directory is asked what it is."""
     description = context.reader.describe()
     return JobIdentity(
-        context.tenant,
+        context.place.tenant,
         description.identity,
         description.scope.bases,
-        os.path.realpath(context.file),
+        os.path.realpath(context.place.file),
     )
 
 
-def differences(before: JobIdentity, now: JobIdentity) -> list[str]:
+def find_differences(before: JobIdentity, now: JobIdentity) -> list[str]:
     """What makes these two jobs of one name two jobs. A base that is added, or widened, makes none."""
     found = []
     if before.tenant and _address(before.tenant) != _address(now.tenant):
@@ -87,7 +62,7 @@ def _bases(job: JobIdentity) -> tuple[str, ...]:
     return () if job.bases is None else job.bases or ("",)
 
 
-def side(job: JobIdentity) -> str:
+def describe_job(job: JobIdentity) -> str:
     """A job in words, for the one who has to tell it from another."""
     below = f" below {'; '.join(job.bases)}" if job.bases else ""
     file, tenant = (
@@ -99,41 +74,43 @@ def side(job: JobIdentity) -> str:
     )
 
 
-def same_job(context: Context) -> None:
+def require_same_job(context: Context) -> None:
     """Raises OtherJobError where the state knows the job's name with another tenant or directory."""
-    before, now = context.state.identity(context.job), identity_of(context)
-    other = differences(before, now) if before else []
+    before, now = context.state.identity(context.job), identify_job(context)
+    other = find_differences(before, now) if before else []
     if before and other:
         users = context.state.users_of(context.job)
         lines = (
             f"the state knows a job {context.job!r} with {' and '.join(other)}",
-            f"applied before: {side(before)}",
-            f"this file now:  {side(now)}",
+            f"applied before: {describe_job(before)}",
+            f"this file now:  {describe_job(now)}",
             f"users who would lose values that the job wrote, unless an agent here claims them: {users:,}",
         )
-        fault = OtherJobError("\n".join(lines), where=context.file)
+        fault = OtherJobError("\n".join(lines), where=context.place.file)
         earlier = (
             before.file
             if Path(before.file).stem == context.job and Path(before.file).is_file()
-            else context.file
+            else context.place.file
         )
         fault.add_note(shlex.join(["cec-connector", "state", "rename", earlier, "NEW"]))
-        fault.add_note(shlex.join(["cec-connector", "state", "move", context.file]))
+        fault.add_note(
+            shlex.join(["cec-connector", "state", "move", context.place.file])
+        )
         raise fault
 
 
-def held_back(context: PlanContext) -> Iterator[tuple[str, str]]:
+def tell_hold(context: PlanContext) -> Iterator[tuple[str, str]]:
     """That an apply would be refused, for whoever reads a plan."""
     held = context.state.held(context.job)
     if held:
-        release = shlex.join(["cec-connector", "release", context.file])
+        release = shlex.join(["cec-connector", "release", context.place.file])
         yield (
             ON_HOLD,
             f"since {held[0]}: {held[1]}; applies are refused. To allow them, run: {release}",
         )
 
 
-def undone(state: Store, job: str) -> Iterator[str]:
+def tell_undone(state: Store, job: str) -> Iterator[str]:
     """That a run was taken back: a note of the next plans, so that no digest that was read before is theirs."""
     number = state.history.undone(job)
     if number is not None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from msgspec.structs import replace
 
 from connector.apply.context import PlanContext
-from connector.apply.permission import held_back, undone
+from connector.apply.permission import tell_hold, tell_undone
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead
 from connector.matching.selection import selected
@@ -35,15 +35,15 @@ def make_plan(
     named = selected(only, agents, "--only", tenant.others if only else ())
     context.observer.stage("describe directory", agents=tenant.size)
     brief = context.brief()
-    notes = (*brief.description.cautions, *undone(context.state, context.job))
+    notes = (*brief.description.cautions, *tell_undone(context.state, context.job))
     brief = replace(
         brief,
-        about=(*brief.about, *held_back(context)),
+        about=(*brief.about, *tell_hold(context)),
         description=replace(brief.description, cautions=notes),
     )
     memory = context.state.memory(brief.description.identity, context.job)
     directory = context.look_up(memory.users())
-    planner = Planner(brief, tenant, context.pins, context.exclude)
+    planner = Planner(brief, tenant, context.rules.pins, context.rules.exclude)
     planned = planner.plan(directory, named, untold, whole=whole)
     if directory.at_least > memory.users() and context.remembers:
         memory.note_users(directory.at_least)

@@ -1,18 +1,24 @@
-"""Looking after the state of a job: what it holds, whether it is sound, and copies of it."""
+"""Looking after the state of a job: what it holds, whether it is sound, copies of it, and a job that was moved."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct, json
 from msgspec.structs import replace
 
+from connector.apply.context import PlanContext
 from connector.apply.job_state import key_of, opened
+from connector.apply.permission import find_differences, identify_job
+from connector.apply.planning import make_plan
 from connector.errors import UsageError
+from connector.model import JobIdentity
 from connector.runtime.clock import stamp
 from connector.settings import job as jobs
 from connector.state.care import Contents, Old, Pruning
@@ -28,7 +34,7 @@ _OWN: Final = ("-journal", "-wal", "-shm", ".key")
 def contents(path: Path) -> Contents | None:
     """What the state holds of the job in `path`; None: it has no state yet. Raises FileError, StateError."""
     with opened(path) as (job, state):
-        return state.contents(job.name) if state else None
+        return state.contents(job.name) if state.kept else None
 
 
 def faults(path: Path) -> list[str]:
@@ -66,6 +72,18 @@ def _is_beside(state: Path, file: Path) -> bool:
     rest = file.name.removeprefix(state.name)
     same = file.name != rest and os.path.realpath(file.parent) == str(state.parent)
     return same and (rest in _OWN or rest.endswith(".lock"))
+
+
+def rename(path: Path, new: str) -> tuple[str, str, int]:
+    """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
+
+    `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
+    StateError, UsageError, OnHoldError, BusyError.
+    """
+    renamed = Path(new)
+    old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
+    with _there(renamed if not path.exists() and renamed.exists() else path) as opened:
+        return old, name, opened[1].rename(old, name)
 
 
 def old_runs(path: Path, older: timedelta) -> Old:
@@ -121,8 +139,48 @@ def _has_audit_file(job: jobs.LoadedJob) -> bool:
 @contextmanager
 def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
     with opened(path) as (job, state):
-        if state is None:
+        if not state.kept:
             raise UsageError(
                 "this job has no state yet. Its first apply makes one", where=str(path)
             )
         yield job, state
+
+
+# ---------------------------------------------------------------- a job that was moved
+
+
+class Move(Struct, frozen=True):
+    """What a job was before, what it is now, and whom that concerns."""
+
+    before: JobIdentity
+    now: JobIdentity
+    losing: Sequence[tuple[str, str]]
+    """Names and ids of users with values of this job whom none of its agents claims now."""
+
+    @property
+    def digest(self) -> str:
+        """What somebody accepts who has looked at this."""
+        return f"sha256:{sha256(json.encode(self)).hexdigest()}"
+
+
+def find_move(context: PlanContext) -> Move:
+    """Read tenant and directory, and find out who would lose values. Raises UsageError for a job that is the same."""
+    now = identify_job(context)
+    before = context.state.identity(context.job)
+    if before is None or not find_differences(before, now):
+        raise UsageError(
+            "the state knows no other tenant or directory of this job: nothing to accept",
+            where=now.file,
+        )
+    claimed = frozenset(make_plan(context).matched())
+    memory = context.state.memory(now.directory, context.job)
+    if memory.new():  # else that is what goes on, and nothing is taken along
+        memory = context.state.memory(before.directory, context.job)
+    ours = (
+        ref
+        for ref, owned in memory.owned()
+        if not all(each.restored for each in owned.values())
+    )
+    return Move(
+        before, now, sorted((ref.name, ref.id) for ref in ours if ref.id not in claimed)
+    )

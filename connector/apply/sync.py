@@ -1,34 +1,56 @@
-"""Apply, undo: all that a run does to a directory, in this order. Its plan is made in `apply/planning.py`."""
+"""Apply and undo: all that a run does to a directory, in this order.
+
+    apply_run    take the lease ── settle open writes ── plan ──────────┐
+    apply_undo   take the lease ── settle open writes ── plan back ─────┤
+                                                                        │
+        show ── permit or refuse ── write ── settle ── show outcomes <──┘
+
+The plan is made in `planning.py`, and written in `engine.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.approval import (
-    Signed,
-    approved,
-    lifted,
-    octets_to_hold,
-    refused_unapproved,
+    Review,
+    approve_review,
+    choose_accepted,
+    refuse_unapproved,
+    require_permission,
 )
-from connector.apply.context import ApplyContext, ApplyUndoContext, Context
-from connector.apply.dry_runs import Show, dry_run, dry_undo, shown, undo_plan
-from connector.apply.engine import Applied, apply
-from connector.apply.holding import holding
-from connector.apply.kept_plans import Before, compared, keep
-from connector.apply.permission import identity_of, permit, same_job
+from connector.apply.context import (
+    ApplyContext,
+    ApplyUndoContext,
+    Context,
+    WriteContext,
+)
+from connector.apply.dry_runs import (
+    FindEarlier,
+    Run,
+    Show,
+    compare_plan,
+    draw_undo,
+    dry_run,
+    dry_undo,
+    show_plan,
+)
+from connector.apply.engine import Applied, WriteOrder, WriteTarget, write_changes
+from connector.apply.ledger import CONFIRMED
+from connector.apply.permission import identify_job, require_same_job
 from connector.apply.planning import make_plan, with_noticed
-from connector.apply.recovery import Recovery, Settled
-from connector.apply.result import Run
+from connector.apply.recovery import OpenWrites, Recovery
 from connector.matching.selection import EVERYBODY, Selection
-from connector.model import Change, Description, Ending, LastGood, Outcome, Plan, Result
+from connector.model import Change, Description, Ending, LastGood, Plan, Result
+from connector.planning.comparison import drawn
 from connector.planning.plan_builder import PlanResult
-from connector.planning.review import fresh_refusals, hold_to
-from connector.planning.undoing import folded
+from connector.planning.review import Held, fresh_refusals, hold_to
+from connector.planning.undoing import join_parts
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
 
@@ -38,45 +60,22 @@ if TYPE_CHECKING:
 __all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan"]
 
 
-class Work(Struct, frozen=True):
-    """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
-
-    `again`: users of whom an interrupted run may have written the same already. `settled`: writes of such a run
-    that were open when this one began. `found`: what the next run's agents and users are
-    held against.
-    `some`: it is for some agents alone.
-    """
+class Task(Struct, frozen=True):
+    """What an apply or undo is to write of a plan, and how its run is recorded."""
 
     plan: Plan
-    changes: Sequence[Change]
-    left: Sequence[tuple[Change, Outcome]] = ()
-    aside: frozenset[str] = frozenset()
-    again: frozenset[str] = frozenset()
-    settled: Settled = Settled()
-    kind: str = "apply"
+    held: Held
+    """The changes to write, and outcomes of those that are not."""
+    accept: str | None
+    """The digest of the one plan that may be written although it is refused."""
+    open_writes: OpenWrites
+    """Writes of earlier runs that were open when this one began."""
     undoes: str | None = None
-    found: LastGood | None = None
-    some: bool = False
-
-    def written(self, applied: Applied) -> dict[str, Change]:
-        """By user the changes that are confirmed, or what went first of them, but for what was there already."""
-        confirmed = {
-            outcome.user.id
-            for outcome in applied.outcomes
-            if outcome.result is Result.WRITTEN
-        }
-        changes = (change for change in self.changes if change.user.id in confirmed)
-        firsts = {change.user.id: change for change in folded(applied.firsts)}
-        return firsts | {
-            change.user.id: _less(change, applied.found) for change in changes
-        }
-
-
-def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
-    left = tuple(
-        each for each in change.attributes if (change.user.id, each.name) not in found
-    )
-    return replace(change, attributes=left)
+    """The run that it takes back; None: it is an apply."""
+    expected: LastGood | None = None
+    """What the next run's agents and users are held against."""
+    is_selected: bool = False
+    """Whether it is for some agents alone."""
 
 
 # ---------------------------------------------------------------- two heads
@@ -88,68 +87,47 @@ def apply_run(
     only: Collection[str] = (),
     *,
     accept: str | None = None,
-    reviewed: Plan | None = None,
-    asked: bool = False,
-    signed: Signed | None = None,
+    review: Review = Review(),  # noqa: B008  # a frozen value
     stop: Stop | None = None,
-    before: Before | None = None,
+    before: FindEarlier | None = None,
     by: str = "",
 ) -> Run:
-    """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
+    """Plan, show, hold to what was reviewed, permit or refuse, write, show what became of it.
 
-    `accept` is the digest of the one plan that may be written; `reviewed` a plan of which no more than it says is
-    written: one that was saved, perhaps `signed`, or one that somebody has just been
-    `asked` about. `before` and `by`: as of a dry run.
+    `accept`: the digest of the one plan that may be written. `before`, `by`: as of a dry run.
     """
-    identity = context.directory.describe().identity
-    saved, reviewed = (
-        reviewed,
-        reviewed and approved(context, reviewed, signed, accept, identity),
-    )
-    with holding(context) as (description, ended):
-        same_job(context)
-        permit(
-            context,
-            description.identity,
-            saved,
-            octets_to_hold(context, signed),
-            asked=asked,
-        )
+    is_selected = bool(only)
+    saved, review = review, approve_review(context, review, accept)
+    with locked_run(context) as (description, end):
+        require_same_job(context)
+        require_permission(context, description.identity, saved)
         recovery = Recovery(context, description)
-        settled = recovery.settle()
-        planned = make_plan(
-            context, only, settled.doubtful, whole=reviewed is not None and not asked
-        )
+        open_writes = recovery.settle_by_reading()
+        planned = make_plan(context, only, open_writes.changes, whole=review.is_saved)
         memory = context.state.memory(description.identity, context.job)
         memory.note_excluded(planned.excluded)
-        settled = recovery.settle_secrets(settled, planned.confirmed, planned.denied)
-        memory.note_gone(planned.away, description.server)
-        if reviewed is None:
-            plan = compared(context, planned.plan, before, by, some=bool(only))
-            plan = refused_unapproved(context, plan, description.identity)
-            work = Work(plan, plan.changes)
-        elif (
-            any(fresh_refusals(reviewed, planned.plan, context.limits, some=bool(only)))
-            and accept != planned.plan.digest
-        ):
-            return ended(
-                _refused(context, shown(context, planned.plan, show), some=bool(only))
-            )
-        else:
-            work = _held_to(context, reviewed, planned.plan, planned.only)
-            accept = _of_reviewed(accept, reviewed, planned.plan)
-        found = _found(context, planned.plan, description, some=bool(only))
-        work = replace(
-            work,
-            again=settled.again(work.changes),
-            settled=settled,
-            found=found,
-            some=bool(only),
+        open_writes = recovery.settle_by_comparing(
+            open_writes, planned.confirmed, planned.denied
         )
-        run = _carry_out(context, work, show, accept, stop or Stop())
+        memory.note_gone(planned.away, description.server)
+        fresh = planned.plan
+        if review.plan is None:
+            fresh = compare_plan(context, fresh, before, by, some=is_selected)
+        task = _make_task(
+            context, review, fresh, accept, planned.only, is_selected=is_selected
+        )
+        if task is None:
+            return end(_refuse(context, show_plan(context, fresh, show), is_selected))
+        task = replace(
+            task,
+            open_writes=open_writes,
+            expected=_expect_next(context, fresh, description, is_selected),
+            is_selected=is_selected,
+        )
+        run = _write_plan(context, task, show, stop or Stop())
         if run.outcomes is not None and run.remembered:
-            _remember(context, memory, planned, run, some=bool(only))
-        return ended(run)
+            _remember(context, memory, planned, run, is_selected=is_selected)
+        return end(run)
 
 
 def apply_undo(
@@ -158,159 +136,245 @@ def apply_undo(
     accept: str | None = None,
     stop: Stop | None = None,
     *,
-    reviewed: Plan | None = None,
-    asked: bool = False,
-    signed: Signed | None = None,
+    review: Review = Review(),  # noqa: B008  # a frozen value
 ) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
-    An undo that takes nothing back leaves the job as it was. `reviewed`, `asked` and
-    `signed`: as of an apply.
+    An undo that takes nothing back leaves the job as it was.
     """
-    identity = context.directory.describe().identity
-    saved, reviewed = (
-        reviewed,
-        reviewed and approved(context, reviewed, signed, accept, identity),
-    )
-    with holding(context) as (description, ended):
-        same_job(context)
-        if saved and not asked:
-            octets = octets_to_hold(context, signed)
-            context.state.permit(
-                saved,
-                context.job,
-                description.identity,
-                undoes=context.run,
-                octets=octets,
+    state, job = context.state, context.job
+    saved, review = review, approve_review(context, review, accept)
+    with locked_run(context) as (description, end):
+        require_same_job(context)
+        if saved.plan is not None and saved.is_saved:
+            octets = saved.find_octets(context.rules.approvers)
+            state.permit(
+                saved.plan, job, description.identity, undoes=context.run, octets=octets
             )
-        settled = Recovery(context, description).settle()
-        fresh = undo_plan(context)
-        if (
-            reviewed
-            and any(fresh_refusals(reviewed, fresh, context.limits))
-            and accept != fresh.digest
-        ):
-            return ended(_refused(context, shown(context, fresh, show), some=True))
-        accept = _of_reviewed(accept, reviewed, fresh) if reviewed else accept
-        plan = reviewed or refused_unapproved(context, fresh, description.identity)
-        held = context.state.held(context.job)
-        if plan.changes and plan.is_permitted(lifted(plan, accept)):
-            context.state.hold(context.job, f"its run {context.run} was taken back")
-        work = (
-            _held_to(context, reviewed, fresh) if reviewed else Work(plan, plan.changes)
-        )
-        work = replace(work, settled=settled, kind="undo", undoes=context.run)
-        run = _carry_out(context, work, show, accept, stop or Stop())
+        open_writes = Recovery(context, description).settle_by_reading()
+        fresh = draw_undo(context)
+        task = _make_task(context, review, fresh, accept)
+        if task is None:
+            return end(_refuse(context, show_plan(context, fresh, show), True))
+        held = state.held(job)
+        is_permitted = task.plan.is_permitted(choose_accepted(task.plan, task.accept))
+        if task.plan.changes and is_permitted:
+            state.hold(job, f"its run {context.run} was taken back")
+        task = replace(task, open_writes=open_writes, undoes=context.run)
+        run = _write_plan(context, task, show, stop or Stop())
         if held is None and run.remembered and not run.touched:
-            context.state.release(context.job)
-        return ended(run)
+            state.release(job)
+        return end(run)
+
+
+@contextmanager
+def locked_run(
+    context: WriteContext,
+) -> Iterator[tuple[Description, Callable[[Run], Run]]]:
+    """Hold the directory's lease; note the run's begin and end in the audit.
+
+    It yields what the directory is, and whom to give the run that ends well. Observers are
+    told of the begin after the lease was taken, and of the end before it is let go: the
+    audit is a chain, to which one run at a time may add. Raises BusyError, OutputError,
+    StateError.
+    """
+    ended: list[Run] = []
+
+    def end(run: Run) -> Run:
+        ended.append(run)
+        return run
+
+    description = context.directory.describe()
+    with context.state.lease(description.identity, context.job):
+        try:
+            context.observer.opens(
+                description.identity, context.fingerprint, context.state.audit
+            )
+            yield description, end
+        except BaseException as fault:
+            context.observer.closes(None, None, fault)
+            raise
+        for run in ended:
+            context.observer.closes(run.plan, None if run.refused else run.ending)
 
 
 # ---------------------------------------------------------------- one tail
 
 
-def _refused(context: Context, run: Run, *, some: bool) -> Run:
+def _make_task(
+    context: WriteContext,
+    review: Review,
+    fresh: Plan,
+    accept: str | None,
+    only: Selection = EVERYBODY,
+    *,
+    is_selected: bool = False,
+) -> Task | None:
+    """What is written of the fresh plan, or of the reviewed one; None where the fresh one is refused anew."""
+    if review.plan is None:
+        plan = refuse_unapproved(context, fresh, context.directory.describe().identity)
+        return Task(plan, Held(plan.changes), accept, OpenWrites())
+    reviewed, limits = review.plan, context.rules.limits
+    refusals = fresh_refusals(reviewed, fresh, limits, some=is_selected)
+    if accept == fresh.digest:  # accepts every refusal that is left
+        accept = reviewed.digest
+    elif any(refusals):
+        return None
+    history = context.state.history
+    held = hold_to(
+        context.look_up(),
+        reviewed,
+        fresh,
+        context.brief(),
+        done=history.written(reviewed.id),
+        released=history.released(reviewed.id),
+        since=history.overtaken(reviewed.id),
+        only=only,
+    )
+    return Task(reviewed, held, accept, OpenWrites())
+
+
+def _refuse(context: Context, run: Run, is_selected: bool) -> Run:
     """A refused plan was shown: an attempt, which can be compared with."""
-    keep(context, context.state.attempts.refused(run.plan), run.plan, some=some)
+    attempt = context.state.attempts.refused(run.plan)
+    _keep_plan(context, attempt, run.plan, is_selected=is_selected)
     return replace(run, refused=True)
 
 
-def _of_reviewed(accept: str | None, reviewed: Plan, fresh: Plan) -> str | None:
-    """The digest that accepts a reviewed plan. That of the fresh plan accepts every refusal that is left."""
-    return reviewed.digest if accept == fresh.digest else accept
+def _keep_plan(context: Context, run: str, plan: Plan, *, is_selected: bool) -> None:
+    """Keep the plan of a run or attempt, so that a later one can be compared with it."""
+    if plan.changes and not is_selected:
+        context.state.drawn.note_run(context.job, run, drawn(plan))
 
 
-def _found(
-    context: ApplyContext, plan: Plan, description: Description, *, some: bool
+def _expect_next(
+    context: ApplyContext, plan: Plan, description: Description, is_selected: bool
 ) -> LastGood:
-    """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
+    """What the next run is held against; no limit judges the users of a run of some agents, so it takes none away."""
     now = LastGood.of(plan.summary)
-    last = (
-        context.state.memory(description.identity, context.job).last_good()
-        if some
-        else None
-    )
-    return replace(now, matched=max(now.matched, last.expected(now))) if last else now
+    last = context.state.memory(description.identity, context.job).last_good()
+    if not is_selected or last is None:
+        return now
+    return replace(now, matched=max(now.matched, last.expected(now)))
 
 
-def _held_to(
-    context: Context, reviewed: Plan, fresh: Plan, only: Selection = EVERYBODY
-) -> Work:
-    held = hold_to(
-        context.look_up(), reviewed, fresh, context.brief(),
-        done=context.state.history.written(reviewed.id),
-        released=context.state.history.released(reviewed.id),
-        since=context.state.history.overtaken(reviewed.id), only=only,
-    )  # fmt: skip
-    return Work(reviewed, held.changes, held.left, held.aside)
-
-
-def _carry_out(
-    context: ApplyContext | ApplyUndoContext,
-    work: Work,
-    show: Show,
-    accept: str | None,
-    stop: Stop,
-) -> Run:
-    """Show, permit or refuse, apply, show what became of it."""
-    accept = lifted(work.plan, accept)
-    if work.changes and work.plan.is_permitted(accept):
-        unsent = Ending.unsent(len(work.changes), [outcome for _, outcome in work.left])
+def _write_plan(context: WriteContext, task: Task, show: Show, stop: Stop) -> Run:
+    """Show, permit or refuse, write, show what became of it."""
+    plan, held = task.plan, task.held
+    is_selected = task.is_selected or task.undoes is not None
+    is_permitted = plan.is_permitted(choose_accepted(plan, task.accept))
+    if held.changes and is_permitted:
+        left = [outcome for _, outcome in held.left]
+        unsent = Ending.unsent(len(held.changes), left)
         stop.standing = lambda: unsent
-    run = shown(context, work.plan, show)
-    some = work.some or work.kind != "apply"
-    if not work.plan.is_permitted(accept):
-        return _refused(context, run, some=some)
-    keep(context, work.plan.id, work.plan, some=some)
+    run = show_plan(context, plan, show)
+    if not is_permitted:
+        return _refuse(context, run, is_selected)
+    _keep_plan(context, plan.id, plan, is_selected=is_selected)
     context.observer.stage(
-        "apply", changes=len(work.changes), left=len(work.left), accepted=run.refused
+        "apply", changes=len(held.changes), left=len(held.left), accepted=run.refused
     )
-    description = context.directory.describe()
     stop.wait_for_the_end()
-    memory = context.state.memory(description.identity, context.job)
-    if work.kind == "apply":
-        context.state.note_identity(context.job, identity_of(context))
-    noted = context.state.run(
-        work.plan, description, context.sealer,
-        kind=work.kind, undoes=work.undoes, found=work.found, some=work.some,
-    )  # fmt: skip
+    return _write_changes(context, task, show, stop)
+
+
+def _write_changes(context: WriteContext, task: Task, show: Show, stop: Stop) -> Run:
+    """Write what is permitted, settle what was open, and show what became of it."""
+    plan, held, state = task.plan, task.held, context.state
+    rules, pace = context.rules, context.rules.pace
+    description = context.directory.describe()
+    memory = state.memory(description.identity, context.job)
+    order = WriteOrder(
+        held.changes,
+        left=held.left,
+        again=task.open_writes.find_written_again(held.changes),
+        left_open=task.open_writes.list_of_run(plan.id),
+        refused=memory.refused(),
+        last=rules.mapping.told_by,
+    )
+    if task.undoes is None:
+        state.note_identity(context.job, identify_job(context))
+    recorded = state.run(
+        plan,
+        description,
+        context.sealer,
+        kind="apply" if task.undoes is None else "undo",
+        undoes=task.undoes,
+        found=task.expected,
+        some=task.is_selected,
+    )
+    run = Run(plan, refused=False)
     try:
-        with noted as journal:
-            applied = apply(
-                work.changes, context.directory, description, journal, context.observer,
-                pace=context.pace, stop=stop, settling=Settling(context.pace.settle, stop),
-                left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
-                refused=memory.refused(), last=context.mapping.told_by,
-                fingerprint=context.fingerprint,
-            )  # fmt: skip
-            run = Run(
-                work.plan, False, applied.outcomes, work.aside,
-                tried=not applied.stopped, touched=applied.touched, cut=applied.cut,
-            )  # fmt: skip
-            applied_run = run
-            stop.standing = lambda: replace(applied_run, untold=stop.failed).ending
-            journal.result = (
-                "done"
-                if not run.ending.in_part
-                else "stopped"
-                if applied.stopped
-                else "part"
+        with recorded as journal:
+            target = WriteTarget(
+                context.directory,
+                description,
+                journal,
+                context.observer,
+                context.fingerprint,
             )
-            if not (journal.broken or applied.cut):
+            applied = write_changes(
+                order,
+                target,
+                pace,
+                stop=stop,
+                settling=Settling(pace.settle, stop),
+            )
+            run = Run(
+                plan,
+                refused=False,
+                outcomes=applied.outcomes,
+                aside=held.aside,
+                tried=not applied.stopped,
+                touched=applied.touched,
+                cut=applied.cut,
+            )
+            written = run
+            stop.standing = lambda: replace(written, audit_error=stop.failed).ending
+            journal.result = _name_result(run, applied)
+            is_remembered = not (journal.broken or applied.cut)
+            if is_remembered:
                 memory.note_refused(applied.ended, applied.turns)
-                if work.settled:
-                    Recovery(context, description).settle_at_the_end(
-                        work.settled, work.written(applied)
-                    )
-            run = replace(run, remembered=not (journal.broken or applied.cut))
+                if task.open_writes:
+                    own = _find_written(held.changes, applied)
+                    recovery = Recovery(context, description)
+                    recovery.settle_by_writing(task.open_writes, own)
+            run = replace(run, remembered=is_remembered)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
-            run = replace(run, untold=stop.failed)
+            run = replace(run, audit_error=stop.failed)
             ending = run.ending
             stop.standing = lambda: ending
             context.observer.stage("show", outcomes=ending.users)
-            show(with_noticed(context.directory, work.plan), run.outcomes)
+            show(with_noticed(context.directory, plan), run.outcomes)
     return run
+
+
+def _name_result(run: Run, applied: Applied) -> str:
+    """What a run came to, as the state keeps it: one that was stopped can be resumed."""
+    if not run.ending.in_part:
+        return "done"
+    return "stopped" if applied.stopped else "part"
+
+
+def _find_written(changes: Iterable[Change], applied: Applied) -> dict[str, Change]:
+    """By user the changes that are confirmed, or what went first of them, but for what was there already."""
+    written = {change.user.id: change for change in join_parts(applied.firsts)}
+    confirmed = {
+        outcome.user.id
+        for outcome in applied.outcomes
+        if outcome.result is Result.WRITTEN
+    }
+    for change in changes:
+        user = change.user.id
+        if user in confirmed:
+            new = [
+                each
+                for each in change.attributes
+                if (user, each.name) not in applied.found
+            ]
+            written[user] = replace(change, attributes=tuple(new))
+    return written
 
 
 def _remember(
@@ -319,22 +383,22 @@ def _remember(
     planned: PlanResult,
     run: Run,
     *,
-    some: bool,
+    is_selected: bool,
 ) -> None:
     """Keep what the next run needs to know of an apply, beside what its journal has."""
     outcomes = run.outcomes or ()
-    if not some and any(outcome.result is Result.WRITTEN for outcome in outcomes):
-        right = (Result.WRITTEN, Result.UNCHANGED)
-        failed = {each.user.id for each in outcomes if each.result not in right}
-        ours = {rule.name: rule.owns for rule in context.mapping.attributes}
-        memory.take_over(frozenset(planned.matched()) - failed, ours)
-    memory.note_claimed(planned.matched())
+    matched = frozenset(planned.matched())
+    has_written = any(outcome.result is Result.WRITTEN for outcome in outcomes)
+    if not is_selected and has_written:
+        failed = {each.user.id for each in outcomes if each.result not in CONFIRMED}
+        owns = {rule.name: rule.owns for rule in context.rules.mapping.attributes}
+        memory.take_over(matched - failed, owns)
+    memory.note_claimed(matched)
     memory.note_lapsed(planned.lapsed)
-    if not some:
+    if not is_selected:
         memory.forget_refused({change.user.id for change in planned.plan.changes})
     if planned.stale is not None:
-        memory.note_stale(
-            planned.stale | planned.lapsed, clock.now(), planned.left_to_others
-        )
-    if run.tried and not some and not run.aside:
+        stale = planned.stale | planned.lapsed
+        memory.note_stale(stale, clock.now(), planned.left_to_others)
+    if run.tried and not is_selected and not run.aside:
         context.state.renew(context.job, context.sealer)

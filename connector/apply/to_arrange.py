@@ -17,7 +17,8 @@ def access_rules(context: PlanContext) -> list[str]:
     if not isinstance(context.reader, LdapReader):
         raise UsageError("is for LDAP servers alone", where="--acl")
     rules = context.reader.access_rules(
-        [rule.name for rule in context.mapping.attributes], _sought(context.mapping)
+        [rule.name for rule in context.rules.mapping.attributes],
+        _sought(context.rules.mapping),
     )
     if not rules:
         why = "no access rules are known for this kind of server, or the job has no `bind_dn`. See docs/checks.md"
@@ -46,7 +47,7 @@ def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
     """What is to be said of secrets that the account can neither read nor compare of any of these users."""
     if not isinstance(context.reader, LdapReader):
         return
-    for name in (rule.name for rule in context.mapping.attributes if rule.secret):
+    for name in (rule.name for rule in context.rules.mapping.attributes if rule.secret):
         unseen = [
             Question(user.ref, name, Secret("-"))
             for user in users
@@ -64,7 +65,7 @@ def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
 def index_notes(context: PlanContext) -> Iterator[str]:
     """What is to be said of the indexes of an LDAP server, for the attributes that users are looked up by."""
     if isinstance(context.reader, LdapReader):
-        yield from context.reader.index_notes(_sought(context.mapping))
+        yield from context.reader.index_notes(_sought(context.rules.mapping))
 
 
 def _sought(mapping: Mapping) -> list[str]:

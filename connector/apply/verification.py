@@ -67,12 +67,12 @@ class Verifier:
         self._shown = 0
         self._hidden = 0
 
-    def next_batch(self) -> bool:
+    def begin_batch(self) -> bool:
         """Whether all that was written so far was shown, so that nothing is to be waited for before the next batch."""
         self._sample = _SAMPLE
         return self._shown > 0 and self._hidden == 0
 
-    def judged(self, change: Change, outcome: Outcome) -> Outcome | None:
+    def judge_answer(self, change: Change, outcome: Outcome) -> Outcome | None:
         """The outcome as far as the answer tells it; None where the user is to be read back."""
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:

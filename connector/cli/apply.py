@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 import click
-from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.approval import Signed, approved, lifted
+from connector.apply.approval import Review, approve_review, choose_accepted
 from connector.apply.composition import (
     apply_context,
     apply_undo_context,
@@ -24,8 +23,8 @@ from connector.apply.context import (
     PlanContext,
     UndoContext,
 )
+from connector.apply.dry_runs import Run
 from connector.apply.job_state import attempted, run_named
-from connector.apply.result import Run
 from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.cli.advice import Exit
 from connector.cli.approvals import ask_about_plan, asks, said_how, signed_plan
@@ -107,17 +106,6 @@ def undo_command(**given: Any) -> int:
     return _carry_out(options, show, how)
 
 
-class Review(Struct, frozen=True):
-    """What people have said to a plan."""
-
-    plan: Plan | None
-    """The plan of which no more is written; None: the one that is made then."""
-    signed: Signed | None
-    """What people have signed of it."""
-    asked: bool = False
-    """Somebody at the terminal has agreed to it, and no file has it."""
-
-
 def _carry_out(options: RunOptions, show: Shower, how: Sequence[str]) -> Exit:
     """Show the plan, ask about it at a terminal, and write it.
 
@@ -133,14 +121,14 @@ def _carry_out(options: RunOptions, show: Shower, how: Sequence[str]) -> Exit:
             return _show_only(options, show)
         if asks(yes=options.yes):
             agreed = _show_and_ask(options, show, review)
-            review = Review(agreed, review.signed, asked=not options.saved)
+            review = Review(agreed, review.signed, was_just_shown=not options.saved)
         return _write_plan(options, show, review)
 
 
 def _show_only(options: RunOptions, show: Shower) -> Exit:
     """Show what would be written, and save it if that is asked for."""
     with _open_dry(options) as context:
-        show.keep_off(context.files)
+        show.keep_off(context.place.files)
         run = _draw_plan(context, options, show)
         code = exit_code(run)
         context.observer.finished(run.plan, code)
@@ -157,23 +145,19 @@ def _show_and_ask(options: RunOptions, show: Shower, review: Review) -> Plan:
     if options.run:
         attempt = Attempt("undo", undoes=options.run)
     with _open_dry(options, attempt) as context:
-        show.keep_off(context.files)
+        show.keep_off(context.place.files)
         is_held = context.state.held(context.job) is not None
         if saved is not None and is_held and not options.run:
             return saved  # its apply will be refused
         plan = saved or _draw_plan(context, options, show).plan
-        directory = (
-            context.wrote_to
-            if isinstance(context, UndoContext)
-            else context.reader.describe().identity
-        )
-        found = approved(context, plan, review.signed, options.accept, directory)
+        shown = approve_review(context, Review(plan, review.signed), options.accept)
+        found = shown.plan or plan
         show(found, None)
         context.observer.finished(plan, None)
     with attempted(options.job, context.plan_id, attempt):
         # an earlier run may have written a part of a saved plan
         begins = None if saved else show.stop
-        ask_about_plan(found, lifted(found, options.accept), begins)
+        ask_about_plan(found, choose_accepted(found, options.accept), begins)
     return plan
 
 
@@ -181,17 +165,11 @@ def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
     """Write the plan, no more of it than was reviewed."""
     show.writes = True
     with _open(options, show, review) as context:
-        show.keep_off(context.files | options.read_files)
+        show.keep_off(context.place.files | options.read_files)
         with _told_hold(context, options):
             if isinstance(context, ApplyUndoContext):
                 run = apply_undo(
-                    context,
-                    show,
-                    options.accept,
-                    show.stop,
-                    reviewed=review.plan,
-                    asked=review.asked,
-                    signed=review.signed,
+                    context, show, options.accept, show.stop, review=review
                 )
             else:
                 run = apply_run(
@@ -199,9 +177,7 @@ def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
                     show,
                     options.only,
                     accept=options.accept,
-                    reviewed=review.plan,
-                    asked=review.asked,
-                    signed=review.signed,
+                    review=review,
                     stop=show.stop,
                 )
             say_untold(run, options.job)

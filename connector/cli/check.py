@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
 from connector.apply.job_state import hold_on, opened, other_jobs, try_state
-from connector.apply.permission import same_job
+from connector.apply.permission import require_same_job
 from connector.apply.planning import make_plan
 from connector.apply.to_arrange import (
     access_rules,
@@ -67,7 +66,7 @@ def check_command(job: Path, *, acl: bool) -> int:
         tenant = source.read()
         say_lines(_describe_source(tenant))
         description = context.reader.describe()
-        for place, what in context.about(description):
+        for place, what in context.describe_sources(description):
             if place != "state":  # a check opens no state
                 say_line(f"  {_PLACES.get(place, place)}: {what}")
         nobody, differ, survey = _check_directory(context, tenant, description)
@@ -77,7 +76,7 @@ def check_command(job: Path, *, acl: bool) -> int:
         if nobody:
             say_line(nobody)
         else:
-            _tell_foreign_values(job, source, context.mapping)
+            _tell_foreign_values(job, source, context.rules.mapping)
         try_state(job)
         say_text(
             "Nothing was written. To check each change against the schema, run `cec-connector plan`."
@@ -111,7 +110,7 @@ def _check_directory(
     context: PlanContext, tenant: Tenant, description: Description
 ) -> tuple[str, Differ, Survey]:
     """Say what the directory's users and attributes can hold. Returns why nobody matches, if so."""
-    differ = Differ(tenant, context.mapping, description)
+    differ = Differ(tenant, context.rules.mapping, description)
     survey = Survey(differ.attributes, differ.schema_checks)
     nobody, cut = _survey_users(context, tenant, description, survey)
     or_more = " or more" if cut else ""
@@ -128,10 +127,10 @@ def _check_directory(
     notes += described.cautions
     notes += compare_notes(context, survey.spread)
     notes += index_notes(context)
-    if context.approvers:
-        short = context.approvers.explain_shortage(now().time)
+    if context.rules.approvers:
+        short = context.rules.approvers.explain_shortage(now().time)
         notes += [f"approvers: {short}"] if short else []
-    names = [rule.directory for rule in context.mapping.match]
+    names = [rule.directory for rule in context.rules.mapping.match]
     _tell_notes(notes, [*names, *differ.attributes])
     return nobody, differ, survey
 
@@ -140,7 +139,7 @@ def _survey_users(
     context: PlanContext, tenant: Tenant, description: Description, survey: Survey
 ) -> tuple[str, list[str]]:
     """Read all users into the survey. Returns that nobody matches, if so, and notes on what a limit left unread."""
-    roster = Roster(tenant, context.mapping, context.pins, description)
+    roster = Roster(tenant, context.rules.mapping, context.rules.pins, description)
     matching: list[User] = []
 
     def note_users() -> Iterator[User]:
@@ -153,13 +152,13 @@ def _survey_users(
     try:
         survey.take(note_users())
     except LimitError as fault:
-        cut = list(_describe_cut(context.mapping, description, fault))
+        cut = list(_describe_cut(context.rules.mapping, description, fault))
         keys = roster.keys(lambda _agent, _rule: False)
         matching += islice(context.reader.find(keys), 1)
     empty = survey.users == 0 and not cut
     if matching or not (empty or len(roster)):
         return "", cut
-    why = nobody_matches(dict(context.about(description)), empty=empty)
+    why = nobody_matches(dict(context.describe_sources(description)), empty=empty)
     return f"Nobody matches: {why}.", cut
 
 
@@ -195,16 +194,15 @@ def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
 
 def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
-    others = other_jobs(job, context.mapping, description)
-    for place, what in others.told if others else ():
+    others = other_jobs(job, context.rules.mapping, description)
+    for place, what in others.told:
         say_line(f"{place}: {what}")
     if held := hold_on(job):
         since, why = held
         said = f"on hold    since {since}: {visible(why)}; applies are refused."
         say_command(f"{said} To allow them,", "release", job)
     with opened(job) as (_, state):
-        if state:
-            same_job(replace(context, state=state))
+        require_same_job(replace(context, state=state))
 
 
 def _describe_listed(
@@ -212,11 +210,11 @@ def _describe_listed(
 ) -> Iterator[str]:
     """Which lines of the pins and of the exclude list name nobody."""
     naming = Naming(description)
-    spared = _find_named(context, context.exclude.keys(naming))
-    pinned = {key for pin in context.pins for key in naming.keys(pin.user)}
+    spared = _find_named(context, context.rules.exclude.keys(naming))
+    pinned = {key for pin in context.rules.pins for key in naming.keys(pin.user)}
     problems = [
-        *strangers(context.pins, context.exclude, tenant, spared, naming),
-        *nowhere(context.pins, _find_named(context, sorted(pinned)), naming),
+        *strangers(context.rules.pins, context.rules.exclude, tenant, spared, naming),
+        *nowhere(context.rules.pins, _find_named(context, sorted(pinned)), naming),
     ]
     for problem in problems:
         who = [str(problem.agent)] if problem.agent else []
@@ -240,12 +238,7 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
 
 def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
     """Count the users whose values an apply would replace although this job did not write them."""
-    with (
-        tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
-        trial_context(
-            job, lambda _: Observer(), mapping, Path(spare), source
-        ) as context,
-    ):
+    with trial_context(job, lambda _: Observer(), mapping, source) as context:
         try:
             planned = make_plan(context)
         except LimitError as fault:

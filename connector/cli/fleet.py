@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connector.apply.waiting import check_approval, require_shared, waiting
+from connector.apply.approval import check_approval, find_waiting
+from connector.apply.job_state import require_shared
 from connector.cli import fleet_texts
 from connector.cli.advice import Exit
 from connector.cli.approvals import asks, confirm, said_how, sign_command, signed
@@ -227,7 +228,7 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
     see = command_line("fleet", "plan", job)
     said = f"Its plan waits for approval. To see it, and to approve it, run:\n    {see}"
     say_text(f"{said}\n    {command_line('fleet', 'approve', job, digest)}")
-    found = waiting(job)
+    found = find_waiting(job)
     is_refused = found is not None and found.digest == digest and found.refused
     return Exit.REFUSED if is_refused else Exit.PENDING
 
@@ -244,7 +245,7 @@ def show_plan(
     job: Path, save: Path | None, reports: tuple[Path, ...], *, whole: bool
 ) -> None:
     """Show the plan of JOB that waits for approval. It comes from the state; the engine is not asked."""
-    found = waiting(job)
+    found = find_waiting(job)
     if found is None:
         raise UsageError(
             "no plan of this job waits. See `fleet status`", where=str(job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,9 @@ import click
 
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
-from connector.apply.dry_runs import dry_run, shown as show_plan
+from connector.apply.dry_runs import Run, dry_run, show_plan
 from connector.apply.job_state import run_named
 from connector.apply.planning import make_plan
-from connector.apply.result import Run
 from connector.cli.observers import observers
 from connector.cli.options import (
     flag_option,
@@ -79,7 +77,7 @@ def plan_command(
     everybody = bool(options.whole or as_json or options.reports or is_saved)
     observed = partial(observers, kind="plan")
     with plan_context(job, observed, everybody=everybody) as context:
-        show.keep_off(context.files)
+        show.keep_off(context.place.files)
         earlier = find_earlier(context)
         before = None if earlier is None else lambda: earlier
         run = dry_run(context, show, options.only, save=is_saved, before=before)
@@ -91,11 +89,8 @@ def plan_command(
 def _show_with_mapping(options: RunOptions, show: Shower, named: str) -> Run:
     """Show the plan with another mapping. Nothing of it is kept, so no apply takes it."""
     mapping = mapping_file.load(named, Path("--mapping"))
-    with (
-        tempfile.TemporaryDirectory(prefix="cec-connector-") as spare,
-        trial_context(options.job, observers, mapping, Path(spare)) as context,
-    ):
-        show.keep_off(context.files)
+    with trial_context(options.job, observers, mapping) as context:
+        show.keep_off(context.place.files)
         run = show_plan(context, make_plan(context, options.only).plan, show)
         context.observer.finished(run.plan, exit_code(run))
     if not show.prints_json:

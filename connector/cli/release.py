@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from connector.apply.approval import approvals
+from connector.apply.approval import judge_approvals
 from connector.apply.composition import approvers_of
 from connector.apply.job_state import files_of, open_audit, release, release_request
 from connector.cli.approvals import said_how, sign_command, signed
@@ -99,7 +99,7 @@ def _find_approvals(
 ) -> Sequence[Approval]:
     """Who has approved this release. Raises UnapprovedError, FileError, UsageError."""
     approvers = approvers_of(job)
-    found = approvals(approvers, signed(text.encode(), signatures))
+    found = judge_approvals(approvers, signed(text.encode(), signatures))
     if approvers and not found:
         why = f"{approvers.needed} people have to sign this release"
         raise UnapprovedError(why, where=job.name)

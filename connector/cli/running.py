@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from connector.apply.result import Run
+from connector.apply.dry_runs import Run
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.output import (
     command_line,
@@ -216,8 +216,8 @@ class Shower(Struct):
 
 def say_untold(run: Run, job: Path) -> None:
     """Say what the audit lacks, and how it gets it."""
-    if run.untold:
-        lacking = f"The audit may lack writes: {run.untold}."
+    if run.audit_error:
+        lacking = f"The audit may lack writes: {run.audit_error}."
         said = f"\n{lacking} The next run sends the rest. To send them now,"
         say_command(said, "audit", "catch-up", job)
 

@@ -13,9 +13,8 @@ from msgspec import to_builtins
 
 from connector.apply import state_care
 from connector.apply.composition import plan_context
-from connector.apply.job_state import rename
-from connector.apply.moving import find_move
-from connector.apply.permission import side
+from connector.apply.permission import describe_job
+from connector.apply.state_care import find_move, rename
 from connector.cli.advice import Exit
 from connector.cli.approvals import asks, confirm
 from connector.cli.observers import observers
@@ -37,7 +36,7 @@ from connector.cli.output import (
 from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from connector.apply.moving import Move
+    from connector.apply.state_care import Move
     from connector.state.care import Contents, Old
     from connector.state.forgetting import Person
 
@@ -270,7 +269,7 @@ def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> Non
     with plan_context(job, observers) as context:
         description = context.reader.describe()
         known = context.secret_attributes(description)
-        names = known.named(attribute)
+        names = known.find_same(attribute)
         if not names:
             secret = ", ".join(known.names) or "none"
             why = f"no job of this state wrote secrets into it. Secret here: {secret}"
@@ -338,8 +337,8 @@ def move_job(job: Path, *, accept: str | None) -> None:
 
 
 def _describe_move(found: Move) -> Iterator[str]:
-    yield f"applied before: {side(found.before)}"
-    yield f"this file now:  {side(found.now)}"
+    yield f"applied before: {describe_job(found.before)}"
+    yield f"this file now:  {describe_job(found.now)}"
     yield (
         "users with values of this job whom no agent claims, so that `stale: clear` "
         f"clears them: {len(found.losing):,}"

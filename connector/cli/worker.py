@@ -17,12 +17,12 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from connector.apply.approval import Signed, unapproved
+from connector.apply.approval import Review, Signed, explain_missing_approval
 from connector.apply.composition import Begun, apply_context, plan_context
 from connector.apply.context import ApplyContext, PlanContext
-from connector.apply.permission import not_on_hold
+from connector.apply.job_state import require_shared
+from connector.apply.permission import require_no_hold
 from connector.apply.sync import Run, apply_run, dry_run
-from connector.apply.waiting import require_shared
 from connector.cli.advice import Exit, code_of
 from connector.cli.logs import configure
 from connector.cli.observers import observers
@@ -248,7 +248,7 @@ class FleetStep(WorkerRun):
                 return Exit.DONE
             if may_write:
                 # else people would be asked about a plan that no apply may write
-                not_on_hold(context.state, context.job)
+                require_no_hold(context.state, context.job)
             before = partial(context.state.drawn.left, context.job, SCHEDULE)
             run = dry_run(context, show_nothing, before=before, by=SCHEDULE)
             self.result.plan = self._keep_plan(context, run.plan)
@@ -265,7 +265,10 @@ class FleetStep(WorkerRun):
             documents.withdraw(context.job)
             return ""
         identity = context.reader.describe().identity
-        self.result.approval = bool(unapproved(context, plan, identity))
+        approvers = context.rules.approvers
+        self.result.approval = bool(
+            explain_missing_approval(approvers, context.state, plan, identity)
+        )
         kept = documents.waiting(context.job)
         if kept is not None and kept.digest == plan.digest:
             with suppress(RefusedError, StateError):
@@ -312,8 +315,7 @@ class FleetStep(WorkerRun):
                 context,
                 report,
                 accept=plan.digest if is_accepted else None,
-                reviewed=plan,
-                signed=Signed(found.octets, signatures),
+                review=Review(plan, Signed(found.octets, signatures)),
                 stop=self.stop,
             )
         except RefusedError as fault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from connector.apply.context import PlanContext
-from connector.apply.permission import same_job
+from connector.apply.permission import require_same_job
 from connector.errors import UsageError
 from connector.explain.user_case import UserCase
 from connector.matching.selection import nobody, selected
@@ -25,7 +25,7 @@ def explain(context: PlanContext, name: str) -> Explained:
     Of a user, the agents that look for it; before them the user itself, where none of them
     claims it. Raises UsageError for a name that is nobody's, or two things.
     """
-    same_job(context)
+    require_same_job(context)
     context.observer.stage("read source")
     tenant = context.source.read()
     agents = [agent.ref for agent in tenant.agents]
@@ -33,7 +33,7 @@ def explain(context: PlanContext, name: str) -> Explained:
     invalid = [AgentRef(record.work_no, record.account_code) for record in unreadable]
     only = selected([name], [*agents, *invalid], WHERE)
     context.observer.stage("describe directory", agents=tenant.size)
-    case = UserCase(context.brief(), tenant, context.pins, context.exclude)
+    case = UserCase(context.brief(), tenant, context.rules.pins, context.rules.exclude)
     directory = context.look_up()
     if only.users:
         found = case.explain_user(directory, only.users[0])

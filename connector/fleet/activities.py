@@ -13,8 +13,9 @@ from typing import Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from connector.apply.approval import withdraw_plan
 from connector.apply.composition import Accepted, accept
-from connector.apply.waiting import require_shared, withdraw
+from connector.apply.job_state import require_shared
 from connector.errors import FileError, StateError
 from connector.fleet.jobs import path_of, place_request
 from connector.fleet.limits import PlaceRequest, SharedLimits
@@ -269,7 +270,7 @@ class Activities:
         """Let a plan that somebody has rejected wait no more."""
         accepted = await self._accept_files(job)
         if accepted is not None:
-            await asyncio.to_thread(withdraw, accepted.job, plan)
+            await asyncio.to_thread(withdraw_plan, accepted.job, plan)
 
     @activity.defn(name="note")
     async def note_job(self, status: JobStatus) -> None:

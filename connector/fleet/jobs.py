@@ -20,7 +20,7 @@ from temporalio.client import (
     ScheduleSpec,
 )
 
-from connector.apply.waiting import require_shared
+from connector.apply.job_state import require_shared
 from connector.errors import FileError, UsageError
 from connector.fleet.limits import PlaceRequest, SharedLimits
 from connector.fleet.values import PREFIX, Step

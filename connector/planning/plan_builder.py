@@ -57,8 +57,8 @@ from connector.planning.leavers.leavers import (
     hidden_attributes,
 )
 from connector.planning.leavers.other_jobs import OtherJobs
+from connector.planning.open_writes import tell_unsettled
 from connector.planning.order import refused_last
-from connector.planning.unanswered import unsettled
 
 UNSHOWN = (
     "the directory accepted the last value and shows none. Probably this account may not read it. Nothing more is "
@@ -158,7 +158,7 @@ class PlanBuilder:
         excluded = self._spare(verdicts, unclaimed)
         left_out = self._take(verdicts, only)
         self._problems += problems
-        self._problems += unsettled(self._brief)
+        self._problems += tell_unsettled(self._brief)
         print_ = self._brief.fingerprint
         self._holders, self._restored = holders, restored
         self._stale = [

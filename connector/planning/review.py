@@ -44,14 +44,12 @@ from connector.planning.order.steps import digest_of_rest
 
 
 class Held(Struct, frozen=True):
-    """The changes that may be written, and each other change of either plan with its outcome.
-
-    `aside`: users whose change was left out on purpose, which leaves nothing undone that was asked for.
-    """
+    """The changes that may be written, and each other change of either plan with its outcome."""
 
     changes: tuple[Change, ...]
-    left: tuple[tuple[Change, Outcome], ...]
-    aside: frozenset[str]
+    left: tuple[tuple[Change, Outcome], ...] = ()
+    aside: frozenset[str] = frozenset()
+    """Ids of users whose change was left out on purpose, which leaves nothing undone that was asked for."""
 
 
 def hold_to(

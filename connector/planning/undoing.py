@@ -1,11 +1,16 @@
-"""Taking a run back: its confirmed writes, where the value still is exactly what that run wrote."""
+"""Taking a run back is a plan like any other: of its confirmed writes, where the value still is what that run wrote.
+
+`make_undo_plan` lists the steps. What takes one change back is in `undo_values.py`.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.matching.lookup import Lookup
@@ -15,167 +20,265 @@ from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
     Change,
-    Description,
-    Equality,
-    Held,
-    Holds,
-    Owned,
     Part,
     Plan,
     Problem,
-    Question,
     Refusal,
     Result,
-    Secret,
     Summary,
     User,
     UserRef,
-    equality,
-    hidden,
-    patterns,
 )
-from connector.model.digests import UNKEYED
 from connector.model.limits import Whole, too_many
 from connector.planning.assembly import assembled, change_of, counts, held_back
 from connector.planning.brief import Brief
 from connector.planning.compare.draft import Draft
 from connector.planning.compare.settling import in_order, settled
 from connector.planning.compare.standing import Shown
+from connector.planning.open_writes import OpenWrite, tell_unsettled
 from connector.planning.overview.person_names import with_people
-from connector.planning.unanswered import unsettled
-from connector.planning.undo_outcomes import GONE, Written, result, untold
+from connector.planning.undo_values import (
+    Writers,
+    find_staying,
+    make_back_draft,
+    take_classes_back,
+)
 
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it. All its values of this user are kept"
 _SPARED: Final = "on the exclude list; the values of that run are kept"
-_UNREADABLE: Final = "no value is shown: it is gone, or this account cannot read it. It may have changed since that run"
-_STAYS: Final = (
-    "kept. Grant the right to read it and rerun the undo, or remove it by hand"
-)
+_GONE: Final = "the user is gone, or outside base and filter"
+_UNKNOWN: Final = "no answer tells whether that run wrote here, and {why}; kept"
 
 
-def undo(
-    directory: Lookup,
-    brief: Brief,
-    steps: Sequence[Written],
-    *,
-    begun: Mapping[str, Collection[str]],
-    since: Mapping[str, Collection[str]],
-    exclude: ExcludeList,
-    unshown: Iterable[tuple[Change, Collection[str]]] = (),
+class Written(Struct, frozen=True):
+    """A write of the run, as its journal has it."""
+
+    change: Change
+    result: Result | None
+    """None: nobody knows whether it happened."""
+    server: str
+    """The one that it was meant for."""
+    run: str
+
+
+class WrittenRun(Struct, frozen=True):
+    """The run that is taken back, as its journal and that of later runs tell."""
+
+    writes: Sequence[Written]
+    begun: Mapping[str, Collection[str]] = {}
+    """By user id what a killed undo emptied alone."""
+    since: Mapping[str, Collection[str]] = {}
+    """By user id the attributes that later runs wrote."""
+    unshown: Sequence[tuple[Change, Collection[str]]] = ()
+    """Changes with the attributes that the directory took and did not show: they stay."""
+
+    def find_servers(self, here: str) -> dict[str, str]:
+        """By user id the other server that it was written at."""
+        return {
+            each.change.user.id: each.server
+            for each in self.writes
+            if each.server not in ("", here)
+        }
+
+
+def make_undo_plan(
+    directory: Lookup, brief: Brief, run: WrittenRun, exclude: ExcludeList
 ) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
-    `steps`: its writes. `begun`: by user id what a killed undo emptied alone.
-    `since`: by user id the attributes that later runs wrote. Attributes that belong together go back all, or none.
-    `exclude`: agents and users that are left as they are. `unshown`: changes with the attributes that the directory
-    took and did not show: they stay.
+    Attributes that belong together go back all, or none. `exclude`: agents and users that are left as they are.
     """
-    asked = dict.fromkeys(
-        change.user
-        for change, outcome, *_ in steps
-        if outcome in (Result.WRITTEN, None)
-    )
-    now = {
-        user.id: user
-        for user in (directory.read(asked, disabled=brief.mapping.disabled == "clear"))
-    }
-    writers = _Writers(
-        brief, now, {change.user.id for change, outcome, *_ in steps if outcome is None}
-    )
-    open_ = defaultdict[str, set[str]](set)
-    for each in brief.memory.unsettled():
-        open_[each.user.id].add(each.run)
-    results = [
-        (step[0], result(step, now, brief, open_[step[0].user.id])) for step in steps
-    ]
-    written = folded(change for change, result in results if result is Result.WRITTEN)
-    unknown = folded(change for change, result in results if result is None)
-    server = brief.description.server
-    elsewhere = {
-        change.user.id: wrote
-        for change, _, wrote, _ in steps
-        if wrote not in ("", server)
-    }
-    stays = _staying(directory, written, now, brief, since)
-    backs: list[tuple[Draft, Change, User]] = []
-    problems = list(untold(unknown, written, now, brief, since))
-    naming, exclude = (
-        Naming(brief.description),
-        exclude.remembering(brief.memory.excluded()),
-    )
-    spared = exclude.spares(
-        naming, brief.memory.agents([change.user.id for change in written])
-    )
-    for change in written:
-        user = now.get(change.user.id)
-        if user is None or (user.disabled and change.agent is not None):
-            problems.append(
-                Problem(
-                    "undo",
-                    f"{GONE}; kept",
-                    agent=change.agent,
-                    users=(change.user.name,),
-                )
-            )
-            continue
-        if spared(change.agent, user.ref) or spared(
-            None, change.user
-        ):  # by its name of now, or of then
-            problems.append(
-                Problem("exclude", _SPARED, agent=change.agent, users=(user.name,))
-            )
-            continue
-        emptied = begun.get(user.id, ())
-        # why an attribute that is as it was before the run may not be so everywhere
-        late = dict[str, str]()
-        if user.id in elsewhere:
-            half = {each.name for each in change.attributes if each.old}.intersection(
-                emptied
-            )
-            # what was emptied alone, and had no value before, is done
-            done = set(since.get(user.id, ())) - half
-            why = _LATE.format(wrote=elsewhere[user.id], asked=server)
-            late = {
-                each.name: why for each in change.attributes if each.name not in done
-            }
-        draft = _back_for(
-            change,
-            user,
-            brief,
-            writers,
-            begun=emptied,
-            stays=stays.get(user.id, {}),
-            late=late,
-        )
-        backs.append((draft, change, user))
-    drafts = [draft for draft, _, _ in backs]
+    naming = Naming(brief.description)
+    exclude = exclude.remembering(brief.memory.excluded())
+    now = _read_users(directory, brief, run)
+    written, unknown = _judge_writes(run, now, brief)
+    problems = [*_tell_unknown(unknown, written, now, brief, run.since)]
+    there, kept = _choose_users(written, now, brief, exclude, naming)
+    problems += kept
+    writers = Writers(brief, now, _list_open_users(run))
+    drafts = _make_drafts(directory, there, brief, run, writers)
     unique = settled(directory, drafts, brief, lambda draft: False)
-    for draft, change, user in backs:
-        draft.planned += _classes_back(change, draft, user, brief)
+    for draft, (change, user) in zip(drafts, there, strict=True):
+        draft.planned += take_classes_back(change, draft, user, brief)
     waiting = unique.waiting()
     changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
-    refused = _unprotected(
-        directory, exclude, naming, [change.user for change in written]
-    )
-    refused += too_many(brief.limits, summary, Whole(whole, whole), changes)
-    problems = [*problems, *held_back(drafts, unique.problems), *unsettled(brief)]
-    problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
-                 for each, lost in unshown]  # fmt: skip
-    cautions = brief.description.cautions
+    refusals = _refuse_unprotected(directory, exclude, naming, written)
+    refusals += too_many(brief.limits, summary, Whole(whole, whole), changes)
+    problems += [*held_back(drafts, unique.problems), *tell_unsettled(brief)]
+    for each, lost in run.unshown:
+        why = _UNSHOWN.format(names=", ".join(lost))
+        problems.append(Problem("undo", why, each.agent, (each.user.name,)))
     plan = assembled(
-        brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions,
-        taken=unique.taken(), ours={change.user.id for change in changes},  # nothing else is taken back
-    )  # fmt: skip
+        brief,
+        changes=changes,
+        problems=problems,
+        summary=summary,
+        refusals=refusals,
+        cautions=brief.description.cautions,
+        taken=unique.taken(),
+        ours={change.user.id for change in changes},  # nothing else is taken back
+    )
     return with_people(directory, plan, brief)
 
 
-def _unprotected(
-    directory: Lookup, exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]
+def _read_users(directory: Lookup, brief: Brief, run: WrittenRun) -> dict[str, User]:
+    """By id the users that the run wrote to, or may have, as they are now."""
+    refs = dict.fromkeys(
+        each.change.user for each in run.writes if each.result in (Result.WRITTEN, None)
+    )
+    users = directory.read(refs, disabled=brief.mapping.disabled == "clear")
+    return {user.id: user for user in users}
+
+
+def _list_open_users(run: WrittenRun) -> set[str]:
+    """Ids of users of whom the journal does not know whether the run wrote to them."""
+    return {each.change.user.id for each in run.writes if each.result is None}
+
+
+def _judge_writes(
+    run: WrittenRun, now: Mapping[str, User], brief: Brief
+) -> tuple[list[Change], list[Change]]:
+    """What was written, a change a user; and what may have been, where nothing tells."""
+    open_runs = defaultdict[str, set[str]](set)
+    for each in brief.memory.unsettled():
+        open_runs[each.user.id].add(each.run)
+    written, unknown = [], []
+    for write in run.writes:
+        result = _judge_write(write, now, brief, open_runs[write.change.user.id])
+        if result is Result.WRITTEN:
+            written.append(write.change)
+        elif result is None:
+            unknown.append(write.change)
+    return join_parts(written), join_parts(unknown)
+
+
+def _judge_write(
+    write: Written, now: Mapping[str, User], brief: Brief, open_runs: Collection[str]
+) -> Result | None:
+    """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells.
+
+    `open_runs`: the runs that have an open write of that user.
+    """
+    id_ = write.change.user.id
+    if write.result is not None or id_ not in now:
+        # who is gone may be out of reach for a while, as somebody who is disabled or was moved
+        return write.result
+    past = brief.memory.past([id_]).get(id_, ())
+    earlier = takewhile(
+        lambda whose: whose != write.run, (whose for whose, _, _ in past)
+    )
+    told = OpenWrite(
+        write.change,
+        Shown(now[id_], brief.description, brief.fingerprint),
+        write.run,
+        write.server,
+        brief.memory.confirmed([id_]).get(id_, {}),
+        past,
+        set(earlier).intersection(open_runs),
+    ).judge()
+    return told.result if told else None
+
+
+def _tell_unknown(
+    unknown: Iterable[Change],
+    written: Iterable[Change],
+    now: Mapping[str, User],
+    brief: Brief,
+    since: Mapping[str, Collection[str]],
+) -> Iterator[Problem]:
+    """Users whom the run may have written, where what this account sees does not tell."""
+    named = {change.user.id for change in written}
+    for change in unknown:
+        user = now.get(change.user.id)
+        if user is None:
+            if change.user.id not in named:
+                yield _make_problem(change, _UNKNOWN.format(why=_GONE))
+            continue
+        shown = Shown(user, brief.description, brief.fingerprint)
+        judged = {OBJECT_CLASS, *since.get(change.user.id, ())}
+        hidden = [
+            each.name
+            for each in change.attributes
+            if each.name not in judged and shown.stands(each) is None
+        ]
+        if hidden:
+            why = f"nothing that is read tells of {', '.join(hidden)}"
+            yield _make_problem(change, _UNKNOWN.format(why=why))
+
+
+def _choose_users(
+    written: Sequence[Change],
+    now: Mapping[str, User],
+    brief: Brief,
+    exclude: ExcludeList,
+    naming: Naming,
+) -> tuple[list[tuple[Change, User]], list[Problem]]:
+    """The changes that may be taken back, each with its user; and why others are kept."""
+    ids = [change.user.id for change in written]
+    spared = exclude.spares(naming, brief.memory.agents(ids))
+    there: list[tuple[Change, User]] = []
+    problems: list[Problem] = []
+    for change in written:
+        user = now.get(change.user.id)
+        if user is None or (user.disabled and change.agent is not None):
+            problems.append(_make_problem(change, f"{_GONE}; kept"))
+        # by its name of now, or of then
+        elif spared(change.agent, user.ref) or spared(None, change.user):
+            problems.append(Problem("exclude", _SPARED, change.agent, (user.name,)))
+        else:
+            there.append((change, user))
+    return there, problems
+
+
+def _make_problem(change: Change, why: str) -> Problem:
+    return Problem("undo", why, change.agent, (change.user.name,))
+
+
+def _make_drafts(
+    directory: Lookup,
+    there: Sequence[tuple[Change, User]],
+    brief: Brief,
+    run: WrittenRun,
+    writers: Writers,
+) -> list[Draft]:
+    """What takes back each change, and what of it must stay."""
+    server = brief.description.server
+    elsewhere = run.find_servers(server)
+    stays = find_staying(directory, there, brief, run.since)
+    drafts = []
+    for change, user in there:
+        emptied = run.begun.get(user.id, ())
+        # why an attribute that is as it was before the run may not be so everywhere
+        late = dict[str, str]()
+        if user.id in elsewhere:
+            had_values = {each.name for each in change.attributes if each.old}
+            # what was emptied alone, and had no value before, is done
+            done = set(run.since.get(user.id, ())) - had_values.intersection(emptied)
+            why = _LATE.format(wrote=elsewhere[user.id], asked=server)
+            late = {
+                each.name: why for each in change.attributes if each.name not in done
+            }
+        draft = make_back_draft(
+            change,
+            Shown(user, brief.description, brief.fingerprint),
+            brief.mapping.groups,
+            writers,
+            begun=emptied,
+            stays=stays[user.id],
+            late=late,
+        )
+        drafts.append(draft)
+    return drafts
+
+
+def _refuse_unprotected(
+    directory: Lookup, exclude: ExcludeList, naming: Naming, written: Sequence[Change]
 ) -> list[Refusal]:
-    """The refusal for entries of the exclude list that name nobody, neither now nor among those users, as of `then`."""
+    """The refusal for entries of the exclude list that name nobody, neither now nor among the users of then."""
+    then: list[UserRef] = [change.user for change in written]
     keys = exclude.keys(naming)
     now = list(directory.find(keys)) if keys else []
     lost = [entry for entry, ids in exclude.named(now, naming).items() if not ids]
@@ -183,7 +286,7 @@ def _unprotected(
     return unprotected(directory, exclude, naming, lost)
 
 
-def folded(steps: Iterable[Change]) -> list[Change]:
+def join_parts(steps: Iterable[Change]) -> list[Change]:
     """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
     users: dict[str, Change] = {}
     for change in sorted(steps, key=lambda change: change.part is Part.REST):
@@ -191,12 +294,12 @@ def folded(steps: Iterable[Change]) -> list[Change]:
         users[change.user.id] = (
             change
             if before is None
-            else replace(before, attributes=_joined(before, change))
+            else replace(before, attributes=_join_attributes(before, change))
         )
     return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
 
 
-def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
+def _join_attributes(first: Change, second: Change) -> tuple[AttributeChange, ...]:
     begun = {each.name: each for each in first.attributes}
     then = {each.name for each in second.attributes}
     return (
@@ -205,223 +308,4 @@ def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
             replace(each, old=begun[each.name].old) if each.name in begun else each
             for each in second.attributes
         ),
-    )
-
-
-class _Writers:
-    """Who wrote last to these users. `users`: to how many users, of all, this job wrote.
-
-    `untold`: users of whom it was not known whether the run wrote to them.
-    """
-
-    def __init__(
-        self, brief: Brief, now: Mapping[str, User], untold: Collection[str]
-    ) -> None:
-        self._brief = brief
-        self.untold = untold
-        self.users = 0
-        self._mine: dict[str, Mapping[str, Owned]] = {}
-        for ref, owned in brief.memory.owned():
-            self.users += 1
-            if ref.id in now:
-                self._mine[ref.id] = {
-                    name.lower(): each for name, each in owned.items()
-                }
-        self._theirs: defaultdict[tuple[str, str], list[tuple[str, str | None]]] = (
-            defaultdict(list)
-        )
-        for other in brief.memory.others():
-            for name, pattern in (
-                other.attributes.items() if other.user.id in now else ()
-            ):
-                self._theirs[other.user.id, name.lower()].append((other.job, pattern))
-
-    def since(
-        self, each: AttributeChange, back: AttributeChange, user: UserRef
-    ) -> str | None:
-        """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
-        for job, pattern in self._theirs.get((user.id, each.name.lower()), ()):
-            if not patterns.apart(pattern, each.pattern):
-                return f"another job ({job}) wrote it since; kept"
-        if user.id in self.untold:
-            return None  # what was written there is not noted yet
-        last = self._mine.get(user.id, {}).get(each.name.lower(), Owned(""))
-        rule = self._brief.description.equality(each.name)
-        if each.secret:
-            ours = not back.old or last.fingerprint == each.fingerprint
-        else:
-            taken = equality.minus(rule, back.old, back.new)
-            ours = {equality.digest(rule, value) for value in taken} <= set(last.values)
-        return None if ours else "this job did not write the current value; kept"
-
-
-def _staying(
-    directory: Lookup,
-    written: Iterable[Change],
-    now: Mapping[str, User],
-    brief: Brief,
-    since: Mapping[str, Collection[str]],
-) -> dict[str, dict[str, str]]:
-    """By user id the attributes that stay whatever they hold, each with the reason."""
-    stays: dict[str, dict[str, str]] = {}
-    unseen: list[Question] = []
-    for change in written:
-        user, names = now.get(change.user.id), {each.name for each in change.attributes}
-        later = [name for name in since.get(change.user.id, ()) if name not in names]
-        stays[change.user.id] = dict.fromkeys(later, "a later run wrote it; kept")
-        for each in change.attributes if user else ():
-            info = brief.description.attributes.get(each.name)
-            shown = (
-                info is None
-                or info.readable is True
-                or each.name in now[change.user.id].values
-            )
-            # what was emptied: is there none still?
-            values = each.new or (() if each.fingerprint else each.old)
-            if values and not shown:
-                unseen.append(Question(change.user, each.name, values[0]))
-    for asked, answer in directory.compare(unseen):
-        if answer is not Holds.ABSENT:
-            stays[asked.user.id][asked.attribute] = _unreadable(
-                brief.description, asked.value
-            )
-    return stays
-
-
-def _unreadable(description: Description, value: Held) -> str:
-    lost = isinstance(value, Secret) and description.writing.replaces
-    return f"{_UNREADABLE}; {'it may be lost, since the whole user is written' if lost else _STAYS}"
-
-
-def _back_for(
-    change: Change,
-    user: User,
-    brief: Brief,
-    writers: _Writers,
-    *,
-    begun: Collection[str],
-    stays: Mapping[str, str],
-    late: Mapping[str, str],
-) -> Draft:
-    """What takes back one user's change, and what of it, or of the groups that it is part of, must stay."""
-    back, kept, shown = (
-        [],
-        dict[str, str](),
-        Shown(user, brief.description, brief.fingerprint),
-    )
-    for each in change.attributes:
-        if each.name == OBJECT_CLASS:
-            continue
-        answer = stays.get(each.name) or _back(each, shown, emptied=each.name in begun)
-        if answer is None:
-            answer = late.get(each.name)
-        if isinstance(answer, AttributeChange):
-            answer = writers.since(each, answer, user.ref) or answer
-        if isinstance(answer, str):
-            kept[each.name] = answer
-        elif answer is not None:
-            back.append(answer)
-    groups = [
-        group
-        for group in brief.mapping.groups
-        if any(each.name in group for each in back)
-    ]
-    kept |= {name: stays[name] for group in groups for name in group if name in stays}
-    held = (
-        Problem("undo", why, change.agent, (user.name,), attribute=name)
-        for name, why in kept.items()
-    )
-    return Draft(
-        user.ref,
-        change.agent,
-        change.rule,
-        tuple(back),
-        tuple(held),
-        disabled=user.disabled,
-        inactive=user.inactive,
-    )
-
-
-def _back(
-    each: AttributeChange, shown: Shown, *, emptied: bool
-) -> AttributeChange | str | None:
-    """The change that takes this one back, None where that was done already, or why it stays."""
-    if each.secret:
-        return _secret_back(each, shown)
-    rule = shown.description.equality(each.name)
-    ours = patterns.ours(each.pattern, shown.held(each.name))
-    if equality.same_set(rule, ours, each.old):
-        return None
-    if not equality.same_set(rule, ours, each.new) and (ours or not emptied):
-        return "changed since that run; kept"
-    return replace(each, old=ours, new=each.old)
-
-
-def _secret_back(each: AttributeChange, shown: Shown) -> AttributeChange | str | None:
-    held, shows = shown.held(each.name), shown.shows(each.name)
-    if each.fingerprint and not shows:
-        return _unreadable(shown.description, Secret(""))
-    if (each.seen or each.absent) and equality.same_set(
-        Equality.OCTETS, held, each.old
-    ):
-        return None
-    if each.fingerprint == UNKEYED:
-        return "that run had another key, so a later change cannot be excluded; kept"
-    if not shown.secret_stands(each):
-        return "changed since that run; kept"
-    if not (each.seen or each.absent):
-        return "its value before that run could not be read, or is sealed with another key; kept"
-    print_ = (
-        shown.fingerprint(shown.user.ref, each.name, each.old[0]) if each.old else ""
-    )
-    was, new = tuple(map(hidden, held)), tuple(map(hidden, each.old))
-    return replace(
-        each, old=was, new=new, seen=shows, absent=not shows, fingerprint=print_
-    )
-
-
-def _classes_back(
-    change: Change, draft: Draft, user: User, brief: Brief
-) -> tuple[AttributeChange, ...]:
-    """Away with the object classes that the run added and nothing left on the entry needs; back with those it took."""
-    back, description = draft.planned, brief.description
-    kept = {each.attribute or "" for each in draft.held}
-    kept |= {
-        name
-        for name, info in description.attributes.items()
-        if info.readable is not True and brief.memory.fingerprint_of(user.id, name)
-    }
-    classes = [each for each in change.attributes if each.name == OBJECT_CLASS]
-    held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
-    going = {
-        each.name
-        for each in back
-        if not each.new and len(user.values.get(each.name, ())) <= len(each.old)
-    }
-    left = (
-        (user.values.keys() | kept | {each.name for each in back})
-        - going
-        - {OBJECT_CLASS}
-    )
-    gone: list[str] = []
-    for name in [str(name) for each in classes for name in each.new]:
-        low = name.lower()
-        others = held - {low} - {each.lower() for each in gone}
-        allowed = {
-            each: info.definition.classes
-            for each, info in description.attributes.items()
-            if low in info.definition.classes
-        }
-        if (
-            low in held
-            and allowed
-            and all(allowed[each] & others for each in left & allowed.keys())
-        ):
-            gone.append(name)
-    put = [str(name) for each in classes for name in each.old]
-    come = [name for name in put if name.lower() not in held]
-    return (
-        (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),)
-        if gone or come
-        else ()
     )

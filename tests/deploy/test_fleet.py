@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.apply.waiting import require_shared
+from connector.apply.job_state import require_shared
 from connector.cli.advice import Exit
 from connector.serve.run_process import GRACE
 from connector.settings import fleet as fleets, job as jobs

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.apply.waiting import check_approval, require_shared, waiting
+from connector.apply.approval import check_approval, find_waiting
+from connector.apply.job_state import require_shared
 from connector.errors import FileError, OnHoldError, RefusedError, UnapprovedError, UsageError
 from connector.serve.run_process import FleetRun
 from connector.settings.job import load
@@ -39,7 +40,7 @@ class FleetJob(Job):
 
     def waits(self) -> bytes:
         """The document that waits."""
-        found = waiting(self.path)
+        found = find_waiting(self.path)
         assert found is not None
         return found.octets
 
@@ -58,7 +59,7 @@ def test_a_plan_waits_in_the_state_and_its_report_takes_its_place(job: FleetJob)
     assert job.numbers() == 0
     ((id_, (kind, document)),) = steps.documents().items()
     assert (id_, kind, document["digest"]) == (drawn.plan, "plan", drawn.summary.plan.digest)
-    found = waiting(job.path)
+    found = find_waiting(job.path)
     assert found is not None
     assert (found.id, found.digest, found.refused, found.needed) == (drawn.plan, drawn.summary.plan.digest, False, 0)
     assert steps.ticks() == [(TICKS[0], 0, None)]
@@ -69,7 +70,7 @@ def test_a_plan_waits_in_the_state_and_its_report_takes_its_place(job: FleetJob)
     assert (applied.result.summary.run, applied.result.summary.kind) == (drawn.plan, "apply")
     ((id_, (kind, document)),) = steps.documents().items()
     assert (id_, kind, len(document["outcomes"])) == (drawn.plan, "report", 5)
-    assert waiting(job.path) is None
+    assert find_waiting(job.path) is None
     assert steps.ticks() == [(TICKS[0], 1, TICKS[0])]
 
     assert steps.plan().taken, "a tick is not run twice"
@@ -118,7 +119,7 @@ def test_killed_after_its_last_write_it_still_ends_its_tick(job: FleetJob, *, ke
         with closing(open_state(job.steps.url)) as state:
             (document,) = state.documents.every("job")
             state.documents.keep(state.documents.read(document), octets)
-    assert waiting(job.path) is None
+    assert find_waiting(job.path) is None
     again = job.steps.apply(plan)
     assert (again.outcomes, again.result.spent) == (first.outcomes, True)
     assert job.steps.ticks() == [(TICKS[0], 1, TICKS[0])]
@@ -132,7 +133,7 @@ def test_a_refused_plan_is_applied_once_somebody_accepts_it(job: FleetJob) -> No
     drawn = job.steps.plan(code=3)
     assert drawn.summary is not None
     assert ([each.limit for each in drawn.summary.plan.refusals], drawn.approval) == (["update", "secret"], False)
-    found = waiting(job.path)
+    found = find_waiting(job.path)
     assert found is not None
     assert (found.refused, found.needed) == (True, 0)
     assert job.steps.ticks() == [(TICKS[0], 0, None)]
@@ -181,7 +182,7 @@ def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
     job.configure(approvers={"allowed": "signers", "needed": 1})
     drawn = job.steps.plan()
     assert drawn.approval
-    found = waiting(job.path)
+    found = find_waiting(job.path)
     assert found is not None
     assert (found.refused, found.needed) == (False, 1)
 
@@ -230,7 +231,7 @@ def test_a_superseded_plan_cannot_be_applied(job: FleetJob) -> None:
     third = job.steps.plan(TICKS[3]).plan
     job.agents([agent(1), agent(2)])
     assert job.steps.plan(TICKS[4]).plan == ""
-    assert waiting(job.path) is None
+    assert find_waiting(job.path) is None
     job.steps.apply(third, TICKS[3], code=3)
     assert job.steps.ticks() == [(TICKS[4], 1, TICKS[4])], "a late end is not of the newer tick"
 
@@ -256,7 +257,7 @@ def test_a_run_by_hand_is_no_tick_s(job: FleetJob) -> None:
 
 def test_a_job_on_hold_is_not_planned_for_people(job: FleetJob) -> None:
     plan = job.steps.plan().plan
-    digest = waiting(job.path)
+    digest = find_waiting(job.path)
     assert digest is not None
     with closing(open_state(job.steps.url)) as state:
         state.hold("job", "somebody said so")
@@ -272,7 +273,7 @@ def test_a_job_whose_agents_come_from_elsewhere_is_not_planned_for_people(job: F
     job.write("others.json", job.read("agents.json"))
     job.configure(source={"path": "others.json"})
     found = job.steps.plan(TICKS[1], code=78)
-    assert (found.plan, waiting(job.path)) == ("", None)
+    assert (found.plan, find_waiting(job.path)) == ("", None)
 
 
 def test_a_failure_that_another_attempt_may_mend_leaves_the_tick_due(job: FleetJob) -> None:

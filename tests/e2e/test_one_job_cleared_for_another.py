@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.permission import differences
+from connector.apply.permission import find_differences
 from connector.demo.simulator import Simulator
 from connector.model import JobIdentity
 from tests.support.jobs import cec_source, configure, job_file, ldif_directory
@@ -251,8 +251,8 @@ def test_a_rotated_app_key_is_the_same_job_and_another_url_is_another(offices: O
 @pytest.mark.parametrize("url", ["https://CEC.example.org", "https://cec.example.org:443"])
 def test_the_same_url_in_another_spelling_is_the_same_tenant(url: str) -> None:
     before, now = (JobIdentity(each, "d", ()) for each in ("https://cec.example.org", url))
-    assert differences(before, now) == []
-    assert differences(replace(before, tenant="https://cec.example.org:8443"), now) == ["another tenant"]
+    assert find_differences(before, now) == []
+    assert find_differences(replace(before, tenant="https://cec.example.org:8443"), now) == ["another tenant"]
 
 
 def test_the_way_out_names_a_file_that_is_there(offices: Offices) -> None:

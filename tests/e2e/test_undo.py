@@ -350,7 +350,7 @@ def test_octets_that_are_no_text_in_a_unique_attribute_are_looked_for_as_octets(
 
 def test_a_run_is_named_by_last_or_by_the_beginning_of_its_id(job: Job) -> None:
     before = job.read("people.ldif")
-    assert "no run yet" in job.run("runs", "last", code=64)
+    assert "has written anything yet" in job.run("runs", "last", code=64)
     for options in ((), ("--apply",), ("--apply",)):
         assert "RUN: no apply of this job has written anything yet" in job.run("undo", "last", *options, code=64)
     job.run("plan")

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from connector.apply.approval import Review
 from connector.apply.sync import Run
 from connector.errors import RefusedError
 from connector.model import Agent, Plan, Tenant
@@ -98,7 +99,7 @@ def test_a_reviewed_run_that_goes_on_tells_nothing_twice(world: World, data: st.
 
     def resumed(last: int | None) -> Run:
         try:
-            return audit.apply(last, reviewed=plan)
+            return audit.apply(last, review=Review(plan))
         except RefusedError:
             return Run(plan, refused=False)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.approval import Review
 from connector.apply.sync import apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Description, Outcome, Part, Plan, Result, Secret, Tenant, View
@@ -54,7 +55,7 @@ def lost(folder: Path) -> tuple[World, Plan]:
     at(world, "one", deaf=True)
     with world.context() as context:
         plan = dry_run(context, lambda plan, outcomes: None, save=True).plan
-        apply_run(context, lambda plan, outcomes: None, reviewed=plan)
+        apply_run(context, lambda plan, outcomes: None, review=Review(plan))
     return world, plan
 
 
@@ -119,7 +120,7 @@ def test_what_is_written_at_another_server_under_the_same_plan_is_written(tmp_pa
     lag(world)
     at(world, "two")
     with world.context() as context:
-        again = apply_run(context, lambda plan, outcomes: None, reviewed=plan)
+        again = apply_run(context, lambda plan, outcomes: None, review=Review(plan))
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.WRITTEN]
     assert world.state.history.runs(world.job)[-1].outcomes == {"written": 1}
     assert planned(world).problems == ()
@@ -131,7 +132,7 @@ def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it
     at(world, "two")
     world.tenant = Tenant([Agent(8, "u1")])  # the agent has left
     with world.context() as context:
-        again = apply_run(context, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
+        again = apply_run(context, lambda plan, outcomes: None, review=Review(plan), accept=planned(world).digest)
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.CONFLICT]
     assert {problem.kind for problem in planned(world).problems} >= {"stale", "unsettled"}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.approval import Review
 from connector.apply.sync import Run, apply_run, dry_run
 from connector.model import Agent, Description, Outcome, Plan, Result, Secret, Tenant
 from connector.model.limits import Limit
@@ -70,7 +71,7 @@ def plan(of: World) -> Plan:
 
 def apply(of: World, reviewed: Plan | None = None, accept: str | None = None) -> Run:
     with of.context() as context:
-        return apply_run(context, quiet, reviewed=reviewed, accept=accept)
+        return apply_run(context, quiet, review=Review(reviewed), accept=accept)
 
 
 def saved(of: World) -> Plan:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.context import UndoContext
 from connector.apply.sync import Run, apply_run, dry_run, dry_undo
 from connector.errors import OutputError, UsageError
 from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, Tenant
@@ -154,20 +153,10 @@ def test_a_dry_run_opens_nothing_and_writes_nothing() -> None:
 def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
     of = world()
     run = apply(of).plan.id
-    with of.context() as context:
-        identity = context.directory.describe().identity
-        for wrote_to in (identity, "another"):
-            undo = UndoContext(
-                job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits,
-                read=context.read, state=context.state, fingerprint=context.fingerprint, sealer=context.sealer,
-                pace=context.pace, observer=context.observer, exclude=context.exclude, run=run, wrote_to=wrote_to,
-                tenant=context.tenant,
-            )  # fmt: skip
-            if wrote_to == identity:
-                assert len(dry_undo(undo, Shown()).plan.changes) == 3
-            else:
-                with pytest.raises(UsageError, match="another directory"):
-                    dry_undo(undo, Shown())
+    with of.back(run) as undo:
+        assert len(dry_undo(undo, Shown()).plan.changes) == 3
+        with pytest.raises(UsageError, match="another directory"):
+            dry_undo(replace(undo, wrote_to="another"), Shown())
 
 
 def test_a_run_that_writes_nothing_takes_nothing_over_from_a_job_that_no_longer_claims_it() -> None:
@@ -195,4 +184,4 @@ def test_what_a_run_came_to_is_done_or_in_part_and_what_was_left_out_on_purpose_
         assert part.ending.in_part
     left = [*outcomes, Outcome(refs[2], Result.SKIPPED, "left out (--only)", aside=True)]
     assert not replace(done, outcomes=left).ending.in_part
-    assert replace(done, untold="the audit is full").ending.in_part
+    assert replace(done, audit_error="the audit is full").ending.in_part

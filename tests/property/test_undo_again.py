@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.context import UndoContext
 from connector.apply.sync import apply_run, dry_undo
 from connector.directories.common.schema import Schema
 from connector.errors import StateError
@@ -67,13 +66,7 @@ def noted(mortal: Mortal, run: str) -> dict[str, str | None]:
 
 def taken_back(mortal: Mortal, run: str) -> Plan:
     """What an undo of this run would do; nothing is done."""
-    with mortal.world.context() as context:
-        undo = UndoContext(
-            job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits, read=context.read,
-            state=context.state, fingerprint=context.fingerprint, sealer=context.sealer, pace=context.pace,
-            observer=context.observer, exclude=context.exclude, run=run, wrote_to=context.directory.describe().identity,
-            tenant=context.tenant,
-        )  # fmt: skip
+    with mortal.world.back(run) as undo:
         return dry_undo(undo, lambda plan, outcomes: None).plan
 
 

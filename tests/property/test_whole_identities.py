@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.approval import Review
 from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.explain.explainer import explain
 from connector.model import Agent, Change, Description, Objection, Outcome, Plan, Result, Secret, Tenant, View
@@ -70,7 +71,7 @@ def plan(of: World) -> Plan:
 
 def apply(of: World, reviewed: Plan | None = None) -> Run:
     with of.context() as context:
-        return apply_run(context, quiet, reviewed=reviewed)
+        return apply_run(context, quiet, review=Review(reviewed))
 
 
 def undo(of: World, run: Run) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connector.apply.approval import Review
 from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
@@ -178,7 +179,7 @@ class Mortal:
         """An apply, perhaps its last."""
         self.fate.begin(last)
         with self.world.context() as context:
-            return apply_run(context, self._show, reviewed=reviewed)
+            return apply_run(context, self._show, review=Review(reviewed))
 
     def save(self) -> Plan:
         """A plan as a reviewer has it: what comes back from its document."""

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from connector.apply.context import PlanContext
+from connector.apply.context import JobRules, PlanContext
 from connector.apply.sync import make_plan
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.errors import FileError
-from connector.matching.people import ExcludeList
 from connector.model import (
     OBJECT_CLASS,
     Agent,
@@ -29,7 +28,7 @@ from connector.model import (
     View,
 )
 from connector.model.digests import fingerprinter
-from connector.model.limits import Limit, Limits, Pace
+from connector.model.limits import Limit, Limits
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.model.templates import Template
 from connector.observers.observer import Observers
@@ -166,9 +165,8 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
     with closing(open_state(None)) as state:
         key = Secret("the key of a table")
         dry = PlanContext(
-            job="table", source=Source(), reader=directory, mapping=mapping, pins=(), exclude=ExcludeList(),
-            limits=_NO_LIMITS, read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key),
-            pace=Pace(), observer=Observers(),
+            job="table", rules=JobRules(mapping=mapping, limits=_NO_LIMITS), source=Source(), reader=directory,
+            read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key), observer=Observers(),
         )  # fmt: skip
         try:
             return make_plan(dry).plan

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from connector.apply.context import ApplyContext, ApplyUndoContext
+from connector.apply.context import ApplyContext, ApplyUndoContext, JobPlace, JobRules
 from connector.directories.port import Directory
 from connector.matching.people import ExcludeList, Pin
 from connector.model import Agent, Invalid, Secret, Tenant, View
@@ -217,11 +217,11 @@ class World:
         directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
         if self.connect is not None:
             directory = self.connect(view)
+        rules = JobRules(mapping=self.mapping, limits=self.limits, pace=self.pace, exclude=self.exclude, pins=self.pins)
         yield ApplyContext(
-            job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
-            exclude=self.exclude, limits=self.limits, read="auto", state=self.state,
-            fingerprint=fingerprinter(self.key), sealer=Sealer(self.key), pace=self.pace, observer=Observers(),
-            beyond=self.beyond, tenant=self.identity,
+            job=self.job, rules=rules, place=JobPlace(tenant=self.identity), source=self, reader=directory,
+            directory=directory, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
+            sealer=Sealer(self.key), observer=Observers(), beyond=self.beyond,
         )  # fmt: skip
 
     @contextmanager
@@ -229,10 +229,9 @@ class World:
         """What takes a run back."""
         with self.context() as context:
             yield ApplyUndoContext(
-                job=context.job, reader=context.reader, directory=context.directory, mapping=context.mapping,
-                limits=context.limits, read=context.read, state=context.state, fingerprint=context.fingerprint,
-                sealer=context.sealer, pace=context.pace, observer=context.observer, exclude=context.exclude, run=run,
-                beyond=context.beyond, tenant=context.tenant,
+                job=context.job, rules=context.rules, place=context.place, reader=context.reader,
+                directory=context.directory, read=context.read, state=context.state, fingerprint=context.fingerprint,
+                sealer=context.sealer, observer=context.observer, beyond=context.beyond, run=run,
                 wrote_to=context.directory.describe().identity,
             )  # fmt: skip
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.engine import Applied, apply
+from connector.apply.engine import Applied
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Refused, Result, Secret, User, UserRef, View
 from connector.model.limits import Pace
 from connector.observers.observer import Observers
 from connector.runtime.stopping import Settling, Stop
+from tests.support.applying import apply
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.approval import Signed
+from connector.apply.approval import Review, Signed
 from connector.apply.sync import Run, apply_run, dry_run
 from connector.approval.approvers import Approvers
 from connector.approval.signers import PublicKey, read_allowed_signers
@@ -120,7 +120,7 @@ def silent(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 def saved(of: World, who: Approvers) -> bytes:
     with of.context() as context:
-        plan = dry_run(replace(context, approvers=who), silent, save=True).plan
+        plan = dry_run(replace(context, rules=replace(context.rules, approvers=who)), silent, save=True).plan
     return "".join(document.render(plan)).encode()
 
 
@@ -128,7 +128,12 @@ def apply(of: World, who: Approvers, plan: bytes = b"", pens: Sequence[Pen] = ()
     signed = Signed(plan, [(str(number), each.sign(plan)) for number, each in enumerate(pens)])
     with of.context() as context:
         reviewed = document.parse(plan) if plan else None
-        return apply_run(replace(context, approvers=who), silent, accept=accept, reviewed=reviewed, signed=signed)
+        return apply_run(
+            replace(context, rules=replace(context.rules, approvers=who)),
+            silent,
+            accept=accept,
+            review=Review(reviewed, signed),
+        )
 
 
 @pytest.mark.slow

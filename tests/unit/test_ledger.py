@@ -63,7 +63,7 @@ class Fixture:
         """A write goes all its way, or all but the last step of it."""
         became = outcome(of, result, "" if result is Result.WRITTEN else "no")
         self.ledger.note([of])
-        self.ledger.sent(of)
+        self.ledger.note_sent(of)
         self.ledger.settle(of, became)
         if told:
             self.ledger.note()
@@ -82,11 +82,11 @@ def test_of_a_write_that_was_sent_nobody_knows() -> None:
     for answered in (False, True):
         of, fixture = change("ann"), Fixture()
         fixture.ledger.note([of])
-        fixture.ledger.sent(of)
+        fixture.ledger.note_sent(of)
         if answered:
-            fixture.ledger.answered(of)
+            fixture.ledger.note_answer(of)
             with pytest.raises(ValueError, match="a write that is answered does not become sent"):
-                fixture.ledger.sent(of)
+                fixture.ledger.note_sent(of)
         found = fixture.stands(of)
         assert (found.result, found.unknown) == (Result.FAILED, True)
         assert found.why.startswith("sent, answer not awaited")
@@ -137,7 +137,7 @@ def test_a_part_that_went_first_does_not_stand_for_the_whole_and_is_said(part: P
 def test_what_went_first_of_a_change_that_was_skipped_is_said_once() -> None:
     first, rest, fixture = change("ann", Part.CLASSES), change("ann"), Fixture()
     fixture.settled(first)
-    skipped = outcome(rest, Result.SKIPPED, f"not sent: no more{fixture.ledger.half('ann')}")
+    skipped = outcome(rest, Result.SKIPPED, f"not sent: no more{fixture.ledger.tell_parts('ann')}")
     fixture.ledger.leave([(rest, skipped)])
     assert fixture.stands(rest) == skipped
 
@@ -145,10 +145,10 @@ def test_what_went_first_of_a_change_that_was_skipped_is_said_once() -> None:
 def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
     sent, left, fixture = change("ann"), change("bob"), Fixture()
     fixture.ledger.note([sent])
-    fixture.ledger.sent(sent)
+    fixture.ledger.note_sent(sent)
     fixture.ledger.standing([sent, left], WHY)
     assert (fixture.journal.notes, fixture.observer.told) == ([([], ["ann"])], [])
-    assert fixture.ledger.unsettled() == [sent]
+    assert fixture.ledger.list_unsettled() == [sent]
 
 
 # ---------------------------------------------------------------- noted, then told
@@ -157,8 +157,8 @@ def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
 def test_an_outcome_is_noted_with_what_is_intended_next_and_told_after_that() -> None:
     ann, bob, fixture = change("ann"), change("bob"), Fixture()
     fixture.ledger.note([ann])
-    assert fixture.ledger.of("ann") is ann
-    fixture.ledger.sent(ann)
+    assert fixture.ledger.find_change("ann") is ann
+    fixture.ledger.note_sent(ann)
     fixture.ledger.settle(ann, outcome(ann))
     assert fixture.observer.told == []
     fixture.ledger.note([bob])
@@ -172,7 +172,7 @@ def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same(
     ann, bob, fixture = change("ann"), change("bob"), Fixture()
     fixture.ledger.note([ann, bob])
     for of, result in ((ann, Result.WRITTEN), (bob, Result.CONFLICT)):
-        fixture.ledger.sent(of)
+        fixture.ledger.note_sent(of)
         fixture.ledger.settle(of, outcome(of, result))
     fixture.journal.full = True
     fixture.ledger.note()
@@ -263,11 +263,11 @@ def test_a_run_touches_what_it_has_sent_and_what_it_has_written_noted_or_not() -
 
     ledger.note([ann, bob])
     look()
-    ledger.sent(ann)
+    ledger.note_sent(ann)
     look()
     ledger.settle(ann, outcome(ann, Result.CONFLICT))
     look()
-    ledger.sent(bob)
+    ledger.note_sent(bob)
     look()
     ledger.settle(bob, outcome(bob))
     look()
@@ -294,7 +294,7 @@ def test_parts_of_one_change_are_told_together_with_the_rest(part: Part) -> None
     fixture.settled(change("ann", part, "a"))
     fixture.settled(change("ann", part, "b"))
     assert fixture.observer.told == []
-    assert fixture.ledger.firsts == {"ann": (part, part)}
+    assert fixture.ledger.parts == {"ann": (part, part)}
     fixture.settled(change("ann", attribute="c"))
     assert fixture.observer.told == [("ann", ["a", "b", "c"], outcome(change("ann")))]
     fixture.settled(change("bob"))
@@ -306,14 +306,14 @@ def test_what_was_let_go_for_others_is_told_at_once_and_by_itself() -> None:
     fixture.settled(change("ann", Part.RELEASE, "a"))
     fixture.settled(change("ann", attribute="b"))
     assert [names for _, names, _ in fixture.observer.told] == [["a"], ["b"]]
-    assert fixture.ledger.firsts == {"ann": (Part.RELEASE,)}
+    assert fixture.ledger.parts == {"ann": (Part.RELEASE,)}
 
 
 def test_a_part_that_is_not_confirmed_is_no_first() -> None:
     fixture = Fixture()
     fixture.settled(change("ann", Part.RELEASE), Result.CONFLICT)
     fixture.settled(change("bob", Part.RELEASE), Result.UNCHANGED)
-    assert fixture.ledger.firsts == {"bob": (Part.RELEASE,)}
+    assert fixture.ledger.parts == {"bob": (Part.RELEASE,)}
 
 
 @pytest.mark.parametrize(

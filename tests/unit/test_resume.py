@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.approval import Review
 from connector.apply.sync import Run, apply_run, apply_undo, dry_run
 from connector.errors import RefusedError, UnreachableError
 from connector.model import (
@@ -121,7 +122,7 @@ class Job:
         self.world.connect = lambda view: self.server(self.store, view, server, act, then)
         with self.world.context() as context:
             run = apply_run(
-                replace(context, observer=Observers([heard])), lambda plan, outcomes: None, reviewed=reviewed
+                replace(context, observer=Observers([heard])), lambda plan, outcomes: None, review=Review(reviewed)
             )
         self.told = heard.told
         return run

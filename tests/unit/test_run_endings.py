@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.engine import apply
 from connector.apply.sync import Run, apply_run
 from connector.cli.advice import code_of_ending
 from connector.model import (
@@ -28,6 +27,7 @@ from connector.reports.wording import last_line
 from connector.runtime.stopping import Stop
 from connector.state.audit_lines import AuditLines
 from connector.state.journal_rows import Sealer
+from tests.support.applying import apply
 from tests.support.audit_lines import PlainAuditor
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World

@@ -25,7 +25,7 @@ from connector.model import (
 from connector.model.digests import UNKEYED, fingerprinter
 from connector.model.equality import digest, key, plain
 from connector.planning.compare.standing import Shown, stands
-from connector.planning.unanswered import Unanswered
+from connector.planning.open_writes import OpenWrite
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}
@@ -46,7 +46,7 @@ def password(new: str = "", *, name: str = "unseen", seen: bool = False) -> Attr
 
 def judged(change: Change, user: User, description: Description = SHOWN, **known: Any) -> Outcome | None:
     """What became of a change, by how the user is now and what is `known` of it."""
-    return Unanswered(change, Shown(user, description, PRINT), **known).outcome()
+    return OpenWrite(change, Shown(user, description, PRINT), **known).judge()
 
 
 def became(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> tuple[Result, str] | None:
@@ -265,7 +265,7 @@ def known(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> li
     """By attribute the fingerprint of what is known of a change, where the user shows these values."""
     held = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
     change, shown = Change(ANN, None, 1, attributes), Shown(User(ANN.id, ANN.name, held), SHOWN, PRINT)
-    found = Unanswered(change, shown).as_written()
+    found = OpenWrite(change, shown).as_written()
     assert (found.user, found.rule) == (ANN, 1)
     return [(each.name, each.fingerprint) for each in found.attributes]
 
@@ -391,7 +391,7 @@ def test_what_stands_and_is_nobodys_or_another_runs_leaves_nothing_open() -> Non
 
     def closed(run: str, *, alone: bool = True, **held: Held) -> frozenset[str]:
         user = User(ANN.id, ANN.name, {name: (value,) for name, value in held.items()})
-        return Unanswered(change, Shown(user, SHOWN, PRINT), run, ours=ours).closed(alone=alone)
+        return OpenWrite(change, Shown(user, SHOWN, PRINT), run, ours=ours).list_closed(alone=alone)
 
     assert closed("2", mail="a") == {"mail", "pager"}
     assert closed("1", mail="a") == {"pager"}, "its own"
@@ -420,7 +420,7 @@ def test_what_an_open_write_elsewhere_may_have_brought_does_not_tell(
         Change(ANN, None, 1, (mail, put("pager", "7"), password())), User(ANN.id, ANN.name, held),
         replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", where, mail), ("1", where, put("pager", "7"))][: 2 if pager == "7" else 1],
-        open_=open_,
+        open_runs=open_,
     )  # fmt: skip
     assert (told and told.result) == result
 

@@ -43,8 +43,7 @@ from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping as Rules
 from connector.model.templates import Template
 from connector.planning.brief import Brief
-from connector.planning.undo_outcomes import Written
-from connector.planning.undoing import undo
+from connector.planning.undoing import Written, WrittenRun, make_undo_plan
 from tests.support.worlds import NO_LIMITS
 
 ANN, BOB = UserRef("1", "uid=ann"), UserRef("2", "uid=bob")
@@ -78,7 +77,7 @@ def wrote(
     user: UserRef = ANN, agent: AgentRef | None = AGENT,
 ) -> Written:  # fmt: skip
     """A write of the run `run`."""
-    return Change(user, agent, 1, attributes), outcome, server, "run"
+    return Written(Change(user, agent, 1, attributes), outcome, server, "run")
 
 
 @dataclass
@@ -116,8 +115,7 @@ class Undone:
             mapping=self.mapping, limits=NO_LIMITS, description=self.description, memory=self.memory(),
             fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
         )  # fmt: skip
-        known = {"begun": {}, "since": {}, "exclude": self.exclude, **known}
-        return undo(cast("Lookup", self), brief, steps, **known)
+        return make_undo_plan(cast("Lookup", self), brief, WrittenRun(steps, **known), self.exclude)
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Collection[User]:
         self.asked.append(("read", list(users), disabled))
@@ -375,6 +373,6 @@ def test_a_password_that_a_directory_shows_as_text_is_a_secret_in_the_plan() -> 
 
 def test_a_line_is_told_for_what_the_directory_took_and_did_not_show() -> None:
     step = wrote(put("mail", "a"))
-    plan = Undone([shows(mail="a")], ours=mine(mail="a")).plan(unshown=[(step[0], ["mail", "pager"])])
+    plan = Undone([shows(mail="a")], ours=mine(mail="a")).plan(unshown=[(step.change, ["mail", "pager"])])
     why = "that run wrote mail, pager, and the directory did not show it. All its values of this user are kept"
     assert plan.problems == (Problem("undo", why, AGENT, (ANN.name,)),)

@@ -73,7 +73,7 @@ NUMBER = AttributeChange("employeeNumber", (), ("7",))
 
 def judged(directory: Showing, batch: list[Change], written: Iterable[Outcome]) -> dict[str, Outcome]:
     verifier = Verifier(directory, directory.describe())
-    found = ((change, verifier.judged(change, each)) for change, each in zip(batch, written, strict=True))
+    found = ((change, verifier.judge_answer(change, each)) for change, each in zip(batch, written, strict=True))
     settled = {change.user.id: outcome for change, outcome in found if outcome is not None}
     return settled | {change.user.id: outcome for change, outcome in verifier.read_back()}
 
@@ -104,8 +104,8 @@ def test_the_next_batch_may_follow_at_once_where_somebody_was_shown_and_nobody_w
     verifier = Verifier(directory, directory.describe())
     batch = changes(NUMBER)[: shown + hidden]
     for place, outcome in enumerate(directory.write(batch)):
-        verifier.judged(batch[place], outcome if place < shown else replace(outcome, shown=None))
-    assert verifier.next_batch() is expected
+        verifier.judge_answer(batch[place], outcome if place < shown else replace(outcome, shown=None))
+    assert verifier.begin_batch() is expected
 
 
 @pytest.mark.parametrize(("judged_so_far", "expected"), [(9, True), (10, False), (COUNT, False)])
@@ -115,8 +115,8 @@ def test_nothing_follows_an_answer_that_lacks_what_was_written(judged_so_far: in
     directory.alter = lambda user: without(user, "employeeNumber", "id9")
     verifier, batch = Verifier(directory, directory.describe()), changes(NUMBER)[:judged_so_far]
     for change, outcome in zip(batch, directory.write(batch), strict=True):
-        verifier.judged(change, outcome)
-    assert verifier.next_batch() is expected
+        verifier.judge_answer(change, outcome)
+    assert verifier.begin_batch() is expected
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def late(lag: float, settle: float, **more: float) -> tuple[Lagging, dict[str, O
     batch = changes(NUMBER)
     verifier = Verifier(directory, directory.describe(), directory.settling(settle))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
-        assert verifier.judged(change, outcome) is None
+        assert verifier.judge_answer(change, outcome) is None
     found = {change.user.id: outcome for change, outcome in verifier.read_back()}
     assert len(found) == COUNT
     return directory, found
@@ -269,7 +269,7 @@ def test_only_users_that_are_not_seen_yet_are_read_again() -> None:
     batch = changes(NUMBER)
     verifier = Verifier(directory, directory.describe(), directory.settling(5))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
-        verifier.judged(change, outcome)
+        verifier.judge_answer(change, outcome)
     told = [change.user.id for change, _ in verifier.read_back()]
     assert (told[-1], len(told)) == ("id3", COUNT)
     assert directory.was_read[COUNT:] == ["id3", "id3"]
@@ -291,7 +291,7 @@ def test_what_an_answer_shows_as_it_was_is_read_where_there_is_time_to_settle() 
     batch = changes(NUMBER)
     verifier = Verifier(directory, directory.describe(), directory.settling(5))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
-        assert verifier.judged(change, outcome) is None
+        assert verifier.judge_answer(change, outcome) is None
     assert failed({change.user.id: outcome for change, outcome in verifier.read_back()}) == []
 
 
@@ -309,7 +309,7 @@ def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said
     settling = directory.settling(5)
     verifier = Verifier(directory, directory.describe(), settling)
     for change, outcome in zip(batch, directory.write(batch), strict=True):
-        verifier.judged(change, outcome)
+        verifier.judge_answer(change, outcome)
     reads = iter(range(3))
 
     def gone(user: User) -> User:
@@ -331,7 +331,7 @@ def waits(directory: Lagging, settling: Settling, *places: int) -> float:
     settling.renew()
     verifier = Verifier(directory, directory.describe(), settling)
     for change, outcome in zip(batch, directory.write(batch), strict=True):
-        verifier.judged(change, outcome)
+        verifier.judge_answer(change, outcome)
     list(verifier.read_back())
     return directory.now - begun
 
@@ -355,7 +355,7 @@ def test_that_a_value_is_gone_does_not_tell_that_readers_would_show_one() -> Non
     clears = [replace(changes(NUMBER)[1], attributes=(AttributeChange("employeeNumber", ("7",), ()),))]
     verifier = Verifier(directory, directory.describe(), settling)
     for change, outcome in zip(clears, directory.write(clears), strict=True):
-        verifier.judged(change, outcome)
+        verifier.judge_answer(change, outcome)
     assert [outcome.result for _, outcome in verifier.read_back()] == [Result.WRITTEN]
     assert waits(directory, settling, 2) == 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.approval import Review
 from connector.apply.lookup import FEW
 from connector.apply.sync import Run, apply_run, apply_undo, dry_run, dry_undo
 from connector.directories.port import Directory
@@ -81,7 +82,7 @@ def apply(
     show: Callable[[Plan, Sequence[Outcome] | None], None] = quiet,
 ) -> Run:  # fmt: skip
     with of.context() as context:
-        return apply_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
+        return apply_run(context, show, only, accept=accept, review=Review(reviewed), stop=stop)
 
 
 def plan(of: World, *only: str, save: bool = False) -> Plan:
@@ -200,7 +201,7 @@ def test_an_apply_notes_its_run_its_source_and_its_key() -> None:
     run = apply(of)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
     assert (run.refused, run.remembered, run.tried, run.touched) == (False, True, True, True)
-    assert (run.untold, run.aside, run.ending.in_part) == ("", frozenset(), False)
+    assert (run.audit_error, run.aside, run.ending.in_part) == ("", frozenset(), False)
     assert tenant_of(of) == of.identity
     assert of.state.knows(of.job, Sealer(of.key))
     (record,) = runs(of)
@@ -304,7 +305,12 @@ def test_a_run_that_stops_itself_says_why() -> None:
     of, stop = world(), Stop()
     stop.end("the audit cannot be kept")
     run = apply(of, stop=stop)
-    assert (run.untold, run.tried, run.touched, run.ending.in_part) == ("the audit cannot be kept", False, False, True)
+    assert (run.audit_error, run.tried, run.touched, run.ending.in_part) == (
+        "the audit cannot be kept",
+        False,
+        False,
+        True,
+    )
     assert seats(of) == [()] * 4
     assert [record.result for record in runs(of)] == ["stopped"]
 
@@ -742,7 +748,9 @@ def test_an_undo_writes_no_more_than_was_reviewed() -> None:
         shown = dry_undo(context, quiet).plan
     of.store.put("id-0", f"uid=u0,{BASE}", values(0))
     with of.back(run) as context:
-        undone = apply_undo(context, quiet, reviewed=replace(shown, changes=shown.changes[:2]), asked=True)
+        undone = apply_undo(
+            context, quiet, review=Review(replace(shown, changes=shown.changes[:2]), was_just_shown=True)
+        )
     assert {outcome.user.id: outcome.result for outcome in undone.outcomes or ()} == {
         "id-0": Result.UNCHANGED, "id-1": Result.WRITTEN, "id-2": Result.SKIPPED, "id-3": Result.SKIPPED,
     }  # fmt: skip
