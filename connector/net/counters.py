@@ -5,6 +5,7 @@ A run begins with none; what is counted is for metrics alone, and nothing is eve
 
 from __future__ import annotations
 
+from collections import defaultdict
 from threading import Lock
 from typing import Final
 
@@ -22,7 +23,7 @@ class RequestCounts(Struct):
     errors: int = 0
 
 
-_counts: Final[dict[str, RequestCounts]] = {}
+_counts: Final = defaultdict[str, RequestCounts](RequestCounts)
 
 
 def begin() -> None:
@@ -31,19 +32,19 @@ def begin() -> None:
         _counts.clear()
 
 
-def asked(side: str) -> None:
-    """A request is sent."""
+def count_request(side: str) -> None:
+    """Count a request that is sent to this side."""
     with _lock:
-        _counts.setdefault(side, RequestCounts()).requests += 1
+        _counts[side].requests += 1
 
 
-def failed(side: str) -> None:
-    """It came to nothing, or the answer is an error."""
+def count_error(side: str) -> None:
+    """Count a request that came to nothing, or whose answer is an error."""
     with _lock:
-        _counts.setdefault(side, RequestCounts()).errors += 1
+        _counts[side].errors += 1
 
 
 def counted() -> dict[str, RequestCounts]:
-    """What has been counted since the run began, by side."""
+    """Return what has been counted since the run began, by side."""
     with _lock:
         return {side: replace(each) for side, each in _counts.items()}

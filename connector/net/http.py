@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from ipaddress import ip_address, ip_network
 from typing import Any, Final, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -30,7 +30,11 @@ from connector.errors import (
     TruncatedError,
 )
 from connector.net import counters, tls
-from connector.net.http_errors import describe_fault, describe_proxy_fault
+from connector.net.http_errors import (
+    describe_fault,
+    describe_proxy_fault,
+    describe_proxy_status,
+)
 from connector.net.time_limit import TIMEOUTS, TimeLimit
 
 ERROR_OCTETS: Final = 1 << 16
@@ -38,8 +42,6 @@ ERROR_OCTETS: Final = 1 << 16
 IDLE_SECONDS: Final = 1.0
 """How long a connection is kept unused: less than servers keep it, so that it is not cut
 under a request."""
-
-
 _PROXY_PLACE: Final = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment"
 
 
@@ -48,7 +50,7 @@ class Answer(Struct, frozen=True):
 
     status: int
     headers: Mapping[str, str]
-    """By names in small letters."""
+    """By names in small letters; a name that is there several times has a list."""
     body: bytes
     where: str
     """The address that was asked."""
@@ -74,6 +76,11 @@ class Limits(Struct, frozen=True):
         """Seconds of a whole exchange."""
         return self.in_all or TIMEOUTS * self.timeout
 
+    def make_error(self, what: str, setting: str, where: str) -> TruncatedError:
+        """Make the error of a limit, naming the setting of the job, if there is one."""
+        kind = SourceTruncatedError if self.place == "source" else TruncatedError
+        return kind(what if self.in_all else f"{what} ({setting})", where=where)
+
 
 class _Route:
     """The way to one server, and what was seen of the last exchange on it."""
@@ -81,7 +88,8 @@ class _Route:
     def __init__(self, origin: str, trusted: ssl.SSLContext, limits: Limits) -> None:
         self.proxy = proxy_for(origin)
         self.limit = TimeLimit(limits.seconds)
-        self.request_was_sent = False
+        self._timeout = limits.timeout
+        self._request_was_sent = False
         self._in_tunnel = False
         self._client = httpx.Client(
             auth=lambda request: request,
@@ -95,34 +103,23 @@ class _Route:
         # for some in every answer
         self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]  # to keep no cookies
 
-    def build(
-        self, method: str, where: str, headers: Mapping[str, str], content: bytes
+    def build_request(
+        self, method: str, where: str, headers: httpx.Headers, content: bytes
     ) -> httpx.Request:
-        """A request. Raises httpx.InvalidURL or ValueError where the address or a header is none."""
-        body = content if content or method in ("POST", "PUT", "PATCH") else None
-        traced = {"trace": self._note_event}
+        """Make a request. Raises httpx.InvalidURL or ValueError where the address or a header is none."""
+        has_body = content or method in ("POST", "PUT", "PATCH")
         return self._client.build_request(
             method,
             where,
-            headers=_encode_headers(headers),
-            content=body,
-            extensions=traced,
+            headers=headers,
+            content=content if has_body else None,
+            extensions={"trace": self._note_event},
         )
 
-    @contextmanager
-    def send(self, request: httpx.Request) -> Iterator[httpx.Response]:
-        """Send a request, and give its answer, whose body is still to be read."""
-        self.request_was_sent = False
-        response = self._client.send(request, stream=True)
-        with closing(response):
-            if (
-                response.status_code == 407
-                and self.proxy
-                and request.url.scheme == "http"
-            ):
-                self.request_was_sent = False
-                raise httpx.ProxyError("407")  # the proxy's own (RFC 9110 §15.5.8)
-            yield response
+    def send_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return its answer, whose body is still to be read."""
+        self._request_was_sent = False
+        return self._client.send(request, stream=True)
 
     def _note_event(self, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells of an exchange (https://www.encode.io/httpcore/extensions/#trace)."""
@@ -132,13 +129,14 @@ class _Route:
         elif event == "proxy.start_tls.started":
             self._in_tunnel = True
         elif event == "http11.send_request_headers.started":
-            self.request_was_sent = info["request"].method != b"CONNECT"
+            self._request_was_sent = info["request"].method != b"CONNECT"
 
-    def describe(self, fault: Exception, where: str, timeout: float) -> IncompleteRead:
+    def describe(self, fault: Exception, where: str) -> IncompleteRead:
         """The error in our words: the proxy's, where it came before the server was reached."""
-        if self.proxy and not (self.request_was_sent or self._in_tunnel):
-            return describe_proxy_fault(fault, where, timeout)
-        return describe_fault(fault, where, timeout, sent=self.request_was_sent)
+        was_sent = self._request_was_sent
+        if self.proxy and not (was_sent or self._in_tunnel):
+            return describe_proxy_fault(fault, where, self._timeout)
+        return describe_fault(fault, where, self._timeout, sent=was_sent)
 
     def close(self) -> None:
         self._client.close()
@@ -164,13 +162,16 @@ class Channel:
         self._trusted = trusted
         self._limits = limits
         self._routes: dict[str, _Route] = {}
-        closing = {} if keeps_connections else {"Connection": "close"}
-        ours = {
-            "User-Agent": f"cec-connector/{__version__}",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        }
-        self._headers = {**ours, **headers, **closing}
+        self._headers = _encode_headers(
+            {
+                "User-Agent": f"cec-connector/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+            }
+        )
+        self._headers.update(_encode_headers(headers))
+        if not keeps_connections:
+            self._headers["Connection"] = "close"
 
     def __enter__(self) -> Self:
         return self
@@ -193,40 +194,33 @@ class Channel:
         bound: int | None = None,
     ) -> Answer:
         """The answer to one request, of any status. `bound`: octets that a token may have, in place of `max_bytes`."""
-        counters.asked(self._limits.place)
-        route = self._route(where)
-        fault: IncompleteRead
+        counters.count_request(self._limits.place)
+        route = self._find_route(where)
+        outcome: Answer | IncompleteRead
         with route.limit:
             try:
-                request = route.build(
-                    method, where, {**self._headers, **headers}, content
-                )
-                with route.send(request) as response:
-                    body = self._read_body(response, where, bound)
-                answer = Answer(
-                    response.status_code,
-                    _decode_headers(response.headers.raw),
-                    body,
-                    where,
-                )
+                merged = self._headers.copy()
+                merged.update(_encode_headers(headers))
+                request = route.build_request(method, where, merged, content)
+                outcome = self._ask(route, request, where, bound)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                fault = route.describe(error, where, self._limits.timeout)
-            except IncompleteRead as found:
-                fault = found
-            else:
-                if (
-                    not route.limit.has_passed
-                ):  # a body without a length would end with the connection, as if whole
-                    if answer.status >= 400:
-                        counters.failed(self._limits.place)
-                    return answer
+                outcome = route.describe(error, where)
+            except IncompleteRead as fault:
+                outcome = fault
+            # a body without a length would end with the connection, as if whole
             if route.limit.has_passed:
-                fault = self._too_slow(where)
-        counters.failed(self._limits.place)
+                what = f"the answer did not end within {self._limits.seconds:g} s"
+                setting = f"{TIMEOUTS} times {self._limits.place}.timeout"
+                outcome = self._limits.make_error(what, setting, where)
+        if isinstance(outcome, Answer) and outcome.status < 400:
+            return outcome
+        counters.count_error(self._limits.place)
+        if isinstance(outcome, Answer):
+            return outcome
         # outside, for httpx's error holds the request, and with it the token
-        raise fault
+        raise outcome
 
-    def _route(self, where: str) -> _Route:
+    def _find_route(self, where: str) -> _Route:
         origin = "/".join(where.split("/", 3)[:3])
         route = self._routes.get(origin)
         if route is None:
@@ -238,88 +232,64 @@ class Channel:
             route = self._routes[origin] = _Route(origin, self._trusted, self._limits)
         return route
 
+    def _ask(
+        self, route: _Route, request: httpx.Request, where: str, bound: int | None
+    ) -> Answer:
+        with closing(route.send_request(request)) as response:
+            body = self._read_body(response, where, bound)
+        status = response.status_code
+        if status == 407 and route.proxy and where.lower().startswith("http:"):
+            raise describe_proxy_status(status, where)  # its own (RFC 9110 §15.5.8)
+        response.headers.encoding = "latin-1"  # as an ETag is sent back
+        return Answer(status, dict(response.headers), body, where)
+
     def _read_body(
         self, response: httpx.Response, where: str, bound: int | None
     ) -> bytes:
         """The body, decompressed. Of an answer that is an error, no more than tells why."""
-        is_fine = response.is_success
-        most = (bound or self._limits.max_bytes) if is_fine else ERROR_OCTETS
-        pieces: list[bytes] = []
-        size = 0
+        most = bound or self._limits.max_bytes
+        if not response.is_success:
+            most = ERROR_OCTETS
+        body = bytearray()
         try:
             for piece in response.iter_bytes():
-                size += len(piece)
-                if size > most:
+                body += piece
+                if len(body) > most:
                     break
-                pieces.append(piece)
         except httpx.DecodingError:
-            if is_fine:
+            if response.is_success:
                 raise
             return b""
-        if size > most and is_fine:
-            raise self._too_long(most, where, is_token=bound is not None)
-        return b"".join(pieces)
-
-    def _too_long(self, most: int, where: str, *, is_token: bool) -> IncompleteRead:
-        if is_token:  # no setting allows more
-            why = f"the answer is longer than {most} octets, so it is no token"
-            return MalformedError(why, where=where)
+        if len(body) <= most:
+            return bytes(body)
+        if not response.is_success:
+            return bytes(body[:most])
+        if bound:  # no setting allows more
+            what = f"the answer is longer than {most} octets, so it is no token"
+            raise MalformedError(what, where=where)
         what = f"the answer is longer than {most} octets"
-        return self._truncated(what, "max_bytes", where)
-
-    def _too_slow(self, where: str) -> TruncatedError:
-        what = f"the answer did not end within {self._limits.seconds:g} s"
-        return self._truncated(what, "timeout", where)
-
-    def _truncated(self, what: str, setting: str, where: str) -> TruncatedError:
-        """The error that names the setting of the job, if there is one."""
-        place = self._limits.place
-        if not self._limits.in_all:
-            times = f"{TIMEOUTS} times " if setting == "timeout" else ""
-            what += f" ({times}{place}.{setting})"
-        kind = SourceTruncatedError if place == "source" else TruncatedError
-        return kind(what, where=where)
+        raise self._limits.make_error(what, f"{self._limits.place}.max_bytes", where)
 
 
 def host_of_redirect(answer: Answer) -> str:
     """Where a redirect leads, by host alone: the rest may hold a ticket. Empty: it is none (RFC 9110 §15.4)."""
-    if (
-        not 300 <= answer.status < 400
-        or answer.status == 304
-        or "location" not in answer.headers
-    ):
+    location = answer.headers.get("location")
+    if location is None or answer.status == 304 or answer.status // 100 != 3:
         return ""
     try:
-        target = urlsplit(urljoin(answer.where, answer.headers["location"]))
-    except ValueError:
+        return httpx.URL(answer.where).join(location).netloc.decode()
+    except httpx.InvalidURL:
         return "an invalid address"
-    return target.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
 
 
 def _configure_proxy(address: str) -> httpx.Proxy:
     """What httpx is to know of a proxy. Of one that speaks TLS, the system's authorities are trusted."""
-    return httpx.Proxy(
-        address, ssl_context=tls.context(None) if address.startswith("https:") else None
-    )
+    is_tls = address.startswith("https:")
+    return httpx.Proxy(address, ssl_context=tls.context(None) if is_tls else None)
 
 
-def _encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Octets as they are sent; of names that differ in case alone the last."""
-    last = {name.lower(): (name, value) for name, value in headers.items()}
-    return [
-        (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in last.values()
-    ]
-
-
-def _decode_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """What is said several times is a list (RFC 9110 §5.3). Octets stay what they are, as an ETag is sent back."""
-    joined: dict[str, str] = {}
-    for name, value in headers:
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        joined[key] = f"{joined[key]}, {text}" if key in joined else text
-    return joined
+def _encode_headers(headers: Mapping[str, str]) -> httpx.Headers:
+    return httpx.Headers(headers, encoding="latin-1")
 
 
 # ---------------------------------------------------------------- proxies
@@ -328,10 +298,8 @@ def _decode_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]
 def proxy_for(origin: str) -> str | None:
     """The proxy's address; None where the server is asked directly. Raises FileError for what is no HTTP proxy."""
     server, proxies = urlsplit(origin), getproxies()
-    host = server.hostname or ""
-    if proxy_bypass(server.netloc) or proxy_bypass(
-        host
-    ):  # an IPv6 address has no brackets there
+    host = server.hostname or ""  # an IPv6 address has no brackets there
+    if proxy_bypass(server.netloc) or proxy_bypass(host):
         return None
     if _is_within(host, proxies.get("no", "")):
         return None
@@ -339,14 +307,13 @@ def proxy_for(origin: str) -> str | None:
     if not found:
         return None
     address = found if "://" in found else f"http://{found}"
-    if not _is_http(
-        address
-    ):  # the error is raised here, for urllib's may hold the password
-        raise FileError(
-            "only http:// and https:// proxies with a valid host and port are supported",
-            where=_PROXY_PLACE,
-        )
-    return address
+    if _is_http(address):
+        return address
+    # raised here, for urllib's or httpx's may hold the password
+    raise FileError(
+        "only http:// and https:// proxies with a valid host and port are supported",
+        where=_PROXY_PLACE,
+    )
 
 
 def _is_http(address: str) -> bool:
@@ -361,8 +328,7 @@ def _is_within(host: str, names: str) -> bool:
     """Whether a host is an address of one of the networks among these names (RFC 4632 §3.1, RFC 4291 §2.3)."""
     for name in names.split(","):
         with suppress(ValueError):  # a name is no network, or the host no address
-            if "/" in name and ip_address(host) in ip_network(
-                name.strip(), strict=False
-            ):
+            network = ip_network(name.strip(), strict=False)
+            if "/" in name and ip_address(host) in network:
                 return True
     return False

@@ -25,66 +25,59 @@ _GONE: Final = (
     "event type ConnectionClosed",
 )
 """How h11 and httpcore say that a connection ended."""
-_STATUS: Final = re.compile(r"[1-5][0-9][0-9]")
 
 
 def describe_fault(
     error: Exception, where: str, timeout: float, *, sent: bool
 ) -> IncompleteRead:
-    """What a failed exchange was: whom we cannot trust, cannot reach, or cannot understand.
+    """Tell what a failed exchange was: whom we cannot trust, cannot reach, or cannot understand.
 
     `sent`: the request may have been sent. `timeout`: seconds of a single wait.
     """
-    cause = _cause_of(error)
-    if fault := tls.fault_of(cause, where):
+    cause = _find_cause(error)
+    fault = tls.fault_of(cause, where)
+    if fault:
         return fault
     if isinstance(error, httpx.DecodingError):
-        return MalformedError(
-            "the answer is not the compressed body that Content-Encoding promises",
-            where=where,
-        )
+        what = "the answer is not the compressed body that Content-Encoding promises"
+        return MalformedError(what, where=where)
     if isinstance(error, httpx.RemoteProtocolError):
         return _describe_broken(str(error), where, sent=sent)
     if isinstance(error, httpx.TimeoutException):
-        said = (
-            f"nothing came for {timeout:g} s"
-            if sent
-            else f"no connection within {timeout:g} s"
-        )
-    elif isinstance(error, httpx.NetworkError):
-        said = (
-            f"the connection was cut: {_reason_of(cause)}"
-            if sent
-            else f"no connection: {_reason_of(cause)}"
-        )
-    else:
-        return MalformedError(
-            "this address or these headers are invalid for HTTP", where=where
-        )
-    return UnreachableError(said, where=where, sent=sent)
+        what = "nothing came for" if sent else "no connection within"
+        return UnreachableError(f"{what} {timeout:g} s", where=where, sent=sent)
+    if isinstance(error, httpx.NetworkError):
+        what = "the connection was cut" if sent else "no connection"
+        reason = _tell_reason(cause)
+        return UnreachableError(f"{what}: {reason}", where=where, sent=sent)
+    what = "this address or these headers are invalid for HTTP"
+    return MalformedError(what, where=where)
 
 
 def describe_proxy_fault(
     error: Exception, where: str, timeout: float
 ) -> IncompleteRead:
-    """The same of an exchange that did not reach the server, for the proxy refused or failed."""
-    status = _STATUS.match(str(error)) if isinstance(error, httpx.ProxyError) else None
-    fault: IncompleteRead
-    if status:
-        kind = (
-            ProxyRefusedError
-            if int(status[0]) == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
-            else UnreachableError
-        )
-        fault = kind(phrase(int(status[0])))
-    else:
-        fault = describe_fault(error, where, timeout, sent=False)
+    """Tell what an exchange was that did not reach the server, for the proxy refused or failed."""
+    status = re.match("[1-5][0-9][0-9]", str(error))
+    if isinstance(error, httpx.ProxyError) and status:
+        return describe_proxy_status(int(status[0]), where)
+    fault = describe_fault(error, where, timeout, sent=False)
     # nonsense of the server's would say that it may have done what was asked, which it has
     # not heard
     kind = type(fault) if isinstance(fault, UnreachableError) else ProxyRefusedError
+    return kind(_blame_proxy(where, fault.what), where=where)
+
+
+def describe_proxy_status(status: int, where: str) -> IncompleteRead:
+    """Tell what a proxy answered in place of the server."""
+    needs_login = status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+    kind = ProxyRefusedError if needs_login else UnreachableError
+    return kind(_blame_proxy(where, phrase(status)), where=where)
+
+
+def _blame_proxy(where: str, what: str) -> str:
     scheme = where.partition(":")[0].upper()
-    said = f"the proxy of the environment ({scheme}_PROXY or ALL_PROXY) refused or failed: {fault.what}"
-    return kind(said, where=where)
+    return f"the proxy of the environment ({scheme}_PROXY or ALL_PROXY) refused or failed: {what}"
 
 
 def _describe_broken(text: str, where: str, *, sent: bool) -> IncompleteRead:
@@ -96,18 +89,15 @@ def _describe_broken(text: str, where: str, *, sent: bool) -> IncompleteRead:
     return UnreachableError(said, where=where, sent=sent)
 
 
-def _cause_of(error: Exception) -> BaseException:
-    """The error at the bottom of the chain: the operating system's or OpenSSL's."""
-    cause: BaseException = error
-    while (
-        not isinstance(cause, ssl.SSLError)
-        and (below := cause.__cause__ or cause.__context__) is not None
-    ):
-        cause = below
-    return cause
+def _find_cause(error: BaseException) -> BaseException:
+    """Find the error at the bottom of the chain: the operating system's or OpenSSL's."""
+    below = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLError) or below is None:
+        return error
+    return _find_cause(below)
 
 
-def _reason_of(cause: BaseException) -> str:
+def _tell_reason(cause: BaseException) -> str:
     if isinstance(cause, ssl.SSLError):
         return f"TLS: {cause.reason or 'no reason given'}"
-    return (isinstance(cause, OSError) and cause.strerror) or "no reason given"
+    return getattr(cause, "strerror", None) or "no reason given"

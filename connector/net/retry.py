@@ -28,7 +28,7 @@ def seconds_to_wait(
     Of our own choosing is a random time between none and a bound that doubles, up to `longest`, so
     that those who were sent away together do not come back together.
     """
-    asked = retry_after(headers) if headers is not None else None
+    asked = retry_after(headers or {})
     if asked is not None:
         return asked
     return random.uniform(0, min(longest, 2.0 ** (attempt - 1)))  # noqa: S311  # a pause, not a secret
@@ -66,23 +66,16 @@ class TokenKeeper:
         self._token = ""
         self._good_until = clock()
 
-    def value(self, fetch: Fetch) -> str:
-        """A token that should still be good. What `fetch` raises is passed on."""
-        with self._lock:
-            if self._clock() >= self._good_until:
-                self._fetch_token(fetch)
-            return self._token
+    def get_token(self, fetch: Fetch, refused: str | None = None) -> str:
+        """Return a token that should still be good, and is another than the one that was refused.
 
-    def renewed(self, fetch: Fetch, refused: str) -> str:
-        """A token other than the one that was refused: a new one, or one that another thread has fetched since."""
+        Another thread may have fetched that since. What `fetch` raises is passed on.
+        """
         with self._lock:
-            if self._token == refused:
-                self._fetch_token(fetch)
+            asked = self._clock()
+            if asked >= self._good_until or self._token == refused:
+                self._good_until = asked  # should it fail, the old one is of no use
+                self._token, seconds = fetch()
+                log.info("access token received", seconds=seconds)
+                self._good_until = asked + seconds * USED_SHARE
             return self._token
-
-    def _fetch_token(self, fetch: Fetch) -> None:
-        asked = self._clock()
-        self._good_until = asked  # should it fail, the old one is of no use
-        self._token, seconds = fetch()
-        log.info("access token received", seconds=seconds)
-        self._good_until = asked + seconds * USED_SHARE

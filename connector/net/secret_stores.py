@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from connector.errors import (
     NOT_JSON,
@@ -49,7 +50,7 @@ _MAX_OCTETS: Final = 1 << 20
 
 
 def resolve(ref: SecretRef, what: str, where: str) -> Secret:
-    """The secret itself. `what` says what it is for ("the app key"), `where` which line of the job asks for it.
+    """Fetch the secret itself. `what` says what it is for ("the app key"), `where` which line of the job asks for it.
 
     Raises FileError where there is none, and kinds of IncompleteRead where Vault cannot be asked or
     denies it. No message repeats a value.
@@ -59,6 +60,26 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     return _Vault(ref.vault, what, where).read_secret()
 
 
+class _Versioned(Struct):
+    data: dict[str, Any]
+    """The secret of the last version: texts by key, as far as they are texts."""
+
+
+class _SecretAnswer(Struct):
+    data: _Versioned
+
+
+class _Login(Struct):
+    client_token: str
+
+
+class _LoginAnswer(Struct):
+    auth: _Login
+
+
+A = TypeVar("A", _SecretAnswer, _LoginAnswer)
+
+
 class _Vault:
     """One look into Vault: with a token one request, as a role two."""
 
@@ -66,90 +87,72 @@ class _Vault:
         self._ref = ref
         self._what = what
         self._where = where
-        self._address = f"{ref.url}/v1/{ref.mount}/data/{ref.path}"
 
     def read_secret(self) -> Secret:
-        """The text under the reference's key."""
+        """Read the text under the reference's key."""
         from connector.net.http import Channel, Limits  # noqa: PLC0415  # few jobs name Vault; it loads httpx
 
+        ref = self._ref
         headers = {"X-Vault-Request": "true"}
-        if self._ref.namespace is not None:
-            headers["X-Vault-Namespace"] = self._ref.namespace
-        trusted = tls.context(self._ref.ca_file)
+        if ref.namespace is not None:
+            headers["X-Vault-Namespace"] = ref.namespace
         limits = Limits(_WAIT_SECONDS, _MAX_OCTETS, "vault", _ALL_SECONDS)
-        place = f"{self._ref.mount}/{self._ref.path}"
-        with Channel(trusted, headers, limits) as channel:
-            token = self._get_token(channel)
-            answer = channel.exchange("GET", self._address, {"X-Vault-Token": token})
+        with Channel(tls.context(ref.ca_file), headers, limits) as channel:
+            proof = {"X-Vault-Token": self._get_token(channel)}
+            address = f"{ref.url}/v1/{ref.mount}/data/{ref.path}"
+            answer = channel.exchange("GET", address, proof)
+        place = f"{ref.mount}/{ref.path}"
         if answer.status == 404:
-            raise self._lacking(
-                f"Vault has no secret at {place}, or its last version is deleted"
-            )
-        value = self._read_answer(answer, "data", "data").get(self._ref.key)
+            why = f"Vault has no secret at {place}, or its last version is deleted"
+            raise FileError(f"{self._what}: {why}", where=self._where)
+        value = self._read_answer(answer, _SecretAnswer).data.data.get(ref.key)
         if not isinstance(value, str) or not value:
-            raise self._lacking(
-                f"the secret {place} in Vault has no text under the key {self._ref.key}"
-            )
+            why = f"the secret {place} in Vault has no text under the key {ref.key}"
+            raise FileError(f"{self._what}: {why}", where=self._where)
         return Secret(value)
 
-    def _lacking(self, why: str) -> FileError:
-        return FileError(f"{self._what}: {why}", where=self._where)
-
     def _get_token(self, channel: Channel) -> str:
-        role = self._ref.approle
-        if role is not None:
-            return self._log_in(channel, role)
-        assert self._ref.token is not None
+        if self._ref.approle:
+            return self._log_in(channel, self._ref.approle)
+        assert self._ref.token
         what = f"{self._what}: the token of Vault"
         return text_of(resolve_secret(self._ref.token, what, self._where)).strip()
 
     def _log_in(self, channel: Channel, role: AppRole) -> str:
         what = f"{self._what}: the secret id of Vault's role"
         secret_id = resolve_secret(role.secret_id, what, self._where)
-        proof = {"role_id": role.role_id, "secret_id": str(secret_id.reveal())}
+        proof = {"role_id": role.role_id, "secret_id": text_of(secret_id)}
         where = f"{self._ref.url}/v1/auth/{role.mount}/login"
         headers = {"Content-Type": "application/json"}
-        answer = channel.exchange(
-            "POST", where, headers, content=msgspec.json.encode(proof)
-        )
+        content = msgspec.json.encode(proof)
+        answer = channel.exchange("POST", where, headers, content=content)
         if answer.status == 400:  # so it answers a role or secret id that is wrong
             why = f"{self._what}: Vault refused the log-in of the role"
             raise DeniedError(why, where=where)
-        token = self._read_answer(answer, "auth").get("client_token")
-        if not isinstance(token, str) or not token:
-            why = f"{self._what}: Vault's answer to the log-in holds no token"
-            raise MalformedError(why, where=where)
-        return token
+        return self._read_answer(answer, _LoginAnswer).auth.client_token
 
-    def _read_answer(self, answer: Answer, *keys: str) -> Mapping[str, Any]:
-        """What stands under these keys of an answer of 200; errors in our words, for Vault's could repeat a value."""
-        said = f"answered with {phrase(answer.status)}"
-        kind = IncompleteRead
-        if answer.status in (401, 403):
-            kind, said = DeniedError, f"denied it ({phrase(answer.status)})"
-        elif (
-            answer.status in (429, 472, 473) or answer.status >= 500
-        ):  # 503: it is sealed
-            kind = UnreachableError
-        if answer.status != 200:
-            raise kind(f"{self._what}: Vault {said}", where=answer.where)
-        try:
-            held = msgspec.json.decode(answer.body)
-        except NOT_JSON:
-            held = None
-        for key in keys:
-            held = held.get(key) if isinstance(held, dict) else None
-        if not isinstance(held, dict):
+    def _read_answer(self, answer: Answer, shape: type[A]) -> A:
+        """Read an answer of 200; errors are in our words, for Vault's could repeat a value."""
+        status = answer.status
+        if status == 200:
+            with suppress(*NOT_JSON):
+                return msgspec.json.decode(answer.body, type=shape)
             why = f"{self._what}: not an answer of Vault (KV version 2)"
             raise MalformedError(why, where=answer.where)
-        return held
+        said = phrase(status)
+        if status in (401, 403):
+            why = f"{self._what}: Vault denied it ({said})"
+            raise DeniedError(why, where=answer.where)
+        may_pass = status in (429, 472, 473) or status >= 500  # 503: it is sealed
+        kind = UnreachableError if may_pass else IncompleteRead
+        raise kind(f"{self._what}: Vault answered with {said}", where=answer.where)
 
 
 # ---------------------------------------------------------------- what others may read or write
 
 
 def open_to_others(job: LoadedJob) -> list[tuple[Path, str, str]]:
-    """What others on this machine may read or write, and should not, in order; why, and what `chmod` is told.
+    """List what others on this machine may read or write, and should not; why, and what `chmod` is told.
 
     Files of secrets and private keys; and where it is said who approves, with the folders of that.
     """
@@ -161,28 +164,29 @@ def open_to_others(job: LoadedJob) -> list[tuple[Path, str, str]]:
     approvers = job.job.approvers
     if approvers:
         files = (job.path, approvers.allowed, approvers.revoked)
-        named = [path.absolute() for path in files if path]
+        named = {path.absolute() for path in files if path}
         found += [
             (path, WRITABLE, "o-w,g-w")
-            for path in sorted({*named, *(path.parent for path in named)})
+            for path in sorted(named.union(path.parent for path in named))
             if _may_others(path, stat.S_IWOTH, stat.S_IWGRP)
         ]
     return found
 
 
 def _may_others(path: Path, everybody: int, group: int) -> bool:
-    """Whether others on this machine have one of these rights to a file; in a sticky folder they have none (chmod(1)).
+    """Tell whether others on this machine have one of these rights to a file.
 
     A group of this process's own may: Kubernetes mounts secrets as 0440 for the group of the pod
-    (`fsGroup`).
+    (`fsGroup`). In a sticky folder others have none (chmod(1)).
     """
-    with suppress(OSError):  # whoever reads it says so
+    try:
         status = path.stat()
-        is_ours = status.st_gid in {os.getegid(), *os.getgroups()}
-        open_to = everybody if is_ours else everybody | group
-        is_sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-        return bool(status.st_mode & open_to) and not is_sticky
-    return False
+    except OSError:  # whoever reads it says so
+        return False
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
+        return False
+    is_ours = status.st_gid in {os.getegid(), *os.getgroups()}
+    return bool(status.st_mode & (everybody if is_ours else everybody | group))
 
 
 def _list_secret_files(settings: Strict) -> Iterator[Path]:

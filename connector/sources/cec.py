@@ -111,12 +111,12 @@ class CecSource:
         """Ask with a token that the server takes; after one refusal, with a new token."""
         token_path = self._settings.token_path
         fetch = partial(_fetch_token, exchange, token_path, self._credentials)
-        token = self._token.value(fetch)
+        token = self._token.get_token(fetch)
         first = self._ask_once(exchange, path, token)
         if first.status not in REFUSED:
             return first
         log.warning("agent query refused, trying a new token", status=first.status)
-        second = self._ask_once(exchange, path, self._token.renewed(fetch, token))
+        second = self._ask_once(exchange, path, self._token.get_token(fetch, token))
         if second.status in REFUSED:
             said = exchange.summarize(first)
             both = f"{said}; with a new token: {exchange.summarize(second)}"

@@ -140,11 +140,11 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
         kerberos.load_gssapi()
     faults: list[UnreachableError] = []
     for url in settings.urls:
-        counters.asked("directory")
+        counters.count_request("directory")
         try:
             return _connect_endpoint(Endpoint.parse_url(url), client)
         except ConnectorError as fault:
-            counters.failed("directory")
+            counters.count_error("directory")
             if not isinstance(fault, UnreachableError):
                 raise
             faults.append(fault)

@@ -252,7 +252,7 @@ class Session:
         self, request: bytes, controls: Iterable[bytes], inbox: list[Frame]
     ) -> int:
         """Queue a request, whose answers will be put into the inbox; its message id."""
-        counters.asked("directory")
+        counters.count_request("directory")
         number = self._next_number()
         self._inboxes[number] = inbox
         self._stream.queue_octets(requests.encode_message(number, request, controls))
@@ -284,7 +284,7 @@ class Session:
         except MalformedError as fault:
             raise self.break_off(fault.what) from None
         except UnreachableError:
-            counters.failed("directory")
+            counters.count_error("directory")
             raise
         inboxes = self._inboxes
         for frame in frames:
@@ -322,7 +322,7 @@ class Session:
             raise self.break_off("a search's answer to something that is no search")
         result = self.decode_located(responses.decode_response, frame)
         if result.code not in responses.ANSWERS:
-            counters.failed("directory")
+            counters.count_error("directory")
         return result
 
     def decode_located(self, decode: Callable[[S], R], octets: S) -> R:
@@ -334,7 +334,7 @@ class Session:
 
     def break_off(self, what: str) -> MalformedError:
         """After nonsense nothing that follows can be trusted."""
-        counters.failed("directory")
+        counters.count_error("directory")
         self._stream.close()
         self._fault = fault = MalformedError(what, where=self.where)
         return fault

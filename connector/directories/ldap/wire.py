@@ -310,7 +310,7 @@ class Wire(Session):
         """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
         uris = self.decode_located(responses.decode_reference, frame)
         if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
-            counters.failed("directory")
+            counters.count_error("directory")
             raise responses.referral_error(uris, search.base, self.where)
 
     def _has_ended(self, frame: Frame, code: int) -> bool:
@@ -343,7 +343,7 @@ class Wire(Session):
         if fault is None:
             return end
         if end.code not in responses.UNSEEN:
-            counters.failed("directory")
+            counters.count_error("directory")
         raise fault
 
     def _advise_grant(self, base: str, names: list[str]) -> str:

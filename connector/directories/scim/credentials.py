@@ -81,10 +81,10 @@ class OAuthClient(Credentials):
         self._keeper = TokenKeeper(clock)
 
     def read_header(self) -> str:
-        return self._keeper.value(self._fetch_token)
+        return self._keeper.get_token(self._fetch_token)
 
     def renew_header(self, refused: str) -> str:
-        return self._keeper.renewed(self._fetch_token, refused)
+        return self._keeper.get_token(self._fetch_token, refused)
 
     def _fetch_token(self) -> tuple[str, float]:
         form = urlencode(self._form).encode()
