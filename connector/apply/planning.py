@@ -12,8 +12,8 @@ from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead
 from connector.matching.selection import selected
 from connector.model import NOBODY, NOTICED, Change, Plan, Summary
-from connector.planning.plan_builder import PlanResult
-from connector.planning.planner import Planner
+from connector.planning import make_plan as planner
+from connector.planning.make_plan import PlanInput, Planned
 from connector.reports.wording import nobody_matches
 
 
@@ -23,7 +23,7 @@ def make_plan(
     untold: Sequence[Change] = (),
     *,
     whole: bool = False,
-) -> PlanResult:
+) -> Planned:
     """Read the tenant whole, and hand the planner the directory.
 
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
@@ -43,8 +43,11 @@ def make_plan(
     )
     memory = context.state.memory(brief.description.identity, context.job)
     directory = context.look_up(memory.users())
-    planner = Planner(brief, tenant, context.rules.pins, context.rules.exclude)
-    planned = planner.plan(directory, named, untold, whole=whole)
+    rules = context.rules
+    given = PlanInput.prepare(brief, tenant, rules.pins, rules.exclude)
+    planned = planner.make_plan(
+        directory, given, named, whole=whole, open_writes=untold
+    )
     if directory.at_least > memory.users() and context.remembers:
         memory.note_users(directory.at_least)
     plan = with_noticed(context.reader, planned.plan)

@@ -172,7 +172,7 @@ def find_move(context: PlanContext) -> Move:
             "the state knows no other tenant or directory of this job: nothing to accept",
             where=now.file,
         )
-    claimed = frozenset(make_plan(context).matched())
+    claimed = frozenset(make_plan(context).matches.user_ids())
     memory = context.state.memory(now.directory, context.job)
     if memory.new():  # else that is what goes on, and nothing is taken along
         memory = context.state.memory(before.directory, context.job)

@@ -48,7 +48,7 @@ from connector.apply.recovery import OpenWrites, Recovery
 from connector.matching.selection import EVERYBODY, Selection
 from connector.model import Change, Description, Ending, LastGood, Plan, Result
 from connector.planning.comparison import drawn
-from connector.planning.plan_builder import PlanResult
+from connector.planning.make_plan import Planned
 from connector.planning.review import Held, fresh_refusals, hold_to
 from connector.planning.undoing import join_parts
 from connector.runtime import clock
@@ -105,7 +105,7 @@ def apply_run(
         open_writes = recovery.settle_by_reading()
         planned = make_plan(context, only, open_writes.changes, whole=review.is_saved)
         memory = context.state.memory(description.identity, context.job)
-        memory.note_excluded(planned.excluded)
+        memory.note_excluded(planned.exclusion.named)
         open_writes = recovery.settle_by_comparing(
             open_writes, planned.confirmed, planned.denied
         )
@@ -380,25 +380,25 @@ def _find_written(changes: Iterable[Change], applied: Applied) -> dict[str, Chan
 def _remember(
     context: ApplyContext,
     memory: DirectoryMemory,
-    planned: PlanResult,
+    planned: Planned,
     run: Run,
     *,
     is_selected: bool,
 ) -> None:
     """Keep what the next run needs to know of an apply, beside what its journal has."""
     outcomes = run.outcomes or ()
-    matched = frozenset(planned.matched())
+    matched = frozenset(planned.matches.user_ids())
     has_written = any(outcome.result is Result.WRITTEN for outcome in outcomes)
     if not is_selected and has_written:
         failed = {each.user.id for each in outcomes if each.result not in CONFIRMED}
         owns = {rule.name: rule.owns for rule in context.rules.mapping.attributes}
         memory.take_over(matched - failed, owns)
     memory.note_claimed(matched)
-    memory.note_lapsed(planned.lapsed)
+    memory.note_lapsed(planned.leavers.lapsed)
     if not is_selected:
         memory.forget_refused({change.user.id for change in planned.plan.changes})
     if planned.stale is not None:
-        stale = planned.stale | planned.lapsed
+        stale = planned.stale | planned.leavers.lapsed
         memory.note_stale(stale, clock.now(), planned.left_to_others)
     if run.tried and not is_selected and not run.aside:
         context.state.renew(context.job, context.sealer)

@@ -195,7 +195,7 @@ def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
 def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
     others = other_jobs(job, context.rules.mapping, description)
-    for place, what in others.told:
+    for place, what in others.told.items():
         say_line(f"{place}: {what}")
     if held := hold_on(job):
         since, why = held

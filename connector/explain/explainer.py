@@ -1,29 +1,44 @@
-"""Why one agent or user is planned for as it is: the planner's own steps, held to what concerns them."""
+"""Why one agent or user is planned for as it is: the whole plan is made, and its part is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.apply.context import PlanContext
 from connector.apply.permission import require_same_job
-from connector.errors import UsageError
-from connector.explain.user_case import UserCase
-from connector.matching.selection import nobody, selected
-from connector.model import AgentRef
+from connector.errors import IncompleteRead, UsageError
+from connector.explain.trace import Tracer
+from connector.matching.lookup import Lookup
+from connector.matching.near_misses import MOST_KEYS, near_misses, spellings
+from connector.matching.roster import Roster
+from connector.matching.selection import named_users, nobody, selected
+from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
 from connector.model.dn import rdns
-from connector.planning.explanation import Explained, Explanation
+from connector.model.equality import plain
+from connector.planning.brief import Show
+from connector.planning.explanation import Explained, Explanation, Lines, RuleTrace
+from connector.planning.leaver import CHANGED, Leaver, Place
+from connector.planning.make_plan import UNSURE, PlanInput, Planned, make_plan
+from connector.planning.overview.person_names import people_of
 
-WHERE = "AGENT"
+WHERE: Final = "AGENT"
 """What a name on the command line is called there."""
 _OURS: Final = 3
 """So many users of one name are told."""
+_OF_ALL: Final = ("unreadable", "together")
+"""Kinds of which a line without users is about all of them."""
 
 
 def explain(context: PlanContext, name: str) -> Explained:
     """The records of the source that this names, each explained: one, unless several share an account or a seat.
 
-    Of a user, the agents that look for it; before them the user itself, where none of them
-    claims it. Raises UsageError for a name that is nobody's, or two things.
+    Of a user, the agents that look for it; before them the user itself, where none of them claims it. Raises
+    UsageError for a name that is nobody's, or two things.
     """
     require_same_job(context)
     context.observer.stage("read source")
@@ -33,45 +48,280 @@ def explain(context: PlanContext, name: str) -> Explained:
     invalid = [AgentRef(record.work_no, record.account_code) for record in unreadable]
     only = selected([name], [*agents, *invalid], WHERE)
     context.observer.stage("describe directory", agents=tenant.size)
-    case = UserCase(context.brief(), tenant, context.rules.pins, context.rules.exclude)
-    directory = context.look_up()
+    brief, directory = context.brief(), context.look_up()
+    # the names of people are read for the explanation alone
+    given = PlanInput.prepare(
+        replace(brief, show=Show()), tenant, context.rules.pins, context.rules.exclude
+    )
+    explainer = Explainer.prepare(directory, given)
+    told: list[Explanation] = []
     if only.users:
-        found = case.explain_user(directory, only.users[0])
-        if not found:
-            raise UsageError(
-                f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}",
-                where=WHERE,
-            )
-        return case.with_people(directory, found)
-    named = [number for number, ref in enumerate(agents) if only.names_agent(ref)]
-    unread = [
-        Explanation(ref, "invalid", f"record {record.record}: {record.why}")
-        for record, ref in zip(unreadable, invalid, strict=True)
-        if only.names_agent(ref)
-    ]
-    told = [case.explain(directory, number) for number in named]
-    return case.with_people(directory, [*told, *unread])
+        told += explainer.explain_user(only.users[0])
+        if not told:
+            why = f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}"
+            raise UsageError(why, where=WHERE)
+    for number, ref in enumerate(agents):
+        if only.names_agent(ref):
+            told.append(explainer.explain_agent(number))
+    for record, ref in zip(unreadable, invalid, strict=True):
+        if only.names_agent(ref):
+            why = f"record {record.record}: {record.why}"
+            told.append(Explanation(ref, "invalid", why))
+    users = [each.user for each in told if each.user is not None]
+    names = [each for explanation in told for each in explanation.users()]
+    known = (match.user for match in explainer.planned.candidates)
+    people, _ = people_of(directory, users, names, brief, known)
+    return Explained(tuple(told), people)
 
 
 def _ours(context: PlanContext, name: str) -> str:
     """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
-    word, memory = (
-        name.casefold(),
-        context.state.memory(context.reader.describe().identity, context.job),
-    )
-    there = sorted(ref.name for ref, _ in memory.owned() if word in _words(ref.name))
-    return (
-        f"; this job wrote to {' and '.join(map(repr, there[:_OURS]))}: give the whole name"
-        if there
-        else ""
-    )
+    identity = context.reader.describe().identity
+    owned = context.state.memory(identity, context.job).owned()
+    word = name.casefold()
+    there = sorted(ref.name for ref, _ in owned if word in _words(ref.name))
+    if not there:
+        return ""
+    named = " and ".join(map(repr, there[:_OURS]))
+    return f"; this job wrote to {named}: give the whole name"
 
 
 def _words(name: str) -> set[str]:
     """The values of a DN's first RDN; none of what is no DN."""
     try:
-        return {
-            str(value).casefold() for _, value in next(iter(rdns(name)), frozenset())
-        }
+        first = next(iter(rdns(name)), frozenset())
     except ValueError:
         return set()
+    return {str(value).casefold() for _, value in first}
+
+
+class Explainer(Struct, frozen=True):
+    """A plan, and what its steps say of one agent or user."""
+
+    directory: Lookup
+    given: PlanInput
+    planned: Planned
+    roster: Roster
+    tracer: Tracer
+
+    @classmethod
+    def prepare(cls, directory: Lookup, given: PlanInput) -> Explainer:
+        """Make the plan."""
+        planned = make_plan(directory, given)
+        brief, tenant = given.brief, given.tenant
+        # that of the plan has let go of its keys
+        roster = Roster(tenant, brief.mapping, given.pins, brief.description)
+        tracer = Tracer(
+            tenant, brief.mapping, brief.description, roster, given.comparer
+        )
+        return cls(directory, given, planned, roster, tracer)
+
+    # ------------------------------------------------------------ an agent
+
+    def explain_agent(self, number: int) -> Explanation:
+        matches, tenant = self.planned.matches, self.given.tenant
+        agent = tenant.agents[number]
+        ref = agent.ref
+        unmatched = matches.unmatched.get(number)
+        rules = self._trace_rules(number, outside=unmatched is not None)
+        if unmatched is not None:
+            problem = unmatched if unmatched.near else self._add_near(number, unmatched)
+            return Explanation(
+                ref, "unmatched", problem.why, rules, problems=(problem,)
+            )
+        for kind, found in (
+            ("ambiguous", matches.ambiguous),
+            ("contested", matches.contested),
+        ):
+            if number in found:
+                problem = found[number]
+                return Explanation(ref, kind, problem.why, rules, problems=(problem,))
+        if number in tenant.others:
+            why = "source.only and source.except leave it to other jobs; it still claims its users"
+            return Explanation(ref, "not this job's", why, rules)
+        match = next((each for each in matches.matched if each.agent == number), None)
+        if match is None:
+            why = "the seat has no account: no look-up"
+            return Explanation(ref, "unassigned", why, rules)
+        user = next(
+            iter(self.directory.read([match.user])), User(match.id, match.name, {})
+        )
+        lines, change = _lines(self.planned.plan, ref, match.user)
+        by = f"rule {match.rule}" if match.rule else "a pin"
+        return Explanation(
+            ref,
+            "matched",
+            f"{by} found the user; no other agent claims it",
+            rules,
+            match.user,
+            tuple(self.tracer.attributes(agent, user, lines)),
+            change,
+            lines.problems,
+        )
+
+    def _add_near(self, number: int, problem: Problem) -> Problem:
+        """The problem with near misses: a plan looks for them for some agents only."""
+        alone = replace(self.planned.matches, unmatched={number: problem})
+        description = self.given.brief.description
+        near, _ = near_misses(self.directory, alone, self.roster, description)
+        return near.unmatched[number]
+
+    def _trace_rules(self, number: int, *, outside: bool) -> tuple[RuleTrace, ...]:
+        """What each rule looked for and found; `outside`: also past base and filter."""
+        found: dict[int, list[User]] = {}
+        keys: dict[int, Key] = {}
+        for rule, key in self.roster.searches(number):
+            if key is not None:
+                keys.setdefault(rule, key)
+                found.setdefault(rule, []).extend(self._look_up(key))
+        traces = []
+        for trace in self.tracer.rules(number, found):
+            key = keys.get(trace.rule)
+            beyond = (
+                self._look_outside(number, trace.rule, key) if key and outside else ()
+            )
+            traces.append(replace(trace, outside=tuple(beyond)))
+        return tuple(traces)
+
+    def _look_up(self, key: Key) -> Iterable[User]:
+        """The users that may hold a key."""
+        if key[0] not in self.roster.unfindable:
+            return self.directory.find([key])
+        why = f"no look-ups by {key[0]}: it has no equality rule"
+        everybody = self.directory.scan(why=why)
+        return [user for user in everybody if self.roster.seekers(user)]
+
+    def _look_outside(self, number: int, rule: int, key: Key) -> list[str]:
+        """Who holds the value and is not within base and filter; nobody where we may not look there."""
+        try:
+            users = list(self.directory.find_outside([key]))
+        except IncompleteRead:
+            return []
+        holds = (number, rule)
+        return sorted(
+            {user.name for user in users if holds in self.roster.seekers(user)}
+        )
+
+    # ------------------------------------------------------------ a user
+
+    def explain_user(self, written: str) -> list[Explanation]:
+        """A user by name, id, or value of a match attribute, if no agent claims it; and each agent that looks for it.
+
+        Nothing: there is none.
+        """
+        naming, matches = self.given.naming, self.planned.matches
+        named = naming.among([written])
+        found = named_users(self.directory, written, naming, self.roster.searchable)
+        ids = {user.id for user in found}
+        # by a name that it had, too
+        owned = (ref for ref, _ in self.given.brief.memory.owned())
+        renamed = [ref for ref in owned if ref.id not in ids and named(ref)]
+        found += self.directory.read(renamed) if renamed else ()
+        ids |= {user.id for user in found}
+        leavers = [
+            each
+            for each in self.planned.leavers.users
+            if each.user.id in ids or named(each.user)
+        ]
+        if not found and not leavers:
+            return list(self._explain_outside(written))
+        seekers = {number for user in found for number, _ in self.roster.seekers(user)}
+        told = [self._explain_leaver(each) for each in leavers]
+        explained = {each.user.id for each in leavers} | matches.claimed
+        told += [
+            self._explain_unsought(user, sorted(seekers))
+            for user in found
+            if user.id not in explained and user.name not in matches.unidentified
+        ]
+        return told + [self.explain_agent(number) for number in sorted(seekers)]
+
+    def _explain_leaver(self, each: Leaver) -> Explanation:
+        """A user of ours that nobody claims: why it is cleared, or is not."""
+        plan, mapping = self.planned.plan, self.given.brief.mapping
+        names = {each.user.name, each.now.name if each.now else each.user.name}
+        problems = tuple(
+            line
+            for line in plan.problems
+            if line.agent is None and names & {*line.users}
+        )
+        changes = (change for change in plan.changes if change.user.id == each.user.id)
+        change = next(changes, None)
+        verdict, why = "stale", "this job wrote to it, and no agent claims it"
+        within = each.place is Place.WITHIN
+        if change is not None:
+            why += ": its values are cleared"
+        elif problems and all(line.why == CHANGED for line in problems):
+            verdict, why = "untouched", f"{why}: {CHANGED}"
+        elif within and mapping.stale == "report":
+            why += ": its values are kept, since `stale` is report"
+        elif within and UNSURE in plan.cautions:
+            why += f"; {UNSURE}"
+        elif self.planned.exclusion.spares(None, each.user):
+            why += ": on the exclude list"
+        return Explanation(
+            None, verdict, why, user=each.user, change=change, problems=problems
+        )
+
+    def _explain_unsought(self, user: User, seekers: Sequence[int]) -> Explanation:
+        """Why no agent claims a user that holds nothing of ours, and which agents without a user almost do."""
+        why = "the agents that look for it claim other users"
+        if not seekers:
+            why = self._describe_values(user)
+            near = list(self._nearly_looking(user))
+            why += f"; almost: {', '.join(near)}" if near else ""
+        problems = tuple(
+            line for line in self.planned.leavers.problems if user.name in line.users
+        )
+        return Explanation(None, "untouched", why, user=user.ref, problems=problems)
+
+    def _describe_values(self, user: User) -> str:
+        names = dict.fromkeys(name for _, name in self.roster.attributes())
+        held = dict.fromkeys(
+            f"{name} {value!r}" if isinstance(value, str) else f"{name} (no text)"
+            for name in names
+            for value in user.values.get(name, ())
+        )
+        missing = [name for name in names if not user.values.get(name)]
+        said = [f"no agent looks for {' or '.join(held)}"] if held else []
+        if missing:
+            said.append(f"it shows no {' and no '.join(missing)}")
+        return "; ".join(said)
+
+    def _nearly_looking(self, user: User) -> Iterator[str]:
+        """Agents without a user that look for a value like one of this user's."""
+        near: dict[int, str] = {}
+        for name in dict.fromkeys(name for _, name in self.roster.attributes()):
+            for value in user.values.get(name, ()):
+                for how, text in islice(spellings(str(plain(value)), ()), MOST_KEYS):
+                    alike = User(user.id, user.name, {name: (text,)})
+                    for number, _ in self.roster.seekers(alike):
+                        near.setdefault(number, f"{name}: differs in {how}")
+        for number, how in near.items():
+            if number in self.planned.matches.unmatched:
+                yield f"{self.given.tenant.agents[number].ref} ({how})"
+
+    def _explain_outside(self, written: str) -> Iterator[Explanation]:
+        """A user that base and filter leave out, and of which this job has written nothing."""
+        naming = self.given.naming
+        why = "base or filter leaves it out: no run reads or writes it"
+        named = naming.among([written])
+        try:
+            users = list(self.directory.find_outside(naming.keys(written)))
+        except IncompleteRead:
+            return
+        for user in users:
+            if named(user.ref):
+                yield Explanation(None, "outside", why, user=user.ref)
+
+
+def _lines(plan: Plan, ref: AgentRef, user: UserRef) -> tuple[Lines, Change | None]:
+    """What a plan says of a matched user."""
+    change = next((change for change in plan.changes if change.agent == ref), None)
+    problems = tuple(
+        each
+        for each in plan.problems
+        if each.agent == ref
+        or (each.agent is None and user.name in each.users)
+        or (each.agent is None and not each.users and each.kind in _OF_ALL)
+    )
+    return Lines(change.attributes if change else (), problems), change

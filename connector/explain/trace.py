@@ -24,10 +24,10 @@ from connector.model import (
     User,
     equality,
 )
+from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping as Rules
 from connector.model.templates import SECRET_FIELDS, Piece, Template, field_of
 from connector.planning.compare.differences import Differ
-from connector.planning.compare.draft import Draft
 from connector.planning.explanation import (
     AttributeTrace,
     Lines,

@@ -34,11 +34,11 @@ from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
 from connector.observers.observer import Observer
 from connector.planning.brief import Brief
+from connector.planning.make_plan import PlanInput, make_plan
 from connector.planning.overview.foreign_values import (
     ForeignValues,
     find_foreign_values,
 )
-from connector.planning.planner import Planner
 from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.store import open_state
@@ -208,12 +208,7 @@ def _count_foreign_values(
             memory=state.memory(description.identity, job.name, description),
             fingerprint=fingerprinter(Secret(os.urandom(32).hex())), job=job.name, plan_id="", now=clock.now(),
         )  # fmt: skip
-        planner = Planner(
-            brief,
-            tenant,
-            (),
-            ExcludeList(),
-        )
+        given = PlanInput.prepare(brief, tenant, (), ExcludeList())
         directory = DirectoryLookup(reader, job.job.directory.read, Observer())
-        planned = planner.plan(directory)
+        planned = make_plan(directory, given)
         return find_foreign_values(planned.plan, brief, planned.denied)

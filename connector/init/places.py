@@ -170,9 +170,9 @@ def _match_users(
     """Find whom the rules match; without a rule, an agent may claim anybody."""
     if not rules:
         return Agents(tenant, {}, {user.id for user in users})
-    verdicts = Sample(tenant, users, description).verdicts(Mapping(tuple(rules), ()))
-    by_user = {claim.id: tenant.agents[claim.agent] for claim in verdicts.matched}
-    return Agents(tenant, by_user, verdicts.claimed())
+    matches = Sample(tenant, users, description).match(Mapping(tuple(rules), ()))
+    by_user = {match.id: tenant.agents[match.agent] for match in matches.matched}
+    return Agents(tenant, by_user, matches.claimed)
 
 
 # ---------------------------------------------------------------- one place

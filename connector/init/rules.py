@@ -10,12 +10,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.matching.claims import Claims, Verdicts
+from connector.matching.candidates import Candidates
+from connector.matching.matches import Matches, settle_matches
 from connector.matching.roster import Roster
 from connector.model import Agent, Description, Equality, Key, Tenant, User
 from connector.model.mapping import Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
 
 ATTRIBUTES: Final = (
     "uid",
@@ -59,22 +59,22 @@ class Sample(Struct, frozen=True):
     users: Sequence[User]
     description: Description
 
-    def verdicts(self, mapping: Mapping) -> Verdicts:
+    def match(self, mapping: Mapping) -> Matches:
         roster = Roster(
             self.tenant,
             mapping,
             (),
             self.description,
         )
-        claims = Claims(roster, Differ(self.tenant, mapping, self.description))
+        candidates = Candidates(roster, lambda agent, user, rule: None)
         for user in self.users:
-            claims.add(user)
-        return claims.settle(self.tenant)
+            candidates.add(user)
+        return settle_matches(candidates, self.tenant)
 
     def try_(self, rules: Sequence[MatchRule]) -> tuple[int, int]:
         """Count the agents with exactly one user by these rules, and the ambiguous or contested ones."""
-        verdicts = self.verdicts(Mapping(tuple(rules), ()))
-        return len(verdicts.matched), len(verdicts.ambiguous) + len(verdicts.contested)
+        matches = self.match(Mapping(tuple(rules), ()))
+        return len(matches.matched), len(matches.ambiguous) + len(matches.contested)
 
 
 def some(agents: Sequence[Agent], most: int) -> list[Agent]:

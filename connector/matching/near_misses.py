@@ -3,6 +3,9 @@
 What is asked for is bounded, whatever the size of tenant and directory: the first `AGENTS`
 unmatched agents, in the order in which a report lists them, and `KEYS` spellings for all of
 them together, so many each. The fewer there are, the more is tried for each.
+
+Spellings are whole values, so that a directory can be asked for them by equality, which its indexes answer whatever
+its size. Substring filters would find more, and cost a walk through the directory wherever there is no index for them.
 """
 
 from __future__ import annotations
@@ -17,10 +20,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.matching.claims import Verdicts
 from connector.matching.lookup import Lookup
+from connector.matching.matches import Matches
 from connector.matching.roster import Roster
-from connector.matching.variants import Spelling, spellings
 from connector.model import Description, Equality, Key, Near, User, equality
 
 AGENTS: Final = 200
@@ -39,18 +41,28 @@ _WORDS: Final = frozenset(
 )
 _NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
 _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
+Spelling = tuple[str, str]
+"""(how it differs, the other value)."""
+
+CASE, SPACES, ZEROS, DOMAIN = "case", "spaces", "leading zeros", "domain"
+WIDTH: Final = 8
+"""Numbers are padded with zeros up to so many digits."""
+LONGEST: Final = 64
+"""Characters of a value into which a space is put; a longer one is no account."""
+_DIGITS: Final = re.compile(r"[0-9]+")
+_WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def near_misses(
-    directory: Lookup, verdicts: Verdicts, roster: Roster, description: Description
-) -> tuple[Verdicts, str]:
-    """The verdicts with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
-    if not any(problem.rule is None for problem in verdicts.unmatched.values()):
-        return verdicts, ""
+    directory: Lookup, matches: Matches, roster: Roster, description: Description
+) -> tuple[Matches, str]:
+    """The matches with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
+    if not any(problem.rule is None for problem in matches.unmatched.values()):
+        return matches, ""
     missed = []
     try:
         users = directory.scan()
-        near = NearMisses(verdicts, roster, description, islice(users, SAMPLE))
+        near = NearMisses(matches, roster, description, islice(users, SAMPLE))
         # a scan that nobody reads to its end is let go of before the next question
         del users
         for found in directory.find_near(near.wanted(), len(near), near.left_out):
@@ -59,12 +71,12 @@ def near_misses(
             else:
                 near.add(found)
     except IncompleteRead as fault:
-        return verdicts, f"the search failed: {fault}"
+        return matches, f"the search failed: {fault}"
     if near.left_out:
         missed.append(
             f"searched for the first {AGENTS} unmatched agents; {near.left_out} more are left out"
         )
-    return near.told(verdicts), "; ".join(missed)
+    return near.told(matches), "; ".join(missed)
 
 
 class _Hit(Struct, frozen=True, order=True):
@@ -80,16 +92,16 @@ class NearMisses:
 
     def __init__(
         self,
-        verdicts: Verdicts,
+        matches: Matches,
         roster: Roster,
         description: Description,
         sample: Iterable[User],
     ) -> None:
-        self._claimed = verdicts.claimed()
+        self._claimed = matches.claimed
         # no pin's
         unmatched = [
             number
-            for number, problem in verdicts.unmatched.items()
+            for number, problem in matches.unmatched.items()
             if problem.rule is None
         ]
         agents = roster.agents
@@ -158,12 +170,12 @@ class NearMisses:
                         known = self._found.setdefault(hit.agent, {})
                         known[user.id] = min(near, known.get(user.id, near))
 
-    def told(self, verdicts: Verdicts) -> Verdicts:
-        lines = dict(verdicts.unmatched)
+    def told(self, matches: Matches) -> Matches:
+        lines = dict(matches.unmatched)
         for number, known in self._found.items():
             nearest = [near for _, near in sorted(known.values())][:MOST_NAMES]
             lines[number] = replace(lines[number], near=tuple(nearest))
-        return replace(verdicts, unmatched=lines)
+        return replace(matches, unmatched=lines)
 
 
 def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
@@ -196,3 +208,49 @@ def _spelt(
         key = equality.key(rule, text)
         if key != same and text and (rule in _WORDS or _NUMBER.fullmatch(text)):
             yield attribute, key, how, text
+
+
+# ---------------------------------------------------------------- other spellings
+
+
+def spellings(value: str, domains: Iterable[str]) -> Iterator[Spelling]:
+    """Other cases, spaces, zeros and domains, the likeliest first; some come more than once.
+
+    `domains`: what stands after the `@` of other values of the attribute.
+    """
+    local, at, domain = value.rpartition("@") if "@" in value else (value, "", "")
+    tails = [
+        ("", at + domain),
+        *[
+            (DOMAIN, "@" + other)
+            for other in domains
+            if other.lower() != domain.lower()
+        ],
+    ]
+    tails += [(DOMAIN, "")] if at else []
+    for how, form in _forms(local):
+        for other, tail in tails:
+            if how or other:
+                yield " and ".join(filter(None, (how, other))), form + tail
+    if len(local) <= LONGEST:
+        for place in range(1, len(local)):
+            yield SPACES, f"{local[:place]} {local[place:]}{at}{domain}"
+
+
+def _forms(text: str) -> Iterator[Spelling]:
+    yield "", text
+    for other in (text.lower(), text.upper(), text.title()):
+        yield CASE, other
+    for word in islice(_WORD.finditer(text), 3):
+        yield (
+            CASE,
+            text[: word.start()] + word.group().capitalize() + text[word.end() :],
+        )
+    yield SPACES, "".join(text.split())
+    for number in islice(_DIGITS.finditer(text), 2):
+        bare = number.group().lstrip("0") or "0"
+        for width in range(len(bare), WIDTH + 1):
+            yield (
+                ZEROS,
+                text[: number.start()] + bare.rjust(width, "0") + text[number.end() :],
+            )

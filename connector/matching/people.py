@@ -3,7 +3,7 @@
 `settings/people_lists.py` reads them from CSV.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 
 from msgspec import Struct
@@ -163,6 +163,60 @@ def _entries(agent: AgentRef) -> set[str]:
     """The entries that would list an agent."""
     account = {_account(agent.account_code)} if agent.account_code else set[str]()
     return account | {_seat(agent.work_no)} if agent.work_no is not None else account
+
+
+class Exclusion(Struct, frozen=True):
+    """Whom the exclude list means in one run."""
+
+    spares: Callable[[AgentRef | None, UserRef], bool]
+    """Whether an agent or a user is on the list."""
+    doubt: Callable[[UserRef], str]
+    """Why a stale user may be meant by the list; empty: it is not."""
+    named: Mapping[str, frozenset[str]]
+    """By entry the ids of the users that it names."""
+    found: Sequence[User]
+    """The listed users that were found within base and filter."""
+    refusals: Sequence[Refusal]
+
+
+def find_excluded(
+    directory: Lookup,
+    exclude: ExcludeList,
+    naming: Naming,
+    tenant: Tenant,
+    *,
+    matched: Iterable[tuple[AgentRef, str]],
+    last: Callable[[], Mapping[str, AgentRef]],
+) -> Exclusion:
+    """Look the list's users up. `matched`: agents with the ids of their users.
+
+    `last`: by user id the agent for whom this job last wrote the user; asked where the list has agents.
+    """
+    keys = exclude.keys(naming)
+    found = list(directory.find(keys)) if keys else []
+    named = exclude.named(found, naming)
+    nowhere = [entry for entry, ids in named.items() if not ids]
+    refusals = unprotected(directory, exclude, naming, nowhere)
+    written, gone = dict[str, AgentRef](), list[str]()
+    if exclude.agents:
+        written = dict(last())
+        before = ((agent, id_) for id_, agent in written.items())
+        by_agents = exclude.named_by_agents([*matched, *before])
+        named |= by_agents
+        known = {each for entry, each in exclude.agents.items() if by_agents[entry]}
+        gone = [
+            exclude.at(each)
+            for each in unknown_agents(exclude, tenant)
+            if each not in known
+        ]
+    doubt = DOUBT.format(lines=", ".join(gone[:TOLD])) if gone else ""
+    return Exclusion(
+        exclude.spares(naming, written),
+        lambda user: "" if user.id in written else doubt,
+        named,
+        found,
+        refusals,
+    )
 
 
 def strangers(

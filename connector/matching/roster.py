@@ -1,10 +1,10 @@
-"""The roster: every agent under the keys of every rule, so that users can stream by and find theirs."""
+"""The roster: every agent under what each match rule looks for, so that users can stream by and find theirs."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from copy import copy
-from itertools import compress, count, repeat
-from operator import attrgetter, countOf, is_not
 from typing import Final, Self
 
 from msgspec import Struct
@@ -16,94 +16,20 @@ from connector.model import (
     NAME,
     Agent,
     Description,
-    Equality,
-    Held,
     Key,
     Secret,
     Tenant,
     User,
     equality,
 )
-from connector.model.mapping import Mapping
-from connector.model.templates import Render
+from connector.model.mapping import Mapping, MatchRule
 
-_FIELDS: Final = {
-    "workNo": attrgetter("work_no"),
-    "accountCode": attrgetter("account_code"),
-}
-PIN = 0
+PIN: Final = 0
 """The number of the rule before the first."""
 
 
-class _Index:
-    """The numbers of agents under what one rule looks for; nearly every key has one number, which needs no list.
-
-    Keys are likenesses. `odd`: agents whose value is spelt so that not all that is alike is
-    equal to it.
-    """
-
-    __slots__ = (
-        "attribute",
-        "certain",
-        "compared",
-        "first",
-        "key",
-        "odd",
-        "others",
-        "render",
-        "rule",
-    )
-
-    def __init__(
-        self,
-        rule: int,
-        attribute: str,
-        compared: Equality,
-        render: Render = lambda agent: None,
-    ) -> None:
-        self.rule = rule
-        self.attribute = attribute
-        self.render = render
-        self.compared = compared
-        self.key = equality.likenesses_of(compared)
-        self.certain = equality.keys_of(compared)
-        self.first: dict[Hashable, int] = {}
-        self.others: dict[Hashable, list[int]] = {}
-        self.odd: set[int] = set()
-
-    def sought(self, agent: Agent) -> Key | None:
-        """What this agent's user is looked up by; None: nothing."""
-        value = self.render(agent)
-        return (self.attribute, value) if isinstance(value, str) else None
-
-    def put(self, seekers: Iterable[tuple[int, Held | None]]) -> Iterator[int]:
-        """Let these agents be found, each by its value; those that have one."""
-        first, key_of = self.first, self.key
-        for number, held in seekers:
-            if held is None:
-                continue
-            value = held.reveal() if isinstance(held, Secret) else held
-            key = key_of(value)
-            if key == value:
-                # nearly always a string that the agent has, which need not
-                # be there twice
-                key = value
-            elif self.certain(value) != key:
-                self.odd.add(number)
-            if first.setdefault(key, number) != number:
-                self.others.setdefault(key, []).append(number)
-            yield number
-
-    def agents(self, held: Held) -> Collection[int]:
-        key = self.key(equality.plain(held))
-        number = self.first.get(key)
-        if number is None:
-            return ()
-        return (number, *self.others[key]) if key in self.others else (number,)
-
-
 class Doubt(Struct, frozen=True):
-    """An agent by number and a user who may be its, by this rule, if the directory says that it holds the key."""
+    """A user who may be an agent's by this rule, if the directory says that it holds the key."""
 
     agent: int
     rule: int
@@ -111,12 +37,52 @@ class Doubt(Struct, frozen=True):
     key: Key
 
 
-class Roster:
-    """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin.
+class _RuleIndex:
+    """Agents, by number, under what one rule looks for. Keys are likenesses; nearly every key has one agent."""
 
-    `doubles`: agents that share a workNo or an accountCode with another record, by number, each with what it shares, by
-    field.
-    """
+    def __init__(
+        self, number: int, rule: MatchRule, tenant: Tenant, description: Description
+    ) -> None:
+        compared = description.attributes[rule.directory].equality
+        self.number = number
+        self.attribute = rule.directory
+        self.alike = rule.agent.text, compared
+        """Rules that share this look for the same values."""
+        self.key = equality.likenesses_of(compared)
+        self.certain = equality.keys_of(compared)
+        self._render = rule.agent.bind(tenant)
+        self.first: dict[Hashable, int] = {}
+        self.others: dict[Hashable, list[int]] = {}
+        self.odd: set[int] = set()
+        """Agents whose value is spelt so that not all that is alike is equal to it."""
+
+    def wanted(self, agent: Agent) -> str | None:
+        """What this agent's user is looked up by; None: nothing. A secret is not looked up."""
+        value = self._render(agent)
+        return value if isinstance(value, str) else None
+
+    def put(self, number: int, agent: Agent) -> bool:
+        """Let this agent be found, if it has a value."""
+        held = self._render(agent)
+        if held is None:
+            return False
+        value = held.reveal() if isinstance(held, Secret) else held
+        key = self.key(value)
+        if key == value:
+            key = value  # nearly always the agent's own text, which need not be there twice
+        elif self.certain(value) != key:
+            self.odd.add(number)
+        if self.first.setdefault(key, number) != number:
+            self.others.setdefault(key, []).append(number)
+        return True
+
+    def share(self, other: _RuleIndex) -> None:
+        """Take the agents of a rule that looks for the same values."""
+        self.first, self.others, self.odd = other.first, other.others, other.odd
+
+
+class Roster:
+    """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin."""
 
     def __init__(
         self,
@@ -126,181 +92,166 @@ class Roster:
         description: Description,
     ) -> None:
         self.agents = tenant.agents
-        naming = Naming(description)
+        self._naming = Naming(description)
+        self._fields = {
+            number: rule.agent.fields
+            for number, rule in enumerate(mapping.match, start=1)
+        }
         pins = tuple(pins)
         self._are_pins = bool(pins)
-        self._fields = {
-            place: rule.agent.fields
-            for place, rule in enumerate(mapping.match, start=1)
-        }
-        self.pinned = _pinned(tenant.agents, pins, naming)
-        self._pins = {
-            ID: _Index(PIN, ID, description.naming.ids),
-            NAME: _Index(PIN, NAME, description.naming.names),
-        }
-        for name, fold in ((ID, naming.id), (NAME, naming.name)):
-            # nobody is asked whether a pin means what is alike
-            self._pins[name].key = self._pins[name].certain = fold
+        self.pinned = _pinned(tenant.agents, pins, self._naming)
+        self._pins = defaultdict[Hashable, list[int]](list)
         for number, keys in self.pinned.items():
-            for name, user in keys:
-                list(self._pins[name].put([(number, user)]))
-        self._rules: list[_Index] = []
-        alone = False
-        numbers = self._searching()
-        seekers = (
-            tenant.agents
-            if len(numbers) == len(tenant.agents)
-            else [tenant.agents[each] for each in numbers]
+            for kind, user in keys:
+                self._pins[self._pin_key(kind, user)].append(number)
+        self._rules = [
+            _RuleIndex(number, rule, tenant, description)
+            for number, rule in enumerate(mapping.match, start=1)
+        ]
+        self._sought = self._index(self._searching()) + sum(
+            map(bool, self.pinned.values())
         )
-        seeking: Collection[int] = ()
-        alike: dict[tuple[str, Equality], _Index] = {}
-        for place, rule in enumerate(mapping.match, start=1):
-            compared = description.attributes[rule.directory].equality
-            index = _Index(place, rule.directory, compared, rule.agent.bind(tenant))
-            twin = alike.setdefault((rule.agent.text, compared), index)
-            if twin is index:
-                values = zip(numbers, map(index.render, seekers), strict=True)
-                found = list(index.put(values))
-                whole = len(found) == len(index.first) == len(numbers)
-                alone = alone or (
-                    whole and rule.agent.text == "{accountCode}" and not self.pinned
-                )
-                seeking = numbers if whole else {*seeking, *found}
-            else:  # one value is often looked for in several attributes
-                index.first, index.others, index.odd = twin.first, twin.others, twin.odd
-            self._rules.append(index)
-        self._sought = len(seeking) + sum(map(bool, self.pinned.values()))
-        self.doubles = _doubles(
-            tenant.agents, ("workNo",) if alone else ("workNo", "accountCode")
-        )
+        infos = description.attributes
+        names = dict.fromkeys(rule.attribute for rule in self._rules)
+        self.searchable = tuple(name for name in names if infos[name].comparable)
+        """Match attributes by which look-ups find users."""
+        self.unfindable = tuple(name for name in names if not infos[name].comparable)
+        """Match attributes without an equality rule: no look-up finds anybody by them."""
+        self.doubles = _doubles(tenant.agents)
+        """Agents that share a workNo or an accountCode with another record, each with what it shares, by field."""
 
-    def _searching(self) -> Sequence[int]:
-        accounts = attrgetter("account_code")
-        if not self.pinned and None not in map(accounts, self.agents):
-            return range(len(self.agents))
-        numbers = compress(
-            count(), map(is_not, map(accounts, self.agents), repeat(None))
-        )
-        return (
-            [number for number in numbers if number not in self.pinned]
-            if self.pinned
-            else list(numbers)
-        )
+    def _pin_key(self, kind: str, user: str) -> Hashable:
+        return kind, self._naming.id(user) if kind == ID else self._naming.name(user)
+
+    def _searching(self) -> list[int]:
+        """The agents that rules find."""
+        return [
+            number
+            for number, agent in enumerate(self.agents)
+            if agent.account_code is not None and number not in self.pinned
+        ]
+
+    def _index(self, numbers: Collection[int]) -> int:
+        """Let these agents be found; returns how many have something to look for."""
+        sought = bytearray(len(self.agents))
+        alike: dict[Hashable, _RuleIndex] = {}
+        for rule in self._rules:
+            twin = alike.setdefault(rule.alike, rule)
+            if twin is not rule:  # one value is often looked for in several attributes
+                rule.share(twin)
+                continue
+            for number in numbers:
+                if rule.put(number, self.agents[number]):
+                    sought[number] = True
+        return sought.count(1)
+
+    def only(self, numbers: Collection[int]) -> Self:
+        """The same for these agents alone and without pins, also after the keys are gone."""
+        few = copy(self)
+        few.pinned = {}
+        few._rules = [copy(rule) for rule in self._rules]  # noqa: SLF001  # the copy is of this very class
+        for rule in few._rules:  # noqa: SLF001  # likewise
+            rule.first, rule.others, rule.odd = {}, {}, set()
+        few._index(numbers)  # noqa: SLF001  # likewise
+        return few
+
+    def close(self) -> None:
+        """Let go of the keys, once every user has been seen: what comes next can use their memory."""
+        for rule in self._rules:
+            rule.first, rule.others = {}, {}
+
+    def __len__(self) -> int:
+        """How many agents have something to be looked for by."""
+        return self._sought
 
     def attributes(self) -> Iterator[tuple[int, str]]:
         """Each rule by number, with the attribute that users are looked up by."""
-        return ((rule.rule, rule.attribute) for rule in self._rules)
-
-    def only(self, numbers: Collection[int]) -> Self:
-        """The same for these agents alone, also after the keys are gone."""
-        rules = []
-        for rule in self._rules:
-            index = _Index(rule.rule, rule.attribute, rule.compared, rule.render)
-            list(
-                index.put(
-                    (number, index.render(self.agents[number])) for number in numbers
-                )
-            )
-            rules.append(index)
-        pins = {
-            name: _Index(PIN, name, index.compared)
-            for name, index in self._pins.items()
-        }
-        few = copy(self)
-        few._rules, few._pins = rules, pins  # noqa: SLF001  # the copy is of this very class, and only its rules and pins are others
-        return few
+        return ((rule.number, rule.attribute) for rule in self._rules)
 
     def tried(self, agent: Agent) -> Iterator[Key]:
         """What each rule looks for, for this agent; a rule without a value looks for nothing."""
-        return filter(None, (rule.sought(agent) for rule in self._rules))
+        for rule in self._rules:
+            value = rule.wanted(agent)
+            if value is not None:
+                yield rule.attribute, value
 
     def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
         """What this agent is looked for by: its pin, or what each rule looks for (None: nothing), by number."""
+        agent = self.agents[number]
         if number in self.pinned:
-            yield from ((PIN, key) for key in self.pinned[number] or (None,))
-        elif self.agents[number].account_code is not None:
-            yield from (
-                (rule.rule, rule.sought(self.agents[number])) for rule in self._rules
-            )
+            for key in self.pinned[number] or (None,):
+                yield PIN, key
+        elif agent.account_code is not None:
+            for rule in self._rules:
+                value = rule.wanted(agent)
+                yield rule.number, None if value is None else (rule.attribute, value)
 
     def doubtful_attributes(self, number: int) -> frozenset[str] | None:
         """Attributes by which this agent may have a user that it is not looked up by; None: it may be anybody.
 
-        Those of rules that make no value for it, or make it of a field that it shares with
-        another record: one of the two is mistaken there. A seat without an account has no
-        user. Of pins, nobody can tell.
+        Those of rules that make no value for it, or make it of a field that it shares with another record: one of the
+        two is mistaken there. A seat without an account has no user. Of pins, nobody can tell.
         """
         agent, shared = self.agents[number], self.doubles.get(number, {}).keys()
         if agent.account_code is None:
             return frozenset()
         if number in self.pinned or (shared and self._are_pins):
             return None
-        doubtful = (
-            rule
+        return frozenset(
+            rule.attribute
             for rule in self._rules
-            if shared & self._fields[rule.rule] or rule.sought(agent) is None
+            if shared & self._fields[rule.number] or rule.wanted(agent) is None
         )
-        return frozenset(rule.attribute for rule in doubtful)
 
     def keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:
         """What users are to be looked up by: the pins, then for every agent what the first rule looks for, and so on.
 
         `found(agent, rule)`: whether an earlier rule has found the agent a user by now, so that this one cannot matter.
         """
-        for name in (NAME, ID):
-            yield from (
-                key for keys in self.pinned.values() for key in keys if key[0] == name
-            )
+        pins = [key for keys in self.pinned.values() for key in keys]
+        yield from sorted(pins, key=lambda key: key[0] != NAME)
         for rule in self._rules:
             for number in self._searching():
-                if not found(number, rule.rule):
-                    value = rule.render(self.agents[number])
-                    if isinstance(value, str):
+                if not found(number, rule.number):
+                    value = rule.wanted(self.agents[number])
+                    if value is not None:
                         yield rule.attribute, value
-
-    def __len__(self) -> int:
-        return self._sought
 
     def finds(self, user: User, unsure: list[Doubt]) -> list[tuple[int, int]]:
         """The (agent, rule) pairs whose key this user holds, by the attribute's own equality rule.
 
-        Added to `unsure`: those that hold something alike, of which the directory has to
-        say whether it is equal.
+        Added to `unsure`: those that hold something alike, of which the directory has to say whether it is equal.
         """
         found = []
         for rule in self._rules:
             for held in user.values.get(rule.attribute, ()):
                 value = held.reveal() if isinstance(held, Secret) else held
                 key: Hashable = value
-                number, plain = rule.first.get(key), True
-                if (
-                    number is None
-                ):  # a value that is found among the keys is its own key
+                first = rule.first.get(key)
+                certain = (
+                    first is not None
+                )  # a value that is found among the keys is its own key
+                if first is None:
                     key = rule.key(value)
-                    number = None if key == value else rule.first.get(key)
-                    plain = number is None or rule.certain(value) == key
-                if (
-                    number is not None
-                ):  # nearly every user is asked after twice or more, so without a call
-                    if rule.odd or not plain:
-                        for each in (number, *rule.others.get(key, ())):
-                            sought = rule.sought(self.agents[each])
-                            assert sought  # an agent that is found has a key
-                            if (plain and each not in rule.odd) or rule.certain(
-                                value
-                            ) == rule.certain(sought[1]):
-                                found.append((each, rule.rule))
-                            else:
-                                unsure.append(Doubt(each, rule.rule, user, sought))
+                    first = None if key == value else rule.first.get(key)
+                    if first is None:
                         continue
-                    found.append((number, rule.rule))
-                    if rule.others:
-                        found += [
-                            (other, rule.rule) for other in rule.others.get(key, ())
-                        ]
+                    certain = rule.certain(value) == key
+                for agent in (first, *rule.others.get(key, ())):
+                    if certain and agent not in rule.odd:
+                        found.append((agent, rule.number))
+                        continue
+                    wanted = rule.wanted(self.agents[agent])
+                    assert wanted is not None  # an agent that is found has a key
+                    if rule.certain(value) == rule.certain(wanted):
+                        found.append((agent, rule.number))
+                    else:
+                        unsure.append(
+                            Doubt(agent, rule.number, user, (rule.attribute, wanted))
+                        )
         if self.pinned:
-            found += [(number, PIN) for number in self._pins[ID].agents(user.id)]
-            found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
+            for key in (self._pin_key(ID, user.id), self._pin_key(NAME, user.name)):
+                found += [(agent, PIN) for agent in self._pins.get(key, ())]
         return found
 
     def seekers(self, user: User) -> set[tuple[int, int]]:
@@ -311,20 +262,14 @@ class Roster:
             *((doubt.agent, doubt.rule) for doubt in unsure),
         }
 
-    def close(self) -> None:
-        """Let go of the keys, once every user has been seen: what comes next can use their memory."""
-        for rule in (*self._rules, *self._pins.values()):
-            rule.first, rule.others = {}, {}
-
 
 def _pinned(
     agents: Iterable[Agent], pins: Iterable[Pin], naming: Naming
 ) -> dict[int, tuple[Key, ...]]:
     """Agents by number, each with what finds the user that it is pinned to.
 
-    An account decides where a pin names one, for a seat can be given to somebody else.
-    Nothing finds the user of an agent whose account is pinned together with another seat
-    than it has, until somebody has looked at it.
+    An account decides where a pin names one, for a seat can be given to somebody else. Nothing finds the user of an
+    agent whose account is pinned together with another seat than it has, until somebody has looked at it.
     """
     by_account = {pin.account_code: pin for pin in pins if pin.account_code is not None}
     by_seat = {pin.work_no: pin for pin in pins if pin.account_code is None}
@@ -333,28 +278,24 @@ def _pinned(
     pinned: dict[int, tuple[Key, ...]] = {}
     for number, agent in enumerate(agents):
         pin = by_account.get(agent.account_code or "") or by_seat.get(agent.work_no)
-        if pin is None or agent.account_code is None:
-            continue
-        pinned[number] = (
-            naming.keys(pin.user) if pin.work_no in (None, agent.work_no) else ()
-        )
+        if pin is not None and agent.account_code is not None:
+            fits = pin.work_no in (None, agent.work_no)
+            pinned[number] = naming.keys(pin.user) if fits else ()
     return pinned
 
 
-def _doubles(
-    agents: Collection[Agent], fields: Collection[str]
-) -> dict[int, dict[str, object]]:
-    """Agents that share one of these fields with another record, by number, each with what it shares, by field."""
+def _doubles(agents: Collection[Agent]) -> dict[int, dict[str, object]]:
+    """Agents that share a workNo or an accountCode with another record, by number."""
     doubles: dict[int, dict[str, object]] = {}
-    for field in fields:
-        of = _FIELDS[field]
-        distinct = set(map(of, agents))
-        if len(distinct) == len(agents) or len(distinct - {None}) == len(
-            agents
-        ) - countOf(map(of, agents), None):
-            continue
-        times = Counter(map(of, agents))
-        for number, value in enumerate(map(of, agents)):
+    records: dict[str, list[object]] = {
+        "workNo": [agent.work_no for agent in agents],
+        "accountCode": [agent.account_code for agent in agents],
+    }
+    for field, values in records.items():
+        if len(set(values) - {None}) == len(values) - values.count(None):
+            continue  # as nearly always
+        times = Counter(values)
+        for number, value in enumerate(values):
             if value is not None and times[value] > 1:
                 doubles.setdefault(number, {})[field] = value
     return doubles

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from connector.errors import UsageError
 from connector.matching.lookup import Lookup
+from connector.matching.near_misses import spellings
 from connector.matching.user_names import Naming
-from connector.matching.variants import spellings
 from connector.model import AgentRef, User, UserRef
 
 NAMED: Final = 5

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
@@ -24,14 +25,24 @@ from connector.model import (
     problem_kinds,
 )
 from connector.model.digests import digest_of, digest_of_plan
+from connector.model.draft import Draft
 from connector.model.limits import sets_value, takes_value
 from connector.planning.brief import Brief
-from connector.planning.compare.draft import Draft
 from connector.planning.overview import overviewed
-from connector.planning.overview.forms import Places, formed
+from connector.planning.overview.forms import OtherValues, formed
 
 _NOBODY: Final[frozenset[str]] = frozenset()
 """One for all: each empty set of its own would take 216 octets."""
+
+
+class Contents(Struct, frozen=True):
+    """What a plan says, before it is put in order."""
+
+    changes: Sequence[Change]
+    problems: Iterable[Problem]
+    summary: Summary
+    refusals: Iterable[Refusal]
+    cautions: Iterable[str]
 
 
 def change_of(
@@ -48,38 +59,22 @@ def change_of(
     )  # fmt: skip
 
 
-def assembled(
-    brief: Brief,
-    *,
-    changes: Iterable[Change],
-    problems: Iterable[Problem],
-    summary: Summary,
-    refusals: Iterable[Refusal],
-    cautions: Iterable[str],
-    beside: Places = (),
-    taken: Places = (),
-    ours: Collection[str] = (),
-) -> Plan:
-    """The plan with its digest; its problems in the order in which a reviewer has to act on them.
-
-    `beside`, `taken`, `ours`: as in `forms.formed`.
-    """
-    given, losing, left = formed(changes, brief, beside=beside, taken=taken, ours=ours)
+def assemble(brief: Brief, contents: Contents, others: OtherValues) -> Plan:
+    """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
+    given, losing, left = formed(contents.changes, brief, others)
+    former = sorted((left + _left(brief)).items())
     plan = Plan(
         id=brief.plan_id,
         digest="",
         job=brief.job,
         created=brief.now.time.isoformat(timespec="seconds"),
-        summary=summary,
+        summary=contents.summary,
         changes=tuple(given),
-        problems=tuple(sorted(problems, key=_order)),
-        refusals=tuple(refusals),
+        problems=tuple(sorted(contents.problems, key=_order)),
+        refusals=tuple(contents.refusals),
         cautions=(
-            *cautions,
-            *(
-                _former(*slot, users)
-                for slot, users in sorted((left + _left(brief)).items())
-            ),
+            *contents.cautions,
+            *(_former(*slot, users) for slot, users in former),
         ),
         about=brief.about,
         notes=PlanNotes(lost=len(set[str]().union(*losing.values()))),
@@ -162,7 +157,7 @@ def _same(before: Owned, each: AttributeChange, description: Description) -> boo
     return set(before.values) == {equality.digest(rule, value) for value in each.new}
 
 
-def counts(changes: Iterable[Change]) -> dict[str, int]:
+def count_changes(changes: Iterable[Change]) -> dict[str, int]:
     """How many users each kind of change touches; a user may count in several."""
     found = {"update": 0, "clear": 0, "secret": 0}
     for change in changes:

@@ -15,7 +15,7 @@ from connector.model import (
     Problem,
     UserRef,
 )
-from connector.planning.compare.together import why_held_back
+from connector.model.draft import why_held_back
 from connector.planning.overview.person_names import named
 
 

@@ -28,8 +28,8 @@ from connector.model import (
     patterns,
 )
 from connector.model.digests import UNKEYED
+from connector.model.draft import Draft
 from connector.planning.brief import Brief
-from connector.planning.compare.draft import Draft
 from connector.planning.compare.standing import Shown
 
 _UNREADABLE: Final = "no value is shown: it is gone, or this account cannot read it. It may have changed since that run"

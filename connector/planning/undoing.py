@@ -29,13 +29,20 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.model.draft import Draft
 from connector.model.limits import Whole, too_many
-from connector.planning.assembly import assembled, change_of, counts, held_back
+from connector.planning.assembly import (
+    Contents,
+    assemble,
+    change_of,
+    count_changes,
+    held_back,
+)
 from connector.planning.brief import Brief
-from connector.planning.compare.draft import Draft
-from connector.planning.compare.settling import in_order, settled
 from connector.planning.compare.standing import Shown
+from connector.planning.compare.unique_values import in_order, settle_drafts
 from connector.planning.open_writes import OpenWrite, tell_unsettled
+from connector.planning.overview.forms import OtherValues
 from connector.planning.overview.person_names import with_people
 from connector.planning.undo_values import (
     Writers,
@@ -98,12 +105,12 @@ def make_undo_plan(
     problems += kept
     writers = Writers(brief, now, _list_open_users(run))
     drafts = _make_drafts(directory, there, brief, run, writers)
-    unique = settled(directory, drafts, brief, lambda draft: False)
+    unique = settle_drafts(directory, drafts, brief, lambda draft: False)
     for draft, (change, user) in zip(drafts, there, strict=True):
         draft.planned += take_classes_back(change, draft, user, brief)
     waiting = unique.waiting()
     changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
-    summary = Summary(**counts(changes))
+    summary = Summary(**count_changes(changes))
     whole = max(len(written), writers.users)
     refusals = _refuse_unprotected(directory, exclude, naming, written)
     refusals += too_many(brief.limits, summary, Whole(whole, whole), changes)
@@ -111,16 +118,12 @@ def make_undo_plan(
     for each, lost in run.unshown:
         why = _UNSHOWN.format(names=", ".join(lost))
         problems.append(Problem("undo", why, each.agent, (each.user.name,)))
-    plan = assembled(
-        brief,
-        changes=changes,
-        problems=problems,
-        summary=summary,
-        refusals=refusals,
-        cautions=brief.description.cautions,
-        taken=unique.taken(),
-        ours={change.user.id for change in changes},  # nothing else is taken back
+    contents = Contents(
+        changes, problems, summary, refusals, brief.description.cautions
     )
+    # nothing else is taken back
+    ours = {change.user.id for change in changes}
+    plan = assemble(brief, contents, OtherValues(taken=unique.taken(), ours=ours))
     return with_people(directory, plan, brief)
 
 

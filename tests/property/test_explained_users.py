@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from connector.apply.sync import apply_run, make_plan
 from connector.directories.common.entries import Entry
 from connector.directories.port import Reader
-from connector.errors import DeniedError, UsageError
+from connector.errors import UsageError
 from connector.explain.explainer import explain
 from connector.matching.people import ExcludeList
 from connector.model import UNIDENTIFIED, Agent, Invalid, Key, Tenant, User
 from connector.model.mapping import MatchRule, Stale
 from connector.model.templates import Template
 from connector.planning.explanation import Explanation
-from connector.planning.leavers.stale_users import UNSURE
+from connector.planning.make_plan import UNSURE
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 
@@ -200,18 +200,3 @@ def test_a_user_that_base_and_filter_leave_out_is_told_where_one_may_look_there(
     for beyond in (None, Closed(of.store, of.mapping.view())):
         with pytest.raises(UsageError, match="there is no user 'far-bob'"):
             told(of, "far-bob", beyond)
-
-
-class Unreadable(MemoryDirectory):
-    """A directory that cannot be read whole, past or within base and filter."""
-
-    def scan(self, holding: Iterable[str] = ()) -> Iterator[User]:
-        raise DeniedError("no rights to read everybody", where="a test")
-
-
-def test_where_nobody_else_can_be_seen_a_user_that_is_gone_may_be_anywhere() -> None:
-    of = left("ann")
-    of.store.remove("id-cid")
-    of.connect = lambda view: Unreadable(of.store, view, base=BASE)
-    (found,) = told(of, "id-cid", everywhere(of))
-    assert any("To tell which" in each.why for each in found.problems)

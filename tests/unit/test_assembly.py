@@ -21,8 +21,9 @@ from connector.model import (
 )
 from connector.model.digests import fingerprinter
 from connector.model.mapping import Mapping
-from connector.planning.assembly import assembled, counts
+from connector.planning.assembly import Contents, assemble, count_changes
 from connector.planning.brief import Brief
+from connector.planning.overview.forms import OtherValues
 from tests.support.worlds import NO_LIMITS, passing_state
 
 
@@ -57,7 +58,7 @@ def test_a_user_counts_once_for_each_kind_of_change(
     """Of a user whom no agent claims, values that stay are none that are set; an undo sets some."""
     ref = AgentRef(1, "ann") if agent else None
     changes = [Change(UserRef(f"id-{n}", "uid=x"), ref, None, tuple(attributes)) for n in range(2)]
-    assert counts(changes) == {"update": 2 * update, "clear": 2 * clear, "secret": 2 * secret}
+    assert count_changes(changes) == {"update": 2 * update, "clear": 2 * clear, "secret": 2 * secret}
 
 
 def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> None:
@@ -78,7 +79,7 @@ def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> No
         plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
     for order in list(permutations(expected))[:: 40320 // 97]:
-        plan = assembled(brief, changes=(), problems=order, summary=Summary(), refusals=(), cautions=())
+        plan = assemble(brief, Contents((), order, Summary(), (), ()), OtherValues())
         assert list(plan.problems) == expected
 
 

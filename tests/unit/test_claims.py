@@ -6,7 +6,8 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.claims import MOST_NAMES, Claims, Verdicts
+from connector.matching.candidates import Candidates
+from connector.matching.matches import MOST_NAMES, Matches, settle_matches
 from connector.matching.people import Pin
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
@@ -37,15 +38,17 @@ class Case(Struct):
     users: list[User]
     pins: list[Pin] = []
 
-    def settle(self) -> Verdicts:
+    def settle(self) -> Matches:
         tenant = Tenant(self.agents)
-        claims = Claims(Roster(tenant, MAPPING, self.pins, DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION))
+        candidates = Candidates(
+            Roster(tenant, MAPPING, self.pins, DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION).draft
+        )
         for each in self.users:
-            claims.add(each)
-        return claims.settle(tenant)
+            candidates.add(each)
+        return settle_matches(candidates, tenant)
 
 
-def pairs(verdicts: Verdicts) -> set[tuple[int, int, str]]:
+def pairs(verdicts: Matches) -> set[tuple[int, int, str]]:
     return {(claim.agent, claim.rule, claim.user.id) for claim in verdicts.matched}
 
 
@@ -94,7 +97,7 @@ def test_the_candidates_of_an_ambiguous_agent_count_as_claimed() -> None:
     verdicts = Case([Agent(1, "ann"), Agent(2, "x")], users).settle()
     assert len(verdicts.ambiguous) == 1
     assert [problem.agent.account_code for problem in verdicts.contested.values() if problem.agent] == ["x"]
-    assert verdicts.claimed() == {"id-x", "id-y"}
+    assert verdicts.claimed == {"id-x", "id-y"}
 
 
 def test_records_that_share_a_seat_or_an_account_are_all_contested() -> None:
@@ -102,12 +105,12 @@ def test_records_that_share_a_seat_or_an_account_are_all_contested() -> None:
     verdicts = Case(agents, [user("ann"), user("bob"), user("cid"), user("dan")]).settle()
     assert pairs(verdicts) == set()
     assert len(verdicts.contested) == 6
-    assert verdicts.claimed() == {"id-ann", "id-bob", "id-cid", "id-dan"}
+    assert verdicts.claimed == {"id-ann", "id-bob", "id-cid", "id-dan"}
 
 
 def test_seats_without_an_account_match_nobody_and_are_counted() -> None:
     verdicts = Case([Agent(1, sip_account="7")], [user("y", telephoneNumber="7")]).settle()
-    assert (verdicts.unassigned, list(verdicts.matched), verdicts.claimed()) == (1, [], frozenset())
+    assert (verdicts.unassigned, list(verdicts.matched), verdicts.claimed) == (1, [], frozenset())
 
 
 def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
@@ -132,10 +135,13 @@ def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_nam
             replace(DESCRIPTION, naming=replace(DESCRIPTION.naming, names=names)),
         )
         roster = Roster(tenant, MAPPING, [Pin("ann", user=user_)], description)
-        claims = Claims(roster, Differ(tenant, MAPPING, description))
+        candidates = Candidates(roster, Differ(tenant, MAPPING, description).draft)
         for each in (ann, bob):
-            claims.add(each)
-        assert [claim.id for claim in claims.settle(tenant).matched] == ([found] if found else []), (names, user_)
+            candidates.add(each)
+        assert [claim.id for claim in settle_matches(candidates, tenant).matched] == ([found] if found else []), (
+            names,
+            user_,
+        )
 
 
 def test_a_pin_of_an_account_goes_before_one_of_its_seat_and_holds_for_no_other_seat() -> None:
@@ -188,35 +194,35 @@ def test_a_later_rule_looks_up_only_agents_whom_no_earlier_one_has_found() -> No
     agents = [Agent(1, "ann", "7-00"), Agent(2, "bob", "8"), Agent(3), Agent(4, "dan"), Agent(5, "eve", "9")]
     tenant = Tenant(agents)
     roster = Roster(tenant, MAPPING, [Pin(account_code="eve", user="id-ann")], DESCRIPTION)
-    claims = Claims(roster, Differ(tenant, MAPPING, DESCRIPTION))
+    candidates = Candidates(roster, Differ(tenant, MAPPING, DESCRIPTION).draft)
     assert len(roster) == 4
     asked = []
-    for attribute, value in claims.wanted():
+    for attribute, value in candidates.wanted():
         asked.append((attribute, value))
         if (attribute, value) == ("uid", "ann"):
-            claims.add(user("ann"))
+            candidates.add(user("ann"))
         if (attribute, value) == ("mail", "bob@example.org"):
-            claims.add(user("x", mail="bob@example.org", telephoneNumber="700"))
+            candidates.add(user("x", mail="bob@example.org", telephoneNumber="700"))
     assert asked == [
         ("@id", "id-ann"),
         ("uid", "ann"), ("uid", "bob"), ("uid", "dan"),
         ("mail", "bob@example.org"), ("mail", "dan@example.org"),
     ]  # fmt: skip
-    assert claims.found() == 3, "ann, bob, and eve, who is pinned to ann"
+    assert candidates.found() == 3, "ann, bob, and eve, who is pinned to ann"
 
 
 def test_whoever_was_found_by_the_way_is_looked_up_by_that_rule_all_the_same_for_there_may_be_another() -> None:
     tenant = Tenant([Agent(1, "ann"), Agent(2, "bob")])
-    claims = Claims(Roster(tenant, MAPPING, (), DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION))
+    candidates = Candidates(Roster(tenant, MAPPING, (), DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION).draft)
     asked = []
-    for attribute, value in claims.wanted():
+    for attribute, value in candidates.wanted():
         asked.append((attribute, value))
         if value == "ann":
-            claims.add(user("ann", uid=("ann", "bob")))
+            candidates.add(user("ann", uid=("ann", "bob")))
         if value == "bob":
-            claims.add(user("bob"))
+            candidates.add(user("bob"))
     assert asked == [("uid", "ann"), ("uid", "bob")]
-    assert [problem.rule for problem in claims.settle(tenant).ambiguous.values()] == [1]
+    assert [problem.rule for problem in settle_matches(candidates, tenant).ambiguous.values()] == [1]
 
 
 @pytest.mark.parametrize(("count", "said"), [(11, None), (12, " and 1 more")])

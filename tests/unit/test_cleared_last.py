@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.model import Cleared, Owned, UserRef
-from connector.planning.leavers import stale_users
+from connector.planning.leavers.leavers import READ_AGAIN, cleared_last
 
 
 def cleared(number: int, *times: str) -> list[Cleared]:
@@ -12,7 +12,7 @@ def cleared(number: int, *times: str) -> list[Cleared]:
 
 
 def test_those_cleared_last_come_first_and_no_more_than_a_plan_may_read() -> None:
-    count = stale_users.READ_AGAIN + 7
+    count = READ_AGAIN + 7
     days = [cleared(number, f"2026-01-01T{number:06}Z", "2025-01-01T000000Z") for number in range(count)]
-    found = [int(ref.id.removeprefix("id-")) for ref in stale_users.cleared_last(days)]
+    found = [int(ref.id.removeprefix("id-")) for ref in cleared_last(days)]
     assert found == list(range(count - 1, 6, -1))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.matching.claims import Claims
-from connector.matching.proof import confirmed
+from connector.matching.candidates import Candidates, confirm_alike
+from connector.matching.matches import settle_matches
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, ReadRules, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
@@ -33,18 +33,18 @@ def asked(
 ) -> tuple[list[set[Key]], dict[int, str]]:
     """What was looked up, round by round, and whom each agent has then, on a directory that finds ids by keys."""
     tenant, description = Tenant(agents), Description("test", "test", INFOS, reading=ReadRules(decides=decides))
-    claims = Claims(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description))
+    candidates = Candidates(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description).draft)
     for each in users:
-        claims.add(each)
+        candidates.add(each)
 
     def answer(keys: list[Key]) -> list[User]:
         found = {id_ for key in keys for id_ in finds(key)}
         return [each for each in users if each.id in found]
 
     directory = answering(answer)
-    confirmed(directory, claims, description)
+    confirm_alike(directory, candidates, description)
     rounds = [set(asked.given[0]) for asked in directory.asked]
-    return rounds, {claim.agent: claim.id for claim in claims.settle(tenant).matched}
+    return rounds, {claim.agent: claim.id for claim in settle_matches(candidates, tenant).matched}
 
 
 def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> None:
@@ -58,11 +58,11 @@ def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> No
 
 def test_a_doubt_that_was_told_is_forgotten_and_one_that_comes_twice_is_told_once() -> None:
     tenant, description = Tenant([Agent(1, "ann")]), Description("test", "test", INFOS)
-    claims = Claims(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description))
+    candidates = Candidates(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description).draft)
     for _ in range(2):
-        claims.add(user("a", uid="ann"))
-    assert [(doubt.agent, doubt.user.id) for doubt in claims.doubts()] == [(0, "a")]
-    assert claims.doubts() == []
+        candidates.add(user("a", uid="ann"))
+    assert [(doubt.agent, doubt.user.id) for doubt in candidates.doubts()] == [(0, "a")]
+    assert candidates.doubts() == []
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

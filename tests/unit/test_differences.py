@@ -31,7 +31,7 @@ from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
-from connector.planning.leavers.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
+from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
 
 PRINT: Final = fingerprinter(Secret("key"))
 INFOS: Final = {
@@ -225,7 +225,7 @@ def ours(*values: str, secret: str = "") -> Owned:
 def test_of_a_user_whom_nobody_claims_goes_what_this_job_wrote_or_adopts(
     name: str, held: tuple[Held, ...], owned: Owned | None, adopt: bool, planned: Planned | None, theirs: bool
 ) -> None:
-    found = Unclaimed(user(name).ref, {name.upper(): owned} if owned else {}, frozenset({name} if adopt else ()))
+    found = Leaver(user(name).ref, {name.upper(): owned} if owned else {}, frozenset({name} if adopt else ()))
     draft = differ(name, adopt=adopt).clearing(user(name, *held), found, PRINT)
     assert [(each.old, each.new, each.seen) for each in draft.planned] == ([planned] if planned else [])
     assert [problem.why for problem in draft.held] == ([CHANGED] if theirs else [])
@@ -266,7 +266,7 @@ def test_of_a_leaver_goes_what_the_directory_took_and_did_not_show(
         writing=WriteRules(by_value=of_server.get("by_value", True)),
     )
     of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), description)
-    found = Unclaimed(user("uri").ref, unshown={"uri": unshown})
+    found = Leaver(user("uri").ref, unshown={"uri": unshown})
     draft = of.clearing(user("uri", *held), found, PRINT)
     assert [(each.old, each.new, each.seen) for each in draft.planned] == ([planned] if planned else [])
     assert [problem.why for problem in draft.held] == ([why] if why else [])
@@ -275,7 +275,7 @@ def test_of_a_leaver_goes_what_the_directory_took_and_did_not_show(
 def test_what_a_leaver_may_hide_is_cleared_unseen_only_where_it_is_a_secret() -> None:
     infos = {**INFOS, "uri": replace(INFOS["uri"], readable=None)}
     of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), Description("test", "test", infos))
-    assert of.clearing(user("uri"), Unclaimed(user("uri").ref, {"uri": ours("sip:1")}), PRINT).planned == ()
+    assert of.clearing(user("uri"), Leaver(user("uri").ref, {"uri": ours("sip:1")}), PRINT).planned == ()
 
 
 @pytest.mark.parametrize(("held", "expected"), [(("tel:1",), set()), (("sip:1", "tel:1"), {"uri"}), ((), set())])
@@ -368,7 +368,7 @@ def test_a_secret_that_nobody_sees_may_be_there_and_does_not_tell_by_itself() ->
 @pytest.mark.parametrize("word", ["x", "y"])
 def test_a_leavers_secret_that_may_be_hidden_and_is_shown_is_known_by_its_value(word: str) -> None:
     held = user("unseen", Secret(word))
-    found = Unclaimed(held.ref, {"unseen": Owned("run", (), PRINT(held.ref, "unseen", "x"))})
+    found = Leaver(held.ref, {"unseen": Owned("run", (), PRINT(held.ref, "unseen", "x"))})
     draft = differ("unseen").clearing(held, found, PRINT)
     planned = [(each.old, each.new, each.seen) for each in draft.planned]
     assert planned == ([((Secret("x"),), (), True)] if word == "x" else [])

@@ -6,8 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Problem, Secret, UserRef
-from connector.planning.compare.draft import Draft
-from connector.planning.compare.together import Kept
+from connector.model.draft import Bond, Draft, Kept
 
 ANN, REF = AgentRef(1, "ann"), UserRef("id-1", "uid=ann")
 GROUPS = (("line", "word"), ("seat", "room"))
@@ -42,7 +41,7 @@ def test_what_is_held_back_falls_alone_until_groups_are_bound_and_whole_from_the
     of = draft(put("line"), put("seat"), put("room"), word())
     of.hold(("line",), of.problem("shared", "it is", "line"))
     assert (planned(of), kinds(of)) == (["seat", "room", "word"], [("shared", "line")])
-    of.bind(GROUPS, replaced=False)
+    of.bind(Bond(GROUPS))
     assert (planned(of), kinds(of)) == (["seat", "room"], [("shared", "line"), ("together", None)])
     of.hold(("room",), of.problem("shared", "it is", "room"))
     assert planned(of) == []
@@ -53,11 +52,11 @@ def test_what_is_held_back_falls_alone_until_groups_are_bound_and_whole_from_the
 
 def test_a_group_of_which_nothing_is_held_stays() -> None:
     of = draft(put("line"), put("seat"), put("room"))
-    of.bind(GROUPS, replaced=False)
+    of.bind(Bond(GROUPS))
     of.hold(("other", "seat"), of.problem("shared", "it is", "seat"))
     assert (planned(of), kinds(of)) == (["line"], [("shared", "seat"), ("together", None)])
     of = draft(put("line"), put("seat"))
-    of.bind(GROUPS, replaced=False)
+    of.bind(Bond(GROUPS))
     of.hold(("other",), of.problem("shared", "it is", "other"))
     assert (planned(of), kinds(of)) == (["line", "seat"], [("shared", "other")])
 
@@ -74,7 +73,7 @@ def test_a_group_of_which_nothing_is_held_stays() -> None:
 def test_what_stays_and_does_not_go_with_the_new_values_holds_its_group(kept: Kept, falls: bool) -> None:
     of = draft(put("line"), put("seat"))
     of.keeps = (kept,)
-    of.bind((("line", "word"),), replaced=False)
+    of.bind(Bond((("line", "word"),)))
     assert planned(of) == (["seat"] if falls else ["line", "seat"])
     assert [each.kind for each in of.held] == ["together"] * falls
 
@@ -92,7 +91,7 @@ def test_a_user_without_an_agent_who_gets_nothing_is_cleared_attribute_by_attrib
     agent: AgentRef | None, each: AttributeChange, bound: bool
 ) -> None:
     of = draft(each, AttributeChange("word", ("x",), ()), agent=agent)
-    of.bind(GROUPS, replaced=False)
+    of.bind(Bond(GROUPS))
     of.hold(("line",), of.problem("stale", "it is", "line"))
     assert planned(of) == ([] if bound else ["word"])
 
@@ -106,7 +105,7 @@ def test_where_users_are_written_whole_nothing_is_written_without_an_unseen_secr
 ) -> None:
     """The write of the others would take it away."""
     of = draft(put("line"), word(seen=seen), put("seat"))
-    of.bind(GROUPS, replaced=replaced)
+    of.bind(Bond(GROUPS, whole=replaced))
     of.hold(("line",), of.problem("shared", "it is", "line"))
     assert planned(of) == left
 
@@ -116,7 +115,7 @@ def test_what_is_only_written_again_is_no_news_and_falls_with_nothing() -> None:
     assert of.news == of.planned
     of.repeats = frozenset({"word"})
     assert [each.name for each in of.news] == ["line"]
-    of.bind(GROUPS, replaced=False)
+    of.bind(Bond(GROUPS))
     of.hold(("line",), of.problem("shared", "it is", "line"))
     assert (planned(of), kinds(of)) == (["word"], [("shared", "line")])
     assert of.differs
@@ -125,11 +124,11 @@ def test_what_is_only_written_again_is_no_news_and_falls_with_nothing() -> None:
 
 def test_what_is_everybodys_is_said_of_everybody() -> None:
     of = draft(put("line"), word())
-    of.bind(GROUPS, replaced=False)
+    of.bind(Bond(GROUPS))
     of.hold(("line",), Problem("unreadable", "nobody can read it", attribute="line"))
     other = replace(of.held[1])
     assert (other.agent, other.users, other.kind) == (None, (), "together")
     mine = draft(put("line"), word())
-    mine.bind(GROUPS, replaced=False)
+    mine.bind(Bond(GROUPS))
     mine.hold(("line",), mine.problem("unreadable", "not of this one", "line"))
     assert (mine.held[1].agent, mine.held[1].users) == (ANN, ("uid=ann",))

@@ -28,7 +28,7 @@ from connector.model.digests import fingerprinter
 from connector.model.equality import digest
 from connector.model.mapping import Mapping
 from connector.planning.brief import Brief
-from connector.planning.overview.forms import Places, formed
+from connector.planning.overview.forms import OtherValues, Places, formed
 from tests.support.worlds import NO_LIMITS
 
 ANN = UserRef("id-1", "uid=ann")
@@ -64,7 +64,7 @@ def form(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
         fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    (change,), losing, _ = formed([Change(ANN, now, 1, (each,))], brief, beside=beside, taken=taken)
+    (change,), losing, _ = formed([Change(ANN, now, 1, (each,))], brief, OtherValues(beside, taken))
     (found,) = change.attributes
     assert replace(found, form=None) == each
     assert bool(losing) == (loses or found.form is Form.FOREIGN)

@@ -15,13 +15,13 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.model.draft import Draft
 from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.draft import Draft
-from connector.planning.compare.unique_values import UniqueValues
-from connector.planning.leavers.leavers import emptied, lapsing, still_holding
-from connector.planning.leavers.stale_users import Place, Unclaimed
+from connector.planning.compare.unique_values import UniqueValues, still_holding
+from connector.planning.leaver import Leaver, Place
+from connector.planning.leavers.leavers import emptied, lapsing
 from tests.support.asked import answering
 
 RULE = Equality.CASE_IGNORE
@@ -35,11 +35,11 @@ ANN = UserRef("ann", "uid=ann")
 
 def unclaimed(
     place: Place, *wrote: str, name: str = "seat", now: tuple[str, ...] | None = None, id_: str = ANN.id
-) -> Unclaimed:
+) -> Leaver:
     """A user to whom these values were written, and what it shows now."""
     shows = None if now is None else User(id_, ANN.name, {"seat": now})
     owned = {name: Owned("run", tuple(digest(RULE, each) for each in wrote))} if wrote else {}
-    return Unclaimed(UserRef(id_, ANN.name), owned, place=place, now=shows)
+    return Leaver(UserRef(id_, ANN.name), owned, place=place, now=shows)
 
 
 def wanting(*values: str) -> UniqueValues:
@@ -86,7 +86,7 @@ def test_of_a_deleted_user_is_spoken_once(place: Place, lapsed: bool, told: bool
         (unclaimed(Place.WITHIN, "7", now=("7",)), None),
     ],
 )
-def test_out_of_reach_a_user_holds_what_we_wrote_there_last(each: Unclaimed, held: tuple[str, ...] | None) -> None:
+def test_out_of_reach_a_user_holds_what_we_wrote_there_last(each: Leaver, held: tuple[str, ...] | None) -> None:
     """As it shows it now, or as the state says where nobody may look. A user within reach is found by its key."""
     holders = [] if held is None else [User(ANN.id, ANN.name, {"seat": held})]
     other = unclaimed(Place.WITHIN, "7", now=("7",), id_="zoe")
@@ -132,7 +132,7 @@ def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_b
         (replace(unclaimed(Place.WITHIN, "1", now=()), unshown={"seat": ("1",)}), False, False),
     ],
 )
-def test_only_who_is_seen_to_hold_nothing_has_been_emptied(each: Unclaimed, *, hides: bool, away: bool) -> None:
+def test_only_who_is_seen_to_hold_nothing_has_been_emptied(each: Leaver, *, hides: bool, away: bool) -> None:
     """Beyond base and filter others may see less, and what was never shown does not tell by not being shown."""
     description = Description("test", "test", INFOS, reading=ReadRules(hides=hides))
     assert emptied(answering(), [each], MAPPING, description) == ([(ANN.id, "seat")] if away else [])

@@ -9,8 +9,9 @@ import pytest
 from connector.apply.lookup import DirectoryLookup
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, TruncatedError
-from connector.matching.claims import Claims
+from connector.matching.candidates import Candidates
 from connector.matching.lookup import Proof
+from connector.matching.matches import settle_matches
 from connector.matching.near_misses import SAMPLE, near_misses
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
@@ -282,7 +283,7 @@ def almost(
     mapping = Mapping(rules, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
-    verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
+    verdicts = settle_matches(Candidates(roster, Differ(tenant, mapping, NEAR).draft), tenant)
     told, left_out = near_misses(DirectoryLookup(directory, read, observer or Observer()), verdicts, roster, NEAR)
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from connector.errors import UnreachableError
-from connector.matching.claims import Claims, Verdicts
+from connector.matching.candidates import Candidates
+from connector.matching.matches import Matches, settle_matches
 from connector.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses, near_misses
 from connector.matching.people import Pin
 from connector.matching.roster import Roster
@@ -28,21 +29,21 @@ def look(
     users: Iterable[User],
     equality: Equality = Equality.CASE_IGNORE,
     pins: Iterable[Pin] = (),
-) -> tuple[NearMisses, Verdicts]:
+) -> tuple[NearMisses, Matches]:
     infos = {name: AttributeInfo(name, equality=equality) for name in ("uid", "mail", "employeeNumber")}
     description, tenant, users = Description("test", "test", infos), Tenant(agents), list(users)
     roster = Roster(tenant, MAPPING, pins, description)
-    claims = Claims(roster, Differ(tenant, MAPPING, description))
+    candidates = Candidates(roster, Differ(tenant, MAPPING, description).draft)
     for each in users:
-        claims.add(each)
-    verdicts = claims.settle(tenant)
+        candidates.add(each)
+    verdicts = settle_matches(candidates, tenant)
     near = NearMisses(verdicts, roster, description, users)
     for each in users:
         near.add(each)
     return near, near.told(verdicts)
 
 
-def nearest(verdicts: Verdicts, agent: int = 0) -> list[Near]:
+def nearest(verdicts: Matches, agent: int = 0) -> list[Near]:
     return list(verdicts.unmatched[agent].near)
 
 
@@ -121,13 +122,13 @@ def test_the_first_of_the_report_are_looked_for_first() -> None:
 
 def searched(
     agents: list[Agent], users: list[User], found: list[User | str], *, fault: str = ""
-) -> tuple[Verdicts, str, list[Asked]]:
+) -> tuple[Matches, str, list[Asked]]:
     """What came of it, what was left out, and what was asked; `users`: all, `found`: by the look-ups."""
     infos = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
     description, tenant = Description("test", "test", infos), Tenant(agents)
     roster = Roster(tenant, MAPPING, (), description)
     directory = answering(users, UnreachableError(fault) if fault else found)
-    verdicts = Claims(roster, Differ(tenant, MAPPING, description)).settle(tenant)
+    verdicts = settle_matches(Candidates(roster, Differ(tenant, MAPPING, description).draft), tenant)
     told, left_out = near_misses(directory, verdicts, roster, description)
     return told, left_out, directory.asked
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.matching.variants import LONGEST, spellings
+from connector.matching.near_misses import LONGEST, spellings
 
 
 def near(value: str, *domains: str) -> dict[str, str]:

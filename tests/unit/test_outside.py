@@ -27,8 +27,8 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leavers.leavers import placed
-from connector.planning.leavers.stale_users import Place, Unclaimed
+from connector.planning.leaver import Leaver, Place
+from connector.planning.leavers.leavers import place_leavers
 from tests.support.asked import Asked, answering
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
@@ -53,11 +53,11 @@ def user(name: str = ANN.name, *, disabled: bool = False) -> User:
 
 def asked(
     *answers: Iterable[User] | Exception, users: Iterable[UserRef] = (ANN,), description: Description = DESCRIPTION
-) -> tuple[list[Asked], list[Unclaimed]]:
+) -> tuple[list[Asked], list[Leaver]]:
     """What is asked, and what is known of the users then."""
-    unclaimed = [Unclaimed(ref, adopted=frozenset({"cn"})) for ref in users]
+    unclaimed = [Leaver(ref, adopted=frozenset({"cn"})) for ref in users]
     directory = answering(*answers)
-    found = placed(directory, unclaimed, description, WITNESS)
+    found = place_leavers(directory, unclaimed, description, WITNESS)
     return directory.asked, found
 
 

@@ -13,6 +13,7 @@ from connector.directories.common.schema import Schema
 from connector.init.place import Places, skeleton
 from connector.init.places import placed
 from connector.model import Agent, Description, DirectorySchema, Secret, Tenant, User
+from connector.model.draft import Bond
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 from connector.planning.compare.differences import Differ
@@ -228,6 +229,6 @@ def test_a_mapping_from_the_schema_takes_no_value_from_anybody(held: list[dict[s
     for agent, each in zip(agents, users, strict=True):
         draft = differ.draft(agent, each, 1) if "acmeStaffCode" in each.values else None
         if draft is not None:
-            draft.bind(mapping.groups, replaced=False)
+            draft.bind(Bond(mapping.groups))
             lost = {str(value) for change in draft.planned for value in change.old if value not in change.new}
             assert not lost & {"old", "none", "sip:old@pbx.example", "sip:old@192.0.2.10"}

@@ -16,7 +16,8 @@ from connector.matching.people import ExcludeList
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leavers.stale_users import UNSEEN, UNSURE
+from connector.planning.checks.drafts import UNSEEN
+from connector.planning.make_plan import UNSURE
 from connector.reports import explanation
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from connector.matching.claims import Claims
+from connector.matching.candidates import Candidates, prove_look_ups
 from connector.matching.lookup import Proof, is_plain, sample_value
-from connector.matching.proof import proved
+from connector.matching.matches import settle_matches
 from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping as Rules, MatchRule
@@ -43,14 +43,14 @@ class Case:
     def __init__(self, *agents: Agent, finds: Mapping[Key, User], read: Iterable[User] | None = None) -> None:
         self.tenant = Tenant([*agents])
         self.roster = Roster(self.tenant, RULES, (), DESCRIPTION)
-        self.claims = Claims(self.roster, Differ(self.tenant, RULES, DESCRIPTION))
-        keys = [] if read is not None else list(self.claims.wanted())
+        self.candidates = Candidates(self.roster, Differ(self.tenant, RULES, DESCRIPTION).draft)
+        keys = [] if read is not None else list(self.candidates.wanted())
         for found in read if read is not None else [finds[key] for key in keys if key in finds]:
-            self.claims.add(found)
+            self.candidates.add(found)
         self.asked: list[str] = []
         self.scans = 0
 
-    def proved(self, everybody: Iterable[User] = (), agents: list[int] | None = None, **proofs: Proof) -> set[str]:
+    def proved(self, everybody: Iterable[User] = (), **proofs: Proof) -> set[str]:
         """What nothing is proven of; `everybody`: who comes if all are read, `proofs`: else look-ups are fine."""
 
         def answer(attribute: str = "", *_: object, why: str = "") -> object:
@@ -58,10 +58,10 @@ class Case:
             self.scans += bool(why)
             return everybody if why else proofs.get(attribute, Proof.GIVEN)
 
-        return set(proved(answering(answer), self.claims, self.roster, agents))
+        return set(prove_look_ups(answering(answer), self.candidates))
 
     def matched(self) -> set[str]:
-        return {claim.id for claim in self.claims.settle(self.tenant).matched}
+        return {claim.id for claim in settle_matches(self.candidates, self.tenant).matched}
 
 
 def test_an_attribute_that_has_found_somebody_is_not_in_doubt_and_one_that_nobody_was_sought_by_neither() -> None:
@@ -82,12 +82,6 @@ def test_whoever_holds_two_keys_proves_neither_attribute() -> None:
     case = Case(Agent(4, "dan", "4"), Agent(2, "bob", "2"), finds=finds)
     case.proved()
     assert case.asked == ["mail", "telephoneNumber", "uid"]
-
-
-def test_of_some_agents_only_their_look_ups_are_in_doubt() -> None:
-    case = Case(Agent(4, "dan", "4"), Agent(2, "bob", "2"), finds={("telephoneNumber", "4"): DAN})
-    case.proved(agents=[])
-    assert case.asked == []
 
 
 def test_what_no_user_shows_is_unproven_and_the_rest_is_believed() -> None:

@@ -26,7 +26,7 @@ from connector.model.patterns import joined
 from connector.model.templates import Template
 from connector.planning.checks.suitability import faults
 from connector.planning.compare.differences import Differ
-from connector.planning.leavers.stale_users import Unclaimed
+from connector.planning.leaver import Leaver
 from connector.settings import mapping_file as mappings
 
 MATCH = 'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n  a: '
@@ -154,7 +154,7 @@ def test_a_leaver_loses_what_was_written_though_the_tenant_lacks_a_field_of_one_
     written = Owned("run", tuple(digest(Equality.CASE_IGNORE, each) for each in ("sip:7", "tel:7@192.0.2.1")))
     adopted = found.adopted(left)
     assert adopted == ({"uri"} if adopt else set())
-    draft = found.clearing(left, Unclaimed(left.ref, {"uri": written}, adopted), fingerprinter(Secret("key")))
+    draft = found.clearing(left, Leaver(left.ref, {"uri": written}, adopted), fingerprinter(Secret("key")))
     ours = ("sip:7", "tel:7@192.0.2.1", "tel:9")
     assert [(each.old, each.new) for each in draft.planned] == [(ours, () if adopt else ("tel:9",))]
 
@@ -164,7 +164,7 @@ def test_a_leaver_keeps_an_attribute_for_which_nothing_is_planned(templates: lis
     first, *more = map(Template.parse, templates)
     found = differ(rule=replace(RULE, value=first, more=tuple(more), adopt=True))
     written = Owned("run", (digest(Equality.CASE_IGNORE, "tel:7"),))
-    draft = found.clearing(user("tel:7"), Unclaimed(user().ref, {"uri": written}), fingerprinter(Secret("key")))
+    draft = found.clearing(user("tel:7"), Leaver(user().ref, {"uri": written}), fingerprinter(Secret("key")))
     assert (draft.planned, found.adopted(user("tel:7"))) == ((), frozenset())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from connector.matching.people import Exclusion
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -24,22 +26,22 @@ from connector.model import (
     UserRef,
 )
 from connector.model.digests import fingerprinter
+from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.model.templates import Template
 from connector.planning.brief import Brief
-from connector.planning.compare.draft import Draft
-from connector.planning.leavers.leavers import doubted_attributes, hidden_attributes
-from connector.planning.leavers.stale_users import (
-    ANY,
+from connector.planning.compare.differences import Differ
+from connector.planning.leaver import Leaver, Place
+from connector.planning.leavers.clearing import (
     DOUBTED,
     MISSED,
-    Place,
-    Unclaimed,
-    cleared,
-    judged,
+    clear_leavers,
+    doubted_attributes,
+    hidden_attributes,
+    judge_leavers,
     jumped,
-    unclaimed,
 )
+from connector.planning.leavers.leavers import ANY, list_leavers
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 
@@ -65,8 +67,8 @@ def seen(*days: float) -> Memory:
     return memory
 
 
-def ann(place: Place = Place.WITHIN, now: User | None = None) -> Unclaimed:
-    return Unclaimed(ANN, adopted=frozenset({"seat", "line"}), place=place, now=now)
+def ann(place: Place = Place.WITHIN, now: User | None = None) -> Leaver:
+    return Leaver(ANN, adopted=frozenset({"seat", "line"}), place=place, now=now)
 
 
 RUNS, DAYS = Grace(2, "runs"), Grace(7, "days")
@@ -89,7 +91,7 @@ RUNS, DAYS = Grace(2, "runs"), Grace(7, "days")
     ],
 )
 def test_a_stale_user_is_due_when_its_grace_is_over(stale: Stale, memory: list[float], today: float, left: str) -> None:
-    due, (problem,) = judged([ann()], mapping(stale), seen(*memory), after(today))
+    due, (problem,) = judge_leavers([ann()], mapping(stale), seen(*memory), after(today))
     assert due == ([] if left else [ann()])
     assert problem.why == f"line, seat: values of this job; no agent claims the user any more{left}"
     assert (problem.kind, problem.users) == ("stale", (ANN.name,))
@@ -102,7 +104,7 @@ def test_only_where_the_mapping_clears_a_user_is_due_or_waits(place: Place, stal
     """Users within reach go by `stale`, disabled ones by its `disabled`; nobody else is ever written."""
     clears = {Place.WITHIN: stale != "report", Place.DISABLED: disabled == "clear"}.get(place, False)
     waits = clears and stale == RUNS
-    due, (problem,) = judged([ann(place)], mapping(stale, disabled), seen(0), after(0))
+    due, (problem,) = judge_leavers([ann(place)], mapping(stale, disabled), seen(0), after(0))
     assert bool(due) == (clears and not waits)
     said = problem.why.partition("any more")[2]
     assert said.startswith(" (seen by 1 applies") == waits
@@ -153,15 +155,15 @@ def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids
     wrote = Wrote(zoe={"seat": seat, "line": back}, bob={"seat": back}, claimed={"seat": seat}, ann={"line": seat})
     wrote.written["gone"] = {"seat": seat}
     adopted = [User(id_, f"uid=new-{id_}", {}) for id_ in ("zoe", "cid", "claimed", "dan")]
-    ours = unclaimed(
+    ours = list_leavers(
         cast("Memory", wrote), lambda ref: ref.id not in ("claimed", "gone"), adopted,
         lambda user: frozenset() if user.id == "dan" else frozenset({"mail"}),
     )  # fmt: skip
-    found = ours.unclaimed
+    found = ours.users
     assert found == [
-        Unclaimed(UserRef("ann", "uid=ann"), {"line": seat}),
-        Unclaimed(UserRef("cid", "uid=new-cid"), adopted=frozenset({"mail"})),
-        Unclaimed(UserRef("zoe", "uid=new-zoe"), {"seat": seat}, frozenset({"mail"})),
+        Leaver(UserRef("ann", "uid=ann"), {"line": seat}),
+        Leaver(UserRef("cid", "uid=new-cid"), adopted=frozenset({"mail"})),
+        Leaver(UserRef("zoe", "uid=new-zoe"), {"seat": seat}, frozenset({"mail"})),
     ]
     assert ours.claimed == {"claimed", "gone"}
     assert ours.holders == {ANY: 5, "seat": 2, "line": 1, "mail": 2}, (
@@ -174,34 +176,38 @@ def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids
 # ---------------------------------------------------------------- who is cleared
 
 
-def emptied(user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
+def emptied(user: User, found: Leaver, fingerprint: Fingerprint) -> Draft:
     """Seats go."""
     return Draft(user.ref, None, None, (AttributeChange("seat", user.values.get("seat", ()), ()),))
 
 
 def clear(
-    *due: Unclaimed, claimed: Iterable[str] = (), spared: Iterable[str] = (), hidden: Sequence[str] = (),
-    doubted: Sequence[str] = (),
-) -> tuple[list[str], list[str]]:  # fmt: skip
-    """The names of whom clearing takes values from, and the lines."""
-    infos = {name: AttributeInfo(name, readable=True) for name in ("uid", "seat")}
+    *due: Leaver, claimed: Iterable[str] = (), spared: Iterable[str] = (), doubtful: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """The names of whom clearing takes values from, and the lines. Match attributes that are not shown are hidden."""
+    infos = {name: AttributeInfo(name, readable=name == "seat" or None) for name in ("uid", "number", "seat")}
     brief = Brief(
         mapping=mapping("clear", "clear"), limits=NO_LIMITS, description=Description("t", "t", infos),
         memory=seen(), fingerprint=fingerprinter(Secret("key")), job="job", plan_id="id", now=after(0),
     )  # fmt: skip
-    drafts, problems = cleared(
-        due, brief, emptied, lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
-        spared=lambda ref: ref.name in spared, doubt=lambda ref: "", hidden={ANN.id: hidden},
-        doubted={ANN.id: doubted},
-    )  # fmt: skip
+    cleared = clear_leavers(
+        answering(lambda questions: [Holds.UNKNOWN] * len(questions)),
+        due,
+        brief,
+        cast("Differ", SimpleNamespace(clearing=emptied)),
+        exclusion=Exclusion(lambda agent, user: user.name in spared, lambda user: "", {}, (), ()),
+        doubtful=doubtful,
+        claimers=lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
+    )
+    problems = [each for each in cleared.problems if "no agent claims the user any more" not in each.why]
     assert {problem.kind for problem in problems} <= {"stale", "exclude"}
-    return [draft.user.name for draft in drafts], [problem.why for problem in problems]
+    return [draft.user.name for draft in cleared.drafts], [problem.why for problem in problems]
 
 
 WHOLE = {"uid": "ann", "number": "7"}
 
 
-def now(values: dict[str, str] = WHOLE, name: str = "uid=ann", place: Place = Place.WITHIN) -> Unclaimed:
+def now(values: dict[str, str] = WHOLE, name: str = "uid=ann", place: Place = Place.WITHIN) -> Leaver:
     return ann(place, User(ANN.id, name, {each: (value,) for each, value in values.items()}))
 
 
@@ -211,13 +217,21 @@ def test_whoever_is_not_there_any_more_is_not_cleared() -> None:
 
 @pytest.mark.parametrize("spared", ["uid=ann", "uid=new"])
 def test_whoever_is_spared_by_the_old_name_or_the_new_one_keeps_all(spared: str) -> None:
-    other = Unclaimed(UserRef("bob", "uid=bob"), now=User("bob", "uid=bob", {"uid": ("b",), "number": ("8",)}))
+    other = Leaver(
+        UserRef("bob", "uid=bob"),
+        adopted=frozenset({"seat"}),
+        now=User("bob", "uid=bob", {"uid": ("b",), "number": ("8",)}),
+    )
     why = "stale, and on the exclude list; without that it would be cleared"
     assert clear(now(name="uid=new"), other, spared=[spared]) == (["uid=bob"], [why])
 
 
 def test_whom_an_agent_would_claim_is_not_cleared_and_others_are() -> None:
-    zoe = Unclaimed(UserRef("zoe", "uid=zoe"), now=User("zoe", "uid=zoe", {"uid": ("zoe",)}))
+    zoe = Leaver(
+        UserRef("zoe", "uid=zoe"),
+        adopted=frozenset({"seat"}),
+        now=User("zoe", "uid=zoe", {"uid": ("zoe",), "number": ("8",)}),
+    )
     assert clear(now(), zoe, claimed=["uid=ann"]) == (["uid=zoe"], [MISSED])
 
 
@@ -231,8 +245,8 @@ def test_a_disabled_user_is_cleared_whatever_it_shows_and_whoever_would_claim_it
 def test_whoever_may_be_some_agents_keeps_all_and_that_is_told(spared: bool) -> None:
     names = ["uid=ann"] if spared else []
     shows = "not cleared: it shows no uid and no number, so an agent may still match it"
-    assert clear(now(), spared=names, hidden=["uid", "number"], doubted=["uid"]) == ([], [] if spared else [shows])
-    assert clear(now(), spared=names, doubted=["number"]) == ([], [] if spared else [DOUBTED.format(names="number")])
+    assert clear(now({}), spared=names, doubtful=["uid"]) == ([], [] if spared else [shows])
+    assert clear(now(), spared=names, doubtful=["number"]) == ([], [] if spared else [DOUBTED.format(names="number")])
 
 
 def described(readable: bool | None, *, hides: bool) -> Description:

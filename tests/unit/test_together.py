@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from connector.model import Agent, AttributeChange, AttributeInfo, Description, Held, Problem, Secret, Tenant, User
+from connector.model import Agent, AttributeChange, AttributeInfo, Description, Held, Secret, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.planning.compare.together import Together, held_back, why_held_back
+from connector.planning.compare.together import Together
 
 HOST = "192.0.2.1"
 RULES = (
@@ -126,13 +126,3 @@ def test_a_password_that_stays_holds_what_becomes_another_agents(
     held: dict[str, Any] = {**shown, "password": [Secret("old")]} if shows else {**shown}
     found = kept(WORDLESS, *changes, hides=not shows, **held)
     assert found == [("password", ("sipPwd",), renewed, not shows)]
-
-
-def test_lines_say_with_whom_attributes_are_held_back() -> None:
-    holder = Problem("together", "which stays as it is", attribute="address")
-    said = held_back(["line", "host"], holder)
-    assert said == "line, host: held back with address, which stays as it is"
-    assert held_back(["line"], Problem("shared", "two", attribute="address")) == "line: held back with address"
-    lines = [Problem("together", said), Problem("shared", said)]
-    assert why_held_back("line", lines) == ["held back with address, which stays as it is"]
-    assert why_held_back("lin", lines) == []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from connector.model import AttributeChange, AttributeInfo, Description, Problem, User, UserRef
+from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.planning.compare.draft import Draft
 from connector.planning.compare.unique_values import UniqueValues
 
 MAPPING = Mapping((), (AttributeRule("seat", Template.parse("{workNo}"), owns="*", unique=True),))
@@ -53,11 +53,6 @@ def test_a_value_is_free_once_it_is_among_those_that_its_holder_gives_up() -> No
         assert bool(waits.planned) is free
         assert made.taken() == ({("ann", "seat")} if free else set())
         assert made.waiting().get("ann", frozenset()) == (frozenset({"bob"}) if free else frozenset())
-
-
-def test_only_those_count_as_holders_who_hold_what_somebody_is_to_get() -> None:
-    made = unique(draft("ann", "", "7"), held=(holder("bob", "8"), holder("cid", "6", "7")))
-    assert made.holders() == {"cid"}
 
 
 def test_a_value_that_a_user_holds_itself_is_not_taken() -> None:

@@ -23,11 +23,10 @@ from connector.model import (
     UserRef,
 )
 from connector.model.digests import fingerprinter
+from connector.model.draft import Draft, Kept
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.model.templates import Template
 from connector.planning.brief import Brief
-from connector.planning.compare.draft import Draft
-from connector.planning.compare.together import Kept
 from connector.planning.compare.unseen import PROBES, Unseen, judge_alike
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state

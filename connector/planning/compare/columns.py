@@ -31,7 +31,7 @@ from connector.planning.compare import addresses
 from connector.planning.compare.conversion import UnfitError, defined, fitting, named
 from connector.planning.compare.spellings import Spellings
 from connector.planning.compare.together import staying
-from connector.planning.leavers.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
+from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
 
 Made = Held | None | tuple[Held | None, ...]
 """What one template makes of an agent, or what each of several does."""
@@ -169,7 +169,7 @@ def judged(
 
 
 def cleared(
-    wanted: Wanted, user: User, found: Unclaimed, fingerprint: Fingerprint
+    wanted: Wanted, user: User, found: Leaver, fingerprint: Fingerprint
 ) -> Verdict:
     """What is taken from a user that no agent claims; `unfit`: why our value, or somebody's, stays."""
     name = wanted.rule.name

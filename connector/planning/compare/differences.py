@@ -19,6 +19,7 @@ from connector.model import (
     User,
     dn,
 )
+from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import SECRET_FIELDS
 from connector.planning.checks import suitability
@@ -36,10 +37,9 @@ from connector.planning.compare.columns import (
     makes_any,
 )
 from connector.planning.compare.conversion import UnfitError
-from connector.planning.compare.draft import Draft
 from connector.planning.compare.spellings import Spellings
 from connector.planning.compare.together import Together
-from connector.planning.leavers.stale_users import CHANGED, Unclaimed
+from connector.planning.leaver import CHANGED, Leaver
 
 _MEMO: Final = 10_000
 """So many sets of object classes, and of attributes with them, are remembered."""
@@ -74,6 +74,10 @@ class Differ:
         self._needed = lru_cache(_MEMO)(self._needed_by)
         # of names, each once for all users: one has 216 octets
         self._sets: dict[frozenset[str], frozenset[str]] = {}
+        self._needs_of: dict[
+            tuple[frozenset[str], frozenset[str]],
+            tuple[frozenset[str], frozenset[str]],
+        ] = {}
         self.schema_checks = SchemaChecks(mapping.object_classes, description)
         self._together = Together(mapping, tenant, description)
         self._lacking = self._together.lacking
@@ -243,7 +247,7 @@ class Differ:
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
 
-    def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
+    def clearing(self, user: User, found: Leaver, fingerprint: Fingerprint) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more.
 
         That takes no template. Only where the tenant lacks a field of every template,
@@ -267,7 +271,7 @@ class Differ:
         draft.planned = tuple(planned)
         return self._checked(draft, user)
 
-    def theirs(self, found: Unclaimed, fingerprint: Fingerprint) -> frozenset[str]:
+    def theirs(self, found: Leaver, fingerprint: Fingerprint) -> frozenset[str]:
         """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
         if found.now is None:
             return frozenset()
@@ -282,14 +286,14 @@ class Differ:
         )
 
     def _checked(self, draft: Draft, user: User) -> Draft:
-        draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
-        refused = (
-            self.schema_checks.refused(user, draft.planned) if draft.planned else {}
-        )
-        for name, why in refused.items():
-            draft.hold((name,), _fault(draft, "schema", name, why))
+        """The draft, with what the schema forbids held back."""
+        if draft.planned:
+            refused = self.schema_checks.refused(user, draft.planned)
+            for name, why in refused.items():
+                draft.hold((name,), _fault(draft, "schema", name, why))
         relies = self.schema_checks.relied_on(user, draft.planned)
-        draft.relies = self._sets.setdefault(relies, relies)
+        needs = self._named(user.values.get(OBJECT_CLASS, ())), relies
+        draft.needs = self._needs_of.setdefault(needs, needs)
         return draft
 
     def adopted(self, user: User) -> frozenset[str]:
@@ -330,7 +334,7 @@ class Differ:
             tuple(one for one in each if one.name not in refused),
             (),
         )
-        draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
+        draft.needs = self._named(user.values.get(OBJECT_CLASS, ())), frozenset()
         return Change(
             user.ref, None, None, self.attributes_of(draft) if draft.planned else ()
         )
@@ -343,9 +347,8 @@ class Differ:
 
         Such a class requires an attribute that was to be set with it and was held back.
         """
-        if not draft.relies or draft.relies <= {
-            change.name for change in draft.planned
-        }:
+        _, relies = draft.needs
+        if relies <= {change.name for change in draft.planned}:
             return False
         needing = self.needing_classes(draft)
         why = "its object class requires another attribute that this plan cannot set"

@@ -7,7 +7,7 @@ are, and which values of several templates stay beside the new ones.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -19,13 +19,13 @@ from connector.model import (
     Description,
     Equality,
     Held,
-    Problem,
     Secret,
     Tenant,
     User,
     equality,
     patterns,
 )
+from connector.model.draft import Kept
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.model.templates import AGENT_FIELDS
 
@@ -34,23 +34,6 @@ OWN: Final = frozenset(AGENT_FIELDS)
 _ANYTHING: Final = "1"
 """A value that nearly every syntax has."""
 _Changes = Mapping[str, AttributeChange]
-_HELD_BACK: Final = ": held back with "
-
-
-class Kept(Struct, frozen=True, gc=False):
-    """A value that stays, for `fields` of its template are absent, and that does not go with changes of `others`.
-
-    `probe`: nobody has seen one, and this is what to ask with whether there is any.
-    """
-
-    name: str
-    fields: tuple[str, ...]
-    others: frozenset[str]
-    probe: Held | None = None
-
-    @property
-    def why(self) -> str:
-        return f"which is kept without {' and '.join(self.fields)} and does not go with the new values"
 
 
 class _Member(Struct, frozen=True):
@@ -190,27 +173,3 @@ def staying(
         return any(patterns.fits(compared, outline, value) for outline in outlines)
 
     return tuple(value for value in owned if value not in gone or may_be(value))
-
-
-def held_back(names: Iterable[str], holder: Problem) -> str:
-    """That attributes are held back with the one that a problem is about."""
-    why = f", {holder.why}" if holder.kind == "together" else ""
-    return f"{', '.join(names)}{_HELD_BACK}{holder.attribute}{why}"
-
-
-@lru_cache(maxsize=256)
-def everybodys(said: str) -> Problem:
-    """One line for all users, for what holds their groups is one line too."""
-    return Problem("together", said)
-
-
-def why_held_back(attribute: str, problems: Iterable[Problem]) -> list[str]:
-    """Of the lines, what they say of this attribute."""
-    parted = [
-        each.why.partition(_HELD_BACK) for each in problems if each.kind == "together"
-    ]
-    return [
-        f"held back with {holder}"
-        for names, _, holder in parted
-        if attribute in names.split(", ")
-    ]

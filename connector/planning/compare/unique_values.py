@@ -9,14 +9,19 @@ one may be expected to show it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from connector.model import Description, Key, Owned, Problem, User, equality
+from msgspec.structs import replace
+
+from connector.matching.lookup import Lookup
+from connector.model import Description, Key, Owned, Problem, User, UserRef, equality
+from connector.model.draft import Bond, Draft
 from connector.model.folding import text_of
 from connector.model.mapping import Mapping as AttributeMapping
-from connector.planning.compare.draft import Draft
+from connector.planning.brief import Brief
+from connector.planning.leaver import Leaver, Place
 
 Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""
@@ -116,10 +121,6 @@ class UniqueValues:
                         self._held.setdefault(slot, {})[user.id] = user.name
                         self._respelt |= {(slot, user.id)} if respelt else set()
 
-    def holders(self) -> frozenset[str]:
-        """The users that hold a wanted value now, by id."""
-        return frozenset(id_ for held in self._held.values() for id_ in held)
-
     def hold_back(self) -> None:
         """Hold back every value that is not free; of what is held back already, more may follow."""
         for slot, users in self._wanted.items():
@@ -209,3 +210,93 @@ class UniqueValues:
         self.problems.append(problem)
         for user in users:
             self._drafts[user].hold((problem.attribute or "",), problem)
+
+
+# ---------------------------------------------------------------- the fixpoint
+
+
+def in_order(drafts: Iterable[Draft]) -> list[Draft]:
+    """Drafts with something planned, as a plan lists their users."""
+    planned = [draft for draft in drafts if draft.planned]
+    return sorted(planned, key=lambda draft: (draft.user.name, draft.user.id))
+
+
+def settle_drafts(
+    directory: Lookup,
+    drafts: Sequence[Draft],
+    brief: Brief,
+    hold_classless: Callable[[Draft], bool],
+    leavers: Sequence[Leaver] = (),
+) -> UniqueValues:
+    """Hold back what cannot be written, and what falls with it, until nothing more falls.
+
+    An attribute takes its group along at once (`Draft.bind`), so that what others wait for falls in the same round.
+    `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any.
+    """
+    bond = Bond(brief.mapping.groups, brief.description.writing.replaces)
+    for draft in drafts if bond.groups else ():
+        draft.bind(bond)
+    unique = UniqueValues(in_order(drafts), brief.mapping, brief.description)
+    if len(unique):
+        unique.held_by(directory.search(unique.keys(), len(unique)))
+        unique.held_by(still_holding(unique, leavers))
+        unique.held_by(_told_elsewhere(unique, brief), late=True)
+        unique.held_by(_holding_respelt(directory, unique, brief), respelt=True)
+    unique.hold_back()
+    while [draft for draft in drafts if hold_classless(draft)]:
+        unique.hold_back()
+    return unique
+
+
+def still_holding(unique: UniqueValues, leavers: Iterable[Leaver]) -> list[User]:
+    """Users out of reach who hold a wanted value that this job wrote to them last.
+
+    Whoever is found nowhere holds nothing. Where nobody may look past base and filter, the state is believed.
+    """
+    holders = []
+    for each in leavers:
+        values = unique.among(each.owned)
+        if values and each.place is Place.UNKNOWN:
+            holders.append(User(each.user.id, each.user.name, values))
+        elif values and each.place is not Place.WITHIN and each.now is not None:
+            holders.append(each.now)
+    return holders
+
+
+def _holding_respelt(
+    directory: Lookup, unique: UniqueValues, brief: Brief
+) -> list[User]:
+    """Users who hold a wanted value in the spelling of the directory, in which no look-up finds it."""
+    stored: dict[str, set[tuple[str, str]]] = {}
+    wanted: dict[UserRef, dict[str, tuple[str, ...]]] = {}
+    for ref, owned in brief.memory.respelt():
+        values = unique.among(
+            {name: replace(each, values=each.sent) for name, each in owned.items()}
+        )
+        if values:
+            wanted[ref] = values
+            stored[ref.id] = {
+                (name.lower(), digest)
+                for name, each in owned.items()
+                for digest in each.stored
+            }
+    sent = {ref.id: values for ref, values in wanted.items()}
+    found = []
+    for user in directory.read(wanted, disabled=True) if wanted else ():
+        for name, spelt in sent[user.id].items():
+            rule = brief.description.equality(name)
+            held = {
+                (name.lower(), equality.digest(rule, value))
+                for value in user.values.get(name, ())
+            }
+            if not held.isdisjoint(stored[user.id]):
+                found.append(User(user.id, user.name, {name: spelt}))
+    return found
+
+
+def _told_elsewhere(unique: UniqueValues, brief: Brief) -> Iterator[User]:
+    """Users to whom another server was told to give a wanted value: this one may not show it yet."""
+    for ref, owned in brief.memory.late():
+        held = unique.among(owned)
+        if held:
+            yield User(ref.id, ref.name, held)

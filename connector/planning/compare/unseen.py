@@ -29,9 +29,8 @@ from connector.model import (
     Secret,
     equality,
 )
+from connector.model.draft import Draft, Kept
 from connector.planning.brief import Brief, Slot
-from connector.planning.compare.draft import Draft
-from connector.planning.compare.together import Kept
 
 PROBES = 10
 """So many users are asked about an attribute that may be hidden; if one of them hides it,
@@ -121,6 +120,19 @@ class Unseen:
             self._judge(draft, answers)
             if not draft.news:
                 draft.planned = ()
+
+    def describe_unverified(self) -> str:
+        """Secrets that are believed to be there as they were written last, for nobody can read or compare them."""
+        said = []
+        for name, users in self.unverified.items():
+            days = self._brief.memory.days_of_writes(users, name)
+            when = " by runs that were pruned"
+            if days:
+                when = f" on {' to '.join(dict.fromkeys((days[0], days[-1])))}"
+            said.append(
+                f"{name} of {len(users):,} users, last written{when}: not read or compared here"
+            )
+        return "; ".join(said)
 
     def _ask(
         self, directory: Lookup, questions: Iterable[Question]

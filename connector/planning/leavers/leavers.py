@@ -1,204 +1,282 @@
-"""Users of ours that no agent claims: where they are now. One read by id, also past base and filter, tells.
+"""Users of ours that no agent claims: who they are, and where.
 
-Whoever is out of reach may be disabled, left out by the filter for another reason, moved
-out of the base, or deleted.
+One read by id, also past base and filter, tells where they are. Whoever is out of reach may be disabled, left out by
+the filter for another reason, moved out of the base, or deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
 from connector.matching.lookup import Lookup
+from connector.matching.matches import Matches
 from connector.model import (
     ID,
+    Change,
+    Cleared,
     Description,
     Holds,
+    Memory,
+    Problem,
     Question,
     User,
+    UserRef,
 )
 from connector.model.dn import covers, rdns
 from connector.model.mapping import Mapping as AttributeMapping
-from connector.planning.brief import Slot
-from connector.planning.compare.unique_values import UniqueValues
-from connector.planning.leavers.stale_users import Place, Unclaimed
+from connector.planning.brief import Brief, Slot
+from connector.planning.compare.differences import Differ
+from connector.planning.leaver import Leaver, Place
+
+READ_AGAIN: Final = 500
+"""Former leavers that a plan reads to see whether what was cleared is back: one request each."""
+BACK: Final = (
+    "{names}: cleared on {date}, and back. Not cleared again, for somebody may have put it back on purpose. Clear it "
+    "by hand, or set `adopt: true` for an attribute that only this job writes"
+)
+ANY: Final = ""
+"""In the place of an attribute: any of them."""
 
 
-def placed(
+class Leavers(Struct, frozen=True):
+    """Users that hold something of ours and that no agent claims, and what is to be said of them."""
+
+    users: Sequence[Leaver]
+    """Those that a plan speaks of."""
+    holders: Mapping[str, int]
+    """How many users hold something of ours, by attribute as it was spelt; under `ANY`, of any attribute."""
+    claimed: AbstractSet[str] = frozenset()
+    """The ids of users that agents claim and that hold something of ours."""
+    lapsed: frozenset[str] = frozenset()
+    """The ids of those that are nowhere."""
+    problems: Sequence[Problem] = ()
+    """A line about each former leaver that shows again what this job cleared."""
+    restored: int = 0
+    """How many of these hold a secret again."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(each.user.id for each in self.users)
+
+
+def find_leavers(
+    directory: Lookup, brief: Brief, matches: Matches, comparer: Differ
+) -> Leavers:
+    """Who has left, by what this job wrote last and by what attributes with `adopt` hold."""
+
+    def is_nobodys(user: UserRef) -> bool:
+        return user.id not in matches.claimed and user.name not in matches.unidentified
+
+    memory, adopting = brief.memory, brief.mapping.adopting
+    why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
+    adopted = directory.scan(adopting, why) if adopting else ()
+    found = list_leavers(memory, is_nobodys, adopted, comparer.adopted)
+    shown = (match.id for match in matches.matched if match.user.identified)
+    placed = place_leavers(directory, found.users, brief.description, next(shown, None))
+    told, lapsed = lapsing(placed, memory.lapsed())
+    users = [
+        replace(each, theirs=comparer.theirs(each, brief.fingerprint)) for each in told
+    ]
+    problems, restored = _find_restored(directory, brief, is_nobodys, comparer)
+    return replace(
+        found, users=users, lapsed=lapsed, problems=problems, restored=restored
+    )
+
+
+def list_leavers(
+    memory: Memory,
+    is_nobodys: Callable[[UserRef], bool],
+    adopted: Iterable[User],
+    adopts: Callable[[User], frozenset[str]],
+) -> Leavers:
+    """Users that we wrote to, and that are `adopted` for what they hold, whoever wrote it, by their names."""
+    found = dict[str, Leaver]()
+    unshown, lapsed, claimed = memory.unshown(), memory.lapsed(), set[str]()
+    holders: Counter[str] = Counter()
+    for ref, written in memory.owned():
+        owned = {name: each for name, each in written.items() if not each.restored}
+        if ref.id not in lapsed:
+            holders.update([ANY, *owned])
+        lost = unshown.get(ref.id, {})
+        if not is_nobodys(ref):
+            claimed.update([ref.id] if owned else [])
+        elif owned or lost:
+            found[ref.id] = Leaver(ref, owned, unshown=lost)
+    for user in adopted:
+        names = adopts(user) if is_nobodys(user.ref) else frozenset()
+        if names:
+            each = found.get(user.id, Leaver(user.ref))
+            holders.update(name for name in names if each.last(name) is None)
+            holders.update([] if user.id in found else [ANY])
+            found[user.id] = replace(each, user=user.ref, adopted=names)
+    return Leavers(sorted(found.values(), key=lambda each: each.user), holders, claimed)
+
+
+def _find_restored(
     directory: Lookup,
-    unclaimed: Sequence[Unclaimed],
+    brief: Brief,
+    is_nobodys: Callable[[UserRef], bool],
+    comparer: Differ,
+) -> tuple[list[Problem], int]:
+    """A line about each user without an agent that shows what this job cleared there; how many got secrets back."""
+    known = [each for each in brief.memory.cleared() if is_nobodys(each.user)]
+    if not known:
+        return [], 0
+    adopting = {name.lower() for name in brief.mapping.adopting}
+    theirs = {
+        (each.user.id, name.lower())
+        for each in brief.memory.others()
+        for name in each.attributes
+    }
+    cleared: dict[str, list[Cleared]] = {}
+    for each in known:
+        name = each.attribute.lower()
+        if name not in adopting and (each.user.id, name) not in theirs:
+            cleared.setdefault(each.user.id, []).append(each)
+    refs = cleared_last(cleared.values())
+    problems, credentials = [], 0
+    for user in directory.read(refs, disabled=True) if refs else ():
+        held = cleared[user.id]
+        was = Leaver(user.ref, {each.attribute: each.held for each in held}, now=user)
+        ours = comparer.clearing(user, was, brief.fingerprint).planned
+        names = [each.name for each in ours if each.seen]
+        if names:
+            date = max(each.time for each in held)[:10]
+            why = BACK.format(names=", ".join(names), date=date)
+            problems.append(Problem("stale", why, users=(user.name,)))
+            credentials += any(each.secret for each in ours)
+    return problems, credentials
+
+
+def cleared_last(cleared: Iterable[Sequence[Cleared]]) -> list[UserRef]:
+    """The users of these, those cleared last first, no more than a plan may read one by one."""
+    newest = sorted(
+        cleared, key=lambda each: max(one.time for one in each), reverse=True
+    )
+    return [each[0].user for each in newest[:READ_AGAIN]]
+
+
+# ---------------------------------------------------------------- where they are
+
+
+def place_leavers(
+    directory: Lookup,
+    leavers: Sequence[Leaver],
     description: Description,
     witness: str | None,
-) -> list[Unclaimed]:
+) -> list[Leaver]:
     """These users with where they are, and as they are now. `witness`: the id of a user within base and filter.
 
-    That nobody is found past them is believed where somebody is who is there, and where
-    that look is one at the whole directory (`Description.sees_past`).
+    That nobody is found past them is believed where somebody is who is there, and where that look is one at the whole
+    directory (`Scope.sees_past`).
     """
-    if not unclaimed:
+    if not leavers:
         return []
-    within = {
-        user.id: user
-        for user in (directory.read([each.user for each in unclaimed], disabled=True))
-    }
-    gone = [each.user.id for each in unclaimed if each.user.id not in within]
-    past = _past(directory, [*gone, *([witness] if witness else [])]) if gone else {}
+    refs = [each.user for each in leavers]
+    within = {user.id: user for user in directory.read(refs, disabled=True)}
+    gone = [ref.id for ref in refs if ref.id not in within]
+    past: Mapping[str, User] = {}
+    if gone:
+        past = _find_past(directory, [*gone, *([witness] if witness else [])])
     return [
-        _placed(each, within.get(each.user.id), past, description) for each in unclaimed
+        _place(each, within.get(each.user.id), past, description) for each in leavers
     ]
 
 
-def _past(directory: Lookup, ids: Sequence[str]) -> Mapping[str, User]:
+def _find_past(directory: Lookup, ids: Sequence[str]) -> Mapping[str, User]:
     """Users by id, wherever they are; nobody where nobody may look there."""
     try:
-        return {
-            user.id: user for user in directory.find_outside([(ID, id_) for id_ in ids])
-        }
+        found = directory.find_outside([(ID, id_) for id_ in ids])
+        return {user.id: user for user in found}
     except IncompleteRead:
         return {}
 
 
-def _placed(
-    each: Unclaimed,
+def _place(
+    each: Leaver,
     within: User | None,
     past: Mapping[str, User],
     description: Description,
-) -> Unclaimed:
+) -> Leaver:
     if within is not None:
-        return replace(
-            each, place=Place.DISABLED if within.disabled else Place.WITHIN, now=within
-        )
-    user = past.get(each.user.id)
+        place = Place.DISABLED if within.disabled else Place.WITHIN
+        return replace(each, place=place, now=within)
+    user, scope = past.get(each.user.id), description.scope
     if user is None:
-        return replace(
-            each,
-            place=Place.DELETED
-            if past and description.scope.sees_past
-            else Place.UNKNOWN,
-        )
-    bases = [rdns(base) for base in description.scope.bases]
-    here = not bases or covers(user.name, *bases, one_level=description.scope.one_level)
+        is_sure = past and scope.sees_past
+        return replace(each, place=Place.DELETED if is_sure else Place.UNKNOWN)
+    bases = [rdns(base) for base in scope.bases]
+    here = not bases or covers(user.name, *bases, one_level=scope.one_level)
     return replace(each, place=Place.FILTERED if here else Place.MOVED, now=user)
 
 
 def lapsing(
-    unclaimed: Sequence[Unclaimed], lapsed: frozenset[str]
-) -> tuple[list[Unclaimed], frozenset[str]]:
+    leavers: Sequence[Leaver], lapsed: frozenset[str]
+) -> tuple[list[Leaver], frozenset[str]]:
     """Those that a plan speaks of, and the ids of those that lapse with it: nobody speaks of a deleted user twice.
 
     `lapsed`: of whom it was said. They stay so where nobody may look for them.
     """
-    silent = {
-        each.user.id
-        for each in unclaimed
-        if each.place is Place.UNKNOWN and each.user.id in lapsed
-    }
-    deleted = {each.user.id for each in unclaimed if each.place is Place.DELETED}
-    told = [
-        each
-        for each in unclaimed
-        if each.user.id not in silent and each.user.id not in deleted & lapsed
-    ]
-    return told, frozenset(deleted | silent)
+    gone = frozenset(each.user.id for each in leavers if each.place is Place.DELETED)
+    unknown = frozenset(each.user.id for each in leavers if each.place is Place.UNKNOWN)
+    silent = lapsed & (gone | unknown)
+    return [each for each in leavers if each.user.id not in silent], gone | silent
 
 
-def hidden_attributes(
-    directory: Lookup,
-    unclaimed: Sequence[Unclaimed],
-    rules: AttributeMapping,
-    description: Description,
-) -> Mapping[str, list[str]]:
-    """By user id the match attributes that a user within base and filter does not show, and may hold all the same.
-
-    A server that is asked to compare tells of this very user that it holds none. Where a
-    hidden value answers like one that is missing, nothing tells.
-    """
-    infos, hides = description.attributes, description.reading.hides
-    looked_at = dict.fromkeys(rule.directory for rule in rules.match)
-    names = [name for name in looked_at if hides or not infos[name].readable]
-    users = [each.now for each in unclaimed if each.now and each.place is Place.WITHIN]
-    unseen = [
-        (user.ref, name) for user in users for name in names if name not in user.values
-    ]
-    told = directory.compare(
-        (Question(user, name, "0") for user, name in unseen if not hides)
-    )
-    absent = {
-        (each.user.id, each.attribute)
-        for each, answer in told
-        if answer is Holds.ABSENT
-    }
-    hidden: dict[str, list[str]] = {}
-    for user, name in unseen:
-        if (user.id, name) not in absent:
-            hidden.setdefault(user.id, []).append(name)
-    return hidden
-
-
-def doubted_attributes(
-    unclaimed: Sequence[Unclaimed],
-    doubtful: Collection[str],
-    hidden: Mapping[str, Collection[str]],
-) -> dict[str, list[str]]:
-    """By user id those of the `doubtful` attributes, by which agents in doubt may have it, that a user may hold."""
-    users = [each.now for each in unclaimed if each.now and each.place is Place.WITHIN]
-    found = {
-        user.id: sorted({*user.values, *hidden.get(user.id, ())} & {*doubtful})
-        for user in users
-    }
-    return {id_: names for id_, names in found.items() if names}
+# ---------------------------------------------------------------- what they hold
 
 
 def emptied(
     directory: Lookup,
-    unclaimed: Sequence[Unclaimed],
+    leavers: Sequence[Leaver],
     rules: AttributeMapping,
     description: Description,
 ) -> list[Slot]:
     """Attributes to which this job wrote, of users that nobody claims and that hold no value of them any more.
 
-    Where a value may only be hidden, the directory is asked; secrets are asked about as
-    they are cleared.
+    Where a value may only be hidden, the directory is asked; secrets are asked about as they are cleared.
     """
-    infos = description.attributes
-    away = [
-        (each.now.ref, rule)
-        for each in unclaimed
-        if each.now
-        and each.place in (Place.WITHIN, Place.DISABLED)
-        and not description.reading.hides
-        for rule in rules.attributes
-        if each.last(rule.name)
-        and rule.name not in each.unshown
-        and not each.now.values.get(rule.name)
-    ]
-    sure = [(user.id, rule.name) for user, rule in away if infos[rule.name].readable]
-    hidden = (
-        (user, rule)
-        for user, rule in away
-        if not (rule.secret or infos[rule.name].readable)
-    )
-    told = directory.compare((Question(user, rule.name, "0") for user, rule in hidden))
-    return sure + [
-        (each.user.id, each.attribute)
-        for each, answer in told
+    if description.reading.hides:
+        return []
+    sure: list[Slot] = []
+    hidden: list[Question] = []
+    for each in leavers:
+        if each.now is None or each.place not in (Place.WITHIN, Place.DISABLED):
+            continue
+        for rule in rules.attributes:
+            name = rule.name
+            if name in each.unshown or each.now.values.get(name) or not each.last(name):
+                continue
+            if description.attributes[name].readable:
+                sure.append((each.now.id, name))
+            elif not rule.secret:
+                hidden.append(Question(each.now.ref, name, "0"))
+    absent = [
+        (asked.user.id, asked.attribute)
+        for asked, answer in directory.compare(hidden)
         if answer is Holds.ABSENT
     ]
+    return sure + absent
 
 
-def still_holding(unique: UniqueValues, unclaimed: Sequence[Unclaimed]) -> list[User]:
-    """Users out of reach who hold a wanted value that this job wrote to them last.
-
-    Whoever is found nowhere holds nothing. Where nobody may look past base and filter, the
-    state is believed.
-    """
-    holders = []
-    for each in unclaimed:
-        values = unique.among(each.owned)
-        if values and each.place is Place.UNKNOWN:
-            holders.append(User(each.user.id, each.user.name, values))
-        elif values and each.place is not Place.WITHIN and each.now is not None:
-            holders.append(each.now)
-    return holders
+def keeping_credentials(
+    leavers: Iterable[Leaver], changes: Iterable[Change], mapping: AttributeMapping
+) -> int:
+    """How many stale users keep a secret of this job. Whoever was deleted keeps nothing."""
+    secret = {rule.name.lower() for rule in mapping.attributes if rule.secret}
+    cleared = {
+        change.user.id: {each.name.lower() for each in change.attributes}
+        for change in changes
+        if change.agent is None
+    }
+    return sum(
+        not each.credentials(secret) <= cleared.get(each.user.id, set())
+        for each in leavers
+        if each.place is not Place.DELETED
+    )

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from connector.model import Description, Memory
+from connector.model.draft import Draft
 from connector.model.mapping import Mapping
 from connector.model.patterns import apart
-from connector.planning.compare.draft import Draft
 
 
 class OtherJobs:
@@ -54,13 +54,12 @@ class OtherJobs:
                     passing[other.job].add(other.user.id)
                 elif not rule.take_over:
                     self._held.setdefault(other.user.id, {})[rule.name] = other.job
-        self.told = tuple(
-            (
-                f"job {job}",
-                _told(len(users[job]), sorted(attributes[job]), len(passing[job])),
+        self.told = {
+            f"job {job}": _told(
+                len(users[job]), sorted(attributes[job]), len(passing[job])
             )
             for job in sorted(users)
-        )
+        }
 
     def hold(self, draft: Draft) -> None:
         held = self._held.get(draft.user.id, {})

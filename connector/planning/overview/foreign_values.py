@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from connector.model import Change, Form, Plan
 from connector.planning.brief import Brief, Slot
-from connector.planning.overview.forms import formed
+from connector.planning.overview.forms import OtherValues, formed
 
 
 class ForeignValues(Struct, frozen=True):
@@ -37,7 +37,8 @@ def find_foreign_values(
     """
     matching = [change for change in plan.changes if change.agent is not None]
     losing = {
-        name: set(users) for name, users in formed(matching, brief).losing.items()
+        name: set(users)
+        for name, users in formed(matching, brief, OtherValues()).losing.items()
     }
     known = brief.memory.confirmed([change.user.id for change in matching])
     for change in matching:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
@@ -41,32 +42,28 @@ class Formed(NamedTuple):
     left: Counter[tuple[str, str]]
 
 
-def formed(
-    changes: Iterable[Change],
-    brief: Brief,
-    *,
-    beside: Places = (),
-    taken: Places = (),
-    ours: Collection[str] = (),
-) -> Formed:
+class OtherValues(Struct, frozen=True):
+    """What is known of values beside those of the changes."""
+
+    beside: Places = ()
+    """Where a user shows values, and none of ours."""
+    taken: Places = ()
+    """Where another user still holds the new value."""
+    ours: Collection[str] = ()
+    """Users whose values this job wrote, though the state does not know it yet."""
+
+
+def formed(changes: Sequence[Change], brief: Brief, others: OtherValues) -> Formed:
     """The changes with their forms, and what they come to for values of others and of this job.
 
-    An object class has no form. A secret that is not shown may be anybody's: it counts as
-    lost only where it is emptied, and this job wrote none there.
-    `beside`: where the user shows values, and none of ours. `taken`: where another user still holds the new value.
-    `ours`: users whose values this job wrote, though the state does not know it yet.
+    An object class has no form. A secret that is not shown may be anybody's: it counts as lost only where it is
+    emptied, and this job wrote none there.
     """
-    found = list(changes)
-    ids = [change.user.id for change in found]
-    forms = _Forms(
-        brief,
-        brief.memory.confirmed(ids),
-        brief.memory.agents(ids),
-        beside,
-        taken,
-        ours=ours,
-    )
-    changed = [replace(change, attributes=tuple(forms.of(change))) for change in found]
+    ids = [change.user.id for change in changes]
+    forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), others)
+    changed = [
+        replace(change, attributes=tuple(forms.of(change))) for change in changes
+    ]
     return Formed(changed, forms.losing, forms.left)
 
 
@@ -76,18 +73,13 @@ class _Forms:
         brief: Brief,
         known: Mapping[str, Mapping[str, Owned]],
         agents: Mapping[str, AgentRef],
-        beside: Places,
-        taken: Places,
-        *,
-        ours: Collection[str],
+        others: OtherValues,
     ) -> None:
         self._description = brief.description
         self._fingerprint = brief.fingerprint
         self._known = known
         self._agents = agents
-        self._beside = beside
-        self._taken = taken
-        self._all_ours = ours
+        self._others = others
         self.losing: dict[str, set[str]] = {}
         self.left: Counter[tuple[str, str]] = Counter()
 
@@ -120,9 +112,9 @@ class _Forms:
                 slot = (id_, each.name)
                 form = (
                     Form.TAKEN_OVER
-                    if slot in self._taken
+                    if slot in self._others.taken
                     else Form.BESIDE
-                    if slot in self._beside
+                    if slot in self._others.beside
                     else Form.FIRST
                 )
             else:
@@ -147,7 +139,7 @@ class _Forms:
             self.losing.setdefault(each.name, set()).add(user.id)
         if not comes:
             return Form.EMPTIED
-        if (user.id, each.name) in self._taken:
+        if (user.id, each.name) in self._others.taken:
             return Form.TAKEN_OVER
         if lost or each.secret:
             return Form.FOREIGN if lost else Form.SECRET
@@ -155,7 +147,7 @@ class _Forms:
             unseen = not each.seen and not each.absent and owned
             return (
                 Form.BESIDE
-                if (user.id, each.name) in self._beside
+                if (user.id, each.name) in self._others.beside
                 else Form.OURS
                 if unseen
                 else Form.FIRST
@@ -185,7 +177,7 @@ class _Forms:
         values: Iterable[Held],
     ) -> bool:
         """Whether this job wrote all these values of the attribute; secrets by their fingerprints."""
-        if user.id in self._all_ours:
+        if user.id in self._others.ours:
             return True
         if each.secret:
             print_ = owned.fingerprint if owned else ""

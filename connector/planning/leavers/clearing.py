@@ -1,0 +1,215 @@
+"""When values of ours are cleared from users that no agent claims, and why some are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from connector.matching.lookup import Lookup
+from connector.matching.people import Exclusion
+from connector.model import (
+    AgentRef,
+    Description,
+    Holds,
+    Memory,
+    Moment,
+    Problem,
+    Question,
+    User,
+)
+from connector.model.draft import Draft
+from connector.model.mapping import Grace, Mapping as AttributeMapping, Stale
+from connector.planning.brief import Brief
+from connector.planning.compare.differences import Differ
+from connector.planning.leaver import CHANGED, Leaver, Place
+from connector.planning.leavers.grace import passed
+
+MISSED: Final = (
+    "not cleared: an agent matches this user, but no look-up gave it the user"
+)
+DOUBTED: Final = (
+    "not cleared: it may be the user of an agent that has no value for the match rule of {names}, or shares one with "
+    "another record. Solve the problems of unmatched and contested agents"
+)
+_HIDDEN: Final = "not cleared: it shows no {names}, so an agent may still match it"
+JUMPED: Final = (
+    "{jump} since the last apply ({last}). The time since then does not count towards clear_after. Check the "
+    "clock of this machine"
+)
+_OURS: Final = "{names}: values of this job; no agent claims the user any more"
+_LOST: Final = ". The mapping no longer writes {names}: not cleared"
+_SPARED: Final = "stale, and on the exclude list; without that it would be cleared"
+_KEPT: Final = ". Its values are kept. To clear them, set `stale: {disabled: clear}` in the mapping"
+
+Names = Mapping[str, Sequence[str]]
+"""By user id, attributes."""
+
+
+class Cleared(Struct, frozen=True):
+    """What clears stale users, and why some are kept."""
+
+    drafts: Sequence[Draft]
+    problems: Sequence[Problem]
+    doubted: Collection[str] = ()
+    """The ids of users whom an agent in doubt may claim."""
+
+
+def clear_leavers(
+    directory: Lookup,
+    leavers: Sequence[Leaver],
+    brief: Brief,
+    comparer: Differ,
+    *,
+    exclusion: Exclusion,
+    doubtful: Collection[str] | None,
+    claimers: Callable[[User], list[AgentRef]],
+) -> Cleared:
+    """Clear our values from stale users, where the mapping says so and no agent may claim them.
+
+    `doubtful`: attributes by which agents in doubt may have users; None: any agent may have any user, or the plan is
+    for some users alone, so that nobody is cleared. `claimers`: the agents that would claim a user.
+    """
+    mapping = brief.mapping
+    due, problems = judge_leavers(leavers, mapping, brief.memory, brief.now)
+    if doubtful is None or not mapping.clears:
+        return Cleared((), problems)
+    hidden = hidden_attributes(directory, leavers, mapping, brief.description)
+    doubted = doubted_attributes(leavers, doubtful, hidden)
+    drafts: list[Draft] = []
+    for each in due:
+        user = each.now
+        if user is None or not each.user.identified:
+            continue
+        agents = claimers(user) if each.place is Place.WITHIN else []
+        reasons = list(_reasons_to_keep(user, agents, hidden, doubted))
+        # by the name that it had, or has now
+        spared = exclusion.spares(None, each.user) or exclusion.spares(None, user.ref)
+        excluded = _SPARED if spared else exclusion.doubt(user.ref)
+        if reasons:
+            problems += [] if excluded else reasons
+            continue
+        draft = comparer.clearing(user, each, brief.fingerprint)
+        if not excluded:
+            drafts.append(draft)
+        elif draft.planned:
+            problems.append(Problem("exclude", excluded, users=(each.user.name,)))
+    return Cleared(drafts, problems, doubted)
+
+
+def _reasons_to_keep(
+    user: User, agents: Sequence[AgentRef], hidden: Names, doubted: Names
+) -> Iterator[Problem]:
+    """The first of these that holds: an agent claims the user after all, or one may."""
+    if agents:
+        for agent in agents:
+            yield Problem("stale", MISSED, agent, (user.name,))
+    elif user.id in hidden:
+        why = _HIDDEN.format(names=" and no ".join(hidden[user.id]))
+        yield Problem("stale", why, users=(user.name,))
+    elif user.id in doubted:
+        why = DOUBTED.format(names=" and ".join(doubted[user.id]))
+        yield Problem("stale", why, users=(user.name,))
+
+
+def judge_leavers(
+    leavers: Sequence[Leaver], mapping: AttributeMapping, memory: Memory, now: Moment
+) -> tuple[list[Leaver], list[Problem]]:
+    """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user.
+
+    Of a user that holds nothing of ours any more, only that somebody has changed it.
+    """
+    grace = mapping.stale if isinstance(mapping.stale, Grace) else None
+    seen, since = memory.stale(), passed(memory.looked(), now).time
+    written = {rule.name.lower(): rule.name for rule in mapping.attributes}
+    due, problems = [], []
+    for each in leavers:
+        users = (each.user.name,)
+        if not each.names:
+            for low, name in written.items():
+                if low in each.theirs:
+                    problems.append(
+                        Problem("stale", CHANGED, users=users, attribute=name)
+                    )
+            continue
+        clears = _clears(each.place, mapping)
+        why = _OURS.format(names=", ".join(sorted(each.names)))
+        left = ""
+        if grace and clears:
+            waited, runs = seen.get(each.user.id, (None, 0))
+            left = grace.left(timedelta(0) if waited is None else waited + since, runs)
+        why += left + each.place.value
+        lost = sorted(
+            name for name in each.names - each.adopted if name.lower() not in written
+        )
+        if clears and lost:
+            why += _LOST.format(names=", ".join(lost))
+        elif not clears and each.place is Place.DISABLED:
+            why += _KEPT
+        problems.append(Problem("stale", why, users=users))
+        if clears and not left:
+            due.append(each)
+    return due, problems
+
+
+def _clears(place: Place, mapping: AttributeMapping) -> bool:
+    """Whether the mapping clears our values from users there; elsewhere nothing is ever written."""
+    if place is Place.DISABLED:
+        return mapping.disabled == "clear"
+    return place is Place.WITHIN and mapping.stale != "report"
+
+
+def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
+    """That the clock has jumped, where users wait for days."""
+    in_days = isinstance(policy, Grace) and policy.unit == "days"
+    last = memory.looked() if in_days else None
+    jump = passed(last, now).jump
+    if last is not None and jump:
+        yield JUMPED.format(jump=jump, last=last.time.isoformat(timespec="seconds"))
+
+
+def hidden_attributes(
+    directory: Lookup,
+    leavers: Sequence[Leaver],
+    rules: AttributeMapping,
+    description: Description,
+) -> Names:
+    """By user id the match attributes that a user within base and filter does not show, and may hold all the same.
+
+    A server that is asked to compare tells of this very user that it holds none. Where a hidden value answers like one
+    that is missing, nothing tells.
+    """
+    infos, hides = description.attributes, description.reading.hides
+    matched = dict.fromkeys(rule.directory for rule in rules.match)
+    names = [name for name in matched if hides or not infos[name].readable]
+    unseen = [
+        Question(user.ref, name, "0")
+        for user in _users_within(leavers)
+        for name in names
+        if name not in user.values
+    ]
+    asked = directory.compare(() if hides else unseen)
+    absent = {question for question, answer in asked if answer is Holds.ABSENT}
+    hidden: dict[str, list[str]] = {}
+    for question in unseen:
+        if question not in absent:
+            hidden.setdefault(question.user.id, []).append(question.attribute)
+    return hidden
+
+
+def doubted_attributes(
+    leavers: Sequence[Leaver], doubtful: Collection[str], hidden: Names
+) -> Names:
+    """By user id those of the `doubtful` attributes, by which agents in doubt may have it, that a user may hold."""
+    doubted = {}
+    for user in _users_within(leavers):
+        names = {*user.values, *hidden.get(user.id, ())} & {*doubtful}
+        if names:
+            doubted[user.id] = sorted(names)
+    return doubted
+
+
+def _users_within(leavers: Sequence[Leaver]) -> list[User]:
+    return [each.now for each in leavers if each.now and each.place is Place.WITHIN]
