@@ -243,19 +243,11 @@ def _tell_next_plan(options: RunOptions, reviewed: Plan | None, run: Run) -> Non
     The same for a pilot that failed, else everybody's.
     """
     saved = options.saved
-    wrote = run.outcomes is not None and run.tried
-    if saved is None or reviewed is None or not (run.aside and wrote):
+    if saved is None or reviewed is None or run.outcomes is None:
         return
-    only = dict.fromkeys([*reviewed.notes.only, *options.only])
-    words = ["plan", options.job]
-    another = saved.with_name(f"{saved.stem}-next{saved.suffix}")
-    said = "is spent. To plan the users that were left out"
-    if only and run.ending.in_part:
-        said = "is spent. To plan the same agents again"
-        words += [f"--only={name}" for name in only]
-    elif only:
-        name = "everybody.json" if saved.name == "plan.json" else "plan.json"
-        another = saved.with_name(name)
-        said = "is spent; it was for some agents alone. To plan for everybody"
-    words += ["--save", str(another)]
-    say_command(f"\nThe reviewed plan {said},", *words)
+    if run.aside and run.tried:
+        only = [*reviewed.notes.only, *options.only] if run.ending.in_part else []
+        words = [f"--only={name}" for name in dict.fromkeys(only)]
+        words += ["--save", str(saved.with_name(f"{saved.stem}-next{saved.suffix}"))]
+        said = "\nThe reviewed plan is spent. To plan what is left,"
+        say_command(said, "plan", options.job, *words)

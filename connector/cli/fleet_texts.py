@@ -115,15 +115,14 @@ def _describe_standing(standing: JobStatus) -> str:
 
 def describe_run(result: StepResult) -> str:
     """How a run by hand ended."""
-    outcomes = ", ".join(
-        f"{number:,} {outcome}" for outcome, number in sorted(result.outcomes.items())
-    )
+    counts = (f"{count:,} {name}" for name, count in sorted(result.outcomes.items()))
     run = f"Run {result.run}" if result.run else "The run"
-    if result.code:
-        counted = f": {outcomes}" if outcomes else ""
-        where = "For the reason, see the log of its worker"
-        return f"{run} ended with exit code {result.code}{counted}. {where}."
-    return f"{run} ended: {outcomes or 'no changes'}."
+    ended = f"{run} ended: {', '.join(counts) or 'no changes'}."
+    if not result.code:
+        return ended
+    return (
+        f"{ended} Exit code {result.code}. For the reason, see the log of its worker."
+    )
 
 
 def describe_approval(job: Path, stopped_since: float) -> str:

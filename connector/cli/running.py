@@ -165,7 +165,9 @@ class Shower(Struct):
             if self.save is not None:
                 save(self.save, plan)
         if self.accept not in (None, plan.digest):
-            self._tell_not_accepted(plan)
+            said = f"The accepted digest {self.accept} is not that of this plan."
+            said += " Review this plan. To apply it,"
+            say_command(said, *self.arguments, "--accept", plan.digest)
         if self.signed not in ("", plan.digest) and plan.refusals:
             say_text(
                 "The signatures do not lift this refusal, "
@@ -189,17 +191,6 @@ class Shower(Struct):
         """Write each report, over the one that there is. Raises OutputError."""
         for path, render in self.renderers.items():
             write_out(path, render(plan, outcomes))
-
-    def _tell_not_accepted(self, plan: Plan) -> None:
-        """Say that this is not the accepted plan, and what to do."""
-        said = f"The accepted digest {self.accept} is not that of this plan."
-        if plan.refusals:
-            say_text(f"{said} Review this plan.")
-        elif not plan.changes:
-            say_text(f"{said} Nothing is left to change.")
-        else:
-            said += " Review this plan. To apply it,"
-            say_command(said, *self.arguments, "--accept", plan.digest)
 
     def _next_command(self, plan: Plan) -> str:
         """The command that goes on from a refused plan.

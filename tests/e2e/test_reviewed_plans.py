@@ -228,7 +228,7 @@ def test_a_plan_restricted_to_one_agent_is_applied_with_and_without_saying_so_ag
     assert outcomes(job) == {"user3": "written", "user1": "skipped", "user4": "skipped"}
 
 
-SPENT = "The reviewed plan is spent"
+SPENT = "The reviewed plan is spent. To plan what is left"
 
 
 def test_a_pilot_that_is_done_leads_to_a_plan_for_everybody(job: Job) -> None:
@@ -239,8 +239,7 @@ def test_a_pilot_that_is_done_leads_to_a_plan_for_everybody(job: Job) -> None:
     assert "skipped: 3\n  3 left out: not in this plan\nDone: 1 of 4 users written, 3 left out.\n" in said
     assert "Nothing was written" not in said
     assert not any("uid=user4" in job.read(f"report.{end}") for end in ("md", "html"))
-    then = f"{SPENT}; it was for some agents alone. To plan for everybody, run:\n    cec-connector plan job.yaml"
-    assert f"{then} --save everybody.json\n" in said
+    assert f"{SPENT}, run:\n    cec-connector plan job.yaml --save plan-next.json\n" in said
     saved(job)
     assert SPENT not in job.run("apply", "--plan", "plan.json")
 
@@ -250,7 +249,7 @@ def test_a_pilot_of_a_plan_for_everybody_leads_to_another_file(job: Job) -> None
     (job.folder / "plan.json").rename(job.folder / "pilot.json")
     said = job.run("apply", "--plan", "pilot.json", "--only", "user2")
     assert "  3 left out (--only)\n" in said
-    assert "\n    cec-connector plan job.yaml --save plan.json\n" in said
+    assert "\n    cec-connector plan job.yaml --save pilot-next.json\n" in said
 
 
 def test_a_pilot_that_failed_is_planned_again(job: Job) -> None:
@@ -258,7 +257,7 @@ def test_a_pilot_that_failed_is_planned_again(job: Job) -> None:
     job.agents([agent(1), agent(2), agent(3, workNo=1009), agent(4)])
     said = job.run("apply", "--plan", "plan.json", code=4)
     again = "cec-connector plan job.yaml --only=user2 --only=user3 --save plan-next.json"
-    assert f"{SPENT}. To plan the same agents again, run:\n    {again}\n" in said
+    assert f"{SPENT}, run:\n    {again}\n" in said
 
 
 def test_nothing_was_written_is_said_where_that_is_the_end(job: Job) -> None:

@@ -48,7 +48,7 @@ def test_a_digest_is_no_good_for_a_plan_without_changes(job: Job) -> None:
     accepted = job.plan()["digest"]
     job.run("apply", "--accept", accepted)
     said = refuses(job, "apply", "--accept", accepted)
-    assert f"The accepted digest {accepted} is not that of this plan. Nothing is left to change." in said
+    assert f"The accepted digest {accepted} is not that of this plan. Review this plan." in said
 
 
 def test_a_saved_plan_bears_its_own_digest_or_that_of_what_is_planned_now(job: Job) -> None:
