@@ -86,9 +86,8 @@ def check_command(job: Path, *, acl: bool) -> int:
 
 def _tell_files(name: str, job: Path) -> None:
     say_line(f"job        {name}: the job and mapping files are valid")
-    found = open_to_others(load(job))
-    notes = (f"{path}: {why}; run `chmod {mode}` on it" for path, why, mode in found)
-    _tell_notes(notes, [str(path) for path, *_ in found])
+    for path, why, mode in open_to_others(load(job)):
+        say_line(f"  note: {path}: {why}; run `chmod {mode}` on it")
 
 
 def _describe_source(tenant: Tenant) -> Iterator[str]:

@@ -13,7 +13,7 @@ import click
 
 from connector.cli.init_dialogue import KEPT, Dialogue, is_reference
 from connector.cli.logs import configure
-from connector.cli.options import Decorator, flag_option, path_option
+from connector.cli.options import Decorator, flag_option, path_option, text_option
 from connector.cli.output import command_line, say_line, say_lines, say_text
 from connector.errors import (
     ConnectorError,
@@ -57,12 +57,8 @@ def _check_reference(
 
 
 def _secret_option(name: str, whose: str) -> Decorator[Any]:
-    return click.option(
-        name,
-        metavar=KEPT,
-        callback=_check_reference,
-        help=f"Place of {whose}: env:NAME or file:PATH.",
-    )
+    place = f"Place of {whose}: env:NAME or file:PATH."
+    return text_option(name, KEPT, place, callback=_check_reference)
 
 
 def _authorities_option(name: str, whose: str) -> Decorator[Any]:
@@ -72,21 +68,21 @@ def _authorities_option(name: str, whose: str) -> Decorator[Any]:
 
 
 @click.command("init")
-@click.option(
+@text_option(
     "--source",
-    metavar="URL|FILE",
-    help="https:// address of a CEC tenant, or a JSON file of agents.",
+    "URL|FILE",
+    "https:// address of a CEC tenant, or a JSON file of agents.",
 )
 @_secret_option("--app-key", "the tenant's app key")
 @_secret_option("--app-secret", "the tenant's app secret")
 @_authorities_option("--source-ca-file", "the tenant")
-@click.option(
+@text_option(
     "--directory",
+    "URL|FILE",
+    "ldaps://, ldap:// or ldapi:// address (repeatable), https:// of a SCIM server, or an LDIF file.",
     multiple=True,
-    metavar="URL|FILE",
-    help="ldaps://, ldap:// or ldapi:// address (repeatable), https:// of a SCIM server, or an LDIF file.",
 )
-@click.option("--bind-dn", metavar="DN", help="The bind DN.")
+@text_option("--bind-dn", "DN", "The bind DN.")
 @_secret_option("--password", "its password")
 @_secret_option("--token", "the SCIM server's bearer token")
 @_authorities_option("--ca-file", "the directory")
@@ -95,14 +91,12 @@ def _authorities_option(name: str, whose: str) -> Decorator[Any]:
     "--allow-plaintext",
     "Allow http:// and ldap:// without TLS: secrets travel in clear.",
 )
-@click.option(
-    "--base", multiple=True, metavar="DN", help="Base DN of the users (repeatable)."
-)
-@click.option(
+@text_option("--base", "DN", "Base DN of the users (repeatable).", multiple=True)
+@text_option(
     "--filter",
+    "FILTER",
+    "Filter of the users. Default: by the kind of server.",
     "filter_",
-    metavar="FILTER",
-    help="Filter of the users. Default: by the kind of server.",
 )
 @path_option(
     "--job", "FILE", "Job file to write.", default="job.yaml", show_default=True

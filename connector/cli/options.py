@@ -14,13 +14,18 @@ Decorator = Callable[[Command], Command]
 FILE: Final = click.Path(path_type=Path)
 
 
+def text_option(
+    name: str, metavar: str, meaning: str, /, *others: str, **attributes: Any
+) -> Decorator[Any]:
+    """An option whose value is a text; `others`: the name of its parameter, if it differs."""
+    return click.option(name, *others, metavar=metavar, help=meaning, **attributes)
+
+
 def path_option(
     name: str, metavar: str, meaning: str, /, *others: str, **attributes: Any
 ) -> Decorator[Any]:
     """An option whose value is a file or folder; `others`: the name of its parameter, if it differs."""
-    return click.option(
-        name, *others, type=FILE, metavar=metavar, help=meaning, **attributes
-    )
+    return text_option(name, metavar, meaning, *others, type=FILE, **attributes)
 
 
 def flag_option(name: str, meaning: str, /, *others: str) -> Decorator[Any]:
@@ -29,11 +34,11 @@ def flag_option(name: str, meaning: str, /, *others: str) -> Decorator[Any]:
 
 
 job_argument = click.argument("job", type=FILE)
-only_option = click.option(
+only_option = text_option(
     "--only",
+    "AGENT",
+    "Limit the run to this agent: account:CODE, seat:WORKNO, user:NAME, or a bare code or number; repeatable.",
     multiple=True,
-    metavar="AGENT",
-    help="Limit the run to this agent: account:CODE, seat:WORKNO, user:NAME, or a bare code or number; repeatable.",
 )
 report_option = path_option(
     "--report",
@@ -73,9 +78,9 @@ def _check_digest(
     return value
 
 
-accept_option = click.option(
+accept_option = text_option(
     "--accept",
-    metavar="DIGEST",
+    "DIGEST",
+    "Apply the plan that has this digest, also if it is refused; no other is written.",
     callback=_check_digest,
-    help="Apply the plan that has this digest, also if it is refused; no other is written.",
 )

@@ -22,6 +22,7 @@ from connector.cli.options import (
     only_option,
     path_option,
     report_option,
+    text_option,
     whole_option,
 )
 from connector.cli.output import say_line
@@ -41,15 +42,15 @@ from connector.state.history import LAST
 @report_option
 @path_option("--save", "PLAN.json", "Save the plan for a reviewer.")
 @whole_option
-@click.option(
+@text_option(
     "--since",
-    metavar="last|RUN|FILE",
-    help="Mark changes and problems that are new since that plan.",
+    "last|RUN|FILE",
+    "Mark changes and problems that are new since that plan.",
 )
-@click.option(
+@text_option(
     "--mapping",
-    metavar="FILE",
-    help="Plan with this mapping in place of the job's. Such a plan cannot be applied.",
+    "FILE",
+    "Plan with this mapping in place of the job's. Such a plan cannot be applied.",
 )
 @json_report_option
 @flag_option("--fail-on-changes", "Exit 2 if there are changes.")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from connector.cli.logs import configure_service
-from connector.cli.options import FILE
+from connector.cli.options import FILE, text_option
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
 from connector.serve.service import Service
@@ -36,13 +36,13 @@ def parse_address(ctx: click.Context, param: click.Parameter, text: str) -> Addr
     return Address(found[1] or found[2], int(found[3]))
 
 
-listen_option = click.option(
+listen_option = text_option(
     "--listen",
-    metavar="HOST:PORT",
+    "HOST:PORT",
+    "Address of /healthz, /readyz and /metrics.",
     default="127.0.0.1:9467",
     show_default=True,
     callback=parse_address,
-    help="Address of /healthz, /readyz and /metrics.",
 )
 
 

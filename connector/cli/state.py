@@ -23,6 +23,7 @@ from connector.cli.options import (
     flag_option,
     job_argument,
     json_option,
+    text_option,
     yes_option,
 )
 from connector.cli.output import (
@@ -179,12 +180,12 @@ def _check_age(ctx: click.Context, param: click.Parameter, value: str) -> timede
 
 @state_command.command("prune", short_help="Take old runs out of the state.")
 @job_argument
-@click.option(
+@text_option(
     "--older",
+    "AGE",
+    "Runs that ended so long ago, as in 400d.",
     callback=_check_age,
     required=True,
-    metavar="AGE",
-    help="Runs that ended so long ago, as in 400d.",
 )
 @flag_option("--dry-run", "Only list what would be taken out.")
 @yes_option
@@ -312,9 +313,7 @@ def rename_job(job: Path, new: str) -> None:
 
 @state_command.command("move", short_help="Accept that a job was moved or changed.")
 @job_argument
-@click.option(
-    "--accept", metavar="DIGEST", help="Accept what was shown, by its digest."
-)
+@text_option("--accept", "DIGEST", "Accept what was shown, by its digest.")
 def move_job(job: Path, *, accept: str | None) -> None:
     """Show which tenant and directory JOB had in the state, which it has now, and which users would lose values.
 
