@@ -103,14 +103,14 @@ def confirm(question: str) -> None:
         # what was typed before the question answers nothing
         termios.tcflush(terminal, termios.TCIFLUSH)
     say([f"{question} [y/N] "])
+    answer: bytes | None = None
     try:
         is_answered, _, _ = select.select([terminal], [], [], SECONDS)
-        answer = os.read(terminal, 1024).decode(errors="replace") if is_answered else ""
-    except KeyboardInterrupt:
-        say(["\n"])
-        raise
-    if not is_answered:
-        say(["\n"])
+        answer = os.read(terminal, 1024) if is_answered else None
+    finally:
+        if answer is None:
+            say(["\n"])
+    if answer is None:
         raise DeclinedError(f"no answer within {SECONDS / 60:g} minutes")
-    if answer.strip().lower() not in {"y", "yes"}:
+    if answer.strip().lower() not in {b"y", b"yes"}:
         raise DeclinedError("not applied, since the answer was not yes")
