@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ from connector.errors import (
     DeniedError,
     FileError,
     NoTlsError,
-    OutputError,
     UnreachableError,
     UntrustedError,
     UsageError,
@@ -28,6 +26,7 @@ from connector.errors import (
 from connector.init.drafts import job_text
 from connector.init.fit import fit, meet, read
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
+from connector.planfile import write_out
 from connector.reports.visible import visible
 
 if TYPE_CHECKING:
@@ -37,10 +36,8 @@ if TYPE_CHECKING:
 
 _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
-_KEYS: Final = re.compile(
-    r"^(?P<part>source|directory)\.(?P<name>[a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE
-)
-"""A key of the job that the answers make, where a fault is told."""
+_MODE: Final = 0o644
+"""Both files hold no secrets."""
 _MOST: Final = 3
 """So many invalid records are told."""
 
@@ -115,14 +112,12 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
     flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
     given["job"] = job if str(job) != "job.yaml" else None
     given["mapping"] = mapping
-    said = {
-        f"--{name.rstrip('_').replace('_', '-')}": _list_texts(value)
-        for name, value in given.items()
-    }
-    dialogue = Dialogue(said, job, **flags)
+    dialogue = Dialogue(given, job, **flags)
     mapping = mapping or job.parent / "mapping.yaml"
-    if not force:
-        _keep_files(dialogue, job, mapping)
+    for path in (job, mapping):
+        if not force and os.path.lexists(path):
+            why = "the file exists. Name another by --job and --mapping, or add --force"
+            raise UsageError(why, where=str(path))
     configure()
     try:
         fitted, server = _fit_job(dialogue, job, mapping)
@@ -130,26 +125,17 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
         _show_command(dialogue, "Your answers, as a command line")
         if not isinstance(fault, FileError) or not fault.where.startswith(f"{job}:"):
             raise
-        # there is no such file yet, so that its lines and its keys say nothing
-        raise UsageError(_KEYS.sub(_name_option, fault.what), where="init") from None
-    _write_file(mapping, fitted.text)
-    _write_file(job, job_text(fitted.answers, os.path.relpath(mapping, job.parent)))
+        # there is no such file yet, so that its lines say nothing
+        raise UsageError(fault.what, where="init") from None
+    write_out(mapping, [fitted.text], _MODE)
+    path_to_mapping = os.path.relpath(mapping, job.parent)
+    write_out(job, [job_text(fitted.answers, path_to_mapping)], _MODE)
     say_lines(_describe_fit(fitted, server))
     say_text("")
     say_line(f"Written: {mapping} and {job}. Check them, then run:")
     for name in ("check", "plan"):
         say_line(f"  {command_line(name, job)}")
     _show_command(dialogue, "The same without questions")
-
-
-def _keep_files(dialogue: Dialogue, *files: Path) -> None:
-    """Raises UsageError where a file would be replaced."""
-    for path in files:
-        if os.path.lexists(path):
-            again = f"{visible(dialogue.command())} --force"
-            click.echo(f"To replace the files, run:\n  {again}", err=True)
-            why = "the file exists. Name another by --job and --mapping, or add --force"
-            raise UsageError(why, where=str(path))
 
 
 def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
@@ -183,35 +169,10 @@ def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]
     return fitted, server
 
 
-def _name_option(key: re.Match[str]) -> str:
-    name = key["name"].replace("_", "-")
-    if name in ("url", "urls", "path"):
-        return f"--{key['part']}"
-    return (
-        f"--source-{name}"
-        if key["part"] == "source" and name == "ca-file"
-        else f"--{name}"
-    )
-
-
-def _list_texts(value: object) -> list[str]:
-    several = value if isinstance(value, tuple) else (value,)
-    return [str(each) for each in several if each]
-
-
 def _show_command(dialogue: Dialogue, what: str) -> None:
     """The answers of somebody at a terminal, so that they need not be given twice."""
     if dialogue.asked:
         click.echo(f"{what}:\n  {visible(dialogue.command())}", err=True)
-
-
-def _write_file(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as fault:
-        raise OutputError(
-            f"it cannot be written: {fault.strerror}", where=str(path)
-        ) from None
 
 
 # ---------------------------------------------------------------- telling

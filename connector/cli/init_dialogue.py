@@ -55,17 +55,25 @@ def is_reference(value: str) -> bool:
 
 
 class Dialogue:
-    """Options by name, with their values; `asked`: whether somebody at a terminal gave any of them."""
+    """The options that were given, and answers in their place.
+
+    `asked`: whether somebody at a terminal gave any of them.
+    """
 
     def __init__(
         self,
-        said: Mapping[str, Sequence[str]],
+        given: Mapping[str, object],
         job: Path,
         *,
         start_tls: bool,
         allow_plaintext: bool,
     ) -> None:
-        self._said = {option: list(values) for option, values in said.items() if values}
+        self._said: dict[str, list[str]] = {}
+        for name, value in given.items():
+            values = value if isinstance(value, tuple) else (value,)
+            said = [str(each) for each in values if each]
+            if said:
+                self._said[f"--{name.rstrip('_').replace('_', '-')}"] = said
         self._job = job
         self._start_tls = start_tls
         self._allow_plaintext = allow_plaintext

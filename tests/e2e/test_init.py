@@ -416,7 +416,7 @@ def test_answers_are_not_lost_where_it_cannot_go_on(folder: Path) -> None:
     assert "There is no file nothing.json." in said
     assert "Addresses begin with https://, ldaps://, ldap://, ldapi://.\r\n" in said
     assert "Your answers, as a command line:\r\n  cec-connector init --source agents.json --directory ldaps://" in said
-    assert "init: --directory: is no valid URL: check its host and port" in said
+    assert "is no valid URL: check its host and port" in said
 
 
 def at_terminal(folder: Path, typed: list[str], *options: str, code: int = 0) -> str:
