@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -166,7 +166,7 @@ def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
     show.writes = True
     with _open(options, show, review) as context:
         show.keep_off(context.place.files | options.read_files)
-        with _told_hold(context, options):
+        try:
             if isinstance(context, ApplyUndoContext):
                 run = apply_undo(
                     context, show, options.accept, show.stop, review=review
@@ -181,6 +181,13 @@ def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
                     stop=show.stop,
                 )
             say_untold(run, options.job)
+        except OnHoldError as fault:
+            fault.add_note(command_line("release", options.job))
+            raise
+        finally:
+            if options.run:  # however it ended, it has left the job on hold
+                with suppress(StateError):
+                    say([on_hold(options.job, context.state.held(context.job))])
         if not options.run:
             _tell_next_plan(options, review.plan, run)
         code = exit_code(run)
@@ -219,22 +226,6 @@ def _draw_plan(
     if isinstance(context, UndoContext):
         return dry_undo(context, show, save=options.save is not None)
     return dry_run(context, show, options.only)
-
-
-@contextmanager
-def _told_hold(
-    context: ApplyContext | ApplyUndoContext, options: RunOptions
-) -> Iterator[None]:
-    """Say how a hold ends that refuses an apply, or that an undo has left."""
-    try:
-        yield
-    except OnHoldError as fault:
-        fault.add_note(command_line("release", options.job))
-        raise
-    finally:
-        if options.run:  # however it ended
-            with suppress(StateError):
-                say([on_hold(options.job, context.state.held(context.job))])
 
 
 def _tell_next_plan(options: RunOptions, reviewed: Plan | None, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -47,11 +48,8 @@ def catch_up(job: Path) -> None:
         if lines is None or settings is None:
             say_text("This job has no state yet, so no record is to be sent.")
             return
-        audit = auditor(loaded, settings, "", Stop())
-        try:
+        with closing(auditor(loaded, settings, "", Stop())) as audit:
             audit.opens("", fingerprint, lines)
-        finally:
-            audit.close()
     if settings.file is None:
         say_text("The state keeps the audit of this job, and it is complete.")
         return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -42,42 +42,29 @@ def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> No
     def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
         return _find_approvals(loaded, text, signatures)
 
-    with (
-        said_how("release.txt", ("release", str(job), "--save", "release.txt")),
-        _open_record(job) as record,
-    ):
+    def record(why: str, approvals: Sequence[Approval]) -> None:
+        _record_release(job, why, approvals)
+
+    with said_how("release.txt", ("release", str(job), "--save", "release.txt")):
         released = release(job, approve, record)
-    say_text(
-        "Released. The next apply may write."
-        if released
-        else "The job was not on hold. Nothing was changed."
-    )
+    said = "The job was not on hold. Nothing was changed."
+    say_text("Released. The next apply may write." if released else said)
 
 
-@contextmanager
-def _open_record(job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
-    """What takes a release into the job's audit, if it has one. Raises BusyError, OutputError."""
+def _record_release(job: Path, why: str, approvals: Sequence[Approval]) -> None:
+    """Take a release into the job's audit, if it has one. Raises BusyError, OutputError."""
     settings = load(job).job.audit
     if settings is None:
-        yield lambda why, approvals: None
         return
     configure()
+    stop = Stop()
     with open_audit(job) as (loaded, lines, fingerprint):
-        stop = Stop()
-        audit = auditor(loaded, settings, "", stop)
-
-        def record(why: str, approvals: Sequence[Approval]) -> None:
+        with closing(auditor(loaded, settings, "", stop)) as audit:
             if lines is not None:
                 audit.opens("", fingerprint, lines)
                 audit.released(why, approvals)
-                audit.close()
-            if stop.why:
-                raise OutputError(stop.why, where="release")
-
-        try:
-            yield record
-        finally:
-            audit.close()
+        if stop.why:
+            raise OutputError(stop.why, where="release")
 
 
 def _save_request(job: Path, file: Path) -> None:
