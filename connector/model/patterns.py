@@ -26,11 +26,8 @@ def joined(patterns: Iterable[str]) -> str:
 
 def of(template: Template) -> str:
     """The pattern of whatever a template makes: its fields stand for anything. `*` where it is a field alone."""
-    return re.sub(
-        r"\*+",
-        ALL,
-        "".join(piece if isinstance(piece, str) else ALL for piece in template.pieces),
-    )
+    globs = [piece if isinstance(piece, str) else ALL for piece in template.pieces]
+    return re.sub(r"\*+", ALL, "".join(globs))
 
 
 def parts(pattern: str) -> list[str]:
@@ -48,9 +45,8 @@ def owns(pattern: str) -> Callable[[Held], bool]:
     """Whether a value is one of ours; case does not count. A secret is let out of its wrapping in no frame of ours."""
     if pattern == ALL:
         return lambda value: True
-    expression = re.compile(
-        "|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL
-    )
+    any_part = "|".join(map(_expression, parts(pattern)))
+    expression = re.compile(any_part, re.IGNORECASE | re.DOTALL)
     return lambda value: expression.fullmatch(equality.plain_text(value)) is not None
 
 
@@ -63,9 +59,7 @@ def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
 
 
 def _expression(pattern: str) -> str:
-    return "".join(
-        ".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern)
-    )
+    return ".*".join(map(re.escape, pattern.split(ALL)))
 
 
 @lru_cache(maxsize=256)
@@ -80,13 +74,17 @@ def apart(one: str | None, other: str | None) -> bool:
 
 
 def _apart(one: str, other: str) -> bool:
-    if "*" not in one or "*" not in other:
-        return not (owns(one)(other) if "*" not in other else owns(other)(one))
-    (head, _, _), (its_head, _, _) = one.partition("*"), other.partition("*")
-    (_, _, tail), (_, _, its_tail) = one.rpartition("*"), other.rpartition("*")
-    heads = owns(f"{head}*")(its_head) or owns(f"{its_head}*")(head)
-    tails = owns(f"*{tail}")(its_tail) or owns(f"*{its_tail}")(tail)
-    return not (heads and tails)
+    if ALL not in other:
+        return not owns(one)(other)
+    if ALL not in one:
+        return not owns(other)(one)
+    heads = [each.split(ALL)[0].lower() for each in (one, other)]
+    tails = [each.split(ALL)[-1].lower() for each in (one, other)]
+    short_head, long_head = sorted(heads, key=len)
+    short_tail, long_tail = sorted(tails, key=len)
+    heads_agree = long_head.startswith(short_head)
+    tails_agree = long_tail.endswith(short_tail)
+    return not (heads_agree and tails_agree)
 
 
 def fits(
@@ -98,7 +96,5 @@ def fits(
     if key is None or text is None:
         key, text = made, equality.plain_text(value)
     pattern = ".*".join(map(re.escape, key.split(_OPEN)))
-    return (
-        re.fullmatch(pattern, text, re.DOTALL | (re.IGNORECASE if any_case else 0))
-        is not None
-    )
+    flags = re.DOTALL | re.IGNORECASE if any_case else re.DOTALL
+    return re.fullmatch(pattern, text, flags) is not None

@@ -108,23 +108,10 @@ class Template(Struct, frozen=True):
         """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
         if self.missing(tenant):
             return lambda agent: None
-        there = self.within(tenant).pieces
-        varying = [
-            number for number, part in enumerate(there) if isinstance(part, Piece)
-        ]
-        if not varying:
-            constant = "".join(map(str, there))
-            return lambda agent: constant
-        if len(there) == 1 and isinstance(there[0], Piece):
-            return _lone(there[0])
-        if len(varying) == 1 and not self.secret:
-            (place,) = varying
-            return _framed(
-                "".join(map(str, there[:place])),
-                there[place],
-                "".join(map(str, there[place + 1 :])),
-            )
-        return _joined(there, secret=self.secret)
+        pieces = self.within(tenant).pieces
+        if len(pieces) == 1 and isinstance(pieces[0], Piece):
+            return _lone(pieces[0])
+        return _joined(pieces, secret=self.secret)
 
 
 def _lone(piece: Piece) -> Render:
@@ -139,30 +126,22 @@ def _lone(piece: Piece) -> Render:
     return lambda agent: piece.apply(get(agent)) or None
 
 
-def _framed(before: str, piece: str | Piece, behind: str) -> Render:
-    """One field between two constants, as in an address: the next common template."""
-    assert isinstance(piece, Piece)
-    lone = _lone(piece)
-
+def _joined(pieces: Sequence[str | Piece], *, secret: bool) -> Render:
     def render(agent: Agent) -> Held | None:
-        value = lone(agent)
-        return f"{before}{value}{behind}" if isinstance(value, str) and value else None
-
-    return render
-
-
-def _joined(parts: Sequence[str | Piece], *, secret: bool) -> Render:
-    def render(agent: Agent) -> Held | None:
-        words = [
-            part if isinstance(part, str) else part.apply(_GETTERS[part.field](agent))
-            for part in parts
-        ]
-        if not all(words):
-            return None
-        text = "".join(word for word in words if word)
+        words: list[str] = []
+        for piece in pieces:
+            word = piece if isinstance(piece, str) else _apply_to_agent(piece, agent)
+            if not word:
+                return None
+            words.append(word)
+        text = "".join(words)
         return Secret(text) if secret else text
 
     return render
+
+
+def _apply_to_agent(piece: Piece, agent: Agent) -> str | None:
+    return piece.apply(_GETTERS[piece.field](agent))
 
 
 def _sip_pwd(agent: Agent) -> str | None:
@@ -187,14 +166,11 @@ def _tenant_field(tenant: Tenant, field: str) -> str | None:
 
 
 def _piece_of(piece: Piece, tenant: Tenant | None, agent: Agent) -> str | None:
-    getter = _GETTERS.get(piece.field)
-    if getter is not None:
-        return piece.apply(getter(agent)) or None
-    return (
-        None
-        if tenant is None
-        else piece.apply(_tenant_field(tenant, piece.field)) or None
-    )
+    if piece.field in _GETTERS:
+        return _apply_to_agent(piece, agent) or None
+    if tenant is None:
+        return None
+    return piece.apply(_tenant_field(tenant, piece.field)) or None
 
 
 # ---------------------------------------------------------------- parsing

@@ -22,12 +22,15 @@ def attribute(info: AttributeInfo) -> str:
 
 def _bounds(info: AttributeInfo) -> str:
     """The length of a value, or the range of a number."""
+    bounds = info.bounds
+    shortest, longest = bounds.min_length, bounds.max_length
     unit = "octets" if info.octets else "characters"
-    if info.bounds.min_length and info.bounds.max_length is not None:
-        return f" of {info.bounds.min_length} to {info.bounds.max_length} {unit}"
-    if info.bounds.max_length is not None:
-        return f" of at most {info.bounds.max_length} {unit}"
-    if info.bounds.min_length:
-        return f" of at least {info.bounds.min_length} {unit}"
-    least = "" if info.bounds.least is None else f" from {info.bounds.least}"
-    return least + ("" if info.bounds.most is None else f" to {info.bounds.most}")
+    if shortest and longest is not None:
+        return f" of {shortest} to {longest} {unit}"
+    if longest is not None:
+        return f" of at most {longest} {unit}"
+    if shortest:
+        return f" of at least {shortest} {unit}"
+    least = "" if bounds.least is None else f" from {bounds.least}"
+    most = "" if bounds.most is None else f" to {bounds.most}"
+    return f"{least}{most}"
