@@ -78,7 +78,7 @@ def judge_approvals(
         why = "signatures accept the refusals that the plan lists. Leave it out"
         raise UnapprovedError(why, where="--accept")
     found, faults = approvers.judge_signatures(
-        signed.octets, signed.signatures, clock.now().time
+        signed.octets, signed.signatures, clock.now()
     )
     if len(found) < approvers.needed:
         faults.append(f"{len(found)} of {approvers.needed} people have approved")

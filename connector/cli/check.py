@@ -127,7 +127,7 @@ def _check_directory(
     notes += compare_notes(context, survey.spread)
     notes += index_notes(context)
     if context.rules.approvers:
-        short = context.rules.approvers.explain_shortage(now().time)
+        short = context.rules.approvers.explain_shortage(now())
         notes += [f"approvers: {short}"] if short else []
     names = [rule.directory for rule in context.rules.mapping.match]
     _tell_notes(notes, [*names, *differ.attributes])

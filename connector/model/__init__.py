@@ -49,7 +49,6 @@ from connector.model.memory import (
     JobIdentity as JobIdentity,
     LastGood as LastGood,
     Memory as Memory,
-    Moment as Moment,
     Others as Others,
     Owned as Owned,
     Past as Past,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -124,17 +124,15 @@ class JobIdentity(Struct, frozen=True, omit_defaults=True):
     """The job file's real path, for messages alone. Empty: an older version has noted none."""
 
 
-class Moment(Struct, frozen=True):
-    """A time, as the clock had it."""
+MOST_COUNTED: Final = timedelta(days=7)
+"""So much time counts at most between two applies, whatever the clock says."""
 
-    time: datetime
-    """UTC."""
-    boot: str = ""
-    """The boot of the machine in which it was read; empty where nothing tells."""
-    up: int = 0
-    """Seconds since that boot, which nobody can set."""
-    sure: bool = True
-    """False: the clock had jumped just before."""
+
+def count_time(last: datetime | None, now: datetime) -> timedelta:
+    """The time between two applies, as it counts towards a grace."""
+    if last is None:
+        return timedelta(0)
+    return min(max(now - last, timedelta(0)), MOST_COUNTED)
 
 
 class Memory(Protocol):
@@ -202,7 +200,7 @@ class Memory(Protocol):
     def cleared(self) -> Iterator[Cleared]:
         """What this job cleared from users that nobody claimed, and to which it has not written since."""
 
-    def looked(self) -> Moment | None:
+    def looked(self) -> datetime | None:
         """When an apply last looked for who is stale."""
 
     def refused(self) -> Mapping[str, Refused]:

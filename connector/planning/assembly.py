@@ -67,7 +67,7 @@ def assemble(brief: Brief, contents: Contents, others: OtherValues) -> Plan:
         id=brief.plan_id,
         digest="",
         job=brief.job,
-        created=brief.now.time.isoformat(timespec="seconds"),
+        created=brief.now.isoformat(timespec="seconds"),
         summary=contents.summary,
         changes=tuple(given),
         problems=tuple(sorted(contents.problems, key=_order)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Description, Fingerprint, Memory, Moment
+from connector.model import Description, Fingerprint, Memory
 from connector.model.limits import Limits
 from connector.model.mapping import Mapping
 
@@ -37,7 +38,7 @@ class Brief(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint
     job: str
     plan_id: str
-    now: Moment
+    now: datetime
     """When planning began."""
     about: tuple[tuple[str, str], ...] = ()
     """What the plan is made from, for its reader."""

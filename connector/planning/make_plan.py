@@ -65,7 +65,7 @@ from connector.planning.compare.differences import Differ
 from connector.planning.compare.spellings import Spellings
 from connector.planning.compare.unique_values import UniqueValues, in_order
 from connector.planning.leaver import Place
-from connector.planning.leavers.clearing import clear_leavers, jumped
+from connector.planning.leavers.clearing import clear_leavers
 from connector.planning.leavers.leavers import (
     ANY,
     Leavers,
@@ -440,7 +440,6 @@ def _cautions(
         and not unproven
     ):
         yield UNSURE
-    yield from jumped(brief.mapping.stale, brief.memory, brief.now)
 
 
 def _describe_not_ours(given: PlanInput, matches: Matches, leavers: Leavers) -> str:

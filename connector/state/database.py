@@ -7,7 +7,7 @@ facts        by `kind`, what is known of a job, of a directory, or of both; `val
              `users` of a directory, how many it has been seen to have;
              `secret` of a directory, the `name` of an attribute into which some job wrote secrets;
              `pruned` of both, until when runs were pruned, and whether they were whole applies that wrote (JSON);
-             `looked` of both, when an apply last looked for who is stale (`model.Moment`, JSON)
+             `looked` of both, when an apply last looked for who is stale (JSON)
 notes        by `kind`, what the last applies of a job noted of a user:
              `stale`, whom no agent claims: in how many `runs`, and for how many seconds by then (`number`);
              `lapsed`, who was found nowhere, and said to be so;

@@ -8,19 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from msgspec import Struct, json
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from connector.model import (
     Change,
     Cleared,
-    Moment,
     Outcome,
     Owned,
     Refused,
     Result,
     UserRef,
 )
-from connector.planning.leavers.grace import passed
+from connector.model.memory import count_time
 from connector.state.database import (
     Database,
     Transaction,
@@ -32,6 +31,12 @@ from connector.state.database import (
 )
 
 _PLACE: Final = "kind = ? and job = ? and directory = ?"
+
+
+class _Looked(Struct, frozen=True):
+    """When an apply last looked for who is stale."""
+
+    time: datetime
 
 
 class ClearedNote(Struct, frozen=True, array_like=True):
@@ -112,33 +117,31 @@ class JobNotes:
         self._forget_users("stale", self._read_users("stale").intersection(users))
 
     def note_stale(
-        self, users: Collection[str], when: Moment, others: Collection[str] = ()
+        self, users: Collection[str], when: datetime, others: Collection[str] = ()
     ) -> None:
         """Count one more run, and the time that has passed, for these users; all others are stale no longer.
 
         `others`: users whom an agent of another job claims. They are not stale, and may pass to that job.
         """
         known = self.stale()
-        since = passed(self.looked(), when)
+        since = count_time(self.looked(), when)
         notes = {user: Note(user) for user in others}
         for user in users:
             seconds, runs = 0, 0
             if user in known:
                 waited, runs = known[user]
-                seconds = int((waited + since.time).total_seconds())
+                seconds = int((waited + since).total_seconds())
             notes[user] = Note(user, runs=runs + 1, number=seconds)
-        looked = replace(when, sure=not since.jump)
         with self._database.writing() as transaction:
             self._replace_notes(transaction, "stale", notes.values())
-            note_fact(transaction, "looked", looked, self._job, self._directory)
+            note_fact(transaction, "looked", _Looked(when), self._job, self._directory)
 
-    def looked(self) -> Moment | None:
+    def looked(self) -> datetime | None:
         found = read_fact(self._database, "looked", self._job, self._directory)
         if found is None:
             return None
         with sound(self._database, "the list of stale users"):
-            moment = json.decode(found, type=Moment)
-            return replace(moment, time=moment.time.astimezone(UTC))
+            return json.decode(found, type=_Looked).time.astimezone(UTC)
 
     def lapsed(self) -> frozenset[str]:
         return self._read_users("lapsed")

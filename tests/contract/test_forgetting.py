@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import UnsettledError, UsageError
-from connector.model import AgentRef, Drawn, Moment, Outcome, Problem, Result, UserRef
+from connector.model import AgentRef, Drawn, Outcome, Problem, Result, UserRef
 from connector.state.database import TABLES
 from connector.state.store import Store
 from tests.support.mortal import DeathError, Fate, MortalDatabase
@@ -72,7 +72,7 @@ def with_people(kept: KeptState) -> None:
         memory = state.memory(HERE, "hr")
         failed = [(change(number, sets("seat", "b")), Outcome(user(number), Result.FAILED, said)) for number in (1, 2)]
         memory.note_refused(failed, ())
-        memory.note_stale({"id-00001", "id-00002"}, Moment(datetime(2026, 11, 1, tzinfo=UTC)))
+        memory.note_stale({"id-00001", "id-00002"}, datetime(2026, 11, 1, tzinfo=UTC))
         memory.note_lapsed({"id-00001"})
         memory.note_excluded({"uid=user1": frozenset({"id-00001"})})
         state.hold("hr", f"because of {ONE.name}")
@@ -234,7 +234,7 @@ def test_what_holds_another_job_back_is_forgotten_only_by_who_lets_it_write(kept
         with pytest.raises(UnsettledError, match=r"other jobs \(desk\) could then write over .* --yes"):
             forgetting.forget("id-00001", {"it"})
         assert dump(kept) == before
-        state.memory(HERE, "hr").note_stale({"id-00001"}, Moment(datetime(2026, 11, 1, tzinfo=UTC)))
+        state.memory(HERE, "hr").note_stale({"id-00001"}, datetime(2026, 11, 1, tzinfo=UTC))
         assert forgetting.find("id-00001").rivals == (), "it passes to them anyway"
         assert forgetting.forget("id-00001").owned == ("mail",)
 

@@ -12,7 +12,6 @@ from connector.model import (
     AttributeInfo,
     Change,
     Description,
-    Moment,
     Outcome,
     Plan,
     Result,
@@ -32,7 +31,7 @@ MAIL = AttributeInfo("mail", single=False)
 KEY = Secret("the-key-of-the-job")
 SEALER = Sealer(KEY)
 NOW = "2026-11-25T12:00:00+00:00"
-DAYS = [Moment(datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=day - 1)) for day in range(6)]
+DAYS = [datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=day - 1) for day in range(6)]
 """The days of November, from the first on; nothing but the clock tells of them."""
 
 

@@ -12,7 +12,6 @@ from connector.model import (
     AttributeChange,
     Change,
     Description,
-    Moment,
     Problem,
     Secret,
     Summary,
@@ -76,7 +75,7 @@ def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> No
     brief = Brief(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("test", "test", {}),
         memory=passing_state().memory("test", "job"), fingerprint=fingerprinter(Secret("key")), job="job",
-        plan_id="id", now=Moment(datetime.now(UTC)),
+        plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     for order in list(permutations(expected))[:: 40320 // 97]:
         plan = assemble(brief, Contents((), order, Summary(), (), ()), OtherValues())

@@ -19,7 +19,6 @@ from connector.model import (
     Equality,
     Form,
     Memory,
-    Moment,
     Owned,
     Secret,
     UserRef,
@@ -62,7 +61,7 @@ def form(
     )
     brief = Brief(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
-        fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
+        fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     (change,), losing, _ = formed([Change(ANN, now, 1, (each,))], brief, OtherValues(beside, taken))
     (found,) = change.attributes

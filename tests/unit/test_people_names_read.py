@@ -22,7 +22,6 @@ from connector.model import (
     Held,
     Key,
     Memory,
-    Moment,
     Plan,
     Problem,
     Secret,
@@ -37,7 +36,7 @@ from tests.support.worlds import NO_LIMITS
 
 BRIEF = Brief(
     mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("LDIF file", "file:people", {}),
-    memory=cast("Memory", None), fingerprint=lambda *_: "", job="job", plan_id="id", now=Moment(datetime.now(UTC)),
+    memory=cast("Memory", None), fingerprint=lambda *_: "", job="job", plan_id="id", now=datetime.now(UTC),
     show=Show(("cn",), asked=True),
 )  # fmt: skip
 

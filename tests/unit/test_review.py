@@ -19,7 +19,6 @@ from connector.model import (
     Change,
     Description,
     Memory,
-    Moment,
     Plan,
     Refusal,
     Result,
@@ -80,7 +79,7 @@ def held(
     brief = Brief(
         mapping=mapping, limits=NO_LIMITS, description=Description("test", "test", INFOS),
         memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, respelt=spellings.pop)),
-        fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
+        fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     directory = answering(now)
     result = hold_to(

@@ -26,7 +26,6 @@ from connector.model import (
     Held,
     Holds,
     Memory,
-    Moment,
     Owned,
     Past,
     Plan,
@@ -113,7 +112,7 @@ class Undone:
     def plan(self, *steps: Written, **known: Any) -> Plan:
         brief = Brief(
             mapping=self.mapping, limits=NO_LIMITS, description=self.description, memory=self.memory(),
-            fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime.now(UTC)),
+            fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
         )  # fmt: skip
         return make_undo_plan(cast("Lookup", self), brief, WrittenRun(steps, **known), self.exclude)
 

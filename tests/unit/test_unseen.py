@@ -17,7 +17,6 @@ from connector.model import (
     Held,
     Holds,
     Memory,
-    Moment,
     Question,
     Secret,
     UserRef,
@@ -60,7 +59,7 @@ def judged(
     brief = Brief(
         mapping=AttributeMapping((), tuple(rules)), limits=NO_LIMITS,
         description=Description("t", "t", infos), memory=memory or passing_state().memory("test", "job"),
-        fingerprint=PRINT, job="job", plan_id="id", now=Moment(datetime(2026, 1, 1, tzinfo=UTC)),
+        fingerprint=PRINT, job="job", plan_id="id", now=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     unseen = Unseen(brief, drafts)
 
@@ -287,7 +286,7 @@ def respelt(drafts: Sequence[Draft], answers: Mapping[str, Holds]) -> list[Held]
     brief = Brief(
         mapping=AttributeMapping((), ()), limits=NO_LIMITS, description=Description("t", "t", infos),
         memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
-        now=Moment(datetime(2026, 1, 1, tzinfo=UTC)),
+        now=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     directory = answering(lambda questions: [answers.get(str(each.value), OTHER) for each in questions])
     judge_alike(directory, drafts, brief)

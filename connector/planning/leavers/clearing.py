@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -15,17 +15,16 @@ from connector.model import (
     Description,
     Holds,
     Memory,
-    Moment,
     Problem,
     Question,
     User,
 )
 from connector.model.draft import Draft
-from connector.model.mapping import Grace, Mapping as AttributeMapping, Stale
+from connector.model.mapping import Grace, Mapping as AttributeMapping
+from connector.model.memory import count_time
 from connector.planning.brief import Brief
 from connector.planning.compare.differences import Differ
 from connector.planning.leaver import CHANGED, Leaver, Place
-from connector.planning.leavers.grace import passed
 
 MISSED: Final = (
     "not cleared: an agent matches this user, but no look-up gave it the user"
@@ -35,10 +34,6 @@ DOUBTED: Final = (
     "another record. Solve the problems of unmatched and contested agents"
 )
 _HIDDEN: Final = "not cleared: it shows no {names}, so an agent may still match it"
-JUMPED: Final = (
-    "{jump} since the last apply ({last}). The time since then does not count towards clear_after. Check the "
-    "clock of this machine"
-)
 _OURS: Final = "{names}: values of this job; no agent claims the user any more"
 _LOST: Final = ". The mapping no longer writes {names}: not cleared"
 _SPARED: Final = "stale, and on the exclude list; without that it would be cleared"
@@ -115,14 +110,14 @@ def _reasons_to_keep(
 
 
 def judge_leavers(
-    leavers: Sequence[Leaver], mapping: AttributeMapping, memory: Memory, now: Moment
+    leavers: Sequence[Leaver], mapping: AttributeMapping, memory: Memory, now: datetime
 ) -> tuple[list[Leaver], list[Problem]]:
     """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user.
 
     Of a user that holds nothing of ours any more, only that somebody has changed it.
     """
     grace = mapping.stale if isinstance(mapping.stale, Grace) else None
-    seen, since = memory.stale(), passed(memory.looked(), now).time
+    seen, since = memory.stale(), count_time(memory.looked(), now)
     written = {rule.name.lower(): rule.name for rule in mapping.attributes}
     due, problems = [], []
     for each in leavers:
@@ -159,15 +154,6 @@ def _clears(place: Place, mapping: AttributeMapping) -> bool:
     if place is Place.DISABLED:
         return mapping.disabled == "clear"
     return place is Place.WITHIN and mapping.stale != "report"
-
-
-def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
-    """That the clock has jumped, where users wait for days."""
-    in_days = isinstance(policy, Grace) and policy.unit == "days"
-    last = memory.looked() if in_days else None
-    jump = passed(last, now).jump
-    if last is not None and jump:
-        yield JUMPED.format(jump=jump, last=last.time.isoformat(timespec="seconds"))
 
 
 def hidden_attributes(
