@@ -22,7 +22,7 @@ from connector.errors import RefusedError, UnapprovedError, UsageError
 from connector.model import APPROVED, Approval, Plan, Refusal
 from connector.model.digests import digest_of_plan
 from connector.model.limits import APPROVAL, CLEAR_USERS
-from connector.planning.overview.affected import effects
+from connector.planning.kinds import effects
 from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.documents import Document

@@ -1,11 +1,11 @@
 """Applying a plan: in steps that begin small, each noted, written, read back and noted again.
 
 It moves writes through the states that are drawn in `ledger.py`. What frees a value is in
-an earlier *step* than what takes it (`planning/order/steps.py`). A step is written in
+an earlier *step* than what takes it (`planning/order.py`). A step is written in
 *batches*, first those of the ramp. A batch is noted in
 *pieces*.
 Users that earlier runs were refused go last, a few of them in turn
-(`planning/order/refused_last.py`).
+(`planning/order.py`).
 
 A server is not kept waiting where it shows what it has written: while the window is full,
 outcomes are noted together with the changes that come next, and only what has to be read
@@ -42,8 +42,7 @@ from connector.model import (
 )
 from connector.model.limits import Pace
 from connector.observers.observer import Observer
-from connector.planning.order.refused_last import go_last, turn
-from connector.planning.order.steps import rounds, steps
+from connector.planning.order import go_last, rounds, steps, turn
 from connector.runtime.stopping import Settling, Stop
 
 CUT: Final = "the run was stopped"

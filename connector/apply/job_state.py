@@ -13,7 +13,7 @@ from connector.model import Approval, Description, Fingerprint, Secret
 from connector.model.digests import fingerprinter, readable
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import resolve
-from connector.planning.leavers.other_jobs import OtherJobs
+from connector.planning.other_jobs import OtherJobs
 from connector.reports.visible import visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts

@@ -22,8 +22,8 @@ from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.planning.brief import Slot
-from connector.planning.compare.standing import Shown
 from connector.planning.open_writes import OpenWrite
+from connector.planning.standing import Shown
 from connector.state.journal_rows import Step, among, part_of, without
 
 StepId = tuple[str, str, str, str]

@@ -24,7 +24,7 @@ from connector.model import (
     equality,
 )
 from connector.model.patterns import ALL, ours
-from connector.planning.compare.standing import stands
+from connector.planning.standing import stands
 from connector.runtime.log import log
 from connector.runtime.stopping import Settling
 

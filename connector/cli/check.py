@@ -34,9 +34,9 @@ from connector.model import Change, Description, Key, Tenant, User
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer
-from connector.planning.checks.schema_checks import Survey
-from connector.planning.compare.differences import Differ
-from connector.planning.overview.foreign_values import find_foreign_values
+from connector.planning.compare_user import Differ
+from connector.planning.forms import find_foreign_values
+from connector.planning.schema_checks import Survey
 from connector.reports.schema import attribute
 from connector.reports.visible import visible
 from connector.reports.wording import nobody_matches

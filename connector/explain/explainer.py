@@ -24,7 +24,7 @@ from connector.planning.brief import Show
 from connector.planning.explanation import Explained, Explanation, Lines, RuleTrace
 from connector.planning.leaver import CHANGED, Leaver, Place
 from connector.planning.make_plan import UNSURE, PlanInput, Planned, make_plan
-from connector.planning.overview.person_names import people_of
+from connector.planning.person_names import people_of
 
 WHERE: Final = "AGENT"
 """What a name on the command line is called there."""

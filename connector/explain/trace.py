@@ -27,7 +27,7 @@ from connector.model import (
 from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping as Rules
 from connector.model.templates import SECRET_FIELDS, Piece, Template, field_of
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.planning.explanation import (
     AttributeTrace,
     Lines,

@@ -33,8 +33,8 @@ from connector.init.places import places, siblings
 from connector.init.rules import some
 from connector.model import Invalid, Tenant, View
 from connector.model.mapping import Mapping
-from connector.planning.checks.schema_checks import classes_of
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
+from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.textfile import parse_yaml, read_text
 

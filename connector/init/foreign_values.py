@@ -34,11 +34,11 @@ from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
 from connector.observers.observer import Observer
 from connector.planning.brief import Brief
-from connector.planning.make_plan import PlanInput, make_plan
-from connector.planning.overview.foreign_values import (
+from connector.planning.forms import (
     ForeignValues,
     find_foreign_values,
 )
+from connector.planning.make_plan import PlanInput, make_plan
 from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.store import open_state

@@ -35,7 +35,7 @@ from connector.init.rules import (
 )
 from connector.model import AttributeInfo, Description, Syntax, Tenant, User, View
 from connector.model.mapping import MatchRule
-from connector.planning.checks.schema_checks import classes_of
+from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 

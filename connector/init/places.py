@@ -29,7 +29,7 @@ from connector.model import (
 )
 from connector.model.mapping import Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.checks.schema_checks import SchemaChecks, Survey, classes_of
+from connector.planning.schema_checks import SchemaChecks, Survey, classes_of
 from connector.settings import job as jobs
 
 _HIDDEN: Final = "this account cannot see which values it holds"

@@ -59,7 +59,7 @@ class User(Struct, frozen=True, gc=False):
 
 
 class Syntax(StrEnum):
-    """What a value of an attribute may look like (RFC 4517 §3.3); `planning/compare/conversion.py` knows how.
+    """What a value of an attribute may look like (RFC 4517 §3.3); `planning/conversion.py` knows how.
 
     `ENCODED`: certificates and their like, which no text is; `OTHER`: one that this program does not know.
     """

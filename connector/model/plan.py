@@ -150,7 +150,7 @@ class PlanNotes(Struct, frozen=True):
     """What a reader is told of a plan beside what it does. In no digest."""
 
     kinds: tuple[Kind, ...] = ()
-    """Kinds of its changes, which they partition (`planning/overview`)."""
+    """Kinds of its changes, which they partition (`planning/kinds.py`)."""
     worth_a_look: tuple[Look, ...] = ()
     people: Mapping[str, str] = {}
     """The names of people by the users' names in the plan, as far as they were read."""

@@ -28,8 +28,8 @@ from connector.model.digests import digest_of, digest_of_plan
 from connector.model.draft import Draft
 from connector.model.limits import sets_value, takes_value
 from connector.planning.brief import Brief
-from connector.planning.overview import overviewed
-from connector.planning.overview.forms import OtherValues, formed
+from connector.planning.forms import OtherValues, formed
+from connector.planning.kinds import overviewed
 
 _NOBODY: Final[frozenset[str]] = frozenset()
 """One for all: each empty set of its own would take 216 octets."""

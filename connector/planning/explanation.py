@@ -16,7 +16,7 @@ from connector.model import (
     UserRef,
 )
 from connector.model.draft import why_held_back
-from connector.planning.overview.person_names import named
+from connector.planning.person_names import named
 
 
 class Part(Struct, frozen=True):

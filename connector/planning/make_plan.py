@@ -60,24 +60,24 @@ from connector.planning.assembly import (
     held_back,
 )
 from connector.planning.brief import Brief, Slot
-from connector.planning.checks.drafts import check_drafts
-from connector.planning.compare.differences import Differ
-from connector.planning.compare.spellings import Spellings
-from connector.planning.compare.unique_values import UniqueValues, in_order
+from connector.planning.check_drafts import check_drafts
+from connector.planning.clearing import clear_leavers
+from connector.planning.compare_user import Differ
+from connector.planning.forms import OtherValues
 from connector.planning.leaver import Place
-from connector.planning.leavers.clearing import clear_leavers
-from connector.planning.leavers.leavers import (
+from connector.planning.leavers import (
     ANY,
     Leavers,
     emptied,
     find_leavers,
     keeping_credentials,
 )
-from connector.planning.leavers.other_jobs import OtherJobs
 from connector.planning.open_writes import tell_unsettled
-from connector.planning.order import refused_last
-from connector.planning.overview.forms import OtherValues
-from connector.planning.overview.person_names import with_people
+from connector.planning.order import tell_refused
+from connector.planning.other_jobs import OtherJobs
+from connector.planning.person_names import with_people
+from connector.planning.standing import Spellings
+from connector.planning.unique_values import UniqueValues, in_order
 
 UNPROVEN: Final = "stale users are kept: no user shows a value of {names}, so look-ups by it prove nothing"
 UNSURE: Final = (
@@ -492,7 +492,7 @@ def _problems_of_changes(
     repeats = {draft.user.id: draft.repeats for draft in drafts}
     yield from held_back(drafts, unique.problems)
     yield from flapping(changes, repeats, brief)
-    yield from refused_last.problems(changes, brief.memory.refused())
+    yield from tell_refused(changes, brief.memory.refused())
 
 
 def _summarize(

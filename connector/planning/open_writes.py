@@ -44,7 +44,7 @@ from connector.model import (
 from connector.model.digests import UNKEYED
 from connector.model.patterns import ours
 from connector.planning.brief import Brief
-from connector.planning.compare.standing import Shown
+from connector.planning.standing import Shown
 
 _MOST_NAMES: Final = 50
 """How many users one line names."""

@@ -38,9 +38,8 @@ from connector.model.limits import (
     too_many,
 )
 from connector.planning.brief import Brief
-from connector.planning.compare.spellings import Spellings
-from connector.planning.compare.standing import Shown, stands
-from connector.planning.order.steps import digest_of_rest
+from connector.planning.order import digest_of_rest
+from connector.planning.standing import Shown, Spellings, stands
 
 
 class Held(Struct, frozen=True):

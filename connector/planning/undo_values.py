@@ -30,7 +30,7 @@ from connector.model import (
 from connector.model.digests import UNKEYED
 from connector.model.draft import Draft
 from connector.planning.brief import Brief
-from connector.planning.compare.standing import Shown
+from connector.planning.standing import Shown
 
 _UNREADABLE: Final = "no value is shown: it is gone, or this account cannot read it. It may have changed since that run"
 _STAYS: Final = (

@@ -39,17 +39,17 @@ from connector.planning.assembly import (
     held_back,
 )
 from connector.planning.brief import Brief
-from connector.planning.compare.standing import Shown
-from connector.planning.compare.unique_values import in_order, settle_drafts
+from connector.planning.forms import OtherValues
 from connector.planning.open_writes import OpenWrite, tell_unsettled
-from connector.planning.overview.forms import OtherValues
-from connector.planning.overview.person_names import with_people
+from connector.planning.person_names import with_people
+from connector.planning.standing import Shown
 from connector.planning.undo_values import (
     Writers,
     find_staying,
     make_back_draft,
     take_classes_back,
 )
+from connector.planning.unique_values import in_order, settle_drafts
 
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it. All its values of this user are kept"

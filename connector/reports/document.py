@@ -26,7 +26,7 @@ from msgspec.structs import asdict, replace
 from connector.model import Change, Held, Outcome, Plan
 from connector.model.digests import digest_of_change, digest_of_plan, readable
 from connector.model.nesting import too_deep
-from connector.planning.overview import overviewed
+from connector.planning.kinds import overviewed
 from connector.reports.document_shape import (
     ChangeShape,
     DocumentError,

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from connector.model import Outcome, Plan, Problem, problem_kinds
-from connector.planning.overview.affected import NAMED, concerned
+from connector.planning.kinds import NAMED, concerned
 from connector.reports import wording as say
 
 

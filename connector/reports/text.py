@@ -20,7 +20,7 @@ from connector.model import (
     Result,
     problem_kinds,
 )
-from connector.planning.overview.affected import NAMED, concerned
+from connector.planning.kinds import NAMED, concerned
 from connector.planning.review import LEFT_OUT
 from connector.reports import wording as say
 from connector.reports.visible import visible

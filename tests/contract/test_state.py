@@ -44,7 +44,7 @@ from connector.model import (
 from connector.model.digests import UNKEYED
 from connector.model.equality import digest
 from connector.planning.comparison import since
-from connector.planning.order.steps import parted
+from connector.planning.order import parted
 from connector.state.audit_lines import AuditLine, Head, digest_line
 from connector.state.database import Transaction, restored, storable
 from connector.state.documents import KEPT

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.model import AgentRef, AttributeChange, Change, Form, Plan, Secret, Summary
-from connector.planning.overview.change_kinds import MOST
+from connector.planning.kinds import MOST
 from connector.reports import csv as spreadsheet, document, html, ldif, markdown, text, wording as say
 from tests.support.report_samples import CANARY, drawn, user
 

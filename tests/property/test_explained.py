@@ -17,8 +17,8 @@ from connector.model import ID, Agent, AgentRef, AttributeInfo, Equality, Invali
 from connector.model.equality import alike
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.unseen import PROBES
 from connector.planning.explanation import Explanation
+from connector.planning.unseen import PROBES
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World
 

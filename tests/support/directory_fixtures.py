@@ -13,7 +13,7 @@ from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldif.adapter import LdifDirectory
 from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
-from connector.planning.order.steps import parted
+from connector.planning.order import parted
 from connector.settings.fields import SecretRef
 from connector.settings.ldap import LdapDirectory as LdapSettings, LdifDirectory as LdifSettings
 from tests.support.memory import MemoryDirectory, MemoryStore

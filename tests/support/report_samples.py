@@ -22,7 +22,7 @@ from connector.model import (
     UserRef,
 )
 from connector.model.digests import digest_of_change, digest_of_plan
-from connector.planning.overview import overviewed
+from connector.planning.kinds import overviewed
 
 CANARY = "c4n4ry-Pa55word"
 

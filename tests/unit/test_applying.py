@@ -15,7 +15,7 @@ from connector.errors import StateError, UnreachableError
 from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
 from connector.model.limits import Pace
 from connector.observers.observer import Observers
-from connector.planning.order.steps import steps
+from connector.planning.order import steps
 from connector.runtime.stopping import Stop
 from tests.support.applying import apply
 from tests.support.memory import MemoryDirectory, MemoryStore

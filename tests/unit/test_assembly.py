@@ -22,7 +22,7 @@ from connector.model.digests import fingerprinter
 from connector.model.mapping import Mapping
 from connector.planning.assembly import Contents, assemble, count_changes
 from connector.planning.brief import Brief
-from connector.planning.overview.forms import OtherValues
+from connector.planning.forms import OtherValues
 from tests.support.worlds import NO_LIMITS, passing_state
 
 

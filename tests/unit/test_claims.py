@@ -13,7 +13,7 @@ from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 
 MAPPING = Mapping(
     match=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.model import Cleared, Owned, UserRef
-from connector.planning.leavers.leavers import READ_AGAIN, cleared_last
+from connector.planning.leavers import READ_AGAIN, cleared_last
 
 
 def cleared(number: int, *times: str) -> list[Cleared]:

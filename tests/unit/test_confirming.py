@@ -12,7 +12,7 @@ from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Key, ReadRules, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from tests.support.asked import answering
 
 MAPPING = Mapping(

@@ -30,7 +30,7 @@ from connector.model.digests import fingerprinter
 from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
 
 PRINT: Final = fingerprinter(Secret("key"))

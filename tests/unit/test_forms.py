@@ -27,7 +27,7 @@ from connector.model.digests import fingerprinter
 from connector.model.equality import digest
 from connector.model.mapping import Mapping
 from connector.planning.brief import Brief
-from connector.planning.overview.forms import OtherValues, Places, formed
+from connector.planning.forms import OtherValues, Places, formed
 from tests.support.worlds import NO_LIMITS
 
 ANN = UserRef("id-1", "uid=ann")

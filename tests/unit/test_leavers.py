@@ -19,9 +19,9 @@ from connector.model.draft import Draft
 from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.unique_values import UniqueValues, still_holding
 from connector.planning.leaver import Leaver, Place
-from connector.planning.leavers.leavers import emptied, lapsing
+from connector.planning.leavers import emptied, lapsing
+from connector.planning.unique_values import UniqueValues, still_holding
 from tests.support.asked import answering
 
 RULE = Equality.CASE_IGNORE

@@ -18,7 +18,7 @@ from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 

@@ -13,7 +13,7 @@ from connector.matching.roster import Roster
 from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from tests.support.asked import Asked, answering
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))

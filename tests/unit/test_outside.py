@@ -28,7 +28,7 @@ from connector.model import (
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.leaver import Leaver, Place
-from connector.planning.leavers.leavers import place_leavers
+from connector.planning.leavers import place_leavers
 from tests.support.asked import Asked, answering
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)

@@ -9,8 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import OBJECT_CLASS, AgentRef, AttributeChange, Change, Form, Kind, Secret, UserRef
-from connector.planning.overview.change_kinds import MOST, kinds_of
-from connector.planning.overview.outliers import FEW, RARE, worth_a_look
+from connector.planning.kinds import FEW, MOST, RARE, kinds_of, worth_a_look
 
 
 def change(

@@ -16,7 +16,7 @@ from connector.model import Agent, Description, DirectorySchema, Secret, Tenant,
 from connector.model.draft import Bond
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.settings.mapping_file import shaped
 from connector.settings.textfile import parse_yaml
 

@@ -31,7 +31,7 @@ from connector.model.dn import rdns
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
 from connector.planning.brief import NAMES_SECONDS, Brief, Show
-from connector.planning.overview.person_names import people_of, with_people
+from connector.planning.person_names import people_of, with_people
 from tests.support.asked import answering
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS

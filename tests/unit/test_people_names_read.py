@@ -29,7 +29,7 @@ from connector.model import (
 )
 from connector.model.mapping import Mapping
 from connector.planning.brief import Brief, Show
-from connector.planning.overview.person_names import with_people
+from connector.planning.person_names import with_people
 from tests.support.asked import answering
 from tests.support.report_samples import drawn, sample, user
 from tests.support.worlds import NO_LIMITS

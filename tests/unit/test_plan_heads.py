@@ -16,7 +16,7 @@ from connector.matching.people import ExcludeList
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.checks.drafts import UNSEEN
+from connector.planning.check_drafts import UNSEEN
 from connector.planning.make_plan import UNSURE
 from connector.reports import explanation
 from tests.support.disturbed import Disturbed

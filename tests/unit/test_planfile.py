@@ -21,7 +21,7 @@ from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.model.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.planfile import load, save, write_out
-from connector.planning.overview import overviewed
+from connector.planning.kinds import overviewed
 from connector.reports.document import as_json, parse, parse_report, render
 from connector.reports.visible import is_visible
 from tests.support.report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user

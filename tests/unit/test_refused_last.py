@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model import AttributeChange, Change, Refused, UserRef
-from connector.planning.order.refused_last import go_last, problems, turn
+from connector.planning.order import go_last, tell_refused, turn
 
 SEAT = AttributeChange("employeeNumber", (), ("1",))
 LINE = AttributeChange("telephoneNumber", (), ("1",))
@@ -73,6 +73,6 @@ def test_who_was_not_refused_and_waits_takes_no_turn(most: int, users: set[str])
 
 @pytest.mark.parametrize(("runs", "said"), [(1, "refused in the last run (no right)"), (2, "refused 2 runs running")])
 def test_a_line_says_in_how_many_runs_a_user_was_refused(runs: int, said: str) -> None:
-    (line,) = problems([change("a"), change("b")], {"a": refused(runs=runs)})
+    (line,) = tell_refused([change("a"), change("b")], {"a": refused(runs=runs)})
     assert (line.kind, line.users) == ("refused", ("uid=a",))
     assert line.why.startswith(said)

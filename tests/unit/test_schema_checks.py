@@ -17,8 +17,8 @@ from connector.model import (
     User,
     ValueBounds,
 )
-from connector.planning.checks.schema_checks import SchemaChecks, Survey
-from connector.planning.compare.conversion import UnfitError, defined, fit, named
+from connector.planning.conversion import UnfitError, defined, fit, named
+from connector.planning.schema_checks import SchemaChecks, Survey
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 NAMES = ("cn", "sn", "badge", "level", "car", "old", "own", "secret", "stamp")

@@ -24,9 +24,9 @@ from connector.model.equality import digest
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.patterns import joined
 from connector.model.templates import Template
-from connector.planning.checks.suitability import faults
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.planning.leaver import Leaver
+from connector.planning.suitability import faults
 from connector.settings import mapping_file as mappings
 
 MATCH = 'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n  a: '

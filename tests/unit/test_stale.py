@@ -29,9 +29,7 @@ from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.model.templates import Template
 from connector.planning.brief import Brief
-from connector.planning.compare.differences import Differ
-from connector.planning.leaver import Leaver, Place
-from connector.planning.leavers.clearing import (
+from connector.planning.clearing import (
     DOUBTED,
     MISSED,
     clear_leavers,
@@ -39,7 +37,9 @@ from connector.planning.leavers.clearing import (
     hidden_attributes,
     judge_leavers,
 )
-from connector.planning.leavers.leavers import ANY, list_leavers
+from connector.planning.compare_user import Differ
+from connector.planning.leaver import Leaver, Place
+from connector.planning.leavers import ANY, list_leavers
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 

@@ -24,8 +24,8 @@ from connector.model import (
 )
 from connector.model.digests import UNKEYED, fingerprinter
 from connector.model.equality import digest, key, plain
-from connector.planning.compare.standing import Shown, stands
 from connector.planning.open_writes import OpenWrite
+from connector.planning.standing import Shown, stands
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}

@@ -9,7 +9,7 @@ from connector.model import AttributeChange, Change, Part, UserRef
 from connector.model.digests import digest_of_change
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.planning.order.steps import digest_of_rest, parted, rounds, steps
+from connector.planning.order import digest_of_rest, parted, rounds, steps
 
 
 def change(user: int, old: str, new: str, after: set[int]) -> Change:

@@ -21,7 +21,7 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.checks.suitability import cautions, faults
+from connector.planning.suitability import cautions, faults
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema"
 UNKNOWN = AttributeInfo("nosuch", definition=AttributeDefinition(known=False))

@@ -9,7 +9,7 @@ import pytest
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Held, Secret, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.planning.compare.together import Together
+from connector.planning.together import Together
 
 HOST = "192.0.2.1"
 RULES = (

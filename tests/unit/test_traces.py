@@ -25,7 +25,7 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.planning.explanation import AttributeTrace, Lines, Part, RuleTrace
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail"))

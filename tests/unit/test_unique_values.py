@@ -6,7 +6,7 @@ from connector.model import AttributeChange, AttributeInfo, Description, Problem
 from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.planning.compare.unique_values import UniqueValues
+from connector.planning.unique_values import UniqueValues
 
 MAPPING = Mapping((), (AttributeRule("seat", Template.parse("{workNo}"), owns="*", unique=True),))
 DESCRIPTION = Description("test", "test", {"seat": AttributeInfo("seat", single=False)})

@@ -26,7 +26,7 @@ from connector.model.draft import Draft, Kept
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.model.templates import Template
 from connector.planning.brief import Brief
-from connector.planning.compare.unseen import PROBES, Unseen, judge_alike
+from connector.planning.unseen import PROBES, Unseen, judge_alike
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 

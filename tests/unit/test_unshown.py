@@ -12,7 +12,7 @@ from connector.directories.common.entries import Entry
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.checks.drafts import UNSEEN, UNSHOWN
+from connector.planning.check_drafts import UNSEEN, UNSHOWN
 from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

@@ -65,7 +65,7 @@ from connector.model.equality import (
     whether_held,
 )
 from connector.model.patterns import ours
-from connector.planning.compare.conversion import UnfitError, fit
+from connector.planning.conversion import UnfitError, fit
 
 # ---------------------------------------------------------------- who is a user
 

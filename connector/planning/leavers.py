@@ -31,7 +31,7 @@ from connector.model import (
 from connector.model.dn import covers, rdns
 from connector.model.mapping import Mapping as AttributeMapping
 from connector.planning.brief import Brief, Slot
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.planning.leaver import Leaver, Place
 
 READ_AGAIN: Final = 500

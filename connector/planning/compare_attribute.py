@@ -27,11 +27,16 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule
 from connector.model.templates import SECRET_FIELDS, Template
-from connector.planning.compare import addresses
-from connector.planning.compare.conversion import UnfitError, defined, fitting, named
-from connector.planning.compare.spellings import Spellings
-from connector.planning.compare.together import staying
+from connector.planning.conversion import (
+    UnfitError,
+    check_address,
+    defined,
+    fitting,
+    named,
+)
 from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
+from connector.planning.standing import Spellings
+from connector.planning.together import staying
 
 Made = Held | None | tuple[Held | None, ...]
 """What one template makes of an agent, or what each of several does."""
@@ -278,7 +283,7 @@ def _attribute_change(
 
 def as_held(wanted: Wanted, value: Held, template: Template, agent: Agent) -> Held:
     """What a template made of an agent, as the attribute holds it. Raises UnfitError."""
-    addresses.check(value, template, agent, wanted.tenant)
+    check_address(value, template, agent, wanted.tenant)
     held = (
         wanted.fits(value)
         if wanted.plain and type(value) is str

@@ -22,9 +22,8 @@ from connector.model import (
 from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import SECRET_FIELDS
-from connector.planning.checks import suitability
-from connector.planning.checks.schema_checks import SchemaChecks, spelt
-from connector.planning.compare.columns import (
+from connector.planning import suitability
+from connector.planning.compare_attribute import (
     Column,
     Wanted,
     as_held,
@@ -36,10 +35,11 @@ from connector.planning.compare.columns import (
     judged,
     makes_any,
 )
-from connector.planning.compare.conversion import UnfitError
-from connector.planning.compare.spellings import Spellings
-from connector.planning.compare.together import Together
+from connector.planning.conversion import UnfitError
 from connector.planning.leaver import CHANGED, Leaver
+from connector.planning.schema_checks import SchemaChecks, spelt
+from connector.planning.standing import Spellings
+from connector.planning.together import Together
 
 _MEMO: Final = 10_000
 """So many sets of object classes, and of attributes with them, are remembered."""

@@ -1,14 +1,119 @@
-"""Users of a plan that are worth a look: of a kind that is rare for its risk, or unlike the rest of their kind."""
+"""What a plan is like as a whole: kinds of changes, users that are worth a look, and whom a refusal is about."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Final
 
-from connector.model import Change, Form, Kind, Look, UserRef, dn
-from connector.planning.overview.change_kinds import RISKS
+from msgspec.structs import replace
+
+from connector.model import Change, Form, Kind, Look, Plan, Refusal, UserRef, dn
+from connector.model.digests import is_secret, secret_fingerprint
+from connector.model.limits import APPROVAL, OF_THE_SOURCE
+
+MOST: Final = 12
+"""Kinds of one plan. Beyond that, the least risky ones are merged."""
+_Alike = tuple[int | None, tuple[tuple[str, Form], ...]]
+"""What changes of one kind share: the rule (None: there is no agent), and the form of each
+attribute."""
+RISKS: Final = {form: place for place, form in enumerate(Form)}
+"""The place of each form in the order of risk; 0 is the riskiest."""
+
+
+def kinds_of(changes: Iterable[Change]) -> list[Kind]:
+    """The kinds of these changes, which they partition, in the order of risk; none where no change has a form."""
+    alike: dict[_Alike, list[Change]] = {}
+    for change in changes:
+        forms = tuple(
+            [
+                (each.name, each.form)
+                for each in change.attributes
+                if each.form is not None
+            ]
+        )
+        alike.setdefault((change.rule, forms), []).append(change)
+    kinds = (
+        [_kind(group, group[:1]) for group in alike.values()]
+        if any(forms for _, forms in alike)
+        else []
+    )
+    for key_of in (_form_and_rule, _form):
+        kinds = _merged(kinds, key_of)
+    return sorted(kinds, key=_order)
+
+
+def _kind(changes: Sequence[Change], unlike: Sequence[Change], merged: int = 1) -> Kind:
+    """The kind of these changes. `unlike`: so many of them that the others are like one of these."""
+    by_form: dict[Form, dict[str, None]] = {}
+    for change in unlike:
+        for each in change.attributes:
+            if each.form is not None:
+                by_form.setdefault(each.form, {})[each.name] = None
+    forms = tuple(
+        (form, tuple(by_form[form])) for form in sorted(by_form, key=RISKS.__getitem__)
+    )
+    rules = {change.rule for change in unlike}
+    form = forms[0][0] if forms else _form_of_classes(changes)
+    return Kind(
+        form, rules.pop() if len(rules) == 1 else None, forms, tuple(changes), merged
+    )
+
+
+def _form_of_classes(changes: Iterable[Change]) -> Form:
+    """Of changes of object classes alone: those that come join others, those that go were this job's."""
+    goes = any(
+        value not in each.new
+        for change in changes
+        for each in change.attributes
+        for value in each.old
+    )
+    return Form.EMPTIED if goes else Form.BESIDE
+
+
+def _merged(kinds: list[Kind], key_of: Callable[[Kind], Hashable]) -> list[Kind]:
+    """Merge kinds of one key, the least risky first, until there are few enough."""
+    for form in reversed(Form):
+        if len(kinds) <= MOST:
+            break
+        groups: dict[Hashable, list[Kind]] = {}
+        for kind in kinds:
+            groups.setdefault(
+                key_of(kind) if kind.form is form else id(kind), []
+            ).append(kind)
+        kinds = [_one(group) for group in groups.values()]
+    return kinds
+
+
+def _one(group: Sequence[Kind]) -> Kind:
+    changes = sorted(
+        (change for kind in group for change in kind.changes),
+        key=lambda change: change.user.name,
+    )
+    return _kind(changes, changes, sum(kind.merged for kind in group))
+
+
+def _form_and_rule(kind: Kind) -> Hashable:
+    return kind.form, kind.rule
+
+
+def _form(kind: Kind) -> Hashable:
+    return kind.form
+
+
+def _order(kind: Kind) -> tuple[int, int, int, tuple[str, ...]]:
+    """By risk; among equals what is rare comes first."""
+    return (
+        RISKS[kind.form],
+        kind.users,
+        -1 if kind.rule is None else kind.rule,
+        kind.attributes,
+    )
+
+
+# ---------------------------------------------------------------- who is worth a look
+
 
 RARE: Final = {
     Form.TAKEN_OVER: 10,
@@ -178,3 +283,54 @@ def _squeezed(shape: str) -> str:
     while "aa" in shape:
         shape = shape.replace("aa", "a")
     return shape
+
+
+# ---------------------------------------------------------------- whom a refusal is about
+
+
+NAMED: Final = 10
+"""How many of them are named under it."""
+
+
+def effects(change: Change) -> frozenset[str]:
+    """Under which limits a change counts: `clear`, `update`, `secret`, and `attributes.` with each of its names."""
+    kinds = {f"attributes.{each.name}" for each in change.attributes}
+    for each in change.attributes:
+        secret = is_secret(each)
+        put = (
+            each.new
+            if change.agent is not None
+            else [value for value in each.new if value not in each.old]
+        )
+        if secret_fingerprint(each) if secret else put:
+            kinds.update({"update", "secret"} if secret else {"update"})
+        elif each.old or secret:
+            kinds.add("clear")
+    return frozenset(kinds)
+
+
+def concerned(plan: Plan, refusal: Refusal) -> list[str]:
+    """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
+    if refusal.limit in OF_THE_SOURCE:
+        return list(
+            dict.fromkeys(
+                name
+                for each in plan.problems
+                if each.kind == "stale"
+                for name in each.users
+            )
+        )
+    return [
+        change.user.name
+        for change in plan.changes
+        if refusal.limit in {APPROVAL, *effects(change)}
+    ]
+
+
+def overviewed(plan: Plan) -> Plan:
+    """The plan with the kinds of its changes, and the users that are worth a look."""
+    kinds = tuple(kinds_of(plan.changes))
+    return replace(
+        plan,
+        notes=replace(plan.notes, kinds=kinds, worth_a_look=tuple(worth_a_look(kinds))),
+    )

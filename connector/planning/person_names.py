@@ -24,7 +24,7 @@ from connector.model import (
 from connector.model.dn import rdns
 from connector.model.folding import text_of
 from connector.planning.brief import NAMES_SECONDS, Brief
-from connector.planning.overview.affected import NAMED, concerned
+from connector.planning.kinds import NAMED, concerned
 
 
 def with_people(

@@ -24,10 +24,10 @@ from connector.model import (
 )
 from connector.model.draft import Draft
 from connector.planning.brief import Brief
-from connector.planning.compare.differences import Differ
-from connector.planning.compare.unique_values import UniqueValues, settle_drafts
-from connector.planning.compare.unseen import Unseen, judge_alike
+from connector.planning.compare_user import Differ
 from connector.planning.leaver import Leaver
+from connector.planning.unique_values import UniqueValues, settle_drafts
+from connector.planning.unseen import Unseen, judge_alike
 
 UNSHOWN: Final = (
     "the directory accepted the last value and shows none. Probably this account may not read it. Nothing more is "

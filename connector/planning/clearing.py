@@ -23,7 +23,7 @@ from connector.model.draft import Draft
 from connector.model.mapping import Grace, Mapping as AttributeMapping
 from connector.model.memory import count_time
 from connector.planning.brief import Brief
-from connector.planning.compare.differences import Differ
+from connector.planning.compare_user import Differ
 from connector.planning.leaver import CHANGED, Leaver, Place
 
 MISSED: Final = (

@@ -1,1 +1,0 @@
-"""What speaks against a plan: limits, and what the schema forbids."""

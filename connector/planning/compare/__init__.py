@@ -1,1 +1,0 @@
-"""What has to change for one user: values, groups of attributes, unique values."""

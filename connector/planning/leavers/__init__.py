@@ -1,1 +1,0 @@
-"""Users that no agent claims any more, and what other jobs own."""
