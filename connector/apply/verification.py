@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -81,9 +81,9 @@ class Verifier:
         asks = False
         if shown is not None and self._sample:
             self._sample -= 1  # it is read anew
-        elif _lost(change, shown, self._description, {}):
+        elif _list_lost(change, shown, self._description, {}):
             self._hidden += 1
-            asks = any(_questions(change, shown))
+            asks = bool(_make_questions(change, shown))
         else:
             return Outcome(change.user, Result.WRITTEN, outcome.why)
         self._notes[change.user.id] = outcome.why
@@ -94,126 +94,116 @@ class Verifier:
 
     def read_back(self) -> Iterator[_Judged]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
+        changes = [change for change, _ in self._unconfirmed]
         shown = {user.id: user for _, user in self._unconfirmed if user is not None}
         try:
-            found = list(
-                self._looked_at([change for change, _ in self._unconfirmed], shown)
-            )
+            found = self._look_at(changes, shown)
         except IncompleteRead as fault:
             self.blind = f"the written values could not be read back: {fault}"
-            for change, _ in self._unconfirmed:
-                yield (
-                    change,
-                    Outcome(
-                        change.user,
-                        Result.WRITTEN,
-                        f"the server confirmed the write; not read back: {fault}",
-                    ),
-                )
+            why = f"the server confirmed the write; not read back: {fault}"
+            for change in changes:
+                yield change, Outcome(change.user, Result.WRITTEN, why)
             return
-        late = yield from self._written_of(found)
+        done, late = self._sort_found(found)
+        yield from done
         hope = any(self._settling.hopes_for(outcome.lost) for _, outcome in late)
         for _ in self._settling.looks() if hope else ():
             try:
-                found = list(self._looked_at([change for change, _ in late], {}))
+                found = self._look_at([change for change, _ in late], {})
             except IncompleteRead as fault:
                 self.blind = f"the written values could not be read back: {fault}"
-                yield from (_not_waited_for(*each, str(fault)) for each in late)
+                yield from (_stop_waiting(*each, str(fault)) for each in late)
                 return
-            late = yield from self._written_of(found)
+            done, late = self._sort_found(found)
+            yield from done
             if not late:
                 return
         if self._stood:  # only now: until then, who reads may see the user as it was
-            left = yield from self._judged_by_spelling(self._stood)
-            told = self._stood.keys() - left
-            late = [each for each in late if each[0].user.id not in told]
+            done, late = self._judge_spelling(self._stood, late)
+            yield from done
         cut = self._settling.cut if self._settling.seconds else ""
         # after a stop nobody waits anyway
         self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
-        yield from (_not_waited_for(*each, cut) if cut else each for each in late)
+        yield from (_stop_waiting(*each, cut) if cut else each for each in late)
 
-    def _written_of(
-        self, found: list[_Judged]
-    ) -> Generator[_Judged, None, list[_Judged]]:
-        """Those that were written, and those whose values are spelt otherwise; it returns the others."""
+    def _sort_found(self, found: list[_Judged]) -> tuple[list[_Judged], list[_Judged]]:
+        """Those that were written, or whose values are spelt otherwise; and the others."""
+        done: list[_Judged] = []
+        late: list[_Judged] = []
         for change, outcome in found:
-            self._settling.saw(
-                each.name
-                for each in change.attributes
-                if each.new and each.name not in outcome.lost
-            )
-        yield from (each for each in found if each[1].result is Result.WRITTEN)
-        found_suspects, self._suspects = self._suspects, {}
-        self._stood = {id_: each for id_, each in found_suspects.items() if each.stood}
-        suspects = {id_: each for id_, each in found_suspects.items() if not each.stood}
-        if suspects:
-            left = yield from self._judged_by_spelling(suspects)
-            suspects = {id_: each for id_, each in suspects.items() if id_ not in left}
-        return [
-            each
-            for each in found
-            if each[1].result is not Result.WRITTEN and each[0].user.id not in suspects
-        ]
+            seen = [each.name for each in change.attributes if each.new]
+            self._settling.saw(name for name in seen if name not in outcome.lost)
+            is_written = outcome.result is Result.WRITTEN
+            (done if is_written else late).append((change, outcome))
+        suspects, self._suspects, self._stood = self._suspects, {}, {}
+        respelt = dict[str, Respelt]()
+        for user, suspect in suspects.items():
+            (self._stood if suspect.stood else respelt)[user] = suspect
+        if respelt:
+            judged, late = self._judge_spelling(respelt, late)
+            done += judged
+        return done, late
 
-    def _judged_by_spelling(
-        self, suspects: Mapping[str, Respelt]
-    ) -> Generator[_Judged, None, Collection[str]]:
+    def _judge_spelling(
+        self, suspects: Mapping[str, Respelt], late: list[_Judged]
+    ) -> tuple[list[_Judged], list[_Judged]]:
         """What became of writes whose values stand in another spelling, or have been changed by somebody.
 
-        It returns the ids of users of whom nothing tells yet.
+        And those of the `late` ones of which nothing tells yet.
         """
-        left, respelt = dict(suspects), set[str]()
+        judged: list[_Judged] = []
+        waiting, respelt = dict(suspects), set[str]()
+        again = not self._settling.cut
         try:
             for change, outcome in self._spelling.judge(
-                [*suspects.values()], again=not self._settling.cut
+                [*suspects.values()], again=again
             ):
-                del left[change.user.id]
+                del waiting[change.user.id]
                 respelt.update(each.name for each in outcome.stored)
-                yield change, outcome
+                judged.append((change, outcome))
         except IncompleteRead as fault:
-            yield from (
-                _not_waited_for(each.change, each.outcome, str(fault))
-                for each in left.values()
-            )
-            left = {}
+            judged += [
+                _stop_waiting(each.change, each.outcome, str(fault))
+                for each in waiting.values()
+            ]
         if respelt:
             log.warning(
                 "the server stores another spelling than it was sent",
                 attributes=sorted(respelt),
             )
-        return left
+        told = {change.user.id for change, _ in judged}
+        return judged, [each for each in late if each[0].user.id not in told]
 
-    def _looked_at(
+    def _look_at(
         self, written: Collection[Change], shown: Mapping[str, User]
-    ) -> Iterator[_Judged]:
+    ) -> list[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
-        unshown = (change.user for change in written if change.user.id not in shown)
-        users = {
-            **shown,
-            **{user.id: user for user in self._directory.read(unshown, disabled=True)},
-        }
-        unseen = [
-            question
-            for change in written
-            for question in _questions(change, users.get(change.user.id))
-        ]
+        users = dict(shown)
+        unshown = [change.user for change in written if change.user.id not in shown]
+        for user in self._directory.read(unshown, disabled=True):
+            users[user.id] = user
+        unseen: list[Question] = []
+        for change in written:
+            unseen += _make_questions(change, users.get(change.user.id))
         answers = {
             (question.user.id, question.attribute): answer
             for question, answer in zip(
                 unseen, self._directory.holds(unseen), strict=True
             )
         }
-        for change in written:
-            yield change, self._confirmed(change, users.get(change.user.id), answers)
+        return [
+            (change, self._confirm(change, users.get(change.user.id), answers))
+            for change in written
+        ]
 
-    def _confirmed(
+    def _confirm(
         self,
         change: Change,
         user: User | None,
         answers: Mapping[tuple[str, str], Holds],
     ) -> Outcome:
         """*Written* where the user shows all that was written, else *failed*."""
-        lost = _lost(change, user, self._description, answers)
+        lost = _list_lost(change, user, self._description, answers)
         if not lost:
             return Outcome(change.user, Result.WRITTEN, self._notes[change.user.id])
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
@@ -264,24 +254,24 @@ def _is_as_before(each: AttributeChange, user: User, description: Description) -
     return equality.same_set(rule, ours(each.pattern, held), each.old)
 
 
-def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
+def _stop_waiting(change: Change, outcome: Outcome, why: str) -> _Judged:
     """What is not seen yet may be there later."""
     said = f"{outcome.why}; it may show later. Not awaited: {why}"
     return change, Outcome(change.user, Result.FAILED, said, may_stand=True)
 
 
-def _questions(change: Change, user: User | None) -> Iterator[Question]:
-    for each in change.attributes:
-        if (
-            user is not None
-            and each.secret
-            and each.new
-            and each.name not in user.values
-        ):
-            yield Question(change.user, each.name, next(iter(each.new)))
+def _make_questions(change: Change, user: User | None) -> list[Question]:
+    """About the secrets that the user does not show."""
+    if user is None:
+        return []
+    return [
+        Question(change.user, each.name, next(iter(each.new)))
+        for each in change.attributes
+        if each.secret and each.new and each.name not in user.values
+    ]
 
 
-def _lost(
+def _list_lost(
     change: Change,
     user: User | None,
     description: Description,
