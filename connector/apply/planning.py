@@ -13,7 +13,8 @@ from connector.errors import FileError, IncompleteRead
 from connector.matching.selection import selected
 from connector.model import NOBODY, NOTICED, Change, Plan, Summary
 from connector.planning import make_plan as planner
-from connector.planning.make_plan import PlanInput, Planned
+from connector.planning.make_plan import Planned
+from connector.planning.plan_input import PlanInput
 from connector.reports.wording import nobody_matches
 
 

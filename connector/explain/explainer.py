@@ -23,8 +23,10 @@ from connector.model.equality import plain
 from connector.planning.brief import Show
 from connector.planning.explanation import Explained, Explanation, Lines, RuleTrace
 from connector.planning.leaver import CHANGED, Leaver, Place
-from connector.planning.make_plan import UNSURE, PlanInput, Planned, make_plan
+from connector.planning.make_plan import Planned, make_plan
 from connector.planning.person_names import people_of
+from connector.planning.plan_input import PlanInput
+from connector.planning.plan_notes import UNSURE
 
 WHERE: Final = "AGENT"
 """What a name on the command line is called there."""

@@ -38,7 +38,8 @@ from connector.planning.forms import (
     ForeignValues,
     find_foreign_values,
 )
-from connector.planning.make_plan import PlanInput, make_plan
+from connector.planning.make_plan import make_plan
+from connector.planning.plan_input import PlanInput
 from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.store import open_state

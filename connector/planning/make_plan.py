@@ -9,14 +9,14 @@ becomes of the attributes of a matched or stale user is in `model/draft.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Final, Self
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.candidates import Candidates, Match, find_candidates
+from connector.matching.candidates import Candidates, find_candidates
 from connector.matching.lookup import Lookup
 from connector.matching.matches import (
     UNIDENTIFIED_USER,
@@ -26,15 +26,12 @@ from connector.matching.matches import (
 )
 from connector.matching.near_misses import near_misses
 from connector.matching.people import (
-    ExcludeList,
     Exclusion,
-    Pin,
     find_excluded,
     strangers,
 )
 from connector.matching.roster import Roster
 from connector.matching.selection import EVERYBODY, Selection, looked_up
-from connector.matching.user_names import Naming
 from connector.model import (
     KEPT_CREDENTIALS,
     AgentRef,
@@ -42,22 +39,14 @@ from connector.model import (
     Description,
     Plan,
     Problem,
-    Refusal,
-    Summary,
     Tenant,
     User,
 )
 from connector.model.draft import Draft
-from connector.model.limits import Whole, refusals
-from connector.model.mapping import Mapping as Rules
-from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
 from connector.planning.assembly import (
     Contents,
     assemble,
     change_of,
-    count_changes,
-    flapping,
-    held_back,
 )
 from connector.planning.brief import Brief, Slot
 from connector.planning.check_drafts import check_drafts
@@ -66,35 +55,27 @@ from connector.planning.compare_user import Differ
 from connector.planning.forms import OtherValues
 from connector.planning.leaver import Place
 from connector.planning.leavers import (
-    ANY,
     Leavers,
     emptied,
     find_leavers,
-    keeping_credentials,
 )
 from connector.planning.open_writes import tell_unsettled
-from connector.planning.order import tell_refused
 from connector.planning.other_jobs import OtherJobs
 from connector.planning.person_names import with_people
-from connector.planning.standing import Spellings
+from connector.planning.plan_input import PlanInput
+from connector.planning.plan_notes import (
+    describe_keeping,
+    describe_not_ours,
+    describe_unmapped,
+    is_unsure,
+    list_cautions,
+    list_invalid,
+    list_problems,
+    list_refusals,
+    summarize,
+)
 from connector.planning.unique_values import UniqueValues, in_order
 
-UNPROVEN: Final = "stale users are kept: no user shows a value of {names}, so look-ups by it prove nothing"
-UNSURE: Final = (
-    "stale users are kept: some agents may be anybody (an invalid record, a pin without a match, pins that contradict "
-    "each other or the records, or users that do not show their ids)"
-)
-UNMAPPED: Final = (
-    "{names} left the mapping, and no run has cleared the values of this job. To clear them, see docs/mapping-file.md, "
-    "`An attribute that leaves the mapping`"
-)
-NOT_OURS: Final = (
-    "matched users that hold their values already, none of them written by this job: {users}. If their agents leave, "
-    "nothing is cleared there. To change that, set `adopt: true` for an attribute that only this job writes"
-)
-_LIMITED: Final = (
-    "limited to {names} (--only): changes of {count} other users are left out"
-)
 _EXCLUDED: Final = "on the exclude list; without that it would be changed"
 
 
@@ -118,36 +99,6 @@ class Planned(Struct, frozen=True):
     """Where users of ours hold no value any more."""
     left_to_others: frozenset[str]
     """The ids of users of ours that only agents of other jobs claim."""
-
-
-class PlanInput(Struct, frozen=True):
-    """What a plan is made with, beside the directory: the brief, and what comes of it for one tenant."""
-
-    brief: Brief
-    tenant: Tenant
-    comparer: Differ
-    roster: Roster
-    naming: Naming
-    pins: Collection[Pin]
-    exclude: ExcludeList
-
-    @classmethod
-    def prepare(
-        cls, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList
-    ) -> Self:
-        """Raises FileError where the directory's schema forbids the mapping."""
-        description, mapping, memory = brief.description, brief.mapping, brief.memory
-        about = (*brief.about, *_notes_on_source(mapping, tenant))
-        spellings = Spellings(memory, brief.fingerprint)
-        return cls(
-            replace(brief, about=about),
-            tenant,
-            Differ(tenant, mapping, description, spellings),
-            Roster(tenant, mapping, pins, description),
-            Naming(description),
-            pins,
-            exclude.remembering(memory.excluded()),
-        )
 
 
 def make_plan(
@@ -192,7 +143,7 @@ def make_plan(
         lambda id_: id_ in matches.claimed or id_ in left,
     )
 
-    unsure = _is_unsure(given, matches)
+    unsure = is_unsure(given, matches)
     drafts, problems, left_out = drafts_of(matches, exclusion, limited, description)
     cleared = clear_leavers(
         directory,
@@ -207,7 +158,7 @@ def make_plan(
     for draft in drafts:
         others.hold(draft)
 
-    cautions = list(_cautions(given, matches, leavers, limited, left_out))
+    cautions = list(list_cautions(given, matches, leavers, limited, left_out))
     checked = check_drafts(
         directory,
         drafts,
@@ -220,27 +171,27 @@ def make_plan(
     changes = list_changes(drafts, comparer, checked.unique)
     hints = {
         "near misses": near,
-        "not mapped": _describe_unmapped(leavers, brief),
-        "not ours": _describe_not_ours(given, matches, leavers),
+        "not mapped": describe_unmapped(leavers, brief),
+        "not ours": describe_not_ours(given, matches, leavers),
         **others.told,
         "not verifiable": checked.unseen.describe_unverified(),
-        KEPT_CREDENTIALS: _describe_keeping(leavers, changes, brief.mapping),
+        KEPT_CREDENTIALS: describe_keeping(leavers, changes, brief.mapping),
     }
     brief = replace(
         brief,
         about=(*brief.about, *((what, said) for what, said in hints.items() if said)),
     )
-    summary = _summarize(given, matches, leavers, drafts, changes, left_out=left_out)
+    summary = summarize(given, matches, leavers, drafts, changes, left_out=left_out)
     contents = Contents(
         changes,
         [
-            *comparer.problems, *_invalid_records(tenant), *problems,
+            *comparer.problems, *list_invalid(tenant), *problems,
             *strangers(given.pins, given.exclude, tenant, exclusion.found, given.naming),
             *leavers.problems, *tell_unsettled(brief), *cleared.problems,
-            *_problems_of_changes(drafts, changes, checked.unique, brief),
+            *list_problems(drafts, changes, checked.unique, brief),
         ],
         summary,
-        [*exclusion.refusals, *_refusals(given, matches, leavers, summary, changes, some=bool(limited))],
+        [*exclusion.refusals, *list_refusals(given, matches, leavers, summary, changes, some=bool(limited))],
         [*description.cautions, *comparer.cautions, *cautions, *checked.cautions],
     )  # fmt: skip
     beside = {(draft.user.id, name) for draft in drafts for name in draft.shows}
@@ -327,18 +278,6 @@ def _last_agents(
 # ---------------------------------------------------------------- stale users
 
 
-def _is_unsure(given: PlanInput, matches: Matches) -> bool:
-    """Whether some agent may have any user, so that nobody is known to have left."""
-    tenant = given.tenant
-    return bool(
-        matches.unsure
-        or tenant.invalid
-        or tenant.others_invalid
-        or matches.unproven
-        or (matches.doubtful and not given.brief.mapping.clears)
-    )
-
-
 def _find_claimers(
     given: PlanInput, candidates: Candidates, matches: Matches
 ) -> Callable[[User], list[AgentRef]]:
@@ -385,161 +324,3 @@ def _left_to_others(given: PlanInput, candidates: Candidates) -> frozenset[str]:
     return frozenset(
         ref.id for ref, _ in given.brief.memory.owned() if ref.id in theirs
     )
-
-
-# ---------------------------------------------------------------- what the reader is told
-
-
-def _notes_on_source(mapping: Rules, tenant: Tenant) -> Iterator[tuple[str, str]]:
-    if tenant.beside:
-        yield "not this job's", f"{tenant.beside} agents of the source"
-    unwritten = _unwritten_fields(mapping, tenant)
-    if unwritten:
-        takes = "takes it" if len(unwritten) == 1 else "takes them"
-        yield (
-            "not written",
-            f"{', '.join(unwritten)} (no attribute of the mapping {takes})",
-        )
-
-
-def _unwritten_fields(mapping: Rules, tenant: Tenant) -> list[str]:
-    """The fields that agents have and no attribute takes. Whoever has a number has a password, which may be unread."""
-    taken = frozenset[str]().union(*(rule.fields for rule in mapping.attributes))
-    unwritten = []
-    for field in (*AGENT_FIELDS, *TENANT_FIELDS):
-        shown_by = "sipAccount" if field == "sipPwd" else field
-        if field not in taken and any(
-            field_of(shown_by, tenant, agent) for agent in tenant.agents
-        ):
-            unwritten.append(field)
-    return unwritten
-
-
-def _invalid_records(tenant: Tenant) -> Iterator[Problem]:
-    for invalid in tenant.invalid:
-        agent = AgentRef(invalid.work_no, invalid.account_code)
-        yield Problem("invalid", invalid.why, agent=agent, record=invalid.record)
-
-
-def _cautions(
-    given: PlanInput,
-    matches: Matches,
-    leavers: Leavers,
-    limited: Selection,
-    left_out: int,
-) -> Iterator[str]:
-    brief, unproven = given.brief, sorted(matches.unproven)
-    if unproven:
-        yield UNPROVEN.format(names=" and ".join(unproven))
-    if limited:
-        yield _LIMITED.format(names=", ".join(sorted(limited.names)), count=left_out)
-    if (
-        brief.mapping.clears
-        and leavers.users
-        and _is_unsure(given, matches)
-        and not unproven
-    ):
-        yield UNSURE
-
-
-def _describe_not_ours(given: PlanInput, matches: Matches, leavers: Leavers) -> str:
-    """How many matched users hold most of their values though no job wrote there, in a sentence, or nothing."""
-    brief = given.brief
-    if brief.mapping.adopting or len(leavers.claimed) >= len(matches.matched):
-        return ""
-    ours = leavers.claimed | {each.user.id for each in brief.memory.others()}
-    users = sum(
-        _holds_most(given, match) for match in matches.matched if match.id not in ours
-    )
-    return NOT_OURS.format(users=users) if users else ""
-
-
-def _holds_most(given: PlanInput, match: Match) -> bool:
-    return given.comparer.holds_most(given.tenant.agents[match.agent], match.draft)
-
-
-def _describe_unmapped(leavers: Leavers, brief: Brief) -> str:
-    """How many users hold something of ours in attributes that left the mapping, in a sentence, or nothing."""
-    mapped = {ANY}
-    for rule in brief.mapping.attributes:
-        mapped |= {
-            rule.name.lower(),
-            *brief.description.attributes[rule.name].definition.aliases,
-        }
-    unmapped = [name for name in sorted(leavers.holders) if name.lower() not in mapped]
-    names = ", ".join(f"{name} of {leavers.holders[name]} users" for name in unmapped)
-    return UNMAPPED.format(names=names) if names else ""
-
-
-def _describe_keeping(
-    leavers: Leavers, changes: Iterable[Change], mapping: Rules
-) -> str:
-    """How many stale users keep credentials, in a sentence, or nothing."""
-    kept = keeping_credentials(leavers.users, changes, mapping) + leavers.restored
-    if not kept:
-        return ""
-    said = f"{kept} stale {'user keeps' if kept == 1 else 'users keep'} credentials of this job"
-    how = ". To clear them, set `stale: clear` in the mapping"
-    return said + (how if mapping.stale == "report" else "")
-
-
-def _problems_of_changes(
-    drafts: Sequence[Draft],
-    changes: Sequence[Change],
-    unique: UniqueValues,
-    brief: Brief,
-) -> Iterator[Problem]:
-    repeats = {draft.user.id: draft.repeats for draft in drafts}
-    yield from held_back(drafts, unique.problems)
-    yield from flapping(changes, repeats, brief)
-    yield from tell_refused(changes, brief.memory.refused())
-
-
-def _summarize(
-    given: PlanInput,
-    matches: Matches,
-    leavers: Leavers,
-    drafts: Iterable[Draft],
-    changes: Iterable[Change],
-    *,
-    left_out: int,
-) -> Summary:
-    matched = len(matches.matched)
-    differing = sum(draft.differs for draft in drafts if draft.agent)
-    return Summary(
-        agents=given.tenant.size,
-        matched=matched,
-        unmatched=len(matches.unmatched),
-        ambiguous=len(matches.ambiguous),
-        contested=len(matches.contested),
-        unassigned=matches.unassigned,
-        invalid=len(given.tenant.invalid),
-        stale=sum(bool(each.names) for each in leavers.users),
-        unchanged=matched - left_out - differing,
-        **count_changes(changes),
-    )
-
-
-def _refusals(
-    given: PlanInput,
-    matches: Matches,
-    leavers: Leavers,
-    summary: Summary,
-    changes: Sequence[Change],
-    *,
-    some: bool,
-) -> Iterator[Refusal]:
-    memory = given.brief.memory
-    lost = None
-    if changes and memory.blank():
-        # what nobody can see counts as held
-        lost = sum(_holds_most(given, match) for match in matches.matched)
-    whole = Whole(
-        summary.matched,
-        leavers.holders[ANY],
-        memory.last_good(),
-        lost,
-        given.tenant.beside,
-        leavers.holders,
-    )
-    return refusals(given.brief.limits, summary, whole, changes, some=some)

@@ -14,6 +14,7 @@ What some user shows is never unreadable for all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -68,8 +69,7 @@ class Unseen:
     """Asks about what drafts do not see, and gives it verdicts.
 
     `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
-    and is. `denied`: likewise, of what was compared and is not there. `probed`: users were
-    asked about attributes that may be hidden.
+    and is. `denied`: likewise, of what was compared and is not there.
     """
 
     def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
@@ -80,7 +80,6 @@ class Unseen:
         """By attribute, whose secrets nothing tells of but what was written last: their ids."""
         self.confirmed: dict[Slot, str] = {}
         self.denied: dict[Slot, str] = {}
-        self.probed = False
 
     def judge(self, directory: Lookup, shown: Collection[str]) -> None:
         """Judge what is planned. `shown`: attributes that some user showed a value of."""
@@ -94,19 +93,25 @@ class Unseen:
             for rule in rules
             if infos[rule.name].readable is None and not rule.secret
         }
-        answers = self._ask(directory, self._questions(hidden))
-        silent = {
-            name
-            for name in hidden.difference(shown)
-            if _told(answers, name) == {Holds.UNKNOWN}
-        }
+        questions = list(self._list_hidden(hidden))
+        answers = self._ask(
+            directory, [*self._list_secrets(), *_sample(questions, PROBES)]
+        )
+        unshown = hidden.difference(shown)
+        silent = {name for name in unshown if _told(answers, name) == {Holds.UNKNOWN}}
         doubtful = {
             name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}
         }
-        answers |= self._ask(directory, self._others(doubtful, answers))
+        others = [
+            each
+            for each in questions
+            if each.attribute in doubtful
+            and (each.user.id, each.attribute) not in answers
+        ]
+        answers |= self._ask(directory, others)
         silent |= {
             name
-            for name in doubtful.difference(shown)
+            for name in doubtful & unshown
             if Holds.ABSENT not in _told(answers, name)
         }
         for name in silent:
@@ -142,46 +147,25 @@ class Unseen:
             for each, answer in directory.compare(questions)
         }
 
-    def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
-        left = dict.fromkeys(hidden, PROBES)
+    def _list_secrets(self) -> Iterator[Question]:
+        """What to ask about secrets that are not shown."""
         for draft in self._drafts:
             for change in draft.planned:
                 if change.secret and not change.seen:
-                    yield Question(
-                        draft.user,
-                        change.name,
-                        change.new[0] if change.new else Secret("-"),
-                    )
-                elif left.get(change.name) and _first(draft, change):
-                    left[change.name] -= 1
-                    self.probed = True
-                    yield Question(draft.user, change.name, change.new[0])
-
+                    value = change.new[0] if change.new else Secret("-")
+                    yield Question(draft.user, change.name, value)
             for kept in draft.keeps:
                 if isinstance(kept.probe, Secret):
                     yield Question(draft.user, kept.name, kept.probe)
-                elif kept.probe is not None and left.get(kept.name):
-                    left[kept.name] -= 1
-                    self.probed = True
-                    yield Question(draft.user, kept.name, kept.probe)
 
-    def _others(
-        self, hidden: Collection[str], asked: Collection[Slot]
-    ) -> Iterator[Question]:
+    def _list_hidden(self, hidden: Collection[str]) -> Iterator[Question]:
+        """What to ask about attributes of which a user shows no value."""
         for draft in self._drafts:
             for change in draft.planned:
-                if (
-                    _first(draft, change)
-                    and change.name in hidden
-                    and (draft.user.id, change.name) not in asked
-                ):
+                if change.name in hidden and _first(draft, change):
                     yield Question(draft.user, change.name, change.new[0])
             for kept in draft.keeps:
-                if (
-                    kept.probe is not None
-                    and kept.name in hidden
-                    and (draft.user.id, kept.name) not in asked
-                ):
+                if kept.name in hidden and kept.probe is not None:
                     yield Question(draft.user, kept.name, kept.probe)
 
     def _stays(self, draft: Draft, kept: Kept, answers: Mapping[Slot, Holds]) -> bool:
@@ -261,6 +245,15 @@ class Unseen:
         return (
             self._brief.memory.fingerprint_of(*slot) or ""
         ) == print_ and slot not in self._doubtful
+
+
+def _sample(questions: Iterable[Question], most: int) -> Iterator[Question]:
+    """The first questions about each attribute."""
+    left: Counter[str] = Counter()
+    for question in questions:
+        left[question.attribute] += 1
+        if left[question.attribute] <= most:
+            yield question
 
 
 def _first(draft: Draft, change: AttributeChange) -> bool:

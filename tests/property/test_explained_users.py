@@ -17,7 +17,7 @@ from connector.model import UNIDENTIFIED, Agent, Invalid, Key, Tenant, User
 from connector.model.mapping import MatchRule, Stale
 from connector.model.templates import Template
 from connector.planning.explanation import Explanation
-from connector.planning.make_plan import UNSURE
+from connector.planning.plan_notes import UNSURE
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 

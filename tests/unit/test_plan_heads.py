@@ -17,7 +17,7 @@ from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secre
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.check_drafts import UNSEEN
-from connector.planning.make_plan import UNSURE
+from connector.planning.plan_notes import UNSURE
 from connector.reports import explanation
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -1,0 +1,74 @@
+"""What a plan is made with, beside the directory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.matching.people import ExcludeList, Pin
+from connector.matching.roster import Roster
+from connector.matching.user_names import Naming
+from connector.model import Tenant
+from connector.model.mapping import Mapping as Rules
+from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
+from connector.planning.brief import Brief
+from connector.planning.compare_user import Differ
+from connector.planning.standing import Spellings
+
+
+class PlanInput(Struct, frozen=True):
+    """What a plan is made with, beside the directory: the brief, and what comes of it for one tenant."""
+
+    brief: Brief
+    tenant: Tenant
+    comparer: Differ
+    roster: Roster
+    naming: Naming
+    pins: Collection[Pin]
+    exclude: ExcludeList
+
+    @classmethod
+    def prepare(
+        cls, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList
+    ) -> Self:
+        """Raises FileError where the directory's schema forbids the mapping."""
+        description, mapping, memory = brief.description, brief.mapping, brief.memory
+        about = (*brief.about, *_notes_on_source(mapping, tenant))
+        spellings = Spellings(memory, brief.fingerprint)
+        return cls(
+            replace(brief, about=about),
+            tenant,
+            Differ(tenant, mapping, description, spellings),
+            Roster(tenant, mapping, pins, description),
+            Naming(description),
+            pins,
+            exclude.remembering(memory.excluded()),
+        )
+
+
+def _notes_on_source(mapping: Rules, tenant: Tenant) -> Iterator[tuple[str, str]]:
+    if tenant.beside:
+        yield "not this job's", f"{tenant.beside} agents of the source"
+    unwritten = _unwritten_fields(mapping, tenant)
+    if unwritten:
+        takes = "takes it" if len(unwritten) == 1 else "takes them"
+        yield (
+            "not written",
+            f"{', '.join(unwritten)} (no attribute of the mapping {takes})",
+        )
+
+
+def _unwritten_fields(mapping: Rules, tenant: Tenant) -> list[str]:
+    """The fields that agents have and no attribute takes. Whoever has a number has a password, which may be unread."""
+    taken = frozenset[str]().union(*(rule.fields for rule in mapping.attributes))
+    unwritten = []
+    for field in (*AGENT_FIELDS, *TENANT_FIELDS):
+        shown_by = "sipAccount" if field == "sipPwd" else field
+        if field not in taken and any(
+            field_of(shown_by, tenant, agent) for agent in tenant.agents
+        ):
+            unwritten.append(field)
+    return unwritten
