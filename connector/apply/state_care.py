@@ -21,9 +21,10 @@ from connector.errors import UsageError
 from connector.model import JobIdentity
 from connector.runtime.clock import stamp
 from connector.settings import job as jobs
-from connector.state.care import Contents, Old, Pruning
+from connector.state.care import Contents
 from connector.state.forgetting import Forgetting, Person
 from connector.state.journal_rows import Sealer
+from connector.state.pruning import Old, Pruning
 from connector.state.sqlite import locate_key
 from connector.state.store import Store
 

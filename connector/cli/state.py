@@ -38,8 +38,9 @@ from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageErro
 
 if TYPE_CHECKING:
     from connector.apply.state_care import Move
-    from connector.state.care import Contents, Old
+    from connector.state.care import Contents
     from connector.state.forgetting import Person
+    from connector.state.pruning import Old
 
 _LEAST_DAYS = 2
 """A server of a directory may lag by a day."""

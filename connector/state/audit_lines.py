@@ -32,9 +32,7 @@ _READ_AT_ONCE: Final = 2000
 """Lines that are read from the state, and handed on, together."""
 _LAST_NUMBER: Final = 2**53
 """Every state can keep numbers up to here, and every reader of JSON has them exactly."""
-_ADD_LINE: Final = (
-    "insert into audit_lines (job, number, time, user_id, line) values (?, ?, ?, ?, ?)"
-)
+
 _OLD_LINES: Final = (
     "from audit_lines where job = ? and number < coalesce("
     "(select min(number) from audit_lines where job = ? and time >= ?), "
@@ -127,7 +125,10 @@ class AuditLines:
             user = record["user"]["id"] if "user" in record else ""
             rows.append((self._job, head.number, record["time"], user, text))
         if rows:
-            transaction.executemany(_ADD_LINE, rows)
+            transaction.executemany(
+                "insert into audit_lines (job, number, time, user_id, line) values (?, ?, ?, ?, ?)",
+                rows,
+            )
             self._note_head(transaction, head)
 
     def deliver(self) -> None:
@@ -146,7 +147,11 @@ class AuditLines:
             self._note_head(transaction, head)
 
     def _note_head(self, transaction: Transaction, head: Head) -> None:
-        transaction.put("audits", job=self._job, number=head.number, digest=head.digest)
+        transaction.execute(
+            "insert into audits (job, number, digest) values (?, ?, ?) "
+            "on conflict (job) do update set number = excluded.number, digest = excluded.digest",
+            (self._job, head.number, head.digest),
+        )
 
     def delete_lines(self, last: int) -> None:
         """Let go of the lines up to this number: the file has them."""
@@ -160,25 +165,29 @@ class AuditLines:
 
     def read_head(self, job: str) -> Head:
         """The last line that was made for this job."""
-        query = "select number, digest from audits where job = ?"
-        for number, digest in self._database.rows(query, job):
+        for number, digest in self._database.rows(
+            "select number, digest from audits where job = ?", job
+        ):
             return Head(number, digest)
         return Head()
 
     def read_lines(self, job: str, after: int = 0) -> Iterator[list[AuditLine]]:
         """The lines that the state keeps above this number, in order, some at a time."""
-        query = (
+        while rows := self._database.rows(
             "select number, line from audit_lines where job = ? and number > ? "
-            "order by number limit ?"
-        )
-        while rows := self._database.rows(query, job, after, _READ_AT_ONCE):
+            "order by number limit ?",
+            job,
+            after,
+            _READ_AT_ONCE,
+        ):
             yield [AuditLine(number, text) for number, text in rows]
             after = rows[-1][0]
 
     def read_line(self, job: str, number: int) -> str | None:
         """The text of one line; None: the state does not keep it."""
-        query = "select line from audit_lines where job = ? and number = ?"
-        for (text,) in self._database.rows(query, job, number):
+        for (text,) in self._database.rows(
+            "select line from audit_lines where job = ? and number = ?", job, number
+        ):
             return str(text)
         return None
 

@@ -54,17 +54,6 @@ from connector.model import Owned
 
 Kept = TypeVar("Kept")
 Row = Sequence[str | int | bytes | None]
-KEYS: Final = {
-    "meta": ("name",),
-    "ownership": ("directory", "user_id", "job"),
-    "events": ("kind", "job", "id", "who"),
-    "documents": ("kind", "job", "id"),
-    "facts": ("kind", "job", "directory", "name"),
-    "notes": ("kind", "job", "directory", "user_id", "name"),
-    "audits": ("job",),
-    "schedule": ("job",),
-}
-"""The primary keys of tables whose rows are replaced."""
 _ESCAPE: Final = "\ufdd0"
 """A code point that is reserved for a program's own use (Unicode 23.7), and that both
 databases take."""
@@ -93,23 +82,6 @@ class Transaction:
     def executemany(self, sql: str, rows: Iterable[Row]) -> None:
         """One statement for every row."""
         self._cursor.executemany(self._translated(sql), map(storable, rows))
-
-    def put(self, table: str, **row: str | int | bytes | None) -> None:
-        """Insert a row, in place of the one with the same key."""
-        self.execute(_make_insert(table, tuple(row)), tuple(row.values()))
-
-    def put_all(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        """Insert rows of these columns, each in place of the one with the same key."""
-        self.executemany(_make_insert(table, columns), rows)
-
-
-def _make_insert(table: str, columns: Sequence[str]) -> str:
-    key = KEYS[table]
-    places = ", ".join("?" * len(columns))
-    insert = f"insert into {table} ({', '.join(columns)}) values ({places})"  # noqa: S608  # names are literals of the callers; values are bound
-    news = [f"{name} = excluded.{name}" for name in columns if name not in key]
-    done = f"update set {', '.join(news)}" if news else "nothing"
-    return f"{insert} on conflict ({', '.join(key)}) do {done}"
 
 
 class Database(Protocol):
@@ -234,10 +206,7 @@ _DELIVERED: Final = 22
 """The oldest format that is still read."""
 _LISTS_SECRETS: Final = 24
 """The first format that lists attributes with secrets."""
-_EARLIER_WRITES: Final = (
-    "select directory, attributes from journal join runs on runs.id = journal.run "
-    "union all select directory, attributes from kept_writes"
-)
+
 TABLES_SQL: Final = """
     create table meta (name text primary key, value text not null);
     create table facts (
@@ -433,12 +402,16 @@ def _execute_all(transaction: Transaction, statements: str) -> None:
 def _note_earlier_secrets(database: Database, transaction: Transaction) -> None:
     """Note what a state knows of secrets that was kept before there was a list of them."""
     found = set[tuple[str, str]]()
-    for directory, attributes in database.rows(_EARLIER_WRITES):
+    for directory, attributes in database.rows(
+        "select directory, attributes from journal join runs on runs.id = journal.run "
+        "union all select directory, attributes from kept_writes"
+    ):
         for each in json.decode(attributes):
             if "secret" in each:
                 found.add((directory, each["name"]))
-    query = "select directory, attributes from ownership"
-    for directory, attributes in database.rows(query):
+    for directory, attributes in database.rows(
+        "select directory, attributes from ownership"
+    ):
         for name, owned in json.decode(attributes, type=dict[str, Owned]).items():
             if owned.fingerprint:
                 found.add((directory, name))

@@ -39,22 +39,15 @@ _DOCUMENT: Final = (
 )
 _SPENT: Final = "select id from runs where result in ('done', 'part')"
 """Plans that no apply may write again."""
+_PUT: Final = """
+    insert into documents
+    (kind, job, id, directory, created, digest, content, octets, file, undoes, number)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (kind, job, id) do update set
+        directory = excluded.directory, created = excluded.created, digest = excluded.digest,
+        content = excluded.content, octets = excluded.octets, file = excluded.file, undoes = excluded.undoes,
+        number = excluded.number
+"""
 WITHDRAW: Final = "delete from documents where job = ? and kind = 'plan'"
-_REJECT: Final = (
-    "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')"
-)
-_SAVED: Final = "select job, directory, digest, file, undoes, number from documents where kind = 'saved' and id = ?"
-_WRITTEN: Final = (
-    "select user_id, journal.digest from journal join runs on runs.id = run where job = ? "
-    "and coalesce(ended, started) >= ? and part = '' and outcome in ('written', 'unchanged')"
-)
-_NEXT_NUMBER: Final = (
-    "select coalesce(max(number), 0) + 1 from documents where kind = 'run'"
-)
-_FORGET_RUNS: Final = (
-    "delete from documents where kind = 'run' and job = ? and number not in "
-    "(select number from documents where kind = 'run' and job = ? order by number desc limit ?)"
-)
 
 
 # ------------------------------------------------------------ documents of a fleet's runs
@@ -89,8 +82,11 @@ class Documents:
 
     def every(self, job: str) -> Iterator[Document]:
         """All documents of a job, one after the other: they may be large."""
-        query = "select id from documents where job = ? and kind in ('plan', 'report') order by id"
-        for id_ in find_column(self._database, query, job):
+        for id_ in find_column(
+            self._database,
+            "select id from documents where job = ? and kind in ('plan', 'report') order by id",
+            job,
+        ):
             yield from self._read_rows(f"{_DOCUMENT} and id = ?", job, id_)
 
     def keep(self, plan: Plan, octets: bytes) -> None:
@@ -114,7 +110,10 @@ class Documents:
             if plan is None:
                 transaction.execute(WITHDRAW, (job,))
             else:
-                transaction.execute(_REJECT, (job, plan))
+                transaction.execute(
+                    "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')",
+                    (job, plan),
+                )
 
     def read(self, document: Document) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""
@@ -134,30 +133,14 @@ class Documents:
 
 
 def _put_octets(transaction: Transaction, kind: str, plan: Plan, octets: bytes) -> None:
-    _put_document(
-        transaction,
-        (kind, plan.job, plan.id),
-        created=plan.created,
-        digest=plan.digest,
-        octets=zlib.compress(octets),
-    )
+    whole = zlib.compress(octets)
+    key = (kind, plan.job, plan.id)
+    row = (*key, "", plan.created, plan.digest, "", whole, None, None, 0)
+    transaction.execute(_PUT, row)
 
 
 DocumentKey = tuple[str, str, str]
 """The kind, the job, and an id: of a plan, of a run, or by whom it was drawn."""
-
-
-def _put_document(
-    transaction: Transaction, key: DocumentKey, **row: str | int | bytes | None
-) -> None:
-    kind, job, id_ = key
-    usual: dict[str, str | int | bytes | None] = {
-        "directory": "",
-        "digest": "",
-        "content": "",
-        "number": 0,
-    }
-    transaction.put("documents", kind=kind, job=job, id=id_, **(usual | row))
 
 
 def read_texts(content: str | bytes) -> Iterator[str]:
@@ -203,17 +186,11 @@ class SavedPlans:
                 where="--save",
             )
         with self._database.writing() as transaction:
-            _put_document(
-                transaction,
-                ("saved", plan.job, plan.id),
-                directory=directory,
-                created=stamp(),
-                digest=_make_seal(plan),
-                content=encode_text(_find_named(plan)),
-                file=file,
-                undoes=undoes,
-                number=find_value(self._database, f"select {NEXT}"),
-            )
+            number = find_value(self._database, f"select {NEXT}")
+            named = encode_text(_find_named(plan))
+            what = (directory, stamp(), _make_seal(plan), named, None)
+            row = ("saved", plan.job, plan.id, *what, file, undoes, number)
+            transaction.execute(_PUT, row)
 
     def permit(
         self,
@@ -228,7 +205,10 @@ class SavedPlans:
         Also for one that is not to take back the run that it `undoes`, and for one whose
         file has not these `octets`.
         """
-        rows = self._database.rows(_SAVED, plan.id)
+        rows = self._database.rows(
+            "select job, directory, digest, file, undoes, number from documents where kind = 'saved' and id = ?",
+            plan.id,
+        )
         if not rows:
             why = "this plan is foreign: it is not in the state of this job"
             raise RefusedError(why, where=plan.id)
@@ -254,8 +234,10 @@ class SavedPlans:
         rows = self._database.rows
         for (back,) in rows("select id from runs where undoes = ?", plan.id):
             return f"this plan is spent: it was applied, then undone by run {back}"
-        spent = "select ended from runs where id = ? and result in ('done', 'part')"
-        for (ended,) in rows(spent, plan.id):
+        for (ended,) in rows(
+            "select ended from runs where id = ? and result in ('done', 'part')",
+            plan.id,
+        ):
             return f"this plan is spent: it was applied; that run ended at {ended}"
         undone = f"{UNDOS} and number >= ? and id <> ?"
         for undo, run, _ in rows(undone, plan.job, number, plan.id):
@@ -265,10 +247,10 @@ class SavedPlans:
 
 def read_saved_plans(database: Database, job: str) -> Iterator[tuple[str, Named]]:
     """The saved plans of a job, by their ids, each with whom it names."""
-    query = (
-        "select id, content from documents where kind = 'saved' and job = ? order by id"
-    )
-    for id_, users in database.rows(query, job):
+    for id_, users in database.rows(
+        "select id, content from documents where kind = 'saved' and job = ? order by id",
+        job,
+    ):
         yield id_, decode_kept(database, users, Named, "a saved plan")
 
 
@@ -313,7 +295,12 @@ class DrawnPlans:
         found = self.last(job, by)
         if not found.changes:
             return found
-        rows = self._database.rows(_WRITTEN, job, found.created)
+        rows = self._database.rows(
+            "select user_id, journal.digest from journal join runs on runs.id = run where job = ? "
+            "and coalesce(ended, started) >= ? and part = '' and outcome in ('written', 'unchanged')",
+            job,
+            found.created,
+        )
         written = {(readable(user), digest) for user, digest in rows}
         left = [each for each in found.changes if tuple(each) not in written]
         return replace(found, changes=left)
@@ -331,9 +318,16 @@ class DrawnPlans:
         """Keep the plan of a run or attempt; those of the oldest ones are forgotten."""
         with self._database.writing() as transaction:
             if self.of_run(job, run) is None:
-                number = find_value(self._database, _NEXT_NUMBER)
+                number = find_value(
+                    self._database,
+                    "select coalesce(max(number), 0) + 1 from documents where kind = 'run'",
+                )
                 put_drawn(transaction, ("run", job, run), drawn, number)
-                transaction.execute(_FORGET_RUNS, (job, job, KEPT))
+                transaction.execute(
+                    "delete from documents where kind = 'run' and job = ? and number not in "
+                    "(select number from documents where kind = 'run' and job = ? order by number desc limit ?)",
+                    (job, job, KEPT),
+                )
 
     def _read(self, kind: str, job: str, id_: str) -> Drawn | None:
         found = read_drawn(self._database, job, kind, id_)
@@ -345,9 +339,8 @@ def put_drawn(
 ) -> None:
     """Keep what later plans are compared with; `number` orders those of runs."""
     content = encode_text(drawn)
-    _put_document(
-        transaction, key, created=drawn.created, content=content, number=number
-    )
+    row = (*key, "", drawn.created, "", content, None, None, None, number)
+    transaction.execute(_PUT, row)
 
 
 def read_drawn(

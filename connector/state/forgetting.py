@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import UnsettledError, UsageError
-from connector.model import OBJECT_CLASS
 from connector.model.digests import readable
 from connector.model.dn import Rdn, rdns
-from connector.state.database import Database, Transaction, sound
+from connector.state.database import (
+    Database,
+    Transaction,
+    find_column,
+    find_value,
+    sound,
+)
 from connector.state.documents import (
     Documents,
-    Named,
     put_drawn,
     read_drawn,
     read_saved_plans,
     read_texts,
 )
 from connector.state.notes import note_pruned
-from connector.state.ownership import Ownership
+from connector.state.ownership import Ownership, find_written
 
 _RUNS: Final = "run in (select id from runs where job = ?)"
 _NAMES: Final = f"""
@@ -37,21 +42,10 @@ _NAMES: Final = f"""
     union select user_id, user_name from notes where kind <> 'excluded' and job = ?
 """  # noqa: S608  # `_RUNS` is a literal; values are bound
 """The users of whom a job knows, each with every name that it had; some notes have no name."""
-_COUNTS: Final = (
-    f"select count(*), count(distinct run) from journal where {_RUNS} and user_id = ?"  # noqa: S608  # `_RUNS` is a literal; values are bound
-)
 _OUT: Final = (
     f"delete from journal where {_RUNS} and user_id = ?",  # noqa: S608  # `_RUNS` is a literal; values are bound
     "delete from ownership where job = ? and user_id = ?",
     "delete from notes where kind <> 'excluded' and job = ? and user_id = ?",
-)
-_OPEN: Final = (
-    f"select run from journal where {_RUNS} and user_id = ? and outcome is null"  # noqa: S608  # `_RUNS` is a literal; values are bound
-)
-_OWED: Final = "select number from audit_lines where job = ? and user_id = ?"
-_WHOLE: Final = (
-    "select distinct directory from runs where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
-    "and id in (select run from journal where user_id = ?)"
 )
 _HELD: Final = (
     "select directory from ownership where job = ? and user_id = ? and not exists (select 1 from notes "
@@ -66,7 +60,7 @@ _RIVALS: Final = " union ".join(
 could write there."""
 _TEXTS: Final = (("journal", _RUNS), ("notes", "job = ?"), ("events", "job = ?"))
 """Where a sentence may name a user, and whose rows are this job's."""
-_FORGOTTEN: Final = "(forgotten)"
+
 _LONG: Final = 7
 """Digits of a number that a sentence hardly has for something else."""
 
@@ -92,21 +86,6 @@ class Person(Struct, frozen=True):
     """Documents of a fleet's runs that name the user."""
 
 
-def _pattern_of(name: str) -> re.Pattern[str]:
-    """An id or name in a sentence; a short number only where that is said of a user, and so is no count or address."""
-    before = r"(?<!\w)"
-    if name.isdecimal() and len(name) < _LONG:
-        before = r"(?:(?<=/Users/)|(?<=user )|(?<=['\"]))"
-    return re.compile(rf"{before}{re.escape(name)}(?!\w)", re.IGNORECASE)
-
-
-def _parse_dn(name: str) -> tuple[Rdn, ...] | None:
-    try:
-        return rdns(name)
-    except ValueError:
-        return None
-
-
 class Forgetting:
     """Takes out one user. All of its methods raise StateError.
 
@@ -123,8 +102,7 @@ class Forgetting:
     def find(self, written: str) -> Person:
         """What is known of a user, by id or name, also as `user:NAME`. Raises UsageError for none, or several."""
         user = written.removeprefix("user:")
-        known = self._read_names()
-        ids = self._find_ids(user, known)
+        ids = self._find_ids(user)
         if not ids:
             why = f"the state of this job knows no user {user!r}, by id or name. Plans that nobody saved leave only ids"
             raise UsageError(f"{why}: write the id", where="USER")
@@ -133,98 +111,101 @@ class Forgetting:
             raise UsageError(why, where="USER")
         return self._describe_person(ids[0])
 
-    def _read_names(self) -> set[tuple[str, str]]:
-        """Users by id and name: whom the job wrote to, and whom saved plans would change."""
-        rows = self._database.rows(_NAMES, *[self._job] * 3)
-        known = {(str(id_), str(name)) for id_, name in rows}
-        ids = {readable(id_): id_ for id_, _ in known}
-        for _, plan in self._read_plans():
-            for id_, name in _pairs_of(plan):
-                known.add((ids.get(id_, id_), name))
-        return known
-
-    def _find_ids(self, user: str, known: Collection[tuple[str, str]]) -> list[str]:
+    def _find_ids(self, user: str) -> list[str]:
         """The ids of a user: by id or name; by a DN with other spaces or escapes (RFC 4514); else the id of a plan."""
-        folded = readable(user).casefold()
+        known = self._read_names()
+        text = readable(user)
         ids = {
             id_
             for id_, name in known
-            if user == id_ or readable(name).casefold() == folded
+            if user == id_ or readable(name).casefold() == text.casefold()
         }
         if ids:
             return sorted(ids)
-        drawn = [plan.changes for *_, plan in read_drawn(self._database, self._job)]
-        in_drawn = any(readable(user) == id_ for some in drawn for id_, _ in some)
-        if in_drawn or any(self._find_plans({user})):
+        drawn = read_drawn(self._database, self._job)
+        if any(text == id_ for *_, plan in drawn for id_, _ in plan.changes):
             return [user]
-        wanted = _parse_dn(user)
-        if wanted is None:
-            return []
-        return sorted({id_ for id_, name in known if _parse_dn(name) == wanted})
+        if any(self._find_documents({user})):
+            return [user]
+        with suppress(ValueError):
+            wanted = rdns(user)
+            return sorted({id_ for id_, name in known if _is_dn(name, wanted)})
+        return []
+
+    def _read_names(self) -> set[tuple[str, str]]:
+        """Users by id and name: whom the job wrote to, and whom saved plans would change."""
+        known = set(self._database.rows(_NAMES, *[self._job] * 3))
+        ids = {readable(id_): id_ for id_, _ in known}
+        for _, plan in read_saved_plans(self._database, self._job):
+            for each in plan:
+                if not isinstance(each, str):
+                    id_, name = each
+                    known.add((ids.get(id_, id_), name))
+        return known
 
     def _describe_person(self, id_: str) -> Person:
-        rows, both = self._database.rows, (self._job, id_)
+        both = (self._job, id_)
         names = {name for its, name in self._read_names() if its == id_ and name}
-        ((writes, runs),) = rows(_COUNTS, *both)
-        entries = rows(
-            "select distinct name from notes where kind = 'excluded' and job = ? and user_id = ? order by 1",
+        ((writes, runs),) = self._database.rows(
+            f"select count(*), count(distinct run) from journal where {_RUNS} and user_id = ?",  # noqa: S608  # a literal; values are bound
             *both,
         )
-        others = rows(
-            "select distinct job from ownership where job <> ? and user_id = ? order by 1",
-            *both,
-        )
-        owned = tuple(sorted(self._find_owned(id_)))
-        rivals = rows(f"{_RIVALS} order by 1", *[self._job, *both] * 4) if owned else ()
+        owned = sorted(self._find_owned(id_))
+        rivals: list[str] = []
+        if owned:
+            rivals = find_column(self._database, _RIVALS, *[self._job, *both] * 4)
+        documents = list(self._find_documents({id_, *names}))
         return Person(
             id_,
             tuple(sorted(names)),
             writes,
             runs,
-            owned,
-            tuple(self._find_plans({id_, *names})),
-            tuple(entry for (entry,) in entries),
-            tuple(job for (job,) in others),
-            tuple(job for (job,) in rivals if job),
-            tuple(self._find_documents({id_, *names})),
+            tuple(owned),
+            tuple(each for kind, each in documents if kind == "saved"),
+            self._find_sorted("name", "notes where kind = 'excluded' and job = ?", id_),
+            self._find_sorted("job", "ownership where job <> ?", id_),
+            tuple(sorted(filter(None, rivals))),
+            tuple(each for kind, each in documents if kind != "saved"),
         )
 
+    def _find_sorted(self, column: str, rows: str, id_: str) -> tuple[str, ...]:
+        query = f"select distinct {column} from {rows} and user_id = ? order by 1"  # noqa: S608  # literals of this class; values are bound
+        return tuple(find_column(self._database, query, self._job, id_))
+
     def _find_owned(self, id_: str) -> set[str]:
-        query = "select directory from ownership where job = ? and user_id = ?"
-        return {
-            name
-            for (directory,) in self._database.rows(query, self._job, id_)
-            for row in Ownership(self._database, directory).of([id_])
-            for name, each in row.attributes.items()
-            if row.job == self._job and name != OBJECT_CLASS and not each.restored
-        }
+        owned = set[str]()
+        for directory in find_column(
+            self._database,
+            "select directory from ownership where job = ? and user_id = ?",
+            self._job,
+            id_,
+        ):
+            for row in Ownership(self._database, directory).of([id_]):
+                if row.job == self._job:
+                    owned |= find_written(row.attributes).keys()
+        return owned
 
-    def _read_plans(self) -> Iterator[tuple[str, Named]]:
-        return read_saved_plans(self._database, self._job)
-
-    def _find_plans(self, named: set[str]) -> Iterator[str]:
-        """Saved plans that name the user."""
-        known = {readable(each).casefold() for each in named}
-        for id_, plan in self._read_plans():
-            texts = set[str]()
-            for each in plan:
-                texts.update([each] if isinstance(each, str) else each)
-            if any(text.casefold() in known for text in texts):
-                yield id_
-
-    def _find_documents(self, named: set[str]) -> Iterator[str]:
-        """Documents of a fleet's runs that name the user, by a field or in a sentence."""
+    def _find_documents(self, named: set[str]) -> Iterator[tuple[str, str]]:
+        """Saved plans, and documents of a fleet's runs, that name the user by a field or in a sentence: kind and id."""
         known = {readable(each).casefold() for each in named}
         patterns = [_pattern_of(each) for each in known]
-        for document in Documents(self._database).every(self._job):
+        for kind, id_, content in self._read_documents():
             with sound(self._database, "a kept document"):
-                texts = list(read_texts(document.octets))
+                texts = list(read_texts(content))
             for text in texts:
                 if text.casefold() in known or any(
                     one.search(text) for one in patterns
                 ):
-                    yield document.id
+                    yield kind, id_
                     break
+
+    def _read_documents(self) -> Iterator[tuple[str, str, str | bytes]]:
+        yield from self._database.rows(
+            "select kind, id, content from documents where kind = 'saved' and job = ? order by id",
+            self._job,
+        )
+        for document in Documents(self._database).every(self._job):
+            yield document.kind, document.id, document.octets
 
     # ------------------------------------------------------------ taking out
 
@@ -243,25 +224,37 @@ class Forgetting:
             )
             raise UnsettledError(why, where=id_)
         with self._database.writing() as transaction:
-            for (directory,) in self._database.rows(_WHOLE, self._job, id_):
+            for directory in find_column(
+                self._database,
+                "select distinct directory from runs where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
+                "and id in (select run from journal where user_id = ?)",
+                self._job,
+                id_,
+            ):
                 note_pruned(
                     self._database, transaction, self._job, directory, whole=True
                 )
             for statement in _OUT:
                 transaction.execute(statement, (self._job, id_))
-            gone = "delete from documents where job = ? and id = ? and kind in ('saved', 'plan', 'report')"
-            named_in = {*person.plans, *person.documents}
-            transaction.executemany(gone, [(self._job, each) for each in named_in])
+            transaction.executemany(
+                "delete from documents where job = ? and id = ? and kind in ('saved', 'plan', 'report')",
+                [(self._job, each) for each in {*person.plans, *person.documents}],
+            )
             self._forget_drawn(transaction, person)
             for name in sorted({id_, *person.names}, key=len, reverse=True):
                 self._forget_in_texts(transaction, name)
         return person
 
     def _require_settled(self, id_: str) -> None:
-        for (run,) in self._database.rows(_OPEN, self._job, id_):
+        open_ = (
+            f"select run from journal where {_RUNS} and user_id = ? and outcome is null"  # noqa: S608  # a literal; values are bound
+        )
+        run = find_value(self._database, open_, self._job, id_)
+        if run:
             why = "the outcome of writes to this user is unknown. To settle them, rerun the job. Then forget the user"
             raise UnsettledError(why, where=run)
-        if self._audited and self._database.rows(_OWED, self._job, id_):
+        owed = "select number from audit_lines where job = ? and user_id = ?"
+        if self._audited and self._database.rows(owed, self._job, id_):
             why = "the audit may lack writes to this user. Run audit catch-up. Then forget the user"
             raise UnsettledError(why, where=id_)
 
@@ -270,9 +263,8 @@ class Forgetting:
         gone = readable(person.id)
         for key, number, drawn in list(read_drawn(self._database, self._job)):
             changes = [each for each in drawn.changes if each[0] != gone]
-            left = replace(drawn, changes=changes)
-            if drawn.plan in person.plans:
-                left = replace(left, problems=[])
+            problems = [] if drawn.plan in person.plans else drawn.problems
+            left = replace(drawn, changes=changes, problems=problems)
             if left != drawn:
                 put_drawn(transaction, key, left, number)
 
@@ -283,11 +275,21 @@ class Forgetting:
         for table, ours in _TEXTS:
             query = f"select distinct why from {table} where {ours} and lower(why) like lower(?) escape '\\'"  # noqa: S608  # names of tables and columns are literals; values are bound
             update = f"update {table} set why = ? where {ours} and why = ?"  # noqa: S608  # names of tables are literals; values are bound
-            for (why,) in self._database.rows(query, self._job, pattern):
-                said = whole.sub(_FORGOTTEN, why)
+            for why in find_column(self._database, query, self._job, pattern):
+                said = whole.sub("(forgotten)", why)
                 transaction.execute(update, (said, self._job, why))
 
 
-def _pairs_of(plan: Named) -> Iterator[tuple[str, str]]:
-    """The users that a saved plan would change, by id and name."""
-    return (each for each in plan if not isinstance(each, str))
+def _pattern_of(name: str) -> re.Pattern[str]:
+    """An id or name in a sentence; a short number only where that is said of a user, and so is no count or address."""
+    before = r"(?<!\w)"
+    if name.isdecimal() and len(name) < _LONG:
+        before = r"(?:(?<=/Users/)|(?<=user )|(?<=['\"]))"
+    return re.compile(rf"{before}{re.escape(name)}(?!\w)", re.IGNORECASE)
+
+
+def _is_dn(name: str, wanted: tuple[Rdn, ...]) -> bool:
+    try:
+        return rdns(name) == wanted
+    except ValueError:
+        return False

@@ -47,14 +47,16 @@ _APPEND: Final = (
     "insert into events (kind, job, id, who, started, ended, why, digest, result, plan, undoes, number) "  # noqa: S608  # `NEXT` is a literal; values are bound
     f"values (?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, {NEXT}) on conflict (kind, job, id, who) do nothing"
 )
+_PUT_EVENT: Final = """
+    insert into events (kind, job, id, who, started, ended, why, digest, result, number)
+    values (?, ?, ?, ?, '', ?, ?, ?, '', 0) on conflict (kind, job, id, who) do update set
+        ended = excluded.ended, why = excluded.why, digest = excluded.digest
+"""
 _FORGET_ATTEMPTS: Final = (
     f"delete from events where {ATTEMPTS} and job = ? and number not in "  # noqa: S608  # literals; values are bound
     f"(select number from events where {ATTEMPTS} and job = ? order by number desc limit ?)"
 )
-_FORGET_APPROVALS: Final = (
-    "delete from events where kind = 'approval' and job = ? and id in "
-    "(select id from events where kind = 'release' and job = ? and ended < ?)"
-)
+
 _FORGET_OLD: Final = f"delete from events where ({ATTEMPTS} or kind = 'release') and job = ? and ended < ?"  # noqa: S608  # literals; values are bound
 
 
@@ -137,12 +139,13 @@ class Holds:
     def hold(self, job: str, why: str) -> None:
         """Put a job on hold; another hold of it is replaced."""
         with self._database.writing() as transaction:
-            _put_event(transaction, "hold", job, time=stamp(), why=why)
+            transaction.execute(_PUT_EVENT, ("hold", job, "", "", stamp(), why, ""))
 
     def held(self, job: str) -> tuple[str, str] | None:
         """Since when the job is on hold, and why; None: it is not."""
-        query = "select ended, why from events where kind = 'hold' and job = ?"
-        for since, why in self._database.rows(query, job):
+        for since, why in self._database.rows(
+            "select ended, why from events where kind = 'hold' and job = ?", job
+        ):
             return since, why
         return None
 
@@ -163,8 +166,9 @@ class Holds:
                 raise RefusedError(
                     "the hold has changed meanwhile. Look at it again", where=job
                 )
-            gone = "delete from events where kind = 'hold' and job = ?"
-            transaction.execute(gone, (job,))
+            transaction.execute(
+                "delete from events where kind = 'hold' and job = ?", (job,)
+            )
             if approved:
                 id_, now = str(uuid4()), stamp()
                 why = held[1] if held else "not on hold"
@@ -181,36 +185,35 @@ def note_approvals(
     transaction: Transaction, job: str, id_: str, approvals: Sequence[Approval]
 ) -> None:
     """Note the approvals of a run or release. Of a run that goes on, the last one of each person counts."""
-    for each in approvals:
-        key = {"id": id_, "who": each.who, "digest": each.key}
-        _put_event(transaction, "approval", job, time=each.time, **key)
+    transaction.executemany(
+        _PUT_EVENT,
+        [
+            ("approval", job, id_, each.who, each.time, "", each.key)
+            for each in approvals
+        ],
+    )
 
 
 def read_approvals(database: Database, job: str) -> defaultdict[str, list[Approval]]:
     """The approvals of a job by the id of their run or release."""
-    query = (
-        "select id, who, digest, ended from events "
-        "where kind = 'approval' and job = ? order by id, who"
-    )
     found = defaultdict[str, list[Approval]](list)
-    for id_, *approval in database.rows(query, job):
+    for id_, *approval in database.rows(
+        "select id, who, digest, ended from events "
+        "where kind = 'approval' and job = ? order by id, who",
+        job,
+    ):
         found[id_].append(Approval(*approval))
     return found
 
 
 def forget_old_events(transaction: Transaction, job: str, before: str) -> None:
     """Forget the attempts and releases that are older than that."""
-    transaction.execute(_FORGET_APPROVALS, (job, job, before))
-    transaction.execute(_FORGET_OLD, (job, before))
-
-
-def _put_event(
-    transaction: Transaction, kind: str, job: str, *, time: str, **others: str
-) -> None:
-    row = {"id": "", "who": "", "why": "", "digest": "", "result": "", **others}
-    transaction.put(
-        "events", kind=kind, job=job, started=time, ended=time, number=0, **row
+    transaction.execute(
+        "delete from events where kind = 'approval' and job = ? and id in "
+        "(select id from events where kind = 'release' and job = ? and ended < ?)",
+        (job, job, before),
     )
+    transaction.execute(_FORGET_OLD, (job, before))
 
 
 _COUNTS: Final = """
@@ -227,14 +230,6 @@ _COUNTS: Final = """
 or nothing came after it."""
 
 
-_WROTE: Final = (
-    "select id from runs where job = ? and kind = 'apply' and exists (select 1 from journal where run = runs.id "
-    "and (outcome is null or outcome = 'written' or lost is not null)) order by number desc"
-)
-_TOOK_BACK: Final = (
-    "select id from runs where undoes = ? "
-    "and exists (select 1 from journal where run = runs.id and outcome = 'written') order by number desc"
-)
 UNDOS: Final = (
     "select id, undoes, number from runs where job = ? and undoes is not null and exists (select 1 from journal "
     "where run = runs.id and (outcome is null or outcome = 'written' or lost is not null))"
@@ -336,8 +331,11 @@ class History:
 
     def last(self, job: str) -> str | None:
         """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
-        query = "select id from runs where job = ? order by number desc limit 1"
-        last: str | None = find_value(self._database, query, job)
+        last: str | None = find_value(
+            self._database,
+            "select id from runs where job = ? order by number desc limit 1",
+            job,
+        )
         return last
 
     def named(self, job: str, written: str) -> str:
@@ -347,7 +345,13 @@ class History:
         that is none, or several.
         """
         if written == LAST:
-            last: str | None = find_value(self._database, _WROTE, job)
+            last: str | None = find_value(
+                self._database,
+                "select id from runs where job = ? and kind = 'apply' and exists ("
+                "select 1 from journal where run = runs.id "
+                "and (outcome is null or outcome = 'written' or lost is not null)) order by number desc",
+                job,
+            )
             if last is None:
                 raise UsageError(f"{NOTHING_WROTE}. {TO_LIST}", where="RUN")
             return last
@@ -366,7 +370,15 @@ class History:
 
     def taken_back(self, run: str) -> str:
         """The newest undo of this run that wrote; empty where there is none."""
-        return find_value(self._database, _TOOK_BACK, run) or ""
+        return (
+            find_value(
+                self._database,
+                "select id from runs where undoes = ? "
+                "and exists (select 1 from journal where run = runs.id and outcome = 'written') order by number desc",
+                run,
+            )
+            or ""
+        )
 
     def undone(self, job: str) -> int | None:
         """The number of the newest undo of a job that wrote; None: there is none, or all was applied since."""
@@ -376,12 +388,14 @@ class History:
 
     def written(self, run: str) -> dict[str, str]:
         """The users of whom every step of this run is confirmed as written, and what was said of that, if anything."""
-        query = (
-            "select user_id, coalesce(max(why), '') from journal where run = ? group by user_id "
-            "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
-            "and sum(case when part = '' then 1 else 0 end) > 0"
+        return dict(
+            self._database.rows(
+                "select user_id, coalesce(max(why), '') from journal where run = ? group by user_id "
+                "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
+                "and sum(case when part = '' then 1 else 0 end) > 0",
+                run,
+            )
         )
-        return dict(self._database.rows(query, run))
 
     def released(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes of what went first in this run, where the rest is not written.
@@ -406,13 +420,14 @@ class History:
         for id_, undoes in self._database.rows(f"{_LATER} order by number", run, run):
             # an undo takes away what it undoes, if that was later too
             weights[id_] = -weights.get(undoes, -1)
-        which = (
-            "coalesce(outcome, 'written') = 'written' "
-            "and user_id in (select user_id from journal where run = ?)"
-        )
         written = {
             (write.user.id, write.run, name)
-            for write in read_steps(self._database, which, run)
+            for write in read_steps(
+                self._database,
+                "coalesce(outcome, 'written') = 'written' "
+                "and user_id in (select user_id from journal where run = ?)",
+                run,
+            )
             for name in write.patterns
         }
         sums: Counter[tuple[str, str]] = Counter()

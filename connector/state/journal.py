@@ -55,11 +55,8 @@ _INTENT = """
         noted = excluded.noted, lost = null, earlier = coalesce(journal.earlier, excluded.earlier)
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
-_BEFORE = (
-    "select user_id, digest, part, outcome, server from journal "
-    "where run = ? and (outcome is null or outcome = 'written' or lost is not null)"
-)
-_NEWER = "select id from runs where number > (select number from runs where id = ?)"
+
+
 _AT_ONCE: Final = 2_000
 """Of so many users what is ours is looked at together: an LDIF file is written in one
 batch, however large it is."""
@@ -88,7 +85,11 @@ class RunJournal:
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
         self.broken = False
-        before = database.rows(_BEFORE, run)
+        before = database.rows(
+            "select user_id, digest, part, outcome, server from journal "
+            "where run = ? and (outcome is null or outcome = 'written' or lost is not null)",
+            run,
+        )
         self._before = {tuple(key): outcome for *key, outcome, _ in before}
         """What this run wrote before it was interrupted, or may have written, and what came of it."""
         self._open = {
@@ -221,8 +222,9 @@ class Ours:
         self._database = database
         self._description = description
         self._run = run
-        query = "select job, undoes from runs where id = ?"
-        ((self._job, self._undoes),) = database.rows(query, run)
+        ((self._job, self._undoes),) = database.rows(
+            "select job, undoes from runs where id = ?", run
+        )
         self._ownership = Ownership(database, description.identity)
 
     def find_earlier_owners(self, changes: Sequence[Change]) -> dict[str, Owners]:
@@ -246,7 +248,15 @@ class Ours:
         `late`: other runs may have begun since. What they wrote is not taken from them, nor are values that stand:
         `now` has the users as they are by then.
         """
-        newer = find_column(self._database, _NEWER, self._run) if late else []
+        newer = (
+            find_column(
+                self._database,
+                "select id from runs where number > (select number from runs where id = ?)",
+                self._run,
+            )
+            if late
+            else []
+        )
         for start in range(0, len(written), _AT_ONCE):
             some = written[start : start + _AT_ONCE]
             emptied = self._find_emptied(some) if newer else set[tuple[str, str]]()
@@ -292,14 +302,16 @@ class Ours:
         self, written: Iterable[tuple[Change, Outcome]]
     ) -> set[tuple[str, str]]:
         """The attributes of these users that later runs have emptied, and not filled again: nobody owns them since."""
-        which = (
-            "number > (select number from runs where id = ?) and directory = ? and outcome = 'written' "
-            "and user_id in ({users}) order by number, part desc"
-        )
         users = sorted({change.user.id for change, _ in written})
         place = (self._run, self._description.identity)
         emptied: set[tuple[str, str]] = set()
-        for step in read_steps(self._database, which, *place, users=users):
+        for step in read_steps(
+            self._database,
+            "number > (select number from runs where id = ?) and directory = ? and outcome = 'written' "
+            "and user_id in ({users}) order by number, part desc",
+            *place,
+            users=users,
+        ):
             for each in step.change.attributes:
                 slot = (step.user.id, each.name.lower())
                 if each.sets:
@@ -334,9 +346,13 @@ class Ours:
         self, user: UserRef, each: AttributeChange
     ) -> EarlierOwner | None:
         """The job whose values these were, as the run that is taken back has noted."""
-        which = "run = ? and user_id = ? and earlier is not null"
         rule = self._description.equality(each.name)
-        for step in read_steps(self._database, which, self._undoes, user.id):
+        for step in read_steps(
+            self._database,
+            "run = ? and user_id = ? and earlier is not null",
+            self._undoes,
+            user.id,
+        ):
             owner = step.earlier.get(each.name)
             if owner is None:
                 continue

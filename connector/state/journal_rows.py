@@ -311,8 +311,9 @@ def _make_step(row: Sequence[Any], sealer: Sealer | None) -> Step:
 
 def find_unopened(database: Database, run: str, sealer: Sealer) -> bool:
     """Whether a run has sealed a value by this key, which does not open it."""
-    query = "select user_id, attributes from journal where run = ?"
-    for id_, attributes in database.rows(query, run):
+    for id_, attributes in database.rows(
+        "select user_id, attributes from journal where run = ?", run
+    ):
         for each in _decode_changes(attributes):
             if not each.sealed or each.key != sealer.check:
                 continue

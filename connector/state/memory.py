@@ -29,48 +29,12 @@ from connector.runtime.clock import stamp
 from connector.state.database import Database, find_value, rows_of_users, sound
 from connector.state.journal_rows import Step, read_steps, restore_agent, without
 from connector.state.notes import JobNotes, note_fact, read_fact, read_pruned
-from connector.state.ownership import Ownership, Row
+from connector.state.ownership import Ownership, Row, find_written
 
 _NOT_PUT: Final = ("conflict", "skipped")
 """Outcomes of writes that put nothing there."""
 _LAG: Final = timedelta(days=1)
 """So long a server may take to hear of what another one was told."""
-_AGENTS: Final = (
-    "select user_id, agent from journal join runs on runs.id = journal.run "
-    "where directory = ? and job = ? and kind = 'apply' and agent is not null "
-    "and (outcome is null or outcome = 'written' or lost is not null) and not exists ("
-    "select 1 from journal back join runs undo on undo.id = back.run "
-    "where undo.undoes = runs.id and back.user_id = journal.user_id and back.outcome = 'written') "
-    "and user_id in ({users}) order by number"
-)
-_DAYS: Final = "select distinct substr(started, 1, 10) from runs where directory = ? and id in ({users})"
-_ELSEWHERE: Final = (
-    "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
-    "and (ended is null or ended > ?) and coalesce(noted, started) > ? "
-    "and outcome = 'written' and journal.server not in ('', ?)"
-)
-_LATER: Final = (
-    "(outcome = 'written' or lost is not null) and directory = ? "
-    "and user_id in (select user_id from journal where outcome is null)"
-)
-_OF_THE_LOST: Final = (
-    "user_id in (select user_id from journal where lost is not null) "
-    "and outcome in ('written', 'failed', 'conflict') and directory = ? order by number"
-)
-_UNCLAIMED: Final = (
-    "select job, user_id from notes where kind = 'stale' and directory = ? and job <> ?"
-)
-_LAST_GOOD: Final = (
-    "select agents, matched, assigned from runs where job = ? and directory = ? and kind = 'apply' "
-    "and result in ('done', 'part') order by number desc limit 1"
-)
-_ANY_APPLY: Final = (
-    "select 1 from runs where directory = ? and job = ? and kind = 'apply' limit 1"
-)
-_WHOLE_APPLY: Final = (
-    "select 1 from runs where directory = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
-    "and exists (select 1 from journal where journal.run = runs.id) limit 1"
-)
 
 
 class DirectoryMemory(JobNotes):
@@ -100,7 +64,12 @@ class DirectoryMemory(JobNotes):
         runs = {
             row.attributes[attribute].run for row in rows if attribute in row.attributes
         }
-        days = rows_of_users(self._database, _DAYS, sorted(runs), self._directory)
+        days = rows_of_users(
+            self._database,
+            "select distinct substr(started, 1, 10) from runs where directory = ? and id in ({users})",
+            sorted(runs),
+            self._directory,
+        )
         return sorted({day for (day,) in days})
 
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
@@ -118,15 +87,29 @@ class DirectoryMemory(JobNotes):
             if row.job == self._job
         ]
         place = (self._directory, self._job)
-        rows += rows_of_users(self._database, _AGENTS, sorted(users), *place)
+        rows += rows_of_users(
+            self._database,
+            "select user_id, agent from journal join runs on runs.id = journal.run "
+            "where directory = ? and job = ? and kind = 'apply' and agent is not null "
+            "and (outcome is null or outcome = 'written' or lost is not null) and not exists ("
+            "select 1 from journal back join runs undo on undo.id = back.run "
+            "where undo.undoes = runs.id and back.user_id = journal.user_id and back.outcome = 'written') "
+            "and user_id in ({users}) order by number",
+            sorted(users),
+            *place,
+        )
         with sound(self._database, "the agents of earlier runs"):
             agents = {user: restore_agent(agent) for user, agent in rows}
         return {user: agent for user, agent in agents.items() if agent is not None}
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
-        which = "directory = ? and user_id in ({users}) order by number"
         found = defaultdict[str, list[Past]](list)
-        steps = read_steps(self._database, which, self._directory, users=sorted(users))
+        steps = read_steps(
+            self._database,
+            "directory = ? and user_id in ({users}) order by number",
+            self._directory,
+            users=sorted(users),
+        )
         for step in steps:
             for each in step.change.attributes:
                 put = each
@@ -164,8 +147,7 @@ class DirectoryMemory(JobNotes):
         found: dict[str, tuple[UserRef, dict[str, Owned]]] = {}
         if self._description is None:
             return found
-        which = "job = ? and kind = 'apply'"
-        for step, left in self._read_standing(which, self._job):
+        for step, left in self._read_standing("job = ? and kind = 'apply'", self._job):
             owned = {
                 each.name: _make_owned_if_written(step.run, each, self._description)
                 for each in left
@@ -210,7 +192,12 @@ class DirectoryMemory(JobNotes):
         `by_itself`: nor a later run of that job. The journal tells, for nobody owns what was cleared.
         """
         later = defaultdict[tuple[str, str], list[tuple[Step, str | None]]](list)
-        for step in read_steps(self._database, _LATER, self._directory):
+        for step in read_steps(
+            self._database,
+            "(outcome = 'written' or lost is not null) and directory = ? "
+            "and user_id in (select user_id from journal where outcome is null)",
+            self._directory,
+        ):
             for name, pattern in step.patterns.items():
                 later[step.user.id, name.lower()].append((step, pattern))
 
@@ -246,7 +233,14 @@ class DirectoryMemory(JobNotes):
             return
         since = stamp(before=_LAG)
         place = (self._directory, since, since, here.server)
-        writes = set(self._database.rows(_ELSEWHERE, *place))
+        writes = set(
+            self._database.rows(
+                "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
+                "and (ended is null or ended > ?) and coalesce(noted, started) > ? "
+                "and outcome = 'written' and journal.server not in ('', ?)",
+                *place,
+            )
+        )
         for row in self._ownership.of({id_ for _, id_ in writes}):
             elsewhere = {
                 name: each
@@ -285,7 +279,12 @@ class DirectoryMemory(JobNotes):
         What another job has written since is no more ours.
         """
         found: dict[str, tuple[UserRef, dict[str, AttributeChange]]] = {}
-        for step in read_steps(self._database, _OF_THE_LOST, self._directory):
+        for step in read_steps(
+            self._database,
+            "user_id in (select user_id from journal where lost is not null) "
+            "and outcome in ('written', 'failed', 'conflict') and directory = ? order by number",
+            self._directory,
+        ):
             _, lost = found.setdefault(step.user.id, (step.user, {}))
             for each in step.change.attributes:
                 if step.job == self._job:
@@ -323,7 +322,7 @@ class DirectoryMemory(JobNotes):
         for step, left in self._read_standing("job <> ?", self._job):
             yield step.job, step.user, {each.name: each.pattern for each in left}
         for row in self._ownership.of_others(self._job):
-            written = _find_written(row.attributes)
+            written = find_written(row.attributes)
             yield (
                 row.job,
                 row.user,
@@ -332,7 +331,13 @@ class DirectoryMemory(JobNotes):
 
     def _read_unclaimed(self) -> frozenset[tuple[str, str]]:
         """Other jobs, each with the users that it wrote to and that its last complete apply did not claim."""
-        return frozenset(self._database.rows(_UNCLAIMED, self._directory, self._job))
+        return frozenset(
+            self._database.rows(
+                "select job, user_id from notes where kind = 'stale' and directory = ? and job <> ?",
+                self._directory,
+                self._job,
+            )
+        )
 
     def take_over(
         self, users: Collection[str], attributes: Mapping[str, str | None]
@@ -350,7 +355,7 @@ class DirectoryMemory(JobNotes):
             row = rows[place]
             taken = {
                 name: each
-                for name, each in _find_written(row.attributes).items()
+                for name, each in find_written(row.attributes).items()
                 if name.lower() in wanted
                 and not apart(each.pattern, wanted[name.lower()])
             }
@@ -405,17 +410,32 @@ class DirectoryMemory(JobNotes):
     # ------------------------------------------------------------ earlier applies
 
     def last_good(self) -> LastGood | None:
-        for row in self._database.rows(_LAST_GOOD, self._job, self._directory):
+        for row in self._database.rows(
+            "select agents, matched, assigned from runs where job = ? and directory = ? and kind = 'apply' "
+            "and result in ('done', 'part') order by number desc limit 1",
+            self._job,
+            self._directory,
+        ):
             return LastGood(*row)
         return None
 
     def new(self) -> bool:
-        known = find_value(self._database, _ANY_APPLY, self._directory, self._job)
+        known = find_value(
+            self._database,
+            "select 1 from runs where directory = ? and job = ? and kind = 'apply' limit 1",
+            self._directory,
+            self._job,
+        )
         return self._database.kept and not known
 
     def blank(self) -> bool:
         pruned = read_pruned(self._database, "directory = ?", self._directory)
-        known = find_value(self._database, _WHOLE_APPLY, self._directory)
+        known = find_value(
+            self._database,
+            "select 1 from runs where directory = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
+            "and exists (select 1 from journal where journal.run = runs.id) limit 1",
+            self._directory,
+        )
         return (
             self._database.kept and not known and not any(fact.whole for fact in pruned)
         )
@@ -428,15 +448,6 @@ class DirectoryMemory(JobNotes):
         """Keep how many users the directory has at least."""
         with self._database.writing() as transaction:
             note_fact(transaction, "users", str(users), directory=self._directory)
-
-
-def _find_written(attributes: Mapping[str, Owned]) -> dict[str, Owned]:
-    """What a job wrote; neither an object class, which stays when its values go, nor what it put back."""
-    return {
-        name: each
-        for name, each in attributes.items()
-        if name != OBJECT_CLASS and not each.restored
-    }
 
 
 def _merge_owned(known: dict[str, Owned], maybe: Mapping[str, Owned]) -> None:

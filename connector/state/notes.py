@@ -30,6 +30,10 @@ from connector.state.database import (
     sound,
 )
 
+_PUT_FACT: Final = (
+    "insert into facts (kind, job, directory, name, value) values (?, ?, ?, ?, ?) "
+    "on conflict (kind, job, directory, name) do update set value = excluded.value"
+)
 _PLACE: Final = "kind = ? and job = ? and directory = ?"
 
 
@@ -78,10 +82,14 @@ class JobNotes:
     def _put_notes(
         self, transaction: Transaction, kind: str, notes: Iterable[Note]
     ) -> None:
-        columns = ("kind", "job", "directory", *Note.__struct_fields__)
         place = (kind, self._job, self._directory)
-        rows = [(*place, *astuple(note)) for note in notes]
-        transaction.put_all("notes", columns, rows)
+        transaction.executemany(
+            "insert into notes (kind, job, directory, user_id, name, user_name, value, why, runs, number) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (kind, job, directory, user_id, name) do update set "
+            "user_name = excluded.user_name, value = excluded.value, why = excluded.why, runs = excluded.runs, "
+            "number = excluded.number",
+            [(*place, *astuple(note)) for note in notes],
+        )
 
     def _replace_notes(
         self, transaction: Transaction, kind: str, notes: Iterable[Note]
@@ -260,8 +268,14 @@ def read_fact(
     database: Database, kind: str, job: str = "", directory: str = "", name: str = ""
 ) -> str | None:
     """What is known of a job, a directory, or both; None: nothing."""
-    query = "select value from facts where kind = ? and job = ? and directory = ? and name = ?"
-    value: str | None = find_value(database, query, kind, job, directory, name)
+    value: str | None = find_value(
+        database,
+        "select value from facts where kind = ? and job = ? and directory = ? and name = ?",
+        kind,
+        job,
+        directory,
+        name,
+    )
     return value
 
 
@@ -274,9 +288,7 @@ def note_fact(
 ) -> None:
     """Note a fact in place of the one before; as JSON, where it is no text."""
     text = value if isinstance(value, str) else encode_text(value)
-    transaction.put(
-        "facts", kind=kind, job=job, directory=directory, name="", value=text
-    )
+    transaction.execute(_PUT_FACT, (kind, job, directory, "", text))
 
 
 class Pruned(Struct, frozen=True, array_like=True):
@@ -321,10 +333,11 @@ def note_pruned(
 
 def read_secret_attributes(database: Database, directory: str) -> list[str]:
     """The attributes of a directory into which any job wrote secrets, as its mapping spelt them."""
-    query = (
-        "select name from facts where kind = 'secret' and directory = ? order by name"
+    return find_column(
+        database,
+        "select name from facts where kind = 'secret' and directory = ? order by name",
+        directory,
     )
-    return find_column(database, query, directory)
 
 
 def note_secret_attributes(
@@ -334,9 +347,8 @@ def note_secret_attributes(
 
     They stay secret whatever becomes of runs and mappings.
     """
-    columns = ("kind", "job", "directory", "name", "value")
     rows = [("secret", "", directory, name, "") for name in sorted(names)]
-    transaction.put_all("facts", columns, rows)
+    transaction.executemany(_PUT_FACT, rows)
 
 
 # ------------------------------------------------------------ the schedule
@@ -361,9 +373,10 @@ class Ticks:
 
     def last(self) -> Tick | None:
         """The last run; None: there was none yet."""
-        query = "select tick, ended, good from schedule where job = ?"
         with sound(self._database, "a schedule"):
-            for tick, ended, good in self._database.rows(query, self._job):
+            for tick, ended, good in self._database.rows(
+                "select tick, ended, good from schedule where job = ?", self._job
+            ):
                 return Tick(
                     _read_time(tick), bool(ended), _read_time(good) if good else None
                 )
@@ -388,8 +401,10 @@ class Ticks:
                 yield False
                 return
             with self._database.writing() as transaction:
-                transaction.put(
-                    "schedule", job=self._job, tick=tick.isoformat(), ended=0
+                transaction.execute(
+                    "insert into schedule (job, tick, ended) values (?, ?, 0) "
+                    "on conflict (job) do update set tick = excluded.tick, ended = 0",
+                    (self._job, tick.isoformat()),
                 )
             yield True
 

@@ -38,10 +38,6 @@ from connector.state.database import (
 from connector.state.journal_rows import EarlierOwner, Owners, keep_agent
 
 _ROWS: Final = "select job, user_id, user_name, attributes, agent from ownership where directory = ?"
-_COLUMNS: Final = (
-    "directory", "job", "user_id", "user_name", "attributes", "times", "agent",
-)  # fmt: skip
-_FORGET: Final = "delete from ownership where directory = ? and job = ? and user_id = ?"
 Attributes = dict[str, Owned]
 _decode = json.Decoder(Attributes).decode
 
@@ -59,10 +55,10 @@ class Row(Struct, frozen=True):
 def rename_owner(transaction: Transaction, job: str, new: str) -> None:
     """Give a job another name in all rows that have it as an earlier owner."""
     before, after = (encode_text([name]).removesuffix("]") + "," for name in (job, new))
-    update = (
-        "update journal set earlier = replace(earlier, ?, ?) where earlier is not null"
+    transaction.execute(
+        "update journal set earlier = replace(earlier, ?, ?) where earlier is not null",
+        (before, after),
     )
-    transaction.execute(update, (before, after))
 
 
 class Taken(Struct, frozen=True, gc=False):
@@ -186,8 +182,17 @@ class Ownership:
             times = max([each.times for each in row.attributes.values()])
             attributes = encode_text(row.attributes)
             kept.append((*where, row.user.name, attributes, times, row.agent))
-        transaction.put_all("ownership", _COLUMNS, kept)
-        transaction.executemany(_FORGET, gone)
+        transaction.executemany(
+            "insert into ownership (directory, job, user_id, user_name, attributes, times, agent) "
+            "values (?, ?, ?, ?, ?, ?, ?) on conflict (directory, user_id, job) do update set "
+            "user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times, "
+            "agent = excluded.agent",
+            kept,
+        )
+        transaction.executemany(
+            "delete from ownership where directory = ? and job = ? and user_id = ?",
+            gone,
+        )
 
     def _find_rows(self, which: str, *values: str) -> Iterator[Row]:
         query = f"{_ROWS} and {which}"
@@ -197,6 +202,15 @@ class Ownership:
         with sound(self._database, "the values of earlier runs"):
             for job, id_, name, attributes, agent in rows:
                 yield Row(job, UserRef(id_, name), _decode(attributes), agent)
+
+
+def find_written(attributes: Attributes) -> Attributes:
+    """What a job wrote; neither an object class, which stays when its values go, nor what it put back."""
+    return {
+        name: each
+        for name, each in attributes.items()
+        if name != OBJECT_CLASS and not each.restored
+    }
 
 
 def _find_owner(

@@ -189,7 +189,11 @@ class PostgreSQL:
                 )
 
     def note_version(self, transaction: Transaction, version: int) -> None:
-        transaction.put("meta", name="version", value=str(version))
+        transaction.execute(
+            "insert into meta (name, value) values ('version', ?) "
+            "on conflict (name) do update set value = excluded.value",
+            (str(version),),
+        )
 
     def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
         return self._leases.lease(name, job)

@@ -58,7 +58,6 @@ from connector.state.notes import (
 from connector.state.sqlite import Sqlite
 
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
-_TRIAL: Final = "a trial, which is taken back"
 
 
 def open_state(url: str | None) -> Store:
@@ -116,7 +115,7 @@ class Store(SavedPlans, StateCare):
                     f"insert into {table} select * from {table} where 1 = 0"  # noqa: S608  # the table is one of `TABLES`
                 )
                 transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
-            note_fact(transaction, "trial", "", _TRIAL)
+            note_fact(transaction, "trial", "", "a trial, which is taken back")
             raise _TakenBackError
 
     def ticks(self, job: str) -> Ticks:
@@ -134,11 +133,11 @@ class Store(SavedPlans, StateCare):
 
     def forget_secrets(self, directory: str, names: Iterable[str]) -> None:
         """Take these attributes for secret no longer."""
-        forget = (
-            "delete from facts where kind = 'secret' and directory = ? and name = ?"
-        )
         with self._database.writing() as transaction:
-            transaction.executemany(forget, [(directory, name) for name in names])
+            transaction.executemany(
+                "delete from facts where kind = 'secret' and directory = ? and name = ?",
+                [(directory, name) for name in names],
+            )
 
     # ------------------------------------------------------------ runs
 
@@ -205,8 +204,14 @@ class Store(SavedPlans, StateCare):
         if not found:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         ((directory,),) = found
-        which = "run = ? order by user_name, user_id, journal.digest, part"
-        return directory, list(read_steps(self._database, which, run, sealer=sealer))
+        return directory, list(
+            read_steps(
+                self._database,
+                "run = ? order by user_name, user_id, journal.digest, part",
+                run,
+                sealer=sealer,
+            )
+        )
 
     # ------------------------------------------------------------ what was interrupted
 
@@ -215,8 +220,15 @@ class Store(SavedPlans, StateCare):
 
         Those of other jobs are theirs to settle: their base, filter and key may be others.
         """
-        which = "outcome is null and directory = ? and job = ? order by number, user_id"
-        return list(read_steps(self._database, which, directory, job, sealer=sealer))
+        return list(
+            read_steps(
+                self._database,
+                "outcome is null and directory = ? and job = ? order by number, user_id",
+                directory,
+                job,
+                sealer=sealer,
+            )
+        )
 
     def note_servers(self, steps: Sequence[Step]) -> None:
         """Keep which servers may still have these writes."""

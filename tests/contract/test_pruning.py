@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Drawn, Outcome, Result
-from connector.state.care import Old
 from connector.state.database import TABLES
 from connector.state.history import Attempt
+from connector.state.pruning import Old
 from connector.state.store import Store
 from tests.support.audit_lines import PlainAuditor
 from tests.support.mortal import DeathError, Fate, MortalDatabase
