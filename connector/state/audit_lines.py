@@ -194,7 +194,7 @@ class AuditLines:
 
 def count_old_lines(database: Database, job: str, before: str) -> int:
     """The oldest lines of a job that the state keeps, up to the first that is not older than this time, or the last."""
-    query = f"select count(*) {_OLD_LINES}"  # a literal; values are bound
+    query = f"select count(*) {_OLD_LINES}"
     return int(database.rows(query, job, job, before, job)[0][0])
 
 

@@ -278,8 +278,7 @@ def _find_readings(
     yield Ticks(database, job).last
     for directory in find_directories(database, job):
         memory = DirectoryMemory(database, directory, job)
-        yield from (memory.stale, memory.looked, memory.refused)
-        yield from (memory.last_good, memory.rewritten)
+        yield from (memory.looked, memory.refused)
         yield read_all(memory.owned())
 
 

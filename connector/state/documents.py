@@ -37,8 +37,6 @@ _DOCUMENT: Final = (
     "where saved.kind = 'saved' and saved.job = documents.job and saved.id = documents.id), '') "
     "from documents where job = ? and kind in ('plan', 'report')"
 )
-_SPENT: Final = "select id from runs where result in ('done', 'part')"
-"""Plans that no apply may write again."""
 _PUT: Final = """
     insert into documents
     (kind, job, id, directory, created, digest, content, octets, file, undoes, number)
@@ -73,7 +71,8 @@ class Documents:
 
     def waiting(self, job: str) -> Document | None:
         """The plan of a job that waits; None: there is none."""
-        query = f"{_DOCUMENT} and kind = 'plan' and id not in ({_SPENT})"
+        unspent = "id not in (select id from runs where result in ('done', 'part'))"
+        query = f"{_DOCUMENT} and kind = 'plan' and {unspent}"
         return next(self._read_rows(query, job), None)
 
     def named(self, job: str, id_: str) -> Document | None:

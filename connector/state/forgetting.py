@@ -35,15 +35,14 @@ from connector.state.documents import (
 from connector.state.notes import note_pruned
 from connector.state.ownership import Ownership, find_written
 
-_RUNS: Final = "run in (select id from runs where job = ?)"
-_NAMES: Final = f"""
-    select user_id, user_name from journal where {_RUNS}
+_NAMES: Final = """
+    select user_id, user_name from journal where run in (select id from runs where job = ?)
     union select user_id, user_name from ownership where job = ?
     union select user_id, user_name from notes where kind <> 'excluded' and job = ?
-"""  # noqa: S608  # `_RUNS` is a literal; values are bound
+"""
 """The users of whom a job knows, each with every name that it had; some notes have no name."""
 _OUT: Final = (
-    f"delete from journal where {_RUNS} and user_id = ?",  # noqa: S608  # `_RUNS` is a literal; values are bound
+    "delete from journal where run in (select id from runs where job = ?) and user_id = ?",
     "delete from ownership where job = ? and user_id = ?",
     "delete from notes where kind <> 'excluded' and job = ? and user_id = ?",
 )
@@ -58,7 +57,11 @@ _RIVALS: Final = " union ".join(
 )
 """Other jobs of a directory where this one holds values of a user: without them, those jobs
 could write there."""
-_TEXTS: Final = (("journal", _RUNS), ("notes", "job = ?"), ("events", "job = ?"))
+_TEXTS: Final = (
+    ("journal", "run in (select id from runs where job = ?)"),
+    ("notes", "job = ?"),
+    ("events", "job = ?"),
+)
 """Where a sentence may name a user, and whose rows are this job's."""
 
 _LONG: Final = 7
@@ -147,7 +150,8 @@ class Forgetting:
         both = (self._job, id_)
         names = {name for its, name in self._read_names() if its == id_ and name}
         ((writes, runs),) = self._database.rows(
-            f"select count(*), count(distinct run) from journal where {_RUNS} and user_id = ?",  # noqa: S608  # a literal; values are bound
+            "select count(*), count(distinct run) from journal where run in (select id from runs "
+            "where job = ?) and user_id = ?",
             *both,
         )
         owned = sorted(self._find_owned(id_))
@@ -246,15 +250,21 @@ class Forgetting:
         return person
 
     def _require_settled(self, id_: str) -> None:
-        open_ = (
-            f"select run from journal where {_RUNS} and user_id = ? and outcome is null"  # noqa: S608  # a literal; values are bound
+        run = find_value(
+            self._database,
+            "select run from journal where run in (select id from runs "
+            "where job = ?) and user_id = ? and outcome is null",
+            self._job,
+            id_,
         )
-        run = find_value(self._database, open_, self._job, id_)
         if run:
             why = "the outcome of writes to this user is unknown. To settle them, rerun the job. Then forget the user"
             raise UnsettledError(why, where=run)
-        owed = "select number from audit_lines where job = ? and user_id = ?"
-        if self._audited and self._database.rows(owed, self._job, id_):
+        if self._audited and self._database.rows(
+            "select number from audit_lines where job = ? and user_id = ?",
+            self._job,
+            id_,
+        ):
             why = "the audit may lack writes to this user. Run audit catch-up. Then forget the user"
             raise UnsettledError(why, where=id_)
 

@@ -41,8 +41,6 @@ NEXT: Final = (
     "(select number from runs union all select number from events) as numbered)"
 )
 """The number of the next run, attempt or release, which orders them."""
-ATTEMPTS: Final = "kind in ('apply', 'undo')"
-"""The kinds of events that are attempts."""
 _APPEND: Final = (
     "insert into events (kind, job, id, who, started, ended, why, digest, result, plan, undoes, number) "  # noqa: S608  # `NEXT` is a literal; values are bound
     f"values (?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, {NEXT}) on conflict (kind, job, id, who) do nothing"
@@ -52,12 +50,6 @@ _PUT_EVENT: Final = """
     values (?, ?, ?, ?, '', ?, ?, ?, '', 0) on conflict (kind, job, id, who) do update set
         ended = excluded.ended, why = excluded.why, digest = excluded.digest
 """
-_FORGET_ATTEMPTS: Final = (
-    f"delete from events where {ATTEMPTS} and job = ? and number not in "  # noqa: S608  # literals; values are bound
-    f"(select number from events where {ATTEMPTS} and job = ? order by number desc limit ?)"
-)
-
-_FORGET_OLD: Final = f"delete from events where ({ATTEMPTS} or kind = 'release') and job = ? and ended < ?"  # noqa: S608  # literals; values are bound
 
 
 class Attempt(Struct, frozen=True):
@@ -116,7 +108,11 @@ class Attempts:
         key = (made.kind, self._job, self._id, self._started, stamp(), why)
         with self._database.writing() as transaction:
             transaction.execute(_APPEND, (*key, digest, result, made.plan, made.undoes))
-            transaction.execute(_FORGET_ATTEMPTS, (self._job, self._job, KEPT))
+            transaction.execute(
+                "delete from events where kind in ('apply', 'undo') and job = ? and number not in "
+                "(select number from events where kind in ('apply', 'undo') and job = ? order by number desc limit ?)",
+                (self._job, self._job, KEPT),
+            )
 
 
 def _describe_fault(fault: BaseException) -> str:
@@ -213,7 +209,11 @@ def forget_old_events(transaction: Transaction, job: str, before: str) -> None:
         "(select id from events where kind = 'release' and job = ? and ended < ?)",
         (job, job, before),
     )
-    transaction.execute(_FORGET_OLD, (job, before))
+    transaction.execute(
+        "delete from events where (kind in ('apply', 'undo') or kind = 'release') and job = ? "
+        "and ended < ?",
+        (job, before),
+    )
 
 
 _COUNTS: Final = """

@@ -34,13 +34,11 @@ from connector.state.journal_rows import (
     EarlierOwner,
     Owners,
     Sealer,
-    Step,
     beside,
     keep_agent,
     keep_change,
     key_of,
     note_outcomes,
-    note_servers,
     read_steps,
 )
 from connector.state.notes import JobNotes, note_secret_attributes
@@ -116,7 +114,7 @@ class RunJournal:
         ]
         time = stamp()
         with self._write_durably() as transaction:
-            note_outcomes(transaction, self._run, known, time)
+            note_outcomes(transaction, self._run, known, self._server)
             # with what is stored: an undo goes by that
             respelt = [
                 self._make_row(change, time, outcome)
@@ -125,13 +123,6 @@ class RunJournal:
             ]
             transaction.executemany(_INTENT, respelt)
             self._audit.add_outcomes(transaction, self._run, known)
-            # what another server has or may have, and this one too: this one tells of it
-            gone_on = [
-                Step(self._run, change, outcome.result, server=self._server)
-                for change, outcome in known
-                if outcome.result is Result.WRITTEN and key_of(change) in self._before
-            ]
-            note_servers(transaction, gone_on)
             written = [
                 (change, outcome) for change, outcome in known if took_place(outcome)
             ]
@@ -229,11 +220,9 @@ class Ours:
 
     def find_earlier_owners(self, changes: Sequence[Change]) -> dict[str, Owners]:
         """By user id and attribute, whose the values are that these changes replace."""
-        replacing = [
-            change for change in changes if any(each.old for each in change.attributes)
-        ]
-        equality_of = self._description.equality
-        return self._ownership.find_owners(replacing, self._job, equality_of)
+        return self._ownership.find_owners(
+            changes, self._job, self._description.equality
+        )
 
     def take(
         self,
@@ -279,24 +268,23 @@ class Ours:
         replaced: Iterable[Replaced],
     ) -> None:
         """Keep what was ours and is taken from users without an agent; forget it where users are written otherwise."""
-        cleared: set[tuple[str, str]] = set()
-        others: set[str] = set()
+        ours = {
+            (each.user.id, each.attribute): each.owned
+            for each in replaced
+            if each.job == self._job
+        }
+        cleared: list[Cleared] = []
+        others: list[str] = []
         for change, _ in written:
             if change.agent is not None or self._undoes is not None:
-                others.add(change.user.id)
+                others.append(change.user.id)
                 continue
-            cleared |= {
-                (change.user.id, each.name)
-                for each in change.attributes
-                if takes_value(change, each)
-            }
-        kept = [
-            Cleared(each.user, each.attribute, stamp(), each.owned)
-            for each in replaced
-            if each.job == self._job and (each.user.id, each.attribute) in cleared
-        ]
+            for each in change.attributes:
+                owned = ours.get((change.user.id, each.name))
+                if owned is not None and takes_value(change, each):
+                    cleared.append(Cleared(change.user, each.name, stamp(), owned))
         notes = JobNotes(self._database, self._description.identity, self._job)
-        notes.note_cleared(transaction, kept, others)
+        notes.note_cleared(transaction, cleared, others)
 
     def _find_emptied(
         self, written: Iterable[tuple[Change, Outcome]]

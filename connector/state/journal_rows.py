@@ -31,6 +31,7 @@ from connector.model import (
 )
 from connector.model.digests import UNKEYED, is_secret
 from connector.reports.document_shape import Octets, read_values, write_values
+from connector.runtime.clock import stamp
 from connector.state.database import (
     Database,
     Transaction,
@@ -340,16 +341,22 @@ def note_outcomes(
     transaction: Transaction,
     run: str,
     outcomes: Iterable[tuple[Change, Outcome]],
-    time: str,
+    server: str,
 ) -> None:
-    """Keep what became of writes that are in the journal of this run."""
+    """Keep what became of writes that are in the journal of this run.
+
+    A write that another server has or may have, and that this one shows as written, is this one's from now on.
+    """
+    now = stamp()
     rows = []
     for change, outcome in outcomes:
+        result = outcome.result.value
         lost = encode_text(outcome.lost) if outcome.lost else None
-        came = (outcome.result.value, outcome.why, lost, time)
+        came = (result, outcome.why, lost, now, result, server)
         rows.append((*came, run, *key_of(change)))
     transaction.executemany(
-        "update journal set outcome = ?, why = ?, lost = ?, noted = ? "
+        "update journal set outcome = ?, why = ?, lost = ?, noted = ?, "
+        "server = case ? when 'written' then ? else server end "
         "where run = ? and user_id = ? and digest = ? and part = ?",
         rows,
     )

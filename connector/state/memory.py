@@ -125,7 +125,7 @@ class DirectoryMemory(JobNotes):
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         maybe, unshown = self._find_maybe_ours(), self._find_unshown()
-        for row in self._ownership.of_job(self._job):
+        for row in self._ownership.find_rows("job = ?", self._job):
             # an object class that we added stays when its values go, and makes nobody stale
             attributes = {
                 name: each
@@ -159,12 +159,16 @@ class DirectoryMemory(JobNotes):
         return found
 
     def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        for row in self._ownership.respelt():
+        # lists in it have values
+        for row in self._ownership.find_rows("attributes like ?", '%"],["%'):
             sent = {name: each for name, each in row.attributes.items() if each.sent}
             yield row.user, sent
 
     def former(self) -> Iterator[tuple[str, str]]:
-        for row in self._ownership.with_former(self._job):
+        # the last field of an attribute's JSON is an object that is not empty
+        for row in self._ownership.find_rows(
+            "job = ? and attributes like ?", self._job, '%,{"%'
+        ):
             for name, each in row.attributes.items():
                 for pattern in each.former:
                     yield name, pattern
@@ -172,7 +176,7 @@ class DirectoryMemory(JobNotes):
     def rewritten(self) -> Mapping[tuple[str, str], Owned]:
         return {
             (row.user.id, name): each
-            for row in self._ownership.rewritten(self._job)
+            for row in self._ownership.find_rows("job = ? and times > 1", self._job)
             for name, each in row.attributes.items()
             if each.times > 1
         }
@@ -321,7 +325,7 @@ class DirectoryMemory(JobNotes):
         """What other jobs wrote to users, by attribute with its pattern, or may have written."""
         for step, left in self._read_standing("job <> ?", self._job):
             yield step.job, step.user, {each.name: each.pattern for each in left}
-        for row in self._ownership.of_others(self._job):
+        for row in self._ownership.find_rows("job <> ?", self._job):
             written = find_written(row.attributes)
             yield (
                 row.job,

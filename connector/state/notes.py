@@ -34,7 +34,6 @@ _PUT_FACT: Final = (
     "insert into facts (kind, job, directory, name, value) values (?, ?, ?, ?, ?) "
     "on conflict (kind, job, directory, name) do update set value = excluded.value"
 )
-_PLACE: Final = "kind = ? and job = ? and directory = ?"
 
 
 class _Looked(Struct, frozen=True):
@@ -72,7 +71,9 @@ class JobNotes:
 
     def _read_notes(self, kind: str) -> list[Note]:
         columns = ", ".join(Note.__struct_fields__)
-        query = f"select {columns} from notes where {_PLACE}"  # noqa: S608  # columns are the fields of `Note`; values are bound
+        query = (
+            f"select {columns} from notes where kind = ? and job = ? and directory = ?"  # noqa: S608  # columns are the fields of `Note`; values are bound
+        )
         rows = self._database.rows(query, kind, self._job, self._directory)
         return [Note(*row) for row in rows]
 
@@ -96,15 +97,19 @@ class JobNotes:
     ) -> None:
         """Note these in place of all that were noted."""
         place = (kind, self._job, self._directory)
-        transaction.execute(f"delete from notes where {_PLACE}", place)  # noqa: S608  # a literal; values are bound
+        transaction.execute(
+            "delete from notes where kind = ? and job = ? and directory = ?", place
+        )
         self._put_notes(transaction, kind, notes)
 
     def _forget_notes(
         self, transaction: Transaction, kind: str, users: Iterable[str]
     ) -> None:
-        gone = f"delete from notes where {_PLACE} and user_id = ?"  # noqa: S608  # a literal; values are bound
         rows = [(kind, self._job, self._directory, user) for user in users]
-        transaction.executemany(gone, rows)
+        transaction.executemany(
+            "delete from notes where kind = ? and job = ? and directory = ? and user_id = ?",
+            rows,
+        )
 
     def _forget_users(self, kind: str, users: Collection[str]) -> None:
         if users:

@@ -94,22 +94,10 @@ class Ownership:
         self._database = database
         self._directory = directory
 
-    def of_job(self, job: str) -> Iterator[Row]:
-        return self._find_rows("job = ?", job)
-
-    def of_others(self, job: str) -> Iterator[Row]:
-        return self._find_rows("job <> ?", job)
-
-    def respelt(self) -> Iterator[Row]:
-        """What any job wrote that the directory spells otherwise: lists in it have values."""
-        return self._find_rows("attributes like ?", '%"],["%')
-
-    def rewritten(self, job: str) -> Iterator[Row]:
-        return self._find_rows("job = ? and times > 1", job)
-
-    def with_former(self, job: str) -> Iterator[Row]:
-        """Rows with an attribute that has former values; the last field of its JSON is an object that is not empty."""
-        return self._find_rows("job = ? and attributes like ?", job, '%,{"%')
+    def find_rows(self, which: str, *values: str) -> Iterator[Row]:
+        """What a condition picks, by the columns of the table."""
+        query = f"{_ROWS} and {which}"
+        return self._read_rows(self._database.rows(query, self._directory, *values))
 
     def of(self, users: Collection[str]) -> Iterator[Row]:
         """What any job wrote last to these users, by id."""
@@ -125,14 +113,20 @@ class Ownership:
     ) -> dict[str, Owners]:
         """By user id and attribute, whose the old values of these changes are: of this job before all others."""
         rows = defaultdict[str, list[Row]](list)
-        of_users = self.of([change.user.id for change in changes])
+        of_users = self.of(
+            {
+                each.user.id
+                for each in changes
+                if any(one.old for one in each.attributes)
+            }
+        )
         for row in sorted(of_users, key=lambda row: row.job != job):
             rows[row.user.id].append(row)
         found = defaultdict[str, Owners](dict)
         for change in changes:
             id_ = change.user.id
-            for each in change.attributes if id_ in rows else ():
-                owner = _find_owner(rows[id_], each, equality_of(each.name))
+            for each in change.attributes:
+                owner = _find_owner(rows.get(id_, ()), each, equality_of(each.name))
                 if owner is not None:
                     found[id_][each.name] = owner
         return found
@@ -193,10 +187,6 @@ class Ownership:
             "delete from ownership where directory = ? and job = ? and user_id = ?",
             gone,
         )
-
-    def _find_rows(self, which: str, *values: str) -> Iterator[Row]:
-        query = f"{_ROWS} and {which}"
-        return self._read_rows(self._database.rows(query, self._directory, *values))
 
     def _read_rows(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
         with sound(self._database, "the values of earlier runs"):

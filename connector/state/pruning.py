@@ -22,7 +22,7 @@ from msgspec import Struct
 from connector.state.audit_lines import count_old_lines, prune_lines
 from connector.state.database import Database, Transaction, find_column, find_value
 from connector.state.documents import read_drawn
-from connector.state.history import ATTEMPTS, forget_old_events
+from connector.state.history import forget_old_events
 from connector.state.journal_rows import read_steps
 from connector.state.memory import DirectoryMemory
 from connector.state.notes import note_pruned
@@ -33,12 +33,6 @@ _OPEN: Final = (
     "where outcome is null and runs.directory = ? order by 1 limit 1"
 )
 """An undo whose writes are open still needs the run that it takes back."""
-
-
-_UNUSED: Final = (
-    "kind = 'saved' and job = ? and created < ? and id not in (select id from runs)"
-)
-"""Plans that are old, and that no run has begun."""
 
 
 _OUT: Final = (
@@ -123,8 +117,12 @@ class Pruning:
             self._before,
             sorted(runs, key=lambda run: run.number),
             stay,
-            self._count_rows(f"events where {ATTEMPTS} and job = ? and ended < ?"),
-            self._count_rows(f"documents where {_UNUSED}"),
+            self._count_rows(
+                "events where kind in ('apply', 'undo') and job = ? and ended < ?"
+            ),
+            self._count_rows(
+                "documents where kind = 'saved' and job = ? and created < ? and id not in (select id from runs)"
+            ),
             lines,
         )
 
@@ -187,8 +185,11 @@ class Pruning:
             forget_old_events(transaction, self._job, self._before)
             if not self._audited:
                 prune_lines(transaction, self._job, self._before)
-            unused = f"delete from documents where {_UNUSED}"  # noqa: S608  # a literal; values are bound
-            transaction.execute(unused, (self._job, self._before))
+            transaction.execute(
+                "delete from documents "
+                "where kind = 'saved' and job = ? and created < ? and id not in (select id from runs)",
+                (self._job, self._before),
+            )
             transaction.execute(
                 "delete from documents where job = ? and kind = 'plan' and id not in "
                 "(select id from documents where kind = 'saved')",

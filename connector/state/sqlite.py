@@ -6,7 +6,6 @@ leaves it empty, and the next one fills it.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -329,17 +328,12 @@ def _read_key(path: Path, flags: int) -> bytes:
 @contextmanager
 def _open_key(path: Path, flags: int) -> Iterator[int]:
     """An open file that is nobody else's. Raises OSError and FileError."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        why = "the key of the state is no regular file. Move it away, or set `key` in the job"
+        raise FileError(why, where=str(path))
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
-        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    except OSError as fault:
-        if fault.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
-            raise _refuse_key(path) from None
-        raise
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refuse_key(path)
-        if status.st_mode & 0o077:
+        if os.fstat(handle).st_mode & 0o077:
             why = "others may read or write the key of the state. Run `chmod 600` on it"
             raise FileError(
                 f"{why}. If somebody may have read it, remove it; the next run creates another",
@@ -348,10 +342,3 @@ def _open_key(path: Path, flags: int) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
-
-
-def _refuse_key(path: Path) -> FileError:
-    why = (
-        "the key of the state is no regular file. Move it away, or set `key` in the job"
-    )
-    return FileError(why, where=str(path))

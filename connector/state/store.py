@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from msgspec import json
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from connector.errors import StateError, UsageError
 from connector.model import (
@@ -23,7 +23,6 @@ from connector.model import (
     LastGood,
     Outcome,
     Plan,
-    Result,
     User,
 )
 from connector.runtime.clock import stamp
@@ -32,7 +31,6 @@ from connector.state.care import StateCare
 from connector.state.database import TABLES, Database, migrate
 from connector.state.documents import Documents, DrawnPlans, SavedPlans
 from connector.state.history import (
-    ATTEMPTS,
     NEXT,
     TO_LIST,
     Attempts,
@@ -43,7 +41,6 @@ from connector.state.journal import Ours, RunJournal, took_place
 from connector.state.journal_rows import (
     Sealer,
     Step,
-    among,
     note_outcomes,
     note_servers,
     read_steps,
@@ -194,10 +191,11 @@ class Store(SavedPlans, StateCare):
         found = self._database.rows(
             "select directory from runs where id = ? and job = ?", run, job
         )
-        query = (
-            f"select result, why from events where {ATTEMPTS} and id = ? and job = ?"  # noqa: S608  # a literal; values are bound
-        )
-        for result, reason in self._database.rows(query, run, job):
+        for result, reason in self._database.rows(
+            "select result, why from events where kind in ('apply', 'undo') and id = ? and job = ?",
+            run,
+            job,
+        ):
             came = _CAME[result]
             why = f"nothing to undo: this attempt {came}, and wrote nothing: {reason}"
             raise UsageError(why, where=run)
@@ -249,16 +247,9 @@ class Store(SavedPlans, StateCare):
         of_runs: dict[str, list[tuple[Change, Outcome]]] = {}
         for each, outcome in found:
             of_runs.setdefault(each.run, []).append((each.change, outcome))
-        here = description.server
-        here_alone = [
-            replace(each, server=here)
-            for each, outcome in found
-            if outcome.result is Result.WRITTEN and among(each.server, here)
-        ]
         with self._database.writing() as transaction:
-            note_servers(transaction, here_alone)
             for run, outcomes in of_runs.items():
-                note_outcomes(transaction, run, outcomes, stamp())
+                note_outcomes(transaction, run, outcomes, description.server)
                 self.audit.add_outcomes(transaction, run, outcomes)
                 written = [each for each in outcomes if took_place(each[1])]
                 if written:
