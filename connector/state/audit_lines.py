@@ -25,7 +25,7 @@ from msgspec import Meta, Struct
 
 from connector.errors import BusyError
 from connector.model import Change, Outcome
-from connector.state.database import Database, Transaction
+from connector.state.database import Database, Transaction, find_value, write_one
 
 Record = dict[str, Any]
 _READ_AT_ONCE: Final = 2000
@@ -155,11 +155,8 @@ class AuditLines:
 
     def delete_lines(self, last: int) -> None:
         """Let go of the lines up to this number: the file has them."""
-        with self._database.writing() as transaction:
-            transaction.execute(
-                "delete from audit_lines where job = ? and number <= ?",
-                (self._job, last),
-            )
+        gone = "delete from audit_lines where job = ? and number <= ?"
+        write_one(self._database, gone, self._job, last)
 
     # ------------------------------------------------------------ what is kept
 
@@ -185,17 +182,15 @@ class AuditLines:
 
     def read_line(self, job: str, number: int) -> str | None:
         """The text of one line; None: the state does not keep it."""
-        for (text,) in self._database.rows(
-            "select line from audit_lines where job = ? and number = ?", job, number
-        ):
-            return str(text)
-        return None
+        query = "select line from audit_lines where job = ? and number = ?"
+        text: str | None = find_value(self._database, query, job, number)
+        return text
 
 
 def count_old_lines(database: Database, job: str, before: str) -> int:
     """The oldest lines of a job that the state keeps, up to the first that is not older than this time, or the last."""
     query = f"select count(*) {_OLD_LINES}"
-    return int(database.rows(query, job, job, before, job)[0][0])
+    return int(find_value(database, query, job, job, before, job))
 
 
 def prune_lines(transaction: Transaction, job: str, before: str) -> None:

@@ -139,6 +139,12 @@ def find_column(database: Database, sql: str, *values: str | int) -> list[Any]:
     return [row[0] for row in database.rows(sql, *values)]
 
 
+def write_one(database: Database, sql: str, *values: str | int | None) -> None:
+    """One statement, durable at its end."""
+    with database.writing() as transaction:
+        transaction.execute(sql, values)
+
+
 def encode_text(value: object) -> str:
     """A value as JSON, for a row."""
     return json.encode(value).decode()

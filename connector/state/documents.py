@@ -27,6 +27,7 @@ from connector.state.database import (
     find_column,
     find_value,
     sound,
+    write_one,
 )
 from connector.state.history import NEXT, UNDOS
 
@@ -105,14 +106,11 @@ class Documents:
 
     def withdraw(self, job: str, plan: str | None = None) -> None:
         """No plan of this job waits any more; or this one does not, and no apply takes it."""
-        with self._database.writing() as transaction:
-            if plan is None:
-                transaction.execute(WITHDRAW, (job,))
-            else:
-                transaction.execute(
-                    "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')",
-                    (job, plan),
-                )
+        if plan is None:
+            write_one(self._database, WITHDRAW, job)
+        else:
+            rejected = "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')"
+            write_one(self._database, rejected, job, plan)
 
     def read(self, document: Document) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""

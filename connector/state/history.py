@@ -30,6 +30,7 @@ from connector.state.database import (
     decode_kept,
     find_column,
     find_value,
+    write_one,
 )
 from connector.state.journal_rows import read_steps
 from connector.state.notes import pruned_until
@@ -134,8 +135,7 @@ class Holds:
 
     def hold(self, job: str, why: str) -> None:
         """Put a job on hold; another hold of it is replaced."""
-        with self._database.writing() as transaction:
-            transaction.execute(_PUT_EVENT, ("hold", job, "", "", stamp(), why, ""))
+        write_one(self._database, _PUT_EVENT, "hold", job, "", "", stamp(), why, "")
 
     def held(self, job: str) -> tuple[str, str] | None:
         """Since when the job is on hold, and why; None: it is not."""

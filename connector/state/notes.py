@@ -28,6 +28,7 @@ from connector.state.database import (
     find_column,
     find_value,
     sound,
+    write_one,
 )
 
 _PUT_FACT: Final = (
@@ -405,19 +406,17 @@ class Ticks:
             if last is not None and last.ended and tick <= last.tick <= believed:
                 yield False
                 return
-            with self._database.writing() as transaction:
-                transaction.execute(
-                    "insert into schedule (job, tick, ended) values (?, ?, 0) "
-                    "on conflict (job) do update set tick = excluded.tick, ended = 0",
-                    (self._job, tick.isoformat()),
-                )
+            begun = (
+                "insert into schedule (job, tick, ended) values (?, ?, 0) "
+                "on conflict (job) do update set tick = excluded.tick, ended = 0"
+            )
+            write_one(self._database, begun, self._job, tick.isoformat())
             yield True
 
     def ended(self, tick: datetime, *, good: bool) -> None:
         also = ", good = tick" if good else ""
         end = f"update schedule set ended = 1{also} where job = ? and tick = ?"  # noqa: S608  # one of two texts
-        with self._database.writing() as transaction:
-            transaction.execute(end, (self._job, tick.isoformat()))
+        write_one(self._database, end, self._job, tick.isoformat())
 
 
 def _read_time(text: str) -> datetime:

@@ -25,7 +25,7 @@ import shlex
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ from typing import Any, Final
 from connector.errors import BusyError, FileError, StateError, UsageError
 from connector.state.database import (
     Transaction,
+    find_value,
     restored,
     storable,
 )
@@ -199,8 +200,7 @@ class PostgreSQL:
         return self._leases.lease(name, job)
 
     def size(self) -> tuple[int, int]:
-        ((octets,),) = self.rows("select pg_database_size(current_database())")
-        return int(octets), 0
+        return int(find_value(self, "select pg_database_size(current_database())")), 0
 
     def faults(self) -> list[str]:
         return []
@@ -266,26 +266,19 @@ class Leases:
     @contextmanager
     def lease(self, name: str, job: str) -> Iterator[None]:
         """Hold a name; another one may be held within. Raises BusyError where another process holds it."""
-        lock, gate = _lock_numbers(name)
         savepoint = f"lease{len(self._gates)}"
-        try:
-            db = self._db or self._begin_leases()
-            db.execute(f"savepoint {savepoint}".encode())
-            self._take_lock(db, name, lock, gate, job)
-        except psycopg.Error as fault:
-            self._let_go(savepoint)
-            raise StateError(
-                f"the lease cannot be taken: {said(fault)}", where=self._where
-            ) from None
-        except BaseException:
-            self._let_go(savepoint)
-            raise
-        self._gates.append(gate)
-        try:
+        with ExitStack() as held:
+            held.callback(self._let_go, savepoint)
+            try:
+                db = self._db or self._begin_leases()
+                db.execute(f"savepoint {savepoint}".encode())
+                gate = self._take_lock(db, name, job)
+            except psycopg.Error as fault:
+                why = f"the lease cannot be taken: {said(fault)}"
+                raise StateError(why, where=self._where) from None
+            self._gates.append(gate)
+            held.callback(self._gates.pop)
             yield
-        finally:
-            self._gates.pop()
-            self._let_go(savepoint)
 
     def _begin_leases(self) -> Connection:
         db = self._db = self._connect()
@@ -294,9 +287,9 @@ class Leases:
         db.execute("select pg_advisory_xact_lock(%s)", (self._fence,))
         return db
 
-    def _take_lock(
-        self, db: Connection, name: str, lock: int, gate: int, job: str
-    ) -> None:
+    def _take_lock(self, db: Connection, name: str, job: str) -> int:
+        """Take the lock of a lease, and pass its gate, whose number it returns."""
+        lock, gate = _lock_numbers(name)
         free = db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchone()
         if free != (True,):
             why = f"another run holds this directory{_describe_holder(db, lock)}"
@@ -310,10 +303,11 @@ class Leases:
             raise BusyError(why, where=name) from None
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
-            word = f"cec-connector on {socket.gethostname()[:_SHORT]}, process {os.getpid()}, job {job}"
+            session = f"cec-connector on {socket.gethostname()[:_SHORT]}, process {os.getpid()}, job {job}"
             db.execute(
-                "select set_config('application_name', %s, true)", storable([word])
+                "select set_config('application_name', %s, true)", storable([session])
             )
+        return gate
 
     def _let_go(self, savepoint: str) -> None:
         """Let a lease go; with the last one its connection. Where that has ended, so have they."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import json
 from msgspec.structs import astuple
 
 from connector.errors import StateError, UsageError
@@ -28,7 +27,7 @@ from connector.model import (
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
 from connector.state.care import StateCare
-from connector.state.database import TABLES, Database, migrate
+from connector.state.database import TABLES, Database, encode_text, migrate, write_one
 from connector.state.documents import Documents, DrawnPlans, SavedPlans
 from connector.state.history import (
     NEXT,
@@ -156,7 +155,7 @@ class Store(SavedPlans, StateCare):
         """
         found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
-            summary = json.encode(plan.summary).decode()
+            summary = encode_text(plan.summary)
             begun = (plan.id, plan.job, description.identity, stamp(), plan.digest)
             what = (kind, undoes, description.server, int(some))
             transaction.execute(
@@ -175,15 +174,11 @@ class Store(SavedPlans, StateCare):
         yield journal
         self.audit.secure()
         try:
-            with self._database.writing() as transaction:
-                ended = (stamp(), journal.result, plan.id)
-                transaction.execute(
-                    "update runs set ended = ?, result = ? where id = ?", ended
-                )
+            end = "update runs set ended = ?, result = ? where id = ?"
+            write_one(self._database, end, stamp(), journal.result, plan.id)
         except StateError:
-            if (
-                not journal.broken
-            ):  # else every outcome says so already, and the run stays "interrupted"
+            # else every outcome says so already, and the run stays "interrupted"
+            if not journal.broken:
                 raise
 
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
