@@ -1,5 +1,6 @@
 """The journal of one apply: intents are durable before they are carried out, outcomes soon after that."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -15,12 +16,14 @@ from connector.model import (
     Cleared,
     Description,
     Outcome,
+    Owned,
     Result,
     User,
     UserRef,
     equality,
 )
 from connector.model.limits import takes_value
+from connector.model.patterns import apart
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
 from connector.state.database import (
@@ -28,7 +31,6 @@ from connector.state.database import (
     Row,
     Transaction,
     encode_text,
-    find_column,
 )
 from connector.state.journal_rows import (
     EarlierOwner,
@@ -46,11 +48,11 @@ from connector.state.ownership import Ownership, Replaced, Taken
 
 _INTENT = """
     insert into journal
-    (run, user_id, digest, part, user_name, agent, rule, attributes, outcome, why, server, noted, earlier)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (run, user_id, digest, part, user_name, agent, rule, attributes, outcome, why, server, noted)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (run, user_id, digest, part) do update set
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
-        noted = excluded.noted, lost = null, earlier = coalesce(journal.earlier, excluded.earlier)
+        noted = excluded.noted, lost = null
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
 
@@ -143,10 +145,10 @@ class RunJournal:
         if names:
             note_secret_attributes(transaction, self._directory, names)
             self._secrets |= names
-        new = [each for each in intended if not self._was_written(each)]
-        owners = self._ours.find_earlier_owners(new)
         rows = [
-            self._make_row(each, time, earlier=owners.get(each.user.id)) for each in new
+            self._make_row(each, time)
+            for each in intended
+            if not self._was_written(each)
         ]
         transaction.executemany(_INTENT, rows)
 
@@ -188,7 +190,6 @@ class RunJournal:
         change: Change,
         time: str,
         outcome: Outcome | None = None,
-        earlier: Owners | None = None,
     ) -> Row:
         """A row of `_INTENT`; without an outcome the write is open."""
         key, user = key_of(change), change.user
@@ -197,8 +198,7 @@ class RunJournal:
         if outcome is not None:
             result, why, servers = outcome.result.value, outcome.why, self._server
         what = (user.name, keep_agent(change.agent), change.rule, encode_text(kept))
-        owners = encode_text(earlier) if earlier else None
-        return (self._run, *key, *what, result, why, servers, time, owners)
+        return (self._run, *key, *what, result, why, servers, time)
 
 
 def took_place(outcome: Outcome) -> bool:
@@ -218,12 +218,6 @@ class Ours:
         )
         self._ownership = Ownership(database, description.identity)
 
-    def find_earlier_owners(self, changes: Sequence[Change]) -> dict[str, Owners]:
-        """By user id and attribute, whose the values are that these changes replace."""
-        return self._ownership.find_owners(
-            changes, self._job, self._description.equality
-        )
-
     def take(
         self,
         transaction: Transaction,
@@ -237,29 +231,78 @@ class Ours:
         `late`: other runs may have begun since. What they wrote is not taken from them, nor are values that stand:
         `now` has the users as they are by then.
         """
-        newer = (
-            find_column(
-                self._database,
-                "select id from runs where number > (select number from runs where id = ?)",
-                self._run,
-            )
-            if late
-            else []
-        )
         for start in range(0, len(written), _AT_ONCE):
             some = written[start : start + _AT_ONCE]
-            emptied = self._find_emptied(some) if newer else set[tuple[str, str]]()
+            later = self._find_later_writes(some) if late else {}
             taken = [
                 self._make_taken(change, each, now)
                 for change, outcome in some
                 for each in change.attributes
                 if each.name not in outcome.lost
-                and (change.user.id, each.name.lower()) not in emptied
+                and all(
+                    apart(pattern, each.pattern)
+                    for pattern in later.get((change.user.id, each.name.lower()), ())
+                )
             ]
             replaced = self._ownership.note(
-                transaction, self._run, taken, self._description.equality, newer
+                transaction, self._run, taken, self._description.equality
             )
+            self._note_earlier_owners(transaction, some, replaced)
             self._remember_cleared(transaction, some, replaced)
+
+    def _find_later_writes(
+        self, written: Iterable[tuple[Change, Outcome]]
+    ) -> dict[tuple[str, str], list[str | None]]:
+        """By user and attribute the patterns of what later runs have written there: nothing is taken from these."""
+        which = (
+            "number > (select number from runs where id = ?) and directory = ? "
+            "and (outcome = 'written' or lost is not null) and user_id in ({users})"
+        )
+        users = sorted({change.user.id for change, _ in written})
+        place = (self._run, self._description.identity)
+        later = defaultdict[tuple[str, str], list[str | None]](list)
+        for step in read_steps(self._database, which, *place, users=users):
+            for name, pattern in step.patterns.items():
+                later[step.user.id, name.lower()].append(pattern)
+        return later
+
+    def _note_earlier_owners(
+        self,
+        transaction: Transaction,
+        written: Iterable[tuple[Change, Outcome]],
+        replaced: Iterable[Replaced],
+    ) -> None:
+        """Note whose the values were, if they were as that job wrote them; this job counts before all others."""
+        of_slots = defaultdict[tuple[str, str], list[Replaced]](list)
+        for each in sorted(replaced, key=lambda each: each.job != self._job):
+            of_slots[each.user.id, each.attribute].append(each)
+        rows = []
+        for change, _ in written:
+            earlier: Owners = {}
+            for one in change.attributes:
+                for owner in of_slots[change.user.id, one.name]:
+                    known = owner.owned
+                    if one.name not in earlier and self._was_as_written(one, known):
+                        earlier[one.name] = EarlierOwner(
+                            owner.job, known.fingerprint, known.sent, known.stored
+                        )
+            if earlier:
+                rows.append((encode_text(earlier), self._run, *key_of(change)))
+        transaction.executemany(
+            "update journal set earlier = coalesce(earlier, ?) "
+            "where run = ? and user_id = ? and digest = ? and part = ?",
+            rows,
+        )
+
+    def _was_as_written(self, each: AttributeChange, owned: Owned) -> bool:
+        """Whether the old values of a change are what a job had written there."""
+        if not each.old or owned.restored:
+            return False
+        if each.secret:
+            return bool(owned.fingerprint)
+        rule = self._description.equality(each.name)
+        there = {equality.digest(rule, value) for value in each.old}
+        return bool(owned.values) and there.issuperset(owned.values)
 
     def _remember_cleared(
         self,
@@ -285,28 +328,6 @@ class Ours:
                     cleared.append(Cleared(change.user, each.name, stamp(), owned))
         notes = JobNotes(self._database, self._description.identity, self._job)
         notes.note_cleared(transaction, cleared, others)
-
-    def _find_emptied(
-        self, written: Iterable[tuple[Change, Outcome]]
-    ) -> set[tuple[str, str]]:
-        """The attributes of these users that later runs have emptied, and not filled again: nobody owns them since."""
-        users = sorted({change.user.id for change, _ in written})
-        place = (self._run, self._description.identity)
-        emptied: set[tuple[str, str]] = set()
-        for step in read_steps(
-            self._database,
-            "number > (select number from runs where id = ?) and directory = ? and outcome = 'written' "
-            "and user_id in ({users}) order by number, part desc",
-            *place,
-            users=users,
-        ):
-            for each in step.change.attributes:
-                slot = (step.user.id, each.name.lower())
-                if each.sets:
-                    emptied.discard(slot)
-                else:
-                    emptied.add(slot)
-        return emptied
 
     def _make_taken(
         self, change: Change, each: AttributeChange, now: Mapping[str, User]

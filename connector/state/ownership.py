@@ -9,8 +9,7 @@ values.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct, json
@@ -20,7 +19,6 @@ from connector.model import (
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
-    Change,
     Equality,
     Held,
     Owned,
@@ -35,7 +33,7 @@ from connector.state.database import (
     rows_of_users,
     sound,
 )
-from connector.state.journal_rows import EarlierOwner, Owners, keep_agent
+from connector.state.journal_rows import EarlierOwner, keep_agent
 
 _ROWS: Final = "select job, user_id, user_name, attributes, agent from ownership where directory = ?"
 Attributes = dict[str, Owned]
@@ -105,44 +103,14 @@ class Ownership:
         rows = rows_of_users(self._database, query, sorted(users), self._directory)
         return self._read_rows(rows)
 
-    def find_owners(
-        self,
-        changes: Sequence[Change],
-        job: str,
-        equality_of: Callable[[str], Equality],
-    ) -> dict[str, Owners]:
-        """By user id and attribute, whose the old values of these changes are: of this job before all others."""
-        rows = defaultdict[str, list[Row]](list)
-        of_users = self.of(
-            {
-                each.user.id
-                for each in changes
-                if any(one.old for one in each.attributes)
-            }
-        )
-        for row in sorted(of_users, key=lambda row: row.job != job):
-            rows[row.user.id].append(row)
-        found = defaultdict[str, Owners](dict)
-        for change in changes:
-            id_ = change.user.id
-            for each in change.attributes:
-                owner = _find_owner(rows.get(id_, ()), each, equality_of(each.name))
-                if owner is not None:
-                    found[id_][each.name] = owner
-        return found
-
     def note(
         self,
         transaction: Transaction,
         run: str,
         taken: Collection[Taken],
         equality_of: Callable[[str], Equality],
-        newer: Collection[str] = (),
     ) -> list[Replaced]:
-        """Note whose these attributes are, as this run has left them; what was whose until then.
-
-        `newer`: runs that began after this one, which is settled late. An attribute that they wrote stays as it is.
-        """
+        """Note whose these attributes are, as this run has left them; what was whose until then."""
         users = {each.user.id: each.user for each in taken}
         spelt = {each.change.name.lower(): each.change.name for each in taken}
         rows: dict[str, dict[str, Row]] = {id_: {} for id_ in users}
@@ -156,7 +124,7 @@ class Ownership:
         replaced: list[Replaced] = []
         for each in taken:
             rule = equality_of(each.change.name)
-            replaced += _take_attribute(rows[each.user.id], run, each, rule, newer)
+            replaced += _take_attribute(rows[each.user.id], run, each, rule)
         touched = [(each.user.id, each.job) for each in replaced]
         touched += [(each.user.id, each.job) for each in taken if each.job]
         changed = [
@@ -203,31 +171,8 @@ def find_written(attributes: Attributes) -> Attributes:
     }
 
 
-def _find_owner(
-    rows: Iterable[Row], each: AttributeChange, rule: Equality
-) -> EarlierOwner | None:
-    """The job whose values an attribute has, if they are as that job wrote them."""
-    if not each.old:
-        return None
-    there = set(() if each.secret else _digest_values(each.old, rule))
-    for row in rows:
-        for name, owned in row.attributes.items():
-            if name.lower() != each.name.lower() or owned.restored:
-                continue
-            wrote = bool(owned.values) and there.issuperset(owned.values)
-            if owned.fingerprint if each.secret else wrote:
-                return EarlierOwner(
-                    row.job, owned.fingerprint, owned.sent, owned.stored
-                )
-    return None
-
-
 def _take_attribute(
-    rows: dict[str, Row],
-    run: str,
-    taken: Taken,
-    rule: Equality,
-    newer: Collection[str],
+    rows: dict[str, Row], run: str, taken: Taken, rule: Equality
 ) -> list[Replaced]:
     """Note in the rows of one user, by job, what a run did to an attribute; what was whose."""
     name, pattern = taken.change.name, taken.change.pattern
@@ -237,8 +182,6 @@ def _take_attribute(
         if name in row.attributes
         and (job == taken.job or not apart(row.attributes[name].pattern, pattern))
     ]
-    if any(each.owned.run in newer for each in replaced):
-        return []
     there = set(_digest_values(taken.there, rule))
     before, mine = None, None
     for each in replaced:
