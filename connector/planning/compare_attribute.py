@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Self
 
 from msgspec import Struct
@@ -46,31 +47,29 @@ _BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
 
 
 class Wanted(Struct, frozen=True):
-    """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
-
-    `unique`: one user alone may hold a value. `keeps`: values may stay of which no template makes one any more.
-    `fits`: a text as the attribute's syntax has it. `plain`: nothing else decides what it can hold, but for `owned`.
-    """
+    """One attribute rule, bound to the tenant and to what the directory says of the attribute."""
 
     rule: AttributeRule
     info: AttributeInfo
     render: Render
     schema: Description
     names: frozenset[str]
+    """All names of the attribute."""
     unique: bool
+    """One user alone may hold a value."""
     keeps: bool
+    """Values may stay of which no template makes one any more."""
     tenant: Tenant
     fits: Callable[[str], Value]
+    """A text as the attribute's syntax has it."""
     owned: Callable[[Held], bool] | None
+    """Whether a value is this job's; None: all are."""
     plain: bool
+    """Nothing else decides what it can hold, but for `owned`."""
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
         info = description.attributes[rule.name]
-        names, unique = (
-            info.definition.aliases | {rule.name.lower()},
-            rule.unique or info.unique,
-        )
         keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
         owned = (
             None
@@ -79,34 +78,33 @@ class Wanted(Struct, frozen=True):
         )
         plain = not rule.secret and info.syntax not in _BY_SCHEMA
         return cls(
-            rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant, fitting(info), owned, plain
-        )  # fmt: skip
+            rule,
+            info,
+            _bound(rule, tenant),
+            description,
+            names=info.definition.aliases | {rule.name.lower()},
+            unique=rule.unique or info.unique,
+            keeps=keeps,
+            tenant=tenant,
+            fits=fitting(info),
+            owned=owned,
+            plain=plain,
+        )
 
 
 class Verdict(Struct, frozen=True):
-    """What becomes of one attribute of a user: in step, a `change`, or `unfit`, why it cannot hold the value.
-
-    `lacks`: a field of a template is absent, so that there is no new value. `unknown`: the source does not tell it.
-    """
+    """What becomes of one attribute of a user: in step, unless it says more."""
 
     change: AttributeChange | None = None
     unfit: str = ""
+    """Why the attribute cannot hold the value, or why our value, or somebody's, stays."""
     lacks: bool = False
+    """A field of a template is absent, so that there is no new value."""
     unknown: bool = False
-
-    @property
-    def changes(self) -> tuple[AttributeChange, ...]:
-        return (self.change,) if self.change else ()
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        return (self.unfit,) if self.unfit else ()
+    """The source does not tell the value."""
 
 
 IN_STEP: Final = Verdict()
-
-Column = tuple[str, Render, Wanted]
-"""An attribute by name, what its templates make of an agent, and what is wanted there."""
 
 
 def _bound(rule: AttributeRule, tenant: Tenant) -> Render:
@@ -121,14 +119,9 @@ def each_of(made: Made) -> tuple[Held | None, ...]:
     return made if isinstance(made, tuple) else (made,)
 
 
-def makes_any(render: Render, agent: Agent) -> bool:
+def makes_any(wanted: Wanted, agent: Agent) -> bool:
     """Whether a template makes a value of this agent."""
-    made = render(agent)
-    return (
-        any(value is not None for value in made)
-        if isinstance(made, tuple)
-        else made is not None
-    )
+    return any(value is not None for value in each_of(wanted.render(agent)))
 
 
 def holds_ours(wanted: Wanted, user: User) -> bool:
@@ -136,41 +129,32 @@ def holds_ours(wanted: Wanted, user: User) -> bool:
     return bool(patterns.ours(wanted.rule.owns, user.values.get(wanted.rule.name, ())))
 
 
-def in_step(
-    change: AttributeChange, wanted: Wanted, user: User, spellings: Spellings | None
-) -> bool:
-    """Whether a planned change is to set what the user holds already, as the directory spells it."""
-    if spellings is None or not (change.old and change.new):
-        return False
-    return spellings.in_step(
-        user.ref, change.name, wanted.info.equality, change.new, change.old
-    )
-
-
-def judged(
-    wanted: Wanted,
-    render: Render,
-    agent: Agent,
-    user: User,
-    spellings: Spellings | None = None,
+def judge_attribute(
+    wanted: Wanted, agent: Agent, user: User, spellings: Spellings | None
 ) -> Verdict:
-    """What becomes of one attribute that holds a secret."""
-    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(
-        wanted.rule.fields
-    ):
+    """What becomes of one attribute of a user and its agent."""
+    rule = wanted.rule
+    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(rule.fields):
         return Verdict(unknown=True)
-    value, held = render(agent), user.values.get(wanted.rule.name, ())
-    if held == (value,):
+    value, held = wanted.render(agent), user.values.get(rule.name, ())
+    if held in ((value,), value):
         return IN_STEP
-    lacks = value is None
+    lacks = None in each_of(value)
     if value is None and (wanted.keeps or (not held and wanted.info.readable)):
         return Verdict(lacks=lacks)
     try:
-        change = changed(wanted, value, held, dn.naming(user.name), agent)
-        known = change is not None and in_step(change, wanted, user, spellings)
-        return Verdict(None if known else change, lacks=lacks)
+        change = changed(wanted, value, held, _naming(user.name), agent)
     except UnfitError as fault:
         return Verdict(unfit=str(fault), lacks=lacks)
+    if change is not None and spellings is not None and change.old and change.new:
+        compared = wanted.info.equality
+        if spellings.in_step(user.ref, rule.name, compared, change.new, change.old):
+            return Verdict(lacks=lacks)
+    return Verdict(change, lacks=lacks)
+
+
+_naming = lru_cache(maxsize=1)(dn.naming)
+"""Attributes of one user are judged one after the other."""
 
 
 def cleared(

@@ -17,22 +17,18 @@ from connector.model import (
     Problem,
     Tenant,
     User,
-    dn,
 )
 from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import SECRET_FIELDS
 from connector.planning import suitability
 from connector.planning.compare_attribute import (
-    Column,
     Wanted,
     as_held,
-    changed,
     cleared,
     each_of,
     holds_ours,
-    in_step,
-    judged,
+    judge_attribute,
     makes_any,
 )
 from connector.planning.conversion import UnfitError
@@ -104,10 +100,7 @@ class Differ:
         """The one line of each attribute that is made of secrets which the source does not tell."""
         self.problems += self._unknown.values()
         self.attributes = [rule.name for rule in mapping.attributes]
-        self._columns = [
-            (wanted.rule.name, wanted.render, wanted) for wanted in self._wanted
-        ]
-        self._secret = [column for column in self._columns if column[2].rule.secret]
+        self._secret = [each for each in self._wanted if each.rule.secret]
         self._plain = [
             (each.rule.name, each.render)
             for each in self._wanted
@@ -129,8 +122,8 @@ class Differ:
         values = user.values
         for name, render in self._plain:
             if values.get(name) != (render(agent),):
-                return self._compared(self._columns, agent, user, rule)
-        return self._compared(self._secret, agent, user, rule) if self._secret else None
+                return self._compare(self._wanted, agent, user, rule)
+        return self._compare(self._secret, agent, user, rule) if self._secret else None
 
     def one_by_one(
         self, agent: Agent, user: User
@@ -139,91 +132,52 @@ class Differ:
 
         None: a template makes nothing, or what does not fit.
         """
-        for column in self._columns:
-            _, render, wanted = column
+        for wanted in self._wanted:
+            rule, made = wanted.rule, each_of(wanted.render(agent))
             fitted: list[Held | None] = []
-            for template, value in zip(
-                wanted.rule.templates, each_of(render(agent)), strict=True
-            ):
+            for template, value in zip(rule.templates, made, strict=True):
                 fitted.append(None)
                 if value is not None:
                     with suppress(UnfitError):
                         fitted[-1] = as_held(wanted, value, template, agent)
-            yield (
-                wanted.rule,
-                tuple(fitted),
-                self._compared([column], agent, user, None),
-            )
+            yield rule, tuple(fitted), self._compare([wanted], agent, user, None)
 
-    def _compared(
-        self, columns: list[Column], agent: Agent, user: User, rule: int | None
+    def _compare(
+        self, attributes: list[Wanted], agent: Agent, user: User, rule: int | None
     ) -> Draft | None:
         planned: list[AttributeChange] = []
         unfit: list[tuple[str, str]] = []
         unknown: list[Problem] = []
-        values = user.values
-        naming: frozenset[str] | None = None
-        lacking = self._lacking
-        for name, render, wanted in columns:
-            if wanted.rule.secret:
-                verdict = judged(wanted, render, agent, user, self._spellings)
-                lacking = lacking or verdict.lacks
-                unfit.extend((name, why) for why in verdict.faults)
-                unknown += [self._unknown[name]] if verdict.unknown else []
-                planned.extend(verdict.changes)
-                continue
-            value = render(agent)
-            held = values.get(name, ())
-            if held == (value,) or held == value:  # noqa: PLR1714  # for each attribute of each user: `in` takes a quarter more
-                continue
-            lacking = (
-                lacking or value is None or (type(value) is tuple and None in value)
-            )
-            if value is None and (wanted.keeps or (not held and wanted.info.readable)):
-                continue
-            if naming is None:
-                naming = dn.naming(user.name)
-            try:
-                change = changed(wanted, value, held, naming, agent)
-            except UnfitError as fault:
-                unfit.append((wanted.rule.name, str(fault)))
-                continue
-            if change is not None and not in_step(
-                change, wanted, user, self._spellings
-            ):
-                planned.append(change)
+        lacks = self._lacking
+        for wanted in attributes:
+            name = wanted.rule.name
+            verdict = judge_attribute(wanted, agent, user, self._spellings)
+            lacks = lacks or verdict.lacks
+            if verdict.change:
+                planned.append(verdict.change)
+            if verdict.unfit:
+                unfit.append((name, verdict.unfit))
+            if verdict.unknown:
+                unknown.append(self._unknown[name])
         if not planned and not unfit and not unknown:
             return None
-        draft = self._drafted(agent, user, rule, planned, unfit)
-        draft.held += tuple(unknown)
-        if lacking:
+        seen = [
+            each.name for each in planned if each.name in user.values and not each.old
+        ]
+        shows = frozenset(seen)
+        draft = Draft(
+            user.ref,
+            agent.ref,
+            rule,
+            tuple(planned),
+            shows=self._sets.setdefault(shows, shows),
+            inactive=user.inactive,
+        )
+        draft = self._checked(draft, user)
+        faults = [_fault(draft, "value", name, why) for name, why in unfit]
+        draft.held = (*faults, *draft.held, *unknown)
+        if lacks:
             draft.keeps = self._together.kept(agent, user, planned)
-        return draft
-
-    def _drafted(
-        self,
-        agent: Agent,
-        user: User,
-        rule: int | None,
-        planned: list[AttributeChange],
-        unfit: list[tuple[str, str]],
-    ) -> Draft:
-        ref, values = agent.ref, user.values
-        shows = frozenset(
-            [each.name for each in planned if each.name in values and not each.old]
-        )
-        shows = self._sets.setdefault(shows, shows)
-        draft = self._checked(
-            Draft(
-                user.ref, ref, rule, tuple(planned), shows=shows, inactive=user.inactive
-            ),
-            user,
-        )
-        if unfit:
-            draft.held = (
-                *[_fault(draft, "value", name, why) for name, why in unfit],
-                *draft.held,
-            )
         return draft
 
     def holds_most(self, agent: Agent, draft: Draft | None) -> bool:
@@ -240,9 +194,9 @@ class Differ:
         if differing.issuperset(self.attributes):
             return False
         wanted = {
-            name: each.rule.secret
-            for name, render, each in self._columns
-            if makes_any(render, agent)
+            each.rule.name: each.rule.secret
+            for each in self._wanted
+            if makes_any(each, agent)
         }
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
@@ -264,10 +218,11 @@ class Differ:
         planned: list[AttributeChange] = []
         for each in self._wanted:
             verdict = cleared(each, user, found, fingerprint)
-            planned.extend(verdict.changes)
-            draft.held += tuple(
-                draft.problem("stale", why, each.rule.name) for why in verdict.faults
-            )
+            if verdict.change:
+                planned.append(verdict.change)
+            if verdict.unfit:
+                line = draft.problem("stale", verdict.unfit, each.rule.name)
+                draft.held = (*draft.held, line)
         draft.planned = tuple(planned)
         return self._checked(draft, user)
 
@@ -275,15 +230,12 @@ class Differ:
         """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
         if found.now is None:
             return frozenset()
-        verdicts = {
-            each.rule.name: cleared(each, found.now, found, fingerprint)
-            for each in self._wanted
-        }
-        return frozenset(
-            name.lower()
-            for name, each in verdicts.items()
-            if CHANGED in each.faults and not each.changes
-        )
+        theirs = set()
+        for each in self._wanted:
+            verdict = cleared(each, found.now, found, fingerprint)
+            if verdict.unfit == CHANGED and not verdict.change:
+                theirs.add(each.rule.name.lower())
+        return frozenset(theirs)
 
     def _checked(self, draft: Draft, user: User) -> Draft:
         """The draft, with what the schema forbids held back."""
