@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from connector.directories.port import Directory, Reader
@@ -47,8 +46,19 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
 
 def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
     """A reader of the directory that a job names. Raises FileError with the job's line."""
+    settings = job.job.directory
     with _located(job):
-        return _adapters(job, view)[0]()
+        if settings.type == "ldif":
+            from connector.directories.ldif.adapter import LdifReader
+
+            return LdifReader(settings, view)
+        if settings.type == "scim":
+            from connector.directories.scim.adapter import ScimReader
+
+            return ScimReader(settings, transport_of(job, settings), view)
+        from connector.directories.ldap.reader import LdapReader
+
+        return LdapReader(settings, password_of(job), view)
 
 
 def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> Reader:
@@ -69,37 +79,19 @@ def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> 
 
 def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
     """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
-    with _located(job):
-        return _adapters(job, view)[1]()
-
-
-def _adapters(
-    job: jobs.LoadedJob, view: View
-) -> tuple[Callable[[], Reader], Callable[[], Directory]]:
     settings = job.job.directory
-    if settings.type == "ldif":
-        from connector.directories.ldif.adapter import LdifDirectory, LdifReader
+    with _located(job):
+        if settings.type == "ldif":
+            from connector.directories.ldif.adapter import LdifDirectory
 
-        return partial(LdifReader, settings, view), partial(
-            LdifDirectory, settings, view
-        )
-    if settings.type == "scim":
-        from connector.directories.scim.adapter import ScimDirectory, ScimReader
+            return LdifDirectory(settings, view)
+        if settings.type == "scim":
+            from connector.directories.scim.adapter import ScimDirectory
 
-        transport = transport_of(job, settings)
-        return partial(ScimReader, settings, transport, view), partial(
-            ScimDirectory, settings, transport, view
-        )
-    from connector.directories.ldap.reader import LdapReader
-
-    password = password_of(job)
-
-    def writing() -> Directory:
+            return ScimDirectory(settings, transport_of(job, settings), view)
         from connector.directories.ldap.adapter import LdapDirectory
 
-        return LdapDirectory(settings, password, view)
-
-    return partial(LdapReader, settings, password, view), writing
+        return LdapDirectory(settings, password_of(job), view)
 
 
 @contextmanager

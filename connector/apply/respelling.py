@@ -37,6 +37,7 @@ from connector.model import (
 )
 from connector.model.patterns import ours
 
+_REFUSED: Final = (Result.FAILED, Result.SKIPPED)
 Pair = tuple[AttributeChange, AttributeChange]
 """An attribute as it was sent, and as it is stored."""
 _STORED: Final = "the server stores {names} in another spelling"
@@ -189,49 +190,34 @@ class Spelling:
         results = {
             outcome.user.id: outcome for outcome in self._directory.write(seconds)
         }
-        users = {
-            user.id: user
-            for user in self._directory.read(
-                [each.user for each in seconds], disabled=True
-            )
-        }
+        refs = [each.user for each in seconds]
+        read = self._directory.read(refs, disabled=True)
+        users = {user.id: user for user in read}
         for each in found:
-            user, outcome = users.get(each.change.user.id), results[each.change.user.id]
-            if user is None or outcome.result in (Result.FAILED, Result.SKIPPED):
-                yield each.change, replace(each.outcome, may_stand=outcome.open)
-                continue
-            elses = [
-                (sent, stored)
-                for sent, stored in each.pairs
-                if not self._holds(user, stored)
-            ]
-            if outcome.result is Result.WRITTEN and not elses:
-                yield self._as_ours(each)
-                continue
-            if outcome.result is Result.WRITTEN:
-                back = [
-                    replace(sent, old=_held(user, sent), new=stored.new)
-                    for sent, stored in elses
-                ]
-                put = list(self._directory.write([_of(each, back)]))
-                if refused := next(
-                    (
-                        one
-                        for one in put
-                        if one.result in (Result.FAILED, Result.SKIPPED)
-                    ),
-                    None,
-                ):
-                    names = ", ".join(sent.name for sent, _ in elses)
-                    yield (
-                        each.change,
-                        replace(
-                            each.outcome,
-                            why=_REPLACED.format(names=names, why=refused.why),
-                        ),
-                    )
-                    continue
-            yield each.conflict([sent.name for sent, _ in elses or each.pairs])
+            id_ = each.change.user.id
+            yield self._judge_second(each, results[id_], users.get(id_))
+
+    def _judge_second(
+        self, each: Respelt, outcome: Outcome, user: User | None
+    ) -> tuple[Change, Outcome]:
+        """Whose the values are by what stands after the second write."""
+        if user is None or outcome.result in _REFUSED:
+            return each.change, replace(each.outcome, may_stand=outcome.open)
+        if outcome.result is not Result.WRITTEN:
+            return each.conflict([sent.name for sent, _ in each.pairs])
+        elses = [pair for pair in each.pairs if not self._holds(user, pair[1])]
+        if not elses:
+            return self._as_ours(each)
+        back = [
+            replace(sent, old=_held(user, sent), new=stored.new)
+            for sent, stored in elses
+        ]
+        names = [sent.name for sent, _ in elses]
+        for put in self._directory.write([_of(each, back)]):
+            if put.result in _REFUSED:
+                why = _REPLACED.format(names=", ".join(names), why=put.why)
+                return each.change, replace(each.outcome, why=why)
+        return each.conflict(names)
 
     def _as_ours(self, each: Respelt) -> tuple[Change, Outcome]:
         """Written, unless somebody else holds what the directory has made of a single-holder value."""

@@ -30,36 +30,32 @@ def missing_rights(
     context: PlanContext, changes: Sequence[Change]
 ) -> Iterator[tuple[list[str], int, int]]:
     """Attributes that the account may not write, with how many of how many users asked it may not write them of."""
-    asked = Counter(each.name for change in changes for each in change.attributes)
+    if not isinstance(context.reader, LdapReader):
+        return
+    changing = [change for change in changes if change.attributes]
+    asked = Counter(each.name for change in changing for each in change.attributes)
     denied: dict[str, set[str]] = {}
-    if isinstance(context.reader, LdapReader):
-        for each in context.reader.preflight(
-            [change for change in changes if change.attributes]
-        ):
-            denied.setdefault(each.attribute, set()).add(each.user)
+    for each in context.reader.preflight(changing):
+        denied.setdefault(each.attribute, set()).add(each.user)
     groups: dict[tuple[frozenset[str], int], list[str]] = {}
     for name, users in denied.items():
         groups.setdefault((frozenset(users), asked[name]), []).append(name)
-    yield from ((names, len(users), count) for (users, count), names in groups.items())
+    for (who, count), names in groups.items():
+        yield names, len(who), count
 
 
 def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
     """What is to be said of secrets that the account can neither read nor compare of any of these users."""
-    if not isinstance(context.reader, LdapReader):
+    reader = context.reader
+    if not isinstance(reader, LdapReader) or not users:
         return
-    for name in (rule.name for rule in context.rules.mapping.attributes if rule.secret):
-        unseen = [
-            Question(user.ref, name, Secret("-"))
-            for user in users
-            if name not in user.values
-        ]
-        grant = (
-            context.reader.right_to_compare(name)
-            if unseen and len(unseen) == len(users)
-            else ""
-        )
-        if grant and set(context.reader.holds(unseen)) == {Holds.UNKNOWN}:
-            yield f"{name} can be neither read nor compared, so no plan verifies what is there. {grant}"
+    for rule in context.rules.mapping.attributes:
+        if not rule.secret or any(rule.name in user.values for user in users):
+            continue
+        unseen = [Question(user.ref, rule.name, Secret("-")) for user in users]
+        grant = reader.right_to_compare(rule.name)
+        if grant and set(reader.holds(unseen)) == {Holds.UNKNOWN}:
+            yield f"{rule.name} can be neither read nor compared, so no plan verifies what is there. {grant}"
 
 
 def index_notes(context: PlanContext) -> Iterator[str]:
