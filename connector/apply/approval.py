@@ -62,7 +62,9 @@ class Review(Struct, frozen=True):
 
 
 def judge_approvals(
-    approvers: Approvers | None, signed: Signed | None, accept: str | None = None
+    approvers: Approvers | None,
+    signed: Signed | None,
+    accept: str | None = None,
 ) -> tuple[Approval, ...]:
     """Who has signed, where enough people have, and each signature is good. Without signatures: nobody.
 
@@ -88,14 +90,22 @@ def judge_approvals(
 
 
 def approve_review(
-    context: Context, review: Review, accept: str | None = None
+    context: Context,
+    review: Review,
+    accept: str | None = None,
 ) -> Review:
     """The review, its plan with who has approved it. Raises UnapprovedError, UsageError."""
     if review.plan is None:
         return review
     identity = context.reader.describe().identity
     approvers = context.rules.approvers
-    plan = approve_plan(approvers, context.state, review, identity, accept=accept)
+    plan = approve_plan(
+        approvers,
+        context.state,
+        review,
+        identity,
+        accept=accept,
+    )
     return replace(review, plan=plan)
 
 
@@ -114,12 +124,21 @@ def approve_plan(
         who = (APPROVED, "; ".join(map(str, found)))
         plan = replace(plan, about=(*plan.about, who))
     plan = replace(plan, approvals=found)
-    if why := explain_missing_approval(approvers, state, plan, directory):
+    if why := explain_missing_approval(
+        approvers,
+        state,
+        plan,
+        directory,
+    ):
         raise UnapprovedError(why, where=plan.id)
     return plan
 
 
-def require_permission(context: ApplyContext, directory: str, review: Review) -> None:
+def require_permission(
+    context: ApplyContext,
+    directory: str,
+    review: Review,
+) -> None:
     """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
     require_no_hold(context.state, context.job)
     plan = review.plan
@@ -127,14 +146,22 @@ def require_permission(context: ApplyContext, directory: str, review: Review) ->
         return
     if review.is_saved:
         octets = review.find_octets(context.rules.approvers)
-        context.state.permit(plan, context.job, directory, octets=octets)
+        context.state.permit(
+            plan,
+            context.job,
+            directory,
+            octets=octets,
+        )
     elif not set(tell_undone(context.state, context.job)).issubset(plan.cautions):
         why = "a run of this job was taken back after this plan was shown"
         raise RefusedError(why, where=plan.id)
 
 
 def explain_missing_approval(
-    approvers: Approvers | None, state: Store, plan: Plan, directory: str
+    approvers: Approvers | None,
+    state: Store,
+    plan: Plan,
+    directory: str,
 ) -> str:
     """Why this plan cannot be written without approval; empty where it can."""
     if approvers is None or plan.approvals:
@@ -160,14 +187,23 @@ def explain_missing_approval(
     return f"{approvers.needed} people have to sign this plan: {'; '.join(beyond)}"
 
 
-def refuse_unapproved(context: Context, plan: Plan, directory: str) -> Plan:
+def refuse_unapproved(
+    context: Context,
+    plan: Plan,
+    directory: str,
+) -> Plan:
     """A plan that was just drawn; one that has to be approved is refused, also by its digest."""
     why = explain_missing_approval(
         context.rules.approvers, context.state, plan, directory
     )
     if not why:
         return plan
-    refusal = Refusal(APPROVAL, 0, len(plan.changes), why)
+    refusal = Refusal(
+        APPROVAL,
+        0,
+        len(plan.changes),
+        why,
+    )
     plan = replace(plan, refusals=(*plan.refusals, refusal))
     return replace(plan, digest=digest_of_plan(plan))
 
@@ -227,7 +263,9 @@ def find_waiting(path: Path) -> Waiting | None:
 
 
 def check_approval(
-    path: Path, digest: str, signatures: Sequence[tuple[str, bytes]]
+    path: Path,
+    digest: str,
+    signatures: Sequence[tuple[str, bytes]],
 ) -> None:
     """See that the plan that waits has this digest, and that these signatures, if it needs some, are good for it.
 
@@ -244,8 +282,18 @@ def check_approval(
         require_no_hold(state, plan.job)
         review = Review(plan, Signed(document.octets, signatures))
         octets = review.find_octets(found.approvers)
-        state.permit(plan, plan.job, document.directory, octets=octets)
-        approve_plan(found.approvers, state, review, document.directory)
+        state.permit(
+            plan,
+            plan.job,
+            document.directory,
+            octets=octets,
+        )
+        approve_plan(
+            found.approvers,
+            state,
+            review,
+            document.directory,
+        )
 
 
 def withdraw_plan(job: jobs.LoadedJob, plan: str) -> None:
@@ -264,4 +312,9 @@ def _open_waiting(path: Path) -> Iterator[_Found | None]:
             yield None
         else:
             plan = state.documents.read(document)
-            yield _Found(state, approvers_of(job), document, plan)
+            yield _Found(
+                state,
+                approvers_of(job),
+                document,
+                plan,
+            )

@@ -66,14 +66,25 @@ def dry_run(
     """Plan and show. `save`: the plan is for `apply --plan`. `before`, `by`: as `compare_plan` has them."""
     require_same_job(context)
     plan = make_plan(context, only).plan
-    plan = compare_plan(context, plan, before, by, some=bool(only))
+    plan = compare_plan(
+        context,
+        plan,
+        before,
+        by,
+        some=bool(only),
+    )
     if save:
         identity = context.reader.describe().identity
         context.state.keep(plan, identity, file=sha256_of(plan))
     return show_plan(context, plan, show)
 
 
-def dry_undo(context: UndoContext, show: Show, *, save: bool = False) -> Run:
+def dry_undo(
+    context: UndoContext,
+    show: Show,
+    *,
+    save: bool = False,
+) -> Run:
     """Show what would take a run back. `save`: the plan is for `undo --plan`."""
     require_same_job(context)
     plan = draw_undo(context)
@@ -100,7 +111,15 @@ def draw_undo(context: UndoContext) -> Plan:
         said = f"run {earlier} took it back, as far as it could"
         about.append(("done before", said))
     written = WrittenRun(
-        [Written(step.change, step.outcome, step.server, step.run) for step in steps],
+        [
+            Written(
+                step.change,
+                step.outcome,
+                step.server,
+                step.run,
+            )
+            for step in steps
+        ],
         begun=state.history.released(run),
         since=state.history.written_since(run),
         unshown=[
@@ -111,11 +130,21 @@ def draw_undo(context: UndoContext) -> Plan:
     )
     brief = replace(brief, about=tuple(about))
     exclude = context.rules.exclude
-    return make_undo_plan(context.look_up(), brief, written, exclude)
+    return make_undo_plan(
+        context.look_up(),
+        brief,
+        written,
+        exclude,
+    )
 
 
 def compare_plan(
-    context: PlanContext, plan: Plan, before: FindEarlier | None, by: str, *, some: bool
+    context: PlanContext,
+    plan: Plan,
+    before: FindEarlier | None,
+    by: str,
+    *,
+    some: bool,
 ) -> Plan:
     """The plan with what is new in it; a full one is kept for the next comparison.
 
@@ -130,7 +159,11 @@ def compare_plan(
     return replace(plan, notes=replace(plan.notes, since=since(earlier, plan)))
 
 
-def show_plan(context: Context, plan: Plan, show: Show) -> Run:
+def show_plan(
+    context: Context,
+    plan: Plan,
+    show: Show,
+) -> Run:
     """Tell observers of a plan, and show it."""
     context.observer.planned(plan)
     context.observer.stage(

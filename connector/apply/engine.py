@@ -122,7 +122,13 @@ def write_changes(
     end the writing, not the account of it.
     """
     stop = stop or Stop()
-    engine = _Engine(order, target, pace, stop, settling or Settling())
+    engine = _Engine(
+        order,
+        target,
+        pace,
+        stop,
+        settling or Settling(),
+    )
     ledger = engine.ledger
     ledger.leave(order.left)
     stop.standing = lambda: Ending.of(
@@ -140,7 +146,13 @@ def write_changes(
         stop.nothing_more()
     except KeyboardInterrupt:
         outcomes = ledger.standing(order.changes, CUT)
-        return Applied(outcomes, CUT, [], touched=ledger.touches, cut=True)
+        return Applied(
+            outcomes,
+            CUT,
+            [],
+            touched=ledger.touches,
+            cut=True,
+        )
     places = {change.user.id: place for place, change in enumerate(order.changes)}
     outcomes = list(ledger.outcomes.values())
     outcomes.sort(key=lambda outcome: places.get(outcome.user.id, -1))

@@ -46,11 +46,20 @@ def run_named(path: Path, run: str) -> str:
         return state.history.named(job.name, run)
 
 
-def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs:
+def other_jobs(
+    path: Path,
+    mapping: Mapping,
+    description: Description,
+) -> OtherJobs:
     """What other jobs of this job's state wrote to the directory."""
     with opened(path) as (job, state):
         memory = state.memory(description.identity, job.name)
-        return OtherJobs(memory, mapping, description, lambda _: True)
+        return OtherJobs(
+            memory,
+            mapping,
+            description,
+            lambda _: True,
+        )
 
 
 def hold_on(path: Path) -> tuple[str, str] | None:
@@ -117,7 +126,11 @@ def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
 
 
 @contextmanager
-def attempted(path: Path, id_: str, attempt: Attempt) -> Iterator[None]:
+def attempted(
+    path: Path,
+    id_: str,
+    attempt: Attempt,
+) -> Iterator[None]:
     """Note an attempt of the job in `path` that ends here by a fault. Its state is not open meanwhile."""
     try:
         yield
@@ -226,7 +239,11 @@ def open_state_or_memory(job: jobs.LoadedJob) -> Store:
 
 
 def key_of(
-    job: jobs.LoadedJob, state: Store, *, needed: bool, make: bool = True
+    job: jobs.LoadedJob,
+    state: Store,
+    *,
+    needed: bool,
+    make: bool = True,
 ) -> Secret | None:
     """The key of fingerprints and seals; None where none can be kept or is to be made, and none is `needed`."""
     if job.job.key:

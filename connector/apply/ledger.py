@@ -123,7 +123,10 @@ class Ledger:
     """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told."""
 
     def __init__(
-        self, journal: Journal, observer: Observer, left_open: Collection[WriteId] = ()
+        self,
+        journal: Journal,
+        observer: Observer,
+        left_open: Collection[WriteId] = (),
     ) -> None:
         self._journal = journal
         self._observer = observer
@@ -236,10 +239,20 @@ class Ledger:
         left = [outcome for user, outcome in outcomes if user not in planned]
         return [*left, *(self._stands(change.user, ended, why) for change in changes)]
 
-    def _stands(self, user: UserRef, ended: Mapping[str, Outcome], why: str) -> Outcome:
+    def _stands(
+        self,
+        user: UserRef,
+        ended: Mapping[str, Outcome],
+        why: str,
+    ) -> Outcome:
         write = self._under_way.get(user.id)
         if write is not None and write.state is not State.NOTED:
-            return Outcome(user, Result.FAILED, f"{_UNKNOWN}: {why}", unknown=True)
+            return Outcome(
+                user,
+                Result.FAILED,
+                f"{_UNKNOWN}: {why}",
+                unknown=True,
+            )
         if user.id in self._whole:
             return self._whole[user.id]
         if user.id in ended:

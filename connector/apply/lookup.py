@@ -103,7 +103,12 @@ class DirectoryLookup:
             return
         self._whole = True  # until a look-up begins
         try:
-            yield from self._cheaper(keys, wanted, found, unfindable)
+            yield from self._cheaper(
+                keys,
+                wanted,
+                found,
+                unfindable,
+            )
         except LimitError as fault:
             if unfindable:
                 why = f"no look-ups by {' and '.join(unfindable)}: it has no equality rule"
@@ -113,7 +118,12 @@ class DirectoryLookup:
             if not self._whole:  # a look-up was cut short
                 raise
             self.cut = fault.what
-            yield from self._ask("find", keys, wanted, fault.what)
+            yield from self._ask(
+                "find",
+                keys,
+                wanted,
+                fault.what,
+            )
 
     def _cheaper(
         self,
@@ -128,18 +138,43 @@ class DirectoryLookup:
             if self._read == "find":
                 why = f"no look-ups by {names}: it has no equality rule. Set `read: scan` or `auto`"
                 raise FileError(why, where="directory.read")
-            return self._ask("scan", keys, wanted, f"{names} has no equality rule")
+            return self._ask(
+                "scan",
+                keys,
+                wanted,
+                f"{names} has no equality rule",
+            )
         if self.cut:
-            return self._ask("find", keys, wanted, self.cut)
+            return self._ask(
+                "find",
+                keys,
+                wanted,
+                self.cut,
+            )
         if self._read != "auto":
-            return self._ask(self._read, keys, wanted, "set in the job")
+            return self._ask(
+                self._read,
+                keys,
+                wanted,
+                "set in the job",
+            )
         size = self._reader.size()
         if size is not None:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
-            return self._ask(how, keys, wanted, f"a directory of about {size} users")
+            return self._ask(
+                how,
+                keys,
+                wanted,
+                f"a directory of about {size} users",
+            )
         if wanted <= max(FEW, max(self.at_least, self._likely) * SCAN_SHARE):
             why = f"looking up {wanted} keys (directory size unknown)"
-            return self._ask("find", keys, wanted, why)
+            return self._ask(
+                "find",
+                keys,
+                wanted,
+                why,
+            )
         return self._either(keys, wanted, found)
 
     def prove(self, attribute: str, shown: tuple[str, str] | None) -> Proof:
@@ -160,7 +195,12 @@ class DirectoryLookup:
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
         why = f"look-ups by {attribute} cannot be trusted"
-        self._observer.stage("look-up", how="scan", why=why, wanted=0)
+        self._observer.stage(
+            "look-up",
+            how="scan",
+            why=why,
+            wanted=0,
+        )
         return Proof.REFUTED
 
     def _sample(self, attribute: str) -> tuple[str, str] | None:
@@ -171,14 +211,26 @@ class DirectoryLookup:
             return None  # a server that cannot be read whole, which is why users are looked up
 
     def _ask(
-        self, how: Read, keys: Iterable[Key], wanted: int, why: str
+        self,
+        how: Read,
+        keys: Iterable[Key],
+        wanted: int,
+        why: str,
     ) -> Iterator[User]:
-        self._observer.stage("look-up", how=how, why=why, wanted=wanted)
+        self._observer.stage(
+            "look-up",
+            how=how,
+            why=why,
+            wanted=wanted,
+        )
         self._whole = how == "scan"
         return self._reader.scan() if how == "scan" else self._reader.find(keys)
 
     def _either(
-        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None
+        self,
+        keys: Iterable[Key],
+        wanted: int,
+        found: Callable[[], int] | None,
     ) -> Iterator[User]:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
@@ -192,7 +244,12 @@ class DirectoryLookup:
         least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (tried, tried * SCAN_SHARE)])
         why = f"there are more than {most} users"
         number = 0
-        for user in self._ask("scan", keys, wanted, "directory size unknown"):
+        for user in self._ask(
+            "scan",
+            keys,
+            wanted,
+            "directory size unknown",
+        ):
             yield user
             number += 1
             if found and least and number >= least[0][0] and found() < least.pop(0)[1]:
@@ -206,12 +263,20 @@ class DirectoryLookup:
         # leaving the loop has let go of the scan
         self.at_least = max(self.at_least, most)
         early = found() if found else 0
-        yield from self._ask("find", keys, wanted, why)
+        yield from self._ask(
+            "find",
+            keys,
+            wanted,
+            why,
+        )
         if found:
             self._likely = number * found() // max(1, early)
 
     def find_near(
-        self, keys: Iterable[Key], count: int, left_out: int
+        self,
+        keys: Iterable[Key],
+        count: int,
+        left_out: int,
     ) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""
         self._observer.stage("near misses", keys=count, agents_left_out=left_out)

@@ -33,7 +33,12 @@ def make_plan(
     context.observer.stage("read source")
     tenant = context.source.read()
     agents = [agent.ref for agent in tenant.agents] if only else []
-    named = selected(only, agents, "--only", tenant.others if only else ())
+    named = selected(
+        only,
+        agents,
+        "--only",
+        tenant.others if only else (),
+    )
     context.observer.stage("describe directory", agents=tenant.size)
     brief = context.brief()
     notes = (*brief.description.cautions, *tell_undone(context.state, context.job))
@@ -45,7 +50,12 @@ def make_plan(
     memory = context.state.memory(brief.description.identity, context.job)
     directory = context.look_up(memory.users())
     rules = context.rules
-    given = PlanInput.prepare(brief, tenant, rules.pins, rules.exclude)
+    given = PlanInput.prepare(
+        brief,
+        tenant,
+        rules.pins,
+        rules.exclude,
+    )
     planned = planner.make_plan(
         directory, given, named, whole=whole, open_writes=untold
     )

@@ -150,7 +150,12 @@ class Recovery:
         not_written = [
             step for step, outcome in settled if outcome.result is Result.SKIPPED
         ]
-        return OpenWrites(still_open, not_written, here, closed)
+        return OpenWrites(
+            still_open,
+            not_written,
+            here,
+            closed,
+        )
 
     def settle_by_comparing(
         self,

@@ -74,14 +74,21 @@ class Spelling:
     """Tells whose values are that are not shown as they were sent. `key`: the fingerprint of a secret."""
 
     def __init__(
-        self, directory: Directory, description: Description, key: Fingerprint
+        self,
+        directory: Directory,
+        description: Description,
+        key: Fingerprint,
     ) -> None:
         self._directory = directory
         self._description = description
         self._key = key
 
     def suspect(
-        self, change: Change, user: User, outcome: Outcome, answered: User | None
+        self,
+        change: Change,
+        user: User,
+        outcome: Outcome,
+        answered: User | None,
     ) -> Respelt | None:
         """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
         pairs, stood = [], False
@@ -100,7 +107,12 @@ class Spelling:
             if not missing or len(missing) != len(come) or each.name == OBJECT_CLASS:
                 return None
             stood = stood or self._minus(each, come, before) != come
-            stored = replace(each, old=before, new=held, sent=each.new)
+            stored = replace(
+                each,
+                old=before,
+                new=held,
+                sent=each.new,
+            )
             if each.secret:
                 stored = replace(
                     stored,
@@ -108,7 +120,13 @@ class Spelling:
                     fingerprint=self._key(user.ref, each.name, held[0]),
                 )
             pairs.append((each, stored))
-        return Respelt(change, outcome, tuple(pairs), answered, stood)
+        return Respelt(
+            change,
+            outcome,
+            tuple(pairs),
+            answered,
+            stood,
+        )
 
     def judge(
         self, found: Sequence[Respelt], *, again: bool
@@ -165,7 +183,10 @@ class Spelling:
             )
 
     def _is_ours(
-        self, each: Respelt, sent: AttributeChange, stored: AttributeChange
+        self,
+        each: Respelt,
+        sent: AttributeChange,
+        stored: AttributeChange,
     ) -> bool | None:
         """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""
         if each.answered is not None and each.answered.values.get(sent.name):
@@ -198,7 +219,10 @@ class Spelling:
             yield self._judge_second(each, results[id_], users.get(id_))
 
     def _judge_second(
-        self, each: Respelt, outcome: Outcome, user: User | None
+        self,
+        each: Respelt,
+        outcome: Outcome,
+        user: User | None,
     ) -> tuple[Change, Outcome]:
         """Whose the values are by what stands after the second write."""
         if user is None or outcome.result in _REFUSED:
@@ -255,7 +279,10 @@ class Spelling:
         )
 
     def _minus(
-        self, each: AttributeChange, some: tuple[Held, ...], others: tuple[Held, ...]
+        self,
+        each: AttributeChange,
+        some: tuple[Held, ...],
+        others: tuple[Held, ...],
     ) -> tuple[Held, ...]:
         return equality.minus(self._description.equality(each.name), some, others)
 

@@ -42,7 +42,15 @@ def faults(path: Path) -> list[str]:
     """What is wrong with the state of the job in `path`. Raises FileError, StateError, and UsageError without one."""
     with _there(path) as (job, state):
         return state.faults(
-            job.name, Sealer(key_of(job, state, needed=False, make=False))
+            job.name,
+            Sealer(
+                key_of(
+                    job,
+                    state,
+                    needed=False,
+                    make=False,
+                )
+            ),
         )
 
 
@@ -116,7 +124,12 @@ def person(path: Path, user: str) -> Person:
         return _forgetting(job, state).find(user)
 
 
-def forget(path: Path, shown: Person, *, agreed: bool) -> Person:
+def forget(
+    path: Path,
+    shown: Person,
+    *,
+    agreed: bool,
+) -> Person:
     """Take out the user that was shown; what there was. Raises what `prune` raises, and UnsettledError.
 
     `agreed`: somebody lets the rivals that were shown write to the user.
@@ -129,7 +142,11 @@ def _forgetting(job: jobs.LoadedJob, state: Store) -> Forgetting:
     return state.forgetting(job.name, audited=_has_audit_file(job))
 
 
-def _pruning(job: jobs.LoadedJob, state: Store, before: str) -> Pruning:
+def _pruning(
+    job: jobs.LoadedJob,
+    state: Store,
+    before: str,
+) -> Pruning:
     return state.pruning(job.name, before, audited=_has_audit_file(job))
 
 

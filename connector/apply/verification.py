@@ -81,7 +81,12 @@ class Verifier:
         asks = False
         if shown is not None and self._sample:
             self._sample -= 1  # it is read anew
-        elif _list_lost(change, shown, self._description, {}):
+        elif _list_lost(
+            change,
+            shown,
+            self._description,
+            {},
+        ):
             self._hidden += 1
             asks = bool(_make_questions(change, shown))
         else:
@@ -203,18 +208,33 @@ class Verifier:
         answers: Mapping[tuple[str, str], Holds],
     ) -> Outcome:
         """*Written* where the user shows all that was written, else *failed*."""
-        lost = _list_lost(change, user, self._description, answers)
+        lost = _list_lost(
+            change,
+            user,
+            self._description,
+            answers,
+        )
         if not lost:
             return Outcome(change.user, Result.WRITTEN, self._notes[change.user.id])
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
-            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+            return Outcome(
+                change.user,
+                Result.FAILED,
+                why,
+                may_stand=True,
+            )
         if any(
             each.name in lost and each.new and each.pattern not in (None, ALL)
             for each in change.attributes
         ):
             why += ". If it stores another spelling, `owns` has to take that too"
-        outcome = Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+        outcome = Outcome(
+            change.user,
+            Result.FAILED,
+            why,
+            lost=tuple(lost),
+        )
         suspect = self._spelling.suspect(
             change, user, outcome, self._answered.get(user.id)
         )
@@ -224,7 +244,9 @@ class Verifier:
 
 
 def find_changed_names(
-    conflicts: Sequence[Change], directory: Directory, description: Description
+    conflicts: Sequence[Change],
+    directory: Directory,
+    description: Description,
 ) -> dict[str, tuple[str, ...]]:
     """By user the attributes that are not as its change expects, as far as reading it once more tells."""
     by_user = {change.user.id: change for change in conflicts}
@@ -244,7 +266,11 @@ def find_changed_names(
     return names
 
 
-def _is_as_before(each: AttributeChange, user: User, description: Description) -> bool:
+def _is_as_before(
+    each: AttributeChange,
+    user: User,
+    description: Description,
+) -> bool:
     """Whether the user holds the old values, as far as that can be told. Classes that others add do not count."""
     rule, held = description.equality(each.name), user.values.get(each.name, ())
     if not each.seen:
@@ -254,10 +280,19 @@ def _is_as_before(each: AttributeChange, user: User, description: Description) -
     return equality.same_set(rule, ours(each.pattern, held), each.old)
 
 
-def _stop_waiting(change: Change, outcome: Outcome, why: str) -> _Judged:
+def _stop_waiting(
+    change: Change,
+    outcome: Outcome,
+    why: str,
+) -> _Judged:
     """What is not seen yet may be there later."""
     said = f"{outcome.why}; it may show later. Not awaited: {why}"
-    return change, Outcome(change.user, Result.FAILED, said, may_stand=True)
+    return change, Outcome(
+        change.user,
+        Result.FAILED,
+        said,
+        may_stand=True,
+    )
 
 
 def _make_questions(change: Change, user: User | None) -> list[Question]:
