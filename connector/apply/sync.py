@@ -49,7 +49,7 @@ from connector.matching.selection import EVERYBODY, Selection
 from connector.model import Change, Description, Ending, LastGood, Plan, Result
 from connector.planning.comparison import drawn
 from connector.planning.make_plan import Planned
-from connector.planning.review import Held, fresh_refusals, hold_to
+from connector.planning.review import Held, Progress, fresh_refusals, hold_to
 from connector.planning.undoing import join_parts
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
@@ -221,16 +221,13 @@ def _make_task(
     elif any(refusals):
         return None
     history = context.state.history
-    held = hold_to(
-        context.look_up(),
-        reviewed,
-        fresh,
-        context.brief(),
+    progress = Progress(
         done=history.written(reviewed.id),
         released=history.released(reviewed.id),
         since=history.overtaken(reviewed.id),
-        only=only,
     )
+    brief = context.brief()
+    held = hold_to(context.look_up(), reviewed, fresh, brief, progress, only=only)
     return Task(reviewed, held, accept, OpenWrites())
 
 

@@ -47,8 +47,26 @@ class Held(Struct, frozen=True):
 
     changes: tuple[Change, ...]
     left: tuple[tuple[Change, Outcome], ...] = ()
-    aside: frozenset[str] = frozenset()
-    """Ids of users whose change was left out on purpose, which leaves nothing undone that was asked for."""
+
+    @property
+    def aside(self) -> frozenset[str]:
+        """Ids of users whose change was left out on purpose, which leaves nothing undone that was asked for."""
+        return frozenset(each.user.id for _, each in self.left if each.aside)
+
+
+class Progress(Struct, frozen=True):
+    """How far an interrupted run of the reviewed plan came, and what runs did since."""
+
+    done: Mapping[str, str] = {}
+    """By id the users that it wrote, with what it noted of that. It died before it could show it to anybody."""
+    released: Mapping[str, Collection[str]] = {}
+    """By id what it let go alone."""
+    since: Mapping[str, frozenset[str]] = {}
+    """By id the attributes, in small letters, that later runs have written.
+
+    That is not written again: the plan keeps its place among the runs, so that theirs would
+    count as the last.
+    """
 
 
 def hold_to(
@@ -56,54 +74,40 @@ def hold_to(
     reviewed: Plan,
     fresh: Plan,
     brief: Brief,
+    progress: Progress,
     *,
-    done: Mapping[str, str],
-    released: Mapping[str, Collection[str]],
-    since: Mapping[str, frozenset[str]],
     only: Selection = EVERYBODY,
 ) -> Held:
-    """Hold `fresh` to `reviewed`. `released`: by id what a killed run let go alone.
-
-    `done`: users that it wrote, with what it noted of that. It died before it could show it to anybody.
-
-    `since`: by id the attributes, in small letters, that later runs have written. What they wrote is not written again:
-    the plan keeps its place among the runs, so that theirs would count as the last.
-    """
-    fresh_changes = {change.user.id: change for change in fresh.changes}
-    open_ = [
-        each.user
-        for each in reviewed.changes
-        if not _as_reviewed(each, fresh_changes, released, since)
-    ]
-    now = {user.id: user for user in directory.read(open_, disabled=True)}
+    """Hold the `fresh` plan to the `reviewed` one."""
+    planned = {change.user.id: change for change in fresh.changes}
+    kept = {
+        change.user.id
+        for change in reviewed.changes
+        if _is_as_reviewed(change, planned.get(change.user.id), progress)
+    }
+    asked = [each.user for each in reviewed.changes if each.user.id not in kept]
+    now = {user.id: user for user in directory.read(asked, disabled=True)}
     spellings = Spellings(brief.memory, brief.fingerprint)
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
-    aside: set[str] = set()
     for change in reviewed.changes:
-        user = change.user
-        as_reviewed = _as_reviewed(change, fresh_changes, released, since)
-        planned = fresh_changes.pop(user.id, None)
-        if user.id in done:
-            why = f"{_DONE}; {AGAIN}" if done[user.id] == AGAIN else _DONE
-            left.append((change, Outcome(user, Result.WRITTEN, why)))
-        elif only and not only.holds(change.agent, change.user):
-            aside.add(user.id)
-            left.append(
-                (change, Outcome(user, Result.SKIPPED, LEFT_OUT[0], aside=True))
-            )
-        elif planned is None:
-            left.append((change, _settled(change, now.get(user.id), brief, spellings)))
-        elif as_reviewed:
-            write.append(planned)
+        user, id_ = change.user, change.user.id
+        fresh_change = planned.pop(id_, None)
+        if id_ in progress.done:
+            again = f"; {AGAIN}" if progress.done[id_] == AGAIN else ""
+            left.append((change, Outcome(user, Result.WRITTEN, f"{_DONE}{again}")))
+        elif only and not only.holds(change.agent, user):
+            left.append((change, _leave_out(change, LEFT_OUT[0])))
+        elif fresh_change is None:
+            outcome = _judge_unplanned(change, now.get(id_), brief, spellings)
+            left.append((change, outcome))
+        elif id_ in kept:
+            write.append(fresh_change)
         else:
-            later = since.get(user.id, frozenset())
-            left.append((change, _conflict(change, planned, later)))
-    for change in fresh_changes.values():
-        aside.add(change.user.id)
-        why = LEFT_OUT[1] if reviewed.notes.only else NEW
-        left.append((change, Outcome(change.user, Result.SKIPPED, why, aside=True)))
-    return Held(tuple(write), tuple(left), frozenset(aside))
+            left.append((change, _make_conflict(change, fresh_change, progress)))
+    new = LEFT_OUT[1] if reviewed.notes.only else NEW
+    left += [(change, _leave_out(change, new)) for change in planned.values()]
+    return Held(tuple(write), tuple(left))
 
 
 LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
@@ -113,38 +117,41 @@ _DONE: Final = "before this run was interrupted"
 _SINCE: Final = "a later run wrote these attributes after this plan was begun. Not written. Make a new plan"
 
 
-def _as_reviewed(
-    reviewed: Change,
-    fresh: Mapping[str, Change],
-    released: Mapping[str, Collection[str]],
-    since: Mapping[str, frozenset[str]],
+def _leave_out(change: Change, why: str) -> Outcome:
+    return Outcome(change.user, Result.SKIPPED, why, aside=True)
+
+
+def _is_as_reviewed(
+    reviewed: Change, planned: Change | None, progress: Progress
 ) -> bool:
     """Whether the same is planned now, and no later run has written any of it."""
-    user = reviewed.user.id
-    planned = fresh.get(user)
-    if planned is None or not _untouched(planned, since.get(user, frozenset())):
+    if planned is None or _list_overtaken(planned, progress):
         return False
-    return planned.digest in _digests(reviewed, released.get(user, ()))
+    released = progress.released.get(reviewed.user.id, ())
+    return planned.digest in _list_digests(reviewed, released)
 
 
-def _untouched(planned: Change, since: frozenset[str]) -> bool:
-    return since.isdisjoint(each.name.lower() for each in planned.attributes)
+def _list_overtaken(change: Change, progress: Progress) -> list[str]:
+    """The attributes of a change that later runs have written."""
+    later = progress.since.get(change.user.id, ())
+    return [each.name for each in change.attributes if each.name.lower() in later]
 
 
-def _conflict(reviewed: Change, planned: Change, since: frozenset[str]) -> Outcome:
+def _make_conflict(reviewed: Change, planned: Change, progress: Progress) -> Outcome:
     """Why a change is not written that is no longer as it was reviewed."""
-    if not _untouched(planned, since):
-        names = [
-            each.name for each in reviewed.attributes if each.name.lower() in since
-        ]
-        return Outcome(reviewed.user, Result.CONFLICT, _SINCE, differs=tuple(names))
-    names = _changed_names(reviewed, planned)
-    said = ", ".join(names) or "its agent or rule"
-    why = f"differs from the reviewed plan in {said}. Not written. Review a new plan"
+    if _list_overtaken(planned, progress):
+        names = _list_overtaken(reviewed, progress)
+        why = _SINCE
+    else:
+        names = _list_changed(reviewed, planned)
+        said = ", ".join(names) or "its agent or rule"
+        why = (
+            f"differs from the reviewed plan in {said}. Not written. Review a new plan"
+        )
     return Outcome(reviewed.user, Result.CONFLICT, why, differs=tuple(names))
 
 
-def _changed_names(reviewed: Change, planned: Change) -> list[str]:
+def _list_changed(reviewed: Change, planned: Change) -> list[str]:
     """The attributes in which two changes of one user differ."""
     before, now = (
         {each.name: _digest_of_attribute(change, each) for each in change.attributes}
@@ -157,7 +164,7 @@ def _digest_of_attribute(change: Change, each: AttributeChange) -> str:
     return digest_of_change(replace(change, agent=None, rule=None, attributes=(each,)))
 
 
-def _settled(
+def _judge_unplanned(
     change: Change,
     user: User | None,
     brief: Brief,
@@ -166,15 +173,12 @@ def _settled(
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     why = "no change is planned any more. Not written. The reviewed values are not there: "
     if user is None:
-        return Outcome(
-            change.user,
-            Result.CONFLICT,
-            f"{why}the user is gone, or outside base and filter",
-        )
+        why += "the user is gone, or outside base and filter"
+        return Outcome(change.user, Result.CONFLICT, why)
     names = [
         each.name
         for each in change.attributes
-        if not _true(each, user, brief, spellings)
+        if not _is_true(each, user, brief, spellings)
     ]
     if names:
         why += ", ".join(names)
@@ -182,7 +186,7 @@ def _settled(
     return Outcome(change.user, Result.UNCHANGED, "already has the reviewed value")
 
 
-def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
+def _list_digests(change: Change, released: Collection[str]) -> Iterator[str]:
     """The change's own digest, and that of what is left of it where it is half written: let go, or done in steps."""
     yield change.digest
     if released:
@@ -191,7 +195,7 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
         yield digest_of_change(replace(change, attributes=left))
 
 
-def _true(
+def _is_true(
     each: AttributeChange, user: User, brief: Brief, spellings: Spellings
 ) -> bool:
     rule, held = brief.description.equality(each.name), user.values.get(each.name, ())

@@ -31,7 +31,7 @@ from connector.model.digests import digest_of_change, fingerprinter
 from connector.model.limits import MATCHED_DROP, Limit, Limits
 from connector.model.mapping import Mapping as Rules
 from connector.planning.brief import Brief
-from connector.planning.review import Held, fresh_refusals, hold_to
+from connector.planning.review import Held, Progress, fresh_refusals, hold_to
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS
 
@@ -82,9 +82,8 @@ def held(
         fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     directory = answering(now)
-    result = hold_to(
-        directory, reviewed, fresh, brief, done=done or {}, released=released or {}, since=since or {}, only=only
-    )
+    progress = Progress(done=done or {}, released=released or {}, since=since or {})
+    result = hold_to(directory, reviewed, fresh, brief, progress, only=only)
     return result, directory.asked[0].given[0]
 
 
