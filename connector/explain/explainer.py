@@ -53,7 +53,10 @@ def explain(context: PlanContext, name: str) -> Explained:
     brief, directory = context.brief(), context.look_up()
     # the names of people are read for the explanation alone
     given = PlanInput.prepare(
-        replace(brief, show=Show()), tenant, context.rules.pins, context.rules.exclude
+        replace(brief, show=Show()),
+        tenant,
+        context.rules.pins,
+        context.rules.exclude,
     )
     explainer = Explainer.prepare(directory, given)
     told: list[Explanation] = []
@@ -72,7 +75,13 @@ def explain(context: PlanContext, name: str) -> Explained:
     users = [each.user for each in told if each.user is not None]
     names = [each for explanation in told for each in explanation.users()]
     known = (match.user for match in explainer.planned.candidates)
-    people, _ = people_of(directory, users, names, brief, known)
+    people, _ = people_of(
+        directory,
+        users,
+        names,
+        brief,
+        known,
+    )
     return Explained(tuple(told), people)
 
 
@@ -112,11 +121,26 @@ class Explainer(Struct, frozen=True):
         planned = make_plan(directory, given)
         brief, tenant = given.brief, given.tenant
         # that of the plan has let go of its keys
-        roster = Roster(tenant, brief.mapping, given.pins, brief.description)
-        tracer = Tracer(
-            tenant, brief.mapping, brief.description, roster, given.comparer
+        roster = Roster(
+            tenant,
+            brief.mapping,
+            given.pins,
+            brief.description,
         )
-        return cls(directory, given, planned, roster, tracer)
+        tracer = Tracer(
+            tenant,
+            brief.mapping,
+            brief.description,
+            roster,
+            given.comparer,
+        )
+        return cls(
+            directory,
+            given,
+            planned,
+            roster,
+            tracer,
+        )
 
     # ------------------------------------------------------------ an agent
 
@@ -129,7 +153,11 @@ class Explainer(Struct, frozen=True):
         if unmatched is not None:
             problem = unmatched if unmatched.near else self._add_near(number, unmatched)
             return Explanation(
-                ref, "unmatched", problem.why, rules, problems=(problem,)
+                ref,
+                "unmatched",
+                problem.why,
+                rules,
+                problems=(problem,),
             )
         for kind, found in (
             ("ambiguous", matches.ambiguous),
@@ -137,14 +165,30 @@ class Explainer(Struct, frozen=True):
         ):
             if number in found:
                 problem = found[number]
-                return Explanation(ref, kind, problem.why, rules, problems=(problem,))
+                return Explanation(
+                    ref,
+                    kind,
+                    problem.why,
+                    rules,
+                    problems=(problem,),
+                )
         if number in tenant.others:
             why = "source.only and source.except leave it to other jobs; it still claims its users"
-            return Explanation(ref, "not this job's", why, rules)
+            return Explanation(
+                ref,
+                "not this job's",
+                why,
+                rules,
+            )
         match = next((each for each in matches.matched if each.agent == number), None)
         if match is None:
             why = "the seat has no account: no look-up"
-            return Explanation(ref, "unassigned", why, rules)
+            return Explanation(
+                ref,
+                "unassigned",
+                why,
+                rules,
+            )
         user = next(
             iter(self.directory.read([match.user])), User(match.id, match.name, {})
         )
@@ -165,7 +209,12 @@ class Explainer(Struct, frozen=True):
         """The problem with near misses: a plan looks for them for some agents only."""
         alone = replace(self.planned.matches, unmatched={number: problem})
         description = self.given.brief.description
-        near, _ = near_misses(self.directory, alone, self.roster, description)
+        near, _ = near_misses(
+            self.directory,
+            alone,
+            self.roster,
+            description,
+        )
         return near.unmatched[number]
 
     def _trace_rules(self, number: int, *, outside: bool) -> tuple[RuleTrace, ...]:
@@ -193,7 +242,12 @@ class Explainer(Struct, frozen=True):
         everybody = self.directory.scan(why=why)
         return [user for user in everybody if self.roster.seekers(user)]
 
-    def _look_outside(self, number: int, rule: int, key: Key) -> list[str]:
+    def _look_outside(
+        self,
+        number: int,
+        rule: int,
+        key: Key,
+    ) -> list[str]:
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
             users = list(self.directory.find_outside([key]))
@@ -213,7 +267,12 @@ class Explainer(Struct, frozen=True):
         """
         naming, matches = self.given.naming, self.planned.matches
         named = naming.among([written])
-        found = named_users(self.directory, written, naming, self.roster.searchable)
+        found = named_users(
+            self.directory,
+            written,
+            naming,
+            self.roster.searchable,
+        )
         ids = {user.id for user in found}
         # by a name that it had, too
         owned = (ref for ref, _ in self.given.brief.memory.owned())
@@ -261,7 +320,12 @@ class Explainer(Struct, frozen=True):
         elif self.planned.exclusion.spares(None, each.user):
             why += ": on the exclude list"
         return Explanation(
-            None, verdict, why, user=each.user, change=change, problems=problems
+            None,
+            verdict,
+            why,
+            user=each.user,
+            change=change,
+            problems=problems,
         )
 
     def _explain_unsought(self, user: User, seekers: Sequence[int]) -> Explanation:
@@ -274,7 +338,13 @@ class Explainer(Struct, frozen=True):
         problems = tuple(
             line for line in self.planned.leavers.problems if user.name in line.users
         )
-        return Explanation(None, "untouched", why, user=user.ref, problems=problems)
+        return Explanation(
+            None,
+            "untouched",
+            why,
+            user=user.ref,
+            problems=problems,
+        )
 
     def _describe_values(self, user: User) -> str:
         names = dict.fromkeys(name for _, name in self.roster.attributes())
@@ -313,10 +383,19 @@ class Explainer(Struct, frozen=True):
             return
         for user in users:
             if named(user.ref):
-                yield Explanation(None, "outside", why, user=user.ref)
+                yield Explanation(
+                    None,
+                    "outside",
+                    why,
+                    user=user.ref,
+                )
 
 
-def _lines(plan: Plan, ref: AgentRef, user: UserRef) -> tuple[Lines, Change | None]:
+def _lines(
+    plan: Plan,
+    ref: AgentRef,
+    user: UserRef,
+) -> tuple[Lines, Change | None]:
     """What a plan says of a matched user."""
     change = next((change for change in plan.changes if change.agent == ref), None)
     problems = tuple(

@@ -61,7 +61,12 @@ class Tracer(Struct, frozen=True):
                 if rule
                 else "the pin names another workNo"
             )
-            trace = RuleTrace(rule, attribute, made, f"no look-up: {why}")
+            trace = RuleTrace(
+                rule,
+                attribute,
+                made,
+                f"no look-up: {why}",
+            )
             if decided is not None:
                 trace = replace(trace, outcome=f"not tried: {_by(decided)} decided")
             elif key is not None:
@@ -85,22 +90,37 @@ class Tracer(Struct, frozen=True):
                     if len(found) == 1
                     else f"found {len(found)} users"
                 )
-                trace = replace(trace, outcome=outcome, found=found, unequal=unequal)
+                trace = replace(
+                    trace,
+                    outcome=outcome,
+                    found=found,
+                    unequal=unequal,
+                )
             yield trace
 
     def _looked_for(
-        self, rule: int, key: Key | None, agent: Agent
+        self,
+        rule: int,
+        key: Key | None,
+        agent: Agent,
     ) -> tuple[str, Rendered]:
         if rule == PIN:
             attribute, value = key or ("", "")
             return attribute, Rendered(
-                "", (), value, self.description.naming.names, None
+                "",
+                (),
+                value,
+                self.description.naming.names,
+                None,
             )
         match = self.mapping.match[rule - 1]
         return match.directory, self._rendered(match.agent, agent, match.directory)
 
     def attributes(
-        self, agent: Agent, user: User, lines: Lines
+        self,
+        agent: Agent,
+        user: User,
+        lines: Lines,
     ) -> Iterator[AttributeTrace]:
         """Each attribute of the mapping."""
         compared = {
@@ -113,7 +133,11 @@ class Tracer(Struct, frozen=True):
                 for template in rule.templates
             )
             trace = AttributeTrace(
-                rule.name, made, user.values.get(rule.name, ()), rule.owns, "kept"
+                rule.name,
+                made,
+                user.values.get(rule.name, ()),
+                rule.owns,
+                "kept",
             )
             if rule.name not in compared:
                 missing = " and ".join(sorted(rule.missing(self.tenant)))
@@ -129,11 +153,25 @@ class Tracer(Struct, frozen=True):
             else:
                 missing = " and ".join(sorted(rule.missing(self.tenant)))
                 outcome, why = _unchanged(
-                    rule, trace, draft, lines.why(rule.name), missing
+                    rule,
+                    trace,
+                    draft,
+                    lines.why(rule.name),
+                    missing,
                 )
-            yield replace(trace, outcome=outcome, why=why, change=change)
+            yield replace(
+                trace,
+                outcome=outcome,
+                why=why,
+                change=change,
+            )
 
-    def _rendered(self, template: Template, agent: Agent, attribute: str) -> Rendered:
+    def _rendered(
+        self,
+        template: Template,
+        agent: Agent,
+        attribute: str,
+    ) -> Rendered:
         rule = self.description.equality(attribute)
         value = template.bind(self.tenant)(agent)
         parts = tuple(
@@ -184,7 +222,11 @@ def _unchanged(
     return "same", f"{absent} gives no value, and this job has none to clear"
 
 
-def _part(piece: Piece, tenant: Tenant, agent: Agent) -> Part:
+def _part(
+    piece: Piece,
+    tenant: Tenant,
+    agent: Agent,
+) -> Part:
     """A field and its transforms: what the piece itself makes of it with one step, with two, and so on."""
     start = field_of(piece.field, tenant, agent)
     secret = piece.field in SECRET_FIELDS
@@ -204,7 +246,11 @@ def normalised(rule: Equality, value: Held) -> str | None:
     return None if isinstance(value, Secret) else equality.written(rule, value)
 
 
-def _alike(user: User, attribute: str, value: str) -> bool:
+def _alike(
+    user: User,
+    attribute: str,
+    value: str,
+) -> bool:
     """Whether a directory may have taken a value of the user's for the one it was asked for."""
     held = user.values.get(attribute, ())
     return any(

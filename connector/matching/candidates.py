@@ -11,7 +11,7 @@ an agent looks for: it finds the user by it, or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 
 from msgspec import Struct
@@ -45,7 +45,11 @@ class Match(Struct, frozen=True, gc=False):
 class Candidates:
     """The matches of every agent, as users stream by; a user may come more than once."""
 
-    def __init__(self, roster: Roster, compare: CompareUser) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        compare: CompareUser,
+    ) -> None:
         self.roster = roster
         self._compare = compare
         self._first: list[Match | None] = [None] * len(roster.agents)
@@ -74,7 +78,11 @@ class Candidates:
             self.asked.add(key[0])
             yield key
 
-    def _is_decided(self, agent: int, rule: int) -> bool:
+    def _is_decided(
+        self,
+        agent: int,
+        rule: int,
+    ) -> bool:
         first = self._first[agent]
         return first is not None and first.rule < rule
 
@@ -109,13 +117,20 @@ class Candidates:
             self._see(user)
         found = self.roster.finds(user, self._doubts)
         for agent, rule in found:
-            self._match(agent, rule, user)
+            self._match(
+                agent,
+                rule,
+                user,
+            )
         if found and len(self.proven) < len(self.asked):
-            by = {
-                self._attributes[rule] for _, rule in found if rule != PIN
-            } & self.asked
-            if len(by) == 1:
-                self.proven |= by
+            self._prove_by([rule for _, rule in found if rule != PIN])
+
+    def _prove_by(self, rules: Iterable[int]) -> None:
+        """Note an attribute as proven if no other one could have found the user."""
+        attributes = {self._attributes[rule] for rule in rules}
+        by = attributes & self.asked
+        if len(by) == 1:
+            self.proven |= by
 
     def _see(self, user: User) -> None:
         for attribute in list(self._unseen):
@@ -125,29 +140,58 @@ class Candidates:
                 if is_plain(shown[1]):
                     self._unseen.discard(attribute)
 
-    def _match(self, agent: int, rule: int, user: User) -> None:
+    def _match(
+        self,
+        agent: int,
+        rule: int,
+        user: User,
+    ) -> None:
         before = self._first[agent]
         if before is None or rule < before.rule:
-            draft = self._compare(self.roster.agents[agent], user, rule)
-            self._first[agent] = Match(agent, rule, user.id, user.name, draft)
+            draft = self._compare(
+                self.roster.agents[agent],
+                user,
+                rule,
+            )
+            self._first[agent] = Match(
+                agent,
+                rule,
+                user.id,
+                user.name,
+                draft,
+            )
             self._others.pop(agent, None)
         elif rule == before.rule and all(each.id != user.id for each in self.of(agent)):
-            another = Match(agent, rule, user.id, user.name)
+            another = Match(
+                agent,
+                rule,
+                user.id,
+                user.name,
+            )
             self._others.setdefault(agent, []).append(another)
 
     def doubts(self) -> list[Doubt]:
         """Matches that the directory has to confirm, each once; then they are forgotten."""
-        found = {(each.agent, each.rule, each.user.id): each for each in self._doubts}
+        found: dict[tuple[int, int, str], Doubt] = {}
+        for each in self._doubts:
+            found[each.agent, each.rule, each.user.id] = each
         self._doubts = []
         return list(found.values())
 
     def confirm(self, doubt: Doubt) -> None:
         """The directory says that this user holds what the agent looks for."""
-        self._match(doubt.agent, doubt.rule, doubt.user)
+        self._match(
+            doubt.agent,
+            doubt.rule,
+            doubt.user,
+        )
 
 
 def find_candidates(
-    directory: Lookup, roster: Roster, compare: CompareUser, description: Description
+    directory: Lookup,
+    roster: Roster,
+    compare: CompareUser,
+    description: Description,
 ) -> Candidates:
     """Look users up, or read them all; prove that nobody is nobody, and confirm what is only alike."""
     candidates = Candidates(roster, compare)
@@ -160,7 +204,11 @@ def find_candidates(
     for user in users:
         candidates.add(user)
     candidates.unproven = prove_look_ups(directory, candidates)
-    confirm_alike(directory, candidates, description)
+    confirm_alike(
+        directory,
+        candidates,
+        description,
+    )
     roster.close()
     return candidates
 
@@ -168,7 +216,10 @@ def find_candidates(
 # ---------------------------------------------------------------- whether nobody is nobody
 
 
-def prove_look_ups(directory: Lookup, candidates: Candidates) -> frozenset[str]:
+def prove_look_ups(
+    directory: Lookup,
+    candidates: Candidates,
+) -> frozenset[str]:
     """Prove the look-ups that found nobody; where one cannot be trusted, read everybody.
 
     Returns the attributes of which no user shows a value, so that nothing is proven.
@@ -193,14 +244,16 @@ def _doubtful_look_ups(candidates: Candidates) -> list[str]:
     Where all users were read, those that none of them shows. Where users were looked up, whoever matches by what
     another attribute has found proves nothing either.
     """
-    roster, looked_up = candidates.roster, bool(candidates.asked)
+    roster = candidates.roster
+    looked_up = bool(candidates.asked)
     sure = candidates.proven if looked_up else candidates.samples.keys()
     open_ = {rule: name for rule, name in roster.attributes() if name not in sure}
     found: set[str] = set()
     for agent in range(len(roster.agents)):
         if not open_:
             break
-        decided = min((match.rule for match in candidates.of(agent)), default=inf)
+        rules = [match.rule for match in candidates.of(agent)]
+        decided = min(rules, default=inf)
         tried = [rule for rule in open_ if rule < decided + looked_up]
         for rule, key in roster.searches(agent) if tried else ():
             if key is not None and rule in tried:
@@ -216,7 +269,9 @@ _Slot = tuple[str, Hashable]
 
 
 def confirm_alike(
-    directory: Lookup, candidates: Candidates, description: Description
+    directory: Lookup,
+    candidates: Candidates,
+    description: Description,
 ) -> None:
     """Look up what is in doubt, many at once, but so that no user can be found by what another is looked up by.
 
@@ -256,12 +311,16 @@ class _Round:
         return True
 
     def _slots_of(self, user: User) -> set[_Slot]:
-        return {
-            self._slot(name, value)
-            for name, held in user.values.items()
-            for value in held
-            if isinstance(value, str)
-        }
+        slots = set()
+        for name, held in user.values.items():
+            for value in held:
+                if isinstance(value, str):
+                    slots.add(self._slot(name, value))
+        return slots
 
-    def _slot(self, name: str, value: str) -> _Slot:
+    def _slot(
+        self,
+        name: str,
+        value: str,
+    ) -> _Slot:
         return name, equality.likeness(self._description.equality(name), value)

@@ -78,7 +78,11 @@ class JobAgents(Struct, frozen=True):
             ).append(record)
         notes = [*tenant.notes, *self._strange(tenant)]
         return replace(
-            tenant, invalid=invalid, others=others, others_invalid=apart, notes=notes
+            tenant,
+            invalid=invalid,
+            others=others,
+            others_invalid=apart,
+            notes=notes,
         )
 
     def _known(self, record: Invalid) -> bool:

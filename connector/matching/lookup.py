@@ -37,7 +37,11 @@ class Lookup(Protocol):
         come in. `unfindable`: attributes among the keys by which the directory finds nobody.
         """
 
-    def prove(self, attribute: str, shown: tuple[str, str] | None) -> Proof:
+    def prove(
+        self,
+        attribute: str,
+        shown: tuple[str, str] | None,
+    ) -> Proof:
         """Whether look-ups by this attribute can be believed. `shown`: a user by id, and a value it shows."""
 
     def find(self, keys: Iterable[Key]) -> Iterable[User]:
@@ -46,21 +50,33 @@ class Lookup(Protocol):
     def find_outside(self, keys: Iterable[Key]) -> Iterable[User]:
         """The same, also past base and filter; nobody where nobody may look there."""
 
-    def find_named(self, keys: Iterable[Key], seconds: float | None) -> Iterable[User]:
+    def find_named(
+        self,
+        keys: Iterable[Key],
+        seconds: float | None,
+    ) -> Iterable[User]:
         """Users by id or name, anywhere, with the names of people; after so many seconds no more."""
 
     def find_near(
-        self, keys: Iterable[Key], count: int, left_out: int
+        self,
+        keys: Iterable[Key],
+        count: int,
+        left_out: int,
     ) -> Iterable[User | str]:
         """Users that hold one of many unlikely keys, within bounds; last, what kept more from coming."""
 
     def scan(
-        self, holding: tuple[str, ...] = (), why: str = "all users have to be read"
+        self,
+        holding: tuple[str, ...] = (),
+        why: str = "all users have to be read",
     ) -> Iterable[User]:
         """Every user once, or those that show a value of any of `holding`. `why`: the beginning of an error."""
 
     def read(
-        self, users: Iterable[UserRef], *, disabled: bool = False
+        self,
+        users: Iterable[UserRef],
+        *,
+        disabled: bool = False,
     ) -> Iterable[User]:
         """These users as they are now; whoever is gone is left out. `disabled`: as of `Reader.read`."""
 
@@ -71,7 +87,10 @@ class Lookup(Protocol):
         """What the directory has against these changes, as far as reading tells."""
 
 
-def sample_value(users: Iterable[User], attribute: str) -> tuple[str, str] | None:
+def sample_value(
+    users: Iterable[User],
+    attribute: str,
+) -> tuple[str, str] | None:
     """One value to try a look-up with, and its user's id; plain ASCII if there is one. None: nobody shows one."""
     odd = None
     for user in users:

@@ -81,19 +81,40 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
             doubted.append(number)
             field, value = next(iter(roster.doubles[number].items()))
             why = f"several records of the source have {field} {value!r}, and a pin cannot choose"
-            contested[number] = _problem("contested", agent, found, why)
+            contested[number] = _problem(
+                "contested",
+                agent,
+                found,
+                why,
+            )
         elif agent.account_code is None:
             unassigned += 1
         elif not found:
-            unmatched[number] = _unmatched(roster, number, agent)
+            unmatched[number] = _unmatched(
+                roster,
+                number,
+                agent,
+            )
             doubted.append(number)
         elif match is None:
             ambiguous[number] = _problem(
-                "ambiguous", agent, found, f"{len(found)} users match"
+                "ambiguous",
+                agent,
+                found,
+                f"{len(found)} users match",
             )
         else:
-            why = _name_rivals(tenant.agents, number, rivals[match.id])
-            contested[number] = _problem("contested", agent, found, why)
+            why = _name_rivals(
+                tenant.agents,
+                number,
+                rivals[match.id],
+            )
+            contested[number] = _problem(
+                "contested",
+                agent,
+                found,
+                why,
+            )
             # perhaps to a wrong user, so that nobody claims the right one
             unsure = unsure or number in roster.pinned
     hidden = frozenset(
@@ -110,7 +131,10 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
     )  # fmt: skip
 
 
-def refuse_hidden_ids(matches: Matches, description: Description) -> None:
+def refuse_hidden_ids(
+    matches: Matches,
+    description: Description,
+) -> None:
     """Raises DeniedError where no claimed user shows its id to this account."""
     hidden, naming = matches.unidentified, description.naming
     if hidden and len(hidden) == len(matches.claimed) and naming.chosen_id is None:
@@ -129,7 +153,11 @@ def _claims(candidates: Candidates) -> tuple[AbstractSet[str], dict[str, list[in
     return claimed.keys(), rivals
 
 
-def _unmatched(roster: Roster, number: int, agent: Agent) -> Problem:
+def _unmatched(
+    roster: Roster,
+    number: int,
+    agent: Agent,
+) -> Problem:
     if number in roster.pinned:
         pinned = roster.pinned[number]
         why = "its pin names its account with another workNo. Correct the pin"
@@ -137,23 +165,47 @@ def _unmatched(roster: Roster, number: int, agent: Agent) -> Problem:
             why = (
                 f"it is pinned to {pinned[0][1]!r}, which is not within base and filter"
             )
-        return Problem("unmatched", why, agent=agent.ref, rule=PIN)
+        return Problem(
+            "unmatched",
+            why,
+            agent=agent.ref,
+            rule=PIN,
+        )
     tried = [f"{attribute} {value!r}" for attribute, value in roster.tried(agent)]
     why = (
         f"no user has {' or '.join(tried)}"
         if tried
         else "no match rule gives a value for it"
     )
-    return Problem("unmatched", why, agent=agent.ref)
+    return Problem(
+        "unmatched",
+        why,
+        agent=agent.ref,
+    )
 
 
-def _problem(kind: str, agent: Agent, found: Collection[Match], why: str) -> Problem:
+def _problem(
+    kind: str,
+    agent: Agent,
+    found: Collection[Match],
+    why: str,
+) -> Problem:
     rule = next((match.rule for match in found), None)
     names = sorted(match.name for match in found)[:MOST_NAMES]
-    return Problem(kind, why, agent=agent.ref, users=tuple(names), rule=rule)
+    return Problem(
+        kind,
+        why,
+        agent=agent.ref,
+        users=tuple(names),
+        rule=rule,
+    )
 
 
-def _name_rivals(agents: Sequence[Agent], number: int, rivals: Sequence[int]) -> str:
+def _name_rivals(
+    agents: Sequence[Agent],
+    number: int,
+    rivals: Sequence[int],
+) -> str:
     """Name a few rivals, so that a thousand agents on one user stay a thousand lines."""
     others = [each for each in rivals if each != number]
     named = ", ".join(str(agents[each].ref) for each in others[:MOST_RIVALS])

@@ -37,9 +37,19 @@ SAMPLE: Final = 200
 """So many users show which domains the directory's values have."""
 
 _WORDS: Final = frozenset(
-    {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE}
+    {
+        Equality.CASE_IGNORE,
+        Equality.CASE_EXACT,
+        Equality.CASE_ALONE,
+    }
 )
-_NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
+_NUMBERS: Final = frozenset(
+    {
+        Equality.NUMERIC,
+        Equality.TELEPHONE,
+        Equality.INTEGER,
+    }
+)
 _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
 Spelling = tuple[str, str]
 """(how it differs, the other value)."""
@@ -54,7 +64,10 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def near_misses(
-    directory: Lookup, matches: Matches, roster: Roster, description: Description
+    directory: Lookup,
+    matches: Matches,
+    roster: Roster,
+    description: Description,
 ) -> tuple[Matches, str]:
     """The matches with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
     if not any(problem.rule is None for problem in matches.unmatched.values()):
@@ -62,10 +75,19 @@ def near_misses(
     missed = []
     try:
         users = directory.scan()
-        near = NearMisses(matches, roster, description, islice(users, SAMPLE))
+        near = NearMisses(
+            matches,
+            roster,
+            description,
+            islice(users, SAMPLE),
+        )
         # a scan that nobody reads to its end is let go of before the next question
         del users
-        for found in directory.find_near(near.wanted(), len(near), near.left_out):
+        for found in directory.find_near(
+            near.wanted(),
+            len(near),
+            near.left_out,
+        ):
             if isinstance(found, str):
                 missed.append(found)
             else:
@@ -116,7 +138,12 @@ class NearMisses:
         domains = _domains(sample)
         share = min(MOST_KEYS, KEYS // max(1, len(chosen)))
         for number in chosen:
-            self._look_for(number, roster.tried(agents[number]), domains, share)
+            self._look_for(
+                number,
+                roster.tried(agents[number]),
+                domains,
+                share,
+            )
 
     def _look_for(
         self,
@@ -128,7 +155,10 @@ class NearMisses:
         """Let the rules take turns, so that a long value of one does not take the share of the others."""
         turns = [
             _spelt(
-                attribute, value, self._rule_of(attribute), domains.get(attribute, ())
+                attribute,
+                value,
+                self._rule_of(attribute),
+                domains.get(attribute, ()),
             )
             for attribute, value in tried
         ]
@@ -143,7 +173,13 @@ class NearMisses:
                     _, hits = self._wanted.setdefault(attribute, {}).setdefault(
                         key, (text, [])
                     )
-                    hits.append(_Hit(rank, number, how))
+                    hits.append(
+                        _Hit(
+                            rank,
+                            number,
+                            how,
+                        )
+                    )
 
     def wanted(self) -> Iterator[Key]:
         """What to look users up by, one attribute after the other, so that a directory can ask for many at once."""
@@ -166,7 +202,15 @@ class NearMisses:
                 if isinstance(held, str):
                     _, hits = wanted.get(key_of(held), ("", ()))
                     for hit in hits:
-                        near = (hit.rank, Near(user.name, attribute, held, hit.how))
+                        near = (
+                            hit.rank,
+                            Near(
+                                user.name,
+                                attribute,
+                                held,
+                                hit.how,
+                            ),
+                        )
                         known = self._found.setdefault(hit.agent, {})
                         known[user.id] = min(near, known.get(user.id, near))
 
@@ -197,7 +241,10 @@ def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
 
 
 def _spelt(
-    attribute: str, value: str, rule: Equality, domains: Sequence[str]
+    attribute: str,
+    value: str,
+    rule: Equality,
+    domains: Sequence[str],
 ) -> Iterator[tuple[str, Hashable, str, str]]:
     """Other values of an attribute, each with its key: those that its rule does not take for the same."""
     same = equality.key(rule, value)
@@ -213,7 +260,10 @@ def _spelt(
 # ---------------------------------------------------------------- other spellings
 
 
-def spellings(value: str, domains: Iterable[str]) -> Iterator[Spelling]:
+def spellings(
+    value: str,
+    domains: Iterable[str],
+) -> Iterator[Spelling]:
     """Other cases, spaces, zeros and domains, the likeliest first; some come more than once.
 
     `domains`: what stands after the `@` of other values of the attribute.

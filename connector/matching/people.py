@@ -103,18 +103,17 @@ class ExcludeList(Struct, frozen=True):
         )
 
     def named(
-        self, found: Collection[User], naming: Naming
+        self,
+        found: Collection[User],
+        naming: Naming,
     ) -> dict[str, frozenset[str]]:
         """By entry the ids of the users that it names, of those that a look-up has found."""
-        users = {user: naming.among([user]) for user in self.users}
-        return {
-            entry: frozenset(
-                user.id
-                for user in found
-                if names(user.ref) or user.id in self.known.get(entry, frozenset())
-            )
-            for entry, names in users.items()
-        }
+        entries = {}
+        for entry in self.users:
+            is_named, known = naming.among([entry]), self.known.get(entry, ())
+            ids = [user.id for user in found if user.id in known or is_named(user.ref)]
+            entries[entry] = frozenset(ids)
+        return entries
 
     def named_by_agents(
         self, agents: Iterable[tuple[AgentRef, str]]
@@ -127,7 +126,9 @@ class ExcludeList(Struct, frozen=True):
         return {entry: frozenset(ids) for entry, ids in found.items()}
 
     def spares(
-        self, naming: Naming, last: Mapping[str, AgentRef]
+        self,
+        naming: Naming,
+        last: Mapping[str, AgentRef],
     ) -> Callable[[AgentRef | None, UserRef], bool]:
         """A test whether an agent or a user is on the list; a name may be written in any of its spellings.
 
@@ -137,7 +138,10 @@ class ExcludeList(Struct, frozen=True):
         known = {id_ for some in self.known.values() for id_ in some}
         agents = self.agents.keys()
 
-        def spared(agent: AgentRef | None, user: UserRef) -> bool:
+        def spared(
+            agent: AgentRef | None,
+            user: UserRef,
+        ) -> bool:
             meant = (agent, last.get(user.id)) if agents else ()
             if any(
                 each is not None and not agents.isdisjoint(_entries(each))
@@ -196,7 +200,12 @@ def find_excluded(
     found = list(directory.find(keys)) if keys else []
     named = exclude.named(found, naming)
     nowhere = [entry for entry, ids in named.items() if not ids]
-    refusals = unprotected(directory, exclude, naming, nowhere)
+    refusals = unprotected(
+        directory,
+        exclude,
+        naming,
+        nowhere,
+    )
     written, gone = dict[str, AgentRef](), list[str]()
     if exclude.agents:
         written = dict(last())
@@ -253,7 +262,11 @@ def strangers(
             near = alike.get(_LIKE(pin.account_code)) if pin.account_code else None
             meant = f"; did you mean {near!r}?" if near else ""
             why = f"line {pin.line} of the pins: no such agent in the source{meant}"
-            yield Problem("pin", why, agent=agent)
+            yield Problem(
+                "pin",
+                why,
+                agent=agent,
+            )
     for entry in unknown_agents(exclude, tenant):
         what, agent = (
             ("seat", AgentRef(entry))
@@ -261,15 +274,24 @@ def strangers(
             else ("account", AgentRef(None, entry))
         )
         yield Problem(
-            "exclude", f"{exclude.at(entry)}: no such {what} in the source", agent
+            "exclude",
+            f"{exclude.at(entry)}: no such {what} in the source",
+            agent,
         )
     for listed, ids in sorted(exclude.named(spared, naming).items()):
         if not ids:
             why = f"{exclude.at(listed)}: no such user within base and filter"
-            yield Problem("exclude", why, users=(listed,))
+            yield Problem(
+                "exclude",
+                why,
+                users=(listed,),
+            )
 
 
-def unknown_agents(exclude: ExcludeList, tenant: Tenant) -> list[str | int]:
+def unknown_agents(
+    exclude: ExcludeList,
+    tenant: Tenant,
+) -> list[str | int]:
     """Accounts and seats of the exclude list that the tenant does not have."""
     records: list[Agent | Invalid] = [
         *tenant.agents,
@@ -283,7 +305,9 @@ def unknown_agents(exclude: ExcludeList, tenant: Tenant) -> list[str | int]:
 
 
 def nowhere(
-    pins: Iterable[Pin], found: Collection[User], naming: Naming
+    pins: Iterable[Pin],
+    found: Collection[User],
+    naming: Naming,
 ) -> Iterator[Problem]:
     """Pins to users that are not there. `found`: whom a look-up of all pinned users has found."""
     ids, names = (
@@ -294,12 +318,18 @@ def nowhere(
         if naming.id(pin.user) not in ids and naming.name(pin.user) not in names:
             why = f"line {pin.line} of the pins: no such user within base and filter"
             yield Problem(
-                "pin", why, AgentRef(pin.work_no, pin.account_code), (pin.user,)
+                "pin",
+                why,
+                AgentRef(pin.work_no, pin.account_code),
+                (pin.user,),
             )
 
 
 def unprotected(
-    directory: Lookup, exclude: ExcludeList, naming: Naming, entries: Collection[str]
+    directory: Lookup,
+    exclude: ExcludeList,
+    naming: Naming,
+    entries: Collection[str],
 ) -> list[Refusal]:
     """The refusal for those of these entries of the exclude list that name nobody past base and filter either."""
     if not entries:
@@ -315,4 +345,11 @@ def unprotected(
         return []
     named = ", ".join(f"{exclude.at(entry)} ({entry})" for entry in lost[:TOLD])
     why = f"these lines match no agent or user, so the person meant may be written: {named}. Correct or remove them"
-    return [Refusal(EXCLUDE, 0, len(lost), why)]
+    return [
+        Refusal(
+            EXCLUDE,
+            0,
+            len(lost),
+            why,
+        )
+    ]

@@ -20,6 +20,7 @@ from connector.model import (
     Secret,
     Tenant,
     User,
+    Value,
     equality,
 )
 from connector.model.mapping import Mapping, MatchRule
@@ -41,7 +42,11 @@ class _RuleIndex:
     """Agents, by number, under what one rule looks for. Keys are likenesses; nearly every key has one agent."""
 
     def __init__(
-        self, number: int, rule: MatchRule, tenant: Tenant, description: Description
+        self,
+        number: int,
+        rule: MatchRule,
+        tenant: Tenant,
+        description: Description,
     ) -> None:
         compared = description.attributes[rule.directory].equality
         self.number = number
@@ -61,7 +66,11 @@ class _RuleIndex:
         value = self._render(agent)
         return value if isinstance(value, str) else None
 
-    def put(self, number: int, agent: Agent) -> bool:
+    def put(
+        self,
+        number: int,
+        agent: Agent,
+    ) -> bool:
         """Let this agent be found, if it has a value."""
         held = self._render(agent)
         if held is None:
@@ -75,6 +84,13 @@ class _RuleIndex:
         if self.first.setdefault(key, number) != number:
             self.others.setdefault(key, []).append(number)
         return True
+
+    def find_key(self, value: Value) -> tuple[Hashable, bool]:
+        """The key of a value, and whether whoever has that key holds an equal value."""
+        if value in self.first:
+            return value, True  # a value that is found among the keys is its own key
+        key = self.key(value)
+        return key, key in self.first and self.certain(value) == key
 
     def share(self, other: _RuleIndex) -> None:
         """Take the agents of a rule that looks for the same values."""
@@ -99,28 +115,43 @@ class Roster:
         }
         pins = tuple(pins)
         self._are_pins = bool(pins)
-        self.pinned = _pinned(tenant.agents, pins, self._naming)
+        self.pinned = _pinned(
+            tenant.agents,
+            pins,
+            self._naming,
+        )
         self._pins = defaultdict[Hashable, list[int]](list)
         for number, keys in self.pinned.items():
             for kind, user in keys:
                 self._pins[self._pin_key(kind, user)].append(number)
         self._rules = [
-            _RuleIndex(number, rule, tenant, description)
+            _RuleIndex(
+                number,
+                rule,
+                tenant,
+                description,
+            )
             for number, rule in enumerate(mapping.match, start=1)
         ]
         self._sought = self._index(self._searching()) + sum(
             map(bool, self.pinned.values())
         )
-        infos = description.attributes
-        names = dict.fromkeys(rule.attribute for rule in self._rules)
-        self.searchable = tuple(name for name in names if infos[name].comparable)
+        searchable, unfindable = list[str](), list[str]()
+        for name in dict.fromkeys(rule.attribute for rule in self._rules):
+            can_find = description.attributes[name].comparable
+            (searchable if can_find else unfindable).append(name)
+        self.searchable = tuple(searchable)
         """Match attributes by which look-ups find users."""
-        self.unfindable = tuple(name for name in names if not infos[name].comparable)
+        self.unfindable = tuple(unfindable)
         """Match attributes without an equality rule: no look-up finds anybody by them."""
         self.doubles = _doubles(tenant.agents)
         """Agents that share a workNo or an accountCode with another record, each with what it shares, by field."""
 
-    def _pin_key(self, kind: str, user: str) -> Hashable:
+    def _pin_key(
+        self,
+        kind: str,
+        user: str,
+    ) -> Hashable:
         return kind, self._naming.id(user) if kind == ID else self._naming.name(user)
 
     def _searching(self) -> list[int]:
@@ -217,7 +248,11 @@ class Roster:
                     if value is not None:
                         yield rule.attribute, value
 
-    def finds(self, user: User, unsure: list[Doubt]) -> list[tuple[int, int]]:
+    def finds(
+        self,
+        user: User,
+        unsure: list[Doubt],
+    ) -> list[tuple[int, int]]:
         """The (agent, rule) pairs whose key this user holds, by the attribute's own equality rule.
 
         Added to `unsure`: those that hold something alike, of which the directory has to say whether it is equal.
@@ -226,45 +261,49 @@ class Roster:
         for rule in self._rules:
             for held in user.values.get(rule.attribute, ()):
                 value = held.reveal() if isinstance(held, Secret) else held
-                key: Hashable = value
+                key, is_certain = rule.find_key(value)
                 first = rule.first.get(key)
-                certain = (
-                    first is not None
-                )  # a value that is found among the keys is its own key
                 if first is None:
-                    key = rule.key(value)
-                    first = None if key == value else rule.first.get(key)
-                    if first is None:
-                        continue
-                    certain = rule.certain(value) == key
+                    continue
                 for agent in (first, *rule.others.get(key, ())):
-                    if certain and agent not in rule.odd:
+                    if is_certain and agent not in rule.odd:
                         found.append((agent, rule.number))
                         continue
                     wanted = rule.wanted(self.agents[agent])
                     assert wanted is not None  # an agent that is found has a key
                     if rule.certain(value) == rule.certain(wanted):
                         found.append((agent, rule.number))
-                    else:
-                        unsure.append(
-                            Doubt(agent, rule.number, user, (rule.attribute, wanted))
+                        continue
+                    sought = (rule.attribute, wanted)
+                    unsure.append(
+                        Doubt(
+                            agent,
+                            rule.number,
+                            user,
+                            sought,
                         )
+                    )
         if self.pinned:
-            for key in (self._pin_key(ID, user.id), self._pin_key(NAME, user.name)):
-                found += [(agent, PIN) for agent in self._pins.get(key, ())]
+            for pin in (
+                self._pin_key(ID, user.id),
+                self._pin_key(NAME, user.name),
+            ):
+                found += [(agent, PIN) for agent in self._pins.get(pin, ())]
         return found
 
     def seekers(self, user: User) -> set[tuple[int, int]]:
         """The (agent, rule) pairs that look for something which this user holds, or something alike."""
         unsure: list[Doubt] = []
-        return {
-            *self.finds(user, unsure),
-            *((doubt.agent, doubt.rule) for doubt in unsure),
-        }
+        found = set(self.finds(user, unsure))
+        for doubt in unsure:
+            found.add((doubt.agent, doubt.rule))
+        return found
 
 
 def _pinned(
-    agents: Iterable[Agent], pins: Iterable[Pin], naming: Naming
+    agents: Iterable[Agent],
+    pins: Iterable[Pin],
+    naming: Naming,
 ) -> dict[int, tuple[Key, ...]]:
     """Agents by number, each with what finds the user that it is pinned to.
 

@@ -44,7 +44,11 @@ class Selection(Struct, frozen=True):
     def names_agent(self, agent: AgentRef) -> bool:
         return agent.account_code in self.accounts or agent.work_no in self.seats
 
-    def holds(self, agent: AgentRef | None, user: UserRef) -> bool:
+    def holds(
+        self,
+        agent: AgentRef | None,
+        user: UserRef,
+    ) -> bool:
         return user.id in self.ids or (agent is not None and self.names_agent(agent))
 
 
@@ -65,7 +69,11 @@ def selected(
     accounts, seats, users, bare = set[str](), set[int](), list[str](), dict[str, str]()
     names = tuple(dict.fromkeys(names))
     for name in names:
-        kind, text, unknown = _read(name, agents, where)
+        kind, text, unknown = _read(
+            name,
+            agents,
+            where,
+        )
         if kind == ACCOUNT:
             accounts.add(text)
         elif kind == SEAT:
@@ -74,7 +82,11 @@ def selected(
             users.append(text)
             bare |= {text: unknown} if unknown else {}
     found = Selection(
-        names, frozenset(accounts), frozenset(seats), tuple(users), bare=bare
+        names,
+        frozenset(accounts),
+        frozenset(seats),
+        tuple(users),
+        bare=bare,
     )
     for number in sorted(others):
         if found.names_agent(agents[number]):
@@ -99,7 +111,15 @@ def looked_up(
     """
     ids = set[str]()
     for name in selection.users:
-        found = {user.id for user in named_users(directory, name, naming, searched)}
+        found = {
+            user.id
+            for user in named_users(
+                directory,
+                name,
+                naming,
+                searched,
+            )
+        }
         if not found:
             raise UsageError(nobody(selection, name), where=where)
         if len(found) > 1:
@@ -112,7 +132,10 @@ def looked_up(
 
 
 def named_users(
-    directory: Lookup, name: str, naming: Naming, searched: Collection[str]
+    directory: Lookup,
+    name: str,
+    naming: Naming,
+    searched: Collection[str],
 ) -> list[User]:
     """Users of this name or id; where there is none, those that hold it in an attribute such as uid or mail.
 
@@ -126,18 +149,32 @@ def named_users(
     return [
         user
         for user in holders
-        if any(naming.holds(user, attribute, name) for attribute in searched)
+        if any(
+            naming.holds(
+                user,
+                attribute,
+                name,
+            )
+            for attribute in searched
+        )
     ]
 
 
-def nobody(selection: Selection, name: str) -> str:
+def nobody(
+    selection: Selection,
+    name: str,
+) -> str:
     """That a user in a selection is not there."""
     return (
         selection.bare.get(name) or f"there is no user {name!r} within base and filter"
     )
 
 
-def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, str]:
+def _read(
+    name: str,
+    agents: Sequence[AgentRef],
+    where: str,
+) -> tuple[str, str, str]:
     """What a name names: a kind, and the name without it; of a bare one that is no agent's, what to say of that."""
     kind, colon, text = name.partition(":")
     if colon and kind == USER and text:
@@ -172,7 +209,10 @@ def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, 
     return ACCOUNT, text, ""
 
 
-def _meant(agents: Iterable[AgentRef], name: str) -> str:
+def _meant(
+    agents: Iterable[AgentRef],
+    name: str,
+) -> str:
     """Agents of nearly that name, the nearest first, as the end of a sentence."""
     known = {
         word.lower(): word
@@ -182,7 +222,12 @@ def _meant(agents: Iterable[AgentRef], name: str) -> str:
     }
     domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
     spelt_otherwise = {text.lower() for _, text in spellings(name, domains)}
-    alike = difflib.get_close_matches(name.lower(), known, n=NAMED, cutoff=ALIKE)
+    alike = difflib.get_close_matches(
+        name.lower(),
+        known,
+        n=NAMED,
+        cutoff=ALIKE,
+    )
     close = sorted(spelt_otherwise & known.keys()) or alike
     if not close:
         return ""

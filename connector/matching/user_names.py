@@ -45,7 +45,12 @@ class Naming:
             return ((NAME if "=" in written else ID, written),)
         return (NAME, written), (ID, written)
 
-    def holds(self, user: User, attribute: str, value: str) -> bool:
+    def holds(
+        self,
+        user: User,
+        attribute: str,
+        value: str,
+    ) -> bool:
         """Whether the user shows this value there."""
         key = equality.keys_of(self._rule_of(attribute))
         return any(

@@ -51,7 +51,12 @@ def change_of(
     waiting: Mapping[str, frozenset[str]],
 ) -> Change:
     """The change that a settled draft has become, with its digest. `waiting`: by user id, whom its change waits for."""
-    digest = digest_of(draft.user, draft.agent, draft.rule, attributes)
+    digest = digest_of(
+        draft.user,
+        draft.agent,
+        draft.rule,
+        attributes,
+    )
     after = waiting.get(draft.user.id, _NOBODY)
     return Change(
         draft.user, draft.agent, draft.rule, attributes, digest, after,
@@ -59,7 +64,11 @@ def change_of(
     )  # fmt: skip
 
 
-def assemble(brief: Brief, contents: Contents, others: OtherValues) -> Plan:
+def assemble(
+    brief: Brief,
+    contents: Contents,
+    others: OtherValues,
+) -> Plan:
     """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
     given, losing, left = formed(contents.changes, brief, others)
     former = sorted((left + _left(brief)).items())
@@ -98,7 +107,11 @@ def _left(brief: Brief) -> Counter[tuple[str, str]]:
     )
 
 
-def _former(name: str, pattern: str, users: int) -> str:
+def _former(
+    name: str,
+    pattern: str,
+    users: int,
+) -> str:
     """The caution that this job's own values stay beside the new ones."""
     whose = "one user" if users == 1 else f"{users} users"
     return (
@@ -120,7 +133,9 @@ def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Proble
 
 
 def flapping(
-    changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], brief: Brief
+    changes: Iterable[Change],
+    repeats: Mapping[str, frozenset[str]],
+    brief: Brief,
 ) -> Iterator[Problem]:
     """Values that we wrote more than once running, and that were changed by somebody each time.
 
@@ -150,7 +165,11 @@ def flapping(
                 )
 
 
-def _same(before: Owned, each: AttributeChange, description: Description) -> bool:
+def _same(
+    before: Owned,
+    each: AttributeChange,
+    description: Description,
+) -> bool:
     if each.secret:
         return before.fingerprint == each.fingerprint
     rule = description.equality(each.name)

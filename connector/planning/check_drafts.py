@@ -77,7 +77,11 @@ def check_drafts(
     _hold_objections(directory, drafts, comparer)
     cautions = list(_say_repeated(drafts, unseen, open_writes))
     unique = settle_drafts(
-        directory, drafts, brief, comparer.hold_classless, leavers=leavers
+        directory,
+        drafts,
+        brief,
+        comparer.hold_classless,
+        leavers=leavers,
     )
     leaving = [
         each for draft in drafts if draft.agent is None for each in draft.planned
@@ -90,13 +94,20 @@ def check_drafts(
 
 
 def _hold_objections(
-    directory: Lookup, drafts: Sequence[Draft], comparer: Differ
+    directory: Lookup,
+    drafts: Sequence[Draft],
+    comparer: Differ,
 ) -> None:
     """Hold back what the directory objects to; without an object class, whatever needs it."""
     for draft in drafts:
         comparer.hold_classless(draft)
     changes = (
-        Change(draft.user, draft.agent, draft.rule, comparer.attributes_of(draft))
+        Change(
+            draft.user,
+            draft.agent,
+            draft.rule,
+            comparer.attributes_of(draft),
+        )
         for draft in drafts
         if draft.planned
     )
@@ -119,7 +130,9 @@ def _hold_objections(
 
 
 def _hold_doubled_ids(
-    directory: Lookup, drafts: Iterable[Draft], description: Description
+    directory: Lookup,
+    drafts: Iterable[Draft],
+    description: Description,
 ) -> None:
     """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""
     chosen = description.naming.chosen_id
@@ -137,7 +150,9 @@ def _hold_doubled_ids(
 
 
 def _note_replaced(
-    drafts: Iterable[Draft], memory: Memory, description: Description
+    drafts: Iterable[Draft],
+    memory: Memory,
+    description: Description,
 ) -> None:
     """Tell of values that are written again, since the last write was taken and not shown, what was there before.
 
@@ -193,7 +208,9 @@ def _settle_unshown(drafts: Iterable[Draft], brief: Brief) -> None:
 
 
 def _say_repeated(
-    drafts: Iterable[Draft], unseen: Unseen, open_writes: Iterable[Change]
+    drafts: Iterable[Draft],
+    unseen: Unseen,
+    open_writes: Iterable[Change],
 ) -> Iterator[str]:
     """Say so of the secrets of writes that may have happened, and that this plan sets again."""
     secrets = {

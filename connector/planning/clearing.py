@@ -68,10 +68,20 @@ def clear_leavers(
     for some users alone, so that nobody is cleared. `claimers`: the agents that would claim a user.
     """
     mapping = brief.mapping
-    due, problems = judge_leavers(leavers, mapping, brief.memory, brief.now)
+    due, problems = judge_leavers(
+        leavers,
+        mapping,
+        brief.memory,
+        brief.now,
+    )
     if doubtful is None or not mapping.clears:
         return Cleared((), problems)
-    hidden = hidden_attributes(directory, leavers, mapping, brief.description)
+    hidden = hidden_attributes(
+        directory,
+        leavers,
+        mapping,
+        brief.description,
+    )
     doubted = doubted_attributes(leavers, doubtful, hidden)
     drafts: list[Draft] = []
     for each in due:
@@ -79,7 +89,14 @@ def clear_leavers(
         if user is None or not each.user.identified:
             continue
         agents = claimers(user) if each.place is Place.WITHIN else []
-        reasons = list(_reasons_to_keep(user, agents, hidden, doubted))
+        reasons = list(
+            _reasons_to_keep(
+                user,
+                agents,
+                hidden,
+                doubted,
+            )
+        )
         # by the name that it had, or has now
         spared = exclusion.spares(None, each.user) or exclusion.spares(None, user.ref)
         excluded = _SPARED if spared else exclusion.doubt(user.ref)
@@ -95,12 +112,20 @@ def clear_leavers(
 
 
 def _reasons_to_keep(
-    user: User, agents: Sequence[AgentRef], hidden: Names, doubted: Names
+    user: User,
+    agents: Sequence[AgentRef],
+    hidden: Names,
+    doubted: Names,
 ) -> Iterator[Problem]:
     """The first of these that holds: an agent claims the user after all, or one may."""
     if agents:
         for agent in agents:
-            yield Problem("stale", MISSED, agent, (user.name,))
+            yield Problem(
+                "stale",
+                MISSED,
+                agent,
+                (user.name,),
+            )
     elif user.id in hidden:
         why = _HIDDEN.format(names=" and no ".join(hidden[user.id]))
         yield Problem("stale", why, users=(user.name,))
@@ -110,7 +135,10 @@ def _reasons_to_keep(
 
 
 def judge_leavers(
-    leavers: Sequence[Leaver], mapping: AttributeMapping, memory: Memory, now: datetime
+    leavers: Sequence[Leaver],
+    mapping: AttributeMapping,
+    memory: Memory,
+    now: datetime,
 ) -> tuple[list[Leaver], list[Problem]]:
     """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user.
 
@@ -126,7 +154,12 @@ def judge_leavers(
             for low, name in written.items():
                 if low in each.theirs:
                     problems.append(
-                        Problem("stale", CHANGED, users=users, attribute=name)
+                        Problem(
+                            "stale",
+                            CHANGED,
+                            users=users,
+                            attribute=name,
+                        )
                     )
             continue
         clears = _clears(each.place, mapping)
@@ -186,7 +219,9 @@ def hidden_attributes(
 
 
 def doubted_attributes(
-    leavers: Sequence[Leaver], doubtful: Collection[str], hidden: Names
+    leavers: Sequence[Leaver],
+    doubtful: Collection[str],
+    hidden: Names,
 ) -> Names:
     """By user id those of the `doubtful` attributes, by which agents in doubt may have it, that a user may hold."""
     doubted = {}

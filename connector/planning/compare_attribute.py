@@ -68,7 +68,12 @@ class Wanted(Struct, frozen=True):
     """Nothing else decides what it can hold, but for `owned`."""
 
     @classmethod
-    def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
+    def of(
+        cls,
+        rule: AttributeRule,
+        description: Description,
+        tenant: Tenant,
+    ) -> Self:
         info = description.attributes[rule.name]
         keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
         owned = (
@@ -130,7 +135,10 @@ def holds_ours(wanted: Wanted, user: User) -> bool:
 
 
 def judge_attribute(
-    wanted: Wanted, agent: Agent, user: User, spellings: Spellings | None
+    wanted: Wanted,
+    agent: Agent,
+    user: User,
+    spellings: Spellings | None,
 ) -> Verdict:
     """What becomes of one attribute of a user and its agent."""
     rule = wanted.rule
@@ -143,12 +151,24 @@ def judge_attribute(
     if value is None and (wanted.keeps or (not held and wanted.info.readable)):
         return Verdict(lacks=lacks)
     try:
-        change = changed(wanted, value, held, _naming(user.name), agent)
+        change = changed(
+            wanted,
+            value,
+            held,
+            _naming(user.name),
+            agent,
+        )
     except UnfitError as fault:
         return Verdict(unfit=str(fault), lacks=lacks)
     if change is not None and spellings is not None and change.old and change.new:
         compared = wanted.info.equality
-        if spellings.in_step(user.ref, rule.name, compared, change.new, change.old):
+        if spellings.in_step(
+            user.ref,
+            rule.name,
+            compared,
+            change.new,
+            change.old,
+        ):
             return Verdict(lacks=lacks)
     return Verdict(change, lacks=lacks)
 
@@ -158,7 +178,10 @@ _naming = lru_cache(maxsize=1)(dn.naming)
 
 
 def cleared(
-    wanted: Wanted, user: User, found: Leaver, fingerprint: Fingerprint
+    wanted: Wanted,
+    user: User,
+    found: Leaver,
+    fingerprint: Fingerprint,
 ) -> Verdict:
     """What is taken from a user that no agent claims; `unfit`: why our value, or somebody's, stays."""
     name = wanted.rule.name
@@ -171,14 +194,28 @@ def cleared(
         return IN_STEP
     held = user.values.get(name, ())
     if not held and wanted.rule.secret and wanted.info.readable is not True:
-        return Verdict(_attribute_change(wanted, (), (), seen=False))
+        return Verdict(
+            _attribute_change(
+                wanted,
+                (),
+                (),
+                seen=False,
+            )
+        )
     if (
         unshown is not None
         and not held
         and (wanted.schema.reading.hides or wanted.info.readable is not True)
     ):
         if unshown and wanted.schema.writing.by_value and wanted.info.comparable:
-            return Verdict(_attribute_change(wanted, unshown, (), seen=False))
+            return Verdict(
+                _attribute_change(
+                    wanted,
+                    unshown,
+                    (),
+                    seen=False,
+                )
+            )
         return Verdict(unfit=UNSHOWN_LEAVER)
     covered = patterns.ours(wanted.rule.owns, held)
     kept: tuple[Held, ...] = ()
@@ -186,12 +223,30 @@ def cleared(
         kept = tuple(
             value
             for value in covered
-            if not (last and _wrote(last, wanted, user, value, fingerprint))
+            if not (
+                last
+                and _wrote(
+                    last,
+                    wanted,
+                    user,
+                    value,
+                    fingerprint,
+                )
+            )
         )
         # it was not shown at first, and is now
         kept = equality.minus(wanted.info.equality, kept, unshown or ())
     gone = adopted or len(kept) < len(covered)
-    change = _attribute_change(wanted, covered, kept, seen=True) if gone else None
+    change = (
+        _attribute_change(
+            wanted,
+            covered,
+            kept,
+            seen=True,
+        )
+        if gone
+        else None
+    )
     return Verdict(change, unfit=CHANGED if kept and (last or unshown) else "")
 
 
@@ -209,7 +264,12 @@ def changed(
     made = zip(rule.templates, each_of(value), strict=True)
     new = tuple(
         [
-            as_held(wanted, each, template, agent)
+            as_held(
+                wanted,
+                each,
+                template,
+                agent,
+            )
             for template, each in made
             if each is not None
         ]
@@ -217,9 +277,23 @@ def changed(
     if isinstance(value, tuple):
         new = equality.distinct(info.equality, new)
     if rule.secret and not held and info.readable is not True:
-        return _attribute_change(wanted, (), new, seen=False)
+        return _attribute_change(
+            wanted,
+            (),
+            new,
+            seen=False,
+        )
     if not held:
-        return _attribute_change(wanted, (), new, seen=True) if new else None
+        return (
+            _attribute_change(
+                wanted,
+                (),
+                new,
+                seen=True,
+            )
+            if new
+            else None
+        )
     owned = patterns.ours(wanted.rule.owns, held)
     if rule.owns is None and len(held) > 1:
         raise UnfitError(
@@ -232,7 +306,14 @@ def changed(
     others = [each for each in held if each not in owned]
     taken = len(equality.minus(info.equality, new, others)) < len(new)
     if isinstance(value, tuple) and None in value and wanted.keeps:
-        kept = staying(rule, info.equality, wanted.tenant, agent, owned=owned, new=new)
+        kept = staying(
+            rule,
+            info.equality,
+            wanted.tenant,
+            agent,
+            owned=owned,
+            new=new,
+        )
         new = (*kept, *equality.minus(info.equality, new, kept))
     if equality.same_set(
         equality.choose_rule(info.equality, secret=rule.secret), owned, new
@@ -242,11 +323,20 @@ def changed(
         raise UnfitError(
             "it already holds the value among those that are not this job's (owns)"
         )
-    return _attribute_change(wanted, owned, new, seen=True)
+    return _attribute_change(
+        wanted,
+        owned,
+        new,
+        seen=True,
+    )
 
 
 def _wrote(
-    owned: Owned, wanted: Wanted, user: User, value: Held, fingerprint: Fingerprint
+    owned: Owned,
+    wanted: Wanted,
+    user: User,
+    value: Held,
+    fingerprint: Fingerprint,
 ) -> bool:
     """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
     if wanted.rule.secret or (
@@ -257,17 +347,38 @@ def _wrote(
 
 
 def _attribute_change(
-    wanted: Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool
+    wanted: Wanted,
+    old: tuple[Held, ...],
+    new: tuple[Held, ...],
+    *,
+    seen: bool,
 ) -> AttributeChange:
     rule = wanted.rule
     return AttributeChange(
-        rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique
+        rule.name,
+        old,
+        new,
+        rule.secret,
+        seen,
+        rule.owns,
+        "",
+        wanted.unique,
     )
 
 
-def as_held(wanted: Wanted, value: Held, template: Template, agent: Agent) -> Held:
+def as_held(
+    wanted: Wanted,
+    value: Held,
+    template: Template,
+    agent: Agent,
+) -> Held:
     """What a template made of an agent, as the attribute holds it. Raises UnfitError."""
-    check_address(value, template, agent, wanted.tenant)
+    check_address(
+        value,
+        template,
+        agent,
+        wanted.tenant,
+    )
     held = (
         wanted.fits(value)
         if wanted.plain and type(value) is str

@@ -117,13 +117,32 @@ class Differ:
                 for field, names in sorted(found.items())
             ]
 
-    def draft(self, agent: Agent, user: User, rule: int | None) -> Draft | None:
+    def draft(
+        self,
+        agent: Agent,
+        user: User,
+        rule: int | None,
+    ) -> Draft | None:
         """Compare; None: the user is in step, which costs no object. `rule`: the one that matched the two."""
         values = user.values
         for name, render in self._plain:
             if values.get(name) != (render(agent),):
-                return self._compare(self._wanted, agent, user, rule)
-        return self._compare(self._secret, agent, user, rule) if self._secret else None
+                return self._compare(
+                    self._wanted,
+                    agent,
+                    user,
+                    rule,
+                )
+        return (
+            self._compare(
+                self._secret,
+                agent,
+                user,
+                rule,
+            )
+            if self._secret
+            else None
+        )
 
     def one_by_one(
         self, agent: Agent, user: User
@@ -139,11 +158,29 @@ class Differ:
                 fitted.append(None)
                 if value is not None:
                     with suppress(UnfitError):
-                        fitted[-1] = as_held(wanted, value, template, agent)
-            yield rule, tuple(fitted), self._compare([wanted], agent, user, None)
+                        fitted[-1] = as_held(
+                            wanted,
+                            value,
+                            template,
+                            agent,
+                        )
+            yield (
+                rule,
+                tuple(fitted),
+                self._compare(
+                    [wanted],
+                    agent,
+                    user,
+                    None,
+                ),
+            )
 
     def _compare(
-        self, attributes: list[Wanted], agent: Agent, user: User, rule: int | None
+        self,
+        attributes: list[Wanted],
+        agent: Agent,
+        user: User,
+        rule: int | None,
     ) -> Draft | None:
         planned: list[AttributeChange] = []
         unfit: list[tuple[str, str]] = []
@@ -151,7 +188,12 @@ class Differ:
         lacks = self._lacking
         for wanted in attributes:
             name = wanted.rule.name
-            verdict = judge_attribute(wanted, agent, user, self._spellings)
+            verdict = judge_attribute(
+                wanted,
+                agent,
+                user,
+                self._spellings,
+            )
             lacks = lacks or verdict.lacks
             if verdict.change:
                 planned.append(verdict.change)
@@ -174,7 +216,15 @@ class Differ:
             inactive=user.inactive,
         )
         draft = self._checked(draft, user)
-        faults = [_fault(draft, "value", name, why) for name, why in unfit]
+        faults = [
+            _fault(
+                draft,
+                "value",
+                name,
+                why,
+            )
+            for name, why in unfit
+        ]
         draft.held = (*faults, *draft.held, *unknown)
         if lacks:
             draft.keeps = self._together.kept(agent, user, planned)
@@ -201,7 +251,12 @@ class Differ:
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
 
-    def clearing(self, user: User, found: Leaver, fingerprint: Fingerprint) -> Draft:
+    def clearing(
+        self,
+        user: User,
+        found: Leaver,
+        fingerprint: Fingerprint,
+    ) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more.
 
         That takes no template. Only where the tenant lacks a field of every template,
@@ -217,7 +272,12 @@ class Differ:
         )
         planned: list[AttributeChange] = []
         for each in self._wanted:
-            verdict = cleared(each, user, found, fingerprint)
+            verdict = cleared(
+                each,
+                user,
+                found,
+                fingerprint,
+            )
             if verdict.change:
                 planned.append(verdict.change)
             if verdict.unfit:
@@ -232,7 +292,12 @@ class Differ:
             return frozenset()
         theirs = set()
         for each in self._wanted:
-            verdict = cleared(each, found.now, found, fingerprint)
+            verdict = cleared(
+                each,
+                found.now,
+                found,
+                fingerprint,
+            )
             if verdict.unfit == CHANGED and not verdict.change:
                 theirs.add(each.rule.name.lower())
         return frozenset(theirs)
@@ -242,7 +307,15 @@ class Differ:
         if draft.planned:
             refused = self.schema_checks.refused(user, draft.planned)
             for name, why in refused.items():
-                draft.hold((name,), _fault(draft, "schema", name, why))
+                draft.hold(
+                    (name,),
+                    _fault(
+                        draft,
+                        "schema",
+                        name,
+                        why,
+                    ),
+                )
         relies = self.schema_checks.relied_on(user, draft.planned)
         needs = self._named(user.values.get(OBJECT_CLASS, ())), relies
         draft.needs = self._needs_of.setdefault(needs, needs)
@@ -288,7 +361,10 @@ class Differ:
         )
         draft.needs = self._named(user.values.get(OBJECT_CLASS, ())), frozenset()
         return Change(
-            user.ref, None, None, self.attributes_of(draft) if draft.planned else ()
+            user.ref,
+            None,
+            None,
+            self.attributes_of(draft) if draft.planned else (),
         )
 
     def needing_classes(self, draft: Draft) -> frozenset[str]:
@@ -322,7 +398,12 @@ class Differ:
         )
         return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
 
-    def _needs(self, name: str, classes: frozenset[str], names: Iterable[str]) -> bool:
+    def _needs(
+        self,
+        name: str,
+        classes: frozenset[str],
+        names: Iterable[str],
+    ) -> bool:
         if name in classes:
             return False
         for attribute in names:
@@ -334,8 +415,17 @@ class Differ:
         return False
 
 
-def _fault(draft: Draft, kind: str, attribute: str, why: str) -> Problem:
+def _fault(
+    draft: Draft,
+    kind: str,
+    attribute: str,
+    why: str,
+) -> Problem:
     """What holds back one attribute before anything is asked; it names no rule, for it would be so by any."""
     return Problem(
-        kind, why, agent=draft.agent, users=(draft.user.name,), attribute=attribute
+        kind,
+        why,
+        agent=draft.agent,
+        users=(draft.user.name,),
+        attribute=attribute,
     )

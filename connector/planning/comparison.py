@@ -41,7 +41,12 @@ def compare(old: Plan, new: Plan) -> Comparison:
             lambda change: readable(change.user.id),
             lambda change: change.digest,
         ),
-        _compared(old.problems, new.problems, _about, _content),
+        _compared(
+            old.problems,
+            new.problems,
+            _about,
+            _content,
+        ),
     )
 
 
@@ -58,11 +63,21 @@ def since(before: Drawn, plan: Plan) -> Since:
     """What is new in a plan since that one."""
     now = drawn(plan)
     first, second = itemgetter(0), itemgetter(1)
-    changes = _compared(before.changes, now.changes, first, second)
+    changes = _compared(
+        before.changes,
+        now.changes,
+        first,
+        second,
+    )
     numbered: list[tuple[Any, ...]] = [
         (*each, number) for number, each in enumerate(now.problems)
     ]
-    problems = _compared(before.problems, numbered, first, second)
+    problems = _compared(
+        before.problems,
+        numbered,
+        first,
+        second,
+    )
     return Since(
         before.plan, before.created,
         tuple(user for user, _ in changes.new), tuple(user for _, (user, _) in changes.changed),
@@ -135,5 +150,8 @@ def _compared(
         else:
             fresh.append(item)
     return Compared(
-        fresh, [item for items in left.values() for item in items], changed, same
+        fresh,
+        [item for items in left.values() for item in items],
+        changed,
+        same,
     )

@@ -97,13 +97,21 @@ def _length(value: Value, unit: Unit) -> tuple[int, str]:
     return len(value.encode("utf-16-le")) // 2, "characters"
 
 
-def defined(value: str, types: Collection[str], classes: Collection[str]) -> None:
+def defined(
+    value: str,
+    types: Collection[str],
+    classes: Collection[str],
+) -> None:
     """Hold an object identifier to what a schema defines. Raises UnfitError."""
     if value.lower() not in types and value.lower() not in classes:
         raise UnfitError("the directory's schema does not define this name")
 
 
-def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -> None:
+def named(
+    info: AttributeInfo,
+    value: str,
+    types: Mapping[str, AttributeInfo],
+) -> None:
     """Hold a distinguished name to the attribute types of a schema, as servers that parse it do. Raises UnfitError."""
     for rdn in _parts(
         _without_uid(value) if info.syntax is Syntax.NAME_AND_UID else value
@@ -381,7 +389,10 @@ _SPACE: Final = re.compile(r"\s")
 
 
 def check_address(
-    value: Held, template: Template, agent: Agent, tenant: Tenant
+    value: Held,
+    template: Template,
+    agent: Agent,
+    tenant: Tenant,
 ) -> None:
     """Hold what a template made to RFC 3261 §25.1, or to RFC 3966 §3. Raises UnfitError, which never repeats it.
 

@@ -61,14 +61,23 @@ class OtherValues(Struct, frozen=True):
     """Users whose values this job wrote, though the state does not know it yet."""
 
 
-def formed(changes: Sequence[Change], brief: Brief, others: OtherValues) -> Formed:
+def formed(
+    changes: Sequence[Change],
+    brief: Brief,
+    others: OtherValues,
+) -> Formed:
     """The changes with their forms, and what they come to for values of others and of this job.
 
     An object class has no form. A secret that is not shown may be anybody's: it counts as lost only where it is
     emptied, and this job wrote none there.
     """
     ids = [change.user.id for change in changes]
-    forms = _Forms(brief, brief.memory.confirmed(ids), brief.memory.agents(ids), others)
+    forms = _Forms(
+        brief,
+        brief.memory.confirmed(ids),
+        brief.memory.agents(ids),
+        others,
+    )
     changed = [
         replace(change, attributes=tuple(forms.of(change))) for change in changes
     ]
@@ -162,9 +171,23 @@ class _Forms:
             )
         if equality.minus(rule, each.old, each.new):
             return Form.OURS
-        return Form.FIRST if self._ours(user, owned, each, each.old) else Form.BESIDE
+        return (
+            Form.FIRST
+            if self._ours(
+                user,
+                owned,
+                each,
+                each.old,
+            )
+            else Form.BESIDE
+        )
 
-    def _lost(self, user: UserRef, each: AttributeChange, owned: Owned | None) -> bool:
+    def _lost(
+        self,
+        user: UserRef,
+        each: AttributeChange,
+        owned: Owned | None,
+    ) -> bool:
         """Whether a value goes that this job did not write; of what is not shown, `old` is what it wrote last."""
         if not each.seen:
             return each.secret and not each.new and not each.absent and owned is None
@@ -175,7 +198,12 @@ class _Forms:
                 self._description.equality(each.name), each.old, each.new
             )
         )
-        return not self._ours(user, owned, each, gone)
+        return not self._ours(
+            user,
+            owned,
+            each,
+            gone,
+        )
 
     def _ours(
         self,
@@ -226,7 +254,9 @@ class ForeignValues(Struct, frozen=True):
 
 
 def find_foreign_values(
-    plan: Plan, brief: Brief, differing_secrets: Collection[Slot]
+    plan: Plan,
+    brief: Brief,
+    differing_secrets: Collection[Slot],
 ) -> ForeignValues:
     """Count the matched users whose values a plan replaces or empties although this job did not write them.
 
@@ -248,7 +278,10 @@ def find_foreign_values(
             if not is_hidden or each.name in known.get(id_, {}):
                 continue
             if (id_, each.name) in differing_secrets or _holds_foreign_identity(
-                change, each.name, losing, brief
+                change,
+                each.name,
+                losing,
+                brief,
             ):
                 losing.setdefault(each.name, set()).add(id_)
     counted = {
@@ -260,7 +293,10 @@ def find_foreign_values(
 
 
 def _holds_foreign_identity(
-    change: Change, secret: str, losing: Mapping[str, AbstractSet[str]], brief: Brief
+    change: Change,
+    secret: str,
+    losing: Mapping[str, AbstractSet[str]],
+    brief: Brief,
 ) -> bool:
     """Whether an attribute of the secret's group has values of somebody else, replaced or beside the new ones."""
     group = next((names for names in brief.mapping.groups if secret in names), ())

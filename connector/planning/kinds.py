@@ -44,7 +44,11 @@ def kinds_of(changes: Iterable[Change]) -> list[Kind]:
     return sorted(kinds, key=_order)
 
 
-def _kind(changes: Sequence[Change], unlike: Sequence[Change], merged: int = 1) -> Kind:
+def _kind(
+    changes: Sequence[Change],
+    unlike: Sequence[Change],
+    merged: int = 1,
+) -> Kind:
     """The kind of these changes. `unlike`: so many of them that the others are like one of these."""
     by_form: dict[Form, dict[str, None]] = {}
     for change in unlike:
@@ -57,7 +61,11 @@ def _kind(changes: Sequence[Change], unlike: Sequence[Change], merged: int = 1) 
     rules = {change.rule for change in unlike}
     form = forms[0][0] if forms else _form_of_classes(changes)
     return Kind(
-        form, rules.pop() if len(rules) == 1 else None, forms, tuple(changes), merged
+        form,
+        rules.pop() if len(rules) == 1 else None,
+        forms,
+        tuple(changes),
+        merged,
     )
 
 
@@ -176,10 +184,15 @@ def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
 
 
 def _unlike(
-    kind: Kind, total: int, of_rules: Counter[int | None]
+    kind: Kind,
+    total: int,
+    of_rules: Counter[int | None],
 ) -> Iterator[tuple[Change, str]]:
     yield from _exceptions(
-        kind, lambda change: change.startles, "a disabled account", most=FEW
+        kind,
+        lambda change: change.startles,
+        "a disabled account",
+        most=FEW,
     )
     if total < FEW:
         return
@@ -199,7 +212,10 @@ def _unlike(
 
 
 def _exceptions(
-    kind: Kind, holds: Callable[[Change], bool], why: str, most: int = 1
+    kind: Kind,
+    holds: Callable[[Change], bool],
+    why: str,
+    most: int = 1,
 ) -> Iterator[tuple[Change, str]]:
     """Those of a kind that something is true of, if they are few: `most`, or one in so many."""
     found = [change for change in kind.changes if holds(change)]
@@ -208,7 +224,9 @@ def _exceptions(
 
 
 def _alone(
-    kind: Kind, keys: Sequence[str | None], why: str
+    kind: Kind,
+    keys: Sequence[str | None],
+    why: str,
 ) -> Iterator[tuple[Change, str]]:
     """Those of a kind whose key no other has, if they are few; None: the key says nothing of that one."""
     counts = Counter(keys)

@@ -66,7 +66,10 @@ class Leavers(Struct, frozen=True):
 
 
 def find_leavers(
-    directory: Lookup, brief: Brief, matches: Matches, comparer: Differ
+    directory: Lookup,
+    brief: Brief,
+    matches: Matches,
+    comparer: Differ,
 ) -> Leavers:
     """Who has left, by what this job wrote last and by what attributes with `adopt` hold."""
 
@@ -76,16 +79,35 @@ def find_leavers(
     memory, adopting = brief.memory, brief.mapping.adopting
     why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
     adopted = directory.scan(adopting, why) if adopting else ()
-    found = list_leavers(memory, is_nobodys, adopted, comparer.adopted)
+    found = list_leavers(
+        memory,
+        is_nobodys,
+        adopted,
+        comparer.adopted,
+    )
     shown = (match.id for match in matches.matched if match.user.identified)
-    placed = place_leavers(directory, found.users, brief.description, next(shown, None))
+    placed = place_leavers(
+        directory,
+        found.users,
+        brief.description,
+        next(shown, None),
+    )
     told, lapsed = lapsing(placed, memory.lapsed())
     users = [
         replace(each, theirs=comparer.theirs(each, brief.fingerprint)) for each in told
     ]
-    problems, restored = _find_restored(directory, brief, is_nobodys, comparer)
+    problems, restored = _find_restored(
+        directory,
+        brief,
+        is_nobodys,
+        comparer,
+    )
     return replace(
-        found, users=users, lapsed=lapsed, problems=problems, restored=restored
+        found,
+        users=users,
+        lapsed=lapsed,
+        problems=problems,
+        restored=restored,
     )
 
 
@@ -185,7 +207,13 @@ def place_leavers(
     if gone:
         past = _find_past(directory, [*gone, *([witness] if witness else [])])
     return [
-        _place(each, within.get(each.user.id), past, description) for each in leavers
+        _place(
+            each,
+            within.get(each.user.id),
+            past,
+            description,
+        )
+        for each in leavers
     ]
 
 
@@ -266,7 +294,9 @@ def emptied(
 
 
 def keeping_credentials(
-    leavers: Iterable[Leaver], changes: Iterable[Change], mapping: AttributeMapping
+    leavers: Iterable[Leaver],
+    changes: Iterable[Change],
+    mapping: AttributeMapping,
 ) -> int:
     """How many stale users keep a secret of this job. Whoever was deleted keeps nothing."""
     secret = {rule.name.lower() for rule in mapping.attributes if rule.secret}

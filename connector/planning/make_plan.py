@@ -117,16 +117,35 @@ def make_plan(
     brief, tenant, comparer = given.brief, given.tenant, given.comparer
     description, roster = brief.description, given.roster
     selection = looked_up(
-        directory, selection, given.naming, roster.searchable, "--only"
+        directory,
+        selection,
+        given.naming,
+        roster.searchable,
+        "--only",
     )
     limited = EVERYBODY if whole else selection
 
-    candidates = find_candidates(directory, roster, comparer.draft, description)
+    candidates = find_candidates(
+        directory,
+        roster,
+        comparer.draft,
+        description,
+    )
     matches = settle_matches(candidates, tenant)
     refuse_hidden_ids(matches, description)
-    matches, near = near_misses(directory, matches, roster, description)
+    matches, near = near_misses(
+        directory,
+        matches,
+        roster,
+        description,
+    )
 
-    leavers = find_leavers(directory, brief, matches, comparer)
+    leavers = find_leavers(
+        directory,
+        brief,
+        matches,
+        comparer,
+    )
     exclusion = find_excluded(
         directory,
         given.exclude,
@@ -144,7 +163,12 @@ def make_plan(
     )
 
     unsure = is_unsure(given, matches)
-    drafts, problems, left_out = drafts_of(matches, exclusion, limited, description)
+    drafts, problems, left_out = drafts_of(
+        matches,
+        exclusion,
+        limited,
+        description,
+    )
     cleared = clear_leavers(
         directory,
         leavers.users,
@@ -158,7 +182,15 @@ def make_plan(
     for draft in drafts:
         others.hold(draft)
 
-    cautions = list(list_cautions(given, matches, leavers, limited, left_out))
+    cautions = list(
+        list_cautions(
+            given,
+            matches,
+            leavers,
+            limited,
+            left_out,
+        )
+    )
     checked = check_drafts(
         directory,
         drafts,
@@ -181,7 +213,14 @@ def make_plan(
         brief,
         about=(*brief.about, *((what, said) for what, said in hints.items() if said)),
     )
-    summary = summarize(given, matches, leavers, drafts, changes, left_out=left_out)
+    summary = summarize(
+        given,
+        matches,
+        leavers,
+        drafts,
+        changes,
+        left_out=left_out,
+    )
     contents = Contents(
         changes,
         [
@@ -203,10 +242,19 @@ def make_plan(
         if each.place is Place.DELETED or each.renamed
     }
     plan = with_people(
-        directory, plan, brief, (match.user for match in candidates), away
+        directory,
+        plan,
+        brief,
+        (match.user for match in candidates),
+        away,
     )
     is_sure = not (unsure or limited)
-    empty = emptied(directory, leavers.users, brief.mapping, description)
+    empty = emptied(
+        directory,
+        leavers.users,
+        brief.mapping,
+        description,
+    )
     gone = [slot for slot, print_ in checked.unseen.confirmed.items() if not print_]
     return Planned(
         plan, matches, candidates, leavers, exclusion, selection,
@@ -222,7 +270,10 @@ def make_plan(
 
 
 def drafts_of(
-    matches: Matches, exclusion: Exclusion, limited: Selection, description: Description
+    matches: Matches,
+    exclusion: Exclusion,
+    limited: Selection,
+    description: Description,
 ) -> tuple[list[Draft], list[Problem], int]:
     """The drafts of matched users that differ, problems of agents, and how many users are left out of the plan."""
     drafts: list[Draft] = []
@@ -248,7 +299,9 @@ def drafts_of(
 
 
 def list_changes(
-    drafts: Iterable[Draft], comparer: Differ, unique: UniqueValues
+    drafts: Iterable[Draft],
+    comparer: Differ,
+    unique: UniqueValues,
 ) -> list[Change]:
     """What is left of the drafts, by the users' names."""
     waiting = unique.waiting()
@@ -268,7 +321,9 @@ def _agents_of_users(
 
 
 def _last_agents(
-    brief: Brief, matches: Matches, leavers: Leavers
+    brief: Brief,
+    matches: Matches,
+    leavers: Leavers,
 ) -> Mapping[str, AgentRef]:
     """By user id the agent for whom this job last wrote the user, of users that may be written."""
     differing = {match.id for match in matches.matched if match.draft is not None}
@@ -279,7 +334,9 @@ def _last_agents(
 
 
 def _find_claimers(
-    given: PlanInput, candidates: Candidates, matches: Matches
+    given: PlanInput,
+    candidates: Candidates,
+    matches: Matches,
 ) -> Callable[[User], list[AgentRef]]:
     """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one.
 

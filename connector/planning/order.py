@@ -53,7 +53,12 @@ def _split(change: Change) -> tuple[Change, Change]:
     first = tuple(
         replace(each, new=()) for each in change.attributes if each.unique and each.old
     )
-    release = replace(change, attributes=first, after=frozenset(), part=Part.RELEASE)
+    release = replace(
+        change,
+        attributes=first,
+        after=frozenset(),
+        part=Part.RELEASE,
+    )
     return release, _without(change, {each.name for each in first})
 
 
@@ -112,7 +117,12 @@ def single(change: Change, last: Sequence[str]) -> tuple[Change, ...]:
         change.attributes, key=lambda each: (places.get(each.name, 0), bool(each.new))
     )
     firsts = (
-        replace(change, attributes=(each,), after=frozenset(), part=Part.STEP)
+        replace(
+            change,
+            attributes=(each,),
+            after=frozenset(),
+            part=Part.STEP,
+        )
         for each in ordered[:-1]
     )
     return (*firsts, replace(change, attributes=tuple(ordered[-1:])))
@@ -126,7 +136,12 @@ def parted(change: Change) -> tuple[Change, ...]:
     rest = tuple(each for each in change.attributes if each not in classes)
     if not classes or not rest:
         return (change,)
-    first = replace(change, attributes=classes, after=frozenset(), part=Part.CLASSES)
+    first = replace(
+        change,
+        attributes=classes,
+        after=frozenset(),
+        part=Part.CLASSES,
+    )
     return first, replace(change, attributes=rest)
 
 
@@ -165,7 +180,11 @@ def go_last(
     ]
 
 
-def turn(last: list[Change], refused: Mapping[str, Refused], most: int) -> Turn:
+def turn(
+    last: list[Change],
+    refused: Mapping[str, Refused],
+    most: int,
+) -> Turn:
     """Of those that go last: `most` refused users at most, whose turn is the longest ago, and whoever waits for them.
 
     A user is never tried without the refused users that it waits for. Where these are more
@@ -205,7 +224,11 @@ def tell_refused(
                 "the rights that it lacks, correct the entry, or name it in the job's `exclude` list"
             )
             yield Problem(
-                "refused", why, change.agent, (change.user.name,), change.rule
+                "refused",
+                why,
+                change.agent,
+                (change.user.name,),
+                change.rule,
             )
 
 

@@ -74,7 +74,11 @@ class OtherJobs:
             )
 
 
-def _told(users: int, attributes: list[str], passing: int) -> str:
+def _told(
+    users: int,
+    attributes: list[str],
+    passing: int,
+) -> str:
     said = f"wrote to {users} of these users; attributes in common: {', '.join(attributes) or 'none'}"
     return (
         f"{said}; {passing} users, which it no longer claims, pass to this job"

@@ -41,7 +41,13 @@ def with_people(
     Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
     """
     users = list(_changed(plan, everybody=brief.show.everybody))
-    people, fault = people_of(directory, users, named(plan.problems), brief, known)
+    people, fault = people_of(
+        directory,
+        users,
+        named(plan.problems),
+        brief,
+        known,
+    )
     if fault and brief.show.asked:
         plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
     return replace(
@@ -139,7 +145,11 @@ def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | No
     return None
 
 
-def _is_in(said: str, name: str, brief: Brief) -> bool:
+def _is_in(
+    said: str,
+    name: str,
+    brief: Brief,
+) -> bool:
     """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
     if brief.description.naming.names is not Equality.DN:
         return said == name

@@ -32,7 +32,11 @@ class PlanInput(Struct, frozen=True):
 
     @classmethod
     def prepare(
-        cls, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList
+        cls,
+        brief: Brief,
+        tenant: Tenant,
+        pins: Collection[Pin],
+        exclude: ExcludeList,
     ) -> Self:
         """Raises FileError where the directory's schema forbids the mapping."""
         description, mapping, memory = brief.description, brief.mapping, brief.memory
@@ -41,8 +45,18 @@ class PlanInput(Struct, frozen=True):
         return cls(
             replace(brief, about=about),
             tenant,
-            Differ(tenant, mapping, description, spellings),
-            Roster(tenant, mapping, pins, description),
+            Differ(
+                tenant,
+                mapping,
+                description,
+                spellings,
+            ),
+            Roster(
+                tenant,
+                mapping,
+                pins,
+                description,
+            ),
             Naming(description),
             pins,
             exclude.remembering(memory.excluded()),

@@ -53,7 +53,12 @@ def list_invalid(tenant: Tenant) -> Iterator[Problem]:
     """A line about each record of the source that cannot be read."""
     for invalid in tenant.invalid:
         agent = AgentRef(invalid.work_no, invalid.account_code)
-        yield Problem("invalid", invalid.why, agent=agent, record=invalid.record)
+        yield Problem(
+            "invalid",
+            invalid.why,
+            agent=agent,
+            record=invalid.record,
+        )
 
 
 def list_cautions(
@@ -78,7 +83,11 @@ def list_cautions(
         yield UNSURE
 
 
-def describe_not_ours(given: PlanInput, matches: Matches, leavers: Leavers) -> str:
+def describe_not_ours(
+    given: PlanInput,
+    matches: Matches,
+    leavers: Leavers,
+) -> str:
     """How many matched users hold most of their values though no job wrote there, in a sentence, or nothing."""
     brief = given.brief
     if brief.mapping.adopting or len(leavers.claimed) >= len(matches.matched):
@@ -108,7 +117,9 @@ def describe_unmapped(leavers: Leavers, brief: Brief) -> str:
 
 
 def describe_keeping(
-    leavers: Leavers, changes: Iterable[Change], mapping: Rules
+    leavers: Leavers,
+    changes: Iterable[Change],
+    mapping: Rules,
 ) -> str:
     """How many stale users keep credentials, in a sentence, or nothing."""
     kept = keeping_credentials(leavers.users, changes, mapping) + leavers.restored
@@ -181,4 +192,10 @@ def list_refusals(
         given.tenant.beside,
         leavers.holders,
     )
-    return refusals(given.brief.limits, summary, whole, changes, some=some)
+    return refusals(
+        given.brief.limits,
+        summary,
+        whole,
+        changes,
+        some=some,
+    )

@@ -136,7 +136,10 @@ class SchemaChecks:
         )
 
     def _of(
-        self, entry: _Entry, user: User, changes: Iterable[AttributeChange]
+        self,
+        entry: _Entry,
+        user: User,
+        changes: Iterable[AttributeChange],
     ) -> Iterator[tuple[str, str]]:
         set_ = [change for change in changes if change.new]
         emptied = [change for change in changes if _empties(user, change)]
@@ -158,7 +161,10 @@ class SchemaChecks:
                 )
 
     def _barred(
-        self, entry: _Entry, change: AttributeChange, there: Collection[str]
+        self,
+        entry: _Entry,
+        change: AttributeChange,
+        there: Collection[str],
     ) -> str:
         info = self._info(change)
         if info.definition.obsolete:
@@ -216,7 +222,10 @@ class SchemaChecks:
         ]
 
     def _class_barred(
-        self, entry: _Entry, item: ClassInfo, there: Collection[str]
+        self,
+        entry: _Entry,
+        item: ClassInfo,
+        there: Collection[str],
     ) -> str:
         if item.obsolete:
             return f"the object class {item.name} is obsolete in the directory's schema"

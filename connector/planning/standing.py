@@ -25,7 +25,9 @@ from connector.model.digests import UNKEYED
 
 
 def stands(
-    each: AttributeChange, held: tuple[Held, ...], description: Description
+    each: AttributeChange,
+    held: tuple[Held, ...],
+    description: Description,
 ) -> bool:
     """Whether the values that the change sets are there, and those that it takes away are gone."""
     if not each.old and (held == each.new or all(value in held for value in each.new)):

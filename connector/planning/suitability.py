@@ -161,7 +161,9 @@ def _own(rule: AttributeRule) -> str:
 
 
 def _forbidden(
-    mapping: Mapping, rule: AttributeRule, description: Description
+    mapping: Mapping,
+    rule: AttributeRule,
+    description: Description,
 ) -> str | None:
     info = description.attributes[rule.name]
     if not info.definition.known and description.schema.closed:

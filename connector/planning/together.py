@@ -46,7 +46,10 @@ class _Member(Struct, frozen=True):
         return patterns.ours(self.rule.owns, user.values.get(self.rule.name, ()))
 
     def fits(
-        self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None
+        self,
+        values: Iterable[Held],
+        agent: Agent,
+        tenant: Tenant | None = None,
     ) -> bool:
         """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
         of = [
@@ -66,7 +69,10 @@ class Together:
     """A mapping's groups, for one tenant. `lacking`: it lacks a field of its own that a group is made of."""
 
     def __init__(
-        self, mapping: AttributeMapping, tenant: Tenant, description: Description
+        self,
+        mapping: AttributeMapping,
+        tenant: Tenant,
+        description: Description,
     ) -> None:
         members = {
             rule.name: _Member(rule, description.attributes[rule.name])
@@ -79,17 +85,29 @@ class Together:
         )
 
     def kept(
-        self, agent: Agent, user: User, planned: Iterable[AttributeChange]
+        self,
+        agent: Agent,
+        user: User,
+        planned: Iterable[AttributeChange],
     ) -> tuple[Kept, ...]:
         changes = {each.name: each for each in planned}
         return tuple(
             kept
             for group in self._groups
-            for kept in self._kept(group, agent, user, changes)
+            for kept in self._kept(
+                group,
+                agent,
+                user,
+                changes,
+            )
         )
 
     def _kept(
-        self, group: list[_Member], agent: Agent, user: User, changes: _Changes
+        self,
+        group: list[_Member],
+        agent: Agent,
+        user: User,
+        changes: _Changes,
     ) -> Iterator[Kept]:
         ours = frozenset(each.rule.name for each in group if each.rule.name in changes)
         for member in group if ours else ():
@@ -112,13 +130,34 @@ class Together:
             elif change is not None:
                 continue
             elif not held and not member.rule.secret:
-                yield Kept(name, fields, ours, _ANYTHING)
+                yield Kept(
+                    name,
+                    fields,
+                    ours,
+                    _ANYTHING,
+                )
             elif not held or not OWN.isdisjoint(fields):
-                renewed = frozenset(self._renewed(group, agent, user, changes))
-                yield Kept(name, fields, renewed, None if held else Secret(_ANYTHING))
+                renewed = frozenset(
+                    self._renewed(
+                        group,
+                        agent,
+                        user,
+                        changes,
+                    )
+                )
+                yield Kept(
+                    name,
+                    fields,
+                    renewed,
+                    None if held else Secret(_ANYTHING),
+                )
 
     def _renewed(
-        self, group: list[_Member], agent: Agent, user: User, changes: _Changes
+        self,
+        group: list[_Member],
+        agent: Agent,
+        user: User,
+        changes: _Changes,
     ) -> Iterator[str]:
         """Attributes whose new values say that they are of another number or account than the user had.
 

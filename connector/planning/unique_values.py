@@ -105,7 +105,11 @@ class UniqueValues:
         return len(self._values)
 
     def held_by(
-        self, holders: Iterable[User], *, late: bool = False, respelt: bool = False
+        self,
+        holders: Iterable[User],
+        *,
+        late: bool = False,
+        respelt: bool = False,
     ) -> None:
         """Take in who holds the wanted values now: by value their ids, with their names.
 
@@ -134,7 +138,13 @@ class UniqueValues:
                 names = tuple(sorted(self._drafts[user].user.name for user in bringing))
                 why = "several users are to get this unique value"
                 self._hold(
-                    bringing, Problem("shared", why, users=names, attribute=slot[0])
+                    bringing,
+                    Problem(
+                        "shared",
+                        why,
+                        users=names,
+                        attribute=slot[0],
+                    ),
                 )
         if self._held:
             self._hold_reassigned()
@@ -180,7 +190,10 @@ class UniqueValues:
                     self._hold(
                         [user],
                         draft.problem(
-                            "reassigned", why, slot[0], sorted(stuck.values())
+                            "reassigned",
+                            why,
+                            slot[0],
+                            sorted(stuck.values()),
                         ),
                     )
                     queue.extend((*waiters.pop(user, ()), user))
@@ -188,7 +201,12 @@ class UniqueValues:
                 for holder in holders:
                     waiters[holder].add(user)
 
-    def _frees(self, holder: str, slot: Slot, user: str) -> bool:
+    def _frees(
+        self,
+        holder: str,
+        slot: Slot,
+        user: str,
+    ) -> bool:
         """Whether the holder is the user itself, or its own change takes the value away."""
         if holder == user:
             return True
@@ -264,7 +282,9 @@ def still_holding(unique: UniqueValues, leavers: Iterable[Leaver]) -> list[User]
 
 
 def _holding_respelt(
-    directory: Lookup, unique: UniqueValues, brief: Brief
+    directory: Lookup,
+    unique: UniqueValues,
+    brief: Brief,
 ) -> list[User]:
     """Users who hold a wanted value in the spelling of the directory, in which no look-up finds it."""
     stored: dict[str, set[tuple[str, str]]] = {}

@@ -41,7 +41,11 @@ _HIDDEN = "has a value that this account cannot read; skipped"
 _UNTOLD = "shows no value to this account, which may be hidden; skipped"
 
 
-def judge_alike(directory: Lookup, drafts: Collection[Draft], brief: Brief) -> None:
+def judge_alike(
+    directory: Lookup,
+    drafts: Collection[Draft],
+    brief: Brief,
+) -> None:
     """Take for in step what the directory takes for the same, though not every server would."""
     same: dict[Slot, bool] = {}
     for question, answer in directory.compare(_respelt(drafts, brief.description)):
@@ -168,7 +172,12 @@ class Unseen:
                 if kept.name in hidden and kept.probe is not None:
                     yield Question(draft.user, kept.name, kept.probe)
 
-    def _stays(self, draft: Draft, kept: Kept, answers: Mapping[Slot, Holds]) -> bool:
+    def _stays(
+        self,
+        draft: Draft,
+        kept: Kept,
+        answers: Mapping[Slot, Holds],
+    ) -> bool:
         """Whether a value that stays is there, also unseen; where nothing tells of a secret, whether we wrote one."""
         if kept.probe is None or kept.name in self._unreadable:
             return True
@@ -196,7 +205,10 @@ class Unseen:
         )
 
     def _judged(
-        self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
+        self,
+        draft: Draft,
+        answers: Mapping[Slot, Holds],
+        change: AttributeChange,
     ) -> AttributeChange | Problem | None:
         """The change (as it is, or completed), what holds it back, or None: in step."""
         answer = answers.get((draft.user.id, change.name))
@@ -210,7 +222,10 @@ class Unseen:
         return draft.problem("unreadable", f"{change.name} {why}", change.name)
 
     def _secret(
-        self, draft: Draft, answer: Holds | None, change: AttributeChange
+        self,
+        draft: Draft,
+        answer: Holds | None,
+        change: AttributeChange,
     ) -> AttributeChange | None:
         user = draft.user
         slot = user.id, change.name
