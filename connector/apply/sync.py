@@ -27,7 +27,6 @@ from connector.apply.approval import (
 from connector.apply.context import (
     ApplyContext,
     ApplyUndoContext,
-    Context,
     WriteContext,
 )
 from connector.apply.dry_runs import (
@@ -66,9 +65,8 @@ class Task(Struct, frozen=True):
     plan: Plan
     held: Held
     """The changes to write, and outcomes of those that are not."""
-    accept: str | None
-    """The digest of the one plan that may be written although it is refused."""
-    open_writes: OpenWrites
+    is_permitted: bool
+    open_writes: OpenWrites = OpenWrites()
     """Writes of earlier runs that were open when this one began."""
     undoes: str | None = None
     """The run that it takes back; None: it is an apply."""
@@ -76,6 +74,11 @@ class Task(Struct, frozen=True):
     """What the next run's agents and users are held against."""
     is_selected: bool = False
     """Whether it is for some agents alone."""
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether later plans may be compared with this one."""
+        return bool(self.plan.changes) and not self.is_selected and not self.undoes
 
 
 # ---------------------------------------------------------------- two heads
@@ -114,15 +117,12 @@ def apply_run(
         if review.plan is None:
             fresh = compare_plan(context, fresh, before, by, some=is_selected)
         task = _make_task(
-            context, review, fresh, accept, planned.only, is_selected=is_selected
+            context, review, fresh, accept, only=planned.only, is_selected=is_selected
         )
-        if task is None:
-            return end(_refuse(context, show_plan(context, fresh, show), is_selected))
         task = replace(
             task,
             open_writes=open_writes,
-            expected=_expect_next(context, fresh, description, is_selected),
-            is_selected=is_selected,
+            expected=_expect_next(memory, fresh, is_selected=is_selected),
         )
         run = _write_plan(context, task, show, stop or Stop())
         if run.outcomes is not None and run.remembered:
@@ -154,13 +154,10 @@ def apply_undo(
         open_writes = Recovery(context, description).settle_by_reading()
         fresh = draw_undo(context)
         task = _make_task(context, review, fresh, accept)
-        if task is None:
-            return end(_refuse(context, show_plan(context, fresh, show), True))
-        held = state.held(job)
-        is_permitted = task.plan.is_permitted(choose_accepted(task.plan, task.accept))
-        if task.plan.changes and is_permitted:
-            state.hold(job, f"its run {context.run} was taken back")
         task = replace(task, open_writes=open_writes, undoes=context.run)
+        held = state.held(job)
+        if task.plan.changes and task.is_permitted:
+            state.hold(job, f"its run {context.run} was taken back")
         run = _write_plan(context, task, show, stop or Stop())
         if held is None and run.remembered and not run.touched:
             state.release(job)
@@ -206,50 +203,36 @@ def _make_task(
     review: Review,
     fresh: Plan,
     accept: str | None,
-    only: Selection = EVERYBODY,
     *,
+    only: Selection = EVERYBODY,
     is_selected: bool = False,
-) -> Task | None:
-    """What is written of the fresh plan, or of the reviewed one; None where the fresh one is refused anew."""
+) -> Task:
+    """What is written of the fresh plan, or of the reviewed one; nothing where the fresh one is refused anew."""
     if review.plan is None:
         plan = refuse_unapproved(context, fresh, context.directory.describe().identity)
-        return Task(plan, Held(plan.changes), accept, OpenWrites())
-    reviewed, limits = review.plan, context.rules.limits
-    refusals = fresh_refusals(reviewed, fresh, limits, some=is_selected)
-    if accept == fresh.digest:  # accepts every refusal that is left
-        accept = reviewed.digest
-    elif any(refusals):
-        return None
-    history = context.state.history
-    progress = Progress(
-        done=history.written(reviewed.id),
-        released=history.released(reviewed.id),
-        since=history.overtaken(reviewed.id),
-    )
-    brief = context.brief()
-    held = hold_to(context.look_up(), reviewed, fresh, brief, progress, only=only)
-    return Task(reviewed, held, accept, OpenWrites())
+        held = Held(plan.changes)
+    else:
+        plan = review.plan
+        refusals = fresh_refusals(plan, fresh, context.rules.limits, some=is_selected)
+        if accept == fresh.digest:  # accepts every refusal that is left
+            accept = plan.digest
+        elif any(refusals):
+            return Task(fresh, Held(()), is_permitted=False, is_selected=is_selected)
+        history = context.state.history
+        progress = Progress(
+            done=history.written(plan.id),
+            released=history.released(plan.id),
+            since=history.overtaken(plan.id),
+        )
+        brief = context.brief()
+        held = hold_to(context.look_up(), plan, fresh, brief, progress, only=only)
+    is_permitted = plan.is_permitted(choose_accepted(plan, accept))
+    return Task(plan, held, is_permitted, is_selected=is_selected)
 
 
-def _refuse(context: Context, run: Run, is_selected: bool) -> Run:
-    """A refused plan was shown: an attempt, which can be compared with."""
-    attempt = context.state.attempts.refused(run.plan)
-    _keep_plan(context, attempt, run.plan, is_selected=is_selected)
-    return replace(run, refused=True)
-
-
-def _keep_plan(context: Context, run: str, plan: Plan, *, is_selected: bool) -> None:
-    """Keep the plan of a run or attempt, so that a later one can be compared with it."""
-    if plan.changes and not is_selected:
-        context.state.drawn.note_run(context.job, run, drawn(plan))
-
-
-def _expect_next(
-    context: ApplyContext, plan: Plan, description: Description, is_selected: bool
-) -> LastGood:
+def _expect_next(memory: DirectoryMemory, plan: Plan, *, is_selected: bool) -> LastGood:
     """What the next run is held against; no limit judges the users of a run of some agents, so it takes none away."""
-    now = LastGood.of(plan.summary)
-    last = context.state.memory(description.identity, context.job).last_good()
+    now, last = LastGood.of(plan.summary), memory.last_good()
     if not is_selected or last is None:
         return now
     return replace(now, matched=max(now.matched, last.expected(now)))
@@ -257,17 +240,17 @@ def _expect_next(
 
 def _write_plan(context: WriteContext, task: Task, show: Show, stop: Stop) -> Run:
     """Show, permit or refuse, write, show what became of it."""
-    plan, held = task.plan, task.held
-    is_selected = task.is_selected or task.undoes is not None
-    is_permitted = plan.is_permitted(choose_accepted(plan, task.accept))
-    if held.changes and is_permitted:
+    plan, held, state = task.plan, task.held, context.state
+    if held.changes and task.is_permitted:
         left = [outcome for _, outcome in held.left]
         unsent = Ending.unsent(len(held.changes), left)
         stop.standing = lambda: unsent
     run = show_plan(context, plan, show)
-    if not is_permitted:
-        return _refuse(context, run, is_selected)
-    _keep_plan(context, plan.id, plan, is_selected=is_selected)
+    attempt = plan.id if task.is_permitted else state.attempts.refused(plan)
+    if task.is_comparable:
+        state.drawn.note_run(context.job, attempt, drawn(plan))
+    if not task.is_permitted:
+        return replace(run, refused=True)
     context.observer.stage(
         "apply", changes=len(held.changes), left=len(held.left), accepted=run.refused
     )
