@@ -1,23 +1,33 @@
 """What became of a write whose answer was lost, by how its user is now.
 
-| what the server shows                            | what became of it       | test in `test_standing.py` |
-| ------------------------------------------------ | ----------------------- | -------------------------- |
-| 1 none of its attributes can be judged           | open                    | …what_is_not_shown_and     |
-| 2 all of it, which nothing else explains; or all | written                 | …one_attribute_speaks      |
-|   of it, at its own server, and nothing hidden   |                         | …an_attribute_that_the     |
-| 3 some of it, which nothing else explains        | written, changed since  | …what_was_ours_before      |
-| 4 less; it was meant for another server          | open                    | …taken_away_at_another     |
-| 5 less; later runs explain what is away, or an   | open                    | …that_an_open_write_else   |
-|   open write elsewhere what is there             |                         | …a_later_run_that_wrote    |
-| 6 less; all that is away holds third values      | failed                  | `worlds/interrupted`       |
-| 7 less; an attribute is as before                | skipped, not written    | …one_attribute_speaks      |
-| 8 open by row 1, 4 or 5; all of it are secrets   | failed, stays unknown   | `test_resume.py`:          |
-|   that are shown, and were noted by another key  |                         | …that_another_key_had      |
+| # | what the server shows                                               | what became of it      |
+| - | ------------------------------------------------------------------- | ---------------------- |
+| 1 | none of its attributes can be judged                                | open                   |
+| 2 | all of it, at its own server, with nothing hidden                   | written                |
+| 2 | all of it, and some of it only this write explains                  | written                |
+| 3 | some of it that only this write explains                            | written, changed since |
+| 4 | less, and it was meant for another server                           | open                   |
+| 5 | less, and later runs or an open write elsewhere explain the rest    | open                   |
+| 6 | less, and all that is away holds third values                       | failed                 |
+| 7 | less, and an attribute is as before                                 | skipped: not written   |
+| 8 | open by 1, 4 or 5; secrets alone, shown, noted by another key       | failed: stays unknown  |
 
 A directory writes all of a user's change or nothing, so one attribute speaks for the
 others. A value is *explained* where something else may have put it there, or taken it
 away: another run wrote the same, or, at another server, it was there before. Object
 classes are there if any other run wrote to the user.
+
+`OpenWrite.judge` is this table, with the reason of each row. Tests, in `tests/unit/test_standing.py`:
+
+1. `test_what_is_not_shown_and_may_be_there_all_the_same_tells_nothing`
+2. `test_all_of_a_write_happened_or_nothing_so_that_one_attribute_speaks_for_the_others`,
+   `test_what_another_run_explains_does_not_tell_of_what_is_not_shown`
+3. `test_what_was_ours_before_does_not_prove_a_later_write`
+4. `test_a_value_that_was_taken_away_at_another_server_proves_no_write_here`
+5. `test_what_an_open_write_elsewhere_may_have_brought_does_not_tell`
+6. `tests/worlds/interrupted.recorded`
+7. `test_a_later_run_that_wrote_nothing_does_not_explain_what_is_away`
+8. `test_a_visible_secret_that_another_key_had_noted_is_told_to_be_unknowable` (`test_resume.py`)
 """
 
 from __future__ import annotations
@@ -66,27 +76,32 @@ class OpenWrite(Struct, frozen=True, dict=True):
     open_runs: Collection[str] = ()
     """Earlier ones with open writes: what they wrote elsewhere may be here."""
 
-    def judge(self) -> Outcome | None:
+    def judge(self) -> Outcome | None:  # noqa: PLR0911  # each row of the table is a branch
         """What became of the write, by the table above; None: it stays open."""
-        attributes = self.change.attributes
-        standing = self.shown.answers(attributes)
-        if not standing:  # 1
-            return None
-        if all(standing):
-            unheard = self._find_unheard()
-            at_home = not (self._is_elsewhere or self._hides_values())
-            if at_home or self._find_proofs(unheard):  # 2
-                return self._tell(Result.WRITTEN, "the values are there")
+        standing = self.shown.answers(self.change.attributes)
         third = self._list_third_values()
-        if any(self._find_proofs(self.ours)):  # 3
+        if not standing:
+            return None  # 1: nobody can say, until somebody may read or writes it again
+        if all(standing) and not (self._is_elsewhere or self._hides_values()):
+            # 2: it is as the write leaves it, and this server planned it from something else
+            return self._tell(Result.WRITTEN, "the values are there")
+        if all(standing) and self._find_proofs(self._find_unheard()):
+            # 2: runs of which this server had not heard may explain the rest, not this
+            return self._tell(Result.WRITTEN, "the values are there")
+        if any(self._find_proofs(self.ours)):
+            # 3: all of it was written, so somebody has changed the rest
             why = "it was written, and changed by somebody since"
             return self._tell(Result.WRITTEN, why, third)
-        if self._is_elsewhere or self._is_overwritten(some=any(standing)):  # 4, 5
-            return None
-        if third:  # 6
+        if self._is_elsewhere:
+            return None  # 4: this server may not have heard of it yet
+        if self._is_overwritten(some=any(standing)):
+            return None  # 5: it may have been written before, or not
+        if third:
+            # 6: the server spells its values so, or somebody has changed them
             why = f"{', '.join(third)}: neither as before nor as written"
             return self._tell(Result.FAILED, why, third)
-        return self._tell(Result.SKIPPED, "it was not written")  # 7
+        # 7: what is as before was not written, and so nothing of it was
+        return self._tell(Result.SKIPPED, "it was not written")
 
     def list_closed(self, *, alone: bool) -> frozenset[str]:
         """Attributes of which nothing is open, at the server that the write was meant for.
@@ -98,9 +113,9 @@ class OpenWrite(Struct, frozen=True, dict=True):
         closed = set[str]()
         for each in self.change.attributes:
             stands = self.shown.stands(each)
-            if (stands and (not each.sets or self._wrote_same(each, self.ours))) or (
-                stands is False and alone
-            ):
+            if stands is False and alone:
+                closed.add(each.name)
+            if stands and (not each.sets or self._wrote_same(each, self.ours)):
                 closed.add(each.name)
         return frozenset(closed)
 
