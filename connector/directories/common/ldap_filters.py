@@ -23,8 +23,11 @@ from connector.model import OBJECT_CLASS
 MAX_DEPTH: Final = 64
 """How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
 _NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
-_ATTRIBUTE: Final = re.compile(rf"{_NAME}(?:;[A-Za-z0-9_-]+)*")
-_RULE: Final = re.compile(_NAME)
+_ITEM: Final = re.compile(
+    rf"(?P<attribute>{_NAME}(?:;[A-Za-z0-9_-]+)*)?(?P<dn>:dn)?(?::(?P<rule>{_NAME}))?(?P<sign>:=|[<>~]?=)",
+    re.IGNORECASE,
+)
+"""An item up to its value; only `:=` goes with `:dn`, with a rule, or without an attribute."""
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _VALUE: Final = re.compile(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
 _ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
@@ -98,6 +101,13 @@ Filter = And | Or | Not | Item
 
 ANYTHING: Final = Present(OBJECT_CLASS)
 """True of every entry."""
+NOBODY: Final = Not(ANYTHING)
+"""False of every entry."""
+_ORDERED: Final[dict[str, type[GreaterOrEqual | LessOrEqual | Approx]]] = {
+    ">=": GreaterOrEqual,
+    "<=": LessOrEqual,
+    "~=": Approx,
+}
 
 
 def parse_filter(text: str) -> Filter:
@@ -179,17 +189,17 @@ class _FilterParser:
 
     def parse_item(self) -> Filter:
         """What stands between parentheses and is no list: an attribute, a sign, a value."""
-        attribute = self.match_pattern(_ATTRIBUTE)
-        if self.text.startswith(":", self.place):
-            return self.parse_extensible(attribute)
-        if attribute is None:
-            raise self.make_error("an attribute name is missing")
-        if self.take_token("="):
+        found = _ITEM.match(self.text, self.place)
+        if found is None or not _can_stand(**found.groupdict()):
+            raise self.make_error("an attribute and one of = >= <= ~= := is missing")
+        self.place = found.end()
+        attribute, sign = found["attribute"], found["sign"]
+        if sign == "=":
             return self.parse_equality(attribute)
-        for sign, kind in ((">=", GreaterOrEqual), ("<=", LessOrEqual), ("~=", Approx)):
-            if self.take_token(sign):
-                return kind(attribute, self.parse_value())
-        raise self.make_error("one of = >= <= ~= := is missing")
+        value = self.parse_value()
+        if sign == ":=":
+            return Extensible(found["rule"], attribute, value, bool(found["dn"]))
+        return _ORDERED[sign](attribute, value)
 
     def match_pattern(self, pattern: re.Pattern[str]) -> str | None:
         match = pattern.match(self.text, self.place)
@@ -221,29 +231,18 @@ class _FilterParser:
         middle = tuple(piece for piece in pieces[1:-1] if piece)
         return Substrings(attribute, pieces[0] or None, middle, pieces[-1] or None)
 
-    def parse_extensible(self, attribute: str | None) -> Filter:
-        """After the attribute, if any: `[:dn][:rule]:=value`."""
-        dn, rule = False, None
-        while not self.take_token(":="):
-            self.expect_token(":")
-            word = self.match_pattern(_RULE)
-            if word is None or rule is not None:
-                raise self.make_error("':=' is missing")
-            if word.lower() == "dn" and not dn:
-                dn = True
-            else:
-                rule = word
-        if attribute is None and rule is None:
-            raise self.make_error(
-                "an attribute or a matching rule is missing before ':='"
-            )
-        return Extensible(rule, attribute, self.parse_value(), dn)
+
+def _can_stand(
+    attribute: str | None, dn: str | None, rule: str | None, sign: str
+) -> bool:
+    """Whether these parts make an item."""
+    if sign == ":=":
+        return bool(attribute or rule)
+    return bool(attribute) and not dn and not rule
 
 
 # ---------------------------------------------------------------- disabled users
 
-EnabledItem = Filter | bool
-"""A filter, or what it comes to whoever is looked at."""
 _ALL_BITS: Final = "1.2.840.113556.1.4.803"
 _ANY_BIT: Final = "1.2.840.113556.1.4.804"
 _OFF: Final = 0x2
@@ -251,89 +250,61 @@ _OFF: Final = 0x2
 
 
 class DisabledMark(Struct, frozen=True):
-    """An attribute that says who is disabled.
-
-    `says`: the filter that is true of them. `enabled`: of an item about the attribute, what it says of a user who is
-    not disabled and otherwise the same.
-    """
+    """An attribute that says who is disabled."""
 
     attribute: str
     says: Filter
-    enabled: Callable[[Filter], EnabledItem]
+    """True of disabled users."""
+    enabled: Callable[[Item], Filter]
+    """What an item about the attribute comes to for a user who is not disabled and otherwise the same."""
 
 
 def select_left_out(filter_: Filter, mark: DisabledMark) -> Filter | None:
     """True of disabled users that would be in the filter if they were enabled; None: it does not look at the mark."""
     enabled = _judge_enabled(filter_, mark)
-    if enabled is False or enabled == filter_:
-        return None
-    return mark.says if enabled is True else And((mark.says, enabled))
+    return None if enabled in (filter_, NOBODY) else And((mark.says, enabled))
 
 
-def _judge_enabled(filter_: Filter, mark: DisabledMark) -> EnabledItem:
-    """The filter as it judges a user who is not disabled, without what is the same for all of them."""
+def _judge_enabled(filter_: Filter, mark: DisabledMark) -> Filter:
+    """The filter as it judges a user who is not disabled."""
     match filter_:
         case And(parts):
-            return _join_items(And, parts, mark, ends=False)
+            return And(tuple(_judge_enabled(part, mark) for part in parts))
         case Or(parts):
-            return _join_items(Or, parts, mark, ends=True)
+            return Or(tuple(_judge_enabled(part, mark) for part in parts))
         case Not(part):
-            item = _judge_enabled(part, mark)
-            return not item if isinstance(item, bool) else Not(item)
-        case Extensible(attribute=name) if name is None:
-            return filter_
+            enabled = _judge_enabled(part, mark)
+            return ANYTHING if enabled == NOBODY else Not(enabled)
         case item:
-            return (
-                mark.enabled(item)
-                if str(item.attribute).lower() == mark.attribute.lower()
-                else item
-            )
+            is_marked = (item.attribute or "").lower() == mark.attribute.lower()
+            return mark.enabled(item) if is_marked else item
 
 
-def _join_items(
-    kind: type[And | Or], parts: tuple[Filter, ...], mark: DisabledMark, *, ends: bool
-) -> EnabledItem:
-    """`ends`: what one part alone makes of the whole."""
-    items = [_judge_enabled(part, mark) for part in parts]
-    if any(item is ends for item in items):
-        return ends
-    left = tuple(item for item in items if not isinstance(item, bool))
-    if not left and items:
-        return not ends
-    return left[0] if len(left) == 1 and len(items) > 1 else kind(left)
-
-
-def _judge_absent(item: Filter) -> EnabledItem:
+def _judge_absent(item: Item) -> Filter:
     """An enabled user has no such attribute, or one that says FALSE."""
-    return isinstance(item, Equal) and item.value.lower() == b"false"
+    is_false = isinstance(item, Equal) and item.value.lower() == b"false"
+    return ANYTHING if is_false else NOBODY
 
 
-def _bit_off(item: Filter) -> EnabledItem:
+def _judge_bits(item: Item) -> Filter:
     """An enabled user has the same number without that bit. What compares by order is taken as it is."""
     value = item.value if isinstance(item, Equal | Extensible) else b""
     if not value.isdigit():
         return item
     number = int(value)
-    match item:
-        case Equal():
-            return (
-                False if number & _OFF else replace(item, value=b"%d" % (number | _OFF))
-            )
-        case Extensible(rule=rule) if rule == _ALL_BITS and number & _OFF:
-            return False
-        case Extensible(rule=rule) if rule == _ANY_BIT and number & _OFF:
-            return (
-                replace(item, value=b"%d" % (number & ~_OFF))
-                if number != _OFF
-                else False
-            )
-    return item
+    others = number & ~_OFF
+    if isinstance(item, Extensible) and item.rule == _ANY_BIT:
+        return replace(item, value=b"%d" % others) if others else NOBODY
+    if number & _OFF:
+        return NOBODY
+    is_whole = isinstance(item, Equal)
+    return replace(item, value=b"%d" % (number | _OFF)) if is_whole else item
 
 
 USER_ACCOUNT_CONTROL: Final = DisabledMark(
     "userAccountControl",
     Extensible(_ALL_BITS, "userAccountControl", b"%d" % _OFF, dn=False),
-    _bit_off,
+    _judge_bits,
 )
 NS_ACCOUNT_LOCK: Final = DisabledMark(
     "nsAccountLock", Equal("nsAccountLock", b"TRUE"), _judge_absent
