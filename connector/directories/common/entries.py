@@ -18,7 +18,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -143,17 +143,17 @@ class EntryScope:
 
         `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
         """
-        for base in self.bases:
-            if not base or entry.rdns[-len(base) :] == base:
-                break
-        else:
-            return None
-        if self._matches(entry.values) is True:
-            return entry
-        left = disabled and any(
-            matches(entry.values) is True for matches in self._match_disabled
+        depth = len(entry.rdns)
+        is_below = any(
+            entry.rdns[max(depth - len(base), 0) :] == base for base in self.bases
         )
-        return replace(entry, disabled=True) if left else None
+        if is_below and self._matches(entry.values) is True:
+            return entry
+        if is_below and disabled:
+            for matches in self._match_disabled:
+                if matches(entry.values) is True:
+                    return replace(entry, disabled=True)
+        return None
 
     @cached_property
     def _match_disabled(self) -> list[Matcher]:
@@ -176,21 +176,15 @@ def find_filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool
     for item, negated in list_items(filter_):
         wanted = item.attribute or ""
         if schema.falls_under(wanted, OBJECT_CLASS):
-            low = (
-                item.value.decode(errors="replace").lower()
-                if isinstance(item, Equal)
-                else None
-            )
-            lost = (
-                name
-                for name in view.object_classes
-                if negated and low in {None, *schema.list_superclasses(name)}
-            )
-            found |= dict.fromkeys(lost, True)
-            continue
-        for name in view.attributes if isinstance(item, Present) else ():
-            if schema.falls_under(name, wanted):
-                found[name] = found.get(name, False) or negated
+            # an item without a class to compare with may be about any class
+            low = item.value.decode(errors="replace") if isinstance(item, Equal) else ""
+            for name in view.object_classes if negated else ():
+                if low.lower() in {"", *schema.list_superclasses(name)}:
+                    found[name] = True
+        elif isinstance(item, Present):
+            for name in view.attributes:
+                if schema.falls_under(name, wanted):
+                    found[name] = found.get(name, False) or negated
     return found
 
 
@@ -247,34 +241,30 @@ class EntryReader(ABC):
         ids: set[str] = set()
         names: set[tuple[Rdn, ...]] = set()
         wanted: dict[str, set[Hashable]] = {}
-        for attribute, value in keys:
-            if attribute == ID:
+        for name, value in keys:
+            if name == ID:
                 ids.add(value.lower())
-            elif attribute == NAME:
+            elif name == NAME:
                 with suppress(ValueError):  # a text that is no DN names nobody
                     names.add(rdns(value))
             else:
-                rule = self.schema.info(attribute).equality
-                wanted.setdefault(self.schema.attribute_key(attribute), set()).add(
-                    key(rule, value)
-                )
+                attribute, rule = self._find_rule(name)
+                wanted.setdefault(attribute, set()).add(key(rule, value))
         if not (ids or names or wanted):
             return
-        tests = [
-            (name, self.schema.info(name).equality, some)
-            for name, some in wanted.items()
-        ]
+        rules = {attribute: self._find_rule(attribute)[1] for attribute in wanted}
         for entry in self.entries(wanted):
-            if (
-                entry.id.lower() in ids
-                or entry.rdns in names
-                or any(
-                    key(rule, value) in some
-                    for name, rule, some in tests
-                    for value in entry.values.get(name, ())
-                )
-            ):
+            found = entry.id.lower() in ids or entry.rdns in names
+            for attribute, some in wanted.items():
+                keys_of = partial(key, rules[attribute])
+                held = map(keys_of, entry.values.get(attribute, ()))
+                found = found or not some.isdisjoint(held)
+            if found:
                 yield self._make_user(entry)
+
+    def _find_rule(self, name: str) -> tuple[str, Equality]:
+        """An attribute's `Schema.key`, and how its values compare."""
+        return self.schema.attribute_key(name), self.schema.info(name).equality
 
     def read(
         self, users: Iterable[UserRef], *, disabled: bool = False
@@ -286,21 +276,17 @@ class EntryReader(ABC):
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         asked = list(questions)
-        attributes = {
-            self.schema.attribute_key(question.attribute) for question in asked
-        }
+        attributes = {self._find_rule(question.attribute)[0] for question in asked}
         ids = {question.user.id for question in asked}
-        held: dict[str, dict[str, list[bytes]]] = {}
-        if ids:
-            held = {
-                entry.id: entry.values
-                for entry in self.entries(attributes)
-                if entry.id in ids
-            }
-        return (
-            self._answer_question(question, held.get(question.user.id))
-            for question in asked
-        )
+        entries = self.entries(attributes) if ids else ()
+        held = {entry.id: entry.values for entry in entries if entry.id in ids}
+        for question in asked:
+            attribute, rule = self._find_rule(question.attribute)
+            values = held.get(question.user.id)
+            if values is None:
+                yield Holds.UNKNOWN
+            else:
+                yield whether_held(rule, values.get(attribute, ()), question.value)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; a file has no server to ask
         """None: there are no rights, and whoever is outside of base and filter may hold what they like."""
@@ -309,31 +295,17 @@ class EntryReader(ABC):
     def close(self) -> None:  # noqa: B027  # part of the port, and there is nothing to let go of
         """Nothing is kept open between calls."""
 
-    def _answer_question(
-        self, question: Question, values: dict[str, list[bytes]] | None
-    ) -> Holds:
-        attribute = self.schema.attribute_key(question.attribute)
-        if values is None:
-            return Holds.UNKNOWN
-        return whether_held(
-            self.schema.info(question.attribute).equality,
-            values.get(attribute, ()),
-            question.value,
-        )
-
     def _make_user(self, entry: Entry) -> User:
         values: dict[str, tuple[Held, ...]] = {}
         for name, attribute, info in self._asked:
-            stored = entry.values.get(attribute)
-            if stored:
-                plain_values = [value_of(info, value) for value in stored]
-                secret = name in self.view.secrets
-                values[name] = tuple(
-                    Secret(value) if secret else value for value in plain_values
-                )
-        held = entry.values
+            stored = entry.values.get(attribute, ())
+            held = tuple(value_of(info, value) for value in stored)
+            if held:
+                is_secret = name in self.view.secrets
+                values[name] = tuple(map(Secret, held)) if is_secret else held
         inactive = any(
-            attribute in held and says(held) is True for attribute, says in self._off
+            attribute in entry.values and says(entry.values) is True
+            for attribute, says in self._off
         )
         return User(entry.id, entry.name, values, entry.disabled, inactive)
 

@@ -12,20 +12,21 @@ from collections.abc import (
     Callable,
     Collection,
     Hashable,
-    Iterator,
+    Iterable,
     Mapping,
     Sequence,
 )
-from typing import Final
+from functools import cache, partial
+from operator import ge, le
+from typing import Any, Final
 
 from connector.directories.common.definitions import EQUALITIES
 from connector.directories.common.ldap_filters import (
     And,
-    Approx,
-    Equal,
     Extensible,
     Filter,
     GreaterOrEqual,
+    Item,
     LessOrEqual,
     Not,
     Or,
@@ -51,6 +52,14 @@ _BITS: Final = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
 3.1.1.3.4.4)."""
 
 
+_RULE_KINDS: Final = {
+    Substrings: "SUBSTR",
+    GreaterOrEqual: "ORDERING",
+    LessOrEqual: "ORDERING",
+}
+"""The kind of matching rule that an item takes; of all others, EQUALITY."""
+
+
 def make_matcher(
     wanted: Filter, schema: Schema, recognised: Collection[str] = ()
 ) -> Matcher:
@@ -70,126 +79,71 @@ class _MatcherBuilder:
     def build_matcher(self, wanted: Filter) -> Matcher:
         match wanted:
             case And(parts):
-                return _join_matchers(
-                    [self.build_matcher(part) for part in parts], ends=False
-                )
+                return _join_matchers(map(self.build_matcher, parts), ends=False)
             case Or(parts):
-                return _join_matchers(
-                    [self.build_matcher(part) for part in parts], ends=True
-                )
+                return _join_matchers(map(self.build_matcher, parts), ends=True)
             case Not(part):
                 return _negate_matcher(self.build_matcher(part))
-            case Extensible():
-                return self._build_extensible(wanted)
-            case _:
-                return self._build_item(wanted)
+            case item:
+                return self._build_item(item)
 
-    def _build_item(
-        self,
-        wanted: Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx,
-    ) -> Matcher:
-        attribute = wanted.attribute
-        if not self._is_known(attribute):
+    def _build_item(self, item: Item) -> Matcher:
+        attribute = item.attribute
+        test = self._make_test(item)
+        is_known = attribute is None or self._is_known(attribute)
+        if test is None or not is_known:
             return _never_defined
-        values = self._select_values(attribute)
-        info = self._schema.info(attribute)
-        match wanted:
-            case Present():
-                return _match_values(values, lambda held: True)
-            case Equal(value=value) | Approx(value=value):
-                if self._schema.attribute_key(attribute) in _CLASSES:
-                    return _match_values(values, self._of_class(value))
-                comparable = (
-                    self._schema.has_rule(attribute, "EQUALITY")
-                    or not info.definition.known
-                )
-                return _match_values(
-                    values, match_equal(info.equality, value) if comparable else None
-                )
-            case Substrings():
-                has = (
-                    self._schema.has_rule(attribute, "SUBSTR")
-                    or not info.definition.known
-                )
-                return _match_values(
-                    values, match_pieces(info.equality, wanted) if has else None
-                )
-            case GreaterOrEqual(value=value) | LessOrEqual(value=value):
-                up, has = (
-                    isinstance(wanted, GreaterOrEqual),
-                    self._schema.has_rule(attribute, "ORDERING")
-                    or not info.definition.known,
-                )
-                return _match_values(
-                    values, match_order(info.equality, value, up=up) if has else None
-                )
-
-    def _of_class(self, value: bytes) -> Test:
-        """An entry is of a class that it names, and of those which that one inherits from (RFC 4512 §2.4)."""
-        name = value.decode("utf-8", "replace").strip().lower()
-        # a directory has a handful of classes, and every entry names some
-        answers: dict[bytes, bool] = {}
-
-        def is_of_class(held: bytes) -> bool:
-            if held not in answers:
-                answers[held] = name in self._schema.list_superclasses(
-                    held.decode("utf-8", "replace").strip()
-                )
-            return answers[held]
-
-        return is_of_class
-
-    def _build_extensible(self, wanted: Extensible) -> Matcher:
-        if wanted.dn:
-            raise ValueError(
-                "':dn:' in a filter is not evaluated here; use the base instead"
-            )
-        if wanted.rule is None:
-            return self._build_item(Equal(str(wanted.attribute), wanted.value))
-        if wanted.attribute is not None and not self._is_known(wanted.attribute):
-            return _never_defined
-        values = (
-            self._select_values(wanted.attribute) if wanted.attribute else _every_value
+        if attribute is None:
+            return lambda entry: any(any(map(test, held)) for held in entry.values())
+        under = cache(partial(self._schema.falls_under, superior=attribute))
+        return lambda entry: any(
+            under(name) and any(map(test, held)) for name, held in entry.items()
         )
-        if wanted.rule in _BITS:
-            return _match_values(
-                values, match_bits(wanted.value, every=_BITS[wanted.rule])
-            )
-        rule = EQUALITIES.get(wanted.rule.lower())
-        if rule is None:
-            raise ValueError(f"the matching rule {wanted.rule} is not evaluated here")
-        return _match_values(values, match_equal(rule, wanted.value))
 
     def _is_known(self, attribute: str) -> bool:
-        return (
-            self._schema.info(attribute).definition.known
-            or self._schema.attribute_key(attribute) in self._recognised
+        is_defined = self._schema.info(attribute).definition.known
+        return is_defined or self._schema.attribute_key(attribute) in self._recognised
+
+    def _make_test(self, item: Item) -> Test | None:
+        """What passes an item; None: the item is undefined."""
+        if isinstance(item, Present):
+            return lambda held: True
+        if isinstance(item, Extensible) and (item.dn or item.rule):
+            return _match_by_rule(item)
+        attribute = str(item.attribute)
+        info = self._schema.info(attribute)
+        kind = _RULE_KINDS.get(type(item), "EQUALITY")
+        is_known = info.definition.known
+        if isinstance(item, Substrings):
+            test = _match_pieces(info.equality, item)
+        elif isinstance(item, GreaterOrEqual | LessOrEqual):
+            test = _match_order(info.equality, item)
+        elif self._schema.attribute_key(attribute) in _CLASSES:
+            return self._match_class(item.value)
+        else:
+            test = _match_equal(info.equality, item.value)
+        return None if is_known and not self._schema.has_rule(attribute, kind) else test
+
+    def _match_class(self, value: bytes) -> Test:
+        """An entry is of a class that it names, and of those which that one inherits from (RFC 4512 §2.4)."""
+        name = _decode_class(value).lower()
+        # a directory has a handful of classes, and every entry names some
+        return cache(
+            lambda held: name in self._schema.list_superclasses(_decode_class(held))
         )
 
-    def _select_values(self, attribute: str) -> Callable[[Values], Iterator[bytes]]:
-        """All values of an attribute and of its subtypes."""
-        under: dict[str, bool] = {}
 
-        def values(entry: Values) -> Iterator[bytes]:
-            for name, held in entry.items():
-                if name not in under:
-                    under[name] = self._schema.falls_under(name, attribute)
-                if under[name]:
-                    yield from held
-
-        return values
+def _decode_class(value: bytes) -> str:
+    return value.decode("utf-8", "replace").strip()
 
 
 def _never_defined(_entry: Values) -> None:
     """Undefined (None) for each entry: the schema does not know the attribute (RFC 4511 §4.5.1.7)."""
 
 
-def _every_value(entry: Values) -> Iterator[bytes]:
-    return (value for held in entry.values() for value in held)
-
-
-def _join_matchers(parts: list[Matcher], *, ends: bool) -> Matcher:
+def _join_matchers(matchers: Iterable[Matcher], *, ends: bool) -> Matcher:
     """`ends`: what one part alone makes of the whole."""
+    parts = list(matchers)
 
     def match(entry: Values) -> bool | None:
         result: bool | None = not ends
@@ -212,15 +166,6 @@ def _negate_matcher(part: Matcher) -> Matcher:
     return match
 
 
-def _match_values(
-    values: Callable[[Values], Iterator[bytes]], test: Test | None
-) -> Matcher:
-    """True where a value passes; no test: undefined."""
-    if test is None:
-        return _never_defined
-    return lambda entry: any(test(value) for value in values(entry))
-
-
 # ---------------------------------------------------------------- tests of one value
 
 _TEXT: Final = frozenset(
@@ -228,7 +173,21 @@ _TEXT: Final = frozenset(
 )
 
 
-def match_equal(rule: Equality, value: bytes) -> Test | None:
+def _match_by_rule(item: Extensible) -> Test | None:
+    """By a rule that the filter names. Raises ValueError for one that is not evaluated here."""
+    name = item.rule or ""
+    if item.dn:
+        why = "':dn:' in a filter is not evaluated here; use the base instead"
+        raise ValueError(why)
+    if name in _BITS:
+        return _match_bits(item.value, every=_BITS[name])
+    rule = EQUALITIES.get(name.lower())
+    if rule is None:
+        raise ValueError(f"the matching rule {name} is not evaluated here")
+    return _match_equal(rule, item.value)
+
+
+def _match_equal(rule: Equality, value: bytes) -> Test | None:
     """Equal by the rule; None where the value is none of the rule's syntax."""
     wanted = likeness(rule, value)
     if not _fits_rule(rule, wanted):
@@ -249,25 +208,22 @@ def _fits_rule(rule: Equality, wanted: Hashable) -> bool:
             return True
 
 
-def match_order(rule: Equality, value: bytes, *, up: bool) -> Test | None:
+def _match_order(rule: Equality, item: GreaterOrEqual | LessOrEqual) -> Test | None:
     """By the order of the rule's keys; rules without an order (names, truth) are undefined."""
-    wanted = likeness(rule, value)
+    wanted = likeness(rule, item.value)
+    is_up = isinstance(item, GreaterOrEqual)
+    compare: Callable[[Any, Any], bool] = ge if is_up else le
+    if rule in (Equality.DN, Equality.BOOLEAN) or not _fits_rule(rule, wanted):
+        return None
 
     def is_ordered(held: bytes) -> bool:
         mine = likeness(rule, held)
-        for kind in (int, str, bytes, tuple):
-            if isinstance(mine, kind) and isinstance(wanted, kind):
-                return bool(mine >= wanted if up else mine <= wanted)  # type: ignore[operator]  # both are of one kind
-        return False
+        return type(mine) is type(wanted) and compare(mine, wanted)
 
-    return (
-        None
-        if rule in (Equality.DN, Equality.BOOLEAN) or not _fits_rule(rule, wanted)
-        else is_ordered
-    )
+    return is_ordered
 
 
-def match_pieces(rule: Equality, wanted: Substrings) -> Test | None:
+def _match_pieces(rule: Equality, wanted: Substrings) -> Test | None:
     """Pieces in their order (RFC 4517 §4.2.6 for text); None where the rule has none."""
     if rule not in _TEXT:
         return None
@@ -286,16 +242,12 @@ def _prepare_piece(rule: Equality, piece: bytes) -> str:
     text = str(likeness(rule, piece))
     if rule in (Equality.NUMERIC, Equality.TELEPHONE):
         return text
-    if not text:
-        return " "
-    return (
-        (" " if piece[:1].isspace() else "")
-        + text
-        + (" " if piece[-1:].isspace() else "")
-    )
+    before = " " if piece[:1].isspace() else ""
+    after = " " if piece[-1:].isspace() else ""
+    return before + text + after if text else " "
 
 
-def match_bits(value: bytes, *, every: bool) -> Test | None:
+def _match_bits(value: bytes, *, every: bool) -> Test | None:
     """Every bit of a number, or any, is set in an integer ([MS-ADTS] 3.1.1.3.4.4)."""
     mask = likeness(Equality.INTEGER, value)
     if not isinstance(mask, int):
@@ -303,8 +255,7 @@ def match_bits(value: bytes, *, every: bool) -> Test | None:
 
     def has_bits(held: bytes) -> bool:
         number = likeness(Equality.INTEGER, held)
-        return isinstance(number, int) and (
-            number & mask == mask if every else number & mask != 0
-        )
+        both = number & mask if isinstance(number, int) else 0
+        return both == mask if every else both != 0
 
     return has_bits
