@@ -92,78 +92,62 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
     it may speak of, in any case, such as attribute names and paths.
     """
     pieces = _cut_secrets(secrets)
-    spelt = {
-        part for name in known_words for part in BETWEEN.split(name) if len(part) > 1
-    }
-    names = frozenset((*spelt, *map(str.lower, spelt)))
+    names = {part for name in known_words for part in _split(name) if len(part) > 1}
+    names |= {name.lower() for name in names}
     shown: list[str] = []
     before = ""
-    for word in _ENCLOSED.sub(
-        lambda found: _show_enclosed(found[0], names), text[:READ]
-    ).split():
+    bare = _ENCLOSED.sub(lambda found: _show_enclosed(found[0], names), text[:READ])
+    for word in bare.split():
         if _is_harmless(word, before, pieces, names):
             shown.append(word)
         elif shown[-1:] != [LEFT_OUT]:
             shown.append(LEFT_OUT)
         before = word
-    if 2 * shown.count(LEFT_OUT) >= len(
-        shown
-    ):  # an echo with words around it: not worth a line
-        return ""
-    line = " ".join(shown)
+    # an echo with words around it is not worth a line
+    line = " ".join(shown) if 2 * shown.count(LEFT_OUT) < len(shown) else ""
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + LEFT_OUT
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in BETWEEN.split(text) if part]
 
 
 def _show_enclosed(found: str, names: Collection[str]) -> str:
     """What stands in quotes or brackets: as it is where all of it is names."""
-    parts = [part for part in BETWEEN.split(found.replace(" ", ",")) if part]
-    return (
-        found
-        if parts and all(_is_name(part, names) for part in parts)
-        else f" {LEFT_OUT} "
-    )
+    parts = _split(found.replace(" ", ","))
+    is_named = parts and all(_is_name(part, names) for part in parts)
+    return found if is_named else f" {LEFT_OUT} "
 
 
 def _is_harmless(
     word: str, before: str, pieces: frozenset[str], names: Collection[str]
 ) -> bool:
     """Whether a word can be shown that stands behind another."""
-    lower = word.lower()
-    parts = [part for part in BETWEEN.split(_SHORT_FORM.sub("", word)) if part]
-    cut = [lower[at : at + _PIECE] for at in range(max(len(lower) - _PIECE, 0) + 1)]
-    if (
-        not parts
-        or any(mark in word for mark in _JSON)
-        or not pieces.isdisjoint((*cut, *map(str.lower, parts)))
-    ):
+    parts = _split(_SHORT_FORM.sub("", word))
+    has_digit = any(each.isdigit() for each in word)
+    is_behind_secret = _SECRET.search(before) and (has_digit or before[-1] in ":=")
+    is_spelt_out = len(before) == 1 and has_digit
+    if not parts or any(mark in word for mark in _JSON) or _ASSIGNED.search(word):
         return False
-    if _ASSIGNED.search(word) or (
-        _SECRET.search(before) and (before[-1] in ":=" or _has_digit(word))
-    ):
+    if is_behind_secret or is_spelt_out:
         return False
-    if len(before) == 1 and _has_digit(word):  # spelt out
+    if not pieces.isdisjoint(map(str.lower, (*_cut(word, _PIECE), *parts))):
         return False
-    return all(
-        _is_name(part, names)
-        or _is_number(part)
-        or (_is_plain(part) and part.lower() in _WORDS)
-        for part in parts
-    )
-
-
-def _has_digit(word: str) -> bool:
-    return any(each.isdigit() for each in word)
+    return all(_is_name(part, names) or _is_listed(part) for part in parts)
 
 
 def _is_name(part: str, names: Collection[str]) -> bool:
     """Whether it is a known name, in its own spelling but perhaps for the first letter, or in one case."""
-    return not {part, part[:1].lower() + part[1:]}.isdisjoint(names) or (
-        _is_plain(part) and part.lower() in names
-    )
+    uncapitalised = part[:1].lower() + part[1:]
+    is_spelt = part in names or uncapitalised in names
+    return is_spelt or (_is_plain(part) and part.lower() in names)
 
 
-def _is_number(part: str) -> bool:
-    return part.isascii() and part.isdigit() and len(part) < _PIECE
+def _is_listed(part: str) -> bool:
+    """Whether it is a word of the list, or a short number."""
+    if part.isdigit():
+        return part.isascii() and len(part) < _PIECE
+    return _is_plain(part) and part.lower() in _WORDS
 
 
 def _is_plain(part: str) -> bool:
@@ -171,23 +155,19 @@ def _is_plain(part: str) -> bool:
     return part[1:] == part[1:].lower() or part == part.upper()
 
 
+def _cut(text: str, size: int) -> list[str]:
+    """Every piece of so many characters; the text itself where it is shorter."""
+    ends = range(size, len(text) + 1)
+    return [text[end - size : end] for end in ends] or [text]
+
+
 def _cut_secrets(secrets: Iterable[Value]) -> frozenset[str]:
     """Secrets in every spelling, cut into pieces; one that is shorter stands for itself, and so do numbers in one."""
-    values = {value[:_LONGEST] for value in secrets if value}
-    spelt = {each.lower() for value in values for each in spellings(value)}
-    plain = {
-        value if isinstance(value, str) else value.decode("utf-8", "replace")
-        for value in values
-    }
-    return frozenset(
-        each[at : at + _PIECE]
-        for each in spelt
-        for at in range(max(len(each) - _PIECE, 0) + 1)
-    ) | frozenset(
-        run[at:end]
-        for value in plain
-        for run in re.findall(r"[0-9]+", value)
-        for at in range(len(run))
-        for end in (at + 2, at + 3)
-        if end <= len(run)
-    )
+    found: set[str] = set()
+    for secret in secrets:
+        for spelt in spellings(secret[:_LONGEST]):
+            found.update(_cut(spelt.lower(), _PIECE))
+        plain = secret if isinstance(secret, str) else secret.decode("utf-8", "replace")
+        for digits in re.findall("[0-9]{2,}", plain[:_LONGEST]):
+            found.update(_cut(digits, 2) + _cut(digits, 3))
+    return frozenset(found)
