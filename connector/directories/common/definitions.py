@@ -63,10 +63,6 @@ class Definition(Struct, frozen=True):
         """The attributes that an object class or a content rule itself requires or allows."""
         return (*self.fields.get("MUST", ()), *self.fields.get("MAY", ()))
 
-    def first_argument(self, keyword: str) -> str | None:
-        arguments = self.fields.get(keyword, ())
-        return arguments[0] if arguments else None
-
 
 @cache
 def read_definition(text: str) -> Definition | None:
@@ -135,6 +131,14 @@ def find_lineage(table: Table, name: str) -> list[Definition]:
             found[definition.oid.lower()] = definition
             waiting.extend(definition.fields.get("SUP", ()))
     return list(found.values())
+
+
+def inherit_fields(lineage: Iterable[Definition]) -> dict[str, tuple[str, ...]]:
+    """What the nearest of these definitions says by each keyword."""
+    fields: dict[str, tuple[str, ...]] = {}
+    for definition in lineage:
+        fields = {**definition.fields, **fields}
+    return fields
 
 
 class MadeOnDemand(Mapping[str, T]):

@@ -18,6 +18,7 @@ from connector.directories.common.definitions import (
     MadeOnDemand,
     find_definition,
     find_lineage,
+    inherit_fields,
     read_definition,
     tabulate_definitions,
 )
@@ -44,7 +45,7 @@ _ANYTHING: Final = "*"
 _BOUND: Final = re.compile(r"-?[0-9]{1,20}")
 _UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
 ClassKind = Literal["structural", "auxiliary", "abstract"]
-_LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
+_USER_APPLICATIONS: Final = "userapplications"
 
 
 class Schema:
@@ -76,10 +77,7 @@ class Schema:
 
     def has_rule(self, name: str, rule: str) -> bool:
         """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
-        return (
-            _inherit_argument(find_lineage(self._types, base_of(name)), rule)
-            is not None
-        )
+        return rule in inherit_fields(find_lineage(self._types, base_of(name)))
 
     def canonical_name(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
@@ -123,30 +121,30 @@ class Schema:
     def widen_view(self, view: View) -> View:
         """The view with what its `object_classes` require, and all that the classes of its `all_of` allow.
 
-        They allow it themselves or by inheritance, but for what every entry has.
+        They allow it themselves or by inheritance, but for what every entry has. What is allowed
+        is treated as a secret.
         """
-        known = {self.attribute_key(name) for name in (*view.attributes, OBJECT_CLASS)}
+        allowed: list[str] = []
+        for class_name in view.all_of:
+            for part in find_lineage(self._classes, class_name):
+                allowed += part.allowed if part.oid != _TOP else ()
         required: set[str] = set()
-        for name in view.object_classes:
-            if name.lower() in self.classes:
-                required |= self.classes[name.lower()].must
-        allowed: dict[str, None] = {}
-        for name in view.all_of:
-            for part in find_lineage(self._classes, name):
-                if part.oid != _TOP:
-                    allowed |= dict.fromkeys(part.allowed)
-
-        def select_new(names: Iterable[str]) -> dict[str, None]:
-            return dict.fromkeys(
+        for class_name in view.object_classes:
+            found = self.classes.get(class_name.lower())
+            required |= found.must if found else set()
+        known = set(map(self.attribute_key, (*view.attributes, OBJECT_CLASS)))
+        secrets, others = (
+            dict.fromkeys(
                 self.canonical_name(name)
                 for name in names
                 if self.attribute_key(name) not in known
             )
-
+            for names in (allowed, sorted(required))
+        )
         return replace(
             view,
-            attributes=(*view.attributes, *select_new([*allowed, *sorted(required)])),
-            secrets=view.secrets | frozenset(select_new(allowed)),
+            attributes=(*view.attributes, *(secrets | others)),
+            secrets=view.secrets | frozenset(secrets),
         )
 
     def _describe_attribute(self, name: str) -> AttributeInfo:
@@ -160,37 +158,32 @@ class Schema:
                 comparable=False,
                 named_rule=False,
             )
-        own = lineage[0]
-        number = _inherit_argument(lineage, "SYNTAX") or ""
-        length = _LENGTH.search(number)
-        number = _LENGTH.sub("", number)
+        own, fields = lineage[0], inherit_fields(lineage)
+        said = {keyword: words[0] for keyword, words in fields.items() if words}
+        number, _, length = said.get("SYNTAX", "").partition("{")
         syntax = SYNTAXES.get(number, Syntax.OTHER if number else Syntax.TEXT)
-        rule = _inherit_argument(lineage, "EQUALITY")
-        usage = own.first_argument("USAGE") or "userApplications"
-        is_operational = usage.lower() != "userapplications"
-        flags = {flag for item in lineage for flag in item.fields}
-        is_constructed = "X-CONSTRUCTED" in flags or own.oid in _CONSTRUCTED
+        rule = said.get("EQUALITY")
+        usage = said.get("USAGE", _USER_APPLICATIONS).lower()
+        is_operational = usage != _USER_APPLICATIONS
         return AttributeInfo(
             name=self.canonical_name(name),
             syntax=syntax,
             equality=_choose_equality(rule, number, syntax),
-            single="SINGLE-VALUE" in flags,
+            single="SINGLE-VALUE" in fields,
             bounds=ValueBounds(
-                min_length=_inherit_number(lineage, "X-SHORTEST") or 0,
-                max_length=int(length.group(1)) if length else None,
-                unit=_UNITS.get(
-                    _inherit_argument(lineage, "X-COUNTED") or "", "characters"
-                ),
-                least=_inherit_number(lineage, "X-LEAST"),
-                most=_inherit_number(lineage, "X-MOST"),
+                min_length=_read_bound(said.get("X-SHORTEST", "")) or 0,
+                max_length=_read_bound(length.rstrip("}")),
+                unit=_UNITS.get(said.get("X-COUNTED", ""), "characters"),
+                least=_read_bound(said.get("X-LEAST", "")),
+                most=_read_bound(said.get("X-MOST", "")),
             ),
-            readable=None if "X-CONFIDENTIAL" in flags else True,
-            writable=flags.isdisjoint(("NO-USER-MODIFICATION", "COLLECTIVE")),
+            readable=None if "X-CONFIDENTIAL" in fields else True,
+            writable=fields.keys().isdisjoint(("NO-USER-MODIFICATION", "COLLECTIVE")),
             comparable=rule is not None,
             named_rule=rule is not None and rule.lower() in EQUALITIES,
             definition=AttributeDefinition(
                 obsolete="OBSOLETE" in own.fields and not self._lax,
-                constructed=is_constructed,
+                constructed="X-CONSTRUCTED" in fields or own.oid in _CONSTRUCTED,
                 operational=is_operational,
                 classes=frozenset() if is_operational else self._find_allowing(own),
                 aliases=own.spellings,
@@ -206,18 +199,18 @@ class Schema:
         if definition is None:
             return None
         lineage = find_lineage(self._classes, name)
-        if "AUXILIARY" in definition.fields or self._lax:
-            kind: ClassKind = "auxiliary"
-        else:
-            kind = "abstract" if "ABSTRACT" in definition.fields else "structural"
+        fields = definition.fields
+        kind: ClassKind = "abstract" if "ABSTRACT" in fields else "structural"
+        if "AUXILIARY" in fields or self._lax:
+            kind = "auxiliary"
         return ClassInfo(
             name=definition.name.lower(),
             kind=kind,
             above=self.list_superclasses(name),
-            must=_lower_names(item.fields.get("MUST", ()) for item in lineage),
-            may=_lower_names(item.fields.get("MAY", ()) for item in lineage),
+            must=_lower_names(lineage, "MUST"),
+            may=_lower_names(lineage, "MAY"),
             anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
-            obsolete="OBSOLETE" in definition.fields and not self._lax,
+            obsolete="OBSOLETE" in fields and not self._lax,
             rule=self._describe_rule(definition),
             spelling=definition.name,
         )
@@ -230,9 +223,9 @@ class Schema:
         known = (find_definition(self._classes, name) for name in named)
         return ContentRule(
             frozenset(item.name.lower() for item in known if item),
-            _lower_names([rule.fields.get("MUST", ())]),
-            _lower_names([rule.fields.get("MAY", ())]),
-            _lower_names([rule.fields.get("NOT", ())]),
+            _lower_names([rule], "MUST"),
+            _lower_names([rule], "MAY"),
+            _lower_names([rule], "NOT"),
         )
 
     def _find_allowing(self, attribute: Definition) -> frozenset[str]:
@@ -247,21 +240,21 @@ class Schema:
     @cached_property
     def _list_allowances(self) -> list[tuple[Definition, frozenset[str]]]:
         """Each class with the attributes that it allows, in lower case."""
-        return [(each, self._find_allowed(each)) for each in self._read_classes()]
-
-    def _find_allowed(self, definition: Definition) -> frozenset[str]:
-        sources = find_lineage(self._classes, definition.oid)
-        rule = find_definition(self._rules, definition.oid)
-        if rule is not None:
-            sources.append(rule)
-        allowed = _lower_names(source.allowed for source in sources)
-        return (
-            allowed | {_ANYTHING} if definition.oid == _EXTENSIBLE_OBJECT else allowed
-        )
+        found = []
+        for each in self._read_classes():
+            sources = find_lineage(self._classes, each.oid)
+            rule = find_definition(self._rules, each.oid)
+            sources += [rule] if rule else []
+            allowed = _lower_names(sources, "MUST") | _lower_names(sources, "MAY")
+            anything = {_ANYTHING} if each.oid == _EXTENSIBLE_OBJECT else set()
+            found.append((each, allowed | anything))
+        return found
 
 
-def _lower_names(names: Iterable[Iterable[str]]) -> frozenset[str]:
-    return frozenset(name.lower() for some in names for name in some)
+def _lower_names(definitions: Iterable[Definition], keyword: str) -> frozenset[str]:
+    """What all of these definitions name by a keyword."""
+    named = (item.fields.get(keyword, ()) for item in definitions)
+    return frozenset(name.lower() for names in named for name in names)
 
 
 def base_of(name: str) -> str:
@@ -269,17 +262,8 @@ def base_of(name: str) -> str:
     return name.partition(";")[0]
 
 
-def _inherit_argument(lineage: list[Definition], keyword: str) -> str | None:
-    for item in lineage:
-        value = item.first_argument(keyword)
-        if value:
-            return value
-    return None
-
-
-def _inherit_number(lineage: list[Definition], keyword: str) -> int | None:
-    """A bound, under a keyword of this program's own: no other server publishes any (RFC 4512 §4.2 has none)."""
-    text = _inherit_argument(lineage, keyword) or ""
+def _read_bound(text: str) -> int | None:
+    """A bound: of a length in braces (RFC 4512 §4.1.2), else under a keyword of this program's own."""
     return int(text) if _BOUND.fullmatch(text) else None
 
 
