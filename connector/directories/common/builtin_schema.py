@@ -139,10 +139,10 @@ _ATTRIBUTES: Final = """
 ( ${AD}.4.722 NAME 'otherIpPhone' $ORDERED )
 """
 _NUMBERED: Final = {
-    "extensionAttribute": (15, "$ORDERED{1024} $ONE"),
-    "msDS-cloudExtensionAttribute": (20, "$ORDERED $ONE"),
+    **{f"extensionAttribute{number}": "${ORDERED}{1024}" for number in range(1, 16)},
+    **{f"msDS-cloudExtensionAttribute{number}": "$ORDERED" for number in range(1, 21)},
 }
-"""Attributes of Active Directory with a number behind their names, from 1 on: how many, and what they are."""
+"""Attributes of Active Directory with a number behind their names; they have one value."""
 _CLASSES: Final = """
 ( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )
 ( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )
@@ -178,29 +178,20 @@ _CLASSES: Final = """
 """
 
 
-def _read_definitions(text: str, words: dict[str, str]) -> tuple[str, ...]:
+def _read_definitions(text: str) -> tuple[str, ...]:
     """Definitions that each begin in the first column."""
+    words = _WORDS | {"NUMBERED": " $ ".join(_NUMBERED)}
     whole = Template(text).substitute(words).strip().replace("\n  ", " ")
     return tuple(whole.split("\n"))
 
 
-def _number_attributes() -> dict[str, str]:
-    """Definitions by name of attributes that differ by a number."""
-    found = {}
-    for stem, (count, what) in _NUMBERED.items():
-        for name in [f"{stem}{number}" for number in range(1, count + 1)]:
-            found[name] = f"( {name}-oid NAME '{name}' {what} )"
-    return found
-
-
-_NUMBERED_ATTRIBUTES: Final = _number_attributes()
-ATTRIBUTES: Final = (
-    *_read_definitions(_ATTRIBUTES, _WORDS),
-    *_read_definitions("\n".join(_NUMBERED_ATTRIBUTES.values()), _WORDS),
+_NUMBERED_ATTRIBUTES: Final = [
+    f"( {name}-oid NAME '{name}' {what} $ONE )" for name, what in _NUMBERED.items()
+]
+ATTRIBUTES: Final = _read_definitions(
+    "\n".join([_ATTRIBUTES.strip(), *_NUMBERED_ATTRIBUTES])
 )
-OBJECT_CLASSES: Final = _read_definitions(
-    _CLASSES, _WORDS | {"NUMBERED": " $ ".join(_NUMBERED_ATTRIBUTES)}
-)
+OBJECT_CLASSES: Final = _read_definitions(_CLASSES)
 
 
 @cache

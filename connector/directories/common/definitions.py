@@ -29,6 +29,8 @@ _FLAGS: Final = frozenset(
         "AUXILIARY",
     }
 )
+_MARKS: Final = ("", "(", ")", "$")
+"""What is no word."""
 _TOKEN: Final = re.compile(r"'([^']*)'|([()$])|([^\s()$']+)")
 _HEAD: Final = re.compile(
     r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE
@@ -68,22 +70,17 @@ class Definition(Struct, frozen=True):
 def read_definition(text: str) -> Definition | None:
     """The definition; None for what is none."""
     tokens = [(quoted, mark or word) for quoted, mark, word in _TOKEN.findall(text)]
-    words = iter(tokens)
-    if next(words, None) != ("", "(") or tokens[-1] != ("", ")"):
+    if tokens[:1] != [("", "(")] or tokens[2:][-1:] != [("", ")")]:
         return None
-    quoted, oid = next(words)
-    oid = oid or quoted
-    if not oid or oid in "()$":
-        return None
+    words = iter(tokens[1:-1])
+    oid = "".join(next(words))
     fields: dict[str, tuple[str, ...]] = {}
     for _, word in words:
         keyword = word.upper()
-        if keyword == ")":
-            return Definition(oid, fields.get("NAME", ()), fields)
-        if not keyword or keyword in "($":
+        if keyword in _MARKS:
             return None
         fields[keyword] = () if keyword in _FLAGS else tuple(_read_arguments(words))
-    return None
+    return None if oid in _MARKS else Definition(oid, fields.get("NAME", ()), fields)
 
 
 def _read_arguments(words: Iterator[tuple[str, str]]) -> Iterator[str]:

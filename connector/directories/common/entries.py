@@ -426,20 +426,18 @@ def _plan_edit(
 
 def _plan_classes(held: Sequence[bytes], change: AttributeChange) -> ValueEdit:
     """Object classes: those of `old` have to be there, those of `new` may be already; no other is looked at."""
-    present, old, new = (
-        {stored_octets(value).strip().lower(): stored_octets(value) for value in values}
-        for values in (held, change.old, change.new)
-    )
+    present, old, new = map(_fold_classes, (held, change.old, change.new))
     if not old.keys() <= present.keys():
         raise ConflictError(f"{change.name} changed since the plan")
-    removed = tuple(
-        value for name, value in present.items() if name in old.keys() - new.keys()
-    )
-    return ValueEdit(
-        change.name,
-        removed,
-        tuple(value for name, value in new.items() if name not in present),
-    )
+    removed = [present[name] for name in old if name not in new]
+    added = [new[name] for name in new if name not in present]
+    return ValueEdit(change.name, tuple(removed), tuple(added))
+
+
+def _fold_classes(values: Iterable[Held]) -> dict[bytes, bytes]:
+    """Names of classes as they are stored, in lower case."""
+    stored = map(stored_octets, values)
+    return {value.strip().lower(): value for value in stored}
 
 
 def _check_value(info: AttributeInfo, stored: bytes) -> None:
