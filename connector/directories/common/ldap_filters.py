@@ -23,13 +23,17 @@ from connector.model import OBJECT_CLASS
 MAX_DEPTH: Final = 64
 """How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
 _NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
+_SPACE: Final = r"[ \t\r\n]*"
+_LIST: Final = re.compile(rf"{_SPACE}\({_SPACE}([&|!]){_SPACE}")
+_END: Final = re.compile(rf"\){_SPACE}")
 _ITEM: Final = re.compile(
-    rf"(?P<attribute>{_NAME}(?:;[A-Za-z0-9_-]+)*)?(?P<dn>:dn)?(?::(?P<rule>{_NAME}))?(?P<sign>:=|[<>~]?=)",
-    re.IGNORECASE,
+    rf"""{_SPACE}\({_SPACE}
+    ({_NAME}(?:;[A-Za-z0-9_-]+)*)?  # an attribute
+    (:[Dd][Nn])?(?::({_NAME}))?     # a matching rule, also in names
+    (:=|[<>~]?=)
+    ((?:[^\x00()\\\ud800-\udfff]|\\[0-9A-Fa-f]{{2}})*)\){_SPACE}""",
+    re.VERBOSE,
 )
-"""An item up to its value; only `:=` goes with `:dn`, with a rule, or without an attribute."""
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
-_VALUE: Final = re.compile(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
 _ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
 
 
@@ -103,7 +107,8 @@ ANYTHING: Final = Present(OBJECT_CLASS)
 """True of every entry."""
 NOBODY: Final = Not(ANYTHING)
 """False of every entry."""
-_ORDERED: Final[dict[str, type[GreaterOrEqual | LessOrEqual | Approx]]] = {
+_KINDS: Final[dict[str, type[Equal | GreaterOrEqual | LessOrEqual | Approx]]] = {
+    "=": Equal,
     ">=": GreaterOrEqual,
     "<=": LessOrEqual,
     "~=": Approx,
@@ -111,14 +116,64 @@ _ORDERED: Final[dict[str, type[GreaterOrEqual | LessOrEqual | Approx]]] = {
 
 
 def parse_filter(text: str) -> Filter:
-    """Read a filter. Raises ValueError that says what is wrong and at which character (from 1)."""
-    parser = _FilterParser(text)
-    parser.match_pattern(_SPACE)
-    found = parser.parse_one(1)
-    parser.match_pattern(_SPACE)
-    if parser.place < len(text):
-        raise parser.make_error("there is more after the end of the filter")
+    """Read a filter. Raises ValueError that says at which character (from 1) it is wrong."""
+    found, place = _parse_one(text, 0, 1)
+    if place < len(text):
+        raise _make_error("there is more after the end of the filter", place)
     return found
+
+
+def _parse_one(text: str, place: int, depth: int) -> tuple[Filter, int]:
+    """The filter that begins here, and where the next one does."""
+    if depth > MAX_DEPTH:
+        why = f"filters are nested more than {MAX_DEPTH} deep"
+        raise _make_error(why, place)
+    matched = _ITEM.match(text, place)
+    item = _make_item(*matched.groups()) if matched else None
+    if matched and item:
+        return item, matched.end()
+    opened = _LIST.match(text, place)
+    if opened is None:
+        raise _make_error("this is no filter as in RFC 4515", place)
+    parts: list[Filter] = []
+    inner = opened.end()
+    while not (closed := _END.match(text, inner)):
+        part, inner = _parse_one(text, inner, depth + 1)
+        parts.append(part)
+    if opened[1] == "!":
+        if len(parts) != 1:
+            raise _make_error("'!' takes one filter", place)
+        return Not(parts[0]), closed.end()
+    kind = And if opened[1] == "&" else Or
+    return kind(tuple(parts)), closed.end()
+
+
+def _make_error(why: str, place: int) -> ValueError:
+    return ValueError(f"{why}, at character {place + 1} of the filter")
+
+
+def _make_item(
+    attribute: str | None, dn: str | None, rule: str | None, sign: str, value: str
+) -> Item | None:
+    """An item; None where its parts do not go together."""
+    pieces = [
+        _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), piece.encode())
+        for piece in value.split("*")
+    ]
+    first, last, is_whole = pieces[0], pieces[-1], len(pieces) == 1
+    if sign == ":=":
+        is_named = bool(attribute or rule) and is_whole
+        return Extensible(rule, attribute, first, bool(dn)) if is_named else None
+    if attribute is None or dn or rule:
+        return None
+    if is_whole:
+        return _KINDS[sign](attribute, first)
+    if sign != "=":
+        return None
+    if not any(pieces):
+        return Present(attribute)
+    middle = tuple(piece for piece in pieces[1:-1] if piece)
+    return Substrings(attribute, first or None, middle, last or None)
 
 
 def list_items(wanted: Filter, *, negated: bool = False) -> Iterator[tuple[Item, bool]]:
@@ -138,107 +193,6 @@ def attributes_of(wanted: Filter) -> frozenset[str]:
     return frozenset(
         item.attribute for item, _ in list_items(wanted) if item.attribute is not None
     )
-
-
-class _FilterParser:
-    """Recursive descent; `place` is the next character to be read."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.place = 0
-
-    def make_error(self, why: str) -> ValueError:
-        return ValueError(f"{why}, at character {self.place + 1} of the filter")
-
-    def take_token(self, token: str) -> bool:
-        if self.text.startswith(token, self.place):
-            self.place += len(token)
-            return True
-        return False
-
-    def expect_token(self, token: str) -> None:
-        if not self.take_token(token):
-            raise self.make_error(f"{token!r} is missing")
-
-    def parse_one(self, depth: int) -> Filter:
-        if depth > MAX_DEPTH:
-            raise self.make_error(f"filters are nested more than {MAX_DEPTH} deep")
-        self.expect_token("(")
-        self.match_pattern(_SPACE)
-        found: Filter
-        if self.take_token("&"):
-            found = And(self.parse_list(depth + 1))
-        elif self.take_token("|"):
-            found = Or(self.parse_list(depth + 1))
-        elif self.take_token("!"):
-            self.match_pattern(_SPACE)
-            found = Not(self.parse_one(depth + 1))
-            self.match_pattern(_SPACE)
-        else:
-            found = self.parse_item()
-        self.expect_token(")")
-        return found
-
-    def parse_list(self, depth: int) -> tuple[Filter, ...]:
-        found = []
-        self.match_pattern(_SPACE)
-        while self.text.startswith("(", self.place):
-            found.append(self.parse_one(depth))
-            self.match_pattern(_SPACE)
-        return tuple(found)
-
-    def parse_item(self) -> Filter:
-        """What stands between parentheses and is no list: an attribute, a sign, a value."""
-        found = _ITEM.match(self.text, self.place)
-        if found is None or not _can_stand(**found.groupdict()):
-            raise self.make_error("an attribute and one of = >= <= ~= := is missing")
-        self.place = found.end()
-        attribute, sign = found["attribute"], found["sign"]
-        if sign == "=":
-            return self.parse_equality(attribute)
-        value = self.parse_value()
-        if sign == ":=":
-            return Extensible(found["rule"], attribute, value, bool(found["dn"]))
-        return _ORDERED[sign](attribute, value)
-
-    def match_pattern(self, pattern: re.Pattern[str]) -> str | None:
-        match = pattern.match(self.text, self.place)
-        if match is None:
-            return None
-        self.place = match.end()
-        return match.group()
-
-    def parse_value(self) -> bytes:
-        """A value up to the next character that cannot be in one (RFC 4515 §3, valueencoding)."""
-        raw = self.match_pattern(_VALUE) or ""
-        if self.text.startswith("\\", self.place):
-            raise self.make_error("a backslash takes two hexadecimal digits")
-        try:
-            octets = raw.encode()
-        except UnicodeEncodeError:
-            raise self.make_error("a value that is no Unicode text") from None
-        return _ESCAPE.sub(lambda found: bytes.fromhex(found.group(1).decode()), octets)
-
-    def parse_equality(self, attribute: str) -> Filter:
-        """After `=`: a value, a lone asterisk, or pieces between asterisks."""
-        pieces = [self.parse_value()]
-        while self.take_token("*"):
-            pieces.append(self.parse_value())
-        if len(pieces) == 1:
-            return Equal(attribute, pieces[0])
-        if not any(pieces):
-            return Present(attribute)
-        middle = tuple(piece for piece in pieces[1:-1] if piece)
-        return Substrings(attribute, pieces[0] or None, middle, pieces[-1] or None)
-
-
-def _can_stand(
-    attribute: str | None, dn: str | None, rule: str | None, sign: str
-) -> bool:
-    """Whether these parts make an item."""
-    if sign == ":=":
-        return bool(attribute or rule)
-    return bool(attribute) and not dn and not rule
 
 
 # ---------------------------------------------------------------- disabled users
