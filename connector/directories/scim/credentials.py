@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
 from msgspec import Struct
 
+from connector.directories.scim.protocol import Request
 from connector.errors import (
     NOT_JSON,
     DeniedError,
@@ -24,9 +25,9 @@ from connector.net.quoting import looks_like, phrase
 from connector.net.retry import TokenKeeper
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
-Ask = Callable[[str, Mapping[str, str], bytes], Answer]
-"""POSTs a form to an address, with headers; the answer, of any status that is left after some
-patience."""
+Ask = Callable[[Request], Answer]
+"""Sends a request whose `path` is a whole address; the answer, of any status that is left after
+some patience."""
 
 ASSUMED_SECONDS: Final = 300.0
 """What a token is taken to last if the answer does not say: `expires_in` is recommended only
@@ -65,20 +66,26 @@ class OAuthClient(Credentials):
         ask: Ask,
     ) -> None:
         self._ask = ask
-        self._where = settings.token_url
-        self._form = {"grant_type": "client_credentials"}
+        self._keeper = TokenKeeper(clock)
+        form = {"grant_type": "client_credentials"}
         if settings.scope:
-            self._form["scope"] = settings.scope
-        self._headers = {
+            form["scope"] = settings.scope
+        headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
         }
         if settings.client_auth == "client_secret_post":
-            self._form |= {"client_id": settings.client_id, "client_secret": secret}
+            form |= {"client_id": settings.client_id, "client_secret": secret}
         else:  # each of the two is encoded as in a form first (RFC 6749 §2.3.1)
             user, password = quote_plus(settings.client_id), quote_plus(secret)
-            self._headers["Authorization"] = encode_basic(user, password)
-        self._keeper = TokenKeeper(clock)
+            headers["Authorization"] = encode_basic(user, password)
+        self._request = Request(
+            "POST",
+            settings.token_url,
+            body=urlencode(form).encode(),
+            headers=headers,
+            repeatable=True,
+        )
 
     def read_header(self) -> str:
         return self._keeper.get_token(self._fetch_token)
@@ -87,9 +94,8 @@ class OAuthClient(Credentials):
         return self._keeper.get_token(self._fetch_token, refused)
 
     def _fetch_token(self) -> tuple[str, float]:
-        form = urlencode(self._form).encode()
         try:
-            return _read_token(self._ask(self._where, self._headers, form))
+            return _read_token(self._ask(self._request))
         except MalformedError as fault:
             raise NoTokenError(fault.what, where=fault.where) from None
 

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http import HTTPStatus
 from itertools import count, islice
@@ -72,7 +72,7 @@ class HttpTransport:
         self._base = settings.url.rstrip("/")
         self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = make_credentials(
-            settings, secret, clock, self._ask_for_token
+            settings, secret, clock, self._send_patiently
         )
         self._proof = text_of(secret) if secret else ""
         self._patience = Patience(
@@ -131,12 +131,6 @@ class HttpTransport:
             self._idle.pop().close()
 
     # ------------------------------------------------------------ one request
-
-    def _ask_for_token(
-        self, where: str, headers: Mapping[str, str], form: bytes
-    ) -> http.Answer:
-        request = Request("POST", where, body=form, headers=headers, repeatable=True)
-        return self._send_patiently(request)
 
     def _refuse_no_answer(self, method: str, answer: http.Answer) -> None:
         """Raise an error of a status that is no answer: 401, and redirects (RFC 9110 §15.4)."""
