@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.scim.paths import Resource, read_id
-from connector.directories.scim.protocol import Answer, Params, read_list, read_user
+from connector.directories.scim.protocol import Answer, Params, read_list
 from connector.errors import IncompleteRead, TruncatedError
 
 PASSES: Final = 3
@@ -69,9 +69,8 @@ class Pager:
             self._count = ()
             answer = self._ask(params)
         found = read_list(answer)
-        decoded = (read_user(answer, raw) for raw in found.resources)
-        users = {read_id(user): user for user in decoded}
-        if len(users) < len(found.resources):
+        users = {read_id(user): user for user in found.users}
+        if len(users) < len(found.users):
             what = "a list names one user twice on one page"
             raise IncompleteRead(what, where=answer.where)
         return Page(answer.where, users, found.total, found.cursor)

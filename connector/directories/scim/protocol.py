@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Struct, field
 
 from connector.directories.common.server_text import LEFT_OUT, READ, told
 from connector.directories.scim.paths import (
@@ -157,10 +157,10 @@ class Transport(Protocol):
 
 
 class UserList(Struct, frozen=True):
-    """A page of resources (RFC 7644 §3.4.2), each still to be decoded: one is held at a time."""
+    """A page of resources (RFC 7644 §3.4.2)."""
 
-    standard: list[Raw] | None = field(default=None, name="Resources")
-    entra: list[Raw] | None = field(default=None, name="resources")
+    standard: list[Resource] | None = field(default=None, name="Resources")
+    entra: list[Resource] | None = field(default=None, name="resources")
     """As Microsoft Entra spells it."""
     total: int | None = field(default=None, name="totalResults")
     """How many there are on all pages; None where the server does not say."""
@@ -168,7 +168,7 @@ class UserList(Struct, frozen=True):
     """Of the next page (RFC 9865 §2.1); empty or None on the last one."""
 
     @property
-    def resources(self) -> list[Raw]:
+    def users(self) -> list[Resource]:
         """The resources, whichever way they are spelt."""
         return (self.entra if self.standard is None else self.standard) or []
 
@@ -188,27 +188,30 @@ def read_list(answer: Answer) -> UserList:
     if found.standard is None and found.entra is None and found.total is None:
         what += " was answered with neither users nor their number"
         raise MalformedError(what, where=answer.where)
+    for user in found.users:
+        _require_id(user, answer)
     return found
 
 
-def read_user(answer: Answer, raw: Raw | None = None) -> Resource:
-    """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
-    found = _decode(answer.content if raw is None else bytes(raw))
+def read_user(answer: Answer) -> Resource:
+    """The user in the answer; it has an id. Raises MalformedError."""
+    found = read_document(answer)
     if not isinstance(found, dict):
         raise _odd_content(answer, "a user")
-    if not read_id(found):
-        raise MalformedError("a user was answered that has no id", where=answer.where)
+    _require_id(found, answer)
     return found
+
+
+def _require_id(user: Resource, answer: Answer) -> None:
+    if not read_id(user):
+        raise MalformedError("a user was answered that has no id", where=answer.where)
 
 
 def read_document(answer: Answer) -> Json:
     """Whatever JSON the answer is; None where it is none, or nested too deeply to be walked."""
-    return _decode(answer.content)
-
-
-def _decode(content: bytes) -> Json:
     try:
-        return None if too_deep(content) else msgspec.json.decode(content)
+        is_deep = too_deep(answer.content)
+        return None if is_deep else msgspec.json.decode(answer.content)
     except NOT_JSON:
         return None
 

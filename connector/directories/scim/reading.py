@@ -142,7 +142,7 @@ class Resources:
         if not answer.is_success:
             answer = self._ask(self._endpoint)
         found = read_list(answer)
-        return [read_user(answer, raw) for raw in found.resources[:SAMPLE]], found.total
+        return found.users[:SAMPLE], found.total
 
     def read_one(
         self, id_: str, *, disabled: bool = False
@@ -192,11 +192,10 @@ class Resources:
                 self.search_refusal = describe_refusal(answer, SEARCHING)
                 return None
             page = read_list(answer)
-            users = [read_user(answer, raw) for raw in page.resources]
-            if not all(map(is_expected, users)):
+            if not all(map(is_expected, page.users)):
                 return None
             before = len(found)
-            found.update((read_id(user), user) for user in users)
+            found.update((read_id(user), user) for user in page.users)
             # where it does not say how many, it is asked until it shows no more
             shows_more = len(found) > before
             total = len(found) + shows_more if page.total is None else page.total
