@@ -218,6 +218,8 @@ def read_document(answer: Answer) -> Json:
 
 def _odd_content(answer: Answer, what: str) -> MalformedError:
     hint = looks_like(answer.content) or "a body that is not SCIM (RFC 7644 §3.4)"
+    if too_deep(answer.content):
+        hint = "JSON that is nested too deeply"
     return MalformedError(
         f"{what} was answered with {phrase(answer.status)} and {hint}",
         where=answer.where,
