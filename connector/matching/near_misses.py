@@ -16,7 +16,6 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
@@ -101,12 +100,8 @@ def near_misses(
     return near.told(matches), "; ".join(missed)
 
 
-class _Hit(Struct, frozen=True, order=True):
-    """How near a spelling is (the nearer the less), whose it is, and how it differs."""
-
-    rank: int
-    agent: int
-    how: str
+_Hit = tuple[int, int, str]
+"""How near a spelling is (the nearer the less), whose it is, and how it differs."""
 
 
 class NearMisses:
@@ -173,13 +168,7 @@ class NearMisses:
                     _, hits = self._wanted.setdefault(attribute, {}).setdefault(
                         key, (text, [])
                     )
-                    hits.append(
-                        _Hit(
-                            rank,
-                            number,
-                            how,
-                        )
-                    )
+                    hits.append((rank, number, how))
 
     def wanted(self) -> Iterator[Key]:
         """What to look users up by, one attribute after the other, so that a directory can ask for many at once."""
@@ -201,17 +190,9 @@ class NearMisses:
             for held in user.values.get(attribute, ()):
                 if isinstance(held, str):
                     _, hits = wanted.get(key_of(held), ("", ()))
-                    for hit in hits:
-                        near = (
-                            hit.rank,
-                            Near(
-                                user.name,
-                                attribute,
-                                held,
-                                hit.how,
-                            ),
-                        )
-                        known = self._found.setdefault(hit.agent, {})
+                    for rank, agent, how in hits:
+                        near = rank, Near(user.name, attribute, held, how)
+                        known = self._found.setdefault(agent, {})
                         known[user.id] = min(near, known.get(user.id, near))
 
     def told(self, matches: Matches) -> Matches:
@@ -229,15 +210,11 @@ def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
         for attribute, values in user.values.items():
             texts = [held for held in values if isinstance(held, str) and "@" in held]
             counted[attribute].update(text.rpartition("@")[2].lower() for text in texts)
-    return {
-        attribute: [
-            domain
-            for domain, _ in sorted(
-                counts.items(), key=lambda each: (-each[1], each[0])
-            )[:DOMAINS]
-        ]
-        for attribute, counts in counted.items()
-    }
+    domains = {}
+    for attribute, counts in counted.items():
+        commonest = sorted(counts, key=lambda domain: (-counts[domain], domain))
+        domains[attribute] = commonest[:DOMAINS]
+    return domains
 
 
 def _spelt(

@@ -112,75 +112,58 @@ class _Forms:
         )
 
     def of(self, change: Change) -> Iterator[AttributeChange]:
-        id_ = change.user.id
+        id_, agent = change.user.id, change.agent
         last = self._agents.get(id_)
-        moved = (
-            change.agent is not None
-            and last is not None
-            and not _same(last, change.agent)
-        )
+        moved = agent is not None and last is not None and not _same(last, agent)
         for each in change.attributes:
             if each.name == OBJECT_CLASS:
                 yield each
                 continue
-            if (
-                each.new and each.seen and not (each.old or each.secret)
-            ):  # as nearly all: none of ours was seen
-                slot = (id_, each.name)
-                form = (
-                    Form.TAKEN_OVER
-                    if slot in self._others.taken
-                    else Form.BESIDE
-                    if slot in self._others.beside
-                    else Form.FIRST
-                )
-            else:
-                form = self._form(change.user, each)
-            owned = self._owned(id_, each.name) if form is Form.BESIDE else None
-            if (
-                owned is not None
-                and owned.values
-                and owned.pattern not in (None, each.pattern)
-            ):
-                self.left[each.name, owned.pattern] += 1
-            yield replace(
-                each, form=Form.OTHER_AGENT if moved and form in _MILD else form
-            )
+            owned = self._owned(id_, each.name)
+            form = self._form(change.user, each, owned)
+            if form is Form.BESIDE and owned is not None and owned.values:
+                if owned.pattern not in (None, each.pattern):
+                    self.left[each.name, owned.pattern] += 1
+            elif moved and form in _MILD:
+                form = Form.OTHER_AGENT
+            yield replace(each, form=form)
 
-    def _form(self, user: UserRef, each: AttributeChange) -> Form:
-        rule = self._description.equality(each.name)
+    def _form(
+        self,
+        user: UserRef,
+        each: AttributeChange,
+        owned: Owned | None,
+    ) -> Form:
+        rule, slot = self._description.equality(each.name), (user.id, each.name)
         comes = each.new if each.secret else equality.minus(rule, each.new, each.old)
-        owned = self._owned(user.id, each.name)
         lost = (not each.seen or bool(each.old)) and self._lost(user, each, owned)
         if lost:
             self.losing.setdefault(each.name, set()).add(user.id)
         if not comes:
             return Form.EMPTIED
-        if (user.id, each.name) in self._others.taken:
+        if slot in self._others.taken:
             return Form.TAKEN_OVER
-        if lost or each.secret:
-            return Form.FOREIGN if lost else Form.SECRET
-        if not each.old:
-            unseen = not each.seen and not each.absent and owned
-            return (
-                Form.BESIDE
-                if (user.id, each.name) in self._others.beside
-                else Form.OURS
-                if unseen
-                else Form.FIRST
-            )
-        if equality.minus(rule, each.old, each.new):
-            return Form.OURS
-        return (
-            Form.FIRST
-            if self._ours(
-                user,
-                owned,
-                each,
-                each.old,
-            )
-            else Form.BESIDE
-        )
+        if lost:
+            return Form.FOREIGN
+        return Form.SECRET if each.secret else self._own_form(user, each, owned)
+
+    def _own_form(
+        self,
+        user: UserRef,
+        each: AttributeChange,
+        owned: Owned | None,
+    ) -> Form:
+        """The form of a change that takes nobody else's value away."""
+        if each.old:
+            rule = self._description.equality(each.name)
+            if equality.minus(rule, each.old, each.new):
+                return Form.OURS
+            is_ours = self._ours(user, owned, each, each.old)
+            return Form.FIRST if is_ours else Form.BESIDE
+        if (user.id, each.name) in self._others.beside:
+            return Form.BESIDE
+        is_unseen = not each.seen and not each.absent and owned
+        return Form.OURS if is_unseen else Form.FIRST
 
     def _lost(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from functools import cached_property
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.matching.lookup import Lookup
@@ -25,11 +26,22 @@ from connector.planning.leaver import Leaver, Place
 
 Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""
+_SHARED: Final = "several users are to get this unique value"
 _STUCK: Final = "another user still holds the value, and this plan does not free it"
 _LATE: Final = (
     "another user got the value at another server less than a day ago. This server does not show it yet. Rerun "
     "once it does"
 )
+
+
+class _Holder(Struct):
+    """Who holds a wanted value."""
+
+    name: str
+    late: bool = False
+    """This server does not show it as a holder, and may do so later."""
+    respelt: bool = False
+    """The server shows the value in another spelling."""
 
 
 class UniqueValues:
@@ -53,9 +65,7 @@ class UniqueValues:
         self._drafts = {draft.user.id: draft for draft in drafts}
         self._values: dict[Slot, str] = {}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
-        self._held: dict[Slot, dict[str, str]] = {}
-        self._late: set[tuple[Slot, str]] = set()
-        self._respelt: set[tuple[Slot, str]] = set()
+        self._held: dict[Slot, dict[str, _Holder]] = {}
         self.problems: list[Problem] = []
         for user, draft in self._drafts.items():
             for slot, value in self._brought(draft):
@@ -63,20 +73,13 @@ class UniqueValues:
                 self._values.setdefault(slot, value)
 
     def _brought(self, draft: Draft) -> Iterator[tuple[Slot, str]]:
-        keys = self._keys
+        """The values that a draft would set, each with its slot."""
         for each in draft.planned:
-            if each.name in keys:
-                news = (
-                    equality.minus(self._rules[each.name], each.new, each.old)
-                    if each.old
-                    else each.new
-                )
-                for value in news:
-                    plain = value if type(value) is str else equality.plain(value)
-                    yield (
-                        (each.name, keys[each.name](plain)),
-                        plain if type(plain) is str else text_of(plain),
-                    )
+            name = each.name
+            if name in self._keys:
+                for value in equality.minus(self._rules[name], each.new, each.old):
+                    plain = equality.plain(value)
+                    yield (name, self._keys[name](plain)), text_of(plain)
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""
@@ -120,31 +123,19 @@ class UniqueValues:
                 for value in user.values.get(name, ()):
                     slot = (name, key_of(equality.plain(value)))
                     if slot in self._wanted:
-                        if late and user.id not in self._held.get(slot, {}):
-                            self._late.add((slot, user.id))
-                        self._held.setdefault(slot, {})[user.id] = user.name
-                        self._respelt |= {(slot, user.id)} if respelt else set()
+                        of_slot = self._held.setdefault(slot, {})
+                        known = of_slot.setdefault(user.id, _Holder(user.name, late))
+                        known.respelt = known.respelt or respelt
 
     def hold_back(self) -> None:
         """Hold back every value that is not free; of what is held back already, more may follow."""
         for slot, users in self._wanted.items():
-            if (
-                len(users) > 1
-                and len(
-                    bringing := [user for user in users if self._brings(user, slot)]
-                )
-                > 1
-            ):
-                names = tuple(sorted(self._drafts[user].user.name for user in bringing))
-                why = "several users are to get this unique value"
+            bringing = [user for user in users if self._brings(user, slot)]
+            if len(users) > 1 and len(bringing) > 1:
+                names = sorted(self._drafts[user].user.name for user in bringing)
                 self._hold(
                     bringing,
-                    Problem(
-                        "shared",
-                        why,
-                        users=names,
-                        attribute=slot[0],
-                    ),
+                    Problem("shared", _SHARED, users=tuple(names), attribute=slot[0]),
                 )
         if self._held:
             self._hold_reassigned()
@@ -179,23 +170,16 @@ class UniqueValues:
             draft = self._drafts[user]
             for slot, _ in list(self._brought(draft)):
                 holders = self._held.get(slot, {})
-                stuck = {
-                    holder: name
-                    for holder, name in holders.items()
+                stuck = [
+                    each
+                    for holder, each in holders.items()
                     if not self._frees(holder, slot, user)
-                }
+                ]
                 if stuck:
-                    late = all((slot, holder) in self._late for holder in stuck)
-                    why = _LATE if late else _STUCK
-                    self._hold(
-                        [user],
-                        draft.problem(
-                            "reassigned",
-                            why,
-                            slot[0],
-                            sorted(stuck.values()),
-                        ),
-                    )
+                    why = _LATE if all(each.late for each in stuck) else _STUCK
+                    names = sorted(each.name for each in stuck)
+                    line = draft.problem("reassigned", why, slot[0], names)
+                    self._hold([user], line)
                     queue.extend((*waiters.pop(user, ()), user))
                     break  # others may have fallen with it
                 for holder in holders:
@@ -212,17 +196,14 @@ class UniqueValues:
             return True
         name, key = slot
         draft = self._drafts.get(holder)
-        each = (
-            next((each for each in draft.planned if each.name == name), None)
-            if draft
-            else None
-        )
-        if each is None:
-            return False
-        gone = equality.minus(self._rules[name], each.old, each.new)
-        if (slot, holder) in self._respelt:
-            return gone == each.old
-        return any(self._keys[name](equality.plain(value)) == key for value in gone)
+        for each in draft.planned if draft else ():
+            if each.name == name:
+                gone = equality.minus(self._rules[name], each.old, each.new)
+                if self._held[slot][holder].respelt:
+                    return gone == each.old
+                keys = {self._keys[name](equality.plain(value)) for value in gone}
+                return key in keys
+        return False
 
     def _hold(self, users: Iterable[str], problem: Problem) -> None:
         self.problems.append(problem)
