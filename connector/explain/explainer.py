@@ -277,7 +277,9 @@ class Explainer(Struct, frozen=True):
         # by a name that it had, too
         owned = (ref for ref, _ in self.given.brief.memory.owned())
         renamed = [ref for ref in owned if ref.id not in ids and named(ref)]
-        found += self.directory.read(renamed) if renamed else ()
+        present = self.directory.read(renamed) if renamed else ()
+        # by a name that a user has now, and the server does not find, nobody is meant
+        found += [user for user in present if not named(user.ref)]
         ids |= {user.id for user in found}
         leavers = [
             each

@@ -331,7 +331,7 @@ def _doubles(agents: Collection[Agent]) -> dict[int, dict[str, object]]:
         "accountCode": [agent.account_code for agent in agents],
     }
     for field, values in records.items():
-        if len(set(values) - {None}) == len(values) - values.count(None):
+        if len(set(values)) - (None in values) == len(values) - values.count(None):
             continue  # as nearly always
         times = Counter(values)
         for number, value in enumerate(values):

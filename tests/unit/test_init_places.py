@@ -44,8 +44,11 @@ info = st.builds(
     single=st.booleans(),
     writable=st.sampled_from([True, True, False]),
     readable=st.sampled_from([True, True, None]),
-    operational=st.sampled_from([False, False, True]),
-    obsolete=st.sampled_from([False, False, True]),
+    definition=st.builds(
+        AttributeDefinition,
+        operational=st.sampled_from([False, False, True]),
+        obsolete=st.sampled_from([False, False, True]),
+    ),
 )
 schemas = st.lists(info, max_size=8, unique_by=lambda each: each.name.lower())
 
