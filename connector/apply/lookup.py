@@ -103,79 +103,42 @@ class DirectoryLookup:
             return
         self._whole = True  # until a look-up begins
         try:
-            yield from self._cheaper(
-                keys,
-                wanted,
-                found,
-                unfindable,
-            )
+            how, why = self._choose_way(wanted, unfindable)
+            if how is None:
+                yield from self._scan_then_find(keys, wanted, found)
+            else:
+                yield from self._ask(how, keys, wanted, why)
         except LimitError as fault:
             if unfindable:
                 why = f"no look-ups by {' and '.join(unfindable)}: it has no equality rule"
-                raise LimitError(
-                    f"{why}, and {fault.what}", where=fault.where
-                ) from None
+                what = f"{why}, and {fault.what}"
+                raise LimitError(what, where=fault.where) from None
             if not self._whole:  # a look-up was cut short
                 raise
             self.cut = fault.what
-            yield from self._ask(
-                "find",
-                keys,
-                wanted,
-                fault.what,
-            )
+            yield from self._ask("find", keys, wanted, fault.what)
 
-    def _cheaper(
-        self,
-        keys: Iterable[Key],
-        wanted: int,
-        found: Callable[[], int] | None,
-        unfindable: tuple[str, ...],
-    ) -> Iterator[User]:
-        """Find or scan: whichever is cheaper, unless the job says, or a scan was cut short before."""
+    def _choose_way(
+        self, wanted: int, unfindable: tuple[str, ...]
+    ) -> tuple[Read | None, str]:
+        """Find or scan, whichever is cheaper, and why; None: a scan will tell."""
         if unfindable:
             names = " and ".join(unfindable)
             if self._read == "find":
                 why = f"no look-ups by {names}: it has no equality rule. Set `read: scan` or `auto`"
                 raise FileError(why, where="directory.read")
-            return self._ask(
-                "scan",
-                keys,
-                wanted,
-                f"{names} has no equality rule",
-            )
-        if self.cut:
-            return self._ask(
-                "find",
-                keys,
-                wanted,
-                self.cut,
-            )
+            return "scan", f"{names} has no equality rule"
+        if self.cut:  # a scan was cut short before
+            return "find", self.cut
         if self._read != "auto":
-            return self._ask(
-                self._read,
-                keys,
-                wanted,
-                "set in the job",
-            )
+            return self._read, "set in the job"
         size = self._reader.size()
         if size is not None:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
-            return self._ask(
-                how,
-                keys,
-                wanted,
-                f"a directory of about {size} users",
-            )
+            return how, f"a directory of about {size} users"
         if wanted <= max(FEW, max(self.at_least, self._likely) * SCAN_SHARE):
-            why = f"looking up {wanted} keys (directory size unknown)"
-            return self._ask(
-                "find",
-                keys,
-                wanted,
-                why,
-            )
-        return self._either(keys, wanted, found)
+            return "find", f"looking up {wanted} keys (directory size unknown)"
+        return None, ""
 
     def prove(self, attribute: str, shown: tuple[str, str] | None) -> Proof:
         """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
@@ -195,12 +158,7 @@ class DirectoryLookup:
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
         why = f"look-ups by {attribute} cannot be trusted"
-        self._observer.stage(
-            "look-up",
-            how="scan",
-            why=why,
-            wanted=0,
-        )
+        self._observer.stage("look-up", how="scan", why=why, wanted=0)
         return Proof.REFUTED
 
     def _sample(self, attribute: str) -> tuple[str, str] | None:
@@ -217,16 +175,11 @@ class DirectoryLookup:
         wanted: int,
         why: str,
     ) -> Iterator[User]:
-        self._observer.stage(
-            "look-up",
-            how=how,
-            why=why,
-            wanted=wanted,
-        )
+        self._observer.stage("look-up", how=how, why=why, wanted=wanted)
         self._whole = how == "scan"
         return self._reader.scan() if how == "scan" else self._reader.find(keys)
 
-    def _either(
+    def _scan_then_find(
         self,
         keys: Iterable[Key],
         wanted: int,
@@ -244,12 +197,7 @@ class DirectoryLookup:
         least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (tried, tried * SCAN_SHARE)])
         why = f"there are more than {most} users"
         number = 0
-        for user in self._ask(
-            "scan",
-            keys,
-            wanted,
-            "directory size unknown",
-        ):
+        for user in self._ask("scan", keys, wanted, "directory size unknown"):
             yield user
             number += 1
             if found and least and number >= least[0][0] and found() < least.pop(0)[1]:
@@ -263,12 +211,7 @@ class DirectoryLookup:
         # leaving the loop has let go of the scan
         self.at_least = max(self.at_least, most)
         early = found() if found else 0
-        yield from self._ask(
-            "find",
-            keys,
-            wanted,
-            why,
-        )
+        yield from self._ask("find", keys, wanted, why)
         if found:
             self._likely = number * found() // max(1, early)
 
