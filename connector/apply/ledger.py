@@ -108,7 +108,9 @@ class Journal(Protocol):
     """Where intents are kept, durably, before they are carried out, and outcomes after that."""
 
     def note(
-        self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]
+        self,
+        settled: Sequence[tuple[Change, Outcome]],
+        intended: Sequence[Change],
     ) -> Callable[[], None] | None:
         """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
 

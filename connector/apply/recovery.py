@@ -220,7 +220,9 @@ class Recovery:
         self._keep(settled)
 
     def _find_late(
-        self, not_written: Sequence[Step], own: Mapping[str, Change]
+        self,
+        not_written: Sequence[Step],
+        own: Mapping[str, Change],
     ) -> None:
         """Look again for writes that had not happened, each user being judged by how it was before its `own` change.
 
@@ -291,7 +293,9 @@ class Recovery:
         return lambda step, name: (step.run, step.change.user.id, name) not in open_now
 
     def _count_once(
-        self, settled: Sequence[SettledStep], writes: OpenWrites
+        self,
+        settled: Sequence[SettledStep],
+        writes: OpenWrites,
     ) -> list[SettledStep]:
         """Count a secret that stands as one write: the last that may have put it there.
 

@@ -41,17 +41,8 @@ def contents(path: Path) -> Contents | None:
 def faults(path: Path) -> list[str]:
     """What is wrong with the state of the job in `path`. Raises FileError, StateError, and UsageError without one."""
     with _there(path) as (job, state):
-        return state.faults(
-            job.name,
-            Sealer(
-                key_of(
-                    job,
-                    state,
-                    needed=False,
-                    make=False,
-                )
-            ),
-        )
+        key = key_of(job, state, needed=False, make=False)
+        return state.faults(job.name, Sealer(key))
 
 
 def back_up(path: Path, to: Path) -> Path | None:
@@ -60,20 +51,18 @@ def back_up(path: Path, to: Path) -> Path | None:
     Raises FileError, StateError, UsageError, OutputError.
     """
     with _there(path) as (job, state):
-        if job.state_path is not None and _is_beside(
-            Path(os.path.realpath(job.state_path)), to
-        ):
-            raise UsageError(
-                "the state takes a file of this name for its own. Name another file",
-                where=str(to),
-            )
+        file = job.state_path
+        if file is None:
+            state.back_up(to)
+            return None
+        if _is_beside(Path(os.path.realpath(file)), to):
+            why = "the state takes a file of this name for its own. Name another file"
+            raise UsageError(why, where=str(to))
         state.back_up(to)
-        key = (
-            locate_key(job.state_path)
-            if job.state_path is not None and not job.job.key
-            else None
-        )
-        return key if key is not None and os.path.lexists(key) else None
+        key = locate_key(file)
+        if job.job.key or not os.path.lexists(key):
+            return None
+        return key
 
 
 def _is_beside(state: Path, file: Path) -> bool:
@@ -158,9 +147,8 @@ def _has_audit_file(job: jobs.LoadedJob) -> bool:
 def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
     with opened(path) as (job, state):
         if not state.kept:
-            raise UsageError(
-                "this job has no state yet. Its first apply makes one", where=str(path)
-            )
+            why = "this job has no state yet. Its first apply makes one"
+            raise UsageError(why, where=str(path))
         yield job, state
 
 

@@ -27,7 +27,8 @@ def access_rules(context: PlanContext) -> list[str]:
 
 
 def missing_rights(
-    context: PlanContext, changes: Sequence[Change]
+    context: PlanContext,
+    changes: Sequence[Change],
 ) -> Iterator[tuple[list[str], int, int]]:
     """Attributes that the account may not write, with how many of how many users asked it may not write them of."""
     if not isinstance(context.reader, LdapReader):
