@@ -170,7 +170,11 @@ def write_changes(
 class _Brake:
     """What ends the writing, and why."""
 
-    def __init__(self, max_failures: int, stop: Stop) -> None:
+    def __init__(
+        self,
+        max_failures: int,
+        stop: Stop,
+    ) -> None:
         self._most = max_failures
         self._stop = stop
         self._failures = 0
@@ -270,7 +274,11 @@ class _Engine:
         left = self._choose_ready(rest, within=True)
         self.ledger.leave((change, self._tell_not_sent(change)) for change in left)
 
-    def write_last(self, last: list[Change], most: int) -> frozenset[str]:
+    def write_last(
+        self,
+        last: list[Change],
+        most: int,
+    ) -> frozenset[str]:
         """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
         self.brake.counts_failures = False
         self._sizes = chain(repeat((self._description.writing.batch, False)))
@@ -339,7 +347,10 @@ class _Engine:
         return pieces[0]
 
     def _choose_ready(
-        self, changes: list[Change], *, within: bool = False
+        self,
+        changes: list[Change],
+        *,
+        within: bool = False,
     ) -> list[Change]:
         """The changes for which everything that was to come first is confirmed; the others are left.
 
@@ -391,7 +402,9 @@ class _Engine:
             self._settle(change, self._tell_not_sent(change))
 
     def _send_pieces(
-        self, pieces: deque[_Piece], verifier: Verifier
+        self,
+        pieces: deque[_Piece],
+        verifier: Verifier,
     ) -> Iterator[Change]:
         """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
         batches = 0
@@ -417,7 +430,11 @@ class _Engine:
     def _may_go_on(self) -> bool:
         return self.ledger.lost is None and self.brake.check() is None
 
-    def _settle(self, change: Change, outcome: Outcome) -> None:
+    def _settle(
+        self,
+        change: Change,
+        outcome: Outcome,
+    ) -> None:
         """Give a write its outcome, and watch out for reasons to stop."""
         user = change.user.id
         if outcome.result is Result.WRITTEN and user in self._order.again:

@@ -30,7 +30,10 @@ def last_tick(job: jobs.LoadedJob) -> Tick | None:
         return state.ticks(job.name).last()
 
 
-def history(path: Path, run: str | None = None) -> list[RunRecord]:
+def history(
+    path: Path,
+    run: str | None = None,
+) -> list[RunRecord]:
     """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
     with opened(path) as (job, state):
         runs = state.history.runs(job.name)
@@ -40,7 +43,10 @@ def history(path: Path, run: str | None = None) -> list[RunRecord]:
         return [each for each in runs if each.id == named]
 
 
-def run_named(path: Path, run: str) -> str:
+def run_named(
+    path: Path,
+    run: str,
+) -> str:
     """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError."""
     with opened(path) as (job, state):
         return state.history.named(job.name, run)
@@ -170,7 +176,10 @@ def release(
         return state.release(job.name, approvals, seen=held)
 
 
-def _request(job: jobs.LoadedJob, state: Store) -> str:
+def _request(
+    job: jobs.LoadedJob,
+    state: Store,
+) -> str:
     """The job, its hold and its last run.
 
     The hold has its time, and off hold the last run its id: no signature is good for

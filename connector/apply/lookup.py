@@ -62,13 +62,20 @@ class DirectoryLookup:
     def find_outside(self, keys: Iterable[Key]) -> Iterable[User]:
         return _find(self._beyond, keys)
 
-    def find_named(self, keys: Iterable[Key], seconds: float | None) -> Iterable[User]:
+    def find_named(
+        self,
+        keys: Iterable[Key],
+        seconds: float | None,
+    ) -> Iterable[User]:
         if seconds is None:
             return _find(self._names, keys)
         return _InTime(seconds).found(lambda drawn: _find(self._names, drawn), keys)
 
     def read(
-        self, users: Iterable[UserRef], *, disabled: bool = False
+        self,
+        users: Iterable[UserRef],
+        *,
+        disabled: bool = False,
     ) -> Iterable[User]:
         return self._reader.read(users, disabled=disabled)
 
@@ -83,7 +90,9 @@ class DirectoryLookup:
         return list(zip(asked, self._reader.holds(asked), strict=True))
 
     def scan(
-        self, holding: tuple[str, ...] = (), why: str = "all users have to be read"
+        self,
+        holding: tuple[str, ...] = (),
+        why: str = "all users have to be read",
     ) -> Iterator[User]:
         try:
             yield from self._reader.scan(holding)
@@ -119,7 +128,9 @@ class DirectoryLookup:
             yield from self._ask("find", keys, wanted, fault.what)
 
     def _choose_way(
-        self, wanted: int, unfindable: tuple[str, ...]
+        self,
+        wanted: int,
+        unfindable: tuple[str, ...],
     ) -> tuple[Read | None, str]:
         """Find or scan, whichever is cheaper, and why; None: a scan will tell."""
         if unfindable:
@@ -140,7 +151,11 @@ class DirectoryLookup:
             return "find", f"looking up {wanted} keys (directory size unknown)"
         return None, ""
 
-    def prove(self, attribute: str, shown: tuple[str, str] | None) -> Proof:
+    def prove(
+        self,
+        attribute: str,
+        shown: tuple[str, str] | None,
+    ) -> Proof:
         """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
         if self._whole:
             return Proof.GIVEN if shown else Proof.NONE
@@ -235,7 +250,10 @@ class DirectoryLookup:
             yield f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index"
 
 
-def _find(opened: Callable[[], Reader] | None, keys: Iterable[Key]) -> Iterable[User]:
+def _find(
+    opened: Callable[[], Reader] | None,
+    keys: Iterable[Key],
+) -> Iterable[User]:
     return opened().find(keys) if opened is not None else ()
 
 
@@ -247,7 +265,9 @@ class _InTime:
         self.late = False
 
     def found(
-        self, find: Callable[[Iterable[Key]], Iterable[User]], keys: Iterable[Key]
+        self,
+        find: Callable[[Iterable[Key]], Iterable[User]],
+        keys: Iterable[Key],
     ) -> Iterator[User]:
         for user in find(self._in_time(keys)):
             yield user

@@ -129,7 +129,10 @@ class Spelling:
         )
 
     def judge(
-        self, found: Sequence[Respelt], *, again: bool
+        self,
+        found: Sequence[Respelt],
+        *,
+        again: bool,
     ) -> Iterator[tuple[Change, Outcome]]:
         """Say of each write whose its values are. Raises IncompleteRead. `again`: one may be sent once more.
 
@@ -272,7 +275,11 @@ class Spelling:
             user, Result.WRITTEN, _STORED.format(names=names), stored=spelt
         )
 
-    def _holds(self, user: User, each: AttributeChange) -> bool:
+    def _holds(
+        self,
+        user: User,
+        each: AttributeChange,
+    ) -> bool:
         """Whether a user holds, of the values that are ours, exactly what a change sets."""
         return equality.same_set(
             self._description.equality(each.name), _held(user, each), each.new
@@ -287,11 +294,17 @@ class Spelling:
         return equality.minus(self._description.equality(each.name), some, others)
 
 
-def _of(each: Respelt, attributes: Sequence[AttributeChange]) -> Change:
+def _of(
+    each: Respelt,
+    attributes: Sequence[AttributeChange],
+) -> Change:
     """A write of these attributes in place of its own."""
     return replace(each.change, attributes=tuple(attributes))
 
 
-def _held(user: User, each: AttributeChange) -> tuple[Held, ...]:
+def _held(
+    user: User,
+    each: AttributeChange,
+) -> tuple[Held, ...]:
     """The values of an attribute that are the job's to write."""
     return ours(each.pattern, user.values.get(each.name, ()))

@@ -45,7 +45,10 @@ def faults(path: Path) -> list[str]:
         return state.faults(job.name, Sealer(key))
 
 
-def back_up(path: Path, to: Path) -> Path | None:
+def back_up(
+    path: Path,
+    to: Path,
+) -> Path | None:
     """Copy the state of the job in `path` to a new file; where its key is, if that is a file beside the state.
 
     Raises FileError, StateError, UsageError, OutputError.
@@ -65,14 +68,20 @@ def back_up(path: Path, to: Path) -> Path | None:
         return key
 
 
-def _is_beside(state: Path, file: Path) -> bool:
+def _is_beside(
+    state: Path,
+    file: Path,
+) -> bool:
     """Whether a file is named as what SQLite, the key or a lock of this state may be (sqlite.org/tempfiles.html)."""
     rest = file.name.removeprefix(state.name)
     same = file.name != rest and os.path.realpath(file.parent) == str(state.parent)
     return same and (rest in _OWN or rest.endswith(".lock"))
 
 
-def rename(path: Path, new: str) -> tuple[str, str, int]:
+def rename(
+    path: Path,
+    new: str,
+) -> tuple[str, str, int]:
     """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
 
     `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
@@ -84,13 +93,19 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
         return old, name, opened[1].rename(old, name)
 
 
-def old_runs(path: Path, older: timedelta) -> Old:
+def old_runs(
+    path: Path,
+    older: timedelta,
+) -> Old:
     """What may be pruned from the state of the job in `path`. Raises FileError, StateError, UsageError."""
     with _there(path) as (job, state):
         return _pruning(job, state, stamp("seconds", older)).old()
 
 
-def prune(path: Path, shown: Old) -> int:
+def prune(
+    path: Path,
+    shown: Old,
+) -> int:
     """Take out what was shown, as far as nothing needs it by now; how many runs that were.
 
     Raises FileError, StateError, UsageError, and BusyError while a run of the job's
@@ -107,7 +122,10 @@ def prune(path: Path, shown: Old) -> int:
         )
 
 
-def person(path: Path, user: str) -> Person:
+def person(
+    path: Path,
+    user: str,
+) -> Person:
     """What the state of the job in `path` holds of a user. Raises FileError, StateError, UsageError."""
     with _there(path) as (job, state):
         return _forgetting(job, state).find(user)
@@ -127,7 +145,10 @@ def forget(
         return _forgetting(job, state).forget(shown.id, shown.rivals if agreed else ())
 
 
-def _forgetting(job: jobs.LoadedJob, state: Store) -> Forgetting:
+def _forgetting(
+    job: jobs.LoadedJob,
+    state: Store,
+) -> Forgetting:
     return state.forgetting(job.name, audited=_has_audit_file(job))
 
 

@@ -230,7 +230,12 @@ def _make_task(
     return Task(plan, held, is_permitted, is_selected=is_selected)
 
 
-def _expect_next(memory: DirectoryMemory, plan: Plan, *, is_selected: bool) -> LastGood:
+def _expect_next(
+    memory: DirectoryMemory,
+    plan: Plan,
+    *,
+    is_selected: bool,
+) -> LastGood:
     """What the next run is held against; no limit judges the users of a run of some agents, so it takes none away."""
     now, last = LastGood.of(plan.summary), memory.last_good()
     if not is_selected or last is None:
@@ -238,7 +243,12 @@ def _expect_next(memory: DirectoryMemory, plan: Plan, *, is_selected: bool) -> L
     return replace(now, matched=max(now.matched, last.expected(now)))
 
 
-def _write_plan(context: WriteContext, task: Task, show: Show, stop: Stop) -> Run:
+def _write_plan(
+    context: WriteContext,
+    task: Task,
+    show: Show,
+    stop: Stop,
+) -> Run:
     """Show, permit or refuse, write, show what became of it."""
     plan, held, state = task.plan, task.held, context.state
     if held.changes and task.is_permitted:
@@ -258,7 +268,12 @@ def _write_plan(context: WriteContext, task: Task, show: Show, stop: Stop) -> Ru
     return _write_changes(context, task, show, stop)
 
 
-def _write_changes(context: WriteContext, task: Task, show: Show, stop: Stop) -> Run:
+def _write_changes(
+    context: WriteContext,
+    task: Task,
+    show: Show,
+    stop: Stop,
+) -> Run:
     """Write what is permitted, settle what was open, and show what became of it."""
     plan, held, state = task.plan, task.held, context.state
     rules, pace = context.rules, context.rules.pace
@@ -330,14 +345,20 @@ def _write_changes(context: WriteContext, task: Task, show: Show, stop: Stop) ->
     return run
 
 
-def _name_result(run: Run, applied: Applied) -> str:
+def _name_result(
+    run: Run,
+    applied: Applied,
+) -> str:
     """What a run came to, as the state keeps it: one that was stopped can be resumed."""
     if not run.ending.in_part:
         return "done"
     return "stopped" if applied.stopped else "part"
 
 
-def _find_written(changes: Iterable[Change], applied: Applied) -> dict[str, Change]:
+def _find_written(
+    changes: Iterable[Change],
+    applied: Applied,
+) -> dict[str, Change]:
     """By user the changes that are confirmed, or what went first of them, but for what was there already."""
     written = {change.user.id: change for change in join_parts(applied.firsts)}
     confirmed = {

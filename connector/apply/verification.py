@@ -72,7 +72,11 @@ class Verifier:
         self._sample = _SAMPLE
         return self._shown > 0 and self._hidden == 0
 
-    def judge_answer(self, change: Change, outcome: Outcome) -> Outcome | None:
+    def judge_answer(
+        self,
+        change: Change,
+        outcome: Outcome,
+    ) -> Outcome | None:
         """The outcome as far as the answer tells it; None where the user is to be read back."""
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:
@@ -150,7 +154,9 @@ class Verifier:
         return done, late
 
     def _judge_spelling(
-        self, suspects: Mapping[str, Respelt], late: list[_Judged]
+        self,
+        suspects: Mapping[str, Respelt],
+        late: list[_Judged],
     ) -> tuple[list[_Judged], list[_Judged]]:
         """What became of writes whose values stand in another spelling, or have been changed by somebody.
 
@@ -180,7 +186,9 @@ class Verifier:
         return judged, [each for each in late if each[0].user.id not in told]
 
     def _look_at(
-        self, written: Collection[Change], shown: Mapping[str, User]
+        self,
+        written: Collection[Change],
+        shown: Mapping[str, User],
     ) -> list[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
         users = dict(shown)
@@ -295,7 +303,10 @@ def _stop_waiting(
     )
 
 
-def _make_questions(change: Change, user: User | None) -> list[Question]:
+def _make_questions(
+    change: Change,
+    user: User | None,
+) -> list[Question]:
     """About the secrets that the user does not show."""
     if user is None:
         return []
