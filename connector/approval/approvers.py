@@ -52,13 +52,10 @@ class Approvers(Struct, frozen=True):
         able, everybody = count_people(good), count_people(self.signers.values())
         if able == everybody:
             return ""
-        said = (
-            f"{able} of {everybody} people can sign now; all other keys are revoked, "
-            "have expired, are not valid yet, or are for other namespaces"
+        return (
+            f"{able} of {everybody} people can sign now, and {self.needed} have to; "
+            "all other keys are revoked, have expired, are not valid yet, or are for other namespaces"
         )
-        if able >= self.needed:
-            return said
-        return f"{said}. {self.needed} have to, so that no plan can be approved"
 
     def judge_signatures(
         self, data: bytes, signatures: Sequence[tuple[str, bytes]], now: datetime
@@ -69,6 +66,8 @@ class Approvers(Struct, frozen=True):
         """
         approvals: list[Approval] = []
         faults = []
+        known: set[str] = set()
+        """Names, and fingerprints of keys, of those who have approved."""
         for name, signature in signatures:
             try:
                 signer = self._find_signer(signature, now)
@@ -76,27 +75,27 @@ class Approvers(Struct, frozen=True):
             except SignatureError as fault:
                 faults.append(f"{name}: the signature {fault}")
                 continue
-            time = now.isoformat(timespec="seconds")
-            approval = Approval(signer.principal, signer.key.fingerprint, time)
-            if any(_is_same_person(each, approval) for each in approvals):
+            # names that differ in case alone are one
+            name_and_key = {signer.principal.casefold(), signer.key.fingerprint}
+            if not known.isdisjoint(name_and_key):
                 why = "is a second one of the same person, who counts once"
                 faults.append(f"{name}: the signature {why}")
-            else:
-                approvals.append(approval)
+                continue
+            known |= name_and_key
+            time = now.isoformat(timespec="seconds")
+            approvals.append(Approval(signer.principal, signer.key.fingerprint, time))
         return tuple(approvals), faults
 
     def _find_signer(self, signature: bytes, now: datetime) -> Signer:
         """Whose signature it says to be. Raises SignatureError for a key that may not sign."""
         key = read_signing_key(signature)
-        lines = [line for line, each in self.signers.items() if each.key == key]
-        if not lines:
-            raise SignatureError(
-                f"is by a key that is not among the allowed signers, {key.fingerprint}"
-            )
-        objections = [self._find_objection(line, now) for line in lines]
-        if "" in objections:
-            return self.signers[lines[objections.index("")]]
-        raise SignatureError(objections[0])
+        why = f"is by a key that is not among the allowed signers, {key.fingerprint}"
+        for line, signer in self.signers.items():
+            if signer.key == key:
+                why = self._find_objection(line, now)
+                if not why:
+                    return signer
+        raise SignatureError(why)
 
     def _find_objection(self, line: int, now: datetime) -> str:
         """Why the key of a line may not sign now; empty where it may."""
@@ -105,11 +104,6 @@ class Approvers(Struct, frozen=True):
             return f"is by a revoked key, {signer.key.fingerprint}"
         why = signer.explain_objection(APPROVAL_NAMESPACE, now)
         return f"is by the key of line {line}, which {why}" if why else ""
-
-
-def _is_same_person(one: Approval, other: Approval) -> bool:
-    """Names that differ in case alone are one."""
-    return one.key == other.key or one.who.casefold() == other.who.casefold()
 
 
 def count_people(signers: Collection[Signer]) -> int:

@@ -30,7 +30,8 @@ MAX_BYTES: Final = 64 << 10
 """Of a signature; that of the longest accepted RSA key has under six thousand."""
 _HEAD: Final = len("SSHSIG") + 4
 """Octets before the strings of a signature: its magic, and the version of its format."""
-_STRINGS: Final = ("key", "namespace", "reserved", "hash", "signature")
+_STRINGS: Final = 5
+"""Strings of a signature: key, namespace, a reserved one, hash, and what was made with the key."""
 _FLAGS: Final = 5
 """Octets at the end of a security key's signature: flags, and a counter."""
 _PRESENT: Final = 1
@@ -60,15 +61,15 @@ def read_signing_key(signature: bytes) -> PublicKey:
     except binascii.Error:
         raise SignatureError("is no SSH signature: its Base64 is malformed") from None
     strings = split_strings(octets[_HEAD:])
-    if len(strings) != len(_STRINGS):
+    if len(strings) != _STRINGS:
         raise SignatureError("is no SSH signature")
-    named = strings[1].decode("ascii", "replace")
-    if named != APPROVAL_NAMESPACE:
-        what = f"is for the namespace {named!r}"
+    blob, namespace, *_, made = strings
+    if namespace != APPROVAL_NAMESPACE.encode():
+        what = f"is for the namespace {namespace.decode('ascii', 'replace')!r}"
         raise SignatureError(f"{what}. Sign again with -n {APPROVAL_NAMESPACE}")
-    key = make_key(strings[0])
+    key = make_key(blob)
     if key.kind.startswith("sk-"):
-        _require_touch(key, strings[-1])
+        _require_touch(key, made)
     return key
 
 

@@ -20,8 +20,6 @@ T = TypeVar("T")
 Faults = list[tuple[int, str]]
 """Lines, from 1, and what is wrong there. A line's own text is not repeated, for it may be
 a private key's."""
-KRL: Final = "SSHKRL\n"
-"""A key revocation list of OpenSSH begins with it."""
 RSA: Final = "ssh-rsa"
 KINDS: Final = (
     "ssh-ed25519",
@@ -43,11 +41,6 @@ _SIGNER: Final = (
 _OPTION: Final = r'(namespaces|valid-after|valid-before)="([^"]*)"'
 _TIMES: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """The forms of a time, by their length."""
-_NOBODY: Final = {
-    ",": "names several principals. Give each person's key a line of its own",
-    "[*?!]": "has a pattern (*, ?, !) as principal. Name one person",
-}
-"""By what makes a principal not one person's name: what is said of it."""
 
 
 class SignatureError(Exception):
@@ -106,16 +99,13 @@ def read_allowed_signers(text: str) -> tuple[dict[int, Signer], Faults]:
         first = firsts.setdefault(signer.key, number)
         if signers[first].principal != signer.principal:
             what = f"has the key of line {first} for another principal"
-            faults.append((number, f"{what}. One key can stand for one person only"))
+            why = f"{what}. One key can stand for one person only"
+            faults.append((number, why))
     return signers, faults
 
 
 def read_revoked_keys(text: str) -> tuple[frozenset[PublicKey], Faults]:
     """The keys of a list of public keys, and every fault of it."""
-    if text.startswith(KRL):
-        what = "is a key revocation list (KRL) of OpenSSH, which is not read"
-        advice = "Write the revoked public keys into a text file, one a line"
-        return frozenset(), [(0, f"{what}. {advice}")]
     keys, faults = _read_lines(text, _read_key)
     return frozenset(keys.values()), faults
 
@@ -140,38 +130,33 @@ def _read_signer(line: str) -> Signer:
         what = "is no line of a principal, options and a public key"
         raise SignatureError(f"{what} (ssh-keygen(1), ALLOWED SIGNERS)")
     principal = found["principal"].strip('"')
-    for pattern, why in _NOBODY.items():
-        if re.search(pattern, principal):
-            raise SignatureError(why)
+    if re.search(r"[,*?!]", principal):
+        what = "names several principals, or has a pattern (*, ?, !)"
+        raise SignatureError(f"{what}. Give each person's key a line of its own")
     is_padded = principal != principal.strip()
     if not principal or is_padded or not principal.isprintable():
         raise SignatureError("has a principal that is empty or not printable")
     options = _read_options(found["options"] or "")
-    namespaces = frozenset[str]()
-    if "namespaces" in options:
-        namespaces = frozenset(options["namespaces"].split(","))
-    key = _read_key(f"{found['kind']} {found['key']}")
+    named = options.get("namespaces")
     return Signer(
-        line,
-        principal,
-        key,
-        namespaces,
-        _read_time(options, "valid-after"),
-        _read_time(options, "valid-before"),
+        text=line,
+        principal=principal,
+        key=_read_key(f"{found['kind']} {found['key']}"),
+        namespaces=frozenset(named.split(",") if named is not None else ()),
+        after=_read_time(options, "valid-after"),
+        before=_read_time(options, "valid-before"),
     )
 
 
 def _read_options(text: str) -> dict[str, str]:
-    if "cert-authority" in text.lower():
-        what = "has cert-authority, which is not accepted"
-        raise SignatureError(f"{what}. List each person's own key")
     pairs = re.findall(_OPTION, text, re.IGNORECASE)
     options = {name.lower(): value for name, value in pairs}
     understood = ",".join(f'{name}="{value}"' for name, value in pairs)
     if understood != text or len(options) < len(pairs):
-        what = "has an option twice, or one that is none of"
-        known = 'namespaces="…", valid-after="…", valid-before="…"'
-        raise SignatureError(f"{what} {known}")
+        raise SignatureError(
+            "has an option twice, or one that is not accepted (cert-authority is none). "
+            'Accepted: namespaces="…", valid-after="…", valid-before="…"'
+        )
     return options
 
 
@@ -179,10 +164,12 @@ def _read_time(options: dict[str, str], name: str) -> datetime | None:
     """A time; without a `Z` it is one of this machine's time zone, as OpenSSH has it."""
     if name not in options:
         return None
-    digits = options[name].rstrip("Zz")
-    zone = UTC if digits != options[name] else None
+    written = options[name]
+    digits = written.rstrip("Zz")
+    zone = UTC if digits != written else None
     try:
-        time = datetime.strptime(digits, _TIMES[len(digits)])  # noqa: DTZ007  # the next line has the zone
+        form = _TIMES[len(digits)]
+        time = datetime.strptime(digits, form)  # noqa: DTZ007  # the next line has the zone
         return time.replace(tzinfo=zone).astimezone(UTC)
     except (KeyError, ValueError, OverflowError):
         what = "is no time such as 20271231, 202712312359 or 20271231235959"
@@ -194,7 +181,6 @@ def _read_key(line: str) -> PublicKey:
     found = re.fullmatch(_KEY, line)
     if found is None:
         raise SignatureError("has no public key, such as ssh-ed25519 AAAA…")
-    _require_accepted(found["kind"])
     try:
         key = make_key(base64.b64decode(found["key"], validate=True))
     except binascii.Error:
@@ -209,17 +195,14 @@ def make_key(blob: bytes) -> PublicKey:
     """The key of these octets. Raises SignatureError."""
     kind, *numbers = split_strings(blob) or [b""]
     name = kind.decode("ascii", "replace")
-    _require_accepted(name)
-    if name == RSA and int.from_bytes(b"".join(numbers[-1:])).bit_length() < RSA_BITS:
+    if name not in KINDS:
+        what = f"has a key of the type {name!r}, which is not accepted"
+        raise SignatureError(f"{what}. Accepted key types: {', '.join(KINDS)}")
+    modulus = int.from_bytes(b"".join(numbers[-1:]))
+    if name == RSA and modulus.bit_length() < RSA_BITS:
         what = f"has an RSA key of less than {RSA_BITS} bits"
         raise SignatureError(f"{what}. Use {RSA_BITS} bits or more")
     return PublicKey(name, blob)
-
-
-def _require_accepted(kind: str) -> None:
-    if kind not in KINDS:
-        what = f"has a key of the type {kind!r}, which is not accepted"
-        raise SignatureError(f"{what}. Accepted key types: {', '.join(KINDS)}")
 
 
 def split_strings(octets: bytes) -> list[bytes]:

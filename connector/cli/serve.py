@@ -56,7 +56,7 @@ def command(jobs: tuple[Path, ...], listen: Address) -> None:
     """
     options = configure_service()
     queue = NotificationQueue()
-    service = Service(jobs, options, queue.told)
+    service = Service(jobs, options, queue.notify_of_run)
     service.take_signals()
     with queue, Web(*listen, service) as web:
         log.info("serving", address=web.address, jobs=[path.stem for path in jobs])

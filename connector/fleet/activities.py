@@ -200,31 +200,27 @@ class Activities:
         if request.step == "apply" and not request.approved and not _applies_plans(job):
             return StepResult(0, unasked=True), None  # it is a dry-run job by now
         account = Account.of(job.job)
-        if why := self._accounts.why(account):
+        why = self._accounts.why(account)
+        if why:
             log.error("run waits for the account", job=job.name, reason=why)
             return StepResult(1, final=True), True
         mark = account.mark()
         process = await self._run_process(request, accepted)
         told = process.judge()
-        if why := self._accounts.note_run(account, mark, told):
+        why = self._accounts.note_run(account, mark, told)
+        if why:
             log.error("runs wait for the account", job=job.name, reason=why)
         result = self._judge_run(request, job, process, told)
-        if told.refused:
-            return result, True
-        return result, False if result.code in (0, 2, 3, 4) else None
+        has_logged_in = result.code in (0, 2, 3, 4)
+        return result, told.refused if told.refused or has_logged_in else None
 
     async def _run_process(
         self, request: StepRequest, accepted: Accepted
     ) -> RunProcess:
         job = accepted.job.name
         attempt = activity.info().attempt
-        log.info(
-            "run started",
-            job=job,
-            step=request.step,
-            tick=request.tick,
-            attempt=attempt,
-        )
+        details = {"job": job, "step": request.step, "tick": request.tick}
+        log.info("run started", attempt=attempt, **details)
         task = asyncio.current_task()
         assert task is not None
         self.running[task] = f"{request.step} {job}"
@@ -244,20 +240,20 @@ class Activities:
         summary, stopped = told.summary, process.was_asked_to_end
         if summary is None:  # its tick was run, by an attempt of whose end nobody heard
             return StepResult(0 if told.good else 1, stopped=stopped, final=True)
-        limits = [each.limit for each in summary.plan.refusals]
+        plan = summary.plan
+        limits = [each.limit for each in plan.refusals]
         log_run_end(summary, step=request.step, refused=limits or None)
-        refused = bool(summary.plan.refusals)
-        is_drawn = request.step == "plan" and bool(told.plan)
-        applies = is_drawn and _applies_plans(job) and not told.approval and not refused
+        needs_nobody = _applies_plans(job) and not told.approval and not limits
+        applies = request.step == "plan" and bool(told.plan) and needs_nobody
         if not applies:
             self._listener(job, summary, told)
         return StepResult(
             code=summary.exit_code,
             run=summary.run,
             plan=told.plan,
-            digest=summary.plan.digest,
-            changes=summary.plan.changes,
-            refused=refused,
+            digest=plan.digest,
+            changes=plan.changes,
+            refused=bool(limits),
             approval=told.approval,
             applies=applies,
             stopped=stopped and told.stopped and not told.spent,

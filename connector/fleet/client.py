@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Final, TypeVar
 
 from temporalio.api.enums.v1 import TaskQueueType
@@ -33,6 +34,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from connector.errors import (
+    ConnectorError,
     FileError,
     NoWorkerError,
     OpenRunError,
@@ -57,30 +59,28 @@ CALL: Final = timedelta(seconds=SECONDS)
 begun: Final = threading.Event()
 """Set as soon as the SDK has threads of its own. Then a process ends by `os._exit`: Python's
 own end may crash it (https://github.com/temporalio/sdk-python/issues/300)."""
-_CERTIFICATES: Final = {
-    "UnknownIssuer": "its certificate is signed by an unknown authority",
-    "NotValidForName": "its certificate carries another host name",
-    "Expired": "its certificate has expired",
-    "NotValidYet": "its certificate is not valid yet",
-    "InvalidCertificate": "its certificate is not valid",
-}
-_CUT: Final = "the other side cuts the connection"
-_CONNECTIONS: Final = {
+_UNTRUSTED_WORDS: Final = (
+    "UnknownIssuer",
+    "NotValidForName",
+    "Expired",
+    "NotValidYet",
+    "InvalidCertificate",
+)
+_DENIED_WORDS: Final = ("Unauthenticated", "PermissionDenied")
+_UNREACHABLE_WORDS: Final = {
     "InvalidContentType": "no TLS is spoken there",
     "dns error": "the host name is not known",
     "Connection refused": "nothing listens there (connection refused)",
-    "HandshakeFailure": _CUT,
-    "AlertReceived": _CUT,
-    "transport error": _CUT,
-    "connection closed": _CUT,
 }
+"""What the SDK says of a connection that failed, by kinds of faults."""
+_NO_CONNECTION: Final = (
+    "no connection, or the other side cuts it. "
+    "It may want `tls`, or a client certificate (`cert_file`)"
+)
 _DENIED: Final = {
     RPCStatusCode.UNAUTHENTICATED: "log-in refused",
     RPCStatusCode.PERMISSION_DENIED: "no permission",
 }
-_DENIED_WORDS: Final = ("Unauthenticated", "PermissionDenied")
-
-
 _PATIENCE: Final = timedelta(seconds=15)
 """How long a worker has to answer."""
 AT_ONCE: Final = 16
@@ -96,10 +96,10 @@ _UNANSWERED: Final = (
 
 
 def ask(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
-    """Connect, do this, and hand back what it came to. Raises what `connect` and `told` do."""
+    """Connect, do this, and hand back what it came to. Raises what `connect` and `translated_faults` do."""
 
     async def connect_and_work() -> T:
-        with told(fleet):
+        with translated_faults(fleet):
             return await work(await connect(fleet))
 
     return asyncio.run(connect_and_work())
@@ -117,7 +117,7 @@ async def connect(fleet: LoadedFleet) -> Client:
     )
     tls = _read_tls(settings.tls) if settings.tls else False
     begun.set()
-    with told(fleet):
+    with translated_faults(fleet):
         try:
             client = await asyncio.wait_for(
                 Client.connect(
@@ -130,7 +130,7 @@ async def connect(fleet: LoadedFleet) -> Client:
                 SECONDS,
             )
         except RuntimeError as fault:
-            raise unconnected(str(fault), fleet) from None
+            raise translate_fault(str(fault), settings.address) from None
         try:
             await require_answer(client)
         except RPCError as fault:
@@ -158,59 +158,47 @@ def _make_runtime() -> Runtime:
 def _read_tls(tls: Tls) -> TLSConfig:
     """What the SDK is given, once Python has found it good: of a wrong file the SDK says only that nothing connects."""
     context(tls.ca_file, tls.cert_file, tls.key_file)
-    ca, cert, key = (
-        read_octets(path) if path else None
-        for path in (tls.ca_file, tls.cert_file, tls.key_file)
-    )
     return TLSConfig(
-        server_root_ca_cert=ca,
+        server_root_ca_cert=_read_file(tls.ca_file),
         domain=tls.server_name,
-        client_cert=cert,
-        client_private_key=key,
+        client_cert=_read_file(tls.cert_file),
+        client_private_key=_read_file(tls.key_file),
     )
 
 
-def unconnected(said: str, fleet: LoadedFleet) -> Exception:
+def _read_file(path: Path | None) -> bytes | None:
+    return read_octets(path) if path else None
+
+
+def translate_fault(said: str, address: str) -> ConnectorError:
     """What a failed connection is here. The SDK tells kinds of it by words alone."""
-    address, tls = fleet.settings.address, fleet.settings.tls
-    for word, why in _CERTIFICATES.items():
+    for word in _UNTRUSTED_WORDS:
         if word in said:
+            why = f"its certificate is not trusted ({word})"
             return UntrustedError(why, where=address)
     if any(word in said for word in _DENIED_WORDS):
         return TemporalDeniedError("Temporal refuses the log-in", where=address)
-    why = next(
-        (why for word, why in _CONNECTIONS.items() if word in said), "no connection"
-    )
-    if why == _CUT:
-        lacks = (
-            ""
-            if tls and tls.cert_file
-            else "a client certificate (`cert_file`)"
-            if tls
-            else "`tls`"
-        )
-        why += f". It may want {lacks}" if lacks else ""
+    found = [why for word, why in _UNREACHABLE_WORDS.items() if word in said]
+    why = found[0] if found else _NO_CONNECTION
     return TemporalUnreachableError(why, where=address)
 
 
 @contextmanager
-def told(fleet: LoadedFleet) -> Iterator[None]:
+def translated_faults(fleet: LoadedFleet) -> Iterator[None]:
     """Faults of Temporal, as errors of this program. Raises TemporalUnreachableError, TemporalDeniedError."""
     address = fleet.settings.address
     try:
         yield
     except TimeoutError:
-        raise TemporalUnreachableError(
-            f"no answer within {SECONDS:g} seconds", where=address
-        ) from None
+        why = f"no answer within {SECONDS:g} seconds"
+        raise TemporalUnreachableError(why, where=address) from None
     except RPCError as fault:
-        if why := _DENIED.get(fault.status):
-            raise TemporalDeniedError(
-                f"Temporal refuses this: {why}", where=address
-            ) from None
-        raise TemporalUnreachableError(
-            f"Temporal cannot do this now ({fault.status.name})", where=address
-        ) from None
+        status = fault.status
+        if status in _DENIED:
+            why = f"Temporal refuses this: {_DENIED[status]}"
+            raise TemporalDeniedError(why, where=address) from None
+        why = f"Temporal cannot do this now ({status.name})"
+        raise TemporalUnreachableError(why, where=address) from None
 
 
 async def do_each(of: Sequence[A], work: Callable[[A], Awaitable[T]]) -> list[T]:

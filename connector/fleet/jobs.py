@@ -32,7 +32,7 @@ from connector.settings.textfile import Document, raise_together, read_yaml
 
 RESERVED: Final = "fleet"
 """A name that is the whole fleet's in Temporal."""
-_PATTERNS: Final = ("*.yaml", "*.yml")
+_SUFFIXES: Final = (".yaml", ".yml")
 _MAPPING_KEYS: Final = {"match", "attributes"}
 _JOB_KEYS: Final = {"source", "directory"}
 WORKFLOW: Final = "Tick"
@@ -42,8 +42,8 @@ while one is under way."""
 LONGEST: Final = timedelta(days=1)
 """How long a tick may be under way, also while no worker runs. Then it is given up, and the
 next one can begin."""
-DAYS: Final = frozenset(range(1, 32))
-WEEK: Final = frozenset(range(7))
+_DAYS: Final = frozenset(range(1, 32))
+_WEEK: Final = frozenset(range(7))
 
 
 def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
@@ -54,15 +54,15 @@ def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
     """
     jobs: dict[str, LoadedJob] = {}
     faults: list[FileError] = []
-    for path in _find_files(folder, fleet):
+    for path, document in _read_documents(folder, fleet):
         try:
-            job = _read_job(path)
+            job = _shape_job(document)
         except FileError as fault:
             faults.append(fault)
             continue
-        if job is not None and job is not jobs.setdefault(job.name, job):
-            other = jobs[job.name].path.name
-            why = f"{other} is a job of the same name. Rename one"
+        other = jobs.setdefault(job.name, job)
+        if other is not job:
+            why = f"{other.path.name} is a job of the same name. Rename one"
             faults.append(FileError(why, where=str(path)))
     raise_together(faults)
     if not jobs:
@@ -98,8 +98,11 @@ def open_limits(fleet: LoadedFleet, folder: Path) -> SharedLimits:
 
 def _read_common_state(folder: Path, fleet: Path) -> str:
     """The state that all jobs name, apart from those that cannot be read; empty: there is none."""
-    documents = [found for _, found in _read_documents(folder, fleet) if found]
-    named = {str(document.data.get("state")) for document in documents}
+    named = {
+        str(document.data.get("state"))
+        for _, document in _read_documents(folder, fleet)
+        if isinstance(document, Document)
+    }
     return named.pop() if len(named) == 1 else ""
 
 
@@ -107,22 +110,16 @@ def place_request(job: LoadedJob, token: str, step: Step) -> PlaceRequest:
     """What the limits are told of a step of this job: hashes in place of names."""
     source, directory = job.job.source, job.job.directory
     host = urlsplit(source.url).netloc if source.type == "cec" else ""
-    if directory.type == "ldap":
-        server = urlsplit(min(directory.urls)).netloc
-    elif directory.type == "scim":
-        server = urlsplit(directory.url).netloc
-    else:
+    if directory.type == "ldif":
         server = str(directory.path)
+    else:
+        urls = directory.urls if directory.type == "ldap" else [directory.url]
+        server = urlsplit(min(urls)).netloc
+    server = _hash_name(server)
     account = Account.of(job.job)
-    login = f"{_hash_name(server)} {account.who} {account.kept}"
-    return PlaceRequest(
-        token,
-        job.name,
-        step,
-        source=_hash_name(host) if host else "",
-        server=_hash_name(server),
-        account=_hash_name(login),
-    )
+    login = _hash_name(f"{server} {account.who} {account.kept}")
+    host = _hash_name(host) if host else ""
+    return PlaceRequest(token, job.name, step, host, server, login)
 
 
 def _hash_name(name: str) -> str:
@@ -191,21 +188,21 @@ def make_calendars(expression: str) -> list[ScheduleCalendarSpec]:
         )
     days = frozenset(cron.days)
     week = frozenset(day % 7 for day in cron.weekdays if isinstance(day, int))
-    both = [(days, week)] if cron.day_and else [(days, WEEK), (DAYS, week)]
+    both = [(days, week)] if cron.day_and else [(days, _WEEK), (_DAYS, week)]
     return [
         ScheduleCalendarSpec(
-            second=join_ranges(cron.seconds),
-            minute=join_ranges(cron.minutes),
-            hour=join_ranges(cron.hours),
-            day_of_month=join_ranges(days),
-            month=join_ranges(cron.months),
-            day_of_week=join_ranges(week),
+            second=_join_ranges(cron.seconds),
+            minute=_join_ranges(cron.minutes),
+            hour=_join_ranges(cron.hours),
+            day_of_month=_join_ranges(days),
+            month=_join_ranges(cron.months),
+            day_of_week=_join_ranges(week),
         )
         for days, week in both
     ]
 
 
-def join_ranges(numbers: Iterable[int]) -> list[ScheduleRange]:
+def _join_ranges(numbers: Iterable[int]) -> tuple[ScheduleRange, ...]:
     """Ranges that hold these numbers; one each for numbers that follow one another."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
@@ -213,7 +210,7 @@ def join_ranges(numbers: Iterable[int]) -> list[ScheduleRange]:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    return [ScheduleRange(first, last) for first, last in spans]
+    return tuple(ScheduleRange(first, last) for first, last in spans)
 
 
 def describe_serve(job: LoadedJob) -> str:
@@ -227,42 +224,35 @@ def describe_serve(job: LoadedJob) -> str:
 # ------------------------------------------------------------ files
 
 
-def _find_files(folder: Path, fleet: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise UsageError("there is no such folder", where=str(folder))
-    for path in sorted(path for name in _PATTERNS for path in folder.glob(name)):
-        is_fleet = path.name == NAME or path.resolve() == fleet.resolve()
-        if not path.name.startswith(".") and not is_fleet:
-            yield path
-
-
 def _read_documents(
     folder: Path, fleet: Path
-) -> Iterator[tuple[Path, Document | None]]:
-    """The file of each job; None: it cannot be read. Raises UsageError where there is no folder."""
-    for path in _find_files(folder, fleet):
+) -> Iterator[tuple[Path, Document | FileError]]:
+    """The file of each job, or why it cannot be read. Raises UsageError where there is no folder."""
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", where=str(folder))
+    for path in sorted(folder.iterdir()):
+        is_fleet = path.name == NAME or path.resolve() == fleet.resolve()
+        is_hidden = path.name.startswith(".")
+        if is_fleet or is_hidden or path.suffix not in _SUFFIXES:
+            continue
         try:
             document = read_yaml(path)
-        except FileError:
-            yield path, None
-        else:
-            if not _is_mapping(document):
-                yield path, document
+        except FileError as fault:
+            yield path, fault
+            continue
+        keys = document.data.keys()
+        is_mapping = keys & _MAPPING_KEYS and not keys & _JOB_KEYS
+        if not is_mapping:
+            yield path, document
 
 
-def _is_mapping(document: Document) -> bool:
-    keys = document.data.keys()
-    return bool(_MAPPING_KEYS & keys) and not _JOB_KEYS & keys
-
-
-def _read_job(path: Path) -> LoadedJob | None:
-    """The job of a file; None: it is a mapping file."""
-    document = read_yaml(path)
-    if _is_mapping(document):
-        return None
+def _shape_job(document: Document | FileError) -> LoadedJob:
+    """The job of a file. Raises FileError."""
+    if isinstance(document, FileError):
+        raise document
     job = shaped(document)
     if job.name == RESERVED:
         why = "no job of a fleet can have this name. Rename the file"
-        raise FileError(why, where=str(path))
+        raise FileError(why, where=str(job.path))
     require_shared(job)
     return job

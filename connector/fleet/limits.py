@@ -256,6 +256,7 @@ class SharedLimits:
         self._limits = limits
         self._thread = threading.Lock()
         self._db: psycopg.Connection[Any] | None = None
+        self._has_tables = False
 
     # ------------------------------------------------------------ steps
 
@@ -369,24 +370,34 @@ class SharedLimits:
         """The rows, which nobody else reads or changes meanwhile."""
         with self._thread:
             try:
-                if is_new := self._db is None:
-                    self._db = psycopg.connect(**self._parameters, autocommit=True)
-                    self._db.prepare_threshold = None  # a pooler may stand between
-                    # whoever has waited for the lock has to see what was done meanwhile
-                    self._db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-                with self._db.transaction():
-                    self._db.execute(_BEGIN.encode(), prepare=False)
-                    rows = _FleetRows(self._db, self._fleet)
-                    if is_new:
+                db = self._connect()
+                with db.transaction():
+                    db.execute(_BEGIN.encode(), prepare=False)
+                    rows = _FleetRows(db, self._fleet)
+                    if not self._has_tables:
                         rows.prepare_tables(self._limits)
                     rows.run("delete from fleet_steps where leased_until < %(now)s")
                     yield rows
+                self._has_tables = True
             except psycopg.Error as fault:
                 self.close()
-                why = (
-                    f"the limits of the fleet cannot be read or written: {said(fault)}"
-                )
-                raise StateError(why, where="fleet") from None
+                why = said(fault)
+                what = f"the limits of the fleet cannot be read or written: {why}"
+                raise StateError(what, where="fleet") from None
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        """The connection, or a new one where the database has dropped it since."""
+        if self._db is not None:
+            with suppress(psycopg.Error):
+                self._db.execute("select 1")
+                return self._db
+            self.close()
+        db = psycopg.connect(**self._parameters, autocommit=True)
+        db.prepare_threshold = None  # a pooler may stand between
+        # whoever has waited for the lock has to see what was done meanwhile
+        db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        self._db, self._has_tables = db, False
+        return db
 
 
 class _FleetRows:

@@ -142,7 +142,7 @@ class FleetWorker:
         with self._lock:
             self._metrics.add_run(summary)
         if not result.stopped:
-            self._notices.told(job, summary, None)
+            self._notices.notify_of_run(job, summary, None)
 
     # ------------------------------------------------------------ the fleet as a whole
 
@@ -217,30 +217,29 @@ class FleetWorker:
 
 def make_notice(alarm: BrakeAlarm) -> Notice:
     """What people are told where applies stop."""
-    bad = alarm.turned_bad
+    bad, ran = alarm.turned_bad, alarm.ran
+    share = f"{len(bad):,} of {ran:,} jobs"
     subject = (
-        "cec-connector: the applies of the fleet have stopped:"
-        f" {len(bad):,} of {alarm.ran:,} jobs turned bad"
+        f"cec-connector: the applies of the fleet have stopped: {share} turned bad"
     )
-    ran = f"Of {alarm.ran:,} jobs that ran within the last hour, {len(bad):,}"
-    lines = [f"{ran} failed, were refused, or wrote in part:"]
-    lines += [f"    {visible(name)}" for name in bad[:_NAMED]]
-    if len(bad) > _NAMED:
-        lines.append(f"and {len(bad) - _NAMED:,} others")
-    lines.append("No apply begins until somebody says so. Find the cause, then run:")
-    lines.append("    cec-connector fleet resume FOLDER")
-    text = "\n".join(lines)
+    names = [f"    {visible(name)}" for name in bad[:_NAMED]]
+    lines = [
+        f"Within the last hour, {share} failed, were refused, or wrote in part:",
+        *names,
+        "These are the first ones." if len(bad) > _NAMED else "",
+        "No apply begins until somebody says so. Find the cause, then run:",
+        "    cec-connector fleet resume FOLDER",
+    ]
+    text = "\n".join(filter(None, lines))
     body = {
         "schema": SCHEMA,
         "host": socket.gethostname(),
         "occasions": ["failed"],
         "jobs": bad,
-        "ran": alarm.ran,
+        "ran": ran,
         "digest": "",
         "fault": subject,
         "ending": "failed",
         "text": text,
     }
-    return Notice(
-        id=token_hex(16), occasions=("failed",), subject=subject, text=text, body=body
-    )
+    return Notice(token_hex(16), ("failed",), subject, text, body)

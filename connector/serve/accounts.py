@@ -136,17 +136,11 @@ class Accounts:
 
     def add(self, account: Account, mark: Mark) -> str:
         """Note that a run that began with this mark was refused; a sentence on what is waited for."""
-        events = [f"the secret is changed and `{self._by}` restarted"]
-        if account.files:
-            files = " or ".join(map(str, account.files))
-            events = [f"{files} changes"]
-        if self._by == "serve":
-            events.append("SIGHUP")
+        secret = " or ".join(map(str, account.files)) or "its secret"
         until = datetime.now(UTC) + timedelta(seconds=WAITING)
-        events.append(f"or {until.isoformat(timespec='seconds')}")
         why = (
-            f"the server refused the account {account.who}. "
-            f"Its runs wait for {', '.join(events)}. "
+            f"the server refused the account {account.who}. Its runs wait until {secret} changes, "
+            f"`{self._by}` is restarted, or it is {until.isoformat(timespec='seconds')}. "
             "Each further attempt could lock the account"
         )
         for other in list(self._records):

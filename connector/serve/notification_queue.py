@@ -52,22 +52,17 @@ class NotificationQueue:
         for receiver in receivers:
             receiver.thread.join(max(until - time.monotonic(), 0.0))
 
-    def told(
-        self,
-        job: LoadedJob,
-        summary: RunSummary,
-        waiting: Path | None,
+    def notify_of_run(
+        self, job: LoadedJob, summary: RunSummary, waiting: Path | None
     ) -> None:
         """Tell of a run that has ended, if there is something new to tell; returns at once."""
         notice = make_wanted_notice(job, summary, waiting)
+        if notice is None and summary.ending == "busy":
+            return
         for target in list_targets(job):
-            receiver = self._receivers.get(target)
-            if receiver is None:
-                receiver = self._receivers[target] = _Receiver(target, self._leaving)
-            if notice is not None:
-                receiver.offer_notice(job, notice)
-            elif summary.ending != "busy":
-                receiver.forget_job(job.name)
+            if target not in self._receivers:
+                self._receivers[target] = _Receiver(target, self._leaving)
+            self._receivers[target].queue_notice(job, notice)
 
 
 class _Receiver:
@@ -76,55 +71,34 @@ class _Receiver:
     def __init__(self, target: Target, leaving: threading.Event) -> None:
         self._target = target
         self._leaving = leaving
-        self._lock = threading.Lock()
-        self._told: dict[str, tuple[object, float]] = {}
-        """By job: what its last notice says, and since when that waits or is taken."""
-        self.queue = queue.SimpleQueue[tuple[LoadedJob, Notice] | None]()
-        """What waits; None is the end."""
-        self.thread = threading.Thread(
-            target=self._send_all, name=target.way, daemon=True
-        )
+        self.queue = queue.SimpleQueue[tuple[LoadedJob, Notice | None] | None]()
+        """What waits; without a notice: what comes next of the job is news. None is the end."""
+        self.thread = threading.Thread(target=self._send_all, daemon=True)
         self.thread.start()
 
-    def offer_notice(self, job: LoadedJob, notice: Notice) -> None:
-        """Send this, unless the same waits already, or was taken within a day."""
-        now = time.monotonic()
-        with self._lock:
-            about, since = self._told.get(job.name, (None, 0.0))
-            if about == notice.about and now - since < REPEATED_AFTER:
-                return
-            if self.queue.qsize() < WAITING:
-                self._told[job.name] = notice.about, now
-                self.queue.put((job, notice))
-                return
-        why = "too many wait already"
-        log.warning(
-            "notice not sent",
-            job=job.name,
-            way=self._target.way,
-            reason=why,
-        )
-
-    def forget_job(self, job: str) -> None:
-        """There is nothing to tell of this job any more: what comes next is news."""
-        with self._lock:
-            self._told.pop(job, None)
+    def queue_notice(self, job: LoadedJob, notice: Notice | None) -> None:
+        """Let this wait its turn."""
+        if self.queue.qsize() < WAITING:
+            self.queue.put((job, notice))
+            return
+        why, way = "too many wait already", self._target.way
+        log.warning("notice not sent", job=job.name, way=way, reason=why)
 
     def _send_all(self) -> None:
-        while (next_ := self.queue.get()) is not None:
-            job, notice = next_
-            is_taken = deliver_notice(
-                job,
-                self._target,
-                notice,
-                ATTEMPTS,
-                self._leaving,
-            )
-            with self._lock:
-                about, _ = self._told.get(job.name, (None, 0.0))
-                # else it is old news
-                if about == notice.about:
-                    if is_taken:
-                        self._told[job.name] = about, time.monotonic()
-                    else:
-                        del self._told[job.name]
+        """Send each notice, unless the same was taken within a day."""
+        taken: dict[str, tuple[object, float]] = {}
+        while (waiting := self.queue.get()) is not None:
+            job, notice = waiting
+            about, since = taken.pop(job.name, (None, 0.0))
+            if notice is None:
+                continue
+            is_news = about != notice.about
+            is_old = time.monotonic() - since >= REPEATED_AFTER
+            if is_news or is_old:
+                since = time.monotonic()
+                is_taken = deliver_notice(
+                    job, self._target, notice, ATTEMPTS, self._leaving
+                )
+                if not is_taken:
+                    continue
+            taken[job.name] = notice.about, since

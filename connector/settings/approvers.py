@@ -7,7 +7,6 @@ from pydantic import Field
 
 from connector.approval.approvers import Approvers as Signing, count_people
 from connector.approval.signers import (
-    KRL,
     Faults,
     PublicKey,
     read_allowed_signers,
@@ -17,7 +16,7 @@ from connector.errors import FileError
 from connector.model.limits import Limit, Limits
 from connector.settings.fields import RegularFile, UserLimit
 from connector.settings.shape import Strict
-from connector.settings.textfile import Fault, read_octets, read_text, wrong
+from connector.settings.textfile import Fault, read_text, wrong
 
 if TYPE_CHECKING:
     from connector.settings.job import LoadedJob
@@ -63,8 +62,7 @@ def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
 
 
 def _load_revoked_keys(path: Path) -> frozenset[PublicKey]:
-    is_krl = read_octets(path, len(KRL)) == KRL.encode()  # which is no text
-    keys, faults = read_revoked_keys(KRL if is_krl else read_text(path))
+    keys, faults = read_revoked_keys(read_text(path))
     _require_sound(path, faults)
     return keys
 

@@ -253,7 +253,7 @@ def test_who_waited_for_the_others_sees_what_they_did(postgresql: Postgres, isol
     shared.close()
 
 
-def test_a_database_that_was_away_is_asked_again() -> None:
+def test_a_database_that_was_away_is_asked_again_and_a_dropped_connection_costs_nothing() -> None:
     with Postgres.start() as own:
         own.create("limits")
         shared = SharedLimits(own.url("limits"), "fleet", FleetLimits())
@@ -263,6 +263,9 @@ def test_a_database_that_was_away_is_asked_again() -> None:
             shared.read_status()
         own.restart()
         assert shared.read_status().under_way == ["a"]
+        own.run("limits", "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+        shared.end_step(plan("a"))
+        assert shared.read_status().under_way == [], "a dropped connection cost a call"
         shared.close()
 
 

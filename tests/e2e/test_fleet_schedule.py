@@ -14,7 +14,6 @@ from tests.support.terminal import session
 pytestmark = pytest.mark.temporal
 
 HOURLY = {"every": "1h", "jitter": "5m", "mode": "apply"}
-OFFSET = "305s"
 DAILY = {"cron": "15 6 * * 1-5", "timezone": "Europe/Berlin"}
 
 
@@ -67,13 +66,13 @@ def test_a_schedule_starts_a_tick_of_its_job_one_at_a_time(scheduled: Fleet) -> 
 @pytest.mark.parametrize(
     ("serve", "said", "new"),
     [
-        ({**HOURLY, "every": "90m"}, "times", "every 90m (offset 2105s), jitter 5m, mode apply"),
-        ({**HOURLY, "jitter": "6m"}, "jitter", f"every 1h (offset {OFFSET}), jitter 6m, mode apply"),
-        ({**HOURLY, "mode": "dry-run"}, "job or mode", f"every 1h (offset {OFFSET}), jitter 5m, mode dry-run"),
+        ({**HOURLY, "every": "90m"}, "times", "every 90m, jitter 5m, mode apply"),
+        ({**HOURLY, "jitter": "6m"}, "jitter", "every 1h, jitter 6m, mode apply"),
+        ({**HOURLY, "mode": "dry-run"}, "job or mode", "every 1h, jitter 5m, mode dry-run"),
         (
             {"cron": "*/20 6,9 1 * 1-5", "timezone": "Europe/Berlin", "mode": "apply"},
             "times, time zone, jitter",
-            "cron 0,20,40 6,9 1 * *, cron 0,20,40 6,9 * * 1-5, timezone Europe/Berlin, mode apply",
+            "cron */20 6,9 1 * 1-5, timezone Europe/Berlin, mode apply",
         ),
     ],
 )
@@ -82,7 +81,7 @@ def test_a_changed_job_file_changes_its_schedule_alone(
 ) -> None:
     scheduled.job("acme", serve=serve)
     shown = scheduled.schedule()
-    change = f"acme: other {said}: every 1h (offset {OFFSET}), jitter 5m, mode apply → {new}"
+    change = f"acme: other {said}: {new}"
     assert (shown.code, f"update  {change}\n1 change, 1 schedule in step." in shown.out) == (2, True), shown.out
     assert scheduled.schedule("--apply").code == 0
     assert scheduled.schedule().code == 0

@@ -9,11 +9,14 @@ from itertools import islice
 import pytest
 from cronsim import CronSim, CronSimError
 from hypothesis import assume, given, strategies as st
-from temporalio.client import ScheduleCalendarSpec, ScheduleRange
+from temporalio.client import ScheduleCalendarSpec
 
 from connector.fleet.jobs import make_calendars
-from connector.fleet.schedules import Times, expand_calendar
 from connector.serve.schedule import Cron
+
+FIELDS = ("second", "minute", "hour", "day_of_month", "month", "day_of_week", "year")
+Times = tuple[frozenset[int], ...]
+"""Seconds, minutes, hours, days of the month, months, days of the week (Sunday is 0) and years; no years: all."""
 
 times = st.integers(1_230_768_000, 1_924_900_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
@@ -28,6 +31,13 @@ def field(first: int, last: int) -> st.SearchStrategy[str]:
 
 
 crons = st.tuples(field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)).map(" ".join)
+
+
+def expand(calendar: ScheduleCalendarSpec) -> Times:
+    return tuple(
+        frozenset(number for each in getattr(calendar, field) for number in range(each.start, each.end + 1, each.step))
+        for field in FIELDS
+    )
 
 
 def named(found: list[Times], since: datetime) -> Iterator[datetime]:
@@ -50,7 +60,7 @@ def test_the_calendars_of_an_expression_name_its_times(expression: str, since: d
         CronSim(expression, since)
     except CronSimError:
         assume(False)
-    found = [expand_calendar(each) for each in make_calendars(expression)]
+    found = [expand(each) for each in make_calendars(expression)]
     cron = Cron(expression)
     expected = []
     tick = since
@@ -74,16 +84,6 @@ def test_the_calendars_of_an_expression_name_its_times(expression: str, since: d
     ],
 )
 def test_day_and_weekday_are_joined_as_cron_does(expression: str, days: list[set[int]], week: list[set[int]]) -> None:
-    found = [expand_calendar(each) for each in make_calendars(expression)]
+    found = [expand(each) for each in make_calendars(expression)]
     assert [each[3] for each in found] == days
     assert [each[5] for each in found] == week
-
-
-def test_ranges_are_read_as_the_server_reads_them() -> None:
-    every_fourth = [ScheduleRange(6, 20, 4), ScheduleRange(7)]
-    said = ScheduleCalendarSpec(
-        second=[ScheduleRange(0)], minute=[ScheduleRange(5, 3)], hour=every_fourth, day_of_month=[ScheduleRange(1, 31)],
-        month=[ScheduleRange(1, 12, 0)], day_of_week=[ScheduleRange(1, 7)], year=[ScheduleRange(2030)],
-    )  # fmt: skip
-    whole = [range(1, 32), range(1, 13), range(7)]
-    assert [*map(sorted, expand_calendar(said))] == [[0], [5], [6, 7, 10, 14, 18], *map(list, whole), [2030]]
