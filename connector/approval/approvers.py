@@ -71,7 +71,13 @@ class Approvers(Struct, frozen=True):
         for name, signature in signatures:
             try:
                 signer = self._find_signer(signature, now)
-                verify_signature(signature, data, signer, self.revoked, now)
+                verify_signature(
+                    signature,
+                    data,
+                    signer,
+                    self.revoked,
+                    now,
+                )
             except SignatureError as fault:
                 faults.append(f"{name}: the signature {fault}")
                 continue

@@ -217,16 +217,16 @@ class AuditObserver(Observer):
         try:
             act()
         except StateError as fault:
-            self._break_off(fault.where, fault.what)
+            why = str(fault)
         except OSError as fault:
-            self._break_off(str(self._settings.file), _reason(fault))
-
-    def _break_off(self, where: str, why: str) -> None:
-        log.warning("audit broken", where=where, reason=why)
+            why = f"{self._settings.file}: {_reason(fault)}"
+        else:
+            return
+        log.warning("audit broken", reason=why)
         if self._delivery is not None:
             self._delivery.close()
             self._delivery = None
-        self._stop(f"the audit cannot be kept ({where}: {why})")
+        self._stop(f"the audit cannot be kept ({why})")
 
 
 class Delivery:

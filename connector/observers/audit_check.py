@@ -16,6 +16,7 @@ from msgspec import Struct, ValidationError, field
 from connector.state.audit_lines import Head, Place, digest_line
 
 _FINDINGS_AT_MOST: Final = 1000
+_ADDED: Final = "Either somebody added records"
 _BEGIN: Final = b'{"time":"'
 """What each record begins with."""
 
@@ -48,6 +49,30 @@ class Chain(Struct):
     """The time of its first record."""
     runs: set[str] = field(default_factory=set)
     """Those that it has a record of."""
+
+    def is_followed_by(self, place: Place) -> bool:
+        """Whether the record before this place is known, and the place has its digest."""
+        before = self.digests.get(place.number - 1)
+        is_first = place.number == 1
+        return place.prev == before and (is_first or before is not None)
+
+    def add_line(self, line: _Line) -> None:
+        record = line.record
+        number = record.number
+        if not self.last:  # also where it begins anew
+            self.begun, self.since = number, line.where
+            self.start = self.start or record.time
+        if number != self.last + 1:
+            self.digests.clear()
+        self.last, self.until = number, line.where
+        self.digests[number] = line.digest
+        self.runs.add(record.run)
+
+    def forget_records(self, first: int) -> None:
+        """Forget those from this number on."""
+        for number in range(first, self.last + 1):
+            self.digests.pop(number, None)
+        self.last = first - 1
 
 
 class Half(Struct, frozen=True):
@@ -109,12 +134,18 @@ class AuditCheck:
     def check_line(self, where: str, octets: bytes) -> None:
         """The next line, with its newline, if it has one."""
         line = octets.removesuffix(b"\n")
+        is_open = line == octets
         if self._syslog:  # what comes before the record is the receiver's
-            line = line[max(0, line.find(b"{")) :]
+            begin = max(0, line.find(b"{"))
+            line = line[begin:]
         values = _read_object(line)
         if values is None:
-            is_open = not octets.endswith(b"\n")
-            self._halves.append(Half(where, line.rstrip(b"\0"), is_open))
+            half = Half(
+                where,
+                line.rstrip(b"\0"),
+                is_open,
+            )
+            self._halves.append(half)
             return
         self._halves = [
             half for half in self._halves if not line.startswith(half.octets)
@@ -123,20 +154,38 @@ class AuditCheck:
             record = msgspec.convert(values, _Record)
         except ValidationError:
             job = values.get("job")
+            if not isinstance(job, str):
+                job = None
             what = "was changed or added, or is of an earlier version"
             why = f"the record {what}: its place in the chain cannot be read"
-            self._add_finding(job if isinstance(job, str) else None, where, why)
+            self._add_finding(
+                job,
+                where,
+                why,
+            )
             return
-        self._add_line(_Line(where, record, f"sha256:{digest_line(line)}"))
+        digest = f"sha256:{digest_line(line)}"
+        self._add_line(
+            _Line(
+                where,
+                record,
+                digest,
+            )
+        )
 
     def finish(self, kept: KeptAudit | None = None) -> list[Finding]:
         """What was found, of every job, or of the one that this state knows."""
-        # the state has the whole line, where it can only be this job's
-        is_of_one_job = kept is not None and len(self.chains) == 1
+        open_half = self.open_half
+        if kept is not None and len(self.chains) == 1:
+            open_half = None  # the state has the whole line, of this job
         for half in self._halves:
-            if half is not self.open_half or is_of_one_job:
+            if half is not open_half:
                 why = "this line is no record, and no half of a later one"
-                self._add_finding(None, half.where, why)
+                self._add_finding(
+                    None,
+                    half.where,
+                    why,
+                )
         if kept is None:
             return self.findings
         chain = self._find_kept_chain(kept)
@@ -147,75 +196,69 @@ class AuditCheck:
     @property
     def open_half(self) -> Half | None:
         """Half a record at the end of the last file, of a run that is under way or was interrupted."""
-        if not self._halves or not self._halves[-1].is_open:
-            return None
-        last = self._halves[-1]
-        begin = last.octets[: len(_BEGIN)]
-        return last if _BEGIN.startswith(begin) else None
+        for half in self._halves[-1:]:
+            begin = half.octets[: len(_BEGIN)]
+            if half.is_open and _BEGIN.startswith(begin):
+                return half
+        return None
 
     # ------------------------------------------------------------ one line
 
     def _add_line(self, line: _Line) -> None:
         record = line.record
+        number = record.number
         chain = self._find_chain(record)
-        if record.number <= chain.last and not self._takes_place(chain, line):
-            return
-        self._judge_link(chain, line)
-        if not chain.last:  # also where it begins anew
-            chain.begun, chain.since = record.number, line.where
-            chain.start = chain.start or record.time
-        if record.number != chain.last + 1:
-            chain.digests.clear()
-        chain.last, chain.until = record.number, line.where
-        chain.digests[record.number] = line.digest
-        chain.runs.add(record.run)
-        self._going_on.add(chain.job)
-
-    def _takes_place(self, chain: Chain, line: _Line) -> bool:
-        """Whether the chain goes on with a record of a number that it had; else the record is judged here."""
-        record, number = line.record, line.record.number
-        if chain.digests.get(number) == line.digest:
-            if chain.job in self._going_on and not self._syslog:
-                why = f"record {number} is here once more: the one before has number {chain.last}"
-                self._add_finding(record.job, line.where, why)
-            return False
-        before = chain.digests.get(number - 1)
-        if record.prev != before or (before is None and number > 1):
-            why = f"record {number} is out of order, or was added: the one before has number {chain.last}"
-            self._add_finding(record.job, line.where, why)
-            return False
-        came_before = name_records(max(number, chain.begun), chain.last)
-        why = (
-            f"{came_before} ({chain.until}) came before, and the chain begins anew with record {number} here. "
-            "Either somebody added records, or the state was lost or replaced by an older one"
-        )
-        self._add_finding(record.job, line.where, why)
-        for later in range(number, chain.last + 1):
-            chain.digests.pop(later, None)
-        chain.last = number - 1
-        return True
-
-    def _judge_link(self, chain: Chain, line: _Line) -> None:
-        """Whether a record follows the one before it."""
-        number = line.record.number
-        expected = chain.last + 1 if chain.last else self._first
-        is_known = chain.last or number == 1
+        last = f"the one before has number {chain.last}"
         why = ""
+        takes_place = False
+        if number > chain.last:
+            takes_place = True
+            why = self._judge_link(chain, record)
+        elif chain.digests.get(number) == line.digest:
+            if chain.job in self._going_on and not self._syslog:
+                why = f"record {number} is here once more: {last}"
+        elif not chain.is_followed_by(record):
+            why = f"record {number} is out of order, or was added: {last}"
+        else:
+            takes_place = True
+            earlier = name_records(max(number, chain.begun), chain.last)
+            why = (
+                f"{earlier} ({chain.until}) came before, "
+                f"and the chain begins anew with record {number} here. "
+                f"{_ADDED}, or the state was lost or replaced by an older one"
+            )
+            chain.forget_records(number)
+        if why:
+            self._add_finding(
+                chain.job,
+                line.where,
+                why,
+            )
+        if takes_place:
+            chain.add_line(line)
+            self._going_on.add(chain.job)
+
+    def _judge_link(self, chain: Chain, place: Place) -> str:
+        """What is wrong with a record after the last one; empty: nothing."""
+        number = place.number
+        expected = chain.last + 1 if chain.last else self._first
         if number > expected:
             why = f"missing before this one: {name_records(expected, number - 1)}"
             if not chain.last:
-                why += f". Give older files first; if they were deleted, add `--from {number}`"
-        elif is_known and line.record.prev != chain.digests.get(number - 1):
-            why = "this record or the one before it was changed: the digests differ"
-        if why:
-            self._add_finding(chain.job, line.where, why)
+                why += ". Give older files first; "
+                why += f"if they were deleted, add `--from {number}`"
+            return why
+        is_known = chain.last or number == 1
+        if is_known and not chain.is_followed_by(place):
+            return "this record or the one before it was changed: the digests differ"
+        return ""
 
     def _find_chain(self, place: Place) -> Chain:
         """The job's chain; that of a job which was renamed goes on under its new name."""
         if place.job in self.chains:
             return self.chains[place.job]
         for other in self.chains.values():
-            if place.prev and other.digests.get(place.number - 1) == place.prev:
+            if place.prev and other.is_followed_by(place):
                 return self._rename_chain(other, place.job)
         return self.chains.setdefault(place.job, Chain(place.job))
 
@@ -231,47 +274,72 @@ class AuditCheck:
 
     def _find_kept_chain(self, kept: KeptAudit) -> Chain:
         """The chain of the job; it may have been renamed, and have no record under its new name."""
-        if kept.job not in self.chains:
-            for chain in self.chains.values():
-                if chain.digests.get(kept.head.number) == f"sha256:{kept.head.digest}":
-                    return self._rename_chain(chain, kept.job)
-        return self.chains.get(kept.job) or Chain(kept.job)
+        digest = f"sha256:{kept.head.digest}"
+        if kept.job in self.chains:
+            return self.chains[kept.job]
+        for chain in self.chains.values():
+            if chain.digests.get(kept.head.number) == digest:
+                return self._rename_chain(chain, kept.job)
+        return Chain(kept.job)
 
     def _compare_end(self, chain: Chain, kept: KeptAudit) -> None:
         """Whether the chain ends where the state says."""
-        number, where, why = kept.head.number, chain.until, ""
-        if chain.last and not kept.latest.number:
+        number, latest = kept.head.number, kept.latest.number
+        where = chain.until
+        digest = chain.digests.get(number)
+        why = ""
+        if chain.last and not latest:
             why = "the state knows no record of this chain: it is new, or another one"
         elif chain.last < number:
-            why = f"the end is cut: the state knows records up to {number}. Give the newest file too"
-        elif chain.digests.get(number, "") not in ("", f"sha256:{kept.head.digest}"):
+            known = f"the state knows records up to {number}"
+            why = f"the end is cut: {known}. Give the newest file too"
+        elif digest and digest != f"sha256:{kept.head.digest}":
             why = f"record {number} was changed: the state knows another digest"
-            where = chain.until if chain.last == number else ""
-        elif chain.last > kept.latest.number:
-            added = name_records(kept.latest.number + 1, chain.last)
+            if chain.last != number:
+                where = ""
+        elif chain.last > latest:
+            added = name_records(latest + 1, chain.last)
             why = (
                 f"{added} came after the last one that the state knows. "
-                "Either somebody added records, or the state is an older one"
+                f"{_ADDED}, or the state is an older one"
             )
         if why:
-            self._add_finding(kept.job, where, why)
+            self._add_finding(
+                kept.job,
+                where,
+                why,
+            )
 
     def _find_runs_without_record(self, chain: Chain, kept: KeptAudit) -> None:
         """Runs since the chain began that it has nothing of: they had no audit, or another one."""
-        if not chain.last:
-            return
         for run, (began, users) in kept.runs.items():
-            if began > chain.start and run not in chain.runs:
+            is_of_chain = chain.last and began > chain.start
+            if is_of_chain and run not in chain.runs:
                 why = (
                     f"run {run} of {began} wrote {users} users, and has no record. "
                     "The job had no `audit` then, or another one"
                 )
-                self._add_finding(kept.job, "", why)
+                self._add_finding(
+                    kept.job,
+                    "",
+                    why,
+                )
 
-    def _add_finding(self, job: str | None, where: str, why: str) -> None:
+    def _add_finding(
+        self,
+        job: str | None,
+        where: str,
+        why: str,
+    ) -> None:
         self.found += 1
         if len(self.findings) < _FINDINGS_AT_MOST:
-            self.findings.append(Finding(job, where, why))
+            self.findings.append(
+                Finding(
+                    job,
+                    where,
+                    why,
+                )
+            )
 
 
 def name_records(first: int, last: int) -> str:

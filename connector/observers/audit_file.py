@@ -91,19 +91,16 @@ class AuditFile:
     def read_backwards(self) -> Iterator[bytes]:
         """Its lines from the end, without their newlines, while no other job adds to it."""
         with self._locked():
-            yield from self._read_backwards()
-
-    def _read_backwards(self) -> Iterator[bytes]:
-        end = os.fstat(self._handle).st_size
-        least, rest = max(0, end - _TAIL), b""
-        while end > least:
-            start = max(least, end - _BLOCK)
-            block = os.pread(self._handle, end - start, start)
-            rest, *lines = (block + rest).split(b"\n")
-            yield from reversed(lines)
-            end = start
-        if end == 0:
-            yield rest
+            end = os.fstat(self._handle).st_size
+            least, rest = max(0, end - _TAIL), b""
+            while end > least:
+                start = max(least, end - _BLOCK)
+                block = os.pread(self._handle, end - start, start)
+                rest, *lines = (block + rest).split(b"\n")
+                yield from reversed(lines)
+                end = start
+            if end == 0:
+                yield rest
 
     # ------------------------------------------------------------ other jobs
 

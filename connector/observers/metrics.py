@@ -28,6 +28,7 @@ from connector.model.limits import LIMITS
 from connector.net.counters import SIDES
 from connector.observers.run_summary import (
     ENDINGS,
+    FAILED,
     Kind,
     PlanFigures,
     RunSummary,
@@ -93,7 +94,7 @@ class Metrics:
 
     def expect_job(self, job: str, kind: Kind) -> None:
         """Let a job's counters begin at 0, for of what begins with 1 nobody sees that it has grown."""
-        for ending in set(ENDINGS.values()):
+        for ending in {*ENDINGS.values(), FAILED}:
             self._metrics["runs"].labels(job, kind, ending)
         for name, labels in _EXPECTED_LABELS.items():
             for label in labels:

@@ -91,12 +91,11 @@ def _list_attributes(summary: RunSummary) -> dict[str, str | int]:
         "cec.exit_code": summary.exit_code,
         "cec.changes": plan.changes,
     }
-    groups = {
-        "counts": plan.counts,
-        "problems": plan.problems,
-        "outcomes": summary.outcomes,
-    }
-    for group, numbers in groups.items():
+    for group, numbers in (
+        ("counts", plan.counts),
+        ("problems", plan.problems),
+        ("outcomes", summary.outcomes),
+    ):
         for name, number in numbers.items():
             attributes[f"cec.{group}.{name}"] = number
     return attributes

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from connector.errors import ConnectorError, UsageError
 from connector.model import Change, Outcome, Plan, Refusal
@@ -18,10 +18,9 @@ from connector.net.counters import RequestCounts
 from connector.observers.observer import Observer
 
 Kind = Literal["plan", "apply", "undo"]
-ENDINGS: Final = {
-    0: "done", 1: "failed", 2: "done", 3: "refused", 4: "in part", 64: "failed", 75: "busy", 78: "failed",
-}  # fmt: skip
-"""What an exit code says of a run: pending changes (2) are no other ending than none."""
+FAILED: Final = "failed"
+ENDINGS: Final = {0: "done", 2: "done", 3: "refused", 4: "in part", 75: "busy"}
+"""What an exit code says of a run; any other one: that it has failed."""
 
 STOPPED: Final = "stopped by a signal"
 
@@ -75,8 +74,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
     @property
     def ending(self) -> str:
-        """One of `ENDINGS`; for an exit code that is none of ours, `failed`."""
-        return ENDINGS.get(self.exit_code, "failed")
+        return ENDINGS.get(self.exit_code, FAILED)
 
     @property
     def is_good(self) -> bool:
@@ -94,15 +92,16 @@ class SummaryObserver(Observer):
         take: Callable[[RunSummary], None],
         code_of: Callable[[BaseException], int],
     ) -> None:
-        self._job, self._run, self._kind = job, run, kind
         self._take = take
         self._code_of = code_of
-        self._started = time.time()
         self._begun = self._since = time.monotonic()
         self._stage = "begin"
         self._course: list[tuple[str, float, float]] = []
         self._outcomes: Counter[str] = Counter()
         self._plan: Plan | None = None
+        self._summary = RunSummary(
+            job=job, run=run, kind=kind, started=time.time(), seconds=0, exit_code=1
+        )
 
     def stage(self, name: str, **details: object) -> None:  # noqa: ARG002  # counts are taken from the plan
         now = time.monotonic()
@@ -114,7 +113,7 @@ class SummaryObserver(Observer):
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:  # noqa: ARG002  # every observer is given them; a summary counts
         """What was open of a run that this one goes on with is told twice: as settled, and with the rest of the run."""
-        if run != self._run:
+        if run != self._summary.run:
             self._outcomes[outcome.result.value] += 1
 
     def finished(
@@ -126,11 +125,8 @@ class SummaryObserver(Observer):
         self.stage("end")
         plan = plan or self._plan
         code = 1 if exit_code is None else exit_code
-        summary = RunSummary(
-            job=self._job,
-            run=self._run,
-            kind=self._kind,
-            started=self._started,
+        summary = replace(
+            self._summary,
             seconds=time.monotonic() - self._begun,
             exit_code=code if fault is None else self._code_of(fault),
             fault=_describe_fault(fault),

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import ssl
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -73,34 +73,28 @@ class Syslog:
                     _end_stream(connected)
 
     def _connect(self) -> socket.socket:
-        scheme, host, port = self._parts.scheme, self._parts.hostname, self._parts.port
-        if scheme == "unix":
-            local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            return _connect_datagrams(local, self._parts.path)
-        if scheme == "udp":
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-            family, kind, _, _, address = found[0]
-            return _connect_datagrams(socket.socket(family, kind), address)
-        connected = socket.create_connection((host, port), timeout=SECONDS)
-        if scheme == "tcp":
-            return connected
-        try:
-            context = ssl.create_default_context(cafile=self._ca_file)
-            # the time-out bounds the handshake in all (ssl, `SSLSocket.do_handshake`)
-            return context.wrap_socket(connected, server_hostname=host)
-        except BaseException:
-            connected.close()
-            raise
-
-
-def _connect_datagrams(made: socket.socket, address: object) -> socket.socket:
-    try:
-        made.settimeout(SECONDS)
-        made.connect(address)  # type: ignore[arg-type]  # as getaddrinfo gives it, or a path
-    except BaseException:
-        made.close()
-        raise
-    return made
+        parts = self._parts
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+        with ExitStack() as stack:
+            if self._is_stream:
+                made = socket.create_connection((host, port), timeout=SECONDS)
+                stack.callback(made.close)
+            else:
+                family: int = socket.AF_UNIX
+                address: Any = parts.path
+                if scheme == "udp":
+                    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+                    family, *_, address = found[0]
+                made = socket.socket(family, socket.SOCK_DGRAM)
+                stack.callback(made.close)
+                made.settimeout(SECONDS)
+                made.connect(address)
+            if scheme == "tls":
+                context = ssl.create_default_context(cafile=self._ca_file)
+                # the time-out bounds the handshake in all (ssl, `SSLSocket.do_handshake`)
+                made = context.wrap_socket(made, server_hostname=host)
+            stack.pop_all()
+        return made
 
 
 def _end_stream(connected: socket.socket) -> None:
