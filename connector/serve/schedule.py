@@ -8,8 +8,7 @@ by one run, that of the latest of them.
 from __future__ import annotations
 
 import hashlib
-import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -33,6 +32,10 @@ class Every(Struct, frozen=True):
 
     seconds: int
 
+    def before(self, tick: datetime) -> datetime:
+        """A time after which this is the next tick: it is still due."""
+        return tick - timedelta(seconds=self.seconds)
+
     def after(self, since: datetime) -> datetime:
         return since + timedelta(seconds=self.seconds)
 
@@ -50,68 +53,39 @@ class Cron(Struct, frozen=True):
 
     Without `*` in the hour, a time that is left out when clocks go forward comes as soon as
     they have, and one that comes twice when they go back counts once. With it, every time
-    that passes counts, and no other.
-
-    cronsim is asked for times on the wall alone: of clock changes it has Debian's rule,
-    which also asks the minute.
+    that passes counts, and no other. Debian's rule, which cronsim has, also asks the minute.
     """
 
     expression: str
     zone: str = "UTC"
 
+    def before(self, tick: datetime) -> datetime:
+        """A time after which this is the next tick, where it is one: it is still due."""
+        return tick - MOMENT
+
     def after(self, since: datetime) -> datetime:
-        return next(self._ticks(since))
+        return next(tick for tick in self._simulate(since) if tick > since)
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`."""
-        wall = self._on_the_wall(now)
-        backwards = self._moments(CronSim(self.expression, wall, reverse=True))
-        # a time that comes twice may have come again since, or a later one before it
-        about = max(since, next(backwards) - MOMENT)
-        latest = None
-        for tick in self._ticks(about):
-            if tick > now:
-                break
-            latest = tick
-        return latest
+        ticks = self._simulate(now, reverse=True)
+        latest = next(tick for tick in ticks if tick <= now)
+        return latest if latest > since else None
 
-    @property
-    def _is_any_hour(self) -> bool:
-        return "*" in self.expression.split()[-4]
-
-    def _on_the_wall(self, moment: datetime) -> datetime:
-        local = moment.astimezone(ZoneInfo(self.zone))
-        return local.replace(tzinfo=None)
-
-    def _ticks(self, since: datetime) -> Iterator[datetime]:
-        """All ticks after this time, in order."""
-        # where clocks are set back within a day, the times that will come again are tried as well
-        tomorrow = self._on_the_wall(since + _DAY)
-        wall = min(self._on_the_wall(since), tomorrow - _DAY)
-        ticks = self._moments(CronSim(self.expression, wall))
-        if self._is_any_hour:
-            again = self._moments(CronSim(self.expression, wall), fold=1)
-            ticks = heapq.merge(ticks, again)
-        for tick in ticks:
-            if tick > since:
-                yield tick
-                since = tick
-
-    def _moments(self, walls: Iterable[datetime], fold: int = 0) -> Iterator[datetime]:
-        """When the wall shows these times, in UTC. `fold`: 1 for the second time, where it shows one twice."""
-        for wall in walls:
-            moment = self._moment(wall, fold)
-            if self._on_the_wall(moment) == wall:
-                yield moment
-            elif not self._is_any_hour:
-                shown = wall.replace(second=0)
-                while self._on_the_wall(self._moment(shown, fold)) != shown:
-                    shown += timedelta(minutes=1)
-                yield self._moment(shown, fold)
-
-    def _moment(self, wall: datetime, fold: int) -> datetime:
-        local = wall.replace(tzinfo=ZoneInfo(self.zone), fold=fold)
-        return local.astimezone(UTC)
+    def _simulate(
+        self, moment: datetime, *, reverse: bool = False
+    ) -> Iterator[datetime]:
+        """The ticks after this time, or from it backwards."""
+        *seconds, minute, hour, day, month, week = self.expression.split()
+        if "*" in hour:
+            # a star comes first, by which cronsim knows it
+            hour = ",".join(sorted(hour.split(",")))
+        else:
+            minute = minute.replace("*", "0-59")
+        expression = " ".join([*seconds, minute, hour, day, month, week])
+        local = (moment + MOMENT * reverse).astimezone(ZoneInfo(self.zone))
+        for tick in CronSim(expression, local, reverse=reverse):
+            yield tick.astimezone(UTC)
 
 
 class Timetable(Struct, frozen=True):
@@ -157,21 +131,6 @@ def believe_tick(tick: datetime, now: datetime) -> datetime:
     """A tick that was noted, or now, where it lies too far ahead to be true. It is now once and for all: keep it."""
     is_true = tick <= now + BELIEVED
     return tick if is_true else now
-
-
-def first_tick(timetable: Timetable, begun: datetime) -> datetime:
-    """What stands for the tick of the last run of a job that has never run: intervals begin at once, cron waits."""
-    if isinstance(timetable.rule, Every):
-        return tick_before(timetable, begun)
-    return begun
-
-
-def tick_before(timetable: Timetable, tick: datetime) -> datetime:
-    """What stands for the tick of the last run, where that one did not come to its end, so that it is still due."""
-    rule = timetable.rule
-    if isinstance(rule, Every):
-        return tick - timedelta(seconds=rule.seconds)
-    return tick - MOMENT
 
 
 def is_too_old(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, Generic, Self, TypeVar
 
@@ -50,27 +51,22 @@ class BackgroundCall(Generic[T]):
         patience: float,
         wake: Wake,
     ) -> None:
-        self._call = call
         self._patience = patience
-        self._wake = wake
         self._begun = time.monotonic()
         self._answers: list[T] = []
         self._fault = f"no answer within {patience:g} seconds"
         self.is_open = True
-        threading.Thread(
-            target=self._work,
-            name="question",
-            daemon=True,
-        ).start()
+        work = partial(self._work, call, wake)
+        threading.Thread(target=work, daemon=True).start()
 
-    def _work(self) -> None:
+    def _work(self, call: Callable[[], T], wake: Wake) -> None:
         try:
-            self._answers.append(self._call())
+            self._answers.append(call())
         except (StateError, FileError, OSError) as fault:
             self._fault = str(fault) or type(fault).__name__
         finally:
             self.is_open = False
-            self._wake()
+            wake()
 
     @property
     def age(self) -> float:
@@ -254,7 +250,7 @@ class ScheduledJob:
             self._asking = asking
         if asking.is_awaited:
             return
-        progress, timetable = self.progress, self.files.timetable
+        progress = self.progress
         try:
             found = asking.answer()
         except StateError as fault:
@@ -264,13 +260,12 @@ class ScheduledJob:
             progress.away = str(fault)
             return
         self._asking, progress.away = None, ""
-        if found is None:
-            progress.last = schedule.first_tick(timetable, now)
-            return
+        # of a job that has never run, intervals begin at once, and cron waits
+        found = found or Tick(now, ended=False, good=None)
         progress.good = progress.good_end = found.good or progress.good
         progress.last = found.tick
         if not found.ended:
-            progress.last = schedule.tick_before(timetable, found.tick)
+            progress.last = self.files.timetable.rule.before(found.tick)
 
     @property
     def waits_since(self) -> datetime:
@@ -283,13 +278,9 @@ class ScheduledJob:
         """Whether its runs go on, and the last good one is recent."""
         if self.progress.refused or self.progress.away:
             return False
-        timetable, max_age = self.files.timetable, self.files.settings.max_age
-        return not schedule.is_too_old(
-            timetable,
-            self.waits_since,
-            now,
-            max_age,
-        )
+        files = self.files
+        max_age = files.settings.max_age
+        return not schedule.is_too_old(files.timetable, self.waits_since, now, max_age)
 
     # ------------------------------------------------------------ its runs
 
@@ -300,51 +291,36 @@ class ScheduledJob:
         options: Sequence[str],
     ) -> None:
         """Start the run of a tick. If its process cannot begin, it is tried again as one that failed."""
-        progress, settings = self.progress, self.files.settings
+        progress, files = self.progress, self.files
         if tick != progress.last:
             progress.failures = 0
-        log.info(
-            "run started",
-            job=self.name,
-            tick=tick.isoformat(),
-            mode=settings.mode,
-            attempt=progress.failures + 1,
-        )
+        attempt, mode = progress.failures + 1, files.settings.mode
+        say = log.bind(job=self.name)
+        say.info("run started", tick=tick.isoformat(), mode=mode, attempt=attempt)
         progress.last, progress.retry_at = tick, None
-        account = self.files.account
-        mark = account.mark()
+        mark = files.account.mark()
         request = self.request_run(tick, now)
+        seconds = files.settings.max_run_time
         try:
-            process = RunProcess(
-                request,
-                options,
-                settings.max_run_time,
-                self._wake,
-            )
+            process = RunProcess(request, options, seconds, self._wake)
         except OSError as fault:
-            log.error("run could not be started", job=self.name, reason=fault.strerror)
+            say.error("run could not be started", reason=fault.strerror)
             progress.cause = f"Its process could not be started: {fault.strerror}"
             self.schedule_retry()
         else:
-            self.run = RunUnderWay(process, account, mark)
+            self.run = RunUnderWay(process, files.account, mark)
 
     def request_run(self, tick: datetime, now: datetime) -> RunRequest:
         """What the process of a run is asked."""
-        believed = now + schedule.BELIEVED
-        wrong = self.progress.wrong
+        believed, wrong = now + schedule.BELIEVED, self.progress.wrong
         if wrong is not None and wrong >= tick:
             # it is overruled, however near it may have come meanwhile
             believed = min(believed, wrong - schedule.MOMENT)
-        loaded = self.files.loaded
+        files = self.files
+        loaded = files.loaded
         path = loaded.path.absolute()
-        return RunRequest(
-            job=path,
-            texts=self.files.texts,
-            tick=tick,
-            believed=believed,
-            kind=self.files.kind,
-            plans=self.files.settings.plans or (loaded.state_path or path).parent,
-        )
+        plans = files.settings.plans or (loaded.state_path or path).parent
+        return RunRequest(path, files.texts, tick, believed, files.kind, plans)
 
     def note_good_run(self, tick: datetime, now: datetime) -> None:
         """Note that the run of a tick has ended well."""
