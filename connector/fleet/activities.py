@@ -200,7 +200,7 @@ class Activities:
         if request.step == "apply" and not request.approved and not _applies_plans(job):
             return StepResult(0, unasked=True), None  # it is a dry-run job by now
         account = Account.of(job.job)
-        why = self._accounts.why(account)
+        why = self._accounts.explain_waiting(account)
         if why:
             log.error("run waits for the account", job=job.name, reason=why)
             return StepResult(1, final=True), True

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -22,8 +22,8 @@ from connector.observers.notices import Notice, find_occasions, make_notice
 from connector.observers.run_summary import RunSummary
 from connector.observers.webhook import post_notice
 from connector.runtime.log import log
+from connector.settings.fleet import LoadedFleet
 from connector.settings.job import LoadedJob
-from connector.settings.operations import Notify
 
 SINGLE_RUN: Final = 3
 """Attempts before a process that is about to end gives up."""
@@ -31,19 +31,8 @@ LONGEST: Final = 300.0
 """Seconds that a wait between two attempts lasts at most."""
 
 
-class Notifying(Protocol):
-    """What names receivers: a job, or a fleet."""
-
-    @property
-    def name(self) -> str:
-        """How the log calls it."""
-
-    @property
-    def notify(self) -> Notify | None:
-        """Whom it names, and on what occasions."""
-
-    def where(self, *keys: str | int) -> str:
-        """`path:line` of a key of its file."""
+Notifying = LoadedJob | LoadedFleet
+"""Files that name receivers."""
 
 
 class Target(Struct, frozen=True):

@@ -46,17 +46,29 @@ class Account(Struct, frozen=True):
         directory = job.directory
         if directory.type == "scim" and directory.basic is not None:
             basic = directory.basic
-            return cls._with_secret(basic.user, basic.password, [directory.url])
+            return cls._with_secret(
+                basic.user,
+                basic.password,
+                [directory.url],
+            )
         if directory.type == "scim" and directory.oauth is not None:
             client = directory.oauth
             servers = [client.token_url]
-            return cls._with_secret(client.client_id, client.client_secret, servers)
+            return cls._with_secret(
+                client.client_id,
+                client.client_secret,
+                servers,
+            )
         if directory.type != "ldap":
             return cls("")
         if directory.sasl is None:
             who = directory.bind_dn or ""
             servers = [urlsplit(url).hostname or url for url in directory.urls]
-            return cls._with_secret(who.lower(), directory.password, servers)
+            return cls._with_secret(
+                who.lower(),
+                directory.password,
+                servers,
+            )
         if directory.sasl == "gssapi":
             tickets = [os.environ.get(name, "") for name in _TICKETS]
             paths = [Path(name.removeprefix("FILE:")) for name in tickets if name]
@@ -100,7 +112,7 @@ def _mark_file(path: Path) -> tuple[int, ...] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class _Record(Struct, frozen=True):
+class _LoginRecord(Struct, frozen=True):
     """What became of the last log-in to an account."""
 
     mark: Mark
@@ -120,21 +132,26 @@ class Accounts:
         """`clock`: seconds, steady. `by`: the command that keeps them; `serve` forgets them at SIGHUP."""
         self._clock = clock
         self._by = by
-        self._records: dict[Account, _Record] = {}
+        self._records: dict[Account, _LoginRecord] = {}
 
-    def note_run(self, account: Account, mark: Mark, result: Result) -> str:
+    def note_run(
+        self,
+        account: Account,
+        mark: Mark,
+        result: Result,
+    ) -> str:
         """Note whether a run that began with this mark could log in; why further runs wait, or nothing."""
         if result.refused:
-            return self.add(account, mark)
+            return self.note_refusal(account, mark)
         summary = result.summary
         if summary is None:
             return ""
         has_read_directory = summary.exit_code in (0, 2, 4) or summary.plan.refusals
         if has_read_directory:
-            self.take(account, mark)
+            self.note_login(account, mark)
         return ""
 
-    def add(self, account: Account, mark: Mark) -> str:
+    def note_refusal(self, account: Account, mark: Mark) -> str:
         """Note that a run that began with this mark was refused; a sentence on what is waited for."""
         secret = " or ".join(map(str, account.files)) or "its secret"
         until = datetime.now(UTC) + timedelta(seconds=WAITING)
@@ -146,18 +163,22 @@ class Accounts:
         for other in list(self._records):
             if other.is_same(account):
                 del self._records[other]
-        self._records[account] = _Record(mark, why, self._clock() + WAITING)
+        self._records[account] = _LoginRecord(
+            mark,
+            why,
+            self._clock() + WAITING,
+        )
         return why
 
-    def take(self, account: Account, mark: Mark) -> None:
+    def note_login(self, account: Account, mark: Mark) -> None:
         """Note that a run that began with this mark has logged in."""
-        self._records[account] = _Record(mark)
+        self._records[account] = _LoginRecord(mark)
 
     def is_taken(self, account: Account) -> bool:
         """Whether a run has logged in since its files changed, and none was refused since."""
-        return self._records.get(account) == _Record(account.mark())
+        return self._records.get(account) == _LoginRecord(account.mark())
 
-    def why(self, account: Account) -> str:
+    def explain_waiting(self, account: Account) -> str:
         """Why no run with this account may begin; empty: one may."""
         for refused, record in list(self._records.items()):
             if not record.why or not (refused == account or refused.is_same(account)):
@@ -167,12 +188,12 @@ class Accounts:
             del self._records[refused]
         return ""
 
-    def exclude(self, one: Account, other: Account) -> bool:
+    def exclude_each_other(self, one: Account, other: Account) -> bool:
         """Whether runs of these have to wait for each other: they try one account that may not be taken."""
         if not one.is_same(other):
             return False
         return not self.is_taken(one) or not self.is_taken(other)
 
-    def forget(self) -> None:
+    def forget_all(self) -> None:
         """Forget all, so that each account may be tried once more."""
         self._records.clear()

@@ -83,8 +83,14 @@ class Cron(Struct, frozen=True):
         else:
             minute = minute.replace("*", "0-59")
         expression = " ".join([*seconds, minute, hour, day, month, week])
-        local = (moment + MOMENT * reverse).astimezone(ZoneInfo(self.zone))
-        for tick in CronSim(expression, local, reverse=reverse):
+        if reverse:
+            moment += MOMENT
+        local = moment.astimezone(ZoneInfo(self.zone))
+        for tick in CronSim(
+            expression,
+            local,
+            reverse=reverse,
+        ):
             yield tick.astimezone(UTC)
 
 
@@ -99,7 +105,8 @@ class Timetable(Struct, frozen=True):
         """When the run of a tick begins: at the tick or later, and before the next."""
         if not self.jitter:
             return tick
-        drawn = hashlib.sha256(f"{self.seed} {tick.isoformat()}".encode()).digest()
+        name = f"{self.seed} {tick.isoformat()}"
+        drawn = hashlib.sha256(name.encode()).digest()
         share = int.from_bytes(drawn[:6]) / (1 << 48)
         interval = self.rule.after(tick) - tick
         return tick + share * min(interval, timedelta(seconds=self.jitter))

@@ -336,6 +336,6 @@ class ScheduledJob:
         return seconds
 
 
-def utc() -> datetime:
+def utc_now() -> datetime:
     """The time now."""
     return datetime.now(UTC)

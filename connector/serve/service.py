@@ -23,7 +23,7 @@ from connector.runtime.log import log
 from connector.serve.accounts import Accounts
 from connector.serve.run_process import REPEATED, describe_ending, log_run_end
 from connector.serve.schedule import NextRun
-from connector.serve.scheduled_job import RunUnderWay, ScheduledJob, utc
+from connector.serve.scheduled_job import RunUnderWay, ScheduledJob, utc_now
 from connector.settings.job import LoadedJob
 from connector.settings.textfile import raise_together
 
@@ -77,7 +77,7 @@ class Service:
         """Run what is due until told to stop, and then until what runs has come to its end."""
         while True:
             self._looked = self._clock()
-            wait = self._look_at_jobs(utc())
+            wait = self._look_at_jobs(utc_now())
             if self._stops and not self._runs_under_way():
                 return
             try:
@@ -119,7 +119,7 @@ class Service:
             job.run.process.keep_to_limit()
             return None
         progress = job.progress
-        progress.refused = self._accounts.why(job.files.account)
+        progress.refused = self._accounts.explain_waiting(job.files.account)
         if self._stops or job.reading is not None or progress.refused:
             return None
         return job.find_next_run(now)
@@ -133,10 +133,12 @@ class Service:
             for job in self._jobs
             if job.run is not None
         ]
-        for run, job in sorted(due, key=lambda each: (each[0].tick, each[1].name)):
+        due.sort(key=lambda each: (each[0].tick, each[1].name))
+        for run, job in due:
             state, account = job.files.state, job.files.account
             has_to_wait = any(
-                state == other_state or self._accounts.exclude(account, other_account)
+                state == other_state
+                or self._accounts.exclude_each_other(account, other_account)
                 for other_state, other_account in ahead
             )
             if not has_to_wait:
@@ -166,23 +168,23 @@ class Service:
             progress.wrong = None
             return
         self._metrics.add_run(summary)
-        progress.cause = "" if summary.is_good else describe_ending(summary, waiting)
+        progress.cause = ""
         if summary.is_good:
-            job.note_good_run(tick, utc())
+            job.note_good_run(tick, utc_now())
+        else:
+            progress.cause = describe_ending(summary, waiting)
         refused = self._accounts.note_run(run.account, run.mark, result)
         if refused:
             summary = replace(summary, fault=f"{summary.fault}; {refused}")
             log.error("runs wait for the account", job=job.name, reason=refused)
-        log_run_end(
-            summary,
-            why=progress.cause or None,
-            waiting=str(waiting) if waiting else None,
-        )
-        if self._stops or refused or summary.exit_code not in REPEATED:
-            progress.wrong = None
+        why = progress.cause or None
+        log_run_end(summary, why=why, waiting=str(waiting) if waiting else None)
+        is_repeated = summary.exit_code in REPEATED and not refused
+        if is_repeated and not self._stops:
+            pause = timedelta(seconds=job.schedule_retry())
+            self._announce_run(job, utc_now() + pause)
         else:
-            seconds = job.schedule_retry()
-            self._announce_run(job, utc() + timedelta(seconds=seconds))
+            progress.wrong = None
         if not result.stopped:
             self._tell(job.files.loaded, summary, waiting)
 
@@ -195,16 +197,11 @@ class Service:
         runs = self._runs_under_way()
         for run in runs.values():
             run.process.ask_to_end(at_once=at_once)
-        log.info(
-            "stopping",
-            why=why,
-            running=[*runs],
-            at_once=at_once,
-        )
+        log.info("stopping", why=why, running=list(runs), at_once=at_once)
 
     def _reread_files(self) -> None:
         """Read all files as they are now; a job whose files are wrong goes on with those that it had."""
-        self._accounts.forget()
+        self._accounts.forget_all()
         for job in self._jobs:
             job.reread_files()
 
@@ -223,12 +220,12 @@ class Service:
 
     def unready(self) -> list[str]:
         """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
-        now = utc()
+        now = utc_now()
         waiting = [job for job in self._jobs if not job.is_ready(now)]
         return [f"{job.name}: {_describe_trouble(job)}" for job in waiting]
 
     def metrics(self) -> str:
-        now = utc()
+        now = utc_now()
         for job in self._jobs:
             self._metrics.set_gauge("ready", job.name, job.is_ready(now))
             in_order = not job.has_wrong_files
@@ -248,7 +245,7 @@ def _describe_trouble(job: ScheduledJob) -> str:
 
 def _load_jobs(paths: Sequence[Path], wake: Callable[[], None]) -> list[ScheduledJob]:
     """All jobs. Raises FileError with the faults of all."""
-    now = utc()
+    now = utc_now()
     jobs: dict[str, ScheduledJob] = {}
     faults: list[FileError] = []
     for path in paths:

@@ -144,16 +144,16 @@ def test_an_account_is_taken_until_its_file_changes_or_a_run_of_it_is_refused(tm
     there = account(tmp_path, ldap(ONE, secret=file("other")))
     accounts = Accounts()
     assert not accounts.is_taken(here)
-    accounts.take(here, here.mark())
+    accounts.note_login(here, here.mark())
     assert (accounts.is_taken(here), accounts.is_taken(there)) == (True, False)
     before = here.mark()
     (tmp_path / "password").write_text("new")
     assert not accounts.is_taken(here)
-    accounts.take(here, before)
+    accounts.note_login(here, before)
     assert not accounts.is_taken(here), "the run logged in with the old one"
-    accounts.take(here, here.mark())
-    accounts.add(there, there.mark())
+    accounts.note_login(here, here.mark())
+    accounts.note_refusal(there, there.mark())
     assert not accounts.is_taken(here)
-    assert accounts.why(here), "another attempt at this account could lock it, whichever secret it takes"
-    accounts.forget()
-    assert (accounts.why(here), accounts.is_taken(here)) == ("", False)
+    assert accounts.explain_waiting(here), "another attempt at this account could lock it, whichever secret it takes"
+    accounts.forget_all()
+    assert (accounts.explain_waiting(here), accounts.is_taken(here)) == ("", False)

@@ -91,18 +91,18 @@ def test_accounts_of_one_name_on_two_directories_are_two(tmp_path: Path) -> None
         return Account.of(load(path).job)
 
     accounts, live = Accounts(), account("live", "LIVE_PASSWORD")
-    accounts.add(account("trial", "TRIAL_PASSWORD"), ())
-    assert accounts.why(live) == ""
-    accounts.add(live, ())
-    assert accounts.why(account("again", "LIVE_PASSWORD")), "the same account, whatever job has it"
+    accounts.note_refusal(account("trial", "TRIAL_PASSWORD"), ())
+    assert accounts.explain_waiting(live) == ""
+    accounts.note_refusal(live, ())
+    assert accounts.explain_waiting(account("again", "LIVE_PASSWORD")), "the same account, whatever job has it"
 
 
 def test_after_a_day_a_refused_account_is_tried_again() -> None:
     now = [0.0]
     accounts, account = Accounts(lambda: now[0]), Account("cn=sync")
-    accounts.add(account, account.mark())
+    accounts.note_refusal(account, account.mark())
     now[0] = WAITING - 1
-    assert "`serve` restarted, SIGHUP, or" in accounts.why(account)
-    assert "`fleet worker` restarted, or" in Accounts(by="fleet worker").add(account, account.mark())
+    assert "`serve` is restarted, or it is " in accounts.explain_waiting(account)
+    assert "`fleet worker` is restarted, or" in Accounts(by="fleet worker").note_refusal(account, account.mark())
     now[0] = WAITING
-    assert accounts.why(account) == ""
+    assert accounts.explain_waiting(account) == ""
