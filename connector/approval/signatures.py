@@ -27,7 +27,7 @@ from connector.errors import VerifierError
 from connector.model import APPROVAL_NAMESPACE
 
 MAX_BYTES: Final = 64 << 10
-"""Of a signature; that of the longest accepted RSA key has under six thousand."""
+"""Most octets of a signature; that of the longest accepted RSA key has under six thousand."""
 _HEAD: Final = len("SSHSIG") + 4
 """Octets before the strings of a signature: its magic, and the version of its format."""
 _STRINGS: Final = 5

@@ -71,8 +71,7 @@ class StepPlaces:
 
     async def _ask_for_all(self) -> float:
         """Ask for all steps of this worker; seconds until it has to ask again."""
-        turns = list(self._waiting)
-        waiting = [step for step, _ in turns]
+        waiting = [step for step, _ in self._waiting]
         running = list(self._running.values())
         try:
             grants = await asyncio.to_thread(
@@ -81,7 +80,7 @@ class StepPlaces:
         except StateError as fault:
             log.warning("limits do not answer", reason=str(fault))
             return _LOOK
-        for step, let_in in turns:
+        for step, let_in in self._waiting:
             if step.token in grants.tokens:
                 let_in.set()
         if len(grants.tokens) == len(waiting):
@@ -90,16 +89,17 @@ class StepPlaces:
 
     async def wait_for_place(self, step: PlaceRequest) -> None:
         """Wait until the step may begin. Raises ApplicationError where this worker stops first."""
-        turn = step, asyncio.Event()
+        let_in = asyncio.Event()
+        turn = step, let_in
         self._waiting.append(turn)
         self._changed.set()
         try:
-            while not turn[1].is_set():
+            while not let_in.is_set():
                 activity.heartbeat()
                 if activity.is_worker_shutdown():
                     raise ApplicationError("this worker stops", type="stopping")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(turn[1].wait(), _LOOK)
+                    await asyncio.wait_for(let_in.wait(), _LOOK)
         finally:
             self._waiting.remove(turn)
 

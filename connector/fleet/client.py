@@ -252,21 +252,16 @@ async def judge_plan(client: Client, job: str, verdict: Verdict) -> None:
     Raises UsageError where it waits with another plan, or with none.
     """
     handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
-    waits = ""
     try:
         with _worker_answers():
             await handle.execute_update(Job.judge_plan, verdict, rpc_timeout=_PATIENCE)
-    except WorkflowUpdateFailedError as fault:
-        waits = getattr(fault.cause, "message", "")
-    except RPCError as fault:
-        if fault.status is not RPCStatusCode.NOT_FOUND:
+    except (WorkflowUpdateFailedError, RPCError) as fault:
+        if isinstance(fault, RPCError) and fault.status is not RPCStatusCode.NOT_FOUND:
             raise
-    else:
-        return
-    # the SDK puts words of its own in place of none
-    has_other = waits.startswith("sha256:")
-    what = f"waits with another plan: {waits}" if has_other else "waits for no approval"
-    raise UsageError(f"the run of this job {what}. See `fleet status`", where=job)
+        why = (
+            "the run of this job waits for no approval of this plan. See `fleet status`"
+        )
+        raise UsageError(why, where=job) from None
 
 
 async def begin_run(client: Client, task_queue: str, job: str) -> None:
@@ -281,15 +276,11 @@ async def begin_run(client: Client, task_queue: str, job: str) -> None:
             retry_policy=BEGIN_ANEW,
         )
     except WorkflowAlreadyStartedError:
-        queue = (await client.get_workflow_handle(PREFIX + job).describe()).task_queue
-        what = "a run of this job is open in the fleet. See `fleet status`"
-        if queue != task_queue:
-            what = (
-                f"a run of this job is open for the task queue {queue!r}, not {task_queue!r}."
-                " Correct `task_queue` in the fleet file. If no worker takes it,"
-                f" terminate the workflow {PREFIX}{job} in Temporal"
-            )
-        raise OpenRunError(what, where=job) from None
+        why = (
+            "a run of this job is open in the fleet. See `fleet status`. If no worker takes it,"
+            f" compare `task_queue` in the fleet file with the workflow {PREFIX}{job} in Temporal"
+        )
+        raise OpenRunError(why, where=job) from None
 
 
 async def wait_for_run(client: Client, job: str) -> tuple[StepResult | None, str]:

@@ -206,18 +206,18 @@ class PlaceRequest(Struct, frozen=True):
     job: str
     step: Step
     source: str = ""
-    """Of the CEC host that the step reads."""
+    """Hash of the CEC host that the step reads."""
     server: str = ""
-    """Of the directory server."""
+    """Hash of the directory server."""
     account: str = ""
-    """Of the account that the job logs in as there."""
+    """Hash of the account that the job logs in as there."""
 
 
 class StepGrants(Struct, frozen=True):
     """Which steps may begin now."""
 
     tokens: frozenset[str]
-    """Of the steps that asked."""
+    """Tokens of the steps that asked."""
     pause: float | None
     """Seconds until time alone may let another step begin; None: time alone lets none."""
 

@@ -225,8 +225,6 @@ async def _try_change(client: Client, change: ScheduleChange) -> ChangeOutcome:
         why = "there is one by now"
     except RPCError as fault:
         why = f"Temporal answers {fault.status.name}. Rerun to see whether it was made"
-        if fault.status is RPCStatusCode.NOT_FOUND:
-            why = "it is gone"
     return ChangeOutcome(change, why)
 
 

@@ -43,7 +43,7 @@ class PlanFigures(Struct, frozen=True):
     keeping_credentials: int = 0
     """Stale users that keep credentials."""
     counts: dict[str, int] = {}
-    """Its summary."""
+    """Agents and users by what becomes of them, as the plan's summary has them."""
     problems: dict[str, int] = {}
     """How many of each kind."""
     since: dict[str, int] = {}
@@ -65,7 +65,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     fault: str = ""
     """What ended it, where it was not a plan's end."""
     cause: str = ""
-    """The same for whoever may ask (`describe_impersonally`)."""
+    """The fault without names of people (`describe_impersonally`), for whoever may ask."""
     plan: PlanFigures = PlanFigures()
     outcomes: dict[str, int] = {}
     requests: dict[str, RequestCounts] = {}

@@ -116,7 +116,7 @@ class _LoginRecord(Struct, frozen=True):
     """What became of the last log-in to an account."""
 
     mark: Mark
-    """Of its files when the run began."""
+    """Mark of the account's files when the run began."""
     why: str = ""
     """Why further runs wait; empty: it has logged in."""
     until: float = 0.0

@@ -154,7 +154,7 @@ class RunUnderWay(Struct, frozen=True):
     process: RunProcess
     account: Account
     mark: Mark
-    """Of the account's files when the run began."""
+    """Mark of the account's files when the run began."""
 
 
 class ScheduledJob:

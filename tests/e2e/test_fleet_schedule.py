@@ -191,8 +191,8 @@ def test_a_run_for_another_task_queue_is_refused_or_named(scheduled: Fleet) -> N
     ended = run("new")
     assert ended.code == 75
     said = " ".join(ended.err.split())
-    assert "new: a run of this job is open for the task queue 'other', not 'cec-connector'. Correct" in said
-    assert "terminate the workflow cec-connector/new in Temporal" in said
+    assert "new: a run of this job is open in the fleet" in said
+    assert "compare `task_queue` in the fleet file with the workflow cec-connector/new in Temporal" in said
     assert run("acme").code == 0
 
 
