@@ -180,14 +180,11 @@ def make_calendars(expression: str) -> list[ScheduleCalendarSpec]:
     two of them. Raises ValueError where no calendar can name it.
     """
     cron = CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
-    if min(cron.days) < 1:
-        raise ValueError("Temporal has no last day of the month (L)")
-    if not all(isinstance(day, int) for day in cron.weekdays):
-        raise ValueError(
-            "Temporal has no nth or last day of the week in a month (#, L)"
-        )
     days = frozenset(cron.days)
-    week = frozenset(day % 7 for day in cron.weekdays if isinstance(day, int))
+    weekdays = [day for day in cron.weekdays if isinstance(day, int)]
+    week = frozenset(day % 7 for day in weekdays)
+    if min(days) < 1 or len(weekdays) < len(cron.weekdays):
+        raise ValueError("Temporal has no last or nth day in a month (L, #)")
     both = [(days, week)] if cron.day_and else [(days, _WEEK), (_DAYS, week)]
     return [
         ScheduleCalendarSpec(

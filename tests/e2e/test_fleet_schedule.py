@@ -214,10 +214,10 @@ def test_all_that_is_wrong_in_all_files_is_said_at_once_and_nothing_changes(sche
 @pytest.mark.parametrize(
     ("cron", "why"),
     [
-        ("0 6 L * *", "Temporal has no last day of the month (L)"),
-        ("0 6 LW * *", "Temporal has no last day of the month (L)"),
-        ("0 6 * * 5L", "Temporal has no nth or last day of the week in a month (#, L)"),
-        ("0 6 * * 1#2", "Temporal has no nth or last day of the week in a month (#, L)"),
+        ("0 6 L * *", "Temporal has no last or nth day in a month (L, #)"),
+        ("0 6 LW * *", "Temporal has no last or nth day in a month (L, #)"),
+        ("0 6 * * 5L", "Temporal has no last or nth day in a month (L, #)"),
+        ("0 6 * * 1#2", "Temporal has no last or nth day in a month (L, #)"),
     ],
 )
 def test_a_cron_expression_that_temporal_cannot_express_has_its_line(fleet: Fleet, cron: str, why: str) -> None:
