@@ -137,7 +137,7 @@ class Activities:
         self._options = options
         self._limits = limits
         self._listener = listener
-        self._accounts = Accounts(by="fleet worker")
+        self._accounts = Accounts()
         self.places = StepPlaces(limits)
         self.running: dict[asyncio.Task[object], str] = {}
         """What runs here."""

@@ -126,12 +126,9 @@ class _LoginRecord(Struct, frozen=True):
 class Accounts:
     """The accounts that were refused last and those that logged in, with the marks of their files then."""
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, *, by: str = "serve"
-    ) -> None:
-        """`clock`: seconds, steady. `by`: the command that keeps them; `serve` forgets them at SIGHUP."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds, steady."""
         self._clock = clock
-        self._by = by
         self._records: dict[Account, _LoginRecord] = {}
 
     def note_run(
@@ -157,7 +154,7 @@ class Accounts:
         until = datetime.now(UTC) + timedelta(seconds=WAITING)
         why = (
             f"the server refused the account {account.who}. Its runs wait until {secret} changes, "
-            f"`{self._by}` is restarted, or it is {until.isoformat(timespec='seconds')}. "
+            f"this process is restarted, or it is {until.isoformat(timespec='seconds')}. "
             "Each further attempt could lock the account"
         )
         for other in list(self._records):

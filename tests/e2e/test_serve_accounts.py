@@ -102,7 +102,6 @@ def test_after_a_day_a_refused_account_is_tried_again() -> None:
     accounts, account = Accounts(lambda: now[0]), Account("cn=sync")
     accounts.note_refusal(account, account.mark())
     now[0] = WAITING - 1
-    assert "`serve` is restarted, or it is " in accounts.explain_waiting(account)
-    assert "`fleet worker` is restarted, or" in Accounts(by="fleet worker").note_refusal(account, account.mark())
+    assert "this process is restarted, or it is " in accounts.explain_waiting(account)
     now[0] = WAITING
     assert accounts.explain_waiting(account) == ""
