@@ -248,7 +248,7 @@ def test_another_fleet_file_can_be_named(fleet: Fleet) -> None:
     (fleet.folder / "fleet.yaml").rename(fleet.folder / "other.yaml")
     (fleet.folder / "fleet.yaml").write_text("address: [\n")
     shown = fleet.schedule("--fleet", "other.yaml")
-    assert (shown.code, "fleet schedule . --fleet other.yaml --apply" in shown.out) == (2, True), shown.said
+    assert (shown.code, "fleet schedule . --fleet=other.yaml --apply" in shown.out) == (2, True), shown.said
     assert fleet.schedule("--fleet", "other.yaml", "--apply").code == 0
     found = fleet.described("acme")["schedule"]["action"]["startWorkflow"]
     assert found["taskQueue"]["name"] == "other"
