@@ -297,9 +297,9 @@ def test_an_assertion_says_what_the_plan_saw_as_far_as_a_filter_can(attribute: A
 def test_what_is_refuted_or_known_by_a_look_is_left_out_of_an_assertion() -> None:
     planned = change(AttributeChange("description", ("a",), ("b",)), AttributeChange("mail", (), ("c",)))
     known = modifier()
-    mark = requests.encode_filter(parse_filter("(entryCSN=1)"))
+    mark = parse_filter("(entryCSN=1)")
     both = f"{THIS}(uid=*)(description=a)(!(mail=*))"
-    assert known.make_controls(planned, mark) == asserted(f"(&{both}(entryCSN=1))")
+    assert known.make_controls(planned, mark) == asserted(f"(&{THIS}(uid=*)(entryCSN=1)(description=a)(!(mail=*)))")
     assert known.make_controls(planned, absent=["mail"]) == asserted(f"(&{THIS}(uid=*)(description=a))")
     assert known.make_controls(planned, refuted=[ID]) == asserted("(&(uid=*)(description=a)(!(mail=*)))")
     assert known.make_controls(planned, refuted=[FILTER]) == asserted(f"(&{THIS}(description=a)(!(mail=*)))")

@@ -81,7 +81,7 @@ def test_a_small_window_is_filled_with_every_answer(server: Open, window: int, w
     assert line.waits == waits
 
 
-@pytest.mark.parametrize(("window", "some"), [(8, 2), (12, 3), (64, 16), (100, 16)])
+@pytest.mark.parametrize(("window", "some"), [(8, 2), (12, 3), (64, 16), (100, 25)])
 def test_a_larger_window_is_filled_again_when_there_is_room_for_some(server: Open, window: int, some: int) -> None:
     line = server(one, ASSERTION)
     count = window + 2 * some

@@ -190,7 +190,7 @@ class ChangeWriter(Struct, dict=True):
                 # some by some: what comes next may have to be noted first, and the server
                 # need not wait for that
                 room = self._find_room()
-                while unsent := queue.take_next(self._next_batch(room)):
+                while unsent := queue.take_next(min(room, _SOME)):
                     room -= len(unsent)
                     settled += self._send_batch(unsent, queue)
                 if not (flight or settled):
@@ -210,13 +210,10 @@ class ChangeWriter(Struct, dict=True):
     def _find_room(self) -> int:
         """How many to send next: none before there is room for some."""
         window = self.window
-        if self.looker.reads:
+        if self.looker.reads_most:
             window = min(window, _READ_BEFORE)
         room = window - len(self._flight)
-        return room if room >= min(_SOME, max(1, window // 4)) else 0
-
-    def _next_batch(self, room: int) -> int:
-        return room if self.looker.reads else min(room, _SOME)
+        return room if room >= window // 4 else 0
 
     def _send_batch(self, batch: Sequence[Change], queue: ChangeQueue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""

@@ -34,7 +34,6 @@ from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
 from connector.model import (
     ID,
-    OBJECT_CLASS,
     AttributeChange,
     Change,
     Holds,
@@ -68,19 +67,11 @@ class ProvenAssertions:
         self._holders: dict[str, UserRef] = {}
         """By attribute, a user that holds a value of it since a write of this run."""
         self._tried: Counter[str] = Counter()
-        self._sure_of: set[tuple[str, ...]] = set()
-        """Names of attributes that come together, all proven."""
         self.proven: set[str] = set()
         self.refuted: set[str] = set()
 
     def covers_change(self, change: Change) -> bool:
         """Whether all is proven that an assertion for this change says."""
-        names = tuple([each.name for each in change.attributes])
-        if names in self._sure_of:
-            return True
-        needed = {name for name in names if name.lower() != OBJECT_CLASS.lower()}
-        if self.proven >= needed | {ID, FILTER}:
-            self._sure_of.add(names)  # whatever their values are
         return self.proven.issuperset(self._modifier.list_asserted(change.attributes))
 
     def note_written(self, change: Change) -> None:
@@ -174,8 +165,8 @@ class UserSight(Struct, frozen=True, gc=False):
 
     why: str | None = None
     """Why the user is not to be written, if so."""
-    mark: bytes | None = None
-    """The mark to assert, as a filter; None: there is none."""
+    mark: Filter | None = None
+    """That the mark is still this one; None: there is none."""
     absent: frozenset[str] = frozenset()
     """Attributes that have no value, though that cannot be asserted."""
 
@@ -200,13 +191,15 @@ class UserLooker:
         self._read = read
         self._holds = holds
         self.assertions = assertions
-        all_proven = bool(assertions.proven) and not assertions.refuted
-        self.reads = not (modifier.dialect.controls.assertions and all_proven)
-        """Whether the users of the latest changes were looked at first; before any, whether
-        they are likely to be."""
         self._blind = frozenset(
             name for name in attributes if not modifier.rules(name).equality
         )
+
+    @property
+    def reads_most(self) -> bool:
+        """Whether most users have to be looked at before their write."""
+        asserts = self._modifier.dialect.controls.assertions
+        return not asserts or bool(self.assertions.refuted)
 
     def look_before(self, changes: Sequence[Change]) -> dict[str, UserSight]:
         """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""
@@ -217,9 +210,7 @@ class UserLooker:
                 if not self.assertions.covers_change(change)
             ]
             self.assertions.prove_for(unsure)
-            suspects = changes if self._blind else unsure
-            changes = [change for change in suspects if self._relies_on_marks(change)]
-            self.reads = bool(changes)
+            changes = [change for change in changes if self._relies_on_marks(change)]
         return self._look_at(changes, self._read_now(changes))
 
     def may_still_hold(self, change: Change) -> bool:

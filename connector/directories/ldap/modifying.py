@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import cached_property, lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -31,6 +30,7 @@ from connector.model import (
     AttributeInfo,
     Change,
     Equality,
+    Held,
     Outcome,
     Result,
     Secret,
@@ -58,7 +58,7 @@ _HIDDEN = (
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
-class ChangeModifier(Struct, frozen=True, dict=True):
+class ChangeModifier(Struct, frozen=True):
     """Turns changes into requests, for one server, its schema, and the filter that a user has to match."""
 
     dialect: Dialect
@@ -72,17 +72,9 @@ class ChangeModifier(Struct, frozen=True, dict=True):
 
     def make_request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
-        edits: list[bytes] = []
-        for each in change.attributes:
-            is_first = each.seen and not each.old and len(each.new) == 1
-            # as nearly every one
-            if is_first and self._absence_of(each.name, each.pattern).may_add:
-                value = stored_octets(each.new[0])
-                edits.append(
-                    requests.encode_modification(EditKind.ADD, each.name, (value,))
-                )
-            else:
-                edits += self._edit_attribute(each)
+        edits = [
+            edit for each in change.attributes for edit in self._edit_attribute(each)
+        ]
         if not edits:
             return None
         return requests.encode_modify(self.dialect.address_of(change.user), edits)
@@ -90,7 +82,7 @@ class ChangeModifier(Struct, frozen=True, dict=True):
     def make_controls(
         self,
         change: Change,
-        mark: bytes | None = None,
+        mark: Filter | None = None,
         absent: Collection[str] = (),
         refuted: Collection[str] = (),
     ) -> tuple[bytes, ...]:
@@ -101,19 +93,13 @@ class ChangeModifier(Struct, frozen=True, dict=True):
         """
         if not self.dialect.controls.assertions:
             return ()
-        believed: list[Filter | bytes] = []
-        if ID not in refuted:
-            believed.append(self.dialect.user_filter(change.user.id))
-        if FILTER not in refuted:
-            encoded = (
-                self._encoded_disabled if change.disabled else self._encoded_filter
-            )
-            believed.append(encoded)
-        unsaid = {*absent, *refuted} if refuted else absent
-        believed += self._assert_values(change, unsaid)
-        if mark is not None and self.dialect.writes.mark not in refuted:
-            believed.append(mark)
-        return (requests.assertion_control(*believed),) if believed else ()
+        users = self._disabled_users if change.disabled else self.filter
+        believed = {ID: self.dialect.user_filter(change.user.id), FILTER: users}
+        if mark is not None:
+            believed[self.dialect.writes.mark or ""] = mark
+        filters = [each for name, each in believed.items() if name not in refuted]
+        filters += self._assert_values(change, {*absent, *refuted})
+        return (requests.assertion_control(*filters),) if filters else ()
 
     def list_asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
@@ -122,25 +108,16 @@ class ChangeModifier(Struct, frozen=True, dict=True):
             if not (each.secret and each.old):
                 yield each.name
 
-    def mark_of(self, user: User) -> bytes | None:
+    def mark_of(self, user: User) -> Filter | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
         name = self.dialect.writes.mark or ""
         marks = user.values.get(name)
-        return (
-            requests.encode_filter(Equal(name, stored_octets(marks[0])))
-            if marks
-            else None
-        )
+        return Equal(name, stored_octets(marks[0])) if marks else None
 
-    @cached_property
-    def _encoded_filter(self) -> bytes:
-        return requests.encode_filter(self.filter)
-
-    @cached_property
-    def _encoded_disabled(self) -> bytes:
-        nobody = Or(())
-        left_out = And((self.disabled, Not(self.filter))) if self.disabled else nobody
-        return requests.encode_filter(left_out)
+    @property
+    def _disabled_users(self) -> Filter:
+        """The filter of disabled users that may be cleared."""
+        return And((self.disabled, Not(self.filter))) if self.disabled else Or(())
 
     @property
     def writable_users(self) -> Filter:
@@ -163,12 +140,10 @@ class ChangeModifier(Struct, frozen=True, dict=True):
             info = self.info(name)
             if len(added) > 1 and info.definition.known and info.single:
                 raise ForbiddenError(f"{name} can hold one value only")
-            edits = []
-            for edit, values in (EditKind.DELETE, removed), (EditKind.ADD, added):
-                if values:
-                    stored = tuple(map(stored_octets, values))
-                    edits.append(requests.encode_modification(edit, name, stored))
-            return edits
+            found = ((EditKind.DELETE, removed), (EditKind.ADD, added))
+            return [
+                _encode_edit(kind, name, values) for kind, values in found if values
+            ]
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(
@@ -176,49 +151,38 @@ class ChangeModifier(Struct, frozen=True, dict=True):
             )
         # added, for there may be a value by now
         is_first = change.seen and change.new and not change.old
-        edit = EditKind.ADD if is_first else EditKind.REPLACE
-        return [
-            requests.encode_modification(
-                edit, name, tuple(map(stored_octets, change.new))
-            )
-        ]
+        kind = EditKind.ADD if is_first else EditKind.REPLACE
+        return [_encode_edit(kind, name, change.new)]
 
     def _choose_rule(self, change: AttributeChange) -> Equality:
         return choose_rule(self.info(change.name).equality, secret=change.secret)
 
     def _assert_values(
         self, change: Change, without: Collection[str]
-    ) -> list[Filter | bytes]:
+    ) -> Iterator[Filter]:
         """What the plan saw of each attribute that the server can judge.
 
         Old secrets are left to the deletion of their values, since a filter may end up in
         the server's log.
         """
-        beliefs: list[Filter | bytes] = []
         for attribute in select_judged(change.attributes):
             name = attribute.name
             if name in without:
                 continue
             if not attribute.old:
-                beliefs += self._absence_of(name, attribute.pattern).filters
+                yield from self._deny_all(attribute)
             elif self.rules(name).equality and not attribute.secret:
-                beliefs += [
-                    Equal(name, stored_octets(value)) for value in attribute.old
-                ]
-        return beliefs
+                for value in attribute.old:
+                    yield Equal(name, stored_octets(value))
 
-    @cached_property
-    def _absence_of(self) -> Callable[[str, str | None], _AbsentValues]:
-        """That an attribute has no value which fits a pattern, worked out once for each."""
-
-        def absence(name: str, pattern: str | None) -> _AbsentValues:
-            rules, single = self.rules(name), self.info(name).single
-            whole = ALL if single or pattern is None else pattern
-            filters = [_deny_values(name, part, rules) for part in parts(whole)]
-            may_add = pattern in (None, ALL) or rules.equality
-            return _AbsentValues(may_add, tuple(filter(None, filters)))
-
-        return lru_cache(maxsize=1024)(absence)
+    def _deny_all(self, change: AttributeChange) -> Iterator[Filter]:
+        """That the attribute has no value which fits the pattern, as far as a filter says that."""
+        rules, single = self.rules(change.name), self.info(change.name).single
+        whole = ALL if single or change.pattern is None else change.pattern
+        for pattern in parts(whole):
+            held = _match_pattern(change.name, pattern, rules)
+            if held is not None:
+                yield Not(held)
 
     # ------------------------------------------------------------ before and after
 
@@ -297,13 +261,8 @@ class ChangeModifier(Struct, frozen=True, dict=True):
         )
 
 
-class _AbsentValues(Struct, frozen=True):
-    """That no value of a pattern is there."""
-
-    may_add: bool
-    """Whether one may then be added."""
-    filters: tuple[bytes, ...]
-    """The encoded filters that say so."""
+def _encode_edit(kind: EditKind, name: str, values: Iterable[Held]) -> bytes:
+    return requests.encode_modification(kind, name, map(stored_octets, values))
 
 
 def select_judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
@@ -311,19 +270,17 @@ def select_judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeCh
     return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
 
 
-def _deny_values(name: str, pattern: str, rules: ValueRules) -> bytes:
-    """That an attribute has no value that fits one pattern; nothing where no filter says that."""
+def _match_pattern(name: str, pattern: str, rules: ValueRules) -> Filter | None:
+    """That an attribute has a value that fits one pattern; None where no filter says that."""
     if pattern == ALL:
-        return requests.encode_filter(Not(Present(name)))
+        return Present(name)
     if ALL not in pattern:
-        equal = Equal(name, pattern.encode())
-        return requests.encode_filter(Not(equal)) if rules.equality else b""
+        return Equal(name, pattern.encode()) if rules.equality else None
     if not rules.substrings:
-        return b""
+        return None
     first, *middle, last = pattern.encode().split(ALL.encode())
     between = tuple(piece for piece in middle if piece)
-    pieces = Substrings(name, first or None, between, last or None)
-    return requests.encode_filter(Not(pieces))
+    return Substrings(name, first or None, between, last or None)
 
 
 def _find_denied(change: Change, response: Response) -> list[str]:

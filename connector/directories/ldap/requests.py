@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import IntEnum
-from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -23,9 +22,6 @@ PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
 _UNBIND: Final = b"\x42\x00"
 _CRITICAL: Final = ber.encode_boolean(value=True)
-_SHORT_MODIFICATION: Final = 0x80 - 9
-"""Octets of an attribute's name and of its value, up to which every length in a
-modification is a single octet."""
 
 
 class SearchScope(IntEnum):
@@ -111,34 +107,11 @@ def encode_modify(name: str, modifications: Iterable[bytes]) -> bytes:
 
 
 def encode_modification(
-    edit: EditKind, attribute: str, values: Sequence[bytes]
+    edit: EditKind, attribute: str, values: Iterable[bytes]
 ) -> bytes:
-    """An attribute's part of a modify request. Nearly all have one short value, and most octets in common."""
-    if len(values) == 1 and (lead := _encode_lead(edit, attribute, len(values[0]))):
-        return lead + values[0]
-    held = _encode_name(attribute) + ber.encode_sequence(
-        map(_encode_octets, values), ber.SET
-    )
-    return ber.encode_sequence(
-        (ber.encode_integer(edit, ber.ENUMERATED), ber.encode_tlv(ber.SEQUENCE, held))
-    )
-
-
-@lru_cache(maxsize=4096)
-def _encode_lead(edit: EditKind, attribute: str, size: int) -> bytes:
-    """What stands before the only value of a modification, of so many octets; nothing where it is not short."""
-    kind = _encode_name(attribute)
-    rest = size + len(kind)
-    if rest >= _SHORT_MODIFICATION:
-        return b""
-    return b"\x30%c\x0a\x01%c\x30%c%b\x31%c\x04%c" % (
-        rest + 9,
-        edit,
-        rest + 4,
-        kind,
-        size + 2,
-        size,
-    )
+    """An attribute's part of a modify request."""
+    changed = ber.encode_attribute(attribute.encode(), values)
+    return ber.encode_sequence((ber.encode_integer(edit, ber.ENUMERATED), changed))
 
 
 def encode_compare(name: str, attribute: str, value: bytes) -> bytes:
@@ -155,18 +128,14 @@ def encode_compare(name: str, attribute: str, value: bytes) -> bytes:
 # ---------------------------------------------------------------- controls
 
 
-def assertion_control(*wanted: Filter | bytes) -> bytes:
-    """Carry the operation out only where these filters, of which some may be encoded, are all true (RFC 4528).
+def assertion_control(*wanted: Filter) -> bytes:
+    """Carry the operation out only where all of these filters are true (RFC 4528).
 
     Critical, since a server that does not know the control would otherwise carry it out all
     the same.
     """
-    parts = [
-        part if isinstance(part, bytes) else encode_filter(part) for part in wanted
-    ]
-    return _encode_control(
-        ASSERTION, parts[0] if len(parts) == 1 else ber.encode_sequence(parts, 0xA0)
-    )
+    both = wanted[0] if len(wanted) == 1 else ldap_filters.And(wanted)
+    return _encode_control(ASSERTION, encode_filter(both))
 
 
 def paging_control(size: int, cookie: bytes = b"") -> bytes:
@@ -176,7 +145,6 @@ def paging_control(size: int, cookie: bytes = b"") -> bytes:
     )
 
 
-@lru_cache(maxsize=1024)
 def post_read(attributes: tuple[str, ...]) -> bytes:
     """Answer an update with these attributes of the entry as it is then (RFC 4527).
 
@@ -195,7 +163,7 @@ def effective_rights(name: str) -> bytes:
 
 def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
     return ber.encode_sequence(
-        (_encode_name(oid), _CRITICAL if critical else b"", _encode_octets(value))
+        (_encode_text(oid), _CRITICAL if critical else b"", _encode_octets(value))
     )
 
 
@@ -212,10 +180,6 @@ _ASSERTED: Final = {
 
 def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each kind of filter
     """A filter (RFC 4511 §4.5.1.7)."""
-    if type(wanted) is ldap_filters.Equal and (
-        lead := _equal_lead(wanted.attribute, len(wanted.value))
-    ):
-        return lead + wanted.value  # as nearly every one is: a search has many
     match wanted:
         case ldap_filters.And(parts):
             return ber.encode_sequence(map(encode_filter, parts), 0xA0)
@@ -231,17 +195,9 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
             return _encode_extensible(wanted)
         case _:
             return ber.encode_sequence(
-                (_encode_name(wanted.attribute), _encode_octets(wanted.value)),
+                (_encode_text(wanted.attribute), _encode_octets(wanted.value)),
                 _ASSERTED[type(wanted)],
             )
-
-
-@lru_cache(maxsize=4096)
-def _equal_lead(attribute: str, size: int) -> bytes:
-    """What stands before the value of an equality filter, of so many octets; nothing where it is not short."""
-    kind = _encode_name(attribute)
-    rest = size + len(kind) + 2
-    return b"\xa3%c%b\x04%c" % (rest, kind, size) if rest < ber.SHORT else b""
 
 
 def _encode_substrings(wanted: ldap_filters.Substrings) -> bytes:
@@ -273,9 +229,3 @@ def _encode_octets(value: bytes) -> bytes:
 
 def _encode_text(value: str) -> bytes:
     return ber.encode_tlv(ber.OCTETS, value.encode())
-
-
-@lru_cache(maxsize=1024)
-def _encode_name(value: str) -> bytes:
-    """The name of an attribute or a control: a job has few, and writes them in every request."""
-    return _encode_text(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
@@ -43,11 +42,6 @@ _LEAST_PAGE: Final = 8
 take for ever."""
 _MORE: Final = (ENTRY, REFERENCE)
 """Messages that are not the last of an operation."""
-_LITTLE: Final = 32 << 10
-"""Octets: where less of a page has come at once, the server is the slower one."""
-_FEW, _MANY = 80, 500
-_ENTRY: Final = 1e-6
-"""Seconds, fewer than any server takes for an entry (OpenLDAP on the same machine: 3 us)."""
 _EMPTY_PAGES: Final = 1000
 """So many pages without an entry, one after the other, are a pager that stands still."""
 
@@ -227,17 +221,9 @@ class Wire(Session):
     def _receive_page(self, flight: Flight[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
         inbox = flight.inbox
-        while True:
-            came = len(inbox)
-            if inbox and (inbox[-1].tag not in _MORE or came > size):
-                return flight.receive_frames()
-            missing = min(size - came, _MANY)
-            if inbox and len(inbox[-1].data) < _LITTLE and missing > _FEW:
-                # less than the server needs for what is missing, so the page is not late
-                # (docs/decisions.md); entries that are received one by one cost a system
-                # call on either side for each
-                time.sleep(missing * _ENTRY)
+        while not inbox or (inbox[-1].tag in _MORE and len(inbox) <= size):
             self.pump_messages()
+        return flight.receive_frames()
 
     def estimate_size(self, search: Search) -> int | None:
         """How many entries the server believes a search has (RFC 2696 §3), where it says so."""
@@ -365,35 +351,29 @@ class Wire(Session):
 
 
 class _PageMarks:
-    """The pages of a search: they may neither go in a circle (Brent 1980), nor be empty again and again.
+    """The pages of a search: none may come twice, nor may they be empty again and again.
 
-    A page is told by its first entry, its last one, and their number, or without entries by
-    the cookie behind it. It is compared with one earlier page, of the 1st, 2nd, 4th, 8th
-    and so on the last.
+    A page is told by its first entry, or without entries by the cookie behind it.
     """
 
     def __init__(self) -> None:
-        self._pages = 0
+        self._seen: set[int] = set()
+        self._first = b""
         self._empty = 0
-        self._page: tuple[bytes, bytes, int] | None = None
-        self._earlier: tuple[bytes, bytes, int] | None = None
 
     def add_entries(self, entries: list[Frame]) -> None:
         """A page, or a part of one."""
-        if entries:
-            first, _, count = self._page or (entries[0].content, b"", 0)
-            self._page = first, entries[-1].content, count + len(entries)
+        if entries and not self._first:
+            self._first = entries[0].content
 
     def end_page(self, cookie: bytes) -> bool:
         """A page has ended, and more are to come; whether the pager gets on."""
-        self._empty = 0 if self._page else self._empty + 1
-        page = self._page or (cookie, b"", 0)
-        self._page = None
-        self._pages += 1
-        if page == self._earlier or self._empty == _EMPTY_PAGES:
+        self._empty = 0 if self._first else self._empty + 1
+        mark = hash(self._first or cookie)
+        self._first = b""
+        if mark in self._seen or self._empty == _EMPTY_PAGES:
             return False
-        if self._pages & (self._pages - 1) == 0:
-            self._earlier = page
+        self._seen.add(mark)
         return True
 
 
