@@ -31,7 +31,7 @@ class Limits(LdapProxy):
     def _request(self, frame: Frame) -> bytes:
         if frame.tag != SEARCH:
             return super()._request(frame)
-        paged = responses.controls(frame).get(requests.PAGED)
+        paged = responses.read_controls(frame).get(requests.PAGED)
         if paged is None:
             return octets_of(frame)
         size, cookie = responses.decode_page(paged)

@@ -30,6 +30,8 @@ SHORT: Final = 0x80
 _TWO_OCTETS: Final = 0x82
 _LENGTH_OCTETS: Final = 4
 _INTEGER_OCTETS: Final = 8
+MAX_ELEMENTS: Final = 1000
+"""Elements in one, but for entries and their attributes."""
 
 
 # ---------------------------------------------------------------- writing
@@ -120,45 +122,35 @@ def find_element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     return find_content(data, at + 1, end)
 
 
-def read_integer(data: bytes, start: int, stop: int) -> int:
+def read_integer(content: bytes) -> int:
     """The content of an INTEGER or ENUMERATED. Raises MalformedError."""
-    if not 1 <= stop - start <= _INTEGER_OCTETS:
+    if not 1 <= len(content) <= _INTEGER_OCTETS:
         raise MalformedError("a BER integer of no or too many octets")
-    return int.from_bytes(data[start:stop], "big", signed=True)
+    return int.from_bytes(content, "big", signed=True)
 
 
-class Cursor(Struct):
-    """A place in octets, for what is no hot path. Every method raises MalformedError for what is not there."""
+def split_elements(data: bytes) -> list[tuple[int, bytes]]:
+    """The elements that these octets are: tags and contents. Raises MalformedError."""
+    elements = []
+    at = 0
+    while at < len(data):
+        tag = data[at]
+        start, at = find_content(data, at + 1, len(data))
+        elements.append((tag, data[start:at]))
+        if len(elements) > MAX_ELEMENTS:
+            raise MalformedError(f"more than {MAX_ELEMENTS} BER elements")
+    return elements
 
-    data: bytes
-    at: int
-    end: int
 
-    @classmethod
-    def over_octets(cls, data: bytes) -> Cursor:
-        return cls(data, 0, len(data))
-
-    @property
-    def next_tag(self) -> int:
-        """The tag of the next element; 0 where there is none."""
-        return self.data[self.at] if self.at < self.end else 0
-
-    def enter_element(self, tag: int) -> Cursor:
-        """The content of the next element, which has to be of this tag; go on behind it."""
-        start, self.at = find_element(self.data, self.at, self.end, tag)
-        return Cursor(self.data, start, self.at)
-
-    def take_octets(self, tag: int) -> bytes:
-        """The content of the next element as octets."""
-        inner = self.enter_element(tag)
-        return self.data[inner.at : inner.end]
-
-    def take_text(self) -> str:
-        return self.take_octets(OCTETS).decode("utf-8", "replace")
-
-    def take_number(self, tag: int) -> int:
-        inner = self.enter_element(tag)
-        return read_integer(self.data, inner.at, inner.end)
+def take_elements(
+    data: bytes, *tags: int
+) -> tuple[list[bytes], list[tuple[int, bytes]]]:
+    """The contents of the first elements, which must have these tags, and all behind them. Raises MalformedError."""
+    elements = split_elements(data)
+    first, rest = elements[: len(tags)], elements[len(tags) :]
+    if [tag for tag, _ in first] != [*tags]:
+        raise MalformedError("BER elements are missing, or of other tags")
+    return [content for _, content in first], rest
 
 
 # ---------------------------------------------------------------- messages
@@ -233,7 +225,7 @@ def _find_extent(data: bytes, at: int) -> tuple[int, int] | None:
 def _read_envelope(data: bytes, at: int, end: int) -> Frame:
     """The message whose id is at `at`."""
     start, at = find_element(data, at, end, INTEGER)
-    id_ = read_integer(data, start, at)
+    id_ = read_integer(data[start:at])
     if not 0 <= id_ < 1 << 31:
         raise MalformedError(f"an LDAP message with the id {id_}")
     if at >= end:

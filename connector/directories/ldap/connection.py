@@ -34,7 +34,6 @@ from ldap3.core.exceptions import (
 from msgspec import Struct
 
 from connector.directories.ldap import ber, responses
-from connector.directories.ldap.ber import Cursor
 from connector.directories.ldap.dialect import RightsAdvice
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.wire import Wire
@@ -432,22 +431,10 @@ class PasswordNotice(Struct, frozen=True):
 
 def read_password_notice(controls: Mapping[str, bytes]) -> PasswordNotice:
     """What the controls beside the answer to a bind say. Raises MalformedError."""
-    value = controls.get(POLICY_NOTICE, b"")
-    error = seconds = binds = None
-    notice = Cursor.over_octets(value)
-    if value:
-        notice = notice.enter_element(ber.SEQUENCE)
-    while notice.at < notice.end:
-        if notice.next_tag == _ERROR:
-            error = notice.take_number(_ERROR)
-            continue
-        is_warning = notice.next_tag == _WARNING
-        inner = notice.enter_element(notice.next_tag)
-        while is_warning and inner.at < inner.end:
-            if inner.next_tag == _SECONDS:
-                seconds = inner.take_number(_SECONDS)
-            elif inner.next_tag == _BINDS:
-                binds = inner.take_number(_BINDS)
-            else:
-                inner.enter_element(inner.next_tag)
-    return PasswordNotice(error, seconds, binds)
+    notices = ber.split_elements(controls.get(POLICY_NOTICE, b""))
+    parts = dict(ber.split_elements(notices[0][1])) if notices else {}
+    warnings = dict(ber.split_elements(parts.get(_WARNING, b"")))
+    said = (parts.get(_ERROR), warnings.get(_SECONDS), warnings.get(_BINDS))
+    return PasswordNotice(
+        *(None if each is None else ber.read_integer(each) for each in said)
+    )

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from connector.directories.common.server_text import told
 from connector.directories.ldap import ber
-from connector.directories.ldap.ber import Cursor, Frame
+from connector.directories.ldap.ber import Frame
 from connector.errors import (
     DeniedError,
     ElsewhereError,
@@ -28,8 +28,6 @@ from connector.model import Value
 MAX_VALUES: Final = 100_000
 """Values of one entry. Users have dozens; without a bound a message's octets could become
 as many objects."""
-MAX_CONTROLS: Final = 100
-MAX_URIS: Final = 1000
 
 TWICE: Final = "an entry with one attribute twice"
 LEFT_OVER: Final = "an entry with octets that belong to no attribute"
@@ -39,8 +37,7 @@ ENTRY: Final = 0x64
 DONE: Final = 0x65
 REFERENCE: Final = 0x73
 EXTENDED: Final = 0x78
-_PLAIN_SUCCESS: Final = b"\x0a\x01\x00\x04\x00\x04\x00"
-"""Code 0, and nothing said: neither a name nor a diagnostic, and no optional component."""
+_CONTROLS, _REFERRAL, _NAME = 0xA0, 0xA3, 0x8A
 
 
 class ResultEntry(Struct, frozen=True):
@@ -51,14 +48,12 @@ class ResultEntry(Struct, frozen=True):
 
     @property
     def dn(self) -> str:
-        return self.name.decode("utf-8", "replace")
+        return _read_text(self.name)
 
     def decode_texts(self) -> dict[str, list[str]]:
         """The attributes as text, by their names in lower case."""
         return {
-            attribute.decode("utf-8", "replace").lower(): [
-                value.decode("utf-8", "replace") for value in values
-            ]
+            _read_text(attribute).lower(): [_read_text(value) for value in values]
             for attribute, values in self.attributes
         }
 
@@ -115,70 +110,55 @@ def decode_attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes]
 
 def decode_reference(message: Frame) -> tuple[str, ...]:
     """A search result reference: the URLs of other servers that hold a part of what was asked for."""
-    return _read_urls(Cursor(message.data, message.start, message.stop))
+    return _read_urls(message.content)
 
 
 def decode_response(message: Frame) -> Response:
     """An LDAPResult (RFC 4511 §4.1.9) with the controls beside it; components that we do not know are passed over."""
-    data, end = message.data, message.stop
-    if data[message.start : end] == _PLAIN_SUCCESS:  # as nearly every one is
-        return Response(0, controls=controls(message))
-    result = Cursor(data, message.start, end)
-    code = result.take_number(ber.ENUMERATED)
-    result.enter_element(ber.OCTETS)  # the name of the nearest entry that there is
-    diagnostic = result.take_text()
-    referrals: tuple[str, ...] = ()
-    name = b""
-    for _ in range(_OPTIONAL):
-        if result.next_tag == _REFERRAL:
-            referrals = _read_urls(result.enter_element(_REFERRAL))
-        elif result.next_tag == _NAME:
-            name = result.take_octets(_NAME)
-        elif result.at < end:
-            result.enter_element(result.next_tag)
-    extended = name.decode("utf-8", "replace")
-    return Response(code, diagnostic, referrals, extended, controls(message))
+    # between code and diagnostic is the name of the nearest entry that there is
+    (code, _, diagnostic), more = ber.take_elements(
+        message.content, ber.ENUMERATED, ber.OCTETS, ber.OCTETS
+    )
+    components = dict(more)
+    return Response(
+        ber.read_integer(code),
+        _read_text(diagnostic),
+        _read_urls(components.get(_REFERRAL, b"")),
+        _read_text(components.get(_NAME, b"")),
+        read_controls(message),
+    )
 
 
-_REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
-
-
-def controls(message: Frame) -> dict[str, bytes]:
+def read_controls(message: Frame) -> dict[str, bytes]:
     """The values of the controls beside a message, by their numbers."""
-    if message.stop >= message.end:
-        return {}
-    listed = Cursor(message.data, message.stop, message.end).enter_element(0xA0)
-    found: dict[str, bytes] = {}
-    while listed.at < listed.end:
-        if len(found) == MAX_CONTROLS:
-            raise MalformedError(f"more than {MAX_CONTROLS} controls")
-        control = listed.enter_element(ber.SEQUENCE)
-        oid = control.take_text()
-        if control.next_tag == ber.BOOLEAN:
-            control.enter_element(ber.BOOLEAN)
-        found[oid] = (
-            control.take_octets(ber.OCTETS) if control.at < control.end else b""
-        )
+    octets = message.data[message.stop : message.end]
+    found = {}
+    for listed in ber.take_elements(octets, _CONTROLS)[0] if octets else ():
+        for _, control in ber.split_elements(listed):
+            (oid,), rest = ber.take_elements(control, ber.OCTETS)
+            found[_read_text(oid)] = dict(rest).get(ber.OCTETS, b"")
     return found
 
 
 def decode_page(value: bytes) -> tuple[int, bytes]:
     """The value of a paged results control (RFC 2696): the server's estimate of the whole, and the cookie."""
-    found = Cursor.over_octets(value).enter_element(ber.SEQUENCE)
-    return found.take_number(ber.INTEGER), found.take_octets(ber.OCTETS)
+    (page,), _ = ber.take_elements(value, ber.SEQUENCE)
+    (size, cookie), _ = ber.take_elements(page, ber.INTEGER, ber.OCTETS)
+    return ber.read_integer(size), cookie
 
 
 def post_read(value: bytes) -> Frame:
     """The value of a post-read response control (RFC 4527 §3.2): the entry as the update left it, not yet decoded."""
-    entry = Cursor.over_octets(value).enter_element(ENTRY)
-    return Frame(0, ENTRY, value, entry.at, entry.end, entry.end)
+    start, stop = ber.find_element(value, 0, len(value), ENTRY)
+    return Frame(0, ENTRY, value, start, stop, stop)
 
 
-def _read_urls(listed: Cursor) -> tuple[str, ...]:
-    urls: list[str] = []
-    while listed.at < listed.end and len(urls) < MAX_URIS:
-        urls.append(listed.take_text())
-    return tuple(urls)
+def _read_urls(octets: bytes) -> tuple[str, ...]:
+    return tuple(_read_text(url) for _, url in ber.split_elements(octets))
+
+
+def _read_text(octets: bytes) -> str:
+    return octets.decode("utf-8", "replace")
 
 
 # ---------------------------------------------------------------- what results mean
