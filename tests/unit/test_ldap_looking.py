@@ -81,17 +81,18 @@ def looking(
 
 
 @pytest.mark.parametrize(
-    ("controls", "refuted", "reads_most"),
+    ("controls", "proven", "refuted", "reads_most"),
     [
-        ((), (), True),
-        ((ASSERTION,), (), False),
-        ((ASSERTION,), ("description",), True),
+        ((), ALL, (), True),
+        ((ASSERTION,), ALL, (), False),
+        ((ASSERTION,), (), (), True),
+        ((ASSERTION,), ALL, ("description",), True),
     ],
 )
 def test_most_users_are_looked_at_unless_assertions_say_enough(
-    controls: tuple[str, ...], refuted: Collection[str], *, reads_most: bool
+    controls: tuple[str, ...], proven: Collection[str], refuted: Collection[str], *, reads_most: bool
 ) -> None:
-    with looking(*controls, refuted=refuted) as fixture:
+    with looking(*controls, proven=proven, refuted=refuted) as fixture:
         assert fixture.looker.reads_most is reads_most
 
 

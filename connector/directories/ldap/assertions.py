@@ -198,8 +198,8 @@ class UserLooker:
     @property
     def reads_most(self) -> bool:
         """Whether most users have to be looked at before their write."""
-        asserts = self._modifier.dialect.controls.assertions
-        return not asserts or bool(self.assertions.refuted)
+        asserts, known = self._modifier.dialect.controls.assertions, self.assertions
+        return not (asserts and known.proven) or bool(known.refuted)
 
     def look_before(self, changes: Sequence[Change]) -> dict[str, UserSight]:
         """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""

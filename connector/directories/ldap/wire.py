@@ -353,24 +353,25 @@ class Wire(Session):
 class _PageMarks:
     """The pages of a search: none may come twice, nor may they be empty again and again.
 
-    A page is told by its first entry, or without entries by the cookie behind it.
+    A page is told by its first and its last entry, or without entries by the cookie behind it.
     """
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
-        self._first = b""
+        self._first = self._last = b""
         self._empty = 0
 
     def add_entries(self, entries: list[Frame]) -> None:
         """A page, or a part of one."""
-        if entries and not self._first:
-            self._first = entries[0].content
+        if entries:
+            self._first = self._first or entries[0].content
+            self._last = entries[-1].content
 
     def end_page(self, cookie: bytes) -> bool:
         """A page has ended, and more are to come; whether the pager gets on."""
         self._empty = 0 if self._first else self._empty + 1
-        mark = hash(self._first or cookie)
-        self._first = b""
+        mark = hash((self._first or cookie, self._last))
+        self._first = self._last = b""
         if mark in self._seen or self._empty == _EMPTY_PAGES:
             return False
         self._seen.add(mark)
