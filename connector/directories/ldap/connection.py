@@ -19,8 +19,8 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import ldap3
 from ldap3.core.exceptions import (
@@ -61,50 +61,26 @@ _REFUSED: Final = {
     _EXPIRED: "the password has expired: set a new one, and store it where the job reads it",
     _LOCKED: "the account is locked: unlock it, or wait for the server's password policy",
 }
+_CUT: Final = (
+    OSError,
+    LDAPSocketOpenError,
+    LDAPSocketReceiveError,
+    LDAPSocketSendError,
+)
+"""How ldap3 says that a connection failed."""
 _ASK_PASSWORD_POLICY: Final = (POLICY_NOTICE, False, None)
-
-
-class Endpoint(Struct, frozen=True):
-    """A URL of a job, read."""
-
-    url: str
-    scheme: str
-    host: str
-    """The path of the socket for `ldapi`; a bare address for IPv6."""
-    port: int
-
-    @classmethod
-    def parse_url(cls, url: str) -> Self:
-        """`ldaps://host[:port]`, `ldap://host[:port]` or `ldapi://%2Fpath`, as the job's settings let them through."""
-        parts = urlsplit(url)
-        scheme = parts.scheme.lower()
-        host = unquote(parts.netloc) if scheme == "ldapi" else parts.hostname or ""
-        port = None if scheme == "ldapi" else parts.port
-        return cls(url, scheme, host, port or _PORTS.get(scheme, 0))
-
-
-class ConnectingClient(Struct, frozen=True):
-    """Who connects."""
-
-    settings: LdapDirectory
-    password: Secret | None
-    trusted: ssl.SSLContext
-    """Whom the job trusts, and the certificate that it shows."""
 
 
 class _TrustedTls(ldap3.Tls):
     """TLS by a context of ours: ldap3's own check of host names passes over a certificate's IP addresses."""
 
-    def __init__(
-        self, trusted: ssl.SSLContext, host: str, *, shows_certificate: bool
-    ) -> None:
+    def __init__(self, trusted: ssl.SSLContext, host: str) -> None:
         super().__init__()
         self._trusted = trusted
         self._host = host
         self.fault: OSError | ValueError | None = None
         """Why the handshake failed; ldap3 turns every fault into text."""
         self.shook_hands = False
-        self.shows_certificate = shows_certificate
 
     def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:  # noqa: ARG002  # ldap3 hands it over by name
         """What ldap3 calls, for ldaps and for StartTLS; it always wants the handshake."""
@@ -129,7 +105,7 @@ class _QuietConnection(ldap3.Connection):
 
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    client = ConnectingClient(settings, password, _make_trust(settings))
+    trusted = _make_trust(settings)
     if settings.bind_dn is not None and not (password and password.reveal()):
         # to a server it would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
         raise FileError("the password is empty", where="directory.password")
@@ -141,7 +117,7 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     for url in settings.urls:
         counters.count_request("directory")
         try:
-            return _connect_endpoint(Endpoint.parse_url(url), client)
+            return _Connector(settings, password, trusted, url).connect()
         except ConnectorError as fault:
             counters.count_error("directory")
             if not isinstance(fault, UnreachableError):
@@ -162,242 +138,219 @@ def _make_trust(settings: LdapDirectory) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _connect_endpoint(endpoint: Endpoint, client: ConnectingClient) -> Wire:
-    """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
-    fault = UnreachableError("the name has no address", where=endpoint.url)
-    for address in _find_addresses(endpoint):
-        secured = _TrustedTls(
-            client.trusted,
-            endpoint.host,
-            shows_certificate=client.settings.cert_file is not None,
-        )
-        connection = _prepare_connection(endpoint, address, client, secured)
-        with ExitStack() as failed:
-            failed.callback(_discard_connection, connection)
-            try:
-                with _translating_errors(endpoint, secured, client.settings.timeout):
-                    connection.open(read_server_info=False)
-            except UnreachableError as found:
-                fault = found
-                continue
-            wire = _bind_in_time(connection, endpoint, client, secured)
-            failed.pop_all()
-            return wire
-    raise fault
+class _Connector:
+    """Connects to one URL of a job, and binds."""
 
+    def __init__(
+        self,
+        settings: LdapDirectory,
+        password: Secret | None,
+        trusted: ssl.SSLContext,
+        url: str,
+    ) -> None:
+        self._settings = settings
+        self._password = password
+        self._url = url
+        parts = urlsplit(url)
+        self._scheme = parts.scheme.lower()
+        self._host = parts.hostname or ""
+        """A bare address for IPv6; empty for `ldapi`, whose URL names a socket's path."""
+        self._port = None
+        if self._scheme != "ldapi":
+            self._port = parts.port or _PORTS[self._scheme]
+        self._tls = _TrustedTls(trusted, self._host)
 
-def _find_addresses(endpoint: Endpoint) -> list[str]:
-    """The host's addresses, in the order in which the system prefers them. Raises UnreachableError."""
-    if endpoint.scheme == "ldapi":
-        return [endpoint.url]
-    host, port = endpoint.host, endpoint.port
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as fault:
-        why = getattr(fault, "strerror", None) or "not a host name"
-        said = f"the name has no address: {why}"
-        raise UnreachableError(said, where=endpoint.url) from None
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _prepare_connection(
-    endpoint: Endpoint, address: str, client: ConnectingClient, secured: _TrustedTls
-) -> ldap3.Connection:
-    """A connection that is not open yet."""
-    settings = client.settings
-    server = ldap3.Server(
-        address,
-        port=endpoint.port or None,
-        use_ssl=endpoint.scheme == "ldaps",
-        tls=secured,
-        get_info=ldap3.NONE,
-        connect_timeout=settings.timeout,
-    )
-    # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in the
-    # answer to a bind
-    options: dict[str, Any] = {
-        "receive_timeout": math.ceil(settings.timeout),
-        "auto_referrals": False,
-        "fast_decoder": False,
-    }
-    if settings.sasl == "gssapi":
-        from connector.directories.ldap import kerberos
-
-        return kerberos.KerberosConnection(server, endpoint.host, endpoint.url, options)
-    if settings.sasl == "external":
-        options["authentication"] = ldap3.SASL
-        options["sasl_mechanism"] = ldap3.EXTERNAL
-        options["sasl_credentials"] = ""
-    elif settings.bind_dn is not None and client.password is not None:
-        value = client.password.reveal()
-        options["authentication"] = ldap3.SIMPLE
-        options["user"] = settings.bind_dn
-        # octets are sent as they are; a str would be changed, or refused, by SASLprep, as
-        # no other client does
-        options["password"] = value if isinstance(value, bytes) else value.encode()
-    else:
-        options["authentication"] = ldap3.ANONYMOUS
-    return _QuietConnection(server, **options)
-
-
-def _bind_in_time(
-    connection: Any, endpoint: Endpoint, client: ConnectingClient, secured: _TrustedTls
-) -> Wire:
-    """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
-    allowed = TIMEOUTS * client.settings.timeout
-    with closing(TimeLimit(allowed)) as limit, limit:
-        limit.watch(connection.socket)
-        try:
-            wire = _secure_and_bind(connection, endpoint, client, secured)
-        except ConnectorError:
-            if not limit.has_passed:
-                raise
-        else:
-            if not limit.has_passed:
+    def connect(self) -> Wire:
+        """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
+        fault = UnreachableError("the name has no address", where=self._url)
+        for address in self._find_addresses():
+            connection = self._prepare_connection(address)
+            with ExitStack() as failed:
+                failed.callback(_discard_connection, connection)
+                try:
+                    with self._translating_errors():
+                        connection.open(read_server_info=False)
+                except UnreachableError as found:
+                    fault = found
+                    continue
+                wire = self._bind_in_time(connection)
+                failed.pop_all()
                 return wire
-    said = f"the bind did not end within {allowed:g} s ({TIMEOUTS} times directory.timeout)"
-    raise UnreachableError(said, where=endpoint.url)
+        raise fault
 
+    def _find_addresses(self) -> list[str]:
+        """The host's addresses, in the order in which the system prefers them. Raises UnreachableError."""
+        if self._scheme == "ldapi":
+            return [self._url]
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as fault:
+            why = getattr(fault, "strerror", None) or "not a host name"
+            said = f"the name has no address: {why}"
+            raise UnreachableError(said, where=self._url) from None
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
-def _secure_and_bind(
-    connection: Any, endpoint: Endpoint, client: ConnectingClient, secured: _TrustedTls
-) -> Wire:
-    settings = client.settings
-    with _translating_errors(endpoint, secured, settings.timeout):
-        if settings.start_tls and endpoint.scheme == "ldap":
-            connection.start_tls(read_server_info=False)
-        connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
-    result = connection.result
-    end = Response(result["result"], diagnostic=result["message"] or "")
-    notice = _read_notice(result, endpoint)
-    who = settings.bind_dn or "nobody (anonymous)"
-    if settings.sasl and not settings.bind_dn:
-        who = f"SASL {settings.sasl.upper()}"
-    if end.code != responses.SUCCESS:
-        raise _describe_refusal(end, notice, who, endpoint, client)
-    if notice.must_change:
-        why = (
-            f"the server requires a new password for {who} (password policy): change it, and store the new one "
-            "where the job reads it"
+    def _prepare_connection(self, address: str) -> ldap3.Connection:
+        """A connection that is not open yet."""
+        settings = self._settings
+        server = ldap3.Server(
+            address,
+            port=self._port,
+            use_ssl=self._scheme == "ldaps",
+            tls=self._tls,
+            get_info=ldap3.NONE,
+            connect_timeout=settings.timeout,
         )
-        raise DeniedError(why, where=endpoint.url)
-    first_id = connection.server.next_message_id()
-    wire = Wire(connection.socket, endpoint.url, settings.timeout, first_id)
-    wire.cautions = tuple(notice.list_cautions(who))
-    wire.rights = RightsAdvice(account=settings.bind_dn or "")
-    return wire
+        # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in
+        # the answer to a bind
+        options: dict[str, Any] = {
+            "receive_timeout": math.ceil(settings.timeout),
+            "auto_referrals": False,
+            "fast_decoder": False,
+            "authentication": ldap3.ANONYMOUS,
+        }
+        if settings.sasl == "gssapi":
+            from connector.directories.ldap import kerberos
 
+            return kerberos.KerberosConnection(server, self._host, self._url, options)
+        if settings.sasl == "external":
+            options["authentication"] = ldap3.SASL
+            options["sasl_mechanism"] = ldap3.EXTERNAL
+            options["sasl_credentials"] = ""
+        elif settings.bind_dn is not None and self._password is not None:
+            value = self._password.reveal()
+            options["authentication"] = ldap3.SIMPLE
+            options["user"] = settings.bind_dn
+            # octets are sent as they are; a str would be changed, or refused, by SASLprep,
+            # as no other client does
+            options["password"] = value if isinstance(value, bytes) else value.encode()
+        return _QuietConnection(server, **options)
 
-def _describe_refusal(
-    end: Response,
-    notice: PasswordNotice,
-    who: str,
-    endpoint: Endpoint,
-    client: ConnectingClient,
-) -> ConnectorError:
-    in_clear = endpoint.scheme == "ldap" and not client.settings.start_tls
-    secrets = [client.password.reveal()] if client.password else []
-    words = responses.show_diagnostic(end, secrets)
-    meaning = responses.explain_refused_bind(end, in_clear=in_clear)
-    kind: type[ConnectorError] = DeniedError
-    # a copy that is being made refers to another
-    if end.code in responses.AWAY or end.code == responses.REFERRAL:
-        kind = UnreachableError
-    elif end.code in responses.PROOF_REFUSED:
-        kind = RefusedBindError
-    said = f"{responses.name_result(end.code)}{words}{notice.explain_refusal}{meaning}"
-    return kind(f"the bind as {who} failed: {said}", where=endpoint.url)
+    def _bind_in_time(self, connection: Any) -> Wire:
+        """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
+        allowed = TIMEOUTS * self._settings.timeout
+        with closing(TimeLimit(allowed)) as limit, limit:
+            limit.watch(connection.socket)
+            try:
+                wire = self._secure_and_bind(connection)
+            except ConnectorError:
+                if not limit.has_passed:
+                    raise
+            else:
+                if not limit.has_passed:
+                    return wire
+        said = f"the bind did not end within {allowed:g} s ({TIMEOUTS} times directory.timeout)"
+        raise UnreachableError(said, where=self._url)
 
+    def _secure_and_bind(self, connection: Any) -> Wire:
+        settings, url = self._settings, self._url
+        with self._translating_errors():
+            if settings.start_tls and self._scheme == "ldap":
+                connection.start_tls(read_server_info=False)
+            connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
+        result = connection.result
+        end = Response(result["result"], diagnostic=result["message"] or "")
+        controls = result.get("controls") or {}
+        values = {oid: control["value"] or b"" for oid, control in controls.items()}
+        try:
+            notice = read_password_notice(values)
+        except MalformedError as fault:
+            raise MalformedError(fault.what, where=url) from None
+        who = settings.bind_dn or "nobody (anonymous)"
+        if settings.sasl and not settings.bind_dn:
+            who = f"SASL {settings.sasl.upper()}"
+        if end.code != responses.SUCCESS:
+            raise self._describe_refusal(end, notice, who)
+        if notice.must_change:
+            why = (
+                f"the server requires a new password for {who} (password policy): change it, and store the new one "
+                "where the job reads it"
+            )
+            raise DeniedError(why, where=url)
+        first_id = connection.server.next_message_id()
+        wire = Wire(connection.socket, url, settings.timeout, first_id)
+        wire.cautions = tuple(notice.list_cautions(who))
+        wire.rights = RightsAdvice(account=settings.bind_dn or "")
+        return wire
 
-def _read_notice(result: Any, endpoint: Endpoint) -> PasswordNotice:
-    """What the server says of the password, beside the answer to a bind as ldap3 has it."""
-    controls = result.get("controls") or {}
-    values = {oid: control["value"] or b"" for oid, control in controls.items()}
-    try:
-        return read_password_notice(values)
-    except MalformedError as fault:
-        raise MalformedError(fault.what, where=endpoint.url) from None
+    def _describe_refusal(
+        self, end: Response, notice: PasswordNotice, who: str
+    ) -> ConnectorError:
+        in_clear = self._scheme == "ldap" and not self._settings.start_tls
+        secrets = [self._password.reveal()] if self._password else []
+        words = responses.show_diagnostic(end, secrets)
+        meaning = responses.explain_refused_bind(end, in_clear=in_clear)
+        kind: type[ConnectorError] = DeniedError
+        # a copy that is being made refers to another
+        if end.code in responses.AWAY or end.code == responses.REFERRAL:
+            kind = UnreachableError
+        elif end.code in responses.PROOF_REFUSED:
+            kind = RefusedBindError
+        said = (
+            f"{responses.name_result(end.code)}{words}{notice.explain_refusal}{meaning}"
+        )
+        return kind(f"the bind as {who} failed: {said}", where=self._url)
+
+    @contextmanager
+    def _translating_errors(self) -> Iterator[None]:
+        """ldap3's errors as ours, and none of them as a cause: their frames keep requests, and so passwords."""
+        try:
+            yield
+        except ConnectorError:
+            raise
+        except (LDAPExceptionError, OSError) as fault:
+            if self._tls.fault is None:
+                raise self._describe_fault(fault) from None
+            raise self._describe_handshake(self._tls.fault) from None
+        except Exception as fault:  # noqa: BLE001  # ldap3 raises TypeError, IndexError and others for octets that are no LDAP
+            why = f"the answer is no LDAP message ({type(fault).__name__})"
+            raise MalformedError(why, where=self._url) from None
+
+    def _describe_fault(self, fault: Exception) -> ConnectorError:
+        """What failed: StartTLS, or the connection."""
+        url = self._url
+        if isinstance(fault, LDAPStartTLSError):
+            return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
+        said = str(fault).rpartition("] ")[2]
+        # many servers that want a certificate cut the connection without a word (in TLS 1.3
+        # after the handshake)
+        advice = ""
+        if self._tls.shook_hands and self._settings.cert_file is None:
+            advice = (
+                ". If the server requires a client certificate, set directory.cert_file"
+            )
+        if isinstance(fault, LDAPSessionTerminatedByServerError):
+            why = f"the server has ended the connection: {said}{advice}"
+            return UnreachableError(why, where=url)
+        if "ALERT" in str(fault):
+            # in TLS 1.3 a client learns only with the first answer that its certificate was
+            # refused
+            alert = str(fault).partition("[SSL: ")[2].partition("]")[0]
+            why = f"the server refused the TLS connection: {alert or said}"
+            return DeniedError(why, where=url)
+        if not isinstance(fault, _CUT):
+            return MalformedError(f"the answer is no LDAP message ({said})", where=url)
+        if "timed out" in said or "temporarily unavailable" in said:
+            why = f"no answer within {self._settings.timeout:g} s"
+            return UnreachableError(why, where=url)
+        return UnreachableError(f"no connection: {said}{advice}", where=url)
+
+    def _describe_handshake(self, fault: OSError | ValueError) -> ConnectorError:
+        url, host = self._url, self._host
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            why = fault.verify_message.rstrip(".")
+            said = f"the certificate of {host} is not trusted: {why}"
+            return UntrustedError(said, where=url)
+        if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+            said = f"no TLS with {host}: {fault.reason}"
+            return tls.fault_of(fault, url) or UntrustedError(said, where=url)
+        said = f"the connection was cut in the TLS handshake: {fault}"
+        return UnreachableError(said, where=url)
 
 
 def _discard_connection(connection: Any) -> None:
     if connection.socket is not None:
         connection.socket.close()
-
-
-@contextmanager
-def _translating_errors(
-    endpoint: Endpoint, secured: _TrustedTls, timeout: float
-) -> Iterator[None]:
-    """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
-    try:
-        yield
-    except ConnectorError:
-        raise
-    except (LDAPExceptionError, OSError) as fault:
-        raise _describe_fault(fault, secured, endpoint, timeout) from None
-    except Exception as fault:  # noqa: BLE001  # ldap3 raises TypeError, IndexError and others for octets that are no LDAP
-        why = f"the answer is no LDAP message ({type(fault).__name__})"
-        raise MalformedError(why, where=endpoint.url) from None
-
-
-def _describe_fault(
-    fault: Exception, secured: _TrustedTls, endpoint: Endpoint, timeout: float
-) -> ConnectorError:
-    """What failed: the handshake (then its own fault is known), StartTLS, or the connection."""
-    url = endpoint.url
-    if secured.fault is not None:
-        return _describe_handshake(secured.fault, endpoint)
-    if isinstance(fault, LDAPStartTLSError):
-        return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
-    said = str(fault).rpartition("] ")[2]
-    if isinstance(fault, LDAPSessionTerminatedByServerError):
-        return UnreachableError(
-            f"the server has ended the connection: {said}{_advise_certificate(secured)}",
-            where=url,
-        )
-    if "ALERT" in str(fault):
-        # in TLS 1.3 a client learns only with the first answer that its certificate was refused
-        alert = str(fault).partition("[SSL: ")[2].partition("]")[0]
-        return DeniedError(
-            f"the server refused the TLS connection: {alert or said}", where=url
-        )
-    if not isinstance(
-        fault,
-        OSError | LDAPSocketOpenError | LDAPSocketReceiveError | LDAPSocketSendError,
-    ):
-        return MalformedError(f"the answer is no LDAP message ({said})", where=url)
-    is_late = "timed out" in said or "temporarily unavailable" in said
-    what = (
-        f"no answer within {timeout:g} s"
-        if is_late
-        else f"no connection: {said}{_advise_certificate(secured)}"
-    )
-    return UnreachableError(what, where=url)
-
-
-def _advise_certificate(secured: _TrustedTls) -> str:
-    """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
-    if not secured.shook_hands or secured.shows_certificate:
-        return ""
-    return ". If the server requires a client certificate, set directory.cert_file"
-
-
-def _describe_handshake(
-    fault: OSError | ValueError, endpoint: Endpoint
-) -> ConnectorError:
-    url, host = endpoint.url, endpoint.host
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        why = fault.verify_message.rstrip(".")
-        return UntrustedError(
-            f"the certificate of {host} is not trusted: {why}", where=url
-        )
-    if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
-        return tls.fault_of(fault, url) or UntrustedError(
-            f"no TLS with {host}: {fault.reason}", where=url
-        )
-    return UnreachableError(
-        f"the connection was cut in the TLS handshake: {fault}", where=url
-    )
 
 
 class PasswordNotice(Struct, frozen=True):
