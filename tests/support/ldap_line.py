@@ -17,7 +17,7 @@ from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
 from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import ChangeWriter, PostRead
-from connector.directories.ldap.assertions import ProvenAssertions, UserLooker
+from connector.directories.ldap.assertions import UserLooker
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.responses import DONE, ENTRY
@@ -224,16 +224,16 @@ def writer(
     wire = Wire(line, WHERE, timeout)
     inspection = Inspection(wire, BASE)
     filter_of_the_job = parse_filter(filter_)
-    modifier = ChangeModifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules)
-    assertions = ProvenAssertions(wire, modifier, read)
-    assertions.proven |= {ID, FILTER, *(view.attributes if proven is None else proven)}
+    modifier = ChangeModifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.has_substrings)
+    looker = UserLooker(wire, modifier, read, holds)
+    looker.proven |= {ID, FILTER, *(view.attributes if proven is None else proven)}
     return ChangeWriter(
         wire,
         modifier,
         PostRead(inspection, UserDecoder(view, inspection), filter_of_the_job),
         window=window,
         covers=covers,
-        looker=UserLooker(modifier, read, holds, view.attributes, assertions),
+        looker=looker,
     )
 
 

@@ -14,8 +14,8 @@ from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, dialect, requests
 from connector.directories.ldap.adapter import ChangeQueue, ChangeWriter, PostRead
-from connector.directories.ldap.assertions import ProvenAssertions, UserLooker
-from connector.directories.ldap.inspection import Inspection, ValueRules
+from connector.directories.ldap.assertions import UserLooker
+from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
@@ -71,10 +71,9 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
             {},
             replace(SERVER, controls=dialect.ListedControls(assertions=reads is None)),
         )
-        modifier = ChangeModifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: ValueRules())
-        assertions = ProvenAssertions(wire, modifier, read)
-        assertions.proven |= {ID, FILTER, "employeeNumber"}
-        looker = UserLooker(modifier, read, lambda questions: iter(()), (), assertions)
+        modifier = ChangeModifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: False)
+        looker = UserLooker(wire, modifier, read, lambda questions: iter(()))
+        looker.proven |= {ID, FILTER, "employeeNumber"}
         writer = ChangeWriter(
             wire, modifier, PostRead(inspection, UserDecoder(View(("uid",)), inspection), Present("uid")),
             window=window, covers=lambda name: True, looker=looker,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from connector.directories.common.ldap_filters import Equal, parse_filter
-from connector.directories.ldap.assertions import UNSEEN, ProvenAssertions, UserLooker, UserSight
+from connector.directories.ldap.assertions import UNSEEN, UserLooker, UserSight
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.requests import ASSERTION
@@ -67,12 +67,11 @@ def looking(
     line = Line(lambda line: None, *controls)
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)
-    modifier = ChangeModifier(inspection.dialect, parse_filter("(uid=*)"), inspection.info, inspection.rules)
-    assertions = ProvenAssertions(wire, modifier, lambda users: iter(()))
-    assertions.proven |= set(proven)
-    assertions.refuted |= set(refuted)
+    modifier = ChangeModifier(inspection.dialect, parse_filter("(uid=*)"), inspection.info, inspection.has_substrings)
     fixture = Fixture()
-    fixture.looker = UserLooker(modifier, fixture.read, fixture.holds, VIEW.attributes, assertions)
+    fixture.looker = UserLooker(wire, modifier, fixture.read, fixture.holds)
+    fixture.looker.proven |= set(proven)
+    fixture.looker.refuted |= set(refuted)
     try:
         yield fixture
     finally:

@@ -13,25 +13,27 @@ from connector.directories.common.entries import ForbiddenError
 from connector.directories.common.ldap_filters import Filter, parse_filter
 from connector.directories.ldap import dialect, requests, responses
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, Dialect
-from connector.directories.ldap.inspection import ValueRules
 from connector.directories.ldap.modifying import ChangeModifier
 from connector.directories.ldap.responses import Response
-from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, User, UserRef
+from connector.model import AttributeChange, AttributeInfo, Change, Held, Outcome, Result, Secret, User, UserRef
 from tests.support.ldap_line import BASE, Asked, asked_of
 
 ANNA = UserRef("0f3c7c5e-1122-4233-8344-556677889900", f"uid=anna,{BASE}")
 OPENLDAP = dialect.recognise_server({"objectclass": ["OpenLDAProotDSE"], "supportedcontrol": [requests.ASSERTION]})
-RULES = {
-    "commPrivate": ValueRules(equality=False),
-    "jpegPhoto": ValueRules(equality=False),
-    "SIPIdentitySIPURI": ValueRules(substrings=True),
-}
+BLIND = ("commPrivate", "jpegPhoto")
+"""Attributes without an equality rule."""
+
+
+def info_of(name: str) -> AttributeInfo:
+    return replace(known_schema().info(name), comparable=name not in BLIND)
+
+
+def has_substrings(name: str) -> bool:
+    return name == "SIPIdentitySIPURI"
 
 
 def modifier(server: Dialect = OPENLDAP, *, filter_: str = "(uid=*)") -> ChangeModifier:
-    return ChangeModifier(
-        server, parse_filter(filter_), known_schema().info, lambda name: RULES.get(name, ValueRules())
-    )
+    return ChangeModifier(server, parse_filter(filter_), info_of, has_substrings)
 
 
 def change(*attributes: AttributeChange) -> Change:

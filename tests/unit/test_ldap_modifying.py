@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 
 import pytest
 from msgspec.structs import replace
@@ -12,23 +11,28 @@ from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import ForbiddenError
 from connector.directories.common.ldap_filters import Present, parse_filter
 from connector.directories.ldap import dialect, requests, responses
-from connector.directories.ldap.inspection import ValueRules
 from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.requests import EditKind, encode_modification
 from connector.directories.ldap.responses import Response
-from connector.model import ID, AttributeChange, Change, Outcome, Result, Secret, User, UserRef
+from connector.model import ID, AttributeChange, AttributeInfo, Change, Outcome, Result, Secret, User, UserRef
 
 USER = UserRef("0f3c7c5e-1111-4222-8333-000000000001", "uid=anna,ou=people,dc=example,dc=org")
 SERVER = dialect.recognise_server({"supportedcontrol": [requests.ASSERTION]})
-RULES: Mapping[str, ValueRules] = {
-    "commPrivate": ValueRules(equality=False),
-    "SIPIdentitySIPURI": ValueRules(substrings=True),
-}
+BLIND = ("commPrivate", "jpegPhoto")
+"""Attributes without an equality rule."""
+
+
+def info_of(name: str) -> AttributeInfo:
+    return replace(known_schema().info(name), comparable=name not in BLIND)
+
+
+def has_substrings(name: str) -> bool:
+    return name == "SIPIdentitySIPURI"
 
 
 def modifier(*, assertions: bool = True) -> ChangeModifier:
     server = replace(SERVER, controls=dialect.ListedControls(assertions=assertions))
-    return ChangeModifier(server, Present("uid"), known_schema().info, lambda name: RULES.get(name, ValueRules()))
+    return ChangeModifier(server, Present("uid"), info_of, has_substrings)
 
 
 def change(*attributes: AttributeChange) -> Change:
@@ -212,7 +216,7 @@ def test_one_attribute_that_is_denied_is_the_one() -> None:
 
 def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
     advice = dialect.RightsAdvice(dialect.OPENLDAP_RULES, "cn=cec,o=x", ["ou=people,o=x"])
-    server = ChangeModifier(SERVER, Present("uid"), known_schema().info, lambda name: ValueRules(), rights=advice)
+    server = ChangeModifier(SERVER, Present("uid"), info_of, has_substrings, rights=advice)
     planned = change(AttributeChange("mail", (), ("1",)), secret("userPassword", "a", "b"))
     why = server.judge_answer(planned, Response(50)).why
     assert 'attrs=mail by dn.exact="cn=cec,o=x" write' in why

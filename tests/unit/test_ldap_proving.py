@@ -11,7 +11,7 @@ import pytest
 
 from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap import responses
-from connector.directories.ldap.assertions import ProvenAssertions
+from connector.directories.ldap.assertions import UserLooker
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.requests import ASSERTION
@@ -100,14 +100,14 @@ def elements(octets: bytes) -> list[tuple[int, bytes]]:
 
 
 @contextmanager
-def proving(server: Server) -> Iterator[ProvenAssertions]:
+def proving(server: Server) -> Iterator[UserLooker]:
     line = Line(lambda line: None, ASSERTION, **{f"u{number}": {} for number in server.entries})
     line.judges, line.ends = server.judges, server.ends
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)
-    modifier = ChangeModifier(inspection.dialect, parse_filter("(uid=*)"), inspection.info, inspection.rules)
+    modifier = ChangeModifier(inspection.dialect, parse_filter("(uid=*)"), inspection.info, inspection.has_substrings)
     try:
-        yield ProvenAssertions(wire, modifier, server.read)
+        yield UserLooker(wire, modifier, server.read, lambda questions: iter(()))
     finally:
         line.close()
         line.cut()

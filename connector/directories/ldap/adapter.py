@@ -25,7 +25,6 @@ from connector.directories.ldap import requests, responses
 from connector.directories.ldap.assertions import (
     UNLIKE,
     UNSEEN,
-    ProvenAssertions,
     UserLooker,
     UserSight,
 )
@@ -67,17 +66,13 @@ class LdapDirectory(LdapReader):
 
     def _make_writer(self) -> ChangeWriter:
         is_bound = self._settings.bind_dn or self._settings.sasl
-        names = self._whole_view.attributes
-        looker = UserLooker(
-            self._modifier, self._read_marked, self.holds, names, self._assertions
-        )
         return ChangeWriter(
             self._wire,
             self._modifier,
             self._post_read,
             window=self._settings.window if is_bound else self._question_window,
             covers=self._realm.covers_name,
-            looker=looker,
+            looker=self._looker,
         )
 
     @cached_property
@@ -88,19 +83,19 @@ class LdapDirectory(LdapReader):
             inspection.dialect,
             self._realm.filter,
             inspection.info,
-            inspection.rules,
+            inspection.has_substrings,
             self._disabled_realm.filter if may_clear and self._disabled_realm else None,
             self._wire.rights,
         )
 
     def _note_limits(self) -> Iterator[str]:
         yield from super()._note_limits()
-        yield from self._assertions.list_cautions()
+        yield from self._looker.list_cautions()
         yield from self._post_read.list_cautions()
 
     @cached_property
-    def _assertions(self) -> ProvenAssertions:
-        return ProvenAssertions(self._wire, self._modifier, self._read_marked)
+    def _looker(self) -> UserLooker:
+        return UserLooker(self._wire, self._modifier, self._read_marked, self.holds)
 
     @cached_property
     def _post_read(self) -> PostRead:
@@ -243,7 +238,7 @@ class ChangeWriter(Struct, dict=True):
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        refuted = self.looker.assertions.refuted
+        refuted = self.looker.refuted
         assertion = self.modifier.make_controls(
             change, sight.mark, sight.absent, refuted
         )
@@ -277,11 +272,11 @@ class ChangeWriter(Struct, dict=True):
         hidden: Sequence[str] = ()
         if answer.code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
             hidden = self.looker.find_hidden(change)
-        assertions = self.looker.assertions
-        outcome = self.modifier.judge_answer(change, answer, assertions.refuted, hidden)
+        refuted = self.looker.refuted
+        outcome = self.modifier.judge_answer(change, answer, refuted, hidden)
         if outcome.result is not Result.WRITTEN:
             return outcome
-        assertions.note_written(change)
+        self.looker.note_written(change)
         shown = self.post_read.read_user(change, answer)
         return Outcome(change.user, Result.WRITTEN, shown=shown, answered=True)
 

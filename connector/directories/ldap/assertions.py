@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.directories.common.entries import stored_octets
 from connector.directories.common.ldap_filters import Equal, Filter, Not, Present
@@ -52,112 +53,7 @@ _CAUTION: Final = (
     "the server's assertion control (RFC 4528) does not work for {names}. Users are read again just before they are "
     "written. "
 )
-
-
-class ProvenAssertions:
-    """What is known of the assertions of a server: `proven` and `refuted`, by attribute.
-
-    `ID` and `FILTER` stand for the user's identity and the filter of the job.
-    """
-
-    def __init__(self, wire: Wire, modifier: ChangeModifier, read: ReadUsers) -> None:
-        self._wire = wire
-        self._modifier = modifier
-        self._read = read
-        self._holders: dict[str, UserRef] = {}
-        """By attribute, a user that holds a value of it since a write of this run."""
-        self._tried: Counter[str] = Counter()
-        self.proven: set[str] = set()
-        self.refuted: set[str] = set()
-
-    def covers_change(self, change: Change) -> bool:
-        """Whether all is proven that an assertion for this change says."""
-        return self.proven.issuperset(self._modifier.list_asserted(change.attributes))
-
-    def note_written(self, change: Change) -> None:
-        """Take in that a change was written: its users hold values now, where nobody did before."""
-        if not self.covers_change(change):
-            for each in change.attributes:
-                if each.new:
-                    self._holders[each.name] = change.user
-
-    def prove_for(self, changes: Sequence[Change]) -> None:
-        """Try what these changes assert and nothing is known of. Raises one of the kinds of IncompleteRead."""
-        holders: dict[str, UserRef] = {}
-        for change in changes:
-            if not self.covers_change(change):
-                for name, holder in self._find_holders(change):
-                    holders.setdefault(name, holder)
-        if not holders:
-            return
-        now = self._read_users(holders.values())
-        for name, holder in holders.items():
-            self._tried[name] += 1
-            user = now.get(holder.id)
-            if user is not None:
-                self._try_assertion(name, user)
-
-    def _find_holders(self, change: Change) -> Iterator[tuple[str, UserRef]]:
-        """What a change asserts, as far as nothing is known of it, each with a user that it can be tried on."""
-        mark = self._modifier.dialect.writes.mark
-        marks = [mark] if mark else []
-        held = {each.name for each in change.attributes if each.old}
-        held |= {ID, FILTER, *marks}
-        for name in (*self._modifier.list_asserted(change.attributes), *marks):
-            if name in self.proven or name in self.refuted:
-                continue
-            holder = change.user if name in held else self._holders.get(name)
-            if holder is not None and self._tried[name] < _TRIES:
-                yield name, holder
-
-    def _read_users(self, refs: Iterable[UserRef]) -> dict[str, User]:
-        return {user.id: user for user in self._read(dict.fromkeys(refs))}
-
-    def _try_assertion(self, name: str, user: User) -> None:
-        entry = requests.search_entry(self._modifier.dialect.address_of(user.ref))
-        true, false = self._make_tests(name, user)
-        held = self._wire.result_code(entry, requests.assertion_control(true))
-        failed = self._wire.result_code(entry, requests.assertion_control(false))
-        if (held, failed) == (responses.SUCCESS, responses.ASSERTION_FAILED):
-            self.proven.add(name)
-            return
-        shown = user.values.get(name)
-        # what nobody may see, may be what nobody may search by
-        if name in (ID, FILTER) or shown:
-            again = self._read_users([user.ref]).get(user.id)
-            if again is not None and again.values.get(name) == shown:
-                self.refuted.add(name)
-
-    def _make_tests(self, name: str, user: User) -> tuple[Filter, Filter]:
-        """An assertion that is true of the user, and one that is false; neither says a secret."""
-        if name == ID:
-            true = self._modifier.dialect.user_filter(user.id)
-            return true, Not(true)
-        if name == FILTER:
-            return self._modifier.writable_users, Not(self._modifier.writable_users)
-        shown = user.values.get(name, ())
-        plain = [value for value in shown if isinstance(value, str | bytes)]
-        absent = Not(Present(name))
-        if plain and self._modifier.rules(name).equality:
-            return Equal(name, stored_octets(plain[0])), absent
-        return Present(name), absent
-
-    def list_cautions(self) -> Iterator[str]:
-        if not self.refuted:
-            return
-        names = sorted(_SAID.get(name, name) for name in self.refuted)
-        caution = _CAUTION.format(names=", ".join(names))
-        mark = self._modifier.dialect.writes.mark
-        if mark in self.proven:
-            yield f"{caution}The entry's mark {mark} is checked instead"
-        else:
-            yield (
-                f"{caution}Another program's change in between may go unnoticed. In `urls`, name the server itself, "
-                "not a proxy"
-            )
-
-
-# ---------------------------------------------------------------- looking at users
+_IN_VAIN: Final = "Another program's change in between may go unnoticed. In `urls`, name the server itself, not a proxy"
 
 
 class UserSight(Struct, frozen=True, gc=False):
@@ -176,40 +72,122 @@ UNLIKE: Final = UserSight("the entry is no longer as planned")
 
 
 class UserLooker:
-    """Looks at users for the changes of a modifier."""
+    """Knows which assertions of a server are believed, and looks at users where they do not say enough.
+
+    `proven` and `refuted` are attributes; `ID` and `FILTER` stand for the user's identity and
+    the filter of the job.
+    """
 
     def __init__(
         self,
+        wire: Wire,
         modifier: ChangeModifier,
         read: ReadUsers,
         holds: Callable[[Iterable[Question]], Iterator[Holds]],
-        attributes: Iterable[str],
-        assertions: ProvenAssertions,
     ) -> None:
-        """`holds` answers as `Reader.holds` does; `attributes` are all that a change may name."""
+        """`holds` answers as `Reader.holds` does."""
+        self._wire = wire
         self._modifier = modifier
         self._read = read
         self._holds = holds
-        self.assertions = assertions
-        self._blind = frozenset(
-            name for name in attributes if not modifier.rules(name).equality
-        )
+        self._mark = modifier.dialect.writes.mark
+        self._holders: dict[str, UserRef] = {}
+        """By attribute, a user that holds a value of it since a write of this run."""
+        self._tried: Counter[str] = Counter()
+        self.proven: set[str] = set()
+        self.refuted: set[str] = set()
+
+    # ------------------------------------------------------------ which assertions are believed
 
     @property
     def reads_most(self) -> bool:
         """Whether most users have to be looked at before their write."""
-        asserts, known = self._modifier.dialect.controls.assertions, self.assertions
-        return not (asserts and known.proven) or bool(known.refuted)
+        asserts = self._modifier.dialect.controls.assertions
+        return not (asserts and self.proven) or bool(self.refuted)
+
+    def covers_change(self, change: Change) -> bool:
+        """Whether all is proven that an assertion for this change says."""
+        return self.proven.issuperset(self._modifier.list_asserted(change.attributes))
+
+    def note_written(self, change: Change) -> None:
+        """Take in that a change was written: its users hold values now, where nobody did before."""
+        if not self.covers_change(change):
+            for each in change.attributes:
+                if each.new:
+                    self._holders[each.name] = change.user
+
+    def prove_for(self, changes: Iterable[Change]) -> None:
+        """Try what these changes assert and nothing is known of. Raises one of the kinds of IncompleteRead."""
+        holders: dict[str, UserRef] = {}
+        for change in changes:
+            if not self.covers_change(change):
+                holders = dict(self._find_holders(change)) | holders
+        now = self._read_users(holders.values())
+        for name, holder in holders.items():
+            self._tried[name] += 1
+            if holder.id in now:
+                self._try_assertion(name, now[holder.id])
+
+    def _find_holders(self, change: Change) -> Iterator[tuple[str, UserRef]]:
+        """What a change asserts, as far as nothing is known of it, each with a user that it can be tried on."""
+        everybodys = {ID, FILTER, self._mark}
+        held = everybodys | {each.name for each in change.attributes if each.old}
+        names = [*self._modifier.list_asserted(change.attributes), self._mark]
+        for name in names:
+            if name is None or name in self.proven | self.refuted:
+                continue
+            holder = change.user if name in held else self._holders.get(name)
+            if holder is not None and self._tried[name] < _TRIES:
+                yield name, holder
+
+    def _read_users(self, refs: Iterable[UserRef]) -> dict[str, User]:
+        wanted = dict.fromkeys(refs)
+        return {user.id: user for user in self._read(wanted)} if wanted else {}
+
+    def _try_assertion(self, name: str, user: User) -> None:
+        entry = requests.search_entry(self._modifier.dialect.address_of(user.ref))
+        codes = [
+            self._wire.result_code(entry, requests.assertion_control(test))
+            for test in self._make_tests(name, user)
+        ]
+        if codes == [responses.SUCCESS, responses.ASSERTION_FAILED]:
+            self.proven.add(name)
+            return
+        shown = user.values.get(name)
+        # what nobody may see, may be what nobody may search by
+        if name in (ID, FILTER) or shown:
+            again = self._read_users([user.ref]).get(user.id)
+            if again is not None and again.values.get(name) == shown:
+                self.refuted.add(name)
+
+    def _make_tests(self, name: str, user: User) -> tuple[Filter, Filter]:
+        """An assertion that is true of the user, and one that is false; neither says a secret."""
+        if name == ID:
+            true = self._modifier.dialect.user_filter(user.id)
+            return true, Not(true)
+        if name == FILTER:
+            return self._modifier.writable_users, Not(self._modifier.writable_users)
+        held = Present(name)
+        if self._modifier.info(name).comparable:
+            for value in user.values.get(name, ()):
+                if isinstance(value, str | bytes):
+                    return Equal(name, stored_octets(value)), Not(held)
+        return held, Not(held)
+
+    def list_cautions(self) -> Iterator[str]:
+        if self.refuted:
+            names = sorted(_SAID.get(name, name) for name in self.refuted)
+            checked = _IN_VAIN
+            if self._mark in self.proven:
+                checked = f"The entry's mark {self._mark} is checked instead"
+            yield _CAUTION.format(names=", ".join(names)) + checked
+
+    # ------------------------------------------------------------ looking at users
 
     def look_before(self, changes: Sequence[Change]) -> dict[str, UserSight]:
         """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""
         if self._modifier.dialect.controls.assertions:
-            unsure = [
-                change
-                for change in changes
-                if not self.assertions.covers_change(change)
-            ]
-            self.assertions.prove_for(unsure)
+            self.prove_for(changes)
             changes = [change for change in changes if self._relies_on_marks(change)]
         return self._look_at(changes, self._read_now(changes))
 
@@ -222,24 +200,22 @@ class UserLooker:
         now = self._read_now(changes)
         sights = self._look_at(changes, now)
         alike = [change for change in changes if sights[change.user.id].why is None]
-        # of an attribute that shows others' values it is seen that none of ours is among them
-        asked = [
-            Question(change.user, each.name, next(iter(each.new)))
-            for change in alike
-            for each in _first_values(change)
-            if each.name not in now[change.user.id].values
-        ]
-        hidden = {}
-        for each, answer in zip(asked, self._holds(asked), strict=True):
-            if answer is not Holds.ABSENT:
-                hidden[each.user.id] = each.attribute
+        asked = []
         for change in alike:
-            id_ = change.user.id
-            why = None
-            if id_ in hidden:
-                why = f"{hidden[id_]} may have a value that this account cannot read"
             absent = frozenset(each.name for each in _first_values(change))
-            sights[id_] = UserSight(why, sights[id_].mark, absent)
+            id_ = change.user.id
+            sights[id_] = replace(sights[id_], absent=absent)
+            # of an attribute that shows others' values it is seen that none of ours is among
+            # them
+            for each in _first_values(change):
+                if each.name not in now[id_].values:
+                    value = next(iter(each.new))
+                    asked.append(Question(change.user, each.name, value))
+        for question, answer in zip(asked, self._holds(asked), strict=True):
+            if answer is not Holds.ABSENT:
+                why = f"{question.attribute} may have a value that this account cannot read"
+                id_ = question.user.id
+                sights[id_] = replace(sights[id_], why=why)
         return sights
 
     def find_hidden(self, change: Change) -> list[str]:
@@ -259,19 +235,17 @@ class UserLooker:
 
     def _relies_on_marks(self, change: Change) -> bool:
         """Whether it replaces values of which no filter says, or is known to say, that they are still there."""
-        blind = any(
-            each.name in self._blind and each.old and each.seen
-            for each in change.attributes
-        )
-        return blind or not self.assertions.covers_change(change)
+        for each in change.attributes:
+            is_blind = not self._modifier.info(each.name).comparable
+            if is_blind and each.old and each.seen:
+                return True
+        return not self.covers_change(change)
 
-    def _read_now(self, changes: Sequence[Change]) -> dict[str, User]:
-        if not changes:
-            return {}
-        return {user.id: user for user in self._read(each.user for each in changes)}
+    def _read_now(self, changes: Iterable[Change]) -> dict[str, User]:
+        return self._read_users(change.user for change in changes)
 
     def _look_at(
-        self, changes: Sequence[Change], now: dict[str, User]
+        self, changes: Iterable[Change], now: dict[str, User]
     ) -> dict[str, UserSight]:
         sights = {}
         for change in changes:

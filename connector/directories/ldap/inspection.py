@@ -8,7 +8,6 @@ from functools import cache, cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
@@ -79,15 +78,6 @@ _EVERY_DOMAIN: Final = Search(
 )
 
 
-class ValueRules(Struct, frozen=True):
-    """What can be asked of an attribute's values."""
-
-    equality: bool = True
-    """Whether one is equal."""
-    substrings: bool = False
-    """Whether one has a piece."""
-
-
 class Inspection:
     """A server, looked at once. Raises one of the kinds of IncompleteRead, at first use."""
 
@@ -107,7 +97,6 @@ class Inspection:
         self.bases = bases
         self._id = id_
         self._unread = unread
-        self.rules: Callable[[str], ValueRules] = cache(self._find_rules)
         self.info: Callable[[str], AttributeInfo] = cache(self._find_info)
         self._unrooted = ""
 
@@ -221,33 +210,26 @@ class Inspection:
         """The server's schema, or where it shows none what this program knows of common attributes."""
         return self._published_schema or known_schema()
 
-    def _find_rules(self, name: str) -> ValueRules:
-        schema, is_published = self.schema, self._published_schema is not None
-        if schema.info(name).definition.known:
-            by_syntax = self.native_dialect.schema.compares_by_syntax
-            equality = by_syntax or schema.has_rule(name, "EQUALITY")
-        else:
-            equality = not is_published
-        return ValueRules(equality, is_published and schema.has_rule(name, "SUBSTR"))
+    def has_substrings(self, name: str) -> bool:
+        """Whether filters can ask for pieces of an attribute's values."""
+        published = self._published_schema
+        return published is not None and published.has_rule(name, "SUBSTR")
 
     def _find_info(self, name: str) -> AttributeInfo:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
-        info = self.schema.info(name)
-        comparable = self.rules(name).equality
+        info, native = self.schema.info(name), self.native_dialect
         if not info.definition.known and not self._published_schema:
-            return AttributeInfo(name, readable=None, comparable=comparable)
-        native = self.native_dialect
+            return AttributeInfo(name, readable=None)
+        by_syntax = native.schema.compares_by_syntax and info.definition.known
+        bounds = info.bounds
+        if not native.schema.enforces_lengths:
+            bounds = replace(bounds, max_length=None)
         return replace(
             info,
             name=name,
             readable=info.readable if native.microsoft else None,
-            bounds=replace(
-                info.bounds,
-                max_length=info.bounds.max_length
-                if native.schema.enforces_lengths
-                else None,
-            ),
-            comparable=comparable,
+            bounds=bounds,
+            comparable=by_syntax or info.comparable,
         )
 
     def describe_server(

@@ -20,7 +20,6 @@ from connector.directories.common.ldap_filters import (
 )
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.dialect import AccessRight, Dialect, RightsAdvice
-from connector.directories.ldap.inspection import ValueRules
 from connector.directories.ldap.requests import EditKind
 from connector.directories.ldap.responses import Response
 from connector.model import (
@@ -64,7 +63,8 @@ class ChangeModifier(Struct, frozen=True):
     dialect: Dialect
     filter: Filter
     info: Callable[[str], AttributeInfo]
-    rules: Callable[[str], ValueRules]
+    has_substrings: Callable[[str], bool]
+    """Whether filters can ask for pieces of an attribute's values."""
     disabled: Filter | None = None
     """True of disabled users that may be cleared; None: none may."""
     rights: RightsAdvice = RightsAdvice()
@@ -133,7 +133,7 @@ class ChangeModifier(Struct, frozen=True):
         """
         name = change.name
         is_known = change.seen or (change.old and not change.secret)
-        if is_known and self.rules(name).equality:
+        if is_known and self.info(name).comparable:
             rule = self._choose_rule(change)
             removed = minus(rule, change.old, change.new)
             added = minus(rule, change.new, change.old)
@@ -171,18 +171,32 @@ class ChangeModifier(Struct, frozen=True):
                 continue
             if not attribute.old:
                 yield from self._deny_all(attribute)
-            elif self.rules(name).equality and not attribute.secret:
+            elif self.info(name).comparable and not attribute.secret:
                 for value in attribute.old:
                     yield Equal(name, stored_octets(value))
 
     def _deny_all(self, change: AttributeChange) -> Iterator[Filter]:
         """That the attribute has no value which fits the pattern, as far as a filter says that."""
-        rules, single = self.rules(change.name), self.info(change.name).single
-        whole = ALL if single or change.pattern is None else change.pattern
+        whole = change.pattern
+        if whole is None or self.info(change.name).single:
+            whole = ALL
         for pattern in parts(whole):
-            held = _match_pattern(change.name, pattern, rules)
+            held = self._match_pattern(change.name, pattern)
             if held is not None:
                 yield Not(held)
+
+    def _match_pattern(self, name: str, pattern: str) -> Filter | None:
+        """That an attribute has a value that fits one pattern; None where no filter says that."""
+        if pattern == ALL:
+            return Present(name)
+        if ALL not in pattern:
+            value = pattern.encode()
+            return Equal(name, value) if self.info(name).comparable else None
+        if not self.has_substrings(name):
+            return None
+        first, *middle, last = pattern.encode().split(ALL.encode())
+        between = tuple(piece for piece in middle if piece)
+        return Substrings(name, first or None, between, last or None)
 
     # ------------------------------------------------------------ before and after
 
@@ -268,19 +282,6 @@ def _encode_edit(kind: EditKind, name: str, values: Iterable[Held]) -> bytes:
 def select_judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
     """Those whose values have to be what the plan saw; object classes are added to whatever others are."""
     return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
-
-
-def _match_pattern(name: str, pattern: str, rules: ValueRules) -> Filter | None:
-    """That an attribute has a value that fits one pattern; None where no filter says that."""
-    if pattern == ALL:
-        return Present(name)
-    if ALL not in pattern:
-        return Equal(name, pattern.encode()) if rules.equality else None
-    if not rules.substrings:
-        return None
-    first, *middle, last = pattern.encode().split(ALL.encode())
-    between = tuple(piece for piece in middle if piece)
-    return Substrings(name, first or None, between, last or None)
 
 
 def _find_denied(change: Change, response: Response) -> list[str]:
