@@ -5,9 +5,9 @@ How each kind of server writes access rules down is here too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -46,18 +46,18 @@ class AccessRight(Enum):
     BLIND = "write and compare"
 
 
-class RuleWriter(Protocol):
-    """Writes down a right: of an account, by its bind DN; of users below a base, or of one entry `alone`."""
+class Grant(Struct, frozen=True):
+    """A right of an account, to be written down."""
 
-    def __call__(
-        self,
-        account: str,
-        base: str,
-        names: Sequence[str],
-        right: AccessRight,
-        *,
-        alone: bool = False,
-    ) -> str: ...
+    account: str
+    """Its bind DN."""
+    base: str
+    """Of users below this entry."""
+    names: Sequence[str]
+    """Attributes."""
+    right: AccessRight
+    alone: bool = False
+    """Of that one entry, and not of users below."""
 
 
 class NeededRule(Struct, frozen=True):
@@ -71,7 +71,7 @@ class NeededRule(Struct, frozen=True):
 class RuleLanguage(Struct, frozen=True):
     """A kind of server's access rules."""
 
-    rule: RuleWriter
+    rule: Callable[[Grant], str]
     said: str
     """What stands before a rule in a sentence that asks for it."""
 
@@ -88,53 +88,34 @@ _DS389_LEVELS: Final = {
 }
 
 
-def write_openldap_rule(
-    account: str,
-    base: str,
-    names: Sequence[str],
-    right: AccessRight,
-    *,
-    alone: bool = False,
-) -> str:
+def write_openldap_rule(grant: Grant) -> str:
     """An access rule (slapd.access(5)). The first that says something of an attribute decides, unless it breaks."""
-    attributes = (
-        ["entry", *names] if right is AccessRight.READ else names
-    )  # nothing is found without a right to the entry
-    what = (
-        f'to dn.{"base" if alone else "subtree"}="{base}" attrs={",".join(attributes)}'
-    )
-    return f'{what} by dn.exact="{account}" {_OPENLDAP_LEVELS[right]} by * break'
+    names = [*grant.names]
+    if grant.right is AccessRight.READ:
+        names.insert(0, "entry")  # nothing is found without a right to the entry
+    style = "base" if grant.alone else "subtree"
+    what = f'to dn.{style}="{grant.base}" attrs={",".join(names)}'
+    level = _OPENLDAP_LEVELS[grant.right]
+    return f'{what} by dn.exact="{grant.account}" {level} by * break'
 
 
-def write_389ds_rule(
-    account: str,
-    base: str,  # noqa: ARG001  # one signature for all kinds; an ACI is kept in the entry that it is for
-    names: Sequence[str],
-    right: AccessRight,
-    *,
-    alone: bool = False,  # noqa: ARG001  # one signature for all kinds; an ACI speaks of one entry and all below it
-) -> str:
-    """An access control instruction of 389-DS."""
-    target = " || ".join(names) or "*"
-    allow = f'allow ({_DS389_LEVELS[right]}) userdn="ldap:///{account}";'
+def write_389ds_rule(grant: Grant) -> str:
+    """An access control instruction of 389-DS, kept in the base; it speaks of that entry and all below it."""
+    target = " || ".join(grant.names) or "*"
+    allow = f'allow ({_DS389_LEVELS[grant.right]}) userdn="ldap:///{grant.account}";'
     return f'(targetattr="{target}")(version 3.0; acl "cec-connector"; {allow})'
 
 
-def write_windows_commands(
-    account: str,
-    base: str,
-    names: Sequence[str],
-    right: AccessRight,
-    *,
-    alone: bool = False,
-) -> str:
+def write_windows_commands(grant: Grant) -> str:
     """Commands of Windows (dsacls): read property or write property, for users below the base."""
-    letters = "RP" if right is AccessRight.READ else "WP"
-    whom, kind = ("", "") if alone else ("/I:S ", ";user")
-    commands = (
-        f'dsacls "{base}" {whom}/G "{account}:{letters};{name}{kind}"' for name in names
+    if not grant.names:
+        return f'dsacls "{grant.base}" /I:T /G "{grant.account}:GR"'
+    letters = "RP" if grant.right is AccessRight.READ else "WP"
+    whom, kind = ("", "") if grant.alone else ("/I:S ", ";user")
+    return " & ".join(
+        f'dsacls "{grant.base}" {whom}/G "{grant.account}:{letters};{name}{kind}"'
+        for name in grant.names
     )
-    return " & ".join(commands) or f'dsacls "{base}" /I:T /G "{account}:GR"'
 
 
 OPENLDAP_RULES: Final = RuleLanguage(write_openldap_rule, "In olcAccess, first: ")
@@ -152,10 +133,24 @@ class RightsAdvice(Struct, frozen=True):
     bases: Sequence[str] = ("",)
     """The entries below which users are."""
 
-    def _knows_rules(self, *more: str) -> bool:
-        """Whether rules can be written; no rule quotes a quotation mark."""
-        names = "".join([self.account, *self.bases, *more])
-        return self.language is not None and bool(self.account) and '"' not in names
+    def _write_rules(
+        self, wanted: Iterable[tuple[Sequence[str], AccessRight]], top: str = ""
+    ) -> Iterator[NeededRule]:
+        """Rules for these attributes below each base; nothing where they cannot be written."""
+        # no rule quotes a quotation mark
+        is_quotable = '"' not in "".join([self.account, *self.bases, top])
+        if self.language is None or not self.account or not is_quotable:
+            return
+        for base in self.bases:
+            for names, right in wanted:
+                grant = Grant(self.account, base, names, right)
+                yield NeededRule(base, self.language.rule(grant))
+        if top and top not in self.bases:
+            names = next(
+                names[:2] for names, right in wanted if right is AccessRight.READ
+            )
+            grant = Grant(self.account, top, names, AccessRight.READ, alone=True)
+            yield NeededRule(top, self.language.rule(grant))
 
     def advise_grant(
         self,
@@ -167,18 +162,14 @@ class RightsAdvice(Struct, frozen=True):
         """A sentence on `what` is to be granted, and the rules for these attributes; of `secrets`, blindly."""
         who = self.account or "the job's account"
         sentences = [f"Grant {who} the right to {what}"]
-        if self.language is None or not self._knows_rules():
-            return sentences[0]
         blind = [name for name in names if name in secrets]
         plain = [name for name in names if name not in secrets]
-        for base in self.bases:
-            said = self.language.said.format(base=base)
-            if plain or not blind:
-                rule = self.language.rule(self.account, base, plain, right)
-                sentences.append(said + rule)
-            if blind:
-                rule = self.language.rule(self.account, base, blind, AccessRight.BLIND)
-                sentences.append(said + rule)
+        wanted = [(plain, right)] if plain or not blind else []
+        if blind:
+            wanted.append((blind, AccessRight.BLIND))
+        said = self.language.said if self.language else ""
+        needed = self._write_rules(wanted)
+        sentences += [said.format(base=each.base) + each.rule for each in needed]
         return ". ".join(sentences)
 
     def needed_rules(
@@ -194,23 +185,12 @@ class RightsAdvice(Struct, frozen=True):
         written and compared. `top`: the entry above all bases that identifies the
         directory; the first two of `reads`, its id and class, tell that.
         """
-        if self.language is None or not self._knows_rules(top):
-            return
-        rule = self.language.rule
-        wanted = (
+        wanted = [
             (secrets, AccessRight.BLIND),
             (writes, AccessRight.WRITE),
             (reads, AccessRight.READ),
-        )
-        for base in self.bases:
-            for names, right in wanted:
-                if names:
-                    yield NeededRule(base, rule(self.account, base, names, right))
-        if top and top not in self.bases:
-            id_and_class = rule(
-                self.account, top, reads[:2], AccessRight.READ, alone=True
-            )
-            yield NeededRule(top, id_and_class)
+        ]
+        return self._write_rules([each for each in wanted if each[0]], top)
 
 
 # ---------------------------------------------------------------- dialects

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache, cached_property
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -70,7 +69,6 @@ BATCH: Final = 2000
 server has to be waited."""
 BATCH_READ_BEFORE: Final = 500
 """The same where entries are read before they are written, which should not be long before."""
-_GLOBAL_CATALOG: Final = frozenset({3268, 3269})
 _DOMAINS: Final = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
 """True of the references to a forest's domains (FLAG_CR_NTDS_DOMAIN, [MS-ADTS] 2.2.11)."""
 _EVERY_DOMAIN: Final = Search(
@@ -151,13 +149,10 @@ class Inspection:
     def _refuse_a_global_catalog(self) -> None:
         """Raises FileError for one, which has a part of every attribute's values and can be written by nobody.
 
-        Its root DSE is that of the domain controller which it is. It has ports of its own;
-        and where another port leads there, it is known by this: it alone finds entries
-        below no base at all.
+        Its root DSE is that of the domain controller which it is, and its port may be any. It
+        is known by this: it alone finds entries below no base at all.
         """
-        if urlsplit(
-            self.wire.where
-        ).port in _GLOBAL_CATALOG or self.wire.search_visible(_EVERY_DOMAIN):
+        if self.wire.search_visible(_EVERY_DOMAIN):
             why = (
                 "this is a Global Catalog: it holds only some attributes and is read-only. Name the domain "
                 "controller itself: ldaps://host (port 636), or ldap://host (389) with start_tls"

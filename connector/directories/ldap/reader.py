@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from connector.directories.common.entries import find_filtered, nobody_within
 from connector.directories.common.ldap_filters import (
     ANYTHING,
-    Equal,
     Or,
     Present,
     select_left_out,
@@ -35,7 +34,6 @@ from connector.directories.ldap.wire import Wire
 from connector.errors import TruncatedError
 from connector.model import (
     ID,
-    OBJECT_CLASS,
     AttributeInfo,
     Change,
     Description,
@@ -53,15 +51,6 @@ from connector.settings.ldap import LdapDirectory as Settings
 
 _MANY: Final = 1000
 """So many entries are counted at most."""
-_PERSONS: Final = Or(
-    (
-        Equal(OBJECT_CLASS, b"person"),
-        Equal(OBJECT_CLASS, b"account"),
-        Equal(OBJECT_CLASS, b"posixAccount"),
-    )
-)
-_ALL: Final = (("users", _PERSONS), ("entries", ANYTHING))
-"""Whom a filter leaves out: users, or where there are none, whatever is there."""
 _QUESTIONS: Final = 64
 """So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has
 not bound and has more than a hundred requests waiting (slapd.conf(5), conn_max_pending)."""
@@ -148,29 +137,19 @@ class LdapReader:
     @cached_property
     def _caution_of_nobody(self) -> str:
         """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
-        if self._count_entries(self._realm, 1)[0]:
-            return ""
-        counted = "0 entries"
-        for what, everybody in _ALL:
-            there, more = self._count_entries(
-                replace(self._realm, filter=everybody), _MANY
-            )
-            if there:
-                counted = f"{there} or more {what}" if more else f"{there} {what}"
-                break
+        for search in self._realm.search_all(NOTHING):
+            if self._wire.count_entries(search, 1)[0]:
+                return ""
+        total, has_more = 0, False
+        for search in replace(self._realm, filter=ANYTHING).search_all(NOTHING):
+            count, is_cut = self._wire.count_entries(search, _MANY)
+            total += count
+            has_more = has_more or is_cut
+        counted = f"{total} or more entries" if has_more else f"{total} entries"
         settings = self._settings
         where = " and ".join(settings.base)
         rights = "the account's rights to search by its attributes"
         return nobody_within(counted, where, settings.filter, rights)
-
-    def _count_entries(self, realm: JobRealm, most: int) -> tuple[int, bool]:
-        """How many entries are shown, and whether there are more."""
-        total, has_more = 0, False
-        for search in realm.search_all(NOTHING):
-            count, more = self._wire.count_entries(search, most)
-            total += count
-            has_more = has_more or more
-        return total, has_more
 
     @cached_property
     def _description(self) -> Description:

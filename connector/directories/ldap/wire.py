@@ -131,60 +131,56 @@ class Wire(Session):
             flight.close()
 
     def _in_pages(
-        self,
-        search: Search,
-        size: int,
-        decode: Decode[T],
-        flight: Flight[None],
+        self, search: Search, size: int, decode: Decode[T], flight: Flight[None]
     ) -> Generator[T]:
-        """The next page is asked for before one is decoded; the first one again if it was too large."""
-        request = requests.encode_search(search)
-
-        def ask(cookie: bytes = b"") -> None:
-            flight.send_operation(
-                Operation(None, request, (requests.paging_control(size, cookie),))
-            )
-
-        ask()
-        pages, first = _PageMarks(), True
-        while flight:
-            frames = self._receive_page(flight, size)
-            if first:
-                fitting = self._size_after(frames, size)
-                if not fitting:
-                    yield from self.search_many([search], 1, decode)
-                    return
-                if fitting != size:
-                    size = fitting
-                    ask()
-                    continue
-            first = False
-            following = self._end_page(search, frames)
+        """The next page is asked for before one is decoded."""
+        size, frames = self._take_first_page(search, size, flight)
+        if not size:
+            yield from self.search_many([search], 1, decode)
+            return
+        pages = _PageMarks()
+        while frames:
+            following = b""
+            if frames[-1].tag not in _MORE:
+                end = self._finish_search(search, frames.pop())
+                following = self._read_cookie(end)[1]
             entries = [frame for frame in frames if frame.tag == ENTRY]
             pages.add_entries(entries)
             if following:
                 if not pages.end_page(following):
                     why = "the server's pager stands still"
                     raise TruncatedError(why, where=self.where)
-                ask(following)
+                self._ask_page(search, size, flight, following)
                 self.flush_requests()  # so that the server works while we decode
-            self._pass_references(search, frames)
+            for frame in frames:
+                if frame.tag == REFERENCE:
+                    self._judge_reference(search, frame)
             try:
                 yield from map(decode, entries)
             except MalformedError as fault:
                 raise self.break_off(fault.what) from None
             del frames, entries  # not held while the next page comes
+            frames = self._receive_page(flight, size) if flight else []
 
-    def _end_page(self, search: Search, frames: list[Frame]) -> bytes:
-        """Take the end of the search off, where it is there; the cookie of the page that follows."""
-        if frames[-1].tag in _MORE:
-            return b""
-        return self._read_cookie(self._finish_search(search, frames.pop()))[1]
+    def _ask_page(
+        self, search: Search, size: int, flight: Flight[None], cookie: bytes = b""
+    ) -> None:
+        control = requests.paging_control(size, cookie)
+        flight.send_operation(
+            Operation(None, requests.encode_search(search), (control,))
+        )
 
-    def _pass_references(self, search: Search, frames: list[Frame]) -> None:
-        for frame in frames:
-            if frame.tag != ENTRY:
-                self._judge_reference(search, frame)
+    def _take_first_page(
+        self, search: Search, size: int, flight: Flight[None]
+    ) -> tuple[int, list[Frame]]:
+        """The first page, asked for again as long as it was too large, and how many entries the next may have."""
+        while True:
+            self._ask_page(search, size, flight)
+            frames = self._receive_page(flight, size)
+            fitting = self._size_after(frames, size)
+            if fitting in (0, size):
+                return fitting, frames
+            size = fitting
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
