@@ -68,7 +68,7 @@ def test_a_value_that_is_hidden_is_named_as_the_cause(server: Samba, tmp_path: P
     job = AdJob(tmp_path / "job", server.url, agents=7)
     result, why = outcomes(job.run("apply", code=4))["agent006"]
     assert result == "conflict"
-    assert "Probably this account may not read it" in why
+    assert "If it was not shown, grant this account the right to read" in why
     assert "otherIpPhone" in why
 
 

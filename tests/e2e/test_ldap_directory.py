@@ -434,7 +434,7 @@ def test_a_server_that_is_killed_in_a_scan_is_no_end_of_it(server: Slapd, tmp_pa
             reader.close()
 
 
-def test_it_has_no_estimate_on_openldap_and_does_not_read_all_for_one(server: Slapd) -> None:
+def test_it_has_no_estimate_and_does_not_read_all_for_one(server: Slapd) -> None:
     reader = LdapReader(settings(server), PASSWORD, VIEW)
     assert reader.size() is None
     assert len(list(reader.find([("uid", "user0001")]))) == 1

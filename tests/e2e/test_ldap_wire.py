@@ -109,23 +109,6 @@ def test_a_server_that_refuses_pages_though_it_lists_them_is_read_in_one_answer(
     assert asked == ([True, False] if size else [False])
 
 
-def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
-    seen: list[bytes] = []
-
-    def answer(frame: Frame) -> bytes:
-        seen.append(frame.data[frame.stop : frame.end])
-        if len(seen) == 1:
-            return entry(frame.id) + page_end(frame.id, b"c", 1234)
-        return result(frame.id)
-
-    with served(answer) as wire:
-        assert wire.estimate_size(SEARCH) == 1234
-    assert seen == [
-        ber.encode_tlv(0xA0, requests.paging_control(1)),
-        ber.encode_tlv(0xA0, requests.paging_control(0, b"c")),
-    ]
-
-
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
     [

@@ -202,35 +202,3 @@ def test_of_an_attribute_that_shows_values_of_others_nothing_is_asked() -> None:
         ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
         assert fixture.again(change(1, ours)) == {"id-1": UserSight(absent=frozenset({"description"}))}
         assert fixture.asked == []
-
-
-# ---------------------------------------------------------------- what is there and not shown
-
-
-SEATS = AttributeChange("employeeNumber", ("7",), ("8",), pattern="*")
-
-
-@pytest.mark.parametrize(
-    ("shown", "hidden"),
-    [
-        ({"employeeNumber": ("7",)}, ["description"]),
-        ({"employeeNumber": ("7",), "description": ("theirs",)}, []),
-        ({"employeeNumber": ("9",)}, []),
-        (None, []),
-    ],
-    ids=["as planned", "shows a value of others", "no longer as planned", "gone"],
-)
-def test_of_what_is_already_there_the_attributes_that_show_nothing_are_hidden(
-    shown: dict[str, tuple[str, ...]] | None, hidden: list[str]
-) -> None:
-    with looking(ASSERTION) as fixture:
-        fixture.shown = {} if shown is None else {1: shown}
-        ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
-        gone = AttributeChange(FAX, (), ())
-        assert fixture.looker.find_hidden(change(1, SEATS, ours, gone)) == hidden
-
-
-def test_where_a_user_cannot_be_read_nothing_is_known_to_be_hidden() -> None:
-    with looking(ASSERTION) as fixture:
-        fixture.fails = True
-        assert fixture.looker.find_hidden(change(1, FIRST)) == []

@@ -269,11 +269,7 @@ class ChangeWriter(Struct, dict=True):
         return settled
 
     def _judge_answer(self, change: Change, answer: Response) -> Outcome:
-        hidden: Sequence[str] = ()
-        if answer.code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
-            hidden = self.looker.find_hidden(change)
-        refuted = self.looker.refuted
-        outcome = self.modifier.judge_answer(change, answer, refuted, hidden)
+        outcome = self.modifier.judge_answer(change, answer, self.looker.refuted)
         if outcome.result is not Result.WRITTEN:
             return outcome
         self.looker.note_written(change)

@@ -76,30 +76,27 @@ class RightsCheck(Struct, frozen=True, dict=True):
 
     def note_checks(self, description: Description) -> Description:
         """The description with what is checked in advance, and what is not."""
-        known: list[str] = []
-        unknown: list[str] = []
-        (known if description.schema.closed else unknown).append("schema")
-        (known if self.told_by else unknown).append("write rights")
-        # Active Directory has no rules of this kind for what a mapping may write
-        is_microsoft = self.inspection.dialect.microsoft
-        (known if is_microsoft else unknown).append("uniqueness")
-        said = [", ".join(known)] if known else []
+        is_checked = {
+            "schema": description.schema.closed,
+            "write rights": bool(self.told_by),
+            # Active Directory has no rules of this kind for what a mapping may write
+            "uniqueness": self.inspection.dialect.microsoft,
+        }
+        known = ", ".join(name for name, told in is_checked.items() if told)
+        unknown = ", ".join(name for name, told in is_checked.items() if not told)
+        said = [known] if known else []
         if unknown:
-            names = ", ".join(unknown)
-            said.append(f"not checked (the server does not tell): {names}")
-        return replace(
-            description, writing=replace(description.writing, checked="; ".join(said))
-        )
+            said.append(f"not checked (the server does not tell): {unknown}")
+        writing = replace(description.writing, checked="; ".join(said))
+        return replace(description, writing=writing)
 
     def find_objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """The rights to make these changes that we lack, where the server tells."""
-        if not self.told_by:
-            return  # nor need anybody work the changes out
-        wanted = list(changes)
+        # where it does not tell, nobody need work the changes out
         if self.told_by == "allowed":
-            yield from self._ask_active_directory(wanted)
-        elif self.account:
-            yield from self._ask_389ds(wanted, self.account)
+            yield from self._ask_active_directory(list(changes))
+        elif self.told_by == "effective" and self.account:
+            yield from self._ask_389ds(list(changes), self.account)
 
     def _ask_active_directory(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).
@@ -112,18 +109,14 @@ class RightsCheck(Struct, frozen=True, dict=True):
             (change, search_entry(change.user.name, shown)) for change in changes
         )
         for change, found in self.inspection.wire.find_entries(searches, self.window):
-            listed = found.decode_texts()
+            texts = found.decode_texts()
             allowed, effective = (
-                {value.lower() for value in listed.get(name.lower(), ())}
-                for name in shown
+                set(map(str.lower, texts.get(name.lower(), ()))) for name in shown
             )
-            denied = allowed - effective
             for each in _written_attributes(change):
-                names = {
-                    *self.inspection.info(each.name).definition.aliases,
-                    _lower_base(each),
-                }
-                if not names.isdisjoint(denied):
+                aliases = self.inspection.info(each.name).definition.aliases
+                names = aliases | {_lower_base(each)}
+                if names & (allowed - effective):
                     yield self._object_to(change, each)
 
     def _ask_389ds(
@@ -139,13 +132,12 @@ class RightsCheck(Struct, frozen=True, dict=True):
         """
         control = (requests.effective_rights(account),)
         searches = ((each, self._search_rights(each)) for each in changes)
+        found = self.inspection.wire.find_entries(searches, self.window, control)
         levels: dict[tuple[str, str], Levels] = {}
-        for change, found in self.inspection.wire.find_entries(
-            searches, self.window, control
-        ):
-            template = _TEMPLATE.match(found.dn.lower())
+        for change, entry in found:
+            template = _TEMPLATE.match(entry.dn.lower())
             made_up = template["class"] if template else ""
-            levels[change.user.id, made_up] = _read_levels(found)
+            levels[change.user.id, made_up] = _read_levels(entry)
         for change in changes:
             own = levels.get((change.user.id, ""), {})
             for each in _written_attributes(change):
@@ -154,9 +146,10 @@ class RightsCheck(Struct, frozen=True, dict=True):
                 letters = there.get(_lower_base(each))
                 if letters is None or there.get(_CLASSES) != own.get(_CLASSES):
                     continue
-                adds = {"w"} if each.new else set()
-                takes_out = {"o"} if each.old or not each.seen else set()
-                if not set(letters) >= adds | takes_out:
+                needed = "w" if each.new else ""
+                if each.old or not each.seen:
+                    needed += "o"
+                if not set(letters).issuperset(needed):
                     yield self._object_to(change, each)
 
     def _search_rights(self, change: Change) -> Search:
@@ -174,17 +167,19 @@ class RightsCheck(Struct, frozen=True, dict=True):
         """The class that comes with the change and allows the attribute; empty if there is none."""
         allowing = self.inspection.info(written.name).definition.classes
         for each in change.attributes:
-            for name in each.new if each.name == OBJECT_CLASS else ():
-                if str(name).lower() in allowing:
-                    return str(name)
+            if each.name == OBJECT_CLASS:
+                for name in map(str, each.new):
+                    if name.lower() in allowing:
+                        return name
         return ""
 
     def _object_to(self, change: Change, each: AttributeChange) -> Objection:
-        secrets = [each.name] if each.secret else []
         names = [base_of(each.name)]
-        what = f"write {each.name}"
         grant = self.inspection.wire.rights.advise_grant(
-            what, names, AccessRight.WRITE, secrets
+            f"write {each.name}",
+            names,
+            AccessRight.WRITE,
+            names if each.secret else (),
         )
         return Objection(change.user.id, each.name, "rights", f"{_DENIED}. {grant}")
 
@@ -249,7 +244,7 @@ def write_access_rules(
 
     Nothing where that is not known: of an unknown kind of server, or without a bind DN.
     """
-    server = inspection.dialect
+    server, rights = inspection.dialect, inspection.wire.rights
     id_ = server.identity.attribute
     named = [id_, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(uses.filter))]
     if server.writes.mark:
@@ -260,12 +255,17 @@ def write_access_rules(
             reads.setdefault(name.lower(), name)
     writes = [OBJECT_CLASS] if view.object_classes else []
     writes += [name for name in uses.written if name not in view.secrets]
-    secrets = sorted(view.secrets)
-    rights, top = inspection.wire.rights, inspection.naming_context
-    needed = [*rights.needed_rules([*reads.values()], writes, secrets, top)]
+    needed = [
+        *rights.needed_rules(
+            [*reads.values()],
+            writes,
+            sorted(view.secrets),
+            inspection.naming_context,
+        )
+    ]
     if not needed:
         return
-    sought = dict.fromkeys(uses.sought)
+    sought = [*dict.fromkeys(uses.sought)]
     if server.kind == dialect.OPENLDAP.kind:
         yield _FOR_OPENLDAP.format(names=",".join(dict.fromkeys([*sought, id_])))
         yield from _write_openldap_records(inspection, needed)

@@ -32,7 +32,6 @@ from connector.directories.common.ldap_filters import Equal, Filter, Not, Presen
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.modifying import FILTER, ChangeModifier, select_judged
 from connector.directories.ldap.wire import Wire
-from connector.errors import IncompleteRead
 from connector.model import (
     ID,
     AttributeChange,
@@ -217,21 +216,6 @@ class UserLooker:
                 id_ = question.user.id
                 sights[id_] = replace(sights[id_], why=why)
         return sights
-
-    def find_hidden(self, change: Change) -> list[str]:
-        """The attributes to be set of which a user shows no value, though the server says that one is there.
-
-        None where the user is not as planned any more, or cannot be read: then somebody
-        else may have written first.
-        """
-        try:
-            now = self._read_now([change]).get(change.user.id)
-        except IncompleteRead:
-            return []
-        if now is None or self._modifier.explain_difference(change, now) is not None:
-            return []
-        written = [each.name for each in change.attributes if each.new]
-        return [name for name in written if name not in now.values]
 
     def _relies_on_marks(self, change: Change) -> bool:
         """Whether it replaces values of which no filter says, or is known to say, that they are still there."""

@@ -237,9 +237,6 @@ class SearchTraits(Struct, frozen=True):
 
     batches: int = 4
     """Searches for many users that are in flight at once."""
-    estimates: bool = False
-    """Whether it is asked how many entries a search has. OpenLDAP does not tell, and with glued databases it dies
-    when the page of one entry is given up (measured, 2.6)."""
     spoils_next_page: bool = False
     """Whether after a paged search the next one on the same connection may come without a part of its entries:
     where databases are glued, and a page ended with the last entry of one, or nobody read on (OpenLDAP 2.6)."""
@@ -401,7 +398,6 @@ DS389: Final = Dialect(
     ),
     SearchTraits(
         batches=8,  # with fewer in flight it pauses between them (measured: up to 50 ms, on a busy machine)
-        estimates=True,
         prepares_text=False,
         limit_advice={
             3: "nsTimeLimit of the job's account lifts it",
@@ -418,7 +414,7 @@ ACTIVE_DIRECTORY: Final = Dialect(
     OBJECT_GUID,
     filters.USER_ACCOUNT_CONTROL,
     WriteTraits(_is_second_value, rules=WINDOWS_COMMANDS),
-    SearchTraits(estimates=True, prepares_text=False),
+    SearchTraits(prepares_text=False),
     SchemaTraits(enforces_lengths=True),
     microsoft=True,
 )

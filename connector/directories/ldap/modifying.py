@@ -49,10 +49,9 @@ _CONFLICTS = {
     responses.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
     responses.NO_SUCH_OBJECT: "the entry is gone, or has another name",
 }
-_THERE = "the entry is no longer as planned: a value to be added is already there"
-_HIDDEN = (
-    "a value to be added is already there, but was not shown. Probably this account may not read it. Grant it the "
-    "right to read {names}"
+_THERE = (
+    "the entry is no longer as planned: a value to be added is already there. If it was not shown, grant this account "
+    "the right to read {names}"
 )
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
@@ -223,19 +222,16 @@ class ChangeModifier(Struct, frozen=True):
         change: Change,
         response: Response,
         refuted: Collection[str] = (),
-        hidden: Collection[str] = (),
     ) -> Outcome:
-        """What the server's answer means for the user. `refuted`: of which no assertion works here.
-
-        `hidden`: attributes of which the user shows no value also after the answer.
-        """
+        """What the server's answer means for the user. `refuted`: of which no assertion works here."""
         code = response.code
         if code == responses.SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
         said = _show_words(change, response)
         result = Result.CONFLICT
         if code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
-            why = _HIDDEN.format(names=" or ".join(hidden)) if hidden else _THERE
+            added = [each.name for each in change.attributes if each.new]
+            why = _THERE.format(names=" or ".join(added))
         elif code in _CONFLICTS:
             why = _CONFLICTS[code]
         elif self._meets_a_value(change, response, refuted):

@@ -172,16 +172,8 @@ class LdapReader:
         return RightsCheck(self._inspection, account, self._question_window)
 
     def size(self) -> int | None:
-        """The server's own estimate beside a page of one entry (RFC 2696 §3), where it is of a kind that gives one."""
-        if not (self._page_size and self._inspection.dialect.searches.estimates):
-            return None
-        total = 0
-        for search in self._realm.search_all(NOTHING):
-            size = self._wire.estimate_size(search)
-            if size is None:
-                return None
-            total += size
-        return total
+        """None: what servers estimate beside a page is left alone, and the caller finds out as it reads."""
+        return None
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Equality terms, many to a search, and a few searches in flight."""

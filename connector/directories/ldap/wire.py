@@ -143,7 +143,7 @@ class Wire(Session):
             following = b""
             if frames[-1].tag not in _MORE:
                 end = self._finish_search(search, frames.pop())
-                following = self._read_cookie(end)[1]
+                following = self._read_cookie(end)
             entries = [frame for frame in frames if frame.tag == ENTRY]
             pages.add_entries(entries)
             if following:
@@ -220,17 +220,6 @@ class Wire(Session):
         while not inbox or (inbox[-1].tag in _MORE and len(inbox) <= size):
             self.pump_messages()
         return flight.receive_frames()
-
-    def estimate_size(self, search: Search) -> int | None:
-        """How many entries the server believes a search has (RFC 2696 §3), where it says so."""
-        request = requests.encode_search(search)
-        first = Operation(None, request, (requests.paging_control(1),))
-        *_, (_, end) = self.exchange_messages([first], 1)
-        count, cookie = self._read_cookie(self._finish_search(search, end))
-        if cookie:
-            given_up = Operation(None, request, (requests.paging_control(0, cookie),))
-            list(self.exchange_messages([given_up], 1))
-        return count or None
 
     def count_entries(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
@@ -336,14 +325,12 @@ class Wire(Session):
         )
         return told[0].lower() + told[1:]
 
-    def _read_cookie(self, end: Response) -> tuple[int, bytes]:
-        """Estimate and cookie at the end of a page; a server without either has sent all there is."""
+    def _read_cookie(self, end: Response) -> bytes:
+        """The cookie at the end of a page; a server without one has sent all there is."""
         value = end.controls.get(requests.PAGED)
-        return (
-            (0, b"")
-            if value is None
-            else self.decode_located(responses.decode_page, value)
-        )
+        if value is None:
+            return b""
+        return self.decode_located(responses.decode_page, value)[1]
 
 
 class _PageMarks:
