@@ -247,7 +247,18 @@ UNWILLING: Final = (
     "Ask its administrator, or list another server in `urls`"
 )
 NO_ADVICE: Final[Mapping[int, str]] = {}
-_LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
+_CUT_SHORT: Final = (
+    "the server's {limit} cut the search below {{base!r}}{{looked}} short"
+)
+_FAILURES: Final[Mapping[int, tuple[type[IncompleteRead], str]]] = {
+    3: (LimitError, _CUT_SHORT.format(limit="time limit")),
+    4: (LimitError, _CUT_SHORT.format(limit="size limit")),
+    11: (LimitError, _CUT_SHORT.format(limit="administrative limit")),
+    32: (IncompleteRead, "there is no entry {base!r}, or this account may not see it"),
+    51: (UnreachableError, "the server cannot answer now"),
+    52: (UnreachableError, "the server cannot answer now"),
+}
+"""What a search that ended so has failed with, and how it is told."""
 _DENIED: Final = frozenset({8, 13, 48, 49, 50})
 PROOF_REFUSED: Final = frozenset({19, 48, 49, 53})
 """How a bind ends whose password is wrong, or whose account is locked (389-DS: 19) or
@@ -312,30 +323,20 @@ def search_failure(
     code = response.code
     if code == SUCCESS:
         return None
+    said = show_diagnostic(response, (), sought)
     if code == REFERRAL:
-        return referral_error(
-            response.referrals, base, where, show_diagnostic(response, (), sought)
-        )
-    kind, what = IncompleteRead, f"the search below {base!r} failed"
-    if code in _LIMITS:
-        looked = f" for {', '.join(sorted(sought))}" if sought else ""
-        kind, what = (
-            LimitError,
-            f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short",
-        )
-    elif code == NO_SUCH_OBJECT:
-        what = f"there is no entry {base!r}, or this account may not see it"
-    elif code in _DENIED:
-        kind, what = DeniedError, f"the search below {base!r} was denied"
-    elif code in AWAY:
-        kind, what = UnreachableError, "the server cannot answer now"
-    todo = f"; {advice[code]}" if code in advice else ""
-    if code == UNAVAILABLE_CRITICAL_EXTENSION:
-        todo = UNWILLING
-    return kind(
-        f"{what}: {name_result(code)}{show_diagnostic(response, (), sought)}{todo}",
-        where=where,
+        return referral_error(response.referrals, base, where, said)
+    kind, what = _FAILURES.get(
+        code, (IncompleteRead, "the search below {base!r} failed")
     )
+    if code in _DENIED:
+        kind, what = DeniedError, "the search below {base!r} was denied"
+    looked = f" for {', '.join(sorted(sought))}" if sought else ""
+    what = what.format(base=base, looked=looked)
+    todo = UNWILLING if code == UNAVAILABLE_CRITICAL_EXTENSION else ""
+    if code in advice:
+        todo = f"; {advice[code]}"
+    return kind(f"{what}: {name_result(code)}{said}{todo}", where=where)
 
 
 def referral_error(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self
 from unicodedata import normalize
 
@@ -21,6 +21,7 @@ from connector.directories.common.ldap_filters import (
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import NOTHING, Search, SearchScope
+from connector.directories.ldap.responses import ResultEntry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
@@ -92,7 +93,7 @@ def plan_lookups(
     Terms of several attributes are not put together, for one that has no index would spoil
     the search for all.
     """
-    waiting: dict[str, list[Equal]] = {}
+    waiting: dict[str, list[Filter]] = {}
     for attribute, value in keys:
         if attribute == NAME:
             if realm.covers_name(value):
@@ -101,15 +102,11 @@ def plan_lookups(
         terms = waiting.setdefault(attribute.lower(), [])
         terms += _spell_terms(attribute, value, dialect)
         if len(terms) >= _TERMS:
-            yield from realm.search_holding(_join_terms(terms), attributes)
-            waiting[attribute.lower()] = []
+            yield from realm.search_holding(Or(tuple(terms)), attributes)
+            terms.clear()
     for terms in waiting.values():
         if terms:
-            yield from realm.search_holding(_join_terms(terms), attributes)
-
-
-def _join_terms(terms: list[Equal]) -> Filter:
-    return Or(tuple(terms)) if len(terms) > 1 else terms[0]
+            yield from realm.search_holding(Or(tuple(terms)), attributes)
 
 
 def _spell_terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
@@ -154,38 +151,57 @@ def compare_values(
     (`employeeNumber;lang-de`, RFC 4512 §2.5) as well, which are not the attribute's own;
     those they show as such.
     """
-    asked = list(questions)
-    comparisons = []
-    for place, each in enumerate(asked):
-        compare = requests.encode_compare(
-            each.user.name, each.attribute, stored_octets(each.value)
+    asked = dict(enumerate(questions))
+    comparisons = (
+        Operation(
+            place,
+            requests.encode_compare(
+                each.user.name, each.attribute, stored_octets(each.value)
+            ),
+            (requests.assertion_control(is_user(each.user.id)),) if asserted else (),
         )
-        controls = (
-            (requests.assertion_control(is_user(each.user.id)),) if asserted else ()
-        )
-        comparisons.append(Operation(place, compare, controls))
-    answers = [Holds.UNKNOWN] * len(asked)
+        for place, each in asked.items()
+    )
+    answers = dict.fromkeys(asked, Holds.UNKNOWN)
     for place, end in wire.exchange_results(comparisons, window):
         answers[place] = _COMPARED.get(end.code, Holds.UNKNOWN)
-    shown: list[tuple[int, Search]] = []
-    without: list[tuple[int, Search]] = []
-    for place, each in enumerate(asked):
-        if answers[place] is Holds.ABSENT or isinstance(each.value, Secret):
-            continue
-        name, user = each.user.name, is_user(each.user.id)
-        # what the user shows of the attribute, subtypes too
-        search = Search(name, SearchScope.BASE, user, (each.attribute,))
-        shown.append((place, search))
-        if answers[place] is Holds.UNKNOWN:
-            both = And((user, Not(Present(each.attribute))))
-            without.append((place, Search(name, SearchScope.BASE, both, NOTHING)))
-    for place, found in wire.find_entries(shown, window):
-        kinds = {key(each) for each in found.decode_texts()}
+    searched = {
+        place: each
+        for place, each in asked.items()
+        if answers[place] is not Holds.ABSENT and not isinstance(each.value, Secret)
+    }
+    for place, found in _find_shown(wire, searched, window, is_user):
+        kinds = {key(name) for name in found.decode_texts()}
         if kinds and key(asked[place].attribute) not in kinds:
             answers[place] = Holds.ABSENT
+    without = []
+    for place, each in searched.items():
+        if answers[place] is Holds.UNKNOWN:
+            both = And((is_user(each.user.id), Not(Present(each.attribute))))
+            search = Search(each.user.name, SearchScope.BASE, both, NOTHING)
+            without.append((place, search))
     for place, _ in wire.find_entries(without, window):
         answers[place] = Holds.ABSENT
-    return iter(answers)
+    return iter(answers.values())
+
+
+def _find_shown(
+    wire: Wire, asked: Mapping[int, Question], window: int, is_user: UserFilter
+) -> Iterator[tuple[int, ResultEntry]]:
+    """What users show of the attributes in question, subtypes too."""
+    searches = (
+        (
+            place,
+            Search(
+                each.user.name,
+                SearchScope.BASE,
+                is_user(each.user.id),
+                (each.attribute,),
+            ),
+        )
+        for place, each in asked.items()
+    )
+    return wire.find_entries(searches, window)
 
 
 def read_values(
@@ -201,14 +217,9 @@ def read_values(
     filter.) What is not shown is absent where the attribute can be read, and unknown where
     it is confidential.
     """
-    asked = list(questions)
-    answers = [Holds.UNKNOWN] * len(asked)
-    searches = []
-    for place, each in enumerate(asked):
-        user = is_user(each.user.id)
-        search = Search(each.user.name, SearchScope.BASE, user, (each.attribute,))
-        searches.append((place, search))
-    for place, found in wire.find_entries(searches, window):
+    asked = dict(enumerate(questions))
+    answers = dict.fromkeys(asked, Holds.UNKNOWN)
+    for place, found in _find_shown(wire, asked, window, is_user):
         described = info(asked[place].attribute)
         held = [
             value_of(described, value)
@@ -219,4 +230,4 @@ def read_values(
             answers[place] = whether_held(described.equality, held, asked[place].value)
         elif described.readable:
             answers[place] = Holds.ABSENT
-    return iter(answers)
+    return iter(answers.values())
