@@ -58,12 +58,12 @@ def by_id(job: LdapJob, name: str = "employeeNumber", **more: object) -> None:
     configure(job.folder / "job.yaml", directory={"id": name, **more})
 
 
-def test_a_server_without_ids_is_told_apart_from_hidden_ones(job: LdapJob) -> None:
+def test_of_a_server_without_ids_both_ways_out_are_named(job: LdapJob) -> None:
     ended, _ = job.run("plan")
     assert ended.code == 1
     said = " ".join(ended.err.split())
-    assert "this server has no entryUUID, so its users have no id" in said
-    assert "Set `directory.id` to an attribute" in said
+    assert "the user shows no entryUUID. Not written. If the server has entryUUID, grant the account" in said
+    assert "If not, set `directory.id` to an attribute" in said
     assert "nsUniqueId, ibm-entryUuid, orclguid, GUID" in said
 
 
@@ -72,8 +72,7 @@ def test_where_no_schema_tells_both_ways_out_are_named(tmp_path: Path, server: S
         ended, _ = LdapJob(tmp_path / "job", proxy.url, *UIDS, mapping=MAPPING).run("plan")
     assert ended.code == 1
     said = " ".join(ended.err.split())
-    assert "the user shows no entryUUID, and the server shows no schema" in said
-    assert "Grant the account the right to read entryUUID. If the server has none, set `directory.id`" in said
+    assert "grant the account the right to read it and the schema. If not, set `directory.id`" in said
 
 
 @pytest.mark.parametrize("read", ["find", "scan"])

@@ -172,8 +172,8 @@ def test_without_marks_users_are_read_just_before_and_the_report_says_what_may_g
         _, report = job.run("plan")
         (caution,) = report["cautions"]
         assert caution == (
-            "facsimileTelephoneNumber has no equality rule, and entries show no entryCSN. Users are read "
-            "before and after each write of them. Another program's change in between may go unnoticed"
+            "no equality rule for facsimileTelephoneNumber, and entries show no mark of their last change. Users are "
+            "read before and after each write of them. Another program's change in between may go unnoticed"
         )
         outcomes = job.apply(code=4)
         assert {uid: each["outcome"] for uid, each in outcomes.items()} == {"anna": "written", "bert": "conflict"}

@@ -121,8 +121,8 @@ def test_without_ids_nothing_is_planned_and_the_way_round_is_named(job: LdapJob,
     ended, _ = job.run("apply")
     assert ended.code == 1, ended.said
     said = " ".join(ended.err.split())
-    assert "shows no entryUUID, and the server shows no schema" in said
-    assert "Grant the account the right to read entryUUID. If the server has none, set `directory.id`" in said
+    assert "shows no entryUUID. Not written. If the server has entryUUID, grant the account the right" in said
+    assert "If not, set `directory.id` to an attribute" in said
     assert stored(server) == before
 
 

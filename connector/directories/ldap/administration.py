@@ -27,7 +27,7 @@ from connector.directories.ldap.active_directory import read_number
 from connector.directories.ldap.dialect import AccessRight, NeededRule
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Search, SearchScope, search_entry
-from connector.directories.ldap.responses import ResultEntry, decode_entry
+from connector.directories.ldap.responses import ResultEntry
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.model import (
     OBJECT_CLASS,
@@ -364,15 +364,12 @@ def _find_indexed_below(inspection: Inspection, base: str) -> set[str] | None:
     kind = inspection.native_dialect.kind
     if inspection.native_dialect.microsoft:
         return _read_search_flags(inspection)
-    if kind == dialect.OPENLDAP.kind:
-        entries = _read_configuration(inspection, _OPENLDAP_INDEXES)
-        database = _find_database(entries, base, "olcsuffix")
-        return _read_openldap_indexes(database[1]) if database else None
-    if kind == dialect.DS389.kind:
-        entries = _read_configuration(inspection, _DS389_INDEXES)
-        database = _find_database(entries, base, "nsslapd-suffix")
-        return _read_389ds_indexes(entries, database[0]) if database else None
-    return None
+    if kind not in _INDEXES:
+        return None
+    search, suffix, read_indexes = _INDEXES[kind]
+    entries = _read_configuration(inspection, search)
+    database = _find_database(entries, base, suffix)
+    return read_indexes(entries, database) if database else None
 
 
 def _read_configuration(
@@ -398,10 +395,13 @@ def _find_database(
     return found
 
 
-def _read_openldap_indexes(database: Texts) -> set[str]:
+def _read_openldap_indexes(
+    entries: Iterable[ConfigurationEntry],  # noqa: ARG001  # one signature for both kinds; OpenLDAP lists them in the database
+    database: ConfigurationEntry,
+) -> set[str]:
     """Lines of olcDbIndex such as `{0}uid,mail pres,eq`; `default eq` is for those who name no kind."""
     kinds: dict[str, str] = {}
-    for text in database.get("olcdbindex", ()):
+    for text in database[1].get("olcdbindex", ()):
         unnumbered = re.sub(r"^\{\d+\}", "", text).strip().lower()
         names, _, listed = unnumbered.partition(" ")
         kinds |= dict.fromkeys(names.split(","), listed.replace(" ", ""))
@@ -412,29 +412,32 @@ def _read_openldap_indexes(database: Texts) -> set[str]:
 
 
 def _read_389ds_indexes(
-    entries: Iterable[ConfigurationEntry], database: str
+    entries: Iterable[ConfigurationEntry], database: ConfigurationEntry
 ) -> set[str]:
     found: set[str] = set()
     for dn, told in entries:
-        kinds = {kind.lower() for kind in told.get("nsindextype", ())}
-        if "eq" in kinds and dn != database and covers(dn, rdns(database)):
+        kinds = map(str.lower, told.get("nsindextype", ()))
+        if "eq" in kinds and dn != database[0] and covers(dn, rdns(database[0])):
             found |= {name.lower() for name in told.get("cn", ())}
     return found
 
 
+_INDEXES: Final = {
+    dialect.OPENLDAP.kind: (_OPENLDAP_INDEXES, "olcsuffix", _read_openldap_indexes),
+    dialect.DS389.kind: (_DS389_INDEXES, "nsslapd-suffix", _read_389ds_indexes),
+}
+"""What to search for, where a database names its suffix, and how its indexes are read."""
+
+
 def _read_search_flags(inspection: Inspection) -> set[str] | None:
     shown = ("lDAPDisplayName", "searchFlags")
-    size = 1000 if inspection.native_dialect.controls.pages else 0
     found: set[str] = set()
-    for name in inspection.root_dse.get("schemanamingcontext", ())[:1]:
-        search = Search(name, SearchScope.ONELEVEL, Present("searchFlags"), shown)
-        try:
-            for each in inspection.wire.search_paged(search, size, decode_entry):
-                told = each.decode_texts()
-                if (read_number(told, "searchflags") or 0) & _INDEXED:
-                    found |= {name.lower() for name in told.get("ldapdisplayname", ())}
-        except (UnreachableError, MalformedError):
-            raise
-        except IncompleteRead:
-            return None
+    try:
+        for told in inspection.read_schema_partition(Present("searchFlags"), shown):
+            if (read_number(told, "searchflags") or 0) & _INDEXED:
+                found |= {name.lower() for name in told.get("ldapdisplayname", ())}
+    except (UnreachableError, MalformedError):
+        raise
+    except IncompleteRead:
+        return None
     return found or None

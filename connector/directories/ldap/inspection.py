@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import Final
 
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.ldap_filters import Equal, Extensible, Or
+from connector.directories.common.ldap_filters import Equal, Extensible, Filter, Or
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, responses
 from connector.directories.ldap.dialect import Dialect, IdAttribute
@@ -185,20 +185,23 @@ class Inspection:
 
     def _read_schema_entries(self) -> tuple[list[str], ...]:
         """[MS-ADTS] 3.1.1.2."""
-        shown, size = active_directory.ATTRIBUTES, _PAGE
-        if not self.native_dialect.controls.pages:
-            size = 0
+        found = list(
+            self.read_schema_partition(_SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
+        )
+        if any(";range=" in attribute for texts in found for attribute in texts):
+            why = "a part of the schema does not fit into one answer"
+            raise TruncatedError(why, where=self.wire.where)
+        return active_directory.define_schema(found)
+
+    def read_schema_partition(
+        self, wanted: Filter, attributes: tuple[str, ...]
+    ) -> Iterator[dict[str, list[str]]]:
+        """Entries of Active Directory's schema as text, by attribute names in lower case."""
+        size = _PAGE if self.native_dialect.controls.pages else 0
         for name in self.root_dse.get("schemanamingcontext", ())[:1]:
-            search = Search(name, SearchScope.ONELEVEL, _SCHEMA_ENTRIES, shown)
-            found = []
+            search = Search(name, SearchScope.ONELEVEL, wanted, attributes)
             for each in self.wire.search_paged(search, size, responses.decode_entry):
-                texts = each.decode_texts()
-                if any(";range=" in attribute for attribute in texts):
-                    why = "a part of the schema does not fit into one answer"
-                    raise TruncatedError(why, where=self.wire.where)
-                found.append(texts)
-            return active_directory.define_schema(found)
-        return ()
+                yield each.decode_texts()
 
     @property
     def schema(self) -> Schema:
@@ -341,13 +344,9 @@ class Inspection:
         mark = self.dialect.writes.mark
         if mark and any(self._read_values(base, mark) for base in self.bases):
             return ""
-        shown = "and the server has no mark of an entry's last change"
-        if mark:
-            shown = f"and entries show no {mark}"
-        has = "has" if len(blind) == 1 else "have"
         return (
-            f"{', '.join(blind)} {has} no equality rule, {shown}. Users are read before and after each write of "
-            "them. Another program's change in between may go unnoticed"
+            f"no equality rule for {', '.join(blind)}, and entries show no mark of their last change. Users are read "
+            "before and after each write of them. Another program's change in between may go unnoticed"
         )
 
     def _read_values(self, name: str, attribute: str) -> list[bytes]:
@@ -415,13 +414,8 @@ def explain_missing_id(
     if name.lower() in types:
         return ""
     there = [each for each in _IDS if each.lower() in types]
-    why = f"this server has no {name}, so its users have no id. Not written. Set"
-    if not types:
-        why = (
-            f"the user shows no {name}, and the server shows no schema. Not written. Grant the account the right "
-            f"to read {name}. If the server has none, set"
-        )
     return (
-        f"{why} `directory.id` to an attribute that never changes and is unique. The mapping must not write it. "
-        f"{'This server has' if there else 'Other servers have'} {', '.join(there or _IDS)}"
+        f"the user shows no {name}. Not written. If the server has {name}, grant the account the right to read it and "
+        "the schema. If not, set `directory.id` to an attribute that never changes and is unique, such as "
+        f"{', '.join(there or _IDS)}. The mapping must not write it"
     )
