@@ -452,7 +452,7 @@ def test_a_message_that_claims_to_be_endless_is_refused_before_it_is_received() 
 
 
 def test_an_entry_of_more_values_than_any_user_has_is_refused() -> None:
-    many = responses.MAX_VALUES + 1
+    many = ber.MAX_ELEMENTS + 1
     for octets in (entry_message((b"cn", [b""] * many)), entry_message(*[(b"c", [b""])] * many)):
         (frame,) = MessageFramer().feed_octets(octets)
         with pytest.raises(MalformedError, match="values"):

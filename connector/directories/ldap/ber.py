@@ -30,8 +30,9 @@ SHORT: Final = 0x80
 _TWO_OCTETS: Final = 0x82
 _LENGTH_OCTETS: Final = 4
 _INTEGER_OCTETS: Final = 8
-MAX_ELEMENTS: Final = 1000
-"""Elements in one, but for entries and their attributes."""
+MAX_ELEMENTS: Final = 100_000
+"""Elements in one, and values of an entry. Users have dozens; without a bound a message's octets
+could become as many objects."""
 
 
 # ---------------------------------------------------------------- writing

@@ -25,10 +25,6 @@ from connector.errors import (
 )
 from connector.model import Value
 
-MAX_VALUES: Final = 100_000
-"""Values of one entry. Users have dozens; without a bound a message's octets could become
-as many objects."""
-
 TWICE: Final = "an entry with one attribute twice"
 LEFT_OVER: Final = "an entry with octets that belong to no attribute"
 
@@ -72,40 +68,30 @@ class Response(Struct, frozen=True, gc=False):
 
 def decode_entry(message: Frame) -> ResultEntry:
     """A search result entry, with whatever attributes; none is there twice (RFC 4511 §4.5.2)."""
-    data, end = message.data, message.stop
-    start, at = ber.find_element(data, message.start, end, ber.OCTETS)
-    name = data[start:at]
-    at, stop = ber.find_element(data, at, end, ber.SEQUENCE)
-    if stop != end:
+    (name, listed), rest = ber.take_elements(message.content, ber.OCTETS, ber.SEQUENCE)
+    if rest:
         raise MalformedError(LEFT_OVER)
-    attributes: list[tuple[bytes, list[bytes]]] = []
+    attributes = []
     count = 0
-    while at < stop:
-        description, values, at = decode_attribute(data, at, stop)
+    for tag, octets in ber.split_elements(listed):
+        description, values = decode_attribute(tag, octets)
         attributes.append((description, values))
-        count += len(values) + 1
-        if count > MAX_VALUES:
-            raise MalformedError(f"an entry of more than {MAX_VALUES} values")
+        count += len(values)
+        if count > ber.MAX_ELEMENTS:
+            raise MalformedError(f"an entry of more than {ber.MAX_ELEMENTS} values")
     if len({description.lower() for description, _ in attributes}) != len(attributes):
         raise MalformedError(TWICE)
     return ResultEntry(name, attributes)
 
 
-def decode_attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
-    """The attribute at `at`: description, values, and the place behind it."""
-    at, after = ber.find_element(data, at, end, ber.SEQUENCE)
-    start, at = ber.find_element(data, at, after, ber.OCTETS)
-    description = data[start:at]
-    at, stop = ber.find_element(data, at, after, ber.SET)
-    values: list[bytes] = []
-    while at < stop:
-        start, at = ber.find_element(data, at, stop, ber.OCTETS)
-        values.append(data[start:at])
-        if len(values) > MAX_VALUES:
-            raise MalformedError(f"an attribute of more than {MAX_VALUES} values")
-    if stop != after:
-        raise MalformedError(LEFT_OVER)
-    return description, values, after
+def decode_attribute(tag: int, octets: bytes) -> tuple[bytes, list[bytes]]:
+    """An attribute in an entry: its description and its values."""
+    (description, held), rest = ber.take_elements(octets, ber.OCTETS, ber.SET)
+    values = ber.split_elements(held)
+    is_plain = all(kind == ber.OCTETS for kind, _ in values)
+    if tag != ber.SEQUENCE or rest or not is_plain:
+        raise MalformedError("an attribute that is none, or has octets left over")
+    return description, [value for _, value in values]
 
 
 def decode_reference(message: Frame) -> tuple[str, ...]:

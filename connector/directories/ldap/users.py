@@ -161,7 +161,8 @@ class UserDecoder:
 
     def _decode_other(self, data: bytes, at: int, stop: int, others: Attributes) -> int:
         """Decode an attribute whose header is not known, and learn its header; the place behind it."""
-        description, octets, end = decode_attribute(data, at, stop)
+        start, end = ber.find_element(data, at, stop, ber.SEQUENCE)
+        description, octets = decode_attribute(ber.SEQUENCE, data[start:end])
         others.append((description, octets))
         raw, names = data[at:end], self._find_names(description)
         if raw[1] >= ber.SHORT or not octets or len(names) != 1:
