@@ -27,7 +27,6 @@ SET: Final = 0x31
 
 SHORT: Final = 0x80
 """Lengths from here on take more than one octet."""
-_TWO_OCTETS: Final = 0x82
 _LENGTH_OCTETS: Final = 4
 _INTEGER_OCTETS: Final = 8
 MAX_ELEMENTS: Final = 100_000
@@ -83,27 +82,19 @@ def read_length(data: bytes, at: int) -> tuple[int, int]:
     first = data[at]
     if first < SHORT:
         return first, at + 1
-    if (
-        first == _TWO_OCTETS
-    ):  # nearly every message and the attributes of nearly every user
-        return data[at + 1] << 8 | data[at + 2], at + 3
     count = first & 0x7F
     if not 1 <= count <= _LENGTH_OCTETS:
         raise MalformedError("a BER length of a form that LDAP does not use")
-    start = at + 1
-    stop = start + count
+    stop = at + 1 + count
     if stop > len(data):
         raise IndexError
-    return int.from_bytes(data[start:stop], "big"), stop
+    return int.from_bytes(data[at + 1 : stop], "big"), stop
 
 
 def find_content(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Where content starts and stops whose length is written at `at`. Raises MalformedError."""
     try:
-        size = data[at]
-        start = at + 1
-        if size >= SHORT:
-            size, start = read_length(data, at)
+        size, start = read_length(data, at)
     except IndexError:
         raise MalformedError("a BER element is cut short") from None
     if start + size > end:
@@ -113,13 +104,9 @@ def find_content(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 def find_element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     """Where the content of the element at `at` starts and stops. Raises MalformedError unless it is one of that tag."""
-    try:
-        if data[at] != tag:
-            raise MalformedError(
-                f"a BER element has tag {data[at]:#04x} where {tag:#04x} belongs"
-            )
-    except IndexError:
-        raise MalformedError("a BER element is cut short") from None
+    found = data[at : at + 1]
+    if found and found[0] != tag:
+        raise MalformedError(f"a BER element of tag {found[0]:#04x}, not {tag:#04x}")
     return find_content(data, at + 1, end)
 
 

@@ -80,7 +80,6 @@ class Stream:
     def receive_octets(self) -> bytes:
         """What has come, at least one octet. Raises UnreachableError when nothing comes or goes within the timeout."""
         while True:
-            before = len(self._outgoing)
             self.flush_queue()
             data = self._take_octets()
             if data:
@@ -90,8 +89,6 @@ class Stream:
                 return data
             if self._fault is not None:
                 raise UnreachableError(self._fault, where=self.where)
-            if len(self._outgoing) < before:
-                continue
             self._wait_for_socket()
 
     def gets_on(self) -> None:
@@ -140,9 +137,8 @@ class Stream:
         return b"".join(pieces)
 
     def _wait_for_socket(self) -> None:
-        self._poll.modify(
-            self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0)
-        )
+        events = select.POLLIN | (select.POLLOUT if self._outgoing else 0)
+        self._poll.modify(self._socket, events)
         allowed = TIMEOUTS * self._timeout
         start = time.monotonic()
         came = self._poll.poll(min(self._timeout, allowed - self._waited) * 1000)
@@ -151,19 +147,15 @@ class Stream:
             self._fault = f"no operation ended within {allowed:g} seconds ({TIMEOUTS} times directory.timeout)"
         elif not came:
             self._fault = f"no answer for {self._timeout:g} seconds"
-        else:
-            return
-        raise UnreachableError(self._fault, where=self.where)
+        if self._fault is not None:
+            raise UnreachableError(self._fault, where=self.where)
 
 
 def _describe_cut(fault: OSError) -> str:
-    """What happened. Only errors of `ssl` have a `reason`; it is empty where this Python has no name for it."""
-    in_tls = getattr(fault, "reason", fault)
-    why = (
-        fault.strerror or type(fault).__name__
-        if in_tls is fault
-        else in_tls or "TLS ended without notice"
-    )
+    """What happened; a fault of TLS may have no name in this Python."""
+    why = fault.strerror or type(fault).__name__
+    if isinstance(fault, ssl.SSLError):
+        why = fault.reason or "TLS ended without notice"
     return f"the connection was cut: {why}"
 
 
