@@ -89,25 +89,20 @@ class Wire(Session):
         a size limit cuts short is asked for again in pages of so many, and some of its
         entries come twice; 0: it is an error.
         """
-        operations = (
-            Operation(search, requests.encode_search(search)) for search in wanted
-        )
+        operations = (_ask_search(search, search) for search in wanted)
         for search, frame in self.exchange_messages(operations, window):
             if frame.tag == ENTRY:
                 yield self.decode_located(decode, frame)
             elif frame.tag == REFERENCE:
                 self._judge_reference(search, frame)
-            elif pages and self._has_ended(frame, responses.SIZE_LIMIT_EXCEEDED):
+            elif pages and self._end_code(frame) == responses.SIZE_LIMIT_EXCEEDED:
                 yield from self.search_paged(search, pages, decode)
             else:
                 may_be_gone = or_gone and search.scope is SearchScope.BASE
                 self._finish_search(search, frame, or_gone=may_be_gone)
 
     def search_paged(
-        self,
-        search: Search,
-        size: int,
-        decode: Decode[T],
+        self, search: Search, size: int, decode: Decode[T]
     ) -> Generator[T]:
         """The entries of one search, in pages (RFC 2696), as `decode` has them.
 
@@ -133,42 +128,47 @@ class Wire(Session):
     def _in_pages(
         self, search: Search, size: int, decode: Decode[T], flight: Flight[None]
     ) -> Generator[T]:
-        """The next page is asked for before one is decoded."""
+        """The next page is asked for before one is decoded.
+
+        No page may come twice: it is told by its first and its last entry, or without entries by the cookie behind it.
+        Nor may pages be empty again and again.
+        """
         size, frames = self._take_first_page(search, size, flight)
         if not size:
             yield from self.search_many([search], 1, decode)
             return
-        pages = _PageMarks()
+        seen: set[int] = set()
+        empty = 0
         while frames:
-            following = b""
-            if frames[-1].tag not in _MORE:
-                end = self._finish_search(search, frames.pop())
-                following = self._read_cookie(end)
-            entries = [frame for frame in frames if frame.tag == ENTRY]
-            pages.add_entries(entries)
-            if following:
-                if not pages.end_page(following):
+            entries, cookie = self._open_page(search, frames)
+            ends = [frame.content for frame in (*entries[:1], *entries[-1:])]
+            mark = hash((*ends,) or cookie)
+            empty = 0 if entries else empty + 1
+            if cookie:
+                if mark in seen or empty == _EMPTY_PAGES:
                     why = "the server's pager stands still"
                     raise TruncatedError(why, where=self.where)
-                self._ask_page(search, size, flight, following)
+                seen.add(mark)
+                self._ask_page(search, size, flight, cookie)
                 self.flush_requests()  # so that the server works while we decode
-            for frame in frames:
-                if frame.tag == REFERENCE:
-                    self._judge_reference(search, frame)
             try:
                 yield from map(decode, entries)
             except MalformedError as fault:
                 raise self.break_off(fault.what) from None
             del frames, entries  # not held while the next page comes
-            frames = self._receive_page(flight, size) if flight else []
+            frames = self._receive_page(flight) if cookie else []
 
     def _ask_page(
         self, search: Search, size: int, flight: Flight[None], cookie: bytes = b""
     ) -> None:
         control = requests.paging_control(size, cookie)
-        flight.send_operation(
-            Operation(None, requests.encode_search(search), (control,))
-        )
+        flight.send_operation(_ask_search(None, search, control))
+
+    def _receive_page(self, flight: Flight[None]) -> list[Frame]:
+        frames = flight.receive_frames()
+        while frames[-1].tag in _MORE:
+            frames += flight.receive_frames()
+        return frames
 
     def _take_first_page(
         self, search: Search, size: int, flight: Flight[None]
@@ -176,7 +176,7 @@ class Wire(Session):
         """The first page, asked for again as long as it was too large, and how many entries the next may have."""
         while True:
             self._ask_page(search, size, flight)
-            frames = self._receive_page(flight, size)
+            frames = self._receive_page(flight)
             fitting = self._size_after(frames, size)
             if fitting in (0, size):
                 return fitting, frames
@@ -184,16 +184,14 @@ class Wire(Session):
 
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
-        is_refused = any(
-            self._has_ended(frames[0], code) for code in responses.PAGES_REFUSED
-        )
-        if len(frames) == 1 and is_refused:
+        code = self._end_code(frames[-1])
+        came = len(frames) - 1
+        if came == 0 and code in responses.PAGES_REFUSED:
             why = "the server lists paging and refuses it"
             log.warning("not paged", why=why, url=self.where)
             return 0
-        if not self._has_ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED):
+        if code != responses.SIZE_LIMIT_EXCEEDED:
             return size
-        came = len(frames) - 1
         # 389-DS wants fewer than its limit
         fewer = min(came - 1, size - 1) if came > 1 else size // 2
         if fewer < _LEAST_PAGE:
@@ -203,29 +201,33 @@ class Wire(Session):
         self.most = fewer
         return fewer
 
+    def _open_page(
+        self, search: Search, frames: list[Frame]
+    ) -> tuple[list[Frame], bytes]:
+        """The entries of a page and the cookie behind it, empty where no page follows."""
+        end = self._finish_search(search, frames[-1])
+        for frame in frames:
+            if frame.tag == REFERENCE:
+                self._judge_reference(search, frame)
+        entries = [frame for frame in frames if frame.tag == ENTRY]
+        value = end.controls.get(requests.PAGED)
+        if value is None:  # a server without the control has sent all there is
+            return entries, b""
+        return entries, self.decode_located(responses.decode_page, value)[1]
+
     def _begin_anew(self, search: Search) -> None:
         """Bring an earlier paged search to its end: one that matches nothing runs through whatever that one left."""
         if self._last_paged is not None:
-            nobody = requests.encode_search(replace(self._last_paged, filter=Or(())))
-            list(
-                self.exchange_messages(
-                    [Operation(None, nobody, (requests.paging_control(1),))], 1
-                )
-            )
+            nobody = replace(self._last_paged, filter=Or(()))
+            operation = _ask_search(None, nobody, requests.paging_control(1))
+            list(self.exchange_messages([operation], 1))
         self._last_paged = search
-
-    def _receive_page(self, flight: Flight[None], size: int) -> list[Frame]:
-        """A page up to its end, or a part of one that is longer than was asked for."""
-        inbox = flight.inbox
-        while not inbox or (inbox[-1].tag in _MORE and len(inbox) <= size):
-            self.pump_messages()
-        return flight.receive_frames()
 
     def count_entries(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
         operation = Operation(None, requests.encode_search(search, most))
         frames = [frame for _, frame in self.exchange_messages([operation], 1)]
-        is_cut = self._has_ended(frames[-1], responses.SIZE_LIMIT_EXCEEDED)
+        is_cut = self._end_code(frames[-1]) == responses.SIZE_LIMIT_EXCEEDED
         return sum(frame.tag == ENTRY for frame in frames), is_cut
 
     def find_entries(
@@ -235,21 +237,16 @@ class Wire(Session):
         controls: tuple[bytes, ...] = (),
     ) -> Iterator[tuple[T, ResultEntry]]:
         """What many searches show, so many in flight, in any order. What they do not show is not known."""
-        operations = (
-            Operation(about, requests.encode_search(each), controls)
-            for about, each in wanted
-        )
+        operations = (_ask_search(about, each, *controls) for about, each in wanted)
         for about, frame in self.exchange_messages(operations, window):
             if frame.tag == ENTRY:
                 yield about, self.decode_located(decode_entry, frame)
 
     def result_code(self, search: Search, control: bytes) -> int | None:
         """The result of one search under a control; None where what answers it is no result of a search."""
-        operation = Operation(None, requests.encode_search(search), (control,))
-        for _, frame in self.exchange_messages([operation], 1):
-            if frame.tag == DONE:
-                return self.decode_located(responses.decode_response, frame).code
-        return None
+        operation = _ask_search(None, search, control)
+        *_, (_, end) = self.exchange_messages([operation], 1)
+        return self._end_code(end)
 
     def exchange_results(
         self, wanted: Iterable[Operation[T]], window: int
@@ -284,11 +281,11 @@ class Wire(Session):
             counters.count_error("directory")
             raise responses.referral_error(uris, search.base, self.where)
 
-    def _has_ended(self, frame: Frame, code: int) -> bool:
-        return (
-            frame.tag == DONE
-            and self.decode_located(responses.decode_response, frame).code == code
-        )
+    def _end_code(self, frame: Frame) -> int | None:
+        """The result code at the end of a search; None: this is no end of one."""
+        if frame.tag != DONE:
+            return None
+        return self.decode_located(responses.decode_response, frame).code
 
     def _finish_search(
         self, search: Search, frame: Frame, *, or_gone: bool = False
@@ -306,10 +303,13 @@ class Wire(Session):
             responses.INVALID_DN_SYNTAX,
         ):
             return end
-        sought = attributes_of(search.filter)
+        sought = sorted(attributes_of(search.filter))
         advice = self.traits.limit_advice
         if end.code == responses.DENIED:
-            advice = {end.code: self._advise_grant(search.base, sorted(sought))}
+            what = f"search and read {', '.join(sought) or 'entries'} there"
+            rights = replace(self.rights, bases=(search.base,))
+            told = rights.advise_grant(what, sought, AccessRight.READ)
+            advice = {end.code: told[0].lower() + told[1:]}
         fault = responses.search_failure(end, search.base, self.where, sought, advice)
         if fault is None:
             return end
@@ -317,48 +317,9 @@ class Wire(Session):
             counters.count_error("directory")
         raise fault
 
-    def _advise_grant(self, base: str, names: list[str]) -> str:
-        """What lets this account search below a base, by these attributes."""
-        what = f"search and read {', '.join(names) or 'entries'} there"
-        told = replace(self.rights, bases=(base,)).advise_grant(
-            what, names, AccessRight.READ
-        )
-        return told[0].lower() + told[1:]
 
-    def _read_cookie(self, end: Response) -> bytes:
-        """The cookie at the end of a page; a server without one has sent all there is."""
-        value = end.controls.get(requests.PAGED)
-        if value is None:
-            return b""
-        return self.decode_located(responses.decode_page, value)[1]
-
-
-class _PageMarks:
-    """The pages of a search: none may come twice, nor may they be empty again and again.
-
-    A page is told by its first and its last entry, or without entries by the cookie behind it.
-    """
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-        self._first = self._last = b""
-        self._empty = 0
-
-    def add_entries(self, entries: list[Frame]) -> None:
-        """A page, or a part of one."""
-        if entries:
-            self._first = self._first or entries[0].content
-            self._last = entries[-1].content
-
-    def end_page(self, cookie: bytes) -> bool:
-        """A page has ended, and more are to come; whether the pager gets on."""
-        self._empty = 0 if self._first else self._empty + 1
-        mark = hash((self._first or cookie, self._last))
-        self._first = self._last = b""
-        if mark in self._seen or self._empty == _EMPTY_PAGES:
-            return False
-        self._seen.add(mark)
-        return True
+def _ask_search(about: T, search: Search, *controls: bytes) -> Operation[T]:
+    return Operation(about, requests.encode_search(search), controls)
 
 
 def part_of(uri: str) -> tuple[Rdn, ...] | None:
