@@ -33,7 +33,8 @@ from ldap3.core.exceptions import (
 )
 from msgspec import Struct
 
-from connector.directories.ldap import ber, responses
+from connector.directories.ldap import responses
+from connector.directories.ldap.ber import read_integer, split_elements
 from connector.directories.ldap.dialect import RightsAdvice
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.wire import Wire
@@ -384,10 +385,10 @@ class PasswordNotice(Struct, frozen=True):
 
 def read_password_notice(controls: Mapping[str, bytes]) -> PasswordNotice:
     """What the controls beside the answer to a bind say. Raises MalformedError."""
-    notices = ber.split_elements(controls.get(POLICY_NOTICE, b""))
-    parts = dict(ber.split_elements(notices[0][1])) if notices else {}
-    warnings = dict(ber.split_elements(parts.get(_WARNING, b"")))
+    notices = split_elements(controls.get(POLICY_NOTICE, b""))
+    parts = dict(split_elements(notices[0][1])) if notices else {}
+    warnings = dict(split_elements(parts.get(_WARNING, b"")))
     said = (parts.get(_ERROR), warnings.get(_SECONDS), warnings.get(_BINDS))
     return PasswordNotice(
-        *(None if each is None else ber.read_integer(each) for each in said)
+        *(None if each is None else read_integer(each) for each in said)
     )

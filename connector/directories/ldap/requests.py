@@ -10,7 +10,16 @@ from msgspec import Struct
 
 from connector.directories.common import ldap_filters
 from connector.directories.common.ldap_filters import Filter
-from connector.directories.ldap import ber
+from connector.directories.ldap.ber import (
+    ENUMERATED,
+    OCTETS,
+    SEQUENCE,
+    encode_attribute,
+    encode_boolean,
+    encode_integer,
+    encode_sequence,
+    encode_tlv,
+)
 
 ASSERTION: Final = "1.3.6.1.1.12"
 """Assertion control, RFC 4528."""
@@ -21,7 +30,7 @@ EFFECTIVE_RIGHTS: Final = "1.3.6.1.4.1.42.2.27.9.5.2"
 PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
 _UNBIND: Final = b"\x42\x00"
-_CRITICAL: Final = ber.encode_boolean(value=True)
+_CRITICAL: Final = encode_boolean(value=True)
 
 
 class SearchScope(IntEnum):
@@ -65,11 +74,9 @@ def encode_message(
     number: int, operation: bytes, controls: Iterable[bytes] = ()
 ) -> bytes:
     """The envelope: message id, operation, controls."""
-    body = ber.encode_integer(number) + operation
+    body = encode_integer(number) + operation
     held = b"".join(controls)
-    return ber.encode_tlv(
-        ber.SEQUENCE, body + ber.encode_tlv(0xA0, held) if held else body
-    )
+    return encode_tlv(SEQUENCE, body + encode_tlv(0xA0, held) if held else body)
 
 
 def encode_unbind(number: int) -> bytes:
@@ -79,21 +86,21 @@ def encode_unbind(number: int) -> bytes:
 
 def encode_abandon(number: int, other: int) -> bytes:
     """The message that asks to give up operation `other`; nothing answers it."""
-    return encode_message(number, ber.encode_integer(other, _ABANDON))
+    return encode_message(number, encode_integer(other, _ABANDON))
 
 
 def encode_search(request: Search, most: int = 0) -> bytes:
     """A search, by default without limits of our own: one of the server's is an incomplete read, which must be seen."""
-    return ber.encode_sequence(
+    return encode_sequence(
         (
             _encode_text(request.base),
-            ber.encode_integer(request.scope, ber.ENUMERATED),
-            ber.encode_integer(0, ber.ENUMERATED),  # never dereference aliases
-            ber.encode_integer(most),
-            ber.encode_integer(0),
-            ber.encode_boolean(value=False),
+            encode_integer(request.scope, ENUMERATED),
+            encode_integer(0, ENUMERATED),  # never dereference aliases
+            encode_integer(most),
+            encode_integer(0),
+            encode_boolean(value=False),
             encode_filter(request.filter),
-            ber.encode_sequence(map(_encode_text, request.attributes)),
+            encode_sequence(map(_encode_text, request.attributes)),
         ),
         _SEARCH,
     )
@@ -101,8 +108,8 @@ def encode_search(request: Search, most: int = 0) -> bytes:
 
 def encode_modify(name: str, modifications: Iterable[bytes]) -> bytes:
     """A modify request: all of these, or none."""
-    return ber.encode_sequence(
-        (_encode_text(name), ber.encode_sequence(modifications)), _MODIFY
+    return encode_sequence(
+        (_encode_text(name), encode_sequence(modifications)), _MODIFY
     )
 
 
@@ -110,16 +117,16 @@ def encode_modification(
     edit: EditKind, attribute: str, values: Iterable[bytes]
 ) -> bytes:
     """An attribute's part of a modify request."""
-    changed = ber.encode_attribute(attribute.encode(), values)
-    return ber.encode_sequence((ber.encode_integer(edit, ber.ENUMERATED), changed))
+    changed = encode_attribute(attribute.encode(), values)
+    return encode_sequence((encode_integer(edit, ENUMERATED), changed))
 
 
 def encode_compare(name: str, attribute: str, value: bytes) -> bytes:
     """A compare request."""
-    return ber.encode_sequence(
+    return encode_sequence(
         (
             _encode_text(name),
-            ber.encode_sequence((_encode_text(attribute), _encode_octets(value))),
+            encode_sequence((_encode_text(attribute), _encode_octets(value))),
         ),
         _COMPARE,
     )
@@ -141,7 +148,7 @@ def assertion_control(*wanted: Filter) -> bytes:
 def paging_control(size: int, cookie: bytes = b"") -> bytes:
     """The next so many entries (RFC 2696); size 0 gives the rest up. Critical: without it the answer has no bound."""
     return _encode_control(
-        PAGED, ber.encode_sequence((ber.encode_integer(size), _encode_octets(cookie)))
+        PAGED, encode_sequence((encode_integer(size), _encode_octets(cookie)))
     )
 
 
@@ -152,7 +159,7 @@ def post_read(attributes: tuple[str, ...]) -> bytes:
     OpenLDAP leaves the entry out of the answer and reports success either way.)
     """
     return _encode_control(
-        POST_READ, ber.encode_sequence(map(_encode_text, attributes)), critical=False
+        POST_READ, encode_sequence(map(_encode_text, attributes)), critical=False
     )
 
 
@@ -162,7 +169,7 @@ def effective_rights(name: str) -> bytes:
 
 
 def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
-    return ber.encode_sequence(
+    return encode_sequence(
         (_encode_text(oid), _CRITICAL if critical else b"", _encode_octets(value))
     )
 
@@ -182,50 +189,50 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
     """A filter (RFC 4511 §4.5.1.7)."""
     match wanted:
         case ldap_filters.And(parts):
-            return ber.encode_sequence(map(encode_filter, parts), 0xA0)
+            return encode_sequence(map(encode_filter, parts), 0xA0)
         case ldap_filters.Or(parts):
-            return ber.encode_sequence(map(encode_filter, parts), 0xA1)
+            return encode_sequence(map(encode_filter, parts), 0xA1)
         case ldap_filters.Not(part):
-            return ber.encode_tlv(0xA2, encode_filter(part))
+            return encode_tlv(0xA2, encode_filter(part))
         case ldap_filters.Substrings():
             return _encode_substrings(wanted)
         case ldap_filters.Present(attribute):
-            return ber.encode_tlv(0x87, attribute.encode())
+            return encode_tlv(0x87, attribute.encode())
         case ldap_filters.Extensible():
             return _encode_extensible(wanted)
         case _:
-            return ber.encode_sequence(
+            return encode_sequence(
                 (_encode_text(wanted.attribute), _encode_octets(wanted.value)),
                 _ASSERTED[type(wanted)],
             )
 
 
 def _encode_substrings(wanted: ldap_filters.Substrings) -> bytes:
-    pieces = [ber.encode_tlv(0x81, piece) for piece in wanted.middle]
+    pieces = [encode_tlv(0x81, piece) for piece in wanted.middle]
     if wanted.initial is not None:
-        pieces.insert(0, ber.encode_tlv(0x80, wanted.initial))
+        pieces.insert(0, encode_tlv(0x80, wanted.initial))
     if wanted.final is not None:
-        pieces.append(ber.encode_tlv(0x82, wanted.final))
-    return ber.encode_sequence(
-        (_encode_text(wanted.attribute), ber.encode_sequence(pieces)), 0xA4
+        pieces.append(encode_tlv(0x82, wanted.final))
+    return encode_sequence(
+        (_encode_text(wanted.attribute), encode_sequence(pieces)), 0xA4
     )
 
 
 def _encode_extensible(wanted: ldap_filters.Extensible) -> bytes:
     parts = []
     if wanted.rule is not None:
-        parts.append(ber.encode_tlv(0x81, wanted.rule.encode()))
+        parts.append(encode_tlv(0x81, wanted.rule.encode()))
     if wanted.attribute is not None:
-        parts.append(ber.encode_tlv(0x82, wanted.attribute.encode()))
-    parts.append(ber.encode_tlv(0x83, wanted.value))
+        parts.append(encode_tlv(0x82, wanted.attribute.encode()))
+    parts.append(encode_tlv(0x83, wanted.value))
     if wanted.dn:
-        parts.append(ber.encode_boolean(value=True, tag=0x84))
-    return ber.encode_sequence(parts, 0xA9)
+        parts.append(encode_boolean(value=True, tag=0x84))
+    return encode_sequence(parts, 0xA9)
 
 
 def _encode_octets(value: bytes) -> bytes:
-    return ber.encode_tlv(ber.OCTETS, value)
+    return encode_tlv(OCTETS, value)
 
 
 def _encode_text(value: str) -> bytes:
-    return ber.encode_tlv(ber.OCTETS, value.encode())
+    return encode_tlv(OCTETS, value.encode())

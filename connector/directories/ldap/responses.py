@@ -13,8 +13,19 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.common.server_text import told
-from connector.directories.ldap import ber
-from connector.directories.ldap.ber import Frame
+from connector.directories.ldap.ber import (
+    ENUMERATED,
+    INTEGER,
+    MAX_ELEMENTS,
+    OCTETS,
+    SEQUENCE,
+    SET,
+    Frame,
+    find_element,
+    read_integer,
+    split_elements,
+    take_elements,
+)
 from connector.errors import (
     DeniedError,
     ElsewhereError,
@@ -68,17 +79,17 @@ class Response(Struct, frozen=True, gc=False):
 
 def decode_entry(message: Frame) -> ResultEntry:
     """A search result entry, with whatever attributes; none is there twice (RFC 4511 §4.5.2)."""
-    (name, listed), rest = ber.take_elements(message.content, ber.OCTETS, ber.SEQUENCE)
+    (name, listed), rest = take_elements(message.content, OCTETS, SEQUENCE)
     if rest:
         raise MalformedError(LEFT_OVER)
     attributes = []
     count = 0
-    for tag, octets in ber.split_elements(listed):
+    for tag, octets in split_elements(listed):
         description, values = decode_attribute(tag, octets)
         attributes.append((description, values))
         count += len(values)
-        if count > ber.MAX_ELEMENTS:
-            raise MalformedError(f"an entry of more than {ber.MAX_ELEMENTS} values")
+        if count > MAX_ELEMENTS:
+            raise MalformedError(f"an entry of more than {MAX_ELEMENTS} values")
     if len({description.lower() for description, _ in attributes}) != len(attributes):
         raise MalformedError(TWICE)
     return ResultEntry(name, attributes)
@@ -86,10 +97,10 @@ def decode_entry(message: Frame) -> ResultEntry:
 
 def decode_attribute(tag: int, octets: bytes) -> tuple[bytes, list[bytes]]:
     """An attribute in an entry: its description and its values."""
-    (description, held), rest = ber.take_elements(octets, ber.OCTETS, ber.SET)
-    values = ber.split_elements(held)
-    is_plain = all(kind == ber.OCTETS for kind, _ in values)
-    if tag != ber.SEQUENCE or rest or not is_plain:
+    (description, held), rest = take_elements(octets, OCTETS, SET)
+    values = split_elements(held)
+    is_plain = all(kind == OCTETS for kind, _ in values)
+    if tag != SEQUENCE or rest or not is_plain:
         raise MalformedError("an attribute that is none, or has octets left over")
     return description, [value for _, value in values]
 
@@ -102,12 +113,12 @@ def decode_reference(message: Frame) -> tuple[str, ...]:
 def decode_response(message: Frame) -> Response:
     """An LDAPResult (RFC 4511 §4.1.9) with the controls beside it; components that we do not know are passed over."""
     # between code and diagnostic is the name of the nearest entry that there is
-    (code, _, diagnostic), more = ber.take_elements(
-        message.content, ber.ENUMERATED, ber.OCTETS, ber.OCTETS
+    (code, _, diagnostic), more = take_elements(
+        message.content, ENUMERATED, OCTETS, OCTETS
     )
     components = dict(more)
     return Response(
-        ber.read_integer(code),
+        read_integer(code),
         _read_text(diagnostic),
         _read_urls(components.get(_REFERRAL, b"")),
         _read_text(components.get(_NAME, b"")),
@@ -119,28 +130,28 @@ def read_controls(message: Frame) -> dict[str, bytes]:
     """The values of the controls beside a message, by their numbers."""
     octets = message.data[message.stop : message.end]
     found = {}
-    for listed in ber.take_elements(octets, _CONTROLS)[0] if octets else ():
-        for _, control in ber.split_elements(listed):
-            (oid,), rest = ber.take_elements(control, ber.OCTETS)
-            found[_read_text(oid)] = dict(rest).get(ber.OCTETS, b"")
+    for listed in take_elements(octets, _CONTROLS)[0] if octets else ():
+        for _, control in split_elements(listed):
+            (oid,), rest = take_elements(control, OCTETS)
+            found[_read_text(oid)] = dict(rest).get(OCTETS, b"")
     return found
 
 
 def decode_page(value: bytes) -> tuple[int, bytes]:
     """The value of a paged results control (RFC 2696): the server's estimate of the whole, and the cookie."""
-    (page,), _ = ber.take_elements(value, ber.SEQUENCE)
-    (size, cookie), _ = ber.take_elements(page, ber.INTEGER, ber.OCTETS)
-    return ber.read_integer(size), cookie
+    (page,), _ = take_elements(value, SEQUENCE)
+    (size, cookie), _ = take_elements(page, INTEGER, OCTETS)
+    return read_integer(size), cookie
 
 
 def post_read(value: bytes) -> Frame:
     """The value of a post-read response control (RFC 4527 §3.2): the entry as the update left it, not yet decoded."""
-    start, stop = ber.find_element(value, 0, len(value), ENTRY)
+    start, stop = find_element(value, 0, len(value), ENTRY)
     return Frame(0, ENTRY, value, start, stop, stop)
 
 
 def _read_urls(octets: bytes) -> tuple[str, ...]:
-    return tuple(_read_text(url) for _, url in ber.split_elements(octets))
+    return tuple(_read_text(url) for _, url in split_elements(octets))
 
 
 def _read_text(octets: bytes) -> str:

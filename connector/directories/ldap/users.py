@@ -25,8 +25,14 @@ from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import decode_text
 from connector.directories.common.filter_matching import make_matcher
 from connector.directories.common.ldap_filters import DisabledMark
-from connector.directories.ldap import ber
-from connector.directories.ldap.ber import Frame
+from connector.directories.ldap.ber import (
+    OCTETS,
+    SEQUENCE,
+    SHORT,
+    Frame,
+    encode_attribute,
+    find_element,
+)
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, decode_attribute
 from connector.errors import MalformedError
@@ -121,9 +127,9 @@ class UserDecoder:
         what is no entry or whose name is no text.
         """
         data, headers = message.data, self._headers
-        start, at = ber.find_element(data, message.start, message.stop, ber.OCTETS)
+        start, at = find_element(data, message.start, message.stop, OCTETS)
         name = data[start:at]
-        at, stop = ber.find_element(data, at, message.stop, ber.SEQUENCE)
+        at, stop = find_element(data, at, message.stop, SEQUENCE)
         if stop != message.stop:
             raise MalformedError(LEFT_OVER)
         values: Shown = {}
@@ -161,14 +167,14 @@ class UserDecoder:
 
     def _decode_other(self, data: bytes, at: int, stop: int, others: Attributes) -> int:
         """Decode an attribute whose header is not known, and learn its header; the place behind it."""
-        start, end = ber.find_element(data, at, stop, ber.SEQUENCE)
-        description, octets = decode_attribute(ber.SEQUENCE, data[start:end])
+        start, end = find_element(data, at, stop, SEQUENCE)
+        description, octets = decode_attribute(SEQUENCE, data[start:end])
         others.append((description, octets))
         raw, names = data[at:end], self._find_names(description)
-        if raw[1] >= ber.SHORT or not octets or len(names) != 1:
+        if raw[1] >= SHORT or not octets or len(names) != 1:
             return end
         ((name, decode),) = names
-        shortest = ber.encode_attribute(description, octets)
+        shortest = encode_attribute(description, octets)
         is_text = decode is decode_text
         if raw == shortest and (is_text or len(octets) == 1):
             header = raw[: _AROUND + len(description)]
@@ -219,6 +225,6 @@ def _decode_texts(octets: bytes) -> tuple[Value, ...]:
     values = []
     at = 0
     while at < len(octets):
-        start, at = ber.find_element(octets, at, len(octets), ber.OCTETS)
+        start, at = find_element(octets, at, len(octets), OCTETS)
         values.append(decode_text(octets[start:at]))
     return tuple(values)
