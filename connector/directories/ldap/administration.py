@@ -22,12 +22,17 @@ from connector.directories.common.ldap_filters import (
     attributes_of,
 )
 from connector.directories.common.schema import base_of
-from connector.directories.ldap import dialect, requests, responses
+from connector.directories.ldap import dialect
 from connector.directories.ldap.active_directory import read_number
 from connector.directories.ldap.dialect import AccessRight, NeededRule
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.requests import Search, SearchScope, search_entry
-from connector.directories.ldap.responses import ResultEntry
+from connector.directories.ldap.requests import (
+    Search,
+    SearchScope,
+    effective_rights,
+    search_entry,
+)
+from connector.directories.ldap.responses import SUCCESS, ResultEntry
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.model import (
     OBJECT_CLASS,
@@ -69,10 +74,10 @@ class RightsCheck(Struct, frozen=True, dict=True):
             return "allowed"
         if not (server.controls.effective_rights and self.account):
             return ""
-        control = requests.effective_rights(self.account)
+        control = effective_rights(self.account)
         wire, base = self.inspection.wire, self.inspection.bases[0]
         code = wire.result_code(search_entry(base), control)
-        return "effective" if code == responses.SUCCESS else ""
+        return "effective" if code == SUCCESS else ""
 
     def note_checks(self, description: Description) -> Description:
         """The description with what is checked in advance, and what is not."""
@@ -130,7 +135,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         the user's may not hold for the made-up one: what is denied there counts only where
         both are alike in what may be done with objectClass.
         """
-        control = (requests.effective_rights(account),)
+        control = (effective_rights(account),)
         searches = ((each, self._search_rights(each)) for each in changes)
         found = self.inspection.wire.find_entries(searches, self.window, control)
         levels: dict[tuple[str, str], Levels] = {}

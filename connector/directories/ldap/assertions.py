@@ -29,8 +29,9 @@ from msgspec.structs import replace
 
 from connector.directories.common.entries import stored_octets
 from connector.directories.common.ldap_filters import Equal, Filter, Not, Present
-from connector.directories.ldap import requests, responses
 from connector.directories.ldap.modifying import FILTER, ChangeModifier, select_judged
+from connector.directories.ldap.requests import assertion_control, search_entry
+from connector.directories.ldap.responses import ASSERTION_FAILED, SUCCESS
 from connector.directories.ldap.wire import Wire
 from connector.model import (
     ID,
@@ -144,12 +145,12 @@ class UserLooker:
         return {user.id: user for user in self._read(wanted)} if wanted else {}
 
     def _try_assertion(self, name: str, user: User) -> None:
-        entry = requests.search_entry(self._modifier.dialect.address_of(user.ref))
+        entry = search_entry(self._modifier.dialect.address_of(user.ref))
         codes = [
-            self._wire.result_code(entry, requests.assertion_control(test))
+            self._wire.result_code(entry, assertion_control(test))
             for test in self._make_tests(name, user)
         ]
-        if codes == [responses.SUCCESS, responses.ASSERTION_FAILED]:
+        if codes == [SUCCESS, ASSERTION_FAILED]:
             self.proven.add(name)
             return
         shown = user.values.get(name)

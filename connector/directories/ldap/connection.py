@@ -33,10 +33,18 @@ from ldap3.core.exceptions import (
 )
 from msgspec import Struct
 
-from connector.directories.ldap import responses
 from connector.directories.ldap.ber import read_integer, split_elements
 from connector.directories.ldap.dialect import RightsAdvice
-from connector.directories.ldap.responses import Response
+from connector.directories.ldap.responses import (
+    AWAY,
+    PROOF_REFUSED,
+    REFERRAL,
+    SUCCESS,
+    Response,
+    explain_refused_bind,
+    name_result,
+    show_diagnostic,
+)
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
     ConnectorError,
@@ -260,7 +268,7 @@ class _Connector:
         who = settings.bind_dn or "nobody (anonymous)"
         if settings.sasl and not settings.bind_dn:
             who = f"SASL {settings.sasl.upper()}"
-        if end.code != responses.SUCCESS:
+        if end.code != SUCCESS:
             raise self._describe_refusal(end, notice, who)
         if notice.must_change:
             why = (
@@ -279,17 +287,15 @@ class _Connector:
     ) -> ConnectorError:
         in_clear = self._scheme == "ldap" and not self._settings.start_tls
         secrets = [self._password.reveal()] if self._password else []
-        words = responses.show_diagnostic(end, secrets)
-        meaning = responses.explain_refused_bind(end, in_clear=in_clear)
+        words = show_diagnostic(end, secrets)
+        meaning = explain_refused_bind(end, in_clear=in_clear)
         kind: type[ConnectorError] = DeniedError
         # a copy that is being made refers to another
-        if end.code in responses.AWAY or end.code == responses.REFERRAL:
+        if end.code in AWAY or end.code == REFERRAL:
             kind = UnreachableError
-        elif end.code in responses.PROOF_REFUSED:
+        elif end.code in PROOF_REFUSED:
             kind = RefusedBindError
-        said = (
-            f"{responses.name_result(end.code)}{words}{notice.explain_refusal}{meaning}"
-        )
+        said = f"{name_result(end.code)}{words}{notice.explain_refusal}{meaning}"
         return kind(f"the bind as {who} failed: {said}", where=self._url)
 
     @contextmanager

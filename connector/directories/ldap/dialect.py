@@ -15,14 +15,18 @@ from msgspec.structs import replace
 
 from connector.directories.common import ldap_filters as filters
 from connector.directories.common.ldap_filters import DisabledMark, Equal, Filter, Or
-from connector.directories.ldap import responses
 from connector.directories.ldap.requests import (
     ASSERTION,
     EFFECTIVE_RIGHTS,
     PAGED,
     POST_READ,
 )
-from connector.directories.ldap.responses import Response
+from connector.directories.ldap.responses import (
+    CONSTRAINT_VIOLATION,
+    NO_ADVICE,
+    OBJECT_CLASS_VIOLATION,
+    Response,
+)
 from connector.errors import MalformedError
 from connector.model import Equality, UserRef
 from connector.model.equality import key
@@ -243,7 +247,7 @@ class SearchTraits(Struct, frozen=True):
     prepares_text: bool = True
     """Whether text is prepared before it is compared (RFC 4518 §2). Where it is not, a letter in its composed and
     in its decomposed form is two."""
-    limit_advice: Mapping[int, str] = responses.NO_ADVICE
+    limit_advice: Mapping[int, str] = NO_ADVICE
     """What to do about its limits, by the result code that tells of one."""
 
 
@@ -331,9 +335,8 @@ def _is_second_value(answer: Response) -> bool:
 
     Samba answers attributeOrValueExists (20), which is a conflict on every server.
     """
-    return (
-        answer.code == responses.CONSTRAINT_VIOLATION
-        and answer.diagnostic.startswith("00002081")
+    return answer.code == CONSTRAINT_VIOLATION and answer.diagnostic.startswith(
+        "00002081"
     )
 
 
@@ -373,7 +376,7 @@ OPENLDAP: Final = Dialect(
     ENTRY_UUID,
     filters.PASSWORD_POLICY,
     WriteTraits(
-        lambda answer: answer.code == responses.CONSTRAINT_VIOLATION,
+        lambda answer: answer.code == CONSTRAINT_VIOLATION,
         mark="entryCSN",
         rules=OPENLDAP_RULES,
     ),
@@ -393,7 +396,7 @@ DS389: Final = Dialect(
     NS_UNIQUE_ID,
     filters.NS_ACCOUNT_LOCK,
     WriteTraits(
-        lambda answer: answer.code == responses.OBJECT_CLASS_VIOLATION,
+        lambda answer: answer.code == OBJECT_CLASS_VIOLATION,
         rules=DS389_RULES,
     ),
     SearchTraits(
@@ -455,6 +458,6 @@ def _recognise_kind(root: Root) -> Dialect:
     return replace(
         OPENLDAP,
         kind=product or "LDAP server",
-        searches=replace(OPENLDAP.searches, limit_advice=responses.NO_ADVICE),
+        searches=replace(OPENLDAP.searches, limit_advice=NO_ADVICE),
         writes=replace(OPENLDAP.writes, rules=None),
     )

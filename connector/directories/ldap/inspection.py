@@ -12,14 +12,16 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import Equal, Extensible, Filter, Or
 from connector.directories.common.schema import Schema
-from connector.directories.ldap import active_directory, dialect, requests, responses
+from connector.directories.ldap import active_directory, dialect
 from connector.directories.ldap.dialect import Dialect, IdAttribute
 from connector.directories.ldap.requests import (
     NOTHING,
     Search,
     SearchScope,
+    encode_compare,
     search_entry,
 )
+from connector.directories.ldap.responses import UNDEFINED_ATTRIBUTE_TYPE, decode_entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
@@ -200,7 +202,7 @@ class Inspection:
         size = _PAGE if self.native_dialect.controls.pages else 0
         for name in self.root_dse.get("schemanamingcontext", ())[:1]:
             search = Search(name, SearchScope.ONELEVEL, wanted, attributes)
-            for each in self.wire.search_paged(search, size, responses.decode_entry):
+            for each in self.wire.search_paged(search, size, decode_entry):
                 yield each.decode_texts()
 
     @property
@@ -293,13 +295,13 @@ class Inspection:
             refused = optional
         else:
             asked = [
-                Operation(name, requests.encode_compare(self.bases[0], name, b"?"))
+                Operation(name, encode_compare(self.bases[0], name, b"?"))
                 for name in optional
             ]
             refused = [
                 name
                 for name, answer in self.wire.exchange_results(asked, len(asked))
-                if answer.code == responses.UNDEFINED_ATTRIBUTE_TYPE
+                if answer.code == UNDEFINED_ATTRIBUTE_TYPE
             ]
         for name in refused:
             infos[name] = replace(

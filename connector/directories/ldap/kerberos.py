@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
-from connector.directories.ldap import responses
+from connector.directories.ldap.responses import SUCCESS
 from connector.errors import DeniedError, FileError, RefusedBindError
 
 _NO_LAYER: Final = 1
@@ -84,7 +84,7 @@ class KerberosConnection(ldap3.Connection):
         token = None
         while not context.complete:
             answer = self._send_token(controls, context.step(token) or b"")
-            if answer["result"] not in {responses.SUCCESS, _IN_PROGRESS}:
+            if answer["result"] not in {SUCCESS, _IN_PROGRESS}:
                 return answer
             token = answer["saslCreds"]
         offered = context.unwrap(token).message

@@ -18,10 +18,28 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap import requests, responses
 from connector.directories.ldap.dialect import AccessRight, Dialect, RightsAdvice
-from connector.directories.ldap.requests import EditKind
-from connector.directories.ldap.responses import Response
+from connector.directories.ldap.requests import (
+    EditKind,
+    assertion_control,
+    encode_modification,
+    encode_modify,
+)
+from connector.directories.ldap.responses import (
+    ASSERTION_FAILED,
+    ATTRIBUTE_OR_VALUE_EXISTS,
+    DENIED,
+    INAPPROPRIATE_MATCHING,
+    NO_SUCH_ATTRIBUTE,
+    NO_SUCH_OBJECT,
+    REFERRAL,
+    SUCCESS,
+    UNAVAILABLE_CRITICAL_EXTENSION,
+    UNWILLING,
+    Response,
+    name_result,
+    show_diagnostic,
+)
 from connector.model import (
     ID,
     OBJECT_CLASS,
@@ -44,10 +62,10 @@ FILTER: Final = "@filter"
 ENABLED: Final = "the user was disabled when the plan was made, and is enabled now"
 _CLASSES = OBJECT_CLASS.lower()
 _CONFLICTS = {
-    responses.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
-    responses.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
-    responses.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
-    responses.NO_SUCH_OBJECT: "the entry is gone, or has another name",
+    ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
+    NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
+    INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
+    NO_SUCH_OBJECT: "the entry is gone, or has another name",
 }
 _THERE = (
     "the entry is no longer as planned: a value to be added is already there. If it was not shown, grant this account "
@@ -76,7 +94,7 @@ class ChangeModifier(Struct, frozen=True):
         ]
         if not edits:
             return None
-        return requests.encode_modify(self.dialect.address_of(change.user), edits)
+        return encode_modify(self.dialect.address_of(change.user), edits)
 
     def make_controls(
         self,
@@ -98,7 +116,7 @@ class ChangeModifier(Struct, frozen=True):
             believed[self.dialect.writes.mark or ""] = mark
         filters = [each for name, each in believed.items() if name not in refuted]
         filters += self._assert_values(change, {*absent, *refuted})
-        return (requests.assertion_control(*filters),) if filters else ()
+        return (assertion_control(*filters),) if filters else ()
 
     def list_asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
@@ -225,26 +243,26 @@ class ChangeModifier(Struct, frozen=True):
     ) -> Outcome:
         """What the server's answer means for the user. `refuted`: of which no assertion works here."""
         code = response.code
-        if code == responses.SUCCESS:
+        if code == SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
         said = _show_words(change, response)
         result = Result.CONFLICT
-        if code == responses.ATTRIBUTE_OR_VALUE_EXISTS:
+        if code == ATTRIBUTE_OR_VALUE_EXISTS:
             added = [each.name for each in change.attributes if each.new]
             why = _THERE.format(names=" or ".join(added))
         elif code in _CONFLICTS:
             why = _CONFLICTS[code]
         elif self._meets_a_value(change, response, refuted):
             why = "a value is there that the plan did not see"
-        elif code == responses.REFERRAL:
+        elif code == REFERRAL:
             result = Result.FAILED
             others = ", ".join(response.referrals[:3]) or "another server"
             why = f"read-only replica. In `urls`, list a writable server (it refers to {others})"
         else:
-            result, why = Result.FAILED, responses.name_result(code)
-            if code == responses.UNAVAILABLE_CRITICAL_EXTENSION:
-                said += responses.UNWILLING
-            elif code == responses.DENIED:
+            result, why = Result.FAILED, name_result(code)
+            if code == UNAVAILABLE_CRITICAL_EXTENSION:
+                said += UNWILLING
+            elif code == DENIED:
                 said = self._advise_rights(change, response, said)
         return Outcome(change.user, result, why + said)
 
@@ -272,7 +290,7 @@ class ChangeModifier(Struct, frozen=True):
 
 
 def _encode_edit(kind: EditKind, name: str, values: Iterable[Held]) -> bytes:
-    return requests.encode_modification(kind, name, map(stored_octets, values))
+    return encode_modification(kind, name, map(stored_octets, values))
 
 
 def select_judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
@@ -295,6 +313,4 @@ def _show_words(change: Change, response: Response) -> str:
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)
     }
-    return responses.show_diagnostic(
-        response, secrets, [each.name for each in change.attributes]
-    )
+    return show_diagnostic(response, secrets, [each.name for each in change.attributes])

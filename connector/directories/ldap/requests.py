@@ -8,8 +8,20 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common import ldap_filters
-from connector.directories.common.ldap_filters import Filter
+from connector.directories.common.ldap_filters import (
+    ANYTHING,
+    And,
+    Approx,
+    Equal,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
 from connector.directories.ldap.ber import (
     ENUMERATED,
     OCTETS,
@@ -64,7 +76,7 @@ NOTHING: Final = ("1.1",)
 
 def search_entry(name: str, attributes: tuple[str, ...] = NOTHING) -> Search:
     """A search for the entry of this name, whatever it is."""
-    return Search(name, SearchScope.BASE, ldap_filters.ANYTHING, attributes)
+    return Search(name, SearchScope.BASE, ANYTHING, attributes)
 
 
 _SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
@@ -141,7 +153,7 @@ def assertion_control(*wanted: Filter) -> bytes:
     Critical, since a server that does not know the control would otherwise carry it out all
     the same.
     """
-    both = wanted[0] if len(wanted) == 1 else ldap_filters.And(wanted)
+    both = wanted[0] if len(wanted) == 1 else And(wanted)
     return _encode_control(ASSERTION, encode_filter(both))
 
 
@@ -178,27 +190,27 @@ def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
 
 
 _ASSERTED: Final = {
-    ldap_filters.Equal: 0xA3,
-    ldap_filters.GreaterOrEqual: 0xA5,
-    ldap_filters.LessOrEqual: 0xA6,
-    ldap_filters.Approx: 0xA8,
+    Equal: 0xA3,
+    GreaterOrEqual: 0xA5,
+    LessOrEqual: 0xA6,
+    Approx: 0xA8,
 }
 
 
 def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each kind of filter
     """A filter (RFC 4511 §4.5.1.7)."""
     match wanted:
-        case ldap_filters.And(parts):
+        case And(parts):
             return encode_sequence(map(encode_filter, parts), 0xA0)
-        case ldap_filters.Or(parts):
+        case Or(parts):
             return encode_sequence(map(encode_filter, parts), 0xA1)
-        case ldap_filters.Not(part):
+        case Not(part):
             return encode_tlv(0xA2, encode_filter(part))
-        case ldap_filters.Substrings():
+        case Substrings():
             return _encode_substrings(wanted)
-        case ldap_filters.Present(attribute):
+        case Present(attribute):
             return encode_tlv(0x87, attribute.encode())
-        case ldap_filters.Extensible():
+        case Extensible():
             return _encode_extensible(wanted)
         case _:
             return encode_sequence(
@@ -207,7 +219,7 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each 
             )
 
 
-def _encode_substrings(wanted: ldap_filters.Substrings) -> bytes:
+def _encode_substrings(wanted: Substrings) -> bytes:
     pieces = [encode_tlv(0x81, piece) for piece in wanted.middle]
     if wanted.initial is not None:
         pieces.insert(0, encode_tlv(0x80, wanted.initial))
@@ -218,7 +230,7 @@ def _encode_substrings(wanted: ldap_filters.Substrings) -> bytes:
     )
 
 
-def _encode_extensible(wanted: ldap_filters.Extensible) -> bytes:
+def _encode_extensible(wanted: Extensible) -> bytes:
     parts = []
     if wanted.rule is not None:
         parts.append(encode_tlv(0x81, wanted.rule.encode()))

@@ -18,10 +18,20 @@ from connector.directories.common.ldap_filters import (
     Present,
     parse_filter,
 )
-from connector.directories.ldap import requests, responses
 from connector.directories.ldap.dialect import Dialect
-from connector.directories.ldap.requests import NOTHING, Search, SearchScope
-from connector.directories.ldap.responses import ResultEntry
+from connector.directories.ldap.requests import (
+    NOTHING,
+    Search,
+    SearchScope,
+    assertion_control,
+    encode_compare,
+)
+from connector.directories.ldap.responses import (
+    COMPARE_FALSE,
+    COMPARE_TRUE,
+    NO_SUCH_ATTRIBUTE,
+    ResultEntry,
+)
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
@@ -37,9 +47,9 @@ UserFilter = Callable[[str], Filter]
 """A filter that is true for the user of this id alone."""
 
 _COMPARED: Final = {
-    responses.COMPARE_TRUE: Holds.SAME,
-    responses.COMPARE_FALSE: Holds.OTHER,
-    responses.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
+    COMPARE_TRUE: Holds.SAME,
+    COMPARE_FALSE: Holds.OTHER,
+    NO_SUCH_ATTRIBUTE: Holds.ABSENT,
 }
 
 
@@ -155,10 +165,8 @@ def compare_values(
     comparisons = (
         Operation(
             place,
-            requests.encode_compare(
-                each.user.name, each.attribute, stored_octets(each.value)
-            ),
-            (requests.assertion_control(is_user(each.user.id)),) if asserted else (),
+            encode_compare(each.user.name, each.attribute, stored_octets(each.value)),
+            (assertion_control(is_user(each.user.id)),) if asserted else (),
         )
         for place, each in asked.items()
     )

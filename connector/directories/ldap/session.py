@@ -21,14 +21,22 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from connector.directories.ldap import requests, responses
 from connector.directories.ldap.ber import Frame, MessageFramer
+from connector.directories.ldap.requests import (
+    encode_abandon,
+    encode_message,
+    encode_unbind,
+)
 from connector.directories.ldap.responses import (
+    ANSWERS,
     DONE,
     ENTRY,
     EXTENDED,
     REFERENCE,
     Response,
+    decode_response,
+    name_result,
+    show_diagnostic,
 )
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
 from connector.net import counters
@@ -247,16 +255,14 @@ class Session:
         counters.count_request("directory")
         number = self._next_number()
         self._inboxes[number] = inbox
-        self._stream.queue_octets(requests.encode_message(number, request, controls))
+        self._stream.queue_octets(encode_message(number, request, controls))
         return number
 
     def abandon_request(self, number: int) -> None:
         """Abandon an operation; what still comes of it is dropped."""
         if self._inboxes.get(number) is not None:
             self._inboxes[number] = None
-            self._stream.queue_octets(
-                requests.encode_abandon(self._next_number(), number)
-            )
+            self._stream.queue_octets(encode_abandon(self._next_number(), number))
 
     def _next_number(self) -> int:
         number = self._next
@@ -298,13 +304,11 @@ class Session:
             return self.break_off(
                 f"an answer to message {frame.id}, which was never sent"
             )
-        notice = self.decode_located(responses.decode_response, frame)
+        notice = self.decode_located(decode_response, frame)
         if notice.name != NOTICE_OF_DISCONNECTION:
             return None
         self._stream.close()
-        said = (
-            f"{responses.name_result(notice.code)}{responses.show_diagnostic(notice)}"
-        )
+        said = f"{name_result(notice.code)}{show_diagnostic(notice)}"
         return UnreachableError(
             f"the server has ended the connection: {said}", where=self.where
         )
@@ -312,8 +316,8 @@ class Session:
     def decode_result(self, frame: Frame) -> Response:
         if frame.tag in _SEARCH_ANSWERS:
             raise self.break_off("a search's answer to something that is no search")
-        result = self.decode_located(responses.decode_response, frame)
-        if result.code not in responses.ANSWERS:
+        result = self.decode_located(decode_response, frame)
+        if result.code not in ANSWERS:
             counters.count_error("directory")
         return result
 
@@ -333,4 +337,4 @@ class Session:
 
     def close(self) -> None:
         """End the session. Never raises."""
-        self._stream.close(requests.encode_unbind(self._next))
+        self._stream.close(encode_unbind(self._next))

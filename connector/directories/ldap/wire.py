@@ -11,17 +11,34 @@ from urllib.parse import unquote, urlsplit
 from msgspec.structs import replace
 
 from connector.directories.common.ldap_filters import Or, attributes_of
-from connector.directories.ldap import requests, responses
 from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.dialect import AccessRight, RightsAdvice, SearchTraits
-from connector.directories.ldap.requests import Search, SearchScope
+from connector.directories.ldap.requests import (
+    PAGED,
+    Search,
+    SearchScope,
+    encode_search,
+    paging_control,
+)
 from connector.directories.ldap.responses import (
+    DENIED,
     DONE,
     ENTRY,
+    INVALID_DN_SYNTAX,
+    NO_SUCH_OBJECT,
+    PAGES_REFUSED,
     REFERENCE,
+    SIZE_LIMIT_EXCEEDED,
+    SUCCESS,
+    UNSEEN,
     Response,
     ResultEntry,
     decode_entry,
+    decode_page,
+    decode_reference,
+    decode_response,
+    referral_error,
+    search_failure,
 )
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import (
@@ -95,7 +112,7 @@ class Wire(Session):
                 yield self.decode_located(decode, frame)
             elif frame.tag == REFERENCE:
                 self._judge_reference(search, frame)
-            elif pages and self._end_code(frame) == responses.SIZE_LIMIT_EXCEEDED:
+            elif pages and self._end_code(frame) == SIZE_LIMIT_EXCEEDED:
                 yield from self.search_paged(search, pages, decode)
             else:
                 may_be_gone = or_gone and search.scope is SearchScope.BASE
@@ -161,7 +178,7 @@ class Wire(Session):
     def _ask_page(
         self, search: Search, size: int, flight: Flight[None], cookie: bytes = b""
     ) -> None:
-        control = requests.paging_control(size, cookie)
+        control = paging_control(size, cookie)
         flight.send_operation(_ask_search(None, search, control))
 
     def _receive_page(self, flight: Flight[None]) -> list[Frame]:
@@ -186,11 +203,11 @@ class Wire(Session):
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
         code = self._end_code(frames[-1])
         came = len(frames) - 1
-        if came == 0 and code in responses.PAGES_REFUSED:
+        if came == 0 and code in PAGES_REFUSED:
             why = "the server lists paging and refuses it"
             log.warning("not paged", why=why, url=self.where)
             return 0
-        if code != responses.SIZE_LIMIT_EXCEEDED:
+        if code != SIZE_LIMIT_EXCEEDED:
             return size
         # 389-DS wants fewer than its limit
         fewer = min(came - 1, size - 1) if came > 1 else size // 2
@@ -210,24 +227,24 @@ class Wire(Session):
             if frame.tag == REFERENCE:
                 self._judge_reference(search, frame)
         entries = [frame for frame in frames if frame.tag == ENTRY]
-        value = end.controls.get(requests.PAGED)
+        value = end.controls.get(PAGED)
         if value is None:  # a server without the control has sent all there is
             return entries, b""
-        return entries, self.decode_located(responses.decode_page, value)[1]
+        return entries, self.decode_located(decode_page, value)[1]
 
     def _begin_anew(self, search: Search) -> None:
         """Bring an earlier paged search to its end: one that matches nothing runs through whatever that one left."""
         if self._last_paged is not None:
             nobody = replace(self._last_paged, filter=Or(()))
-            operation = _ask_search(None, nobody, requests.paging_control(1))
+            operation = _ask_search(None, nobody, paging_control(1))
             list(self.exchange_messages([operation], 1))
         self._last_paged = search
 
     def count_entries(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
-        operation = Operation(None, requests.encode_search(search, most))
+        operation = Operation(None, encode_search(search, most))
         frames = [frame for _, frame in self.exchange_messages([operation], 1)]
-        is_cut = self._end_code(frames[-1]) == responses.SIZE_LIMIT_EXCEEDED
+        is_cut = self._end_code(frames[-1]) == SIZE_LIMIT_EXCEEDED
         return sum(frame.tag == ENTRY for frame in frames), is_cut
 
     def find_entries(
@@ -276,16 +293,16 @@ class Wire(Session):
 
     def _judge_reference(self, search: Search, frame: Frame) -> None:
         """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
-        uris = self.decode_located(responses.decode_reference, frame)
+        uris = self.decode_located(decode_reference, frame)
         if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
             counters.count_error("directory")
-            raise responses.referral_error(uris, search.base, self.where)
+            raise referral_error(uris, search.base, self.where)
 
     def _end_code(self, frame: Frame) -> int | None:
         """The result code at the end of a search; None: this is no end of one."""
         if frame.tag != DONE:
             return None
-        return self.decode_located(responses.decode_response, frame).code
+        return self.decode_located(decode_response, frame).code
 
     def _finish_search(
         self, search: Search, frame: Frame, *, or_gone: bool = False
@@ -295,31 +312,31 @@ class Wire(Session):
             raise self.break_off(
                 f"a search is answered by a message of kind {frame.tag:#04x}"
             )
-        end = self.decode_located(responses.decode_response, frame)
-        if end.code == responses.SUCCESS:
+        end = self.decode_located(decode_response, frame)
+        if end.code == SUCCESS:
             return end
         if or_gone and end.code in (
-            responses.NO_SUCH_OBJECT,
-            responses.INVALID_DN_SYNTAX,
+            NO_SUCH_OBJECT,
+            INVALID_DN_SYNTAX,
         ):
             return end
         sought = sorted(attributes_of(search.filter))
         advice = self.traits.limit_advice
-        if end.code == responses.DENIED:
+        if end.code == DENIED:
             what = f"search and read {', '.join(sought) or 'entries'} there"
             rights = replace(self.rights, bases=(search.base,))
             told = rights.advise_grant(what, sought, AccessRight.READ)
             advice = {end.code: told[0].lower() + told[1:]}
-        fault = responses.search_failure(end, search.base, self.where, sought, advice)
+        fault = search_failure(end, search.base, self.where, sought, advice)
         if fault is None:
             return end
-        if end.code not in responses.UNSEEN:
+        if end.code not in UNSEEN:
             counters.count_error("directory")
         raise fault
 
 
 def _ask_search(about: T, search: Search, *controls: bytes) -> Operation[T]:
-    return Operation(about, requests.encode_search(search), controls)
+    return Operation(about, encode_search(search), controls)
 
 
 def part_of(uri: str) -> tuple[Rdn, ...] | None:
