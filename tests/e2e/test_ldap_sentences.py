@@ -74,7 +74,7 @@ def test_a_filter_that_nobody_matches_is_said(tmp_path: Path, read: str) -> None
         for command in ("plan", "apply"):
             ended, report = job.run(command)
             assert ended.code == 0, ended.said
-            said = f"0 of 12 users in {PEOPLE} match `filter` (objectClass=posixAccount). Check the filter"
+            said = f"0 of 13 entries in {PEOPLE} match `filter` (objectClass=posixAccount). Check the filter"
             assert said in report["about"]["noticed"]
             assert said in in_one_line(ended.out)
         configure(job.folder / "job.yaml", directory={"filter": "(uid=user0*)"})
@@ -88,7 +88,7 @@ def test_where_a_size_limit_ends_the_count_of_users_it_is_no_number_of_them(tmp_
     with Slapd.start(tmp_path / "s", map(person, UIDS), limits="size.soft=5 size.hard=5") as server:
         job = job_of(tmp_path / "job", server.url)
         configure(job.folder / "job.yaml", directory={"filter": "(objectClass=posixAccount)"})
-        assert "0 of 5 or more users in" in job.run("plan")[1]["about"]["noticed"]
+        assert "0 of 5 or more entries in" in job.run("plan")[1]["about"]["noticed"]
 
 
 def test_a_control_that_is_listed_and_refused_is_said(tmp_path: Path) -> None:
