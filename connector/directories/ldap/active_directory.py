@@ -8,11 +8,8 @@ They are turned into such definitions here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from string import Template
+from collections.abc import Iterable, Mapping
 from typing import Final
-
-from connector.directories.common.definitions import MICROSOFT, RFC4517
 
 Entry = Mapping[str, list[str]]
 """An entry's attributes as text, by their names in lower case."""
@@ -28,37 +25,33 @@ ATTRIBUTES: Final = tuple(_NAMES.split())
 """What is read of the schema's entries."""
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 _TABLE: Final = """
-2.5.5.1  127 EQUALITY distinguishedNameMatch SYNTAX ${RFC4517}12
+2.5.5.1  127 EQUALITY distinguishedNameMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.12
 2.5.5.2  6   EQUALITY objectIdentifierMatch SYNTAX 2.5.5.2
-2.5.5.3  27  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX ${MICROSOFT}1362
-2.5.5.4  20  EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX ${MICROSOFT}905
-2.5.5.5  19  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX ${RFC4517}44
-2.5.5.5  22  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX ${RFC4517}26
-2.5.5.6  18  EQUALITY numericStringMatch SYNTAX ${RFC4517}36
-2.5.5.7  127 SYNTAX ${MICROSOFT}907
-2.5.5.8  1   EQUALITY booleanMatch SYNTAX ${RFC4517}7
-2.5.5.9  2   EQUALITY integerMatch SYNTAX ${RFC4517}27
-2.5.5.9  10  EQUALITY integerMatch SYNTAX ${RFC4517}27
-2.5.5.10 4   EQUALITY octetStringMatch SYNTAX ${RFC4517}40
-2.5.5.10 127 EQUALITY octetStringMatch SYNTAX ${RFC4517}40
-2.5.5.11 23  EQUALITY caseExactMatch SYNTAX ${RFC4517}53
+2.5.5.3  27  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX 1.2.840.113556.1.4.1362
+2.5.5.4  20  EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX 1.2.840.113556.1.4.905
+2.5.5.5  19  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.44
+2.5.5.5  22  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.26
+2.5.5.6  18  EQUALITY numericStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.36
+2.5.5.7  127 SYNTAX 1.2.840.113556.1.4.907
+2.5.5.8  1   EQUALITY booleanMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.7
+2.5.5.9  2   EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27
+2.5.5.9  10  EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27
+2.5.5.10 4   EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40
+2.5.5.10 127 EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40
+2.5.5.11 23  EQUALITY caseExactMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.53
 2.5.5.11 24  EQUALITY generalizedTimeMatch SYNTAX 2.5.5.11
-2.5.5.12 64  EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX ${RFC4517}15
-2.5.5.14 127 SYNTAX ${MICROSOFT}907
-2.5.5.15 66  SYNTAX ${MICROSOFT}907
-2.5.5.16 65  EQUALITY integerMatch SYNTAX ${MICROSOFT}906
-2.5.5.17 4   SYNTAX ${MICROSOFT}907
+2.5.5.12 64  EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15
+2.5.5.14 127 SYNTAX 1.2.840.113556.1.4.907
+2.5.5.15 66  SYNTAX 1.2.840.113556.1.4.907
+2.5.5.16 65  EQUALITY integerMatch SYNTAX 1.2.840.113556.1.4.906
+2.5.5.17 4   SYNTAX 1.2.840.113556.1.4.907
 """
-
-
-def _read_table() -> Iterator[tuple[tuple[str, str], str]]:
-    words = {"RFC4517": RFC4517, "MICROSOFT": MICROSOFT}
-    for line in Template(_TABLE).substitute(words).strip().splitlines():
-        syntax, om_syntax, said = line.split(maxsplit=2)
-        yield (syntax, om_syntax), said
-
-
-_SYNTAXES: Final = dict(_read_table())
+_SYNTAXES: Final = {
+    (syntax, om_syntax): said
+    for syntax, om_syntax, said in (
+        line.split(maxsplit=2) for line in _TABLE.strip().splitlines()
+    )
+}
 """Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others
 have no equality here. 2.5.5.7 is a name with octets or text beside it, as links between
 systems have it; 2.5.5.15 a security descriptor, 2.5.5.17 a security identifier."""
@@ -114,14 +107,13 @@ def _define_type(name: str, entry: Entry) -> str:
         width = _WIDTH[syntax]
         words.append(f"X-LEAST '{-width if lower is None else lower}'")
         words.append(f"X-MOST '{width - 1 if upper is None else upper}'")
-    if _is_true(entry, "issinglevalued") or name.lower() in _SINGLE:
-        words.append("SINGLE-VALUE")
-    if (read_number(entry, "searchflags") or 0) & _CONFIDENTIAL:
-        words.append("X-CONFIDENTIAL 'TRUE'")
-    if _is_kept_by_server(name, entry):
-        words.append("NO-USER-MODIFICATION")
-    if _is_constructed(entry):
-        words.append("X-CONSTRUCTED 'TRUE'")
+    flags = {
+        "SINGLE-VALUE": _is_true(entry, "issinglevalued") or name.lower() in _SINGLE,
+        "X-CONFIDENTIAL 'TRUE'": _has_flag(entry, "searchflags", _CONFIDENTIAL),
+        "NO-USER-MODIFICATION": _is_kept_by_server(name, entry),
+        "X-CONSTRUCTED 'TRUE'": _is_constructed(entry),
+    }
+    words += [flag for flag, is_set in flags.items() if is_set]
     return " ".join([*words, ")"])
 
 
@@ -132,13 +124,13 @@ def _is_kept_by_server(name: str, entry: Entry) -> bool:
     """
     if name.lower() == "objectclass":
         return False
-    is_back_link = (read_number(entry, "linkid") or 0) % 2 == 1
+    is_back_link = _has_flag(entry, "linkid", 1)
     return is_back_link or _is_constructed(entry) or _is_true(entry, "systemonly")
 
 
 def _is_constructed(entry: Entry) -> bool:
     """Whether it is worked out when it is read: shown to whoever asks, and found by no filter (measured)."""
-    return bool((read_number(entry, "systemflags") or 0) & _CONSTRUCTED)
+    return _has_flag(entry, "systemflags", _CONSTRUCTED)
 
 
 def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
@@ -150,13 +142,9 @@ def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
         _read_first(entry, "ldapdisplayname"),
         _read_first(entry, "subclassof"),
     )
-    must: dict[str, None] = {}
-    may: dict[str, None] = {}
-    for part in (entry, *_find_auxiliary(entry, classes)):
-        for key in ("mustcontain", "systemmustcontain"):
-            must |= dict.fromkeys(part.get(key, ()))
-        for key in ("maycontain", "systemmaycontain"):
-            may |= dict.fromkeys(part.get(key, ()))
+    parts = [entry, *_find_auxiliary(entry, classes)]
+    must = _list_allowed(parts, "mustcontain", "systemmustcontain")
+    may = _list_allowed(parts, "maycontain", "systemmaycontain")
     words = [f"( {_read_first(entry, 'governsid')} NAME '{name}'"]
     if above.lower() != name.lower():
         words.append(f"SUP {above}")
@@ -166,6 +154,12 @@ def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
     if may:
         words.append(f"MAY ( {' $ '.join(may)} )")
     return " ".join([*words, ")"])
+
+
+def _list_allowed(parts: Iterable[Entry], *keys: str) -> list[str]:
+    """The attributes that parts of a class name under these keys, each once."""
+    names = (name for part in parts for key in keys for name in part.get(key, ()))
+    return list(dict.fromkeys(names))
 
 
 def _find_auxiliary(entry: Entry, classes: Mapping[str, Entry]) -> Iterable[Entry]:
@@ -195,18 +189,20 @@ def read_number(entry: Entry, name: str) -> int | None:
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
+def _has_flag(entry: Entry, name: str, flag: int) -> bool:
+    return bool((read_number(entry, name) or 0) & flag)
+
+
 def list_unpeopled(root: Mapping[str, list[str]]) -> tuple[str, ...]:
     """The partitions below a domain that hold no users, by the root DSE: configuration, schema, and the zones of DNS.
 
     A search below the domain's root refers to each of them, also where this very server
     holds it (measured, as all that follows [MS-ADTS] here, on Samba 4.22).
     """
-    found = [
-        *root.get("configurationnamingcontext", ()),
-        *root.get("schemanamingcontext", ()),
-    ]
+    found: list[str] = []
+    for key in ("configurationnamingcontext", "schemanamingcontext"):
+        found += root.get(key, ())
     for key in ("defaultnamingcontext", "rootdomainnamingcontext"):
         for domain in root.get(key, ()):
-            found.append(f"DC=DomainDnsZones,{domain}")
-            found.append(f"DC=ForestDnsZones,{domain}")
+            found += f"DC=DomainDnsZones,{domain}", f"DC=ForestDnsZones,{domain}"
     return tuple(dict.fromkeys(found))

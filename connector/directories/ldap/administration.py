@@ -232,18 +232,12 @@ _INDEX_389DS: Final = (
 )
 
 
-class AttributeUses(Struct, frozen=True):
-    """What a mapping does with attributes."""
-
-    written: Sequence[str]
-    sought: Sequence[str]
-    """Those that users are looked up by."""
-    filter: Filter
-    """The job's."""
-
-
 def write_access_rules(
-    inspection: Inspection, view: View, uses: AttributeUses
+    inspection: Inspection,
+    view: View,
+    filter_: Filter,
+    written: Sequence[str],
+    sought: Sequence[str],
 ) -> Iterator[str]:
     """What an account needs to show a view and to write a mapping: LDIF for ldapmodify, or commands of Windows.
 
@@ -251,7 +245,7 @@ def write_access_rules(
     """
     server, rights = inspection.dialect, inspection.wire.rights
     id_ = server.identity.attribute
-    named = [id_, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(uses.filter))]
+    named = [id_, OBJECT_CLASS, *view.attributes, *sorted(attributes_of(filter_))]
     if server.writes.mark:
         named.append(server.writes.mark)
     reads: dict[str, str] = {}
@@ -259,7 +253,7 @@ def write_access_rules(
         if name not in view.secrets:
             reads.setdefault(name.lower(), name)
     writes = [OBJECT_CLASS] if view.object_classes else []
-    writes += [name for name in uses.written if name not in view.secrets]
+    writes += [name for name in written if name not in view.secrets]
     needed = [
         *rights.needed_rules(
             [*reads.values()],
@@ -270,7 +264,7 @@ def write_access_rules(
     ]
     if not needed:
         return
-    sought = [*dict.fromkeys(uses.sought)]
+    sought = [*dict.fromkeys(sought)]
     if server.kind == dialect.OPENLDAP.kind:
         yield _FOR_OPENLDAP.format(names=",".join(dict.fromkeys([*sought, id_])))
         yield from _write_openldap_records(inspection, needed)

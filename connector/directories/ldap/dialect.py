@@ -444,20 +444,18 @@ def recognise_server(root: Root) -> Dialect:
 
 
 def _recognise_kind(root: Root) -> Dialect:
-    named = (*root.get("objectclass", ()), *root.get("structuralobjectclass", ()))
-    classes = {name.lower() for name in named}
-    vendors = root.get("vendorname", ())[:1]
-    vendor = "".join(vendors).lower()
+    product = [*root.get("vendorname", ())[:1], *root.get("vendorversion", ())[:1]]
+    vendor = "".join(root.get("vendorname", ())[:1]).lower()
     if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
         return SAMBA if vendor.startswith("samba") else ACTIVE_DIRECTORY
     if vendor == _DS389:
         return DS389
-    if _OPENLDAP in classes:
+    classes = (*root.get("objectclass", ()), *root.get("structuralobjectclass", ()))
+    if _OPENLDAP in map(str.lower, classes):
         return OPENLDAP
-    product = " ".join([*vendors, *root.get("vendorversion", ())[:1]])
     return replace(
         OPENLDAP,
-        kind=product or "LDAP server",
+        kind=" ".join(product) or "LDAP server",
         searches=replace(OPENLDAP.searches, limit_advice=NO_ADVICE),
         writes=replace(OPENLDAP.writes, rules=None),
     )

@@ -18,7 +18,7 @@ from connector.directories.common.ldap_filters import (
     select_left_out,
 )
 from connector.directories.ldap import administration
-from connector.directories.ldap.administration import AttributeUses, RightsCheck
+from connector.directories.ldap.administration import RightsCheck
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.dialect import AccessRight
 from connector.directories.ldap.inspection import Inspection
@@ -343,8 +343,9 @@ class LdapReader:
 
     def access_rules(self, written: Sequence[str], sought: Sequence[str]) -> list[str]:
         """What this account needs for a mapping, as a file that its server takes."""
-        uses = AttributeUses(written, sought, self._given.filter)
-        rules = administration.write_access_rules(self._inspection, self._view, uses)
+        rules = administration.write_access_rules(
+            self._inspection, self._view, self._given.filter, written, sought
+        )
         return list(rules)
 
     def close(self) -> None:

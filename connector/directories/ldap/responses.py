@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ldap3.core.results import RESULT_CODES
 from msgspec import Struct
 
 from connector.directories.common.server_text import told
@@ -188,53 +189,6 @@ UNSEEN: Final = frozenset({NO_SUCH_OBJECT, DENIED})
 """How a search may well end that asks for what a server need not have, or show: its
 configuration, for instance."""
 
-_NAMES: Final = """
-  0 success
-  1 operationsError
-  2 protocolError
-  3 timeLimitExceeded
-  4 sizeLimitExceeded
-  5 compareFalse
-  6 compareTrue
-  7 authMethodNotSupported
-  8 strongerAuthRequired
- 10 referral
- 11 adminLimitExceeded
- 12 unavailableCriticalExtension
- 13 confidentialityRequired
- 14 saslBindInProgress
- 16 noSuchAttribute
- 17 undefinedAttributeType
- 18 inappropriateMatching
- 19 constraintViolation
- 20 attributeOrValueExists
- 21 invalidAttributeSyntax
- 32 noSuchObject
- 33 aliasProblem
- 34 invalidDNSyntax
- 36 aliasDereferencingProblem
- 48 inappropriateAuthentication
- 49 invalidCredentials
- 50 insufficientAccessRights
- 51 busy
- 52 unavailable
- 53 unwillingToPerform
- 54 loopDetect
- 64 namingViolation
- 65 objectClassViolation
- 66 notAllowedOnNonLeaf
- 67 notAllowedOnRDN
- 68 entryAlreadyExists
- 69 objectClassModsProhibited
- 71 affectsMultipleDSAs
- 80 other
-118 canceled
-122 assertionFailed
-"""
-NAMES: Final = dict(
-    zip(map(int, _NAMES.split()[::2]), _NAMES.split()[1::2], strict=True)
-)
-
 PAGES_REFUSED: Final = frozenset({ADMIN_LIMIT_EXCEEDED, UNAVAILABLE_CRITICAL_EXTENSION})
 """How a first page ends that the server does not give: OpenLDAP's size.pr and size.prtotal
 are such limits."""
@@ -289,7 +243,7 @@ _REASONS: Final = {
 
 def name_result(code: int) -> str:
     """`sizeLimitExceeded (4)`."""
-    return f"{NAMES.get(code, 'result')} ({code})"
+    return f"{RESULT_CODES.get(code, 'result')} ({code})"
 
 
 def show_diagnostic(
@@ -300,7 +254,7 @@ def show_diagnostic(
     `secrets`: what was sent and is not to be heard. `names`: attributes that the server may speak of.
     """
     codes = [code for each in _CODES for code in each.findall(response.diagnostic)]
-    known = (*_SAID.split(), *NAMES.values(), *names, *codes)
+    known = (*_SAID.split(), *RESULT_CODES.values(), *names, *codes)
     words = told(response.diagnostic, secrets, known) if response.diagnostic else ""
     return f": {words}" if words else ""
 

@@ -156,8 +156,9 @@ class UserDecoder:
         try:
             dn = name.decode()
         except UnicodeDecodeError:
-            said = name.decode("utf-8", "backslashreplace")
-            raise MalformedError(f"the name of an entry is not UTF-8: {said}") from None
+            raise MalformedError(
+                f"the name of an entry is not UTF-8: {name!r}"
+            ) from None
         unfinished = self._add_others(others, values) if others else {}
         off = _OFF in values and any(values.pop(_OFF))
         id_ = str(values.pop(ID, [UNIDENTIFIED + dn])[0])
