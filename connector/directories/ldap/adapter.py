@@ -9,7 +9,7 @@ modifications of one entry in flight, the later was applied first in one case of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -215,15 +215,30 @@ class ChangeWriter(Struct, dict=True):
 
     def _send_batch(self, batch: Sequence[Change], queue: ChangeQueue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
-        settled = []
         sights = self.looker.look_before(batch)
-        for change in batch:
-            outcome = self._send_change(change, sights.get(change.user.id, UNSEEN))
-            if outcome is not None:
-                queue.mark_done(change)
-                settled.append(outcome)
+        settled = self._send_changes(batch, sights, UNSEEN, queue)
         self.wire.flush_requests()
         return settled
+
+    def _send_changes(
+        self,
+        changes: Iterable[Change],
+        sights: Mapping[str, UserSight],
+        otherwise: UserSight,
+        queue: ChangeQueue,
+    ) -> list[Outcome]:
+        settled = []
+        for change in changes:
+            sight = sights.get(change.user.id, otherwise)
+            outcome = self._send_change(change, sight)
+            if outcome is not None:
+                self._mark_done(change, queue)
+                settled.append(outcome)
+        return settled
+
+    def _mark_done(self, change: Change, queue: ChangeQueue) -> None:
+        queue.mark_done(change)
+        self._sent_again.discard(change.user.id)
 
     def _send_change(self, change: Change, sight: UserSight) -> Outcome | None:
         """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
@@ -258,8 +273,7 @@ class ChangeWriter(Struct, dict=True):
             if may_still_hold and change.user.id not in self._sent_again:
                 doubtful.append(change)
                 continue
-            queue.mark_done(change)
-            self._sent_again.discard(change.user.id)
+            self._mark_done(change, queue)
             if may_still_hold:
                 settled.append(Outcome(change.user, Result.CONFLICT, _TWICE))
             else:
@@ -284,15 +298,8 @@ class ChangeWriter(Struct, dict=True):
             sights = self.looker.look_again(changes)
         except IncompleteRead:
             sights = {}
-        settled = []
-        for change in changes:
-            outcome = self._send_change(change, sights.get(change.user.id, UNLIKE))
-            if outcome is None:
-                self._sent_again.add(change.user.id)
-            else:
-                queue.mark_done(change)
-                settled.append(outcome)
-        return settled
+        self._sent_again.update(change.user.id for change in changes)
+        return self._send_changes(changes, sights, UNLIKE, queue)
 
 
 def _skip_changes(

@@ -41,10 +41,10 @@ from connector.model import (
     OBJECT_CLASS,
     UNIDENTIFIED,
     Held,
-    Secret,
     User,
     Value,
     View,
+    hidden,
 )
 
 MOST_HEADERS: Final = 10_000
@@ -71,8 +71,8 @@ Attributes = list[tuple[bytes, list[bytes]]]
 """Descriptions and values, as octets."""
 
 
-def _decode_secret(decode: Callable[[bytes], Value]) -> Decode:
-    return lambda value: Secret(decode(value))
+def _decode_secret(decode: Decode) -> Decode:
+    return lambda value: hidden(decode(value))
 
 
 def _match_mark(mark: DisabledMark) -> Callable[[bytes], str]:
@@ -94,24 +94,23 @@ class UserDecoder:
     """
 
     def __init__(self, view: View, inspection: Inspection) -> None:
-        schema = inspection.schema
-        self._key = schema.attribute_key
+        self._key = inspection.schema.attribute_key
+        self._names: dict[str, Names] = {}
+        self.attributes: tuple[str, ...] = ()
+        """What to ask the server for."""
         identity = inspection.dialect.identity
         self.id_attribute = identity.attribute
+        self._show_attribute(identity.attribute, ID, identity.show)
+        for name in dict.fromkeys((*view.attributes, OBJECT_CLASS)):
+            decode: Decode = decode_text
+            if inspection.info(name).octets:
+                decode = bytes
+            if name in view.secrets:
+                decode = _decode_secret(decode)
+            self._show_attribute(name, name, decode)
         mark = inspection.dialect.disabled
-        asked: list[tuple[str, str, Decode]] = [(self.id_attribute, ID, identity.show)]
-        for name in dict.fromkeys([*view.attributes, OBJECT_CLASS]):
-            octets = inspection.info(name).octets
-            plain: Callable[[bytes], Value] = bytes if octets else decode_text
-            is_secret = name in view.secrets
-            asked.append((name, name, _decode_secret(plain) if is_secret else plain))
-        if schema.info(mark.attribute).definition.known:
-            asked.append((mark.attribute, _OFF, _match_mark(mark)))
-        self.attributes = tuple(dict.fromkeys(attribute for attribute, *_ in asked))
-        self._names: dict[str, Names] = {}
-        for attribute, name, decode in asked:
-            key = self._key(attribute)
-            self._names[key] = (*self._names.get(key, ()), (name, decode))
+        if inspection.schema.info(mark.attribute).definition.known:
+            self._show_attribute(mark.attribute, _OFF, _match_mark(mark))
         self.unfinished: dict[str, dict[str, int]] = {}
         """By user id, attributes of which the first values came alone, and how many: the
         reader gets the rest."""
@@ -119,6 +118,14 @@ class UserDecoder:
         self._headers: dict[bytes, tuple[int, str, Decode | None]] = {}
         """The octets before a value: how many octets of values follow, the name that they are
         shown under, and how; None: several texts follow, of which the first begins here."""
+
+    def _show_attribute(self, attribute: str, name: str, decode: Decode) -> None:
+        """Show an attribute under one more name."""
+        key = self._key(attribute)
+        names = self._names.get(key, ())
+        self._names[key] = (*names, (name, decode))
+        if attribute not in self.attributes:
+            self.attributes = (*self.attributes, attribute)
 
     def decode_user(self, message: Frame) -> User:
         """The user in a search result entry.
@@ -171,21 +178,33 @@ class UserDecoder:
         start, end = find_element(data, at, stop, SEQUENCE)
         description, octets = decode_attribute(SEQUENCE, data[start:end])
         others.append((description, octets))
-        raw, names = data[at:end], self._find_names(description)
-        if raw[1] >= SHORT or not octets or len(names) != 1:
-            return end
-        ((name, decode),) = names
-        shortest = encode_attribute(description, octets)
-        is_text = decode is decode_text
-        if raw == shortest and (is_text or len(octets) == 1):
-            header = raw[: _AROUND + len(description)]
-            if len(self._headers) >= MOST_HEADERS:
-                self._headers.clear()
-            learned: Decode | None = bytes.decode if is_text else decode
-            if len(octets) > 1:
-                learned = None
-            self._headers[header] = len(raw) - len(header), name, learned
+        names = self._find_names(description)
+        if octets and len(names) == 1:
+            name, decode = names[0]
+            self._learn_header(data[at:end], description, octets, name, decode)
         return end
+
+    def _learn_header(
+        self,
+        raw: bytes,
+        description: bytes,
+        octets: list[bytes],
+        name: str,
+        decode: Decode,
+    ) -> None:
+        """Remember what stands before the values, where all lengths take one octet."""
+        if raw[1] >= SHORT or raw != encode_attribute(description, octets):
+            return
+        is_text = decode is decode_text
+        learned: Decode | None = bytes.decode if is_text else decode
+        if len(octets) > 1:
+            if not is_text:
+                return
+            learned = None
+        if len(self._headers) >= MOST_HEADERS:
+            self._headers.clear()
+        size = _AROUND + len(description)
+        self._headers[raw[:size]] = len(raw) - size, name, learned
 
     def _add_others(self, others: Attributes, values: Shown) -> dict[str, int]:
         """Add these attributes to the values; those of which more are to come, with the number of those so far.
