@@ -216,7 +216,6 @@ class _Connector:
             "receive_timeout": math.ceil(settings.timeout),
             "auto_referrals": False,
             "fast_decoder": False,
-            "authentication": ldap3.ANONYMOUS,
         }
         if settings.sasl == "gssapi":
             from connector.directories.ldap import kerberos
@@ -233,6 +232,8 @@ class _Connector:
             # octets are sent as they are; a str would be changed, or refused, by SASLprep,
             # as no other client does
             options["password"] = value if isinstance(value, bytes) else value.encode()
+        else:
+            options["authentication"] = ldap3.ANONYMOUS
         return _QuietConnection(server, **options)
 
     def _bind_in_time(self, connection: Any) -> Wire:
