@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 Entry = Mapping[str, list[str]]
 """An entry's attributes as text, by their names in lower case."""
 
-_NAMES: Final = """
+_NAMES = """
 objectClass lDAPDisplayName isDefunct
 attributeID attributeSyntax oMSyntax isSingleValued rangeLower rangeUpper
 searchFlags systemFlags systemOnly linkID
 governsID objectClassCategory subClassOf auxiliaryClass systemAuxiliaryClass
 mustContain systemMustContain mayContain systemMayContain
 """
-ATTRIBUTES: Final = tuple(_NAMES.split())
+ATTRIBUTES = tuple(_NAMES.split())
 """What is read of the schema's entries."""
-_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
-_TABLE: Final = """
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
+_TABLE = """
 2.5.5.1  127 EQUALITY distinguishedNameMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.12
 2.5.5.2  6   EQUALITY objectIdentifierMatch SYNTAX 2.5.5.2
 2.5.5.3  27  EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX 1.2.840.113556.1.4.1362
@@ -46,7 +45,7 @@ _TABLE: Final = """
 2.5.5.16 65  EQUALITY integerMatch SYNTAX 1.2.840.113556.1.4.906
 2.5.5.17 4   SYNTAX 1.2.840.113556.1.4.907
 """
-_SYNTAXES: Final = {
+_SYNTAXES = {
     (syntax, om_syntax): said
     for syntax, om_syntax, said in (
         line.split(maxsplit=2) for line in _TABLE.strip().splitlines()
@@ -55,19 +54,19 @@ _SYNTAXES: Final = {
 """Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others
 have no equality here. 2.5.5.7 is a name with octets or text beside it, as links between
 systems have it; 2.5.5.15 a security descriptor, 2.5.5.17 a security identifier."""
-_LONG: Final = frozenset(
+_LONG = frozenset(
     {"2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6", "2.5.5.10", "2.5.5.12"}
 )
 """The syntaxes of which rangeLower and rangeUpper are lengths ([MS-ADTS] 3.1.1.2.3); of
 numbers they are bounds."""
-_UNICODE: Final = "2.5.5.12"
-_WIDTH: Final = {"2.5.5.9": 1 << 31, "2.5.5.16": 1 << 63}
-_CONSTRUCTED: Final = 0x4
-_CONFIDENTIAL: Final = 0x80
+_UNICODE = "2.5.5.12"
+_WIDTH = {"2.5.5.9": 1 << 31, "2.5.5.16": 1 << 63}
+_CONSTRUCTED = 0x4
+_CONFIDENTIAL = 0x80
 """Of searchFlags: shown to nobody but who has control access."""
-_TOP: Final = "top"
-_KINDS: Final = {"2": "ABSTRACT", "3": "AUXILIARY"}
-_SINGLE: Final = frozenset({"description"})
+_TOP = "top"
+_KINDS = {"2": "ABSTRACT", "3": "AUXILIARY"}
+_SINGLE = frozenset({"description"})
 """Several values by the schema, and one alone in whatever has an account (measured: result
 20 for a second one)."""
 

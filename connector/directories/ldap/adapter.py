@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,17 +37,15 @@ from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead, MalformedError
 from connector.model import OBJECT_CLASS, Change, Outcome, Result, User, UserRef
 
-_SOME: Final = 16
+_SOME = 16
 """So many changes are sent at once: one call is less than many, and the server need not
 wait for a whole window."""
 
-_READ_BEFORE: Final = 64
+_READ_BEFORE = 64
 """So many changes are under way at most where their users are read first, which should not
 be long before the write."""
 
-_TWICE: Final = (
-    "another program changed the entry twice, each time just before the write"
-)
+_TWICE = "another program changed the entry twice, each time just before the write"
 
 
 class LdapDirectory(LdapReader):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -47,12 +47,12 @@ from connector.reports.ldif_lines import line
 
 # ---------------------------------------------------------------- rights that changes lack
 
-_ALLOWED: Final = "allowedAttributes"
-_EFFECTIVE: Final = "allowedAttributesEffective"
-_TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
-_LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
-_CLASSES: Final = OBJECT_CLASS.lower()
-_DENIED: Final = "the job's account may not write this attribute of this entry"
+_ALLOWED = "allowedAttributes"
+_EFFECTIVE = "allowedAttributesEffective"
+_TEMPLATE = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
+_LEVEL = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
+_CLASSES = OBJECT_CLASS.lower()
+_DENIED = "the job's account may not write this attribute of this entry"
 
 Levels = Mapping[str, str]
 """The letters of each attribute, by its name in lower case: w, values may be added; o, they may be taken out."""
@@ -212,22 +212,22 @@ def _read_levels(found: ResultEntry) -> Levels:
 
 # ---------------------------------------------------------------- access rules for a mapping
 
-_NO_NUMBER: Final = "olcDatabase={N}mdb,cn=config"
-_UNREAD: Final = """\
+_NO_NUMBER = "olcDatabase={N}mdb,cn=config"
+_UNREAD = """\
 # This account may not read cn=config. Put the number of your database in the place of N:
 #   ldapsearch -Q -Y EXTERNAL -H ldapi:/// -b cn=config '(olcSuffix=*)' olcSuffix
 """
-_FOR_OPENLDAP: Final = """\
+_FOR_OPENLDAP = """\
 # What cec-connector needs. Load it as the administrator of cn=config, for instance:
 #   ldapmodify -Q -Y EXTERNAL -H ldapi:/// -f FILE
 # Look-ups want equality indexes. Add those that are missing: olcDbIndex: {names} eq
 """
-_FOR_389DS: Final = """\
+_FOR_389DS = """\
 # What cec-connector needs. Load it as the Directory Manager, for instance:
 #   ldapmodify -x -H ldaps://HOST -D "cn=Directory Manager" -W -f FILE
 # Look-ups want equality indexes. Add those that are missing:
 """
-_INDEX_389DS: Final = (
+_INDEX_389DS = (
     "dsconf INSTANCE backend index add --attr {name} --index-type eq --reindex BACKEND"
 )
 
@@ -307,25 +307,25 @@ def _write_record(name: str, attribute: str, values: Sequence[str]) -> Iterator[
 # Without one, a look-up by the attribute reads the whole database: slow at OpenLDAP and
 # Active Directory, refused by 389-DS beyond its look-through limit.
 
-_OPENLDAP_INDEXES: Final = Search(
+_OPENLDAP_INDEXES = Search(
     "cn=config", SearchScope.SUBTREE, Present("olcSuffix"), ("olcSuffix", "olcDbIndex")
 )
 """slapd-config(5), slapd-mdb(5)."""
-_DS389_INDEXES: Final = Search(
+_DS389_INDEXES = Search(
     "cn=ldbm database,cn=plugins,cn=config",
     SearchScope.SUBTREE,
     Or((Equal("objectClass", b"nsIndex"), Present("nsslapd-suffix"))),
     ("cn", "nsIndexType", "nsslapd-suffix"),
 )
-_HOW_TO_ADD: Final = {
+_HOW_TO_ADD = {
     dialect.OPENLDAP.kind: "add to the database's entry in cn=config: olcDbIndex: {name} eq",
     dialect.DS389.kind: f"run: {_INDEX_389DS}",
 }
-_SET_A_FLAG: Final = "set bit 1 of searchFlags in its schema entry"
+_SET_A_FLAG = "set bit 1 of searchFlags in its schema entry"
 Texts = Mapping[str, list[str]]
 ConfigurationEntry = tuple[str, Texts]
 """Its name and what it says."""
-_INDEXED: Final = 1
+_INDEXED = 1
 """fATTINDEX of searchFlags ([MS-ADTS] 2.2.9)."""
 
 
@@ -421,7 +421,7 @@ def _read_389ds_indexes(
     return found
 
 
-_INDEXES: Final = {
+_INDEXES = {
     dialect.OPENLDAP.kind: (_OPENLDAP_INDEXES, "olcsuffix", _read_openldap_indexes),
     dialect.DS389.kind: (_DS389_INDEXES, "nsslapd-suffix", _read_389ds_indexes),
 }

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -46,14 +45,14 @@ from connector.model import (
 ReadUsers = Callable[[Iterable[UserRef]], Iterator[User]]
 """Users as they are now, with the marks of their entries."""
 
-_TRIES: Final = 3
+_TRIES = 3
 """So often an attribute is tried whose value no user shows, or that somebody changes meanwhile."""
-_SAID: Final = {ID: "the user's id", FILTER: "the job's filter"}
-_CAUTION: Final = (
+_SAID = {ID: "the user's id", FILTER: "the job's filter"}
+_CAUTION = (
     "the server's assertion control (RFC 4528) does not work for {names}. Users are read again just before they are "
     "written. "
 )
-_IN_VAIN: Final = "Another program's change in between may go unnoticed. In `urls`, name the server itself, not a proxy"
+_IN_VAIN = "Another program's change in between may go unnoticed. In `urls`, name the server itself, not a proxy"
 
 
 class UserSight(Struct, frozen=True, gc=False):
@@ -67,8 +66,8 @@ class UserSight(Struct, frozen=True, gc=False):
     """Attributes that have no value, though that cannot be asserted."""
 
 
-UNSEEN: Final = UserSight()
-UNLIKE: Final = UserSight("the entry is no longer as planned")
+UNSEEN = UserSight()
+UNLIKE = UserSight("the entry is no longer as planned")
 
 
 class UserLooker:

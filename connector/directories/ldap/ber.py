@@ -12,24 +12,23 @@ before its entries are decoded.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from msgspec import Struct
 
 from connector.errors import MalformedError
 
-BOOLEAN: Final = 0x01
-INTEGER: Final = 0x02
-OCTETS: Final = 0x04
-ENUMERATED: Final = 0x0A
-SEQUENCE: Final = 0x30
-SET: Final = 0x31
+BOOLEAN = 0x01
+INTEGER = 0x02
+OCTETS = 0x04
+ENUMERATED = 0x0A
+SEQUENCE = 0x30
+SET = 0x31
 
-SHORT: Final = 0x80
+SHORT = 0x80
 """Lengths from here on take more than one octet."""
-_LENGTH_OCTETS: Final = 4
-_INTEGER_OCTETS: Final = 8
-MAX_ELEMENTS: Final = 100_000
+_LENGTH_OCTETS = 4
+_INTEGER_OCTETS = 8
+MAX_ELEMENTS = 100_000
 """Elements in one, and values of an entry. Users have dozens; without a bound a message's octets
 could become as many objects."""
 
@@ -143,7 +142,7 @@ def take_elements(
 
 # ---------------------------------------------------------------- messages
 
-MAX_MESSAGE: Final = 32 << 20
+MAX_MESSAGE = 32 << 20
 """Octets of one message; servers bound what they send to a few MiB."""
 
 

@@ -19,7 +19,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 import ldap3
@@ -60,24 +60,24 @@ from connector.net import counters, tls
 from connector.net.time_limit import TIMEOUTS, TimeLimit
 from connector.settings.ldap import LdapDirectory
 
-_PORTS: Final = {"ldap": 389, "ldaps": 636}
-POLICY_NOTICE: Final = "1.3.6.1.4.1.42.2.27.8.5.1"
+_PORTS = {"ldap": 389, "ldaps": 636}
+POLICY_NOTICE = "1.3.6.1.4.1.42.2.27.8.5.1"
 
 _EXPIRED, _LOCKED, _CHANGE_AFTER_RESET = 0, 1, 2
 _WARNING, _ERROR, _SECONDS, _BINDS = 0xA0, 0x81, 0x80, 0x81
-_DAY: Final = 86_400
-_REFUSED: Final = {
+_DAY = 86_400
+_REFUSED = {
     _EXPIRED: "the password has expired: set a new one, and store it where the job reads it",
     _LOCKED: "the account is locked: unlock it, or wait for the server's password policy",
 }
-_CUT: Final = (
+_CUT = (
     OSError,
     LDAPSocketOpenError,
     LDAPSocketReceiveError,
     LDAPSocketSendError,
 )
 """How ldap3 says that a connection failed."""
-_ASK_PASSWORD_POLICY: Final = (POLICY_NOTICE, False, None)
+_ASK_PASSWORD_POLICY = (POLICY_NOTICE, False, None)
 
 
 class _TrustedTls(ldap3.Tls):

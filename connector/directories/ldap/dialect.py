@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -33,10 +32,10 @@ from connector.model.equality import key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
-_OPENLDAP: Final = "openldaprootdse"
-_DS389: Final = "389 project"
+_OPENLDAP = "openldaprootdse"
+_DS389 = "389 project"
 # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
-_ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"
+_ACTIVE_DIRECTORY = "1.2.840.113556.1.4.800"
 
 
 # ---------------------------------------------------------------- access rules
@@ -80,12 +79,12 @@ class RuleLanguage(Struct, frozen=True):
     """What stands before a rule in a sentence that asks for it."""
 
 
-_OPENLDAP_LEVELS: Final = {
+_OPENLDAP_LEVELS = {
     AccessRight.READ: "read",
     AccessRight.WRITE: "write",
     AccessRight.BLIND: "=wc",
 }
-_DS389_LEVELS: Final = {
+_DS389_LEVELS = {
     AccessRight.READ: "read, search, compare",
     AccessRight.WRITE: "write",
     AccessRight.BLIND: "write, compare",
@@ -122,9 +121,9 @@ def write_windows_commands(grant: Grant) -> str:
     )
 
 
-OPENLDAP_RULES: Final = RuleLanguage(write_openldap_rule, "In olcAccess, first: ")
-DS389_RULES: Final = RuleLanguage(write_389ds_rule, "At {base}, add aci: ")
-WINDOWS_COMMANDS: Final = RuleLanguage(write_windows_commands, "Run: ")
+OPENLDAP_RULES = RuleLanguage(write_openldap_rule, "In olcAccess, first: ")
+DS389_RULES = RuleLanguage(write_389ds_rule, "At {base}, add aci: ")
+WINDOWS_COMMANDS = RuleLanguage(write_windows_commands, "Run: ")
 
 
 class RightsAdvice(Struct, frozen=True):
@@ -340,9 +339,9 @@ def _is_second_value(answer: Response) -> bool:
     )
 
 
-ENTRY_UUID: Final = IdAttribute("entryUUID", read_id_text, _encode_ascii)  # RFC 4530
-NS_UNIQUE_ID: Final = IdAttribute("nsUniqueId", read_id_text, _encode_ascii)
-OBJECT_GUID: Final = IdAttribute("objectGUID", _show_guid, _guid_octets)
+ENTRY_UUID = IdAttribute("entryUUID", read_id_text, _encode_ascii)  # RFC 4530
+NS_UNIQUE_ID = IdAttribute("nsUniqueId", read_id_text, _encode_ascii)
+OBJECT_GUID = IdAttribute("objectGUID", _show_guid, _guid_octets)
 
 
 def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> IdAttribute:
@@ -371,7 +370,7 @@ def _of_hexadecimal(text: str) -> bytes | None:
         return None
 
 
-OPENLDAP: Final = Dialect(
+OPENLDAP = Dialect(
     "OpenLDAP",
     ENTRY_UUID,
     filters.PASSWORD_POLICY,
@@ -391,7 +390,7 @@ OPENLDAP: Final = Dialect(
         },
     ),
 )
-DS389: Final = Dialect(
+DS389 = Dialect(
     "389-DS",
     NS_UNIQUE_ID,
     filters.NS_ACCOUNT_LOCK,
@@ -412,7 +411,7 @@ DS389: Final = Dialect(
     ),
     SchemaTraits(is_lax=True, compares_by_syntax=True),
 )
-ACTIVE_DIRECTORY: Final = Dialect(
+ACTIVE_DIRECTORY = Dialect(
     "Active Directory",
     OBJECT_GUID,
     filters.USER_ACCOUNT_CONTROL,
@@ -421,7 +420,7 @@ ACTIVE_DIRECTORY: Final = Dialect(
     SchemaTraits(enforces_lengths=True),
     microsoft=True,
 )
-SAMBA: Final = replace(
+SAMBA = replace(
     ACTIVE_DIRECTORY,
     kind="Samba Active Directory",
     writes=replace(ACTIVE_DIRECTORY.writes, classes_first=True),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache, cached_property
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -47,33 +46,33 @@ from connector.model.dn import covers, rdns
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
-_SCHEMA_ENTRIES: Final = Or(
+_SCHEMA_ENTRIES = Or(
     (Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema"))
 )
-_PAGE: Final = 1000
-_NO_SCHEMA: Final = (
+_PAGE = 1000
+_NO_SCHEMA = (
     "the server shows no schema. Syntaxes and equality rules are assumed. Grant the account the right to read the "
     "schema"
 )
-_NO_ASSERTIONS: Final = (
+_NO_ASSERTIONS = (
     "the server has no assertion control (RFC 4528). Entries are read again just before each write. Another "
     "program's change in between may go unnoticed"
 )
-_SWAPPED: Final = ". If two entries swap names in between, the wrong one is written"
-_UNROOTED: Final = (
+_SWAPPED = ". If two entries swap names in between, the wrong one is written"
+_UNROOTED = (
     "no control is used, and only the entry of `base` identifies the directory. Grant the account the right to "
     "read the root DSE"
 )
-_IDS: Final = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
+_IDS = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
 """What servers without entryUUID name their ids."""
-BATCH: Final = 2000
+BATCH = 2000
 """Changes that are written before what no answer shows of them is read back, for which the
 server has to be waited."""
-BATCH_READ_BEFORE: Final = 500
+BATCH_READ_BEFORE = 500
 """The same where entries are read before they are written, which should not be long before."""
-_DOMAINS: Final = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
+_DOMAINS = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
 """True of the references to a forest's domains (FLAG_CR_NTDS_DOMAIN, [MS-ADTS] 2.2.11)."""
-_EVERY_DOMAIN: Final = Search(
+_EVERY_DOMAIN = Search(
     "", SearchScope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), NOTHING
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import ldap3
 from cryptography import x509
@@ -20,12 +20,12 @@ from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 from connector.directories.ldap.responses import SUCCESS
 from connector.errors import DeniedError, FileError, RefusedBindError
 
-_NO_LAYER: Final = 1
-_IN_PROGRESS: Final = 14
-_PROOF_REFUSED: Final = frozenset({0x96C73A12, 0x96C73A18})
+_NO_LAYER = 1
+_IN_PROGRESS = 14
+_PROOF_REFUSED = frozenset({0x96C73A12, 0x96C73A18})
 """KRB5KDC_ERR_CLIENT_REVOKED (18) and KRB5KDC_ERR_PREAUTH_FAILED (24), as MIT's krb5.h
 counts them: on 0x96C73A00."""
-_WEAK: Final = frozenset({"md5", "sha1"})
+_WEAK = frozenset({"md5", "sha1"})
 
 
 def load_gssapi() -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final
 
 from msgspec import Struct
 
@@ -56,10 +55,10 @@ from connector.model import (
 from connector.model.equality import choose_rule, minus, same_set
 from connector.model.patterns import ALL, ours, parts
 
-FILTER: Final = "@filter"
+FILTER = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
 
-ENABLED: Final = "the user was disabled when the plan was made, and is enabled now"
+ENABLED = "the user was disabled when the plan was made, and is enabled now"
 _CLASSES = OBJECT_CLASS.lower()
 _CONFLICTS = {
     ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
@@ -71,7 +70,7 @@ _THERE = (
     "the entry is no longer as planned: a value to be added is already there. If it was not shown, grant this account "
     "the right to read {names}"
 )
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
 class ChangeModifier(Struct, frozen=True):

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -49,9 +48,9 @@ from connector.model import (
 from connector.model.dn import rdns
 from connector.settings.ldap import LdapDirectory as Settings
 
-_MANY: Final = 1000
+_MANY = 1000
 """So many entries are counted at most."""
-_QUESTIONS: Final = 64
+_QUESTIONS = 64
 """So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has
 not bound and has more than a hundred requests waiting (slapd.conf(5), conn_max_pending)."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final
 
 from msgspec import Struct
 
@@ -33,16 +32,16 @@ from connector.directories.ldap.ber import (
     encode_tlv,
 )
 
-ASSERTION: Final = "1.3.6.1.1.12"
+ASSERTION = "1.3.6.1.1.12"
 """Assertion control, RFC 4528."""
-POST_READ: Final = "1.3.6.1.1.13.2"
+POST_READ = "1.3.6.1.1.13.2"
 """Post-read control, RFC 4527."""
-EFFECTIVE_RIGHTS: Final = "1.3.6.1.4.1.42.2.27.9.5.2"
+EFFECTIVE_RIGHTS = "1.3.6.1.4.1.42.2.27.9.5.2"
 """Get effective rights, of 389-DS and its ancestors."""
-PAGED: Final = "1.2.840.113556.1.4.319"
+PAGED = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
-_UNBIND: Final = b"\x42\x00"
-_CRITICAL: Final = encode_boolean(value=True)
+_UNBIND = b"\x42\x00"
+_CRITICAL = encode_boolean(value=True)
 
 
 class SearchScope(IntEnum):
@@ -70,7 +69,7 @@ class Search(Struct, frozen=True):
     attributes: tuple[str, ...]
 
 
-NOTHING: Final = ("1.1",)
+NOTHING = ("1.1",)
 """No attribute at all (RFC 4511 §4.5.1.8)."""
 
 
@@ -189,7 +188,7 @@ def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
 # ---------------------------------------------------------------- filters
 
 
-_ASSERTED: Final = {
+_ASSERTED = {
     Equal: 0xA3,
     GreaterOrEqual: 0xA5,
     LessOrEqual: 0xA6,

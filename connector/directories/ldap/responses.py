@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from ldap3.core.results import RESULT_CODES
 from msgspec import Struct
@@ -37,14 +36,14 @@ from connector.errors import (
 )
 from connector.model import Value
 
-TWICE: Final = "an entry with one attribute twice"
-LEFT_OVER: Final = "an entry with octets that belong to no attribute"
+TWICE = "an entry with one attribute twice"
+LEFT_OVER = "an entry with octets that belong to no attribute"
 
-BOUND: Final = 0x61
-ENTRY: Final = 0x64
-DONE: Final = 0x65
-REFERENCE: Final = 0x73
-EXTENDED: Final = 0x78
+BOUND = 0x61
+ENTRY = 0x64
+DONE = 0x65
+REFERENCE = 0x73
+EXTENDED = 0x78
 _CONTROLS, _REFERRAL, _NAME = 0xA0, 0xA3, 0x8A
 
 
@@ -161,47 +160,45 @@ def _read_text(octets: bytes) -> str:
 
 # ---------------------------------------------------------------- what results mean
 
-SUCCESS: Final = 0
-SIZE_LIMIT_EXCEEDED: Final = 4
-COMPARE_FALSE: Final = 5
-COMPARE_TRUE: Final = 6
-REFERRAL: Final = 10
-ADMIN_LIMIT_EXCEEDED: Final = 11
-UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
-NO_SUCH_ATTRIBUTE: Final = 16
-UNDEFINED_ATTRIBUTE_TYPE: Final = 17
-INAPPROPRIATE_MATCHING: Final = 18
-CONSTRAINT_VIOLATION: Final = 19
-ATTRIBUTE_OR_VALUE_EXISTS: Final = 20
-NO_SUCH_OBJECT: Final = 32
-INVALID_DN_SYNTAX: Final = 34
-DENIED: Final = 50
-OBJECT_CLASS_VIOLATION: Final = 65
-ASSERTION_FAILED: Final = 122
+SUCCESS = 0
+SIZE_LIMIT_EXCEEDED = 4
+COMPARE_FALSE = 5
+COMPARE_TRUE = 6
+REFERRAL = 10
+ADMIN_LIMIT_EXCEEDED = 11
+UNAVAILABLE_CRITICAL_EXTENSION = 12
+NO_SUCH_ATTRIBUTE = 16
+UNDEFINED_ATTRIBUTE_TYPE = 17
+INAPPROPRIATE_MATCHING = 18
+CONSTRAINT_VIOLATION = 19
+ATTRIBUTE_OR_VALUE_EXISTS = 20
+NO_SUCH_OBJECT = 32
+INVALID_DN_SYNTAX = 34
+DENIED = 50
+OBJECT_CLASS_VIOLATION = 65
+ASSERTION_FAILED = 122
 
-ANSWERS: Final = frozenset(
+ANSWERS = frozenset(
     {SUCCESS, COMPARE_FALSE, COMPARE_TRUE, NO_SUCH_ATTRIBUTE, ASSERTION_FAILED}
 )
 """What a modify or a compare may well be answered with; everything else is an error of the
 server's or of ours."""
 
-UNSEEN: Final = frozenset({NO_SUCH_OBJECT, DENIED})
+UNSEEN = frozenset({NO_SUCH_OBJECT, DENIED})
 """How a search may well end that asks for what a server need not have, or show: its
 configuration, for instance."""
 
-PAGES_REFUSED: Final = frozenset({ADMIN_LIMIT_EXCEEDED, UNAVAILABLE_CRITICAL_EXTENSION})
+PAGES_REFUSED = frozenset({ADMIN_LIMIT_EXCEEDED, UNAVAILABLE_CRITICAL_EXTENSION})
 """How a first page ends that the server does not give: OpenLDAP's size.pr and size.prtotal
 are such limits."""
 
-UNWILLING: Final = (
+UNWILLING = (
     "; the server lists a control and refuses it here. "
     "Ask its administrator, or list another server in `urls`"
 )
-NO_ADVICE: Final[Mapping[int, str]] = {}
-_CUT_SHORT: Final = (
-    "the server's {limit} cut the search below {{base!r}}{{looked}} short"
-)
-_FAILURES: Final[Mapping[int, tuple[type[IncompleteRead], str]]] = {
+NO_ADVICE: Mapping[int, str] = {}
+_CUT_SHORT = "the server's {limit} cut the search below {{base!r}}{{looked}} short"
+_FAILURES: Mapping[int, tuple[type[IncompleteRead], str]] = {
     3: (LimitError, _CUT_SHORT.format(limit="time limit")),
     4: (LimitError, _CUT_SHORT.format(limit="size limit")),
     11: (LimitError, _CUT_SHORT.format(limit="administrative limit")),
@@ -210,23 +207,23 @@ _FAILURES: Final[Mapping[int, tuple[type[IncompleteRead], str]]] = {
     52: (UnreachableError, "the server cannot answer now"),
 }
 """What a search that ended so has failed with, and how it is told."""
-_DENIED: Final = frozenset({8, 13, 48, 49, 50})
-PROOF_REFUSED: Final = frozenset({19, 48, 49, 53})
+_DENIED = frozenset({8, 13, 48, 49, 50})
+PROOF_REFUSED = frozenset({19, 48, 49, 53})
 """How a bind ends whose password is wrong, or whose account is locked (389-DS: 19) or
 disabled (389-DS: 53)."""
-AWAY: Final = frozenset({51, 52})
-_SAID: Final = """
+AWAY = frozenset({51, 52})
+_SAID = """
 INSUFF_ACCESS_RIGHTS ATTRIBUTE_OR_VALUE_EXISTS CONSTRAINT_ATT_TYPE WILL_NOT_PERFORM NO_ATTRIBUTE_OR_VAL
 OBJ_CLASS_VIOLATION NO_OBJECT SecErr AtrErr NameErr UpdErr SvcErr LdapErr AcceptSecurityContext acl_read acl_modify
 alias att backend bind bound busy comment confidentiality context down going loop naming per privilege problem replica
 retrieving shadow shutdown shutting val add delete modify objectclass read search write
 """
 """Words of OpenLDAP's, 389-DS's and Active Directory's own messages ([MS-ADTS] 3.1.1.3.1.9)."""
-_REASON: Final = re.compile(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b")
-_CODES: Final = (re.compile(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"), _REASON)
+_REASON = re.compile(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b")
+_CODES = (re.compile(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"), _REASON)
 """Windows' error codes in a message of Active Directory: before it, and of a refused bind."""
-_IN_CLEAR: Final = frozenset({8, 13})
-_REASONS: Final = {
+_IN_CLEAR = frozenset({8, 13})
+_REASONS = {
     "525": "there is no such account",
     "52e": "wrong name or password. The name is a UPN (cec@example.org), EXAMPLE\\cec or a DN",
     "52f": "the account is restricted by its logon hours, its workstations or an empty password",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Self
+from typing import Self
 from unicodedata import normalize
 
 from msgspec import Struct
@@ -40,13 +40,13 @@ from connector.model.dn import Rdn, covers, rdns, tidied
 from connector.model.equality import whether_held
 from connector.settings.ldap import LdapDirectory
 
-_TERMS: Final = 64
+_TERMS = 64
 """Equality terms in one search."""
 
 UserFilter = Callable[[str], Filter]
 """A filter that is true for the user of this id alone."""
 
-_COMPARED: Final = {
+_COMPARED = {
     COMPARE_TRUE: Holds.SAME,
     COMPARE_FALSE: Holds.OTHER,
     NO_SUCH_ATTRIBUTE: Holds.ABSENT,

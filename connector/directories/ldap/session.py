@@ -17,7 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -46,18 +46,18 @@ T = TypeVar("T")
 S = TypeVar("S")
 R = TypeVar("R")
 
-NOTICE_OF_DISCONNECTION: Final = "1.3.6.1.4.1.1466.20036"  # RFC 4511 §4.4.1
-_MOST_IDS: Final = (1 << 31) - 1
-_SEARCH_ANSWERS: Final = frozenset({ENTRY, REFERENCE, DONE})
+NOTICE_OF_DISCONNECTION = "1.3.6.1.4.1.1466.20036"  # RFC 4511 §4.4.1
+_MOST_IDS = (1 << 31) - 1
+_SEARCH_ANSWERS = frozenset({ENTRY, REFERENCE, DONE})
 
-RECEIVE: Final = 64 << 10
+RECEIVE = 64 << 10
 """Octets asked for at once. Asking for more costs more than it saves: the buffer is allocated
 for each receive, and from 128 KiB on by a system call of its own (measured: 14 us instead
 of 2, when a few entries have come)."""
-SEND: Final = 64 << 10
-WAIT: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+SEND = 64 << 10
+WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks raises where it cannot go on at once."""
-DECENT: Final = 64 << 10
+DECENT = 64 << 10
 """Octets in ten timeouts that a search goes on by; an entry has a few hundred."""
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import decode_text
@@ -47,19 +46,17 @@ from connector.model import (
     hidden,
 )
 
-MOST_HEADERS: Final = 10_000
-_MOST_NAMES: Final = 1000
+MOST_HEADERS = 10_000
+_MOST_NAMES = 1000
 """Spellings of attributes."""
-_MOST_SETS: Final = 1000
+_MOST_SETS = 1000
 """Values of an attribute that are remembered together."""
-_RANGE: Final = re.compile(
-    rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE
-)
-_LONGEST_PLACE: Final = 9
+_RANGE = re.compile(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
+_LONGEST_PLACE = 9
 """Digits of the place of a value."""
-_AROUND: Final = 8
+_AROUND = 8
 """Octets of a header around the description: four tags, four lengths of one octet."""
-_OFF: Final = "@off"
+_OFF = "@off"
 """In the place of an attribute: whether the account is disabled."""
 
 Decode = Callable[[bytes], Held]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
@@ -54,12 +54,12 @@ from connector.runtime.log import log
 T = TypeVar("T")
 Decode = Callable[[Frame], T]
 
-_LEAST_PAGE: Final = 8
+_LEAST_PAGE = 8
 """Entries: a size limit that allows no more than these is told, for pages as small would
 take for ever."""
-_MORE: Final = (ENTRY, REFERENCE)
+_MORE = (ENTRY, REFERENCE)
 """Messages that are not the last of an operation."""
-_EMPTY_PAGES: Final = 1000
+_EMPTY_PAGES = 1000
 """So many pages without an entry, one after the other, are a pager that stands still."""
 
 
