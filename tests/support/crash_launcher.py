@@ -32,7 +32,7 @@ from connector.state.sqlite import Sqlite
 from tests.support.warm import load
 
 load()
-inspection.BATCH = 8
+inspection.BATCH = 8  # so that a world of a dozen users is noted in pieces, as a large one is
 KINDS = ("journal", "wire", "audit", "answer")
 _COUNTS = struct.Struct("=QQQQ")
 _WRITTEN = b"\x67\x07\x0a\x01\x00"

@@ -5,7 +5,7 @@ How each kind of server writes access rules down is here too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from uuid import UUID
 
@@ -137,23 +137,26 @@ class RightsAdvice(Struct, frozen=True):
     """The entries below which users are."""
 
     def _write_rules(
-        self, wanted: Iterable[tuple[Sequence[str], AccessRight]], top: str = ""
+        self, wanted: Sequence[tuple[Sequence[str], AccessRight]], top: str = ""
     ) -> Iterator[NeededRule]:
-        """Rules for these attributes below each base; nothing where they cannot be written."""
+        """Rules for these attributes below each base; nothing where they cannot be written.
+
+        `top`: an entry above, of which the first two of the last attributes are to be read.
+        """
         # no rule quotes a quotation mark
         is_quotable = '"' not in "".join([self.account, *self.bases, top])
         if self.language is None or not self.account or not is_quotable:
             return
-        for base in self.bases:
-            for names, right in wanted:
-                grant = Grant(self.account, base, names, right)
-                yield NeededRule(base, self.language.rule(grant))
+        grants = [
+            Grant(self.account, base, names, right)
+            for base in self.bases
+            for names, right in wanted
+        ]
         if top and top not in self.bases:
-            names = next(
-                names[:2] for names, right in wanted if right is AccessRight.READ
-            )
-            grant = Grant(self.account, top, names, AccessRight.READ, alone=True)
-            yield NeededRule(top, self.language.rule(grant))
+            names = wanted[-1][0][:2]
+            grants.append(Grant(self.account, top, names, AccessRight.READ, alone=True))
+        for grant in grants:
+            yield NeededRule(grant.base, self.language.rule(grant))
 
     def advise_grant(
         self,

@@ -65,11 +65,9 @@ _CONFLICTS = {
     NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
     INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
     NO_SUCH_OBJECT: "the entry is gone, or has another name",
+    ATTRIBUTE_OR_VALUE_EXISTS: "the entry is no longer as planned: a value to be added is already there. If it was "
+    "not shown, grant this account the right to read {names}",
 }
-_THERE = (
-    "the entry is no longer as planned: a value to be added is already there. If it was not shown, grant this account "
-    "the right to read {names}"
-)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
@@ -246,11 +244,9 @@ class ChangeModifier(Struct, frozen=True):
             return Outcome(change.user, Result.WRITTEN)
         said = _show_words(change, response)
         result = Result.CONFLICT
-        if code == ATTRIBUTE_OR_VALUE_EXISTS:
+        if code in _CONFLICTS:
             added = [each.name for each in change.attributes if each.new]
-            why = _THERE.format(names=" or ".join(added))
-        elif code in _CONFLICTS:
-            why = _CONFLICTS[code]
+            why = _CONFLICTS[code].format(names=" or ".join(added))
         elif self._meets_a_value(change, response, refuted):
             why = "a value is there that the plan did not see"
         elif code == REFERRAL:

@@ -199,8 +199,12 @@ class Flight(Generic[T]):
 
     def receive_messages(self) -> list[tuple[T, Frame]]:
         """Wait for messages. Raises IncompleteRead when none can come any more."""
-        about = self._flying.copy()
-        return [(about[frame.id], frame) for frame in self.receive_frames()]
+        frames = self._wait_for_frames()
+        found = [(self._flying[frame.id], frame) for frame in frames]
+        for frame in frames:
+            if frame.tag not in (ENTRY, REFERENCE):
+                del self._flying[frame.id]
+        return found
 
     def receive_results(self) -> list[tuple[T, Response]]:
         """Wait for results. Where one of them is nonsense, all that came with it stay unanswered."""
@@ -209,14 +213,6 @@ class Flight(Generic[T]):
             for frame in self._wait_for_frames()
         ]
         return [(self._flying.pop(number), answer) for number, answer in answers]
-
-    def receive_frames(self) -> list[Frame]:
-        """Wait for messages, whatever they are about."""
-        frames = self._wait_for_frames()
-        for frame in frames:
-            if frame.tag not in (ENTRY, REFERENCE):
-                del self._flying[frame.id]
-        return frames
 
     def _wait_for_frames(self) -> list[Frame]:
         while not self.inbox:

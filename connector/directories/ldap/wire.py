@@ -139,7 +139,7 @@ class Wire(Session):
             # given up, a page may be at work when the next search begins
             with contextlib.suppress(IncompleteRead):
                 while self.traits.spoils_next_page and flight:
-                    flight.receive_frames()
+                    flight.receive_messages()
             flight.close()
 
     def _in_pages(
@@ -182,9 +182,9 @@ class Wire(Session):
         flight.send_operation(_ask_search(None, search, control))
 
     def _receive_page(self, flight: Flight[None]) -> list[Frame]:
-        frames = flight.receive_frames()
-        while frames[-1].tag in _MORE:
-            frames += flight.receive_frames()
+        frames: list[Frame] = []
+        while not frames or frames[-1].tag in _MORE:
+            frames += [frame for _, frame in flight.receive_messages()]
         return frames
 
     def _take_first_page(
