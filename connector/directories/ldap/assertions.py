@@ -129,11 +129,11 @@ class UserLooker:
 
     def _find_holders(self, change: Change) -> Iterator[tuple[str, UserRef]]:
         """What a change asserts, as far as nothing is known of it, each with a user that it can be tried on."""
-        everybodys = {ID, FILTER, self._mark}
-        held = everybodys | {each.name for each in change.attributes if each.old}
+        held = {ID, FILTER, self._mark}
+        held.update(each.name for each in change.attributes if each.old)
         names = [*self._modifier.list_asserted(change.attributes), self._mark]
         for name in names:
-            if name is None or name in self.proven | self.refuted:
+            if name is None or name in self.proven or name in self.refuted:
                 continue
             holder = change.user if name in held else self._holders.get(name)
             if holder is not None and self._tried[name] < _TRIES:
@@ -198,23 +198,25 @@ class UserLooker:
         """The users, by id, whose assertion failed. Raises one of the kinds of IncompleteRead."""
         now = self._read_now(changes)
         sights = self._look_at(changes, now)
-        alike = [change for change in changes if sights[change.user.id].why is None]
         asked = []
-        for change in alike:
-            absent = frozenset(each.name for each in _first_values(change))
-            id_ = change.user.id
-            sights[id_] = replace(sights[id_], absent=absent)
+        for change in changes:
+            user, sight = change.user, sights[change.user.id]
+            if sight.why is not None:
+                continue
+            first = _first_values(change)
+            absent = frozenset(each.name for each in first)
+            sights[user.id] = replace(sight, absent=absent)
             # of an attribute that shows others' values it is seen that none of ours is among
             # them
-            for each in _first_values(change):
-                if each.name not in now[id_].values:
-                    value = next(iter(each.new))
-                    asked.append(Question(change.user, each.name, value))
+            asked += [
+                Question(user, each.name, each.new[0])
+                for each in first
+                if each.name not in now[user.id].values
+            ]
         for question, answer in zip(asked, self._holds(asked), strict=True):
             if answer is not Holds.ABSENT:
                 why = f"{question.attribute} may have a value that this account cannot read"
-                id_ = question.user.id
-                sights[id_] = replace(sights[id_], why=why)
+                sights[question.user.id] = UserSight(why)
         return sights
 
     def _relies_on_marks(self, change: Change) -> bool:

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import ldap3
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
 from connector.directories.ldap.responses import SUCCESS
@@ -25,7 +23,6 @@ _IN_PROGRESS = 14
 _PROOF_REFUSED = frozenset({0x96C73A12, 0x96C73A18})
 """KRB5KDC_ERR_CLIENT_REVOKED (18) and KRB5KDC_ERR_PREAUTH_FAILED (24), as MIT's krb5.h
 counts them: on 0x96C73A00."""
-_WEAK = frozenset({"md5", "sha1"})
 
 
 def load_gssapi() -> Any:
@@ -102,17 +99,11 @@ class KerberosConnection(ldap3.Connection):
 
     def _bind_channel(self) -> Any:
         """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
-        certificate = (
-            self.socket.getpeercert(binary_form=True)
-            if isinstance(self.socket, ssl.SSLSocket)
-            else None
-        )
-        if certificate is None:
+        if not isinstance(self.socket, ssl.SSLSocket):
             return None
-        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-        if algorithm is None:
+        from ldap3.protocol.sasl.kerberos import get_channel_bindings  # noqa: PLC0415  # it needs the extra
+
+        try:
+            return get_channel_bindings(self.socket)  # type: ignore[no-untyped-call]  # its stubs are not whole
+        except AttributeError:
             return None
-        digest = hashes.Hash(hashes.SHA256() if algorithm.name in _WEAK else algorithm)
-        digest.update(certificate)
-        data = b"tls-server-end-point:" + digest.finalize()
-        return self._gssapi.raw.ChannelBindings(application_data=data)
