@@ -316,9 +316,6 @@ class _Connector:
 
     def _describe_fault(self, fault: Exception) -> ConnectorError:
         """What failed: StartTLS, or the connection."""
-        url = self._url
-        if isinstance(fault, LDAPStartTLSError):
-            return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
         said = str(fault).rpartition("] ")[2]
         # many servers that want a certificate cut the connection without a word (in TLS 1.3
         # after the handshake)
@@ -327,33 +324,41 @@ class _Connector:
             advice = (
                 ". If the server requires a client certificate, set directory.cert_file"
             )
-        if isinstance(fault, LDAPSessionTerminatedByServerError):
-            why = f"the server has ended the connection: {said}{advice}"
-            return UnreachableError(why, where=url)
-        if "ALERT" in str(fault):
+        kind: type[ConnectorError] = UnreachableError
+        if isinstance(fault, LDAPStartTLSError):
+            kind = UntrustedError
+            what = f"the server refused StartTLS: {fault}"
+        elif isinstance(fault, LDAPSessionTerminatedByServerError):
+            what = f"the server has ended the connection: {said}{advice}"
+        elif "ALERT" in str(fault):
             # in TLS 1.3 a client learns only with the first answer that its certificate was
             # refused
             alert = str(fault).partition("[SSL: ")[2].partition("]")[0]
-            why = f"the server refused the TLS connection: {alert or said}"
-            return DeniedError(why, where=url)
-        if not isinstance(fault, _CUT):
-            return MalformedError(f"the answer is no LDAP message ({said})", where=url)
-        if "timed out" in said or "temporarily unavailable" in said:
-            why = f"no answer within {self._settings.timeout:g} s"
-            return UnreachableError(why, where=url)
-        return UnreachableError(f"no connection: {said}{advice}", where=url)
+            kind = DeniedError
+            what = f"the server refused the TLS connection: {alert or said}"
+        elif not isinstance(fault, _CUT):
+            kind = MalformedError
+            what = f"the answer is no LDAP message ({said})"
+        elif "timed out" in said or "temporarily unavailable" in said:
+            what = f"no answer within {self._settings.timeout:g} s"
+        else:
+            what = f"no connection: {said}{advice}"
+        return kind(what, where=self._url)
 
     def _describe_handshake(self, fault: OSError | ValueError) -> ConnectorError:
-        url, host = self._url, self._host
+        kind: type[ConnectorError] = UntrustedError
         if isinstance(fault, ssl.SSLCertVerificationError):
             why = fault.verify_message.rstrip(".")
-            said = f"the certificate of {host} is not trusted: {why}"
-            return UntrustedError(said, where=url)
-        if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
-            said = f"no TLS with {host}: {fault.reason}"
-            return tls.fault_of(fault, url) or UntrustedError(said, where=url)
-        said = f"the connection was cut in the TLS handshake: {fault}"
-        return UnreachableError(said, where=url)
+            what = f"the certificate of {self._host} is not trusted: {why}"
+        elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+            known = tls.fault_of(fault, self._url)
+            if known is not None:
+                return known
+            what = f"no TLS with {self._host}: {fault.reason}"
+        else:
+            kind = UnreachableError
+            what = f"the connection was cut in the TLS handshake: {fault}"
+        return kind(what, where=self._url)
 
 
 def _discard_connection(connection: Any) -> None:
