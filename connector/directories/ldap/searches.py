@@ -162,14 +162,14 @@ def compare_values(
     those they show as such.
     """
     asked = dict(enumerate(questions))
-    comparisons = (
-        Operation(
-            place,
-            encode_compare(each.user.name, each.attribute, stored_octets(each.value)),
-            (assertion_control(is_user(each.user.id)),) if asserted else (),
-        )
-        for place, each in asked.items()
-    )
+    comparisons = []
+    for place, each in asked.items():
+        value = stored_octets(each.value)
+        request = encode_compare(each.user.name, each.attribute, value)
+        controls: tuple[bytes, ...] = ()
+        if asserted:
+            controls = (assertion_control(is_user(each.user.id)),)
+        comparisons.append(Operation(place, request, controls))
     answers = dict.fromkeys(asked, Holds.UNKNOWN)
     for place, end in wire.exchange_results(comparisons, window):
         answers[place] = _COMPARED.get(end.code, Holds.UNKNOWN)
@@ -197,18 +197,11 @@ def _find_shown(
     wire: Wire, asked: Mapping[int, Question], window: int, is_user: UserFilter
 ) -> Iterator[tuple[int, ResultEntry]]:
     """What users show of the attributes in question, subtypes too."""
-    searches = (
-        (
-            place,
-            Search(
-                each.user.name,
-                SearchScope.BASE,
-                is_user(each.user.id),
-                (each.attribute,),
-            ),
-        )
-        for place, each in asked.items()
-    )
+    searches = []
+    for place, each in asked.items():
+        user = is_user(each.user.id)
+        search = Search(each.user.name, SearchScope.BASE, user, (each.attribute,))
+        searches.append((place, search))
     return wire.find_entries(searches, window)
 
 

@@ -31,6 +31,7 @@ from connector.directories.ldap.ber import (
     Frame,
     encode_attribute,
     find_element,
+    split_elements,
 )
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, decode_attribute
@@ -51,9 +52,7 @@ _MOST_NAMES = 1000
 """Spellings of attributes."""
 _MOST_SETS = 1000
 """Values of an attribute that are remembered together."""
-_RANGE = re.compile(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
-_LONGEST_PLACE = 9
-"""Digits of the place of a value."""
+_RANGE = re.compile(rb"(?P<kind>.+);range=\d+-(?P<last>\d{1,9}|\*)", re.IGNORECASE)
 _AROUND = 8
 """Octets of a header around the description: four tags, four lengths of one octet."""
 _OFF = "@off"
@@ -213,35 +212,27 @@ class UserDecoder:
             raise MalformedError(TWICE)
         before = frozenset(values)
         unfinished = {}
-        for description, octets in others:
-            piece = _RANGE.fullmatch(description)
-            for name, decode in self._find_names(
-                piece["description"] if piece else description
-            ):
+        for kind, octets in others:
+            piece = _RANGE.fullmatch(kind)
+            if piece is None and b";range=" in kind.lower():
+                raise MalformedError("a range of values that ends at no number")
+            for name, decode in self._find_names(piece["kind"] if piece else kind):
                 if name in before or (octets and name in values):
                     raise MalformedError(TWICE)
                 if octets:
                     values[name] = tuple(map(decode, octets))
                 if piece and piece["last"] != b"*":
-                    unfinished[name] = _read_place(piece["last"]) + 1
+                    unfinished[name] = int(piece["last"]) + 1
         return unfinished
 
     def _look_up_names(self, description: bytes) -> Names:
         return self._names.get(self._key(description.decode("utf-8", "replace")), ())
 
 
-def _read_place(digits: bytes) -> int:
-    if len(digits) > _LONGEST_PLACE:
-        raise MalformedError("a range of values that ends at no number")
-    return int(digits)
-
-
 @lru_cache(_MOST_SETS)
 def _decode_texts(octets: bytes) -> tuple[Value, ...]:
     """Several values, which many users share (objectClass)."""
-    values = []
-    at = 0
-    while at < len(octets):
-        start, at = find_element(octets, at, len(octets), OCTETS)
-        values.append(decode_text(octets[start:at]))
-    return tuple(values)
+    elements = split_elements(octets)
+    if any(tag != OCTETS for tag, _ in elements):
+        raise MalformedError(LEFT_OVER)
+    return tuple(decode_text(value) for _, value in elements)
