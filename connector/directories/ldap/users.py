@@ -50,7 +50,7 @@ from connector.model import (
 MOST_HEADERS = 10_000
 _MOST_NAMES = 1000
 """Spellings of attributes."""
-_MOST_SETS = 1000
+_MOST_SETS = 5000
 """Values of an attribute that are remembered together."""
 _RANGE = re.compile(rb"(?P<kind>.+);range=\d+-(?P<last>\d{1,9}|\*)", re.IGNORECASE)
 _AROUND = 8
