@@ -23,8 +23,8 @@ from connector.directories.common.ldap_filters import (
 )
 from connector.directories.common.schema import base_of
 from connector.directories.ldap import dialect
+from connector.directories.ldap.access_rules import AccessRight, NeededRule
 from connector.directories.ldap.active_directory import read_number
-from connector.directories.ldap.dialect import AccessRight, NeededRule
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import (
     Search,

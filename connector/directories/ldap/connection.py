@@ -33,8 +33,8 @@ from ldap3.core.exceptions import (
 )
 from msgspec import Struct
 
+from connector.directories.ldap.access_rules import RightsAdvice
 from connector.directories.ldap.ber import read_integer, split_elements
-from connector.directories.ldap.dialect import RightsAdvice
 from connector.directories.ldap.responses import (
     AWAY,
     PROOF_REFUSED,

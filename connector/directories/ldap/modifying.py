@@ -17,7 +17,8 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap.dialect import AccessRight, Dialect, RightsAdvice
+from connector.directories.ldap.access_rules import AccessRight, RightsAdvice
+from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import (
     EditKind,
     assertion_control,

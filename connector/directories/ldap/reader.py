@@ -17,9 +17,9 @@ from connector.directories.common.ldap_filters import (
     select_left_out,
 )
 from connector.directories.ldap import administration
+from connector.directories.ldap.access_rules import AccessRight
 from connector.directories.ldap.administration import RightsCheck
 from connector.directories.ldap.connection import connect
-from connector.directories.ldap.dialect import AccessRight
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import NOTHING
 from connector.directories.ldap.searches import (

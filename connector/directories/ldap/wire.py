@@ -11,8 +11,9 @@ from urllib.parse import unquote, urlsplit
 from msgspec.structs import replace
 
 from connector.directories.common.ldap_filters import Or, attributes_of
+from connector.directories.ldap.access_rules import AccessRight, RightsAdvice
 from connector.directories.ldap.ber import Frame
-from connector.directories.ldap.dialect import AccessRight, RightsAdvice, SearchTraits
+from connector.directories.ldap.dialect import SearchTraits
 from connector.directories.ldap.requests import (
     PAGED,
     Search,
