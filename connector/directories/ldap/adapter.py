@@ -117,7 +117,7 @@ class ChangeQueue:
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = iter(changes)
         self._held: Change | None = None
-        self._busy: set[tuple[str, str]] = set()
+        self._busy: set[str] = set()
 
     def take_next(self, room: int) -> list[Change]:
         """The next ones, up to the first whose entry has a change that is not `done`; that one waits, with the rest."""
@@ -145,9 +145,9 @@ class ChangeQueue:
         return next(self._changes) if held is None else held
 
 
-def _name_entry(change: Change) -> tuple[tuple[str, str], tuple[str, str]]:
+def _name_entry(change: Change) -> set[str]:
     """What an entry is known by: whoever shares its id or its name may be the same one."""
-    return ("id", change.user.id), ("name", change.user.name.casefold())
+    return {f"id {change.user.id}", f"name {change.user.name.casefold()}"}
 
 
 class ChangeWriter(Struct, dict=True):

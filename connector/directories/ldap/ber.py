@@ -134,10 +134,12 @@ def take_elements(
 ) -> tuple[list[bytes], list[tuple[int, bytes]]]:
     """The contents of the first elements, which must have these tags, and all behind them. Raises MalformedError."""
     elements = split_elements(data)
-    first, rest = elements[: len(tags)], elements[len(tags) :]
-    if [tag for tag, _ in first] != [*tags]:
-        raise MalformedError("BER elements are missing, or of other tags")
-    return [content for _, content in first], rest
+    contents = []
+    for tag in tags:
+        if not elements or elements[0][0] != tag:
+            raise MalformedError("BER elements are missing, or of other tags")
+        contents.append(elements.pop(0)[1])
+    return contents, elements
 
 
 # ---------------------------------------------------------------- messages

@@ -159,9 +159,11 @@ class Wire(Session):
         empty = 0
         while frames:
             entries, cookie = self._open_page(search, frames)
-            ends = [frame.content for frame in (*entries[:1], *entries[-1:])]
-            mark = hash((*ends,) or cookie)
-            empty = 0 if entries else empty + 1
+            mark = hash(cookie)
+            empty += 1
+            if entries:
+                mark = hash((entries[0].content, entries[-1].content))
+                empty = 0
             if cookie:
                 if mark in seen or empty == _EMPTY_PAGES:
                     why = "the server's pager stands still"
