@@ -182,7 +182,7 @@ class ChangeWriter(Struct, dict=True):
                 # some by some: what comes next may have to be noted first, and the server
                 # need not wait for that
                 room = self._find_room()
-                while unsent := queue.take_next(self._size_batch(room)):
+                while unsent := queue.take_next(min(room, self._size_batch())):
                     room -= len(unsent)
                     settled += self._send_batch(unsent, queue)
                 if not (flight or settled):
@@ -207,8 +207,8 @@ class ChangeWriter(Struct, dict=True):
         room = window - len(self._flight)
         return room if room >= window // 4 else 0
 
-    def _size_batch(self, room: int) -> int:
-        return room if self.looker.reads_most else min(room, _SOME)
+    def _size_batch(self) -> int:
+        return _READ_BEFORE if self.looker.reads_most else _SOME
 
     def _send_batch(self, batch: Sequence[Change], queue: ChangeQueue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""

@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from connector.errors import MalformedError
 
-BOOLEAN = 0x01
 INTEGER = 0x02
 OCTETS = 0x04
 ENUMERATED = 0x0A
@@ -61,11 +60,6 @@ def encode_attribute(description: bytes, values: Iterable[bytes]) -> bytes:
     """An attribute with its values (RFC 4511 §4.1.7)."""
     held = encode_sequence((encode_tlv(OCTETS, value) for value in values), SET)
     return encode_sequence((encode_tlv(OCTETS, description), held))
-
-
-def encode_boolean(*, value: bool, tag: int = BOOLEAN) -> bytes:
-    """A BOOLEAN; RFC 4511 §5.1 wants true to be 0xFF."""
-    return bytes((tag, 1, 0xFF if value else 0))
 
 
 # ---------------------------------------------------------------- reading

@@ -26,7 +26,6 @@ from connector.directories.ldap.ber import (
     OCTETS,
     SEQUENCE,
     encode_attribute,
-    encode_boolean,
     encode_integer,
     encode_sequence,
     encode_tlv,
@@ -41,7 +40,8 @@ EFFECTIVE_RIGHTS = "1.3.6.1.4.1.42.2.27.9.5.2"
 PAGED = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
 _UNBIND = b"\x42\x00"
-_CRITICAL = encode_boolean(value=True)
+_TRUE, _FALSE = b"\x01\x01\xff", b"\x01\x01\x00"
+"""RFC 4511 §5.1 wants true to be 0xFF."""
 
 
 class SearchScope(IntEnum):
@@ -109,7 +109,7 @@ def encode_search(request: Search, most: int = 0) -> bytes:
             encode_integer(0, ENUMERATED),  # never dereference aliases
             encode_integer(most),
             encode_integer(0),
-            encode_boolean(value=False),
+            _FALSE,
             encode_filter(request.filter),
             encode_sequence(map(_encode_text, request.attributes)),
         ),
@@ -181,7 +181,7 @@ def effective_rights(name: str) -> bytes:
 
 def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
     return encode_sequence(
-        (_encode_text(oid), _CRITICAL if critical else b"", _encode_octets(value))
+        (_encode_text(oid), _TRUE if critical else b"", _encode_octets(value))
     )
 
 
@@ -237,7 +237,7 @@ def _encode_extensible(wanted: Extensible) -> bytes:
         parts.append(encode_tlv(0x82, wanted.attribute.encode()))
     parts.append(encode_tlv(0x83, wanted.value))
     if wanted.dn:
-        parts.append(encode_boolean(value=True, tag=0x84))
+        parts.append(encode_tlv(0x84, b"\xff"))
     return encode_sequence(parts, 0xA9)
 
 
