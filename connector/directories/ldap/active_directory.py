@@ -185,7 +185,9 @@ def _is_true(entry: Entry, name: str) -> bool:
 def read_number(entry: Entry, name: str) -> int | None:
     """An attribute that is a number (64 bits at most, [MS-ADTS] 3.1.1.2.2.2); None where there is none."""
     text = _read_first(entry, name)
-    return int(text) if _NUMBER.fullmatch(text) else None
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text)
 
 
 def _has_flag(entry: Entry, name: str, flag: int) -> bool:

@@ -142,7 +142,9 @@ class ChangeQueue:
 
     def __next__(self) -> Change:
         held, self._held = self._held, None
-        return next(self._changes) if held is None else held
+        if held is None:
+            return next(self._changes)
+        return held
 
 
 def _name_entry(change: Change) -> set[str]:
@@ -205,10 +207,14 @@ class ChangeWriter(Struct, dict=True):
         if self.looker.reads_most:
             window = min(window, _READ_BEFORE)
         room = window - len(self._flight)
-        return room if room >= window // 4 else 0
+        if room >= window // 4:
+            return room
+        return 0
 
     def _size_batch(self) -> int:
-        return _READ_BEFORE if self.looker.reads_most else _SOME
+        if self.looker.reads_most:
+            return _READ_BEFORE
+        return _SOME
 
     def _send_batch(self, batch: Sequence[Change], queue: ChangeQueue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
@@ -357,7 +363,9 @@ class PostRead:
         except MalformedError:
             return None
         is_this_user = user.id == change.user.id and self._matches(values) is True
-        return user if is_this_user and self._shows_all(change, user) else None
+        if is_this_user and self._shows_all(change, user):
+            return user
+        return None
 
     def _shows_all(self, change: Change, user: User) -> bool:
         """Whether an answer shows all attributes of a change that it ever would."""

@@ -77,7 +77,9 @@ class RightsCheck(Struct, frozen=True, dict=True):
         control = effective_rights(self.account)
         wire, base = self.inspection.wire, self.inspection.bases[0]
         code = wire.result_code(search_entry(base), control)
-        return "effective" if code == SUCCESS else ""
+        if code == SUCCESS:
+            return "effective"
+        return ""
 
     def note_checks(self, description: Description) -> Description:
         """The description with what is checked in advance, and what is not."""
@@ -355,7 +357,9 @@ def find_indexed(inspection: Inspection) -> frozenset[str] | None:
         if names is None:
             return None
         found.append(frozenset(map(inspection.schema.attribute_key, names)))
-    return frozenset.intersection(*found) if found else None
+    if not found:
+        return None
+    return frozenset.intersection(*found)
 
 
 def _find_indexed_below(inspection: Inspection, base: str) -> set[str] | None:
@@ -368,7 +372,9 @@ def _find_indexed_below(inspection: Inspection, base: str) -> set[str] | None:
     search, suffix, read_indexes = _INDEXES[kind]
     entries = _read_configuration(inspection, search)
     database = _find_database(entries, base, suffix)
-    return read_indexes(entries, database) if database else None
+    if not database:
+        return None
+    return read_indexes(entries, database)
 
 
 def _read_configuration(

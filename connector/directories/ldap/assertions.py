@@ -141,7 +141,9 @@ class UserLooker:
 
     def _read_users(self, refs: Iterable[UserRef]) -> dict[str, User]:
         wanted = dict.fromkeys(refs)
-        return {user.id: user for user in self._read(wanted)} if wanted else {}
+        if not wanted:
+            return {}
+        return {user.id: user for user in self._read(wanted)}
 
     def _try_assertion(self, name: str, user: User) -> None:
         entry = search_entry(self._modifier.dialect.address_of(user.ref))

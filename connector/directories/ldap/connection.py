@@ -381,7 +381,9 @@ class PasswordNotice(Struct, frozen=True):
     @property
     def explain_refusal(self) -> str:
         """Why a bind failed, with a semicolon before it; empty where the server does not say."""
-        return f"; {_REFUSED[self.error]}" if self.error in _REFUSED else ""
+        if self.error in _REFUSED:
+            return f"; {_REFUSED[self.error]}"
+        return ""
 
     def list_cautions(self, who: str) -> Iterator[str]:
         """What to see to before the account is locked out."""

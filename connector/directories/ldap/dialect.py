@@ -141,7 +141,9 @@ class Dialect(Struct, frozen=True):
     def user_filter(self, id_: str) -> Filter:
         """Whether an entry is this user; no entry is one whose id is none."""
         wired = self.identity.wire(id_)
-        return Or(()) if wired is None else Equal(self.identity.attribute, wired)
+        if wired is None:
+            return Or(())
+        return Equal(self.identity.attribute, wired)
 
 
 def read_id_text(value: bytes, encoding: str = "ascii") -> str:
@@ -153,7 +155,9 @@ def read_id_text(value: bytes, encoding: str = "ascii") -> str:
 
 
 def _encode_ascii(text: str) -> bytes | None:
-    return text.encode() if text.isascii() else None
+    if not text.isascii():
+        return None
+    return text.encode()
 
 
 def _show_guid(value: bytes) -> str:
@@ -199,7 +203,9 @@ def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> IdAttrib
     def folded(value: bytes) -> str:
         text = read_id_text(value, "utf-8")
         found = key(rule, text)
-        return found if isinstance(found, str) else text
+        if isinstance(found, str):
+            return found
+        return text
 
     return IdAttribute(attribute, folded, str.encode)
 
@@ -287,7 +293,9 @@ def _recognise_kind(root: Root) -> Dialect:
     product = [*root.get("vendorname", ())[:1], *root.get("vendorversion", ())[:1]]
     vendor = "".join(root.get("vendorname", ())[:1]).lower()
     if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
-        return SAMBA if vendor.startswith("samba") else ACTIVE_DIRECTORY
+        if vendor.startswith("samba"):
+            return SAMBA
+        return ACTIVE_DIRECTORY
     if vendor == _DS389:
         return DS389
     classes = (*root.get("objectclass", ()), *root.get("structuralobjectclass", ()))

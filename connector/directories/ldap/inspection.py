@@ -311,7 +311,9 @@ class Inspection:
     def _name_server(self) -> str:
         """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
         name = next(iter(self.root_dse.get("dnshostname", ())), "").lower()
-        return f"{self.wire.where} ({name})" if name else self.wire.where
+        if name:
+            return f"{self.wire.where} ({name})"
+        return self.wire.where
 
     def _find_identity(self) -> tuple[str, str]:
         """The id of the naming context above base, with a caution where it shows none.

@@ -114,7 +114,9 @@ class ChangeModifier(Struct, frozen=True):
             believed[self.dialect.writes.mark or ""] = mark
         filters = [each for name, each in believed.items() if name not in refuted]
         filters += self._assert_values(change, {*absent, *refuted})
-        return (assertion_control(*filters),) if filters else ()
+        if filters:
+            return (assertion_control(*filters),)
+        return ()
 
     def list_asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
@@ -127,17 +129,23 @@ class ChangeModifier(Struct, frozen=True):
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
         name = self.dialect.writes.mark or ""
         marks = user.values.get(name)
-        return Equal(name, stored_octets(marks[0])) if marks else None
+        if not marks:
+            return None
+        return Equal(name, stored_octets(marks[0]))
 
     @property
     def _disabled_users(self) -> Filter:
         """The filter of disabled users that may be cleared."""
-        return And((self.disabled, Not(self.filter))) if self.disabled else Or(())
+        if self.disabled:
+            return And((self.disabled, Not(self.filter)))
+        return Or(())
 
     @property
     def writable_users(self) -> Filter:
         """The filter of whoever may be changed, disabled users too where they may be cleared."""
-        return Or((self.filter, self.disabled)) if self.disabled else self.filter
+        if self.disabled:
+            return Or((self.filter, self.disabled))
+        return self.filter
 
     def _edit_attribute(self, change: AttributeChange) -> list[bytes]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.
@@ -206,7 +214,9 @@ class ChangeModifier(Struct, frozen=True):
             return Present(name)
         if ALL not in pattern:
             value = pattern.encode()
-            return Equal(name, value) if self.info(name).comparable else None
+            if not self.info(name).comparable:
+                return None
+            return Equal(name, value)
         if not self.has_substrings(name):
             return None
         first, *middle, last = pattern.encode().split(ALL.encode())

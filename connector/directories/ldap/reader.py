@@ -249,7 +249,9 @@ class LdapReader:
         """Those whom the filter leaves out since they are disabled; None: it does not look at that."""
         mark = self._inspection.dialect.disabled
         filter_ = select_left_out(self._realm.filter, mark)
-        return replace(self._realm, filter=filter_) if filter_ else None
+        if not filter_:
+            return None
+        return replace(self._realm, filter=filter_)
 
     def _find_users(
         self, keys: Iterable[Key], shown: UserDecoder, realm: JobRealm

@@ -253,7 +253,9 @@ def show_diagnostic(
     codes = [code for each in _CODES for code in each.findall(response.diagnostic)]
     known = (*_SAID.split(), *RESULT_CODES.values(), *names, *codes)
     words = told(response.diagnostic, secrets, known) if response.diagnostic else ""
-    return f": {words}" if words else ""
+    if not words:
+        return ""
+    return f": {words}"
 
 
 def search_failure(
@@ -304,4 +306,6 @@ def explain_refused_bind(end: Response, *, in_clear: bool) -> str:
         return "; this server takes credentials only over TLS: use ldaps://, or start_tls: true"
     reason = _REASON.search(end.diagnostic)
     known = _REASONS.get(reason[1].lower()) if reason else None
-    return f"; {known}" if known else ""
+    if not known:
+        return ""
+    return f"; {known}"

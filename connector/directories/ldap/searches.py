@@ -123,7 +123,9 @@ def _spell_terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
     """What to look for; nothing for an id that nobody can have."""
     if attribute == ID:
         wired = dialect.identity.wire(value)
-        return [] if wired is None else [Equal(dialect.identity.attribute, wired)]
+        if wired is None:
+            return []
+        return [Equal(dialect.identity.attribute, wired)]
     spellings = [value]
     if not (dialect.searches.prepares_text or value.isascii()):
         spellings += normalize("NFC", value), normalize("NFD", value)
