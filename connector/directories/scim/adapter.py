@@ -70,7 +70,12 @@ class ScimReader:
     FileError for a filter, a mapping or a dialect that is of no use.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, view: View) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        view: View,
+    ) -> None:
         self._settings = settings
         self._transport = transport
         self._view = view

@@ -149,7 +149,12 @@ def make_credentials(
     """Those of a job; `secret` is what its settings name. Raises FileError for a token that no header can carry."""
     text = text_of(secret) if secret is not None else ""
     if settings.oauth is not None:
-        return OAuthClient(settings.oauth, text, clock, ask)
+        return OAuthClient(
+            settings.oauth,
+            text,
+            clock,
+            ask,
+        )
     if settings.basic is not None:
         return Credentials(encode_basic(settings.basic.user, text))
     if text and not _TOKEN.fullmatch(text):

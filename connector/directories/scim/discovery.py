@@ -172,7 +172,14 @@ class Discovery:
         return None
 
     def _ask(self, path: str, *params: tuple[str, str]) -> Answer:
-        return self._transport.send(Request("GET", path, params, repeatable=True))
+        return self._transport.send(
+            Request(
+                "GET",
+                path,
+                params,
+                repeatable=True,
+            )
+        )
 
     def _read_all(self, path: str) -> list[Json]:
         """All that a list holds, on however many pages (RFC 7644 §3.4.2.4, RFC 9865 §2).

@@ -71,7 +71,12 @@ def plan_edits(
     for each in change.attributes:
         located = attributes.locate_name(each.name)
         held = list(located.path.find_values(resource)) if located.is_shown else []
-        values = compare_and_set(held, each, located.info.equality, plain_text)
+        values = compare_and_set(
+            held,
+            each,
+            located.info.equality,
+            plain_text,
+        )
         if each.seen and not values.removed and not values.added:
             continue
         if located.info.single:
@@ -88,7 +93,9 @@ def plan_edits(
 
 
 def _replace_elements(
-    held: Json, located: LocatedAttribute, values: ComparedValues[str]
+    held: Json,
+    located: LocatedAttribute,
+    values: ComparedValues[str],
 ) -> list[Json]:
     """All that an attribute of several values is to hold. A new value takes the place of an old one."""
     path, sub = located.path, located.path.sub or VALUE
@@ -119,7 +126,10 @@ def _to_json(located: LocatedAttribute, text: str) -> Json:
 
 
 def build_put(
-    resource: Resource, edits: Iterable[Edit], *, keeps_null: bool = False
+    resource: Resource,
+    edits: Iterable[Edit],
+    *,
+    keeps_null: bool = False,
 ) -> Resource:
     """The whole resource as the edits leave it (RFC 7644 §3.5.1); what PATCH is to come to as well.
 
@@ -279,7 +289,11 @@ class Wire:
         return self._resources.transport.send(request)
 
 
-def _find_form(writing: Writing, spoken: Dialect, answer: Answer) -> Dialect | None:
+def _find_form(
+    writing: Writing,
+    spoken: Dialect,
+    answer: Answer,
+) -> Dialect | None:
     """The form that the refusal can only mean; or the other way of emptying, if it is not known yet."""
     is_unsupported = answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     if is_unsupported and spoken.media != PLAIN_JSON:

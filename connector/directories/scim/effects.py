@@ -136,7 +136,9 @@ def _list_elements(resource: Resource, attributes: Attributes) -> dict[Path, Ele
 
 
 def _list_parts(
-    path: Path, held: Json, attributes: Attributes
+    path: Path,
+    held: Json,
+    attributes: Attributes,
 ) -> Iterator[tuple[Path, Elements]]:
     """An attribute, or the sub-attributes of a complex one, as far as they hold any value."""
     parts = held if isinstance(held, dict) else {"": held}

@@ -204,7 +204,13 @@ class Filter:
                 f"the filter compares {named} by {operator!r}, which does not go with the value"
             )
         whole = Path.parse_text(named)
-        found = Comparison(path, whole, operator, wanted, self._negated)
+        found = Comparison(
+            path,
+            whole,
+            operator,
+            wanted,
+            self._negated,
+        )
         self._comparisons.append(found)
         return lambda held: found.matches_resource(held, exact=self._is_exact(whole))
 

@@ -73,7 +73,12 @@ class Pager:
         if len(users) < len(found.users):
             what = "a list names one user twice on one page"
             raise IncompleteRead(what, where=answer.where)
-        return Page(answer.where, users, found.total, found.cursor)
+        return Page(
+            answer.where,
+            users,
+            found.total,
+            found.cursor,
+        )
 
     def read_by_cursor(self) -> Iterator[Resource]:
         """RFC 9865 §2: from page to page by what the page before says, until one says nothing."""
@@ -202,7 +207,11 @@ class _Pass:
         return page
 
 
-def _shows_less(total: int, shown: int, where: str) -> TruncatedError:
+def _shows_less(
+    total: int,
+    shown: int,
+    where: str,
+) -> TruncatedError:
     what = f"the server reports {total} users and shows {shown}"
     return TruncatedError(what, where=where)
 

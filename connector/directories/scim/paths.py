@@ -61,7 +61,12 @@ class Path(Struct, frozen=True):
         tests = (
             () if found["tests"] is None else tuple(_parse_tests(found["tests"], text))
         )
-        return cls(found["attribute"], schema, tests, found["sub"] or "")
+        return cls(
+            found["attribute"],
+            schema,
+            tests,
+            found["sub"] or "",
+        )
 
     @property
     def whole_attribute(self) -> Self:

@@ -104,7 +104,14 @@ class Resources:
         return self.is_matching({**found, spell_member(found, ACTIVE): True})
 
     def _ask(self, path: str, params: Params = ()) -> Answer:
-        return self.transport.send(Request("GET", path, params, repeatable=True))
+        return self.transport.send(
+            Request(
+                "GET",
+                path,
+                params,
+                repeatable=True,
+            )
+        )
 
     def read_all(self) -> Iterator[Resource]:
         """Every user, once."""

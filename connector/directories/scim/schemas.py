@@ -263,7 +263,12 @@ class Attributes:
     Raises FileError for a name that is no path.
     """
 
-    def __init__(self, view: View, schemas: Schemas, urn: str) -> None:
+    def __init__(
+        self,
+        view: View,
+        schemas: Schemas,
+        urn: str,
+    ) -> None:
         """`urn`: what the server calls the shipped extension."""
         self._schemas = schemas
         self._urn = urn
@@ -300,7 +305,12 @@ class Attributes:
                 name, path, unknown, unknown, is_known=False, is_secret=is_secret
             )
         schema, sub = urn if path.schema else "", part.name if part else ""
-        spelt = Path(attribute.name, schema, path.tests, sub)
+        spelt = Path(
+            attribute.name,
+            schema,
+            path.tests,
+            sub,
+        )
         return LocatedAttribute(
             name, spelt, attribute, part or attribute, is_secret=is_secret
         )

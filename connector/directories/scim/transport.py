@@ -203,7 +203,12 @@ class HttpTransport:
         settings = self._settings
         limits = http.Limits(settings.timeout, settings.max_bytes, "directory")
         headers = {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"}
-        return http.Channel(self._tls, headers, limits, keeps_connections=True)
+        return http.Channel(
+            self._tls,
+            headers,
+            limits,
+            keeps_connections=True,
+        )
 
     def _suspect_certificate(self, fault: UnreachableError) -> UnreachableError:
         """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""

@@ -161,7 +161,12 @@ class Writer:
         if not edits:
             why = "the user already has all values"
             return Outcome(change.user, Result.UNCHANGED, why)
-        writing = Writing(change, before, edits, earlier.busy)
+        writing = Writing(
+            change,
+            before,
+            edits,
+            earlier.busy,
+        )
         answer = self._wire.send_write(writing)
         outcome = self._judge_answer(writing, answer)
         return outcome or earlier.add_answer(answer, before.version)
@@ -256,10 +261,20 @@ class Writer:
         if now is None:
             # it will be read back, and then it is said why it cannot be
             return Outcome(change.user, Result.WRITTEN)
-        effects = find_effects(before.user, now, writing.edits, self._attributes)
+        effects = find_effects(
+            before.user,
+            now,
+            writing.edits,
+            self._attributes,
+        )
         if effects.lost:
             why = f"{LOST}: {', '.join(effects.lost)}"
-            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+            return Outcome(
+                change.user,
+                Result.FAILED,
+                why,
+                may_stand=True,
+            )
         written = self._show_written(change, now)
         return replace(
             written,
@@ -285,7 +300,12 @@ class Writer:
             now = self._read_user(change).user
         except (ConflictError, IncompleteRead) as fault:
             why += f"; perhaps written in part ({fault})"
-            return Outcome(change.user, Result.FAILED, why, unknown=True)
+            return Outcome(
+                change.user,
+                Result.FAILED,
+                why,
+                unknown=True,
+            )
         if is_broken and self._has_values(now, change):
             return self._show_written(change, now)
         left = done = self._list_done(edits, writing.before.user, now)
@@ -296,7 +316,12 @@ class Writer:
             why += f", but {names} changed"
         elif done:
             why += "; its partial change was undone"
-        return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
+        return Outcome(
+            change.user,
+            Result.FAILED,
+            why,
+            may_stand=bool(left),
+        )
 
     def _describe_refusal(self, edits: list[Edit], answer: Answer) -> str:
         names = dict.fromkeys(str(replace(edit.path, schema="")) for edit in edits)
@@ -307,7 +332,10 @@ class Writer:
         return why
 
     def _take_back(
-        self, writing: Writing, now: Resource, done: list[Edit]
+        self,
+        writing: Writing,
+        now: Resource,
+        done: list[Edit],
     ) -> list[Edit]:
         """Take back what a server did before it refused the rest; what is still not as it was.
 
@@ -325,13 +353,21 @@ class Writer:
         return self._list_done(done, before, now)
 
     def _list_done(
-        self, edits: Iterable[Edit], before: Resource, now: Resource
+        self,
+        edits: Iterable[Edit],
+        before: Resource,
+        now: Resource,
     ) -> list[Edit]:
         """The edits whose attribute is not as it was before."""
         return [
             edit
             for edit in edits
-            if not is_same(edit.path, now, before, self._attributes)
+            if not is_same(
+                edit.path,
+                now,
+                before,
+                self._attributes,
+            )
         ]
 
     def _find_out(self, change: Change, lost: LostAnswerError) -> Outcome:
@@ -340,7 +376,12 @@ class Writer:
         if now is not None and self._has_values(now, change):
             return self._show_written(change, now)
         why = f"no answer: it may have been written ({lost})"
-        return Outcome(change.user, Result.FAILED, why, unknown=True)
+        return Outcome(
+            change.user,
+            Result.FAILED,
+            why,
+            unknown=True,
+        )
 
 
 def _take_different(
